@@ -1,0 +1,1 @@
+"""The kernel's processes: one package each, meeting over gRPC only."""

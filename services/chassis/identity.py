@@ -1,0 +1,59 @@
+"""Who is calling: taken from the credential, carried through a call by a context variable."""
+
+import math
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kind(Enum):
+    """What sort of principal a credential stands for. Values are the `kind` claim of a token."""
+
+    AGENT = "agent"
+    ADMIN = "admin"
+    SERVICE = "service"
+    ANONYMOUS = "anonymous"  # a public method called without a credential; never in a token
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The principal of the running call and what the kernel knows about the call."""
+
+    agent: str
+    """Id of the agent, administrator or service; empty when anonymous."""
+    tenant: str
+    kind: Kind = Kind.AGENT
+    token: str = field(default="", repr=False)
+    """The bearer token as received, to forward it. Never log it."""
+    parent: str = ""
+    """Id of the agent's parent, or empty."""
+    owner: str = ""
+    """Agent whose resources the call may touch: the one in the resource name, else the caller itself."""
+    syscall_id: str = ""
+    trace_id: str = ""
+    """W3C trace id: 32 hexadecimal digits."""
+    resource: str = ""
+    """Full name of the resource the call was authorised for, with `me` resolved; empty for public methods."""
+    deadline: float = math.inf
+    """When the call must end, on the clock of time.monotonic; infinite when unbounded. Unit: seconds."""
+
+
+_CALLER: ContextVar[Caller] = ContextVar("aios_caller")
+
+
+def current_caller() -> Caller:
+    """Return the caller of the running call.
+
+    Raises LookupError outside a call: a background task has no caller.
+    """
+    return _CALLER.get()
+
+
+def caller_or_none() -> Caller | None:
+    """Return the caller of the running call, or None outside a call."""
+    return _CALLER.get(None)
+
+
+def set_caller(caller: Caller) -> None:
+    """Make `caller` the caller of the current task. Each call runs in its own task, so nothing is reset."""
+    _CALLER.set(caller)
