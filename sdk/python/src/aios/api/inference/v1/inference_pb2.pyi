@@ -65,12 +65,14 @@ class Constraint(_message.Message):
     def __init__(self, json_schema: _Optional[str] = ..., regex: _Optional[str] = ...) -> None: ...
 
 class ResumePoint(_message.Message):
-    __slots__ = ("after_sequence", "received_token_ids")
+    __slots__ = ("after_sequence", "received_token_ids", "received_text")
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_TEXT_FIELD_NUMBER: _ClassVar[int]
     after_sequence: int
     received_token_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, after_sequence: _Optional[int] = ..., received_token_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    received_text: str
+    def __init__(self, after_sequence: _Optional[int] = ..., received_token_ids: _Optional[_Iterable[int]] = ..., received_text: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
     __slots__ = ("model", "messages", "prompt", "tools", "tool_choice", "constraint", "sampling", "max_tokens", "stop", "hints", "request_id", "resume", "step", "top_alternatives")

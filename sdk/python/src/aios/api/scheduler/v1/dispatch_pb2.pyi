@@ -1,9 +1,10 @@
 from aios.api.agent.v1 import agent_pb2 as _agent_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -52,7 +53,7 @@ class ReplicaState(_message.Message):
     def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., max_batch_total_tokens: _Optional[int] = ..., max_total_tokens: _Optional[int] = ..., queue_size: _Optional[int] = ..., kv_snapshot: bool = ...) -> None: ...
 
 class Submit(_message.Message):
-    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count")
+    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count", "number", "resubmission", "agent_path", "prefixes", "lane")
     CALL_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +71,11 @@ class Submit(_message.Message):
     RUNNING_ON_FIELD_NUMBER: _ClassVar[int]
     ATTAINED_FIELD_NUMBER: _ClassVar[int]
     PREEMPTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RESUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    AGENT_PATH_FIELD_NUMBER: _ClassVar[int]
+    PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     call: str
     agent: str
     tenant: str
@@ -87,37 +93,58 @@ class Submit(_message.Message):
     running_on: str
     attained: _duration_pb2.Duration
     preemption_count: int
-    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ...) -> None: ...
+    number: int
+    resubmission: bool
+    agent_path: _containers.RepeatedScalarFieldContainer[str]
+    prefixes: _containers.RepeatedCompositeFieldContainer[Prefix]
+    lane: str
+    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., number: _Optional[int] = ..., resubmission: bool = ..., agent_path: _Optional[_Iterable[str]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ..., lane: _Optional[str] = ...) -> None: ...
 
-class Progress(_message.Message):
+class Prefix(_message.Message):
     __slots__ = ("key", "tokens")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    tokens: int
+    def __init__(self, key: _Optional[str] = ..., tokens: _Optional[int] = ...) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("key", "tokens", "number")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     tokens: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens: _Optional[int] = ...) -> None: ...
+    number: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Yielded(_message.Message):
-    __slots__ = ("key", "tokens_done", "replica_lost")
+    __slots__ = ("key", "tokens_done", "replica_lost", "number", "kv_replica")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_DONE_FIELD_NUMBER: _ClassVar[int]
     REPLICA_LOST_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    KV_REPLICA_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     tokens_done: int
     replica_lost: bool
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens_done: _Optional[int] = ..., replica_lost: bool = ...) -> None: ...
+    number: int
+    kv_replica: str
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens_done: _Optional[int] = ..., replica_lost: bool = ..., number: _Optional[int] = ..., kv_replica: _Optional[str] = ...) -> None: ...
 
 class Ended(_message.Message):
-    __slots__ = ("key", "outcome", "tokens_done", "cached_prompt_tokens")
+    __slots__ = ("key", "completion", "tokens_done", "cached_prompt_tokens", "number")
     KEY_FIELD_NUMBER: _ClassVar[int]
-    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_FIELD_NUMBER: _ClassVar[int]
     TOKENS_DONE_FIELD_NUMBER: _ClassVar[int]
     CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
-    outcome: str
+    completion: str
     tokens_done: int
     cached_prompt_tokens: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., outcome: _Optional[str] = ..., tokens_done: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ...) -> None: ...
+    number: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., completion: _Optional[str] = ..., tokens_done: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Withdraw(_message.Message):
     __slots__ = ("key",)
@@ -136,16 +163,18 @@ class CallKey(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., agent: _Optional[str] = ..., call: _Optional[str] = ...) -> None: ...
 
 class DispatchResponse(_message.Message):
-    __slots__ = ("welcome", "grant", "preempt", "reject")
+    __slots__ = ("welcome", "grant", "preempt", "reject", "revoke")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
     PREEMPT_FIELD_NUMBER: _ClassVar[int]
     REJECT_FIELD_NUMBER: _ClassVar[int]
+    REVOKE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     grant: Grant
     preempt: Preempt
     reject: Reject
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., preempt: _Optional[_Union[Preempt, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ...) -> None: ...
+    revoke: Revoke
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., preempt: _Optional[_Union[Preempt, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("epoch",)
@@ -154,16 +183,18 @@ class Welcome(_message.Message):
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("key", "replica", "quantum_tokens", "number")
+    __slots__ = ("key", "replica", "quantum_tokens", "number", "wait")
     KEY_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     QUANTUM_TOKENS_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     replica: str
     quantum_tokens: int
     number: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., replica: _Optional[str] = ..., quantum_tokens: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
+    wait: _duration_pb2.Duration
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., replica: _Optional[str] = ..., quantum_tokens: _Optional[int] = ..., number: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Preempt(_message.Message):
     __slots__ = ("key", "number")
@@ -172,6 +203,16 @@ class Preempt(_message.Message):
     key: CallKey
     number: int
     def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., number: _Optional[int] = ...) -> None: ...
+
+class Revoke(_message.Message):
+    __slots__ = ("key", "number", "outcome")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    key: CallKey
+    number: int
+    outcome: str
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., number: _Optional[int] = ..., outcome: _Optional[str] = ...) -> None: ...
 
 class Reject(_message.Message):
     __slots__ = ("key", "outcome", "message", "retry_after")
