@@ -1,0 +1,1 @@
+"""tgi-local: a text-generation-inference server on the CPU, for machines without a GPU."""

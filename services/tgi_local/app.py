@@ -1,0 +1,321 @@
+"""The HTTP routes, with TGI's status codes and habits."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from services.tgi_local import events
+from services.tgi_local.errors import InvalidRequest, MalformedBody, TgiError
+from services.tgi_local.generation import Finish, Generation
+from services.tgi_local.logs import log
+from services.tgi_local.metrics import PrometheusMetrics
+from services.tgi_local.parameters import GenerateRequest, Limits, parse_generate, parse_object
+from services.tgi_local.service import TgiService
+
+MAX_BODY = 2_000_000
+"""Bytes of a request body, as in TGI."""
+
+_KEEP_ALIVE_SECONDS = 15.0
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What `/info` tells."""
+
+    model_id: str
+    model_sha: str
+    slots: int
+    ctx_per_slot: int
+    max_concurrent: int
+    limits: Limits
+
+
+class Routes:
+    """The handlers of one server."""
+
+    def __init__(
+        self,
+        service: TgiService,
+        metrics: PrometheusMetrics,
+        about: About,
+        *,
+        keep_alive: float = _KEEP_ALIVE_SECONDS,
+    ) -> None:
+        self._service = service
+        self._metrics = metrics
+        self._about = about
+        self._keep_alive = keep_alive
+        self._now = asyncio.get_running_loop().time
+        self.draining = False
+
+    def app(self) -> web.Application:
+        """Return the application; without `handler_cancellation=True` a disconnect cancels nothing."""
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors])
+        app.add_routes(
+            [
+                web.get("/", self._health),
+                web.get("/health", self._health),
+                web.get("/ping", self._health),
+                web.get("/info", self._info),
+                web.get("/metrics", self._exposition),
+                web.post("/", self._compat),
+                web.post("/generate", self._generate),
+                web.post("/generate_stream", self._generate_stream),
+                web.post("/tokenize", self._tokenize),
+                web.post("/chat_tokenize", self._chat_tokenize),
+                web.post("/aios/v1/suspend", self._suspend),
+                web.delete("/aios/v1/kv/{handle}", self._drop_snapshot),
+            ]
+        )
+        return app
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        if not self.draining and await self._service.healthy():
+            return web.Response()
+        return _json({"error": "unhealthy", "error_type": "healthcheck"}, status=503)
+
+    async def _info(self, _request: web.Request) -> web.Response:
+        about, limits = self._about, self._about.limits
+        return _json(
+            {
+                "model_id": about.model_id,
+                "model_sha": about.model_sha,
+                "max_concurrent_requests": about.max_concurrent,
+                "max_best_of": limits.max_best_of,
+                "max_stop_sequences": limits.max_stop_sequences,
+                "max_input_tokens": limits.max_input_tokens,
+                "max_total_tokens": limits.max_total_tokens,
+                "validation_workers": 1,
+                "max_client_batch_size": 1,
+                "router": "aios-tgi-local",
+                "version": _version(),
+                "sha": None,
+                "docker_label": None,
+                "aios": {
+                    "kv_snapshot": True,
+                    "token_prompts": True,
+                    "slots": about.slots,
+                    "ctx_per_slot": about.ctx_per_slot,
+                    "max_total_tokens": limits.max_total_tokens,
+                },
+            }
+        )
+
+    async def _exposition(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), content_type="text/plain", charset="utf-8")
+
+    async def _compat(self, request: web.Request) -> web.StreamResponse:
+        body = await _body(request)
+        if parse_object(body).get("stream") is True:
+            return await self._streamed(request, body)
+        return await self._unary(body, listed=True)
+
+    async def _generate(self, request: web.Request) -> web.StreamResponse:
+        return await self._unary(await _body(request), listed=False)
+
+    async def _generate_stream(self, request: web.Request) -> web.StreamResponse:
+        return await self._streamed(request, await _body(request))
+
+    async def _unary(self, body: bytes, *, listed: bool) -> web.Response:
+        started = self._now()
+        async with self._counted():
+            with self._service.admitted():
+                prepared = await self._service.prepare(parse_generate(body, self._about.limits))
+                validated = self._now()
+                results = await self._service.generate(prepared)
+                prefill = self._service.prefill(prepared) if prepared.request.decoder_input_details else []
+        best, validation = results[0], validated - started
+        self._metrics.succeeded(
+            validation=validation,
+            queue=best.queue_seconds,
+            inference=best.inference_seconds,
+            tokens=best.finish.generated_tokens,
+        )
+        headers = events.unary_headers(results, validation=validation, total=self._now() - started)
+        answer = events.unary(results, prefill)
+        return _json([answer] if listed else answer, headers=headers)
+
+    @contextlib.asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        """Count a request, and why it failed if it does."""
+        self._metrics.received()
+        try:
+            yield
+        except TgiError as error:
+            self._metrics.failed(error.failure)
+            raise
+        except MalformedBody:
+            self._metrics.failed("validation")
+            raise
+        except asyncio.CancelledError:
+            self._metrics.failed("dropped")
+            raise
+
+    async def _streamed(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Answer 200 and stream; a body that is no request at all is refused before."""
+        response = web.StreamResponse(headers=events.stream_headers(_characters(body)))
+        response.enable_chunked_encoding()
+        try:
+            async with self._counted():
+                await self._stream_events(request, response, body)
+        except TgiError as error:
+            await _prepared(request, response)
+            await _write(response, events.sse_error(error))
+        return response
+
+    async def _stream_events(self, request: web.Request, response: web.StreamResponse, body: bytes) -> None:
+        started = self._now()
+        with self._service.admitted():
+            parsed = parse_generate(body, self._about.limits, stream=True)
+            await _prepared(request, response)
+            async with _keeping_alive(response, self._keep_alive):
+                prepared = await self._service.prepare(parsed)
+                validation = self._now() - started
+                generation = self._service.begin(prepared)
+                finish = await self._pump(response, generation, parsed)
+            if finish is None:
+                return
+            self._metrics.succeeded(
+                validation=validation,
+                queue=generation.queue_seconds,
+                inference=generation.inference_seconds,
+                tokens=finish.generated_tokens,
+            )
+
+    async def _pump(
+        self, response: web.StreamResponse, generation: Generation, parsed: GenerateRequest
+    ) -> Finish | None:
+        """Write every step. Returns how it ended; None when it was suspended or nobody listens."""
+        told = generation.prepared.prompt_ids if parsed.extension is not None else None
+        finish: Finish | None = None
+        async with aclosing(self._service.stream(generation)) as steps:
+            async for step in steps:
+                finish = step.finish
+                data = events.sse(step, details=parsed.details, top_n=parsed.top_n_tokens, prompt_ids=told)
+                if not await _write(response, data + (events.SUSPENDED if step.suspended else b"")):
+                    self._metrics.failed("dropped")
+                    return None
+        return finish
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        raw = parse_object(await _body(request))
+        if not isinstance(raw.get("inputs"), str):
+            raise _missing("inputs")
+        if not raw["inputs"]:
+            raise InvalidRequest("`inputs` cannot be empty")
+        add_special = raw.get("add_special_tokens", True) is not False
+        return _json(events.text_tokens(await self._service.tokenize(raw["inputs"], add_special=add_special)))
+
+    async def _chat_tokenize(self, request: web.Request) -> web.Response:
+        raw = parse_object(await _body(request))
+        messages = raw.get("messages")
+        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+            raise _missing("messages")
+        tokens, text = await self._service.chat_tokenize([_plain_message(m) for m in messages])
+        return _json({"tokenize_response": events.text_tokens(tokens), "templated_text": text})
+
+    async def _suspend(self, request: web.Request) -> web.Response:
+        request_id = parse_object(await _body(request)).get("request_id")
+        if not isinstance(request_id, str) or not request_id:
+            raise _missing("request_id")
+        return _json(events.suspension(await self._service.suspend(request_id)))
+
+    async def _drop_snapshot(self, request: web.Request) -> web.Response:
+        self._service.drop_snapshot(request.match_info["handle"])
+        return web.Response(status=204)
+
+
+@contextlib.asynccontextmanager
+async def _keeping_alive(response: web.StreamResponse, every: float) -> AsyncIterator[None]:
+    """Send comment lines meanwhile: proxies close connections they take for dead."""
+
+    async def send() -> None:
+        while True:
+            await asyncio.sleep(every)
+            if not await _write(response, events.KEEP_ALIVE):
+                return
+
+    task = asyncio.create_task(send())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
+    if not response.prepared:
+        await response.prepare(request)
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> bool:
+    """Write; returns False when the caller has gone."""
+    try:
+        if data:
+            await response.write(data)
+    except ConnectionError:
+        return False
+    return True
+
+
+async def _body(request: web.Request) -> bytes:
+    if request.content_type != "application/json":
+        raise MalformedBody(415, "Expected request with `Content-Type: application/json`")
+    return await request.read()
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Turn every failure into an answer; nothing inner reaches the caller."""
+    try:
+        return await handler(request)
+    except TgiError as error:
+        return _json(events.error_body(error), status=error.status)
+    except MalformedBody as error:
+        return web.Response(status=error.status, text=str(error))
+    except web.HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one interceptor of unknown errors
+        log.exception("request failed", extra={"path": request.path, "kind": type(error).__name__})
+        return _json({"error": "internal error", "error_type": "internal"}, status=500)
+
+
+def _missing(field: str) -> MalformedBody:
+    return MalformedBody(
+        422, f"Failed to deserialize the JSON body into the target type: missing field `{field}`"
+    )
+
+
+def _json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Join content given in chunks; only text chunks mean anything to a text model."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(str(c.get("text", "")) for c in content if isinstance(c, dict))
+    return {**message, "content": content if content is not None else ""}
+
+
+def _characters(body: bytes) -> int:
+    inputs = parse_object(body).get("inputs")
+    return len(inputs) if isinstance(inputs, str) else 0
+
+
+def _version() -> str:
+    try:
+        return version("aios-kernel")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,118 @@
+"""Settings of one tgi-local process, read once from the environment."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+DEMO_MODEL: Final = Path(__file__).parent / "model" / "aios-demo.gguf"
+_PREFIX: Final = "AIOS_TGI_LOCAL_"
+_MAX_PORT: Final = 65_535
+
+
+class ConfigError(Exception):
+    """Settings are wrong; the message lists every problem, one a line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TgiLocalConfig:
+    """Each field is `AIOS_TGI_LOCAL_<NAME>`, except `model`: `AIOS_MODEL`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+
+    port: int = 7079
+    """Port to listen on; 0 lets the system choose."""
+
+    model: str = str(DEMO_MODEL)
+    """A GGUF file, or `hf:<owner>/<repository>/<file>` to fetch it from the Hugging Face hub."""
+
+    slots: int = 8
+    """Generations at the same time; each slot has its own KV cache."""
+
+    ctx: int = 2048
+    """Tokens of prompt and answer in one slot."""
+
+    threads: int = 1
+    """Engine threads. More than 1 helps only on otherwise idle cores."""
+
+    max_concurrent: int = 128
+    """Requests, running and waiting, before further ones are refused with 429."""
+
+    data_dir: Path = Path.home() / ".local" / "share" / "aios" / "tgi-local"
+    """The engine's socket and the snapshots; one process owns it. With AIOS_DATA_DIR set: under that."""
+
+    snapshot_max_bytes: int = 256 * 1024 * 1024
+    """Largest single KV snapshot kept, in bytes."""
+
+    snapshot_total_bytes: int = 2 * 1024 * 1024 * 1024
+    """All KV snapshots together, in bytes; the least recently used goes first."""
+
+    snapshot_ttl: timedelta = timedelta(hours=1)
+    """How long a KV snapshot may be restored, in seconds."""
+
+    drain: timedelta = timedelta(seconds=30)
+    """How long running requests may take to finish after SIGTERM, in seconds."""
+
+    keep_alive: timedelta = timedelta(seconds=15)
+    """Time between comment lines on a silent stream, in seconds."""
+
+
+def load(environ: Mapping[str, str]) -> TgiLocalConfig:
+    """Read the settings. Raises ConfigError with all problems at once: bad values and unknown names."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    if environ.get("AIOS_DATA_DIR"):
+        values["data_dir"] = Path(environ["AIOS_DATA_DIR"]) / "tgi-local"
+    known = {_variable(f.name): f for f in fields(TgiLocalConfig)}
+    for name, raw in sorted(environ.items()):
+        if name in known:
+            field = known[name]
+            try:
+                values[field.name] = _PARSERS[field.type](raw)
+            except ValueError as error:
+                problems.append(f"{name}={raw!r}: {error}")
+        elif name.startswith(_PREFIX):
+            problems.append(f"{name}: no such setting")
+    config = TgiLocalConfig(**values)
+    problems += _range_problems(config)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def _variable(field: str) -> str:
+    return "AIOS_MODEL" if field == "model" else _PREFIX + field.upper()
+
+
+def _range_problems(config: TgiLocalConfig) -> list[str]:
+    checks = [
+        ("port", 0 <= config.port <= _MAX_PORT, "must be between 0 and 65535"),
+        ("slots", 1 <= config.slots <= 256, "must be between 1 and 256"),  # noqa: PLR2004 - plain range
+        ("ctx", 16 <= config.ctx <= 1_048_576, "must be between 16 and 1048576"),  # noqa: PLR2004 - plain range
+        ("threads", 1 <= config.threads <= 512, "must be between 1 and 512"),  # noqa: PLR2004 - plain range
+        ("max_concurrent", config.max_concurrent >= config.slots, "must be at least the number of slots"),
+        ("snapshot_max_bytes", config.snapshot_max_bytes >= 0, "must not be negative"),
+        ("snapshot_total_bytes", config.snapshot_total_bytes >= 0, "must not be negative"),
+        ("snapshot_ttl", config.snapshot_ttl > timedelta(), "must be positive"),
+        ("drain", config.drain >= timedelta(), "must not be negative"),
+        ("keep_alive", config.keep_alive > timedelta(), "must be positive"),
+        ("model", bool(config.model), "must not be empty"),
+    ]
+    return [f"{_variable(name)}={getattr(config, name)}: {rule}" for name, holds, rule in checks if not holds]
+
+
+def _seconds(raw: str) -> timedelta:
+    try:
+        return timedelta(seconds=float(raw))
+    except OverflowError as error:
+        raise ValueError("too long a time") from error
+
+
+_PARSERS: Final[Mapping[object, Callable[[str], Any]]] = {
+    str: str,
+    int: int,
+    Path: lambda raw: Path(raw).expanduser(),
+    timedelta: _seconds,
+}

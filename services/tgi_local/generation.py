@@ -1,0 +1,320 @@
+"""One generation from its place in the queue to its last token."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from services.tgi_local.engine import Engine, EngineError, EngineRun, EngineToken, Job
+from services.tgi_local.errors import GenerationFailed, IncompleteGeneration, NotRunning
+from services.tgi_local.parameters import GenerateRequest
+from services.tgi_local.ports import Clock, Metrics
+from services.tgi_local.snapshot_files import SnapshotFiles
+from services.tgi_local.snapshots import Miss
+from services.tgi_local.text import TextAssembler
+from services.tgi_local.waiting import Place, SlotQueue
+
+
+class FinishReason(Enum):
+    """Why a generation ended, in TGI's words."""
+
+    LENGTH = "length"
+    EOS = "eos_token"
+    STOP = "stop_sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class TopToken:
+    """An alternative to the chosen token."""
+
+    id: int
+    text: str
+    logprob: float
+    special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token as the caller sees it. `index` counts from 1; `text` holds whole characters only."""
+
+    index: int
+    id: int
+    text: str
+    logprob: float | None
+    special: bool
+    top: tuple[TopToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a generation."""
+
+    reason: FinishReason
+    generated_tokens: int
+    generated_text: str
+    input_length: int
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Tokens that came together; the last step has `finish` or is `suspended`."""
+
+    tokens: tuple[Token, ...] = ()
+    finish: Finish | None = None
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """Everything needed to continue later."""
+
+    kv_handle: str | None
+    bytes: int
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A request whose prompt is tokenised and fits."""
+
+    request: GenerateRequest
+    prompt_ids: tuple[int, ...]
+    max_new_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What every generation works with."""
+
+    engine: Engine
+    queue: SlotQueue
+    files: SnapshotFiles
+    metrics: Metrics
+    clock: Clock
+
+
+class Generation:
+    """Runs once: iterate `steps()` to the end, or close it to cancel."""
+
+    def __init__(self, prepared: Prepared, around: Surroundings) -> None:
+        self.prepared = prepared
+        self.queue_seconds = 0.0
+        self.inference_seconds = 0.0
+        self.ids: list[int] = []
+        self._around = around
+        self._vocabulary = around.engine.vocabulary
+        self._text = self._assembler()
+        self._place: Place | None = None
+        self._run: EngineRun | None = None
+        self._suspending: asyncio.Future[Suspension] | None = None
+        self._held: Token | None = None
+
+    @property
+    def constrained(self) -> bool:
+        """Whether a grammar binds the output."""
+        return self.prepared.request.constraint is not None
+
+    async def suspend(self) -> Suspension:
+        """Stop at a token boundary and save the KV state. Raises NotRunning when it ends first."""
+        if self._suspending is None:
+            self._suspending = asyncio.get_running_loop().create_future()
+            if self._place is not None and not self._place.done():
+                self._place.set_result(None)
+            if self._run is not None:
+                self._run.stop()
+        return await asyncio.shield(self._suspending)
+
+    async def steps(self) -> AsyncGenerator[Step, None]:
+        """Give out the tokens. Raises GenerationFailed and IncompleteGeneration."""
+        try:
+            async with contextlib.aclosing(self._steps()) as steps:
+                async for step in steps:
+                    yield step
+        except EngineError as error:
+            raise GenerationFailed(str(error)) from error
+        finally:
+            if self._suspending is not None and not self._suspending.done():
+                self._suspending.set_exception(NotRunning(self._request_id))
+
+    async def _steps(self) -> AsyncGenerator[Step, None]:
+        slot = await self._take_slot()
+        if slot is None:
+            self._settle(None, 0)
+            yield Step(suspended=True)
+            return
+        started = self._around.clock()
+        try:
+            async with contextlib.aclosing(self._tokens(slot)) as steps:
+                async for step in steps:
+                    yield step
+                    if step.finish is not None:
+                        return
+            if self._suspending is None:
+                raise IncompleteGeneration
+            yield Step(tokens=self._release(), suspended=False)
+            await self._save(slot)
+        finally:
+            self.inference_seconds = self._around.clock() - started
+            self._around.queue.give_back(slot, (*self.prepared.prompt_ids, *self.ids))
+        yield Step(suspended=True)
+
+    async def _take_slot(self) -> int | None:
+        """Wait for a slot and load the snapshot into it. None: suspended while waiting."""
+        entered = self._around.clock()
+        self._place = self._around.queue.enter(self.prepared.prompt_ids)
+        try:
+            grant = await self._place
+        except asyncio.CancelledError:
+            self._around.queue.leave(self._place)
+            raise
+        self.queue_seconds = self._around.clock() - entered
+        if grant is None:
+            return None
+        try:
+            shared = await self._restore(grant.slot, grant.shared)
+        except BaseException:
+            self._around.queue.give_back(grant.slot, ())
+            raise
+        self._around.metrics.prefix_reused(shared)
+        return grant.slot
+
+    async def _restore(self, slot: int, shared: int) -> int:
+        """Load the named snapshot unless the slot holds as much already. Returns the tokens now held."""
+        extension = self.prepared.request.extension
+        if extension is None or not extension.kv_handle:
+            return shared
+        found = await self._around.files.find(extension.kv_handle)
+        if isinstance(found, Miss):
+            self._around.metrics.kv_restore(found.value)
+            return shared
+        usable = min(found.tokens, len(self.prepared.prompt_ids))
+        if shared >= usable:
+            self._around.metrics.kv_restore("warm")
+            return shared
+        try:
+            await self._around.engine.restore(slot, self._around.files.file_name(found.handle))
+        except EngineError:
+            self._around.metrics.kv_restore("failed")
+            return 0
+        self._around.metrics.kv_restore("restored")
+        return usable
+
+    async def _tokens(self, slot: int) -> AsyncGenerator[Step, None]:
+        run = self._around.engine.generate(self._job(slot))
+        self._run = run
+        if self._suspending is not None:
+            run.stop()
+        try:
+            async for batch in run:
+                step = self._step(batch)
+                if step.tokens:
+                    yield step
+                if step.finish is not None:
+                    return
+        finally:
+            await run.aclose()
+        if run.ended is not None and self._held is not None:
+            yield self._finished(self._release(), FinishReason.EOS)
+
+    def _job(self, slot: int) -> Job:
+        request = self.prepared.request
+        return Job(
+            prompt=self.prepared.prompt_ids,
+            slot=slot,
+            max_tokens=self.prepared.max_new_tokens,
+            sampling=request.sampling,
+            seed=self.prepared.seed,
+            constraint=request.constraint,
+            top_n=request.top_n_tokens,
+        )
+
+    def _step(self, batch: Sequence[EngineToken]) -> Step:
+        """Turn a batch into events. A token that may be the end waits for what the engine says next."""
+        out = list(self._release())
+        for engine_token in batch:
+            out.extend(self._release())
+            token = self._token(engine_token)
+            if token.index == self.prepared.max_new_tokens:
+                return self._finished((*out, token), FinishReason.LENGTH)
+            if self._text.stopped:
+                return self._finished((*out, token), FinishReason.STOP)
+            if self._vocabulary.may_end(token.id):
+                self._held = token
+            else:
+                out.append(token)
+        return Step(tuple(out))
+
+    def _release(self) -> tuple[Token, ...]:
+        held, self._held = self._held, None
+        return () if held is None else (held,)
+
+    def _token(self, token: EngineToken) -> Token:
+        self.ids.append(token.id)
+        special = token.id in self._vocabulary.special
+        piece = self._vocabulary.pieces[token.id]
+        text = piece.decode(errors="ignore") if special else self._text.add(piece)
+        top = tuple(
+            TopToken(
+                other.id,
+                self._vocabulary.pieces[other.id].decode(errors="ignore"),
+                other.logprob,
+                other.id in self._vocabulary.special,
+            )
+            for other in token.top[: self.prepared.request.top_n_tokens]
+        )
+        return Token(len(self.ids), token.id, text, token.logprob, special, top)
+
+    def _finished(self, tokens: tuple[Token, ...], reason: FinishReason) -> Step:
+        request, text = self.prepared.request, self._text.text
+        if (
+            reason is FinishReason.EOS
+            and request.constraint is not None
+            and not request.constraint.accepts(text)
+        ):
+            raise GenerationFailed("the output does not satisfy the grammar")
+        if request.return_full_text:
+            text = (request.inputs or self._vocabulary.text(self.prepared.prompt_ids)) + text
+        seed = None if request.sampling.greedy else self.prepared.seed
+        finish = Finish(reason, len(self.ids), text, len(self.prepared.prompt_ids), seed)
+        return Step(tokens, finish)
+
+    def _assembler(self) -> TextAssembler:
+        """Start the text; earlier output at the end of the prompt ids is taken in first."""
+        text = TextAssembler(self.prepared.request.stop)
+        extension = self.prepared.request.extension
+        if extension is not None and extension.produced:
+            earlier = self.prepared.prompt_ids[-extension.produced :]
+            special = self._vocabulary.special
+            text.prime([self._vocabulary.pieces[i] for i in earlier if i not in special])
+        return text
+
+    async def _save(self, slot: int) -> None:
+        """Save the slot's KV state; without room for it the suspension has no handle."""
+        files = self._around.files
+        handle = files.new_handle()
+        try:
+            tokens = await self._around.engine.save(slot, files.file_name(handle))
+            snapshot = await files.keep(handle, tokens)
+        except EngineError:
+            files.discard(handle)
+            snapshot = None
+        self._around.metrics.snapshots_changed(files.count, files.total_bytes)
+        self._settle(handle if snapshot else None, snapshot.size if snapshot else 0)
+
+    def _settle(self, handle: str | None, size: int) -> None:
+        self._around.metrics.suspended(saved=handle is not None)
+        if self._suspending is not None and not self._suspending.done():
+            ids = tuple(self.ids)
+            self._suspending.set_result(
+                Suspension(handle, size, self.prepared.prompt_ids, ids, self._text.text)
+            )
+
+    @property
+    def _request_id(self) -> str:
+        extension = self.prepared.request.extension
+        return extension.request_id if extension is not None else ""

@@ -1,0 +1,179 @@
+"""Wiring and life of the process: the only place where the engine is chosen."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from aiohttp import web
+
+from services.tgi_local import logs
+from services.tgi_local.app import About, Routes
+from services.tgi_local.config import ConfigError, TgiLocalConfig, load
+from services.tgi_local.engine import Engine, EngineError
+from services.tgi_local.logs import log
+from services.tgi_local.metrics import PrometheusMetrics
+from services.tgi_local.models import ModelError, fingerprint, locate
+from services.tgi_local.parameters import Limits
+from services.tgi_local.service import TgiService
+from services.tgi_local.snapshot_files import SnapshotFiles
+from services.tgi_local.snapshots import Catalogue
+from services.tgi_local.vocabulary import UnreadableModel
+
+
+class StartError(Exception):
+    """The server cannot start; the message says which resource is in the way."""
+
+
+@dataclass(slots=True)
+class Server:
+    """A started server. `stop` it."""
+
+    port: int
+    routes: Routes
+    service: TgiService
+    _runner: web.AppRunner
+    _engine: Engine
+    _lock: IO[str]
+
+    async def stop(self) -> None:
+        """Refuse new connections, let running requests finish within the drain time, stop the engine."""
+        self.routes.draining = True
+        await self._runner.cleanup()
+        await self._engine.close()
+        self._lock.close()
+
+
+async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Server:
+    """Start a server. Tests pass an engine; main passes none. Raises StartError and ModelError."""
+    lock, snapshots = _own_directory(config.data_dir)
+    model = await asyncio.to_thread(locate, config.model)
+    sha = await asyncio.to_thread(fingerprint, model, config.data_dir / "models.json")
+    if engine is None:
+        engine = await _engine(config, model, snapshots)
+    metrics = PrometheusMetrics()
+    metrics.slots(config.slots)
+    limits = Limits(max_total_tokens=config.ctx, max_input_tokens=config.ctx - 1)
+    files = _files(config, snapshots, sha)
+    service = TgiService(
+        engine,
+        files,
+        metrics,
+        limits=limits,
+        slots=config.slots,
+        max_concurrent=config.max_concurrent,
+        clock=time.monotonic,
+    )
+    about = About(
+        model_id=engine.vocabulary.name or model.stem,
+        model_sha=sha,
+        slots=config.slots,
+        ctx_per_slot=config.ctx,
+        max_concurrent=config.max_concurrent,
+        limits=limits,
+    )
+    routes = Routes(service, metrics, about, keep_alive=config.keep_alive.total_seconds())
+    runner = web.AppRunner(
+        routes.app(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=config.drain.total_seconds(),
+    )
+    try:
+        port = await _listen(runner, config)
+    except StartError:
+        await runner.cleanup()
+        await engine.close()
+        lock.close()
+        raise
+    return Server(port, routes, service, runner, engine, lock)
+
+
+async def serve(config: TgiLocalConfig) -> None:
+    """Run until SIGTERM or SIGINT, then drain."""
+    server = await build(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    log.info("listening", extra={"host": config.host, "port": server.port, "model": config.model})
+    await stopping.wait()
+    log.info("draining")
+    await server.stop()
+    log.info("stopped")
+
+
+def main() -> int:
+    """Start the process. Returns its exit status: 0 after a clean stop, 2 when it cannot start."""
+    logs.configure()
+    try:
+        config = load(os.environ)
+        if config.threads > 1:
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve every neighbour
+        asyncio.run(serve(config))
+    except (ConfigError, StartError, ModelError, UnreadableModel, EngineError) as error:
+        for problem in str(error).splitlines():
+            log.error("cannot start", extra={"problem": problem})
+        return 2
+    return 0
+
+
+async def _engine(config: TgiLocalConfig, model: Path, snapshots: Path) -> Engine:
+    # Imported here: it loads the native library, which tests with another engine do without.
+    from services.tgi_local.xllama import XllamaEngine  # noqa: PLC0415 - see above
+
+    return await XllamaEngine.open(
+        model,
+        slots=config.slots,
+        ctx_per_slot=config.ctx,
+        threads=config.threads,
+        data_dir=config.data_dir,
+        snapshots=snapshots,
+    )
+
+
+def _files(config: TgiLocalConfig, snapshots: Path, sha: str) -> SnapshotFiles:
+    catalogue = Catalogue(
+        model=sha,
+        max_bytes=config.snapshot_total_bytes,
+        max_snapshot_bytes=config.snapshot_max_bytes,
+        ttl=config.snapshot_ttl.total_seconds(),
+    )
+    files = SnapshotFiles(snapshots, catalogue, model=sha)
+    files.load()
+    return files
+
+
+def _own_directory(data_dir: Path) -> tuple[IO[str], Path]:
+    """Make the data directory private and this process's own; two would delete each other's snapshots."""
+    snapshots = data_dir / "snapshots"
+    try:
+        snapshots.mkdir(parents=True, exist_ok=True)
+        data_dir.chmod(0o700)
+        lock = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise StartError(f"data directory {data_dir}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StartError(f"data directory {data_dir} is in use by another tgi-local") from error
+    return lock, snapshots
+
+
+async def _listen(runner: web.AppRunner, config: TgiLocalConfig) -> int:
+    await runner.setup()
+    site = web.TCPSite(runner, config.host, config.port, reuse_address=True)
+    try:
+        await site.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"port {config.port} on {config.host} is already in use") from error
+        raise StartError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+    port: int = runner.addresses[0][1]
+    return port

@@ -1,0 +1,250 @@
+"""The use cases: admit, validate against the tokenizer, generate, tokenise, suspend."""
+
+import asyncio
+import secrets
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from services.tgi_local.engine import Engine, EngineError, TemplateError
+from services.tgi_local.errors import (
+    DuplicateRequest,
+    GenerationFailed,
+    InvalidRequest,
+    NotRunning,
+    NotSuspendable,
+    Overloaded,
+    Suspended,
+    TemplateFailed,
+)
+from services.tgi_local.generation import Finish, Generation, Prepared, Step, Surroundings, Suspension, Token
+from services.tgi_local.parameters import GenerateRequest, Limits
+from services.tgi_local.ports import Clock, Metrics
+from services.tgi_local.snapshot_files import SnapshotFiles
+from services.tgi_local.waiting import SlotQueue
+
+SUSPEND_SECONDS = 60.0
+"""Longest wait for a running generation to stop and be saved."""
+
+_CHECKED_TOKENS = 1024
+"""TGI checks at most this much of `max_new_tokens` against the room left; longer runs end at the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextToken:
+    """A token of a given text and the characters it covers."""
+
+    id: int
+    text: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A whole unary generation."""
+
+    prepared: Prepared
+    tokens: tuple[Token, ...]
+    finish: Finish
+    queue_seconds: float
+    inference_seconds: float
+
+    @property
+    def likelihood(self) -> float:
+        """Sum of the log-probabilities, by which `best_of` chooses."""
+        return sum(token.logprob or 0.0 for token in self.tokens)
+
+
+class TgiService:
+    """What the routes do, without HTTP."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        files: SnapshotFiles,
+        metrics: Metrics,
+        *,
+        limits: Limits,
+        slots: int,
+        max_concurrent: int,
+        clock: Clock,
+    ) -> None:
+        queue = SlotQueue(slots, changed=metrics.queue_changed)
+        self._around = Surroundings(engine=engine, queue=queue, files=files, metrics=metrics, clock=clock)
+        self._engine = engine
+        self._files = files
+        self._metrics = metrics
+        self._limits = limits
+        self._max_concurrent = max_concurrent
+        self._admitted = 0
+        self._running: dict[str, Generation] = {}
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Hold one of the places for concurrent requests. Raises Overloaded."""
+        if self._admitted >= self._max_concurrent:
+            raise Overloaded
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+
+    async def prepare(self, request: GenerateRequest) -> Prepared:
+        """Tokenise the prompt and check that prompt and answer fit. Raises InvalidRequest."""
+        ids = await self._prompt_ids(request)
+        if request.truncate is not None:
+            ids = ids[-request.truncate :]
+        max_new = self._room(request.max_new_tokens, len(ids))
+        self._metrics.accepted(len(ids), max_new)
+        seed = secrets.randbits(31) if request.sampling.seed is None else request.sampling.seed
+        return Prepared(request=request, prompt_ids=ids, max_new_tokens=max_new, seed=seed)
+
+    def begin(self, prepared: Prepared) -> Generation:
+        """Make a generation; nothing runs before `stream`."""
+        return Generation(prepared, self._around)
+
+    async def stream(self, generation: Generation) -> AsyncGenerator[Step, None]:
+        """Generate step by step. Closing the iterator cancels. Raises DuplicateRequest, GenerationFailed."""
+        request_id = _request_id(generation.prepared)
+        if request_id in self._running:
+            raise DuplicateRequest(request_id)
+        if request_id:
+            self._running[request_id] = generation
+        try:
+            async with aclosing(generation.steps()) as steps:
+                async for step in steps:
+                    if step.finish is not None:
+                        self._running.pop(request_id, None)
+                    yield step
+        finally:
+            self._running.pop(request_id, None)
+
+    async def generate(self, prepared: Prepared) -> list[Result]:
+        """Generate to the end; with `best_of` several times, the likeliest first. Raises Suspended too."""
+        count = prepared.request.best_of
+        if count == 1:
+            return [await self._collect(prepared)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._collect(_reseeded(prepared, n))) for n in range(count)]
+        return sorted((task.result() for task in tasks), key=lambda r: r.likelihood, reverse=True)
+
+    async def suspend(self, request_id: str) -> Suspension:
+        """Stop a running generation and save its state. Raises NotRunning, NotSuspendable."""
+        generation = self._running.get(request_id)
+        if generation is None:
+            raise NotRunning(request_id)
+        if generation.constrained or generation.prepared.request.best_of > 1:
+            raise NotSuspendable
+        try:
+            async with asyncio.timeout(SUSPEND_SECONDS):
+                return await generation.suspend()
+        except TimeoutError as error:
+            raise GenerationFailed("the generation did not stop in time") from error
+
+    def drop_snapshot(self, handle: str) -> None:
+        """Delete a snapshot; an unknown handle is fine."""
+        self._files.delete(handle)
+        self._metrics.snapshots_changed(self._files.count, self._files.total_bytes)
+
+    async def tokenize(self, text: str, *, add_special: bool = True) -> list[TextToken]:
+        """Split a text into tokens with character offsets. Raises GenerationFailed."""
+        try:
+            ids = await self._engine.tokenize(text, add_special=add_special)
+        except EngineError as error:
+            raise GenerationFailed(str(error)) from error
+        return _with_offsets(text, ids, self._engine.vocabulary.pieces)
+
+    async def chat_tokenize(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[TextToken], str]:
+        """Render a chat and split it. Raises TemplateFailed."""
+        try:
+            text = await self._engine.render(messages)
+        except TemplateError as error:
+            raise TemplateFailed(str(error)) from error
+        return await self.tokenize(text), text
+
+    def prefill(self, prepared: Prepared) -> list[TextToken]:
+        """Return the prompt's tokens; the engine gives no log-probabilities for them."""
+        pieces = self._engine.vocabulary.pieces
+        return [TextToken(i, pieces[i].decode(errors="replace"), 0, 0) for i in prepared.prompt_ids]
+
+    async def healthy(self) -> bool:
+        """Whether the engine answers."""
+        return await self._engine.healthy()
+
+    async def _prompt_ids(self, request: GenerateRequest) -> tuple[int, ...]:
+        extension = request.extension
+        if extension is not None and extension.prompt_ids:
+            if max(extension.prompt_ids) >= len(self._engine.vocabulary):
+                raise InvalidRequest("`aios.prompt_ids` holds an id outside the vocabulary")
+            return extension.prompt_ids
+        try:
+            return tuple(await self._engine.tokenize(request.inputs, add_special=True))
+        except EngineError as error:
+            raise GenerationFailed(str(error)) from error
+
+    def _room(self, asked: int | None, given: int) -> int:
+        """Return how many tokens may be generated. Raises InvalidRequest."""
+        limit = self._limits.max_total_tokens
+        left = max(0, limit - given)
+        checked = min(left if asked is None else asked, _CHECKED_TOKENS)
+        if given + checked > limit:
+            raise InvalidRequest(
+                f"`inputs` tokens + `max_new_tokens` must be <= {limit}. "
+                f"Given: {given} `inputs` tokens and {checked} `max_new_tokens`"
+            )
+        if given > self._limits.max_input_tokens:
+            most = self._limits.max_input_tokens
+            raise InvalidRequest(f"`inputs` must have less than {most} tokens. Given: {given}")
+        return left if asked is None else min(asked, left)
+
+    async def _collect(self, prepared: Prepared) -> Result:
+        generation = self.begin(prepared)
+        tokens: list[Token] = []
+        finish: Finish | None = None
+        async with aclosing(self.stream(generation)) as steps:
+            async for step in steps:
+                tokens.extend(step.tokens)
+                finish = step.finish
+        if finish is None:
+            raise Suspended
+        return Result(
+            prepared=prepared,
+            tokens=tuple(tokens),
+            finish=finish,
+            queue_seconds=generation.queue_seconds,
+            inference_seconds=generation.inference_seconds,
+        )
+
+
+def _request_id(prepared: Prepared) -> str:
+    extension = prepared.request.extension
+    return extension.request_id if extension is not None else ""
+
+
+def _reseeded(prepared: Prepared, number: int) -> Prepared:
+    """Give one of several attempts its own seed; only the first keeps the request id."""
+    request = prepared.request
+    if number and request.extension is not None:
+        request = replace(request, extension=replace(request.extension, request_id=""))
+    return replace(prepared, request=request, seed=prepared.seed + number)
+
+
+def _with_offsets(text: str, ids: Sequence[int], pieces: Sequence[bytes]) -> list[TextToken]:
+    """Map each token's bytes to the characters they touch; tokens without text of their own are empty."""
+    data = text.encode()
+    starts = [n for n, byte in enumerate(data) if byte & 0xC0 != 0x80]  # noqa: PLR2004 - UTF-8 continuation bytes
+    found, at = [], 0
+    for token in ids:
+        piece = pieces[token]
+        if not data.startswith(piece, at):
+            piece = piece.removeprefix(b" ")  # SentencePiece puts a space before the first word
+        size = len(piece) if data.startswith(piece, at) else 0
+        first = bisect_right(starts, at) - 1 if size else bisect_left(starts, at)
+        last = bisect_left(starts, at + size)
+        found.append(TextToken(token, text[first:last] if size else "", first, last))
+        at += size
+    return found

@@ -1,0 +1,127 @@
+"""Saved KV states on disk: a file each, beside it a small JSON record that survives a restart."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from services.tgi_local.snapshots import Catalogue, Miss, Snapshot
+
+
+class SnapshotFiles:
+    """Keeps snapshot files and the catalogue in step. One process owns the directory."""
+
+    def __init__(
+        self, directory: Path, catalogue: Catalogue, *, model: str, now: Callable[[], float] = time.time
+    ) -> None:
+        self._directory = directory
+        self._catalogue = catalogue
+        self._model = model
+        self._now = now
+
+    def load(self) -> None:
+        """Read the records left by an earlier run; everything without a good record is removed."""
+        found = []
+        for record in self._directory.glob("*.json"):
+            snapshot = _read_record(record)
+            data = self._directory / f"{record.stem}.bin"
+            if snapshot is not None and data.is_file() and data.stat().st_size == snapshot.size:
+                found.append(snapshot)
+        known = {snapshot.handle for snapshot in found}
+        for path in self._directory.iterdir():
+            if path.stem not in known:
+                path.unlink()
+        for snapshot in sorted(found, key=lambda s: s.saved_at):
+            self._remove(self._catalogue.add(snapshot))
+
+    def new_handle(self) -> str:
+        """Return an unguessable name; whoever knows it may restore the state."""
+        return secrets.token_urlsafe(24)
+
+    @staticmethod
+    def file_name(handle: str) -> str:
+        """Return the name the engine writes to."""
+        return f"{handle}.bin"
+
+    async def keep(self, handle: str, tokens: int) -> Snapshot | None:
+        """Take over the file the engine wrote. Returns None when it is too large to keep."""
+        path = self._directory / self.file_name(handle)
+        size = path.stat().st_size
+        if not self._catalogue.admits(size):
+            path.unlink()
+            return None
+        digest = await asyncio.to_thread(_protected_digest, path)
+        snapshot = Snapshot(handle, self._model, digest, size, tokens, self._now())
+        await asyncio.to_thread(self._record(handle).write_bytes, orjson.dumps(asdict(snapshot)))
+        self._remove(self._catalogue.expired(self._now()))
+        self._remove(self._catalogue.add(snapshot))
+        return snapshot
+
+    async def find(self, handle: str) -> Snapshot | Miss:
+        """Return a snapshot that is fit to be restored: right model, in time, bytes unchanged."""
+        found = self._catalogue.find(handle, self._now())
+        if isinstance(found, Miss):
+            if found is not Miss.UNKNOWN:
+                self.delete(handle)
+            return found
+        path = self._directory / self.file_name(handle)
+        try:
+            digest = await asyncio.to_thread(_digest, path)
+        except FileNotFoundError:
+            digest = ""
+        if digest != found.digest:
+            self.delete(handle)
+            return Miss.CORRUPT
+        return found
+
+    def delete(self, handle: str) -> bool:
+        """Remove a snapshot. Returns whether it was known; a second call is harmless."""
+        known = self._catalogue.remove(handle)
+        if known:
+            self._remove([handle])
+        return known
+
+    def discard(self, handle: str) -> None:
+        """Remove a file that never became a snapshot."""
+        self._remove([handle])
+
+    @property
+    def count(self) -> int:
+        """Snapshots kept."""
+        return len(self._catalogue)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes kept."""
+        return self._catalogue.total_bytes
+
+    def _record(self, handle: str) -> Path:
+        return self._directory / f"{handle}.json"
+
+    def _remove(self, handles: list[str]) -> None:
+        for handle in handles:
+            self._record(handle).unlink(missing_ok=True)
+            (self._directory / self.file_name(handle)).unlink(missing_ok=True)
+
+
+def _read_record(path: Path) -> Snapshot | None:
+    try:
+        return Snapshot(**orjson.loads(path.read_bytes()))
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+
+
+def _protected_digest(path: Path) -> str:
+    """Digest a file after taking it away from other users: the engine writes it readable for all."""
+    path.chmod(0o600)
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

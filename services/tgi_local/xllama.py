@@ -1,0 +1,342 @@
+"""The engine adapter: llama.cpp's server inside this process, reached over a private unix socket.
+
+Two habits of the engine are made good here. It reports no id for a token that ends inside a character
+(`tokens_predicted` jumps instead): the missing ids are found from the bytes. And it keeps generating for
+a caller who went away until the response is closed, so every run is closed.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import orjson
+import xllamacpp
+
+from services.tgi_local.engine import (
+    Alternative,
+    EngineError,
+    EngineToken,
+    Job,
+    PromptTooLong,
+    StopKind,
+    TemplateError,
+)
+from services.tgi_local.grammar import JsonConstraint
+from services.tgi_local.text import segmentations
+from services.tgi_local.vocabulary import Vocabulary, read_vocabulary
+
+STALL_SECONDS = 600.0
+"""Longest silence of the engine within one call: the prefill of a long prompt by a big model."""
+
+CONTROL_SECONDS = 60.0
+"""Longest control call: tokenise, save, restore."""
+
+_OK = 200
+_PAGE = 256
+_MAX_SOCKET_PATH = 100
+_RANDOM_SEED = 0xFFFFFFFF
+_UNESCAPED_SLASH = re.compile(r"((?<!\\)(?:\\\\)*)/")
+
+
+class XllamaEngine:
+    """An `Engine` on llama.cpp. Made by `open`; `close` it."""
+
+    def __init__(
+        self, server: Any, session: aiohttp.ClientSession, sockets: Path, vocabulary: Vocabulary
+    ) -> None:
+        self._server = server
+        self._session = session
+        self._sockets = sockets
+        self._vocabulary = vocabulary
+
+    @classmethod
+    async def open(
+        cls, model: Path, *, slots: int, ctx_per_slot: int, threads: int, data_dir: Path, snapshots: Path
+    ) -> Self:
+        """Load a model; a few hundredths of a second for a small one. Raises EngineError, UnreadableModel."""
+        vocabulary = await asyncio.to_thread(read_vocabulary, model)
+        sockets = _socket_directory(data_dir)
+        params = _params(model, slots=slots, ctx_per_slot=ctx_per_slot, threads=threads)
+        params.slot_save_path = f"{snapshots}/"
+        params.hostnames = [str(sockets / "llm.sock")]
+        try:
+            server = await asyncio.to_thread(xllamacpp.Server, params)
+        except RuntimeError as error:
+            shutil.rmtree(sockets, ignore_errors=True)
+            raise EngineError(f"the engine cannot load {model}: {error}") from error
+        session = aiohttp.ClientSession(
+            base_url="http://engine",
+            connector=aiohttp.UnixConnector(str(sockets / "llm.sock"), limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=10),
+            json_serialize=_dumps,
+        )
+        return cls(server, session, sockets, vocabulary)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens."""
+        return self._vocabulary
+
+    def generate(self, job: Job) -> "XllamaRun":
+        """Start a generation; nothing happens before the first iteration."""
+        return XllamaRun(self, job)
+
+    async def tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        """Return the ids of a text."""
+        body = {"content": text, "add_special": add_special, "parse_special": True}
+        ids: list[int] = (await self.call("/tokenize", body))["tokens"]
+        return ids
+
+    async def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """Apply the chat template."""
+        try:
+            prompt: str = (await self.call("/apply-template", {"messages": messages}))["prompt"]
+        except EngineError as error:
+            raise TemplateError(str(error)) from error
+        return prompt
+
+    async def save(self, slot: int, name: str) -> int:
+        """Write a slot's KV state; waits while the slot is busy."""
+        return int((await self.call(f"/slots/{slot}?action=save", {"filename": name}))["n_saved"])
+
+    async def restore(self, slot: int, name: str) -> int:
+        """Load a KV state into a slot."""
+        return int((await self.call(f"/slots/{slot}?action=restore", {"filename": name}))["n_restored"])
+
+    async def healthy(self) -> bool:
+        """Whether the engine answers on its socket."""
+        try:
+            async with self._session.get("/health") as response:
+                return response.status == _OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def close(self) -> None:
+        """Stop the engine. The socket file outlives it, so its directory is removed."""
+        await self._session.close()
+        server, self._server = self._server, None
+        await asyncio.to_thread(_drop, [server])
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    async def call(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Make one control call. Raises EngineError."""
+        try:
+            async with self._session.post(path, json=body) as response:
+                return _checked(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise EngineError(f"the engine does not answer: {type(error).__name__}") from error
+
+    def open_stream(self, job: Job) -> "asyncio.Task[aiohttp.ClientResponse]":
+        """Post a generation; the answer comes with the first token."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=STALL_SECONDS)
+        return asyncio.ensure_future(self._post(_completion(job), timeout))
+
+    async def _post(self, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        return await self._session.post("/completion", json=body, timeout=timeout)
+
+
+class XllamaRun:
+    """One generation: iterate it, `stop` it from another task, `aclose` it."""
+
+    def __init__(self, engine: XllamaEngine, job: Job) -> None:
+        self._engine = engine
+        self._job = job
+        self._opening: asyncio.Task[aiohttp.ClientResponse] | None = None
+        self._response: aiohttp.ClientResponse | None = None
+        self._stopped = False
+        self._ids: list[int] = []
+        self.ended: StopKind | None = None
+
+    def stop(self) -> None:
+        """Close the response: the engine notices within milliseconds."""
+        self._stopped = True
+        if self._response is not None:
+            self._response.close()
+        elif self._opening is not None:
+            self._opening.cancel()
+
+    async def aclose(self) -> None:
+        """Free the slot, whether the run ended or not."""
+        self.stop()
+        if self._opening is not None and not self._opening.done():
+            with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError):
+                await self._opening
+
+    async def __aiter__(self) -> AsyncIterator[tuple[EngineToken, ...]]:
+        if self._stopped:
+            return
+        try:
+            async for lines in self._lines():
+                batch = [token for line in lines for token in await self._tokens(line)]
+                if batch:
+                    yield tuple(batch)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if not self._stopped:
+                raise EngineError(f"the engine broke off: {type(error).__name__}") from error
+
+    async def _lines(self) -> AsyncIterator[list[bytes]]:
+        response = await self._opened()
+        if response is None:
+            return
+        if response.status != _OK:
+            _checked(response.status, await response.read())
+        rest = b""
+        async for chunk in response.content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield lines
+            if self.ended is not None or self._stopped:
+                return
+
+    async def _opened(self) -> aiohttp.ClientResponse | None:
+        self._opening = self._engine.open_stream(self._job)
+        try:
+            self._response = await self._opening
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._stopped and (task is None or not task.cancelling()):
+                return None
+            raise
+        return self._response
+
+    async def _tokens(self, line: bytes) -> list[EngineToken]:
+        """Read one event: the token it names, preceded by those the engine left out."""
+        if line.startswith(b"error:"):
+            _checked(500, line[6:])
+        if not line.startswith(b"data:"):
+            return []
+        event = orjson.loads(line[5:])
+        if "error" in event:
+            _checked(500, line[5:])
+        named = [_token(event)] if event["tokens"] else []
+        missing = event["tokens_predicted"] - len(self._ids) - len(named)
+        hidden = await self._hidden(missing, event, named) if missing > 0 else []
+        tokens = [*(EngineToken(i) for i in hidden), *named]
+        self._ids.extend(token.id for token in tokens)
+        if event["stop"]:
+            self.ended = StopKind.EOS if event["stop_type"] == "eos" else StopKind.LIMIT
+        return tokens
+
+    async def _hidden(
+        self, count: int, event: Mapping[str, Any], named: Sequence[EngineToken]
+    ) -> Sequence[int]:
+        """Find the ids of `count` tokens the engine left out because they end inside a character.
+
+        Their bytes are known from the event; usually only one split into `count` tokens exists. Where several
+        do (or the end came first) the engine is asked again, which is exact for greedy runs.
+        """
+        vocabulary = self._engine.vocabulary
+        ways: list[tuple[int, ...]] = []
+        if named and event.get("completion_probabilities"):
+            unsent = bytes(event["completion_probabilities"][0]["bytes"])
+            unsent = unsent.removesuffix(vocabulary.pieces[named[0].id])
+            ways = segmentations(unsent, count, vocabulary.ids_by_bytes)
+        if len(ways) == 1 or (ways and not self._job.sampling.greedy):
+            return ways[0]
+        again = await self._asked_again(count)
+        if event["stop"] and event["stop_type"] == "eos":
+            return (*again[: count - 1], vocabulary.eos)
+        return again
+
+    async def _asked_again(self, count: int) -> Sequence[int]:
+        body = _sampling(self._job) | {
+            "prompt": [*self._job.prompt, *self._ids],
+            "n_predict": count,
+            "temperature": 0.0,
+            "cache_prompt": True,
+            "return_tokens": True,
+        }
+        tokens: list[int] = (await self._engine.call("/completion", body))["tokens"]
+        return tokens
+
+
+def _params(model: Path, *, slots: int, ctx_per_slot: int, threads: int) -> xllamacpp.CommonParams:
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model)
+    params.n_parallel = slots
+    params.n_ctx = slots * -(-ctx_per_slot // _PAGE) * _PAGE  # the engine rounds a slot down, never up
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.n_threads_http = (
+        2 * slots + 8
+    )  # a stream holds one for its whole life; control calls need some too
+    params.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
+    params.endpoint_metrics = False
+    params.verbosity = -1
+    return params
+
+
+def _socket_directory(data_dir: Path) -> Path:
+    """Make a directory only this user can enter; a long data path does not fit into a socket address."""
+    parent = data_dir if len(str(data_dir)) < _MAX_SOCKET_PATH - len("/engine-12345678/llm.sock") else None
+    return Path(tempfile.mkdtemp(prefix="engine-", dir=parent))
+
+
+def _completion(job: Job) -> dict[str, Any]:
+    body = _sampling(job) | {
+        "prompt": job.prompt,
+        "n_predict": job.max_tokens,
+        "id_slot": job.slot,
+        "stream": True,
+        "return_tokens": True,
+        "cache_prompt": True,
+        "n_probs": max(1, job.top_n),
+    }
+    if isinstance(job.constraint, JsonConstraint):
+        body["json_schema"] = job.constraint.schema
+    elif job.constraint is not None:
+        pattern = _UNESCAPED_SLASH.sub(r"\1\\/", job.constraint.pattern)
+        body["grammar"] = f"%llguidance {{}}\nstart: /{pattern}/\n"
+    return body
+
+
+def _sampling(job: Job) -> dict[str, Any]:
+    """Spell TGI's sampling out: llama.cpp's defaults differ."""
+    sampling = job.sampling
+    penalised = sampling.repetition_penalty != 1.0 or sampling.frequency_penalty != 0.0
+    return {
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "typical_p": sampling.typical_p,
+        "min_p": 0.0,
+        "repeat_penalty": sampling.repetition_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": 0.0,
+        "repeat_last_n": -1 if penalised else 0,
+        "seed": min(job.seed & 0xFFFFFFFF, _RANDOM_SEED - 1),
+    }
+
+
+def _token(event: Mapping[str, Any]) -> EngineToken:
+    chosen = event["tokens"][-1]
+    known = event.get("completion_probabilities")
+    if not known:
+        return EngineToken(chosen)
+    top = tuple(Alternative(item["id"], item["logprob"]) for item in known[0]["top_logprobs"])
+    return EngineToken(chosen, known[0]["logprob"], top)
+
+
+def _checked(status: int, body: bytes) -> Any:
+    """Return the decoded answer of the engine. Raises EngineError."""
+    answer = orjson.loads(body)
+    if status == _OK:
+        return answer
+    error = answer.get("error", {})
+    if error.get("type") == "exceed_context_size_error":
+        raise PromptTooLong(str(error.get("message")))
+    raise EngineError(str(error.get("message", f"status {status}")))
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _drop(holder: list[Any]) -> None:
+    """Drop the last reference in a thread: that is how the engine is stopped, and it joins its threads."""
+    holder.clear()
