@@ -1,0 +1,52 @@
+"""AIOS: an operating system for LLM agents. This package is its Python client.
+
+    async with aios.connect() as kernel:
+        agent = kernel.as_agent(await kernel.agents.register("planner"))
+        print((await agent.llm.chat("Hello")).text)
+
+Names are loaded on first use, so that `import aios` is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aios._retry import RetryPolicy
+    from aios.errors import AiosError
+    from aios.kernel import Kernel, connect
+    from aios.toolkit import Tool, tool
+    from aios.types.agents import AgentHandle, AgentInfo, Credential, Hints
+    from aios.types.llm import Answer, Message, ToolCall, ToolSpec
+
+__all__ = [
+    "AgentHandle",
+    "AgentInfo",
+    "AiosError",
+    "Answer",
+    "Credential",
+    "Hints",
+    "Kernel",
+    "Message",
+    "RetryPolicy",
+    "Tool",
+    "ToolCall",
+    "ToolSpec",
+    "connect",
+    "tool",
+]
+
+_HOMES = {
+    "aios._retry": ("RetryPolicy",),
+    "aios.errors": ("AiosError",),
+    "aios.kernel": ("Kernel", "connect"),
+    "aios.toolkit": ("Tool", "tool"),
+    "aios.types.agents": ("AgentHandle", "AgentInfo", "Credential", "Hints"),
+    "aios.types.llm": ("Answer", "Message", "ToolCall", "ToolSpec"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -1,0 +1,61 @@
+"""What the protos say about an RPC: its path, whether it may be repeated, how long it may take."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message import Message
+
+from aios.api.common.v1 import options_pb2
+
+_SAFE_LEVELS = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC."""
+
+    path: str
+    """Such as `/aios.api.agent.v1.AgentService/GetAgent`."""
+
+    name: str
+    """Such as `GetAgent`."""
+
+    repeatable: bool
+    """Whether a repeated call has the effect of one."""
+
+    takes_request_id: bool
+    """Whether the request has a `request_id`."""
+
+    default_timeout: float
+    """Time the call may take when nobody says otherwise. Unit: seconds."""
+
+
+def method_of(request: Message) -> Method:
+    """Return the RPC that takes `request`: each request type belongs to exactly one."""
+    return _method(request.DESCRIPTOR)
+
+
+@cache
+def _method(request: Descriptor) -> Method:
+    for service in request.file.services_by_name.values():
+        for method in service.methods:
+            if method.input_type is request:
+                return _describe(method)
+    raise LookupError(f"no RPC takes {request.full_name}")
+
+
+def _describe(method: MethodDescriptor) -> Method:
+    options = method.GetOptions()
+    takes_request_id = "request_id" in method.input_type.fields_by_name
+    extensions: Any = options.Extensions
+    syscall: options_pb2.Syscall = extensions[options_pb2.syscall]
+    return Method(
+        path=f"/{method.containing_service.full_name}/{method.name}",
+        name=method.name,
+        repeatable=takes_request_id or options.idempotency_level in _SAFE_LEVELS,
+        takes_request_id=takes_request_id,
+        default_timeout=syscall.default_deadline.ToMilliseconds() / 1000,
+    )

@@ -1,0 +1,196 @@
+"""Sends requests: deadline, credential, retries and typed errors, the same for every RPC."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from aios._methods import Method, method_of
+from aios._retry import RetryPolicy
+from aios._status import error_of
+from aios._tokens import Tokens
+from aios.errors import AiosError, DeadlineExceeded, Unauthenticated
+
+R = TypeVar("R", bound=Message)
+
+_RENEWABLE = frozenset({"CREDENTIAL_EXPIRED", "CREDENTIAL_INVALID"})
+
+
+class Transport:
+    """One caller's way to the kernel over a shared channel."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        tokens: Tokens,
+        policy: RetryPolicy,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.channel = channel
+        self.policy = policy
+        self._tokens = tokens
+        self._clock = clock
+        self._sleep = sleep
+
+    def with_tokens(self, tokens: Tokens) -> "Transport":
+        """Return a transport for another caller over the same channel."""
+        return Transport(self.channel, tokens, self.policy, clock=self._clock, sleep=self._sleep)
+
+    async def call_once(self, request: Message, response: type[R], *, timeout: float) -> R:
+        """Send one unary request once, whatever happens. Raises an `AiosError`."""
+        try:
+            return await self._send(request, response, await self._tokens.get(), timeout)
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure, method_of(request).name) from failure
+
+    async def _send(self, request: Message, response: type[R], token: str, timeout: float) -> R:
+        rpc = self.channel.unary_unary(
+            method_of(request).path, request_serializer=_to_bytes, response_deserializer=response.FromString
+        )
+        return await rpc(request, timeout=timeout, metadata=_metadata(token))
+
+    async def call(self, request: Message, response: type[R], *, timeout: float | None = None) -> R:
+        """Send one unary request and return its response.
+
+        `timeout` bounds the whole call, retries included. Unit: seconds; default: the method's own, and at
+        least the retry window. Raises an `AiosError`. Cancelling the task cancels the RPC.
+        """
+        method = method_of(request)
+        _identify(method, request)
+        attempts = _Attempts(method, timeout, self.policy, self._clock)
+        while True:
+            token = ""
+            try:
+                token = await self._tokens.get()
+                return await self._send(request, response, token, attempts.remaining())
+            except grpc.aio.AioRpcError as failure:
+                error = error_of(failure, method.name)
+            except AiosError as failure:
+                error = failure
+            await self._recover(attempts, error, token)
+
+    async def stream(
+        self,
+        request: Message,
+        response: type[R],
+        *,
+        timeout: float | None = None,
+        resume: Callable[[], Message | None] | None = None,
+    ) -> AsyncGenerator[R, None]:
+        """Send a request and yield its responses.
+
+        Before the first response a lost call is repeated like a unary one. After it the stream is repeated
+        only with `resume`, which makes the request that continues where the caller stands, or None when
+        nothing is missing; each response starts a new retry window. Closing the generator cancels the RPC.
+        """
+        method = method_of(request)
+        _identify(method, request)
+        attempts = _Attempts(method, timeout, self.policy, self._clock)
+        started = False
+        while True:
+            token = ""
+            try:
+                token = await self._tokens.get()
+                rpc = self.channel.unary_stream(
+                    method.path, request_serializer=_to_bytes, response_deserializer=response.FromString
+                )
+                call = rpc(request, timeout=attempts.remaining(), metadata=_metadata(token))
+                try:
+                    async for message in call:
+                        started = True
+                        attempts.progressed()
+                        yield message
+                finally:
+                    call.cancel()
+                return
+            except grpc.aio.AioRpcError as failure:
+                error = error_of(failure, method.name)
+            except AiosError as failure:
+                error = failure
+            if started and resume is None:
+                raise error
+            again = resume() if resume is not None else request
+            if again is None:
+                return
+            request = again
+            await self._recover(attempts, error, token)
+
+    async def _recover(self, attempts: "_Attempts", error: AiosError, token: str) -> None:
+        """Make ready for the next attempt, or raise `error`."""
+        if isinstance(error, Unauthenticated) and error.reason in _RENEWABLE and token:
+            if attempts.may_renew() and await self._renewed(token):
+                return
+            raise error
+        await self._sleep(attempts.pause_after(error))
+
+    async def _renewed(self, token: str) -> bool:
+        try:
+            return await self._tokens.renew(token)
+        except AiosError:
+            # The next attempt asks the token source again and reports what is wrong with it.
+            return True
+
+
+class _Attempts:
+    """The attempts of one call: how long the next one may take, and whether there is one."""
+
+    def __init__(
+        self, method: Method, timeout: float | None, policy: RetryPolicy, clock: Callable[[], float]
+    ) -> None:
+        self._method = method
+        self._policy = policy
+        self._clock = clock
+        total = max(method.default_timeout, policy.window) if timeout is None else timeout
+        self._deadline = clock() + total
+        self._failures = 0
+        self._first_failure = 0.0
+        self._renewed = False
+
+    def remaining(self) -> float:
+        """Return the seconds left for the next attempt. Raises DeadlineExceeded when there are none."""
+        left = self._deadline - self._clock()
+        if left <= 0:
+            raise DeadlineExceeded("the call's deadline passed", method=self._method.name)
+        return left
+
+    def progressed(self) -> None:
+        """Start a new retry window: the call has got somewhere."""
+        self._failures = 0
+        self._renewed = False
+
+    def may_renew(self) -> bool:
+        """Tell whether a refused token may be renewed: once per retry window."""
+        first = not self._renewed
+        self._renewed = True
+        return first
+
+    def pause_after(self, error: AiosError) -> float:
+        """Return the seconds to wait before the next attempt. Raises `error` when there is none."""
+        now = self._clock()
+        self._failures += 1
+        if self._failures == 1:
+            self._first_failure = now
+        pause = self._policy.delay(error, self._failures) if self._method.repeatable else None
+        if pause is None or now + pause > min(self._first_failure + self._policy.window, self._deadline):
+            raise error
+        return pause
+
+
+def _identify(method: Method, request: Message) -> None:
+    """Give a mutation an id, so that repeating it has the effect of one call."""
+    if method.takes_request_id and not getattr(request, "request_id"):  # noqa: B009  # the static type is Message
+        setattr(request, "request_id", uuid.uuid4().hex)  # noqa: B010  # same
+
+
+def _metadata(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def _to_bytes(message: Message) -> bytes:
+    return message.SerializeToString()

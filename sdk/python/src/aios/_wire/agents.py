@@ -1,0 +1,93 @@
+"""Agents on the wire."""
+
+from datetime import UTC
+from typing import cast
+
+from aios._wire import common
+from aios.api.access.v1 import access_pb2
+from aios.api.agent.v1 import agent_pb2 as pb
+from aios.types.agents import (
+    AgentEvent,
+    AgentHandle,
+    AgentInfo,
+    AgentState,
+    Credential,
+    Hints,
+    SchedulingClass,
+)
+
+CLASS = "SCHEDULING_CLASS_"
+STATE = "AGENT_STATE_"
+
+
+def scheduling_class(number: int) -> SchedulingClass:
+    """Return the word of a scheduling class."""
+    return cast("SchedulingClass", common.word(pb.SchedulingClass, CLASS, number))
+
+
+def class_number(value: SchedulingClass) -> pb.SchedulingClass:
+    """Return the number of a scheduling class."""
+    return cast("pb.SchedulingClass", common.number(pb.SchedulingClass, CLASS, value, "scheduling_class"))
+
+
+def hints_message(hints: Hints | None) -> pb.SchedulingHints | None:
+    """Return hints as a message; None stays None."""
+    if hints is None:
+        return None
+    return pb.SchedulingHints(
+        scheduling_class=class_number(hints.scheduling_class),
+        weight=hints.weight,
+        priority=hints.priority,
+        max_wait=common.duration(hints.max_wait),
+    )
+
+
+def hints(message: pb.SchedulingHints) -> Hints:
+    """Return hints from a message."""
+    return Hints(
+        scheduling_class=scheduling_class(message.scheduling_class),
+        weight=message.weight,
+        priority=message.priority,
+        max_wait=common.span(message, "max_wait"),
+    )
+
+
+def info(message: pb.Agent) -> AgentInfo:
+    """Return an agent from a message."""
+    return AgentInfo(
+        name=message.name,
+        parent=message.parent,
+        display_name=message.display_name,
+        kind=message.kind,
+        state=cast("AgentState", common.word(pb.AgentState, STATE, message.state)),
+        hints=hints(message.hints),
+        labels=dict(message.labels),
+        etag=message.etag,
+        create_time=common.moment(message, "create_time"),
+        update_time=common.moment(message, "update_time"),
+        tenant=message.tenant,
+    )
+
+
+def handle(message: pb.RegisterAgentResponse) -> AgentHandle:
+    """Return the handle of a newly registered agent."""
+    credential = Credential(
+        token=message.credential.token,
+        expire_time=message.credential.expire_time.ToDatetime(tzinfo=UTC),
+        agent_key=message.agent_key,
+    )
+    return AgentHandle(agent=info(message.agent), credential=credential)
+
+
+def issued(message: access_pb2.IssueTokenResponse, agent_key: str) -> Credential:
+    """Return a renewed credential."""
+    return Credential(
+        token=message.token,
+        expire_time=message.expire_time.ToDatetime(tzinfo=UTC),
+        agent_key=agent_key,
+    )
+
+
+def event(message: pb.WatchAgentsResponse) -> AgentEvent:
+    """Return an event of WatchAgents."""
+    return AgentEvent(agent=info(message.agent), initial=message.initial, revision=message.revision)

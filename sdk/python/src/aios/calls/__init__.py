@@ -1,0 +1,1 @@
+"""The kernel's syscalls by area, as a `Kernel` offers them."""

@@ -1,0 +1,140 @@
+"""`kernel.agents`: register agents and steer them."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from aios._paging import pages
+from aios._transport import Transport
+from aios._wire import agents as wire
+from aios._wire.common import agent_name
+from aios.api.agent.v1 import agent_pb2 as pb
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Hints
+
+
+class Agents:
+    """Registers agents and steers them.
+
+    An agent is named by its id or by `agents/{id}`; `me` is the caller.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def register(
+        self,
+        agent_id: str = "",
+        *,
+        parent: str = "",
+        display_name: str = "",
+        kind: str = "",
+        hints: Hints | None = None,
+        labels: Mapping[str, str] | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> AgentHandle:
+        """Register an agent and return it with its credential; `Kernel.as_agent` takes the result.
+
+        An empty id lets the kernel make one; an empty parent makes a root for an administrator and a child
+        for an agent. Raises AlreadyExists when the id is taken, NotFound for an unknown parent,
+        PreconditionFailed when the tree would become too large, PermissionDenied.
+        """
+        request = pb.RegisterAgentRequest(
+            agent_id=agent_id,
+            parent=agent_name(parent),
+            display_name=display_name,
+            kind=kind,
+            hints=wire.hints_message(hints),
+            labels=labels or {},
+            tenant=tenant,
+        )
+        return wire.handle(await self._transport.call(request, pb.RegisterAgentResponse, timeout=timeout))
+
+    async def get(self, agent: str = "me", *, timeout: float | None = None) -> AgentInfo:
+        """Return one agent. Raises NotFound, PermissionDenied."""
+        request = pb.GetAgentRequest(name=agent_name(agent))
+        response = await self._transport.call(request, pb.GetAgentResponse, timeout=timeout)
+        return wire.info(response.agent)
+
+    async def list(
+        self, *, parent: str = "", limit: int | None = None, timeout: float | None = None
+    ) -> list[AgentInfo]:
+        """Return the agents the caller may see, in the order of their ids; with `parent` only that tree.
+
+        `timeout` bounds each page.
+        """
+
+        async def page(token: str) -> tuple[list[AgentInfo], str]:
+            request = pb.ListAgentsRequest(parent=agent_name(parent), page_size=500, page_token=token)
+            response = await self._transport.call(request, pb.ListAgentsResponse, timeout=timeout)
+            return [wire.info(agent) for agent in response.agents], response.next_page_token
+
+        return await pages(page, limit)
+
+    async def update(
+        self,
+        agent: str = "me",
+        *,
+        display_name: str | None = None,
+        kind: str | None = None,
+        hints: Hints | None = None,
+        labels: Mapping[str, str] | None = None,
+        etag: str = "",
+        timeout: float | None = None,
+    ) -> AgentInfo:
+        """Change the fields that are given and return the agent.
+
+        With `etag` only if it is unchanged since. Raises EtagMismatch, NotFound, PermissionDenied (also when
+        an agent asks for more than it may have).
+        """
+        values = {"display_name": display_name, "kind": kind, "hints": hints, "labels": labels}
+        message = pb.Agent(
+            name=agent_name(agent),
+            display_name=display_name or "",
+            kind=kind or "",
+            hints=wire.hints_message(hints),
+            labels=labels or {},
+            etag=etag,
+        )
+        mask = FieldMask(paths=[field for field, value in values.items() if value is not None])
+        request = pb.UpdateAgentRequest(agent=message, update_mask=mask)
+        response = await self._transport.call(request, pb.UpdateAgentResponse, timeout=timeout)
+        return wire.info(response.agent)
+
+    async def suspend(self, agent: str, *, reason: str = "", timeout: float | None = None) -> AgentInfo:
+        """Refuse the agent's and its children's new calls until they are resumed.
+
+        Raises NotFound, PermissionDenied.
+        """
+        request = pb.SuspendAgentRequest(name=agent_name(agent), reason=reason)
+        response = await self._transport.call(request, pb.SuspendAgentResponse, timeout=timeout)
+        return wire.info(response.agent)
+
+    async def resume(self, agent: str, *, timeout: float | None = None) -> AgentInfo:
+        """End a suspension. Raises NotFound, AgentInactive when it was killed, PermissionDenied."""
+        request = pb.ResumeAgentRequest(name=agent_name(agent))
+        response = await self._transport.call(request, pb.ResumeAgentResponse, timeout=timeout)
+        return wire.info(response.agent)
+
+    async def kill(self, agent: str, *, reason: str = "", timeout: float | None = None) -> int:
+        """End an agent and its children for good and return how many ended. Their data stays.
+
+        Raises NotFound, PermissionDenied.
+        """
+        request = pb.KillAgentRequest(name=agent_name(agent), reason=reason)
+        response = await self._transport.call(request, pb.KillAgentResponse, timeout=timeout)
+        return response.killed_count
+
+    async def watch(self, *, parent: str = "", timeout: float | None = None) -> AsyncIterator[AgentEvent]:
+        """Yield the agents as they are, then every change.
+
+        After a broken connection the state is described again (`initial`). Raises PermissionDenied.
+        """
+        request = pb.WatchAgentsRequest(parent=agent_name(parent))
+        stream = self._transport.stream(
+            request, pb.WatchAgentsResponse, timeout=timeout, resume=lambda: request
+        )
+        async with aclosing(stream):
+            async for message in stream:
+                yield wire.event(message)

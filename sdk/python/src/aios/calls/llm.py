@@ -1,0 +1,300 @@
+"""`kernel.llm`: chat with a model, whole, streamed or structured."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, overload
+
+from aios import schema as schemas
+from aios._paging import pages
+from aios._transport import Transport
+from aios._wire import agents as agents_wire
+from aios._wire import llm as wire
+from aios.api.inference.v1 import inference_pb2 as pb
+from aios.calls import stream as streams
+from aios.calls.stream import TextStream
+from aios.errors import OutputInvalid
+from aios.toolkit import Tool
+from aios.types.agents import Hints
+from aios.types.llm import Answer, Messages, ModelInfo, TokenCount, ToolChoice, ToolSpec
+
+T = TypeVar("T")
+
+
+class Llm:
+    """Generates text on the kernel's backends. Every call waits for its turn in the scheduler."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSpec | Tool] = (),
+        tool_choice: ToolChoice = "auto",
+        model: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 0.0,
+        top_k: int = 0,
+        seed: int | None = None,
+        repetition_penalty: float = 0.0,
+        stop: Sequence[str] = (),
+        json_schema: Mapping[str, Any] | None = None,
+        regex: str = "",
+        hints: Hints | None = None,
+        step: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Answer:
+        """Generate one answer and return it whole.
+
+        Zeros stand for the defaults: greedy, 512 tokens. `json_schema` or `regex` constrains the output.
+        `step` is the position of this call in the agent's run, which the scheduler learns from. `timeout` in
+        seconds, default 300. Raises QueueFull, WaitExpired, PromptTooLong, NoBackend, InvalidRequest,
+        DeadlineExceeded and others.
+        """
+        request = _request(
+            messages,
+            tools=tools,
+            tool_choice=tool_choice,
+            model=model,
+            max_tokens=max_tokens,
+            sampling=pb.Sampling(
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                seed=seed,
+                repetition_penalty=repetition_penalty,
+            ),
+            stop=stop,
+            constraint=_constraint(json_schema, regex),
+            hints=hints,
+            step=step,
+            request_id=request_id,
+        )
+        response = await self._transport.call(request, pb.GenerateResponse, timeout=timeout)
+        return wire.answer(response.finished, response.name)
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSpec | Tool] = (),
+        tool_choice: ToolChoice = "auto",
+        model: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 0.0,
+        top_k: int = 0,
+        seed: int | None = None,
+        repetition_penalty: float = 0.0,
+        stop: Sequence[str] = (),
+        json_schema: Mapping[str, Any] | None = None,
+        regex: str = "",
+        hints: Hints | None = None,
+        step: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> TextStream:
+        """Generate one answer and return its stream of events; arguments and errors as for `chat`.
+
+        `async for event in kernel.llm.stream("..."): print(event.text, end="")`. The call starts at the first
+        event. After a broken connection the stream goes on where it stopped; no text is repeated.
+        """
+        request = _request(
+            messages,
+            tools=tools,
+            tool_choice=tool_choice,
+            model=model,
+            max_tokens=max_tokens,
+            sampling=pb.Sampling(
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                seed=seed,
+                repetition_penalty=repetition_penalty,
+            ),
+            stop=stop,
+            constraint=_constraint(json_schema, regex),
+            hints=hints,
+            step=step,
+            request_id=request_id or uuid.uuid4().hex,
+        )
+        return streams.generation(self._transport, request, timeout)
+
+    async def complete(
+        self,
+        prompt: str,
+        *,
+        model: str = "",
+        max_tokens: int = 0,
+        stop: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> Answer:
+        """Continue a text as it stands, without a chat template; greedy. Errors as for `chat`."""
+        request = pb.GenerateRequest(prompt=prompt, model=model, max_tokens=max_tokens, stop=stop)
+        response = await self._transport.call(request, pb.GenerateResponse, timeout=timeout)
+        return wire.answer(response.finished, response.name)
+
+    @overload
+    async def structured(
+        self,
+        messages: Messages,
+        schema: type[T],
+        *,
+        model: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        hints: Hints | None = None,
+        timeout: float | None = None,
+    ) -> T: ...
+
+    @overload
+    async def structured(
+        self,
+        messages: Messages,
+        schema: Mapping[str, Any],
+        *,
+        model: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        hints: Hints | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Any]: ...
+
+    async def structured(
+        self,
+        messages: Messages,
+        schema: type[T] | Mapping[str, Any],
+        *,
+        model: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        hints: Hints | None = None,
+        timeout: float | None = None,
+    ) -> T | dict[str, Any]:
+        """Generate a value of the given form: a dataclass, a TypedDict, or a dict for a JSON schema.
+
+        The output is constrained to the schema while it is generated. Raises OutputInvalid when it still does
+        not parse, usually because `max_tokens` ended it; otherwise as `chat`.
+        """
+        form = schemas.schema_of(schema) if isinstance(schema, type) else schema
+        answer = await self.chat(
+            messages,
+            json_schema=form,
+            model=model,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            hints=hints,
+            timeout=timeout,
+        )
+        try:
+            value = json.loads(answer.text)
+            return schemas.build(schema, value) if isinstance(schema, type) else dict(value)
+        except (ValueError, TypeError) as error:
+            raise OutputInvalid(
+                f"the output does not fit the schema: {error}",
+                metadata={"finish_reason": answer.finish_reason, "text": answer.text[:1000]},
+                method="Generate",
+            ) from error
+
+    async def count_tokens(
+        self,
+        messages: Messages = (),
+        *,
+        tools: Sequence[ToolSpec | Tool] = (),
+        texts: Sequence[str] = (),
+        model: str = "",
+        timeout: float | None = None,
+    ) -> TokenCount:
+        """Count the tokens of a conversation with its template, or of `texts` each alone.
+
+        Raises NotFound for an unknown model, NoBackend.
+        """
+        request = pb.CountTokensRequest(
+            model=model,
+            messages=wire.messages_of(messages) if not texts else (),
+            tools=wire.tools_of([_spec(tool) for tool in tools]),
+            texts=texts,
+        )
+        response = await self._transport.call(request, pb.CountTokensResponse, timeout=timeout)
+        counts = tuple(response.text_token_counts)
+        return TokenCount(total=sum(counts) if texts else response.token_count, texts=counts)
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str = "", timeout: float | None = None
+    ) -> list[list[float]]:
+        """Return one vector of unit length per text, in order; 1 to 64 texts.
+
+        Raises NotFound for an unknown model.
+        """
+        request = pb.EmbedRequest(model=model, texts=[texts] if isinstance(texts, str) else texts)
+        response = await self._transport.call(request, pb.EmbedResponse, timeout=timeout)
+        return [list(vector.values) for vector in response.embeddings]
+
+    async def models(self, *, timeout: float | None = None) -> list[ModelInfo]:
+        """Return the models that the backends serve right now. `timeout` bounds each page."""
+
+        async def page(token: str) -> tuple[list[ModelInfo], str]:
+            request = pb.ListModelsRequest(page_size=500, page_token=token)
+            response = await self._transport.call(request, pb.ListModelsResponse, timeout=timeout)
+            return [wire.model(model) for model in response.models], response.next_page_token
+
+        return await pages(page, None)
+
+    def watch(self, name: str, *, after_sequence: int = 0, timeout: float | None = None) -> TextStream:
+        """Return the events of a generation that runs already, after that many tokens.
+
+        Leaving it does not cancel the generation. Raises NotFound, OutOfRange when the events are no longer
+        kept.
+        """
+        return streams.watch(self._transport, name, after_sequence, timeout)
+
+    async def cancel(self, name: str, *, timeout: float | None = None) -> bool:
+        """Cancel a generation; True when it was still waiting or running. Raises NotFound."""
+        request = pb.CancelGenerationRequest(name=name)
+        response = await self._transport.call(request, pb.CancelGenerationResponse, timeout=timeout)
+        return response.cancelled
+
+
+def _request(
+    messages: Messages,
+    *,
+    tools: Sequence[ToolSpec | Tool],
+    tool_choice: ToolChoice,
+    model: str,
+    max_tokens: int,
+    sampling: pb.Sampling,
+    stop: Sequence[str],
+    constraint: pb.Constraint | None,
+    hints: Hints | None,
+    step: int,
+    request_id: str,
+) -> pb.GenerateRequest:
+    return pb.GenerateRequest(
+        model=model,
+        messages=wire.messages_of(messages),
+        tools=wire.tools_of([_spec(tool) for tool in tools]),
+        tool_choice=wire.tool_choice(tool_choice),
+        constraint=constraint,
+        sampling=sampling,
+        max_tokens=max_tokens,
+        stop=stop,
+        hints=agents_wire.hints_message(hints),
+        step=step,
+        request_id=request_id,
+    )
+
+
+def _spec(tool: ToolSpec | Tool) -> ToolSpec:
+    return tool.spec if isinstance(tool, Tool) else tool
+
+
+def _constraint(json_schema: Mapping[str, Any] | None, regex: str) -> pb.Constraint | None:
+    if json_schema is not None and regex:
+        raise ValueError("give json_schema or regex, not both")
+    if json_schema is not None:
+        return pb.Constraint(json_schema=json.dumps(json_schema))
+    return pb.Constraint(regex=regex) if regex else None

@@ -1,0 +1,91 @@
+"""`aios.connect`: a connection to the kernel, acting as one caller."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aios import _channel, _settings
+from aios._retry import RetryPolicy
+from aios._tokens import ISSUE_TIMEOUT, FileToken, KeyedToken, NoToken, StaticToken, Tokens
+from aios._transport import Transport
+from aios._wire import agents as agents_wire
+from aios.api.access.v1 import access_pb2
+from aios.calls.agents import Agents
+from aios.calls.llm import Llm
+from aios.errors import CredentialExpired
+from aios.types.agents import AgentHandle, Credential
+
+
+class Kernel:
+    """The kernel as one caller sees it.
+
+    Get one from `connect`, and others from `as_agent`; they share a connection.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.agents = Agents(transport)
+        """Register agents and steer them."""
+        self.llm = Llm(transport)
+        """Chat with a model."""
+
+    def as_agent(self, credential: AgentHandle | Credential | str) -> "Kernel":
+        """Return the kernel as that agent sees it, over the same connection.
+
+        A handle or credential with an agent_key is renewed by itself before and after it expires; a bare
+        token lives as long as it lives. Raises CredentialExpired for an expired credential without a key.
+        """
+        return Kernel(self._transport.with_tokens(self._tokens(credential)))
+
+    def _tokens(self, credential: AgentHandle | Credential | str) -> Tokens:
+        if isinstance(credential, str):
+            return StaticToken(credential)
+        held = credential.credential if isinstance(credential, AgentHandle) else credential
+        if held.agent_key:
+            return KeyedToken(held, self._issue)
+        if held.expire_time <= datetime.now(UTC):
+            raise CredentialExpired("the credential has expired and holds no agent_key to renew it with")
+        return StaticToken(held.token)
+
+    async def _issue(self, agent_key: str) -> Credential:
+        # A single attempt: the call that needs the token repeats it within its own deadline.
+        transport = self._transport.with_tokens(NoToken())
+        request = access_pb2.IssueTokenRequest(agent_key=access_pb2.AgentKeyCredential(key=agent_key))
+        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
+        return agents_wire.issued(response, agent_key)
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: str | None = None,
+    token: str | None = None,
+    *,
+    agent_key: str | None = None,
+    retry: RetryPolicy | None = None,
+) -> AsyncIterator[Kernel]:
+    """Connect to the kernel: `async with aios.connect() as kernel:`.
+
+    `endpoint` defaults to AIOS_ENDPOINT, else to the local kernel at 127.0.0.1:7070; `https://` in front
+    turns TLS on. `token` defaults to AIOS_TOKEN, else to the administrator's token that a local kernel leaves
+    in its data directory (AIOS_DATA_DIR or ~/.aios). With `agent_key` (or AIOS_AGENT_KEY) the caller is that
+    agent and tokens are fetched as needed. Nothing is sent before the first call.
+    """
+    target = _settings.target(endpoint)
+    channel = _channel.acquire(target)
+    try:
+        kernel = Kernel(Transport(channel, _default_tokens(token), retry or RetryPolicy()))
+        key = agent_key or (None if token else os.environ.get("AIOS_AGENT_KEY"))
+        yield kernel.as_agent(_unissued(key)) if key else kernel
+    finally:
+        await _channel.release(target)
+
+
+def _default_tokens(token: str | None) -> Tokens:
+    known = token or os.environ.get("AIOS_TOKEN")
+    return StaticToken(known) if known else FileToken(_settings.admin_token_file())
+
+
+def _unissued(agent_key: str) -> Credential:
+    """Return a credential that has only a key: the first call fetches the token."""
+    return Credential(token="", expire_time=datetime.fromtimestamp(0, UTC), agent_key=agent_key)

@@ -1,0 +1,1 @@
+"""The values that the SDK takes and returns: plain dataclasses, no protobuf."""

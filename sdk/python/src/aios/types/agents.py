@@ -1,0 +1,121 @@
+"""Agents, their credentials and how their calls are scheduled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+AgentState = Literal["unspecified", "active", "suspended", "killed"]
+SchedulingClass = Literal["unspecified", "realtime", "interactive", "normal", "batch", "idle"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hints:
+    """How calls are scheduled, within what the agent may ask for. Unset fields leave the default."""
+
+    scheduling_class: SchedulingClass = "unspecified"
+    """Default: normal."""
+
+    weight: int = 0
+    """Share of the capacity against siblings, 1 to 1000. 0: the default, 1."""
+
+    priority: int = 0
+    """Smaller runs earlier where the policy looks at it, -20 to 19."""
+
+    max_wait: float | None = None
+    """Longest wait in the queue. Unit: seconds; default: the kernel's, 30."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentInfo:
+    """What the kernel knows about an agent."""
+
+    name: str
+    """Resource name `agents/{id}`."""
+
+    parent: str = ""
+    """Resource name of the parent; empty for a root."""
+
+    display_name: str = ""
+    """What people call it."""
+
+    kind: str = ""
+    """What sort of agent it is, such as `researcher`."""
+
+    state: AgentState = "unspecified"
+    """Whether it may act."""
+
+    hints: Hints = field(default_factory=Hints)
+    """How its calls are scheduled."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Free labels."""
+
+    etag: str = ""
+    """Changes with every update."""
+
+    create_time: datetime | None = None
+    """When it was registered, UTC."""
+
+    update_time: datetime | None = None
+    """When it last changed, UTC."""
+
+    tenant: str = ""
+    """The tenant it belongs to."""
+
+    @property
+    def id(self) -> str:
+        """The agent's id: its name without `agents/`."""
+        return self.name.removeprefix("agents/")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credential:
+    """What an agent proves itself with.
+
+    Keep `agent_key` secret: it renews the token for as long as the agent lives.
+    """
+
+    token: str = field(repr=False)
+    """Bearer token."""
+
+    expire_time: datetime
+    """When the token stops being accepted, UTC."""
+
+    agent_key: str = field(default="", repr=False)
+    """Secret that is exchanged for fresh tokens; empty: the token cannot be renewed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentHandle:
+    """A registered agent together with its credential; `Kernel.as_agent` takes it."""
+
+    agent: AgentInfo
+    """The agent as it was registered."""
+
+    credential: Credential
+    """What it proves itself with."""
+
+    @property
+    def name(self) -> str:
+        """Resource name `agents/{id}`."""
+        return self.agent.name
+
+    @property
+    def id(self) -> str:
+        """The agent's id."""
+        return self.agent.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentEvent:
+    """A change of an agent."""
+
+    agent: AgentInfo
+    """The agent as it is after the change."""
+
+    initial: bool
+    """True for the events that describe the state at the start of the watch."""
+
+    revision: int
+    """The access revision of the change."""
