@@ -1,0 +1,86 @@
+"""Every action the kernel knows and who may do it unless a policy says more.
+
+This table is the one place: the Cedar schema's action list is made from it, and a test compares it with the
+permissions that the protos name.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+
+class Scope(Enum):
+    """A built-in reason to permit an action. Values are action groups in policies, `Action::"own"`."""
+
+    OWN = "own"  # an agent, on itself and what belongs to it
+    TREE = "tree"  # an agent, on its descendants and what belongs to them
+    OPEN = "open"  # every active agent, on what belongs to the tenant
+    SHARE = "share"  # whoever holds a grant
+    ADMIN = "admin"  # a tenant's administrators
+    KERNEL = "kernel"  # the kernel's administrators and nobody else
+    SERVICE = "service"  # the kernel's processes and nobody else
+
+
+_DATA: Final = frozenset({Scope.OWN, Scope.SHARE, Scope.ADMIN})
+_STEER: Final = frozenset({Scope.OWN, Scope.TREE, Scope.SHARE, Scope.ADMIN})
+_COMMON: Final = frozenset({Scope.OWN, Scope.OPEN, Scope.ADMIN})
+_TOOL: Final = frozenset({Scope.OWN, Scope.OPEN, Scope.SHARE, Scope.ADMIN})
+_SELF: Final = frozenset({Scope.OWN, Scope.ADMIN})
+_ADMIN: Final = frozenset({Scope.ADMIN})
+_SHAREABLE_ADMIN: Final = frozenset({Scope.ADMIN, Scope.SHARE})
+_KERNEL: Final = frozenset({Scope.KERNEL})
+_SERVICE: Final = frozenset({Scope.SERVICE})
+
+PRIVILEGE: Final = "agent.privilege"
+"""Needed beside agent.update for hints that take from others: real-time class, negative priority, own weight."""
+
+ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
+    "access.append_audit": _SERVICE,
+    "access.approval": _SERVICE,
+    "access.approve": _SHAREABLE_ADMIN | {Scope.TREE},
+    "access.audit": _SELF,
+    "access.check": _SERVICE,
+    "access.grant": _SELF,
+    "access.manage": _ADMIN,
+    "access.read": _COMMON,
+    "access.revoke": _SELF | {Scope.TREE},
+    "agent.control": _STEER,
+    "agent.list": _STEER,
+    PRIVILEGE: _SHAREABLE_ADMIN,
+    "agent.read": _STEER,
+    "agent.register": _SELF,
+    "agent.update": _STEER,
+    "inference.cancel": _STEER,
+    "inference.embed": _COMMON,
+    "inference.generate": _COMMON,
+    "inference.list": _COMMON,
+    "inference.watch": _STEER,
+    "memory.read": _DATA,
+    "memory.write": _DATA,
+    "scheduler.cancel": _STEER,
+    "scheduler.configure": _KERNEL,
+    "scheduler.dispatch": _SERVICE,
+    "scheduler.explain": _STEER,
+    "scheduler.list": _STEER,
+    "scheduler.queue": _COMMON,
+}
+
+
+def schema_of_actions(principals: str, resources: str) -> str:
+    """Write the Cedar declarations of all actions and scopes; the arguments are lists of entity types."""
+    groups = [f'action "{scope.value}";' for scope in Scope]
+    shape = f"{{ principal: [{principals}], resource: [{resources}], context: Circumstances }}"
+    lines = [
+        f'action "{name}" in [{", ".join(sorted(_quoted(scopes)))}] appliesTo {shape};'
+        for name, scopes in sorted(ACTIONS.items())
+    ]
+    return "\n".join([*groups, *lines, ""])
+
+
+def is_grantable(action: str) -> bool:
+    """Tell whether a grant can convey the action."""
+    return Scope.SHARE in ACTIONS.get(action, frozenset())
+
+
+def _quoted(scopes: frozenset[Scope]) -> list[str]:
+    return [f'"{scope.value}"' for scope in scopes]

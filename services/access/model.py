@@ -1,0 +1,358 @@
+"""What the access manager knows: agents, rules, decisions, approvals and the audit log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from services.chassis.identity import Kind, Principal
+
+
+class AgentState(Enum):
+    """Whether an agent may act. Values are stored and are the `state` attribute in policies."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    KILLED = "killed"
+
+
+class SchedulingClass(Enum):
+    """The scheduling class of an agent's calls. Values are stored."""
+
+    REALTIME = "realtime"
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BATCH = "batch"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """How the scheduler treats the calls of an agent unless a call says otherwise."""
+
+    scheduling_class: SchedulingClass = SchedulingClass.NORMAL
+    weight: int = 1
+    """Share against its siblings, from 1 to 1000."""
+    priority: int = 0
+    """Smaller runs earlier; from -20 to 19."""
+    max_wait: timedelta | None = None
+    """Longest wait in the queue; None is the kernel's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A process of the kernel. Its key is (tenant, id)."""
+
+    tenant: str
+    id: str
+    parent: str
+    """Id of the parent; empty for a root."""
+    ancestors: tuple[str, ...]
+    """Ids from the root down to the parent; empty for a root."""
+    display_name: str
+    kind: str
+    hints: Hints
+    labels: Mapping[str, str]
+    suspended: bool
+    """Whether this agent itself was suspended; `state` also reflects its ancestors."""
+    state: AgentState
+    revision: int
+    """The access revision of its last change; doubles as the etag."""
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def etag(self) -> str:
+        """Names this version of the agent."""
+        return f"{self.revision:x}"
+
+
+class Reason(Enum):
+    """Why a decision came out as it did. Values are Prometheus label values."""
+
+    PERMITTED = "permitted"
+    NOT_PERMITTED = "not_permitted"
+    FORBIDDEN = "forbidden"
+    AGENT_INACTIVE = "agent_inactive"
+    POLICY_ERROR = "policy_error"
+    APPROVAL_REQUIRED = "approval_required"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """May the principal do the action on the resource?"""
+
+    principal: Principal
+    action: str
+    resource: str = ""
+    """Full resource name; empty is the principal itself."""
+    untrusted: bool = False
+    """Whether the agent has read content that nobody vouches for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one check."""
+
+    allowed: bool
+    reason: Reason
+    policies: tuple[str, ...] = ()
+    """The rules that decided, such as `policies/owner` or `grants/7f3a`."""
+    revision: int = 0
+    expire_time: datetime | None = None
+    """When the decision may change by itself because a grant ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A named set of agents and of other groups of one tenant."""
+
+    tenant: str
+    id: str
+    title: str
+    description: str
+    member_count: int
+    create_time: datetime
+    revision: int
+
+    @property
+    def etag(self) -> str:
+        """Names this version of the group, its members included."""
+        return f"{self.revision:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One direct member of a group, `agents/{agent}` or `groups/{group}`."""
+
+    name: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permissions on a resource, given to one agent or group."""
+
+    tenant: str
+    id: str
+    grantee: str
+    """`agents/{agent}` or `groups/{group}`."""
+    resource: str
+    prefix: bool
+    """Whether `resource` is the beginning of names; it then ends with a slash."""
+    actions: frozenset[str]
+    owner: str
+    """Id of the agent the resource belongs to; empty when it belongs to the tenant."""
+    expire_time: datetime | None
+    description: str
+    creator: str
+    create_time: datetime
+    revoked: bool = False
+
+    @property
+    def name(self) -> str:
+        """Resource name of the grant."""
+        return f"grants/{self.id}"
+
+    def covers(self, resource: str) -> bool:
+        """Tell whether the grant is about `resource`."""
+        return resource.startswith(self.resource) if self.prefix else resource == self.resource
+
+    def in_force(self, now: datetime) -> bool:
+        """Tell whether the grant counts at `now`."""
+        return not self.revoked and (self.expire_time is None or now < self.expire_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One version of a named Cedar text."""
+
+    tenant: str
+    """Empty for the kernel's own policies."""
+    id: str
+    text: str
+    description: str
+    version: int
+    active: bool
+    author: str
+    create_time: datetime
+
+    @property
+    def etag(self) -> str:
+        """Names this version for compare-and-swap."""
+        return f"v{self.version}"
+
+
+class Severity(Enum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong with a policy text."""
+
+    severity: Severity
+    message: str
+    policy_id: str = ""
+    """The @id of the policy it is in; empty when unknown."""
+    offset: int = 0
+    """Bytes from the start of the text; 0 when unknown."""
+
+
+class ApprovalState(Enum):
+    """What has become of an approval. Values are stored."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    USED = "used"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's say on one call with exactly these arguments."""
+
+    tenant: str
+    id: str
+    agent: str
+    action: str
+    resource: str
+    arguments_sha256: str
+    arguments_preview: str
+    summary: str
+    state: ApprovalState
+    """As stored; `seen_at` gives the state as it is at a time."""
+    create_time: datetime
+    expire_time: datetime
+    syscall_id: str = ""
+    decide_time: datetime | None = None
+    decider: str = ""
+    comment: str = ""
+    revision: int = 0
+
+    def state_at(self, now: datetime) -> ApprovalState:
+        """Return the state at `now`: what nobody decided or used in time has expired."""
+        open_states = (ApprovalState.PENDING, ApprovalState.APPROVED)
+        return ApprovalState.EXPIRED if self.state in open_states and now >= self.expire_time else self.state
+
+
+class Outcome(Enum):
+    """How an audited call ended. Values are stored and hashed."""
+
+    OK = "ok"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth a line in the audit log, before it has its place there."""
+
+    agent: str
+    kind: Kind
+    method: str
+    action: str
+    resource: str = ""
+    outcome: Outcome = Outcome.OK
+    reason: str = ""
+    policies: tuple[str, ...] = ()
+    arguments_sha256: str = ""
+    syscall_id: str = ""
+    trace_id: str = ""
+    approval: str = ""
+    event_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One link of a tenant's audit chain."""
+
+    tenant: str
+    sequence: int
+    """1, 2, 3 without a gap."""
+    create_time: datetime
+    event: Event
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The end of a tenant's audit chain."""
+
+    sequence: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which audit entries to list; empty fields match everything."""
+
+    tenant: str
+    agent: str = ""
+    action: str = ""
+    resource_prefix: str = ""
+    outcome: Outcome | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    syscall_id: str = ""
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What recomputing a chain found."""
+
+    verified_count: int
+    head: AuditHead
+    broken_sequence: int = 0
+    problem: str = ""
+
+    @property
+    def intact(self) -> bool:
+        """Tell whether nothing was found."""
+        return not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Tokens that are refused although their signature is good: one `token_id`, or all of an agent's."""
+
+    token_id: str
+    tenant: str
+    agent: str
+    """Id of the agent whose tokens issued at or before `revoke_time` are refused; empty for one token."""
+    revoke_time: datetime
+    expire_time: datetime
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A signed token and whom it names."""
+
+    text: str = field(repr=False)
+    principal: Principal
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """One Ed25519 key that verifies tokens."""
+
+    kid: str
+    x: str
+    """The 32 bytes, base64url without padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentKey:
+    """Whose key a hash belongs to."""
+
+    tenant: str
+    agent: str

@@ -1,0 +1,436 @@
+"""What the use cases need from the outside: the store, the policy engine, the signing keys, metrics.
+
+The store works by transactions: `work` gets a Transaction of small tables and runs to its end or not at all. It may
+run more than once and in another thread, so it must touch nothing but the transaction and return its result.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from services.access.model import (
+    Agent,
+    AgentKey,
+    Approval,
+    ApprovalState,
+    AuditEntry,
+    AuditHead,
+    AuditQuery,
+    Check,
+    Decision,
+    Finding,
+    Grant,
+    Group,
+    Member,
+    Policy,
+    PublicKey,
+    Reason,
+    Revocation,
+    Token,
+)
+from services.access.slice import Slice, Target
+from services.chassis.identity import Principal
+
+T = TypeVar("T")
+
+
+class Agents(Protocol):
+    """The agents of all tenants; every method names the tenant."""
+
+    def get(self, tenant: str, agent: str) -> Agent | None:
+        """Return one agent, or None."""
+        ...
+
+    def insert(self, agent: Agent) -> bool:
+        """Add an agent; False, and nothing changed, when the id is taken."""
+        ...
+
+    def update(self, agents: Iterable[Agent]) -> None:
+        """Store agents that exist."""
+        ...
+
+    def living_children(self, tenant: str, parent: str) -> int:
+        """Count the children that are not killed."""
+        ...
+
+    def descendants(self, agent: Agent) -> list[Agent]:
+        """Return all agents below `agent`, in any order."""
+        ...
+
+    def page(self, tenant: str, under: str, after: str, limit: int) -> list[Agent]:
+        """List up to `limit` agents in the order of their ids, those after the id `after`.
+
+        `under` limits the list to one agent and what is below it; empty is the whole tenant.
+        """
+        ...
+
+    def changed(self, tenant: str, under: str, after: int, limit: int) -> list[Agent]:
+        """List up to `limit` agents changed after the revision `after`, by revision then id; `under` as in page."""
+        ...
+
+    def put_key(self, key_hash: str, owner: AgentKey) -> None:
+        """Make `key_hash` the only key of an agent."""
+        ...
+
+    def key_owner(self, key_hash: str) -> AgentKey | None:
+        """Return whose key it is, or None."""
+        ...
+
+    def drop_keys(self, tenant: str, agents: Iterable[str]) -> None:
+        """Forget the keys of agents."""
+        ...
+
+
+class Groups(Protocol):
+    """Groups and their members, by tenant. Members are named `agents/{agent}` or `groups/{group}`."""
+
+    def get(self, tenant: str, group: str) -> Group | None:
+        """Return one group with its member count, or None."""
+        ...
+
+    def insert(self, group: Group) -> bool:
+        """Add a group without members; False when the id is taken."""
+        ...
+
+    def touch(self, tenant: str, group: str, revision: int) -> None:
+        """Note that a group or its members changed."""
+        ...
+
+    def delete(self, tenant: str, group: str) -> None:
+        """Remove a group, its memberships on both sides, and revoke the grants to it."""
+        ...
+
+    def page(self, tenant: str, member: str, after: str, limit: int) -> list[Group]:
+        """List groups by id, those after the id `after`; with `member` only those it is a direct member of."""
+        ...
+
+    def add_member(self, tenant: str, group: str, member: Member) -> bool:
+        """Add a member; False when it is one already."""
+        ...
+
+    def remove_member(self, tenant: str, group: str, member: str) -> bool:
+        """Remove a member; False when it is none."""
+        ...
+
+    def members(self, tenant: str, group: str, after: str, limit: int) -> list[Member]:
+        """List direct members by name, those after the name `after`."""
+        ...
+
+    def closure(self, tenant: str, member: str) -> frozenset[str]:
+        """Return the ids of all groups that a member is in, directly or through other groups."""
+        ...
+
+
+class Grants(Protocol):
+    """Grants, by tenant."""
+
+    def get(self, tenant: str, grant: str) -> Grant | None:
+        """Return one grant, revoked or not, or None."""
+        ...
+
+    def insert(self, grant: Grant) -> None:
+        """Add a grant with a new id."""
+        ...
+
+    def revoke(self, tenant: str, grant: str) -> None:
+        """Take a grant out of force for good."""
+        ...
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        seen_by: frozenset[str] | None,
+        owner: str,
+        grantee: str,
+        resource: str,
+        now: datetime,
+        after: Sequence[str | int],
+        limit: int,
+    ) -> list[Grant]:
+        """List grants in force by (create_time, id), those after that position (micros, id).
+
+        With `seen_by` only grants to one of these grantees or on what `owner` owns; `grantee` and `resource` narrow
+        further when not empty.
+        """
+        ...
+
+    def matching(
+        self, tenant: str, resource: str, action: str, grantees: frozenset[str], now: datetime
+    ) -> list[Grant]:
+        """Return the grants in force that give `action` on `resource` to one of `grantees`, by id."""
+        ...
+
+
+class Policies(Protocol):
+    """Versions of the tenants' policies. At most one version of a policy is active."""
+
+    def get(self, tenant: str, policy: str, version: int) -> Policy | None:
+        """Return one version; 0 is the active one. None when there is none."""
+        ...
+
+    def newest(self, tenant: str, policy: str) -> Policy | None:
+        """Return the newest version, active or not, or None."""
+        ...
+
+    def put(self, policy: Policy) -> None:
+        """Add a version and make it the active one."""
+        ...
+
+    def deactivate(self, tenant: str, policy: str) -> None:
+        """Take a policy out of force."""
+        ...
+
+    def active(self, tenant: str) -> tuple[Policy, ...]:
+        """Return the active versions, by id."""
+        ...
+
+    def versions(self, tenant: str, policy: str, before: int, limit: int) -> list[Policy]:
+        """List versions, newest first, those before the version `before` (0: from the newest)."""
+        ...
+
+
+class Approvals(Protocol):
+    """Approvals, by tenant."""
+
+    def get(self, tenant: str, approval: str) -> Approval | None:
+        """Return one approval, or None."""
+        ...
+
+    def insert(self, approval: Approval) -> None:
+        """Add an approval with a new id."""
+        ...
+
+    def update(self, approval: Approval) -> None:
+        """Store an approval that exists."""
+        ...
+
+    def open_for(self, wanted: Approval, now: datetime) -> Approval | None:
+        """Return the pending or approved one for the same agent, action, resource and arguments, or None."""
+        ...
+
+    def pending_count(self, tenant: str, agent: str, now: datetime) -> int:
+        """Count the approvals of an agent that wait for a decision."""
+        ...
+
+    def page(
+        self,
+        tenant: str,
+        agent: str,
+        states: frozenset[ApprovalState],
+        now: datetime,
+        before: Sequence[str | int],
+        limit: int,
+    ) -> list[Approval]:
+        """List approvals newest first by (create_time, id), those before that position (micros, id).
+
+        `agent` and `states` (as of `now`) narrow when not empty.
+        """
+        ...
+
+    def changed(self, tenant: str, agent: str, after: int, limit: int) -> list[Approval]:
+        """List approvals changed after the revision `after`, by revision then id."""
+        ...
+
+
+class Audit(Protocol):
+    """The audit chains, one a tenant. Entries are only ever added."""
+
+    def head(self, tenant: str) -> AuditHead:
+        """Return the end of a chain; in a writing transaction nobody else moves it until the end."""
+        ...
+
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries that follow the head of their tenant's chain."""
+        ...
+
+    def page(self, query: AuditQuery, after: int, limit: int) -> list[AuditEntry]:
+        """List entries in the order of the query, those after the sequence `after` (0: from the start)."""
+        ...
+
+    def between(self, tenant: str, first: int, last: int) -> list[AuditEntry]:
+        """Return the entries with these sequences, both included, in order."""
+        ...
+
+    def has_hash(self, tenant: str, digest: str) -> bool:
+        """Tell whether an entry with this hash exists."""
+        ...
+
+
+class Tokens(Protocol):
+    """Revoked tokens that have not expired."""
+
+    def revoke(self, revocations: Iterable[Revocation]) -> None:
+        """Add revocations; the same token or agent again replaces the older one."""
+        ...
+
+    def revoked(self, after: int, now: datetime) -> list[Revocation]:
+        """Return the unexpired revocations made after the revision `after`."""
+        ...
+
+    def is_revoked(self, holder: Principal) -> bool:
+        """Tell whether a token is refused, by its id or because all of its agent's are."""
+        ...
+
+    def revoked_until(self, tenant: str, agent: str) -> datetime | None:
+        """Return up to when tokens of an agent are refused, or None."""
+        ...
+
+    def forget(self, now: datetime) -> int:
+        """Delete expired revocations; return how many."""
+        ...
+
+
+class Ledger(Protocol):
+    """The revision, and what makes a repeated request have one effect."""
+
+    def revision(self) -> int:
+        """Return the revision of the rules."""
+        ...
+
+    def bump(self) -> int:
+        """Raise the revision by one and return it. Serializes the writers that do."""
+        ...
+
+    def epoch(self) -> str:
+        """Return the id of this database."""
+        ...
+
+    def remembered(self, scope: str, method: str, request_id: str, digest: str) -> str | None:
+        """Return what the first request with this id answered, or None.
+
+        Raises IdempotencyMismatch when it had another digest.
+        """
+        ...
+
+    def remember(self, scope: str, method: str, request_id: str, digest: str, answer: str) -> None:
+        """Keep an answer for 24 hours."""
+        ...
+
+
+class Transaction(Protocol):
+    """All tables, within one transaction."""
+
+    @property
+    def agents(self) -> Agents:
+        """Agents and their keys."""
+        ...
+
+    @property
+    def groups(self) -> Groups:
+        """Groups and members."""
+        ...
+
+    @property
+    def grants(self) -> Grants:
+        """Grants."""
+        ...
+
+    @property
+    def policies(self) -> Policies:
+        """Policy versions."""
+        ...
+
+    @property
+    def approvals(self) -> Approvals:
+        """Approvals."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """Audit chains."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """Revocations."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Revision and idempotency."""
+        ...
+
+
+Work = Callable[[Transaction], T]
+
+
+class Store(Protocol):
+    """Where everything is kept."""
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on a consistent state; it must change nothing."""
+        ...
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that is durable when this returns and never happened when it raises."""
+        ...
+
+
+class Engine(Protocol):
+    """Decides by policies. Any thread may use it."""
+
+    def decide(self, check: Check, target: Target, slice_: Slice, policies: tuple[Policy, ...]) -> Decision:
+        """Decide one check; any trouble is a refusal."""
+        ...
+
+    def findings(self, text: str, others: Iterable[Policy]) -> list[Finding]:
+        """List what is wrong with a policy text that joins `others`, errors first."""
+        ...
+
+
+class Signer(Protocol):
+    """Issues and verifies tokens, and signs audit heads."""
+
+    def issue(
+        self, holder: Principal, *, now: datetime, after: datetime | None, lifetime: timedelta
+    ) -> Token:
+        """Sign a token for the agent, tenant, kind and parent of `holder`; its issue time lies after `after`."""
+        ...
+
+    def verify(self, text: str, *, now: datetime) -> Principal:
+        """Return whom a token names.
+
+        Raises CredentialInvalid or CredentialExpired.
+        """
+        ...
+
+    def public_keys(self) -> list[PublicKey]:
+        """Return the keys that verify, newest first."""
+        ...
+
+    def sign(self, message: bytes) -> tuple[str, bytes]:
+        """Sign bytes with the newest key; return its kid and the signature."""
+        ...
+
+
+class Meter(Protocol):
+    """What the use cases count."""
+
+    def decided(self, reason: Reason, seconds: float) -> None:
+        """Count one decision and the time it took."""
+        ...
+
+    def issued(self, how: str) -> None:
+        """Count one token; `how` is agent_key, service_key, renewal or registration."""
+        ...
+
+    def refused(self, how: str) -> None:
+        """Count one refused credential."""
+        ...
+
+    def audited(self, outcome: str, count: int) -> None:
+        """Count audit entries."""
+        ...
+
+    def audit_lost(self, count: int) -> None:
+        """Count denials that were folded into one entry because there were too many."""
+        ...
+
+    def revised(self, revision: int) -> None:
+        """Note the revision of the rules."""
+        ...
+
+    def watching(self, stream: str, change: int) -> None:
+        """Count watchers of a stream up or down."""
+        ...

@@ -1,0 +1,85 @@
+"""The tree of agents: where a child hangs, how states run down, which hints need a privilege. Pure."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from services.access.errors import AgentTreeLimit
+from services.access.model import Agent, AgentState, Hints, SchedulingClass
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TreeLimits:
+    """How deep and wide a tree may grow."""
+
+    max_depth: int = 8
+    """Agents on the way from a root to a leaf, both included."""
+    max_children: int = 256
+    """Living children of one agent."""
+
+
+def ancestors_of_child(parent: Agent, living_children: int, limits: TreeLimits) -> tuple[str, ...]:
+    """Return the ancestors of a new child of `parent`.
+
+    Raises AgentTreeLimit when the tree would become deeper or wider than `limits`.
+    """
+    ancestors = (*parent.ancestors, parent.id)
+    if len(ancestors) >= limits.max_depth:
+        raise AgentTreeLimit(
+            f"agents/{parent.id} is {len(ancestors)} deep; no more than {limits.max_depth} are allowed",
+            metadata={"max_depth": str(limits.max_depth)},
+        )
+    if living_children >= limits.max_children:
+        raise AgentTreeLimit(
+            f"agents/{parent.id} has {living_children} children; no more than {limits.max_children} are allowed",
+            metadata={"max_children": str(limits.max_children)},
+        )
+    return ancestors
+
+
+def propagate(root: Agent, above: AgentState, descendants: Iterable[Agent]) -> list[Agent]:
+    """Recompute states from `root` down and return the agents whose state or flag is to be stored.
+
+    `above` is the state of the root's parent (ACTIVE for a root agent). `root` carries the new flag or state;
+    it is always returned, first. A killed agent stays killed; a suspended ancestor suspends, whatever the
+    agent's own flag says; `descendants` may come in any order.
+    """
+    states: dict[str, AgentState] = {root.id: _effective(root, above)}
+    changed = [dataclasses.replace(root, state=states[root.id])]
+    for agent in sorted(descendants, key=lambda agent: len(agent.ancestors)):
+        states[agent.id] = _effective(agent, states[agent.parent])
+        if states[agent.id] is not agent.state:
+            changed.append(dataclasses.replace(agent, state=states[agent.id]))
+    return changed
+
+
+def _effective(agent: Agent, above: AgentState) -> AgentState:
+    if AgentState.KILLED in (agent.state, above):
+        return AgentState.KILLED
+    if agent.suspended or above is AgentState.SUSPENDED:
+        return AgentState.SUSPENDED
+    return AgentState.ACTIVE
+
+
+def needs_privilege(before: Hints, after: Hints, *, by_itself: bool) -> bool:
+    """Tell whether a change of hints takes capacity from agents that had no say.
+
+    The real-time class and a negative priority always do; weight counts against siblings, so an agent may not
+    raise its own, while its parent may.
+    """
+    realtime = SchedulingClass.REALTIME
+    return (
+        (after.scheduling_class is realtime and before.scheduling_class is not realtime)
+        or after.priority < min(0, before.priority)
+        or (by_itself and after.weight > before.weight)
+    )
+
+
+def touched(agents: Iterable[Agent], revision: int, now: datetime) -> list[Agent]:
+    """Stamp changed agents with the revision and time of their change."""
+    return [dataclasses.replace(agent, revision=revision, update_time=now) for agent in agents]
+
+
+def order_by_id(agents: Mapping[str, Agent]) -> list[Agent]:
+    """Return agents in the order of their ids."""
+    return [agents[key] for key in sorted(agents)]
