@@ -191,7 +191,7 @@ class GenerationUsage(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., preemption_count: _Optional[int] = ..., recovery_count: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("name", "model", "prompt_text", "prompt_token_ids", "emitted_token_ids", "emitted_text", "sequence", "sampling", "seed", "constraint", "usage", "top_alternatives", "kv", "finished", "finish_reason", "error_reason", "request_digest", "epoch", "owner", "create_time", "update_time", "expire_time", "gateway_state", "tool_calls")
+    __slots__ = ("name", "model", "prompt_text", "prompt_token_ids", "emitted_token_ids", "emitted_text", "sequence", "sampling", "seed", "constraint", "usage", "top_alternatives", "kv", "finished", "finish_reason", "error_reason", "request_digest", "epoch", "owner", "create_time", "update_time", "expire_time", "gateway_state", "tool_calls", "emitted_piece_lengths")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +216,7 @@ class Snapshot(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_STATE_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    EMITTED_PIECE_LENGTHS_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
     prompt_text: str
@@ -240,4 +241,5 @@ class Snapshot(_message.Message):
     expire_time: _timestamp_pb2.Timestamp
     gateway_state: _struct_pb2.Struct
     tool_calls: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_text: _Optional[str] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., emitted_token_ids: _Optional[_Iterable[int]] = ..., emitted_text: _Optional[str] = ..., sequence: _Optional[int] = ..., sampling: _Optional[_Union[SamplingParameters, _Mapping]] = ..., seed: _Optional[int] = ..., constraint: _Optional[_Union[Constraint, _Mapping]] = ..., usage: _Optional[_Union[GenerationUsage, _Mapping]] = ..., top_alternatives: _Optional[_Iterable[_Union[TopAlternatives, _Mapping]]] = ..., kv: _Optional[_Union[KvHandle, _Mapping]] = ..., finished: bool = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., error_reason: _Optional[str] = ..., request_digest: _Optional[str] = ..., epoch: _Optional[int] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_state: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[_chat_pb2.ToolCall, _Mapping]]] = ...) -> None: ...
+    emitted_piece_lengths: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_text: _Optional[str] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., emitted_token_ids: _Optional[_Iterable[int]] = ..., emitted_text: _Optional[str] = ..., sequence: _Optional[int] = ..., sampling: _Optional[_Union[SamplingParameters, _Mapping]] = ..., seed: _Optional[int] = ..., constraint: _Optional[_Union[Constraint, _Mapping]] = ..., usage: _Optional[_Union[GenerationUsage, _Mapping]] = ..., top_alternatives: _Optional[_Iterable[_Union[TopAlternatives, _Mapping]]] = ..., kv: _Optional[_Union[KvHandle, _Mapping]] = ..., finished: bool = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., error_reason: _Optional[str] = ..., request_digest: _Optional[str] = ..., epoch: _Optional[int] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., gateway_state: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[_chat_pb2.ToolCall, _Mapping]]] = ..., emitted_piece_lengths: _Optional[_Iterable[int]] = ...) -> None: ...
