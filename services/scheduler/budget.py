@@ -1,0 +1,158 @@
+"""A replica's budget: slots and KV tokens, with shared prefixes counted once."""
+
+from services.scheduler.events import BackendLimits, BackendUp
+from services.scheduler.job import Job
+from services.scheduler.limits import AdaptiveLimit
+from services.scheduler.model import CallId, PoolKey, ReplicaId
+from services.scheduler.prefixes import PrefixMap
+from services.scheduler.settings import CoreSettings
+
+
+class Replica:
+    """One backend replica: what it can hold and what it holds.
+
+    Invariant: `used_tokens` is the sum of private tokens of the running calls plus every shared
+    segment once, however many running calls share it.
+    """
+
+    def __init__(self, replica_id: ReplicaId, pool: PoolKey, settings: CoreSettings) -> None:
+        self.id = replica_id
+        self.pool = pool
+        self.up = False
+        self.slots = 0
+        self.max_tokens: int | None = None
+        self.kv_snapshot = False
+        self.prefix_cache = True
+        self.running: dict[CallId, Job] = {}
+        self.limit = AdaptiveLimit(settings.limits)
+        self.prefixes = PrefixMap(settings.prefix_cache_tokens)
+        self.reserved_for: Job | None = None
+        self.reserved_at = 0.0
+        self.passes_left = 0
+        self._margin = settings.limits.token_margin
+        self._private = 0
+        self._shared = 0
+        self._segments: dict[str, list[int]] = {}
+
+    def announce(self, event: BackendUp) -> None:
+        """Take the facts a backend announced about itself."""
+        self.up = True
+        self.kv_snapshot = event.kv_snapshot
+        self.prefix_cache = event.prefix_cache
+        self.set_limits(event.slots, event.max_batch_total_tokens)
+
+    def update(self, event: BackendLimits) -> bool:
+        """Take fresh facts; True when the token budget shrank."""
+        if event.kv_snapshot is not None:
+            self.kv_snapshot = event.kv_snapshot
+        before = self.nominal_tokens
+        slots = self.slots if event.slots is None else event.slots
+        tokens = event.max_batch_total_tokens
+        self.set_limits(slots, self.max_tokens if tokens is None else tokens)
+        return self.nominal_tokens < before
+
+    def set_limits(self, slots: int, max_tokens: int | None) -> None:
+        """Change the nominal limits."""
+        self.slots = slots
+        self.max_tokens = max_tokens
+        if max_tokens is not None:
+            self.prefixes.resize(max_tokens)
+
+    @property
+    def used_tokens(self) -> int:
+        """Tokens reserved by running calls."""
+        return self._private + self._shared
+
+    @property
+    def nominal_tokens(self) -> float:
+        """Tokens that may be reserved at most, without cuts."""
+        return float("inf") if self.max_tokens is None else self._margin * self.max_tokens
+
+    def token_limit(self, now: float) -> float:
+        """Tokens that may be reserved now."""
+        return self.nominal_tokens * self.limit.factor(now) if self.limit.is_cut else self.nominal_tokens
+
+    def slot_limit(self, now: float) -> int:
+        """Return calls that may run now."""
+        if not self.limit.is_cut:
+            return self.slots
+        return max(1, int(self.slots * self.limit.factor(now))) if self.slots else 0
+
+    def has_slot(self, now: float) -> bool:
+        """Whether one more call may run, tokens aside."""
+        return self.up and len(self.running) < self.slot_limit(now)
+
+    def need(self, job: Job) -> int:
+        """Tokens this call would add to what is reserved here."""
+        total = job.footprint
+        if self._segments:
+            for key, tokens in segments(job):
+                if key in self._segments:
+                    total -= tokens
+        return total
+
+    def fits_tokens(self, job: Job, now: float) -> bool:
+        """Whether the call's tokens fit; alone on the replica it needs only the nominal limit."""
+        need = self.need(job)
+        if not self.running:
+            return need <= self.nominal_tokens
+        return self.used_tokens + need <= self.token_limit(now)
+
+    def could_hold(self, job: Job) -> bool:
+        """Whether the call fits when nothing else runs."""
+        return job.footprint <= self.nominal_tokens
+
+    def take(self, job: Job) -> None:
+        """Reserve a slot and tokens for the call."""
+        held = segments(job)
+        job.segments = tuple(key for key, _ in held)
+        job.private_tokens = job.footprint - sum(tokens for _, tokens in held)
+        self._private += job.private_tokens
+        for key, tokens in held:
+            entry = self._segments.setdefault(key, [0, tokens])
+            if entry[0] == 0:
+                self._shared += entry[1]
+            entry[0] += 1
+        self.running[job.call.id] = job
+
+    def release(self, job: Job) -> None:
+        """Give back what `take` reserved."""
+        del self.running[job.call.id]
+        self._private -= job.private_tokens
+        for key in job.segments:
+            entry = self._segments[key]
+            entry[0] -= 1
+            if entry[0] == 0:
+                self._shared -= entry[1]
+                del self._segments[key]
+        job.segments = ()
+        job.private_tokens = 0
+
+    def kv_use(self) -> float:
+        """Part of the nominal token budget in use."""
+        return 0.0 if self.max_tokens is None else self.used_tokens / max(1.0, self.nominal_tokens)
+
+    def reserve(self, job: Job, passes: int, now: float) -> None:
+        """Hold this replica for a call that does not fit yet; `passes` others may still enter."""
+        self.reserved_for = job
+        self.reserved_at = now
+        self.passes_left = passes
+
+    def unreserve(self, job: Job) -> None:
+        """Drop the reservation if this call holds it."""
+        if self.reserved_for is job:
+            self.reserved_for = None
+
+
+def segments(job: Job) -> tuple[tuple[str, int], ...]:
+    """Return the parts of a call's prompt that may be shared: each prefix beyond the shorter one."""
+    prefixes = job.call.prefixes
+    if not prefixes:
+        return ()
+    parts, covered = [], 0
+    for prefix in prefixes:
+        end = min(prefix.tokens, job.call.prompt_tokens)
+        # The length is part of the key: two callers may disagree on the length of one prefix.
+        parts.append((f"{prefix.key}:{covered}:{end}", max(0, end - covered)))
+        covered = max(covered, end)
+    return tuple(parts)

@@ -1,0 +1,163 @@
+"""One class's queue in one pool, and how the classes of a pool share it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from services.scheduler.events import TimelineKind
+from services.scheduler.job import Job
+from services.scheduler.lane import BoundedLane
+from services.scheduler.model import CallId, PolicySpec, SchedulingClass
+from services.scheduler.monitor import WaitMonitor
+from services.scheduler.settings import ClassSettings
+from services.scheduler.world import World
+
+
+@dataclass(slots=True)
+class ClassUse:
+    """What a class holds of a pool."""
+
+    slots: int = 0
+    tokens: int = 0
+
+
+class ClassQueue:
+    """The calls of one class that wait for one pool: a policy, a lane, a monitor, a pass value."""
+
+    def __init__(
+        self, name: SchedulingClass, settings: ClassSettings, spec: PolicySpec, world: World
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.spec = spec
+        self.world = world
+        self.policy = world.registry.build(spec, world)
+        self.lane = BoundedLane(settings.lane_after, self._lane_share())
+        self.monitor = WaitMonitor()
+        self.use = ClassUse()
+        self.pass_value = 0.0
+        self.waiting: dict[CallId, Job] = {}
+
+    def add(self, job: Job, now: float) -> None:
+        """Note that a new call waits."""
+        self.waiting[job.call.id] = job
+        self.world.room.enter(job)
+        self.lane.add(job)
+        self.policy.on_submit(job, now)
+
+    def put_back(self, job: Job, now: float) -> None:
+        """Note that a call that ran waits again."""
+        self.waiting[job.call.id] = job
+        self.world.room.enter(job)
+        self.lane.add(job)
+        self.policy.on_yield(job, now)
+
+    def remove(self, job: Job) -> None:
+        """Note that a waiting call leaves without running."""
+        del self.waiting[job.call.id]
+        self.world.room.leave(job)
+        self.lane.discard(job)
+        self.policy.on_cancel(job)
+
+    def dispatch(self, job: Job, now: float, *, from_lane: bool) -> None:
+        """Note that a waiting call starts to run."""
+        del self.waiting[job.call.id]
+        self.world.room.leave(job)
+        self.lane.discard(job)
+        self.lane.dispatched(from_lane=from_lane)
+        self.policy.on_dispatch(job, now, job.uncached)
+        wait = job.wait(now)
+        predicted, job.predicted_start = job.predicted_start, None
+        self.monitor.dispatched(wait, None if predicted is None else predicted - job.queued_at, now)
+
+    def head(self, now: float) -> tuple[Job | None, bool]:
+        """Return the call to serve next and whether the lane sends it."""
+        self.age(now)
+        due = self.lane.due()
+        if due is not None:
+            return due, True
+        return self.policy.pick(now), False
+
+    def behind(self, head: Job, now: float) -> Iterator[Job]:
+        """Return calls after the head, in the order they would be served."""
+        return (job for job in self.policy.candidates(now) if job is not head)
+
+    def age(self, now: float) -> None:
+        """Let calls enter the lane; switch the boost as the oldest wait demands."""
+        for job in self.lane.advance(now):
+            self.world.note(now, TimelineKind.LANE_ENTERED, job, wait=job.wait(now))
+        oldest = self.lane.oldest()
+        late = oldest is not None and oldest.wait(now) >= self.settings.alert_wait
+        if late != self.lane.boosted:
+            self.lane.boosted = late
+            kind = TimelineKind.BOOST_ON if late else TimelineKind.BOOST_OFF
+            self.world.note(now, kind, oldest, self.name.value, oldest.wait(now) if oldest else 0.0)
+
+    def next_change(self) -> float | None:
+        """When ageing changes something next."""
+        oldest = self.lane.oldest()
+        if oldest is None:
+            return None
+        entry = self.lane.next_entry()
+        alert = None if self.lane.boosted else oldest.queued_at + self.settings.alert_wait
+        times = [t for t in (entry, alert) if t is not None]
+        return min(times) if times else None
+
+    def change_policy(self, spec: PolicySpec, running: list[Job], now: float) -> None:
+        """Hand every call to a new policy, in order of first submission.
+
+        Raises PolicyUnknown or PolicyParamsInvalid and then changes nothing.
+        """
+        policy = self.world.registry.build(spec, self.world)
+        for job in running:
+            policy.on_adopt(job, now)
+        for job in sorted(self.waiting.values(), key=lambda j: j.seq):
+            policy.on_submit(job, now)
+        self.policy, self.spec = policy, spec
+        self.lane.share = self._lane_share()
+
+    def _lane_share(self) -> float:
+        return 0.0 if self.policy.in_arrival_order else self.settings.lane_share
+
+
+class ClassMix:
+    """How the classes of a pool take turns.
+
+    Strict classes first, then those below their minimum share, then by stride scheduling
+    (Waldspurger and Weihl, 1995): least pass value, which grows by work / weight with each
+    dispatch. Classes marked free-only come when no other class waits.
+    """
+
+    def __init__(self, queues: Mapping[SchedulingClass, ClassQueue]) -> None:
+        self._queues = tuple(queues.values())
+
+    def joined(self, queue: ClassQueue) -> None:
+        """Note that a class starts to wait: it starts at the least pass of the others, without old credit."""
+        passes = [q.pass_value for q in self._queues if q.waiting and q is not queue]
+        if passes:
+            queue.pass_value = max(queue.pass_value, min(passes))
+
+    def charge(self, queue: ClassQueue, seconds: float) -> None:
+        """Charge work (or give back, when negative)."""
+        queue.pass_value += seconds / queue.settings.weight
+
+    def order(self, slots: int, tokens: float) -> list[ClassQueue]:
+        """Classes that may be served now, the first to serve first."""
+        waiting = [q for q in self._queues if q.waiting]
+        if len(waiting) == 1:
+            return waiting
+        paying = [q for q in waiting if not q.settings.free_only]
+        allowed = [q for q in paying or waiting if not _above(q, q.settings.max_share, slots, tokens)]
+        allowed.sort(
+            key=lambda q: (
+                not q.settings.strict,
+                not (q.settings.min_share and not _above(q, q.settings.min_share, slots, tokens)),
+                q.pass_value,
+            )
+        )
+        return allowed
+
+
+def _above(queue: ClassQueue, share: float, slots: int, tokens: float) -> bool:
+    if share >= 1.0 or not queue.use.slots:
+        return False
+    return queue.use.slots + 1 > share * slots or queue.use.tokens >= share * tokens

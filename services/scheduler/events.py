@@ -1,0 +1,259 @@
+"""What goes into the core (events) and what comes out (decisions, timeline). All frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from services.scheduler.model import (
+    NO_SNAPSHOT,
+    Call,
+    CallId,
+    Completion,
+    GatewayId,
+    Lane,
+    Outcome,
+    ParamValue,
+    ReplicaId,
+    SchedulingClass,
+    SnapshotInfo,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A gateway asks for a slot, or tells again what it holds after a reconnect.
+
+    Idempotent while the id is known. `running_on` names the replica of a call that already runs
+    (the scheduler restarted): it takes its slot back. `resubmission` exempts from queue bounds.
+    """
+
+    call: Call
+    running_on: ReplicaId | None = None
+    epoch: int = 0
+    resubmission: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`tokens` more tokens came out since the last report of this call."""
+
+    call_id: CallId
+    tokens: int
+    epoch: int = 0
+    """Grant the report belongs to; a stale one is ignored, 0 is not checked."""
+
+    cached_tokens: int | None = None
+    """Prompt tokens the backend found in its prefix cache, when it says so (first report)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """The gateway stopped the call at a token boundary and gives it back to the queue."""
+
+    call_id: CallId
+    tokens_done: int
+    """All tokens generated so far, over every slice."""
+
+    snapshot: SnapshotInfo = NO_SNAPSHOT
+    epoch: int = 0
+    backend_failed: bool = False
+    """True: not a preemption, the backend died; the call resumes elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over and its slot free."""
+
+    call_id: CallId
+    completion: Completion
+    tokens_done: int | None = None
+    """All tokens generated over every slice; None: what Progress told."""
+
+    epoch: int = 0
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller gave up; the call and the calls it is the parent of end wherever they stand."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramCancelled:
+    """Every call of a program and of the programs forked from it ends."""
+
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCancelled:
+    """Every call of an agent and of its descendants ends."""
+
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed: expire waits and deadlines, age the lanes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendUp:
+    """A replica serves `resource`. Repeating it is harmless and refreshes the limits."""
+
+    replica: ReplicaId
+    resource: str
+    slots: int
+    max_batch_total_tokens: int | None = None
+    """KV budget in tokens; None: only slots bind (tools)."""
+
+    lane: Lane = Lane.INFERENCE
+    kv_snapshot: bool = False
+    """The backend saves and restores KV state: a resume re-prefills nothing."""
+
+    prefix_cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BackendDown:
+    """No new grants go to this replica. What runs there ends when its gateway says so."""
+
+    replica: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLimits:
+    """Fresh facts about a replica; None leaves a value as it was."""
+
+    replica: ReplicaId
+    slots: int | None = None
+    max_batch_total_tokens: int | None = None
+    queue_size: int | None = None
+    """Calls seen waiting inside the backend; above 0 twice in a row cuts the limit."""
+
+    kv_snapshot: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLost:
+    """A gateway's stream ended: its grants end, its waiting calls go until resubmitted."""
+
+    gateway: GatewayId
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """A class gets another policy; calls that wait move over, none is lost."""
+
+    scheduling_class: SchedulingClass
+    policy: str
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+
+
+Event: TypeAlias = (
+    Submit
+    | Progress
+    | Yielded
+    | Finished
+    | Cancelled
+    | ProgramCancelled
+    | AgentCancelled
+    | Tick
+    | BackendUp
+    | BackendDown
+    | BackendLimits
+    | GatewayLost
+    | PolicyChanged
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Run the call on this replica. The same grant may be told twice (same epoch)."""
+
+    call_id: CallId
+    gateway: GatewayId
+    replica: ReplicaId
+    epoch: int
+    """Fencing number, strictly growing; reports carry it back."""
+
+    quantum_tokens: int
+    """Tokens after which a Preempt may come, so report Progress by then; 0: it never comes early."""
+
+    wait_seconds: float
+    """Time in the queue since arrival or since the last yield."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preempt:
+    """Stop at the next token boundary and answer Yielded (or Finished, if it ended first)."""
+
+    call_id: CallId
+    gateway: GatewayId
+    replica: ReplicaId
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Close the run at once; the call is over and nothing is reported back."""
+
+    call_id: CallId
+    gateway: GatewayId
+    replica: ReplicaId
+    epoch: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The call leaves without having run (or without going on, after a preemption)."""
+
+    call_id: CallId
+    gateway: GatewayId
+    outcome: Outcome
+    retry_after: float
+    """Seconds after which another try makes sense; 0: it makes none."""
+
+    detail: str = ""
+
+
+class TimelineKind(Enum):
+    """What happened, for watchers and traces."""
+
+    SUBMITTED = "submitted"
+    ADOPTED = "adopted"
+    GRANTED = "granted"
+    PREEMPT_ASKED = "preempt_asked"
+    YIELDED = "yielded"
+    FINISHED = "finished"
+    REJECTED = "rejected"
+    LANE_ENTERED = "lane_entered"
+    LANE_GRANTED = "lane_granted"
+    BOOST_ON = "boost_on"
+    BOOST_OFF = "boost_off"
+    RESERVED = "reserved"
+    REPLICA_UP = "replica_up"
+    REPLICA_DOWN = "replica_down"
+    LIMIT_CUT = "limit_cut"
+    POLICY_CHANGED = "policy_changed"
+    GATEWAY_LOST = "gateway_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """One thing that happened, for dashboards; it asks nothing of anybody."""
+
+    at: float
+    kind: TimelineKind
+    call_id: CallId = ""
+    scheduling_class: SchedulingClass | None = None
+    replica: ReplicaId = ""
+    detail: str = ""
+    wait_seconds: float = 0.0
+
+
+Decision: TypeAlias = Grant | Preempt | Revoke | Reject | TimelineEvent

@@ -1,0 +1,74 @@
+"""The core's own record of a known call. Policies read it; only the core writes it."""
+
+from dataclasses import dataclass
+
+from services.scheduler.model import NO_SNAPSHOT, Call, CallId, CallState, ReplicaId, SnapshotInfo
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A call while the scheduler knows it."""
+
+    call: Call
+    seq: int
+    """Order of first submission; breaks every tie."""
+
+    queued_at: float
+    """When the present wait began: arrival, or the last yield."""
+
+    state: CallState = CallState.WAITING
+    tokens_done: int = 0
+    slice_tokens: int = 0
+    """Tokens since the last dispatch."""
+
+    dispatched_at: float = 0.0
+    reported_at: float = 0.0
+    preemptions: int = 0
+    replica: ReplicaId = ""
+    last_replica: ReplicaId = ""
+    avoid_replica: ReplicaId = ""
+    """Replica that failed under this call; used only when no other fits."""
+
+    snapshot: SnapshotInfo = NO_SNAPSHOT
+    epoch: int = 0
+    granted_wait: float = 0.0
+    quantum: int = 0
+    uncached: int = 0
+    """Prompt tokens expected to be read: while waiting on the best replica, running on its own."""
+
+    expected_cached: int = 0
+    decode: int = 1
+    """Output tokens still expected."""
+
+    work: float = 0.0
+    """Expected backend seconds still needed, prefix cache counted in."""
+
+    charged: float = 0.0
+    """Backend seconds charged to the program since dispatch."""
+
+    in_lane: bool = False
+    from_lane: bool = False
+    expires_at: float = float("inf")
+    predicted_start: float | None = None
+    segments: tuple[str, ...] = ()
+    private_tokens: int = 0
+    """Tokens reserved on the replica beside the shared segments."""
+
+    @property
+    def id(self) -> CallId:
+        """Id of the call."""
+        return self.call.id
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens a dispatch now would start from: the prompt and what was generated already."""
+        return self.call.prompt_tokens + self.tokens_done
+
+    @property
+    def footprint(self) -> int:
+        """Tokens of KV the backend reserves for the whole call."""
+        return self.call.prompt_tokens + self.call.max_new_tokens
+
+    def wait(self, now: float) -> float:
+        """Seconds of the present wait."""
+        return max(0.0, now - self.queued_at)

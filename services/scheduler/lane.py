@@ -1,0 +1,79 @@
+"""The bounded lane: an anti-starvation path beside any policy's own order."""
+
+from services.scheduler.heap import Key, LazyHeap
+from services.scheduler.job import Job
+
+_FULL = 1.0 - 1e-9
+
+
+def _age(job: Job) -> Key:
+    return (job.queued_at, job.seq)
+
+
+class BoundedLane:
+    """Calls that waited longer than `after` seconds, oldest first, get one of every 1/share dispatches.
+
+    Wait <= after + (k + 1) / (share * D) + drain, with k older lane members and D dispatches a
+    second. Boosting every late call to the top instead would, under overload, make all of them
+    late and the result worse than FIFO. The lane keeps the ages of all waiting calls, so the
+    oldest wait is known even when it is switched off (share 0).
+    """
+
+    def __init__(self, after: float, share: float) -> None:
+        self.after = after
+        self.share = share
+        self.boosted = False
+        self.credit = 1.0
+        self._young: LazyHeap[Job] = LazyHeap(_age)
+        self._old: LazyHeap[Job] = LazyHeap(_age)
+
+    def __len__(self) -> int:
+        return len(self._old)
+
+    @property
+    def effective_share(self) -> float:
+        """The share, doubled (to at most one half) while boosted."""
+        return max(self.share, min(0.5, 2 * self.share)) if self.boosted else self.share
+
+    def add(self, job: Job) -> None:
+        """Note that a call starts to wait."""
+        self._young.push(job)
+
+    def discard(self, job: Job) -> None:
+        """Note that a call waits no more."""
+        if job.in_lane:
+            self._old.discard(job)
+            job.in_lane = False
+        else:
+            self._young.discard(job)
+
+    def advance(self, now: float) -> list[Job]:
+        """Move calls that became old enough into the lane and name them."""
+        if not self.share:
+            return []
+        entered = []
+        job = self._young.peek()
+        while job is not None and now - job.queued_at >= self.after:
+            self._young.pop()
+            job.in_lane = True
+            self._old.push(job)
+            entered.append(job)
+            job = self._young.peek()
+        return entered
+
+    def due(self) -> Job | None:
+        """Return the call the lane sends now, if it has earned a dispatch."""
+        return self._old.peek() if self.credit >= _FULL else None
+
+    def dispatched(self, *, from_lane: bool) -> None:
+        """Count a dispatch of the class."""
+        self.credit = min(1.0, self.credit + self.effective_share - (1.0 if from_lane else 0.0))
+
+    def oldest(self) -> Job | None:
+        """Return the call whose present wait is the longest."""
+        return self._old.peek() or self._young.peek()
+
+    def next_entry(self) -> float | None:
+        """When the next call enters the lane."""
+        job = self._young.peek() if self.share else None
+        return None if job is None else job.queued_at + self.after

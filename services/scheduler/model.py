@@ -1,0 +1,173 @@
+"""Terms of the scheduling domain: calls, classes, lanes and the ways a call can leave the queue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NamedTuple, TypeAlias
+
+CallId: TypeAlias = str
+ReplicaId: TypeAlias = str
+GatewayId: TypeAlias = str
+ParamValue: TypeAlias = float | int | str | bool
+
+
+class Lane(Enum):
+    """The kind of resource a call waits for. Values are metric label values."""
+
+    INFERENCE = "inference"
+    TOOL = "tool"
+
+
+class SchedulingClass(Enum):
+    """Service class of a call, most urgent first. Values are metric label values."""
+
+    REALTIME = "realtime"
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BATCH = "batch"
+    IDLE = "idle"
+
+
+class Outcome(Enum):
+    """How a call left the waiting queue. Values are metric labels and error reasons."""
+
+    DISPATCHED = "dispatched"
+    REJECTED_FULL = "rejected_full"  # never entered: too many calls wait already
+    REJECTED_TOO_LARGE = "rejected_too_large"  # can fit on no replica, however long it waits
+    REJECTED_INVALID = "rejected_invalid"  # sizes or weights out of range
+    EVICTED_WAIT = "evicted_wait"  # waited longer than its max_wait
+    EVICTED_DEADLINE = "evicted_deadline"  # its deadline passed while it waited
+    EVICTED_CANCELLED = "evicted_cancelled"  # the caller, its program or its agent went away
+    EVICTED_GATEWAY = "evicted_gateway"  # the gateway that held it is gone
+    NO_BACKEND = "no_backend"  # no replica serves what it asks for
+
+
+class Completion(Enum):
+    """How a run ended, told by the gateway. Values are metric label values."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+
+
+class CallState(Enum):
+    """Where a known call stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPING = "stopping"  # running, asked to yield at its next token boundary
+
+
+class Prefix(NamedTuple):
+    """A leading part of a prompt that other calls may share (system prompt, tool list).
+
+    `tokens` counts from the start of the prompt. A call lists its prefixes from short to long,
+    each one an extension of the one before.
+    """
+
+    key: str
+    tokens: int
+
+
+class PoolKey(NamedTuple):
+    """What a call waits for: a lane and, in it, a model (INFERENCE) or a tool (TOOL)."""
+
+    lane: Lane
+    resource: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One syscall that wants a slot. Times are seconds on the scheduler's monotonic clock."""
+
+    id: CallId
+    gateway: GatewayId
+    agent: str
+    resource: str
+    """Model name in the INFERENCE lane, tool name in the TOOL lane."""
+
+    arrived_at: float
+    """When the kernel first saw the call. Kept across preemption and resubmission."""
+
+    tenant: str = ""
+    agent_kind: str = ""
+    """What sort of agent asks; lengths are predicted per kind."""
+
+    agent_path: tuple[str, ...] = ()
+    """Ancestors of the agent, root first, the agent itself left out."""
+
+    program: str = ""
+    """The run this call belongs to; empty: the call is a program of its own."""
+
+    parent_program: str = ""
+    parent_call: CallId = ""
+    step_index: int = 0
+    """Which call of its program this is, from 0."""
+
+    lane: Lane = Lane.INFERENCE
+    scheduling_class: SchedulingClass = SchedulingClass.NORMAL
+    priority: int = 0
+    """Like nice: lower is more urgent."""
+
+    weight: float = 1.0
+    """The agent's share within its tenant."""
+
+    tenant_weight: float = 1.0
+    """The tenant's share within its class."""
+
+    deadline: float | None = None
+    """A waiting call is evicted at this time."""
+
+    max_wait: float | None = None
+    """Longest wait in seconds; None: the default of the class."""
+
+    prompt_tokens: int = 0
+    max_new_tokens: int = 0
+    tokens_done: int = 0
+    """Tokens generated before this submission (a preempted or resubmitted call)."""
+
+    attained_seconds: float = 0.0
+    """Backend seconds its program had received; read when the program is not known yet."""
+
+    preemptions: int = 0
+    """Times it was preempted before this submission."""
+
+    preemptible: bool = True
+    """False for a generation its backend cannot resume (grammar constraints)."""
+
+    prefixes: tuple[Prefix, ...] = ()
+    predicted_tokens: int | None = None
+    """The caller's own guess of the whole output length."""
+
+    @property
+    def pool(self) -> PoolKey:
+        """The pool this call waits in."""
+        return PoolKey(self.lane, self.resource)
+
+    @property
+    def program_key(self) -> str:
+        """Name of the program that is charged: a call without one is its own program."""
+        return self.program or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """A policy by name, with the parameters that differ from its defaults."""
+
+    name: str
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """What was kept of a generation that stopped."""
+
+    has_kv: bool = False
+    """True: the key-value state was saved, so a resume re-prefills nothing."""
+
+    replica: ReplicaId = ""
+    """Where that state lies; empty: any replica with KV snapshots can load it."""
+
+
+NO_SNAPSHOT: Final = SnapshotInfo()

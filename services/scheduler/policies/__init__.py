@@ -1,0 +1,72 @@
+"""The policies, by name. Third parties add theirs with the entry-point group `aios.scheduler_policies`."""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Final
+
+from services.scheduler.errors import PolicyUnknown
+from services.scheduler.model import PolicySpec
+from services.scheduler.policies.adaptive import Adaptive
+from services.scheduler.policies.base import Policy, Surroundings
+from services.scheduler.policies.edf import EarliestDeadlineFirst
+from services.scheduler.policies.fifo import Fifo
+from services.scheduler.policies.las import LeastAttainedService
+from services.scheduler.policies.mlfq import MultiLevelFeedback
+from services.scheduler.policies.priority import Priority
+from services.scheduler.policies.rr import RoundRobin
+from services.scheduler.policies.sjf import ShortestJobFirst
+from services.scheduler.policies.stride import Stride
+from services.scheduler.policies.vtc import VirtualTokenCounter
+
+ENTRY_POINT_GROUP: Final = "aios.scheduler_policies"
+
+BUILT_IN: Final[tuple[type[Policy], ...]] = (
+    Adaptive,
+    EarliestDeadlineFirst,
+    Fifo,
+    LeastAttainedService,
+    MultiLevelFeedback,
+    Priority,
+    RoundRobin,
+    ShortestJobFirst,
+    Stride,
+    VirtualTokenCounter,
+)
+
+
+class PolicyRegistry:
+    """Policy classes by name."""
+
+    def __init__(self, policies: Iterable[type[Policy]] = BUILT_IN) -> None:
+        self._by_name: dict[str, type[Policy]] = {policy.name: policy for policy in policies}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        return tuple(sorted(self._by_name))
+
+    def add(self, policy: type[Policy]) -> None:
+        """Register a policy; one of the same name is replaced."""
+        self._by_name[policy.name] = policy
+
+    def build(self, spec: PolicySpec, around: Surroundings) -> Policy:
+        """Make a policy. Raises PolicyUnknown or PolicyParamsInvalid."""
+        kind = self._by_name.get(spec.name)
+        if kind is None:
+            raise PolicyUnknown(spec.name, self.names)
+        return kind(spec.params, around)
+
+    def as_mapping(self) -> Mapping[str, type[Policy]]:
+        """Return a copy of the table."""
+        return dict(self._by_name)
+
+
+def discover() -> PolicyRegistry:
+    """Return the built-in policies and those installed packages offer. Reads package metadata."""
+    registry = PolicyRegistry()
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        kind = point.load()
+        if not (isinstance(kind, type) and issubclass(kind, Policy) and kind.name):
+            raise TypeError(f"entry point {point.name!r}: {kind!r} is not a named Policy subclass")
+        registry.add(kind)
+    return registry

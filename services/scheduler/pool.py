@@ -1,0 +1,370 @@
+"""A pool: the replicas that serve one resource and the classes of calls that wait for it."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from services.scheduler.budget import Replica
+from services.scheduler.classes import ClassMix, ClassQueue
+from services.scheduler.events import Grant, Preempt, TimelineKind
+from services.scheduler.job import Job
+from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, SchedulingClass
+from services.scheduler.placement import Placement
+from services.scheduler.preemption import Guard, enough
+from services.scheduler.world import World
+
+
+class Pool:
+    """Dispatches the calls of one resource over its replicas.
+
+    Invariant after `dispatch`: no replica without a reservation has room for one of the first
+    `lookahead` calls of a class that may be served (work conservation).
+    """
+
+    def __init__(
+        self, key: PoolKey, world: World, specs: dict[SchedulingClass, PolicySpec], since: float
+    ) -> None:
+        self.key = key
+        self.world = world
+        self.replicas: dict[ReplicaId, Replica] = {}
+        self.queues = {
+            name: ClassQueue(name, settings, specs[name], world)
+            for name, settings in world.settings.classes.items()
+        }
+        self.mix = ClassMix(self.queues)
+        self.placement = Placement(world.settings)
+        self.guard = Guard(world.settings)
+        self.running = 0
+        self.no_backend_since: float | None = since
+        self._stopping: dict[Job, Job] = {}
+        stoppable = set().union(*(s.may_stop for s in world.settings.classes.values()))
+        self._stoppable = frozenset(stoppable)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait here."""
+        return sum(len(queue.waiting) for queue in self.queues.values())
+
+    def queue_of(self, job: Job) -> ClassQueue:
+        """Return the queue of the call's class."""
+        return self.queues[job.call.scheduling_class]
+
+    # Replicas
+
+    def replica(self, replica_id: ReplicaId) -> Replica:
+        """Return the replica of this id; made, without any capacity, when it is not known yet."""
+        found = self.replicas.get(replica_id)
+        if found is None:
+            found = self.replicas[replica_id] = Replica(replica_id, self.key, self.world.settings)
+        return found
+
+    def down(self, replica_id: ReplicaId, now: float) -> None:
+        """Grant nothing more to this replica."""
+        replica = self.replicas[replica_id]
+        replica.up = False
+        replica.reserved_for = None
+        if not any(r.up for r in self.replicas.values()) and self.no_backend_since is None:
+            self.no_backend_since = now
+
+    def without_backend(self, now: float) -> bool:
+        """Whether nobody served this resource for longer than the grace period."""
+        since = self.no_backend_since
+        return since is not None and now >= since + self.world.settings.backend_grace
+
+    def could_hold(self, job: Job) -> bool:
+        """Whether some replica, now up or down, could ever hold the call."""
+        known = [r for r in self.replicas.values() if r.slots > 0]
+        return not known or any(r.could_hold(job) for r in known)
+
+    def retry_after(self, job: Job) -> float:
+        """Seconds after which a refused call may find room, from the recent dispatch rate."""
+        queue = self.queue_of(job)
+        guess = queue.monitor.predicted_wait(len(queue.waiting) // 4)
+        return 1.0 if guess is None else min(30.0, max(0.1, guess))
+
+    # Waiting calls
+
+    def waiting_jobs(self) -> list[Job]:
+        """All waiting calls, in order of submission."""
+        found = [job for queue in self.queues.values() for job in queue.waiting.values()]
+        return sorted(found, key=lambda job: job.seq)
+
+    def change_policy(self, name: SchedulingClass, spec: PolicySpec, now: float) -> None:
+        """Put a class under another policy."""
+        self.queues[name].change_policy(spec, list(self._running_of(name)), now)
+
+    def add(self, job: Job, now: float) -> None:
+        """Note that a call starts to wait."""
+        self.estimate(job)
+        queue = self.queue_of(job)
+        if not queue.waiting:
+            self.mix.joined(queue)
+        job.predicted_start = self._foretell(queue, now)
+        queue.add(job, now)
+
+    def remove(self, job: Job) -> None:
+        """Note that a waiting call leaves without running."""
+        self.queue_of(job).remove(job)
+        self._unreserve(job)
+
+    def estimate(self, job: Job) -> None:
+        """Predict what the call still needs, on the replica that has most of its prefix."""
+        cost = self.world.cost
+        cached = max((self.placement.cached(job, r) for r in self.replicas.values() if r.up), default=0)
+        job.uncached = max(0, job.context_tokens - cached)
+        job.decode = self.world.history.remaining(job.call, job.tokens_done)
+        job.work = cost.prefill(job.uncached) + cost.decode(job.decode, job.context_tokens)
+
+    # Running calls
+
+    def adopt(self, job: Job, replica: Replica, epoch: int, now: float) -> None:
+        """Take in a call that already runs (this scheduler restarted)."""
+        self.estimate(job)
+        self._start(job, replica, epoch, now)
+        job.expected_cached = 0
+        self.queue_of(job).policy.on_adopt(job, now)
+
+    def progress(self, job: Job, tokens: int, now: float) -> None:
+        """Note that a running call brought forth tokens."""
+        job.tokens_done += tokens
+        job.slice_tokens += tokens
+        job.decode = max(1, job.decode - tokens)
+        self._charge(job, self.world.cost.decode(tokens, job.context_tokens))
+        replica = self.replicas[job.replica]
+        if tokens > 0 and replica.limit.token_seen((now - job.reported_at) / tokens, now):
+            self.world.note(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
+        job.reported_at = now
+        self.queue_of(job).policy.on_tokens(job, tokens, now)
+
+    def cache_report(self, job: Job, found: int, now: float) -> None:
+        """Note that the backend told how much of the prompt it had cached."""
+        replica = self.replicas[job.replica]
+        replica.prefixes.observed(job.expected_cached, found)
+        if replica.limit.cache_seen(job.expected_cached, found, now):
+            self.world.note(now, TimelineKind.LIMIT_CUT, job, "prefix cache thrashes")
+
+    def put_back(self, job: Job, now: float) -> None:
+        """Note that a running call gave its slot back and waits again."""
+        self._stop(job)
+        job.state = CallState.WAITING
+        job.queued_at = now
+        self.estimate(job)
+        queue = self.queue_of(job)
+        if not queue.waiting:
+            self.mix.joined(queue)
+        queue.put_back(job, now)
+
+    def finish(self, job: Job, now: float) -> None:
+        """Note that a run ended."""
+        self._stop(job)
+        self.queue_of(job).policy.on_finish(job, now)
+
+    # Decisions
+
+    def dispatch(self, now: float) -> None:
+        """Grant whatever fits, then ask running calls to make room where a policy wants it."""
+        while self._room(now) and self._grant_one(now):
+            pass
+        self.relieve(now)
+
+    def _room(self, now: float) -> bool:
+        return any(r.has_slot(now) for r in self.replicas.values()) and self.waiting > 0
+
+    def _grant_one(self, now: float) -> bool:
+        for replica in self.replicas.values():
+            holder = replica.reserved_for
+            if holder is not None and replica.has_slot(now) and replica.fits_tokens(holder, now):
+                self._grant(holder, replica, now, from_lane=False)
+                return True
+        for queue in self.served(now):
+            head, from_lane = queue.head(now)
+            if head is None:
+                continue
+            if self._try(queue, head, now, from_lane=from_lane):
+                return True
+            for job in islice(queue.behind(head, now), self.world.settings.lookahead):
+                if not self._open(now):
+                    break
+                if self._try(queue, job, now, from_lane=False):
+                    return True
+        return False
+
+    def served(self, now: float) -> list[ClassQueue]:
+        """Classes that may be served now, the first to serve first."""
+        slots, tokens = 0, 0.0
+        for replica in self.replicas.values():
+            if replica.up:
+                slots += replica.slot_limit(now)
+                tokens += replica.token_limit(now)
+        return self.mix.order(slots, tokens)
+
+    def _open(self, now: float) -> bool:
+        return any(
+            r.has_slot(now) and (r.reserved_for is None or r.passes_left > 0) for r in self.replicas.values()
+        )
+
+    def _try(self, queue: ClassQueue, job: Job, now: float, *, from_lane: bool) -> bool:
+        replica = self.placement.choose(job, self.replicas.values(), now, strict=queue.settings.strict)
+        if replica is not None:
+            self._grant(job, replica, now, from_lane=from_lane)
+            return True
+        if not queue.settings.free_only and not self.held_for(job):
+            passes = 0 if queue.policy.in_arrival_order else self.world.settings.max_bypass
+            held = self.placement.reserve(job, self.replicas.values(), passes, now)
+            if held is not None:
+                self.world.note(now, TimelineKind.RESERVED, job, held.id)
+        return False
+
+    def held_for(self, job: Job) -> ReplicaId:
+        """Return the replica a waiting call holds a reservation on, or empty."""
+        return next((r.id for r in self.replicas.values() if r.reserved_for is job), "")
+
+    def _unreserve(self, job: Job) -> None:
+        for replica in self.replicas.values():
+            replica.unreserve(job)
+
+    def _grant(self, job: Job, replica: Replica, now: float, *, from_lane: bool) -> None:
+        self._unreserve(job)
+        if replica.reserved_for is not None:
+            replica.passes_left -= 1
+        cached = self.placement.cached(job, replica)
+        job.expected_cached = cached
+        job.uncached = max(0, job.context_tokens - cached)
+        queue = self.queue_of(job)
+        job.quantum = self._quantum(queue)
+        queue.dispatch(job, now, from_lane=from_lane)
+        job.from_lane = from_lane
+        wait = job.wait(now)
+        job.granted_wait = wait
+        self._start(job, replica, self.world.next_epoch(), now)
+        self._charge(job, self.world.cost.prefill(job.uncached))
+        replica.prefixes.prefilled(job)
+        self.world.out.append(Grant(job.call.id, job.call.gateway, replica.id, job.epoch, job.quantum, wait))
+        kind = TimelineKind.LANE_GRANTED if from_lane else TimelineKind.GRANTED
+        self.world.note(now, kind, job, wait=wait)
+
+    def _quantum(self, queue: ClassQueue) -> int:
+        if queue.policy.preempts and queue.policy.quantum_tokens:
+            return queue.policy.quantum_tokens
+        return self.world.settings.guard.min_tokens if queue.name in self._stoppable else 0
+
+    def _start(self, job: Job, replica: Replica, epoch: int, now: float) -> None:
+        job.state = CallState.RUNNING
+        job.replica = replica.id
+        job.epoch = epoch
+        job.slice_tokens = 0
+        job.charged = 0.0
+        job.dispatched_at = job.reported_at = now
+        replica.take(job)
+        self.running += 1
+        queue = self.queue_of(job)
+        queue.use.slots += 1
+        queue.use.tokens += job.footprint
+        self.mix.charge(queue, job.work)
+
+    def _stop(self, job: Job) -> None:
+        self.replicas[job.replica].release(job)
+        self.running -= 1
+        queue = self.queue_of(job)
+        queue.use.slots -= 1
+        queue.use.tokens -= job.footprint
+        # The class paid the expected work at dispatch; settle what the slice really took.
+        self.mix.charge(queue, job.charged - job.work)
+        self._stopping.pop(job, None)
+        job.last_replica, job.replica = job.replica, ""
+
+    def _charge(self, job: Job, seconds: float) -> None:
+        job.charged += seconds
+        self.world.programs.charge(job.call, seconds)
+
+    # Preemption
+
+    def relieve(self, now: float) -> None:
+        """Ask running calls to stop for waiting ones, where policies and the guard allow."""
+        if not self.running or not self._may_preempt():
+            return
+        covered = {job for job in self._stopping.values() if job.state is CallState.WAITING}
+        spare = len(self._stopping) - len(covered)
+        for queue in self.served(now):
+            for job in islice(self.in_order(queue, now), self.world.settings.lookahead):
+                if job in covered:
+                    continue
+                if spare > 0:
+                    spare -= 1
+                    continue
+                victims = self._victims(queue, job, now)
+                if not victims:
+                    break
+                self._ask(victims, job, now)
+
+    def _may_preempt(self) -> bool:
+        return any(
+            q.waiting and (q.policy.preempts or any(self.queues[c].use.slots for c in q.settings.may_stop))
+            for q in self.queues.values()
+        )
+
+    def in_order(self, queue: ClassQueue, now: float) -> Iterator[Job]:
+        """Return a class's waiting calls in the order of service as it stands now."""
+        head, _ = queue.head(now)
+        if head is not None:
+            yield head
+            yield from queue.behind(head, now)
+
+    def _victims(self, queue: ClassQueue, job: Job, now: float) -> list[Job]:
+        found: list[Job] = []
+        for name in reversed(SchedulingClass):
+            if name in queue.settings.may_stop:
+                allowed = [v for v in self._running_of(name) if self._may_stop(v)]
+                found += sorted(allowed, key=lambda v: (v.dispatched_at, v.seq), reverse=True)
+        if queue.policy.preempts:
+            own = [v for v in self._running_of(queue.name) if self._may_stop(v)]
+            found += queue.policy.victims(job, own, now)
+        return enough(job, found, self.replicas, now)
+
+    def _running_of(self, name: SchedulingClass) -> Iterator[Job]:
+        if not self.queues[name].use.slots:
+            return iter(())
+        return (
+            job
+            for replica in self.replicas.values()
+            for job in replica.running.values()
+            if job.call.scheduling_class is name
+        )
+
+    def _may_stop(self, job: Job) -> bool:
+        return self.guard.allows(job, self.replicas[job.replica])
+
+    def _ask(self, victims: list[Job], candidate: Job, now: float) -> None:
+        for victim in victims:
+            victim.state = CallState.STOPPING
+            victim.preemptions += 1
+            self._stopping[victim] = candidate
+            call = victim.call
+            self.world.out.append(Preempt(call.id, call.gateway, victim.replica, victim.epoch))
+            self.world.note(now, TimelineKind.PREEMPT_ASKED, victim, f"for {candidate.call.id}")
+
+    def _foretell(self, queue: ClassQueue, now: float) -> float | None:
+        wait = queue.monitor.predicted_wait(len(queue.waiting))
+        return None if wait is None else now + wait
+
+    # Time
+
+    def age(self, now: float) -> None:
+        """Let lanes and boosts follow the time."""
+        for queue in self.queues.values():
+            if queue.waiting or queue.lane.boosted:
+                queue.age(now)
+
+    def next_change(self, now: float) -> float | None:
+        """When time alone changes something here."""
+        times = [queue.next_change() for queue in self.queues.values()]
+        waiting = self.waiting
+        if waiting and self.no_backend_since is not None:
+            times.append(self.no_backend_since + self.world.settings.backend_grace)
+        for replica in self.replicas.values():
+            if waiting and replica.up and replica.limit.is_cut:
+                times.append(now + 1.0)
+            patience = replica.reserved_at + self.world.settings.reservation_patience
+            if replica.reserved_for is not None and patience > now:
+                times.append(patience)
+        known = [t for t in times if t is not None]
+        return min(known) if known else None

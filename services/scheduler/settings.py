@@ -1,0 +1,189 @@
+"""Settings of the pure core. Plain values; where they are read from is the service's business."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.scheduler.errors import SettingsInvalid
+from services.scheduler.model import PolicySpec, SchedulingClass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostModel:
+    """Shape of a continuous-batching server.
+
+    One step costs step + prefill * prompt tokens + decode * sequences + kv * tokens read. The
+    defaults have the shape of an 8B model on one GPU; only ratios matter for ordering.
+    """
+
+    step_seconds: float = 0.010
+    prefill_seconds: float = 60e-6
+    decode_seconds: float = 80e-6
+    kv_seconds: float = 0.06e-6
+
+    typical_batch: int = 16
+    """Sequences among which the fixed part of a step is shared out when work is priced."""
+
+    def prefill(self, tokens: int) -> float:
+        """Backend seconds that reading `tokens` uncached prompt tokens takes."""
+        return self.prefill_seconds * tokens
+
+    def decode(self, tokens: int, context: int) -> float:
+        """Backend seconds that `tokens` output tokens take on a context of this many tokens."""
+        share = self.step_seconds / self.typical_batch
+        return tokens * (share + self.decode_seconds + self.kv_seconds * context)
+
+    def step(self, sequences: int, kv_tokens: int) -> float:
+        """Seconds of one decoding step of a batch."""
+        return self.step_seconds + self.decode_seconds * sequences + self.kv_seconds * kv_tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassSettings:
+    """How one scheduling class is treated."""
+
+    policy: PolicySpec = field(default_factory=lambda: PolicySpec("adaptive"))
+    weight: float = 1.0
+    """Share of the dispatches among the classes that wait."""
+
+    strict: bool = False
+    """Served before every class that is not strict, up to `max_share`."""
+
+    free_only: bool = False
+    """Served only while no other class waits."""
+
+    min_share: float = 0.0
+    """Part of the budget the class may always fill first."""
+
+    max_share: float = 1.0
+    """Part of the budget the class may hold while another class waits."""
+
+    may_stop: frozenset[SchedulingClass] = frozenset({SchedulingClass.IDLE})
+    """Classes whose running calls may be stopped for a call of this one, guard permitting."""
+
+    max_wait: float | None = 300.0
+    """Seconds a call waits at most when it names no limit of its own; None: for ever."""
+
+    lane_after: float = 30.0
+    """Seconds of waiting after which a call enters the bounded lane."""
+
+    lane_share: float = 0.25
+    """Part of the class's dispatches that goes to the lane; 0 switches the lane off."""
+
+    alert_wait: float = 120.0
+    """Oldest wait in seconds above which the lane's share is doubled and watchers are told."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreemptionGuard:
+    """When stopping a running call is worth it."""
+
+    max_overhead: float = 0.10
+    """Estimated resume prefill as a part of the work done since dispatch."""
+
+    max_per_call: int = 2
+    max_kv_use: float = 0.90
+    """Above this use of a replica's token budget the prefix would be lost: no preemption."""
+
+    min_tokens: int = 16
+    """Tokens since dispatch before any preemption, whatever the policy says."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitSettings:
+    """How the in-flight limit of a replica follows what is observed."""
+
+    token_margin: float = 0.95
+    """Part of max_batch_total_tokens that is handed out."""
+
+    queue_cut: float = 0.90
+    thrash_cut: float = 0.80
+    recovery_per_second: float = 0.02
+    floor: float = 0.20
+    thrash_ratio: float = 0.30
+    """Part of the expected cached tokens that had to be read again; above it the limit is cut."""
+
+    thrash_window: int = 16
+    """Reports between two looks at the ratio."""
+
+    target_seconds_per_token: float | None = None
+    """Slots are cut while tokens come slower than this; None: slots as announced."""
+
+
+def _default_classes() -> Mapping[SchedulingClass, ClassSettings]:
+    return {
+        SchedulingClass.REALTIME: ClassSettings(
+            policy=PolicySpec("edf"),
+            strict=True,
+            max_share=0.3,
+            may_stop=frozenset({SchedulingClass.IDLE, SchedulingClass.BATCH}),
+            max_wait=30.0,
+            lane_after=5.0,
+            alert_wait=10.0,
+        ),
+        SchedulingClass.INTERACTIVE: ClassSettings(weight=4.0, lane_after=15.0, alert_wait=60.0),
+        SchedulingClass.NORMAL: ClassSettings(weight=2.0),
+        SchedulingClass.BATCH: ClassSettings(weight=1.0, max_wait=3600.0, lane_after=120.0, alert_wait=900.0),
+        SchedulingClass.IDLE: ClassSettings(
+            policy=PolicySpec("fifo"), free_only=True, may_stop=frozenset(), max_wait=None, alert_wait=86400.0
+        ),
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoreSettings:
+    """Everything the core is told once, at its start."""
+
+    classes: Mapping[SchedulingClass, ClassSettings] = field(default_factory=_default_classes)
+    """Every class must have an entry."""
+
+    max_waiting: int = 10_000
+    max_waiting_per_agent: int = 1_000
+    backend_grace: float = 30.0
+    """Seconds a call may wait for a replica of its model to appear at all."""
+
+    max_bypass: int = 8
+    """Calls that may pass one that holds a reservation on a replica it does not fit into yet."""
+
+    reservation_patience: float = 60.0
+    """Seconds after which a reservation binds the strict classes too."""
+
+    lookahead: int = 16
+    """Waiting calls that are tried behind one that does not fit."""
+
+    default_prediction: int = 256
+    """Output tokens assumed while no history exists."""
+
+    prefix_cache_tokens: int = 200_000
+    """Size assumed for a replica's prefix cache when it announces no token budget."""
+
+    first_epoch: int = 1
+    """Epoch of the first grant. A restarted scheduler passes one above all it may have given."""
+
+    cost: CostModel = CostModel()
+    guard: PreemptionGuard = PreemptionGuard()
+    limits: LimitSettings = LimitSettings()
+
+    def check(self) -> None:
+        """Raise SettingsInvalid with every problem found."""
+        problems = [f"class {c.value} has no settings" for c in SchedulingClass if c not in self.classes]
+        for name, kind in self.classes.items():
+            problems += [f"class {name.value}: {text}" for text in _class_problems(kind)]
+        if self.max_waiting < 1 or self.max_waiting_per_agent < 1:
+            problems.append("queue bounds must be at least 1")
+        if self.lookahead < 1 or self.max_bypass < 0:
+            problems.append("lookahead must be at least 1 and max_bypass at least 0")
+        if problems:
+            raise SettingsInvalid(tuple(problems))
+
+
+def _class_problems(settings: ClassSettings) -> list[str]:
+    problems = []
+    if settings.weight <= 0:
+        problems.append("weight must be above 0")
+    if not 0 <= settings.min_share <= settings.max_share <= 1 or settings.max_share == 0:
+        problems.append("shares must satisfy 0 <= min_share <= max_share <= 1 and max_share > 0")
+    if not 0 <= settings.lane_share <= 1:
+        problems.append("lane_share must lie in 0..1")
+    if settings.lane_after < 0:
+        problems.append("lane_after must not be negative")
+    return problems

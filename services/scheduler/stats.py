@@ -1,0 +1,117 @@
+"""Gauges of the core, for metrics and dashboards."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from services.scheduler.classes import ClassQueue
+from services.scheduler.model import Lane, ReplicaId, SchedulingClass
+from services.scheduler.pool import Pool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassStats:
+    """One class in one pool. Times in seconds."""
+
+    lane: Lane
+    resource: str
+    scheduling_class: SchedulingClass
+    policy: str
+    waiting: int
+    running: int
+    oldest_wait: float
+    mean_wait: float
+    """Exponentially weighted, over dispatched calls."""
+
+    p99_wait: float
+    """Over the last 512 dispatched calls."""
+
+    in_bounded_lane: int
+    boosted: bool
+    dispatched: int
+    """Since the start."""
+
+    policy_gauges: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplicaStats:
+    """One replica."""
+
+    replica: ReplicaId
+    lane: Lane
+    resource: str
+    up: bool
+    running: int
+    slots: int
+    slot_limit: int
+    tokens_reserved: int
+    token_limit: float
+    """Infinite when the replica has no token budget."""
+
+    limit_factor: float
+    prefix_trust: float
+    reserved_for: str
+    """Call that holds a reservation here, or empty."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """All gauges at one time."""
+
+    waiting: int
+    running: int
+    tokens_in_flight: int
+    oldest_wait: float
+    classes: tuple[ClassStats, ...]
+    replicas: tuple[ReplicaStats, ...]
+
+
+def gather(pools: Iterable[Pool], now: float) -> Stats:
+    """Read every gauge. O(classes + replicas)."""
+    pools = list(pools)
+    classes = tuple(_of_class(pool, queue, now) for pool in pools for queue in pool.queues.values())
+    replicas = tuple(
+        ReplicaStats(
+            replica=r.id,
+            lane=r.pool.lane,
+            resource=r.pool.resource,
+            up=r.up,
+            running=len(r.running),
+            slots=r.slots,
+            slot_limit=r.slot_limit(now),
+            tokens_reserved=r.used_tokens,
+            token_limit=r.token_limit(now),
+            limit_factor=r.limit.factor(now),
+            prefix_trust=r.prefixes.trust,
+            reserved_for=r.reserved_for.call.id if r.reserved_for else "",
+        )
+        for pool in pools
+        for r in pool.replicas.values()
+    )
+    return Stats(
+        waiting=sum(c.waiting for c in classes),
+        running=sum(r.running for r in replicas),
+        tokens_in_flight=sum(r.tokens_reserved for r in replicas),
+        oldest_wait=max((c.oldest_wait for c in classes), default=0.0),
+        classes=classes,
+        replicas=replicas,
+    )
+
+
+def _of_class(pool: Pool, queue: ClassQueue, now: float) -> ClassStats:
+    oldest = queue.lane.oldest()
+    return ClassStats(
+        lane=pool.key.lane,
+        resource=pool.key.resource,
+        scheduling_class=queue.name,
+        policy=queue.policy.name,
+        waiting=len(queue.waiting),
+        running=queue.use.slots,
+        oldest_wait=0.0 if oldest is None else oldest.wait(now),
+        mean_wait=queue.monitor.mean,
+        p99_wait=queue.monitor.p99(),
+        in_bounded_lane=len(queue.lane),
+        boosted=queue.lane.boosted,
+        dispatched=queue.monitor.count,
+        policy_gauges=queue.policy.stats(),
+    )

@@ -1,0 +1,64 @@
+"""What all parts of the core share: settings, accounts, history and the outbox."""
+
+from services.scheduler.events import Decision, Reject, TimelineEvent, TimelineKind
+from services.scheduler.job import Job
+from services.scheduler.model import Outcome
+from services.scheduler.policies import PolicyRegistry
+from services.scheduler.predict import LengthHistory
+from services.scheduler.programs import ProgramBook
+from services.scheduler.settings import CoreSettings, CostModel
+from services.scheduler.waiting import WaitingRoom
+
+
+class World:
+    """Shared state of one core. Implements what policies may ask (`Surroundings`)."""
+
+    def __init__(self, settings: CoreSettings, registry: PolicyRegistry) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.programs = ProgramBook()
+        self.room = WaitingRoom(settings)
+        self.history = LengthHistory(settings.default_prediction)
+        self.out: list[Decision] = []
+        self._epoch = settings.first_epoch - 1
+
+    @property
+    def cost(self) -> CostModel:
+        """Shape of the backend."""
+        return self.settings.cost
+
+    def attained(self, job: Job) -> float:
+        """Backend seconds the call's program has received."""
+        return self.programs.attained(job.call)
+
+    def born(self, job: Job) -> int:
+        """Sequence number of the program's first call."""
+        program = self.programs.find(job.call.program_key)
+        return job.seq if program is None else program.born
+
+    def next_epoch(self) -> int:
+        """Return a fencing number above all given before."""
+        self._epoch += 1
+        return self._epoch
+
+    def seen_epoch(self, epoch: int) -> None:
+        """Note that a grant of an earlier life carries this number; later ones must exceed it."""
+        self._epoch = max(self._epoch, epoch)
+
+    def note(
+        self, now: float, kind: TimelineKind, job: Job | None = None, detail: str = "", wait: float = 0.0
+    ) -> None:
+        """Tell watchers."""
+        if job is None:
+            self.out.append(TimelineEvent(now, kind, detail=detail))
+            return
+        call = job.call
+        self.out.append(TimelineEvent(now, kind, call.id, call.scheduling_class, job.replica, detail, wait))
+
+    def reject(
+        self, job: Job, outcome: Outcome, now: float, retry_after: float = 0.0, detail: str = ""
+    ) -> None:
+        """Tell the gateway and watchers that a call leaves without (further) running."""
+        call = job.call
+        self.out.append(Reject(call.id, call.gateway, outcome, retry_after, detail))
+        self.note(now, TimelineKind.REJECTED, job, outcome.value, job.wait(now))

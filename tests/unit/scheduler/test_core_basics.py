@@ -1,0 +1,585 @@
+"""The core's floor: grants, budgets, ends, cancellation, gateways, bounds."""
+
+import pytest
+
+from services.scheduler.errors import CallUnknown, PolicyParamsInvalid, PolicyUnknown, SettingsInvalid
+from services.scheduler.events import (
+    AgentCancelled,
+    BackendDown,
+    BackendLimits,
+    BackendUp,
+    Cancelled,
+    Finished,
+    GatewayLost,
+    PolicyChanged,
+    ProgramCancelled,
+    Progress,
+    Submit,
+    TimelineKind,
+    Yielded,
+)
+from services.scheduler.model import (
+    CallState,
+    Completion,
+    Lane,
+    Outcome,
+    Prefix,
+    SchedulingClass,
+    SnapshotInfo,
+)
+from services.scheduler.settings import CoreSettings
+from tests.fakes.scheduling import MODEL, call, desk, settings, with_class
+
+
+def test_an_idle_replica_runs_a_call_at_once() -> None:
+    d = desk()
+
+    d.submit("a", at=5.0)
+
+    assert d.order == ["a"]
+    assert d.grants[0].replica == "r0"
+    assert d.grants[0].wait_seconds == 0.0
+
+
+def test_a_freed_slot_goes_to_the_next_call_in_the_same_step() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b", at=1.0)
+
+    d.finish("a", at=4.0)
+
+    assert d.order == ["a", "b"]
+    assert d.grants[1].wait_seconds == 3.0
+
+
+def test_a_short_call_is_not_held_back_by_a_long_one_beside_it() -> None:
+    """No batch barrier: each slot is refilled on its own."""
+    d = desk(slots=2)
+    d.submit("long")
+    d.submit("short")
+    d.submit("next", at=0.05)
+
+    d.finish("short", at=0.1)
+
+    assert d.order == ["long", "short", "next"]
+
+
+def test_all_slots_of_all_replicas_are_used() -> None:
+    d = desk(slots=2, replicas=3)
+
+    for n in range(7):
+        d.submit(f"c{n}")
+
+    assert len(d.grants) == 6
+    assert {g.replica for g in d.grants} == {"r0", "r1", "r2"}
+    assert d.core.stats(0.0).waiting == 1
+
+
+def test_tokens_bind_before_slots_do() -> None:
+    d = desk(slots=10, tokens=1000)
+
+    for n in range(3):
+        d.submit(f"c{n}", prompt_tokens=300, max_new_tokens=100)
+
+    assert d.order == ["c0", "c1"]
+    assert d.core.stats(0.0).tokens_in_flight == 800
+
+
+def test_a_shared_prefix_is_paid_once() -> None:
+    d = desk(slots=10, tokens=1000)
+    shared = (Prefix("system", 280),)
+
+    for n in range(5):
+        d.submit(f"c{n}", prompt_tokens=300, max_new_tokens=100, prefixes=shared)
+
+    assert d.order == ["c0", "c1", "c2", "c3", "c4"]
+    assert d.core.stats(0.0).tokens_in_flight == 280 + 5 * 120
+
+    d.finish("c0")
+
+    assert d.core.stats(0.0).tokens_in_flight == 280 + 4 * 120
+
+
+def test_a_big_call_is_not_passed_for_ever_by_small_ones() -> None:
+    d = desk(settings("sjf", max_bypass=3), slots=100, tokens=1000)
+    d.submit("first", prompt_tokens=500, max_new_tokens=100)
+    d.submit("big", prompt_tokens=800, max_new_tokens=100)
+
+    for n in range(10):
+        d.submit(f"small{n}", prompt_tokens=10, max_new_tokens=10)
+
+    assert d.order == ["first", "small0", "small1", "small2"]
+
+    for name in d.order[1:]:
+        d.finish(name)
+    d.finish("first")
+
+    assert d.order[4] == "big"
+
+
+def test_under_fifo_nobody_passes_a_head_that_does_not_fit() -> None:
+    d = desk(slots=100, tokens=1000)
+    d.submit("first", prompt_tokens=500, max_new_tokens=100)
+    d.submit("big", prompt_tokens=800, max_new_tokens=100)
+    d.submit("small", prompt_tokens=10, max_new_tokens=10)
+
+    assert d.order == ["first"]
+
+
+def test_a_head_that_does_not_fit_holds_one_replica_and_leaves_the_others_open() -> None:
+    d = desk(slots=100, tokens=1000, replicas=2)
+    d.submit("a", prompt_tokens=500, max_new_tokens=100)
+    d.submit("b", prompt_tokens=500, max_new_tokens=100)
+    d.submit("big", prompt_tokens=800, max_new_tokens=100)
+    d.submit("small", prompt_tokens=10, max_new_tokens=10)
+
+    held = d.core.explain("big", 0.0).replica
+
+    assert d.order == ["a", "b", "small"]
+    assert held in {"r0", "r1"}
+    assert d.grants[2].replica != held
+
+
+def test_a_call_that_fits_nowhere_is_refused_with_a_reason() -> None:
+    d = desk(tokens=1000)
+
+    d.submit("huge", prompt_tokens=2000)
+
+    assert d.rejects[0].outcome is Outcome.REJECTED_TOO_LARGE
+    assert d.rejects[0].retry_after == 0.0
+
+
+def test_a_call_too_large_for_a_replica_that_shrinks_is_refused() -> None:
+    d = desk(tokens=1000)
+    d.submit("a", prompt_tokens=100)
+    d.submit("b", prompt_tokens=800)
+
+    d.tell(BackendLimits("r0", max_batch_total_tokens=500))
+
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.REJECTED_TOO_LARGE)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt_tokens": -1},
+        {"tokens_done": 60},
+        {"weight": 0.0},
+        {"tenant_weight": float("nan")},
+        {"arrived_at": float("inf")},
+        {"priority": 5000},
+    ],
+)
+def test_a_call_with_impossible_numbers_is_refused(fields: dict[str, float]) -> None:
+    d = desk()
+
+    d.submit("bad", **fields)
+
+    assert [r.outcome for r in d.rejects] == [Outcome.REJECTED_INVALID]
+    assert d.core.stats(0.0).waiting == 0
+
+
+def test_the_queue_is_bounded_and_says_when_to_come_back() -> None:
+    d = desk(settings(max_waiting=2))
+    for n in range(4):
+        d.submit(f"c{n}", agent=f"agent{n}")
+
+    assert [(r.call_id, r.outcome, r.detail) for r in d.rejects] == [("c3", Outcome.REJECTED_FULL, "queue")]
+    assert d.rejects[0].retry_after > 0
+
+
+def test_one_agent_cannot_fill_the_queue() -> None:
+    d = desk(settings(max_waiting_per_agent=2))
+    for n in range(4):
+        d.submit(f"c{n}", agent="flooder")
+    d.submit("other", agent="quiet")
+
+    assert [(r.call_id, r.detail) for r in d.rejects] == [("c3", "agent")]
+    assert d.core.stats(0.0).waiting == 3
+
+
+def test_a_resubmission_is_never_refused_for_lack_of_room() -> None:
+    d = desk(settings(max_waiting=1))
+    d.submit("a")
+    d.submit("b")
+
+    d.tell(Submit(call("c"), resubmission=True))
+
+    assert not d.rejects
+    assert d.core.stats(0.0).waiting == 2
+
+
+def test_submitting_a_known_call_again_changes_nothing() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b")
+
+    d.submit("b")
+
+    assert d.core.stats(0.0).waiting == 1
+    d.finish("a")
+    d.finish("b")
+    assert d.order == ["a", "b"]
+
+
+def test_a_grant_that_was_missed_is_told_again_under_its_epoch() -> None:
+    d = desk()
+    d.submit("a")
+
+    d.submit("a")
+
+    assert d.order == ["a", "a"]
+    assert d.grants[0].epoch == d.grants[1].epoch
+    assert d.core.stats(0.0).running == 1
+
+
+def test_a_call_moves_to_the_gateway_that_submits_it_again() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b")
+
+    d.tell(Submit(call("b", gateway="gw2")))
+    d.tell(GatewayLost("gw"))
+
+    assert d.order == ["a", "b"]
+    assert d.grants[1].gateway == "gw2"
+
+
+def test_a_running_call_takes_its_slot_back_after_a_restart() -> None:
+    d = desk(settings(first_epoch=1))
+
+    d.tell(Submit(call("a", tokens_done=20), running_on="r0", epoch=77, resubmission=True))
+    d.submit("b")
+
+    assert d.order == []
+    assert d.core.stats(0.0).running == 1
+
+    d.tell(Finished("a", Completion.COMPLETED, epoch=77))
+
+    assert d.order == ["b"]
+    assert d.grants[0].epoch > 77
+
+
+def test_a_running_call_may_come_back_before_its_replica_does() -> None:
+    d = desk(replicas=0)
+    d.tell(Submit(call("a"), running_on="r9", epoch=3, resubmission=True))
+    d.submit("b")
+
+    d.tell(BackendUp("r9", MODEL, 1, 1000))
+
+    assert d.order == []
+    d.finish("a")
+    assert d.order == ["b"]
+
+
+def test_reports_of_an_older_grant_are_ignored() -> None:
+    d = desk()
+    d.submit("a")
+    old = d.grants[0].epoch
+    d.give_back("a", 10)
+
+    d.tell(Finished("a", Completion.COMPLETED, epoch=old))
+
+    assert d.core.stats(0.0).running == 1
+    assert d.grants[1].epoch > old
+
+
+def test_reports_about_unknown_calls_are_ignored() -> None:
+    d = desk()
+
+    assert d.progress("ghost", 3) == []
+    assert d.finish("ghost") == []
+    assert d.give_back("ghost", 3) == []
+    assert d.tell(Cancelled("ghost")) == []
+    assert d.tell(BackendDown("ghost")) == []
+    assert d.tell(BackendLimits("ghost", slots=3)) == []
+
+
+def test_cancelling_a_waiting_call_frees_its_place() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b")
+
+    d.tell(Cancelled("b"))
+
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.EVICTED_CANCELLED)]
+    with pytest.raises(CallUnknown):
+        d.core.explain("b", 0.0)
+
+
+def test_cancelling_a_running_call_revokes_it_and_frees_its_slot() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b")
+
+    d.tell(Cancelled("a"))
+
+    assert [(r.call_id, r.replica) for r in d.revokes] == [("a", "r0")]
+    assert d.order == ["a", "b"]
+
+
+def test_cancelling_a_call_cancels_the_calls_it_is_parent_of() -> None:
+    d = desk()
+    d.submit("parent")
+    d.submit("child", parent_call="parent")
+    d.submit("grandchild", parent_call="child")
+    d.submit("other")
+
+    d.tell(Cancelled("parent"))
+
+    assert {r.call_id for r in d.rejects} == {"child", "grandchild"}
+    assert d.order == ["parent", "other"]
+
+
+def test_cancelling_a_program_frees_everything_below_it() -> None:
+    d = desk()
+    d.submit("a", program="root")
+    d.submit("b", program="fork", parent_program="root")
+    d.submit("c", program="leaf", parent_program="fork")
+    d.submit("d", program="stranger")
+
+    d.tell(ProgramCancelled("root"))
+
+    assert {r.call_id for r in d.rejects} == {"b", "c"}
+    assert [r.call_id for r in d.revokes] == ["a"]
+    assert d.order == ["a", "d"]
+
+
+def test_cancelling_an_agent_ends_its_descendants_too() -> None:
+    d = desk()
+    d.submit("a", agent="boss")
+    d.submit("b", agent="helper", agent_path=("boss",))
+    d.submit("c", agent="stranger")
+
+    d.tell(AgentCancelled("boss"))
+
+    assert [r.call_id for r in d.rejects] == ["b"]
+    assert d.order == ["a", "c"]
+
+
+def test_a_call_that_waits_longer_than_it_may_is_evicted() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b", max_wait=10.0)
+
+    wakeup = d.core.next_wakeup(0.0)
+    d.tick(9.9)
+
+    assert wakeup is not None
+    assert wakeup <= 10.0
+    assert not d.rejects
+
+    d.tick(10.0)
+
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.EVICTED_WAIT)]
+
+
+def test_a_call_whose_deadline_passes_is_evicted() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b", deadline=3.0)
+
+    d.finish("a", at=3.0)
+
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.EVICTED_DEADLINE)]
+    assert d.order == ["a"]
+
+
+def test_an_expired_call_is_not_granted_by_the_event_that_finds_it() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b", max_wait=1.0)
+
+    d.finish("a", at=100.0)
+
+    assert d.order == ["a"]
+
+
+def test_nothing_needs_a_tick_when_nobody_waits() -> None:
+    d = desk()
+    d.submit("a")
+
+    assert d.core.next_wakeup(0.0) is None
+
+
+def test_a_lost_gateway_frees_its_slots_and_its_waiting_calls() -> None:
+    d = desk()
+    d.submit("a", gateway="lost")
+    d.submit("b", gateway="lost")
+    d.submit("c", gateway="alive")
+
+    d.tell(GatewayLost("lost"))
+
+    assert d.order == ["a", "c"]
+    assert d.core.stats(0.0).waiting == 0
+    assert d.kinds().count(TimelineKind.GATEWAY_LOST) == 2
+
+
+def test_a_lost_gateways_calls_can_be_submitted_again() -> None:
+    d = desk()
+    d.submit("a")
+    d.tell(GatewayLost("gw"))
+
+    d.tell(Submit(call("a", tokens_done=12), resubmission=True))
+
+    assert d.order == ["a", "a"]
+    assert d.grants[1].epoch > d.grants[0].epoch
+
+
+def test_without_any_backend_a_call_waits_for_the_grace_period_only() -> None:
+    d = desk(settings(backend_grace=5.0), replicas=0)
+    d.submit("a")
+
+    d.tick(4.9)
+    assert not d.rejects
+    d.tick(d.core.next_wakeup(4.9) or 0.0)
+
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("a", Outcome.NO_BACKEND)]
+
+    d.submit("b", at=100.0, resource="unknown-model")
+
+    assert d.rejects[-1].outcome is Outcome.NO_BACKEND
+
+
+def test_calls_wait_out_a_short_absence_of_the_last_replica() -> None:
+    d = desk(settings(backend_grace=5.0))
+    d.tell(BackendDown("r0"), at=1.0)
+    d.submit("a")
+
+    d.tell(BackendUp("r0", MODEL, 1, 1000), at=3.0)
+
+    assert d.order == ["a"]
+
+
+def test_a_replica_that_is_down_gets_no_grants_and_keeps_its_runs() -> None:
+    d = desk(slots=2, replicas=2)
+    d.submit("a")
+    d.tell(BackendDown(d.grants[0].replica))
+
+    d.submit("b")
+    d.submit("c")
+    d.submit("d")
+
+    down = d.grants[0].replica
+    assert [g.replica != down for g in d.grants] == [False, True, True]
+    assert d.core.stats(0.0).running == 3
+
+
+def test_a_call_whose_backend_failed_goes_on_elsewhere() -> None:
+    d = desk(slots=2, replicas=2)
+    d.submit("a")
+    failed = d.grants[0].replica
+
+    d.tell(Yielded("a", 20, backend_failed=True))
+
+    assert d.grants[1].replica != failed
+    assert d.core.stats(0.0).tokens_in_flight == 150
+
+
+def test_a_replica_may_change_the_model_it_serves() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b", resource="other")
+
+    d.tell(BackendUp("r0", "other", 1, 1000))
+
+    assert "b" in d.order
+
+
+def test_pools_of_different_models_do_not_block_one_another() -> None:
+    d = desk()
+    d.tell(BackendUp("x0", "other", 1, 1000))
+    d.submit("a")
+    d.submit("b")
+    d.submit("c", resource="other")
+
+    assert d.order == ["a", "c"]
+
+
+def test_tools_wait_by_slots_alone() -> None:
+    d = desk(replicas=0)
+    d.tell(BackendUp("browser", "browser", 1, None, Lane.TOOL))
+    d.submit("a", resource="browser", lane=Lane.TOOL, prompt_tokens=0, max_new_tokens=0)
+    d.submit("b", resource="browser", lane=Lane.TOOL, prompt_tokens=0, max_new_tokens=0)
+
+    assert d.order == ["a"]
+    d.finish("a")
+    assert d.order == ["a", "b"]
+
+
+def test_a_policy_change_keeps_every_call() -> None:
+    d = desk()
+    for n, priority in enumerate([0, 3, 2, 1]):
+        d.submit(f"c{n}", priority=priority)
+
+    d.tell(PolicyChanged(SchedulingClass.NORMAL, "priority", {"ageing": "inf"}))
+    for _ in range(4):
+        d.finish(d.order[-1])
+
+    assert d.order == ["c0", "c3", "c2", "c1"]
+    assert d.core.policy_of(SchedulingClass.NORMAL).name == "priority"
+
+
+def test_a_policy_that_cannot_be_leaves_everything_as_it_was() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b")
+
+    with pytest.raises(PolicyUnknown):
+        d.tell(PolicyChanged(SchedulingClass.NORMAL, "magic"))
+    with pytest.raises(PolicyParamsInvalid) as caught:
+        d.tell(PolicyChanged(SchedulingClass.NORMAL, "rr", {"quantum": 0, "speed": 3}))
+
+    assert len(caught.value.problems) == 2
+    d.finish("a")
+    assert d.order == ["a", "b"]
+
+
+def test_contradicting_settings_are_all_reported() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        desk(with_class(settings(max_waiting=0), SchedulingClass.BATCH, weight=0.0))
+
+    assert len(caught.value.problems) == 2
+
+
+def test_default_settings_are_sound() -> None:
+    CoreSettings().check()
+
+
+def test_the_queue_listing_shows_running_then_waiting_calls_in_order() -> None:
+    d = desk(settings("priority", {"ageing": "inf"}))
+    d.submit("a", priority=5)
+    d.submit("b", priority=5)
+    d.submit("c", priority=1)
+
+    listed = d.core.snapshot_queue(2.0)
+
+    assert [(e.call_id, e.state, e.position) for e in listed] == [
+        ("a", CallState.RUNNING, -1),
+        ("c", CallState.WAITING, 0),
+        ("b", CallState.WAITING, 1),
+    ]
+    assert listed[0].run_seconds == 2.0
+    assert listed[1].wait_seconds == 2.0
+
+
+def test_a_yield_that_nobody_asked_for_puts_the_call_back() -> None:
+    d = desk(slots=1)
+    d.submit("a")
+    d.submit("b")
+
+    d.tell(Yielded("a", 7, SnapshotInfo(has_kv=True)))
+
+    listed = {e.call_id: e for e in d.core.snapshot_queue(0.0)}
+    assert listed["a"].tokens_done in {0, 7}
+    assert len(d.grants) == 2
+
+
+def test_progress_of_a_running_call_is_counted() -> None:
+    d = desk()
+    d.submit("a")
+
+    d.tell(Progress("a", 5, cached_tokens=0), at=1.0)
+    d.tell(Progress("a", 5), at=2.0)
+
+    assert d.core.snapshot_queue(2.0)[0].tokens_done == 10
