@@ -1,0 +1,231 @@
+"""The `text-generation` client with one pooled session, typed failures and a fast stream.
+
+The stock client opens a connection per call, gives every call ten seconds and builds three pydantic models a
+token. This one keeps its call signature and replaces the transport.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Final, Unpack
+
+import aiohttp
+import orjson
+from text_generation import AsyncClient
+
+from gateway.inference.errors import BackendBroken, BackendStalled, BackendUnavailable
+from gateway.inference.tgi_wire import (
+    OK,
+    AiosOptions,
+    BackendInfo,
+    EventReader,
+    Generation,
+    SamplingOptions,
+    Suspended,
+    Suspension,
+    TextToken,
+    TokenEvent,
+    parse_answer,
+    parse_chat_tokens,
+    parse_generation,
+    parse_info,
+    parse_suspension,
+    parse_text_tokens,
+    request_body,
+)
+
+__all__ = [
+    "AiosOptions",
+    "BackendInfo",
+    "Generation",
+    "PooledAsyncClient",
+    "SamplingOptions",
+    "Suspended",
+    "Suspension",
+    "TextToken",
+    "TokenEvent",
+]
+
+CONNECT_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 45.0
+"""Longest silence of a stream, keep-alive comments included: three of TGI's."""
+
+TOKEN_SECONDS: Final = 120.0
+"""Longest time without a token, queueing included, unless the caller says otherwise."""
+
+CONTROL_SECONDS: Final = 30.0
+"""Longest short call: info, tokenize, suspend."""
+
+UNARY_SECONDS: Final = 600.0
+"""Longest unary generation; callers bound it further."""
+
+
+_JSON: Final = {"Content-Type": "application/json"}
+_Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
+
+
+class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships no types
+    """A client of one TGI or tgi-local replica. Every failure is a `BackendError`.
+
+    The session is made on first use; `close` it. Cancelling a call, or closing a stream, closes the
+    connection, which is how TGI is told to stop.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        *,
+        silence_timeout: float = SILENCE_SECONDS,
+        token_timeout: float = TOKEN_SECONDS,
+    ) -> None:
+        super().__init__(base_url.rstrip("/"), headers, cookies, timeout=None)
+        self._silence = silence_timeout
+        self._token_timeout = token_timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def generate(
+        self,
+        prompt: str = "",
+        *,
+        aios: AiosOptions | None = None,
+        timeout: float = UNARY_SECONDS,
+        **options: Unpack[SamplingOptions],
+    ) -> Generation:
+        """Generate to the end. Raises BackendError."""
+        body = request_body(prompt, options, aios)
+        with _failures():
+            async with self._post("/generate", body, timeout) as response:
+                answer = parse_answer(response.status, await response.read())
+                prompt_tokens = response.headers.get("x-prompt-tokens")
+        return parse_generation(answer, prompt_tokens)
+
+    async def generate_stream(
+        self,
+        prompt: str = "",
+        *,
+        aios: AiosOptions | None = None,
+        token_timeout: float | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> AsyncGenerator[TokenEvent | Suspended, None]:
+        """Stream a generation: tokens, the last with `generated_text`, or `Suspended`.
+
+        Wrap it in `contextlib.aclosing`: closing it closes the socket at once. `token_timeout`: seconds
+        without a token after which the stream fails; keep-alive comments do not count. Raises BackendError.
+        """
+        limit = self._token_timeout if token_timeout is None else token_timeout
+        body = request_body(prompt, options, aios)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
+        with _failures():
+            response = await self._open_stream(body, timeout, limit)
+            try:
+                if response.status != OK:
+                    parse_answer(response.status, await response.read())
+                clock = asyncio.get_running_loop().time
+                reader = EventReader()
+                deadline = clock() + limit
+                while not reader.ended:
+                    async with asyncio.timeout_at(deadline):
+                        chunk = await response.content.readany()
+                    if not chunk:
+                        raise BackendUnavailable("the stream ended before the generation did")
+                    for event in reader.feed(chunk):
+                        yield event
+                        deadline = clock() + limit
+            finally:
+                response.close()
+
+    async def info(self) -> BackendInfo:
+        """Ask what the backend is and can. Raises BackendError."""
+        with _failures():
+            async with self._http().get(f"{self.base_url}/info", timeout=_control()) as response:
+                answer = parse_answer(response.status, await response.read())
+        return parse_info(answer)
+
+    async def health(self) -> bool:
+        """Whether the backend would take work; never raises BackendError."""
+        try:
+            async with self._http().get(f"{self.base_url}/health", timeout=_control()) as response:
+                return response.status == OK
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    async def tokenize(self, text: str) -> list[TextToken]:
+        """Split a text with the backend's tokenizer. Raises BackendError."""
+        with _failures():
+            async with self._post("/tokenize", {"inputs": text}, CONTROL_SECONDS) as response:
+                return parse_text_tokens(parse_answer(response.status, await response.read()))
+
+    async def chat_tokenize(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[TextToken], str]:
+        """Render a chat with the model's template; returns tokens and text. Raises BackendError."""
+        body = {"messages": list(messages)}
+        with _failures():
+            async with self._post("/chat_tokenize", body, CONTROL_SECONDS) as response:
+                answer = parse_answer(response.status, await response.read())
+        return parse_chat_tokens(answer)
+
+    async def suspend(self, request_id: str) -> Suspension:
+        """Stop a running generation at a token boundary and save its state.
+
+        Only on a backend whose info says `kv_snapshot`. Raises NotRunning, NotSuspendable, BackendError.
+        """
+        with _failures():
+            async with self._post(
+                "/aios/v1/suspend", {"request_id": request_id}, CONTROL_SECONDS
+            ) as response:
+                answer = parse_answer(response.status, await response.read())
+        return parse_suspension(answer)
+
+    async def drop_snapshot(self, kv_handle: str) -> None:
+        """Delete a saved state; unknown handles are fine. Raises BackendError."""
+        with _failures():
+            url = f"{self.base_url}/aios/v1/kv/{kv_handle}"
+            async with self._http().delete(url, timeout=_control()) as response:
+                await response.read()
+
+    async def close(self) -> None:
+        """Close all connections; running calls fail."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=self.headers,
+                cookies=self.cookies,
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                read_bufsize=2**18,
+            )
+        return self._session
+
+    def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> _Call:
+        url = f"{self.base_url}{path}"
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        return self._http().post(url, data=orjson.dumps(body), headers=_JSON, timeout=timeout)
+
+    async def _open_stream(
+        self, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout, limit: float
+    ) -> aiohttp.ClientResponse:
+        url = f"{self.base_url}/generate_stream"
+        async with asyncio.timeout(limit):
+            return await self._http().post(url, data=orjson.dumps(body), headers=_JSON, timeout=timeout)
+
+
+def _control() -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=CONNECT_SECONDS)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn the transport's failures into ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            raise BackendUnavailable("the backend does not accept connections") from error
+        raise BackendStalled("the backend sent no token in time") from error
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+        raise BackendUnavailable(f"the connection failed: {type(error).__name__}") from error
+    except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as error:
+        raise BackendBroken(f"the backend does not speak HTTP: {type(error).__name__}") from error

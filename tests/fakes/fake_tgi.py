@@ -1,0 +1,469 @@
+"""A TGI-shaped server without a model: deterministic output, every failure on demand, fast.
+
+Run alone for benchmarks: `python -m tests.fakes.fake_tgi --port 0 --slots 8 --latency 0.05 --tokens 1`
+prints its port as the first line.
+
+The answer repeats the words of the prompt; word `n` is token id `n`. Streams are written from events encoded
+once, so that the client under test, not this server, is the bottleneck.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+_CHUNK = 64
+_WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "away"]
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """What the server does; tests change it between calls."""
+
+    tokens: int = 8
+    """Tokens of an answer, unless `max_new_tokens` is smaller."""
+
+    latency: float = 0.0
+    """Seconds before the first token."""
+
+    token_delay: float = 0.0
+    """Seconds before each further token; 0 writes many at once."""
+
+    slots: int = 8
+    """Generations at the same time; more wait."""
+
+    max_concurrent: int = 128
+    """Generations, waiting ones included, before 429."""
+
+    die_after: int | None = None
+    """Cut the connection after this many tokens."""
+
+    end_after: int | None = None
+    """End the stream cleanly, but without a last event, after this many tokens."""
+
+    stall_after: int | None = None
+    """Send keep-alive comments only, after this many tokens."""
+
+    keep_alive: float = 15.0
+    """Seconds between the comments of a stalled stream."""
+
+    half_line_after: int | None = None
+    """Send half an event after this many tokens, then cut the connection."""
+
+    malformed_after: int | None = None
+    """Send an event that is not JSON after this many tokens."""
+
+    error: tuple[int, str, str] | None = None
+    """Fail every generation: status, message, error_type."""
+
+    healthy: bool = True
+    kv_snapshot: bool = True
+    """Offer suspend and token prompts, as tgi-local does."""
+
+    split_writes: bool = False
+    """Write byte by byte: every event arrives torn."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the server saw."""
+
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+    finished: int = 0
+    dropped: int = 0
+    connections: set[int] = field(default_factory=set)
+
+
+class FakeTgi:
+    """The server: `behaviour` steers it, `seen` tells what happened."""
+
+    def __init__(self, behaviour: Behaviour | None = None) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.seen = Seen()
+        self._slots = asyncio.Semaphore(self.behaviour.slots)
+        self._admitted = 0
+        self._suspending: dict[str, asyncio.Event] = {}
+        self._suspended: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Address of the running server."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on the loopback address."""
+        self._runner = web.AppRunner(
+            self.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close everything, running streams too."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def app(self) -> web.Application:
+        """Return the application."""
+        app = web.Application(client_max_size=2_000_000)
+        app.add_routes(
+            [
+                web.get("/health", self._health),
+                web.get("/info", self._info),
+                web.post("/generate", self._generate),
+                web.post("/generate_stream", self._generate_stream),
+                web.post("/tokenize", self._tokenize),
+                web.post("/chat_tokenize", self._chat_tokenize),
+                web.post("/aios/v1/suspend", self._suspend),
+                web.delete("/aios/v1/kv/{handle}", self._drop),
+            ]
+        )
+        return app
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        if self.behaviour.healthy:
+            return web.Response()
+        return _json({"error": "unhealthy", "error_type": "healthcheck"}, status=503)
+
+    async def _info(self, _request: web.Request) -> web.Response:
+        info: dict[str, Any] = {
+            "model_id": "fake",
+            "model_sha": "0" * 40,
+            "max_concurrent_requests": self.behaviour.max_concurrent,
+            "max_best_of": 2,
+            "max_stop_sequences": 4,
+            "max_input_tokens": 4095,
+            "max_total_tokens": 4096,
+            "router": "fake",
+            "version": "3.3.5",
+            "sha": None,
+        }
+        if self.behaviour.kv_snapshot:
+            info["aios"] = {
+                "kv_snapshot": True,
+                "token_prompts": True,
+                "slots": self.behaviour.slots,
+                "ctx_per_slot": 4096,
+                "max_total_tokens": 4096,
+            }
+        return _json(info)
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        return _json(text_tokens(orjson.loads(await request.read())["inputs"]))
+
+    async def _chat_tokenize(self, request: web.Request) -> web.Response:
+        messages = orjson.loads(await request.read())["messages"]
+        text = "".join(f"<|{m['role']}|> {m.get('content') or ''}\n" for m in messages) + "<|assistant|> "
+        return _json({"tokenize_response": text_tokens(text), "templated_text": text})
+
+    async def _generate(self, request: web.Request) -> web.StreamResponse:
+        body = self._record(request, await request.read())
+        refused = self._refusal()
+        if refused is not None:
+            return _json({"error": refused[1], "error_type": refused[2]}, status=refused[0])
+        plan = self._plan(body)
+        async with self._slot():
+            await asyncio.sleep(self.behaviour.latency + self.behaviour.token_delay * (len(plan.words) - 1))
+        answer = {
+            "generated_text": plan.text,
+            "details": plan.details | {"prefill": [], "tokens": plan.tokens()},
+        }
+        headers = {"x-prompt-tokens": str(plan.input_length), "x-generated-tokens": str(len(plan.words))}
+        return _json(answer, headers=headers)
+
+    async def _generate_stream(self, request: web.Request) -> web.StreamResponse:
+        body = self._record(request, await request.read())
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        )
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        refused = self._refusal()
+        if refused is not None:
+            await response.write(_event({"error": refused[1], "error_type": refused[2]}))
+            return response
+        plan = self._plan(body)
+        try:
+            async with self._slot():
+                await self._stream(request, response, plan)
+        except (ConnectionError, asyncio.CancelledError):
+            self.seen.dropped += 1
+            raise
+        return response
+
+    async def _stream(self, request: web.Request, response: web.StreamResponse, plan: "Plan") -> None:
+        stopping = self._watched(plan)
+        sent = 0
+        try:
+            await asyncio.sleep(self.behaviour.latency)
+            for chunk in self._chunks(plan):
+                if stopping is not None and stopping.is_set():
+                    await self._end_suspended(response, plan, sent)
+                    return
+                await self._write(response, b"".join(chunk))
+                sent += len(chunk)
+                if await self._misbehaved(request, response, plan, sent):
+                    return
+                if self.behaviour.token_delay:
+                    await asyncio.sleep(self.behaviour.token_delay)
+            await self._write(response, plan.last_event())
+            self.seen.finished += 1
+        finally:
+            self._suspending.pop(plan.request_id, None)
+
+    def _chunks(self, plan: "Plan") -> list[list[bytes]]:
+        """Cut all events but the last into writes; one a token when tokens are timed or a fault is due."""
+        events = plan.events()[:-1]
+        b = self.behaviour
+        faults = (b.die_after, b.end_after, b.stall_after, b.half_line_after, b.malformed_after)
+        size = 1 if b.token_delay or any(f is not None for f in faults) else _CHUNK
+        return [events[at : at + size] for at in range(0, len(events), size)] or [[]]
+
+    async def _misbehaved(
+        self, request: web.Request, response: web.StreamResponse, plan: "Plan", sent: int
+    ) -> bool:
+        """Commit the fault due after `sent` tokens. Returns whether the stream is over."""
+        b = self.behaviour
+        if sent == b.malformed_after:
+            await response.write(b"data: {not json}\n\n")
+        if sent == b.half_line_after:
+            event = plan.events()[sent]
+            await response.write(event[: len(event) // 2])
+        if sent in (b.die_after, b.half_line_after):
+            if request.transport is not None:
+                request.transport.close()
+            return True
+        while sent == b.stall_after:
+            await response.write(b":\n\n")
+            await asyncio.sleep(b.keep_alive)
+        return sent == b.end_after
+
+    async def _write(self, response: web.StreamResponse, data: bytes) -> None:
+        if not self.behaviour.split_writes:
+            await response.write(data)
+            return
+        for at in range(len(data)):
+            await response.write(data[at : at + 1])
+            await asyncio.sleep(0)
+
+    def _watched(self, plan: "Plan") -> asyncio.Event | None:
+        if not plan.request_id:
+            return None
+        self._suspended[plan.request_id] = asyncio.get_running_loop().create_future()
+        return self._suspending.setdefault(plan.request_id, asyncio.Event())
+
+    async def _end_suspended(self, response: web.StreamResponse, plan: "Plan", sent: int) -> None:
+        self._suspended[plan.request_id].set_result(
+            {
+                "kv_handle": f"kv-{plan.request_id}",
+                "bytes": 1024,
+                "prompt_ids": plan.prompt_ids,
+                "token_ids": [plan.offset + n for n in range(sent)],
+                "text": "".join(plan.words[:sent]),
+            }
+        )
+        await response.write(_event({"aios": {"suspended": True}}))
+
+    async def _suspend(self, request: web.Request) -> web.Response:
+        request_id = orjson.loads(await request.read())["request_id"]
+        stopping = self._suspending.get(request_id)
+        if stopping is None:
+            return _json({"error": "not running", "error_type": "not_running"}, status=404)
+        stopping.set()
+        return _json(await asyncio.shield(self._suspended[request_id]))
+
+    async def _drop(self, _request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    def _record(self, request: web.Request, raw: bytes) -> dict[str, Any]:
+        body: dict[str, Any] = orjson.loads(raw)
+        self.seen.bodies.append(body)
+        self.seen.connections.add(id(request.transport))
+        return body
+
+    def _refusal(self) -> tuple[int, str, str] | None:
+        if self.behaviour.error is not None:
+            return self.behaviour.error
+        if self._admitted >= self.behaviour.max_concurrent:
+            return 429, "Model is overloaded", "overloaded"
+        return None
+
+    def _plan(self, body: dict[str, Any]) -> "Plan":
+        own = body.get("aios") or {}
+        prompt_ids = tuple(own.get("prompt_ids") or range(len(body.get("inputs", "").split())))
+        asked = (body.get("parameters") or {}).get("max_new_tokens") or self.behaviour.tokens
+        produced = own.get("produced", 0)
+        total = self.behaviour.tokens
+        count = max(1, min(asked, total - produced))
+        reason = "length" if count == asked and produced + count < total else "eos_token"
+        return Plan(
+            prompt_ids=prompt_ids,
+            offset=produced,
+            count=count,
+            finish_reason=reason,
+            request_id=own.get("request_id", ""),
+            told=bool(own),
+        )
+
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        self._admitted += 1
+        try:
+            async with self._slots:
+                self.seen.running += 1
+                self.seen.most_running = max(self.seen.most_running, self.seen.running)
+                try:
+                    yield
+                finally:
+                    self.seen.running -= 1
+        finally:
+            self._admitted -= 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The answer to one request: `count` words, the first of them number `offset` of the whole answer."""
+
+    prompt_ids: tuple[int, ...]
+    offset: int
+    count: int
+    finish_reason: str
+    request_id: str
+    told: bool
+
+    @property
+    def words(self) -> list[str]:
+        """The tokens' texts."""
+        return [word(self.offset + n) for n in range(self.count)]
+
+    @property
+    def text(self) -> str:
+        """The answer."""
+        return "".join(self.words)
+
+    @property
+    def input_length(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.prompt_ids)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The details of the last event."""
+        return {
+            "finish_reason": self.finish_reason,
+            "generated_tokens": self.count,
+            "seed": None,
+            "input_length": self.input_length,
+        }
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """Return the tokens as JSON objects."""
+        return [_token(self.offset + n) for n in range(self.count)]
+
+    def events(self) -> list[bytes]:
+        """All token events, the last one without its details."""
+        events = list(_encoded(self.offset, self.count))
+        if self.told:
+            first = _token_event(1, self.offset) | {"aios": {"prompt_ids": self.prompt_ids}}
+            events[0] = _event(first)
+        return events
+
+    def last_event(self) -> bytes:
+        """Return the event that ends the stream."""
+        event = _token_event(self.count, self.offset + self.count - 1)
+        if self.told and self.count == 1:
+            event |= {"aios": {"prompt_ids": self.prompt_ids}}
+        return _event(event | {"generated_text": self.text, "details": self.details})
+
+
+def word(number: int) -> str:
+    """Return the text of token `number` of every answer."""
+    return f"{_WORDS[number % len(_WORDS)]} "
+
+
+def text_tokens(text: str) -> list[dict[str, Any]]:
+    """Split a text into words, each with the space after it."""
+    found, at = [], 0
+    for number, piece in enumerate(text.split(" ")):
+        size = len(piece) + (at + len(piece) < len(text))
+        if size:
+            found.append({"id": number, "text": text[at : at + size], "start": at, "stop": at + size})
+        at += size
+    return found
+
+
+@lru_cache(maxsize=64)
+def _encoded(offset: int, count: int) -> tuple[bytes, ...]:
+    return tuple(_event(_token_event(n + 1, offset + n)) for n in range(count))
+
+
+def _token_event(index: int, number: int) -> dict[str, Any]:
+    return {"index": index, "token": _token(number), "generated_text": None, "details": None}
+
+
+def _token(number: int) -> dict[str, Any]:
+    return {"id": number, "text": word(number), "logprob": -0.25, "special": False}
+
+
+def _event(value: Any) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+@contextlib.asynccontextmanager
+async def fake_tgi(behaviour: Behaviour | None = None) -> AsyncIterator[FakeTgi]:
+    """Run a fake server on a free port for the length of a block."""
+    server = FakeTgi(behaviour)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before the first token")
+    parser.add_argument("--token-delay", type=float, default=0.0, help="seconds between tokens")
+    parser.add_argument("--tokens", type=int, default=8)
+    parser.add_argument("--max-concurrent", type=int, default=100_000)
+    given = parser.parse_args()
+    behaviour = Behaviour(
+        slots=given.slots,
+        latency=given.latency,
+        token_delay=given.token_delay,
+        tokens=given.tokens,
+        max_concurrent=given.max_concurrent,
+    )
+    asyncio.run(_serve(FakeTgi(behaviour), given.port))
+
+
+async def _serve(server: FakeTgi, port: int) -> None:
+    await server.start(port)
+    sys.stdout.write(f"{server.port}\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
