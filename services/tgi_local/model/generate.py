@@ -1,0 +1,249 @@
+"""Conversations for training and evaluation.
+
+    python -m services.tgi_local.model.generate --show 5            print some training conversations
+    python -m services.tgi_local.model.generate --eval eval.jsonl   write the fixed evaluation set
+
+Training draws conversations endlessly from a seed, so no data file is kept.
+"""
+
+# Shares of a mixture are read best where they are drawn; docstrings name what is made.
+# ruff: noqa: PLR2004, D401
+
+import argparse
+import json
+import random
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.tgi_local.model.chains import chain
+from services.tgi_local.model.chat import Param, Tool, render, system_content
+from services.tgi_local.model.episodes import NO_TOOL, Episode, Maker
+from services.tgi_local.model.scenes import DESCRIPTIONS, SYSTEM
+from services.tgi_local.model.words import Values
+
+PARAMS: dict[str, tuple[Param, ...]] = {
+    "calculator": (Param("expression"),),
+    "clock": (),
+    "convert_units": (Param("value", "number"), Param("from"), Param("to")),
+    "search_files": (Param("query"),),
+    "remember": (Param("key"), Param("value")),
+    "recall": (Param("key"), Param("agent", optional=True)),
+    "write_file": (Param("path"), Param("content")),
+    "read_file": (Param("path"),),
+}
+SINGLES = {
+    "arithmetic": 20,
+    "remember": 10,
+    "recall": 10,
+    "recall_agent": 8,
+    "write_file": 9,
+    "read_file": 9,
+    "search": 6,
+    "convert": 8,
+    "clock": 3,
+}
+EVAL_SETS = ("seen", "values", "phrasing", "order", "long")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A system turn (or none) and the exchanges under it."""
+
+    system: str | None
+    episodes: tuple[Episode, ...]
+
+    def messages(self) -> list[dict[str, str]]:
+        """All turns."""
+        head = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return head + [turn for episode in self.episodes for turn in episode.messages()]
+
+
+def order_is_held_out(names: list[str]) -> bool:
+    """Whether a tool order is kept out of training: one order in five, by its checksum."""
+    return len(names) > 2 and zlib.crc32(" ".join(names).encode()) % 5 == 0
+
+
+def system_text(values: Values) -> str:
+    """What an agent is told about itself: zero to four sentences, some of made-up words."""
+    rng = values.rng
+    sentences = []
+    for _ in range(rng.choices((1, 2, 3, 4), (5, 4, 2, 1))[0]):
+        if rng.random() < 0.15:
+            sentences.append(values.sentence())
+            continue
+        sentences.append(
+            rng.choice(SYSTEM).format(
+                w=values.name(), g=values.agent(), v1=values.word(), v2=values.word(), d=values.date()
+            )
+        )
+    return " ".join(sentences)
+
+
+def tool_list(names: list[str], extra: list[Tool], rng: random.Random, *, held_out_order: bool) -> list[Tool]:
+    """The named tools and the extra ones in a random order that is, or is not, held out."""
+    for _ in range(200):  # few names may have no order of the wanted kind
+        rng.shuffle(names)
+        if order_is_held_out(names) is held_out_order:
+            break
+    tools = [Tool(name, PARAMS[name], rng.choice(DESCRIPTIONS[name])) for name in names]
+    for tool in extra:
+        tools.insert(rng.randint(0, len(tools)), tool)
+    return tools
+
+
+def episode_maker(maker: Maker, extra: list[Tool]) -> Callable[[], Episode]:
+    """Draws one episode of any kind."""
+    rng = maker.rng
+
+    def draw() -> Episode:
+        kind = rng.random()
+        if kind < 0.58:
+            task = rng.choices(list(SINGLES), list(SINGLES.values()))[0]
+            return maker.single(getattr(maker, task)())
+        if kind < 0.80:
+            return chain(maker)
+        if kind < 0.90:
+            return maker.parallel()
+        if kind < 0.93 and extra:
+            return maker.custom(rng.choice(extra))
+        return maker.talk()
+
+    return draw
+
+
+def conversation(rng: random.Random, *, size: int | None = None, lean: bool = False) -> Conversation:
+    """A training conversation of `size` episodes; `lean` ones have short system turns."""
+    values = Values(rng)
+    maker = Maker(values)
+    extra = [maker.unknown_tool() for _ in range(0 if lean else rng.choices((0, 1, 2), (7, 2, 1))[0])]
+    draw = episode_maker(maker, extra)
+    count = size or rng.choices((1, 2, 3, 4, 6), (4, 4, 3, 2, 1))[0]
+    episodes = [draw() for _ in range(count)]
+    if rng.random() < 0.06:
+        return Conversation(
+            system_text(values) if rng.random() < 0.6 else None, _without_tools(episodes, set())
+        )
+    names = {name for e in episodes for name in e.tools if name in PARAMS}
+    missing: set[str] = set()
+    if names and rng.random() < 0.1:
+        missing = {rng.choice(sorted(names))}
+    others = [name for name in PARAMS if name not in names]
+    rng.shuffle(others)
+    names |= set(others[: rng.randint(0, 1 if lean else len(others))])
+    offered = sorted(names - missing)
+    tools = tool_list(offered, extra, rng, held_out_order=False)
+    if not tools:
+        return Conversation(system_text(values), _without_tools(episodes, set()))
+    return Conversation(
+        system_content(system_text(values), tools), _without_tools(episodes, {t.name for t in tools})
+    )
+
+
+def _without_tools(episodes: list[Episode], offered: set[str]) -> tuple[Episode, ...]:
+    """Episodes whose tools are not all offered become a refusal."""
+    return tuple(e if e.tools <= offered else Episode("no_tool", e.user, (), NO_TOOL) for e in episodes)
+
+
+def conversations(seed: int, *, size: int | None = None, lean: bool = False) -> Iterator[Conversation]:
+    """Training conversations without end."""
+    rng = random.Random(seed)  # noqa: S311  # reproducible data, not secrets
+    while True:
+        yield conversation(rng, size=size, lean=lean)
+
+
+def eval_conversation(rng: random.Random, kind: str, task: str) -> Conversation:
+    """One evaluation conversation; its last episode is the one judged.
+
+    `seen`: training's words, phrasings and tool orders, fresh draws. `values`: unseen words, names and
+    units, numbers of five and six digits. `phrasing`: unseen phrasings. `order`: unseen tool orders.
+    `long`: four to six earlier exchanges.
+    """
+    values = Values(rng, held_out=kind == "values", digits=(5, 6) if kind == "values" else (1, 6))
+    maker = Maker(values, held_out=kind == "phrasing")
+    last = _judged(maker, task)
+    plain = Maker(Values(rng))
+    earlier = [
+        plain.single(getattr(plain, rng.choice(list(SINGLES)))())
+        for _ in range(rng.randint(4, 6) if kind == "long" else rng.choice((0, 0, 0, 1)))
+    ]
+    episodes = [*earlier, last]
+    names = {name for e in episodes for name in e.tools}
+    extra = [Tool(n, (Param("text"),), "Do something.") for n in sorted(names - set(PARAMS))]
+    names &= set(PARAMS)
+    others = [n for n in PARAMS if n not in names]
+    rng.shuffle(others)
+    names |= set(others[: rng.randint(min(3, len(others)), len(others))])
+    if task == "no_tool":
+        names -= last.tools
+        episodes = list(_without_tools(episodes, names))
+    tools = tool_list(sorted(names), extra, rng, held_out_order=kind == "order")
+    return Conversation(system_content(system_text(values), tools), tuple(episodes))
+
+
+def _judged(maker: Maker, task: str) -> Episode:
+    """An episode of the named task."""
+    if task == "chain":
+        return chain(maker)
+    if task == "parallel":
+        return maker.parallel()
+    if task == "talk":
+        return maker.talk()
+    if task == "no_tool":
+        return maker.single(getattr(maker, maker.rng.choice(("arithmetic", "convert", "clock", "search")))())
+    return maker.single(getattr(maker, task)())
+
+
+def eval_rows(seed: int, per_task: int) -> Iterator[dict[str, Any]]:
+    """Rows of the evaluation set: the prompt's messages, the expected turns, the tools' results."""
+    rng = random.Random(seed)  # noqa: S311  # reproducible data, not secrets
+    for kind in EVAL_SETS:
+        tasks = (
+            list(SINGLES)
+            if kind == "phrasing"
+            else [*SINGLES, "parallel", "chain", "chain", "talk", "no_tool"]
+        )
+        for task in tasks:
+            for _ in range(per_task // 2 if kind == "long" else per_task):
+                talk = eval_conversation(rng, kind, task)
+                judged = talk.episodes[-1]
+                prompt = Conversation(talk.system, talk.episodes[:-1]).messages()
+                yield {
+                    "set": kind,
+                    "task": task,
+                    "kind": judged.task,
+                    "messages": [*prompt, {"role": "user", "content": judged.user}],
+                    "steps": [
+                        {
+                            "calls": [{"name": c.name, "arguments": dict(c.arguments)} for c in s.calls],
+                            "results": list(s.results),
+                        }
+                        for s in judged.steps
+                    ],
+                    "answer": judged.answer,
+                }
+
+
+def main() -> None:
+    """Print samples or write the evaluation set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--show", type=int, default=0)
+    parser.add_argument("--eval", type=Path)
+    parser.add_argument("--per-task", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=7_000_001)
+    args = parser.parse_args()
+    source = conversations(args.seed)
+    for _ in range(args.show):
+        print(render(next(source).messages()))
+        print("=" * 80)
+    if args.eval:
+        rows = list(eval_rows(args.seed, args.per_task))
+        lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+        args.eval.write_text("".join(lines))
+        print(f"{len(rows)} rows, {args.eval.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
