@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from services.chassis.codes import Code
 
@@ -43,8 +42,8 @@ class KernelError(Exception):
     `retry_after` is in seconds and becomes RetryInfo; `violations` become BadRequest.
     """
 
-    reason: ClassVar[str] = "INTERNAL"
-    code: ClassVar[Code] = Code.INTERNAL
+    reason: str = "INTERNAL"
+    code: Code = Code.INTERNAL
 
     def __init__(
         self,
@@ -187,6 +186,13 @@ class AgentInactive(KernelError):
 
     reason = "AGENT_INACTIVE"
     code = Code.PERMISSION_DENIED
+
+
+class ApprovalRequired(KernelError):
+    """The action is permitted once a person has approved it."""
+
+    reason = "APPROVAL_REQUIRED"
+    code = Code.FAILED_PRECONDITION
 
 
 class AccessUnavailable(KernelError):

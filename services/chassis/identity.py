@@ -16,6 +16,23 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom a verified credential names."""
+
+    agent: str
+    """Id of the agent, administrator or service."""
+    tenant: str
+    kind: Kind
+    parent: str = ""
+    token_id: str = ""
+    """The `jti` claim."""
+    issued_at: float = 0.0
+    """Unix time in seconds."""
+    expires_at: float = math.inf
+    """Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The principal of the running call and what the kernel knows about the call."""
 

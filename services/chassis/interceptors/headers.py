@@ -1,0 +1,47 @@
+"""The first step: what the call's metadata says."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_BEARER: Final = "bearer "
+
+SYSCALL_ID: Final = "aios-syscall-id"
+
+
+@dataclass(slots=True)
+class Headers:
+    """The metadata the kernel reads."""
+
+    token: str = ""
+    syscall_id: str = ""
+    trace_id: str = ""
+
+
+def read(context: grpc.aio.ServicerContext[Any, Any], *, trust_ids: bool) -> Headers:
+    """Read the metadata of a call; missing ids are made up.
+
+    `trust_ids` says whether the caller's syscall id counts: behind the gateway it does.
+    """
+    headers = Headers()
+    for key, value in context.invocation_metadata() or ():
+        if not isinstance(value, str):
+            continue
+        if key == "authorization":
+            headers.token = _bearer(value)
+        elif key == SYSCALL_ID and trust_ids and _ID.fullmatch(value):
+            headers.syscall_id = value
+        elif key == "traceparent" and (match := _TRACEPARENT.fullmatch(value)):
+            headers.trace_id = match[1]
+    headers.syscall_id = headers.syscall_id or secrets.token_hex(12)
+    headers.trace_id = headers.trace_id or secrets.token_hex(16)
+    return headers
+
+
+def _bearer(value: str) -> str:
+    return value[len(_BEARER) :].strip() if value[: len(_BEARER)].lower() == _BEARER else ""

@@ -1,0 +1,51 @@
+"""The last step before the handler: the rules written in the proto."""
+
+from typing import Any
+
+import protovalidate
+from google.protobuf.message import DecodeError, Message
+
+from services.chassis.errors import FieldViolation, InvalidRequest, RequestTooLarge
+from services.chassis.interceptors.mapping import malformed
+from services.chassis.methods import Method
+
+_VALIDATOR = protovalidate.Validator()
+
+
+def parse(method: Method, raw: bytes) -> Message:
+    """Parse a request. Raises RequestTooLarge or MalformedRequest."""
+    if len(raw) > method.max_request_bytes:
+        raise RequestTooLarge(
+            f"the request has {len(raw)} bytes, {method.label} accepts {method.max_request_bytes}",
+            metadata={"size_bytes": str(len(raw)), "max_bytes": str(method.max_request_bytes)},
+        )
+    try:
+        return method.request.FromString(raw)
+    except DecodeError:
+        raise malformed(method.label) from None
+
+
+def validate(method: Method, request: Message) -> None:
+    """Check a request against its rules. Raises InvalidRequest listing every violation."""
+    if not method.has_rules:
+        return
+    violations = _VALIDATOR.collect_violations(request)
+    if violations:
+        fields = [_violation(violation.proto) for violation in violations]
+        text = "; ".join(f"{field.field}: {field.description}" for field in fields[:3])
+        raise InvalidRequest(text, violations=fields)
+
+
+def _violation(proto: Any) -> FieldViolation:
+    return FieldViolation(_path(proto.field), proto.message or proto.rule_id)
+
+
+def _path(field: Any) -> str:
+    if field is None:
+        return ""
+    text = ""
+    for element in field.elements:
+        text += f".{element.field_name}" if text else element.field_name
+        if element.subscript is not None:
+            text += f"[{element.subscript.value}]"
+    return text

@@ -1,0 +1,47 @@
+"""Authorizers for tests: one follows the default rules of ownership, the others always say the same."""
+
+from services.chassis.authz import Question
+from services.chassis.errors import KernelError, PermissionDenied
+from services.chassis.identity import Kind
+
+
+class AllowOwner:
+    """Permits what the default policies do: owners their own resources, administrators and services all.
+
+    `grants` holds further permissions as (agent, action, resource). Every question is kept in `asked`.
+    """
+
+    def __init__(self, *grants: tuple[str, str, str]) -> None:
+        self.grants = set(grants)
+        self.asked: list[Question] = []
+
+    async def authorize(self, question: Question) -> None:
+        """Return when permitted, else raise PermissionDenied."""
+        self.asked.append(question)
+        who = question.principal
+        if who.kind is not Kind.AGENT or (who.agent, question.action, question.resource) in self.grants:
+            return
+        head, _, rest = question.resource.partition("/")
+        if head == "agents" and rest.partition("/")[0] != who.agent:
+            raise PermissionDenied(
+                f"agents/{who.agent} may not {question.action} {question.resource}",
+                metadata={"action": question.action, "resource": question.resource},
+            )
+
+
+class AllowAll:
+    """Permits everything."""
+
+    async def authorize(self, question: Question) -> None:
+        """Return."""
+
+
+class Refuse:
+    """Answers every question with one error."""
+
+    def __init__(self, error: KernelError) -> None:
+        self.error = error
+
+    async def authorize(self, _question: Question) -> None:
+        """Raise the error."""
+        raise self.error
