@@ -86,9 +86,7 @@ class FileToken:
             return self._path.read_text(encoding="utf-8").strip()
         except OSError as error:
             hint = "start the kernel with `aios up`, or set AIOS_TOKEN"
-            raise Unauthenticated(
-                f"no token: {self._path} cannot be read ({error.strerror}); {hint}"
-            ) from error
+            raise Unauthenticated(f"no token: cannot read {self._path} ({error.strerror}); {hint}") from error
 
 
 class KeyedToken:
@@ -148,7 +146,7 @@ class KeyedToken:
 
 
 def lifetime(token: str, *, default: float) -> float:
-    """Return the seconds between a JWT's `iat` and `exp` without verifying it, or `default` when it has none."""
+    """Return the seconds from a JWT's `iat` to its `exp`, unverified, or `default` when it has none."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 import grpc.aio
@@ -97,22 +98,19 @@ class Transport:
             token = ""
             try:
                 token = await self._tokens.get()
-                rpc = self.channel.unary_stream(
-                    method.path, request_serializer=_to_bytes, response_deserializer=response.FromString
-                )
-                call = rpc(request, timeout=attempts.remaining(), metadata=_metadata(token))
-                try:
-                    async for message in call:
+                async with aclosing(
+                    self._receive(request, response, token, attempts.remaining())
+                ) as messages:
+                    async for message in messages:
                         started = True
                         attempts.progressed()
                         yield message
-                finally:
-                    call.cancel()
-                return
             except grpc.aio.AioRpcError as failure:
                 error = error_of(failure, method.name)
             except AiosError as failure:
                 error = failure
+            else:
+                return
             if started and resume is None:
                 raise error
             again = resume() if resume is not None else request
@@ -121,20 +119,30 @@ class Transport:
             request = again
             await self._recover(attempts, error, token)
 
+    async def _receive(
+        self, request: Message, response: type[R], token: str, timeout: float
+    ) -> AsyncGenerator[R, None]:
+        rpc = self.channel.unary_stream(
+            method_of(request).path, request_serializer=_to_bytes, response_deserializer=response.FromString
+        )
+        call = rpc(request, timeout=timeout, metadata=_metadata(token))
+        try:
+            async for message in call:
+                yield message
+        finally:
+            call.cancel()
+
     async def _recover(self, attempts: "_Attempts", error: AiosError, token: str) -> None:
         """Make ready for the next attempt, or raise `error`."""
         if isinstance(error, Unauthenticated) and error.reason in _RENEWABLE and token:
-            if attempts.may_renew() and await self._renewed(token):
-                return
-            raise error
+            try:
+                if attempts.may_renew() and await self._tokens.renew(token):
+                    return
+            except AiosError as failure:
+                # Renewing is what failed, possibly because access is restarting: that is what decides on a retry.
+                attempts.not_renewed()
+                error = failure
         await self._sleep(attempts.pause_after(error))
-
-    async def _renewed(self, token: str) -> bool:
-        try:
-            return await self._tokens.renew(token)
-        except AiosError:
-            # The next attempt asks the token source again and reports what is wrong with it.
-            return True
 
 
 class _Attempts:
@@ -169,6 +177,10 @@ class _Attempts:
         first = not self._renewed
         self._renewed = True
         return first
+
+    def not_renewed(self) -> None:
+        """Let the next refused token be renewed again."""
+        self._renewed = False
 
     def pause_after(self, error: AiosError) -> float:
         """Return the seconds to wait before the next attempt. Raises `error` when there is none."""

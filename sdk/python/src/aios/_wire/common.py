@@ -59,11 +59,9 @@ def word(enum: Any, prefix: str, number: int) -> str:
 
 def number(enum: Any, prefix: str, value: str, what: str) -> int:
     """Return the number of an enum word. Raises ValueError with the allowed words."""
-    name = prefix + value.upper()
-    if name not in enum.keys():
-        allowed = [
-            key.removeprefix(prefix).lower() for key in enum.keys() if not key.endswith("_UNSPECIFIED")
-        ]
+    name, names = prefix + value.upper(), list(enum.keys())
+    if name not in names:
+        allowed = [key.removeprefix(prefix).lower() for key in names if not key.endswith("_UNSPECIFIED")]
         raise ValueError(f"{what} must be one of {', '.join(allowed)}, not {value!r}")
     found: int = enum.Value(name)
     return found

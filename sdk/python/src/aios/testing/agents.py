@@ -1,0 +1,163 @@
+"""Agents and tokens of a fake kernel."""
+
+import itertools
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aios.api.access.v1 import access_pb2
+from aios.api.agent.v1 import agent_pb2 as pb
+from aios.errors import AlreadyExists, CredentialExpired, NotFound, PermissionDenied, Unauthenticated
+from aios.testing.caller import ADMIN, Caller
+
+
+class FakeAgents:
+    """Registers agents in memory and gives out tokens that live `token_life` seconds."""
+
+    def __init__(self, token_life: float) -> None:
+        self.token_life = token_life
+        self.admin_token = "fake-admin"  # noqa: S105  # a fake has no secrets
+        self.granted: dict[str, set[str]] = {}
+        self._agents: dict[str, pb.Agent] = {}
+        self._tokens: dict[str, tuple[str, datetime]] = {}
+        self._keys: dict[str, str] = {}
+        self._answers: dict[str, pb.RegisterAgentResponse] = {}
+        self._numbers = itertools.count(1)
+
+    def caller(self, token: str) -> Caller:
+        """Return who a token names. Raises Unauthenticated, CredentialExpired."""
+        if token == self.admin_token:
+            return Caller(ADMIN)
+        if token not in self._tokens:
+            raise Unauthenticated("no such token", reason="CREDENTIAL_INVALID")
+        agent, expires = self._tokens[token]
+        if expires <= datetime.now(UTC):
+            raise CredentialExpired("the token has expired")
+        return Caller(agent, frozenset(self.granted.get(agent, ())))
+
+    def expire_tokens(self) -> None:
+        """Let every token that was given out expire at once; their keys stay valid."""
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        self._tokens = {token: (agent, past) for token, (agent, _) in self._tokens.items()}
+
+    async def register_agent(
+        self, request: pb.RegisterAgentRequest, caller: Caller
+    ) -> pb.RegisterAgentResponse:
+        """RegisterAgent."""
+        if request.request_id in self._answers:
+            return self._answers[request.request_id]
+        agent_id = request.agent_id or f"agent-{next(self._numbers)}"
+        name = f"agents/{agent_id}"
+        if name in self._agents:
+            raise AlreadyExists(f"{name} exists", reason="AGENT_EXISTS", metadata={"agent": name})
+        parent = caller.resolve(request.parent) if request.parent else ""
+        if caller.agent != ADMIN and not parent:
+            parent = f"agents/{caller.agent}"
+        agent = pb.Agent(
+            name=name,
+            parent=parent,
+            display_name=request.display_name or agent_id,
+            kind=request.kind,
+            hints=request.hints,
+            labels=request.labels,
+            state=pb.AGENT_STATE_ACTIVE,
+            etag="1",
+            tenant=request.tenant or "default",
+        )
+        agent.create_time.GetCurrentTime()
+        self._agents[name] = agent
+        key = f"fake-key-{agent_id}"
+        self._keys[key] = agent_id
+        token, expires = self._issue(agent_id)
+        answer = pb.RegisterAgentResponse(
+            agent=agent, credential=pb.Credential(token=token, expire_time=expires), agent_key=key
+        )
+        if request.request_id:
+            self._answers[request.request_id] = answer
+        return answer
+
+    async def issue_token(
+        self, request: access_pb2.IssueTokenRequest, caller: Caller | None
+    ) -> access_pb2.IssueTokenResponse:
+        """IssueToken, for agent keys."""
+        del caller
+        agent_id = self._keys.get(request.agent_key.key)
+        if agent_id is None:
+            raise Unauthenticated("no such key", reason="CREDENTIAL_INVALID")
+        token, expires = self._issue(agent_id)
+        return access_pb2.IssueTokenResponse(token=token, expire_time=expires)
+
+    async def get_agent(self, request: pb.GetAgentRequest, caller: Caller) -> pb.GetAgentResponse:
+        """GetAgent."""
+        return pb.GetAgentResponse(agent=self._find(caller.resolve(request.name)))
+
+    async def list_agents(self, request: pb.ListAgentsRequest, caller: Caller) -> pb.ListAgentsResponse:
+        """ListAgents, in pages."""
+        root = caller.resolve(request.parent) if request.parent else ""
+        if not root and caller.agent != ADMIN:
+            root = f"agents/{caller.agent}"
+        found = [agent for _, agent in sorted(self._agents.items()) if not root or self._below(agent, root)]
+        start = int(request.page_token or 0)
+        end = start + (request.page_size or 50)
+        return pb.ListAgentsResponse(
+            agents=found[start:end], next_page_token=str(end) if end < len(found) else ""
+        )
+
+    async def update_agent(self, request: pb.UpdateAgentRequest, caller: Caller) -> pb.UpdateAgentResponse:
+        """UpdateAgent."""
+        agent = self._find(caller.resolve(request.agent.name, write=True))
+        request.update_mask.MergeMessage(
+            request.agent, agent, replace_message_field=True, replace_repeated_field=True
+        )
+        agent.etag = str(int(agent.etag) + 1)
+        return pb.UpdateAgentResponse(agent=agent)
+
+    async def suspend_agent(self, request: pb.SuspendAgentRequest, caller: Caller) -> pb.SuspendAgentResponse:
+        """SuspendAgent."""
+        return pb.SuspendAgentResponse(agent=self._set_state(request.name, caller, pb.AGENT_STATE_SUSPENDED))
+
+    async def resume_agent(self, request: pb.ResumeAgentRequest, caller: Caller) -> pb.ResumeAgentResponse:
+        """ResumeAgent."""
+        return pb.ResumeAgentResponse(agent=self._set_state(request.name, caller, pb.AGENT_STATE_ACTIVE))
+
+    async def kill_agent(self, request: pb.KillAgentRequest, caller: Caller) -> pb.KillAgentResponse:
+        """KillAgent: the agent and all below it."""
+        agent = self._set_state(request.name, caller, pb.AGENT_STATE_KILLED)
+        below = [one for one in self._agents.values() if self._below(one, agent.name)]
+        for one in below:
+            one.state = pb.AGENT_STATE_KILLED
+        ended = {one.name.removeprefix("agents/") for one in below}
+        self._tokens = {token: owner for token, owner in self._tokens.items() if owner[0] not in ended}
+        return pb.KillAgentResponse(agent=agent, killed_count=len(below))
+
+    async def watch_agents(
+        self, request: pb.WatchAgentsRequest, caller: Caller
+    ) -> AsyncIterator[pb.WatchAgentsResponse]:
+        """WatchAgents: only the state at the start."""
+        listed = await self.list_agents(pb.ListAgentsRequest(parent=request.parent, page_size=1000), caller)
+        for revision, agent in enumerate(listed.agents, 1):
+            yield pb.WatchAgentsResponse(agent=agent, initial=True, revision=revision)
+
+    def _issue(self, agent_id: str) -> tuple[str, Timestamp]:
+        token = f"fake-{agent_id}-{next(self._numbers)}"
+        expires = datetime.now(UTC) + timedelta(seconds=self.token_life)
+        self._tokens[token] = (agent_id, expires)
+        stamp = Timestamp()
+        stamp.FromDatetime(expires)
+        return token, stamp
+
+    def _find(self, name: str) -> pb.Agent:
+        if name not in self._agents:
+            raise NotFound(f"no {name}", reason="AGENT_NOT_FOUND", metadata={"agent": name})
+        return self._agents[name]
+
+    def _below(self, agent: pb.Agent, root: str) -> bool:
+        return agent.name == root or (agent.parent != "" and self._below(self._agents[agent.parent], root))
+
+    def _set_state(self, name: str, caller: Caller, state: pb.AgentState) -> pb.Agent:
+        agent = self._find(caller.resolve(name, write=True))
+        if agent.state == pb.AGENT_STATE_KILLED and state == pb.AGENT_STATE_ACTIVE:
+            raise PermissionDenied(f"{agent.name} was killed", reason="AGENT_INACTIVE")
+        agent.state = state
+        return agent
