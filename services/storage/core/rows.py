@@ -1,0 +1,243 @@
+"""Collections of records inside one transaction: put, find, delete."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from services.chassis.errors import InvalidRequest
+from services.storage.core import vectors, words
+from services.storage.core.filters import Filter, passes
+from services.storage.core.session import Session
+from services.storage.errors import AlreadyExists, EtagMismatch, QueryInvalid, RecordNotFound
+from services.storage.model import Collection, Mode, Record, SearchMode
+from services.storage.ports import Records
+
+_BATCH = 500
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record to write."""
+
+    key: str
+    fields: str
+    text: str = ""
+    vector: bytes = b""
+    """Given by the caller; empty when not."""
+    embedding: bytes = b""
+    """Of `text`, by the built-in embedding; used where the collection's vectors are of its length."""
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """The outcome of a put."""
+
+    etags: tuple[str, ...]
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record and how near it is: 1 is best, 0 when nothing was compared."""
+
+    record: Record
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which records, and how to rank them."""
+
+    keys: tuple[str, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    text: str = ""
+    vector: bytes = b""
+    mode: SearchMode = SearchMode.HYBRID
+    min_score: float = 0.0
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the answer is ordered by nearness rather than by key."""
+        return bool(self.text or self.vector)
+
+
+def put(session: Session, name: str, rows: Sequence[Row], mode: Mode) -> Put:
+    """Write records, all or none; the collection comes into being with its first.
+
+    Raises AlreadyExists, RecordNotFound, EtagMismatch and InvalidRequest (a key twice, a vector of another length).
+    """
+    if len({row.key for row in rows}) != len(rows):
+        raise InvalidRequest.field("records", "a key is given twice")
+    collection = session.tx.collection(name) or Collection(name, session.now, session.now)
+    old = {record.key: record for record in session.tx.records_of(name, [row.key for row in rows])}
+    length = collection.vector_length
+    new: list[Record] = []
+    for row in rows:
+        before = old.get(row.key)
+        _check_row(name, row, before, mode)
+        vector, length = _vector(row, length)
+        new.append(_record(row, before, vector, session))
+    grown = sum(record.size for record in new) - sum(record.size for record in old.values())
+    session.tx.put_records(name, new)
+    session.tx.put_collection(
+        replace(
+            collection,
+            updated_at=session.now,
+            count=collection.count + len(new) - len(old),
+            size=collection.size + grown,
+            vector_length=length,
+        )
+    )
+    session.add(records=grown)
+    return Put(tuple(record.etag for record in new), created=len(new) - len(old))
+
+
+def delete(session: Session, name: str, question: Question, *, everything: bool) -> int:
+    """Delete the records that a question selects, or everything with the collection; return how many."""
+    collection = session.tx.collection(name)
+    if collection is None:
+        return 0
+    if everything:
+        session.tx.drop_collection(name)
+        session.add(records=-collection.size)
+        return collection.count
+    doomed = list(_candidates(session.tx, name, question))
+    size = sum(record.size for record in doomed)
+    session.tx.drop_records(name, [record.key for record in doomed])
+    session.tx.put_collection(
+        replace(
+            collection,
+            updated_at=session.now,
+            count=collection.count - len(doomed),
+            size=collection.size - size,
+        )
+    )
+    session.add(records=-size)
+    return len(doomed)
+
+
+def by_key(tx: Records, name: str, question: Question, *, after: str, limit: int) -> list[Found]:
+    """List the records that a question selects, by key, after the key `after`."""
+    found: list[Found] = []
+    for record in _candidates(tx, name, question, after):
+        found.append(Found(record))
+        if len(found) == limit:
+            break
+    return found
+
+
+def by_nearness(tx: Records, name: str, question: Question) -> list[Found]:
+    """Rank the records that a question selects, nearest first.
+
+    Raises QueryInvalid when the text or the vector cannot be compared with this collection.
+    """
+    collection = tx.collection(name)
+    if collection is None:
+        return []
+    target = _target(question, collection.vector_length)
+    records = list(_candidates(tx, name, question))
+    meaning = _by_meaning(records, target) if target else {}
+    lexical = question.text and (question.mode is not SearchMode.SEMANTIC)
+    wording = _by_words(records, question.text) if lexical else {}
+    scores = _merge(wording, meaning, both=bool(lexical and target))
+    known = {record.key: record for record in records}
+    ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return [Found(known[key], score) for key, score in ranked if score >= question.min_score]
+
+
+def _merge(wording: dict[str, float], meaning: dict[str, float], *, both: bool) -> dict[str, float]:
+    if not both:
+        return wording or meaning
+    rankings = (sorted(scores, key=lambda key: (-scores[key], key)) for scores in (wording, meaning))
+    return dict(words.fuse(*rankings))
+
+
+def _by_words(records: Sequence[Record], text: str) -> dict[str, float]:
+    query = words.query_words(text)
+    wanted = set(query)
+    texts = [(record.key, words.words(record.text)) for record in records]
+    matching = [(key, found) for key, found in texts if not wanted.isdisjoint(found)]
+    scores = words.relevance(query, [found for _, found in matching], total=len(records))
+    return {key: score for (key, _), score in zip(matching, scores, strict=True)}
+
+
+def _by_meaning(records: Sequence[Record], target: bytes) -> dict[str, float]:
+    scores = vectors.cosine(target, [record.vector for record in records])
+    return {record.key: score for record, score in zip(records, scores, strict=True) if score > 0.0}
+
+
+def _target(question: Question, length: int) -> bytes:
+    """Return the vector to compare with; empty when words alone decide."""
+    if question.vector:
+        if length and len(question.vector) != length * _FLOAT_BYTES:
+            raise QueryInvalid(
+                f"the collection's vectors have {length} numbers", metadata={"vector_length": str(length)}
+            )
+        return question.vector
+    if question.mode is SearchMode.LEXICAL:
+        return b""
+    if length in (0, vectors.DIMENSIONS):
+        return vectors.embed(question.text)
+    if question.mode is SearchMode.SEMANTIC:
+        raise QueryInvalid(
+            f"the collection's vectors are the caller's own: give a vector of {length} numbers",
+            metadata={"vector_length": str(length)},
+        )
+    return b""
+
+
+def _candidates(tx: Records, name: str, question: Question, after: str = "") -> Iterator[Record]:
+    if question.keys:
+        keys = sorted(key for key in question.keys if key > after)
+        batches: Iterator[list[Record]] = iter([tx.records_of(name, keys)])
+    else:
+        batches = _scan(tx, name, after)
+    for batch in batches:
+        for record in batch:
+            if not question.filters or passes(orjson.loads(record.fields), question.filters):
+                yield record
+
+
+def _scan(tx: Records, name: str, after: str) -> Iterator[list[Record]]:
+    while batch := tx.records(name, after=after, limit=_BATCH):
+        yield batch
+        after = batch[-1].key
+
+
+def _check_row(name: str, row: Row, old: Record | None, mode: Mode) -> None:
+    where = {"collection": name, "key": row.key}
+    if old is None:
+        if row.etag or mode is Mode.REPLACE:
+            raise RecordNotFound(f"{name!r} has no record {row.key!r}", metadata=where)
+        return
+    if mode is Mode.CREATE:
+        raise AlreadyExists(f"{name!r} has a record {row.key!r} already", metadata=where)
+    if row.etag and row.etag != old.etag:
+        raise EtagMismatch.at(f"{name}/{row.key}", row.etag, old.etag)
+
+
+def _vector(row: Row, length: int) -> tuple[bytes, int]:
+    """Choose a record's vector and return it with the collection's length of vectors."""
+    if row.vector:
+        given = len(row.vector) // _FLOAT_BYTES
+        if length not in (0, given):
+            raise InvalidRequest.field("records", f"record {row.key!r}: a vector has {length} numbers here")
+        return row.vector, given
+    if row.embedding and length in (0, vectors.DIMENSIONS):
+        return row.embedding, vectors.DIMENSIONS
+    return b"", length
+
+
+def _record(row: Row, old: Record | None, vector: bytes, session: Session) -> Record:
+    return Record(
+        key=row.key,
+        fields=row.fields,
+        created_at=old.created_at if old else session.now,
+        updated_at=session.now,
+        text=row.text,
+        vector=vector,
+        revision=old.revision + 1 if old else 1,
+    )

@@ -1,0 +1,86 @@
+"""The bookkeeping of one transaction: sums, limits and events, settled once at its end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.storage.errors import EtagMismatch, QuotaExceeded
+from services.storage.model import Change, ChangeKind, Limits, Node
+from services.storage.ports import Transaction
+
+KEPT_CHANGES = 10_000
+"""Events kept for each scope, at least."""
+
+_SWEEP = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a change depends on beside its arguments."""
+
+    now: datetime
+    writer: str
+    """Id of the agent that makes the change."""
+    limits: Limits
+    new_id: Callable[[], str]
+    has_blob: Callable[[str], bool]
+    """Tells whether the blob of this digest is stored."""
+
+
+class BlobVanished(Exception):
+    """A blob was collected between being put and being referred to. Put it again and repeat the transaction."""
+
+
+class Session:
+    """One change of a scope. Call `settle` last, inside the transaction."""
+
+    def __init__(self, tx: Transaction, circumstances: Circumstances) -> None:
+        self.tx = tx
+        self.now = circumstances.now
+        self.writer = circumstances.writer
+        self.limits = circumstances.limits
+        self.new_id = circumstances.new_id
+        self.has_blob = circumstances.has_blob
+        self._before = tx.totals()
+        self._totals = self._before
+        self._changes: list[Change] = []
+
+    def add(self, **amounts: int) -> None:
+        """Add to the running sums; see Totals for the names."""
+        self._totals = self._totals.plus(**amounts)
+
+    def tell(self, kind: ChangeKind, node: Node, *, old_path: str = "") -> None:
+        """Record an event."""
+        self._changes.append(Change(kind, node, self.now, old_path))
+
+    def settle(self) -> None:
+        """Write sums and events.
+
+        Raises QuotaExceeded when the change adds to what is already, or is then, above a limit.
+        """
+        before, after, agent = self._before, self._totals, self.tx.scope.agent
+        if after.used > max(before.used, self.limits.bytes):
+            wanted = after.used - before.used
+            raise QuotaExceeded.of(agent, "bytes", used=before.used, wanted=wanted, limit=self.limits.bytes)
+        if after.nodes > max(before.nodes, self.limits.nodes):
+            wanted = after.nodes - before.nodes
+            raise QuotaExceeded.of(agent, "files", used=before.nodes, wanted=wanted, limit=self.limits.nodes)
+        if after != before:
+            self.tx.put_totals(after)
+        if self._changes:
+            self.tx.record(self._changes)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        last = self.tx.last_sequence()
+        if last // _SWEEP != (last - len(self._changes)) // _SWEEP:
+            self.tx.drop_changes(up_to=last - KEPT_CHANGES)
+
+
+def match_etag(node: Node, etag: str) -> None:
+    """Compare an etag with the caller's; an empty one matches anything.
+
+    Raises EtagMismatch.
+    """
+    if etag and etag != node.etag:
+        raise EtagMismatch.at(node.path, etag, node.etag)

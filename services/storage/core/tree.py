@@ -1,0 +1,392 @@
+"""Files and directories inside one transaction: find, write, make, move, delete, restore."""
+
+import mimetypes
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from services.chassis.errors import InvalidRequest
+from services.storage.core import paths
+from services.storage.core.session import BlobVanished, Session, match_etag
+from services.storage.errors import (
+    AlreadyExists,
+    DirectoryNotEmpty,
+    FileNotFound,
+    PathInvalid,
+    WrongFileKind,
+)
+from services.storage.model import (
+    ROOT,
+    ChangeKind,
+    Content,
+    Document,
+    Kind,
+    Label,
+    Mode,
+    Node,
+    Version,
+)
+from services.storage.ports import Nodes
+
+MAX_TREE = 10_000
+"""Most nodes that one move, copy or deletion touches."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ROOT_NODE = Node(id="root", path=ROOT, kind=Kind.DIRECTORY, created_at=EPOCH, updated_at=EPOCH)
+
+_MEDIA_TYPES = mimetypes.MimeTypes(())
+for _type, _suffix in (
+    ("text/markdown", ".md"),
+    ("application/yaml", ".yaml"),
+    ("application/toml", ".toml"),
+):
+    _MEDIA_TYPES.add_type(_type, _suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What search will know about a content; made outside the transaction because it takes time."""
+
+    text: str
+    words: str
+    vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A new version of a file."""
+
+    path: str
+    content: Content
+    text: Text | None
+    """None: not a text, search forgets the file."""
+    mode: Mode = Mode.ANY
+    etag: str = ""
+    label: Label = Label()
+    """Empty parts keep what the file has."""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The outcome of a write."""
+
+    node: Node
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The outcome of a deletion."""
+
+    node: Node | None
+    """What was deleted, when it is in the trash now."""
+    count: int
+
+
+def find(tx: Nodes, path: str) -> Node:
+    """Return the live node at a path; the root always exists.
+
+    Raises FileNotFound.
+    """
+    node = ROOT_NODE if path == ROOT else tx.node(path)
+    if node is None:
+        raise FileNotFound.at(path)
+    return node
+
+
+def find_file(tx: Nodes, path: str) -> Node:
+    """Return the live file at a path.
+
+    Raises FileNotFound and WrongFileKind.
+    """
+    node = find(tx, path)
+    if not node.is_file:
+        raise WrongFileKind.at(path, node.kind.value)
+    return node
+
+
+def check_target(tx: Nodes, path: str, mode: Mode, etag: str) -> Node | None:
+    """Return the file that a write would replace, or None when it would make one.
+
+    Raises FileNotFound, AlreadyExists, WrongFileKind and EtagMismatch.
+    """
+    node = tx.node(path)
+    if node is None:
+        if etag or mode is Mode.REPLACE:
+            raise FileNotFound.at(path)
+        return None
+    if not node.is_file:
+        raise WrongFileKind.at(path, node.kind.value)
+    if mode is Mode.CREATE:
+        raise AlreadyExists.at(path)
+    match_etag(node, etag)
+    return node
+
+
+def write(session: Session, command: Write, *, restored: int = 0) -> Written:
+    """Write a new version of a file, which may be new; makes the directories it lies in.
+
+    Raises what `check_target` raises, WrongFileKind when a file stands where a directory is needed, and BlobVanished.
+    """
+    old = check_target(session.tx, command.path, command.mode, command.etag)
+    node = old or _new_file(session, command.path)
+    number = node.version + 1
+    label = Label(
+        command.label.media_type or node.label.media_type or guess_media_type(command.path),
+        command.label.metadata or node.label.metadata,
+    )
+    new = replace(
+        node,
+        updated_at=session.now,
+        revision=node.revision + (1 if old else 0),
+        version=number,
+        digest=command.content.digest,
+        size=command.content.size,
+        writer=session.writer,
+        label=label,
+    )
+    _store(session, command.content)
+    session.tx.put_nodes([new])
+    session.tx.put_version(
+        Version(
+            node_id=new.id,
+            number=number,
+            digest=new.digest,
+            size=new.size,
+            created_at=session.now,
+            writer=session.writer,
+            etag=new.etag,
+            comment=command.comment,
+            restored=restored,
+        )
+    )
+    session.add(live=new.size - node.size, history=node.size, nodes=0 if old else 1)
+    _prune(session, new)
+    _index(session, new, command.text)
+    session.tell(ChangeKind.UPDATED if old else ChangeKind.CREATED, new)
+    return Written(new, created=old is None)
+
+
+def make_directory(session: Session, path: str, *, allow_existing: bool) -> Node:
+    """Make a directory and those it lies in.
+
+    Raises AlreadyExists and WrongFileKind.
+    """
+    node = session.tx.node(path)
+    if node is None:
+        make_parents(session, path)
+        return _new_directory(session, path)
+    if node.is_file:
+        raise WrongFileKind.at(path, node.kind.value)
+    if not allow_existing:
+        raise AlreadyExists.at(path)
+    return node
+
+
+def make_parents(session: Session, path: str) -> None:
+    """Make the directories above a path that are not there.
+
+    Raises WrongFileKind when one of them is a file.
+    """
+    for ancestor in paths.ancestors(path):
+        node = session.tx.node(ancestor)
+        if node is None:
+            _new_directory(session, ancestor)
+        elif node.is_file:
+            raise WrongFileKind.at(ancestor, node.kind.value)
+
+
+def set_label(session: Session, path: str, label: Label, remove: frozenset[str], etag: str) -> Node:
+    """Change media type and metadata of a file: pairs of `label` are set, keys in `remove` go.
+
+    Raises FileNotFound, WrongFileKind, EtagMismatch and InvalidRequest (too many pairs).
+    """
+    node = find_file(session.tx, path)
+    match_etag(node, etag)
+    kept = {key: value for key, value in node.label.metadata.items() if key not in remove}
+    metadata = {**kept, **label.metadata}
+    if len(metadata) > MAX_METADATA:
+        raise InvalidRequest.field("set", f"a file has at most {MAX_METADATA} pairs of metadata")
+    new = replace(
+        node,
+        revision=node.revision + 1,
+        label=Label(label.media_type or node.label.media_type, metadata),
+    )
+    session.tx.put_nodes([new])
+    session.tell(ChangeKind.UPDATED, new)
+    return new
+
+
+MAX_METADATA = 32
+
+
+def move(session: Session, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
+    """Move a node with all it holds; an overwritten file or empty directory goes to the trash.
+
+    Raises FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty, EtagMismatch and PathInvalid (into itself).
+    """
+    node = find(session.tx, path)
+    match_etag(node, etag)
+    if path == destination:
+        return node
+    if paths.contains(path, destination):
+        raise PathInvalid("a directory cannot be moved into itself", metadata={"path": destination})
+    _clear_way(session, node, destination, overwrite=overwrite)
+    make_parents(session, destination)
+    moved = [
+        replace(item, path=paths.rebase(item.path, path, destination), revision=item.revision + 1)
+        for item in with_descendants(session.tx, node)
+    ]
+    session.tx.put_nodes(moved)
+    for item in moved:
+        session.tell(ChangeKind.MOVED, item, old_path=paths.rebase(item.path, destination, path))
+    return moved[0]
+
+
+def delete(
+    session: Session, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
+) -> Deleted:
+    """Move a node with all it holds to the trash, or forget it for good with all that the trash has of the name.
+
+    Raises FileNotFound, DirectoryNotEmpty and EtagMismatch.
+    """
+    node = session.tx.node(path)
+    purged = _purge_trash_of(session, path) if purge else 0
+    if node is None:
+        if missing_ok or purged:
+            return Deleted(None, purged)
+        raise FileNotFound.at(path)
+    match_etag(node, etag)
+    if not (recursive or node.is_file) and session.tx.children(path, after="", limit=1):
+        raise DirectoryNotEmpty(f"{path!r} is not empty", metadata={"path": path})
+    nodes = with_descendants(session.tx, node)
+    for item in nodes:
+        session.tell(ChangeKind.DELETED, item)
+    _uncount(session, nodes)
+    if purge:
+        session.tx.drop_nodes([item.id for item in nodes])
+        return Deleted(None, purged + len(nodes))
+    return Deleted(_to_trash(session, nodes), len(nodes))
+
+
+def restore(session: Session, path: str) -> Node:
+    """Bring the last deletion of a path back from the trash.
+
+    Raises FileNotFound when the trash has none, AlreadyExists and WrongFileKind.
+    """
+    roots = session.tx.trashed_roots(before=0, limit=1, path=path)
+    if not roots:
+        raise FileNotFound(f"the trash holds nothing named {path!r}", metadata={"path": path})
+    if session.tx.node(path) is not None:
+        raise AlreadyExists.at(path)
+    make_parents(session, path)
+    trashed = session.tx.trashed(roots[0].trash_id)
+    live = [
+        replace(node, trash_id=0, trash_root=False, trashed_at=None, revision=node.revision + 1)
+        for node in trashed
+    ]
+    session.tx.put_nodes(live)
+    all_bytes = session.tx.version_bytes([node.id for node in live])
+    newest = sum(node.size for node in live)
+    session.add(live=newest, history=all_bytes - newest, trash=-all_bytes, nodes=len(live))
+    for node in live:
+        session.tell(ChangeKind.CREATED, node)
+    return next(node for node in live if node.path == path)
+
+
+def purge_deletion(session: Session, trash_id: int) -> int:
+    """Forget one deletion for good; return how many nodes it had."""
+    nodes = session.tx.trashed(trash_id)
+    ids = [node.id for node in nodes]
+    session.add(trash=-session.tx.version_bytes(ids))
+    session.tx.drop_nodes(ids)
+    return len(nodes)
+
+
+def with_descendants(tx: Nodes, node: Node) -> list[Node]:
+    """Return a node and all below it, the node first.
+
+    Raises InvalidRequest when there are more than MAX_TREE.
+    """
+    below = [] if node.is_file else tx.tree(node.path, after="", limit=MAX_TREE)
+    if len(below) >= MAX_TREE:
+        raise InvalidRequest(
+            f"{node.path!r} holds {MAX_TREE} files or more: take it in parts", metadata={"path": node.path}
+        )
+    return [node, *below]
+
+
+def guess_media_type(path: str) -> str:
+    """Guess what a file holds from its name."""
+    return _MEDIA_TYPES.guess_type("/" + path)[0] or "application/octet-stream"
+
+
+def _clear_way(session: Session, node: Node, destination: str, *, overwrite: bool) -> None:
+    target = session.tx.node(destination)
+    if target is None:
+        return
+    if target.kind is not node.kind:
+        raise WrongFileKind.at(destination, target.kind.value)
+    if not overwrite:
+        raise AlreadyExists.at(destination)
+    delete(session, destination, etag="", recursive=False, missing_ok=False, purge=False)
+
+
+def _new_file(session: Session, path: str) -> Node:
+    make_parents(session, path)
+    return Node(session.new_id(), path, Kind.FILE, session.now, session.now)
+
+
+def _new_directory(session: Session, path: str) -> Node:
+    node = Node(session.new_id(), path, Kind.DIRECTORY, session.now, session.now, writer=session.writer)
+    session.tx.put_nodes([node])
+    session.add(nodes=1)
+    session.tell(ChangeKind.CREATED, node)
+    return node
+
+
+def _store(session: Session, content: Content) -> None:
+    if session.tx.pieces(content.digest) is not None:
+        return
+    for piece in content.pieces:
+        if piece.data is None and not session.has_blob(piece.digest):
+            raise BlobVanished(piece.digest)
+    session.tx.put_pieces(content.digest, content.pieces)
+
+
+def _prune(session: Session, node: Node) -> None:
+    surplus = node.version - session.limits.versions
+    if surplus <= 0:
+        return
+    old = session.tx.versions(node.id, before=surplus + 1, limit=session.limits.versions)
+    session.tx.drop_versions(node.id, [version.number for version in old])
+    session.add(history=-sum(version.size for version in old))
+
+
+def _index(session: Session, node: Node, text: Text | None) -> None:
+    if text is None:
+        session.tx.drop_document(node.id)
+    else:
+        session.tx.put_document(Document(node.id, text.text, text.words, text.vector))
+
+
+def _uncount(session: Session, nodes: list[Node]) -> None:
+    newest = sum(node.size for node in nodes)
+    all_bytes = session.tx.version_bytes([node.id for node in nodes])
+    session.add(live=-newest, history=newest - all_bytes, nodes=-len(nodes))
+
+
+def _to_trash(session: Session, nodes: list[Node]) -> Node:
+    trash_id = session.tx.next_sequence()
+    trashed = [
+        replace(node, trash_id=trash_id, trash_root=at == 0, trashed_at=session.now)
+        for at, node in enumerate(nodes)
+    ]
+    session.tx.put_nodes(trashed)
+    session.add(trash=session.tx.version_bytes([node.id for node in nodes]))
+    return trashed[0]
+
+
+def _purge_trash_of(session: Session, path: str) -> int:
+    roots = session.tx.trashed_roots(before=0, limit=MAX_TREE, path=path)
+    return sum(purge_deletion(session, root.trash_id) for root in roots)

@@ -1,0 +1,127 @@
+"""Uploads inside one transaction: begin, take a chunk, commit, abort."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from services.chassis.errors import InvalidRequest
+from services.storage.core.session import BlobVanished, Session
+from services.storage.core.tree import Text, Write, Written, check_target, write
+from services.storage.errors import OffsetMismatch, QuotaExceeded, UploadIncomplete, UploadNotFound
+from services.storage.model import Content, Label, Mode, Piece, Upload
+from services.storage.ports import Uploads
+
+MAX_CHUNKS = 20_000
+"""Most chunks of one upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A big file that is about to arrive."""
+
+    path: str
+    total: int
+    mode: Mode
+    etag: str
+    label: Label
+    comment: str
+
+
+def find(tx: Uploads, upload_id: str) -> Upload:
+    """Return an upload.
+
+    Raises UploadNotFound.
+    """
+    upload = tx.upload(upload_id)
+    if upload is None:
+        raise UploadNotFound(f"no upload {upload_id!r}", metadata={"upload": upload_id})
+    return upload
+
+
+def begin(session: Session, command: Begin, lifetime: timedelta) -> Upload:
+    """Start an upload and reserve what was announced.
+
+    Raises what a write of the file would raise now.
+    """
+    check_target(session.tx, command.path, command.mode, command.etag)
+    upload = Upload(
+        id=session.new_id(),
+        path=command.path,
+        created_at=session.now,
+        expires_at=session.now + lifetime,
+        writer=session.writer,
+        total=command.total,
+        mode=command.mode,
+        etag=command.etag,
+        label=command.label,
+        comment=command.comment,
+    )
+    session.tx.put_upload(upload)
+    session.add(uploads=upload.reserved)
+    return upload
+
+
+def take(session: Session, upload_id: str, offset: int, piece: Piece, lifetime: timedelta) -> Upload:
+    """Add a chunk; one that is already there changes nothing.
+
+    Raises UploadNotFound, OffsetMismatch, InvalidRequest (more than announced), QuotaExceeded and BlobVanished.
+    """
+    upload = find(session.tx, upload_id)
+    if offset < upload.received:
+        known = session.tx.chunk(upload_id, offset)
+        if known is not None and (known.digest, known.size) == (piece.digest, piece.size):
+            return upload
+    if offset != upload.received:
+        raise OffsetMismatch.at(upload.received, offset)
+    if upload.total and offset + piece.size > upload.total:
+        raise InvalidRequest.field("data", f"the upload was announced with {upload.total} bytes")
+    if piece.data is None and not session.has_blob(piece.digest):
+        raise BlobVanished(piece.digest)
+    _check_chunks(session.tx.scope.agent, upload.chunks + 1)
+    new = replace(
+        upload,
+        received=offset + piece.size,
+        chunks=upload.chunks + 1,
+        expires_at=session.now + lifetime,
+    )
+    session.tx.add_chunk(upload_id, offset, piece)
+    session.tx.put_upload(new)
+    session.add(uploads=new.reserved - upload.reserved)
+    return new
+
+
+def check_complete(upload: Upload) -> None:
+    """Refuse to commit fewer bytes than were announced.
+
+    Raises UploadIncomplete.
+    """
+    if upload.received < upload.total:
+        raise UploadIncomplete(
+            f"{upload.received} of {upload.total} bytes arrived",
+            metadata={"expected_offset": str(upload.received), "total_bytes": str(upload.total)},
+        )
+
+
+def commit(session: Session, upload: Upload, content: Content, text: Text | None) -> Written:
+    """Turn an upload into a version of its file.
+
+    Raises what a write raises.
+    """
+    session.tx.drop_upload(upload.id)
+    session.add(uploads=-upload.reserved)
+    command = Write(upload.path, content, text, upload.mode, upload.etag, upload.label, upload.comment)
+    return write(session, command)
+
+
+def abort(session: Session, upload_id: str) -> bool:
+    """Throw an upload away; tell whether it was there."""
+    upload = session.tx.upload(upload_id)
+    if upload is None:
+        return False
+    session.tx.drop_upload(upload_id)
+    session.add(uploads=-upload.reserved)
+    return True
+
+
+def _check_chunks(agent: str, chunks: int) -> None:
+    if chunks > MAX_CHUNKS:
+        raise QuotaExceeded.of(agent, "chunks", used=chunks - 1, wanted=1, limit=MAX_CHUNKS)

@@ -1,0 +1,351 @@
+"""What storage needs from the outside: an index, a place for blobs, access, somebody to count."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from services.storage.model import (
+    Actor,
+    Change,
+    Collection,
+    Document,
+    Grant,
+    Node,
+    Piece,
+    Record,
+    Scope,
+    Totals,
+    Upload,
+    Version,
+)
+
+T = TypeVar("T")
+
+
+class Nodes(Protocol):
+    """Files and directories of one scope."""
+
+    def node(self, path: str) -> Node | None:
+        """Return the live node at a path. The root is never stored."""
+        ...
+
+    def node_of(self, node_id: str) -> Node | None:
+        """Return a node by its id, live or in the trash."""
+        ...
+
+    def children(self, directory: str, *, after: str, limit: int) -> list[Node]:
+        """List the live nodes directly in a directory, by path, after the path `after`."""
+        ...
+
+    def tree(self, directory: str, *, after: str, limit: int) -> list[Node]:
+        """List all live nodes below a directory, by path in byte order, after the path `after`."""
+        ...
+
+    def trashed_roots(self, *, before: int, limit: int, path: str = "") -> list[Node]:
+        """List what was deleted, the last first, with trash ids below `before` (0: all), at `path` if given."""
+        ...
+
+    def trashed(self, trash_id: int) -> list[Node]:
+        """List all nodes of one deletion, by path."""
+        ...
+
+    def put_nodes(self, nodes: Sequence[Node]) -> None:
+        """Insert or replace nodes by id."""
+        ...
+
+    def drop_nodes(self, node_ids: Sequence[str]) -> None:
+        """Forget nodes with their versions and documents."""
+        ...
+
+
+class Versions(Protocol):
+    """Versions of one scope's files, and the contents they refer to."""
+
+    def version(self, node_id: str, number: int) -> Version | None:
+        """Return one version of a file."""
+        ...
+
+    def versions(self, node_id: str, *, before: int, limit: int) -> list[Version]:
+        """List versions, newest first, with numbers below `before` (0: all)."""
+        ...
+
+    def version_bytes(self, node_ids: Sequence[str]) -> int:
+        """Sum the sizes of all versions of some files. Unit: bytes."""
+        ...
+
+    def put_version(self, version: Version) -> None:
+        """Add a version."""
+        ...
+
+    def drop_versions(self, node_id: str, numbers: Sequence[int]) -> None:
+        """Forget versions of a file."""
+        ...
+
+    def pieces(self, digest: str) -> tuple[Piece, ...] | None:
+        """Return the pieces of a content, inline data included; None when it is unknown."""
+        ...
+
+    def put_pieces(self, digest: str, pieces: Sequence[Piece]) -> None:
+        """Remember the pieces of a content. Pieces with data are kept inline."""
+        ...
+
+    def drop_unused_contents(self) -> int:
+        """Forget contents that no version refers to; return how many."""
+        ...
+
+    def referenced(self, digests: Iterable[str]) -> set[str]:
+        """Tell which of these blobs a content or an upload needs."""
+        ...
+
+
+class Uploads(Protocol):
+    """Unfinished uploads of one scope."""
+
+    def upload(self, upload_id: str) -> Upload | None:
+        """Return an upload."""
+        ...
+
+    def put_upload(self, upload: Upload) -> None:
+        """Insert or replace an upload."""
+        ...
+
+    def add_chunk(self, upload_id: str, offset: int, piece: Piece) -> None:
+        """Add a chunk."""
+        ...
+
+    def chunk(self, upload_id: str, offset: int) -> Piece | None:
+        """Return the chunk at an offset, without its data."""
+        ...
+
+    def chunks(self, upload_id: str) -> tuple[Piece, ...]:
+        """Return all chunks in order, inline data included."""
+        ...
+
+    def drop_upload(self, upload_id: str) -> None:
+        """Forget an upload and its chunks."""
+        ...
+
+    def expired_uploads(self, now: datetime, *, limit: int) -> list[Upload]:
+        """List uploads that expired."""
+        ...
+
+
+class Texts(Protocol):
+    """The search index of one scope."""
+
+    def put_document(self, document: Document) -> None:
+        """Insert or replace what search knows about a node."""
+        ...
+
+    def document(self, node_id: str) -> Document | None:
+        """Return what search knows about a node."""
+        ...
+
+    def drop_document(self, node_id: str) -> None:
+        """Forget a node's text."""
+        ...
+
+    def count_documents(self) -> int:
+        """Count the documents of live nodes."""
+        ...
+
+    def matching(self, words: Sequence[str], directory: str, *, limit: int) -> list[tuple[Node, Document]]:
+        """Return live nodes below a directory that hold any of `words`, the most promising, in any order."""
+        ...
+
+    def vectors(self, directory: str, *, limit: int) -> list[tuple[Node, bytes]]:
+        """Return the embeddings of live nodes below a directory."""
+        ...
+
+
+class Records(Protocol):
+    """Collections of one scope."""
+
+    def collection(self, name: str) -> Collection | None:
+        """Return a collection."""
+        ...
+
+    def collections(self, *, after: str, limit: int) -> list[Collection]:
+        """List collections by name."""
+        ...
+
+    def put_collection(self, collection: Collection) -> None:
+        """Insert or replace a collection's sums."""
+        ...
+
+    def drop_collection(self, name: str) -> None:
+        """Forget a collection and its records."""
+        ...
+
+    def records_of(self, collection: str, keys: Sequence[str]) -> list[Record]:
+        """Return the records that exist out of `keys`, by key."""
+        ...
+
+    def records(self, collection: str, *, after: str, limit: int) -> list[Record]:
+        """List records by key, after the key `after`."""
+        ...
+
+    def put_records(self, collection: str, records: Sequence[Record]) -> None:
+        """Insert or replace records by key."""
+        ...
+
+    def drop_records(self, collection: str, keys: Sequence[str]) -> None:
+        """Forget records."""
+        ...
+
+
+class Transaction(Nodes, Versions, Uploads, Texts, Records, Protocol):
+    """One transaction on one scope. Sees and changes nothing of another scope."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose storage it is."""
+        ...
+
+    def totals(self) -> Totals:
+        """Return the running sums."""
+        ...
+
+    def put_totals(self, totals: Totals) -> None:
+        """Replace the running sums."""
+        ...
+
+    def next_sequence(self) -> int:
+        """Take the next number of the scope's sequence."""
+        ...
+
+    def last_sequence(self) -> int:
+        """Return the last number taken; 0 at first."""
+        ...
+
+    def record(self, changes: Sequence[Change]) -> None:
+        """Record events and number them."""
+        ...
+
+    def changes(self, *, after: int, limit: int) -> list[Change]:
+        """List events after a sequence number, in order."""
+        ...
+
+    def oldest_change(self) -> int:
+        """Return the sequence number of the oldest event kept; 0 when there is none."""
+        ...
+
+    def drop_changes(self, *, up_to: int) -> None:
+        """Forget events up to a sequence number."""
+        ...
+
+    def recall(self, actor: Actor, digest: bytes) -> bytes | None:
+        """Return the answer that this very request got before, or None.
+
+        Raises IdempotencyMismatch when the id was used for a request with another digest.
+        """
+        ...
+
+    def remember(self, actor: Actor, digest: bytes, reply: bytes) -> None:
+        """Keep the answer to a request for its repeats."""
+        ...
+
+
+class FileIndex(Protocol):
+    """The durable index: everything but the bytes of large pieces."""
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a consistent view of a scope. It may run in another thread and must not write."""
+        ...
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction; when this returns, its changes survive a crash and a power cut.
+
+        Transactions of a scope run one after the other. `work` may run more than once, in another thread; when
+        it raises, nothing is changed. Raises DiskFull and ServiceUnavailable.
+        """
+        ...
+
+    async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
+        """List all scopes with anything in them, for maintenance."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Immutable pieces of bytes, named by their SHA-256 within a scope. Methods block: use a thread."""
+
+    def put(self, scope: Scope, digest: str, data: bytes) -> None:
+        """Store a piece durably; storing it again changes nothing.
+
+        Raises DiskFull.
+        """
+        ...
+
+    def get(self, scope: Scope, digest: str) -> bytes:
+        """Return a piece.
+
+        Raises DataCorrupt when it is missing or its bytes do not match the digest.
+        """
+        ...
+
+    def has(self, scope: Scope, digest: str) -> bool:
+        """Tell whether a piece is there, without reading it."""
+        ...
+
+    def remove(self, scope: Scope, digest: str) -> None:
+        """Remove a piece; removing a missing one changes nothing."""
+        ...
+
+    def idle(self, scope: Scope, *, seconds: float, limit: int) -> list[str]:
+        """List pieces that were not put for `seconds`, and clear away what unfinished puts left."""
+        ...
+
+
+class Access(Protocol):
+    """Rights, asked for and given with the caller's own credential."""
+
+    async def require(self, action: str, resource: str) -> None:
+        """Check that the running call's caller may act on a resource.
+
+        Raises PermissionDenied and AccessUnavailable.
+        """
+        ...
+
+    async def give(self, grant: Grant, *, request_id: str) -> Grant:
+        """Create a grant."""
+        ...
+
+    async def revoke(self, grant_name: str) -> None:
+        """Take a grant back; taking back a missing one changes nothing."""
+        ...
+
+    async def grants(self, *, resource: str = "", grantee: str = "") -> list[Grant]:
+        """List grants in force that the caller may see: those covering `resource`, those to `grantee`."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts what happens."""
+
+    def written(self, size: int) -> None:
+        """Count a version of `size` bytes."""
+        ...
+
+    def read(self, size: int) -> None:
+        """Count `size` bytes sent to a reader."""
+        ...
+
+    def corrupt(self) -> None:
+        """Count stored bytes that do not match their checksum."""
+        ...
+
+    def refused(self, reason: str) -> None:
+        """Count a write that was refused, such as for `bytes`."""
+        ...
+
+    def repeated(self) -> None:
+        """Count a repeated request that got its first answer."""
+        ...
+
+    def watchers(self, change: int) -> None:
+        """Count open watch streams up (+1) or down (-1)."""
+        ...
+
+    def collected(self, what: str, count: int) -> None:
+        """Count what maintenance removed: blobs, contents, uploads or trash."""
+        ...
