@@ -112,7 +112,7 @@ class Generation:
         self._place: Place | None = None
         self._run: EngineRun | None = None
         self._suspending: asyncio.Future[Suspension] | None = None
-        self._held: Token | None = None
+        self._held: tuple[EngineToken, ...] = ()
 
     @property
     def constrained(self) -> bool:
@@ -156,7 +156,6 @@ class Generation:
                         return
             if self._suspending is None:
                 raise IncompleteGeneration
-            yield Step(tokens=self._release(), suspended=False)
             await self._save(slot)
         finally:
             self.inference_seconds = self._around.clock() - started
@@ -218,8 +217,8 @@ class Generation:
                     return
         finally:
             await run.aclose()
-        if run.ended is not None and self._held is not None:
-            yield self._finished(self._release(), FinishReason.EOS)
+        if run.ended is not None and self._held:
+            yield self._finished([self._token(token) for token in self._held], FinishReason.EOS)
 
     def _job(self, slot: int) -> Job:
         request = self.prepared.request
@@ -234,24 +233,21 @@ class Generation:
         )
 
     def _step(self, batch: Sequence[EngineToken]) -> Step:
-        """Turn a batch into events. A token that may be the end waits for what the engine says next."""
-        out = list(self._release())
-        for engine_token in batch:
-            out.extend(self._release())
-            token = self._token(engine_token)
-            if token.index == self.prepared.max_new_tokens:
-                return self._finished((*out, token), FinishReason.LENGTH)
+        """Turn a batch into events. A last token that may be the end waits for what the engine says next."""
+        pending = (*self._held, *batch)
+        self._held = ()
+        out: list[Token] = []
+        for engine_token in pending:
+            undecided = engine_token is pending[-1] and self._vocabulary.may_end(engine_token.id)
+            if undecided and len(self.ids) + 1 < self.prepared.max_new_tokens:
+                self._held = (engine_token,)
+                break
+            out.append(self._token(engine_token))
+            if len(self.ids) == self.prepared.max_new_tokens:
+                return self._finished(out, FinishReason.LENGTH)
             if self._text.stopped:
-                return self._finished((*out, token), FinishReason.STOP)
-            if self._vocabulary.may_end(token.id):
-                self._held = token
-            else:
-                out.append(token)
+                return self._finished(out, FinishReason.STOP)
         return Step(tuple(out))
-
-    def _release(self) -> tuple[Token, ...]:
-        held, self._held = self._held, None
-        return () if held is None else (held,)
 
     def _token(self, token: EngineToken) -> Token:
         self.ids.append(token.id)
@@ -269,7 +265,7 @@ class Generation:
         )
         return Token(len(self.ids), token.id, text, token.logprob, special, top)
 
-    def _finished(self, tokens: tuple[Token, ...], reason: FinishReason) -> Step:
+    def _finished(self, tokens: Sequence[Token], reason: FinishReason) -> Step:
         request, text = self.prepared.request, self._text.text
         if (
             reason is FinishReason.EOS
@@ -281,7 +277,7 @@ class Generation:
             text = (request.inputs or self._vocabulary.text(self.prepared.prompt_ids)) + text
         seed = None if request.sampling.greedy else self.prepared.seed
         finish = Finish(reason, len(self.ids), text, len(self.prepared.prompt_ids), seed)
-        return Step(tokens, finish)
+        return Step(tuple(tokens), finish)
 
     def _assembler(self) -> TextAssembler:
         """Start the text; earlier output at the end of the prompt ids is taken in first."""
