@@ -5,6 +5,7 @@ token. This one keeps its call signature and replaces the transport.
 """
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Final, Unpack
@@ -61,6 +62,7 @@ UNARY_SECONDS: Final = 600.0
 
 
 _JSON: Final = {"Content-Type": "application/json"}
+_LARGE: Final = 2**20
 _Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
@@ -202,18 +204,24 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
     def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> _Call:
         url = f"{self.base_url}{path}"
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        return self._http().post(url, data=orjson.dumps(body), headers=_JSON, timeout=timeout)
+        return self._http().post(url, data=_payload(body), headers=_JSON, timeout=timeout)
 
     async def _open_stream(
         self, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout, limit: float
     ) -> aiohttp.ClientResponse:
         url = f"{self.base_url}/generate_stream"
         async with asyncio.timeout(limit):
-            return await self._http().post(url, data=orjson.dumps(body), headers=_JSON, timeout=timeout)
+            return await self._http().post(url, data=_payload(body), headers=_JSON, timeout=timeout)
 
 
 def _control() -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=CONNECT_SECONDS)
+
+
+def _payload(body: Mapping[str, Any]) -> bytes | io.BytesIO:
+    """Encode a body; a large one as a file, which aiohttp writes in pieces instead of blocking the loop."""
+    data = orjson.dumps(body)
+    return data if len(data) <= _LARGE else io.BytesIO(data)
 
 
 @contextmanager

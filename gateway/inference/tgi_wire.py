@@ -240,6 +240,7 @@ _BY_TYPE: Final[Mapping[str, type[BackendError]]] = {
     "template_error": BackendInvalid,
     "tool_error": BackendInvalid,
     "duplicate_request_id": BackendInvalid,
+    "suspended": BackendInvalid,
     "overloaded": BackendOverloaded,
     "generation": BackendUnavailable,
     "incomplete_generation": BackendUnavailable,
@@ -250,6 +251,7 @@ _BY_TYPE: Final[Mapping[str, type[BackendError]]] = {
 }
 _BY_STATUS: Final[Mapping[int, type[BackendError]]] = {
     400: BackendInvalid,
+    409: BackendInvalid,
     413: BackendInvalid,
     415: BackendInvalid,
     422: BackendInvalid,

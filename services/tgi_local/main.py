@@ -36,7 +36,7 @@ class Server:
 
     port: int
     routes: Routes
-    service: TgiService
+    metrics: PrometheusMetrics
     _runner: web.AppRunner
     _engine: Engine
     _lock: IO[str]
@@ -91,7 +91,7 @@ async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Serv
         await engine.close()
         lock.close()
         raise
-    return Server(port, routes, service, runner, engine, lock)
+    return Server(port, routes, metrics, runner, engine, lock)
 
 
 async def serve(config: TgiLocalConfig) -> None:

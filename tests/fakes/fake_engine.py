@@ -45,6 +45,7 @@ class EngineScript:
     token_delay: float = 0.0
     healthy: bool = True
     save_fails: bool = False
+    restore_fails: bool = False
     template_fails: bool = False
 
 
@@ -97,7 +98,7 @@ class FakeEngine:
 
     async def restore(self, slot: int, name: str) -> int:
         """Read a sequence back."""
-        if slot in self.busy:
+        if slot in self.busy or self.script.restore_fails:
             raise EngineError("the slot is busy")
         try:
             self.held[slot] = tuple(map(int, (self.directory / name).read_text().split()))
