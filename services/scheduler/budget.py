@@ -70,13 +70,12 @@ class Replica:
 
     def token_limit(self, now: float) -> float:
         """Tokens that may be reserved now."""
-        return self.nominal_tokens * self.limit.factor(now) if self.limit.is_cut else self.nominal_tokens
+        return self.nominal_tokens * self.limit.factor(now)
 
     def slot_limit(self, now: float) -> int:
         """Return calls that may run now."""
-        if not self.limit.is_cut:
-            return self.slots
-        return max(1, int(self.slots * self.limit.factor(now))) if self.slots else 0
+        factor = self.limit.factor(now)
+        return self.slots if factor >= 1.0 else min(self.slots, max(1, int(self.slots * factor)))
 
     def has_slot(self, now: float) -> bool:
         """Whether one more call may run, tokens aside."""

@@ -1,6 +1,6 @@
 """One class's queue in one pool, and how the classes of a pool share it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.scheduler.events import TimelineKind
@@ -127,8 +127,8 @@ class ClassMix:
     dispatch. Classes marked free-only come when no other class waits.
     """
 
-    def __init__(self, queues: Mapping[SchedulingClass, ClassQueue]) -> None:
-        self._queues = tuple(queues.values())
+    def __init__(self, queues: tuple[ClassQueue, ...]) -> None:
+        self._queues = queues
 
     def joined(self, queue: ClassQueue) -> None:
         """Note that a class starts to wait: it starts at the least pass of the others, without old credit."""

@@ -94,14 +94,14 @@ class SchedulerCore:
         """
         if self._started is None:
             self._started = now
-        self._world.out = []
         touched = {pool.key: pool for pool in self._handlers[type(event)](event, now)}
         for pool in self._expire(now):
             touched[pool.key] = pool
         for pool in touched.values():
             pool.dispatch(now)
             self._drop_if_unused(pool)
-        return self._world.out
+        decisions, self._world.out = self._world.out, []
+        return decisions
 
     def next_wakeup(self, now: float) -> float | None:
         """When a Tick is needed, in the clock of `step`; None: nothing changes with time alone.
@@ -324,7 +324,7 @@ class SchedulerCore:
             self._evict(job, pool, outcome, now, 0.0 if late else pool.retry_after(job))
             job = room.expired(now)
         for pool in list(self._pools.values()):
-            if pool.waiting and pool.without_backend(now):
+            if pool.no_backend_since is not None and pool.waiting and pool.without_backend(now):
                 pools[pool.key] = pool
                 for orphan in pool.waiting_jobs():
                     self._evict(orphan, pool, Outcome.NO_BACKEND, now, self._world.settings.backend_grace)

@@ -43,14 +43,17 @@ class LazyHeap(Generic[T]):
         """Add an item, or take its key anew."""
         self._serial = serial = self._serial + 1
         self._live[item] = serial
-        heappush(self._entries, (self._key(item), serial, item))
-        self._compact()
+        entries = self._entries
+        heappush(entries, (self._key(item), serial, item))
+        if len(entries) > 2 * len(self._live) + _SLACK:
+            self._rebuild()
 
     def discard(self, item: T) -> bool:
         """Forget an item; False when it was not there."""
         if self._live.pop(item, None) is None:
             return False
-        self._compact()
+        if len(self._entries) > 2 * len(self._live) + _SLACK:
+            self._rebuild()
         return True
 
     def peek(self) -> T | None:
@@ -97,8 +100,7 @@ class LazyHeap(Generic[T]):
                 continue
             yield item
 
-    def _compact(self) -> None:
-        if len(self._entries) > 2 * len(self._live) + _SLACK:
-            live = self._live
-            self._entries = [(self._key(i), s, i) for _, s, i in self._entries if live.get(i) == s]
-            heapify(self._entries)
+    def _rebuild(self) -> None:
+        live = self._live
+        self._entries = [(self._key(i), s, i) for _, s, i in self._entries if live.get(i) == s]
+        heapify(self._entries)

@@ -15,7 +15,6 @@ class AdaptiveLimit:
     def __init__(self, settings: LimitSettings) -> None:
         self._settings = settings
         self._factor = 1.0
-        self._at = 0.0
         self._cut_at = float("-inf")
         self._queue_seen = 0
         self._reports = 0
@@ -23,18 +22,15 @@ class AdaptiveLimit:
         self._missed = 0
         self._token_seconds: float | None = None
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether the factor lay below 1 when it was last read."""
-        return self._factor < 1.0
+    def is_cut(self, now: float) -> bool:
+        """Whether the factor lies below 1."""
+        return self._factor < 1.0 and self.factor(now) < 1.0
 
     def factor(self, now: float) -> float:
         """Return the factor at this time, recovery counted in."""
-        if self._factor < 1.0 and now > self._at:
-            grown = self._factor + self._settings.recovery_per_second * (now - self._at)
-            self._factor = min(1.0, grown)
-        self._at = max(self._at, now)
-        return self._factor
+        if self._factor == 1.0:
+            return 1.0
+        return min(1.0, self._factor + self._settings.recovery_per_second * max(0.0, now - self._cut_at))
 
     def queue_seen(self, size: int, now: float) -> bool:
         """Note the backend's queue length; True when the limit was cut for it."""

@@ -30,19 +30,21 @@ class Pool:
             name: ClassQueue(name, settings, specs[name], world)
             for name, settings in world.settings.classes.items()
         }
-        self.mix = ClassMix(self.queues)
+        self._queues = tuple(self.queues.values())
+        self.mix = ClassMix(self._queues)
         self.placement = Placement(world.settings)
         self.guard = Guard(world.settings)
         self.running = 0
         self.no_backend_since: float | None = since
         self._stopping: dict[Job, Job] = {}
+        self._ripe: dict[Job, None] = {}
         stoppable = set().union(*(s.may_stop for s in world.settings.classes.values()))
         self._stoppable = frozenset(stoppable)
 
     @property
     def waiting(self) -> int:
         """Calls that wait here."""
-        return sum(len(queue.waiting) for queue in self.queues.values())
+        return sum(len(queue.waiting) for queue in self._queues)
 
     def queue_of(self, job: Job) -> ClassQueue:
         """Return the queue of the call's class."""
@@ -89,8 +91,13 @@ class Pool:
         return sorted(found, key=lambda job: job.seq)
 
     def change_policy(self, name: SchedulingClass, spec: PolicySpec, now: float) -> None:
-        """Put a class under another policy."""
-        self.queues[name].change_policy(spec, list(self._running_of(name)), now)
+        """Put a class under another policy; what runs may be stopped by its rules from now on."""
+        queue, running = self.queues[name], list(self._running_of(name))
+        queue.change_policy(spec, running, now)
+        for job in running:
+            job.quantum = self._quantum(queue)
+            self._ripe.pop(job, None)
+            self._ripen(job)
 
     def add(self, job: Job, now: float) -> None:
         """Note that a call starts to wait."""
@@ -134,6 +141,7 @@ class Pool:
             self.world.note(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
         job.reported_at = now
         self.queue_of(job).policy.on_tokens(job, tokens, now)
+        self._ripen(job)
 
     def cache_report(self, job: Job, found: int, now: float) -> None:
         """Note that the backend told how much of the prompt it had cached."""
@@ -167,7 +175,7 @@ class Pool:
         self.relieve(now)
 
     def _room(self, now: float) -> bool:
-        return any(r.has_slot(now) for r in self.replicas.values()) and self.waiting > 0
+        return self.waiting > 0 and any(r.has_slot(now) for r in self.replicas.values())
 
     def _grant_one(self, now: float) -> bool:
         for replica in self.replicas.values():
@@ -230,7 +238,6 @@ class Pool:
         job.expected_cached = cached
         job.uncached = max(0, job.context_tokens - cached)
         queue = self.queue_of(job)
-        job.quantum = self._quantum(queue)
         queue.dispatch(job, now, from_lane=from_lane)
         job.from_lane = from_lane
         wait = job.wait(now)
@@ -257,6 +264,7 @@ class Pool:
         replica.take(job)
         self.running += 1
         queue = self.queue_of(job)
+        job.quantum = self._quantum(queue)
         queue.use.slots += 1
         queue.use.tokens += job.footprint
         self.mix.charge(queue, job.work)
@@ -270,6 +278,7 @@ class Pool:
         # The class paid the expected work at dispatch; settle what the slice really took.
         self.mix.charge(queue, job.charged - job.work)
         self._stopping.pop(job, None)
+        self._ripe.pop(job, None)
         job.last_replica, job.replica = job.replica, ""
 
     def _charge(self, job: Job, seconds: float) -> None:
@@ -280,7 +289,7 @@ class Pool:
 
     def relieve(self, now: float) -> None:
         """Ask running calls to stop for waiting ones, where policies and the guard allow."""
-        if not self.running or not self._may_preempt():
+        if not self._ripe or not self.waiting or not self._may_preempt():
             return
         covered = {job for job in self._stopping.values() if job.state is CallState.WAITING}
         spare = len(self._stopping) - len(covered)
@@ -299,12 +308,12 @@ class Pool:
     def _may_preempt(self) -> bool:
         return any(
             q.waiting and (q.policy.preempts or any(self.queues[c].use.slots for c in q.settings.may_stop))
-            for q in self.queues.values()
+            for q in self._queues
         )
 
     def in_order(self, queue: ClassQueue, now: float) -> Iterator[Job]:
         """Return a class's waiting calls in the order of service as it stands now."""
-        head, _ = queue.head(now)
+        head = queue.lane.due() or queue.policy.pick(now)
         if head is not None:
             yield head
             yield from queue.behind(head, now)
@@ -313,11 +322,9 @@ class Pool:
         found: list[Job] = []
         for name in reversed(SchedulingClass):
             if name in queue.settings.may_stop:
-                allowed = [v for v in self._running_of(name) if self._may_stop(v)]
-                found += sorted(allowed, key=lambda v: (v.dispatched_at, v.seq), reverse=True)
+                found += sorted(self._ripe_of(name), key=lambda v: (v.dispatched_at, v.seq), reverse=True)
         if queue.policy.preempts:
-            own = [v for v in self._running_of(queue.name) if self._may_stop(v)]
-            found += queue.policy.victims(job, own, now)
+            found += queue.policy.victims(job, self._ripe_of(queue.name), now)
         return enough(job, found, self.replicas, now)
 
     def _running_of(self, name: SchedulingClass) -> Iterator[Job]:
@@ -330,12 +337,21 @@ class Pool:
             if job.call.scheduling_class is name
         )
 
-    def _may_stop(self, job: Job) -> bool:
-        return self.guard.allows(job, self.replicas[job.replica])
+    def _ripen(self, job: Job) -> None:
+        if job.quantum and job.slice_tokens >= job.quantum and job.state is CallState.RUNNING:
+            self._ripe[job] = None
+
+    def _ripe_of(self, name: SchedulingClass) -> list[Job]:
+        return [
+            job
+            for job in self._ripe
+            if job.call.scheduling_class is name and self.guard.allows(job, self.replicas[job.replica])
+        ]
 
     def _ask(self, victims: list[Job], candidate: Job, now: float) -> None:
         for victim in victims:
             victim.state = CallState.STOPPING
+            del self._ripe[victim]
             victim.preemptions += 1
             self._stopping[victim] = candidate
             call = victim.call
@@ -361,7 +377,7 @@ class Pool:
         if waiting and self.no_backend_since is not None:
             times.append(self.no_backend_since + self.world.settings.backend_grace)
         for replica in self.replicas.values():
-            if waiting and replica.up and replica.limit.is_cut:
+            if waiting and replica.up and replica.limit.is_cut(now):
                 times.append(now + 1.0)
             patience = replica.reserved_at + self.world.settings.reservation_patience
             if replica.reserved_for is not None and patience > now:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from services.scheduler.events import Decision
-from services.scheduler.stats import Stats
 
 
 class Clock(Protocol):
@@ -20,16 +19,4 @@ class ScheduleMetrics(Protocol):
 
     def decided(self, decisions: Iterable[Decision]) -> None:
         """Count what a step decided: grants with their waits, rejects by outcome, preemptions."""
-        ...
-
-    def gauged(self, stats: Stats) -> None:
-        """Set the gauges: waiting, running, oldest wait, tokens in flight, limits."""
-        ...
-
-
-class ScheduleWatcher(Protocol):
-    """One who follows the timeline."""
-
-    def offer(self, decisions: Iterable[Decision]) -> None:
-        """Take what a step decided; must not block, drops the oldest when it lags."""
         ...

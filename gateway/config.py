@@ -1,0 +1,56 @@
+"""Configuration of the gateway, read from `AIOS_GATEWAY_*` and `AIOS_TGI_*`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewayConfig:
+    """Limits of one gateway process."""
+
+    calls_per_agent: int = 256
+    """Generations of one agent that may wait or run at once."""
+
+    default_max_tokens: int = 512
+    """Largest answer when the caller names none. Unit: tokens."""
+
+    checkpoint_tokens: int = 32
+    """A running generation is saved every so many tokens."""
+
+    keep_finished_seconds: timedelta = timedelta(seconds=300)
+    """How long a finished generation can be asked for again."""
+
+    data_calls: int = 256
+    """DATA calls that are forwarded at once."""
+
+    data_calls_per_agent: int = 32
+    """DATA calls of one agent that are forwarded at once; more of them wait."""
+
+    tool_calls: int = 64
+    """TOOL calls that are forwarded at once."""
+
+    tool_calls_per_agent: int = 8
+    """TOOL calls of one agent that are forwarded at once; more of them wait."""
+
+    waiting_calls_per_agent: int = 256
+    """Calls of one agent that may wait at a gate; more are refused."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendConfig:
+    """The inference servers behind the gateway."""
+
+    endpoints: tuple[str, ...] = ("http://127.0.0.1:7079",)
+    """Base URLs of the TGI replicas."""
+
+    api_key: str = ""
+    """Key that the replicas ask for. Default: none."""
+
+    slots: int = 0
+    """Calls that one replica runs at once. Default: what it declares, or 64."""
+
+    batch_tokens: int = 0
+    """Tokens that the calls of one replica may hold together. Default: slots times the window."""
+
+    token_timeout_seconds: timedelta = timedelta(seconds=60)
+    """Longest silence between two tokens before a replica counts as stalled."""

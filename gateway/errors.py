@@ -1,0 +1,102 @@
+"""What the gateway refuses, and why."""
+
+from services.chassis.codes import Code
+from services.chassis.errors import KernelError
+
+
+class QueueFull(KernelError):
+    """Too many calls wait already."""
+
+    reason = "QUEUE_FULL"
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class WaitExpired(KernelError):
+    """The call waited longer than its `max_wait`."""
+
+    reason = "WAIT_EXPIRED"
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class TooManyCalls(KernelError):
+    """The agent has too many calls in flight."""
+
+    reason = "TOO_MANY_CALLS"
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class NoBackend(KernelError):
+    """No backend serves the model right now."""
+
+    reason = "NO_BACKEND"
+    code = Code.UNAVAILABLE
+
+
+class SchedulerUnavailable(KernelError):
+    """The scheduler could not be reached for as long as the call may wait."""
+
+    reason = "SCHEDULER_UNAVAILABLE"
+    code = Code.UNAVAILABLE
+
+
+class NeverFits(KernelError):
+    """The call asks for more tokens than any backend holds."""
+
+    reason = "NEVER_FITS"
+    code = Code.INVALID_ARGUMENT
+
+
+class ModelNotFound(KernelError):
+    """No backend has ever served a model of this name."""
+
+    reason = "MODEL_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class PromptTooLong(KernelError):
+    """Prompt and answer do not fit the model's window."""
+
+    reason = "PROMPT_TOO_LONG"
+    code = Code.INVALID_ARGUMENT
+
+
+class ConstraintInvalid(KernelError):
+    """The JSON schema or regular expression does not compile."""
+
+    reason = "CONSTRAINT_INVALID"
+    code = Code.INVALID_ARGUMENT
+
+
+class ConstraintUnmet(KernelError):
+    """The finished output does not satisfy the constraint."""
+
+    reason = "CONSTRAINT_UNMET"
+    code = Code.INTERNAL
+
+
+class BackendRefused(KernelError):
+    """The backend refused the request; the message says why."""
+
+    reason = "BACKEND_REFUSED"
+    code = Code.INVALID_ARGUMENT
+
+
+class BackendFailed(KernelError):
+    """The backend failed and no other could take over in time."""
+
+    reason = "BACKEND_FAILED"
+    code = Code.UNAVAILABLE
+
+
+class GenerationNotFound(KernelError):
+    """No such generation, or it is too long finished."""
+
+    reason = "GENERATION_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class CapabilityMissing(KernelError):
+    """The backend lacks the capability."""
+
+    reason = "CAPABILITY_MISSING"
+    code = Code.UNIMPLEMENTED

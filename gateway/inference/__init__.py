@@ -1,0 +1,1 @@
+"""Inference: one backend port, its drivers, and the life of a generation."""

@@ -1,0 +1,66 @@
+"""Compiles constraints before a backend sees them: an engine that cannot compile one generates freely instead."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema_rs
+
+from gateway.errors import ConstraintInvalid
+from gateway.inference.model import Constraint, ConstraintKind
+
+MAX_DEPTH = 32
+
+
+class CompilingChecker:
+    """Checks JSON schemas (draft 2020-12) and regular expressions, and output against them."""
+
+    def compile(self, constraint: Constraint) -> Callable[[str], bool]:
+        """Return a predicate over finished output. Raises ConstraintInvalid."""
+        if constraint.kind is ConstraintKind.REGEX:
+            return _regex(constraint.text)
+        return _schema(constraint.text)
+
+
+def _regex(text: str) -> Callable[[str], bool]:
+    try:
+        compiled = re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ConstraintInvalid(f"the regular expression does not compile: {error}") from error
+    return lambda output: compiled.fullmatch(output) is not None
+
+
+def _schema(text: str) -> Callable[[str], bool]:
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConstraintInvalid(f"the JSON schema is not valid JSON: {error}") from error
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        raise ConstraintInvalid("the JSON schema must be an object schema with `properties` at its root")
+    if _depth(schema) > MAX_DEPTH:
+        raise ConstraintInvalid(f"the JSON schema is nested deeper than {MAX_DEPTH} levels")
+    try:
+        validator = jsonschema_rs.Draft202012Validator(schema)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise ConstraintInvalid(f"the JSON schema does not compile: {str(error).splitlines()[0]}") from error
+
+    def accepts(output: str) -> bool:
+        try:
+            value = json.loads(output)
+        except (ValueError, RecursionError):
+            return False
+        return bool(validator.is_valid(value))
+
+    return accepts
+
+
+def _depth(value: Any) -> int:
+    """Depth of nested containers, found without recursion."""
+    deepest, stack = 0, [(value, 1)]
+    while stack:
+        node, level = stack.pop()
+        deepest = max(deepest, level)
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        stack.extend((child, level + 1) for child in children)
+    return deepest

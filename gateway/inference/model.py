@@ -1,0 +1,358 @@
+"""Terms of inference: what is asked for, what a backend needs, what it gives back. Pure."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Role(Enum):
+    """Who speaks in a chat. Values are the role names of the chat templates."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that the model asks for."""
+
+    id: str
+    name: str
+    arguments_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool shown to the model."""
+
+    name: str
+    description: str
+    parameters_schema_json: str
+    """JSON schema of the arguments; empty: no arguments."""
+
+
+class ToolChoice(Enum):
+    """Whether the model may call tools."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. Zero means the neutral value of each field."""
+
+    temperature: float = 0.0
+    top_p: float = 0.0
+    top_k: int = 0
+    repetition_penalty: float = 0.0
+    seed: int | None = None
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is always taken."""
+        return self.temperature == 0.0
+
+
+class ConstraintKind(Enum):
+    """The form of a constraint. Values are TGI's grammar types."""
+
+    JSON = "json"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the output must look like."""
+
+    kind: ConstraintKind
+    text: str
+    """The JSON schema or the regular expression."""
+
+
+class SchedulingClass(Enum):
+    """Service class of a call. Values are metric labels."""
+
+    REALTIME = "realtime"
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BATCH = "batch"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class HintsAsked:
+    """What one call asks of its scheduling; None: as the agent is registered."""
+
+    scheduling_class: SchedulingClass | None = None
+    weight: int | None = None
+    priority: int | None = None
+    max_wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """How a call is scheduled."""
+
+    scheduling_class: SchedulingClass = SchedulingClass.NORMAL
+    weight: int = 1
+    priority: int = 0
+    max_wait: float = 30.0
+    """Longest time in the queue. Unit: seconds."""
+
+    def overlaid(self, asked: HintsAsked) -> "Hints":
+        """Lay what a call asks over what its agent is registered with.
+
+        The realtime class and a larger weight are granted at registration alone: a call that asks for them gets the
+        next best.
+        """
+        wanted = asked.scheduling_class or self.scheduling_class
+        if wanted is SchedulingClass.REALTIME and self.scheduling_class is not SchedulingClass.REALTIME:
+            wanted = SchedulingClass.INTERACTIVE
+        return Hints(
+            scheduling_class=wanted,
+            weight=min(asked.weight or self.weight, self.weight),
+            priority=self.priority if asked.priority is None else asked.priority,
+            max_wait=asked.max_wait or self.max_wait,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """Where a caller stands in a stream that broke. `text` and `token_ids` may be empty."""
+
+    after_sequence: int = 0
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationSpec:
+    """What to generate. Either `messages` or `prompt` is set."""
+
+    model: str = ""
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: ToolChoice = ToolChoice.AUTO
+    constraint: Constraint | None = None
+    sampling: Sampling = Sampling()
+    max_tokens: int = 0
+    """Largest answer; 0: the kernel's default."""
+    stop: tuple[str, ...] = ()
+    hints: HintsAsked = HintsAsked()
+    step: int = 0
+    top_alternatives: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt."""
+
+    text: str
+    token_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do; declared by its driver, never guessed."""
+
+    kv_snapshot: bool = False
+    """Keeps the state of a suspended run, so that a resume re-prefills nothing."""
+    token_prompts: bool = False
+    """Takes token ids as a prompt and tells the ids of a text prompt."""
+    constraints: bool = True
+    """Can force the output into a JSON schema or a regular expression."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaInfo:
+    """What a backend replica serves and holds."""
+
+    model: str
+    max_total_tokens: int
+    """Longest prompt and answer of one call."""
+    slots: int
+    """Calls it can run at once."""
+    max_batch_total_tokens: int
+    """Tokens that its calls may hold together."""
+    capabilities: Capabilities = Capabilities()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One stretch of a generation on one replica: continue `prompt` + what was emitted."""
+
+    run_id: str
+    """Names the run at the backend, so that it can be suspended."""
+    prompt: Prompt
+    prompt_ids: tuple[int, ...] = ()
+    emitted_text: str = ""
+    emitted_ids: tuple[int, ...] = ()
+    kv_handle: str = ""
+    max_new_tokens: int
+    sampling: Sampling
+    stop: tuple[str, ...] = ()
+    constraint: Constraint | None = None
+    top_alternatives: int = 0
+
+
+class StopReason(Enum):
+    """Why a backend ended a run."""
+
+    END = "end"  # the model ended its answer
+    STOP = "stop"  # a stop string was met
+    LENGTH = "length"  # the token budget or the window is used up
+    SUSPENDED = "suspended"  # it was asked to stop and kept its state
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptIds:
+    """The ids of the prompt, told once at the start by a backend with `token_prompts`."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The last item of a stream."""
+
+    reason: StopReason
+    prompt_tokens: int = 0
+    """Tokens of the prompt as the backend counted them; 0: it did not say."""
+
+
+StreamItem = Token | PromptIds | Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class KvState:
+    """State that a backend kept for a suspended run."""
+
+    handle: str
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a generation."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_prompt_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of a generation went. Unit: seconds."""
+
+    wait: float = 0.0
+    run: float = 0.0
+    time_to_first_token: float = 0.0
+    preemption_count: int = 0
+    recovery_count: int = 0
+    seed: int | None = None
+    replica: str = ""
+
+
+class FinishReason(Enum):
+    """Why a generation ended, for its caller."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished generation."""
+
+    reason: FinishReason
+    message: Message
+    usage: Usage
+    timings: Timings
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The generation got its first grant."""
+
+    wait: float
+    prompt_tokens: int
+
+
+class SuspendReason(Enum):
+    """Why a generation was taken off its backend."""
+
+    PREEMPTED = "preempted"
+    BACKEND_LOST = "backend_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The generation waits again."""
+
+    reason: SuspendReason
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The generation runs again."""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """More of the answer."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a generation, as a caller sees it."""
+
+    sequence: int
+    """Tokens delivered up to and with this event."""
+    body: Admitted | Delta | Suspended | Resumed | Answer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """What a gateway needs to go on with a generation that another one began."""
+
+    call: str
+    model: str
+    digest: str
+    """Of the request: another request under the same id is refused."""
+    prompt: Prompt
+    prompt_ids: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
+    """Text of each emitted token."""
+    token_ids: tuple[int, ...] = ()
+    seed: int | None = None
+    kv: KvState | None = None
+    alternatives: tuple[tuple[tuple[int, float], ...], ...] = field(default=())
+    """Per token its most likely alternatives: (token id, log-probability)."""

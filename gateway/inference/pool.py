@@ -1,0 +1,198 @@
+"""The replicas behind the gateway: which are up, what they serve, and who may be asked to render a prompt."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, NoBackend
+from gateway.inference.errors import BackendError, BackendInvalid
+from gateway.inference.model import Message, Prompt, ReplicaInfo
+from gateway.inference.ports import Backend
+from services.chassis.clock import Clock
+
+T = TypeVar("T")
+
+Announce = Callable[[str, ReplicaInfo, bool], None]
+"""Called with a replica's name, what it holds, and whether it is up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolConfig:
+    """How the health of replicas is watched. Unit: seconds."""
+
+    healthy_interval: float = 2.0
+    first_retry: float = 0.1
+    longest_retry: float = 2.0
+    probe_timeout: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A replica that is up."""
+
+    backend: Backend
+    info: ReplicaInfo
+
+
+@dataclass(slots=True)
+class _Replica:
+    backend: Backend
+    info: ReplicaInfo | None = None
+    up: bool = False
+    failure: str = "not probed yet"
+    failures: int = 0
+    poke: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ReplicaPool:
+    """Watches every replica and tells `announce` about each change."""
+
+    def __init__(
+        self, backends: Sequence[Backend], announce: Announce, config: PoolConfig, clock: Clock
+    ) -> None:
+        self._replicas = {backend.name: _Replica(backend) for backend in backends}
+        self._announce = announce
+        self._config = config
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._next = 0
+
+    async def watch(self, name: str) -> None:
+        """Keep one replica's state fresh until cancelled."""
+        replica = self._replicas[name]
+        while True:
+            replica.poke.clear()
+            await self._probe(name, replica)
+            pause = self._config.healthy_interval
+            if not replica.up:
+                pause = min(
+                    self._config.longest_retry, self._config.first_retry * 2 ** min(replica.failures, 10)
+                )
+            try:
+                async with asyncio.timeout(pause):
+                    await replica.poke.wait()
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        """Close every backend."""
+        for replica in self._replicas.values():
+            await replica.backend.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all replicas."""
+        return tuple(self._replicas)
+
+    def backend(self, name: str) -> Backend | None:
+        """Return the replica's backend, up or not."""
+        replica = self._replicas.get(name)
+        return replica.backend if replica is not None else None
+
+    def info(self, name: str) -> ReplicaInfo | None:
+        """Return what the replica last said of itself."""
+        replica = self._replicas.get(name)
+        return replica.info if replica is not None else None
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why each replica that is down is down."""
+        return {name: replica.failure for name, replica in self._replicas.items() if not replica.up}
+
+    def live(self) -> list[Live]:
+        """Return the replicas that are up."""
+        return [
+            Live(replica.backend, replica.info)
+            for replica in self._replicas.values()
+            if replica.up and replica.info is not None
+        ]
+
+    def default_model(self) -> str:
+        """Return the model that an empty name stands for: the first replica's that has ever answered."""
+        for replica in self._replicas.values():
+            if replica.info is not None:
+                return replica.info.model
+        return ""
+
+    def suspect(self, name: str, failure: str) -> None:
+        """Take a replica that failed a call out at once; the next probe decides when it returns."""
+        replica = self._replicas[name]
+        if replica.up:
+            self._set(name, replica, up=False)
+        replica.failure = failure
+        replica.poke.set()
+
+    async def ready(self, model: str, timeout: float) -> Live:
+        """Return a live replica of `model` (empty: the default), waiting up to `timeout` seconds for one.
+
+        Raises ModelNotFound when no replica has ever served it, NoBackend when none came up in time.
+        """
+        give_up = self._clock.monotonic() + timeout
+        while True:
+            wanted = model or self.default_model()
+            serving = [each for each in self.live() if each.info.model == wanted]
+            if serving:
+                self._next += 1
+                return serving[self._next % len(serving)]
+            known = {replica.info.model for replica in self._replicas.values() if replica.info is not None}
+            if known and wanted not in known:
+                raise ModelNotFound(
+                    f"no backend serves model {wanted!r}; served: {', '.join(sorted(known))}",
+                    metadata={"model": wanted},
+                )
+            await self._until_changed(give_up - self._clock.monotonic(), wanted)
+
+    async def render(self, live: Live, messages: Sequence[Message]) -> Prompt:
+        """Apply the chat template. Raises BackendRefused or BackendFailed."""
+        return await self._ask(live, lambda backend: backend.render(messages))
+
+    async def measure(self, live: Live, text: str) -> Prompt:
+        """Count the tokens of a plain prompt. Raises BackendRefused or BackendFailed."""
+        count = await self._ask(live, lambda backend: backend.count(text))
+        return Prompt(text, count)
+
+    async def _ask(self, live: Live, question: Callable[[Backend], Coroutine[Any, Any, T]]) -> T:
+        """Ask a live replica, and after a failure each other one of the same model once."""
+        others = [
+            each
+            for each in self.live()
+            if each.info.model == live.info.model and each.backend is not live.backend
+        ]
+        for each in [live, *others]:
+            try:
+                return await question(each.backend)
+            except BackendInvalid as error:
+                raise BackendRefused(f"the backend refused the request: {error}") from error
+            except BackendError as error:
+                self.suspect(each.backend.name, str(error))
+        raise BackendFailed("no backend could read the prompt; try again", retry_after=1.0)
+
+    async def _until_changed(self, seconds: float, model: str) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._changed.wait()
+        except TimeoutError:
+            raise NoBackend(
+                f"no backend serves model {model!r} right now" if model else "no backend is up right now",
+                metadata={"model": model},
+                retry_after=2.0,
+            ) from None
+
+    async def _probe(self, name: str, replica: _Replica) -> None:
+        try:
+            async with asyncio.timeout(self._config.probe_timeout):
+                if not replica.up or replica.info is None:
+                    replica.info = await replica.backend.info()
+                healthy = await replica.backend.healthy()
+        except (BackendError, TimeoutError) as error:
+            replica.failure, healthy = str(error) or "no answer in time", False
+        replica.failures = 0 if healthy else replica.failures + 1
+        if healthy != replica.up:
+            self._set(name, replica, up=healthy)
+
+    def _set(self, name: str, replica: _Replica, *, up: bool) -> None:
+        replica.up = up
+        if replica.info is not None:
+            self._announce(name, replica.info, up)
+        self._changed.set()
+        self._changed = asyncio.Event()

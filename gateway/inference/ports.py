@@ -1,0 +1,197 @@
+"""What inference needs from the world: backends, grants, a place for checkpoints, metrics. Pure."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from gateway.inference.model import (
+    Checkpoint,
+    Constraint,
+    Hints,
+    Job,
+    KvState,
+    Message,
+    Prompt,
+    ReplicaInfo,
+    StreamItem,
+)
+
+
+class Backend(Protocol):
+    """One replica of an inference server. Failures are the errors of gateway.inference.errors."""
+
+    @property
+    def name(self) -> str:
+        """Name of the replica, the same in every gateway."""
+        ...
+
+    async def info(self) -> ReplicaInfo:
+        """Ask what it serves and holds."""
+        ...
+
+    async def healthy(self) -> bool:
+        """Ask whether it takes calls."""
+        ...
+
+    async def render(self, messages: Sequence[Message]) -> Prompt:
+        """Apply the model's chat template."""
+        ...
+
+    async def count(self, text: str) -> int:
+        """Count the tokens of a text."""
+        ...
+
+    def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+        """Generate; ends with exactly one Stopped. Closing the generator frees the backend at once."""
+        ...
+
+    async def suspend(self, run_id: str) -> KvState | None:
+        """Stop a run at a token boundary and keep its state; its stream ends with SUSPENDED.
+
+        Only where `kv_snapshot` is declared. None: it was not running, or nothing could be kept.
+        """
+        ...
+
+    async def forget(self, kv: KvState) -> None:
+        """Drop a kept state. Idempotent."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """What names a call everywhere."""
+
+    tenant: str
+    agent: str
+    call: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallTerms:
+    """What the scheduler must know about a call. Times are on the gateway's monotonic clock, in seconds."""
+
+    key: CallKey
+    model: str
+    prompt_tokens: int
+    max_new_tokens: int
+    hints: Hints
+    arrived_at: float
+    deadline: float
+    preemptible: bool
+    program: str = ""
+    agent_kind: str = ""
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The call may run on `replica`."""
+
+    replica: str
+    quantum_tokens: int
+    """Tokens after which it may be told to yield, so progress is reported by then; 0: never early."""
+
+
+class Interrupt(Enum):
+    """What the scheduler asks of a running call."""
+
+    PREEMPT = "preempt"  # stop at the next token boundary and yield
+    REVOKE = "revoke"  # end at once
+
+
+class Completion(Enum):
+    """How a call ended. Values are metric labels."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+
+
+class Ticket(Protocol):
+    """One call in the scheduler's hands, from its submission to its end."""
+
+    async def granted(self) -> Grant:
+        """Wait for the next grant. Raises the KernelError that says why there is none."""
+        ...
+
+    async def interrupted(self) -> Interrupt:
+        """Wait until the scheduler wants the running call back."""
+        ...
+
+    def progress(self, tokens: int) -> None:
+        """Report tokens produced since the last report."""
+        ...
+
+    def yielded(self, tokens_done: int, *, replica_lost: bool, kv_replica: str = "") -> None:
+        """Give the slot back and wait again."""
+        ...
+
+    def ended(self, completion: Completion, tokens_done: int) -> None:
+        """Leave for good, from wherever the call stands. Idempotent."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """The scheduler as the gateway sees it."""
+
+    def submit(self, terms: CallTerms) -> Ticket:
+        """Put a call into the queue."""
+        ...
+
+    def announce(self, replica: str, info: ReplicaInfo, *, up: bool) -> None:
+        """Tell what a replica can take."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    """Where unfinished generations are kept for other gateways; scoped to one agent by its credential."""
+
+    async def save(self, checkpoint: Checkpoint) -> None:
+        """Keep the newest state of a generation."""
+        ...
+
+    async def load(self, call: str) -> Checkpoint | None:
+        """Read the newest state, or None."""
+        ...
+
+    async def delete(self, call: str) -> None:
+        """Drop it. Idempotent."""
+        ...
+
+
+class ConstraintChecker(Protocol):
+    """Compiles constraints before they reach a backend and checks what comes out."""
+
+    def compile(self, constraint: Constraint) -> Callable[[str], bool]:
+        """Return a predicate over finished output. Raises ConstraintInvalid."""
+        ...
+
+
+class InferenceMetrics(Protocol):
+    """What inference records."""
+
+    def waited(self, scheduling_class: str, outcome: str, seconds: float) -> None:
+        """Record a wait in the queue that has ended."""
+        ...
+
+    def finished(self, scheduling_class: str, outcome: str, seconds: float, tokens: int) -> None:
+        """Record a generation that has ended after `seconds` in all."""
+        ...
+
+    def first_token(self, scheduling_class: str, seconds: float) -> None:
+        """Record the first token of a generation."""
+        ...
+
+    def suspended(self, reason: str) -> None:
+        """Record that a generation was taken off its backend."""
+        ...
+
+    def checkpointed(self, outcome: str) -> None:
+        """Record a checkpoint that was saved, or failed to be."""
+        ...

@@ -1,0 +1,448 @@
+"""Drives one generation: prepare, wait for a grant, generate, yield when asked, go on elsewhere, finish."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from gateway.errors import (
+    BackendFailed,
+    BackendRefused,
+    ConstraintUnmet,
+    PromptTooLong,
+)
+from gateway.inference.errors import BackendError, BackendInvalid
+from gateway.inference.generation import Generation
+from gateway.inference.model import (
+    Answer,
+    Checkpoint,
+    Constraint,
+    FinishReason,
+    Hints,
+    Job,
+    KvState,
+    PromptIds,
+    ReplicaInfo,
+    ResumePoint,
+    StopReason,
+    SuspendReason,
+    Timings,
+    Token,
+    ToolChoice,
+    Usage,
+)
+from gateway.inference.pool import ReplicaPool
+from gateway.inference.ports import (
+    Backend,
+    CallTerms,
+    CheckpointStore,
+    Completion,
+    ConstraintChecker,
+    Dispatcher,
+    Grant,
+    InferenceMetrics,
+    Interrupt,
+    Ticket,
+)
+from gateway.inference.template import forced_call_constraint, parse_output, plain_messages
+from services.chassis.clock import Clock
+from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunnerConfig:
+    """Limits of a generation."""
+
+    default_max_tokens: int = 512
+    checkpoint_tokens: int = 32
+    """A running generation is saved every so many tokens."""
+    progress_tokens: int = 8
+    """Progress is reported to the scheduler every so many tokens."""
+    max_failures: int = 6
+    """Failures in a row without a single new token after which the generation fails."""
+    failure_pause: float = 0.1
+    """Pause after the first failure, doubled with each. Unit: seconds."""
+    suspend_timeout: float = 5.0
+    """Longest time a backend may take to keep a run's state. Unit: seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """What the kernel knows about the agent that asks."""
+
+    hints: Hints
+    kind: str = ""
+    program: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kit:
+    """The ports a runner works with."""
+
+    pool: ReplicaPool
+    dispatcher: Dispatcher
+    checker: ConstraintChecker
+    metrics: InferenceMetrics
+    clock: Clock
+    config: RunnerConfig
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    """Starts a supervised background task."""
+
+
+class _SliceEnd(Enum):
+    FINISHED = "finished"
+    PREEMPTED = "preempted"
+    LOST = "lost"
+
+
+class Runner:
+    """The producer of one generation. `run` never raises a KernelError: it ends the generation with it."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        generation: Generation,
+        agent: AgentFacts,
+        checkpoints: CheckpointStore,
+        resume: ResumePoint | None,
+    ) -> None:
+        self._kit = kit
+        self._gen = generation
+        self._agent = agent
+        self._checkpoints = checkpoints
+        self._resume = resume
+        self._constraint: Constraint | None = generation.spec.constraint
+        self._accepts: Callable[[str], bool] | None = None
+        self._max_tokens = 0
+        self._ticket: Ticket | None = None
+        self._stop_reason = StopReason.END
+        self._backend_prompt_tokens = 0
+        self._wait = self._run = 0.0
+        self._first_token: float | None = None
+        self._preemptions = self._recoveries = 0
+        self._replica = ""
+        self._unreported = 0
+        self._checkpointed = 0
+        self._saving: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Produce the generation to its end."""
+        completion = Completion.FAILED
+        try:
+            await self._produce()
+            completion = Completion.COMPLETED
+        except KernelError as error:
+            self._gen.fail(error)
+            completion = Completion.CANCELLED if isinstance(error, Cancelled) else Completion.FAILED
+        except asyncio.CancelledError:
+            self._gen.fail(Cancelled("the call was cancelled"))
+            completion = Completion.CANCELLED
+            raise
+        finally:
+            if self._ticket is not None:
+                self._ticket.ended(completion, len(self._gen.transcript))
+            self._settle(completion)
+
+    async def _produce(self) -> None:
+        await self._prepare()
+        if len(self._gen.transcript) >= self._max_tokens:
+            self._stop_reason = StopReason.LENGTH
+            self._gen.admit(0.0)
+        else:
+            self._ticket = self._kit.dispatcher.submit(self._terms())
+            await self._slices(self._ticket)
+        self._gen.finish(self._compose())
+
+    async def _prepare(self) -> None:
+        """Check the request against the model, render it and take up what was produced before."""
+        spec, gen = self._gen.spec, self._gen
+        tools = spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
+        if spec.tool_choice is ToolChoice.REQUIRED and tools:
+            self._constraint = forced_call_constraint(tools)
+        if self._constraint is not None:
+            self._accepts = self._kit.checker.compile(self._constraint)
+        replica = await self._kit.pool.ready(spec.model, self._agent.hints.max_wait)
+        gen.model = replica.info.model
+        checkpoint = await self._checkpoint_of(self._resume)
+        if checkpoint is not None:
+            gen.prompt, gen.prompt_ids, gen.kv = checkpoint.prompt, checkpoint.prompt_ids, checkpoint.kv
+        elif spec.messages:
+            gen.prompt = await self._kit.pool.render(replica, plain_messages(spec.messages, tools))
+        else:
+            gen.prompt = await self._kit.pool.measure(replica, spec.prompt)
+        self._max_tokens = self._fit(replica.info)
+        if not spec.sampling.greedy:
+            gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
+        self._restore(checkpoint, self._resume)
+
+    def _fit(self, info: ReplicaInfo) -> int:
+        """Return the largest answer. Raises PromptTooLong when what is asked for cannot fit."""
+        room = info.max_total_tokens - self._gen.prompt.token_count
+        asked = self._gen.spec.max_tokens
+        if room < max(1, asked):
+            raise PromptTooLong(
+                f"the prompt has {self._gen.prompt.token_count} tokens and the answer up to {max(1, asked)}, but "
+                f"model {info.model} holds {info.max_total_tokens}: shorten the prompt or ask for fewer tokens",
+                metadata={
+                    "prompt_tokens": str(self._gen.prompt.token_count),
+                    "max_total_tokens": str(info.max_total_tokens),
+                },
+            )
+        return asked or min(self._kit.config.default_max_tokens, room)
+
+    async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
+        if resume is None:
+            return None
+        checkpoint = await self._checkpoints.load(self._gen.key.call)
+        if checkpoint is not None and checkpoint.digest != self._gen.digest:
+            raise IdempotencyMismatch("another request was sent under this request_id; use a new one")
+        return checkpoint
+
+    def _restore(self, checkpoint: Checkpoint | None, resume: ResumePoint | None) -> None:
+        """Take up the longer of the checkpoint and what the caller has received.
+
+        A constrained generation starts over with the same seed: a backend cannot enter a grammar in its middle. Its
+        caller skips what it has.
+        """
+        gen = self._gen
+        if self._constraint is not None or (checkpoint is None and resume is None):
+            gen.kv = None
+            return
+        self._recoveries = 1
+        received = len(resume.token_ids) if resume is not None else 0
+        if checkpoint is not None and len(checkpoint.pieces) >= received:
+            gen.transcript.extend(checkpoint.token_ids, checkpoint.pieces)
+        elif resume is not None and received:
+            gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
+        self._checkpointed = len(gen.transcript)
+
+    def _terms(self) -> CallTerms:
+        gen = self._gen
+        return CallTerms(
+            key=gen.key,
+            model=gen.model,
+            prompt_tokens=gen.prompt.token_count + len(gen.transcript),
+            max_new_tokens=self._max_tokens - len(gen.transcript),
+            hints=self._agent.hints,
+            arrived_at=gen.arrived_at,
+            deadline=gen.deadline,
+            preemptible=self._constraint is None,
+            program=self._agent.program,
+            agent_kind=self._agent.kind,
+            step=gen.spec.step,
+        )
+
+    async def _slices(self, ticket: Ticket) -> None:
+        """Run on what is granted until the generation is complete."""
+        failures, waiting_since, admitted = 0, self._gen.arrived_at, False
+        label = self._agent.hints.scheduling_class.value
+        while True:
+            grant = await ticket.granted()
+            started = self._kit.clock.monotonic()
+            wait = started - waiting_since
+            self._wait += wait
+            self._kit.metrics.waited(label, "dispatched", wait)
+            if admitted:
+                self._gen.resume(wait)
+            else:
+                self._gen.admit(wait)
+                admitted = True
+            before = len(self._gen.transcript)
+            end = await self._slice(grant, ticket)
+            waiting_since = self._kit.clock.monotonic()
+            self._run += waiting_since - started
+            if end is _SliceEnd.FINISHED:
+                return
+            if end is _SliceEnd.LOST:
+                failures = 1 if len(self._gen.transcript) > before else failures + 1
+                await self._lost(ticket, failures)
+            else:
+                failures = 0
+                await self._preempted(ticket)
+
+    async def _preempted(self, ticket: Ticket) -> None:
+        self._preemptions += 1
+        self._gen.suspend(SuspendReason.PREEMPTED)
+        self._kit.metrics.suspended(SuspendReason.PREEMPTED.value)
+        kv_replica = self._gen.kv.replica if self._gen.kv is not None else ""
+        ticket.yielded(len(self._gen.transcript), replica_lost=False, kv_replica=kv_replica)
+        self._save()
+
+    async def _lost(self, ticket: Ticket, failures: int) -> None:
+        if failures >= self._kit.config.max_failures:
+            raise BackendFailed(
+                f"the backend failed {failures} times in a row; try again later",
+                metadata={"failures": str(failures)},
+                retry_after=5.0,
+            )
+        self._recoveries += 1
+        self._gen.suspend(SuspendReason.BACKEND_LOST)
+        self._kit.metrics.suspended(SuspendReason.BACKEND_LOST.value)
+        ticket.yielded(len(self._gen.transcript), replica_lost=True)
+        await asyncio.sleep(self._kit.config.failure_pause * 2 ** (failures - 1))
+
+    async def _slice(self, grant: Grant, ticket: Ticket) -> _SliceEnd:
+        """Generate on one replica until the end, a preemption or a failure."""
+        backend = self._kit.pool.backend(grant.replica)
+        if backend is None:
+            return _SliceEnd.LOST
+        self._replica = grant.replica
+        job = self._job(backend)
+        consume = asyncio.create_task(self._consume(backend, job, ticket))
+        watch = asyncio.create_task(ticket.interrupted())
+        try:
+            await asyncio.wait({consume, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if not consume.done():
+                if watch.result() is Interrupt.REVOKE:
+                    raise Cancelled("the call was cancelled by the kernel")
+                return await self._stop(backend, job, consume)
+            consume.result()
+        except BackendInvalid as error:
+            raise BackendRefused(f"the backend refused the request: {error}") from error
+        except BackendError as error:
+            self._kit.pool.suspect(grant.replica, str(error))
+            return _SliceEnd.LOST
+        else:
+            return _SliceEnd.FINISHED
+        finally:
+            consume.cancel()
+            watch.cancel()
+            await asyncio.wait({consume, watch})
+            self._report(ticket, 1)
+
+    def _job(self, backend: Backend) -> Job:
+        gen, spec = self._gen, self._gen.spec
+        info = self._kit.pool.info(backend.name)
+        kv = gen.kv if gen.kv is not None and gen.kv.replica == backend.name else None
+        ids = tuple(gen.transcript.token_ids)
+        with_ids = bool(info and info.capabilities.token_prompts and gen.prompt_ids)
+        return Job(
+            run_id=f"{gen.key.tenant}/{gen.key.agent}/{gen.key.call}",
+            prompt=gen.prompt,
+            prompt_ids=gen.prompt_ids if with_ids else (),
+            emitted_text=gen.transcript.text,
+            emitted_ids=ids if with_ids else (),
+            kv_handle=kv.handle if kv is not None else "",
+            max_new_tokens=self._max_tokens - len(ids),
+            sampling=replace(spec.sampling, seed=gen.seed),
+            stop=spec.stop,
+            constraint=self._constraint,
+            top_alternatives=spec.top_alternatives,
+        )
+
+    async def _stop(self, backend: Backend, job: Job, consume: asyncio.Task[None]) -> _SliceEnd:
+        """Take the run off its replica at a token boundary, keeping its state where the backend can."""
+        info = self._kit.pool.info(backend.name)
+        self._gen.kv = None
+        if info is None or not info.capabilities.kv_snapshot:
+            return _SliceEnd.PREEMPTED
+        try:
+            async with asyncio.timeout(self._kit.config.suspend_timeout):
+                kept = await backend.suspend(job.run_id)
+                await asyncio.shield(consume)  # the tokens up to the boundary
+        except TimeoutError:
+            return _SliceEnd.PREEMPTED
+        if self._stop_reason is not StopReason.SUSPENDED:
+            return _SliceEnd.FINISHED
+        self._gen.kv = kept
+        return _SliceEnd.PREEMPTED
+
+    async def _consume(self, backend: Backend, job: Job, ticket: Ticket) -> None:
+        """Move what the backend generates into the transcript. The hot path."""
+        gen = self._gen
+        async with aclosing(backend.stream(job)) as items:
+            async for item in items:
+                if type(item) is Token:
+                    gen.append(item.id, item.text)
+                    self._unreported += 1
+                    if self._unreported >= self._kit.config.progress_tokens:
+                        self._report(ticket, 1)
+                        self._checkpoint_if_due()
+                    if self._first_token is None:
+                        self._note_first_token()
+                    if gen.transcript.stopped:
+                        self._stop_reason = StopReason.STOP
+                        return
+                elif isinstance(item, PromptIds):
+                    gen.prompt_ids = item.ids
+                elif not isinstance(item, Token):
+                    self._stop_reason = item.reason
+                    self._backend_prompt_tokens = item.prompt_tokens
+
+    def _note_first_token(self) -> None:
+        self._first_token = self._kit.clock.monotonic() - self._gen.arrived_at
+        self._kit.metrics.first_token(self._agent.hints.scheduling_class.value, self._first_token)
+
+    def _report(self, ticket: Ticket, at_least: int) -> None:
+        if self._unreported >= at_least:
+            ticket.progress(self._unreported)
+            self._unreported = 0
+
+    def _checkpoint_if_due(self) -> None:
+        if len(self._gen.transcript) - self._checkpointed >= self._kit.config.checkpoint_tokens:
+            self._save()
+
+    def _save(self) -> None:
+        """Save a checkpoint in the background, one at a time: the next one covers what this one misses."""
+        if self._constraint is not None or (self._saving is not None and not self._saving.done()):
+            return
+        self._checkpointed = len(self._gen.transcript)
+        self._saving = self._kit.spawn(self._save_now(self._gen.checkpoint()))
+
+    async def _save_now(self, checkpoint: Checkpoint) -> None:
+        try:
+            await self._checkpoints.save(checkpoint)
+        except KernelError:
+            # The generation itself is fine; only a crash of this gateway would cost more tokens.
+            self._kit.metrics.checkpointed("failed")
+        else:
+            self._kit.metrics.checkpointed("saved")
+
+    def _compose(self) -> Answer:
+        """Make the answer of a complete generation. Raises ConstraintUnmet."""
+        gen, spec = self._gen, self._gen.spec
+        gen.transcript.release_all()
+        text = gen.transcript.text
+        complete = self._stop_reason is not StopReason.LENGTH
+        if complete and self._accepts is not None and not self._accepts(text):
+            raise ConstraintUnmet(
+                "the model's output does not satisfy the constraint; simplify it or try again"
+            )
+        message = parse_output(text, spec.tools, spec.tool_choice)
+        reason = FinishReason.STOP if complete else FinishReason.LENGTH
+        return Answer(
+            reason=FinishReason.TOOL_CALLS if message.tool_calls else reason,
+            message=message,
+            usage=Usage(gen.prompt.token_count, len(gen.transcript)),
+            timings=Timings(
+                wait=self._wait,
+                run=self._run,
+                time_to_first_token=self._first_token or 0.0,
+                preemption_count=self._preemptions,
+                recovery_count=self._recoveries,
+                seed=gen.seed,
+                replica=self._replica,
+            ),
+            model=gen.model,
+        )
+
+    def _settle(self, completion: Completion) -> None:
+        gen = self._gen
+        label = self._agent.hints.scheduling_class.value
+        seconds = self._kit.clock.monotonic() - gen.arrived_at
+        self._kit.metrics.finished(label, completion.value, seconds, len(gen.transcript))
+        if self._checkpointed and completion is Completion.COMPLETED:
+            self._kit.spawn(self._forget(gen.kv))
+
+    async def _forget(self, kv: KvState | None) -> None:
+        """Drop what was kept for a crash that did not come."""
+        if self._saving is not None:
+            await asyncio.wait({self._saving})
+        try:
+            await self._checkpoints.delete(self._gen.key.call)
+        except KernelError:
+            self._kit.metrics.checkpointed("not_deleted")
+        if kv is not None and (backend := self._kit.pool.backend(kv.replica)) is not None:
+            await backend.forget(kv)

@@ -1,0 +1,301 @@
+"""Use cases of inference: start or join a generation, follow it, cancel it, count, embed, list."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound, TooManyCalls
+from gateway.inference import embedding
+from gateway.inference.generation import Generation
+from gateway.inference.model import Answer, Event, GenerationSpec, Message, ReplicaInfo, ResumePoint, ToolSpec
+from gateway.inference.pool import ReplicaPool
+from gateway.inference.ports import (
+    CallKey,
+    CheckpointStore,
+    ConstraintChecker,
+    Dispatcher,
+    InferenceMetrics,
+)
+from gateway.inference.runner import AgentFacts, Kit, Runner, RunnerConfig
+from gateway.inference.template import plain_messages
+from services.chassis.clock import Clock
+from services.chassis.errors import (
+    Cancelled,
+    IdempotencyMismatch,
+    Internal,
+    InvalidRequest,
+    KernelError,
+)
+from services.chassis.identity import Caller
+from services.chassis.logs import logger
+
+_log = logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferenceConfig:
+    """Limits of the inference service."""
+
+    calls_per_agent: int = 256
+    """Generations of one agent that may wait or run at once."""
+    keep_seconds: float = 300.0
+    """How long a finished generation can be asked for again."""
+    keep_tokens: int = 2_000_000
+    """Tokens of finished generations that are kept at most; the oldest go first."""
+    runner: RunnerConfig = RunnerConfig()
+
+
+class AgentDirectory(Protocol):
+    """What the kernel knows about agents."""
+
+    async def facts(self, caller: Caller) -> AgentFacts:
+        """Return the scheduling facts of the calling agent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """A model with the replicas that serve it right now."""
+
+    info: ReplicaInfo
+    replica_count: int
+    is_default: bool
+
+
+class InferenceUseCases:
+    """Owns the generations of this gateway."""
+
+    def __init__(
+        self,
+        *,
+        pool: ReplicaPool,
+        dispatcher: Dispatcher,
+        checker: ConstraintChecker,
+        checkpoints: Callable[[Caller], CheckpointStore],
+        agents: AgentDirectory,
+        metrics: InferenceMetrics,
+        clock: Clock,
+        config: InferenceConfig,
+    ) -> None:
+        self._pool = pool
+        self._checkpoints = checkpoints
+        self._agents = agents
+        self._clock = clock
+        self._config = config
+        self._generations: dict[CallKey, Generation] = {}
+        self._runs: dict[Generation, asyncio.Task[None]] = {}
+        self._per_agent: dict[tuple[str, str], int] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._kit = Kit(
+            pool=pool,
+            dispatcher=dispatcher,
+            checker=checker,
+            metrics=metrics,
+            clock=clock,
+            config=config.runner,
+            spawn=self._spawn,
+        )
+
+    @property
+    def running(self) -> int:
+        """Generations that wait or run."""
+        return len(self._runs)
+
+    async def generate(
+        self, caller: Caller, spec: GenerationSpec, request_id: str, resume: ResumePoint | None
+    ) -> tuple[str, Answer]:
+        """Generate one answer; returns the generation's name with it."""
+        generation = await self._join(caller, spec, request_id, resume)
+        with _Presence(self, generation, caller.deadline):
+            return generation.name, await generation.answer()
+
+    async def stream(
+        self, caller: Caller, spec: GenerationSpec, request_id: str, resume: ResumePoint | None
+    ) -> AsyncGenerator[tuple[str, Event], None]:
+        """Generate and follow the events, each with the generation's name."""
+        generation = await self._join(caller, spec, request_id, resume)
+        with _Presence(self, generation, caller.deadline):
+            async for event in generation.events(resume.after_sequence if resume is not None else 0):
+                yield generation.name, event
+
+    async def watch(self, tenant: str, agent: str, call: str, after: int) -> AsyncGenerator[Event, None]:
+        """Follow a generation of this gateway. Raises GenerationNotFound."""
+        async for event in self._find(tenant, agent, call).events(after):
+            yield event
+
+    def cancel(self, tenant: str, agent: str, call: str) -> bool:
+        """Cancel a generation; tells whether it was still going. Raises GenerationNotFound."""
+        generation = self._find(tenant, agent, call)
+        if generation.ended:
+            return False
+        self._end(generation, Cancelled("the generation was cancelled"))
+        return True
+
+    async def count(
+        self, model: str, messages: Sequence[Message], tools: Sequence[ToolSpec], texts: Sequence[str]
+    ) -> tuple[int, list[int]]:
+        """Count the tokens of a chat, or of each text alone."""
+        live = await self._pool.ready(model, 1.0)
+        if texts:
+            return 0, [(await self._pool.measure(live, text)).token_count for text in texts]
+        if not messages:
+            raise InvalidRequest.field("messages", "messages or texts are required")
+        return (await self._pool.render(live, plain_messages(messages, tools))).token_count, []
+
+    async def embed(self, model: str, texts: Sequence[str]) -> tuple[str, list[list[float]]]:
+        """Embed texts with the built-in model. Raises ModelNotFound for any other name."""
+        if model not in {"", embedding.MODEL}:
+            raise ModelNotFound(
+                f"no embedding model {model!r}; served: {embedding.MODEL}", metadata={"model": model}
+            )
+        return embedding.MODEL, await asyncio.to_thread(embedding.embed, texts)
+
+    def models(self) -> list[ModelSummary]:
+        """Return the models that are served right now, in the order of their names."""
+        found: dict[str, ModelSummary] = {}
+        default = self._pool.default_model()
+        for live in self._pool.live():
+            before = found.get(live.info.model)
+            if before is None:
+                found[live.info.model] = ModelSummary(live.info, 1, live.info.model == default)
+            else:
+                slots = before.info.slots + live.info.slots
+                info = replace(before.info, slots=slots)
+                found[live.info.model] = replace(before, info=info, replica_count=before.replica_count + 1)
+        return [found[name] for name in sorted(found)]
+
+    async def close(self) -> None:
+        """End every generation: their callers are told to come back."""
+        for generation in list(self._runs):
+            self._end(
+                generation,
+                BackendFailed("the gateway is shutting down; send the call again", retry_after=0.5),
+            )
+        tasks = [*self._runs.values(), *self._background]
+        if tasks:
+            await asyncio.wait(tasks, timeout=5.0)
+
+    def forget_old(self) -> None:
+        """Drop finished generations that are too old or too many."""
+        horizon = self._clock.monotonic() - self._config.keep_seconds
+        ended = [each for each in self._generations.values() if each.ended_at is not None]
+        tokens = sum(len(each.transcript) for each in ended)
+        for generation in ended:
+            if (generation.ended_at or 0.0) < horizon or tokens > self._config.keep_tokens:
+                tokens -= len(generation.transcript)
+                del self._generations[generation.key]
+
+    async def _join(
+        self, caller: Caller, spec: GenerationSpec, request_id: str, resume: ResumePoint | None
+    ) -> Generation:
+        """Return the generation of this request: a known one, or a new one that is on its way."""
+        arrived_at = self._clock.monotonic()
+        if bool(spec.messages) == bool(spec.prompt):
+            raise InvalidRequest.field("messages", "exactly one of messages and prompt is required")
+        if spec.constraint is not None and spec.tools:
+            raise InvalidRequest.field("constraint", "a constraint and tools exclude one another")
+        key = CallKey(caller.tenant, caller.agent, request_id or secrets.token_hex(16))
+        digest = digest_of(spec, key.call)
+        registered = await self._agents.facts(caller)
+        facts = replace(registered, hints=registered.hints.overlaid(spec.hints))
+        known = self._generations.get(key)
+        if known is not None and known.digest != digest:
+            raise IdempotencyMismatch(
+                "another request was sent under this request_id; use a new one",
+                metadata={"request_id": key.call},
+            )
+        if known is not None and not known.failed:
+            return known
+        return self._start(caller, key, digest, spec, facts, arrived_at, resume)
+
+    def _start(
+        self,
+        caller: Caller,
+        key: CallKey,
+        digest: str,
+        spec: GenerationSpec,
+        facts: AgentFacts,
+        arrived_at: float,
+        resume: ResumePoint | None,
+    ) -> Generation:
+        owner = (key.tenant, key.agent)
+        if self._per_agent.get(owner, 0) >= self._config.calls_per_agent:
+            raise TooManyCalls(
+                f"agents/{key.agent} has {self._config.calls_per_agent} generations under way; wait for some to end",
+                retry_after=0.5,
+            )
+        generation = Generation(key=key, digest=digest, spec=spec, arrived_at=arrived_at, clock=self._clock)
+        generation.deadline = caller.deadline
+        runner = Runner(self._kit, generation, facts, self._checkpoints(caller), resume)
+        self._generations.pop(key, None)
+        self._generations[key] = generation
+        self._per_agent[owner] = self._per_agent.get(owner, 0) + 1
+        task = asyncio.create_task(runner.run(), name=f"generation {key.call}")
+        self._runs[generation] = task
+        task.add_done_callback(lambda done: self._run_ended(generation, done))
+        return generation
+
+    def _run_ended(self, generation: Generation, task: asyncio.Task[None]) -> None:
+        owner = (generation.key.tenant, generation.key.agent)
+        left = self._per_agent.get(owner, 1) - 1
+        if left:
+            self._per_agent[owner] = left
+        else:
+            self._per_agent.pop(owner, None)
+        self._runs.pop(generation, None)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("a generation broke", exc=failure, generation=generation.name)
+        if not generation.ended:
+            generation.fail(Internal("the generation broke; send the call again under a new request_id"))
+
+    def leave(self, generation: Generation) -> None:
+        """Note that a caller went away; the last one's going ends the generation."""
+        generation.callers -= 1
+        if generation.callers == 0 and not generation.ended:
+            self._end(generation, Cancelled("its caller went away"))
+
+    def _end(self, generation: Generation, error: KernelError) -> None:
+        generation.fail(error)
+        if (task := self._runs.get(generation)) is not None:
+            task.cancel()
+
+    def _find(self, tenant: str, agent: str, call: str) -> Generation:
+        generation = self._generations.get(CallKey(tenant, agent, call))
+        if generation is None:
+            raise GenerationNotFound(f"no generation agents/{agent}/generations/{call} here")
+        return generation
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+        return task
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("background work of a generation failed", exc=failure)
+
+
+class _Presence:
+    """A caller's attendance: while it lasts the generation goes on."""
+
+    def __init__(self, owner: InferenceUseCases, generation: Generation, deadline: float) -> None:
+        self._owner = owner
+        self._generation = generation
+        self._deadline = deadline
+
+    def __enter__(self) -> None:
+        self._generation.callers += 1
+        self._generation.deadline = max(self._generation.deadline, self._deadline)
+
+    def __exit__(self, *_: object) -> None:
+        self._owner.leave(self._generation)
+
+
+def digest_of(spec: GenerationSpec, call: str) -> str:
+    """Return a digest of what a request asks for: equal for equal requests in every gateway of this version."""
+    return hashlib.sha256(f"1\n{call}\n{spec!r}".encode()).hexdigest()

@@ -1,0 +1,170 @@
+"""The TGI driver: one replica of text-generation-inference, or of the embedded tgi-local, as a Backend."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from gateway.inference.errors import BackendBroken, NotRunning, NotSuspendable
+from gateway.inference.model import (
+    Capabilities,
+    Job,
+    KvState,
+    Message,
+    Prompt,
+    PromptIds,
+    ReplicaInfo,
+    Sampling,
+    Stopped,
+    StopReason,
+    StreamItem,
+    Token,
+)
+from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, SamplingOptions, Suspended
+
+_REASONS = {
+    "length": StopReason.LENGTH,
+    "eos_token": StopReason.END,
+    "stop_sequence": StopReason.STOP,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TgiConfig:
+    """What a plain TGI does not tell about itself."""
+
+    slots: int = 0
+    """Calls that run at once; 0: what the server declares, or 64."""
+    batch_tokens: int = 0
+    """Tokens that its calls may hold together; 0: slots times the window."""
+    token_timeout: float = 60.0
+    """Longest silence between two tokens. Unit: seconds."""
+    api_key: str = ""
+
+
+DEFAULT_SLOTS = 64
+
+
+class TgiBackend:
+    """Speaks `/generate_stream`; uses token-id prompts and kept states only where the server declares them."""
+
+    def __init__(self, endpoint: str, config: TgiConfig) -> None:
+        headers = {"Authorization": f"Bearer {config.api_key}"} if config.api_key else None
+        self._client = PooledAsyncClient(endpoint, headers=headers, token_timeout=config.token_timeout)
+        self._config = config
+        self._name = urlsplit(endpoint).netloc or endpoint
+        self._extended = False
+
+    @property
+    def name(self) -> str:
+        """Host and port."""
+        return self._name
+
+    async def info(self) -> ReplicaInfo:
+        """Ask what it serves and holds."""
+        info = await self._client.info()
+        self._extended = info.token_prompts
+        slots = self._config.slots or info.slots or min(DEFAULT_SLOTS, info.max_concurrent_requests)
+        return ReplicaInfo(
+            model=info.model_id,
+            max_total_tokens=info.max_total_tokens,
+            slots=slots,
+            max_batch_total_tokens=self._config.batch_tokens or slots * info.max_total_tokens,
+            capabilities=Capabilities(kv_snapshot=info.kv_snapshot, token_prompts=info.token_prompts),
+        )
+
+    async def healthy(self) -> bool:
+        """Ask whether it takes calls."""
+        return await self._client.health()
+
+    async def render(self, messages: Sequence[Message]) -> Prompt:
+        """Apply the server's own chat template."""
+        plain = [{"role": message.role.value, "content": message.content} for message in messages]
+        tokens, text = await self._client.chat_tokenize(plain)
+        return Prompt(text, len(tokens))
+
+    async def count(self, text: str) -> int:
+        """Count the tokens of a text."""
+        return len(await self._client.tokenize(text))
+
+    async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+        """Generate; ends with exactly one Stopped."""
+        text, extension = self._prompt(job)
+        events = self._client.generate_stream(text, aios=extension, **_options(job))
+        async with aclosing(events) as stream:
+            async for event in stream:
+                if isinstance(event, Suspended):
+                    yield Stopped(StopReason.SUSPENDED)
+                    return
+                if event.prompt_ids is not None and not job.prompt_ids:
+                    yield PromptIds(event.prompt_ids)
+                if not event.special:
+                    yield Token(event.id, event.text)
+                if event.generated_text is not None:
+                    yield Stopped(_reason(event.finish_reason), event.input_length or 0)
+
+    async def suspend(self, run_id: str) -> KvState | None:
+        """Stop a run at a token boundary and keep its state. None: nothing was kept."""
+        try:
+            suspension = await self._client.suspend(run_id)
+        except (NotRunning, NotSuspendable):
+            return None
+        return KvState(suspension.kv_handle, self._name) if suspension.kv_handle else None
+
+    async def forget(self, kv: KvState) -> None:
+        """Drop a kept state."""
+        await self._client.drop_snapshot(kv.handle)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _prompt(self, job: Job) -> tuple[str, AiosOptions | None]:
+        """Continue by token ids where the server takes them, else by text."""
+        text = job.prompt.text + job.emitted_text
+        if not self._extended:
+            return text, None
+        ids = (*job.prompt_ids, *job.emitted_ids) if job.prompt_ids else ()
+        extension = AiosOptions(
+            request_id=job.run_id,
+            prompt_ids=ids,
+            produced=len(job.emitted_ids) if ids else 0,
+            kv_handle=job.kv_handle if ids else "",
+        )
+        return text, extension
+
+
+def _options(job: Job) -> SamplingOptions:
+    options: dict[str, Any] = {"max_new_tokens": job.max_new_tokens, **_sampling(job.sampling)}
+    if job.stop:
+        options["stop_sequences"] = list(job.stop)
+    if job.constraint is not None:
+        options["grammar"] = {"type": job.constraint.kind.value, "value": job.constraint.text}
+    if job.top_alternatives:
+        options["top_n_tokens"] = job.top_alternatives
+    return cast("SamplingOptions", options)
+
+
+def _sampling(sampling: Sampling) -> dict[str, Any]:
+    """Write the sampling; a field at its neutral value is left out, because TGI refuses some of those."""
+    options: dict[str, Any] = {"do_sample": not sampling.greedy}
+    if sampling.repetition_penalty not in {0.0, 1.0}:
+        options["repetition_penalty"] = sampling.repetition_penalty
+    if sampling.greedy:
+        return options
+    options["temperature"] = sampling.temperature
+    if 0.0 < sampling.top_p < 1.0:
+        options["top_p"] = sampling.top_p
+    if sampling.top_k:
+        options["top_k"] = sampling.top_k
+    if sampling.seed is not None:
+        options["seed"] = sampling.seed
+    return options
+
+
+def _reason(text: str | None) -> StopReason:
+    reason = _REASONS.get(text or "")
+    if reason is None:
+        raise BackendBroken(f"the backend ended a generation with the unknown reason {text!r}")
+    return reason

@@ -1,0 +1,206 @@
+"""The only converter between the inference protos and the model."""
+
+from collections.abc import Iterable
+
+from google.protobuf.duration_pb2 import Duration
+
+from aios.api.agent.v1 import agent_pb2
+from aios.api.common.v1 import chat_pb2
+from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.inference.model import (
+    Admitted,
+    Answer,
+    Constraint,
+    ConstraintKind,
+    Delta,
+    Event,
+    FinishReason,
+    GenerationSpec,
+    HintsAsked,
+    Message,
+    Resumed,
+    ResumePoint,
+    Role,
+    Sampling,
+    SchedulingClass,
+    Suspended,
+    SuspendReason,
+    ToolCall,
+    ToolChoice,
+    ToolSpec,
+)
+from gateway.inference.service import ModelSummary
+
+_ROLES = {
+    chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
+    chat_pb2.ROLE_USER: Role.USER,
+    chat_pb2.ROLE_ASSISTANT: Role.ASSISTANT,
+    chat_pb2.ROLE_TOOL: Role.TOOL,
+}
+_CHOICES = {
+    pb.TOOL_CHOICE_UNSPECIFIED: ToolChoice.AUTO,
+    pb.TOOL_CHOICE_AUTO: ToolChoice.AUTO,
+    pb.TOOL_CHOICE_NONE: ToolChoice.NONE,
+    pb.TOOL_CHOICE_REQUIRED: ToolChoice.REQUIRED,
+}
+_CLASSES = {
+    agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
+    agent_pb2.SCHEDULING_CLASS_INTERACTIVE: SchedulingClass.INTERACTIVE,
+    agent_pb2.SCHEDULING_CLASS_NORMAL: SchedulingClass.NORMAL,
+    agent_pb2.SCHEDULING_CLASS_BATCH: SchedulingClass.BATCH,
+    agent_pb2.SCHEDULING_CLASS_IDLE: SchedulingClass.IDLE,
+}
+_FINISH = {
+    FinishReason.STOP: pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.TOOL_CALLS: pb.FINISH_REASON_TOOL_CALLS,
+}
+_SUSPEND = {
+    SuspendReason.PREEMPTED: pb.SUSPEND_REASON_PREEMPTED,
+    SuspendReason.BACKEND_LOST: pb.SUSPEND_REASON_BACKEND_LOST,
+}
+
+
+def spec(request: pb.GenerateRequest) -> GenerationSpec:
+    """Read what is asked for."""
+    return GenerationSpec(
+        model=request.model,
+        messages=messages(request.messages),
+        prompt=request.prompt,
+        tools=tools(request.tools),
+        tool_choice=_CHOICES[request.tool_choice],
+        constraint=_constraint(request),
+        sampling=_sampling(request.sampling),
+        max_tokens=request.max_tokens,
+        stop=tuple(request.stop),
+        hints=hints(request.hints),
+        step=request.step,
+        top_alternatives=request.top_alternatives,
+    )
+
+
+def hints(message: agent_pb2.SchedulingHints) -> HintsAsked:
+    """Read the fields that are set."""
+    seconds = message.max_wait.ToNanoseconds() / 1e9
+    return HintsAsked(
+        scheduling_class=_CLASSES.get(message.scheduling_class),
+        weight=message.weight or None,
+        priority=message.priority or None,
+        max_wait=seconds or None,
+    )
+
+
+def messages(sent: Iterable[chat_pb2.ChatMessage]) -> tuple[Message, ...]:
+    """Read a chat."""
+    return tuple(
+        Message(
+            _ROLES[each.role],
+            each.content,
+            tuple(ToolCall(call.id, call.name, call.arguments_json) for call in each.tool_calls),
+        )
+        for each in sent
+    )
+
+
+def tools(sent: Iterable[chat_pb2.ToolDefinition]) -> tuple[ToolSpec, ...]:
+    """Read the tools shown to the model."""
+    return tuple(ToolSpec(each.name, each.description, each.parameters_schema_json) for each in sent)
+
+
+def resume_point(request: pb.GenerateRequest) -> ResumePoint | None:
+    """Read where the caller stands, if it says so."""
+    if not request.HasField("resume"):
+        return None
+    resume = request.resume
+    return ResumePoint(resume.after_sequence, tuple(resume.received_token_ids), resume.received_text)
+
+
+def event(body: Event) -> pb.GenerationEvent:
+    """Write one event."""
+    message = pb.GenerationEvent(sequence=body.sequence)
+    match body.body:
+        case Delta(text, ids):
+            message.delta.text = text
+            message.delta.token_count = len(ids)
+            message.delta.token_ids.extend(ids)
+        case Admitted(wait, prompt_tokens):
+            message.admitted.wait.CopyFrom(_duration(wait))
+            message.admitted.prompt_tokens = prompt_tokens
+        case Suspended(reason):
+            message.suspended.reason = _SUSPEND[reason]
+        case Resumed(wait):
+            message.resumed.wait.CopyFrom(_duration(wait))
+        case Answer():
+            message.finished.CopyFrom(finished(body.body))
+    return message
+
+
+def finished(answer: Answer) -> pb.Finished:
+    """Write the end of a generation."""
+    timings = answer.timings
+    return pb.Finished(
+        reason=_FINISH[answer.reason],
+        message=chat_pb2.ChatMessage(
+            role=chat_pb2.ROLE_ASSISTANT,
+            content=answer.message.content,
+            tool_calls=[
+                chat_pb2.ToolCall(id=call.id, name=call.name, arguments_json=call.arguments_json)
+                for call in answer.message.tool_calls
+            ],
+        ),
+        usage=pb.Usage(
+            prompt_tokens=answer.usage.prompt_tokens,
+            completion_tokens=answer.usage.completion_tokens,
+            cached_prompt_tokens=answer.usage.cached_prompt_tokens,
+        ),
+        timings=pb.Timings(
+            wait=_duration(timings.wait),
+            run=_duration(timings.run),
+            time_to_first_token=_duration(timings.time_to_first_token),
+            preemption_count=timings.preemption_count,
+            recovery_count=timings.recovery_count,
+            seed=timings.seed,
+            replica=timings.replica,
+        ),
+        model=answer.model,
+    )
+
+
+def model(summary: ModelSummary) -> pb.Model:
+    """Write one model."""
+    info = summary.info
+    return pb.Model(
+        name=info.model,
+        max_total_tokens=info.max_total_tokens,
+        replica_count=summary.replica_count,
+        slots=info.slots,
+        kv_snapshot=info.capabilities.kv_snapshot,
+        constraints=info.capabilities.constraints,
+        is_default=summary.is_default,
+    )
+
+
+def _constraint(request: pb.GenerateRequest) -> Constraint | None:
+    match request.constraint.WhichOneof("form"):
+        case "json_schema":
+            return Constraint(ConstraintKind.JSON, request.constraint.json_schema)
+        case "regex":
+            return Constraint(ConstraintKind.REGEX, request.constraint.regex)
+        case _:
+            return None
+
+
+def _sampling(message: pb.Sampling) -> Sampling:
+    return Sampling(
+        temperature=message.temperature,
+        top_p=message.top_p,
+        top_k=message.top_k,
+        repetition_penalty=message.repetition_penalty,
+        seed=message.seed if message.HasField("seed") else None,
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(max(0, int(seconds * 1e9)))
+    return duration

@@ -1,0 +1,173 @@
+"""Wires the gateway: the only place where its adapters are chosen."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from google.protobuf.descriptor import FileDescriptor
+
+from aios.api.access.v1 import access_pb2
+from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from aios.api.context.v1 import context_pb2, context_pb2_grpc
+from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
+from aios.api.memory.v1 import memory_pb2
+from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+from aios.api.storage.v1 import storage_pb2
+from aios.api.tool.v1 import tool_pb2
+from gateway.agents import AccessAgentDirectory
+from gateway.checkpoints import ContextCheckpoints
+from gateway.config import BackendConfig, GatewayConfig
+from gateway.dispatch import DispatchClient
+from gateway.gate import FairGate, GateConfig
+from gateway.inference.constraints import CompilingChecker
+from gateway.inference.pool import PoolConfig, ReplicaPool
+from gateway.inference.ports import CheckpointStore
+from gateway.inference.runner import RunnerConfig
+from gateway.inference.service import InferenceConfig, InferenceUseCases
+from gateway.inference.servicer import InferenceServicer
+from gateway.inference.tgi import TgiBackend, TgiConfig
+from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, StateMetrics
+from gateway.passthrough import Forwarder
+from gateway.routing import MANAGERS
+from services.chassis import config, methods
+from services.chassis.identity import Caller
+from services.chassis.methods import Lane
+from services.chassis.process import App, Process
+
+FORWARDED: tuple[FileDescriptor, ...] = (
+    agent_pb2.DESCRIPTOR,
+    access_pb2.DESCRIPTOR,
+    scheduler_pb2.DESCRIPTOR,
+    context_pb2.DESCRIPTOR,
+    memory_pb2.DESCRIPTOR,
+    storage_pb2.DESCRIPTOR,
+    tool_pb2.DESCRIPTOR,
+)
+"""The protos whose services the gateway forwards."""
+
+FORGET_SECONDS = 10.0
+
+
+async def build(process: Process) -> App:
+    """Wire the gateway of one process."""
+    settings = process.load(GatewayConfig)
+    backends = config.load(BackendConfig, process.environ, "AIOS_TGI_", known=None)
+    owners: dict[str, list[FileDescriptor]] = {}
+    for descriptor in FORWARDED:
+        for service in descriptor.services_by_name.values():
+            owners.setdefault(MANAGERS[service.full_name], []).append(descriptor)
+    channels = {manager: process.channel(manager, *files) for manager, files in owners.items()}
+
+    scheduler: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
+        channels["scheduler"]
+    )
+    dispatcher = DispatchClient(scheduler, process.credential.metadata, process.clock)
+    pool = _pool(backends, dispatcher, process)
+    use_cases = _use_cases(settings, pool, dispatcher, channels, process)
+    gates = _gates(settings)
+    StateMetrics(
+        process.registry,
+        generations=lambda: use_cases.running,
+        held=lambda: dispatcher.held,
+        connected=lambda: dispatcher.connected,
+        replicas_up=lambda: len(pool.live()),
+    )
+    process.tasks.start("dispatch", dispatcher.run)
+    for name in pool.names:
+        process.tasks.start(f"watch {name}", partial(pool.watch, name))
+    process.tasks.every("forget generations", FORGET_SECONDS, _async(use_cases.forget_old))
+    process.stack.push_async_callback(pool.close)
+    process.stack.push_async_callback(use_cases.close)
+
+    async def backend_problem() -> str | None:
+        return None if pool.live() else "no inference backend is up"
+
+    async def scheduler_problem() -> str | None:
+        return None if dispatcher.connected else "the scheduler has not welcomed this gateway"
+
+    return App(
+        servicers=[
+            (
+                inference_pb2_grpc.add_InferenceServiceServicer_to_server,
+                InferenceServicer(use_cases),
+                inference_pb2.DESCRIPTOR,
+            )
+        ],
+        handlers=[
+            Forwarder(channels, methods.table(*FORWARDED), gates, GateMetrics(process.registry, gates))
+        ],
+        known=FORWARDED,
+        trust_ids=False,
+        readiness={"backend": backend_problem, "scheduler": scheduler_problem},
+    )
+
+
+def _pool(settings: BackendConfig, dispatcher: DispatchClient, process: Process) -> ReplicaPool:
+    driver = TgiConfig(
+        slots=settings.slots,
+        batch_tokens=settings.batch_tokens,
+        token_timeout=settings.token_timeout_seconds.total_seconds(),
+        api_key=settings.api_key,
+    )
+    return ReplicaPool(
+        [TgiBackend(endpoint, driver) for endpoint in settings.endpoints],
+        lambda name, info, up: dispatcher.announce(name, info, up=up),
+        PoolConfig(),
+        process.clock,
+    )
+
+
+def _use_cases(
+    settings: GatewayConfig,
+    pool: ReplicaPool,
+    dispatcher: DispatchClient,
+    channels: Mapping[str, Any],
+    process: Process,
+) -> InferenceUseCases:
+    agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channels["access"])
+    return InferenceUseCases(
+        pool=pool,
+        dispatcher=dispatcher,
+        checker=CompilingChecker(),
+        checkpoints=_checkpoints(context_pb2_grpc.ContextServiceStub(channels["context"])),
+        agents=AccessAgentDirectory(agents, process.clock),
+        metrics=PrometheusInferenceMetrics(process.registry),
+        clock=process.clock,
+        config=InferenceConfig(
+            calls_per_agent=settings.calls_per_agent,
+            keep_seconds=settings.keep_finished_seconds.total_seconds(),
+            runner=RunnerConfig(
+                default_max_tokens=settings.default_max_tokens, checkpoint_tokens=settings.checkpoint_tokens
+            ),
+        ),
+    )
+
+
+def _checkpoints(stub: context_pb2_grpc.ContextServiceAsyncStub) -> Callable[[Caller], CheckpointStore]:
+    return lambda caller: ContextCheckpoints(stub, caller)
+
+
+def _gates(settings: GatewayConfig) -> dict[Lane, FairGate]:
+    return {
+        Lane.DATA: FairGate(
+            GateConfig(
+                running=settings.data_calls,
+                running_per_agent=settings.data_calls_per_agent,
+                waiting_per_agent=settings.waiting_calls_per_agent,
+            )
+        ),
+        Lane.TOOL: FairGate(
+            GateConfig(
+                running=settings.tool_calls,
+                running_per_agent=settings.tool_calls_per_agent,
+                waiting_per_agent=settings.waiting_calls_per_agent,
+            )
+        ),
+    }
+
+
+def _async(work: Callable[[], None]) -> Callable[[], Any]:
+    async def run() -> None:
+        work()
+
+    return run

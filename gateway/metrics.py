@@ -1,0 +1,139 @@
+"""What the gateway measures. Names and labels are documented in deploy/grafana/METRICS.md."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.gate import FairGate
+from services.chassis.methods import Lane
+from services.chassis.metrics import DURATION_BUCKETS
+
+
+class GateMetrics:
+    """Waits at the gates of the DATA and TOOL lanes."""
+
+    def __init__(self, registry: CollectorRegistry, gates: Mapping[Lane, FairGate]) -> None:
+        self._wait = Histogram(
+            "aios_gate_wait_seconds",
+            "Time a call waited at the gateway's gate, by lane and outcome.",
+            ["lane", "outcome"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        running = Gauge("aios_gate_running", "Calls inside a gate, by lane.", ["lane"], registry=registry)
+        waiting = Gauge("aios_gate_waiting", "Calls waiting at a gate, by lane.", ["lane"], registry=registry)
+        for lane, gate in gates.items():
+            running.labels(lane.value).set_function(partial(_running, gate))
+            waiting.labels(lane.value).set_function(partial(_waiting, gate))
+        self._admitted = {lane: self._wait.labels(lane.value, "dispatched") for lane in gates}
+        self._refused = {lane: self._wait.labels(lane.value, "rejected") for lane in gates}
+
+    @contextmanager
+    def waiting(self, lane: Lane) -> Iterator[Callable[[], None]]:
+        """Time one wait; call what is yielded once the call is inside."""
+        started = time.perf_counter()
+        series = self._refused[lane]
+
+        def admitted() -> None:
+            nonlocal series
+            series = self._admitted[lane]
+
+        try:
+            yield admitted
+        finally:
+            series.observe(time.perf_counter() - started)
+
+
+class PrometheusInferenceMetrics:
+    """What inference records; see gateway.inference.ports.InferenceMetrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._wait = Histogram(
+            "aios_inference_wait_seconds",
+            "Time in the scheduler's queue until a grant, by class and outcome.",
+            ["scheduling_class", "outcome"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "aios_inference_duration_seconds",
+            "Time from arrival to the end of a generation, by class and outcome.",
+            ["scheduling_class", "outcome"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._first_token = Histogram(
+            "aios_inference_first_token_seconds",
+            "Time from arrival to the first token, by class.",
+            ["scheduling_class"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "aios_inference_tokens", "Tokens generated, by class.", ["scheduling_class"], registry=registry
+        )
+        self._suspended = Counter(
+            "aios_inference_suspensions",
+            "Generations taken off a backend before their end, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._checkpoints = Counter(
+            "aios_inference_checkpoints",
+            "Checkpoints of running generations, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def waited(self, scheduling_class: str, outcome: str, seconds: float) -> None:
+        """Record a wait in the queue that has ended."""
+        self._wait.labels(scheduling_class, outcome).observe(seconds)
+
+    def finished(self, scheduling_class: str, outcome: str, seconds: float, tokens: int) -> None:
+        """Record a generation that has ended."""
+        self._duration.labels(scheduling_class, outcome).observe(seconds)
+        self._tokens.labels(scheduling_class).inc(tokens)
+
+    def first_token(self, scheduling_class: str, seconds: float) -> None:
+        """Record the first token of a generation."""
+        self._first_token.labels(scheduling_class).observe(seconds)
+
+    def suspended(self, reason: str) -> None:
+        """Record that a generation was taken off its backend."""
+        self._suspended.labels(reason).inc()
+
+    def checkpointed(self, outcome: str) -> None:
+        """Record a checkpoint that was saved, or failed to be."""
+        self._checkpoints.labels(outcome).inc()
+
+
+class StateMetrics:
+    """Gauges read at scrape time."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        generations: Callable[[], int],
+        held: Callable[[], int],
+        connected: Callable[[], bool],
+        replicas_up: Callable[[], int],
+    ) -> None:
+        for name, text, read in (
+            ("aios_inference_running", "Generations that wait or run.", lambda: float(generations())),
+            ("aios_dispatch_held", "Calls in the scheduler's hands.", lambda: float(held())),
+            ("aios_dispatch_connected", "1 while the scheduler stream is up.", lambda: float(connected())),
+            ("aios_backend_replicas_up", "Backend replicas that are up.", lambda: float(replicas_up())),
+        ):
+            Gauge(name, text, registry=registry).set_function(read)
+
+
+def _running(gate: FairGate) -> float:
+    return float(gate.running)
+
+
+def _waiting(gate: FairGate) -> float:
+    return float(gate.waiting)

@@ -1,0 +1,122 @@
+"""Forwards every call that the gateway does not answer itself, as bytes, to the manager that owns it.
+
+Status, details and trailers come back as they are; deadline and cancel go through. A new syscall needs no
+change here: the method's own `syscall` option says how it is admitted.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import grpc
+
+from gateway.gate import FairGate
+from gateway.metrics import GateMetrics
+from gateway.routing import manager_of
+from services.chassis.client import kernel_metadata
+from services.chassis.errors import ServiceUnavailable
+from services.chassis.identity import current_caller
+from services.chassis.methods import Audience, Lane, Method
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Pairs = tuple[tuple[str, str | bytes], ...]
+
+
+class Forwarder(grpc.GenericRpcHandler):
+    """Answers every forwarded method with one handler that copies messages."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, grpc.aio.Channel],
+        methods: Mapping[str, Method],
+        gates: Mapping[Lane, FairGate],
+        metrics: GateMetrics,
+    ) -> None:
+        self._channels = channels
+        self._methods = methods
+        self._gates = gates
+        self._metrics = metrics
+        self._handlers: dict[str, Any] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return the handler of a call, or None when the method is not forwarded."""
+        path = handler_call_details.method
+        handler = self._handlers.get(path)
+        if handler is not None:
+            return handler
+        method, manager = self._methods.get(path), manager_of(path)
+        if method is None or manager is None or method.audience is Audience.KERNEL or method.client_streaming:
+            return None
+        handler = grpc.unary_stream_rpc_method_handler(self._behaviour(method, self._channels[manager]))
+        self._handlers[path] = handler
+        return handler
+
+    def _behaviour(self, method: Method, channel: grpc.aio.Channel) -> Any:
+        gate = self._gates.get(method.lane)
+        open_call: Any = channel.unary_stream(method.path)
+
+        async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+            if gate is None or method.endless:
+                async for message in _copy(open_call, request, context):
+                    yield message
+                return
+            caller = current_caller()
+            with self._metrics.waiting(method.lane) as admitted:
+                place = gate.pass_through((caller.tenant, caller.agent))
+                await place.__aenter__()
+                admitted()
+            try:
+                async for message in _copy(open_call, request, context):
+                    yield message
+            finally:
+                await place.__aexit__(None, None, None)
+
+        return forward
+
+
+async def _copy(open_call: Any, request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+    """Make the call upstream and copy what comes back. Reads are retried by the channel itself."""
+    upstream = open_call(request, timeout=_time_left(), metadata=_metadata(context))
+    try:
+        if head := await upstream.initial_metadata():
+            await context.send_initial_metadata(_plain(head))
+        async for message in upstream:
+            yield message
+        context.set_trailing_metadata(_plain(await upstream.trailing_metadata()))
+    except grpc.aio.AioRpcError as error:
+        if _unreached(error):
+            raise ServiceUnavailable(
+                "this part of the kernel cannot be reached; try again", retry_after=0.5
+            ) from error
+        await context.abort(error.code(), error.details() or "", _plain(error.trailing_metadata()))
+    finally:
+        upstream.cancel()
+
+
+def _unreached(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the manager never answered: a status of its own always carries details."""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and not any(
+        key == "grpc-status-details-bin" for key, _ in _plain(error.trailing_metadata())
+    )
+
+
+def _time_left() -> float:
+    """Return the time until the caller's deadline, or the method's own where that is sooner."""
+    return max(0.001, current_caller().deadline - time.monotonic())
+
+
+def _metadata(context: Context) -> Pairs:
+    """Hand on the caller's own metadata, without what belongs to the transport or is set by the kernel."""
+    own = kernel_metadata(current_caller())
+    names = {name for name, _ in own}
+    theirs = tuple(
+        (key, value)
+        for key, value in context.invocation_metadata() or ()
+        if key not in names and key != "user-agent" and not key.startswith(("grpc-", ":"))
+    )
+    return (*own, *theirs)
+
+
+def _plain(metadata: Any) -> Pairs:
+    """Copy metadata into plain pairs: the library takes its own type for an error in `abort`."""
+    return tuple((key, value) for key, value in metadata or ())

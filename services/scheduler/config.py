@@ -1,0 +1,46 @@
+"""Configuration of the scheduler, read from `AIOS_SCHEDULER_*`."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from services.scheduler.model import PolicySpec, SchedulingClass
+from services.scheduler.settings import CoreSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerConfig:
+    """Limits and policies of one scheduler process."""
+
+    policy: str = "adaptive"
+    """Policy of the classes interactive, normal and batch at the start: adaptive, fifo, rr, priority, stride,
+    mlfq, vtc, sjf, edf or las. SetPolicy changes it at run time."""
+
+    quantum_tokens: int = 0
+    """Quantum of the rr policy. Unit: tokens. Default: the policy's own."""
+
+    max_waiting: int = 10_000
+    """Calls that may wait; more are refused."""
+
+    max_waiting_per_agent: int = 1_000
+    """Calls of one agent that may wait; more are refused."""
+
+    backend_grace_seconds: timedelta = timedelta(seconds=30)
+    """Time a call may wait for a replica of its model to appear at all."""
+
+    def core_settings(self, first_epoch: int) -> CoreSettings:
+        """Return the settings of the core."""
+        default = CoreSettings()
+        params = {"quantum": self.quantum_tokens} if self.quantum_tokens and self.policy == "rr" else {}
+        spec = PolicySpec(self.policy, params)
+        changed = {SchedulingClass.INTERACTIVE, SchedulingClass.NORMAL, SchedulingClass.BATCH}
+        return replace(
+            default,
+            classes={
+                kind: replace(settings, policy=spec) if kind in changed else settings
+                for kind, settings in default.classes.items()
+            },
+            max_waiting=self.max_waiting,
+            max_waiting_per_agent=self.max_waiting_per_agent,
+            backend_grace=self.backend_grace_seconds.total_seconds(),
+            first_epoch=first_epoch,
+        )

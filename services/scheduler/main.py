@@ -1,0 +1,33 @@
+"""Wires the scheduler: the only place where its adapters are chosen."""
+
+from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+from services.chassis.process import App, Process
+from services.scheduler.config import SchedulerConfig
+from services.scheduler.core import SchedulerCore
+from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
+from services.scheduler.policies import discover
+from services.scheduler.service import SchedulerService
+from services.scheduler.servicer import SchedulerServicer
+
+
+async def build(process: Process) -> App:
+    """Wire the scheduler of one process."""
+    settings = process.load(SchedulerConfig)
+    # Milliseconds since 1970: above every grant number of an earlier life.
+    epoch = int(process.clock.now().timestamp() * 1000)
+    metrics = PrometheusScheduleMetrics(process.registry)
+    service = SchedulerService(
+        SchedulerCore(settings.core_settings(epoch), discover()), process.clock, metrics
+    )
+    QueueCollector(process.registry, service.stats)
+    process.stack.callback(service.close)
+    servicer = SchedulerServicer(service, process.clock, epoch)
+    return App(
+        servicers=[
+            (
+                scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server,
+                servicer,
+                scheduler_pb2.DESCRIPTOR,
+            )
+        ]
+    )

@@ -1,0 +1,160 @@
+"""SchedulerService over gRPC."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2, scheduler_pb2_grpc
+from services.chassis import names, paging
+from services.chassis.clock import Clock
+from services.chassis.errors import InvalidRequest, PermissionDenied
+from services.chassis.identity import Kind, current_caller
+from services.scheduler import wire
+from services.scheduler.model import SchedulingClass
+from services.scheduler.service import SchedulerService, Session, Viewer
+from services.scheduler.words import summary
+
+
+class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
+    """Converts and delegates. Signatures are gRPC's."""
+
+    def __init__(self, service: SchedulerService, clock: Clock, epoch: int) -> None:
+        self._service = service
+        self._clock = clock
+        self._epoch = epoch
+
+    async def Dispatch(
+        self, request_iterator: AsyncIterator[dispatch_pb2.DispatchRequest], context: Any
+    ) -> AsyncGenerator[dispatch_pb2.DispatchResponse, None]:
+        """Serve one gateway's stream."""
+        if current_caller().kind is not Kind.SERVICE:
+            raise PermissionDenied("only the kernel's gateways may dispatch")
+        hello = await anext(aiter(request_iterator), None)
+        if hello is None or hello.WhichOneof("message") != "hello":
+            raise InvalidRequest.field("message", "expected hello first")
+        session = self._service.connect(hello.hello.gateway)
+        reader = asyncio.create_task(self._read(request_iterator, session))
+        try:
+            yield dispatch_pb2.DispatchResponse(welcome=dispatch_pb2.Welcome(epoch=self._epoch))
+            while (decision := await session.outbox.get()) is not None:
+                yield wire.instruction(decision)
+            if reader.done():
+                await reader
+        finally:
+            reader.cancel()
+            await asyncio.wait({reader})
+            self._service.disconnect(session)
+
+    async def _read(self, requests: AsyncIterator[dispatch_pb2.DispatchRequest], session: Session) -> None:
+        """Take the gateway's reports until it goes; the stream ends with it, also when a report is wrong."""
+        try:
+            async for message in requests:
+                events = wire.event(message, session.gateway, self._clock.monotonic())
+                for event in events if isinstance(events, list) else [events]:
+                    self._service.take(event)
+        finally:
+            session.close()
+
+    async def ListSyscalls(
+        self, request: scheduler_pb2.ListSyscallsRequest, context: Any
+    ) -> scheduler_pb2.ListSyscallsResponse:
+        """List waiting and running calls."""
+        viewer = _viewer(request.parent)
+        rows = self._service.queue(viewer)
+        after = paging.decode(request.page_token, viewer.tenant, viewer.agent)
+        if after:
+            mark = (float(after[0] or 0.0), str(after[1]))
+            rows = [row for row in rows if (row[1].arrived_at, row[1].id) > mark]
+        size = paging.page_size(request.page_size)
+        page, now, wall = rows[:size], self._clock.monotonic(), self._clock.now()
+        token = ""
+        if len(rows) > size:
+            last = page[-1][1]
+            token = paging.encode([last.arrived_at, last.id], viewer.tenant, viewer.agent)
+        return scheduler_pb2.ListSyscallsResponse(
+            syscalls=[wire.syscall(entry, call, now, wall) for entry, call in page], next_page_token=token
+        )
+
+    async def GetQueue(
+        self, request: scheduler_pb2.GetQueueRequest, context: Any
+    ) -> scheduler_pb2.GetQueueResponse:
+        """Read the state of the queue."""
+        stats = self._service.stats()
+        return scheduler_pb2.GetQueueResponse(
+            classes=[wire.class_queue(each) for each in stats.classes],
+            replicas=[wire.replica(each) for each in stats.replicas],
+            preemption_count=self._service.preemptions,
+        )
+
+    async def ExplainWait(
+        self, request: scheduler_pb2.ExplainWaitRequest, context: Any
+    ) -> scheduler_pb2.ExplainWaitResponse:
+        """Explain why a call waits."""
+        identifier, viewer = _call(request.name)
+        found = self._service.explain(identifier, viewer)
+        entry, call = self._service.entry(identifier, viewer)
+        shown = wire.syscall(entry, call, self._clock.monotonic(), self._clock.now())
+        named = {each.call_id: self._service.may_name(each.call_id, _widest()) for each in found.ahead}
+        return wire.explanation(found, shown, named, summary(found))
+
+    async def SetPolicy(
+        self, request: scheduler_pb2.SetPolicyRequest, context: Any
+    ) -> scheduler_pb2.SetPolicyResponse:
+        """Put a policy in charge of a class, or of all."""
+        chosen = wire.CLASSES.get(request.scheduling_class)
+        classes: Sequence[SchedulingClass] = [chosen] if chosen is not None else list(SchedulingClass)
+        self._service.set_policy(classes, request.policy.name, wire.params(request.policy))
+        return scheduler_pb2.SetPolicyResponse(classes=self._classes())
+
+    async def GetPolicy(
+        self, request: scheduler_pb2.GetPolicyRequest, context: Any
+    ) -> scheduler_pb2.GetPolicyResponse:
+        """Read which policy is in charge of each class."""
+        return scheduler_pb2.GetPolicyResponse(
+            classes=self._classes(), available=list(self._service.policy_names)
+        )
+
+    async def WatchSchedule(
+        self, request: scheduler_pb2.WatchScheduleRequest, context: Any
+    ) -> AsyncGenerator[scheduler_pb2.WatchScheduleResponse, None]:
+        """Stream what happens."""
+        async for shown in self._service.watch(_viewer(request.parent)):
+            now, wall = self._clock.monotonic(), self._clock.now()
+            message = wire.schedule_event(shown.event, shown.call, shown.lost, now, wall)
+            if message is not None:
+                yield message
+
+    async def CancelSyscall(
+        self, request: scheduler_pb2.CancelSyscallRequest, context: Any
+    ) -> scheduler_pb2.CancelSyscallResponse:
+        """Cancel a waiting or running call."""
+        identifier, viewer = _call(request.name)
+        self._service.cancel(identifier, viewer)
+        return scheduler_pb2.CancelSyscallResponse(cancelled=True)
+
+    def _classes(self) -> list[scheduler_pb2.ClassPolicy]:
+        return [wire.policy(kind, spec) for kind, spec in self._service.policies().items()]
+
+
+def _viewer(parent: str) -> Viewer:
+    """Return whose calls the caller asks for: an administrator's empty parent means the whole tenant."""
+    caller = current_caller()
+    if not parent:
+        return _widest()
+    owner = names.parse(parent, me=caller.agent, field="parent").owner
+    return Viewer(caller.tenant, wire.scoped(caller.tenant, owner))
+
+
+def _widest() -> Viewer:
+    """Return the widest view the caller may have."""
+    caller = current_caller()
+    agent = "" if caller.kind is not Kind.AGENT else wire.scoped(caller.tenant, caller.agent)
+    return Viewer(caller.tenant, agent)
+
+
+def _call(name: str) -> tuple[str, Viewer]:
+    """Return the call's id in the core, and a view that holds its agent."""
+    caller = current_caller()
+    parsed = names.parse_in(name, "calls", me=caller.agent)
+    owner = wire.scoped(caller.tenant, parsed.owner)
+    return wire.call_id(caller.tenant, parsed.owner, parsed.id), Viewer(caller.tenant, owner)

@@ -1,0 +1,38 @@
+"""Says in plain words why a call waits. Pure."""
+
+from services.scheduler.explain import Binding, Explanation
+from services.scheduler.model import CallState
+
+_LIMITS = {
+    Binding.NOTHING: "nothing holds it back: it is next",
+    Binding.ORDER: "others of its class come first",
+    Binding.CLASS_SHARE: "its class has used up its share for now",
+    Binding.SLOTS: "every slot of the backends is taken",
+    Binding.TOKENS: "the backends' token budget is taken",
+    Binding.RESERVATION: "room is being kept for a bigger call that has waited long",
+    Binding.NO_BACKEND: "no backend serves its model right now",
+}
+
+
+def summary(found: Explanation) -> str:
+    """Put an explanation into a few sentences."""
+    if found.state is not CallState.WAITING:
+        return f"The call runs on {found.replica}; it waited {found.wait_seconds:.1f} s."
+    parts = [
+        (
+            f"The call has waited {found.wait_seconds:.1f} s in class {found.scheduling_class.value} under the "
+            f"{found.policy} policy, with {found.position} ahead of it: {_LIMITS[found.binding]}."
+        )
+    ]
+    if found.in_lane:
+        parts.append("It is in the lane against starvation, which is served oldest first.")
+    elif found.lane_in_seconds is not None:
+        parts.append(f"In {max(0.0, found.lane_in_seconds):.0f} s it enters the lane against starvation.")
+    if found.predicted_start_seconds is not None and found.predictions:
+        parts.append(
+            f"It should start in about {found.predicted_start_seconds:.1f} s (such predictions were off by "
+            f"{found.prediction_error_seconds:.1f} s on average)."
+        )
+    if found.expires_in_seconds is not None:
+        parts.append(f"It gives up in {max(0.0, found.expires_in_seconds):.0f} s.")
+    return " ".join(parts)
