@@ -1,0 +1,158 @@
+"""How fast the scheduler's core decides: submit + pick + dispatch at 100, 10,000 and 100,000 waiting calls.
+
+Run:  python tests/bench/bench_core.py [--quick] [--out tests/bench/results]
+
+One replica has 64 busy slots and the queue holds a steady number of waiting calls. A round is what
+one call costs the core in steady state: one running call reports progress, it finishes, its slot is
+granted to the next (pick + dispatch), and a new call is submitted in its stead. `step` is each
+single event; `decision` is the sum of the Finished and Submit steps of one round, that is submit +
+pick + dispatch. Writes core.json and core.md.
+"""
+
+import argparse
+import gc
+import json
+import platform
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.scheduler.core import SchedulerCore
+from services.scheduler.events import BackendUp, Finished, Grant, Progress, Submit
+from services.scheduler.model import Call, Completion, PolicySpec, SchedulingClass
+from services.scheduler.policies import PolicyRegistry
+from services.scheduler.settings import ClassSettings, CoreSettings
+
+SLOTS = 64
+TARGET_P99_US = 100.0
+
+
+def make_call(number: int, now: float, rng: random.Random) -> Call:
+    """Build one call of a mixed load: 200 agents of 20 tenants, long and short prompts."""
+    agent = rng.randrange(200)
+    return Call(
+        id=f"call-{number}",
+        gateway="gw",
+        agent=f"agent-{agent}",
+        tenant=f"tenant-{agent % 20}",
+        agent_kind=f"kind-{agent % 5}",
+        program=f"run-{agent}-{rng.randrange(4)}",
+        step_index=rng.randrange(6),
+        resource="model",
+        arrived_at=now,
+        priority=rng.randrange(-2, 3),
+        prompt_tokens=rng.randrange(50, 4000),
+        max_new_tokens=rng.randrange(20, 800),
+    )
+
+
+def filled(policy: str, waiting: int, rng: random.Random) -> tuple[SchedulerCore, list[str], float]:
+    """Build a core with all slots busy and `waiting` calls behind them."""
+    # Waits and lane at production defaults, bounds out of the way; simulated time stands nearly still.
+    classes = {
+        name: ClassSettings(policy=PolicySpec(policy), max_wait=3600.0, alert_wait=7200.0)
+        for name in SchedulingClass
+    }
+    core = SchedulerCore(
+        CoreSettings(classes=classes, max_waiting=10**7, max_waiting_per_agent=10**7), PolicyRegistry()
+    )
+    core.step(BackendUp("r0", "model", SLOTS, 10**9), 0.0)
+    running = []
+    for number in range(SLOTS + waiting):
+        now = number * 1e-5
+        decisions = core.step(Submit(make_call(number, now, rng)), now)
+        running += [d.call_id for d in decisions if isinstance(d, Grant)]
+    return core, running, (SLOTS + waiting) * 1e-5
+
+
+def measure(policy: str, waiting: int, rounds: int, seed: int) -> dict[str, float | int | str]:
+    """Time `rounds` rounds of one policy at one queue length. Times in microseconds."""
+    rng = random.Random(seed)  # noqa: S311 - a workload, not a secret
+    core, running, now = filled(policy, waiting, rng)
+    decisions: list[float] = []
+    progress: list[float] = []
+    clock = time.thread_time_ns
+    gc.collect()
+    gc.freeze()
+    started = time.perf_counter()
+    for number in range(rounds):
+        now += 0.01
+        call_id = running.pop(rng.randrange(len(running)))
+        submit = Submit(make_call(10**6 + number, now, rng))
+        report, finished = Progress(call_id, 16), Finished(call_id, Completion.COMPLETED)
+        begin = clock()
+        core.step(report, now)
+        middle = clock()
+        granted = core.step(finished, now)
+        core.step(submit, now)
+        end = clock()
+        running += [d.call_id for d in granted if isinstance(d, Grant)]
+        progress.append((middle - begin) / 1000)
+        decisions.append((end - middle) / 1000)
+    seconds = time.perf_counter() - started
+    gc.unfreeze()
+    stats = core.stats(now)
+    if stats.running != SLOTS or stats.waiting != waiting:
+        raise RuntimeError(f"{policy}: the load was not steady: {stats.running} run, {stats.waiting} wait")
+    return {
+        "policy": policy,
+        "waiting": waiting,
+        "rounds": rounds,
+        "rounds_per_second": round(rounds / seconds),
+        "decision_p50_us": round(quantile(decisions, 0.50), 1),
+        "decision_p99_us": round(quantile(decisions, 0.99), 1),
+        "decision_max_us": round(max(decisions), 1),
+        "progress_p99_us": round(quantile(progress, 0.99), 1),
+    }
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """Return the value that this part of the values does not exceed."""
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(part * len(ranked)))]
+
+
+def table(rows: Sequence[dict[str, float | int | str]], machine: str) -> str:
+    """Format the results as Markdown."""
+    lines = [
+        "# Scheduler core: cost of a decision",
+        "",
+        f"One decision = submit + pick + dispatch of one call, {SLOTS} busy slots, microseconds. {machine}.",
+        f"Target: p99 below {TARGET_P99_US:.0f} us at 10,000 waiting calls.",
+        "",
+        "| policy | waiting | decisions/s | p50 us | p99 us | max us | progress p99 us |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['policy']} | {r['waiting']:,} | {r['rounds_per_second']:,} | {r['decision_p50_us']}"
+        f" | {r['decision_p99_us']} | {r['decision_max_us']} | {r['progress_p99_us']} |"
+        for r in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure every policy and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--policy", action="append", help="measure only this policy (repeatable)")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, no 100,000")
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    sizes = (100, 10_000) if options.quick else (100, 10_000, 100_000)
+    rounds = 2_000 if options.quick else 10_000
+    rows = []
+    for policy in options.policy or PolicyRegistry().names:
+        for waiting in sizes:
+            rows.append(measure(policy, waiting, rounds, options.seed))
+            print(json.dumps(rows[-1]), flush=True)
+    machine = f"Python {platform.python_version()}, {platform.machine()}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    report = {"machine": machine, "slots": SLOTS, "target_p99_us": TARGET_P99_US, "rows": rows}
+    (options.out / "core.json").write_text(json.dumps(report, indent=2) + "\n")
+    (options.out / "core.md").write_text(table(rows, machine))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,356 @@
+"""What every policy must keep, tried with random histories (one state machine per policy)."""
+
+from math import inf
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.fakes.scheduling import MODEL, call, settings
+
+from services.scheduler.core import SchedulerCore
+from services.scheduler.events import (
+    BackendDown,
+    BackendLimits,
+    BackendUp,
+    Cancelled,
+    Decision,
+    Event,
+    Finished,
+    GatewayLost,
+    Grant,
+    PolicyChanged,
+    Preempt,
+    ProgramCancelled,
+    Progress,
+    Reject,
+    Revoke,
+    Submit,
+    Tick,
+    Yielded,
+)
+from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
+from services.scheduler.policies import BUILT_IN
+from services.scheduler.pool import Pool
+
+SLOTS, TOKENS, REPLICAS = 3, 1200, 2
+
+PARAMS: dict[str, dict[str, float | int | str | bool]] = {
+    "rr": {"quantum": 20},
+    "priority": {"preempt": True, "quantum": 20},
+    "mlfq": {"base": 20, "levels": 3},
+    "las": {"preempt": True, "quantum": 20, "base": 0.01},
+    "adaptive": {"preempt": True, "quantum": 20, "band": 500, "base": 0.01},
+    "vtc": {"by": "agent"},
+}
+
+CLASSES = st.sampled_from([SchedulingClass.NORMAL] * 4 + list(SchedulingClass))
+
+WISHES = st.fixed_dictionaries(
+    {
+        "name": CLASSES,
+        "prompt": st.integers(0, 700),
+        "new": st.integers(1, 300),
+        "agent": st.integers(0, 3),
+        "priority": st.integers(-2, 2),
+        "max_wait": st.sampled_from([None, None, 5.0]),
+        "deadline": st.sampled_from([None, None, 8.0]),
+        "shared": st.integers(0, 200),
+        "preemptible": st.sampled_from([True, True, True, False]),
+    }
+)
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Random events against one core, and a plain model of what must be true after each."""
+
+    policy = "fifo"
+
+    def __init__(self) -> None:
+        super().__init__()
+        params = PARAMS.get(self.policy, {})
+        self.settings = settings(self.policy, params, lookahead=64, max_bypass=2)
+        self.core = SchedulerCore(self.settings)
+        self.now = 0.0
+        self.count = 0
+        self.history: list[tuple[Event, float, list[Decision]]] = []
+        self.waiting: dict[str, Call] = {}
+        self.running: dict[str, Grant] = {}
+        self.known: dict[str, Call] = {}
+        self.done: dict[str, int] = {}
+        self.asked: set[str] = set()
+        self.epochs: set[int] = set()
+
+    # Model
+
+    def tell(self, event: Event) -> None:
+        decisions = self.core.step(event, self.now)
+        self.history.append((event, self.now, decisions))
+        for decision in decisions:
+            self.account(decision)
+
+    def account(self, decision: Decision) -> None:
+        match decision:
+            case Grant(call_id=name, epoch=epoch):
+                if epoch in self.epochs:
+                    assert self.running[name].epoch == epoch, "only the same grant may be told again"
+                    return
+                assert name in self.waiting, "only a waiting call is granted"
+                assert name not in self.running, "no call runs twice"
+                assert epoch > max(self.epochs, default=0), "epochs grow"
+                self.epochs.add(epoch)
+                del self.waiting[name]
+                self.running[name] = decision
+                self.check_budget(decision.replica)
+            case Preempt(call_id=name, epoch=epoch):
+                assert self.running[name].epoch == epoch
+                assert name not in self.asked, "a call is asked to stop once"
+                assert self.known[name].preemptible
+                self.asked.add(name)
+            case Reject(call_id=name):
+                del self.waiting[name]
+            case Revoke(call_id=name):
+                self.end(name)
+
+    def end(self, name: str) -> None:
+        del self.running[name]
+        self.asked.discard(name)
+
+    def check_budget(self, replica: str) -> None:
+        stats = next(r for r in self.core.stats(self.now).replicas if r.replica == replica)
+        assert stats.up
+        assert stats.running <= stats.slots
+        assert stats.tokens_reserved <= 0.95 * TOKENS
+
+    def pool(self) -> Pool | None:
+        return next((p for p in self.core._pools.values() if p.key.resource == MODEL), None)
+
+    # Rules
+
+    @initialize()
+    def backends(self) -> None:
+        for number in range(REPLICAS):
+            self.tell(BackendUp(f"r{number}", MODEL, SLOTS, TOKENS, kv_snapshot=True))
+
+    @rule(wishes=st.lists(WISHES, min_size=1, max_size=6))
+    def submit(self, wishes: list[dict[str, Any]]) -> None:
+        for wish in wishes:
+            self.count += 1
+            agent, shared, left = wish["agent"], wish["shared"], wish["deadline"]
+            made = call(
+                f"c{self.count}",
+                scheduling_class=wish["name"],
+                prompt_tokens=wish["prompt"],
+                max_new_tokens=wish["new"],
+                agent=f"agent{agent}",
+                agent_kind=f"kind{agent % 2}",
+                tenant=f"tenant{agent % 2}",
+                program=f"program{agent}" if agent else "",
+                parent_program="program1" if agent == 2 else "",
+                gateway=f"gw{agent % 2}",
+                priority=wish["priority"],
+                arrived_at=self.now,
+                max_wait=wish["max_wait"],
+                deadline=None if left is None else self.now + left,
+                prefixes=(Prefix("shared", min(shared, wish["prompt"])),) if shared else (),
+                preemptible=wish["preemptible"],
+            )
+            self.known[made.id] = self.waiting[made.id] = made
+            self.done[made.id] = 0
+            self.tell(Submit(made))
+
+    @precondition(lambda self: self.running)
+    @rule(tokens=st.integers(1, 40))
+    def progress(self, tokens: int) -> None:
+        self.now += 0.1
+        for name in sorted(self.running):
+            more = min(tokens, self.known[name].max_new_tokens - self.done[name])
+            self.done[name] += more
+            self.tell(Progress(name, more, self.running[name].epoch))
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.running)))
+        epoch = self.running[name].epoch
+        self.end(name)
+        self.tell(Finished(name, Completion.COMPLETED, None, epoch))
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), has_kv=st.booleans())
+    def give_back(self, data: st.DataObject, has_kv: bool) -> None:  # noqa: FBT001 - by name
+        name = data.draw(st.sampled_from(sorted(self.asked)))
+        epoch = self.running[name].epoch
+        self.end(name)
+        self.waiting[name] = self.known[name]
+        self.tell(Yielded(name, self.done[name], SnapshotInfo(has_kv), epoch))
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def lose_backend_under(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.running)))
+        epoch = self.running[name].epoch
+        self.end(name)
+        self.waiting[name] = self.known[name]
+        self.tell(Yielded(name, self.done[name], epoch=epoch, backend_failed=True))
+
+    @precondition(lambda self: self.waiting or self.running)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.waiting | self.running)))
+        self.tell(Cancelled(name))
+        assert name not in self.waiting
+        assert name not in self.running
+
+    def rarely(self) -> bool:
+        """Keep events that end many calls from ending nearly all of them."""
+        return self.count % 7 == 3
+
+    @precondition(rarely)
+    @rule(number=st.integers(1, 3))
+    def cancel_program(self, number: int) -> None:
+        gone = {f"program{number}"} | ({"program2"} if number == 1 else set())
+        self.tell(ProgramCancelled(f"program{number}"))
+        left = self.waiting | self.running
+        assert not [n for n in left if self.known[n].program in gone]
+
+    @precondition(rarely)
+    @rule(number=st.integers(0, 1))
+    def lose_gateway(self, number: int) -> None:
+        gateway = f"gw{number}"
+        for name in [n for n in self.running if self.known[n].gateway == gateway]:
+            self.end(name)
+        for name in [n for n in self.waiting if self.known[n].gateway == gateway]:
+            del self.waiting[name]
+        self.tell(GatewayLost(gateway))
+
+    @precondition(lambda self: self.waiting or self.running)
+    @rule(data=st.data())
+    def submit_again(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.waiting | self.running)))
+        self.tell(Submit(self.known[name]))
+
+    @rule(seconds=st.floats(0.0, 6.0))
+    def let_time_pass(self, seconds: float) -> None:
+        self.now += seconds
+        self.tell(Tick())
+
+    @precondition(rarely)
+    @rule(number=st.integers(0, REPLICAS - 1), up=st.booleans())
+    def flap(self, number: int, up: bool) -> None:  # noqa: FBT001 - by name
+        if up:
+            self.tell(BackendUp(f"r{number}", MODEL, SLOTS, TOKENS, kv_snapshot=True))
+        else:
+            self.tell(BackendDown(f"r{number}"))
+
+    @rule(number=st.integers(0, REPLICAS - 1), size=st.integers(0, 3))
+    def observe(self, number: int, size: int) -> None:
+        self.tell(BackendLimits(f"r{number}", queue_size=size))
+
+    @precondition(rarely)
+    @rule(name=CLASSES, policy=st.sampled_from([p.name for p in BUILT_IN]))
+    def change_policy(self, name: SchedulingClass, policy: str) -> None:
+        if name is SchedulingClass.NORMAL:
+            policy = self.policy
+        self.tell(PolicyChanged(name, policy, PARAMS.get(policy, {})))
+
+    # Invariants
+
+    @invariant()
+    def the_core_knows_exactly_the_calls_that_live(self) -> None:
+        listed = {e.call_id: e.state for e in self.core.snapshot_queue(self.now)}
+        assert {n for n, s in listed.items() if s is CallState.WAITING} == set(self.waiting)
+        assert {n for n, s in listed.items() if s is not CallState.WAITING} == set(self.running)
+        assert {n for n, s in listed.items() if s is CallState.STOPPING} == self.asked
+        stats = self.core.stats(self.now)
+        assert (stats.waiting, stats.running) == (len(self.waiting), len(self.running))
+
+    @invariant()
+    def every_policy_orders_every_waiting_call_once(self) -> None:
+        pool = self.pool()
+        for queue in pool.queues.values() if pool else ():
+            ordered = list(queue.policy.candidates(self.now))
+            assert sorted(j.seq for j in ordered) == sorted(j.seq for j in queue.waiting.values())
+            assert (ordered[0] if ordered else None) is queue.policy.pick(self.now)
+
+    @invariant()
+    def no_capacity_is_idle_while_a_call_fits(self) -> None:
+        pool = self.pool()
+        if pool is None:
+            return
+        if any(r.limit.factor(0.0) < 1.0 for r in pool.replicas.values()):
+            # A cut limit recovers with time alone; the core asks for a Tick to act on it.
+            self.tell(Tick())
+        for replica in pool.replicas.values():
+            if replica.reserved_for is not None or not replica.has_slot(self.now):
+                continue
+            for queue in pool.served(self.now):
+                fitting = [j for j in queue.waiting.values() if replica.fits_tokens(j, self.now)]
+                assert not fitting, "work conservation"
+
+    @invariant()
+    def reserved_tokens_add_up(self) -> None:
+        pool = self.pool()
+        for replica in pool.replicas.values() if pool else ():
+            private = sum(j.private_tokens for j in replica.running.values())
+            shared = {s for j in replica.running.values() for s in j.segments}
+            assert replica.used_tokens == private + sum(int(s.split(":")[2]) for s in shared)
+
+    @invariant()
+    def the_next_wakeup_is_never_in_the_past(self) -> None:
+        wakeup = self.core.next_wakeup(self.now)
+        assert wakeup is None or self.now <= wakeup < inf
+
+    @invariant()
+    def every_waiting_call_is_explained(self) -> None:
+        for name in self.waiting:
+            told = self.core.explain(name, self.now)
+            assert told.state is CallState.WAITING
+            assert told.key
+            assert len(told.ahead) == min(10, told.position)
+
+    def teardown(self) -> None:
+        self.replay()
+        self.drain()
+
+    def replay(self) -> None:
+        """The same events at the same times give the same decisions."""
+        again = SchedulerCore(self.settings)
+        for event, now, decisions in self.history:
+            assert again.step(event, now) == decisions
+
+    def drain(self) -> None:
+        """Every call that is left is served once capacity comes back: none is lost."""
+        for number in range(REPLICAS):
+            self.tell(BackendUp(f"r{number}", MODEL, SLOTS, TOKENS, kv_snapshot=True))
+        for _ in range(10 * len(self.waiting) + 10 * len(self.running) + 10):
+            if not self.running:
+                break
+            name = min(self.running)
+            self.end(name)
+            self.tell(Finished(name, Completion.COMPLETED))
+        assert not self.waiting
+        assert not self.running
+        stats = self.core.stats(self.now)
+        assert stats.tokens_in_flight == stats.waiting == stats.running == 0
+        assert len(self.core._calls) == 0
+        assert len(self.core._world.programs) <= 4
+
+
+def _machine(name: str) -> type[Any]:
+    machine = type(f"Machine_{name}", (SchedulerMachine,), {"policy": name})
+    case: type[Any] = machine.TestCase
+    case.settings = hypothesis_settings(
+        max_examples=25,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    return case
+
+
+@pytest.mark.parametrize("policy", [p.name for p in BUILT_IN])
+def test_every_policy_keeps_the_cores_invariants(policy: str) -> None:
+    _machine(policy)().runTest()
