@@ -22,8 +22,9 @@ from services.chassis.auth import Authenticator, KeyRing, Revocations, TokenVeri
 from services.chassis.authz import AccessAuthorizer, Authorizer
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.config import ConfigError
+from services.chassis.database import Database
 from services.chassis.http import Route
-from services.chassis.metrics import ProcessMetrics
+from services.chassis.metrics import DatabaseMetrics, ProcessMetrics
 from services.chassis.ports import PortTaken
 from services.chassis.readiness import Check
 from services.chassis.server import ChassisServer, ServerConfig, Servicer
@@ -119,6 +120,7 @@ class Process:
         self.stack = AsyncExitStack()
         self.draining = asyncio.Event()
         """Set when the process begins to stop."""
+        self._database_metrics: DatabaseMetrics | None = None
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     @property
@@ -156,6 +158,20 @@ class Process:
     def database_url(self) -> str:
         """Return the URL of the process's database."""
         return self.listen.database_url or f"sqlite:///{self.data_dir / (self.name + '.db')}"
+
+    async def database(self, migrations: Path, *, name: str = "main") -> Database:
+        """Open the process's database, bring it up to date, close it at the end."""
+        self._database_metrics = self._database_metrics or DatabaseMetrics(self.registry)
+        database = Database.open(
+            self.database_url(),
+            schema=self.name,
+            migrations=migrations,
+            name=name,
+            metrics=self._database_metrics,
+        )
+        self.stack.push_async_callback(database.close)
+        await database.migrate()
+        return database
 
     def endpoint(self, peer: str) -> str:
         """Return where another process is reached: `AIOS_<PEER>_ENDPOINT`, else its default port here."""

