@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import aiohttp
 import xllamacpp
 
-from services.tgi_local.model.chat import parse_calls, render
+from services.tgi_local.model.chat import Message, parse_calls, render
 
 HERE = Path(__file__).parent
 MODEL = HERE / "aios-demo.gguf"
@@ -60,6 +60,17 @@ class Engine:
         connector = aiohttp.UnixConnector(self._socket, limit=self._slots, force_close=True)
         return aiohttp.ClientSession("http://engine", connector=connector)
 
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the JSON answer of one request of its own."""
+        async with self.session() as session, session.post(path, json=body) as response:
+            response.raise_for_status()
+            return await response.json()
+
+    async def apply_template(self, messages: Sequence[Message]) -> str:
+        """Render messages as the chat template in the file renders them."""
+        answer = await self.post("/apply-template", {"messages": list(messages)})
+        return str(answer["prompt"])
+
 
 async def generate(session: aiohttp.ClientSession, prompt: str, limit: int = 256) -> str:
     """Ask for the greedy continuation. Raises aiohttp.ClientResponseError on a prompt that does not fit."""
@@ -68,6 +79,14 @@ async def generate(session: aiohttp.ClientSession, prompt: str, limit: int = 256
         response.raise_for_status()
         text: str = (await response.json())["content"]
         return text
+
+
+async def tokenize(engine: Engine, text: str) -> tuple[list[int], str]:
+    """Return ids of a text, specials recognised, and the text that the ids stand for."""
+    answer = await engine.post("/tokenize", {"content": text, "parse_special": True})
+    ids: list[int] = answer["tokens"]
+    back = await engine.post("/detokenize", {"tokens": ids})
+    return ids, str(back["content"])
 
 
 async def play(session: aiohttp.ClientSession, row: Row) -> tuple[bool, bool, str]:

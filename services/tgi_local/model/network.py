@@ -16,7 +16,7 @@ class Shape:
     layers: int = 4
     heads: int = 5
     hidden: int = 416
-    rope_base: float = 10_000.0
+    rope_base: float = 500_000.0
     eps: float = 1e-5
 
     @property

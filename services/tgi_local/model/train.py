@@ -26,6 +26,7 @@ from torch import Tensor
 from services.tgi_local.model.chat import training_spans
 from services.tgi_local.model.generate import conversation
 from services.tgi_local.model.network import Network, Shape
+from services.tgi_local.model.seeding import seed_copying
 from services.tgi_local.model.tokenizer import train as train_tokenizer
 
 Row = tuple[list[int], list[bool]]
@@ -109,8 +110,8 @@ def rate(progress: float) -> float:
     return min(progress / 0.01, 1.0, (1.0 - progress) / 0.45)
 
 
-def main() -> None:
-    """Train until the time is up."""
+def options() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=2400)
@@ -121,7 +122,12 @@ def main() -> None:
     parser.add_argument("--muon-lr", type=float, default=0.02)
     parser.add_argument("--adam-lr", type=float, default=4e-3)
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train until the time is up."""
+    args = options()
     torch.set_num_threads(2)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -135,6 +141,7 @@ def main() -> None:
         hidden=args.hidden,
     )
     network = Network(shape)
+    seed_copying(network)
     print(f"{sum(p.numel() for p in network.parameters()):,} parameters, {shape}", flush=True)
     muon = Muon(network)
     rest = [p for n, p in network.named_parameters() if p.dim() < 2 or "token_embd" in n]
