@@ -112,6 +112,14 @@ class OffsetMismatch(KernelError):
             metadata={"expected_offset": str(expected), "offset": str(given)},
         )
 
+    @classmethod
+    def beyond(cls, size: int, given: int) -> "OffsetMismatch":
+        """Build the error for a read that begins beyond the end. Unit: bytes."""
+        return cls(
+            f"the file has {size} bytes, the read begins at {given}",
+            metadata={"size_bytes": str(size), "offset": str(given)},
+        )
+
 
 class RecordNotFound(KernelError):
     """No such collection or record."""

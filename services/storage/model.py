@@ -21,14 +21,24 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
-    """Who does it, and how a repeat of it is recognised."""
+class Call:
+    """The call that is being served."""
 
+    scope: Scope
+    """Whose storage it works on."""
     agent: str
     """Id of the calling agent: the owner of the scope, or one it shares with."""
-    method: str
     request_id: str = ""
-    """Chosen by the caller; empty makes every call a new one."""
+    """Chosen by the caller, to recognise a repeat; empty makes every call a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """What a repeat of a request is recognised by."""
+
+    agent: str
+    method: str
+    request_id: str
 
 
 class Kind(Enum):

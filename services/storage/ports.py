@@ -42,11 +42,15 @@ class Nodes(Protocol):
         ...
 
     def trashed_roots(self, *, before: int, limit: int, path: str = "") -> list[Node]:
-        """List what was deleted, the last first, with trash ids below `before` (0: all), at `path` if given."""
+        """List what was deleted, the last first; trash ids below `before` (0: all), at `path` if given."""
         ...
 
     def trashed(self, trash_id: int) -> list[Node]:
         """List all nodes of one deletion, by path."""
+        ...
+
+    def expired_trash(self, before: datetime, *, limit: int) -> list[Node]:
+        """List what was deleted before a moment, the first deletion first."""
         ...
 
     def put_nodes(self, nodes: Sequence[Node]) -> None:
@@ -149,8 +153,11 @@ class Texts(Protocol):
         """Count the documents of live nodes."""
         ...
 
-    def matching(self, words: Sequence[str], directory: str, *, limit: int) -> list[tuple[Node, Document]]:
-        """Return live nodes below a directory that hold any of `words`, the most promising, in any order."""
+    def matching(self, words: Sequence[str], directory: str, *, limit: int) -> list[tuple[Node, str]]:
+        """Return live nodes below a directory that hold any of `words`, with all their words, in any order.
+
+        When there are more than `limit`, the most promising.
+        """
         ...
 
     def vectors(self, directory: str, *, limit: int) -> list[tuple[Node, bytes]]:
@@ -226,8 +233,8 @@ class Transaction(Nodes, Versions, Uploads, Texts, Records, Protocol):
         """List events after a sequence number, in order."""
         ...
 
-    def oldest_change(self) -> int:
-        """Return the sequence number of the oldest event kept; 0 when there is none."""
+    def dropped_changes(self) -> int:
+        """Return the sequence number up to which events were dropped; 0 when none was."""
         ...
 
     def drop_changes(self, *, up_to: int) -> None:
@@ -256,8 +263,8 @@ class FileIndex(Protocol):
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; when this returns, its changes survive a crash and a power cut.
 
-        Transactions of a scope run one after the other. `work` may run more than once, in another thread; when
-        it raises, nothing is changed. Raises DiskFull and ServiceUnavailable.
+        Transactions of a scope run one after the other. `work` may run more than once, in another thread;
+        when it raises, nothing is changed. Raises DiskFull and ServiceUnavailable.
         """
         ...
 

@@ -1,5 +1,6 @@
 """How bytes become pieces and pieces become the bytes that were asked for."""
 
+import codecs
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -18,10 +19,10 @@ def sha256(data: bytes) -> str:
 
 
 def cut(data: bytes, *, piece_bytes: int = PIECE_BYTES) -> Content:
-    """Cut bytes into pieces that still carry their data. No bytes make no piece."""
+    """Cut bytes into pieces that still carry their data. No bytes make one empty piece."""
     pieces = tuple(
         Piece(sha256(part), len(part), part)
-        for part in (data[at : at + piece_bytes] for at in range(0, len(data), piece_bytes))
+        for part in (data[at : at + piece_bytes] for at in range(0, len(data) or 1, piece_bytes))
     )
     digest = pieces[0].digest if len(pieces) == 1 else sha256(data)
     return Content(digest, len(data), pieces)
@@ -45,28 +46,48 @@ def spans(pieces: Sequence[Piece], offset: int, length: int) -> Iterator[tuple[P
             return
 
 
-def as_text(data: bytes) -> str | None:
-    """Decode bytes that are text: valid UTF-8 without NUL. Anything else is None."""
-    if b"\0" in data:
-        return None
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+class Scanner:
+    """Takes the bytes of a content once, in order: names them, and finds out whether they are text."""
 
+    def __init__(self, keep: int) -> None:
+        self._hash = hashlib.sha256()
+        self._decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
+        self._keep = keep
+        self._head = ""
+        self.size = 0
+        """Unit: bytes."""
 
-def head_as_text(data: bytes, *, complete: bool) -> str | None:
-    """Decode the beginning of a content; unless `complete`, a character cut off at the end is dropped."""
-    if complete:
-        return as_text(data)
-    for cut_off in range(4):  # a UTF-8 character has at most four bytes
-        text = as_text(data[: len(data) - cut_off])
-        if text is not None:
-            return text
-    return None
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._hash.update(data)
+        self.size += len(data)
+        self._decode(data, final=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all bytes, hexadecimal."""
+        return self._hash.hexdigest()
+
+    def text(self) -> str | None:
+        """Return the first `keep` characters of a text: valid UTF-8 without NUL. None when it is none."""
+        self._decode(b"", final=True)
+        return self._head[: self._keep] if self._decoder else None
+
+    def _decode(self, data: bytes, *, final: bool) -> None:
+        if self._decoder is None:
+            return
+        try:
+            text = self._decoder.decode(data, final)
+        except UnicodeDecodeError:
+            self._decoder = None
+            return
+        if "\0" in text:
+            self._decoder = None
+        elif len(self._head) < self._keep:
+            self._head += text[: self._keep - len(self._head)]
 
 
 def extended(old: Content, last: bytes, more: bytes, digest: str) -> Content:
-    """Return `old` with `more` at its end. `last` is the data of its last piece, which is cut anew with `more`."""
+    """Return `old` with `more` at its end; its last piece, whose data is `last`, is cut anew with `more`."""
     kept = old.pieces[:-1] if old.pieces else ()
     return Content(digest, old.size + len(more), kept + cut(last + more).pieces)

@@ -8,7 +8,7 @@ from services.storage.core.history import content_of, get_version
 from services.storage.core.session import Session
 from services.storage.core.tree import Text, Write, find, make_directory, with_descendants, write
 from services.storage.errors import AlreadyExists, WrongFileKind
-from services.storage.model import Content, Kind, Label, Mode, Node
+from services.storage.model import Content, Kind, Label, Mode, Node, Piece
 from services.storage.ports import Transaction
 
 
@@ -19,7 +19,7 @@ class Item:
     path: str
     """Below the source; empty for the source itself."""
     kind: Kind
-    label: Label = Label()
+    label: Label = Label()  # noqa: RUF009 - immutable
     content: Content | None = None
     text: Text | None = None
 
@@ -66,3 +66,9 @@ def _item(tx: Transaction, node: Node, source: str, number: int) -> Item:
     document = tx.document(node.id) if version.number == node.version else None
     text = Text(document.text, document.words, document.vector) if document else None
     return Item(path, node.kind, node.label, content_of(tx, version), text)
+
+
+def blobs(items: Sequence[Item]) -> list[Piece]:
+    """List the pieces of items that are kept as blobs, each once."""
+    pieces = (piece for item in items if item.content for piece in item.content.pieces)
+    return list({piece.digest: piece for piece in pieces if piece.data is None}.values())

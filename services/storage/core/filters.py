@@ -1,13 +1,13 @@
 """Conditions on the fields of a record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
 from services.storage.errors import QueryInvalid
 
-Json: TypeAlias = "None | bool | float | int | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | float | int | str | Sequence[Json] | Mapping[str, Json] | None"
 MAX_CHOICES = 100
 
 
@@ -75,20 +75,11 @@ def _field(fields: Mapping[str, Json], path: str) -> "Json | _Missing":
 
 
 def _meets(found: "Json | _Missing", condition: Filter) -> bool:
-    operator, value = condition.operator, condition.value
     if isinstance(found, _Missing):
-        return operator is Operator.NOT_EQUAL
-    if operator is Operator.EXISTS:
-        return True
-    if operator in _ORDER:
-        return _ordered(found, operator, value)
-    if operator is Operator.EQUAL:
-        return _equal(found, value)
-    if operator is Operator.NOT_EQUAL:
-        return not _equal(found, value)
-    if operator is Operator.IN:
-        return isinstance(value, Sequence) and any(_equal(found, choice) for choice in value)
-    return _contains(found, value)
+        return condition.operator is Operator.NOT_EQUAL
+    if condition.operator in _ORDER:
+        return _ordered(found, condition.operator, condition.value)
+    return _TESTS[condition.operator](found, condition.value)
 
 
 def _contains(found: Json, value: Json) -> bool:
@@ -129,3 +120,12 @@ def _invalid(condition: Filter, why: str) -> QueryInvalid:
         f"the filter on {condition.field!r} {why}",
         metadata={"field": condition.field, "operator": condition.operator.value},
     )
+
+
+_TESTS: Final[Mapping[Operator, Callable[[Json, Json], bool]]] = {
+    Operator.EXISTS: lambda _found, _value: True,
+    Operator.EQUAL: _equal,
+    Operator.NOT_EQUAL: lambda found, value: not _equal(found, value),
+    Operator.IN: lambda found, value: _contains(value, found),
+    Operator.CONTAINS: _contains,
+}

@@ -1,13 +1,16 @@
 """Search over the texts of one scope."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from services.storage.core import paths, vectors, words
 from services.storage.core.globs import Pattern
 from services.storage.core.tree import Text
-from services.storage.model import Hit, Node, SearchMode
+from services.storage.model import Hit, Node, Scope, SearchMode
 from services.storage.ports import Transaction
+
+T = TypeVar("T")
 
 MAX_CANDIDATES = 200
 """Texts that are scored by their words."""
@@ -25,6 +28,20 @@ class Search:
     mode: SearchMode
     pattern: str = ""
     min_score: float = 0.0
+    only: str = ""
+    """Path of the one file to search; empty for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What one scope has to be ranked."""
+
+    scope: Scope
+    texts: Sequence[tuple[Node, str]]
+    """Words of the texts that hold a word of the query."""
+    total: int
+    """Texts in the scope."""
+    vectors: Sequence[tuple[Node, bytes]]
 
 
 def describe(text: str) -> Text:
@@ -33,41 +50,54 @@ def describe(text: str) -> Text:
     return Text(head, " ".join(words.words(head)), vectors.embed(head))
 
 
-def search(tx: Transaction, search: Search) -> list[Hit]:
-    """Rank the files below a directory, best first.
-
-    Raises QueryInvalid when the query holds no word.
-    """
-    query = words.query_words(search.query)
-    pattern = Pattern(search.pattern)
-    nodes: dict[str, Node] = {}
-
-    def wanted(node: Node) -> bool:
-        if not pattern.matches(paths.relative(node.path, search.directory)):
-            return False
-        nodes[node.id] = node
-        return True
-
-    lexical: Mapping[str, float] = {}
-    semantic: Mapping[str, float] = {}
+def gather(tx: Transaction, search: Search) -> Gathered:
+    """Fetch what ranking needs."""
+    texts: list[tuple[Node, str]] = []
+    near: list[tuple[Node, bytes]] = []
     if search.mode is not SearchMode.SEMANTIC:
-        found = tx.matching(query, search.directory, limit=MAX_CANDIDATES)
-        texts = [(node.id, document.words.split()) for node, document in found if wanted(node)]
-        scores = words.relevance(query, [text for _, text in texts], total=tx.count_documents())
-        lexical = {node_id: score for (node_id, _), score in zip(texts, scores, strict=True)}
+        texts = tx.matching(words.query_words(search.query), search.directory, limit=MAX_CANDIDATES)
     if search.mode is not SearchMode.LEXICAL:
-        near = [pair for pair in tx.vectors(search.directory, limit=MAX_VECTORS) if wanted(pair[0])]
-        cosines = vectors.cosine(vectors.embed(search.query), [vector for _, vector in near])
-        semantic = {
-            node.id: min(1.0, score) for (node, _), score in zip(near, cosines, strict=True) if score > 0.0
-        }
-    scores_of = _scores(search.mode, lexical, semantic)
+        near = tx.vectors(search.directory, limit=MAX_VECTORS)
+    return Gathered(tx.scope, texts, tx.count_documents() if texts else 0, near)
+
+
+def rank(search: Search, gathered: Gathered) -> list[Hit]:
+    """Rank files, best first. Pure, but may take a while: call it in a thread."""
+    query = words.query_words(search.query)
+    texts = [(node, text.split()) for node, text in _wanted(search, gathered.texts)]
+    relevances = words.relevance(query, [text for _, text in texts], total=gathered.total)
+    lexical = {node.id: score for (node, _), score in zip(texts, relevances, strict=True)}
+    near = _wanted(search, gathered.vectors)
+    cosines = vectors.cosine(vectors.embed(search.query), [vector for _, vector in near])
+    semantic = {node.id: min(1.0, score) for (node, _), score in zip(near, cosines, strict=True) if score > 0}
+    nodes = {node.id: node for node, _ in (*texts, *near)}
     hits = [
-        Hit(tx.scope, nodes[node_id], score, lexical.get(node_id, 0.0), semantic.get(node_id, 0.0))
-        for node_id, score in scores_of.items()
+        Hit(gathered.scope, nodes[node_id], score, lexical.get(node_id, 0.0), semantic.get(node_id, 0.0))
+        for node_id, score in _scores(search.mode, lexical, semantic).items()
         if score >= search.min_score
     ]
     return sorted(hits, key=lambda hit: (-hit.score, hit.node.path))
+
+
+def illustrate(tx: Transaction, hits: Sequence[Hit], query: str) -> list[Hit]:
+    """Add to each hit the passage that fits best."""
+    wanted = words.query_words(query)
+    shown: list[Hit] = []
+    for hit in hits:
+        document = tx.document(hit.node.id)
+        passage, offset = words.excerpt(document.text, wanted) if document else ("", 0)
+        shown.append(replace(hit, excerpt=passage, excerpt_offset=offset))
+    return shown
+
+
+def _wanted(search: Search, found: Sequence[tuple[Node, T]]) -> list[tuple[Node, T]]:
+    pattern = Pattern(search.pattern)
+    return [
+        pair
+        for pair in found
+        if (not search.only or pair[0].path == search.only)
+        and pattern.matches(paths.relative(pair[0].path, search.directory))
+    ]
 
 
 def _scores(

@@ -1,7 +1,8 @@
 """Patterns over paths, matched in time proportional to the length of the path.
 
 A regular expression with many stars backtracks for ages; this is the bit-parallel simulation of the automaton
-(Baeza-Yates and Gonnet, "A New Approach to Text Searching", CACM 35 (1992)): bit i means "the first i tokens match".
+(Baeza-Yates and Gonnet, "A New Approach to Text Searching", CACM 35 (1992)): bit i means "the first i tokens
+match".
 """
 
 import re
@@ -22,15 +23,15 @@ class Pattern:
         self._across = 0  # tokens `**`, which stay on every character
         self._single = 0  # tokens `?`
         tokens = _TOKEN.findall(pattern or "**")
-        for at, token in enumerate(tokens):
+        for at, sign in enumerate(tokens):
             bit = 1 << at
-            if token[0] == "*":
-                self._within |= bit if token == "*" else 0
-                self._across |= 0 if token == "*" else bit
-            elif token == "?":
+            if sign[0] == "*":
+                self._within |= bit if sign == "*" else 0
+                self._across |= 0 if sign == "*" else bit
+            elif sign == "?":
                 self._single |= bit
             else:
-                self._literal[token] = self._literal.get(token, 0) | bit
+                self._literal[sign] = self._literal.get(sign, 0) | bit
         self._accept = 1 << len(tokens)
 
     def matches(self, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Paths of files: relative, slash-separated, one spelling each. They are keys of a database, not of a file system.
+"""Paths of files: relative, slash-separated, one spelling each; keys of a database, not of a file system.
 
 A path that is not in its one spelling is refused, not repaired: access decided on the name as it was sent.
 """
@@ -18,8 +18,9 @@ _BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\
 def check(path: str) -> str:
     """Return the path if it is allowed; "" is the root.
 
-    Raises PathInvalid for an absolute path, an empty, `.` or `..` part, a backslash, a control character, a character
-    that reorders text on a screen, a spelling that is not in Unicode form C, and a path that is too long or too deep.
+    Raises PathInvalid for an absolute path, an empty, `.` or `..` part, a backslash, a control character, a
+    character that reorders text on a screen, a spelling that is not in Unicode form C, and a path that is too
+    long or too deep.
     """
     if path == ROOT:
         return path

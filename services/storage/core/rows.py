@@ -1,12 +1,13 @@
 """Collections of records inside one transaction: put, find, delete."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
 
 from services.chassis.errors import InvalidRequest
 from services.storage.core import vectors, words
+from services.storage.core.content import sha256
 from services.storage.core.filters import Filter, passes
 from services.storage.core.session import Session
 from services.storage.errors import AlreadyExists, EtagMismatch, QueryInvalid, RecordNotFound
@@ -58,16 +59,30 @@ class Question:
     mode: SearchMode = SearchMode.HYBRID
     min_score: float = 0.0
 
+    def arguments(self) -> list[object]:
+        """Return what makes two questions the same one, for telling repeats."""
+        conditions = [[each.field, each.operator, each.value] for each in self.filters]
+        return [self.keys, conditions, self.text, sha256(self.vector), self.mode, self.min_score]
+
     @property
     def ranked(self) -> bool:
         """Whether the answer is ordered by nearness rather than by key."""
         return bool(self.text or self.vector)
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The records that a question selects, not yet ranked."""
+
+    collection: Collection | None
+    records: tuple[Record, ...]
+
+
 def put(session: Session, name: str, rows: Sequence[Row], mode: Mode) -> Put:
     """Write records, all or none; the collection comes into being with its first.
 
-    Raises AlreadyExists, RecordNotFound, EtagMismatch and InvalidRequest (a key twice, a vector of another length).
+    Raises AlreadyExists, RecordNotFound, EtagMismatch and InvalidRequest (a key twice, a vector of another
+    length).
     """
     if len({row.key for row in rows}) != len(rows):
         raise InvalidRequest.field("records", "a key is given twice")
@@ -129,30 +144,30 @@ def by_key(tx: Records, name: str, question: Question, *, after: str, limit: int
     return found
 
 
-def by_nearness(tx: Records, name: str, question: Question) -> list[Found]:
-    """Rank the records that a question selects, nearest first.
+def select(tx: Records, name: str, question: Question) -> Selected:
+    """Fetch the records that ranking needs."""
+    return Selected(tx.collection(name), tuple(_candidates(tx, name, question)))
+
+
+def rank(selected: Selected, question: Question) -> list[Found]:
+    """Rank records, nearest first. Pure, but may take a while: call it in a thread.
 
     Raises QueryInvalid when the text or the vector cannot be compared with this collection.
     """
-    collection = tx.collection(name)
-    if collection is None:
+    if selected.collection is None:
         return []
-    target = _target(question, collection.vector_length)
-    records = list(_candidates(tx, name, question))
-    meaning = _by_meaning(records, target) if target else {}
-    lexical = question.text and (question.mode is not SearchMode.SEMANTIC)
-    wording = _by_words(records, question.text) if lexical else {}
-    scores = _merge(wording, meaning, both=bool(lexical and target))
-    known = {record.key: record for record in records}
+    target = _target(question, selected.collection.vector_length)
+    lexical = bool(question.text) and question.mode is not SearchMode.SEMANTIC
+    meaning = _by_meaning(selected.records, target) if target else {}
+    wording = _by_words(selected.records, question.text) if lexical else {}
+    scores = _merge(wording, meaning) if lexical and target else wording or meaning
+    known = {record.key: record for record in selected.records}
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     return [Found(known[key], score) for key, score in ranked if score >= question.min_score]
 
 
-def _merge(wording: dict[str, float], meaning: dict[str, float], *, both: bool) -> dict[str, float]:
-    if not both:
-        return wording or meaning
-    rankings = (sorted(scores, key=lambda key: (-scores[key], key)) for scores in (wording, meaning))
-    return dict(words.fuse(*rankings))
+def _merge(*scores: Mapping[str, float]) -> Mapping[str, float]:
+    return words.fuse(*(sorted(each, key=lambda key: (-each[key], key)) for each in scores))
 
 
 def _by_words(records: Sequence[Record], text: str) -> dict[str, float]:

@@ -31,6 +31,10 @@ class BlobVanished(Exception):
     """A blob was collected between being put and being referred to. Put it again and repeat the transaction."""
 
 
+class HeadMoved(Exception):
+    """The file changed between being read and being written. Read it again."""
+
+
 class Session:
     """One change of a scope. Call `settle` last, inside the transaction."""
 

@@ -27,6 +27,8 @@ from services.storage.model import (
 )
 from services.storage.ports import Nodes
 
+MAX_METADATA = 32
+
 MAX_TREE = 10_000
 """Most nodes that one move, copy or deletion touches."""
 
@@ -61,7 +63,7 @@ class Write:
     """None: not a text, search forgets the file."""
     mode: Mode = Mode.ANY
     etag: str = ""
-    label: Label = Label()
+    label: Label = Label()  # noqa: RUF009 - immutable
     """Empty parts keep what the file has."""
     comment: str = ""
 
@@ -126,7 +128,8 @@ def check_target(tx: Nodes, path: str, mode: Mode, etag: str) -> Node | None:
 def write(session: Session, command: Write, *, restored: int = 0) -> Written:
     """Write a new version of a file, which may be new; makes the directories it lies in.
 
-    Raises what `check_target` raises, WrongFileKind when a file stands where a directory is needed, and BlobVanished.
+    Raises what `check_target` raises, WrongFileKind when a file stands where a directory is needed, and
+    BlobVanished.
     """
     old = check_target(session.tx, command.path, command.mode, command.etag)
     node = old or _new_file(session, command.path)
@@ -217,13 +220,11 @@ def set_label(session: Session, path: str, label: Label, remove: frozenset[str],
     return new
 
 
-MAX_METADATA = 32
-
-
 def move(session: Session, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
     """Move a node with all it holds; an overwritten file or empty directory goes to the trash.
 
-    Raises FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty, EtagMismatch and PathInvalid (into itself).
+    Raises FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty, EtagMismatch and PathInvalid (into
+    itself).
     """
     node = find(session.tx, path)
     match_etag(node, etag)
@@ -246,7 +247,7 @@ def move(session: Session, path: str, destination: str, *, etag: str, overwrite:
 def delete(
     session: Session, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
 ) -> Deleted:
-    """Move a node with all it holds to the trash, or forget it for good with all that the trash has of the name.
+    """Move a node with all it holds to the trash, or forget it with all that the trash has of the name.
 
     Raises FileNotFound, DirectoryNotEmpty and EtagMismatch.
     """

@@ -63,7 +63,8 @@ def begin(session: Session, command: Begin, lifetime: timedelta) -> Upload:
 def take(session: Session, upload_id: str, offset: int, piece: Piece, lifetime: timedelta) -> Upload:
     """Add a chunk; one that is already there changes nothing.
 
-    Raises UploadNotFound, OffsetMismatch, InvalidRequest (more than announced), QuotaExceeded and BlobVanished.
+    Raises UploadNotFound, OffsetMismatch, InvalidRequest (more than announced), QuotaExceeded and
+    BlobVanished.
     """
     upload = find(session.tx, upload_id)
     if offset < upload.received:

@@ -1,7 +1,7 @@
 """Full-text search that means the same on every store: words, relevance, excerpts, fusion of rankings.
 
-Text is normalised here and scored here, not by the database: all adapters index and match the very same words, and a
-score depends on nothing outside the scope.
+Text is normalised here and scored here, not by the database: all adapters index and match the very same
+words, and a score depends on nothing outside the scope.
 """
 
 import math
@@ -45,8 +45,8 @@ def query_words(query: str) -> list[str]:
 def relevance(query: Sequence[str], texts: Sequence[Sequence[str]], *, total: int) -> list[float]:
     """Score texts that match a query by BM25, divided by the best score possible: 0 to 1.
 
-    `texts` are the words of all matching texts out of `total`. Robertson and Zaragoza, "The Probabilistic Relevance
-    Framework: BM25 and Beyond", 2009; k1 = 1.2, b = 0.75.
+    `texts` are the words of all matching texts out of `total`. Robertson and Zaragoza, "The Probabilistic
+    Relevance Framework: BM25 and Beyond", 2009; k1 = 1.2, b = 0.75.
     """
     counts = [Counter(text) for text in texts]
     average = sum(len(text) for text in texts) / len(texts) if texts else 1.0

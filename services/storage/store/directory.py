@@ -1,7 +1,7 @@
 """Blobs as files of a directory: `<root>/<tenant>/<agent>/<first two digits>/<sha256>`.
 
-A piece is written to a temporary file, synced, renamed into place, and the directory synced: after `put` returns the
-piece survives a power cut, and no reader ever sees a part of it.
+A piece is written to a temporary file, synced, renamed into place, and the directory synced: after `put`
+returns the piece survives a power cut, and no reader ever sees a part of it.
 """
 
 import contextlib

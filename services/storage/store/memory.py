@@ -36,6 +36,7 @@ class _State:
 
     totals: Totals = field(default_factory=Totals)
     sequence: int = 0
+    dropped: int = 0
     nodes: dict[str, Node] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
     """Ids of the live nodes by path."""
@@ -121,14 +122,15 @@ class MemoryTransaction:
         found = sorted(sequence for sequence in self._state.changes if sequence > after)
         return [self._state.changes[sequence] for sequence in found[:limit]]
 
-    def oldest_change(self) -> int:
-        """Return the sequence number of the oldest event kept."""
-        return min(self._state.changes, default=0)
+    def dropped_changes(self) -> int:
+        """Return the sequence number up to which events were dropped."""
+        return self._state.dropped
 
     def drop_changes(self, *, up_to: int) -> None:
         """Forget events up to a sequence number."""
         for sequence in [each for each in self._state.changes if each <= up_to]:
             del self._state.changes[sequence]
+        self._state.dropped = max(self._state.dropped, up_to)
 
     def recall(self, actor: Actor, digest: bytes) -> bytes | None:
         """Return the answer that this very request got before, or None."""
@@ -173,6 +175,11 @@ class MemoryTransaction:
         """List all nodes of one deletion."""
         found = [node for node in self._state.nodes.values() if trash_id and node.trash_id == trash_id]
         return sorted(found, key=lambda node: node.path)
+
+    def expired_trash(self, before: datetime, *, limit: int) -> list[Node]:
+        """List what was deleted before a moment, the first deletion first."""
+        roots = self.trashed_roots(before=0, limit=len(self._state.nodes))
+        return [node for node in roots[::-1] if node.trashed_at and node.trashed_at < before][:limit]
 
     def put_nodes(self, nodes: Sequence[Node]) -> None:
         """Insert or replace nodes by id."""
@@ -295,11 +302,12 @@ class MemoryTransaction:
         """Count the documents of live nodes."""
         return len(self._texts(""))
 
-    def matching(self, words: Sequence[str], directory: str, *, limit: int) -> list[tuple[Node, Document]]:
+    def matching(self, words: Sequence[str], directory: str, *, limit: int) -> list[tuple[Node, str]]:
         """Return live nodes below a directory that hold any of `words`."""
         wanted = set(words)
         texts = self._texts(directory)
-        return [pair for pair in texts if not wanted.isdisjoint(pair[1].words.split())][:limit]
+        found = [(node, text.words) for node, text in texts if not wanted.isdisjoint(text.words.split())]
+        return found[:limit]
 
     def vectors(self, directory: str, *, limit: int) -> list[tuple[Node, bytes]]:
         """Return the embeddings of live nodes below a directory."""

@@ -1,0 +1,33 @@
+"""How a share is expressed in grants: one on the name itself, for a directory a second one on all below."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.chassis import names
+from services.storage.model import Grant, Role, Share
+
+READ = "storage.read"
+WRITE = "storage.write"
+
+
+def grants_for(
+    name: str, grantee: str, role: Role, expires_at: datetime | None, *, directory: bool
+) -> list[Grant]:
+    """Return the grants that make up a share. The first one names it."""
+    actions = (READ, WRITE) if role is Role.WRITER else (READ,)
+    exact = Grant("", name, grantee, actions, prefix=False, expires_at=expires_at)
+    below = Grant("", name + "/", grantee, actions, prefix=True, expires_at=expires_at)
+    return [exact, below] if directory else [exact]
+
+
+def merge(agent: str, grants: Sequence[Grant]) -> list[Share]:
+    """Turn the grants on files of an agent back into shares, oldest first; others are passed over."""
+    found: dict[tuple[str, str, tuple[str, ...]], Share] = {}
+    for grant in grants:
+        name = names.parse(grant.resource.rstrip("/"), field="grant")
+        if name.owner != agent or name.collection != "files" or READ not in grant.actions:
+            continue
+        role = Role.WRITER if WRITE in grant.actions else Role.READER
+        share = Share(grant.name, name.id, grant.grantee, role, grant.expires_at, grant.created_at)
+        found.setdefault((share.path, share.grantee, grant.actions), share)
+    return list(found.values())

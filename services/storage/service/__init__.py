@@ -1,0 +1,46 @@
+"""The use cases of storage: asynchronous, without gRPC and protobuf."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.storage.service.engine import Engine
+from services.storage.service.files import FileService
+from services.storage.service.reading import ReadingService
+from services.storage.service.records import RecordService
+from services.storage.service.search import SearchService
+from services.storage.service.sharing import SharingService
+from services.storage.service.upkeep import UpkeepService
+from services.storage.service.uploads import UploadService
+from services.storage.service.watching import WatchService
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lifetimes:
+    """How long things are kept, and how often watchers look."""
+
+    trash: timedelta = timedelta(days=30)
+    upload: timedelta = timedelta(days=1)
+    blob_rest: timedelta = timedelta(hours=1)
+    """How long a blob must not have been put before it may be collected."""
+    poll: timedelta = timedelta(seconds=1)
+    """How often a watcher looks for changes made by other processes."""
+    heartbeat: timedelta = timedelta(seconds=15)
+    """How long a watch stream stays silent at most."""
+
+
+class StorageService:
+    """All use cases, on one engine."""
+
+    def __init__(self, engine: Engine, lifetimes: Lifetimes) -> None:
+        self.sharing = SharingService(engine)
+        self.files = FileService(engine, self.sharing, trash_life=lifetimes.trash)
+        self.reading = ReadingService(engine)
+        self.uploads = UploadService(engine, lifetime=lifetimes.upload)
+        self.search = SearchService(engine)
+        self.records = RecordService(engine)
+        self.watching = WatchService(
+            engine,
+            poll_seconds=lifetimes.poll.total_seconds(),
+            heartbeat_seconds=lifetimes.heartbeat.total_seconds(),
+        )
+        self.upkeep = UpkeepService(engine, trash_life=lifetimes.trash, blob_rest=lifetimes.blob_rest)

@@ -1,0 +1,220 @@
+"""Files and directories: write, list, move, copy, delete, restore."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.chassis.names import in_agent
+from services.storage.core import copying, paths, tree
+from services.storage.core.globs import Pattern
+from services.storage.core.session import Session
+from services.storage.core.tree import Deleted, Write, Written
+from services.storage.errors import ChecksumMismatch, PathInvalid, WrongFileKind
+from services.storage.model import Call, Kind, Label, Limits, Mode, Node, Scope, Totals
+from services.storage.ports import Transaction
+from services.storage.service.appending import Appender
+from services.storage.service.engine import Engine, Supply
+from services.storage.service.sharing import SharingService
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A whole small file to write."""
+
+    path: str
+    data: bytes
+    mode: Mode = Mode.ANY
+    etag: str = ""
+    sha256: str = ""
+    label: Label = Label()  # noqa: RUF009 - immutable
+    comment: str = ""
+    append: bool = False
+
+
+class FileService:
+    """The tree of a scope."""
+
+    def __init__(self, engine: Engine, sharing: SharingService, *, trash_life: timedelta) -> None:
+        self._engine = engine
+        self._sharing = sharing
+        self._appender = Appender(engine)
+        self.trash_life = trash_life
+
+    async def write(self, call: Call, new: NewFile) -> Written:
+        """Write a file whole, or add to its end.
+
+        Raises PathInvalid, ChecksumMismatch and what `tree.write` raises.
+        """
+        paths.check_entry(new.path)
+        prepared = await self._engine.prepare(new.data)
+        digest = prepared.content.digest
+        if new.sha256 and new.sha256 != digest:
+            raise ChecksumMismatch("the bytes do not match `sha256`", metadata={"sha256": digest})
+        command = Write(new.path, prepared.content, prepared.text, new.mode, new.etag, new.label, new.comment)
+        arguments = {
+            "path": new.path, "sha256": digest, "mode": new.mode, "etag": new.etag, "label": new.label,
+            "comment": new.comment, "append": new.append,
+        }  # fmt: skip
+        if new.append:
+            return await self._appender.append(call, arguments, command, new.data)
+        return await self._engine.change(
+            call,
+            "WriteFile",
+            arguments,
+            Written,
+            lambda session: tree.write(session, command),
+            supply=self._engine.supply(call.scope, prepared.blobs),
+        )
+
+    async def make_directory(self, call: Call, path: str, *, allow_existing: bool) -> Node:
+        """Make a directory and those it lies in.
+
+        Raises PathInvalid, AlreadyExists and WrongFileKind.
+        """
+        paths.check_entry(path)
+        return await self._engine.change(
+            call,
+            "MakeDirectory",
+            {"path": path, "allow_existing": allow_existing},
+            Node,
+            lambda session: tree.make_directory(session, path, allow_existing=allow_existing),
+        )
+
+    async def set_label(self, call: Call, path: str, label: Label, remove: Sequence[str], etag: str) -> Node:
+        """Change media type and metadata of a file.
+
+        Raises PathInvalid, FileNotFound, WrongFileKind, EtagMismatch and InvalidRequest.
+        """
+        paths.check_entry(path)
+        return await self._engine.change(
+            call,
+            "SetFileMetadata",
+            {"path": path, "label": label, "remove": sorted(remove), "etag": etag},
+            Node,
+            lambda session: tree.set_label(session, path, label, frozenset(remove), etag),
+        )
+
+    async def stat(self, scope: Scope, path: str) -> Node:
+        """Return what lies at a path.
+
+        Raises PathInvalid and FileNotFound.
+        """
+        paths.check(path)
+        return await self._engine.read(scope, lambda tx: tree.find(tx, path))
+
+    async def list_directory(
+        self, scope: Scope, directory: str, *, recursive: bool, pattern: str, after: str, limit: int
+    ) -> list[Node]:
+        """List what lies in a directory, by path, after the path `after`.
+
+        Raises PathInvalid, FileNotFound and WrongFileKind.
+        """
+        paths.check(directory)
+        wanted = Pattern(pattern)
+
+        def collect(tx: Transaction) -> list[Node]:
+            if tree.find(tx, directory).is_file:
+                raise WrongFileKind.at(directory, Kind.FILE.value)
+            fetch = tx.tree if recursive else tx.children
+            found: list[Node] = []
+            position = after
+            while len(found) < limit:
+                batch = fetch(directory, after=position, limit=_BATCH)
+                found += [n for n in batch if wanted.matches(paths.relative(n.path, directory))]
+                if len(batch) < _BATCH:
+                    break
+                position = batch[-1].path
+            return found[:limit]
+
+        return await self._engine.read(scope, collect)
+
+    async def move(self, call: Call, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
+        """Move what lies at a path; the owner's shares of the old name end.
+
+        Raises PathInvalid, FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty and EtagMismatch.
+        """
+        paths.check_entry(path)
+        paths.check_entry(destination)
+        moved = await self._engine.change(
+            call,
+            "MoveFile",
+            {"path": path, "destination": destination, "etag": etag, "overwrite": overwrite},
+            Node,
+            lambda session: tree.move(session, path, destination, etag=etag, overwrite=overwrite),
+        )
+        if path != destination:
+            await self._sharing.end_below(call, path)
+        return moved
+
+    async def copy(
+        self,
+        call: Call,
+        source: tuple[Scope, str],
+        destination: str,
+        *,
+        version: int,
+        overwrite: bool,
+        etag: str,
+    ) -> Node:
+        """Copy a file or directory, possibly another agent's; the caller must be allowed to read that.
+
+        Raises PathInvalid, PermissionDenied, FileNotFound, AlreadyExists, WrongFileKind and EtagMismatch.
+        """
+        origin, path = source
+        paths.check_entry(path)
+        paths.check_entry(destination)
+        await self._engine.access.require("storage.read", in_agent(origin.agent, "files", path))
+        if origin == call.scope and paths.covers(path, destination):
+            raise PathInvalid("nothing can be copied into itself", metadata={"path": destination})
+        foreign: list[copying.Item] = []
+        supply: Supply | None = None
+        if origin != call.scope:
+            foreign = await self._engine.read(origin, lambda tx: copying.collect(tx, path, version))
+            supply = self._engine.transfer(origin, call.scope, copying.blobs(foreign))
+
+        def work(session: Session) -> Node:
+            items = foreign or copying.collect(session.tx, path, version)
+            return copying.place(session, items, destination, overwrite=overwrite, etag=etag)
+
+        arguments = {
+            "origin": origin.agent, "path": path, "destination": destination, "version": version,
+            "overwrite": overwrite, "etag": etag,
+        }  # fmt: skip
+        return await self._engine.change(call, "CopyFile", arguments, Node, work, supply=supply)
+
+    async def delete(
+        self, call: Call, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
+    ) -> Deleted:
+        """Move what lies at a path to the trash, or forget it.
+
+        Raises PathInvalid, FileNotFound, DirectoryNotEmpty and EtagMismatch.
+        """
+        paths.check_entry(path)
+
+        def work(session: Session) -> Deleted:
+            return tree.delete(
+                session, path, etag=etag, recursive=recursive, missing_ok=missing_ok, purge=purge
+            )
+
+        choices = {"etag": etag, "recursive": recursive, "missing_ok": missing_ok, "purge": purge}
+        return await self._engine.change(call, "DeleteFile", {"path": path, **choices}, Deleted, work)
+
+    async def list_trash(self, scope: Scope, *, before: int, limit: int) -> list[Node]:
+        """List what was deleted, the last first, with trash ids below `before` (0: all)."""
+        return await self._engine.read(scope, lambda tx: tx.trashed_roots(before=before, limit=limit))
+
+    async def restore(self, call: Call, path: str) -> Node:
+        """Bring the last deletion of a path back.
+
+        Raises PathInvalid, FileNotFound, AlreadyExists and WrongFileKind.
+        """
+        paths.check_entry(path)
+        return await self._engine.change(
+            call, "RestoreFile", {"path": path}, Node, lambda session: tree.restore(session, path)
+        )
+
+    async def usage(self, scope: Scope) -> tuple[Totals, Limits]:
+        """Return how much a scope uses and may use."""
+        return await self._engine.read(scope, lambda tx: tx.totals()), self._engine.limits

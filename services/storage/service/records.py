@@ -1,0 +1,75 @@
+"""Collections of records: put, query, delete, list."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.storage.core import filters, rows, vectors
+from services.storage.core.content import sha256
+from services.storage.core.rows import Found, Put, Question, Row
+from services.storage.model import Call, Collection, Mode, Scope
+from services.storage.service.engine import Engine
+
+
+class RecordService:
+    """The collections of a scope."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def put(self, call: Call, collection: str, new: Sequence[Row], mode: Mode) -> Put:
+        """Write records, all or none.
+
+        Raises AlreadyExists, RecordNotFound, EtagMismatch, InvalidRequest and QuotaExceeded.
+        """
+        ready = await asyncio.to_thread(_embed, new)
+        digests = [
+            [row.key, row.fields, row.text, sha256(row.vector) if row.vector else "", row.etag] for row in new
+        ]
+        return await self._engine.change(
+            call,
+            "PutRecords",
+            {"collection": collection, "rows": digests, "mode": mode},
+            Put,
+            lambda session: rows.put(session, collection, ready, mode),
+        )
+
+    async def query(
+        self, scope: Scope, collection: str, question: Question, *, after: str, skip: int, limit: int
+    ) -> list[Found]:
+        """Find records: by key after the key `after`, or by nearness without the first `skip`.
+
+        Raises QueryInvalid.
+        """
+        filters.check(question.filters)
+        if not question.ranked:
+            return await self._engine.read(
+                scope, lambda tx: rows.by_key(tx, collection, question, after=after, limit=limit)
+            )
+        selected = await self._engine.read(scope, lambda tx: rows.select(tx, collection, question))
+        ranked = await asyncio.to_thread(rows.rank, selected, question)
+        return ranked[skip : skip + limit]
+
+    async def delete(self, call: Call, collection: str, question: Question, *, everything: bool) -> int:
+        """Delete the records that a question selects, or the whole collection; return how many.
+
+        Raises QueryInvalid.
+        """
+        filters.check(question.filters)
+        return await self._engine.change(
+            call,
+            "DeleteRecords",
+            {"collection": collection, "question": question.arguments(), "everything": everything},
+            int,
+            lambda session: rows.delete(session, collection, question, everything=everything),
+        )
+
+    async def collections(self, scope: Scope, *, after: str, limit: int) -> list[Collection]:
+        """List collections by name, after the name `after`."""
+        return await self._engine.read(scope, lambda tx: tx.collections(after=after, limit=limit))
+
+
+def _embed(new: Sequence[Row]) -> list[Row]:
+    return [
+        replace(row, embedding=vectors.embed(row.text)) if row.text and not row.vector else row for row in new
+    ]

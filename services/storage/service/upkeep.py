@@ -1,0 +1,69 @@
+"""Maintenance: uploads that expired, trash that is due, contents and blobs that nothing needs any more."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from services.storage.core import tree, uploading
+from services.storage.core.session import Session
+from services.storage.model import Call, Scope
+from services.storage.service.engine import Engine
+
+MAINTAINER = "kernel"
+"""Who deletes what is due."""
+
+_BATCH = 100
+
+
+class UpkeepService:
+    """Sweeps all scopes, one small transaction after the other."""
+
+    def __init__(self, engine: Engine, *, trash_life: timedelta, blob_rest: timedelta) -> None:
+        self._engine = engine
+        self._trash_life = trash_life
+        self._blob_rest = blob_rest
+
+    async def sweep(self) -> None:
+        """Sweep every scope once."""
+        position: Scope | None = None
+        while scopes := await self._engine.index.scopes(after=position, limit=_BATCH):
+            for scope in scopes:
+                await self.sweep_scope(scope)
+            position = scopes[-1]
+
+    async def sweep_scope(self, scope: Scope) -> None:
+        """Sweep one scope."""
+        call = Call(scope, MAINTAINER)
+        removed = {
+            "uploads": await self._until_done(call, "ExpireUploads", self._expire_uploads),
+            "trash": await self._until_done(call, "PurgeTrash", self._purge_trash),
+            "contents": await self._engine.index.write(scope, lambda tx: tx.drop_unused_contents()),
+            "blobs": await self._collect_blobs(scope),
+        }
+        for what, count in removed.items():
+            self._engine.meter.collected(what, count)
+
+    async def _until_done(self, call: Call, method: str, work: Callable[[Session], int]) -> int:
+        total = 0
+        while done := await self._engine.change(call, method, {}, int, work):
+            total += done
+        return total
+
+    def _expire_uploads(self, session: Session) -> int:
+        expired = session.tx.expired_uploads(session.now, limit=_BATCH)
+        for upload in expired:
+            uploading.abort(session, upload.id)
+        return len(expired)
+
+    def _purge_trash(self, session: Session) -> int:
+        due = session.tx.expired_trash(session.now - self._trash_life, limit=_BATCH)
+        return sum(tree.purge_deletion(session, root.trash_id) for root in due)
+
+    async def _collect_blobs(self, scope: Scope) -> int:
+        idle = await asyncio.to_thread(
+            self._engine.blobs.idle, scope, seconds=self._blob_rest.total_seconds(), limit=10_000
+        )
+        total = 0
+        for at in range(0, len(idle), _BATCH):
+            total += await self._engine.collect(scope, idle[at : at + _BATCH])
+        return total
