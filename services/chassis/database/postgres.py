@@ -13,6 +13,7 @@ import sqlalchemy
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from services.chassis.database.base import WAIT_SECONDS, Database
 from services.chassis.database.failures import conflict, typed
@@ -47,9 +48,9 @@ class PostgresDatabase(Database):
             raise ValueError(f"{schema!r} is no plain schema name")
         self._migrations = migrations
         settings = f"-c search_path={self._schema},public -c statement_timeout={int(WAIT_SECONDS * 1000)}"
-        engine = create_async_engine(
-            url.set(drivername="postgresql+psycopg"), connect_args={"options": settings}, **_POOL
-        )
+        self._url = url.set(drivername="postgresql+psycopg")
+        self._connect_args = {"options": settings}
+        engine = create_async_engine(self._url, connect_args=self._connect_args, **_POOL)
         self._engine = engine
         self._writer = engine.execution_options(isolation_level="SERIALIZABLE")
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -84,8 +85,7 @@ class PostgresDatabase(Database):
     async def migrate(self) -> None:
         """Upgrade under an advisory lock, in one transaction."""
         try:
-            async with self._engine.begin() as conn:
-                await conn.run_sync(self._migrate)
+            await asyncio.to_thread(self._migrate)
         except SQLAlchemyError as error:
             raise (typed(error) or error) from error
 
@@ -115,10 +115,13 @@ class PostgresDatabase(Database):
             self._batch_size.observe(1)
             return result
 
-    def _migrate(self, conn: sqlalchemy.Connection) -> None:
-        conn.execute(sqlalchemy.text(f"SET LOCAL statement_timeout = '{_MIGRATION_SECONDS}s'"))
+    def _migrate(self) -> None:
+        """Migrate on a connection of its own: reading and importing revisions would block the event loop."""
+        engine = sqlalchemy.create_engine(self._url, connect_args=self._connect_args, poolclass=NullPool)
         key = int.from_bytes(hashlib.sha256(f"aios:{self._schema}".encode()).digest()[:8], signed=True)
-        conn.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(key)))
-        conn.execute(sqlalchemy.schema.CreateSchema(self._schema, if_not_exists=True))
-        if self._migrations is not None and not is_current(conn, self._migrations):
-            upgrade(conn, self._migrations)
+        with engine.begin() as conn:
+            conn.execute(sqlalchemy.text(f"SET LOCAL statement_timeout = '{_MIGRATION_SECONDS}s'"))
+            conn.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(key)))
+            conn.execute(sqlalchemy.schema.CreateSchema(self._schema, if_not_exists=True))
+            if self._migrations is not None and not is_current(conn, self._migrations):
+                upgrade(conn, self._migrations)
