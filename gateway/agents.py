@@ -20,7 +20,7 @@ MAX_KEPT = 50_000
 class AccessAgentDirectory:
     """Fetches an agent's registration once and keeps it for KEEP_SECONDS."""
 
-    def __init__(self, stub: agent_pb2_grpc.AgentServiceAsyncStub, clock: Clock) -> None:
+    def __init__(self, stub: "agent_pb2_grpc.AgentServiceAsyncStub", clock: Clock) -> None:
         self._stub = stub
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, AgentFacts]] = {}

@@ -20,7 +20,7 @@ GATEWAY = secrets.token_hex(8)
 class ContextCheckpoints:
     """The checkpoints of one agent's generations."""
 
-    def __init__(self, stub: context_pb2_grpc.ContextServiceAsyncStub, caller: Caller) -> None:
+    def __init__(self, stub: "context_pb2_grpc.ContextServiceAsyncStub", caller: Caller) -> None:
         self._stub = stub
         self._caller = caller
         self._epochs: dict[str, int] = {}

@@ -197,7 +197,7 @@ class DispatchClient:
     """Keeps one stream to the scheduler and everything needed to build it anew."""
 
     def __init__(
-        self, stub: scheduler_pb2_grpc.SchedulerServiceAsyncStub, metadata: Metadata, clock: Clock
+        self, stub: "scheduler_pb2_grpc.SchedulerServiceAsyncStub", metadata: Metadata, clock: Clock
     ) -> None:
         self._stub = stub
         self._metadata = metadata

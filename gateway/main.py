@@ -58,7 +58,7 @@ async def build(process: Process) -> App:
             owners.setdefault(MANAGERS[service.full_name], []).append(descriptor)
     channels = {manager: process.channel(manager, *files) for manager, files in owners.items()}
 
-    scheduler: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
+    scheduler: "scheduler_pb2_grpc.SchedulerServiceAsyncStub" = scheduler_pb2_grpc.SchedulerServiceStub(
         channels["scheduler"]
     )
     dispatcher = DispatchClient(scheduler, process.credential.metadata, process.clock)
@@ -143,7 +143,7 @@ def _use_cases(
     )
 
 
-def _checkpoints(stub: context_pb2_grpc.ContextServiceAsyncStub) -> Callable[[Caller], CheckpointStore]:
+def _checkpoints(stub: "context_pb2_grpc.ContextServiceAsyncStub") -> Callable[[Caller], CheckpointStore]:
     return lambda caller: ContextCheckpoints(stub, caller)
 
 

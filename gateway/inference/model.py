@@ -162,6 +162,8 @@ class Prompt:
 
     text: str
     token_count: int
+    ids: tuple[int, ...] = ()
+    """Its tokens, as the backend's tokenizer splits it alone."""
 
 
 @dataclass(frozen=True, slots=True)

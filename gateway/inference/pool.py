@@ -148,8 +148,7 @@ class ReplicaPool:
 
     async def measure(self, live: Live, text: str) -> Prompt:
         """Count the tokens of a plain prompt. Raises BackendRefused or BackendFailed."""
-        count = await self._ask(live, lambda backend: backend.count(text))
-        return Prompt(text, count)
+        return await self._ask(live, lambda backend: backend.measure(text))
 
     async def _ask(self, live: Live, question: Callable[[Backend], Coroutine[Any, Any, T]]) -> T:
         """Ask a live replica, and after a failure each other one of the same model once."""

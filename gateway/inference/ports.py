@@ -38,8 +38,8 @@ class Backend(Protocol):
         """Apply the model's chat template."""
         ...
 
-    async def count(self, text: str) -> int:
-        """Count the tokens of a text."""
+    async def measure(self, text: str) -> Prompt:
+        """Split a text into tokens, without a template."""
         ...
 
     def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:

@@ -317,11 +317,13 @@ class Runner:
         info = self._kit.pool.info(backend.name)
         kv = gen.kv if gen.kv is not None and gen.kv.replica == backend.name else None
         ids = tuple(gen.transcript.token_ids)
-        with_ids = bool(info and info.capabilities.token_prompts and gen.prompt_ids)
+        # A first slice sends text, and the backend tells the ids it made of it; going on needs exactly those.
+        known = gen.prompt_ids or gen.prompt.ids
+        with_ids = bool(ids and known and info and info.capabilities.token_prompts)
         return Job(
             run_id=f"{gen.key.tenant}/{gen.key.agent}/{gen.key.call}",
             prompt=gen.prompt,
-            prompt_ids=gen.prompt_ids if with_ids else (),
+            prompt_ids=known if with_ids else (),
             emitted_text=gen.transcript.text,
             emitted_ids=ids if with_ids else (),
             kv_handle=kv.handle if kv is not None else "",

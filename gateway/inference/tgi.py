@@ -82,11 +82,12 @@ class TgiBackend:
         """Apply the server's own chat template."""
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
         tokens, text = await self._client.chat_tokenize(plain)
-        return Prompt(text, len(tokens))
+        return Prompt(text, len(tokens), tuple(token.id for token in tokens))
 
-    async def count(self, text: str) -> int:
-        """Count the tokens of a text."""
-        return len(await self._client.tokenize(text))
+    async def measure(self, text: str) -> Prompt:
+        """Split a text into tokens, without a template."""
+        tokens = await self._client.tokenize(text)
+        return Prompt(text, len(tokens), tuple(token.id for token in tokens))
 
     async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""

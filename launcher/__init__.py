@@ -1,0 +1,1 @@
+"""Starts the whole kernel on one machine: `aios up` and the demo."""

@@ -1,0 +1,115 @@
+"""Which processes make a kernel, and how each is started. Pure."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_BASE_PORT = 7070
+_OFFSETS = {"gateway": 0, "scheduler": 1, "context": 2, "memory": 3, "storage": 4, "tool": 5, "access": 6}
+_TGI_OFFSET = 9
+_GATEWAY_HTTP_OFFSET = 10
+_HTTP_OFFSET = 100
+_HEALTH_OFFSET = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlan:
+    """One process."""
+
+    name: str
+    module: str
+    environment: Mapping[str, str]
+    ports: Mapping[int, str]
+    """Ports it binds, each with its purpose."""
+    ready_url: str
+    """Answers 200 once it is ready."""
+
+    @property
+    def command(self) -> list[str]:
+        """Command line."""
+        return [sys.executable, "-m", "launcher.child", self.module]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelPlan:
+    """A kernel on one machine."""
+
+    data_dir: Path
+    base_port: int = DEFAULT_BASE_PORT
+    """gRPC port of the gateway; the others follow from it."""
+    tgi_endpoints: tuple[str, ...] = ()
+    """Inference servers to use instead of the embedded one."""
+    log_format: str = "console"
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Further variables for every process."""
+
+    @property
+    def gateway(self) -> str:
+        """Address agents connect to."""
+        return f"127.0.0.1:{self.base_port}"
+
+    @property
+    def service_key_file(self) -> Path:
+        """Secret that the processes know each other by."""
+        return self.data_dir / "service.key"
+
+    @property
+    def admin_token_file(self) -> Path:
+        """Token of the kernel's administrator, written by the access service."""
+        return self.data_dir / "admin.token"
+
+    def processes(self) -> list[ProcessPlan]:
+        """List all processes; those that others ask first come first."""
+        managers = [self._manager(name) for name in ("access", "scheduler", "gateway")]
+        stores = [self._manager(name) for name in ("context", "memory", "storage", "tool")]
+        backend = [] if self.tgi_endpoints else [self._tgi_local()]
+        return [managers[0], *backend, *managers[1:], *stores]
+
+    def _manager(self, name: str) -> ProcessPlan:
+        port = self.base_port + _OFFSETS[name]
+        http = self._http_port(name)
+        health = port + _HEALTH_OFFSET
+        prefix = f"AIOS_{name.upper()}_"
+        return ProcessPlan(
+            name=name,
+            module="gateway" if name == "gateway" else f"services.{name}",
+            environment={
+                **self._common(),
+                f"{prefix}PORT": str(port),
+                f"{prefix}HTTP_PORT": str(http),
+                f"{prefix}HEALTH_PORT": str(health),
+            },
+            ports={port: "gRPC", http: "HTTP", health: "gRPC health"},
+            ready_url=f"http://127.0.0.1:{http}/readyz",
+        )
+
+    def _tgi_local(self) -> ProcessPlan:
+        port = self.base_port + _TGI_OFFSET
+        return ProcessPlan(
+            name="tgi-local",
+            module="services.tgi_local",
+            environment={**self._common(), "AIOS_TGI_LOCAL_PORT": str(port)},
+            ports={port: "HTTP"},
+            ready_url=f"http://127.0.0.1:{port}/health",
+        )
+
+    def _common(self) -> dict[str, str]:
+        endpoints = {
+            f"AIOS_{name.upper()}_ENDPOINT": f"127.0.0.1:{self.base_port + offset}"
+            for name, offset in _OFFSETS.items()
+        }
+        tgi = self.tgi_endpoints or (f"http://127.0.0.1:{self.base_port + _TGI_OFFSET}",)
+        return {
+            "AIOS_DATA_DIR": str(self.data_dir),
+            "AIOS_SERVICE_KEY_FILE": str(self.service_key_file),
+            "AIOS_LOG_FORMAT": self.log_format,
+            "AIOS_TGI_ENDPOINTS": ",".join(tgi),
+            **endpoints,
+            **self.extra,
+        }
+
+    def _http_port(self, name: str) -> int:
+        if name == "gateway":
+            return self.base_port + _GATEWAY_HTTP_OFFSET
+        return self.base_port + _OFFSETS[name] + _HTTP_OFFSET

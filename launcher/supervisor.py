@@ -1,0 +1,198 @@
+"""Runs the processes of a kernel: starts them, forwards their output, restarts what falls, stops all."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+
+from launcher.plan import KernelPlan, ProcessPlan
+from services.chassis.ports import PortTaken
+
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 5.0
+STEADY_SECONDS = 10.0
+"""A process that lived this long starts its back-off anew."""
+STOP_SECONDS = 15.0
+"""Time a process gets after SIGTERM."""
+EXIT_CONFIGURATION = 2
+MAX_LINE = 1 << 16
+READY_INTERVAL = 0.1
+
+Output = Callable[[str, str], None]
+"""Takes a process's name and one line of its output."""
+
+
+class StartFailed(Exception):
+    """The kernel cannot start; the message says why."""
+
+
+@dataclass(slots=True)
+class _Child:
+    plan: ProcessPlan
+    process: asyncio.subprocess.Process | None = None
+    restarts: int = 0
+
+
+class Supervisor:
+    """Owns the processes of one kernel on this machine."""
+
+    def __init__(self, plan: KernelPlan, output: Output) -> None:
+        self._children = {each.name: _Child(each) for each in plan.processes()}
+        self._output = output
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids of what runs right now."""
+        running = {name: _running(child) for name, child in self._children.items()}
+        return {name: process.pid for name, process in running.items() if process is not None}
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """How often each process was started again."""
+        return {name: child.restarts for name, child in self._children.items()}
+
+    async def start(self, timeout: float = 60.0) -> None:
+        """Start everything and wait until all of it is ready.
+
+        Raises StartFailed when a port is taken, a process refuses its configuration, or time is up.
+        """
+        await asyncio.to_thread(self._check_ports)
+        self._tasks = [asyncio.create_task(self._keep(child)) for child in self._children.values()]
+        ready = asyncio.create_task(self._wait_ready())
+        try:
+            done, _ = await asyncio.wait(
+                {ready, self._failed}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._failed in done:
+                self._failed.result()
+            if ready not in done:
+                raise StartFailed(f"not ready after {timeout:.0f} s: {', '.join(await self._unready())}")
+        finally:
+            ready.cancel()
+            await asyncio.wait({ready})
+
+    async def failed(self) -> None:
+        """Wait until the kernel cannot go on. Raises StartFailed."""
+        await asyncio.shield(self._failed)
+
+    async def stop(self) -> None:
+        """Stop everything: the gateway first, so that nobody is left asking."""
+        self._stopping = True
+        for name in ("gateway", *(name for name in self._children if name != "gateway")):
+            child = self._children[name]
+            if (process := _running(child)) is not None:
+                process.send_signal(signal.SIGTERM)
+                if name == "gateway":
+                    await self._ended(child, STOP_SECONDS)
+        await asyncio.gather(*(self._ended(child, STOP_SECONDS) for child in self._children.values()))
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _check_ports(self) -> None:
+        """Refuse to start over somebody else's port, saying whose it is."""
+        problems = []
+        for child in self._children.values():
+            for port, purpose in child.plan.ports.items():
+                with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    try:
+                        probe.bind(("127.0.0.1", port))
+                    except OSError:
+                        problems.append(f"{child.plan.name}: {PortTaken(port, purpose)}")
+        if problems:
+            raise StartFailed("\n".join([*problems, "stop what holds it, or choose another --port"]))
+
+    async def _keep(self, child: _Child) -> None:
+        """Run one process for ever, with growing pauses while it keeps falling."""
+        loop = asyncio.get_running_loop()
+        backoff = FIRST_BACKOFF
+        while not self._stopping:
+            began = loop.time()
+            code = await self._run(child)
+            if self._stopping:
+                return
+            if code == EXIT_CONFIGURATION:
+                self._give_up(f"{child.plan.name} cannot start as configured; see its output above")
+                return
+            if loop.time() - began > STEADY_SECONDS:
+                backoff = FIRST_BACKOFF
+            self._output(child.plan.name, f"ended with code {code}; starting it again in {backoff:.1f} s")
+            await asyncio.sleep(backoff)
+            backoff = min(LONGEST_BACKOFF, backoff * 2)
+            child.restarts += 1
+
+    async def _run(self, child: _Child) -> int:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **child.plan.environment}
+        # A session of its own: Ctrl-C goes to the supervisor alone, which then stops the processes in order.
+        child.process = await asyncio.create_subprocess_exec(
+            *child.plan.command,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            limit=MAX_LINE,
+        )
+        if child.process.stdout is not None:
+            await self._forward(child.plan.name, child.process.stdout)
+        return await child.process.wait()
+
+    async def _forward(self, name: str, stream: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # a line longer than MAX_LINE: its rest comes as lines of its own
+                continue
+            if not line:
+                return
+            self._output(name, line.decode(errors="replace").rstrip())
+
+    def _give_up(self, why: str) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(StartFailed(why))
+
+    async def _wait_ready(self) -> None:
+        while await self._unready():  # noqa: ASYNC110 - other processes have no event of ours to set
+            await asyncio.sleep(READY_INTERVAL)
+
+    async def _unready(self) -> list[str]:
+        timeout = aiohttp.ClientTimeout(total=2.0)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            states = await asyncio.gather(
+                *(_ready(session, child.plan.ready_url) for child in self._children.values())
+            )
+        return [name for name, ready in zip(self._children, states, strict=True) if not ready]
+
+    async def _ended(self, child: _Child, seconds: float) -> None:
+        """Wait for a process to end; kill it when it does not."""
+        if (process := _running(child)) is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+        except TimeoutError:
+            self._output(child.plan.name, f"did not stop within {seconds:.0f} s; killed")
+            process.kill()
+            await process.wait()
+
+
+def _running(child: _Child) -> asyncio.subprocess.Process | None:
+    return child.process if child.process is not None and child.process.returncode is None else None
+
+
+async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as response:
+            return response.status == HTTPStatus.OK
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False

@@ -1,0 +1,176 @@
+"""Inference through real gateway and scheduler, against a TGI-shaped server."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from aios.api.inference.v1 import inference_pb2 as pb
+from tests.fakes.fake_tgi import Behaviour
+from tests.fakes.kernel import chat, small_kernel
+from tests.fakes.rpc import reason
+from tests.fakes.tokens import metadata
+from tests.fakes.waiting import until
+
+
+async def collect(call: Any) -> list[Any]:
+    return [response.event async for response in call]
+
+
+def text_of(events: list[Any]) -> str:
+    return "".join(event.delta.text for event in events)
+
+
+async def test_a_stream_is_admitted_then_delivered_then_finished() -> None:
+    async with small_kernel(Behaviour(tokens=20)) as kernel, kernel.inference() as stub:
+        request = pb.StreamGenerateRequest(generation=chat("hello there", max_tokens=20))
+
+        events = await collect(stub.StreamGenerate(request, metadata=metadata()))
+
+        kinds = [event.WhichOneof("event") for event in events]
+        assert kinds[0] == "admitted"
+        assert kinds[-1] == "finished"
+        assert set(kinds[1:-1]) == {"delta"}
+        assert text_of(events) == events[-1].finished.message.content
+        assert events[-1].finished.usage.completion_tokens == 20
+        assert events[-1].sequence == 20
+
+
+async def test_a_unary_call_returns_the_same_text_as_the_stream() -> None:
+    async with small_kernel() as kernel, kernel.inference() as stub:
+        streamed = await collect(
+            stub.StreamGenerate(pb.StreamGenerateRequest(generation=chat("one two")), metadata=metadata())
+        )
+        answer = await stub.Generate(chat("one two"), metadata=metadata())
+
+        assert answer.finished.message.content == text_of(streamed)
+
+
+async def test_a_repeated_request_id_gives_the_same_answer_without_a_second_run() -> None:
+    async with small_kernel() as kernel, kernel.inference() as stub:
+        first = await stub.Generate(chat("hi", request_id="r1"), metadata=metadata())
+        again = await stub.Generate(chat("hi", request_id="r1"), metadata=metadata())
+
+        assert again.finished.message.content == first.finished.message.content
+        assert kernel.tgi.seen.finished == 1
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("other", request_id="r1"), metadata=metadata())
+        assert reason(failure.value) == "IDEMPOTENCY_MISMATCH"
+
+
+async def test_cancelling_frees_the_backend_at_once() -> None:
+    async with small_kernel(Behaviour(tokens=500, token_delay=0.05)) as kernel, kernel.inference() as stub:
+        call = stub.StreamGenerate(
+            pb.StreamGenerateRequest(generation=chat("long", max_tokens=500)), metadata=metadata()
+        )
+        await call.read()
+        await until(lambda: kernel.tgi.seen.running == 1)
+        call.cancel()
+
+        await until(lambda: kernel.tgi.seen.running == 0)
+        assert kernel.tgi.seen.dropped == 1
+
+
+async def test_no_more_calls_run_than_the_backend_has_slots() -> None:
+    async with small_kernel(Behaviour(tokens=2, latency=0.05, slots=3)) as kernel, kernel.inference() as stub:
+        await asyncio.gather(*(stub.Generate(chat(f"q{n}"), metadata=metadata(f"a{n}")) for n in range(12)))
+
+        assert kernel.tgi.seen.most_running == 3
+
+
+async def test_a_prompt_that_cannot_fit_is_refused_with_the_numbers() -> None:
+    async with small_kernel() as kernel, kernel.inference() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("word " * 150_000, max_tokens=5), metadata=metadata())
+
+        assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason(failure.value) == "PROMPT_TOO_LONG"
+
+
+async def test_an_unknown_model_is_not_found() -> None:
+    async with small_kernel() as kernel, kernel.inference() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("hi", model="gpt-99"), metadata=metadata())
+
+        assert reason(failure.value) == "MODEL_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        pb.Constraint(json_schema='{"type": "object"}'),
+        pb.Constraint(json_schema="{"),
+        pb.Constraint(json_schema='{"properties": {"a": {"type": "nonsense"}}}'),
+        pb.Constraint(regex="("),
+    ],
+)
+async def test_a_constraint_that_does_not_compile_never_reaches_the_backend(constraint: pb.Constraint) -> None:
+    async with small_kernel() as kernel, kernel.inference() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("hi", constraint=constraint), metadata=metadata())
+
+        assert reason(failure.value) == "CONSTRAINT_INVALID"
+        assert kernel.tgi.seen.bodies == []
+
+
+async def test_a_backend_that_dies_mid_stream_costs_no_token() -> None:
+    async with small_kernel(Behaviour(tokens=30, die_after=11)) as kernel, kernel.inference() as stub:
+        call = stub.StreamGenerate(
+            pb.StreamGenerateRequest(generation=chat("a b c", max_tokens=30)), metadata=metadata()
+        )
+        collecting = asyncio.create_task(collect(call))
+        await until(lambda: len(kernel.tgi.seen.bodies) >= 1)
+        kernel.tgi.behaviour.die_after = None
+        events = await collecting
+
+        assert events[-1].finished.usage.completion_tokens == 30
+        assert text_of(events) == events[-1].finished.message.content
+
+
+async def test_a_restarted_scheduler_gets_every_call_back() -> None:
+    behaviour = Behaviour(tokens=4, latency=0.3, slots=2)
+    async with small_kernel(behaviour) as kernel, kernel.inference() as stub:
+        calls = [asyncio.create_task(_generate(stub, f"q{n}", f"a{n}")) for n in range(8)]
+        await until(lambda: kernel.tgi.seen.running == 2)
+        await kernel.stop("scheduler")
+        await kernel.start_scheduler()
+        answers = await asyncio.gather(*calls)
+
+        assert len(answers) == 8
+        assert kernel.tgi.seen.finished == 8
+
+
+async def test_a_generation_goes_on_through_another_gateway_where_its_caller_stands() -> None:
+    behaviour = Behaviour(tokens=60, token_delay=0.01)
+    async with small_kernel(behaviour) as kernel:
+        request = chat("count", max_tokens=60, request_id="g1")
+        async with kernel.inference() as stub:
+            whole = await collect(
+                stub.StreamGenerate(
+                    pb.StreamGenerateRequest(generation=chat("count", max_tokens=60)), metadata=metadata()
+                )
+            )
+            call = stub.StreamGenerate(pb.StreamGenerateRequest(generation=request), metadata=metadata())
+            seen = []
+            while not seen or seen[-1].sequence < 20:
+                seen.append((await call.read()).event)
+            await kernel.stop("gateway")
+        await kernel.start_gateway()
+        await kernel.ready()
+        request.resume.after_sequence = seen[-1].sequence
+        request.resume.received_text = text_of(seen)
+        for event in seen:
+            request.resume.received_token_ids.extend(event.delta.token_ids)
+        async with kernel.inference() as stub:
+            rest = await collect(
+                stub.StreamGenerate(pb.StreamGenerateRequest(generation=request), metadata=metadata())
+            )
+
+        assert text_of(seen) + text_of(rest) == text_of(whole)
+        assert rest[-1].finished.message.content == text_of(whole)
+
+
+async def _generate(stub: Any, text: str, agent: str) -> pb.GenerateResponse:
+    response: pb.GenerateResponse = await stub.Generate(chat(text, max_tokens=4), metadata=metadata(agent))
+    return response
