@@ -23,7 +23,20 @@ MAX_BODY = 2_000_000
 """Bytes of a request body, as in TGI."""
 
 _KEEP_ALIVE_SECONDS = 15.0
+_STREAM = web.RequestKey("stream", web.StreamResponse)
+"""The stream already begun for a request: nothing else can be answered any more."""
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _version() -> str:
+    try:
+        return version("aios-kernel")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+_VERSION = _version()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +109,7 @@ class Routes:
                 "validation_workers": 1,
                 "max_client_batch_size": 1,
                 "router": "aios-tgi-local",
-                "version": _version(),
+                "version": _VERSION,
                 "sha": None,
                 "docker_label": None,
                 "aios": {
@@ -229,7 +242,7 @@ class Routes:
         return _json(events.suspension(await self._service.suspend(request_id)))
 
     async def _drop_snapshot(self, request: web.Request) -> web.Response:
-        self._service.drop_snapshot(request.match_info["handle"])
+        await self._service.drop_snapshot(request.match_info["handle"])
         return web.Response(status=204)
 
 
@@ -254,6 +267,7 @@ async def _keeping_alive(response: web.StreamResponse, every: float) -> AsyncIte
 
 async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
     if not response.prepared:
+        request[_STREAM] = response
         await response.prepare(request)
 
 
@@ -286,7 +300,12 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
         raise
     except Exception as error:  # noqa: BLE001 - the one interceptor of unknown errors
         log.exception("request failed", extra={"path": request.path, "kind": type(error).__name__})
-        return _json({"error": "internal error", "error_type": "internal"}, status=500)
+        broken = TgiError("internal error")
+        streaming: web.StreamResponse | None = request.get(_STREAM)
+        if streaming is None:
+            return _json(events.error_body(broken), status=broken.status)
+        await _write(streaming, events.sse_error(broken))
+        return streaming
 
 
 def _missing(field: str) -> MalformedBody:
@@ -312,10 +331,3 @@ def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
 def _characters(body: bytes) -> int:
     inputs = parse_object(body).get("inputs")
     return len(inputs) if isinstance(inputs, str) else 0
-
-
-def _version() -> str:
-    try:
-        return version("aios-kernel")
-    except PackageNotFoundError:
-        return "unknown"

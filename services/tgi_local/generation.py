@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from services.tgi_local.engine import Engine, EngineError, EngineRun, EngineToken, Job
 from services.tgi_local.errors import GenerationFailed, IncompleteGeneration, NotRunning
@@ -156,7 +157,7 @@ class Generation:
                         return
             if self._suspending is None:
                 raise IncompleteGeneration
-            await self._save(slot)
+            await _finishing(self._save(slot))
         finally:
             self.inference_seconds = self._around.clock() - started
             self._around.queue.give_back(slot, (*self.prepared.prompt_ids, *self.ids))
@@ -297,7 +298,7 @@ class Generation:
             tokens = await self._around.engine.save(slot, files.file_name(handle))
             snapshot = await files.keep(handle, tokens)
         except EngineError:
-            files.discard(handle)
+            await files.discard(handle)
             snapshot = None
         self._around.metrics.snapshots_changed(files.count, files.total_bytes)
         self._settle(handle if snapshot else None, snapshot.size if snapshot else 0)
@@ -314,3 +315,16 @@ class Generation:
     def _request_id(self) -> str:
         extension = self.prepared.request.extension
         return extension.request_id if extension is not None else ""
+
+
+async def _finishing(work: Coroutine[Any, Any, None]) -> None:
+    """Let the work finish even if the caller is cancelled: a slot in the middle of a save must not be reused.
+
+    The work is bounded by the engine's own time limit.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

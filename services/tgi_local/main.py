@@ -51,7 +51,7 @@ class Server:
 
 async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Server:
     """Start a server. Tests pass an engine; main passes none. Raises StartError and ModelError."""
-    lock, snapshots = _own_directory(config.data_dir)
+    lock, snapshots = await asyncio.to_thread(_own_directory, config.data_dir)
     model = await asyncio.to_thread(locate, config.model)
     sha = await asyncio.to_thread(fingerprint, model, config.data_dir / "models.json")
     if engine is None:
@@ -59,7 +59,7 @@ async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Serv
     metrics = PrometheusMetrics()
     metrics.slots(config.slots)
     limits = Limits(max_total_tokens=config.ctx, max_input_tokens=config.ctx - 1)
-    files = _files(config, snapshots, sha)
+    files = await asyncio.to_thread(_files, config, snapshots, sha)
     service = TgiService(
         engine,
         files,

@@ -145,9 +145,9 @@ class TgiService:
         except TimeoutError as error:
             raise GenerationFailed("the generation did not stop in time") from error
 
-    def drop_snapshot(self, handle: str) -> None:
+    async def drop_snapshot(self, handle: str) -> None:
         """Delete a snapshot; an unknown handle is fine."""
-        self._files.delete(handle)
+        await self._files.delete(handle)
         self._metrics.snapshots_changed(self._files.count, self._files.total_bytes)
 
     async def tokenize(self, text: str, *, add_special: bool = True) -> list[TextToken]:

@@ -50,45 +50,35 @@ class SnapshotFiles:
 
     async def keep(self, handle: str, tokens: int) -> Snapshot | None:
         """Take over the file the engine wrote. Returns None when it is too large to keep."""
-        path = self._directory / self.file_name(handle)
-        size = path.stat().st_size
-        if not self._catalogue.admits(size):
-            path.unlink()
+        snapshot = await asyncio.to_thread(self._taken_over, handle, tokens)
+        if snapshot is None:
             return None
-        digest = await asyncio.to_thread(_protected_digest, path)
-        snapshot = Snapshot(handle, self._model, digest, size, tokens, self._now())
-        await asyncio.to_thread(self._record(handle).write_bytes, orjson.dumps(asdict(snapshot)))
-        self._remove(self._catalogue.expired(self._now()))
-        self._remove(self._catalogue.add(snapshot))
+        gone = self._catalogue.expired(self._now())
+        gone += self._catalogue.add(snapshot)
+        await asyncio.to_thread(self._remove, gone)
         return snapshot
 
     async def find(self, handle: str) -> Snapshot | Miss:
         """Return a snapshot that is fit to be restored: right model, in time, bytes unchanged."""
         found = self._catalogue.find(handle, self._now())
         if isinstance(found, Miss):
-            if found is not Miss.UNKNOWN:
-                self.delete(handle)
+            await self.delete(handle)
             return found
-        path = self._directory / self.file_name(handle)
-        try:
-            digest = await asyncio.to_thread(_digest, path)
-        except FileNotFoundError:
-            digest = ""
-        if digest != found.digest:
-            self.delete(handle)
+        if await asyncio.to_thread(_digest, self._directory / self.file_name(handle)) != found.digest:
+            await self.delete(handle)
             return Miss.CORRUPT
         return found
 
-    def delete(self, handle: str) -> bool:
+    async def delete(self, handle: str) -> bool:
         """Remove a snapshot. Returns whether it was known; a second call is harmless."""
         known = self._catalogue.remove(handle)
         if known:
-            self._remove([handle])
+            await self.discard(handle)
         return known
 
-    def discard(self, handle: str) -> None:
-        """Remove a file that never became a snapshot."""
-        self._remove([handle])
+    async def discard(self, handle: str) -> None:
+        """Remove the files of a handle of ours."""
+        await asyncio.to_thread(self._remove, [handle])
 
     @property
     def count(self) -> int:
@@ -99,6 +89,17 @@ class SnapshotFiles:
     def total_bytes(self) -> int:
         """Bytes kept."""
         return self._catalogue.total_bytes
+
+    def _taken_over(self, handle: str, tokens: int) -> Snapshot | None:
+        path = self._directory / self.file_name(handle)
+        size = path.stat().st_size
+        if not self._catalogue.admits(size):
+            path.unlink()
+            return None
+        path.chmod(0o600)  # the engine writes it readable for all
+        snapshot = Snapshot(handle, self._model, _digest(path), size, tokens, self._now())
+        self._record(handle).write_bytes(orjson.dumps(asdict(snapshot)))
+        return snapshot
 
     def _record(self, handle: str) -> Path:
         return self._directory / f"{handle}.json"
@@ -116,12 +117,10 @@ def _read_record(path: Path) -> Snapshot | None:
         return None
 
 
-def _protected_digest(path: Path) -> str:
-    """Digest a file after taking it away from other users: the engine writes it readable for all."""
-    path.chmod(0o600)
-    return _digest(path)
-
-
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+    """Return the digest of a file; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except FileNotFoundError:
+        return ""

@@ -60,6 +60,7 @@ class Catalogue:
     def add(self, snapshot: Snapshot) -> list[str]:
         """Keep a snapshot. Returns the handles that had to go to make room."""
         self._entries[snapshot.handle] = snapshot
+        self._entries.move_to_end(snapshot.handle)
         gone = []
         while self.total_bytes > self._max_bytes:
             handle, _ = self._entries.popitem(last=False)

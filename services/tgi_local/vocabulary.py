@@ -21,6 +21,7 @@ _BYTE_LEVEL: Final = frozenset({"gpt2"})
 _SENTENCE_PIECE: Final = frozenset({"llama", "t5"})
 _VERSIONS: Final = (2, 3)
 _SHORTEST_MARKER: Final = 4
+_HEADER: Final = 24
 
 
 class UnreadableModel(Exception):
@@ -62,6 +63,8 @@ class Vocabulary:
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read the tokenizer of a GGUF file. Raises UnreadableModel."""
+    if path.stat().st_size < _HEADER:
+        raise UnreadableModel(f"{path}: not a GGUF file")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             fields = dict(_fields(data))
@@ -113,7 +116,7 @@ def _fields(data: mmap.mmap) -> Iterator[tuple[str, Any]]:
     magic, version, _tensors, count = struct.unpack_from("<4sIQQ", data, 0)
     if magic != b"GGUF" or version not in _VERSIONS:
         raise UnreadableModel("not a GGUF file of version 2 or 3")
-    at = 24
+    at = _HEADER
     for _ in range(count):
         key, at = _read(data, at, _STRING)
         (kind,) = struct.unpack_from("<I", data, at)

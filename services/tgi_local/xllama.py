@@ -62,14 +62,14 @@ class XllamaEngine:
     ) -> Self:
         """Load a model; a few hundredths of a second for a small one. Raises EngineError, UnreadableModel."""
         vocabulary = await asyncio.to_thread(read_vocabulary, model)
-        sockets = _socket_directory(data_dir)
+        sockets = await asyncio.to_thread(_socket_directory, data_dir)
         params = _params(model, slots=slots, ctx_per_slot=ctx_per_slot, threads=threads)
         params.slot_save_path = f"{snapshots}/"
         params.hostnames = [str(sockets / "llm.sock")]
         try:
             server = await asyncio.to_thread(xllamacpp.Server, params)
         except RuntimeError as error:
-            shutil.rmtree(sockets, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
             raise EngineError(f"the engine cannot load {model}: {error}") from error
         session = aiohttp.ClientSession(
             base_url="http://engine",
@@ -123,7 +123,7 @@ class XllamaEngine:
         await self._session.close()
         server, self._server = self._server, None
         await asyncio.to_thread(_drop, [server])
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._sockets, ignore_errors=True)
 
     async def call(self, path: str, body: Mapping[str, Any]) -> Any:
         """Make one control call. Raises EngineError."""

@@ -45,6 +45,9 @@ class EngineScript:
     token_delay: float = 0.0
     healthy: bool = True
     save_fails: bool = False
+    save_gate: asyncio.Event | None = None
+    """Wait here before a state is written."""
+
     restore_fails: bool = False
     template_fails: bool = False
 
@@ -60,6 +63,11 @@ class FakeEngine:
     jobs: list[Job] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
     closed: bool = False
+    saving: int = 0
+
+    def files(self) -> list[str]:
+        """Return the names of the saved files."""
+        return sorted(path.name for path in self.directory.iterdir())
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -90,10 +98,13 @@ class FakeEngine:
 
     async def save(self, slot: int, name: str) -> int:
         """Write the slot's sequence to a file."""
+        self.saving += 1
+        if self.script.save_gate is not None:
+            await self.script.save_gate.wait()
         if self.script.save_fails:
             raise EngineError("no room")
         held = self.held.get(slot, ())
-        (self.directory / name).write_text(" ".join(map(str, held)))
+        await asyncio.to_thread((self.directory / name).write_text, " ".join(map(str, held)))
         return len(held)
 
     async def restore(self, slot: int, name: str) -> int:
@@ -101,7 +112,8 @@ class FakeEngine:
         if slot in self.busy or self.script.restore_fails:
             raise EngineError("the slot is busy")
         try:
-            self.held[slot] = tuple(map(int, (self.directory / name).read_text().split()))
+            saved = await asyncio.to_thread((self.directory / name).read_text)
+            self.held[slot] = tuple(map(int, saved.split()))
         except (FileNotFoundError, ValueError) as error:
             raise EngineError("invalid slot save file") from error
         self.restored.append(name)

@@ -167,6 +167,22 @@ async def test_a_state_the_engine_cannot_save_has_no_handle(
     assert (await suspended(client)).kv_handle is None
 
 
+async def test_a_state_is_kept_although_the_stream_is_closed_meanwhile(
+    client: PooledAsyncClient, engine: FakeEngine
+) -> None:
+    engine.script.save_gate = asyncio.Event()
+    options = AiosOptions(request_id="r1", prompt_ids=list(b"hello"))
+    async with aclosing(client.generate_stream(aios=options, max_new_tokens=8)) as events:
+        await anext(events)
+        suspending = asyncio.create_task(client.suspend("r1"))
+        await until(lambda: engine.saving == 1)
+    engine.script.save_gate.set()
+    state = await suspending
+
+    assert state.kv_handle
+    assert await resumed(client, engine, state) == "ghijklm"
+
+
 async def test_states_survive_a_restart_but_not_another_model(
     engine: FakeEngine, model: Path, tmp_path: Path
 ) -> None:
@@ -177,7 +193,7 @@ async def test_states_survive_a_restart_but_not_another_model(
         state = await suspended(client)
         await client.close()
     for weights in (b"weights", b"others"):
-        model.write_bytes(weights)
+        await asyncio.to_thread(model.write_bytes, weights)
         async with tgi_local(model, tmp_path / "data", engine, **settings) as server:
             client = PooledAsyncClient(f"http://127.0.0.1:{server.port}")
             assert await resumed(client, engine, state) == "ghijklm"

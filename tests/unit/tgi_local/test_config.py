@@ -1,0 +1,63 @@
+"""Settings from the environment."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.tgi_local.config import DEMO_MODEL, ConfigError, TgiLocalConfig, load
+
+
+def test_defaults_are_a_loopback_server_with_the_demo_model() -> None:
+    config = load({})
+
+    assert (config.host, config.port, config.slots, config.ctx, config.threads) == (
+        "127.0.0.1",
+        7079,
+        8,
+        2048,
+        1,
+    )
+    assert config.model == str(DEMO_MODEL)
+    assert config == TgiLocalConfig()
+
+
+def test_every_setting_can_be_given() -> None:
+    config = load(
+        {
+            "AIOS_MODEL": "hf:a/b/c.gguf",
+            "AIOS_TGI_LOCAL_PORT": "0",
+            "AIOS_TGI_LOCAL_SLOTS": "2",
+            "AIOS_TGI_LOCAL_SNAPSHOT_TTL": "1.5",
+            "AIOS_TGI_LOCAL_DATA_DIR": "/data",
+            "UNRELATED": "x",
+        }
+    )
+
+    assert (config.model, config.port, config.slots) == ("hf:a/b/c.gguf", 0, 2)
+    assert (config.snapshot_ttl, config.data_dir) == (timedelta(seconds=1.5), Path("/data"))
+
+
+def test_the_common_data_directory_is_used_unless_its_own_is_named() -> None:
+    common = {"AIOS_DATA_DIR": "/data"}
+
+    assert load(common).data_dir == Path("/data/tgi-local")
+    assert load(common | {"AIOS_TGI_LOCAL_DATA_DIR": "/own"}).data_dir == Path("/own")
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(
+            {
+                "AIOS_TGI_LOCAL_PORT": "99999",
+                "AIOS_TGI_LOCAL_SLOTS": "many",
+                "AIOS_TGI_LOCAL_CTX": "1",
+                "AIOS_TGI_LOCAL_SLOT": "3",
+                "AIOS_TGI_LOCAL_DRAIN": "1e400",
+            }
+        )
+
+    problems = str(caught.value).splitlines()
+    assert len(problems) == 5
+    for name in ("PORT=99999", "SLOTS='many'", "CTX=1", "SLOT: no such setting", "DRAIN='1e400'"):
+        assert any(f"AIOS_TGI_LOCAL_{name}" in problem for problem in problems), name
