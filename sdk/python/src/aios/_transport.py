@@ -139,7 +139,8 @@ class Transport:
                 if attempts.may_renew() and await self._tokens.renew(token):
                     return
             except AiosError as failure:
-                # Renewing is what failed, possibly because access is restarting: that is what decides on a retry.
+                # Renewing is what failed, possibly because access is restarting: that is what decides on a
+                # retry.
                 attempts.not_renewed()
                 error = failure
         await self._sleep(attempts.pause_after(error))

@@ -12,7 +12,13 @@ from aios._transport import Transport
 from aios._wire import agents as agents_wire
 from aios.api.access.v1 import access_pb2
 from aios.calls.agents import Agents
+from aios.calls.contexts import Contexts
+from aios.calls.files import Files
 from aios.calls.llm import Llm
+from aios.calls.memory import Memory
+from aios.calls.queue import Queue
+from aios.calls.records import Records
+from aios.calls.tools import Tools
 from aios.errors import CredentialExpired
 from aios.types.agents import AgentHandle, Credential
 
@@ -29,6 +35,18 @@ class Kernel:
         """Register agents and steer them."""
         self.llm = Llm(transport)
         """Chat with a model."""
+        self.memory = Memory(transport)
+        """Remember notes."""
+        self.files = Files(transport)
+        """Read and write versioned files."""
+        self.records = Records(transport)
+        """Keep small structured documents."""
+        self.tools = Tools(transport)
+        """Call tools and provide own ones."""
+        self.contexts = Contexts(transport)
+        """Keep conversations fitted to the model's window."""
+        self.queue = Queue(transport)
+        """See what runs and what waits, and why."""
 
     def as_agent(self, credential: AgentHandle | Credential | str) -> "Kernel":
         """Return the kernel as that agent sees it, over the same connection.

@@ -12,9 +12,13 @@ from aios.errors import AiosError
 from aios.kernel import Kernel, connect
 from aios.testing.agents import FakeAgents
 from aios.testing.caller import Caller
+from aios.testing.files import FakeFiles
 from aios.testing.inference import FakeInference, Reply
+from aios.testing.memory import FakeMemory
 from aios.testing.recorder import Call, Recorder
 from aios.testing.server import Handlers
+from aios.testing.tools import FakeTools
+from aios.toolkit import Tool
 
 _REASONS = {
     "stop": inference_pb2.FINISH_REASON_STOP,
@@ -34,10 +38,14 @@ class FakeKernel:
         self.endpoint = ""
         self._agents = FakeAgents(token_life)
         self._inference = FakeInference()
+        self._tools = FakeTools()
         self._areas: dict[str, object] = {
             "AgentService": self._agents,
             "AccessService": self._agents,
             "InferenceService": self._inference,
+            "MemoryService": FakeMemory(),
+            "StorageService": FakeFiles(),
+            "ToolService": self._tools,
         }
         self._recorder = Recorder()
         self.recorders = [self._recorder]
@@ -62,6 +70,10 @@ class FakeKernel:
     ) -> None:
         """Queue the next answer of the model: a text, or tool calls as `(name, arguments)`."""
         self._inference.replies.append(Reply(text, tuple(tool_calls), _REASONS.get(finish_reason or "")))
+
+    def add_tool(self, tool: Tool) -> None:
+        """Let the kernel have a tool: a function decorated with `@aios.tool`."""
+        self._tools.add(tool)
 
     def fail_next(self, method: str, error: AiosError, *, after: int = 0) -> None:
         """Fail the next call of an RPC, such as `PutNote`; a streaming one after `after` responses."""

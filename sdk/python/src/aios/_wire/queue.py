@@ -1,0 +1,53 @@
+"""The queue on the wire."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+
+from aios._wire.records import record
+from aios.api.scheduler.v1 import scheduler_pb2 as pb
+from aios.types import queue
+
+
+def call_name(call: str) -> str:
+    """Return the resource name of a call given by id or name; a generation's name stands for its call."""
+    return call.replace("/generations/", "/calls/") if "/" in call else f"agents/me/calls/{call}"
+
+
+def syscall(message: pb.Syscall) -> queue.Syscall:
+    """Return a call from protobuf."""
+    return record(queue.Syscall, message)
+
+
+def state(message: pb.GetQueueResponse) -> queue.QueueState:
+    """Return the queue's state from protobuf."""
+    return record(queue.QueueState, message)
+
+
+def explanation(message: pb.ExplainWaitResponse) -> queue.Explanation:
+    """Return why a call waits from protobuf."""
+    return record(queue.Explanation, message)
+
+
+def policies(message: pb.GetPolicyResponse) -> queue.Policies:
+    """Return the policies from protobuf."""
+    return record(queue.Policies, message)
+
+
+def class_policy(message: pb.ClassPolicy) -> queue.ClassPolicy:
+    """Return a class's policy from protobuf."""
+    return record(queue.ClassPolicy, message)
+
+
+def event(message: pb.WatchScheduleResponse) -> queue.ScheduleEvent:
+    """Return an event from protobuf."""
+    return record(queue.ScheduleEvent, message)
+
+
+def policy_message(name: str, parameters: Mapping[str, Any]) -> pb.Policy:
+    """Return a policy as protobuf."""
+    struct = Struct()
+    json_format.ParseDict(dict(parameters), struct)
+    return pb.Policy(name=name, parameters=struct)

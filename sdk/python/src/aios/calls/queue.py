@@ -1,0 +1,93 @@
+"""`kernel.queue`: see what runs and what waits, and why; choose policies."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from aios._paging import pages
+from aios._transport import Transport
+from aios._wire import agents as agents_wire
+from aios._wire import queue as wire
+from aios._wire.common import agent_name
+from aios.api.scheduler.v1 import scheduler_pb2 as pb
+from aios.types.agents import SchedulingClass
+from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall
+
+
+class Queue:
+    """Shows the scheduler's queue. An agent sees its own calls, an administrator its tenant's."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def state(self, *, timeout: float | None = None) -> QueueState:
+        """Return how many calls wait and run per class, and what each replica holds.
+
+        Raises PermissionDenied.
+        """
+        return wire.state(
+            await self._transport.call(pb.GetQueueRequest(), pb.GetQueueResponse, timeout=timeout)
+        )
+
+    async def explain(self, call: str, *, timeout: float | None = None) -> Explanation:
+        """Return why a call waits: who is ahead, the binding limit, the predicted start.
+
+        `call` is its id, its name or the name of a generation. Raises NotFound when it neither waits nor
+        runs.
+        """
+        request = pb.ExplainWaitRequest(name=wire.call_name(call))
+        return wire.explanation(await self._transport.call(request, pb.ExplainWaitResponse, timeout=timeout))
+
+    async def cancel(self, call: str, *, timeout: float | None = None) -> bool:
+        """Cancel a call; True when it was still waiting or running. Raises NotFound, PermissionDenied."""
+        request = pb.CancelSyscallRequest(name=wire.call_name(call))
+        return (await self._transport.call(request, pb.CancelSyscallResponse, timeout=timeout)).cancelled
+
+    async def policies(self, *, timeout: float | None = None) -> Policies:
+        """Return which policy is in charge of each class, and which there are."""
+        response = await self._transport.call(pb.GetPolicyRequest(), pb.GetPolicyResponse, timeout=timeout)
+        return wire.policies(response)
+
+    async def set_policy(
+        self,
+        policy: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        scheduling_class: SchedulingClass = "unspecified",
+        timeout: float | None = None,
+    ) -> Sequence[ClassPolicy]:
+        """Put a policy in charge of a class, or of all; waiting and running calls stay.
+
+        Raises InvalidRequest for an unknown policy or parameter, PermissionDenied.
+        """
+        request = pb.SetPolicyRequest(
+            scheduling_class=agents_wire.class_number(scheduling_class),
+            policy=wire.policy_message(policy, parameters or {}),
+        )
+        response = await self._transport.call(request, pb.SetPolicyResponse, timeout=timeout)
+        return [wire.class_policy(one) for one in response.classes]
+
+    async def watch(self, *, agent: str = "", timeout: float | None = None) -> AsyncIterator[ScheduleEvent]:
+        """Yield what happens to calls from now on.
+
+        After a broken connection events in between are missing.
+        """
+        request = pb.WatchScheduleRequest(parent=agent_name(agent))
+        stream = self._transport.stream(
+            request, pb.WatchScheduleResponse, timeout=timeout, resume=lambda: request
+        )
+        async with aclosing(stream):
+            async for message in stream:
+                yield wire.event(message)
+
+    async def list(
+        self, *, agent: str = "", limit: int | None = None, timeout: float | None = None
+    ) -> list[Syscall]:
+        """Return the calls that wait or run, of one agent and its children or all that the caller may see."""
+
+        async def page(token: str) -> tuple[list[Syscall], str]:
+            request = pb.ListSyscallsRequest(parent=agent_name(agent), page_size=500, page_token=token)
+            response = await self._transport.call(request, pb.ListSyscallsResponse, timeout=timeout)
+            return [wire.syscall(call) for call in response.syscalls], response.next_page_token
+
+        return await pages(page, limit)

@@ -1,0 +1,174 @@
+"""The tools of a fake kernel: Python functions in this process, and processes that provide some."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from aios.api.tool.v1 import resources_pb2 as res
+from aios.api.tool.v1 import tool_pb2 as pb
+from aios.errors import AiosError, NotFound, ToolFailed, Unavailable
+from aios.testing.caller import Caller
+from aios.toolkit import Tool
+
+
+@dataclass(slots=True)
+class _Waiting:
+    call: pb.TakenCall
+    outcome: asyncio.Future[pb.CompleteCallRequest] = field(default_factory=asyncio.Future)
+
+
+class FakeTools:
+    """Runs `Tool`s that a test added, and hands calls of provided tools to their provider."""
+
+    def __init__(self) -> None:
+        self.local: dict[str, Tool] = {}
+        self._tools: dict[str, res.Tool] = {}
+        self._calls: dict[str, res.Call] = {}
+        self._queues: dict[str, asyncio.Queue[_Waiting]] = {}
+        self._held: dict[str, _Waiting] = {}
+        self._numbers = itertools.count(1)
+
+    def add(self, tool: Tool) -> None:
+        """Make a tool callable."""
+        name = f"tools/{tool.name}"
+        self.local[name] = tool
+        self._tools[name] = res.Tool(
+            name=name,
+            description=tool.spec.description,
+            parameters_schema_json=json.dumps(tool.spec.parameters),
+            effect=res.TOOL_EFFECT_PURE,
+            builtin=res.BuiltinDriver(function=tool.name),
+            available=True,
+            etag="1",
+        )
+
+    async def register_tool(self, request: pb.RegisterToolRequest, caller: Caller) -> pb.RegisterToolResponse:
+        """RegisterTool."""
+        tool = request.tool
+        tool.owner = f"agents/{caller.agent}"
+        tool.etag = str(next(self._numbers))
+        self._tools[tool.name] = tool
+        return pb.RegisterToolResponse(tool=tool)
+
+    async def unregister_tool(
+        self, request: pb.UnregisterToolRequest, caller: Caller
+    ) -> pb.UnregisterToolResponse:
+        """UnregisterTool."""
+        del caller
+        if self._tools.pop(request.name, None) is None and not request.allow_missing:
+            raise _missing(request.name)
+        return pb.UnregisterToolResponse()
+
+    async def get_tool(self, request: pb.GetToolRequest, caller: Caller) -> pb.GetToolResponse:
+        """GetTool."""
+        del caller
+        return pb.GetToolResponse(tool=self._find(request.name))
+
+    async def list_tools(self, request: pb.ListToolsRequest, caller: Caller) -> pb.ListToolsResponse:
+        """ListTools, in one page."""
+        del caller
+        found = [
+            tool for name, tool in sorted(self._tools.items()) if not request.names or name in request.names
+        ]
+        return pb.ListToolsResponse(tools=found)
+
+    async def call_tool(
+        self, request: pb.CallToolRequest, caller: Caller
+    ) -> AsyncIterator[pb.CallToolResponse]:
+        """CallTool."""
+        tool = self._find(request.tool)
+        name = f"agents/{caller.agent}/calls/{request.request_id or next(self._numbers)}"
+        joined = name in self._calls
+        yield pb.CallToolResponse(sequence=1, accepted=pb.CallAccepted(call=name, joined=joined))
+        if not joined:
+            text = await self._run(tool, name, request, caller)
+            result = res.CallResult(value_json=text)
+            self._calls[name] = res.Call(
+                name=name,
+                tool=request.tool,
+                agent=f"agents/{caller.agent}",
+                state=res.CALL_STATE_SUCCEEDED,
+                result=result,
+                attempt_count=1,
+            )
+        yield pb.CallToolResponse(sequence=2, result=self._calls[name])
+
+    async def get_call(self, request: pb.GetCallRequest, caller: Caller) -> pb.GetCallResponse:
+        """GetCall."""
+        name = caller.resolve(request.name)
+        if name not in self._calls:
+            raise NotFound(f"no {name}", reason="CALL_NOT_FOUND")
+        return pb.GetCallResponse(call=self._calls[name])
+
+    async def list_calls(self, request: pb.ListCallsRequest, caller: Caller) -> pb.ListCallsResponse:
+        """ListCalls, newest first."""
+        parent = caller.resolve(request.parent)
+        found = [call for name, call in self._calls.items() if name.startswith(f"{parent}/")]
+        return pb.ListCallsResponse(calls=reversed(found))
+
+    async def take_calls(
+        self, request: pb.TakeCallsRequest, caller: Caller
+    ) -> AsyncIterator[pb.TakeCallsResponse]:
+        """TakeCalls."""
+        del caller
+        yield pb.TakeCallsResponse(heartbeat=pb.TakeCallsHeartbeat())
+        queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        for name in request.tools:
+            self._queues[name] = queue
+        while True:
+            waiting = await queue.get()
+            self._held[waiting.call.lease_id] = waiting
+            yield pb.TakeCallsResponse(call=waiting.call)
+
+    async def report_call_progress(
+        self, request: pb.ReportCallProgressRequest, caller: Caller
+    ) -> pb.ReportCallProgressResponse:
+        """ReportCallProgress."""
+        del request, caller
+        return pb.ReportCallProgressResponse()
+
+    async def complete_call(self, request: pb.CompleteCallRequest, caller: Caller) -> pb.CompleteCallResponse:
+        """CompleteCall."""
+        del caller
+        waiting = self._held.pop(request.lease_id, None)
+        if waiting is not None and not waiting.outcome.done():
+            waiting.outcome.set_result(request)
+        return pb.CompleteCallResponse(state=res.CALL_STATE_SUCCEEDED)
+
+    async def _run(self, tool: res.Tool, name: str, request: pb.CallToolRequest, caller: Caller) -> str:
+        if tool.name in self.local:
+            try:
+                return json.dumps(await self.local[tool.name].run(json.loads(request.arguments_json or "{}")))
+            except AiosError:
+                raise
+            except Exception as error:
+                raise ToolFailed(str(error)) from error
+        if tool.name not in self._queues:
+            raise Unavailable(f"nobody provides {tool.name}", reason="TOOL_PROVIDER_LOST")
+        call = pb.TakenCall(
+            call=name,
+            lease_id=f"lease-{next(self._numbers)}",
+            tool=tool.name,
+            agent=f"agents/{caller.agent}",
+            arguments_json=request.arguments_json,
+            attempt=1,
+        )
+        call.lease_expire_time.GetCurrentTime()
+        call.lease_expire_time.seconds += 60
+        waiting = _Waiting(call)
+        await self._queues[tool.name].put(waiting)
+        done = await waiting.outcome
+        if done.HasField("error"):
+            raise ToolFailed(done.error.message)
+        return done.result.value_json
+
+    def _find(self, name: str) -> res.Tool:
+        if name not in self._tools:
+            raise _missing(name)
+        return self._tools[name]
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"no {name}", reason="TOOL_NOT_FOUND", metadata={"tool": name})

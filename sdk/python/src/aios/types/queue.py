@@ -1,0 +1,219 @@
+"""The scheduler's queue, its policies and why a call waits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from aios.types.agents import SchedulingClass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Syscall:
+    """A call that the scheduler knows."""
+
+    name: str
+    """Resource name `agents/{agent}/calls/{call}`."""
+
+    state: Literal["unspecified", "waiting", "running", "preempting"] = "unspecified"
+    """Where it is."""
+
+    scheduling_class: SchedulingClass = "unspecified"
+    """Its class."""
+
+    priority: int = 0
+    """Its priority, -20 (early) to 19."""
+
+    model: str = ""
+    """The model it asks for."""
+
+    prompt_tokens: int = 0
+    """Tokens of its prompt."""
+
+    max_new_tokens: int = 0
+    """Tokens it may still produce at most."""
+
+    tokens_done: int = 0
+    """Tokens it has produced."""
+
+    arrive_time: datetime | None = None
+    """When it arrived."""
+
+    wait: float = 0.0
+    """Its waits so far, all together. Unit: seconds."""
+
+    replica: str = ""
+    """The replica it runs on; empty while it waits."""
+
+    preemption_count: int = 0
+    """How often it was preempted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassQueue:
+    """One scheduling class in the queue."""
+
+    scheduling_class: SchedulingClass
+    """The class."""
+
+    policy: str = ""
+    """The policy in charge."""
+
+    waiting_count: int = 0
+    """Calls that wait."""
+
+    running_count: int = 0
+    """Calls that run."""
+
+    oldest_wait: float = 0.0
+    """How long the oldest has waited. Unit: seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replica:
+    """One backend replica."""
+
+    name: str
+    """Its name."""
+
+    model: str = ""
+    """The model it serves."""
+
+    up: bool = False
+    """Whether it takes calls."""
+
+    slots: int = 0
+    """Calls it may run at once."""
+
+    running_count: int = 0
+    """Calls it runs."""
+
+    token_budget: int = 0
+    """Tokens that its calls may hold together."""
+
+    tokens_in_flight: int = 0
+    """Tokens that they hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueState:
+    """The queue as a whole."""
+
+    classes: tuple[ClassQueue, ...] = ()
+    """Every class, also the empty ones."""
+
+    replicas: tuple[Replica, ...] = ()
+    """Every replica that a gateway has announced."""
+
+    preemption_count: int = 0
+    """Preemptions since the scheduler started."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ahead:
+    """A call that is ahead of another."""
+
+    name: str = ""
+    """Its name; empty when the caller may not know it."""
+
+    why: str = ""
+    """Why it is ahead, in plain words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Why a call waits."""
+
+    syscall: Syscall
+    """The call."""
+
+    position: int = 0
+    """Place in its class, from 1; 0 when it runs."""
+
+    policy: str = ""
+    """The policy in charge."""
+
+    policy_key: str = ""
+    """The policy's key of this call, spelled out."""
+
+    ahead: tuple[Ahead, ...] = ()
+    """The nearest ones ahead."""
+
+    binding_limit: str = ""
+    """The limit that keeps the head of the queue from running."""
+
+    predicted_wait: float | None = None
+    """When it should start, in seconds; None without an estimate."""
+
+    summary: str = ""
+    """The whole answer in plain words."""
+
+    in_lane: bool = False
+    """Whether it is in the bounded lane against starvation."""
+
+    prediction_error: float | None = None
+    """Mean error of past predictions, in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """A scheduling policy with its parameters."""
+
+    name: str
+    """Its registered name."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Its parameters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassPolicy:
+    """The policy of a class."""
+
+    scheduling_class: SchedulingClass
+    """The class."""
+
+    policy: Policy
+    """The policy in charge."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policies:
+    """Which policy is in charge of each class, and which there are."""
+
+    classes: tuple[ClassPolicy, ...] = ()
+    """Every class with its policy."""
+
+    available: tuple[str, ...] = ()
+    """Names of all policies."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleEvent:
+    """Something that happened to a call."""
+
+    kind: Literal[
+        "unspecified",
+        "submitted",
+        "granted",
+        "progressed",
+        "preempted",
+        "yielded",
+        "finished",
+        "rejected",
+        "boosted",
+        "policy_changed",
+    ]
+    """What happened."""
+
+    time: datetime | None = None
+    """When."""
+
+    syscall: Syscall | None = None
+    """The call as it is after the event."""
+
+    outcome: str = ""
+    """How it ended or why it was rejected."""
+
+    lost_count: int = 0
+    """Events that this reader lost before this one."""
