@@ -32,7 +32,7 @@ _KERNEL: Final = frozenset({Scope.KERNEL})
 _SERVICE: Final = frozenset({Scope.SERVICE})
 
 PRIVILEGE: Final = "agent.privilege"
-"""Needed beside agent.update for hints that take from others: real-time class, negative priority, own weight."""
+"""Needed beside agent.update for hints that take from others: real-time, negative priority, own weight."""
 
 ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.append_audit": _SERVICE,

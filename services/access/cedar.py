@@ -39,6 +39,20 @@ def schema_text() -> str:
     return types + "\n" + schema_of_actions(", ".join(PRINCIPAL_TYPES), ", ".join(RESOURCE_TYPES))
 
 
+def base_policies() -> list[tuple[str, str]]:
+    """Return the kernel's own policies, each with its @id."""
+    parsed = json.loads(cedarpy.policies_to_json_str(BASE_TEXT))
+    return [
+        (
+            policy["annotations"]["id"],
+            cedarpy.policies_from_json_str(
+                json.dumps({"staticPolicies": {key: policy}, "templates": {}, "templateLinks": []})
+            ),
+        )
+        for key, policy in parsed["staticPolicies"].items()
+    ]
+
+
 class CedarEngine:
     """Decides checks and judges policy texts. Any thread may use it.
 
@@ -86,7 +100,7 @@ class CedarEngine:
         )
 
     def findings(self, text: str, others: Iterable[Policy]) -> list[Finding]:
-        """List what is wrong with a policy text, errors first; `others` are the tenant's other policies in force.
+        """List what is wrong with a policy text, errors first; `others` are the tenant's others in force.
 
         The text must parse, fit the schema, and give each policy an @id that nothing else uses.
         """
@@ -156,7 +170,9 @@ def _ids(text: str) -> list[str]:
     """List the @id of every policy in a text, "" for one that has none. Raises ValueError on bad syntax."""
     parsed = json.loads(cedarpy.policies_to_json_str(text))
     if parsed.get("templates"):
-        raise ValueError("templates (?principal, ?resource) are not supported; write a policy or make a grant")
+        raise ValueError(
+            "templates (?principal, ?resource) are not supported; write a policy or make a grant"
+        )
     return [
         str((policy.get("annotations") or {}).get("id") or "") for policy in parsed["staticPolicies"].values()
     ]

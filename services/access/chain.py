@@ -26,18 +26,23 @@ def link(tenant: str, head: AuditHead, event: Event, now: datetime) -> AuditEntr
     )
 
 
+def head_of(entry: AuditEntry) -> AuditHead:
+    """Return the head of a chain that ends with `entry`."""
+    return AuditHead(entry.sequence, entry.hash)
+
+
 def digest(tenant: str, head: AuditHead, event: Event, now: datetime) -> str:
     """Hash the entry that follows `head`.
 
-    SHA-256 over the JSON text of an explicit list of fields, so that neither a new field nor a new version of a
-    serializer changes the hash of what is already written. Times count in microseconds since 1970, UTC.
+    SHA-256 over the JSON text of an explicit list of fields, so that neither a new field nor a new version
+    of a serializer changes the hash of what is already written. Times are microseconds since 1970, UTC.
     """
     fields = [
         _FORMAT,
         head.hash,
         tenant,
         head.sequence + 1,
-        _micros(now),
+        micros(now),
         event.agent,
         event.kind.value,
         event.method,
@@ -50,7 +55,7 @@ def digest(tenant: str, head: AuditHead, event: Event, now: datetime) -> str:
         event.syscall_id,
         event.trace_id,
         event.approval,
-        _micros(event.event_time) if event.event_time else None,
+        micros(event.event_time) if event.event_time else None,
     ]
     return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
 
@@ -62,7 +67,7 @@ def verify(before: AuditHead, entries: Iterable[AuditEntry]) -> Verification:
         problem = _problem(head, entry)
         if problem:
             return Verification(count, head, broken_sequence=head.sequence + 1, problem=problem)
-        head = AuditHead(entry.sequence, entry.hash)
+        head = head_of(entry)
     return Verification(head.sequence - before.sequence, head)
 
 
@@ -81,6 +86,7 @@ def _problem(head: AuditHead, entry: AuditEntry) -> str:
     return ""
 
 
-def _micros(moment: datetime) -> int:
+def micros(moment: datetime) -> int:
+    """Return a time as microseconds since 1970, UTC."""
     since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

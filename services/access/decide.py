@@ -25,7 +25,9 @@ def gather(tx: Transaction, check: Check, now: datetime) -> Case:
 
     Raises InvalidRequest when the resource is no resource name.
     """
-    revision = tx.ledger.revision()  # read first: a change made meanwhile then counts as newer than the decision
+    revision = (
+        tx.ledger.revision()
+    )  # read first: a change made meanwhile then counts as newer than the decision
     who = check.principal
     is_agent = who.kind is Kind.AGENT
     name = names.parse(check.resource or names.agent_name(who.agent), me=who.agent, field="resource")

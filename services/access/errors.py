@@ -74,13 +74,6 @@ class ApprovalNotFound(KernelError):
     code = Code.NOT_FOUND
 
 
-class ApprovalRequired(KernelError):
-    """The approval is not given, or not for these arguments."""
-
-    reason = "APPROVAL_REQUIRED"
-    code = Code.FAILED_PRECONDITION
-
-
 class ApprovalDecided(KernelError):
     """The approval has been decided or used already; metadata holds its `state`."""
 

@@ -80,7 +80,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """May the principal do the action on the resource?"""
+    """The question whether the principal may do the action on the resource."""
 
     principal: Principal
     action: str
@@ -136,7 +136,7 @@ class Grant:
     tenant: str
     id: str
     grantee: str
-    """`agents/{agent}` or `groups/{group}`."""
+    """Name of an agent or a group."""
     resource: str
     prefix: bool
     """Whether `resource` is the beginning of names; it then ends with a slash."""
@@ -226,14 +226,15 @@ class Approval:
     arguments_preview: str
     summary: str
     state: ApprovalState
-    """As stored; `seen_at` gives the state as it is at a time."""
+    """As stored; `state_at` gives the state as it is at a time."""
     create_time: datetime
     expire_time: datetime
     syscall_id: str = ""
     decide_time: datetime | None = None
     decider: str = ""
     comment: str = ""
-    revision: int = 0
+    sequence: int = 0
+    """The place of its last change among all changes of approvals."""
 
     def state_at(self, now: datetime) -> ApprovalState:
         """Return the state at `now`: what nobody decided or used in time has expired."""
@@ -356,3 +357,13 @@ class AgentKey:
 
     tenant: str
     agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """Whose request it was, and which one."""
+
+    tenant: str
+    agent: str
+    method: str
+    id: str

@@ -1,7 +1,7 @@
 """What the use cases need from the outside: the store, the policy engine, the signing keys, metrics.
 
-The store works by transactions: `work` gets a Transaction of small tables and runs to its end or not at all. It may
-run more than once and in another thread, so it must touch nothing but the transaction and return its result.
+The store works by transactions: `work` gets a Transaction of small tables and runs to its end or not at all.
+It may run more than once and in another thread, so it must touch nothing but the transaction.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +25,7 @@ from services.access.model import (
     Policy,
     PublicKey,
     Reason,
+    RequestKey,
     Revocation,
     Token,
 )
@@ -65,7 +66,7 @@ class Agents(Protocol):
         ...
 
     def changed(self, tenant: str, under: str, after: int, limit: int) -> list[Agent]:
-        """List up to `limit` agents changed after the revision `after`, by revision then id; `under` as in page."""
+        """List up to `limit` agents changed after a revision, by revision, then id; `under` as in page."""
         ...
 
     def put_key(self, key_hash: str, owner: AgentKey) -> None:
@@ -101,7 +102,7 @@ class Groups(Protocol):
         ...
 
     def page(self, tenant: str, member: str, after: str, limit: int) -> list[Group]:
-        """List groups by id, those after the id `after`; with `member` only those it is a direct member of."""
+        """List groups by id, those after `after`; with `member` only those it is a direct member of."""
         ...
 
     def add_member(self, tenant: str, group: str, member: Member) -> bool:
@@ -150,8 +151,8 @@ class Grants(Protocol):
     ) -> list[Grant]:
         """List grants in force by (create_time, id), those after that position (micros, id).
 
-        With `seen_by` only grants to one of these grantees or on what `owner` owns; `grantee` and `resource` narrow
-        further when not empty.
+        With `seen_by` only grants to one of these grantees or on what `owner` owns; `grantee` and `resource`
+        narrow further when not empty.
         """
         ...
 
@@ -217,6 +218,7 @@ class Approvals(Protocol):
         self,
         tenant: str,
         agent: str,
+        *,
         states: frozenset[ApprovalState],
         now: datetime,
         before: Sequence[str | int],
@@ -229,7 +231,7 @@ class Approvals(Protocol):
         ...
 
     def changed(self, tenant: str, agent: str, after: int, limit: int) -> list[Approval]:
-        """List approvals changed after the revision `after`, by revision then id."""
+        """List up to `limit` approvals changed after the sequence `after`, in that order."""
         ...
 
 
@@ -292,19 +294,31 @@ class Ledger(Protocol):
         """Raise the revision by one and return it. Serializes the writers that do."""
         ...
 
+    def sequence(self) -> int:
+        """Return the number of changes that decide nothing: those of approvals."""
+        ...
+
+    def advance(self) -> int:
+        """Raise the sequence by one and return it. Serializes the writers that do."""
+        ...
+
     def epoch(self) -> str:
         """Return the id of this database."""
         ...
 
-    def remembered(self, scope: str, method: str, request_id: str, digest: str) -> str | None:
-        """Return what the first request with this id answered, or None.
+    def remembered(self, key: RequestKey, digest: bytes) -> str | None:
+        """Return what the first request with this key answered, or None.
 
         Raises IdempotencyMismatch when it had another digest.
         """
         ...
 
-    def remember(self, scope: str, method: str, request_id: str, digest: str, answer: str) -> None:
+    def remember(self, key: RequestKey, digest: bytes, answer: str, now: datetime) -> None:
         """Keep an answer for 24 hours."""
+        ...
+
+    def forget(self, now: datetime) -> int:
+        """Delete answers older than that; return how many."""
         ...
 
 
@@ -385,7 +399,7 @@ class Signer(Protocol):
     def issue(
         self, holder: Principal, *, now: datetime, after: datetime | None, lifetime: timedelta
     ) -> Token:
-        """Sign a token for the agent, tenant, kind and parent of `holder`; its issue time lies after `after`."""
+        """Sign a token for the agent, tenant, kind and parent of `holder`, issued later than `after`."""
         ...
 
     def verify(self, text: str, *, now: datetime) -> Principal:

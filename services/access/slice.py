@@ -71,8 +71,8 @@ class Slice:
 def target_of(name: ResourceName, principal: Principal, owner: str) -> Target:
     """Classify a resource.
 
-    `owner` is the agent that a resource without an agent in its name belongs to (an approval, a grant). The name of
-    an administrator or service itself stands for its tenant.
+    `owner` is the agent that a resource without an agent in its name belongs to (an approval, a grant). The
+    name of an administrator or service itself stands for its tenant.
     """
     tenant = principal.tenant
     if not name.collection and name.owner == principal.agent and principal.kind is not Kind.AGENT:

@@ -31,7 +31,7 @@ def ancestors_of_child(parent: Agent, living_children: int, limits: TreeLimits) 
         )
     if living_children >= limits.max_children:
         raise AgentTreeLimit(
-            f"agents/{parent.id} has {living_children} children; no more than {limits.max_children} are allowed",
+            f"agents/{parent.id} has {living_children} children; at most {limits.max_children} are allowed",
             metadata={"max_children": str(limits.max_children)},
         )
     return ancestors

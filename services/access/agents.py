@@ -1,0 +1,342 @@
+"""Use cases of agents: register, read, list, change, suspend, resume, kill, watch."""
+
+import dataclasses
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from services.access import kit, tree
+from services.access.actions import PRIVILEGE
+from services.access.decide import decide, gather
+from services.access.errors import AgentExists, AgentNotFound
+from services.access.kit import Kit, Request
+from services.access.model import Agent, AgentKey, AgentState, Check, Hints, Revocation, Token
+from services.access.ports import Transaction
+from services.chassis import names, paging
+from services.chassis.errors import AgentInactive, InvalidRequest, PermissionDenied
+from services.chassis.identity import Caller, Kind, Principal
+
+RESERVED: Final = frozenset({names.ME, "admin"})
+_KEY_PREFIX: Final = "aios_"
+_WATCH_PAGE: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewAgent:
+    """What a caller says about an agent it registers."""
+
+    id: str = ""
+    """Empty: the kernel makes one."""
+    parent: str = ""
+    """Name of the parent as in the request; may be `agents/me` or empty."""
+    tenant: str = ""
+    """Empty: the caller's."""
+    display_name: str = ""
+    kind: str = ""
+    hints: Hints = dataclasses.field(default_factory=Hints)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A new agent with its credentials."""
+
+    agent: Agent
+    token: Token
+    key: str = dataclasses.field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changes:
+    """New values of an agent's fields; None leaves a field as it is."""
+
+    display_name: str | None = None
+    kind: str | None = None
+    hints: Hints | None = None
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event of a watch."""
+
+    agent: Agent
+    initial: bool
+
+
+def key_hash(key: str) -> str:
+    """Return what is stored of an agent's key. The key has 256 random bits, so a fast hash is enough."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class AgentDesk:
+    """Keeps the agents of all tenants."""
+
+    def __init__(self, ports: Kit) -> None:
+        self._kit = ports
+
+    async def register(self, caller: Caller, new: NewAgent, asked: Request) -> Registered:
+        """Register an agent and issue its first credentials.
+
+        Raises AgentExists, AgentNotFound (parent), AgentTreeLimit, AgentInactive, PermissionDenied or
+        InvalidRequest.
+        """
+        tenant = self._tenant_of(caller, new)
+        parent = self._parent_of(caller, new)
+        agent_id = new.id or f"a-{secrets.token_hex(6)}"
+        if agent_id in RESERVED:
+            raise InvalidRequest.field("agent_id", f"{agent_id!r} is reserved")
+        key = _KEY_PREFIX + secrets.token_urlsafe(32)
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> Agent:
+            known = kit.answered(tx, caller, asked)
+            if known is not None:
+                agent = _found(tx, tenant, known)
+                _must_live(agent)
+            else:
+                agent = self._insert(tx, caller, new, tenant=tenant, parent=parent, agent_id=agent_id)
+                kit.remember(tx, caller, asked, now, agent.id)
+            tx.agents.put_key(key_hash(key), AgentKey(tenant, agent.id))
+            kit.record(tx, tenant, now, [kit.event(caller, "RegisterAgent", "agent.register", _name(agent))])
+            return agent
+
+        agent = await self._kit.commit(work)
+        holder = Principal(agent=agent.id, tenant=tenant, kind=Kind.AGENT, parent=agent.parent)
+        life = self._kit.settings.token_life
+        token = self._kit.signer.issue(holder, now=now, after=None, lifetime=life)
+        self._kit.meter.issued("registration")
+        return Registered(agent, token, key)
+
+    async def get(self, caller: Caller, agent: str) -> Agent:
+        """Return one agent of the caller's tenant. Raises AgentNotFound."""
+        return await self._kit.store.read(lambda tx: _found(tx, caller.tenant, agent))
+
+    async def page(self, caller: Caller, parent: str, size: int, token: str) -> tuple[list[Agent], str]:
+        """List agents by id; return a page and the token of the next. Raises InvalidPageToken."""
+        under = self._under(caller, parent)
+        limit = paging.page_size(size)
+        position = paging.decode(token, caller.tenant, under, "agents")
+        after = str(position[0]) if position else ""
+        found = await self._kit.store.read(lambda tx: tx.agents.page(caller.tenant, under, after, limit + 1))
+        if len(found) <= limit:
+            return found, ""
+        return found[:limit], paging.encode([found[limit - 1].id], caller.tenant, under, "agents")
+
+    async def update(self, caller: Caller, agent: str, changes: Changes, etag: str) -> Agent:
+        """Change fields of an agent.
+
+        Raises AgentNotFound, EtagMismatch, AgentInactive (killed) or PermissionDenied (hints above the
+        caller's means).
+        """
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> Agent:
+            before = _found(tx, caller.tenant, agent)
+            kit.check_etag(etag, before.etag, _name(before))
+            _must_live(before)
+            given = {
+                field.name: value
+                for field in dataclasses.fields(changes)
+                if (value := getattr(changes, field.name)) is not None
+            }
+            after = dataclasses.replace(before, **given)
+            if after == before:
+                return before
+            self._check_privilege(tx, caller, _name(before), before.hints, after.hints)
+            [after] = tree.touched([after], tx.ledger.bump(), now)
+            tx.agents.update([after])
+            kit.record(
+                tx, caller.tenant, now, [kit.event(caller, "UpdateAgent", "agent.update", _name(after))]
+            )
+            return after
+
+        return await self._kit.commit(work)
+
+    async def suspend(self, caller: Caller, agent: str, reason: str) -> Agent:
+        """Refuse the syscalls of an agent and its descendants.
+
+        Raises AgentNotFound, or AgentInactive when it was killed.
+        """
+        suspended, _ = await self._steer(
+            caller, agent, "SuspendAgent", reason, lambda root: dataclasses.replace(root, suspended=True)
+        )
+        return suspended
+
+    async def resume(self, caller: Caller, agent: str) -> Agent:
+        """Lift an agent's own suspension; a suspended ancestor still holds it. Raises as `suspend`."""
+        resumed, _ = await self._steer(
+            caller, agent, "ResumeAgent", "", lambda root: dataclasses.replace(root, suspended=False)
+        )
+        return resumed
+
+    async def kill(self, caller: Caller, agent: str, reason: str) -> tuple[Agent, int]:
+        """End an agent and its descendants for good; return it and how many ended. Raises AgentNotFound."""
+        return await self._steer(
+            caller,
+            agent,
+            "KillAgent",
+            reason,
+            lambda root: dataclasses.replace(root, state=AgentState.KILLED),
+        )
+
+    async def watch(self, caller: Caller, parent: str) -> AsyncIterator[Change]:
+        """Stream the agents as they are, then every change, until the caller leaves."""
+        under = self._under(caller, parent)
+        self._kit.meter.watching("agents", 1)
+        try:
+            after = 0
+            initial_until = await self._kit.store.read(lambda tx: tx.ledger.revision())
+            while True:
+                batch = await self._changed(caller.tenant, under, after)
+                for agent in batch:
+                    yield Change(agent, initial=agent.revision <= initial_until)
+                    after = agent.revision
+                if not batch:
+                    await self._kit.pulse.wait(self._kit.settings.poll)
+        finally:
+            self._kit.meter.watching("agents", -1)
+
+    async def _changed(self, tenant: str, under: str, after: int) -> list[Agent]:
+        """Return the agents of whole revisions after `after`, so that none is cut in two by the page size."""
+        limit = _WATCH_PAGE
+        while True:
+            found = await self._kit.store.read(partial(_changed, tenant, under, after, limit))
+            if len(found) < limit:
+                return found
+            whole = [agent for agent in found if agent.revision < found[-1].revision]
+            if whole:
+                return whole
+            limit *= 2
+
+    async def _steer(
+        self, caller: Caller, agent: str, method: str, reason: str, alter: Callable[[Agent], Agent]
+    ) -> tuple[Agent, int]:
+        now = self._kit.clock.now()
+        revoke_life = self._kit.settings.token_life
+
+        def work(tx: Transaction) -> tuple[Agent, int]:
+            before = _found(tx, caller.tenant, agent)
+            root = alter(before)
+            if root == before:
+                return before, 0
+            _must_live(before)
+            above = tx.agents.get(caller.tenant, before.parent) if before.parent else None
+            changed = tree.propagate(
+                root, above.state if above else AgentState.ACTIVE, tx.agents.descendants(before)
+            )
+            changed = tree.touched(changed, tx.ledger.bump(), now)
+            tx.agents.update(changed)
+            killed = [one for one in changed if one.state is AgentState.KILLED]
+            if killed:
+                tx.agents.drop_keys(caller.tenant, [one.id for one in killed])
+                tx.tokens.revoke(
+                    Revocation("", caller.tenant, one.id, now, now + 2 * revoke_life, one.revision)
+                    for one in killed
+                )
+            done = kit.event(caller, method, "agent.control", _name(root), reason=reason[:64])
+            kit.record(tx, caller.tenant, now, [done])
+            return changed[0], len(killed)
+
+        return await self._kit.commit(work)
+
+    def _insert(
+        self, tx: Transaction, caller: Caller, new: NewAgent, *, tenant: str, parent: str, agent_id: str
+    ) -> Agent:
+        now = self._kit.clock.now()
+        ancestors: tuple[str, ...] = ()
+        if parent:
+            above = _found(tx, tenant, parent)
+            if above.state is not AgentState.ACTIVE:
+                raise AgentInactive(
+                    f"agents/{parent} is {above.state.value}", metadata={"agent": _name(above)}
+                )
+            children = tx.agents.living_children(tenant, parent)
+            ancestors = tree.ancestors_of_child(above, children, self._kit.settings.tree)
+        resource = names.agent_name(parent or caller.agent)
+        self._check_privilege(tx, caller, resource, Hints(weight=new.hints.weight), new.hints)
+        agent = Agent(
+            tenant=tenant,
+            id=agent_id,
+            parent=parent,
+            ancestors=ancestors,
+            display_name=new.display_name or agent_id,
+            kind=new.kind,
+            hints=new.hints,
+            labels=dict(new.labels),
+            suspended=False,
+            state=AgentState.ACTIVE,
+            revision=tx.ledger.bump(),
+            create_time=now,
+            update_time=now,
+        )
+        if not tx.agents.insert(agent):
+            raise AgentExists(f"agents/{agent_id} exists already", metadata={"agent": _name(agent)})
+        return agent
+
+    def _check_privilege(
+        self, tx: Transaction, caller: Caller, resource: str, before: Hints, after: Hints
+    ) -> None:
+        by_itself = caller.kind is Kind.AGENT and resource == kit.me(caller)
+        if not tree.needs_privilege(before, after, by_itself=by_itself):
+            return
+        principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
+        case = gather(tx, Check(principal, PRIVILEGE, resource), self._kit.clock.now())
+        if not decide(self._kit.engine, case).allowed:
+            raise PermissionDenied(
+                f"these hints need the permission {PRIVILEGE} on {resource}",
+                metadata={"action": PRIVILEGE, "resource": resource},
+            )
+
+    def _tenant_of(self, caller: Caller, new: NewAgent) -> str:
+        if (new.tenant or caller.tenant) == self._kit.settings.service_tenant:
+            raise InvalidRequest.field("tenant", "is reserved for the kernel's processes")
+        if not new.tenant or new.tenant == caller.tenant:
+            return caller.tenant
+        if caller.kind is Kind.ADMIN and caller.tenant == self._kit.settings.kernel_tenant and not new.parent:
+            return new.tenant
+        raise PermissionDenied(
+            "only an administrator of the kernel registers roots in another tenant",
+            metadata={"tenant": new.tenant},
+        )
+
+    def _parent_of(self, caller: Caller, new: NewAgent) -> str:
+        if new.parent:
+            return agent_id_of(new.parent, caller, "parent")
+        return caller.agent if caller.kind is Kind.AGENT else ""
+
+    def _under(self, caller: Caller, parent: str) -> str:
+        if parent:
+            return agent_id_of(parent, caller, "parent")
+        return caller.agent if caller.kind is Kind.AGENT else ""
+
+
+def _changed(tenant: str, under: str, after: int, limit: int, tx: Transaction) -> list[Agent]:
+    return tx.agents.changed(tenant, under, after, limit)
+
+
+def agent_id_of(name: str, caller: Caller, field: str) -> str:
+    """Return the id in the name of an agent, `agents/me` resolved. Raises InvalidRequest, naming `field`."""
+    parsed = names.parse(name, me=caller.agent, field=field)
+    if not parsed.owner or parsed.collection:
+        raise InvalidRequest.field(field, "expected the name of an agent: agents/{agent}")
+    return parsed.owner
+
+
+def _found(tx: Transaction, tenant: str, agent: str) -> Agent:
+    found = tx.agents.get(tenant, agent)
+    if found is None:
+        raise AgentNotFound(f"no agent agents/{agent}", metadata={"agent": names.agent_name(agent)})
+    return found
+
+
+def _must_live(agent: Agent) -> None:
+    if agent.state is AgentState.KILLED:
+        raise AgentInactive(f"{_name(agent)} was killed", metadata={"agent": _name(agent)})
+
+
+def _name(agent: Agent) -> str:
+    return names.agent_name(agent.id)

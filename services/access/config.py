@@ -1,0 +1,66 @@
+"""Configuration of the access manager, read from `AIOS_ACCESS_*`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from services.access.kit import Settings
+from services.access.tree import TreeLimits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccessConfig:
+    """Limits and lifetimes of one access process. Read once, in main."""
+
+    kernel_tenant: str = "default"
+    """Tenant whose administrators are the kernel's; the first administrator's token is for it."""
+
+    key_file: Path | None = None
+    """File of the signing keys. Default: access-keys.json in the data directory."""
+
+    admin_token_file: Path | None = None
+    """File the first administrator's token is written to. Default: admin.token in the data directory."""
+
+    token_life: timedelta = timedelta(minutes=10)
+    """Life of an agent's or service's token; at most an hour. Unit: seconds."""
+
+    admin_token_life: timedelta = timedelta(days=30)
+    """Longest life of an administrator's token; at most 31 days. Unit: seconds."""
+
+    max_depth: int = 8
+    """Agents on the way from a root of a tree to a leaf, both included."""
+
+    max_children: int = 256
+    """Living children of one agent."""
+
+    pending_approvals: int = 100
+    """Approvals of one agent that may wait for a decision."""
+
+    poll: timedelta = timedelta(milliseconds=500)
+    """Time between looks for changes that another access process made. Unit: seconds."""
+
+    wrong_keys_per_minute: int = 60
+    """Wrong credentials answered as such before the answer is to slow down."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges. Raises ValueError."""
+        if not timedelta(seconds=60) <= self.token_life <= timedelta(hours=1):
+            raise ValueError("token_life must be 60 to 3600 seconds")
+        if not timedelta(seconds=60) <= self.admin_token_life <= timedelta(days=31):
+            raise ValueError("admin_token_life must be 60 seconds to 31 days")
+        if min(self.max_depth, self.max_children, self.pending_approvals, self.wrong_keys_per_minute) < 1:
+            raise ValueError("limits must be at least 1")
+        if self.poll <= timedelta(0):
+            raise ValueError("poll must be positive")
+
+    def settings(self) -> Settings:
+        """Return what the use cases keep to."""
+        return Settings(
+            kernel_tenant=self.kernel_tenant,
+            tree=TreeLimits(max_depth=self.max_depth, max_children=self.max_children),
+            token_life=self.token_life,
+            admin_token_life=self.admin_token_life,
+            pending_approvals=self.pending_approvals,
+            poll=self.poll.total_seconds(),
+            wrong_keys_per_minute=self.wrong_keys_per_minute,
+        )

@@ -1,0 +1,145 @@
+"""Use cases of grants: what an owner or administrator lets others do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.access import kit
+from services.access.actions import is_grantable
+from services.access.decide import decide, gather
+from services.access.errors import RuleNotFound
+from services.access.groups import must_exist
+from services.access.kit import Kit, Request
+from services.access.model import Check, Grant
+from services.access.ports import Transaction
+from services.chassis import names, paging
+from services.chassis.errors import InvalidRequest, PermissionDenied
+from services.chassis.identity import Caller, Kind, Principal
+
+_ACTION = "access.grant"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewGrant:
+    """What a caller says about a grant it makes."""
+
+    grantee: str
+    resource: str
+    prefix: bool = False
+    actions: frozenset[str] = frozenset()
+    expire_time: datetime | None = None
+    description: str = ""
+
+
+class GrantDesk:
+    """Keeps the grants of all tenants."""
+
+    def __init__(self, ports: Kit) -> None:
+        self._kit = ports
+
+    async def create(self, caller: Caller, new: NewGrant, asked: Request) -> Grant:
+        """Make a grant. Nobody gives what it may not do itself.
+
+        Raises InvalidRequest, RuleNotFound or AgentNotFound (the grantee), or PermissionDenied.
+        """
+        now = self._kit.clock.now()
+        parsed = names.parse(new.resource, me=caller.agent, field="grant.resource")
+        resource = str(parsed)
+        if new.prefix and not resource.endswith("/"):
+            raise InvalidRequest.field("grant.resource", "a prefix ends with a slash")
+        unknown = sorted(action for action in new.actions if not is_grantable(action))
+        if unknown:
+            raise InvalidRequest.field("grant.actions", f"cannot be granted: {', '.join(unknown)}")
+        if new.expire_time is not None and new.expire_time <= now:
+            raise InvalidRequest.field("grant.expire_time", "lies in the past")
+
+        def work(tx: Transaction) -> Grant:
+            known = kit.answered(tx, caller, asked)
+            if known is not None:
+                return _found(tx, caller.tenant, known)
+            must_exist(tx, caller.tenant, new.grantee)
+            for action in sorted(new.actions):
+                self._must_hold(tx, caller, action, resource, now)
+            grant = Grant(
+                tenant=caller.tenant,
+                id=kit.new_id(),
+                grantee=new.grantee,
+                resource=resource,
+                prefix=new.prefix,
+                actions=new.actions,
+                owner=parsed.owner,
+                expire_time=new.expire_time,
+                description=new.description,
+                creator=caller.agent,
+                create_time=now,
+            )
+            tx.grants.insert(grant)
+            tx.ledger.bump()
+            kit.remember(tx, caller, asked, now, grant.id)
+            kit.record(tx, caller.tenant, now, [kit.event(caller, "CreateGrant", _ACTION, resource)])
+            return grant
+
+        return await self._kit.commit(work)
+
+    async def revoke(self, caller: Caller, name: str, asked: Request) -> None:
+        """Take a grant back. Raises RuleNotFound when it never existed."""
+        now = self._kit.clock.now()
+        grant_id = name.removeprefix("grants/")
+
+        def work(tx: Transaction) -> None:
+            grant = _found(tx, caller.tenant, grant_id)
+            if kit.answered(tx, caller, asked) is not None or grant.revoked:
+                return
+            tx.grants.revoke(caller.tenant, grant_id)
+            tx.ledger.bump()
+            kit.remember(tx, caller, asked, now)
+            kit.record(tx, caller.tenant, now, [kit.event(caller, "RevokeGrant", _ACTION, grant.resource)])
+
+        await self._kit.commit(work)
+
+    async def page(
+        self, caller: Caller, *, grantee: str, resource: str, size: int, token: str
+    ) -> tuple[list[Grant], str]:
+        """List grants in force, oldest first; an agent sees those on its resources and those it received."""
+        limit = paging.page_size(size)
+        if resource:
+            resource = str(names.parse(resource, me=caller.agent, field="resource"))
+        query = (caller.tenant, caller.kind.value, caller.agent, grantee, resource, "grants")
+        position = [part for part in paging.decode(token, *query) if isinstance(part, int | str)]
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> list[Grant]:
+            seen_by: frozenset[str] | None = None
+            if caller.kind is Kind.AGENT:
+                mine = tx.groups.closure(caller.tenant, kit.me(caller))
+                seen_by = frozenset({kit.me(caller), *(f"groups/{group}" for group in mine)})
+            return tx.grants.page(
+                caller.tenant,
+                seen_by=seen_by,
+                owner=caller.agent if seen_by is not None else "",
+                grantee=grantee,
+                resource=resource,
+                now=now,
+                after=position,
+                limit=limit + 1,
+            )
+
+        found = await self._kit.store.read(work)
+        if len(found) <= limit:
+            return found, ""
+        last = found[limit - 1]
+        return found[:limit], paging.encode([kit.micros(last.create_time), last.id], *query)
+
+    def _must_hold(self, tx: Transaction, caller: Caller, action: str, resource: str, now: datetime) -> None:
+        principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
+        if not decide(self._kit.engine, gather(tx, Check(principal, action, resource), now)).allowed:
+            raise PermissionDenied(
+                f"agents/{caller.agent} cannot give {action} on {resource}: it may not do it itself",
+                metadata={"action": action, "resource": resource},
+            )
+
+
+def _found(tx: Transaction, tenant: str, grant_id: str) -> Grant:
+    grant = tx.grants.get(tenant, grant_id)
+    if grant is None:
+        raise RuleNotFound(f"no grant grants/{grant_id}", metadata={"grant": f"grants/{grant_id}"})
+    return grant

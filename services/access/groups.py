@@ -1,0 +1,142 @@
+"""Use cases of privilege groups and their members."""
+
+from services.access import kit
+from services.access.errors import AgentNotFound, AlreadyExists, GroupCycle, RuleNotFound
+from services.access.kit import Kit, Request
+from services.access.model import Group, Member
+from services.access.ports import Transaction
+from services.chassis import paging
+from services.chassis.errors import InvalidRequest
+from services.chassis.identity import Caller
+
+_ACTION = "access.manage"
+
+
+class GroupDesk:
+    """Keeps the groups of all tenants."""
+
+    def __init__(self, ports: Kit) -> None:
+        self._kit = ports
+
+    async def create(
+        self, caller: Caller, name: str, *, title: str, description: str, asked: Request
+    ) -> Group:
+        """Create a group. Raises AlreadyExists or IdempotencyMismatch."""
+        group_id = _id(name)
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> Group:
+            if kit.answered(tx, caller, asked) is None:
+                revision = tx.ledger.bump()
+                group = Group(caller.tenant, group_id, title, description, 0, now, revision)
+                if not tx.groups.insert(group):
+                    raise AlreadyExists(f"{name} exists already", metadata={"group": name})
+                kit.remember(tx, caller, asked, now, group_id)
+                kit.record(tx, caller.tenant, now, [kit.event(caller, "CreateGroup", _ACTION, name)])
+            return _found(tx, caller.tenant, name)
+
+        return await self._kit.commit(work)
+
+    async def get(self, caller: Caller, name: str) -> Group:
+        """Return one group. Raises RuleNotFound."""
+        return await self._kit.store.read(lambda tx: _found(tx, caller.tenant, name))
+
+    async def page(self, caller: Caller, member: str, size: int, token: str) -> tuple[list[Group], str]:
+        """List groups by name, with `member` only those it is a direct member of."""
+        limit = paging.page_size(size)
+        position = paging.decode(token, caller.tenant, member, "groups")
+        after = str(position[0]) if position else ""
+        found = await self._kit.store.read(lambda tx: tx.groups.page(caller.tenant, member, after, limit + 1))
+        if len(found) <= limit:
+            return found, ""
+        return found[:limit], paging.encode([found[limit - 1].id], caller.tenant, member, "groups")
+
+    async def delete(self, caller: Caller, name: str, etag: str, asked: Request) -> None:
+        """Delete a group and revoke the grants it received. Raises RuleNotFound or EtagMismatch."""
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> None:
+            if kit.answered(tx, caller, asked) is not None:
+                return
+            group = _found(tx, caller.tenant, name)
+            kit.check_etag(etag, group.etag, name)
+            tx.groups.delete(caller.tenant, group.id)
+            tx.ledger.bump()
+            kit.remember(tx, caller, asked, now)
+            kit.record(tx, caller.tenant, now, [kit.event(caller, "DeleteGroup", _ACTION, name)])
+
+        await self._kit.commit(work)
+
+    async def add_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
+        """Add an agent or group to a group. Raises RuleNotFound, AgentNotFound or GroupCycle."""
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> Group:
+            group = _found(tx, caller.tenant, name)
+            if kit.answered(tx, caller, asked) is not None:
+                return group
+            must_exist(tx, caller.tenant, member)
+            inner = member.removeprefix("groups/")
+            if member.startswith("groups/") and inner in {group.id, *tx.groups.closure(caller.tenant, name)}:
+                raise GroupCycle(f"{name} would be in itself", metadata={"group": name, "member": member})
+            if tx.groups.add_member(caller.tenant, group.id, Member(member, now)):
+                tx.groups.touch(caller.tenant, group.id, tx.ledger.bump())
+                kit.record(tx, caller.tenant, now, [kit.event(caller, "AddMember", _ACTION, name)])
+            kit.remember(tx, caller, asked, now)
+            return _found(tx, caller.tenant, name)
+
+        return await self._kit.commit(work)
+
+    async def remove_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
+        """Remove a member from a group. Raises RuleNotFound."""
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> Group:
+            group = _found(tx, caller.tenant, name)
+            if kit.answered(tx, caller, asked) is not None:
+                return group
+            if tx.groups.remove_member(caller.tenant, group.id, member):
+                tx.groups.touch(caller.tenant, group.id, tx.ledger.bump())
+                kit.record(tx, caller.tenant, now, [kit.event(caller, "RemoveMember", _ACTION, name)])
+            kit.remember(tx, caller, asked, now)
+            return _found(tx, caller.tenant, name)
+
+        return await self._kit.commit(work)
+
+    async def members(self, caller: Caller, name: str, size: int, token: str) -> tuple[list[Member], str]:
+        """List the direct members of a group by name. Raises RuleNotFound."""
+        limit = paging.page_size(size, default=100)
+        position = paging.decode(token, caller.tenant, name, "members")
+        after = str(position[0]) if position else ""
+
+        def work(tx: Transaction) -> list[Member]:
+            group = _found(tx, caller.tenant, name)
+            return tx.groups.members(caller.tenant, group.id, after, limit + 1)
+
+        found = await self._kit.store.read(work)
+        if len(found) <= limit:
+            return found, ""
+        return found[:limit], paging.encode([found[limit - 1].name], caller.tenant, name, "members")
+
+
+def must_exist(tx: Transaction, tenant: str, member: str) -> None:
+    """Raise AgentNotFound or RuleNotFound when `agents/x` or `groups/x` does not exist in the tenant."""
+    collection, _, identifier = member.partition("/")
+    if collection == "agents" and tx.agents.get(tenant, identifier) is None:
+        raise AgentNotFound(f"no agent {member}", metadata={"agent": member})
+    if collection == "groups" and tx.groups.get(tenant, identifier) is None:
+        raise RuleNotFound(f"no group {member}", metadata={"group": member})
+
+
+def _id(name: str) -> str:
+    collection, _, identifier = name.partition("/")
+    if collection != "groups" or not identifier:
+        raise InvalidRequest.field("name", "expected the name of a group: groups/{group}")
+    return identifier
+
+
+def _found(tx: Transaction, tenant: str, name: str) -> Group:
+    group = tx.groups.get(tenant, _id(name))
+    if group is None:
+        raise RuleNotFound(f"no group {name}", metadata={"group": name})
+    return group

@@ -1,0 +1,280 @@
+"""Signing keys in a file, and the tokens and signatures made with them.
+
+The file holds every key that may still verify a token, newest first; only its owner can read it. The newest
+key signs. `rotate` adds a key and says until when the others go on to verify. A changed file is read again.
+"""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import secrets
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.access.model import PublicKey, Token
+from services.chassis.auth import ALGORITHM, AUDIENCE, ISSUER, LEEWAY_SECONDS
+from services.chassis.errors import CredentialExpired, CredentialInvalid, KernelError
+from services.chassis.identity import Kind, Principal
+
+_VERSION: Final = 1
+_KINDS: Final = {kind.value: kind for kind in (Kind.AGENT, Kind.ADMIN, Kind.SERVICE)}
+_DECODE_OPTIONS: Final[Any] = {
+    "require": ["exp", "iat", "sub", "aud", "iss", "jti", "tenant", "kind"],
+    "strict_aud": True,
+    "verify_exp": False,
+    "verify_iat": False,
+}
+
+
+class KeyFileBroken(Exception):
+    """The key file exists and cannot be used. It is never replaced: every token would stop to verify."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SigningKey:
+    """One Ed25519 key."""
+
+    kid: str
+    private: Ed25519PrivateKey = dataclasses.field(repr=False)
+    create_time: datetime
+    retire_time: datetime | None = None
+    """From then on tokens signed with it are refused; None while it is the newest."""
+
+    @property
+    def x(self) -> str:
+        """The public key, base64url without padding."""
+        return _b64(self.private.public_key().public_bytes_raw())
+
+
+def new_key(now: datetime) -> SigningKey:
+    """Make a key; its kid is the beginning of the SHA-256 of its public part."""
+    private = Ed25519PrivateKey.generate()
+    kid = hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16]
+    return SigningKey(kid, private, now)
+
+
+class KeyFile:
+    """The signer behind the access manager: keys in a file of mode 0600."""
+
+    def __init__(self, path: Path, now: datetime) -> None:
+        """Read the keys, or make the first one. Raises KeyFileBroken or OSError."""
+        self._path = path
+        self._stamp: tuple[int, int] = (0, 0)
+        self._keys: list[SigningKey] = []
+        if not path.exists():
+            write_new(path, _dump([new_key(now)]))
+        self.reload(now)
+
+    def reload(self, now: datetime) -> bool:
+        """Read the file again when it has changed; tell whether it had. Raises KeyFileBroken or OSError."""
+        status = self._path.stat()
+        stamp = (status.st_mtime_ns, status.st_ino)
+        if stamp != self._stamp:
+            self._keys = _load(self._path.read_bytes(), self._path)
+            self._stamp = stamp
+        else:
+            self._keys = _alive(self._keys, now) or self._keys[:1]
+            return False
+        return True
+
+    def rotate(self, now: datetime, overlap: timedelta) -> str:
+        """Add a key, let the others verify for `overlap`, forget retired ones; return the new kid."""
+        retired = [
+            dataclasses.replace(key, retire_time=key.retire_time or now + overlap)
+            for key in _alive(self._keys, now)
+        ]
+        keys = [new_key(now), *retired]
+        replace(self._path, _dump(keys))
+        self.reload(now)
+        return keys[0].kid
+
+    def issue(
+        self, holder: Principal, *, now: datetime, after: datetime | None, lifetime: timedelta
+    ) -> Token:
+        """Sign a token. Issue times are whole seconds: one after `after`, up to which tokens are refused."""
+        issued = math.floor(now.timestamp())
+        if after is not None:
+            issued = max(issued, math.floor(after.timestamp()) + 1)
+        expires = issued + max(1, round(lifetime.total_seconds()))
+        token_id = secrets.token_hex(16)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": holder.agent,
+            "tenant": holder.tenant,
+            "kind": holder.kind.value,
+            "parent": holder.parent,
+            "jti": token_id,
+            "iat": issued,
+            "exp": expires,
+        }
+        key = self._keys[0]
+        text = jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
+        principal = dataclasses.replace(
+            holder, token_id=token_id, issued_at=float(issued), expires_at=float(expires)
+        )
+        return Token(text, principal, datetime.fromtimestamp(expires, UTC))
+
+    def verify(self, text: str, *, now: datetime) -> Principal:
+        """Return whom a token names. Raises CredentialInvalid or CredentialExpired."""
+        try:
+            header = jwt.get_unverified_header(text)
+            key = next((key for key in _alive(self._keys, now) if key.kid == header.get("kid")), None)
+            if key is None or header.get("alg") != ALGORITHM:
+                raise CredentialInvalid("the token is not signed with a key of this issuer")
+            claims = jwt.decode(
+                text,
+                key.private.public_key(),
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options=_DECODE_OPTIONS,
+            )
+        except (jwt.PyJWTError, UnicodeError, RecursionError) as error:
+            raise CredentialInvalid("the token is malformed, forged or meant for another audience") from error
+        if now.timestamp() >= claims["exp"] + LEEWAY_SECONDS:
+            raise CredentialExpired("the token has expired")
+        return Principal(
+            agent=claims["sub"],
+            tenant=claims["tenant"],
+            kind=_KINDS[claims["kind"]],
+            parent=claims.get("parent", ""),
+            token_id=claims["jti"],
+            issued_at=float(claims["iat"]),
+            expires_at=float(claims["exp"]),
+        )
+
+    def public_keys(self) -> list[PublicKey]:
+        """Return the keys that verify, newest first."""
+        return [PublicKey(key.kid, key.x) for key in self._keys]
+
+    def sign(self, message: bytes) -> tuple[str, bytes]:
+        """Sign bytes with the newest key; return its kid and the 64 bytes of the signature."""
+        return self._keys[0].kid, self._keys[0].private.sign(message)
+
+    async def fetch(self) -> list[dict[str, str]]:
+        """Return the public keys as JWKs: the key source of this process's own verifier."""
+        return [jwk(key) for key in self.public_keys()]
+
+
+def jwk(key: PublicKey) -> dict[str, str]:
+    """Describe a public key in the terms of RFC 8037."""
+    return {"kty": "OKP", "crv": "Ed25519", "kid": key.kid, "x": key.x, "alg": ALGORITHM, "use": "sig"}
+
+
+def ensure_admin_token(path: Path, keys: KeyFile, now: datetime, *, tenant: str, lifetime: timedelta) -> bool:
+    """Write the first administrator's token to `path` unless a good one is there; tell whether it did.
+
+    A token in the last tenth of its life counts as bad. The file has mode 0600 and is replaced atomically.
+    """
+    try:
+        holder = keys.verify(path.read_text().strip(), now=now)
+    except (KernelError, FileNotFoundError, UnicodeError):
+        pass
+    else:
+        remaining = holder.expires_at - now.timestamp()
+        if (
+            holder.kind is Kind.ADMIN
+            and holder.tenant == tenant
+            and remaining > 0.1 * lifetime.total_seconds()
+        ):
+            return False
+    admin = Principal(agent="admin", tenant=tenant, kind=Kind.ADMIN)
+    token = keys.issue(admin, now=now, after=None, lifetime=lifetime)
+    replace(path, token.text.encode() + b"\n")
+    return True
+
+
+def ensure_service_key(path: Path) -> str:
+    """Read the secret that the kernel's processes share; make it when the file does not exist."""
+    if not path.exists():
+        write_new(path, secrets.token_urlsafe(32).encode() + b"\n")
+    return path.read_text().strip()
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a private file durably unless it exists; of several writers at once the first wins."""
+    temporary = _temporary(path, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink()
+        _sync_folder(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a private file durably in the place of what is there."""
+    _temporary(path, content).replace(path)
+    _sync_folder(path.parent)
+
+
+def _temporary(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _alive(keys: list[SigningKey], now: datetime) -> list[SigningKey]:
+    return [key for key in keys if key.retire_time is None or now < key.retire_time]
+
+
+def _dump(keys: list[SigningKey]) -> bytes:
+    rows = [
+        {
+            "kid": key.kid,
+            "private": _b64(key.private.private_bytes_raw()),
+            "create_time": key.create_time.isoformat(),
+            "retire_time": key.retire_time.isoformat() if key.retire_time else None,
+        }
+        for key in keys
+    ]
+    return json.dumps({"version": _VERSION, "keys": rows}, indent=1).encode() + b"\n"
+
+
+def _load(content: bytes, path: Path) -> list[SigningKey]:
+    try:
+        document = json.loads(content)
+        keys = [
+            SigningKey(
+                kid=row["kid"],
+                private=Ed25519PrivateKey.from_private_bytes(_unb64(row["private"])),
+                create_time=datetime.fromisoformat(row["create_time"]),
+                retire_time=datetime.fromisoformat(row["retire_time"]) if row["retire_time"] else None,
+            )
+            for row in document["keys"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise KeyFileBroken(f"{path} holds no signing keys: {error}") from error
+    if not keys:
+        raise KeyFileBroken(f"{path} holds no signing keys")
+    return keys
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _unb64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,171 @@
+"""What the use cases share: ports, settings, audit in the effect's transaction, repeats, wake-ups. Pure."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from services.access import chain
+from services.access.errors import EtagMismatch
+from services.access.model import Event, Outcome, RequestKey
+from services.access.ports import Engine, Meter, Signer, Store, Transaction, Work
+from services.access.tree import TreeLimits
+from services.chassis import names
+from services.chassis.clock import Clock
+from services.chassis.identity import Caller
+
+T = TypeVar("T")
+
+_SERVICE: Final = "/aios.api.access.v1.AccessService/"
+_AGENT_SERVICE: Final = "/aios.api.agent.v1.AgentService/"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Limits and lifetimes that the use cases keep to."""
+
+    kernel_tenant: str = "default"
+    """Tenant of the kernel's administrators."""
+    service_tenant: str = "kernel"
+    """Tenant of the kernel's processes; no agent is in it, so that no agent's name is a process's."""
+    tree: TreeLimits = field(default_factory=TreeLimits)
+    token_life: timedelta = timedelta(minutes=10)
+    """Life of an agent's or service's token, and the most they may ask for."""
+    admin_token_life: timedelta = timedelta(days=30)
+    """Longest life of an administrator's token."""
+    pending_approvals: int = 100
+    """Approvals of one agent that may wait for a decision."""
+    poll: float = 0.5
+    """Seconds between looks for changes that another process made."""
+    wrong_keys_per_minute: int = 60
+    """Wrong credentials answered as such before the answer is to slow down."""
+
+
+class Pulse:
+    """Wakes watchers when this process changed something."""
+
+    def __init__(self) -> None:
+        self._beat = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake everybody who waits."""
+        self._beat.set()
+        self._beat = asyncio.Event()
+
+    async def wait(self, timeout: float) -> None:
+        """Return at the next ring, or after `timeout` seconds."""
+        beat = self._beat
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await beat.wait()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kit:
+    """The ports that all use cases work with."""
+
+    store: Store
+    engine: Engine
+    signer: Signer
+    clock: Clock
+    meter: Meter
+    settings: Settings
+    pulse: Pulse = field(default_factory=Pulse)
+
+    async def commit(self, work: Work[T]) -> T:
+        """Run a change and wake the watchers when it is durable."""
+        result = await self.store.write(work)
+        self.pulse.ring()
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that may be repeated: its id, and what it asked for."""
+
+    method: str
+    """The RPC's name, such as `CreateGroup`."""
+    id: str = ""
+    """Chosen by the caller; empty means that every call is new."""
+    digest: bytes = b""
+    """Digest of what was asked for."""
+
+
+def answered(tx: Transaction, caller: Caller, asked: Request) -> str | None:
+    """Return what the same request made the first time: the id of its result; None when it is new.
+
+    Raises IdempotencyMismatch when the id was used for another request.
+    """
+    if not asked.id:
+        return None
+    return tx.ledger.remembered(_key(caller, asked), asked.digest)
+
+
+def remember(tx: Transaction, caller: Caller, asked: Request, now: datetime, answer: str = "") -> None:
+    """Keep the id of a request's result, so that a repeat finds it."""
+    if asked.id:
+        tx.ledger.remember(_key(caller, asked), asked.digest, answer, now)
+
+
+def _key(caller: Caller, asked: Request) -> RequestKey:
+    return RequestKey(caller.tenant, caller.agent, f"{caller.kind.value}/{asked.method}", asked.id)
+
+
+def record(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event]) -> int:
+    """Append events to a tenant's audit chain; return the last sequence."""
+    head = tx.audit.head(tenant)
+    entries = []
+    for event in events:
+        entry = chain.link(tenant, head, event, now)
+        head = chain.head_of(entry)
+        entries.append(entry)
+    tx.audit.append(entries)
+    return head.sequence
+
+
+def event(
+    caller: Caller,
+    method: str,
+    action: str,
+    resource: str,
+    *,
+    outcome: Outcome = Outcome.OK,
+    reason: str = "",
+) -> Event:
+    """Describe what a caller did, for the audit log. `method` is the RPC's name."""
+    service = _AGENT_SERVICE if action.startswith("agent.") else _SERVICE
+    return Event(
+        agent=caller.agent,
+        kind=caller.kind,
+        method=service + method,
+        action=action,
+        resource=resource,
+        outcome=outcome,
+        reason=reason,
+        syscall_id=caller.syscall_id,
+        trace_id=caller.trace_id,
+    )
+
+
+def check_etag(given: str, current: str, name: str) -> None:
+    """Raise EtagMismatch when a given etag is not the current one."""
+    if given and given != current:
+        raise EtagMismatch(f"{name} has changed: its etag is {current}", metadata={"etag": current})
+
+
+def new_id() -> str:
+    """Make an id for something that the caller does not name: 16 random hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+def me(caller: Caller) -> str:
+    """Return the caller's resource name."""
+    return names.agent_name(caller.agent)
+
+
+def micros(moment: datetime) -> int:
+    """Return a time as microseconds since 1970, UTC: how times are stored and paged by."""
+    return chain.micros(moment)

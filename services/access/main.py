@@ -1,0 +1,108 @@
+"""The composition root of the access manager: the only place where adapters are chosen."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from aios.api.access.v1 import access_pb2, access_pb2_grpc
+from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from services.access.authorize import LocalAuthenticator, LocalAuthorizer
+from services.access.cedar import CedarEngine, base_policies
+from services.access.config import AccessConfig
+from services.access.keys import KeyFile, ensure_admin_token, ensure_service_key
+from services.access.kit import Kit
+from services.access.metrics import AccessMetrics
+from services.access.ports import Meter, Signer, Store
+from services.access.service import AccessManager
+from services.access.servicer import AccessServicer
+from services.access.servicer_agent import AgentServicer
+from services.access.store.sql import MIGRATIONS, SqlStore
+from services.chassis.auth import KeyRing, TokenVerifier
+from services.chassis.clock import Clock
+from services.chassis.logs import logger
+from services.chassis.process import App, Process
+from services.chassis.process import serve as serve_process
+from services.chassis.server import Servicer
+
+NAME: Final = "access"
+
+_log = logger(__name__)
+
+_FLUSH_SECONDS: Final = 0.5
+_KEYS_SECONDS: Final = 5.0
+_ADMIN_SECONDS: Final = 3600.0
+_FORGET_SECONDS: Final = 600.0
+
+
+def build(
+    config: AccessConfig, *, store: Store, signer: Signer, meter: Meter, clock: Clock, service_key: str
+) -> AccessManager:
+    """Wire an access manager."""
+    ports = Kit(
+        store=store,
+        engine=CedarEngine(kernel_tenant=config.kernel_tenant),
+        signer=signer,
+        clock=clock,
+        meter=meter,
+        settings=config.settings(),
+    )
+    return AccessManager(ports, service_key=service_key, builtin=base_policies())
+
+
+def servicers(manager: AccessManager) -> list[Servicer]:
+    """Return the servicers of both services, as ChassisServer takes them."""
+    return [
+        (
+            access_pb2_grpc.add_AccessServiceServicer_to_server,
+            AccessServicer(manager),
+            access_pb2.DESCRIPTOR,
+        ),
+        (
+            agent_pb2_grpc.add_AgentServiceServicer_to_server,
+            AgentServicer(manager.agents),
+            agent_pb2.DESCRIPTOR,
+        ),
+    ]
+
+
+async def assemble(process: Process) -> App:
+    """Build the process: keys and tokens in the data directory, everything else in its database."""
+    config = process.load(AccessConfig)
+    clock, folder = process.clock, process.data_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = KeyFile(config.key_file or folder / "access-keys.json", clock.now())
+    service_key = ensure_service_key(process.common.service_key_file or folder / "service.key")
+    database = await process.database(MIGRATIONS)
+    store = SqlStore(database)
+    meter = AccessMetrics(process.registry)
+    manager = build(config, store=store, signer=keys, meter=meter, clock=clock, service_key=service_key)
+
+    def admin_token(now: datetime, life: timedelta) -> None:
+        path = config.admin_token_file or folder / "admin.token"
+        if ensure_admin_token(path, keys, now, tenant=config.kernel_tenant, lifetime=life):
+            _log.info("wrote the administrator's token", path=str(path))
+
+    async def keep_admin_token() -> None:
+        admin_token(clock.now(), config.admin_token_life)
+
+    async def reload_keys() -> None:
+        if keys.reload(clock.now()):
+            _log.info("read changed signing keys", newest=keys.public_keys()[0].kid)
+
+    admin_token(clock.now(), config.admin_token_life)
+    process.tasks.every("flush-denials", _FLUSH_SECONDS, manager.flush)
+    process.tasks.every("reload-keys", _KEYS_SECONDS, reload_keys)
+    process.tasks.every("keep-admin-token", _ADMIN_SECONDS, keep_admin_token)
+    process.tasks.every("forget", _FORGET_SECONDS, manager.forget)
+    process.stack.push_async_callback(manager.flush)
+    verifier = TokenVerifier(KeyRing(keys, clock, max_age=_KEYS_SECONDS), clock)
+    return App(
+        servicers=servicers(manager),
+        readiness={"database": database.problem},
+        authenticator=LocalAuthenticator(verifier, store),
+        authorizer=LocalAuthorizer(manager.checks),
+    )
+
+
+async def serve() -> None:
+    """Run the access manager until it is told to stop."""
+    await serve_process(NAME, assemble)

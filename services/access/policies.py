@@ -1,0 +1,164 @@
+"""Use cases of policies: validated before they take effect, versioned, per tenant beside the kernel's own."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from services.access import kit
+from services.access.decide import Case, decide, gather
+from services.access.errors import PolicyInvalid, RuleNotFound, RuleProtected
+from services.access.kit import Kit, Request
+from services.access.model import Check, Finding, Policy, Severity
+from services.access.ports import Transaction
+from services.chassis import paging
+from services.chassis.errors import FieldViolation, InvalidRequest
+from services.chassis.identity import Caller, Principal
+
+_ACTION: Final = "access.manage"
+_MAX_PAGE: Final = 100
+
+
+class PolicyDesk:
+    """Keeps the policies of all tenants. `builtin` are the kernel's own, by id."""
+
+    def __init__(self, ports: Kit, builtin: Iterable[tuple[str, str]]) -> None:
+        self._kit = ports
+        self._builtin = {
+            rule: Policy("", rule, text, "", 1, True, "", datetime.fromtimestamp(0, UTC))  # noqa: FBT003 - active
+            for rule, text in builtin
+        }
+
+    async def validate(self, caller: Caller, text: str) -> list[Finding]:
+        """Return what is wrong with a text, were it put beside the tenant's policies in force."""
+        others = await self._kit.store.read(lambda tx: tx.policies.active(caller.tenant))
+        return self._kit.engine.findings(text, others)
+
+    async def put(
+        self, caller: Caller, name: str, text: str, *, description: str, etag: str, asked: Request
+    ) -> tuple[Policy, list[Finding]]:
+        """Put a new version in force; return it and what the checks warn of.
+
+        Raises PolicyInvalid, EtagMismatch or RuleProtected.
+        """
+        rule = self._id(name)
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> tuple[Policy, list[Finding]]:
+            known = kit.answered(tx, caller, asked)
+            if known is not None:
+                return _found(tx, caller.tenant, rule, int(known)), []
+            newest = tx.policies.newest(caller.tenant, rule)
+            kit.check_etag(etag, newest.etag if newest and newest.active else "", name)
+            others = tuple(policy for policy in tx.policies.active(caller.tenant) if policy.id != rule)
+            found = self._kit.engine.findings(text, others)
+            _refuse(found)
+            version = newest.version + 1 if newest else 1
+            policy = Policy(caller.tenant, rule, text, description, version, True, caller.agent, now)  # noqa: FBT003 - active
+            self._must_stay_in(tx, caller, (*others, policy), now)
+            tx.policies.put(policy)
+            tx.ledger.bump()
+            kit.remember(tx, caller, asked, now, str(version))
+            kit.record(tx, caller.tenant, now, [kit.event(caller, "PutPolicy", _ACTION, name)])
+            return policy, found
+
+        return await self._kit.commit(work)
+
+    async def delete(self, caller: Caller, name: str, etag: str, asked: Request) -> None:
+        """Take a policy out of force. Raises RuleNotFound, EtagMismatch or RuleProtected."""
+        rule = self._id(name)
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> None:
+            if kit.answered(tx, caller, asked) is not None:
+                return
+            policy = _found(tx, caller.tenant, rule, 0)
+            kit.check_etag(etag, policy.etag, name)
+            tx.policies.deactivate(caller.tenant, rule)
+            tx.ledger.bump()
+            kit.remember(tx, caller, asked, now)
+            kit.record(tx, caller.tenant, now, [kit.event(caller, "DeletePolicy", _ACTION, name)])
+
+        await self._kit.commit(work)
+
+    async def get(self, caller: Caller, name: str, version: int) -> Policy:
+        """Return one version; 0 is the one in force. Raises RuleNotFound."""
+        rule = name.removeprefix("policies/")
+        if rule in self._builtin and version in (0, 1):
+            return self._builtin[rule]
+        return await self._kit.store.read(lambda tx: _found(tx, caller.tenant, rule, version))
+
+    async def page(self, caller: Caller, size: int, token: str) -> tuple[list[Policy], str]:
+        """List the policies in force by name, the kernel's own included."""
+        limit = paging.page_size(size, maximum=_MAX_PAGE)
+        position = paging.decode(token, caller.tenant, "policies")
+        after = str(position[0]) if position else ""
+        active = await self._kit.store.read(lambda tx: tx.policies.active(caller.tenant))
+        found = sorted((*self._builtin.values(), *active), key=lambda policy: policy.id)
+        rest = [policy for policy in found if policy.id > after]
+        if len(rest) <= limit:
+            return rest, ""
+        return rest[:limit], paging.encode([rest[limit - 1].id], caller.tenant, "policies")
+
+    async def versions(self, caller: Caller, name: str, size: int, token: str) -> tuple[list[Policy], str]:
+        """List the versions of a policy, newest first. Raises RuleNotFound."""
+        rule = name.removeprefix("policies/")
+        if rule in self._builtin:
+            return [self._builtin[rule]], ""
+        limit = paging.page_size(size, default=20, maximum=_MAX_PAGE)
+        position = paging.decode(token, caller.tenant, rule, "versions")
+        before = int(position[0] or 0) if position else 0
+
+        def work(tx: Transaction) -> list[Policy]:
+            if tx.policies.newest(caller.tenant, rule) is None:
+                raise _missing(name)
+            return tx.policies.versions(caller.tenant, rule, before, limit + 1)
+
+        found = await self._kit.store.read(work)
+        if len(found) <= limit:
+            return found, ""
+        return found[:limit], paging.encode([found[limit - 1].version], caller.tenant, rule, "versions")
+
+    def is_valid(self, found: Iterable[Finding]) -> bool:
+        """Tell whether findings would let a policy pass."""
+        return all(finding.severity is not Severity.ERROR for finding in found)
+
+    def _must_stay_in(
+        self, tx: Transaction, caller: Caller, policies: tuple[Policy, ...], now: datetime
+    ) -> None:
+        """Refuse a change after which its author could not take it back."""
+        principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
+        now_case = gather(tx, Check(principal, _ACTION, f"policies/{policies[-1].id}"), now)
+        case = Case(now_case.check, now_case.target, now_case.slice, policies)
+        if decide(self._kit.engine, now_case).allowed and not decide(self._kit.engine, case).allowed:
+            message = "under this policy its author could not change policies any more"
+            raise PolicyInvalid(message, violations=[FieldViolation("policy.text", message)])
+
+    def _id(self, name: str) -> str:
+        collection, _, rule = name.partition("/")
+        if collection != "policies" or not rule:
+            raise InvalidRequest.field("name", "expected the name of a policy: policies/{policy}")
+        if rule in self._builtin:
+            raise RuleProtected(f"{name} is the kernel's own", metadata={"policy": name})
+        return rule
+
+
+def _refuse(found: list[Finding]) -> None:
+    errors = [finding for finding in found if finding.severity is Severity.ERROR]
+    if errors:
+        raise PolicyInvalid(
+            f"the policy is not valid: {errors[0].message}",
+            violations=[
+                FieldViolation("policy.text", f"{finding.policy_id}: {finding.message}") for finding in errors
+            ],
+        )
+
+
+def _found(tx: Transaction, tenant: str, rule: str, version: int) -> Policy:
+    policy = tx.policies.get(tenant, rule, version)
+    if policy is None:
+        raise _missing(f"policies/{rule}")
+    return policy
+
+
+def _missing(name: str) -> RuleNotFound:
+    return RuleNotFound(f"no policy {name}", metadata={"policy": name})

@@ -1,0 +1,314 @@
+"""AccessService over gRPC. The pipeline has authenticated, authorised and validated every request."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Final
+
+from aios.api.access.v1 import access_pb2, access_pb2_grpc
+from services.access import wire
+from services.access.service import AccessManager
+from services.chassis.identity import current_caller
+
+_HEARTBEAT: Final = timedelta(seconds=5)
+_APPROVAL_LIFE: Final = timedelta(hours=1)
+
+
+class AccessServicer(access_pb2_grpc.AccessServiceServicer):
+    """Decisions, groups, grants, policies, approvals, audit and tokens."""
+
+    def __init__(self, manager: AccessManager) -> None:
+        self._manager = manager
+
+    async def Check(self, request: access_pb2.CheckRequest, _context: object) -> access_pb2.CheckResponse:
+        """Decide one check."""
+        caller = current_caller()
+        check = self._manager.checks.may_name(caller, wire.check(request, caller))
+        decision = await self._manager.checks.check(check)
+        return access_pb2.CheckResponse(decision=wire.decision(decision))
+
+    async def BatchCheck(
+        self, request: access_pb2.BatchCheckRequest, _context: object
+    ) -> access_pb2.BatchCheckResponse:
+        """Decide many checks."""
+        caller, desk = current_caller(), self._manager.checks
+        checks = [desk.may_name(caller, wire.check(one, caller)) for one in request.checks]
+        decisions = [wire.decision(made) for made in await desk.batch(checks)]
+        return access_pb2.BatchCheckResponse(decisions=decisions)
+
+    async def WatchRevision(
+        self, request: access_pb2.WatchRevisionRequest, _context: object
+    ) -> AsyncIterator[access_pb2.WatchRevisionResponse]:
+        """Stream the revision of the rules."""
+        heartbeat = wire.duration(request, "heartbeat") or _HEARTBEAT
+        async for event in self._manager.checks.watch(heartbeat.total_seconds()):
+            yield wire.revision(event)
+
+    async def CreateGroup(
+        self, request: access_pb2.CreateGroupRequest, _context: object
+    ) -> access_pb2.CreateGroupResponse:
+        """Create a group."""
+        new, asked = request.group, wire.asked("CreateGroup", request)
+        group = await self._manager.groups.create(
+            current_caller(), new.name, title=new.title, description=new.description, asked=asked
+        )
+        return access_pb2.CreateGroupResponse(group=wire.group(group))
+
+    async def GetGroup(
+        self, request: access_pb2.GetGroupRequest, _context: object
+    ) -> access_pb2.GetGroupResponse:
+        """Return one group."""
+        group = await self._manager.groups.get(current_caller(), request.name)
+        return access_pb2.GetGroupResponse(group=wire.group(group))
+
+    async def ListGroups(
+        self, request: access_pb2.ListGroupsRequest, _context: object
+    ) -> access_pb2.ListGroupsResponse:
+        """List groups."""
+        page, token = await self._manager.groups.page(
+            current_caller(), request.member, request.page_size, request.page_token
+        )
+        groups = [wire.group(group) for group in page]
+        return access_pb2.ListGroupsResponse(groups=groups, next_page_token=token)
+
+    async def DeleteGroup(
+        self, request: access_pb2.DeleteGroupRequest, _context: object
+    ) -> access_pb2.DeleteGroupResponse:
+        """Delete a group."""
+        asked = wire.asked("DeleteGroup", request)
+        await self._manager.groups.delete(current_caller(), request.name, request.etag, asked)
+        return access_pb2.DeleteGroupResponse()
+
+    async def AddMember(
+        self, request: access_pb2.AddMemberRequest, _context: object
+    ) -> access_pb2.AddMemberResponse:
+        """Add a member to a group."""
+        asked = wire.asked("AddMember", request)
+        group = await self._manager.groups.add_member(current_caller(), request.group, request.member, asked)
+        return access_pb2.AddMemberResponse(group=wire.group(group))
+
+    async def RemoveMember(
+        self, request: access_pb2.RemoveMemberRequest, _context: object
+    ) -> access_pb2.RemoveMemberResponse:
+        """Remove a member from a group."""
+        asked = wire.asked("RemoveMember", request)
+        group = await self._manager.groups.remove_member(
+            current_caller(), request.group, request.member, asked
+        )
+        return access_pb2.RemoveMemberResponse(group=wire.group(group))
+
+    async def ListMembers(
+        self, request: access_pb2.ListMembersRequest, _context: object
+    ) -> access_pb2.ListMembersResponse:
+        """List the members of a group."""
+        page, token = await self._manager.groups.members(
+            current_caller(), request.group, request.page_size, request.page_token
+        )
+        members = [wire.member(member) for member in page]
+        return access_pb2.ListMembersResponse(members=members, next_page_token=token)
+
+    async def CreateGrant(
+        self, request: access_pb2.CreateGrantRequest, _context: object
+    ) -> access_pb2.CreateGrantResponse:
+        """Make a grant."""
+        asked = wire.asked("CreateGrant", request)
+        grant = await self._manager.grants.create(current_caller(), wire.new_grant(request.grant), asked)
+        return access_pb2.CreateGrantResponse(grant=wire.grant(grant))
+
+    async def RevokeGrant(
+        self, request: access_pb2.RevokeGrantRequest, _context: object
+    ) -> access_pb2.RevokeGrantResponse:
+        """Take a grant back."""
+        asked = wire.asked("RevokeGrant", request)
+        await self._manager.grants.revoke(current_caller(), request.name, asked)
+        return access_pb2.RevokeGrantResponse()
+
+    async def ListGrants(
+        self, request: access_pb2.ListGrantsRequest, _context: object
+    ) -> access_pb2.ListGrantsResponse:
+        """List grants in force."""
+        page, token = await self._manager.grants.page(
+            current_caller(),
+            grantee=request.grantee,
+            resource=request.resource,
+            size=request.page_size,
+            token=request.page_token,
+        )
+        grants = [wire.grant(grant) for grant in page]
+        return access_pb2.ListGrantsResponse(grants=grants, next_page_token=token)
+
+    async def PutPolicy(
+        self, request: access_pb2.PutPolicyRequest, _context: object
+    ) -> access_pb2.PutPolicyResponse:
+        """Put a policy in force."""
+        new, asked = request.policy, wire.asked("PutPolicy", request)
+        policy, found = await self._manager.policies.put(
+            current_caller(), new.name, new.text, description=new.description, etag=new.etag, asked=asked
+        )
+        warnings = [wire.finding(finding) for finding in found]
+        return access_pb2.PutPolicyResponse(policy=wire.policy(policy), warnings=warnings)
+
+    async def ValidatePolicy(
+        self, request: access_pb2.ValidatePolicyRequest, _context: object
+    ) -> access_pb2.ValidatePolicyResponse:
+        """Check a policy text."""
+        found = await self._manager.policies.validate(current_caller(), request.text)
+        valid = self._manager.policies.is_valid(found)
+        return access_pb2.ValidatePolicyResponse(valid=valid, findings=[wire.finding(one) for one in found])
+
+    async def GetPolicy(
+        self, request: access_pb2.GetPolicyRequest, _context: object
+    ) -> access_pb2.GetPolicyResponse:
+        """Return one version of a policy."""
+        policy = await self._manager.policies.get(current_caller(), request.name, request.version)
+        return access_pb2.GetPolicyResponse(policy=wire.policy(policy))
+
+    async def ListPolicies(
+        self, request: access_pb2.ListPoliciesRequest, _context: object
+    ) -> access_pb2.ListPoliciesResponse:
+        """List the policies in force."""
+        page, token = await self._manager.policies.page(
+            current_caller(), request.page_size, request.page_token
+        )
+        policies = [wire.policy(policy) for policy in page]
+        return access_pb2.ListPoliciesResponse(policies=policies, next_page_token=token)
+
+    async def ListPolicyVersions(
+        self, request: access_pb2.ListPolicyVersionsRequest, _context: object
+    ) -> access_pb2.ListPolicyVersionsResponse:
+        """List the versions of a policy."""
+        page, token = await self._manager.policies.versions(
+            current_caller(), request.name, request.page_size, request.page_token
+        )
+        policies = [wire.policy(policy) for policy in page]
+        return access_pb2.ListPolicyVersionsResponse(policies=policies, next_page_token=token)
+
+    async def DeletePolicy(
+        self, request: access_pb2.DeletePolicyRequest, _context: object
+    ) -> access_pb2.DeletePolicyResponse:
+        """Take a policy out of force."""
+        asked = wire.asked("DeletePolicy", request)
+        await self._manager.policies.delete(current_caller(), request.name, request.etag, asked)
+        return access_pb2.DeletePolicyResponse()
+
+    async def RequestApproval(
+        self, request: access_pb2.RequestApprovalRequest, _context: object
+    ) -> access_pb2.RequestApprovalResponse:
+        """Ask for an approval."""
+        asked = wire.asked("RequestApproval", request)
+        lifetime = wire.duration(request, "lifetime") or _APPROVAL_LIFE
+        wanted = wire.wanted_approval(request)
+        approval = await self._manager.approvals.request(current_caller(), wanted, lifetime, asked)
+        return access_pb2.RequestApprovalResponse(approval=wire.approval(approval))
+
+    async def UseApproval(
+        self, request: access_pb2.UseApprovalRequest, _context: object
+    ) -> access_pb2.UseApprovalResponse:
+        """Spend an approval."""
+        approval = await self._manager.approvals.use(
+            current_caller(),
+            request.tenant,
+            request.name,
+            agent=request.agent.removeprefix("agents/"),
+            arguments_sha256=request.arguments_sha256,
+            asked=wire.asked("UseApproval", request),
+        )
+        return access_pb2.UseApprovalResponse(approval=wire.approval(approval))
+
+    async def GetApproval(
+        self, request: access_pb2.GetApprovalRequest, _context: object
+    ) -> access_pb2.GetApprovalResponse:
+        """Return one approval."""
+        approval = await self._manager.approvals.get(current_caller(), request.name)
+        return access_pb2.GetApprovalResponse(approval=wire.approval(approval))
+
+    async def ListApprovals(
+        self, request: access_pb2.ListApprovalsRequest, _context: object
+    ) -> access_pb2.ListApprovalsResponse:
+        """List approvals."""
+        page, token = await self._manager.approvals.page(
+            current_caller(),
+            agent=request.agent,
+            states=wire.states(request.states),
+            size=request.page_size,
+            token=request.page_token,
+        )
+        approvals = [wire.approval(approval) for approval in page]
+        return access_pb2.ListApprovalsResponse(approvals=approvals, next_page_token=token)
+
+    async def WatchApprovals(
+        self, request: access_pb2.WatchApprovalsRequest, _context: object
+    ) -> AsyncIterator[access_pb2.WatchApprovalsResponse]:
+        """Stream approvals."""
+        async for approval in self._manager.approvals.watch(current_caller(), request.agent):
+            found = wire.approval(approval) if approval else None
+            yield access_pb2.WatchApprovalsResponse(approval=found)
+
+    async def DecideApproval(
+        self, request: access_pb2.DecideApprovalRequest, _context: object
+    ) -> access_pb2.DecideApprovalResponse:
+        """Approve or reject."""
+        approval = await self._manager.approvals.decide(
+            current_caller(),
+            request.name,
+            approve=request.decision == access_pb2.APPROVAL_DECISION_APPROVE,
+            comment=request.comment,
+            arguments_sha256=request.arguments_sha256,
+            asked=wire.asked("DecideApproval", request),
+        )
+        return access_pb2.DecideApprovalResponse(approval=wire.approval(approval))
+
+    async def AppendAudit(
+        self, request: access_pb2.AppendAuditRequest, _context: object
+    ) -> access_pb2.AppendAuditResponse:
+        """Append to the audit log."""
+        events = [wire.event(entry) for entry in request.entries]
+        asked = wire.asked("AppendAudit", request)
+        last = await self._manager.audit.append(current_caller(), request.tenant, events, asked)
+        return access_pb2.AppendAuditResponse(last_sequence=last)
+
+    async def QueryAudit(
+        self, request: access_pb2.QueryAuditRequest, _context: object
+    ) -> access_pb2.QueryAuditResponse:
+        """List audit entries."""
+        caller = current_caller()
+        query = wire.audit_query(request, caller)
+        page, token = await self._manager.audit.query(caller, query, request.page_size, request.page_token)
+        entries = [wire.audit_entry(entry) for entry in page]
+        return access_pb2.QueryAuditResponse(entries=entries, next_page_token=token)
+
+    async def VerifyAudit(
+        self, request: access_pb2.VerifyAuditRequest, _context: object
+    ) -> access_pb2.VerifyAuditResponse:
+        """Recompute the audit chain."""
+        found = await self._manager.audit.verify(
+            current_caller(), request.first_sequence, request.last_sequence, request.expected_head_hash
+        )
+        return wire.verified(found)
+
+    async def IssueToken(
+        self, request: access_pb2.IssueTokenRequest, _context: object
+    ) -> access_pb2.IssueTokenResponse:
+        """Exchange a key or a token for a fresh token."""
+        desk, lifetime = self._manager.tokens, wire.duration(request, "lifetime")
+        which = request.WhichOneof("credential")
+        if which == "agent_key":
+            token = await desk.by_agent_key(request.agent_key.key, lifetime)
+        elif which == "service_key":
+            token = await desk.by_service_key(request.service_key.service, request.service_key.key, lifetime)
+        else:
+            token = await desk.by_renewal(request.renew.token, lifetime)
+        return wire.token(token)
+
+    async def RevokeToken(
+        self, request: access_pb2.RevokeTokenRequest, _context: object
+    ) -> access_pb2.RevokeTokenResponse:
+        """Revoke tokens."""
+        target, asked = wire.revoke_target(request), wire.asked("RevokeToken", request)
+        revision = await self._manager.tokens.revoke(current_caller(), request.agent, target, asked)
+        return access_pb2.RevokeTokenResponse(revision=revision)
+
+    async def GetJwks(
+        self, _request: access_pb2.GetJwksRequest, _context: object
+    ) -> access_pb2.GetJwksResponse:
+        """Return the keys that verify tokens."""
+        return wire.jwks(self._manager.tokens.public_keys())

@@ -1,0 +1,82 @@
+"""AgentService over gRPC. The pipeline has authenticated, authorised and validated every request."""
+# ruff: noqa: N802 - gRPC's method names
+
+from collections.abc import AsyncIterator
+
+from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from services.access import wire, wire_agent
+from services.access.agents import AgentDesk
+from services.chassis.identity import current_caller
+
+
+class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
+    """Registers agents and steers them."""
+
+    def __init__(self, agents: AgentDesk) -> None:
+        self._agents = agents
+
+    async def RegisterAgent(
+        self, request: agent_pb2.RegisterAgentRequest, _context: object
+    ) -> agent_pb2.RegisterAgentResponse:
+        """Register an agent."""
+        asked = wire.asked("RegisterAgent", request)
+        made = await self._agents.register(current_caller(), wire_agent.new_agent(request), asked)
+        return wire_agent.registered(made)
+
+    async def GetAgent(
+        self, _request: agent_pb2.GetAgentRequest, _context: object
+    ) -> agent_pb2.GetAgentResponse:
+        """Read one agent."""
+        caller = current_caller()
+        agent = await self._agents.get(caller, caller.owner)
+        return agent_pb2.GetAgentResponse(agent=wire_agent.agent(agent))
+
+    async def ListAgents(
+        self, request: agent_pb2.ListAgentsRequest, _context: object
+    ) -> agent_pb2.ListAgentsResponse:
+        """List agents."""
+        page, token = await self._agents.page(
+            current_caller(), request.parent, request.page_size, request.page_token
+        )
+        agents = [wire_agent.agent(agent) for agent in page]
+        return agent_pb2.ListAgentsResponse(agents=agents, next_page_token=token)
+
+    async def UpdateAgent(
+        self, request: agent_pb2.UpdateAgentRequest, _context: object
+    ) -> agent_pb2.UpdateAgentResponse:
+        """Change an agent."""
+        caller = current_caller()
+        changes = wire_agent.changes(request)
+        agent = await self._agents.update(caller, caller.owner, changes, request.agent.etag)
+        return agent_pb2.UpdateAgentResponse(agent=wire_agent.agent(agent))
+
+    async def SuspendAgent(
+        self, request: agent_pb2.SuspendAgentRequest, _context: object
+    ) -> agent_pb2.SuspendAgentResponse:
+        """Suspend an agent and its descendants."""
+        caller = current_caller()
+        agent = await self._agents.suspend(caller, caller.owner, request.reason)
+        return agent_pb2.SuspendAgentResponse(agent=wire_agent.agent(agent))
+
+    async def ResumeAgent(
+        self, _request: agent_pb2.ResumeAgentRequest, _context: object
+    ) -> agent_pb2.ResumeAgentResponse:
+        """End a suspension."""
+        caller = current_caller()
+        agent = await self._agents.resume(caller, caller.owner)
+        return agent_pb2.ResumeAgentResponse(agent=wire_agent.agent(agent))
+
+    async def KillAgent(
+        self, request: agent_pb2.KillAgentRequest, _context: object
+    ) -> agent_pb2.KillAgentResponse:
+        """End an agent and its descendants."""
+        caller = current_caller()
+        agent, count = await self._agents.kill(caller, caller.owner, request.reason)
+        return agent_pb2.KillAgentResponse(agent=wire_agent.agent(agent), killed_count=count)
+
+    async def WatchAgents(
+        self, request: agent_pb2.WatchAgentsRequest, _context: object
+    ) -> AsyncIterator[agent_pb2.WatchAgentsResponse]:
+        """Stream changes of agents."""
+        async for change in self._agents.watch(current_caller(), request.parent):
+            yield wire_agent.change(change)

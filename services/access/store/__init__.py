@@ -1,0 +1,1 @@
+"""Adapters of the store port: in memory, and on a SQL database."""

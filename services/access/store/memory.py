@@ -1,0 +1,529 @@
+"""The store in memory: for tests and trials. Nothing survives the process."""
+
+import asyncio
+import copy
+import dataclasses
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.access import chain
+from services.access.model import (
+    Agent,
+    AgentKey,
+    AgentState,
+    Approval,
+    ApprovalState,
+    AuditEntry,
+    AuditHead,
+    AuditQuery,
+    Grant,
+    Group,
+    Member,
+    Policy,
+    RequestKey,
+    Revocation,
+)
+from services.access.ports import T, Work
+from services.chassis.errors import IdempotencyMismatch
+from services.chassis.identity import Principal
+
+Key = tuple[str, str]
+
+_KEPT: Final = timedelta(hours=24)
+
+
+@dataclass
+class World:
+    """Every table, keyed by tenant first. Rows are immutable, so a copy of the tables is a snapshot."""
+
+    agents: dict[Key, Agent] = field(default_factory=dict)
+    keys: dict[str, AgentKey] = field(default_factory=dict)
+    groups: dict[Key, Group] = field(default_factory=dict)
+    members: dict[tuple[str, str, str], Member] = field(default_factory=dict)
+    grants: dict[Key, Grant] = field(default_factory=dict)
+    policies: dict[tuple[str, str, int], Policy] = field(default_factory=dict)
+    approvals: dict[Key, Approval] = field(default_factory=dict)
+    audit: dict[tuple[str, int], AuditEntry] = field(default_factory=dict)
+    revocations: dict[tuple[str, str, str], Revocation] = field(default_factory=dict)
+    answers: dict[RequestKey, tuple[bytes, str, datetime]] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def snapshot(self) -> "World":
+        """Copy the tables."""
+        return World(**{name: copy.copy(table) for name, table in vars(self).items()})
+
+
+class MemoryStore:
+    """One world. A writer works on a copy that takes the world's place at the end."""
+
+    def __init__(self) -> None:
+        self._world = World()
+        self._epoch = secrets.token_hex(8)
+        self._writing = asyncio.Lock()
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on the world as it is."""
+        return work(MemoryTransaction(self._world.snapshot(), self._epoch))
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` on a copy; it becomes the world unless `work` raises."""
+        async with self._writing:
+            world = self._world.snapshot()
+            result = work(MemoryTransaction(world, self._epoch))
+            self._world = world
+            return result
+
+
+class MemoryTransaction:
+    """All tables of one world."""
+
+    def __init__(self, world: World, epoch: str) -> None:
+        self.agents = MemoryAgents(world)
+        self.groups = MemoryGroups(world)
+        self.grants = MemoryGrants(world)
+        self.policies = MemoryPolicies(world)
+        self.approvals = MemoryApprovals(world)
+        self.audit = MemoryAudit(world)
+        self.tokens = MemoryTokens(world)
+        self.ledger = MemoryLedger(world, epoch)
+
+
+class MemoryAgents:
+    """See ports.Agents."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get(self, tenant: str, agent: str) -> Agent | None:
+        """Return one agent, or None."""
+        return self._world.agents.get((tenant, agent))
+
+    def insert(self, agent: Agent) -> bool:
+        """Add an agent; False when the id is taken."""
+        return self._world.agents.setdefault((agent.tenant, agent.id), agent) is agent
+
+    def update(self, agents: Iterable[Agent]) -> None:
+        """Store agents that exist."""
+        for agent in agents:
+            self._world.agents[agent.tenant, agent.id] = agent
+
+    def living_children(self, tenant: str, parent: str) -> int:
+        """Count the children that are not killed."""
+        mine = (agent for agent in self._of(tenant) if agent.parent == parent)
+        return sum(agent.state is not AgentState.KILLED for agent in mine)
+
+    def descendants(self, agent: Agent) -> list[Agent]:
+        """Return all agents below `agent`."""
+        return [below for below in self._of(agent.tenant) if agent.id in below.ancestors]
+
+    def page(self, tenant: str, under: str, after: str, limit: int) -> list[Agent]:
+        """List agents by id."""
+        found = [agent for agent in self._of(tenant) if agent.id > after and _below(agent, under)]
+        return sorted(found, key=lambda agent: agent.id)[:limit]
+
+    def changed(self, tenant: str, under: str, after: int, limit: int) -> list[Agent]:
+        """List agents by the revision of their last change."""
+        found = [agent for agent in self._of(tenant) if agent.revision > after and _below(agent, under)]
+        return sorted(found, key=lambda agent: (agent.revision, agent.id))[:limit]
+
+    def put_key(self, key_hash: str, owner: AgentKey) -> None:
+        """Make `key_hash` the only key of an agent."""
+        self.drop_keys(owner.tenant, [owner.agent])
+        self._world.keys[key_hash] = owner
+
+    def key_owner(self, key_hash: str) -> AgentKey | None:
+        """Return whose key it is, or None."""
+        return self._world.keys.get(key_hash)
+
+    def drop_keys(self, tenant: str, agents: Iterable[str]) -> None:
+        """Forget the keys of agents."""
+        gone = {AgentKey(tenant, agent) for agent in agents}
+        self._world.keys = {key: owner for key, owner in self._world.keys.items() if owner not in gone}
+
+    def _of(self, tenant: str) -> list[Agent]:
+        return [agent for (owner, _), agent in self._world.agents.items() if owner == tenant]
+
+
+class MemoryGroups:
+    """See ports.Groups."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get(self, tenant: str, group: str) -> Group | None:
+        """Return one group with its member count, or None."""
+        found = self._world.groups.get((tenant, group))
+        if found is None:
+            return None
+        count = sum(key[:2] == (tenant, group) for key in self._world.members)
+        return dataclasses.replace(found, member_count=count)
+
+    def insert(self, group: Group) -> bool:
+        """Add a group; False when the id is taken."""
+        return self._world.groups.setdefault((group.tenant, group.id), group) is group
+
+    def touch(self, tenant: str, group: str, revision: int) -> None:
+        """Note that a group or its members changed."""
+        key = (tenant, group)
+        self._world.groups[key] = dataclasses.replace(self._world.groups[key], revision=revision)
+
+    def delete(self, tenant: str, group: str) -> None:
+        """Remove a group, its memberships, and revoke the grants to it."""
+        del self._world.groups[tenant, group]
+        name = f"groups/{group}"
+        self._world.members = {
+            key: member
+            for key, member in self._world.members.items()
+            if key[:2] != (tenant, group) and (key[0], key[2]) != (tenant, name)
+        }
+        for key, grant in list(self._world.grants.items()):
+            if key[0] == tenant and grant.grantee == name:
+                self._world.grants[key] = dataclasses.replace(grant, revoked=True)
+
+    def page(self, tenant: str, member: str, after: str, limit: int) -> list[Group]:
+        """List groups by id."""
+        found = [
+            self.get(tenant, group)
+            for owner, group in sorted(self._world.groups)
+            if owner == tenant
+            and group > after
+            and (not member or (tenant, group, member) in self._world.members)
+        ]
+        return [group for group in found if group][:limit]
+
+    def add_member(self, tenant: str, group: str, member: Member) -> bool:
+        """Add a member; False when it is one already."""
+        return self._world.members.setdefault((tenant, group, member.name), member) is member
+
+    def remove_member(self, tenant: str, group: str, member: str) -> bool:
+        """Remove a member; False when it is none."""
+        return self._world.members.pop((tenant, group, member), None) is not None
+
+    def members(self, tenant: str, group: str, after: str, limit: int) -> list[Member]:
+        """List direct members by name."""
+        found = [
+            member
+            for key, member in sorted(self._world.members.items())
+            if key[:2] == (tenant, group) and member.name > after
+        ]
+        return found[:limit]
+
+    def closure(self, tenant: str, member: str) -> frozenset[str]:
+        """Return the ids of all groups that a member is in."""
+        found: set[str] = set()
+        waiting = [member]
+        while waiting:
+            inner = waiting.pop()
+            direct = {group for owner, group, name in self._world.members if (owner, name) == (tenant, inner)}
+            waiting += [f"groups/{group}" for group in direct - found]
+            found |= direct
+        return frozenset(found)
+
+
+class MemoryGrants:
+    """See ports.Grants."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get(self, tenant: str, grant: str) -> Grant | None:
+        """Return one grant, revoked or not, or None."""
+        return self._world.grants.get((tenant, grant))
+
+    def insert(self, grant: Grant) -> None:
+        """Add a grant with a new id."""
+        self._world.grants[grant.tenant, grant.id] = grant
+
+    def revoke(self, tenant: str, grant: str) -> None:
+        """Take a grant out of force for good."""
+        key = (tenant, grant)
+        self._world.grants[key] = dataclasses.replace(self._world.grants[key], revoked=True)
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        seen_by: frozenset[str] | None,
+        owner: str,
+        grantee: str,
+        resource: str,
+        now: datetime,
+        after: Sequence[str | int],
+        limit: int,
+    ) -> list[Grant]:
+        """List grants in force by (create_time, id)."""
+        found = [
+            grant
+            for grant in self._in_force(tenant, now)
+            if (seen_by is None or grant.grantee in seen_by or grant.owner == owner)
+            and grantee in ("", grant.grantee)
+            and (not resource or grant.covers(resource))
+            and [chain.micros(grant.create_time), grant.id] > list(after)
+        ]
+        return sorted(found, key=lambda grant: (grant.create_time, grant.id))[:limit]
+
+    def matching(
+        self, tenant: str, resource: str, action: str, grantees: frozenset[str], now: datetime
+    ) -> list[Grant]:
+        """Return the grants that give `action` on `resource` to one of `grantees`, by id."""
+        found = [
+            grant
+            for grant in self._in_force(tenant, now)
+            if grant.grantee in grantees and action in grant.actions and grant.covers(resource)
+        ]
+        return sorted(found, key=lambda grant: grant.id)
+
+    def _in_force(self, tenant: str, now: datetime) -> list[Grant]:
+        return [g for (owner, _), g in self._world.grants.items() if owner == tenant and g.in_force(now)]
+
+
+class MemoryPolicies:
+    """See ports.Policies."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get(self, tenant: str, policy: str, version: int) -> Policy | None:
+        """Return one version; 0 is the active one."""
+        if version:
+            return self._world.policies.get((tenant, policy, version))
+        return next((one for one in self._versions(tenant, policy) if one.active), None)
+
+    def newest(self, tenant: str, policy: str) -> Policy | None:
+        """Return the newest version, active or not, or None."""
+        return next(iter(self._versions(tenant, policy)), None)
+
+    def put(self, policy: Policy) -> None:
+        """Add a version and make it the active one."""
+        self.deactivate(policy.tenant, policy.id)
+        self._world.policies[policy.tenant, policy.id, policy.version] = policy
+
+    def deactivate(self, tenant: str, policy: str) -> None:
+        """Take a policy out of force."""
+        for one in self._versions(tenant, policy):
+            self._world.policies[tenant, policy, one.version] = dataclasses.replace(one, active=False)
+
+    def active(self, tenant: str) -> tuple[Policy, ...]:
+        """Return the active versions, by id."""
+        found = [one for key, one in self._world.policies.items() if key[0] == tenant and one.active]
+        return tuple(sorted(found, key=lambda one: one.id))
+
+    def versions(self, tenant: str, policy: str, before: int, limit: int) -> list[Policy]:
+        """List versions, newest first."""
+        return [one for one in self._versions(tenant, policy) if not before or one.version < before][:limit]
+
+    def _versions(self, tenant: str, policy: str) -> list[Policy]:
+        found = [one for key, one in self._world.policies.items() if key[:2] == (tenant, policy)]
+        return sorted(found, key=lambda one: -one.version)
+
+
+class MemoryApprovals:
+    """See ports.Approvals."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get(self, tenant: str, approval: str) -> Approval | None:
+        """Return one approval, or None."""
+        return self._world.approvals.get((tenant, approval))
+
+    def insert(self, approval: Approval) -> None:
+        """Add an approval with a new id."""
+        self.update(approval)
+
+    def update(self, approval: Approval) -> None:
+        """Store an approval that exists."""
+        self._world.approvals[approval.tenant, approval.id] = approval
+
+    def open_for(self, wanted: Approval, now: datetime) -> Approval | None:
+        """Return the pending or approved one for the same call, or None."""
+        return next(
+            (one for one in self._of(wanted.tenant, wanted.agent) if _same_call(one, wanted, now)), None
+        )
+
+    def pending_count(self, tenant: str, agent: str, now: datetime) -> int:
+        """Count the approvals of an agent that wait for a decision."""
+        return sum(one.state_at(now) is ApprovalState.PENDING for one in self._of(tenant, agent))
+
+    def page(
+        self,
+        tenant: str,
+        agent: str,
+        *,
+        states: frozenset[ApprovalState],
+        now: datetime,
+        before: Sequence[str | int],
+        limit: int,
+    ) -> list[Approval]:
+        """List approvals newest first."""
+        found = [
+            one
+            for one in self._of(tenant, agent)
+            if (not states or one.state_at(now) in states)
+            and (not before or [chain.micros(one.create_time), one.id] < list(before))
+        ]
+        return sorted(found, key=lambda one: (one.create_time, one.id), reverse=True)[:limit]
+
+    def changed(self, tenant: str, agent: str, after: int, limit: int) -> list[Approval]:
+        """List approvals by the sequence of their last change."""
+        found = [one for one in self._of(tenant, agent) if one.sequence > after]
+        return sorted(found, key=lambda one: one.sequence)[:limit]
+
+    def _of(self, tenant: str, agent: str) -> list[Approval]:
+        return [
+            one for key, one in self._world.approvals.items() if key[0] == tenant and agent in ("", one.agent)
+        ]
+
+
+class MemoryAudit:
+    """See ports.Audit."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def head(self, tenant: str) -> AuditHead:
+        """Return the end of a chain."""
+        last = self._world.counters.get(f"audit/{tenant}", 0)
+        return chain.head_of(self._world.audit[tenant, last]) if last else chain.GENESIS
+
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries that follow the head."""
+        for entry in entries:
+            self._world.audit[entry.tenant, entry.sequence] = entry
+            self._world.counters[f"audit/{entry.tenant}"] = entry.sequence
+
+    def page(self, query: AuditQuery, after: int, limit: int) -> list[AuditEntry]:
+        """List entries in the order of the query."""
+        found = [entry for key, entry in self._world.audit.items() if _asked(key, entry, query)]
+        found.sort(key=lambda entry: entry.sequence, reverse=not query.oldest_first)
+        if query.oldest_first:
+            return [entry for entry in found if entry.sequence > after][:limit]
+        return [entry for entry in found if not after or entry.sequence < after][:limit]
+
+    def between(self, tenant: str, first: int, last: int) -> list[AuditEntry]:
+        """Return the entries with these sequences, in order."""
+        numbers = range(first, last + 1)
+        return [entry for number in numbers if (entry := self._world.audit.get((tenant, number)))]
+
+    def has_hash(self, tenant: str, digest: str) -> bool:
+        """Tell whether an entry with this hash exists."""
+        return any(key[0] == tenant and entry.hash == digest for key, entry in self._world.audit.items())
+
+
+class MemoryTokens:
+    """See ports.Tokens."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def revoke(self, revocations: Iterable[Revocation]) -> None:
+        """Add revocations."""
+        for one in revocations:
+            self._world.revocations[one.tenant, one.agent, one.token_id] = one
+
+    def revoked(self, after: int, now: datetime) -> list[Revocation]:
+        """Return the unexpired revocations made after the revision `after`."""
+        found = [
+            one for one in self._world.revocations.values() if one.revision > after and one.expire_time > now
+        ]
+        return sorted(found, key=lambda one: (one.revision, one.agent, one.token_id))
+
+    def is_revoked(self, holder: Principal) -> bool:
+        """Tell whether a token is refused."""
+        if any(one.token_id == holder.token_id for one in self._world.revocations.values() if one.token_id):
+            return True
+        until = self.revoked_until(holder.tenant, holder.agent)
+        return until is not None and holder.issued_at <= until.timestamp()
+
+    def revoked_until(self, tenant: str, agent: str) -> datetime | None:
+        """Return up to when tokens of an agent are refused, or None."""
+        found = self._world.revocations.get((tenant, agent, ""))
+        return found.revoke_time if found else None
+
+    def forget(self, now: datetime) -> int:
+        """Delete expired revocations."""
+        kept = {key: one for key, one in self._world.revocations.items() if one.expire_time > now}
+        gone = len(self._world.revocations) - len(kept)
+        self._world.revocations = kept
+        return gone
+
+
+class MemoryLedger:
+    """See ports.Ledger."""
+
+    def __init__(self, world: World, epoch: str) -> None:
+        self._world = world
+        self._epoch = epoch
+
+    def revision(self) -> int:
+        """Return the revision of the rules."""
+        return self._world.counters.get("revision", 0)
+
+    def bump(self) -> int:
+        """Raise the revision by one."""
+        return self._raise("revision")
+
+    def sequence(self) -> int:
+        """Return the number of changes of approvals."""
+        return self._world.counters.get("sequence", 0)
+
+    def advance(self) -> int:
+        """Raise the sequence by one."""
+        return self._raise("sequence")
+
+    def epoch(self) -> str:
+        """Return the id of this store."""
+        return self._epoch
+
+    def remembered(self, key: RequestKey, digest: bytes) -> str | None:
+        """Return what the first request with this key answered. Raises IdempotencyMismatch."""
+        known = self._world.answers.get(key)
+        if known is None:
+            return None
+        if known[0] != digest:
+            raise IdempotencyMismatch(
+                f"request_id {key.id} was used for another request", metadata={"request_id": key.id}
+            )
+        return known[1]
+
+    def remember(self, key: RequestKey, digest: bytes, answer: str, now: datetime) -> None:
+        """Keep an answer."""
+        self._world.answers[key] = (digest, answer, now)
+
+    def forget(self, now: datetime) -> int:
+        """Delete answers older than a day."""
+        old = [key for key, (_, _, at) in self._world.answers.items() if at < now - _KEPT]
+        for key in old:
+            del self._world.answers[key]
+        return len(old)
+
+    def _raise(self, counter: str) -> int:
+        self._world.counters[counter] = self._world.counters.get(counter, 0) + 1
+        return self._world.counters[counter]
+
+
+def _below(agent: Agent, under: str) -> bool:
+    return not under or agent.id == under or under in agent.ancestors
+
+
+def _same_call(one: Approval, wanted: Approval, now: datetime) -> bool:
+    same = (one.action, one.resource, one.arguments_sha256)
+    is_open = one.state_at(now) in (ApprovalState.PENDING, ApprovalState.APPROVED)
+    return is_open and same == (wanted.action, wanted.resource, wanted.arguments_sha256)
+
+
+def _asked(key: tuple[str, int], entry: AuditEntry, query: AuditQuery) -> bool:
+    event = entry.event
+    return (
+        key[0] == query.tenant
+        and query.agent in ("", event.agent)
+        and query.action in ("", event.action)
+        and event.resource.startswith(query.resource_prefix)
+        and query.outcome in (None, event.outcome)
+        and query.syscall_id in ("", event.syscall_id)
+        and (query.start_time is None or entry.create_time >= query.start_time)
+        and (query.end_time is None or entry.create_time < query.end_time)
+    )

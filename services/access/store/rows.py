@@ -1,0 +1,271 @@
+"""Rows of the tables to and from what the access manager knows."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from services.access import chain
+from services.access.model import (
+    Agent,
+    AgentState,
+    Approval,
+    ApprovalState,
+    AuditEntry,
+    Event,
+    Grant,
+    Hints,
+    Outcome,
+    Policy,
+    Revocation,
+    SchedulingClass,
+)
+from services.chassis.identity import Kind
+
+Values = dict[str, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(micros: int) -> datetime:
+    """Return the time behind microseconds since 1970, exactly."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def agent_values(agent: Agent) -> Values:
+    """Write an agent."""
+    hints = agent.hints
+    return {
+        "tenant": agent.tenant,
+        "id": agent.id,
+        "parent": agent.parent,
+        "path": "".join(f"/{ancestor}" for ancestor in agent.ancestors) + "/",
+        "display_name": agent.display_name,
+        "kind": agent.kind,
+        "scheduling_class": hints.scheduling_class.value,
+        "weight": hints.weight,
+        "priority": hints.priority,
+        "max_wait": None if hints.max_wait is None else hints.max_wait // timedelta(microseconds=1),
+        "labels": dict(agent.labels),
+        "suspended": agent.suspended,
+        "state": agent.state.value,
+        "revision": agent.revision,
+        "create_time": chain.micros(agent.create_time),
+        "update_time": chain.micros(agent.update_time),
+    }
+
+
+def agent(row: Row[Any]) -> Agent:
+    """Read an agent."""
+    return Agent(
+        tenant=row.tenant,
+        id=row.id,
+        parent=row.parent,
+        ancestors=tuple(row.path.split("/")[1:-1]),
+        display_name=row.display_name,
+        kind=row.kind,
+        hints=Hints(
+            scheduling_class=SchedulingClass(row.scheduling_class),
+            weight=row.weight,
+            priority=row.priority,
+            max_wait=None if row.max_wait is None else timedelta(microseconds=row.max_wait),
+        ),
+        labels=row.labels,
+        suspended=row.suspended,
+        state=AgentState(row.state),
+        revision=row.revision,
+        create_time=moment(row.create_time),
+        update_time=moment(row.update_time),
+    )
+
+
+def grant_values(grant: Grant) -> Values:
+    """Write a grant."""
+    return {
+        "tenant": grant.tenant,
+        "id": grant.id,
+        "grantee": grant.grantee,
+        "resource": grant.resource,
+        "prefix": grant.prefix,
+        "actions": sorted(grant.actions),
+        "owner": grant.owner,
+        "expire_time": _optional_micros(grant.expire_time),
+        "description": grant.description,
+        "creator": grant.creator,
+        "create_time": chain.micros(grant.create_time),
+        "revoked": grant.revoked,
+    }
+
+
+def grant(row: Row[Any]) -> Grant:
+    """Read a grant."""
+    return Grant(
+        tenant=row.tenant,
+        id=row.id,
+        grantee=row.grantee,
+        resource=row.resource,
+        prefix=row.prefix,
+        actions=frozenset(row.actions),
+        owner=row.owner,
+        expire_time=_optional_moment(row.expire_time),
+        description=row.description,
+        creator=row.creator,
+        create_time=moment(row.create_time),
+        revoked=row.revoked,
+    )
+
+
+def policy_values(policy: Policy) -> Values:
+    """Write a policy version."""
+    return {
+        "tenant": policy.tenant,
+        "id": policy.id,
+        "version": policy.version,
+        "text": policy.text,
+        "description": policy.description,
+        "active": policy.active,
+        "author": policy.author,
+        "create_time": chain.micros(policy.create_time),
+    }
+
+
+def policy(row: Row[Any]) -> Policy:
+    """Read a policy version."""
+    return Policy(
+        tenant=row.tenant,
+        id=row.id,
+        text=row.text,
+        description=row.description,
+        version=row.version,
+        active=row.active,
+        author=row.author,
+        create_time=moment(row.create_time),
+    )
+
+
+def approval_values(approval: Approval) -> Values:
+    """Write an approval."""
+    return {
+        "tenant": approval.tenant,
+        "id": approval.id,
+        "agent": approval.agent,
+        "action": approval.action,
+        "resource": approval.resource,
+        "arguments_sha256": approval.arguments_sha256,
+        "arguments_preview": approval.arguments_preview,
+        "summary": approval.summary,
+        "state": approval.state.value,
+        "create_time": chain.micros(approval.create_time),
+        "expire_time": chain.micros(approval.expire_time),
+        "syscall_id": approval.syscall_id,
+        "decide_time": _optional_micros(approval.decide_time),
+        "decider": approval.decider,
+        "comment": approval.comment,
+        "sequence": approval.sequence,
+    }
+
+
+def approval(row: Row[Any]) -> Approval:
+    """Read an approval."""
+    return Approval(
+        tenant=row.tenant,
+        id=row.id,
+        agent=row.agent,
+        action=row.action,
+        resource=row.resource,
+        arguments_sha256=row.arguments_sha256,
+        arguments_preview=row.arguments_preview,
+        summary=row.summary,
+        state=ApprovalState(row.state),
+        create_time=moment(row.create_time),
+        expire_time=moment(row.expire_time),
+        syscall_id=row.syscall_id,
+        decide_time=_optional_moment(row.decide_time),
+        decider=row.decider,
+        comment=row.comment,
+        sequence=row.sequence,
+    )
+
+
+def audit_values(entry: AuditEntry) -> Values:
+    """Write an audit entry."""
+    event = entry.event
+    return {
+        "tenant": entry.tenant,
+        "sequence": entry.sequence,
+        "create_time": chain.micros(entry.create_time),
+        "agent": event.agent,
+        "kind": event.kind.value,
+        "method": event.method,
+        "action": event.action,
+        "resource": event.resource,
+        "outcome": event.outcome.value,
+        "reason": event.reason,
+        "policies": list(event.policies),
+        "arguments_sha256": event.arguments_sha256,
+        "syscall_id": event.syscall_id,
+        "trace_id": event.trace_id,
+        "approval": event.approval,
+        "event_time": _optional_micros(event.event_time),
+        "previous_hash": entry.previous_hash,
+        "hash": entry.hash,
+    }
+
+
+def audit_entry(row: Row[Any]) -> AuditEntry:
+    """Read an audit entry."""
+    event = Event(
+        agent=row.agent,
+        kind=Kind(row.kind),
+        method=row.method,
+        action=row.action,
+        resource=row.resource,
+        outcome=Outcome(row.outcome),
+        reason=row.reason,
+        policies=tuple(row.policies),
+        arguments_sha256=row.arguments_sha256,
+        syscall_id=row.syscall_id,
+        trace_id=row.trace_id,
+        approval=row.approval,
+        event_time=_optional_moment(row.event_time),
+    )
+    return AuditEntry(
+        tenant=row.tenant,
+        sequence=row.sequence,
+        create_time=moment(row.create_time),
+        event=event,
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+    )
+
+
+def revocation_values(one: Revocation) -> Values:
+    """Write a revocation."""
+    return {
+        "tenant": one.tenant,
+        "agent": one.agent,
+        "token_id": one.token_id,
+        "revoke_time": chain.micros(one.revoke_time),
+        "expire_time": chain.micros(one.expire_time),
+        "revision": one.revision,
+    }
+
+
+def revocation(row: Row[Any]) -> Revocation:
+    """Read a revocation."""
+    return Revocation(
+        token_id=row.token_id,
+        tenant=row.tenant,
+        agent=row.agent,
+        revoke_time=moment(row.revoke_time),
+        expire_time=moment(row.expire_time),
+        revision=row.revision,
+    )
+
+
+def _optional_micros(time: datetime | None) -> int | None:
+    return None if time is None else chain.micros(time)
+
+
+def _optional_moment(micros: int | None) -> datetime | None:
+    return None if micros is None else moment(micros)

@@ -1,0 +1,155 @@
+"""The store on a SQL database: every transaction of the port is one of the database."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from services.access import chain
+from services.access.model import RequestKey, Revocation
+from services.access.ports import T, Work
+from services.access.store import rows
+from services.access.store.insert import put
+from services.access.store.sql_agents import SqlAgents
+from services.access.store.sql_records import SqlApprovals, SqlAudit
+from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
+from services.access.store.tables import answers, counters, facts, revocations
+from services.chassis import idempotency
+from services.chassis.database import Database
+from services.chassis.identity import Principal
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+class SqlStore:
+    """Everything in one database, which must be migrated."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on one snapshot."""
+        return await self._database.read(lambda conn: work(SqlTransaction(conn)))
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in one durable transaction."""
+        return await self._database.write(lambda conn: work(SqlTransaction(conn)))
+
+
+class SqlTransaction:
+    """All tables on one connection."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self.agents = SqlAgents(conn)
+        self.groups = SqlGroups(conn)
+        self.grants = SqlGrants(conn)
+        self.policies = SqlPolicies(conn)
+        self.approvals = SqlApprovals(conn)
+        self.audit = SqlAudit(conn)
+        self.tokens = SqlTokens(conn)
+        self.ledger = SqlLedger(conn)
+
+
+class SqlTokens:
+    """The revocations of one transaction. See ports.Tokens."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+
+    def revoke(self, revocations_: Iterable[Revocation]) -> None:
+        """Add revocations; the same token or agent again replaces the older one."""
+        for one in revocations_:
+            put(self._conn, revocations, rows.revocation_values(one))
+
+    def revoked(self, after: int, now: datetime) -> list[Revocation]:
+        """Return the unexpired revocations made after the revision `after`."""
+        table = revocations.c
+        statement = (
+            sa.select(revocations)
+            .where(table.revision > after, table.expire_time > chain.micros(now))
+            .order_by(table.revision, table.agent, table.token_id)
+        )
+        return [rows.revocation(row) for row in self._conn.execute(statement)]
+
+    def is_revoked(self, holder: Principal) -> bool:
+        """Tell whether a token is refused."""
+        by_id = sa.select(revocations.c.token_id).where(revocations.c.token_id == holder.token_id)
+        if holder.token_id and self._conn.execute(by_id.limit(1)).first():
+            return True
+        until = self.revoked_until(holder.tenant, holder.agent)
+        return until is not None and holder.issued_at <= until.timestamp()
+
+    def revoked_until(self, tenant: str, agent: str) -> datetime | None:
+        """Return up to when tokens of an agent are refused, or None."""
+        where = (
+            revocations.c.tenant == tenant,
+            revocations.c.agent == agent,
+            revocations.c.token_id == "",
+        )
+        until = self._conn.execute(sa.select(revocations.c.revoke_time).where(*where)).scalar()
+        return None if until is None else rows.moment(until)
+
+    def forget(self, now: datetime) -> int:
+        """Delete expired revocations."""
+        expired = revocations.c.expire_time <= chain.micros(now)
+        return self._conn.execute(sa.delete(revocations).where(expired)).rowcount
+
+
+class SqlLedger:
+    """The counters and answers of one transaction. See ports.Ledger."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+
+    def revision(self) -> int:
+        """Return the revision of the rules."""
+        return self._value("revision")
+
+    def bump(self) -> int:
+        """Raise the revision by one; the row's lock lets one writer do it at a time."""
+        return self._raise("revision")
+
+    def sequence(self) -> int:
+        """Return the number of changes of approvals."""
+        return self._value("sequence")
+
+    def advance(self) -> int:
+        """Raise the sequence by one."""
+        return self._raise("sequence")
+
+    def epoch(self) -> str:
+        """Return the id of this database, which its first migration chose."""
+        statement = sa.select(facts.c.value).where(facts.c.name == "epoch")
+        return str(self._conn.execute(statement).scalar_one())
+
+    def remembered(self, key: RequestKey, digest: bytes) -> str | None:
+        """Return what the first request with this key answered. Raises IdempotencyMismatch."""
+        reply = idempotency.remembered(self._conn, answers, _key(key), digest)
+        return None if reply is None else reply.decode()
+
+    def remember(self, key: RequestKey, digest: bytes, answer: str, now: datetime) -> None:
+        """Keep an answer for 24 hours."""
+        idempotency.remember(self._conn, answers, _key(key), digest, answer.encode(), now=now)
+
+    def forget(self, now: datetime) -> int:
+        """Delete answers older than that."""
+        return idempotency.forget_expired(self._conn, answers, now)
+
+    def _value(self, name: str) -> int:
+        statement = sa.select(counters.c.value).where(counters.c.name == name)
+        return int(self._conn.execute(statement).scalar_one())
+
+    def _raise(self, name: str) -> int:
+        statement = (
+            sa.update(counters)
+            .where(counters.c.name == name)
+            .values(value=counters.c.value + 1)
+            .returning(counters.c.value)
+        )
+        return int(self._conn.execute(statement).scalar_one())
+
+
+def _key(key: RequestKey) -> idempotency.Key:
+    return idempotency.Key(key.tenant, key.agent, key.method, key.id)

@@ -1,0 +1,102 @@
+"""Agents and their keys in SQL. See ports.Agents."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from services.access.model import Agent, AgentKey, AgentState
+from services.access.store import rows
+from services.access.store.insert import insert_new
+from services.access.store.tables import agent_keys, agents
+
+
+class SqlAgents:
+    """The agents of one transaction."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+
+    def get(self, tenant: str, agent: str) -> Agent | None:
+        """Return one agent, or None."""
+        row = self._conn.execute(sa.select(agents).where(*_is(tenant, agent))).first()
+        return rows.agent(row) if row else None
+
+    def insert(self, agent: Agent) -> bool:
+        """Add an agent; False when the id is taken."""
+        return insert_new(self._conn, agents, rows.agent_values(agent))
+
+    def update(self, agents_: Iterable[Agent]) -> None:
+        """Store agents that exist."""
+        for agent in agents_:
+            statement = sa.update(agents).where(*_is(agent.tenant, agent.id))
+            self._conn.execute(statement, rows.agent_values(agent))
+
+    def living_children(self, tenant: str, parent: str) -> int:
+        """Count the children that are not killed."""
+        above = self.get(tenant, parent)
+        path = rows.agent_values(above)["path"] + f"{parent}/" if above else ""
+        statement = sa.select(sa.func.count()).where(
+            agents.c.tenant == tenant, agents.c.path == path, agents.c.state != AgentState.KILLED.value
+        )
+        return self._conn.execute(statement).scalar_one()
+
+    def descendants(self, agent: Agent) -> list[Agent]:
+        """Return all agents below `agent`."""
+        statement = sa.select(agents).where(agents.c.tenant == agent.tenant, *_in_path(agent))
+        return [rows.agent(row) for row in self._conn.execute(statement)]
+
+    def page(self, tenant: str, under: str, after: str, limit: int) -> list[Agent]:
+        """List agents by id."""
+        statement = (
+            sa.select(agents)
+            .where(agents.c.tenant == tenant, agents.c.id > after, *self._below(tenant, under))
+            .order_by(agents.c.id)
+            .limit(limit)
+        )
+        return [rows.agent(row) for row in self._conn.execute(statement)]
+
+    def changed(self, tenant: str, under: str, after: int, limit: int) -> list[Agent]:
+        """List agents by the revision of their last change."""
+        statement = (
+            sa.select(agents)
+            .where(agents.c.tenant == tenant, agents.c.revision > after, *self._below(tenant, under))
+            .order_by(agents.c.revision, agents.c.id)
+            .limit(limit)
+        )
+        return [rows.agent(row) for row in self._conn.execute(statement)]
+
+    def put_key(self, key_hash: str, owner: AgentKey) -> None:
+        """Make `key_hash` the only key of an agent."""
+        self.drop_keys(owner.tenant, [owner.agent])
+        values = {"hash": key_hash, "tenant": owner.tenant, "agent": owner.agent}
+        self._conn.execute(sa.insert(agent_keys), values)
+
+    def key_owner(self, key_hash: str) -> AgentKey | None:
+        """Return whose key it is, or None."""
+        row = self._conn.execute(sa.select(agent_keys).where(agent_keys.c.hash == key_hash)).first()
+        return AgentKey(row.tenant, row.agent) if row else None
+
+    def drop_keys(self, tenant: str, agents_: Iterable[str]) -> None:
+        """Forget the keys of agents."""
+        for agent in agents_:
+            self._conn.execute(
+                sa.delete(agent_keys).where(agent_keys.c.tenant == tenant, agent_keys.c.agent == agent)
+            )
+
+    def _below(self, tenant: str, under: str) -> list[sa.ColumnElement[bool]]:
+        if not under:
+            return []
+        root = self.get(tenant, under)
+        if root is None:
+            return [sa.false()]
+        return [sa.or_(agents.c.id == under, sa.and_(*_in_path(root)))]
+
+
+def _is(tenant: str, agent: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (agents.c.tenant == tenant, agents.c.id == agent)
+
+
+def _in_path(agent: Agent) -> tuple[sa.ColumnElement[bool], ...]:
+    """Select what lies below an agent: a range of the index, since "0" follows "/" in byte order."""
+    prefix = rows.agent_values(agent)["path"] + agent.id
+    return (agents.c.path >= prefix + "/", agents.c.path < prefix + "0")

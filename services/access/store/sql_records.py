@@ -1,0 +1,173 @@
+"""Approvals and the audit log in SQL. See ports.Approvals and Audit."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from services.access import chain
+from services.access.model import (
+    Approval,
+    ApprovalState,
+    AuditEntry,
+    AuditHead,
+    AuditQuery,
+)
+from services.access.store import rows
+from services.access.store.insert import put
+from services.access.store.tables import approvals, audit, audit_heads
+
+_OPEN = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
+
+
+class SqlApprovals:
+    """The approvals of one transaction."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+
+    def get(self, tenant: str, approval: str) -> Approval | None:
+        """Return one approval, or None."""
+        where = (approvals.c.tenant == tenant, approvals.c.id == approval)
+        row = self._conn.execute(sa.select(approvals).where(*where)).first()
+        return rows.approval(row) if row else None
+
+    def insert(self, approval: Approval) -> None:
+        """Add an approval with a new id."""
+        self._conn.execute(sa.insert(approvals), rows.approval_values(approval))
+
+    def update(self, approval: Approval) -> None:
+        """Store an approval that exists."""
+        where = (approvals.c.tenant == approval.tenant, approvals.c.id == approval.id)
+        self._conn.execute(sa.update(approvals).where(*where).values(rows.approval_values(approval)))
+
+    def open_for(self, wanted: Approval, now: datetime) -> Approval | None:
+        """Return the pending or approved one for the same call, or None."""
+        statement = sa.select(approvals).where(
+            approvals.c.tenant == wanted.tenant,
+            approvals.c.agent == wanted.agent,
+            approvals.c.action == wanted.action,
+            approvals.c.resource == wanted.resource,
+            approvals.c.arguments_sha256 == wanted.arguments_sha256,
+            approvals.c.state.in_(_OPEN),
+            approvals.c.expire_time > chain.micros(now),
+        )
+        row = self._conn.execute(statement).first()
+        return rows.approval(row) if row else None
+
+    def pending_count(self, tenant: str, agent: str, now: datetime) -> int:
+        """Count the approvals of an agent that wait for a decision."""
+        statement = sa.select(sa.func.count()).where(
+            *_of(tenant, agent),
+            approvals.c.state == ApprovalState.PENDING.value,
+            approvals.c.expire_time > chain.micros(now),
+        )
+        return self._conn.execute(statement).scalar_one()
+
+    def page(
+        self,
+        tenant: str,
+        agent: str,
+        *,
+        states: frozenset[ApprovalState],
+        now: datetime,
+        before: Sequence[str | int],
+        limit: int,
+    ) -> list[Approval]:
+        """List approvals newest first."""
+        where = [*_of(tenant, agent), *_in_state(states, now)]
+        if before:
+            where.append(
+                sa.tuple_(approvals.c.create_time, approvals.c.id) < sa.tuple_(*map(sa.literal, before))
+            )
+        order = (approvals.c.create_time.desc(), approvals.c.id.desc())
+        statement = sa.select(approvals).where(*where).order_by(*order).limit(limit)
+        return [rows.approval(row) for row in self._conn.execute(statement)]
+
+    def changed(self, tenant: str, agent: str, after: int, limit: int) -> list[Approval]:
+        """List approvals by the sequence of their last change."""
+        where = (*_of(tenant, agent), approvals.c.sequence > after)
+        statement = sa.select(approvals).where(*where).order_by(approvals.c.sequence).limit(limit)
+        return [rows.approval(row) for row in self._conn.execute(statement)]
+
+
+class SqlAudit:
+    """The audit chains of one transaction."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+
+    def head(self, tenant: str) -> AuditHead:
+        """Return the end of a chain."""
+        row = self._conn.execute(sa.select(audit_heads).where(audit_heads.c.tenant == tenant)).first()
+        return AuditHead(row.sequence, row.hash) if row else chain.GENESIS
+
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries that follow the head."""
+        if not entries:
+            return
+        self._conn.execute(sa.insert(audit), [rows.audit_values(entry) for entry in entries])
+        last = entries[-1]
+        put(self._conn, audit_heads, {"tenant": last.tenant, "sequence": last.sequence, "hash": last.hash})
+
+    def page(self, query: AuditQuery, after: int, limit: int) -> list[AuditEntry]:
+        """List entries in the order of the query."""
+        place = audit.c.sequence
+        where = _asked(query)
+        if after:
+            where.append(place > after if query.oldest_first else place < after)
+        order = place.asc() if query.oldest_first else place.desc()
+        statement = sa.select(audit).where(*where).order_by(order).limit(limit)
+        return [rows.audit_entry(row) for row in self._conn.execute(statement)]
+
+    def between(self, tenant: str, first: int, last: int) -> list[AuditEntry]:
+        """Return the entries with these sequences, in order."""
+        where = (audit.c.tenant == tenant, audit.c.sequence.between(first, last))
+        statement = sa.select(audit).where(*where).order_by(audit.c.sequence)
+        return [rows.audit_entry(row) for row in self._conn.execute(statement)]
+
+    def has_hash(self, tenant: str, digest: str) -> bool:
+        """Tell whether an entry with this hash exists."""
+        where = (audit.c.tenant == tenant, audit.c.hash == digest)
+        return self._conn.execute(sa.select(audit.c.sequence).where(*where).limit(1)).first() is not None
+
+
+def _of(tenant: str, agent: str) -> tuple[sa.ColumnElement[bool], ...]:
+    whole = (approvals.c.tenant == tenant,)
+    return (*whole, approvals.c.agent == agent) if agent else whole
+
+
+def _in_state(states: frozenset[ApprovalState], now: datetime) -> list[sa.ColumnElement[bool]]:
+    """Select approvals by their state as of `now`: an open one past its time has expired."""
+    if not states:
+        return []
+    stored = approvals.c.state
+    lives = approvals.c.expire_time > chain.micros(now)
+    is_open = stored.in_(_OPEN)
+    wanted = [
+        sa.and_(stored == state.value, lives) if state.value in _OPEN else stored == state.value
+        for state in sorted(states, key=lambda state: state.value)
+    ]
+    if ApprovalState.EXPIRED in states:
+        wanted.append(sa.and_(is_open, ~lives))
+    return [sa.or_(*wanted)]
+
+
+def _asked(query: AuditQuery) -> list[sa.ColumnElement[bool]]:
+    where: list[sa.ColumnElement[bool]] = [audit.c.tenant == query.tenant]
+    if query.agent:
+        where.append(audit.c.agent == query.agent)
+    if query.action:
+        where.append(audit.c.action == query.action)
+    if query.resource_prefix:
+        length = len(query.resource_prefix)
+        where.append(sa.func.substr(audit.c.resource, 1, length) == query.resource_prefix)
+    if query.outcome:
+        where.append(audit.c.outcome == query.outcome.value)
+    if query.start_time:
+        where.append(audit.c.create_time >= chain.micros(query.start_time))
+    if query.end_time:
+        where.append(audit.c.create_time < chain.micros(query.end_time))
+    if query.syscall_id:
+        where.append(audit.c.syscall_id == query.syscall_id)
+    return where

@@ -1,0 +1,186 @@
+"""The tables. Tenant is the first column of every key. Times are microseconds since 1970, UTC."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from services.chassis import idempotency
+
+METADATA: Final = sa.MetaData()
+
+# Byte order, as Python's and SQLite's, so that keyset pages and prefix ranges agree everywhere.
+NAME: Final = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+MICROS: Final = sa.BigInteger()
+
+agents: Final = sa.Table(
+    "agents",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("id", NAME, primary_key=True),
+    sa.Column("parent", NAME, nullable=False),
+    sa.Column("path", NAME, nullable=False),  # "/root/middle/": the ancestors, each between slashes
+    sa.Column("display_name", sa.String(), nullable=False),
+    sa.Column("kind", sa.String(), nullable=False),
+    sa.Column("scheduling_class", sa.String(), nullable=False),
+    sa.Column("weight", sa.Integer(), nullable=False),
+    sa.Column("priority", sa.Integer(), nullable=False),
+    sa.Column("max_wait", MICROS),
+    sa.Column("labels", sa.JSON(), nullable=False),
+    sa.Column("suspended", sa.Boolean(), nullable=False),
+    sa.Column("state", sa.String(), nullable=False),
+    sa.Column("revision", sa.BigInteger(), nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Column("update_time", MICROS, nullable=False),
+    sa.Index("agents_by_path", "tenant", "path"),
+    sa.Index("agents_by_revision", "tenant", "revision"),
+)
+
+agent_keys: Final = sa.Table(
+    "agent_keys",
+    METADATA,
+    sa.Column("hash", NAME, primary_key=True),  # looked up before the tenant is known: the key says it
+    sa.Column("tenant", NAME, nullable=False),
+    sa.Column("agent", NAME, nullable=False),
+    sa.UniqueConstraint("tenant", "agent", name="one_key_per_agent"),
+)
+
+groups: Final = sa.Table(
+    "groups",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("id", NAME, primary_key=True),
+    sa.Column("title", sa.String(), nullable=False),
+    sa.Column("description", sa.String(), nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Column("revision", sa.BigInteger(), nullable=False),
+)
+
+members: Final = sa.Table(
+    "members",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("group", NAME, primary_key=True),
+    sa.Column("member", NAME, primary_key=True),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Index("members_by_member", "tenant", "member"),
+)
+
+grants: Final = sa.Table(
+    "grants",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("id", NAME, primary_key=True),
+    sa.Column("grantee", NAME, nullable=False),
+    sa.Column("resource", NAME, nullable=False),
+    sa.Column("prefix", sa.Boolean(), nullable=False),
+    sa.Column("actions", sa.JSON(), nullable=False),
+    sa.Column("owner", NAME, nullable=False),
+    sa.Column("expire_time", MICROS),
+    sa.Column("description", sa.String(), nullable=False),
+    sa.Column("creator", NAME, nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Column("revoked", sa.Boolean(), nullable=False),
+    sa.Index("grants_by_resource", "tenant", "resource", "grantee"),
+    sa.Index("grants_by_time", "tenant", "create_time", "id"),
+)
+
+policies: Final = sa.Table(
+    "policies",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("id", NAME, primary_key=True),
+    sa.Column("version", sa.BigInteger(), primary_key=True),
+    sa.Column("text", sa.Text(), nullable=False),
+    sa.Column("description", sa.String(), nullable=False),
+    sa.Column("active", sa.Boolean(), nullable=False),
+    sa.Column("author", NAME, nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Index("policies_in_force", "tenant", "active"),
+)
+
+approvals: Final = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("id", NAME, primary_key=True),
+    sa.Column("agent", NAME, nullable=False),
+    sa.Column("action", sa.String(), nullable=False),
+    sa.Column("resource", sa.String(), nullable=False),
+    sa.Column("arguments_sha256", sa.String(), nullable=False),
+    sa.Column("arguments_preview", sa.Text(), nullable=False),
+    sa.Column("summary", sa.String(), nullable=False),
+    sa.Column("state", sa.String(), nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Column("expire_time", MICROS, nullable=False),
+    sa.Column("syscall_id", sa.String(), nullable=False),
+    sa.Column("decide_time", MICROS),
+    sa.Column("decider", sa.String(), nullable=False),
+    sa.Column("comment", sa.String(), nullable=False),
+    sa.Column("sequence", sa.BigInteger(), nullable=False),
+    sa.Index("approvals_by_agent", "tenant", "agent", "state"),
+    sa.Index("approvals_by_time", "tenant", "create_time", "id"),
+    sa.Index("approvals_by_sequence", "tenant", "sequence"),
+)
+
+audit: Final = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("sequence", sa.BigInteger(), primary_key=True),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Column("agent", NAME, nullable=False),
+    sa.Column("kind", sa.String(), nullable=False),
+    sa.Column("method", sa.String(), nullable=False),
+    sa.Column("action", sa.String(), nullable=False),
+    sa.Column("resource", NAME, nullable=False),
+    sa.Column("outcome", sa.String(), nullable=False),
+    sa.Column("reason", sa.String(), nullable=False),
+    sa.Column("policies", sa.JSON(), nullable=False),
+    sa.Column("arguments_sha256", sa.String(), nullable=False),
+    sa.Column("syscall_id", sa.String(), nullable=False),
+    sa.Column("trace_id", sa.String(), nullable=False),
+    sa.Column("approval", sa.String(), nullable=False),
+    sa.Column("event_time", MICROS),
+    sa.Column("previous_hash", sa.String(), nullable=False),
+    sa.Column("hash", sa.String(), nullable=False),
+    sa.Index("audit_by_agent", "tenant", "agent", "sequence"),
+    sa.Index("audit_by_time", "tenant", "create_time"),
+    sa.Index("audit_by_hash", "tenant", "hash"),
+)
+
+audit_heads: Final = sa.Table(
+    "audit_heads",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("sequence", sa.BigInteger(), nullable=False),
+    sa.Column("hash", sa.String(), nullable=False),
+)
+
+revocations: Final = sa.Table(
+    "revocations",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("agent", NAME, primary_key=True),
+    sa.Column("token_id", NAME, primary_key=True),
+    sa.Column("revoke_time", MICROS, nullable=False),
+    sa.Column("expire_time", MICROS, nullable=False),
+    sa.Column("revision", sa.BigInteger(), nullable=False),
+    sa.Index("revocations_by_token", "token_id"),
+    sa.Index("revocations_by_revision", "revision"),
+)
+
+counters: Final = sa.Table(
+    "counters",
+    METADATA,
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("value", sa.BigInteger(), nullable=False),
+)
+
+facts: Final = sa.Table(
+    "facts",
+    METADATA,
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("value", sa.String(), nullable=False),
+)
+
+answers: Final = idempotency.table(METADATA)

@@ -1,0 +1,184 @@
+"""Use cases of credentials: exchange a key or a token for a fresh token, revoke, publish the keys."""
+
+import hmac
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.access import kit
+from services.access.agents import key_hash
+from services.access.errors import AgentNotFound, TooManyCalls
+from services.access.kit import Kit, Request
+from services.access.model import AgentState, PublicKey, Revocation, Token
+from services.access.ports import Transaction
+from services.chassis import names
+from services.chassis.errors import (
+    AgentInactive,
+    CredentialInvalid,
+    CredentialRevoked,
+    InvalidRequest,
+)
+from services.chassis.identity import Caller, Kind, Principal
+
+_SPARE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to revoke: exactly one of a token's text, a token's id, or all of the agent's tokens."""
+
+    token: str = ""
+    token_id: str = ""
+    everything: bool = False
+    key_too: bool = False
+    """With `everything`: whether the agent's key stops working too."""
+
+
+class Bucket:
+    """Counts wrong credentials: `per_minute` may be answered as wrong, the rest is told to slow down."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._rate = per_minute / 60.0
+        self._size = float(per_minute)
+        self._level = self._size
+        self._at = -math.inf
+
+    def take(self, now: float) -> float:
+        """Count one at `now` (seconds); return 0, or the seconds until the next one is allowed."""
+        self._level = min(self._size, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if self._level < 1.0:
+            return (1.0 - self._level) / self._rate
+        self._level -= 1.0
+        return 0.0
+
+
+class TokenDesk:
+    """Issues and revokes tokens. `service_key` is the secret that the kernel's processes share."""
+
+    def __init__(self, ports: Kit, service_key: str) -> None:
+        self._kit = ports
+        self._service_key = service_key.encode()
+        self._wrong = Bucket(ports.settings.wrong_keys_per_minute)
+
+    async def by_agent_key(self, key: str, lifetime: timedelta | None) -> Token:
+        """Exchange an agent's key. Raises CredentialInvalid, TooManyCalls or AgentInactive."""
+        hashed = key_hash(key)
+        owner = await self._kit.store.read(lambda tx: tx.agents.key_owner(hashed))
+        if owner is None:
+            raise self._refused("agent_key", "the agent's key is not known")
+        holder = Principal(agent=owner.agent, tenant=owner.tenant, kind=Kind.AGENT)
+        return await self._issue(holder, lifetime, "agent_key")
+
+    async def by_service_key(self, service: str, key: str, lifetime: timedelta | None) -> Token:
+        """Exchange the service key. Raises CredentialInvalid or TooManyCalls."""
+        if not hmac.compare_digest(key.encode(), self._service_key):
+            raise self._refused("service_key", "the service key is wrong")
+        tenant = self._kit.settings.service_tenant
+        holder = Principal(agent=service, tenant=tenant, kind=Kind.SERVICE)
+        return await self._issue(holder, lifetime, "service_key")
+
+    async def by_renewal(self, text: str, lifetime: timedelta | None) -> Token:
+        """Exchange a token that is still valid.
+
+        Raises CredentialInvalid, CredentialExpired, CredentialRevoked, TooManyCalls or AgentInactive.
+        """
+        try:
+            holder = self._kit.signer.verify(text, now=self._kit.clock.now())
+        except CredentialInvalid as error:
+            raise self._refused("renewal", error.message) from error
+        if await self._kit.store.read(lambda tx: tx.tokens.is_revoked(holder)):
+            raise CredentialRevoked("the token was revoked")
+        return await self._issue(holder, lifetime, "renewal")
+
+    async def revoke(self, caller: Caller, agent: str, target: Target, asked: Request) -> int:
+        """Revoke tokens of `agent`; return the revision from which on they are refused.
+
+        Raises CredentialInvalid (not a token of this issuer, or another's) or AgentNotFound.
+        """
+        now = self._kit.clock.now()
+        owner = agent.removeprefix("agents/") if agent not in ("", "agents/me") else caller.agent
+        settings = self._kit.settings
+        longest = settings.admin_token_life if caller.kind is Kind.ADMIN else settings.token_life
+        until = now + longest + _SPARE
+        if target.everything:
+            revocation = Revocation("", caller.tenant, owner, now, until)
+        else:
+            token_id = target.token_id or self._token_id(caller, owner, target.token or caller.token, now)
+            revocation = Revocation(token_id, caller.tenant, "", now, until)
+
+        def work(tx: Transaction) -> int:
+            if kit.answered(tx, caller, asked) is not None:
+                return tx.ledger.revision()
+            if owner != caller.agent and tx.agents.get(caller.tenant, owner) is None:
+                name = names.agent_name(owner)
+                raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
+            revision = tx.ledger.bump()
+            tx.tokens.revoke([_at(revocation, revision)])
+            if target.everything and target.key_too:
+                tx.agents.drop_keys(caller.tenant, [owner])
+            kit.remember(tx, caller, asked, now)
+            done = kit.event(caller, "RevokeToken", "access.revoke", names.agent_name(owner))
+            kit.record(tx, caller.tenant, now, [done])
+            return revision
+
+        return await self._kit.commit(work)
+
+    def public_keys(self) -> list[PublicKey]:
+        """Return the keys that verify tokens, newest first."""
+        return self._kit.signer.public_keys()
+
+    async def forget(self) -> None:
+        """Delete what need not be remembered any more: expired revocations, answers older than a day."""
+        now = self._kit.clock.now()
+        await self._kit.store.write(lambda tx: (tx.tokens.forget(now), tx.ledger.forget(now)))
+
+    async def _issue(self, holder: Principal, lifetime: timedelta | None, how: str) -> Token:
+        def load(tx: Transaction) -> tuple[Principal, datetime | None]:
+            after = tx.tokens.revoked_until(holder.tenant, holder.agent)
+            return _current(tx, holder), after
+
+        current, after = await self._kit.store.read(load)
+        settings = self._kit.settings
+        most = settings.admin_token_life if current.kind is Kind.ADMIN else settings.token_life
+        life = min(lifetime or settings.token_life, most)
+        token = self._kit.signer.issue(current, now=self._kit.clock.now(), after=after, lifetime=life)
+        self._kit.meter.issued(how)
+        return token
+
+    def _token_id(self, caller: Caller, owner: str, text: str, now: datetime) -> str:
+        holder = self._kit.signer.verify(text, now=now)
+        if (holder.tenant, holder.agent) != (caller.tenant, owner):
+            raise InvalidRequest.field("agent", "the token is another agent's: name that agent")
+        return holder.token_id
+
+    def _refused(self, how: str, message: str) -> CredentialInvalid | TooManyCalls:
+        self._kit.meter.refused(how)
+        wait = self._wrong.take(self._kit.clock.monotonic())
+        if wait > 0:
+            return TooManyCalls("too many wrong credentials", retry_after=wait)
+        return CredentialInvalid(message)
+
+
+def _current(tx: Transaction, holder: Principal) -> Principal:
+    """Return the holder as the store knows it now. Raises AgentInactive."""
+    if holder.kind is not Kind.AGENT:
+        return Principal(agent=holder.agent, tenant=holder.tenant, kind=holder.kind)
+    agent = tx.agents.get(holder.tenant, holder.agent)
+    name = names.agent_name(holder.agent)
+    if agent is None or agent.state is not AgentState.ACTIVE:
+        state = agent.state.value if agent else "unknown"
+        raise AgentInactive(f"{name} is {state}", metadata={"agent": name, "state": state})
+    return Principal(agent=agent.id, tenant=agent.tenant, kind=Kind.AGENT, parent=agent.parent)
+
+
+def _at(revocation: Revocation, revision: int) -> Revocation:
+    return Revocation(
+        revocation.token_id,
+        revocation.tenant,
+        revocation.agent,
+        revocation.revoke_time,
+        revocation.expire_time,
+        revision,
+    )

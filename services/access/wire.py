@@ -1,0 +1,354 @@
+"""Between protobuf messages and what the access manager knows. The only module that converts."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aios.api.access.v1 import access_pb2, resources_pb2
+from services.access import model
+from services.access.auditlog import Verified
+from services.access.checks import Revision
+from services.access.grants import NewGrant
+from services.access.kit import Request
+from services.access.tokens import Target
+from services.chassis import idempotency, names
+from services.chassis.errors import InvalidRequest
+from services.chassis.identity import Caller, Kind, Principal
+
+KINDS: Final = {
+    resources_pb2.PRINCIPAL_KIND_AGENT: Kind.AGENT,
+    resources_pb2.PRINCIPAL_KIND_ADMIN: Kind.ADMIN,
+    resources_pb2.PRINCIPAL_KIND_SERVICE: Kind.SERVICE,
+}
+REASONS: Final = {
+    model.Reason.PERMITTED: resources_pb2.DECISION_REASON_PERMITTED,
+    model.Reason.NOT_PERMITTED: resources_pb2.DECISION_REASON_NOT_PERMITTED,
+    model.Reason.FORBIDDEN: resources_pb2.DECISION_REASON_FORBIDDEN,
+    model.Reason.AGENT_INACTIVE: resources_pb2.DECISION_REASON_AGENT_INACTIVE,
+    model.Reason.POLICY_ERROR: resources_pb2.DECISION_REASON_POLICY_ERROR,
+    model.Reason.APPROVAL_REQUIRED: resources_pb2.DECISION_REASON_APPROVAL_REQUIRED,
+}
+SEVERITIES: Final = {
+    model.Severity.ERROR: resources_pb2.FINDING_SEVERITY_ERROR,
+    model.Severity.WARNING: resources_pb2.FINDING_SEVERITY_WARNING,
+}
+APPROVAL_STATES: Final = {
+    resources_pb2.APPROVAL_STATE_PENDING: model.ApprovalState.PENDING,
+    resources_pb2.APPROVAL_STATE_APPROVED: model.ApprovalState.APPROVED,
+    resources_pb2.APPROVAL_STATE_REJECTED: model.ApprovalState.REJECTED,
+    resources_pb2.APPROVAL_STATE_EXPIRED: model.ApprovalState.EXPIRED,
+    resources_pb2.APPROVAL_STATE_USED: model.ApprovalState.USED,
+    resources_pb2.APPROVAL_STATE_CANCELLED: model.ApprovalState.CANCELLED,
+}
+OUTCOMES: Final = {
+    resources_pb2.AUDIT_OUTCOME_OK: model.Outcome.OK,
+    resources_pb2.AUDIT_OUTCOME_DENIED: model.Outcome.DENIED,
+    resources_pb2.AUDIT_OUTCOME_FAILED: model.Outcome.FAILED,
+}
+_TO_KIND: Final = {kind: number for number, kind in KINDS.items()}
+_TO_STATE: Final = {state: number for number, state in APPROVAL_STATES.items()}
+_TO_OUTCOME: Final = {outcome: number for number, outcome in OUTCOMES.items()}
+_JWKS_MAX_AGE: Final = 300
+
+
+def asked(method: str, request: Any) -> Request:
+    """Describe a request that carries a `request_id`."""
+    return Request(method, request.request_id, idempotency.request_digest(request))
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Write a time; None stays unset."""
+    if moment is None:
+        return None
+    written = Timestamp()
+    written.FromDatetime(moment)
+    return written
+
+
+def moment(message: Any, field: str) -> datetime | None:
+    """Read a time, microseconds exact; None when unset. Raises InvalidRequest when out of range."""
+    if not message.HasField(field):
+        return None
+    try:
+        read: datetime = getattr(message, field).ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest.field(field, "is no time") from None
+    return read
+
+
+def duration(message: Any, field: str) -> timedelta | None:
+    """Read a duration; None when unset."""
+    if not message.HasField(field):
+        return None
+    read: timedelta = getattr(message, field).ToTimedelta()
+    return read
+
+
+def principal(who: Principal) -> resources_pb2.Principal:
+    """Write a principal."""
+    return resources_pb2.Principal(
+        agent=names.agent_name(who.agent), tenant=who.tenant, kind=_TO_KIND[who.kind]
+    )
+
+
+def check(request: access_pb2.CheckRequest, caller: Caller) -> model.Check:
+    """Read a check; without a principal it is about the caller."""
+    if request.HasField("principal"):
+        named = request.principal
+        who = Principal(
+            agent=named.agent.removeprefix("agents/"), tenant=named.tenant, kind=KINDS[named.kind]
+        )
+    else:
+        who = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
+    return model.Check(who, request.action, request.resource, request.untrusted)
+
+
+def decision(made: model.Decision) -> resources_pb2.Decision:
+    """Write a decision."""
+    return resources_pb2.Decision(
+        allowed=made.allowed,
+        reason=REASONS[made.reason],
+        policies=made.policies,
+        revision=made.revision,
+        expire_time=timestamp(made.expire_time),
+    )
+
+
+def revision(event: Revision) -> access_pb2.WatchRevisionResponse:
+    """Write one event of the watch of revisions."""
+    return access_pb2.WatchRevisionResponse(
+        revision=event.revision,
+        revoked_tokens=[_revoked(one) for one in event.revoked],
+        heartbeat=event.heartbeat,
+        epoch=event.epoch,
+    )
+
+
+def _revoked(one: model.Revocation) -> resources_pb2.RevokedToken:
+    return resources_pb2.RevokedToken(
+        token_id=one.token_id,
+        tenant=one.tenant,
+        agent=names.agent_name(one.agent) if one.agent else "",
+        revoke_time=timestamp(one.revoke_time),
+        expire_time=timestamp(one.expire_time),
+    )
+
+
+def group(found: model.Group) -> resources_pb2.Group:
+    """Write a group."""
+    return resources_pb2.Group(
+        name=f"groups/{found.id}",
+        title=found.title,
+        description=found.description,
+        member_count=found.member_count,
+        create_time=timestamp(found.create_time),
+        etag=found.etag,
+    )
+
+
+def member(found: model.Member) -> resources_pb2.Member:
+    """Write a member."""
+    return resources_pb2.Member(member=found.name, create_time=timestamp(found.create_time))
+
+
+def new_grant(message: resources_pb2.Grant) -> NewGrant:
+    """Read a grant that is to be made."""
+    return NewGrant(
+        grantee=message.grantee,
+        resource=message.resource,
+        prefix=message.prefix,
+        actions=frozenset(message.actions),
+        expire_time=moment(message, "expire_time"),
+        description=message.description,
+    )
+
+
+def grant(found: model.Grant) -> resources_pb2.Grant:
+    """Write a grant."""
+    return resources_pb2.Grant(
+        name=found.name,
+        grantee=found.grantee,
+        resource=found.resource,
+        prefix=found.prefix,
+        actions=sorted(found.actions),
+        expire_time=timestamp(found.expire_time),
+        description=found.description,
+        creator=names.agent_name(found.creator),
+        create_time=timestamp(found.create_time),
+    )
+
+
+def policy(found: model.Policy) -> resources_pb2.Policy:
+    """Write a policy version; one without a tenant is the kernel's own."""
+    return resources_pb2.Policy(
+        name=f"policies/{found.id}",
+        text=found.text,
+        description=found.description,
+        version=found.version,
+        active=found.active,
+        builtin=not found.tenant,
+        author=names.agent_name(found.author) if found.author else "",
+        create_time=timestamp(found.create_time),
+        etag=found.etag,
+    )
+
+
+def finding(found: model.Finding) -> resources_pb2.PolicyFinding:
+    """Write a finding."""
+    return resources_pb2.PolicyFinding(
+        severity=SEVERITIES[found.severity],
+        policy_id=found.policy_id,
+        message=found.message,
+        offset=found.offset,
+    )
+
+
+def wanted_approval(request: access_pb2.RequestApprovalRequest) -> model.Approval:
+    """Read an approval that is asked for; the state and times are set by the service."""
+    message = request.approval
+    return model.Approval(
+        tenant=request.tenant,
+        id="",
+        agent=message.agent.removeprefix("agents/"),
+        action=message.action,
+        resource=message.resource,
+        arguments_sha256=message.arguments_sha256,
+        arguments_preview=message.arguments_preview,
+        summary=message.summary,
+        state=model.ApprovalState.PENDING,
+        create_time=datetime.fromtimestamp(0, UTC),
+        expire_time=datetime.fromtimestamp(0, UTC),
+        syscall_id=message.syscall_id,
+    )
+
+
+def approval(found: model.Approval) -> resources_pb2.Approval:
+    """Write an approval."""
+    return resources_pb2.Approval(
+        name=f"approvals/{found.id}",
+        agent=names.agent_name(found.agent),
+        action=found.action,
+        resource=found.resource,
+        arguments_sha256=found.arguments_sha256,
+        arguments_preview=found.arguments_preview,
+        summary=found.summary,
+        state=_TO_STATE[found.state],
+        create_time=timestamp(found.create_time),
+        expire_time=timestamp(found.expire_time),
+        decide_time=timestamp(found.decide_time),
+        decider=names.agent_name(found.decider) if found.decider else "",
+        comment=found.comment,
+        syscall_id=found.syscall_id,
+    )
+
+
+def states(numbers: Sequence[Any]) -> frozenset[model.ApprovalState]:
+    """Read the states of approvals to list."""
+    return frozenset(APPROVAL_STATES[number] for number in numbers)
+
+
+def event(entry: resources_pb2.AuditEntry) -> model.Event:
+    """Read an audit entry that is to be appended."""
+    return model.Event(
+        agent=entry.agent.removeprefix("agents/"),
+        kind=KINDS[entry.kind],
+        method=entry.method,
+        action=entry.action,
+        resource=entry.resource,
+        outcome=OUTCOMES[entry.outcome],
+        reason=entry.reason,
+        policies=tuple(entry.policies),
+        arguments_sha256=entry.arguments_sha256,
+        syscall_id=entry.syscall_id,
+        trace_id=entry.trace_id,
+        approval=entry.approval.removeprefix("approvals/"),
+        event_time=moment(entry, "event_time"),
+    )
+
+
+def audit_entry(found: model.AuditEntry) -> resources_pb2.AuditEntry:
+    """Write an audit entry."""
+    did = found.event
+    return resources_pb2.AuditEntry(
+        sequence=found.sequence,
+        create_time=timestamp(found.create_time),
+        agent=names.agent_name(did.agent),
+        kind=_TO_KIND[did.kind],
+        method=did.method,
+        action=did.action,
+        resource=did.resource,
+        outcome=_TO_OUTCOME[did.outcome],
+        reason=did.reason,
+        policies=did.policies,
+        arguments_sha256=did.arguments_sha256,
+        syscall_id=did.syscall_id,
+        trace_id=did.trace_id,
+        approval=f"approvals/{did.approval}" if did.approval else "",
+        previous_hash=found.previous_hash,
+        hash=found.hash,
+        event_time=timestamp(did.event_time or found.create_time),
+    )
+
+
+def audit_query(request: access_pb2.QueryAuditRequest, caller: Caller) -> model.AuditQuery:
+    """Read which audit entries to list."""
+    return model.AuditQuery(
+        tenant=caller.tenant,
+        agent=request.agent.removeprefix("agents/"),
+        action=request.action,
+        resource_prefix=request.resource_prefix,
+        outcome=OUTCOMES.get(request.outcome),
+        start_time=moment(request, "start_time"),
+        end_time=moment(request, "end_time"),
+        syscall_id=request.syscall_id,
+        oldest_first=request.oldest_first,
+    )
+
+
+def verified(found: Verified) -> access_pb2.VerifyAuditResponse:
+    """Write the result of a verification."""
+    result = found.result
+    return access_pb2.VerifyAuditResponse(
+        intact=result.intact,
+        verified_count=result.verified_count,
+        broken_sequence=result.broken_sequence,
+        problem=result.problem,
+        head_sequence=result.head.sequence,
+        head_hash=result.head.hash,
+        head_signature=found.signature,
+        signature_kid=found.kid,
+    )
+
+
+def token(issued: model.Token) -> access_pb2.IssueTokenResponse:
+    """Write a token that was issued."""
+    return access_pb2.IssueTokenResponse(
+        token=issued.text,
+        expire_time=timestamp(issued.expire_time),
+        principal=principal(issued.principal),
+        token_id=issued.principal.token_id,
+    )
+
+
+def revoke_target(request: access_pb2.RevokeTokenRequest) -> Target:
+    """Read what is to be revoked."""
+    return Target(
+        token=request.token,
+        token_id=request.token_id,
+        everything=request.all,
+        key_too=request.revoke_key,
+    )
+
+
+def jwks(keys: Sequence[model.PublicKey]) -> access_pb2.GetJwksResponse:
+    """Write the keys that verify tokens."""
+    return access_pb2.GetJwksResponse(
+        keys=[
+            resources_pb2.Jwk(kid=key.kid, kty="OKP", crv="Ed25519", x=key.x, alg="EdDSA", use="sig")
+            for key in keys
+        ],
+        max_age=Duration(seconds=_JWKS_MAX_AGE),
+    )

@@ -1,0 +1,129 @@
+"""Between the messages of AgentService and what the access manager knows."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from aios.api.agent.v1 import agent_pb2
+from services.access.agents import Change, Changes, NewAgent, Registered
+from services.access.model import Agent, AgentState, Hints, SchedulingClass
+from services.access.wire import timestamp
+from services.chassis import names
+from services.chassis.errors import InvalidRequest
+
+CLASSES: Final = {
+    agent_pb2.SCHEDULING_CLASS_UNSPECIFIED: SchedulingClass.NORMAL,
+    agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
+    agent_pb2.SCHEDULING_CLASS_INTERACTIVE: SchedulingClass.INTERACTIVE,
+    agent_pb2.SCHEDULING_CLASS_NORMAL: SchedulingClass.NORMAL,
+    agent_pb2.SCHEDULING_CLASS_BATCH: SchedulingClass.BATCH,
+    agent_pb2.SCHEDULING_CLASS_IDLE: SchedulingClass.IDLE,
+}
+STATES: Final = {
+    AgentState.ACTIVE: agent_pb2.AGENT_STATE_ACTIVE,
+    AgentState.SUSPENDED: agent_pb2.AGENT_STATE_SUSPENDED,
+    AgentState.KILLED: agent_pb2.AGENT_STATE_KILLED,
+}
+_TO_CLASS: Final = {
+    known: number for number, known in CLASSES.items() if number != agent_pb2.SCHEDULING_CLASS_UNSPECIFIED
+}
+_MAX_KEY: Final = 63
+_MAX_VALUE: Final = 256
+
+
+def hints(message: agent_pb2.SchedulingHints) -> Hints:
+    """Read scheduling hints; zero values mean the defaults."""
+    max_wait: timedelta | None = None
+    if message.HasField("max_wait"):
+        max_wait = message.max_wait.ToTimedelta()
+    return Hints(
+        scheduling_class=CLASSES[message.scheduling_class],
+        weight=message.weight or 1,
+        priority=message.priority,
+        max_wait=max_wait,
+    )
+
+
+def new_agent(request: agent_pb2.RegisterAgentRequest) -> NewAgent:
+    """Read an agent that is to be registered."""
+    return NewAgent(
+        id=request.agent_id,
+        parent=request.parent,
+        tenant=request.tenant,
+        display_name=request.display_name,
+        kind=request.kind,
+        hints=hints(request.hints),
+        labels=_labels(request.labels, "labels"),
+    )
+
+
+def changes(request: agent_pb2.UpdateAgentRequest) -> Changes:
+    """Read the fields of an agent that are to be changed. Raises InvalidRequest for any other field."""
+    values: dict[str, Any] = {}
+    given = request.agent
+    for path in request.update_mask.paths:
+        if path == "hints":
+            values["hints"] = hints(given.hints)
+        elif path == "labels":
+            values["labels"] = _labels(given.labels, "agent.labels")
+        elif path in ("display_name", "kind"):
+            values[path] = getattr(given, path)
+        else:
+            raise InvalidRequest.field("update_mask", f"{path!r} cannot be changed")
+    if not values:
+        raise InvalidRequest.field("update_mask", "names no field")
+    return Changes(**values)
+
+
+def agent(found: Agent) -> agent_pb2.Agent:
+    """Write an agent."""
+    return agent_pb2.Agent(
+        name=names.agent_name(found.id),
+        parent=names.agent_name(found.parent) if found.parent else "",
+        display_name=found.display_name,
+        kind=found.kind,
+        state=STATES[found.state],
+        hints=_hints(found.hints),
+        labels=found.labels,
+        etag=found.etag,
+        create_time=timestamp(found.create_time),
+        update_time=timestamp(found.update_time),
+        tenant=found.tenant,
+    )
+
+
+def registered(made: Registered) -> agent_pb2.RegisterAgentResponse:
+    """Write a new agent with its credentials."""
+    return agent_pb2.RegisterAgentResponse(
+        agent=agent(made.agent),
+        credential=agent_pb2.Credential(token=made.token.text, expire_time=timestamp(made.token.expire_time)),
+        agent_key=made.key,
+    )
+
+
+def change(event: Change) -> agent_pb2.WatchAgentsResponse:
+    """Write one event of the watch of agents."""
+    return agent_pb2.WatchAgentsResponse(
+        agent=agent(event.agent), initial=event.initial, revision=event.agent.revision
+    )
+
+
+def _hints(found: Hints) -> agent_pb2.SchedulingHints:
+    max_wait: Duration | None = None
+    if found.max_wait is not None:
+        max_wait = Duration()
+        max_wait.FromTimedelta(found.max_wait)
+    return agent_pb2.SchedulingHints(
+        scheduling_class=_TO_CLASS[found.scheduling_class],
+        weight=found.weight,
+        priority=found.priority,
+        max_wait=max_wait,
+    )
+
+
+def _labels(given: Any, field: str) -> dict[str, str]:
+    labels = dict(given)
+    if any(len(key) > _MAX_KEY or len(value) > _MAX_VALUE for key, value in labels.items()):
+        raise InvalidRequest.field(field, f"keys have at most {_MAX_KEY}, values {_MAX_VALUE} characters")
+    return labels
