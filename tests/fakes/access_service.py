@@ -1,0 +1,85 @@
+"""An access manager in a few lines: decides by a table, streams revisions, issues tokens with a local key."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import grpc
+
+from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
+from services.chassis.server import Servicer
+from tests.fakes.tokens import Issuer
+
+SERVICE_KEY = "the-service-key"
+
+
+class FakeAccess(access_pb2_grpc.AccessServiceServicer):
+    """Answers Check from `denied`, which maps (agent, action, resource) to a reason; the rest is allowed."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self.issuer = issuer
+        self.revision = 1
+        self.epoch = "e1"
+        self.denied: dict[tuple[str, str, str], int] = {}
+        self.revoked: list[resources_pb2.RevokedToken] = []
+        self.checks = 0
+        self.tokens = 0
+        self.decision_life: timedelta | None = None
+        self.token_life = timedelta(minutes=10)
+        self.silent = False
+        self._changed = asyncio.Condition()
+
+    async def change(self) -> None:
+        """Move to the next revision and tell the watchers."""
+        async with self._changed:
+            self.revision += 1
+            self._changed.notify_all()
+
+    async def Check(self, request: access_pb2.CheckRequest, _context: Any) -> access_pb2.CheckResponse:  # noqa: N802 - gRPC's name
+        """Decide by the table."""
+        self.checks += 1
+        key = (request.principal.agent.removeprefix("agents/"), request.action, request.resource)
+        reason = self.denied.get(key)
+        decision = resources_pb2.Decision(
+            allowed=reason is None,
+            reason=reason or resources_pb2.DECISION_REASON_PERMITTED,  # type: ignore[arg-type] # a plain number here
+            revision=self.revision,
+        )
+        if self.decision_life is not None:
+            decision.expire_time.FromDatetime(self.issuer.clock.now() + self.decision_life)
+        return access_pb2.CheckResponse(decision=decision)
+
+    async def WatchRevision(  # noqa: N802 - gRPC's name
+        self, _request: access_pb2.WatchRevisionRequest, _context: Any
+    ) -> AsyncIterator[access_pb2.WatchRevisionResponse]:
+        """Send the revision at once and at every change."""
+        while True:
+            if not self.silent:
+                yield access_pb2.WatchRevisionResponse(
+                    revision=self.revision, epoch=self.epoch, revoked_tokens=self.revoked
+                )
+            async with self._changed:
+                await self._changed.wait()
+
+    async def IssueToken(  # noqa: N802 - gRPC's name
+        self, request: access_pb2.IssueTokenRequest, context: Any
+    ) -> access_pb2.IssueTokenResponse:
+        """Issue a service token for the right key."""
+        self.tokens += 1
+        if request.service_key.key != SERVICE_KEY:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong key")
+        token = self.issuer.token(request.service_key.service, kind="service", life=self.token_life)
+        response = access_pb2.IssueTokenResponse(token=token)
+        response.expire_time.FromDatetime(self.issuer.clock.now() + self.token_life)
+        return response
+
+    async def GetJwks(  # noqa: N802 - gRPC's name
+        self, _request: access_pb2.GetJwksRequest, _context: Any
+    ) -> access_pb2.GetJwksResponse:
+        """Return the public key."""
+        return access_pb2.GetJwksResponse(keys=[resources_pb2.Jwk(**self.issuer.jwk)])
+
+    def servicer(self) -> Servicer:
+        """Return the triple that ChassisServer takes."""
+        return (access_pb2_grpc.add_AccessServiceServicer_to_server, self, access_pb2.DESCRIPTOR)
