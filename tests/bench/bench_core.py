@@ -134,7 +134,9 @@ def table(rows: Sequence[dict[str, float | int | str]], machine: str) -> str:
 
 def main() -> None:
     """Measure every policy and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--policy", action="append", help="measure only this policy (repeatable)")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no 100,000")

@@ -1,5 +1,6 @@
 """Builders for scheduler tests: calls, settings, and a small world that plays gateway and backend."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,7 +49,7 @@ def call(name: str, **fields: Any) -> Call:
 
 
 def settings(
-    policy: str = "fifo", params: dict[str, ParamValue] | None = None, **fields: Any
+    policy: str = "fifo", params: Mapping[str, ParamValue] | None = None, **fields: Any
 ) -> CoreSettings:
     """Build settings where every class is under one policy; other fields as given."""
     base = CoreSettings()

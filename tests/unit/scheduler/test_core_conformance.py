@@ -8,7 +8,6 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.fakes.scheduling import MODEL, call, settings
 
 from services.scheduler.core import SchedulerCore
 from services.scheduler.events import (
@@ -34,6 +33,7 @@ from services.scheduler.events import (
 from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
 from services.scheduler.policies import BUILT_IN
 from services.scheduler.pool import Pool
+from tests.fakes.scheduling import MODEL, call, settings
 
 SLOTS, TOKENS, REPLICAS = 3, 1200, 2
 
@@ -316,7 +316,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.drain()
 
     def replay(self) -> None:
-        """The same events at the same times give the same decisions."""
+        """Check that the same events at the same times give the same decisions."""
         again = SchedulerCore(self.settings)
         for event, now, decisions in self.history:
             assert again.step(event, now) == decisions
@@ -341,7 +341,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 def _machine(name: str) -> type[Any]:
     machine = type(f"Machine_{name}", (SchedulerMachine,), {"policy": name})
-    case: type[Any] = machine.TestCase
+    case: type[Any] = machine.TestCase  # type: ignore[attr-defined]
     case.settings = hypothesis_settings(
         max_examples=25,
         stateful_step_count=40,
