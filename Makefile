@@ -35,3 +35,44 @@ protos: setup $(PROTO_VENV)/.installed ## Generate the Python stubs from protos/
 verify-protos: protos ## Fail when the committed stubs differ from the protos
 	$(BIN)/buf lint
 	git diff --exit-code -- $(GENERATED)/aios/api $(GENERATED)/buf
+
+.PHONY: demo
+demo: setup ## Start a kernel and let twelve agents work on it
+	@$(BIN)/aios demo
+
+.PHONY: run
+run: setup ## Keep a kernel up on this machine until Ctrl-C
+	@$(BIN)/aios up
+
+SOURCES := services gateway launcher sdk/python/src tests
+
+.PHONY: check
+check: setup ## Lint, formatting, types, import walls, protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	@tests/no_unfinished_marks.sh
+
+.PHONY: fix
+fix: setup ## Repair what lint and formatting can repair by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format -w
+
+.PHONY: test
+test: setup ## Run the tests (under five minutes on two cores)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture" tests
+
+.PHONY: torture
+torture: setup ## Run the long fault tests
+	$(BIN)/python -m pytest -m torture tests
+
+.PHONY: bench-overhead
+bench-overhead: setup ## Measure what the kernel adds to a bare backend
+	$(BIN)/python -m tests.bench.bench_overhead
+
+.PHONY: bench-core
+bench-core: setup ## Measure the scheduler's decisions per second
+	$(BIN)/python -m tests.bench.bench_core

@@ -23,3 +23,7 @@ for tree in aios/api buf; do
         cmp -s "$scratch/$new" "$out/$new" || mv "$scratch/$new" "$out/$new"
     done
 done
+# Ordinary packages, so that tools which read imports find them.
+find "$out/aios/api" -type d -not -name __pycache__ | while read -r package; do
+    echo '"""Generated from protos/ by `make protos`; never edited."""' > "$package/__init__.py"
+done
