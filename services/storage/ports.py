@@ -268,6 +268,10 @@ class FileIndex(Protocol):
         """
         ...
 
+    async def forget_replies(self) -> int:
+        """Forget the answers that were kept long enough; return how many."""
+        ...
+
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         """List all scopes with anything in them, for maintenance."""
         ...

@@ -69,6 +69,7 @@ def rank(search: Search, gathered: Gathered) -> list[Hit]:
     lexical = {node.id: score for (node, _), score in zip(texts, relevances, strict=True)}
     near = _wanted(search, gathered.vectors)
     cosines = vectors.cosine(vectors.embed(search.query), [vector for _, vector in near])
+    lexical = {node_id: score for node_id, score in lexical.items() if score > 0}
     semantic = {node.id: min(1.0, score) for (node, _), score in zip(near, cosines, strict=True) if score > 0}
     nodes = {node.id: node for node, _ in (*texts, *near)}
     hits = [

@@ -28,7 +28,7 @@ class Circumstances:
 
 
 class BlobVanished(Exception):
-    """A blob was collected between being put and being referred to. Put it again and repeat the transaction."""
+    """A blob was collected between being put and being referred to. Put it again and repeat."""
 
 
 class HeadMoved(Exception):

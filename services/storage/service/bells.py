@@ -9,7 +9,7 @@ from services.storage.model import Scope
 
 
 class Bells:
-    """One bell a watcher. Changes made by other processes ring none here: watchers also look by themselves."""
+    """One bell a watcher. Changes made by other processes ring none: watchers also look by themselves."""
 
     def __init__(self) -> None:
         self._listening: dict[Scope, set[asyncio.Event]] = defaultdict(set)

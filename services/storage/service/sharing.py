@@ -56,7 +56,10 @@ class SharingService:
         return shares.merge(scope.agent, grants)
 
     async def end_below(self, call: Call, path: str) -> None:
-        """Take back the owner's shares of a path and of everything below it. Others may not, and do nothing."""
+        """Take back the owner's shares of a path and of everything below it.
+
+        Others may not, and do nothing.
+        """
         if call.agent != call.scope.agent:
             return
         name = file_name(call.scope, path)

@@ -25,6 +25,7 @@ class UpkeepService:
 
     async def sweep(self) -> None:
         """Sweep every scope once."""
+        self._engine.meter.collected("replies", await self._engine.index.forget_replies())
         position: Scope | None = None
         while scopes := await self._engine.index.scopes(after=position, limit=_BATCH):
             for scope in scopes:

@@ -76,6 +76,10 @@ class MemoryIndex:
             self._states[scope] = state
             return result
 
+    async def forget_replies(self) -> int:
+        """Keep all: nothing outlives the process anyway."""
+        return 0
+
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         """List scopes by tenant and agent."""
         known = sorted(self._states, key=_scope_key)

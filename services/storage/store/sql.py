@@ -1,0 +1,155 @@
+"""The index in SQL: SQLite or PostgreSQL through the chassis' database."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.chassis import codec, idempotency
+from services.chassis.clock import Clock
+from services.chassis.database import Database
+from services.storage.model import Actor, Change, Scope, Totals
+from services.storage.ports import Transaction
+from services.storage.store.sql_nodes import SqlNodes, SqlVersions
+from services.storage.store.sql_records import SqlRecords, SqlUploads
+from services.storage.store.sql_texts import SqlTexts
+from services.storage.store.tables import CHANGES, NODES, REPLIES, SCOPES, VERSIONS
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+SCHEMA: Final = "storage"
+
+
+class SqlIndex:
+    """The FileIndex port on a database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a snapshot."""
+        return await self._database.read(lambda conn: work(SqlTransaction(conn, scope, self._clock)))
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction that owns the scope."""
+
+        def run(conn: sa.Connection) -> T:
+            transaction = SqlTransaction(conn, scope, self._clock)
+            transaction.lock()
+            return work(transaction)
+
+        return await self._database.write(run)
+
+    async def forget_replies(self) -> int:
+        """Forget the answers that were kept long enough."""
+        now = self._clock.now()
+        return await self._database.write(lambda conn: idempotency.forget_expired(conn, REPLIES, now))
+
+    async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
+        """List scopes by tenant and agent."""
+        position = sa.tuple_(SCOPES.c.tenant, SCOPES.c.agent)
+        statement = sa.select(SCOPES.c.tenant, SCOPES.c.agent).order_by(SCOPES.c.tenant, SCOPES.c.agent)
+        if after is not None:
+            statement = statement.where(position > (after.tenant, after.agent))
+        rows = await self._database.read(lambda conn: conn.execute(statement.limit(limit)).all())
+        return [Scope(row.tenant, row.agent) for row in rows]
+
+
+class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlUploads, SqlRecords):
+    """A Transaction on one connection."""
+
+    def __init__(self, conn: sa.Connection, scope: Scope, clock: Clock) -> None:
+        super().__init__(conn, scope)
+        self._clock = clock
+        self._state: dict[str, int] | None = None
+
+    def lock(self) -> None:
+        """Take the scope's row, so that transactions of a scope run one after the other on every engine."""
+        found = self._conn.execute(self._select(SCOPES).with_for_update()).first()
+        if found is None:
+            dialect: Any = sqlite if self._sqlite else postgresql
+            first = dialect.insert(SCOPES).values(self._owned(dict.fromkeys(_COUNTERS, 0)))
+            self._conn.execute(first.on_conflict_do_nothing())
+            found = self._conn.execute(self._select(SCOPES).with_for_update()).one()
+        self._state = {name: found._mapping[name] for name in _COUNTERS}  # noqa: SLF001 - the public name
+
+    def drop_nodes(self, node_ids: Sequence[str]) -> None:
+        """Forget nodes with their versions and documents."""
+        for node_id in node_ids:
+            self.drop_document(node_id)
+        self._delete(VERSIONS, VERSIONS.c.node_id.in_(node_ids))
+        self._delete(NODES, NODES.c.id.in_(node_ids))
+
+    def totals(self) -> Totals:
+        """Return the running sums."""
+        state = self._counters()
+        return Totals(**{name: state[name] for name in _SUMS})
+
+    def put_totals(self, totals: Totals) -> None:
+        """Replace the running sums."""
+        self._put_counters(asdict(totals))
+
+    def next_sequence(self) -> int:
+        """Take the next number of the scope's sequence."""
+        return self._take_sequence(1)
+
+    def last_sequence(self) -> int:
+        """Return the last number taken."""
+        return self._counters()["sequence"]
+
+    def record(self, changes: Sequence[Change]) -> None:
+        """Record events and number them."""
+        first = self._take_sequence(len(changes)) - len(changes) + 1
+        numbered = [replace(change, sequence=at) for at, change in enumerate(changes, start=first)]
+        self._insert(CHANGES, [{"sequence": c.sequence, "body": codec.encode(c)} for c in numbered])
+
+    def changes(self, *, after: int, limit: int) -> list[Change]:
+        """List events after a sequence number, in order."""
+        found = self._select(CHANGES, CHANGES.c.sequence > after)
+        rows = self._rows(found.order_by(CHANGES.c.sequence).limit(limit))
+        return [codec.decode(Change, row.body) for row in rows]
+
+    def dropped_changes(self) -> int:
+        """Return the sequence number up to which events were dropped."""
+        return self._counters()["dropped"]
+
+    def drop_changes(self, *, up_to: int) -> None:
+        """Forget events up to a sequence number."""
+        self._delete(CHANGES, CHANGES.c.sequence <= up_to)
+        self._put_counters({"dropped": max(self.dropped_changes(), up_to)})
+
+    def recall(self, actor: Actor, digest: bytes) -> bytes | None:
+        """Return the answer that this very request got before, or None."""
+        return idempotency.remembered(self._conn, REPLIES, self._key(actor), digest)
+
+    def remember(self, actor: Actor, digest: bytes, reply: bytes) -> None:
+        """Keep the answer to a request for its repeats."""
+        now = self._clock.now()
+        idempotency.remember(self._conn, REPLIES, self._key(actor), digest, reply, now=now)
+
+    def _key(self, actor: Actor) -> idempotency.Key:
+        return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
+
+    def _take_sequence(self, count: int) -> int:
+        last = self.last_sequence() + count
+        self._put_counters({"sequence": last})
+        return last
+
+    def _counters(self) -> dict[str, int]:
+        if self._state is None:
+            row = self._row(SCOPES)
+            self._state = {name: row._mapping[name] if row else 0 for name in _COUNTERS}  # noqa: SLF001
+        return self._state
+
+    def _put_counters(self, values: dict[str, int]) -> None:
+        self._counters().update(values)
+        self._conn.execute(sa.update(SCOPES).where(self._mine(SCOPES)).values(values))
+
+
+_SUMS: Final = tuple(Totals.__dataclass_fields__)
+_COUNTERS: Final = ("sequence", "dropped", *_SUMS)
