@@ -38,8 +38,8 @@ class ApprovalDesk:
     ) -> Approval:
         """Ask for an approval, or return the open one for the same call.
 
-        `wanted` says the tenant, agent, action, resource, arguments, summary and syscall; the rest is set here.
-        Raises AgentNotFound or QuotaExceeded.
+        `wanted` says the tenant, agent, action, resource, arguments, summary and syscall; the rest is set
+        here. Raises AgentNotFound or QuotaExceeded.
         """
         now = self._kit.clock.now()
 

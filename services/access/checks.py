@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.access.auditlog import AuditDesk
-from services.access.decide import Case, decide, gather
+from services.access.decide import Case, Memo, decide, gather
 from services.access.kit import Kit
 from services.access.model import Check, Decision, Event, Outcome, Reason, Revocation
 from services.access.ports import Transaction
@@ -37,6 +37,7 @@ class CheckDesk:
     def __init__(self, ports: Kit, audit: AuditDesk) -> None:
         self._kit = ports
         self._audit = audit
+        self._memo = Memo()
 
     async def check(self, check: Check) -> Decision:
         """Decide one check. Raises InvalidRequest when the resource is no resource name."""
@@ -49,7 +50,7 @@ class CheckDesk:
         now = self._kit.clock.now()
 
         def load(tx: Transaction) -> list[Case]:
-            return [gather(tx, check, now) for check in checks]
+            return [gather(tx, check, now, self._memo) for check in checks]
 
         cases = await self._kit.store.read(load)
         if len(cases) > _INLINE:

@@ -1,13 +1,19 @@
 """How a decision gathers its slice from the store. Runs inside a transaction."""
 
 import dataclasses
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any, Final, TypeVar
 
-from services.access.model import Check, Decision, Grant, Policy
+from services.access.model import Agent, Check, Decision, Grant, Policy
 from services.access.ports import Engine, Transaction
 from services.access.slice import Slice, Target, target_of
 from services.chassis import names
 from services.chassis.identity import Kind
+
+T = TypeVar("T")
+
+_MOST_FACTS: Final = 100_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,34 +26,81 @@ class Case:
     policies: tuple[Policy, ...]
 
 
-def gather(tx: Transaction, check: Check, now: datetime) -> Case:
+class Memo:
+    """What was read at the newest revision: all that decisions rest on changes only together with it.
+
+    Only for reading transactions; several threads may share one.
+    """
+
+    def __init__(self) -> None:
+        self._state: tuple[int, dict[Any, Any]] = (-1, {})
+
+    def facts(self, revision: int) -> dict[Any, Any]:
+        """Return what is known at a revision; a dictionary of its own for an older one."""
+        newest, facts = self._state
+        if revision < newest:
+            return {}
+        if revision > newest or len(facts) > _MOST_FACTS:
+            facts = {}
+            self._state = (revision, facts)
+        return facts
+
+
+class _Reader:
+    """Reads facts, each once."""
+
+    def __init__(self, tx: Transaction, facts: dict[Any, Any]) -> None:
+        self._tx = tx
+        self._facts = facts
+
+    def agent(self, tenant: str, agent: str) -> Agent | None:
+        return self._once(("agent", tenant, agent), lambda: self._tx.agents.get(tenant, agent))
+
+    def groups(self, tenant: str, agent: str) -> frozenset[str]:
+        member = names.agent_name(agent)
+        return self._once(("groups", tenant, agent), lambda: self._tx.groups.closure(tenant, member))
+
+    def grants(self, tenant: str, resource: str, agent: str, groups: frozenset[str]) -> list[Grant]:
+        grantees = frozenset({names.agent_name(agent), *(f"groups/{group}" for group in groups)})
+        return self._once(
+            ("grants", tenant, resource, agent),
+            lambda: self._tx.grants.matching(tenant, resource, grantees),
+        )
+
+    def policies(self, tenant: str) -> tuple[Policy, ...]:
+        return self._once(("policies", tenant), lambda: self._tx.policies.active(tenant))
+
+    def _once(self, key: tuple[str, ...], load: Callable[[], T]) -> T:
+        if key not in self._facts:
+            self._facts[key] = load()
+        found: T = self._facts[key]
+        return found
+
+
+def gather(tx: Transaction, check: Check, now: datetime, memo: Memo | None = None) -> Case:
     """Load the slice of one check.
 
     Raises InvalidRequest when the resource is no resource name.
     """
-    revision = (
-        tx.ledger.revision()
-    )  # read first: a change made meanwhile then counts as newer than the decision
+    revision = tx.ledger.revision()
+    reader = _Reader(tx, memo.facts(revision) if memo else {})
     who = check.principal
     is_agent = who.kind is Kind.AGENT
     name = names.parse(check.resource or names.agent_name(who.agent), me=who.agent, field="resource")
     target = target_of(name, who, _owner_of(tx, who.tenant, name))
-    principal = tx.agents.get(who.tenant, who.agent) if is_agent else None
-    if not target.owner:
-        owner = None
-    elif is_agent and target.owner == who.agent:
-        owner = principal
-    else:
-        owner = tx.agents.get(who.tenant, target.owner)
     groups: frozenset[str] = frozenset()
-    grants: tuple[Grant, ...] = ()
+    grants: list[Grant] = []
     if is_agent:
-        member = names.agent_name(who.agent)
-        groups = tx.groups.closure(who.tenant, member)
-        grantees = frozenset({member, *(f"groups/{group}" for group in groups)})
-        grants = tuple(tx.grants.matching(who.tenant, target.name, check.action, grantees, now))
-    slice_ = Slice(revision=revision, principal=principal, owner=owner, groups=groups, grants=grants)
-    return Case(check, target, slice_, tx.policies.active(who.tenant))
+        groups = reader.groups(who.tenant, who.agent)
+        grants = reader.grants(who.tenant, target.name, who.agent, groups)
+    slice_ = Slice(
+        revision=revision,
+        principal=reader.agent(who.tenant, who.agent) if is_agent else None,
+        owner=reader.agent(who.tenant, target.owner) if target.owner else None,
+        groups=groups,
+        grants=tuple(grant for grant in grants if check.action in grant.actions and grant.in_force(now)),
+    )
+    return Case(check, target, slice_, reader.policies(who.tenant))
 
 
 def decide(engine: Engine, case: Case) -> Decision:

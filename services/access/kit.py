@@ -49,9 +49,12 @@ class Pulse:
 
     def __init__(self) -> None:
         self._beat = asyncio.Event()
+        self.count = 0
+        """Rings so far."""
 
     def ring(self) -> None:
         """Wake everybody who waits."""
+        self.count += 1
         self._beat.set()
         self._beat = asyncio.Event()
 

@@ -1,6 +1,6 @@
 """The composition root of the access manager: the only place where adapters are chosen."""
 
-from datetime import datetime, timedelta
+import asyncio
 from typing import Final
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
@@ -16,7 +16,7 @@ from services.access.service import AccessManager
 from services.access.servicer import AccessServicer
 from services.access.servicer_agent import AgentServicer
 from services.access.store.sql import MIGRATIONS, SqlStore
-from services.chassis.auth import KeyRing, TokenVerifier
+from services.chassis.auth import KeyRing, Revocations, TokenVerifier
 from services.chassis.clock import Clock
 from services.chassis.logs import logger
 from services.chassis.process import App, Process
@@ -64,41 +64,55 @@ def servicers(manager: AccessManager) -> list[Servicer]:
     ]
 
 
+def authenticator(manager: AccessManager, keys: KeyFile) -> LocalAuthenticator:
+    """Return what verifies the tokens of this process's own callers."""
+    revocations = Revocations()
+    clock = manager.ports.clock
+    verifier = TokenVerifier(KeyRing(keys, clock, max_age=_KEYS_SECONDS), clock, revocations)
+    return LocalAuthenticator(verifier, revocations, manager.ports)
+
+
 async def assemble(process: Process) -> App:
     """Build the process: keys and tokens in the data directory, everything else in its database."""
     config = process.load(AccessConfig)
     clock, folder = process.clock, process.data_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    keys = KeyFile(config.key_file or folder / "access-keys.json", clock.now())
-    service_key = ensure_service_key(process.common.service_key_file or folder / "service.key")
+    key_path = config.key_file or folder / "access-keys.json"
+    keys = await asyncio.to_thread(KeyFile, key_path, clock.now())
+    secret_path = process.common.service_key_file or folder / "service.key"
+    service_key = await asyncio.to_thread(ensure_service_key, secret_path)
     database = await process.database(MIGRATIONS)
     store = SqlStore(database)
     meter = AccessMetrics(process.registry)
     manager = build(config, store=store, signer=keys, meter=meter, clock=clock, service_key=service_key)
 
-    def admin_token(now: datetime, life: timedelta) -> None:
-        path = config.admin_token_file or folder / "admin.token"
-        if ensure_admin_token(path, keys, now, tenant=config.kernel_tenant, lifetime=life):
-            _log.info("wrote the administrator's token", path=str(path))
+    admin_path = config.admin_token_file or folder / "admin.token"
 
     async def keep_admin_token() -> None:
-        admin_token(clock.now(), config.admin_token_life)
+        written = await asyncio.to_thread(
+            ensure_admin_token,
+            admin_path,
+            keys,
+            clock.now(),
+            tenant=config.kernel_tenant,
+            lifetime=config.admin_token_life,
+        )
+        if written:
+            _log.info("wrote the administrator's token", path=str(admin_path))
 
     async def reload_keys() -> None:
-        if keys.reload(clock.now()):
+        if await asyncio.to_thread(keys.reload, clock.now()):
             _log.info("read changed signing keys", newest=keys.public_keys()[0].kid)
 
-    admin_token(clock.now(), config.admin_token_life)
+    await keep_admin_token()
     process.tasks.every("flush-denials", _FLUSH_SECONDS, manager.flush)
     process.tasks.every("reload-keys", _KEYS_SECONDS, reload_keys)
     process.tasks.every("keep-admin-token", _ADMIN_SECONDS, keep_admin_token)
     process.tasks.every("forget", _FORGET_SECONDS, manager.forget)
     process.stack.push_async_callback(manager.flush)
-    verifier = TokenVerifier(KeyRing(keys, clock, max_age=_KEYS_SECONDS), clock)
     return App(
         servicers=servicers(manager),
         readiness={"database": database.problem},
-        authenticator=LocalAuthenticator(verifier, store),
+        authenticator=authenticator(manager, keys),
         authorizer=LocalAuthorizer(manager.checks),
     )
 

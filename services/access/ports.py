@@ -156,10 +156,8 @@ class Grants(Protocol):
         """
         ...
 
-    def matching(
-        self, tenant: str, resource: str, action: str, grantees: frozenset[str], now: datetime
-    ) -> list[Grant]:
-        """Return the grants in force that give `action` on `resource` to one of `grantees`, by id."""
+    def matching(self, tenant: str, resource: str, grantees: frozenset[str]) -> list[Grant]:
+        """Return the grants on `resource` to one of `grantees` that were not revoked, by id."""
         ...
 
 

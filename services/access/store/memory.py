@@ -265,14 +265,12 @@ class MemoryGrants:
         ]
         return sorted(found, key=lambda grant: (grant.create_time, grant.id))[:limit]
 
-    def matching(
-        self, tenant: str, resource: str, action: str, grantees: frozenset[str], now: datetime
-    ) -> list[Grant]:
-        """Return the grants that give `action` on `resource` to one of `grantees`, by id."""
+    def matching(self, tenant: str, resource: str, grantees: frozenset[str]) -> list[Grant]:
+        """Return the grants on `resource` to one of `grantees` that were not revoked, by id."""
         found = [
             grant
-            for grant in self._in_force(tenant, now)
-            if grant.grantee in grantees and action in grant.actions and grant.covers(resource)
+            for (owner, _), grant in self._world.grants.items()
+            if owner == tenant and grant.grantee in grantees and grant.covers(resource) and not grant.revoked
         ]
         return sorted(found, key=lambda grant: grant.id)
 

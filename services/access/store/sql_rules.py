@@ -137,17 +137,11 @@ class SqlGrants:
         statement = sa.select(grants).where(*where).order_by(grants.c.create_time, grants.c.id).limit(limit)
         return [rows.grant(row) for row in self._conn.execute(statement)]
 
-    def matching(
-        self, tenant: str, resource: str, action: str, grantees: frozenset[str], now: datetime
-    ) -> list[Grant]:
-        """Return the grants that give `action` on `resource` to one of `grantees`, by id."""
-        statement = (
-            sa.select(grants)
-            .where(*_in_force(tenant, now), _covers(resource), grants.c.grantee.in_(sorted(grantees)))
-            .order_by(grants.c.id)
-        )
-        found = [rows.grant(row) for row in self._conn.execute(statement)]
-        return [grant for grant in found if action in grant.actions]
+    def matching(self, tenant: str, resource: str, grantees: frozenset[str]) -> list[Grant]:
+        """Return the grants on `resource` to one of `grantees` that were not revoked, by id."""
+        mine = (grants.c.tenant == tenant, grants.c.grantee.in_(sorted(grantees)), ~grants.c.revoked)
+        statement = sa.select(grants).where(*mine, _covers(resource)).order_by(grants.c.id)
+        return [rows.grant(row) for row in self._conn.execute(statement)]
 
 
 class SqlPolicies:
