@@ -38,7 +38,8 @@ class ContextCheckpoints:
     async def load(self, call: str) -> Checkpoint | None:
         """Claim and read the newest state, so that no other gateway saves over it; None: there is none.
 
-        An unreachable context service is no reason to refuse a call: it then starts from what its caller received.
+        An unreachable context service is no reason to refuse a call: it then starts from what its caller
+        received.
         """
         request = context_pb2.ClaimSnapshotRequest(name=self._name(call), owner=GATEWAY)
         try:

@@ -23,7 +23,7 @@ STREAM_SECONDS = 86_400.0
 FIRST_BACKOFF = 0.05
 LONGEST_BACKOFF = 1.0
 DISCONNECTED_GRACE = 5.0
-"""A call that outwaits its `max_wait` while the scheduler is away is given up after this many more seconds."""
+"""Seconds that a call whose `max_wait` is over while the scheduler is away goes on waiting for it."""
 
 Metadata = Callable[[], Awaitable[Sequence[tuple[str, str]]]]
 
@@ -237,7 +237,10 @@ class DispatchClient:
         self.send(_replica_state(replica, info, up=up))
 
     def send(self, message: pb.DispatchRequest) -> None:
-        """Send a report; without a stream it is dropped, because the next stream starts with the whole state."""
+        """Send a report.
+
+        Without a stream it is dropped, because the next stream starts with the whole state.
+        """
         if self._connected:
             self._outbox.put_nowait(message)
 

@@ -58,7 +58,7 @@ async def build(process: Process) -> App:
             owners.setdefault(MANAGERS[service.full_name], []).append(descriptor)
     channels = {manager: process.channel(manager, *files) for manager, files in owners.items()}
 
-    scheduler: "scheduler_pb2_grpc.SchedulerServiceAsyncStub" = scheduler_pb2_grpc.SchedulerServiceStub(
+    scheduler: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
         channels["scheduler"]
     )
     dispatcher = DispatchClient(scheduler, process.credential.metadata, process.clock)

@@ -1,4 +1,7 @@
-"""Compiles constraints before a backend sees them: an engine that cannot compile one generates freely instead."""
+"""Compiles constraints before a backend sees them.
+
+An engine that cannot compile one generates freely instead.
+"""
 
 import json
 import re

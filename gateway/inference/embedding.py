@@ -1,7 +1,8 @@
 """The built-in embedding: hashed character n-grams. Pure, deterministic, needs no download.
 
-The hashing trick over character n-grams (Weinberger et al., ICML 2009; Bojanowski et al., TACL 2017): each n-gram adds
-a sign to one of DIMENSIONS components; the vector is scaled to unit length, so that a dot product is a cosine.
+The hashing trick over character n-grams (Weinberger et al., ICML 2009; Bojanowski et al., TACL 2017): each
+n-gram adds a sign to one of DIMENSIONS components; the vector is scaled to unit length, so that a dot product
+is a cosine.
 """
 
 import zlib

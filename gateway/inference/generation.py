@@ -1,4 +1,7 @@
-"""One generation as its callers see it: a log of tokens and marks that any number of them can read. Pure asyncio."""
+"""One generation as its callers see it.
+
+A log of tokens and marks that any number of them can read. Pure asyncio.
+"""
 
 import asyncio
 import math
@@ -55,8 +58,8 @@ class _Waiter:
 class Generation:
     """The state of one generation. The producer appends; readers follow with cursors of their own.
 
-    The log itself is the buffer: a slow reader costs nothing but its place in it, and its size is bounded by the
-    answer's. After `finish` or `fail` nothing changes any more.
+    The log itself is the buffer: a slow reader costs nothing but its place in it, and its size is bounded by
+    the answer's. After `finish` or `fail` nothing changes any more.
     """
 
     def __init__(

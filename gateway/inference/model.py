@@ -114,8 +114,8 @@ class Hints:
     def overlaid(self, asked: HintsAsked) -> "Hints":
         """Lay what a call asks over what its agent is registered with.
 
-        The realtime class and a larger weight are granted at registration alone: a call that asks for them gets the
-        next best.
+        The realtime class and a larger weight are granted at registration alone: a call that asks for them
+        gets the next best.
         """
         wanted = asked.scheduling_class or self.scheduling_class
         if wanted is SchedulingClass.REALTIME and self.scheduling_class is not SchedulingClass.REALTIME:

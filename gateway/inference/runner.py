@@ -183,8 +183,8 @@ class Runner:
         asked = self._gen.spec.max_tokens
         if room < max(1, asked):
             raise PromptTooLong(
-                f"the prompt has {self._gen.prompt.token_count} tokens and the answer up to {max(1, asked)}, but "
-                f"model {info.model} holds {info.max_total_tokens}: shorten the prompt or ask for fewer tokens",
+                f"the prompt has {self._gen.prompt.token_count} tokens, the answer up to {max(1, asked)}, "
+                f"but model {info.model} holds {info.max_total_tokens}: shorten the prompt or ask for less",
                 metadata={
                     "prompt_tokens": str(self._gen.prompt.token_count),
                     "max_total_tokens": str(info.max_total_tokens),
@@ -203,8 +203,8 @@ class Runner:
     def _restore(self, checkpoint: Checkpoint | None, resume: ResumePoint | None) -> None:
         """Take up the longer of the checkpoint and what the caller has received.
 
-        A constrained generation starts over with the same seed: a backend cannot enter a grammar in its middle. Its
-        caller skips what it has.
+        A constrained generation starts over with the same seed: a backend cannot enter a grammar in its
+        middle. Its caller skips what it has.
         """
         gen = self._gen
         if self._constraint is not None or (checkpoint is None and resume is None):

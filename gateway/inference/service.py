@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound, TooManyCalls
@@ -34,6 +34,8 @@ from services.chassis.logs import logger
 
 _log = logger(__name__)
 
+SETTLE_SECONDS = 5.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferenceConfig:
@@ -45,7 +47,7 @@ class InferenceConfig:
     """How long a finished generation can be asked for again."""
     keep_tokens: int = 2_000_000
     """Tokens of finished generations that are kept at most; the oldest go first."""
-    runner: RunnerConfig = RunnerConfig()
+    runner: RunnerConfig = field(default_factory=RunnerConfig)
 
 
 class AgentDirectory(Protocol):
@@ -201,6 +203,7 @@ class InferenceUseCases:
         digest = digest_of(spec, key.call)
         registered = await self._agents.facts(caller)
         facts = replace(registered, hints=registered.hints.overlaid(spec.hints))
+        await self._settled(key)
         known = self._generations.get(key)
         if known is not None and known.digest != digest:
             raise IdempotencyMismatch(
@@ -209,34 +212,37 @@ class InferenceUseCases:
             )
         if known is not None and not known.failed:
             return known
-        return self._start(caller, key, digest, spec, facts, arrived_at, resume)
-
-    def _start(
-        self,
-        caller: Caller,
-        key: CallKey,
-        digest: str,
-        spec: GenerationSpec,
-        facts: AgentFacts,
-        arrived_at: float,
-        resume: ResumePoint | None,
-    ) -> Generation:
-        owner = (key.tenant, key.agent)
-        if self._per_agent.get(owner, 0) >= self._config.calls_per_agent:
-            raise TooManyCalls(
-                f"agents/{key.agent} has {self._config.calls_per_agent} generations under way; wait for some to end",
-                retry_after=0.5,
-            )
+        self._check_room(key)
         generation = Generation(key=key, digest=digest, spec=spec, arrived_at=arrived_at, clock=self._clock)
         generation.deadline = caller.deadline
         runner = Runner(self._kit, generation, facts, self._checkpoints(caller), resume)
+        self._start(generation, runner)
+        return generation
+
+    async def _settled(self, key: CallKey) -> None:
+        """Wait until a cancelled generation has left the scheduler, before another takes its name."""
+        known = self._generations.get(key)
+        task = self._runs.get(known) if known is not None and known.failed else None
+        if task is not None:
+            await asyncio.wait({task}, timeout=SETTLE_SECONDS)
+
+    def _check_room(self, key: CallKey) -> None:
+        owner = (key.tenant, key.agent)
+        if self._per_agent.get(owner, 0) >= self._config.calls_per_agent:
+            raise TooManyCalls(
+                f"agents/{key.agent} has {self._config.calls_per_agent} generations under way; wait for some",
+                retry_after=0.5,
+            )
+
+    def _start(self, generation: Generation, runner: Runner) -> None:
+        key = generation.key
+        owner = (key.tenant, key.agent)
         self._generations.pop(key, None)
         self._generations[key] = generation
         self._per_agent[owner] = self._per_agent.get(owner, 0) + 1
         task = asyncio.create_task(runner.run(), name=f"generation {key.call}")
         self._runs[generation] = task
         task.add_done_callback(lambda done: self._run_ended(generation, done))
-        return generation
 
     def _run_ended(self, generation: Generation, task: asyncio.Task[None]) -> None:
         owner = (generation.key.tenant, generation.key.agent)
@@ -297,5 +303,8 @@ class _Presence:
 
 
 def digest_of(spec: GenerationSpec, call: str) -> str:
-    """Return a digest of what a request asks for: equal for equal requests in every gateway of this version."""
+    """Return a digest of what a request asks for.
+
+    Equal for equal requests in every gateway of this version.
+    """
     return hashlib.sha256(f"1\n{call}\n{spec!r}".encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Turns a chat with tools into plain messages, and a model's output back into tool calls. Pure.
 
-Tools are shown as one line each and called by `<tool_call>{...}</tool_call>`: the form that the Hermes and Qwen model
-families were trained on, so that one path serves every backend that takes plain messages.
+Tools are shown as one line each and called by `<tool_call>{...}</tool_call>`: the form that the Hermes and
+Qwen model families were trained on, so that one path serves every backend that takes plain messages.
 """
 
 import json

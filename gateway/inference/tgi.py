@@ -47,7 +47,10 @@ DEFAULT_SLOTS = 64
 
 
 class TgiBackend:
-    """Speaks `/generate_stream`; uses token-id prompts and kept states only where the server declares them."""
+    """Speaks `/generate_stream`.
+
+    Uses token-id prompts and kept states only where the server declares them.
+    """
 
     def __init__(self, endpoint: str, config: TgiConfig) -> None:
         headers = {"Authorization": f"Bearer {config.api_key}"} if config.api_key else None

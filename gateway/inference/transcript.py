@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 class Transcript:
     """The tokens of one generation with the text of each.
 
-    Stop strings are the gateway's own business, because a backend forgets them when a generation moves: tokens whose
-    text may be the beginning of a stop string are held back until it is clear, so that delivered text is never
-    retracted. Delivery is by whole tokens: the text of the first `released` tokens is exactly what callers have seen.
+    Stop strings are the gateway's own business, because a backend forgets them when a generation moves:
+    tokens whose text may be the beginning of a stop string are held back until it is clear, so that delivered
+    text is never retracted. Delivery is by whole tokens: the text of the first `released` tokens is exactly
+    what callers have seen.
     """
 
     def __init__(self, stops: Sequence[str] = ()) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+from services.chassis.errors import KernelError
 from services.chassis.logs import logger
 from services.chassis.metrics import ProcessMetrics
 
@@ -64,7 +65,12 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - the supervisor is where background failures end
                 if loop.time() - began > self._longest_delay:
                     delay = self._first_delay
-                _log.error("background task failed", exc=error, task=name, retry_seconds=round(delay, 3))
+                if isinstance(error, KernelError):  # a peer is away: nothing to debug here
+                    _log.warning(
+                        "background task waits", task=name, why=error.message, retry_seconds=round(delay, 3)
+                    )
+                else:
+                    _log.error("background task failed", exc=error, task=name, retry_seconds=round(delay, 3))
                 if self._metrics:
                     self._metrics.task_restarts.labels(name).inc()
             else:

@@ -20,8 +20,8 @@ def summary(found: Explanation) -> str:
         return f"The call runs on {found.replica}; it waited {found.wait_seconds:.1f} s."
     parts = [
         (
-            f"The call has waited {found.wait_seconds:.1f} s in class {found.scheduling_class.value} under the "
-            f"{found.policy} policy, with {found.position} ahead of it: {_LIMITS[found.binding]}."
+            f"The call has waited {found.wait_seconds:.1f} s in class {found.scheduling_class.value} under "
+            f"the {found.policy} policy, with {found.position} ahead of it: {_LIMITS[found.binding]}."
         )
     ]
     if found.in_lane:
