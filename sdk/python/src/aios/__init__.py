@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aios._retry import RetryPolicy
+    from aios.agent import Agent, AgentResult
     from aios.errors import AiosError
     from aios.kernel import Kernel, connect
     from aios.toolkit import Tool, tool
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from aios.types.llm import Answer, Message, ToolCall, ToolSpec
 
 __all__ = [
+    "Agent",
     "AgentHandle",
     "AgentInfo",
+    "AgentResult",
     "AiosError",
     "Answer",
     "Credential",
@@ -37,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "aios._retry": ("RetryPolicy",),
+    "aios.agent": ("Agent", "AgentResult"),
     "aios.errors": ("AiosError",),
     "aios.kernel": ("Kernel", "connect"),
     "aios.toolkit": ("Tool", "tool"),

@@ -2,8 +2,8 @@
 
 import difflib
 import hashlib
+import re
 from collections.abc import AsyncIterator
-from fnmatch import fnmatchcase
 
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
@@ -79,15 +79,15 @@ class FakeFiles:
         return pb.StatFileResponse(file=self._file(name))
 
     async def list_files(self, request: pb.ListFilesRequest, caller: Caller) -> pb.ListFilesResponse:
-        """ListFiles, in one page; patterns as fnmatch."""
+        """ListFiles, in one page."""
         parent = caller.resolve(request.parent)
         found: dict[str, res.File] = {}
         for name in self._below(parent):
             inner = name.removeprefix(f"{parent}/")
             head, slash, _ = inner.partition("/")
-            if slash:
+            if slash and not request.pattern:
                 found[head] = res.File(name=f"{parent}/{head}", kind=res.FILE_KIND_DIRECTORY)
-            if (request.recursive or not slash) and fnmatchcase(inner, request.pattern or "*"):
+            if (request.recursive or not slash) and _matches(inner, request.pattern):
                 found[inner] = self._file(name)
         return pb.ListFilesResponse(files=[found[path] for path in sorted(found)])
 
@@ -241,6 +241,13 @@ class FakeFiles:
             update_time=version.create_time,
             writer=version.writer,
         )
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Tell whether a path fits: `*` is anything but a slash, `**` anything, `?` one character but a slash."""
+    parts = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    form = "".join(parts.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*|\?)", pattern))
+    return not pattern or re.fullmatch(form, path) is not None
 
 
 def _missing(name: str) -> NotFound:

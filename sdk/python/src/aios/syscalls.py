@@ -1,0 +1,155 @@
+"""Ready-made tools that run as kernel syscalls, under the agent's own identity and rights.
+
+`remember`, `recall`, `write_file` and `read_file` use the agent's memory and files; every other name is a
+tool of the kernel (`calculator`, `clock`, `convert_units`, `search_files`, or whatever is registered),
+called through it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from aios import errors
+from aios.kernel import Kernel
+from aios.toolkit import Tool
+from aios.types.llm import ToolSpec
+from aios.types.tools import text_of
+
+_STRING = {"type": "string"}
+_NUMBER = {"type": "number"}
+
+
+class RunnableTool(Protocol):
+    """What an agent can run: shown to the model as `spec`."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as the model sees it."""
+        ...
+
+    async def run(self, arguments: Mapping[str, Any]) -> Any:
+        """Run it. Raises whatever goes wrong."""
+        ...
+
+
+def _object(**properties: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+STANDARD: Final[Mapping[str, ToolSpec]] = {
+    spec.name: spec
+    for spec in (
+        ToolSpec("calculator", "Evaluate an arithmetic expression.", _object(expression=_STRING)),
+        ToolSpec("clock", "Tell the current time.", _object()),
+        ToolSpec(
+            "convert_units",
+            "Convert a value from one unit to another.",
+            _object(**{"value": _NUMBER, "from": _STRING, "to": _STRING}),
+        ),
+        ToolSpec("search_files", "Search the agent's files.", _object(query=_STRING)),
+    )
+}
+"""The kernel's built-in tools, as the model is shown them; others are looked up."""
+
+
+class KernelTool:
+    """A tool of the kernel: running it is a CallTool syscall."""
+
+    def __init__(self, kernel: Kernel, spec: ToolSpec) -> None:
+        self._kernel = kernel
+        self.spec = spec
+
+    async def run(self, arguments: Mapping[str, Any]) -> Any:
+        """Call the tool. Raises an `AiosError`."""
+        return str(await self._kernel.tools.call(self.spec.name, arguments))
+
+
+def _remember(kernel: Kernel) -> Tool:
+    async def remember(key: str, value: str) -> None:
+        """Store a note."""
+        await kernel.memory.put(key, value)
+
+    return Tool(remember)
+
+
+def _recall(kernel: Kernel) -> Tool:
+    async def recall(key: str, agent: str = "") -> str:
+        """Read a note of this or another agent."""
+        return (await kernel.memory.get(key, agent=agent or "me")).content
+
+    return Tool(recall)
+
+
+def _write_file(kernel: Kernel) -> Tool:
+    async def write_file(path: str, content: str) -> None:
+        """Write text to a file."""
+        await kernel.files.write(path, content)
+
+    return Tool(write_file)
+
+
+def _read_file(kernel: Kernel) -> Tool:
+    async def read_file(path: str) -> str:
+        """Return the content of a file."""
+        return await kernel.files.read_text(path)
+
+    return Tool(read_file)
+
+
+OWN: Final[Mapping[str, Callable[[Kernel], Tool]]] = {
+    "remember": _remember,
+    "recall": _recall,
+    "write_file": _write_file,
+    "read_file": _read_file,
+}
+"""The tools that use the agent's memory and files."""
+
+
+async def resolve(kernel: Kernel, tools: Sequence[RunnableTool | str]) -> dict[str, RunnableTool]:
+    """Return tools by name, in order; names stand for syscall tools. Raises NotFound for an unknown name."""
+    found: dict[str, RunnableTool] = {}
+    for one in tools:
+        tool = await _named(kernel, one) if isinstance(one, str) else one
+        found[tool.spec.name] = tool
+    return found
+
+
+async def _named(kernel: Kernel, name: str) -> RunnableTool:
+    if name in OWN:
+        return OWN[name](kernel)
+    if name in STANDARD:
+        return KernelTool(kernel, STANDARD[name])
+    return KernelTool(kernel, (await kernel.tools.get(name)).spec)
+
+
+_SHORT: Final[Sequence[tuple[type[errors.AiosError], str]]] = (
+    (errors.PermissionDenied, "permission denied"),
+    (errors.QuotaExceeded, "quota exceeded"),
+    (errors.ToolTimeout, "timed out"),
+    (errors.DeadlineExceeded, "deadline exceeded"),
+    (errors.Unavailable, "unavailable"),
+)
+_NOT_FOUND: Final = {"NOTE_NOT_FOUND": "no such note", "FILE_NOT_FOUND": "file not found"}
+
+
+async def run_as_text(tool: RunnableTool, arguments: Mapping[str, Any]) -> str:
+    """Run a tool and return what the model reads: its result as plain text, or `error: ...`.
+
+    Nothing is raised but a cancellation: the model is told what went wrong and may try something else.
+    """
+    try:
+        return text_of(await tool.run(arguments))
+    except errors.AiosError as error:
+        return f"error: {_reason(error)}"
+    except Exception as error:  # noqa: BLE001  # a tool's failure is the model's to handle, whatever it is
+        return f"error: {error or type(error).__name__}"
+
+
+def _reason(error: errors.AiosError) -> str:
+    if isinstance(error, errors.NotFound):
+        return _NOT_FOUND.get(error.reason, "not found")
+    return next((text for kind, text in _SHORT if isinstance(error, kind)), error.message or error.reason)
