@@ -1,11 +1,16 @@
-"""An ordered set for waiting calls: a binary heap with lazy deletion and lazy re-keying.
+"""Ordered sets for waiting calls.
 
-push, discard and peek cost O(log n) amortised. A discarded item leaves a dead entry behind that is
-dropped when it surfaces; when the dead outnumber the living the heap is rebuilt, O(n) once per n
-discards. An item's key is read again when it surfaces, so keys that only grow while an item waits
-(service counters, demotion levels) need no search; a key that shrank must be told with `push`.
+LazyHeap: a binary heap with lazy deletion and lazy re-keying. push, discard and peek cost O(log n)
+amortised. A discarded item leaves a dead entry behind that is dropped when it surfaces; when the
+dead outnumber the living the heap is rebuilt, O(n) once per n discards. An item's key is read again
+when it surfaces, so keys that only grow while an item waits (service counters, demotion levels)
+need no search; a key that shrank must be told with `push`.
+
+AgeQueue: for keys that nearly always come in order (arrivals). O(1) for what comes in order, a
+LazyHeap for the rest.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -104,3 +109,44 @@ class LazyHeap(Generic[T]):
         live = self._live
         self._entries = [(self._key(i), s, i) for _, s, i in self._entries if live.get(i) == s]
         heapify(self._entries)
+
+
+class AgeQueue(Generic[T]):
+    """A set of items, the one with the least `key(item)` first. Keys must not change."""
+
+    __slots__ = ("_in_order", "_key", "_last", "_rest")
+
+    def __init__(self, key: Callable[[T], Key]) -> None:
+        self._key = key
+        self._in_order: OrderedDict[T, None] = OrderedDict()
+        self._last: Any = None
+        self._rest: LazyHeap[T] = LazyHeap(key)
+
+    def __len__(self) -> int:
+        return len(self._in_order) + len(self._rest)
+
+    def push(self, item: T) -> None:
+        """Add an item."""
+        key = self._key(item)
+        if not self._in_order or key >= self._last:
+            self._in_order[item] = None
+            self._last = key
+        else:
+            self._rest.push(item)
+
+    def discard(self, item: T) -> None:
+        """Forget an item, if it is there."""
+        if item in self._in_order:
+            del self._in_order[item]
+        else:
+            self._rest.discard(item)
+
+    def peek(self) -> T | None:
+        """Return the item with the least key, or None."""
+        first = next(iter(self._in_order)) if self._in_order else None
+        if not self._rest:
+            return first
+        other = self._rest.peek()
+        if first is None or other is None:
+            return other or first
+        return min(first, other, key=self._key)

@@ -1,9 +1,10 @@
 """The bounded lane: an anti-starvation path beside any policy's own order."""
 
-from services.scheduler.heap import Key, LazyHeap
+from services.scheduler.heap import AgeQueue, Key
 from services.scheduler.job import Job
 
 _FULL = 1.0 - 1e-9
+_AT_ONCE = 64
 
 
 def _age(job: Job) -> Key:
@@ -24,8 +25,8 @@ class BoundedLane:
         self.share = share
         self.boosted = False
         self.credit = 1.0
-        self._young: LazyHeap[Job] = LazyHeap(_age)
-        self._old: LazyHeap[Job] = LazyHeap(_age)
+        self._young: AgeQueue[Job] = AgeQueue(_age)
+        self._old: AgeQueue[Job] = AgeQueue(_age)
 
     def __len__(self) -> int:
         return len(self._old)
@@ -48,13 +49,13 @@ class BoundedLane:
             self._young.discard(job)
 
     def advance(self, now: float) -> list[Job]:
-        """Move calls that became old enough into the lane and name them."""
+        """Move calls that became old enough into the lane, 64 at most, oldest first, and name them."""
         if not self.share:
             return []
-        entered = []
+        entered: list[Job] = []
         job = self._young.peek()
-        while job is not None and now - job.queued_at >= self.after:
-            self._young.pop()
+        while job is not None and now >= job.queued_at + self.after and len(entered) < _AT_ONCE:
+            self._young.discard(job)
             job.in_lane = True
             self._old.push(job)
             entered.append(job)

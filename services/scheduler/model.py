@@ -17,6 +17,9 @@ class Lane(Enum):
     INFERENCE = "inference"
     TOOL = "tool"
 
+    # Members are singletons: hashing by identity is right, and several times faster than Enum's.
+    __hash__ = object.__hash__
+
 
 class SchedulingClass(Enum):
     """Service class of a call, most urgent first. Values are metric label values."""
@@ -26,6 +29,8 @@ class SchedulingClass(Enum):
     NORMAL = "normal"
     BATCH = "batch"
     IDLE = "idle"
+
+    __hash__ = object.__hash__
 
 
 class Outcome(Enum):

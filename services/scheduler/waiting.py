@@ -2,7 +2,7 @@
 
 from math import inf, isfinite
 
-from services.scheduler.heap import Key, LazyHeap
+from services.scheduler.heap import AgeQueue, Key
 from services.scheduler.job import Job
 from services.scheduler.model import Call, Outcome
 from services.scheduler.settings import CoreSettings
@@ -20,7 +20,7 @@ class WaitingRoom:
     def __init__(self, settings: CoreSettings) -> None:
         self._settings = settings
         self._per_agent: dict[tuple[str, str], int] = {}
-        self._expiry: LazyHeap[Job] = LazyHeap(_expiry)
+        self._expiry: AgeQueue[Job] = AgeQueue(_expiry)
         self.count = 0
 
     def refusal(self, call: Call) -> tuple[Outcome, str] | None:

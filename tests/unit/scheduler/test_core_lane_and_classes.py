@@ -213,8 +213,8 @@ def test_realtime_stops_idle_before_batch_and_never_normal_work() -> None:
     d = desk(settings("fifo"), slots=3)
     for name in (NORMAL, SchedulingClass.BATCH, SchedulingClass.IDLE):
         d.submit(name.value, scheduling_class=name, max_new_tokens=500)
-    for name in ("normal", "batch", "idle"):
-        d.progress(name, 20, at=1.0)
+    for running in ("normal", "batch", "idle"):
+        d.progress(running, 20, at=1.0)
 
     for n in range(3):
         d.submit(f"r{n}", scheduling_class=SchedulingClass.REALTIME)

@@ -25,9 +25,9 @@ from tests.fakes.scheduling import MODEL, Desk, call, desk, settings
 RR = {"quantum": 20}
 
 
-def waiting_behind(running: dict[str, object], **backend: object) -> Desk:
+def waiting_behind(running: dict[str, Any], **backend: Any) -> Desk:
     """One running call under round robin, one waiting behind it."""
-    d = desk(settings("rr", RR), **backend)  # type: ignore[arg-type]
+    d = desk(settings("rr", RR), **backend)
     d.submit("a", **({"max_new_tokens": 5000} | running))
     d.submit("b")
     return d
