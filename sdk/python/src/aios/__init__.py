@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aios.agent import Agent, AgentResult
     from aios.errors import AiosError
     from aios.kernel import Kernel, connect
+    from aios.sync import SyncKernel, connect_sync
     from aios.toolkit import Tool, tool
     from aios.types.agents import AgentHandle, AgentInfo, Credential, Hints
     from aios.types.llm import Answer, Message, ToolCall, ToolSpec
@@ -31,10 +32,12 @@ __all__ = [
     "Kernel",
     "Message",
     "RetryPolicy",
+    "SyncKernel",
     "Tool",
     "ToolCall",
     "ToolSpec",
     "connect",
+    "connect_sync",
     "tool",
 ]
 
@@ -43,6 +46,7 @@ _HOMES = {
     "aios.agent": ("Agent", "AgentResult"),
     "aios.errors": ("AiosError",),
     "aios.kernel": ("Kernel", "connect"),
+    "aios.sync": ("SyncKernel", "connect_sync"),
     "aios.toolkit": ("Tool", "tool"),
     "aios.types.agents": ("AgentHandle", "AgentInfo", "Credential", "Hints"),
     "aios.types.llm": ("Answer", "Message", "ToolCall", "ToolSpec"),

@@ -174,7 +174,7 @@ class Llm:
         temperature: float = 0.0,
         hints: Hints | None = None,
         timeout: float | None = None,
-    ) -> T | dict[str, Any]:
+    ) -> Any:
         """Generate a value of the given form: a dataclass, a TypedDict, or a dict for a JSON schema.
 
         The output is constrained to the schema while it is generated. Raises OutputInvalid when it still does

@@ -1,0 +1,71 @@
+"""The SDK for programs without an event loop: `with aios.connect_sync() as kernel:`.
+
+Every class here is the twin of an asynchronous one: the same methods, arguments and errors. The calls run on
+a private event loop in a thread of its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aios._retry import RetryPolicy
+from aios.kernel import Kernel, connect
+from aios.sync.agents import SyncAgents
+from aios.sync.contexts import SyncContexts
+from aios.sync.files import SyncFiles
+from aios.sync.llm import SyncLlm
+from aios.sync.memory import SyncMemory
+from aios.sync.objects import SyncProvider, SyncTextStream
+from aios.sync.portal import Portal
+from aios.sync.queue import SyncQueue
+from aios.sync.records import SyncRecords
+from aios.sync.tools import SyncTools
+from aios.types.agents import AgentHandle, Credential
+
+__all__ = ["SyncKernel", "SyncProvider", "SyncTextStream", "connect_sync"]
+
+
+class SyncKernel:
+    """The kernel as one caller sees it. Get one from `connect_sync`, and others from `as_agent`."""
+
+    def __init__(self, inner: Kernel, portal: Portal) -> None:
+        self._inner = inner
+        self._portal = portal
+        self.agents = SyncAgents(inner.agents, portal)
+        """Register agents and steer them."""
+        self.llm = SyncLlm(inner.llm, portal)
+        """Chat with a model."""
+        self.memory = SyncMemory(inner.memory, portal)
+        """Remember notes."""
+        self.files = SyncFiles(inner.files, portal)
+        """Read and write versioned files."""
+        self.records = SyncRecords(inner.records, portal)
+        """Keep small structured documents."""
+        self.tools = SyncTools(inner.tools, portal)
+        """Call tools and provide own ones."""
+        self.contexts = SyncContexts(inner.contexts, portal)
+        """Keep conversations fitted to the model's window."""
+        self.queue = SyncQueue(inner.queue, portal)
+        """See what runs and what waits, and why."""
+
+    def as_agent(self, credential: AgentHandle | Credential | str) -> "SyncKernel":
+        """Return the kernel as that agent sees it, over the same connection; see `Kernel.as_agent`."""
+        return SyncKernel(self._inner.as_agent(credential), self._portal)
+
+
+@contextmanager
+def connect_sync(
+    endpoint: str | None = None,
+    token: str | None = None,
+    *,
+    agent_key: str | None = None,
+    retry: RetryPolicy | None = None,
+) -> Iterator[SyncKernel]:
+    """Connect to the kernel without an event loop: `with aios.connect_sync() as kernel:`.
+
+    Arguments as for `aios.connect`.
+    """
+    with (
+        Portal() as portal,
+        portal.entered(connect(endpoint, token, agent_key=agent_key, retry=retry)) as kernel,
+    ):
+        yield SyncKernel(kernel, portal)

@@ -1,0 +1,115 @@
+"""Synchronous twin of `aios.calls.agents`. Written by tools/generate_sync.py; do not edit."""
+
+from collections.abc import Iterator, Mapping
+
+from aios.calls.agents import Agents
+from aios.sync.portal import Portal
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Hints
+
+
+class SyncAgents:
+    """Registers agents and steers them.
+
+    An agent is named by its id or by `agents/{id}`; `me` is the caller.
+    """
+
+    def __init__(self, inner: Agents, portal: Portal) -> None:
+        self._inner = inner
+        self._portal = portal
+
+    def register(
+        self,
+        agent_id: str = "",
+        *,
+        parent: str = "",
+        display_name: str = "",
+        kind: str = "",
+        hints: Hints | None = None,
+        labels: Mapping[str, str] | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> AgentHandle:
+        """Register an agent and return it with its credential; `Kernel.as_agent` takes the result.
+
+        An empty id lets the kernel make one; an empty parent makes a root for an administrator and a child
+        for an agent. Raises AlreadyExists when the id is taken, NotFound for an unknown parent,
+        PreconditionFailed when the tree would become too large, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.register(
+                agent_id,
+                parent=parent,
+                display_name=display_name,
+                kind=kind,
+                hints=hints,
+                labels=labels,
+                tenant=tenant,
+                timeout=timeout,
+            )
+        )
+
+    def get(self, agent: str = "me", *, timeout: float | None = None) -> AgentInfo:
+        """Return one agent. Raises NotFound, PermissionDenied."""
+        return self._portal.run(self._inner.get(agent, timeout=timeout))
+
+    def list(
+        self, *, parent: str = "", limit: int | None = None, timeout: float | None = None
+    ) -> list[AgentInfo]:
+        """Return the agents the caller may see, in the order of their ids; with `parent` only that tree.
+
+        `timeout` bounds each page.
+        """
+        return self._portal.run(self._inner.list(parent=parent, limit=limit, timeout=timeout))
+
+    def update(
+        self,
+        agent: str = "me",
+        *,
+        display_name: str | None = None,
+        kind: str | None = None,
+        hints: Hints | None = None,
+        labels: Mapping[str, str] | None = None,
+        etag: str = "",
+        timeout: float | None = None,
+    ) -> AgentInfo:
+        """Change the fields that are given and return the agent.
+
+        With `etag` only if it is unchanged since. Raises EtagMismatch, NotFound, PermissionDenied (also when
+        an agent asks for more than it may have).
+        """
+        return self._portal.run(
+            self._inner.update(
+                agent,
+                display_name=display_name,
+                kind=kind,
+                hints=hints,
+                labels=labels,
+                etag=etag,
+                timeout=timeout,
+            )
+        )
+
+    def suspend(self, agent: str, *, reason: str = "", timeout: float | None = None) -> AgentInfo:
+        """Refuse the agent's and its children's new calls until they are resumed.
+
+        Raises NotFound, PermissionDenied.
+        """
+        return self._portal.run(self._inner.suspend(agent, reason=reason, timeout=timeout))
+
+    def resume(self, agent: str, *, timeout: float | None = None) -> AgentInfo:
+        """End a suspension. Raises NotFound, AgentInactive when it was killed, PermissionDenied."""
+        return self._portal.run(self._inner.resume(agent, timeout=timeout))
+
+    def kill(self, agent: str, *, reason: str = "", timeout: float | None = None) -> int:
+        """End an agent and its children for good and return how many ended. Their data stays.
+
+        Raises NotFound, PermissionDenied.
+        """
+        return self._portal.run(self._inner.kill(agent, reason=reason, timeout=timeout))
+
+    def watch(self, *, parent: str = "", timeout: float | None = None) -> Iterator[AgentEvent]:
+        """Yield the agents as they are, then every change.
+
+        After a broken connection the state is described again (`initial`). Raises PermissionDenied.
+        """
+        return self._portal.iterate(self._inner.watch(parent=parent, timeout=timeout))

@@ -1,0 +1,71 @@
+"""Synchronous twin of `aios.calls.queue`. Written by tools/generate_sync.py; do not edit."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aios.calls.queue import Queue
+from aios.sync.portal import Portal
+from aios.types.agents import SchedulingClass
+from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall
+
+
+class SyncQueue:
+    """Shows the scheduler's queue. An agent sees its own calls, an administrator its tenant's."""
+
+    def __init__(self, inner: Queue, portal: Portal) -> None:
+        self._inner = inner
+        self._portal = portal
+
+    def state(self, *, timeout: float | None = None) -> QueueState:
+        """Return how many calls wait and run per class, and what each replica holds.
+
+        Raises PermissionDenied.
+        """
+        return self._portal.run(self._inner.state(timeout=timeout))
+
+    def explain(self, call: str, *, timeout: float | None = None) -> Explanation:
+        """Return why a call waits: who is ahead, the binding limit, the predicted start.
+
+        `call` is its id, its name or the name of a generation. Raises NotFound when it neither waits nor
+        runs.
+        """
+        return self._portal.run(self._inner.explain(call, timeout=timeout))
+
+    def cancel(self, call: str, *, timeout: float | None = None) -> bool:
+        """Cancel a call; True when it was still waiting or running. Raises NotFound, PermissionDenied."""
+        return self._portal.run(self._inner.cancel(call, timeout=timeout))
+
+    def policies(self, *, timeout: float | None = None) -> Policies:
+        """Return which policy is in charge of each class, and which there are."""
+        return self._portal.run(self._inner.policies(timeout=timeout))
+
+    def set_policy(
+        self,
+        policy: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        scheduling_class: SchedulingClass = "unspecified",
+        timeout: float | None = None,
+    ) -> Sequence[ClassPolicy]:
+        """Put a policy in charge of a class, or of all; waiting and running calls stay.
+
+        Raises InvalidRequest for an unknown policy or parameter, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.set_policy(
+                policy, parameters=parameters, scheduling_class=scheduling_class, timeout=timeout
+            )
+        )
+
+    def watch(self, *, agent: str = "", timeout: float | None = None) -> Iterator[ScheduleEvent]:
+        """Yield what happens to calls from now on.
+
+        After a broken connection events in between are missing.
+        """
+        return self._portal.iterate(self._inner.watch(agent=agent, timeout=timeout))
+
+    def list(
+        self, *, agent: str = "", limit: int | None = None, timeout: float | None = None
+    ) -> list[Syscall]:
+        """Return the calls that wait or run, of one agent and its children or all that the caller may see."""
+        return self._portal.run(self._inner.list(agent=agent, limit=limit, timeout=timeout))

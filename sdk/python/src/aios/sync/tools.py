@@ -1,0 +1,189 @@
+"""Synchronous twin of `aios.calls.tools`. Written by tools/generate_sync.py; do not edit."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from aios.calls.tools import Tools
+from aios.sync.objects import SyncProvider
+from aios.sync.portal import Portal
+from aios.toolkit import Tool
+from aios.types.llm import ToolSpec
+from aios.types.tools import CallInfo, CallProgress, ToolEffect, ToolInfo, ToolResult
+
+
+class SyncTools:
+    """Calls the kernel's tools. A tool is named by its id or by `tools/{id}`."""
+
+    def __init__(self, inner: Tools, portal: Portal) -> None:
+        self._inner = inner
+        self._portal = portal
+
+    def get(self, tool: str, *, timeout: float | None = None) -> ToolInfo:
+        """Return one tool. Raises NotFound, PermissionDenied."""
+        return self._portal.run(self._inner.get(tool, timeout=timeout))
+
+    def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        run_timeout: float | None = None,
+        max_wait: float | None = None,
+        wait_for_approval: bool = False,
+        untrusted: bool = False,
+        on_progress: Callable[[CallProgress], None] | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ToolResult:
+        """Run a tool and return its result.
+
+        `run_timeout` bounds the run, `max_wait` the queue, `timeout` the whole call. Unit: seconds. A call
+        that broke off is joined again, never run twice. `untrusted` says that the agent has read text
+        nobody vouches for. Raises NotFound, ToolArgumentsInvalid, ToolFailed, ToolTimeout, ToolBusy,
+        ApprovalRequired, UnknownOutcome, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.call(
+                tool,
+                arguments,
+                run_timeout=run_timeout,
+                max_wait=max_wait,
+                wait_for_approval=wait_for_approval,
+                untrusted=untrusted,
+                on_progress=on_progress,
+                request_id=request_id,
+                timeout=timeout,
+            )
+        )
+
+    def start(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> str:
+        """Start a call that goes on by itself and return its name; `get_call` tells how it stands."""
+        return self._portal.run(self._inner.start(tool, arguments, request_id=request_id, timeout=timeout))
+
+    def get_call(self, call: str, *, timeout: float | None = None) -> CallInfo:
+        """Return how a call stands. Raises NotFound."""
+        return self._portal.run(self._inner.get_call(call, timeout=timeout))
+
+    def cancel(self, call: str, *, reason: str = "", timeout: float | None = None) -> CallInfo:
+        """Cancel a call and return its final state. Raises NotFound."""
+        return self._portal.run(self._inner.cancel(call, reason=reason, timeout=timeout))
+
+    def calls(
+        self, *, tool: str = "", agent: str = "me", limit: int | None = 100, timeout: float | None = None
+    ) -> Sequence[CallInfo]:
+        """Return an agent's calls, newest first, without their results."""
+        return self._portal.run(self._inner.calls(tool=tool, agent=agent, limit=limit, timeout=timeout))
+
+    def register_python(
+        self,
+        spec: ToolSpec,
+        source: str,
+        *,
+        function: str = "",
+        effect: ToolEffect = "pure",
+        run_timeout: float | None = None,
+        max_concurrency: int = 0,
+        labels: Mapping[str, str] | None = None,
+        etag: str = "",
+        timeout: float | None = None,
+    ) -> ToolInfo:
+        """Register a Python function that the kernel runs in its sandbox: no network, standard library only.
+
+        `source` is a module, `function` the name in it, by default the tool's. Raises InvalidRequest for a
+        bad schema, AlreadyExists, EtagMismatch, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.register_python(
+                spec,
+                source,
+                function=function,
+                effect=effect,
+                run_timeout=run_timeout,
+                max_concurrency=max_concurrency,
+                labels=labels,
+                etag=etag,
+                timeout=timeout,
+            )
+        )
+
+    def register_http(
+        self,
+        spec: ToolSpec,
+        url: str,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        effect: ToolEffect = "irreversible",
+        run_timeout: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        etag: str = "",
+        timeout: float | None = None,
+    ) -> ToolInfo:
+        """Register an HTTP endpoint; the arguments are its JSON body, or the query with GET and DELETE.
+
+        Errors as for `register_python`.
+        """
+        return self._portal.run(
+            self._inner.register_http(
+                spec,
+                url,
+                method=method,
+                headers=headers,
+                effect=effect,
+                run_timeout=run_timeout,
+                labels=labels,
+                etag=etag,
+                timeout=timeout,
+            )
+        )
+
+    def unregister(
+        self, tool: str, *, missing_ok: bool = False, etag: str = "", timeout: float | None = None
+    ) -> None:
+        """Remove a tool. Raises NotFound unless `missing_ok`, EtagMismatch, PermissionDenied."""
+        self._portal.run(self._inner.unregister(tool, missing_ok=missing_ok, etag=etag, timeout=timeout))
+
+    @contextmanager
+    def provide(
+        self, *tools: Tool, effect: ToolEffect = "reversible", capacity: int = 4, instance: str = ""
+    ) -> Iterator[SyncProvider]:
+        """Offer local Python functions to every agent for the length of an `with` block.
+
+        They are registered and called here, up to `capacity` at once; the block's body may do anything,
+        such as `provider.wait()`. The tools stay registered afterwards, but are not available. Raises
+        PermissionDenied.
+        """
+        with self._portal.entered(
+            self._inner.provide(*tools, effect=effect, capacity=capacity, instance=instance)
+        ) as entered:
+            yield SyncProvider(entered, self._portal)
+
+    def list(
+        self,
+        *,
+        names: Sequence[str] = (),
+        query: str = "",
+        labels: Mapping[str, str] | None = None,
+        available_only: bool = False,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> list[ToolInfo]:
+        """Return the tools the caller may use, by name, of those named or all. `timeout` bounds each page."""
+        return self._portal.run(
+            self._inner.list(
+                names=names,
+                query=query,
+                labels=labels,
+                available_only=available_only,
+                limit=limit,
+                timeout=timeout,
+            )
+        )
