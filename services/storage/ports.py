@@ -209,6 +209,10 @@ class Transaction(Nodes, Versions, Uploads, Texts, Records, Protocol):
         """Whose storage it is."""
         ...
 
+    def blocking(self, work: Callable[[], T]) -> T:
+        """Run something that blocks, such as a look at a disk, without holding up the event loop."""
+        ...
+
     def totals(self) -> Totals:
         """Return the running sums."""
         ...

@@ -44,10 +44,16 @@ class Session:
         self.writer = circumstances.writer
         self.limits = circumstances.limits
         self.new_id = circumstances.new_id
-        self.has_blob = circumstances.has_blob
+        self._has_blob = circumstances.has_blob
+        self.written = 0
+        """Bytes of the versions written. Unit: bytes."""
         self._before = tx.totals()
         self._totals = self._before
         self._changes: list[Change] = []
+
+    def has_blob(self, digest: str) -> bool:
+        """Tell whether the blob of this digest is stored."""
+        return self.tx.blocking(lambda: self._has_blob(digest))
 
     def add(self, **amounts: int) -> None:
         """Add to the running sums; see Totals for the names."""

@@ -163,6 +163,7 @@ def write(session: Session, command: Write, *, restored: int = 0) -> Written:
             restored=restored,
         )
     )
+    session.written += new.size
     session.add(live=new.size - node.size, history=node.size, nodes=0 if old else 1)
     _prune(session, new)
     _index(session, new, command.text)

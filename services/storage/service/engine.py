@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from services.chassis import codec
@@ -81,25 +82,26 @@ class Engine:
         actor = Actor(call.agent, method, call.request_id)
         digest = fingerprint(method, {"scope": call.scope.agent, **arguments})
 
-        def run(tx: Transaction) -> tuple[T, bool]:
+        def run(tx: Transaction) -> tuple[T, int | None]:
             reply = tx.recall(actor, digest) if actor.request_id else None
             if reply is not None:
-                return codec.decode(kind, reply), True
+                return codec.decode(kind, reply), None
             session = Session(tx, self._circumstances(call))
             result = work(session)
             session.settle()
             if actor.request_id:
                 tx.remember(actor, digest, codec.encode(result))
-            return result, False
+            return result, session.written
 
         try:
-            result, repeated = await self._commit(call.scope, run, supply)
+            result, written = await self._commit(call.scope, run, supply)
         except QuotaExceeded as error:
             self.meter.refused(error.metadata["quota"])
             raise
-        if repeated:
+        if written is None:
             self.meter.repeated()
         else:
+            self.meter.written(written)
             self.bells.ring(call.scope)
         return result
 
@@ -118,7 +120,7 @@ class Engine:
         def remove(tx: Transaction) -> int:
             unused = wanted - tx.referenced(wanted)
             for digest in unused:
-                self.blobs.remove(scope, digest)
+                tx.blocking(partial(self.blobs.remove, scope, digest))
             return len(unused)
 
         return await self.index.write(scope, remove) if wanted else 0
@@ -194,8 +196,8 @@ class Engine:
         return piece.data
 
     async def _commit(
-        self, scope: Scope, run: Callable[[Transaction], tuple[T, bool]], supply: Supply | None
-    ) -> tuple[T, bool]:
+        self, scope: Scope, run: Callable[[Transaction], tuple[T, int | None]], supply: Supply | None
+    ) -> tuple[T, int | None]:
         supplied: list[str] = []
         try:
             for _ in range(_ATTEMPTS):

@@ -98,6 +98,10 @@ class MemoryTransaction:
         """Whose storage it is."""
         return self._scope
 
+    def blocking(self, work: Callable[[], T]) -> T:
+        """Run it here: what blocks is in RAM too."""
+        return work()
+
     def totals(self) -> Totals:
         """Return the running sums."""
         return self._state.totals

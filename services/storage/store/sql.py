@@ -1,5 +1,6 @@
 """The index in SQL: SQLite or PostgreSQL through the chassis' database."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -77,6 +78,10 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlUploads, SqlRecords):
             self._conn.execute(first.on_conflict_do_nothing())
             found = self._conn.execute(self._select(SCOPES).with_for_update()).one()
         self._state = {name: found._mapping[name] for name in _COUNTERS}  # noqa: SLF001 - the public name
+
+    def blocking(self, work: Callable[[], T]) -> T:
+        """Run it here on SQLite, whose transactions have a thread; in another thread on PostgreSQL."""
+        return work() if self._sqlite else sa.util.await_only(asyncio.to_thread(work))
 
     def drop_nodes(self, node_ids: Sequence[str]) -> None:
         """Forget nodes with their versions and documents."""

@@ -110,9 +110,7 @@ class SqlVersions(Scoped):
     def drop_unused_contents(self) -> int:
         """Forget contents that no version refers to."""
         used = sa.select(VERSIONS.c.digest).where(self._mine(VERSIONS))
-        unused = sa.select(sa.distinct(PIECES.c.digest)).where(
-            self._mine(PIECES), PIECES.c.digest.not_in(used)
-        )
+        unused = sa.select(PIECES.c.digest).where(self._mine(PIECES), PIECES.c.digest.not_in(used)).distinct()
         digests = list(self._conn.execute(unused).scalars())
         for digest in digests:
             self._delete(PIECES, PIECES.c.digest == digest)

@@ -1,0 +1,134 @@
+"""What storage needs around it: an access manager in a dict, a meter that remembers, a service on any index."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+
+from services.chassis.clock import Clock
+from services.chassis.errors import PermissionDenied
+from services.storage.model import Call, Grant, Limits, Scope
+from services.storage.ports import BlobStore, FileIndex
+from services.storage.service import Engine, Lifetimes, StorageService
+from services.storage.store.memory import MemoryBlobs, MemoryIndex
+from tests.fakes.clock import FakeClock
+
+PLANNER = Scope("acme", "planner")
+CRITIC = Scope("acme", "critic")
+STRANGER = Scope("globex", "planner")
+
+
+class FakeAccess:
+    """The Access port: permits all but `denied`, keeps grants in a list."""
+
+    def __init__(self) -> None:
+        self.kept: list[Grant] = []
+        self.denied: set[tuple[str, str]] = set()
+        self.asked: list[tuple[str, str]] = []
+        self._replies: dict[str, Grant] = {}
+        self._numbers = count(1)
+
+    async def require(self, action: str, resource: str) -> None:
+        """Refuse what is in `denied`."""
+        self.asked.append((action, resource))
+        if (action, resource) in self.denied:
+            raise PermissionDenied(f"may not {action} {resource}")
+
+    async def give(self, grant: Grant, *, request_id: str) -> Grant:
+        """Keep a grant, once per request id."""
+        if request_id not in self._replies:
+            given = replace(grant, name=f"grants/g{next(self._numbers)}")
+            self.kept.append(given)
+            if not request_id:
+                return given
+            self._replies[request_id] = given
+        return self._replies[request_id]
+
+    async def revoke(self, grant_name: str) -> None:
+        """Forget a grant."""
+        self.kept = [grant for grant in self.kept if grant.name != grant_name]
+
+    async def grants(self, *, resource: str = "", grantee: str = "") -> list[Grant]:
+        """List grants that cover a resource, or go to a grantee."""
+        return [
+            grant
+            for grant in self.kept
+            if grantee in ("", grant.grantee)
+            and (
+                not resource
+                or grant.resource == resource
+                or (grant.prefix and resource.startswith(grant.resource))
+            )
+        ]
+
+
+class CountingMeter:
+    """The Meter port: counts by name."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def written(self, size: int) -> None:
+        """Count bytes of a version."""
+        self.counts["written"] += size
+
+    def read(self, size: int) -> None:
+        """Count bytes sent."""
+        self.counts["read"] += size
+
+    def corrupt(self) -> None:
+        """Count a broken piece."""
+        self.counts["corrupt"] += 1
+
+    def refused(self, reason: str) -> None:
+        """Count a refusal."""
+        self.counts[f"refused {reason}"] += 1
+
+    def repeated(self) -> None:
+        """Count a repeat."""
+        self.counts["repeated"] += 1
+
+    def watchers(self, change: int) -> None:
+        """Count open watches."""
+        self.counts["watchers"] += change
+
+    def collected(self, what: str, count: int) -> None:
+        """Count what maintenance removed."""
+        self.counts[f"collected {what}"] += count
+
+
+class Kernel:
+    """A storage service with everything around it within reach."""
+
+    def __init__(
+        self,
+        *,
+        index: FileIndex | None = None,
+        blobs: BlobStore | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        numbers = count(1)
+        self.clock = clock if isinstance(clock, FakeClock) else FakeClock()
+        self.index = index or MemoryIndex()
+        self.blobs = blobs or MemoryBlobs(self.clock.monotonic)
+        self.access = FakeAccess()
+        self.meter = CountingMeter()
+        self.engine = Engine(
+            index=self.index,
+            blobs=self.blobs,
+            access=self.access,
+            clock=clock or self.clock,
+            meter=self.meter,
+            limits=limits or Limits(bytes=10_000_000, nodes=1_000, versions=5),
+            new_id=new_id or (lambda: f"id-{next(numbers):08d}"),
+        )
+        lifetimes = Lifetimes(poll=timedelta(seconds=0.05), blob_rest=timedelta(seconds=60))
+        self.service = StorageService(self.engine, lifetimes)
+
+
+def call(scope: Scope = PLANNER, request_id: str = "", *, agent: str = "") -> Call:
+    """Return a call of the scope's owner, or of another agent."""
+    return Call(scope, agent or scope.agent, request_id)
