@@ -1,0 +1,48 @@
+"""Configuration of the context manager, from `AIOS_CONTEXT_*`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContextConfig:
+    """Limits of one context manager. Read once, at start."""
+
+    max_contexts: int = 1_000
+    """Contexts of one agent."""
+
+    max_context_bytes: int = 256 * 1024 * 1024
+    """Bytes of messages of one agent, each context counted as if it shared nothing."""
+
+    max_messages: int = 10_000
+    """Messages of one context."""
+
+    max_pinned: int = 500
+    """Pinned messages of one context."""
+
+    default_window: int = 8_192
+    """Window when neither request, context nor model tells its size. Unit: tokens."""
+
+    max_snapshots: int = 1_000
+    """Snapshots of one agent."""
+
+    max_snapshots_bytes: int = 256 * 1024 * 1024
+    """Bytes of all snapshots of one agent."""
+
+    max_snapshot_bytes: int = 4 * 1024 * 1024
+    """Bytes of one snapshot; at most 4 MiB, which is what one answer holds."""
+
+    snapshot_life: timedelta = timedelta(hours=1)
+    """Life of an unfinished generation's snapshot, from its last save. Unit: seconds."""
+
+    finished_snapshot_life: timedelta = timedelta(minutes=10)
+    """Life of a finished generation's snapshot. Unit: seconds."""
+
+    collect_every: timedelta = timedelta(seconds=30)
+    """Time between two rounds that forget expired snapshots. Unit: seconds."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_snapshot_bytes <= 4 * 1024 * 1024:
+            raise ValueError("max_snapshot_bytes must be 1 to 4194304")
+        if self.collect_every <= timedelta(0):
+            raise ValueError("collect_every must be more than 0 seconds")

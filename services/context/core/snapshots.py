@@ -1,0 +1,228 @@
+"""Saving, loading and claiming of unfinished generations, inside one transaction.
+
+A save writes what is new: the head, the state, and the run of output since the last save; the prompt is
+written once. Only the owner of the current epoch may save. The stored sequence never goes back, and what has
+finished stays so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from services.chassis.errors import DataCorrupt
+from services.context.core import sealed
+from services.context.errors import QuotaExceeded, SnapshotConflict, SnapshotNotFound
+from services.context.model import Emitted, Head, Save, Snapshot
+from services.context.ports import Part, Transaction
+
+MOST_CHUNKS = 64
+"""Runs of output after which a save puts them together into one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SnapshotLimits:
+    """What one agent may keep, and for how long."""
+
+    count: int = 1_000
+    bytes: int = 256 * 1024 * 1024
+    one: int = 4 * 1024 * 1024
+    """Largest snapshot. Unit: bytes."""
+    life: timedelta = timedelta(hours=1)
+    """Of an unfinished one, from its last save."""
+    finished_life: timedelta = timedelta(minutes=10)
+    longest_life: timedelta = timedelta(days=1)
+    """The most that a caller may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Where a snapshot stands after a save."""
+
+    sequence: int
+    epoch: int
+    stored: bool
+    """Whether the save changed anything; a repeat does not."""
+
+
+def save(tx: Transaction, wish: Save, now: datetime, limits: SnapshotLimits) -> Saved:
+    """Save a generation, whole or what came since the last save.
+
+    Raises SnapshotConflict, SnapshotNotFound (nothing to add to) and QuotaExceeded.
+    """
+    stored = tx.head(wish.generation)
+    if stored is not None and stored.expires_at <= now:
+        tx.drop_snapshot(wish.generation)
+        stored = None
+    if stored is not None:
+        _check_owner(stored, wish)
+    if stored is None or stored.deleted:
+        if not wish.whole:
+            raise SnapshotNotFound.of(wish.generation)
+        return _write(tx, wish, _new(wish, now), now, limits)
+    if wish.sequence < stored.sequence or (stored.finished and wish.sequence == stored.sequence):
+        return Saved(stored.sequence, stored.epoch, stored=False)
+    if stored.finished:
+        raise _conflict("the generation has finished", stored)
+    if not wish.whole and wish.after != stored.sequence:
+        if wish.sequence != stored.sequence:
+            raise _conflict(f"the stored snapshot stands at {stored.sequence}, not {wish.after}", stored)
+        wish = replace(wish, emitted=Emitted())  # a repeat: the output is there, the state may be newer
+    return _write(tx, wish, stored, now, limits)
+
+
+def load(tx: Transaction, generation: str, now: datetime) -> Snapshot:
+    """Return a snapshot.
+
+    Raises SnapshotNotFound and DataCorrupt.
+    """
+    head = _living(tx, generation, now)
+    found: dict[Part, bytes] = {}
+    runs: list[Emitted] = []
+    for part, data in tx.parts(generation):
+        plain = sealed.unseal(data, f"snapshot {generation}")
+        if part is Part.EMITTED:
+            runs.append(sealed.unpack(plain))
+        found[part] = plain
+    base, state = found.get(Part.BASE), found.get(Part.STATE)
+    if base is None or state is None or len(runs) != head.chunks:
+        raise DataCorrupt(f"parts of snapshot {generation} are missing", metadata={"what": generation})
+    return Snapshot(head, base, state, sealed.join(runs) if runs else Emitted())
+
+
+def claim(tx: Transaction, generation: str, owner: str, expected_epoch: int, now: datetime) -> bool:
+    """Make `owner` the only owner of a generation; return whether it was another's.
+
+    Raises SnapshotNotFound and SnapshotConflict.
+    """
+    head = _living(tx, generation, now)
+    if head.owner == owner and head.epoch:
+        return False
+    if expected_epoch and expected_epoch != head.epoch:
+        raise _conflict(f"the epoch is {head.epoch}, not {expected_epoch}", head)
+    tx.put_head(replace(head, owner=owner, epoch=head.epoch + 1))
+    return True
+
+
+def delete(tx: Transaction, generation: str, epoch: int, now: datetime, life: timedelta) -> None:
+    """Delete a snapshot.
+
+    Its epoch is remembered for `life`, so that an owner from before cannot bring it back.
+
+    Raises SnapshotConflict when `epoch` is given and is not the current one.
+    """
+    head = tx.head(generation)
+    if head is None or head.deleted or head.expires_at <= now:
+        return
+    if epoch and epoch != head.epoch:
+        raise _conflict(f"the epoch is {head.epoch}, not {epoch}", head)
+    tx.drop_parts(generation)
+    gone = replace(
+        head, deleted=True, expires_at=now + life, base_bytes=0, state_bytes=0, emitted_bytes=0, chunks=0
+    )
+    tx.put_head(gone)
+
+
+def state_of(head: Head, states: Mapping[str, bytes]) -> bytes:
+    """Return the state of a snapshot out of the stored ones.
+
+    Raises DataCorrupt.
+    """
+    return sealed.unseal(states.get(head.generation, b""), f"snapshot {head.generation}")
+
+
+def _living(tx: Transaction, generation: str, now: datetime) -> Head:
+    head = tx.head(generation)
+    if head is None or head.deleted or head.expires_at <= now:
+        raise SnapshotNotFound.of(generation)
+    return head
+
+
+def _check_owner(stored: Head, wish: Save) -> None:
+    """Refuse a save of an older epoch, or of another owner within the same one."""
+    if wish.epoch < stored.epoch or (wish.epoch > stored.epoch and not stored.deleted):
+        raise _conflict(f"the epoch is {stored.epoch}, not {wish.epoch}", stored)
+    both = wish.whole and wish.owner and stored.owner and not stored.deleted
+    if both and wish.owner != stored.owner:
+        raise _conflict(f"{stored.owner} owns the generation", stored)
+
+
+def _new(wish: Save, now: datetime) -> Head:
+    return Head(
+        generation=wish.generation,
+        model=wish.model,
+        epoch=wish.epoch,
+        owner=wish.owner,
+        sequence=0,
+        finished=False,
+        created_at=now,
+        updated_at=now,
+        expires_at=now,
+    )
+
+
+def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: SnapshotLimits) -> Saved:
+    has_output = bool(wish.emitted.token_ids or wish.emitted.text or wish.emitted.piece_lengths)
+    run = sealed.seal(sealed.pack(wish.emitted)) if has_output else b""
+    state = sealed.seal(wish.state)
+    head = replace(
+        old,
+        sequence=wish.sequence,
+        finished=wish.finished,
+        updated_at=now,
+        expires_at=_expiry(wish, now, limits),
+        state_bytes=len(state),
+        emitted_bytes=len(run) if wish.whole else old.emitted_bytes + len(run),
+        chunks=int(has_output) if wish.whole else old.chunks + int(has_output),
+    )
+    if wish.whole:
+        base = sealed.seal(wish.base)
+        head = replace(head, model=wish.model, owner=old.owner or wish.owner, base_bytes=len(base))
+        tx.drop_parts(wish.generation)
+        tx.put_part(wish.generation, Part.BASE, 0, base)
+    _check_room(tx, old, head, limits)
+    tx.put_part(wish.generation, Part.STATE, 0, state)
+    if has_output:
+        tx.put_part(wish.generation, Part.EMITTED, wish.after, run)
+    if head.chunks > MOST_CHUNKS:
+        head = _compact(tx, head)
+    tx.put_head(head)
+    return Saved(head.sequence, head.epoch, stored=True)
+
+
+def _compact(tx: Transaction, head: Head) -> Head:
+    """Put the runs of output together into one."""
+    runs = [
+        sealed.unpack(sealed.unseal(data, f"snapshot {head.generation}"))
+        for part, data in tx.parts(head.generation)
+        if part is Part.EMITTED
+    ]
+    whole = sealed.seal(sealed.pack(sealed.join(runs)))
+    tx.drop_parts(head.generation, Part.EMITTED)
+    tx.put_part(head.generation, Part.EMITTED, 0, whole)
+    return replace(head, emitted_bytes=len(whole), chunks=1)
+
+
+def _check_room(tx: Transaction, old: Head, new: Head, limits: SnapshotLimits) -> None:
+    agent = tx.scope.agent
+    if new.size > limits.one:
+        raise QuotaExceeded.of(agent, "bytes in one snapshot", wanted=new.size, limit=limits.one)
+    if new.size <= old.size:
+        return
+    stored = tx.snapshot_totals()
+    fresh = old.size == 0
+    count = stored.count + int(fresh)
+    if fresh and count > limits.count:
+        raise QuotaExceeded.of(agent, "snapshots", wanted=count, limit=limits.count)
+    wanted = stored.bytes + new.size - old.size
+    if wanted > limits.bytes:
+        raise QuotaExceeded.of(agent, "bytes of snapshots", wanted=wanted, limit=limits.bytes)
+
+
+def _expiry(wish: Save, now: datetime, limits: SnapshotLimits) -> datetime:
+    if wish.expires_at is None:
+        return now + (limits.finished_life if wish.finished else limits.life)
+    return min(max(wish.expires_at, now), now + limits.longest_life)
+
+
+def _conflict(why: str, stored: Head) -> SnapshotConflict:
+    return SnapshotConflict.of(why, sequence=stored.sequence, epoch=stored.epoch)

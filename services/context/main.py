@@ -1,0 +1,84 @@
+"""Wiring of the process: the only place where adapters are chosen."""
+
+from aios.api.context.v1 import context_pb2, context_pb2_grpc
+from aios.api.inference.v1 import inference_pb2
+from services.chassis import process as chassis
+from services.chassis.clock import Clock
+from services.chassis.process import App, Process
+from services.context.access import CallersAccess
+from services.context.config import ContextConfig
+from services.context.core.conversations import ContextLimits
+from services.context.core.snapshots import SnapshotLimits
+from services.context.metrics import ContextMetrics
+from services.context.ports import Access, Meter, Store, TokenCounter
+from services.context.service.conversations import Conversations
+from services.context.service.facade import ContextService
+from services.context.service.kit import Kit
+from services.context.service.snapshots import Snapshots
+from services.context.service.windows import WindowLimits, Windows
+from services.context.servicer import ContextServicer
+from services.context.store.sql import MIGRATIONS, SqlStore
+from services.context.tokenizer import GatewayTokenizer, NoTokenizer
+
+NAME = "context"
+
+
+def build(
+    config: ContextConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, counter: TokenCounter
+) -> ContextService:
+    """Wire the use cases."""
+    kit = Kit(store=store, clock=clock, meter=meter)
+    contexts = ContextLimits(
+        contexts=config.max_contexts,
+        bytes=config.max_context_bytes,
+        messages=config.max_messages,
+        pinned=config.max_pinned,
+    )
+    snapshots = SnapshotLimits(
+        count=config.max_snapshots,
+        bytes=config.max_snapshots_bytes,
+        one=config.max_snapshot_bytes,
+        life=config.snapshot_life,
+        finished_life=config.finished_snapshot_life,
+    )
+    windows = WindowLimits(tokens=config.default_window, messages=config.max_messages)
+    return ContextService(
+        Conversations(kit, contexts, access), Windows(kit, windows, counter), Snapshots(kit, snapshots)
+    )
+
+
+async def assemble(process: Process) -> App:
+    """Open the database, wire the service, start its background work."""
+    config = process.load(ContextConfig)
+    database = await process.database(MIGRATIONS)
+    service = build(
+        config,
+        store=SqlStore(database, process.clock),
+        clock=process.clock,
+        meter=ContextMetrics(process.registry),
+        access=CallersAccess(process.authorizer),
+        counter=_counter(process),
+    )
+    process.tasks.every("collect", config.collect_every.total_seconds(), service.snapshots.collect)
+    return App(
+        servicers=[
+            (
+                context_pb2_grpc.add_ContextServiceServicer_to_server,
+                ContextServicer(service),
+                context_pb2.DESCRIPTOR,
+            )
+        ],
+        readiness={"database": database.problem},
+    )
+
+
+def serve() -> int:
+    """Run the process and return its exit code."""
+    return chassis.run(NAME, assemble, ContextConfig)
+
+
+def _counter(process: Process) -> TokenCounter:
+    """Count through the gateway when one is configured; it may come up later than this process."""
+    if not process.environ.get("AIOS_GATEWAY_ENDPOINT"):
+        return NoTokenizer()
+    return GatewayTokenizer(process.channel("gateway", inference_pb2.DESCRIPTOR))

@@ -1,0 +1,224 @@
+"""What the context manager needs from the outside: a store, a tokenizer, access, somebody to count."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from services.context.model import (
+    Actor,
+    Chat,
+    Context,
+    DroppedRun,
+    Head,
+    Message,
+    Scope,
+    Segment,
+    Strategy,
+    ToolDefinition,
+    Totals,
+)
+
+T = TypeVar("T")
+
+
+class Part(Enum):
+    """What a stored part of a snapshot holds."""
+
+    BASE = 0
+    STATE = 1
+    EMITTED = 2
+
+
+class Contexts(Protocol):
+    """Contexts of one scope, and the branches of messages that they are made of."""
+
+    def context(self, context_id: str) -> Context | None:
+        """Return a context."""
+        ...
+
+    def contexts(self, *, after: str, limit: int) -> list[Context]:
+        """List contexts by id in byte order, those after the id `after`."""
+        ...
+
+    def put_context(self, context: Context) -> None:
+        """Insert or replace a context, and note which branches it shows."""
+        ...
+
+    def drop_context(self, context_id: str) -> None:
+        """Forget a context. Messages that no other context shows go with it."""
+        ...
+
+    def context_totals(self) -> Totals:
+        """Count the contexts, and the bytes of their messages as if none were shared."""
+        ...
+
+    def append(self, branch: str, messages: Sequence[Message]) -> None:
+        """Add messages to a branch of this scope."""
+        ...
+
+    def messages(
+        self,
+        segments: Sequence[Segment],
+        *,
+        after: int = 0,
+        before: int = 0,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[Message]:
+        """List the messages of some segments between two positions, both excluded; `before` 0 is the end."""
+        ...
+
+
+class Snapshots(Protocol):
+    """Snapshots of one scope."""
+
+    def head(self, generation: str) -> Head | None:
+        """Return a snapshot's head, expired and deleted ones included."""
+        ...
+
+    def put_head(self, head: Head) -> None:
+        """Insert or replace a head."""
+        ...
+
+    def drop_snapshot(self, generation: str) -> None:
+        """Forget a snapshot, head and parts."""
+        ...
+
+    def heads(
+        self, *, before: tuple[datetime, str] | None, unfinished: bool, now: datetime, limit: int
+    ) -> list[Head]:
+        """List living heads by (updated_at, generation), last first, those before a position."""
+        ...
+
+    def snapshot_totals(self) -> Totals:
+        """Count the snapshots and their bytes; deleted ones do not count."""
+        ...
+
+    def put_part(self, generation: str, part: Part, first: int, data: bytes) -> None:
+        """Insert or replace a part; `first` is where a run of output begins, 0 otherwise."""
+        ...
+
+    def parts(self, generation: str) -> list[tuple[Part, bytes]]:
+        """Return all parts; runs of output in order."""
+        ...
+
+    def states(self, generations: Sequence[str]) -> dict[str, bytes]:
+        """Return the STATE parts of some snapshots."""
+        ...
+
+    def drop_parts(self, generation: str, part: Part | None = None) -> None:
+        """Forget the parts of a snapshot, all or those of one kind."""
+        ...
+
+
+class Transaction(Contexts, Snapshots, Protocol):
+    """One transaction on one scope. Sees and changes nothing of another scope, but for `beside`."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose it is."""
+        ...
+
+    def beside(self, agent: str) -> "Transaction":
+        """Return the same transaction on another agent of the same tenant."""
+        ...
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer that this very request got before, or None.
+
+        Raises IdempotencyMismatch when the id was used for a request with another digest.
+        """
+        ...
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request for its repeats; nothing happens without a request id."""
+        ...
+
+
+class Store(Protocol):
+    """The durable store."""
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a consistent view of a scope. It may run in another thread and must not write."""
+        ...
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction; when this returns, its changes survive a crash and a power cut.
+
+        Transactions of a scope run one after the other. `work` may run more than once, in another thread;
+        when it raises, nothing is changed. Raises DiskFull and ServiceUnavailable.
+        """
+        ...
+
+    async def collect(self, *, limit: int) -> int:
+        """Forget up to `limit` expired snapshots of all scopes, and answers that are no longer kept.
+
+        Returns how many snapshots.
+        """
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts with a model's own tokenizer, on behalf of the running call's caller.
+
+    Raises ModelNotFound and other errors that the caller can act on; a tokenizer that cannot be asked is
+    None.
+    """
+
+    async def window(self, model: str) -> int | None:
+        """Return the size of a model's window; None when it is not known. Unit: tokens."""
+        ...
+
+    async def each(self, model: str, chats: Sequence[Chat]) -> list[int] | None:
+        """Count messages, each alone with the template's marks."""
+        ...
+
+    async def together(
+        self, model: str, chats: Sequence[Chat], tools: Sequence[ToolDefinition]
+    ) -> int | None:
+        """Count a conversation with its tools."""
+        ...
+
+
+class Access(Protocol):
+    """Rights of the running call's caller."""
+
+    async def require(self, action: str, resource: str) -> None:
+        """Check that the caller may act on a resource.
+
+        Raises PermissionDenied and AccessUnavailable.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """Counts what happens."""
+
+    def saved(self, *, whole: bool, size: int) -> None:
+        """Count a saved snapshot; `size` bytes arrived."""
+        ...
+
+    def fenced(self) -> None:
+        """Count a save that was refused: another owner, or not where the snapshot stands."""
+        ...
+
+    def claimed(self) -> None:
+        """Count a snapshot that got another owner."""
+        ...
+
+    def corrupt(self) -> None:
+        """Count stored bytes that did not match their checksum."""
+        ...
+
+    def collected(self, count: int) -> None:
+        """Count expired snapshots that were forgotten."""
+        ...
+
+    def appended(self, count: int) -> None:
+        """Count appended messages."""
+        ...
+
+    def assembled(self, strategy: Strategy, dropped: Sequence[DroppedRun], *, exact: bool) -> None:
+        """Count a window and what it left out."""
+        ...

@@ -1,0 +1,138 @@
+"""Use cases on conversations."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from services.chassis import names
+from services.context.core import conversations as rules
+from services.context.core.conversations import Appended, Circumstances, ContextLimits, Pinned
+from services.context.model import Actor, Context, Draft, Message, Nothing, Scope, Settings
+from services.context.ports import Access, Transaction
+from services.context.service.kit import Kit
+
+READ: Final = "context.read"
+_BATCH: Final = 500
+
+
+class Conversations:
+    """Creates, extends, forks and deletes contexts."""
+
+    def __init__(self, kit: Kit, limits: ContextLimits, access: Access) -> None:
+        self._kit = kit
+        self._limits = limits
+        self._access = access
+
+    async def create(
+        self, scope: Scope, actor: Actor, context_id: str, settings: Settings, drafts: Sequence[Draft]
+    ) -> Context:
+        """Create a context. Raises AlreadyExists, OrphanToolResult, QuotaExceeded and IdempotencyMismatch."""
+
+        def work(tx: Transaction) -> Context:
+            return rules.create(tx, context_id, settings, drafts, self._around())
+
+        context, first = await self._kit.once(scope, actor, Context, work)
+        self._kit.meter.appended(len(drafts) if first else 0)
+        return context
+
+    async def get(self, scope: Scope, context_id: str) -> Context:
+        """Return a context. Raises ContextNotFound."""
+        return await self._kit.store.read(scope, lambda tx: rules.find(tx, context_id))
+
+    async def update(
+        self, scope: Scope, actor: Actor, context_id: str, changes: Mapping[str, Any], etag: str
+    ) -> Context:
+        """Change named settings. Raises ContextNotFound, EtagMismatch and IdempotencyMismatch."""
+
+        def work(tx: Transaction) -> Context:
+            return rules.update(tx, context_id, changes, etag, self._kit.clock.now())
+
+        return (await self._kit.once(scope, actor, Context, work))[0]
+
+    async def append(
+        self, scope: Scope, actor: Actor, context_id: str, drafts: Sequence[Draft], etag: str
+    ) -> Appended:
+        """Append messages, all or none.
+
+        Raises ContextNotFound, EtagMismatch, OrphanToolResult, QuotaExceeded and IdempotencyMismatch.
+        """
+
+        def work(tx: Transaction) -> Appended:
+            return rules.append(tx, context_id, drafts, etag, self._around())
+
+        appended, first = await self._kit.once(scope, actor, Appended, work)
+        self._kit.meter.appended(len(drafts) if first else 0)
+        return appended
+
+    async def messages(
+        self, scope: Scope, context_id: str, *, after: int, before: int, limit: int, newest_first: bool
+    ) -> list[tuple[Message, bool]]:
+        """List messages and whether each is pinned. Raises ContextNotFound."""
+
+        def work(tx: Transaction) -> list[tuple[Message, bool]]:
+            context = rules.find(tx, context_id)
+            pinned = set(context.pinned)
+            found = tx.messages(
+                context.segments, after=after, before=before, limit=limit, newest_first=newest_first
+            )
+            return [(message, message.position in pinned) for message in found]
+
+        return await self._kit.store.read(scope, work)
+
+    async def pin(
+        self, scope: Scope, actor: Actor, context_id: str, position: int, etag: str, *, pinned: bool
+    ) -> Pinned:
+        """Pin a message or let it go.
+
+        Raises ContextNotFound, EtagMismatch, QuotaExceeded and IdempotencyMismatch.
+        """
+
+        def work(tx: Transaction) -> Pinned:
+            return rules.pin(tx, context_id, position, etag, self._around(), pinned=pinned)
+
+        return (await self._kit.once(scope, actor, Pinned, work))[0]
+
+    async def fork(
+        self, scope: Scope, actor: Actor, context_id: str, source: tuple[str, str], at: int
+    ) -> Context:
+        """Make a context that begins as another one: `source` is its agent and id.
+
+        Raises PermissionDenied (no right to read the source), ContextNotFound, AlreadyExists,
+        OrphanToolResult, QuotaExceeded and IdempotencyMismatch.
+        """
+        await self._access.require(READ, names.in_agent(source[0], "contexts", source[1]))
+
+        def work(tx: Transaction) -> Context:
+            return rules.fork(tx, context_id, source, at, self._around())
+
+        return (await self._kit.once(scope, actor, Context, work))[0]
+
+    async def page(self, scope: Scope, *, labels: Mapping[str, str], after: str, limit: int) -> list[Context]:
+        """List contexts by id that carry all of some labels."""
+
+        def work(tx: Transaction) -> list[Context]:
+            found: list[Context] = []
+            last = after
+            while len(found) < limit:
+                batch = tx.contexts(after=last, limit=_BATCH)
+                found += [context for context in batch if labels.items() <= context.settings.labels.items()]
+                if len(batch) < _BATCH:
+                    break
+                last = batch[-1].id
+            return found[:limit]
+
+        return await self._kit.store.read(scope, work)
+
+    async def delete(
+        self, scope: Scope, actor: Actor, context_id: str, etag: str, *, allow_missing: bool
+    ) -> None:
+        """Delete a context. Raises ContextNotFound, EtagMismatch and IdempotencyMismatch."""
+
+        def work(tx: Transaction) -> Nothing:
+            rules.delete(tx, context_id, etag, allow_missing=allow_missing)
+            return Nothing()
+
+        await self._kit.once(scope, actor, Nothing, work)
+
+    def _around(self) -> Circumstances:
+        return Circumstances(self._kit.clock.now(), self._limits, lambda: secrets.token_hex(8))

@@ -1,0 +1,196 @@
+"""The gRPC face of the context manager: each method converts, calls a use case, converts back."""
+
+from aios.api.context.v1 import context_pb2, context_pb2_grpc
+from services.chassis import names, paging
+from services.chassis.identity import Caller, current_caller
+from services.context.service.facade import ContextService
+from services.context.wire import common
+from services.context.wire import contexts as wire
+from services.context.wire import snapshots as snapshot_wire
+
+
+class ContextServicer(context_pb2_grpc.ContextServiceServicer):
+    """Implements aios.api.context.v1.ContextService."""
+
+    def __init__(self, service: ContextService) -> None:
+        self._conversations = service.conversations
+        self._windows = service.windows
+        self._snapshots = service.snapshots
+
+    async def CreateContext(
+        self, request: context_pb2.CreateContextRequest, _context: object
+    ) -> context_pb2.CreateContextResponse:
+        """Create a context."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "CreateContext", request)
+        id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
+        drafts = wire.drafts(request.messages)
+        made = await self._conversations.create(scope, actor, id_, wire.settings(request.context), drafts)
+        return context_pb2.CreateContextResponse(context=wire.context(scope, made))
+
+    async def GetContext(
+        self, request: context_pb2.GetContextRequest, _context: object
+    ) -> context_pb2.GetContextResponse:
+        """Return a context."""
+        caller = current_caller()
+        scope = common.scope(caller)
+        found = await self._conversations.get(scope, _context_id(request.name, caller))
+        return context_pb2.GetContextResponse(context=wire.context(scope, found))
+
+    async def UpdateContext(
+        self, request: context_pb2.UpdateContextRequest, _context: object
+    ) -> context_pb2.UpdateContextResponse:
+        """Change fields of a context."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "UpdateContext", request)
+        id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
+        etag = request.context.etag
+        made = await self._conversations.update(scope, actor, id_, wire.changes(request), etag)
+        return context_pb2.UpdateContextResponse(context=wire.context(scope, made))
+
+    async def AppendMessages(
+        self, request: context_pb2.AppendMessagesRequest, _context: object
+    ) -> context_pb2.AppendMessagesResponse:
+        """Append messages."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "AppendMessages", request)
+        id_, drafts = _context_id(request.name, caller), wire.drafts(request.messages)
+        done = await self._conversations.append(scope, actor, id_, drafts, request.etag)
+        return context_pb2.AppendMessagesResponse(
+            context=wire.context(scope, done.context), first_position=done.first_position
+        )
+
+    async def ListMessages(
+        self, request: context_pb2.ListMessagesRequest, _context: object
+    ) -> context_pb2.ListMessagesResponse:
+        """List messages."""
+        caller = current_caller()
+        scope = common.scope(caller)
+        size = paging.page_size(request.page_size, default=wire.MESSAGES_PAGE, maximum=wire.MESSAGES_MOST)
+        last, newest = wire.message_position(request, scope), request.newest_first
+        found = await self._conversations.messages(
+            scope,
+            _context_id(request.name, caller),
+            after=request.after_position if newest else max(request.after_position, last),
+            before=last if newest else 0,
+            limit=size + 1,
+            newest_first=newest,
+        )
+        return wire.message_page(request, scope, found, size)
+
+    async def PinMessage(
+        self, request: context_pb2.PinMessageRequest, _context: object
+    ) -> context_pb2.PinMessageResponse:
+        """Pin a message or let it go."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "PinMessage", request)
+        id_ = _context_id(request.name, caller)
+        done = await self._conversations.pin(
+            scope, actor, id_, request.position, request.etag, pinned=request.pinned
+        )
+        return context_pb2.PinMessageResponse(message=wire.message(done.message, pinned=done.pinned))
+
+    async def AssembleWindow(
+        self, request: context_pb2.AssembleWindowRequest, _context: object
+    ) -> context_pb2.AssembleWindowResponse:
+        """Fit a conversation to a window."""
+        caller = current_caller()
+        id_ = _context_id(request.name, caller)
+        return wire.window(await self._windows.assemble(common.scope(caller), id_, wire.wish(request)))
+
+    async def ForkContext(
+        self, request: context_pb2.ForkContextRequest, _context: object
+    ) -> context_pb2.ForkContextResponse:
+        """Make a context out of another one."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "ForkContext", request)
+        source = names.parse_in(request.source, wire.CONTEXTS, me=caller.agent, field="source")
+        made = await self._conversations.fork(
+            scope,
+            actor,
+            _context_id(request.name, caller),
+            (source.owner, source.id),
+            request.at_position,
+        )
+        return context_pb2.ForkContextResponse(context=wire.context(scope, made))
+
+    async def ListContexts(
+        self, request: context_pb2.ListContextsRequest, _context: object
+    ) -> context_pb2.ListContextsResponse:
+        """List contexts."""
+        scope = common.scope(current_caller())
+        size = paging.page_size(request.page_size, default=wire.PAGE, maximum=wire.MOST)
+        after = wire.context_position(request, scope)
+        found = await self._conversations.page(
+            scope, labels=dict(request.labels), after=after, limit=size + 1
+        )
+        return wire.context_page(request, scope, found, size)
+
+    async def DeleteContext(
+        self, request: context_pb2.DeleteContextRequest, _context: object
+    ) -> context_pb2.DeleteContextResponse:
+        """Delete a context."""
+        caller = current_caller()
+        actor = common.actor(caller, "DeleteContext", request)
+        id_ = _context_id(request.name, caller)
+        missing = request.allow_missing
+        await self._conversations.delete(
+            common.scope(caller), actor, id_, request.etag, allow_missing=missing
+        )
+        return context_pb2.DeleteContextResponse()
+
+    async def SaveSnapshot(
+        self, request: context_pb2.SaveSnapshotRequest, _context: object
+    ) -> context_pb2.SaveSnapshotResponse:
+        """Save a generation."""
+        caller = current_caller()
+        wish = snapshot_wire.save(request, caller)
+        return snapshot_wire.saved(await self._snapshots.save(common.scope(caller), wish))
+
+    async def LoadSnapshot(
+        self, request: context_pb2.LoadSnapshotRequest, _context: object
+    ) -> context_pb2.LoadSnapshotResponse:
+        """Return a snapshot."""
+        caller = current_caller()
+        scope = common.scope(caller)
+        found = await self._snapshots.load(scope, _generation(request.name, caller))
+        return context_pb2.LoadSnapshotResponse(snapshot=snapshot_wire.snapshot(scope, found))
+
+    async def ClaimSnapshot(
+        self, request: context_pb2.ClaimSnapshotRequest, _context: object
+    ) -> context_pb2.ClaimSnapshotResponse:
+        """Make the caller the owner of a snapshot."""
+        caller = current_caller()
+        scope, generation = common.scope(caller), _generation(request.name, caller)
+        found = await self._snapshots.claim(scope, generation, request.owner, request.expected_epoch)
+        return context_pb2.ClaimSnapshotResponse(snapshot=snapshot_wire.snapshot(scope, found))
+
+    async def ListSnapshots(
+        self, request: context_pb2.ListSnapshotsRequest, _context: object
+    ) -> context_pb2.ListSnapshotsResponse:
+        """List snapshots."""
+        scope = common.scope(current_caller())
+        size = paging.page_size(request.page_size, default=snapshot_wire.PAGE, maximum=snapshot_wire.MOST)
+        before = snapshot_wire.position(request, scope)
+        found = await self._snapshots.page(
+            scope, before=before, unfinished=request.unfinished_only, limit=size + 1
+        )
+        return snapshot_wire.page(request, scope, found, size)
+
+    async def DeleteSnapshot(
+        self, request: context_pb2.DeleteSnapshotRequest, _context: object
+    ) -> context_pb2.DeleteSnapshotResponse:
+        """Delete a snapshot."""
+        caller = current_caller()
+        actor = common.actor(caller, "DeleteSnapshot", request)
+        generation = _generation(request.name, caller)
+        await self._snapshots.delete(common.scope(caller), actor, generation, request.epoch)
+        return context_pb2.DeleteSnapshotResponse()
+
+
+def _context_id(name: str, caller: Caller) -> str:
+    return common.id_in(name, wire.CONTEXTS, caller)
+
+
+def _generation(name: str, caller: Caller) -> str:
+    return common.id_in(name, snapshot_wire.GENERATIONS, caller)

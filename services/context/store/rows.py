@@ -1,0 +1,162 @@
+"""Contexts, branches and messages as rows."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.chassis import codec
+from services.context.model import Context, Message, Segment, Totals
+from services.context.store import tables
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(moment: datetime) -> int:
+    """Return the microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def upsert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert a row, or replace the one with its primary key."""
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    keys = [column.name for column in table.primary_key]
+    statement = insert(table)
+    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), row)
+
+
+class Rows:
+    """Rows of one scope on one connection."""
+
+    def __init__(self, conn: sa.Connection, tenant: str, agent: str) -> None:
+        self._conn = conn
+        self._tenant = tenant
+        self._agent = agent
+
+    def _mine(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        return sa.and_(table.c.tenant == self._tenant, table.c.agent == self._agent)
+
+
+class ContextRows(Rows):
+    """The Contexts part of a Transaction."""
+
+    def context(self, context_id: str) -> Context | None:
+        """Return a context."""
+        table = tables.contexts
+        query = sa.select(table.c.body).where(self._mine(table), table.c.context == context_id)
+        body = self._conn.execute(query).scalar_one_or_none()
+        return None if body is None else codec.decode(Context, body)
+
+    def contexts(self, *, after: str, limit: int) -> list[Context]:
+        """List contexts by id."""
+        table = tables.contexts
+        query = sa.select(table.c.body).where(self._mine(table), table.c.context > after)
+        found = self._conn.execute(query.order_by(table.c.context).limit(limit)).scalars()
+        return [codec.decode(Context, body) for body in found]
+
+    def put_context(self, context: Context) -> None:
+        """Insert or replace a context, and note which branches it shows."""
+        row = {"context": context.id, "size_bytes": context.size, "body": codec.encode(context)}
+        upsert(self._conn, tables.contexts, {**self._scope_columns(), **row})
+        if context.revision == 1:  # segments never change afterwards
+            user = {"tenant": self._tenant, "user_agent": self._agent, "user_context": context.id}
+            self._conn.execute(
+                sa.insert(tables.branch_uses),
+                [
+                    {**user, "agent": s.agent, "branch": s.branch, "last_position": s.last}
+                    for s in context.segments
+                ],
+            )
+
+    def drop_context(self, context_id: str) -> None:
+        """Forget a context and the messages that no other one shows."""
+        context = self.context(context_id)
+        uses, table = tables.branch_uses, tables.contexts
+        by_me = (
+            uses.c.tenant == self._tenant,
+            uses.c.user_agent == self._agent,
+            uses.c.user_context == context_id,
+        )
+        self._conn.execute(sa.delete(uses).where(*by_me))
+        self._conn.execute(sa.delete(table).where(self._mine(table), table.c.context == context_id))
+        for segment in context.segments if context else ():
+            self._trim(segment)
+
+    def context_totals(self) -> Totals:
+        """Count the contexts and their bytes."""
+        table = tables.contexts
+        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size_bytes), 0))
+        count, size = self._conn.execute(query.where(self._mine(table))).one()
+        return Totals(int(count), int(size))
+
+    def append(self, branch: str, messages: Sequence[Message]) -> None:
+        """Add messages to a branch."""
+        self._conn.execute(
+            sa.insert(tables.messages),
+            [
+                {**self._scope_columns(), "branch": branch, "position": m.position, "body": codec.encode(m)}
+                for m in messages
+            ],
+        )
+
+    def messages(
+        self,
+        segments: Sequence[Segment],
+        *,
+        after: int = 0,
+        before: int = 0,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[Message]:
+        """List the messages of some segments in order."""
+        runs: list[tuple[Segment, int]] = []
+        first = 0
+        for segment in segments:
+            runs.append((segment, max(first, after)))
+            first = max(first, segment.last)
+        found: list[Message] = []
+        for segment, start in reversed(runs) if newest_first else runs:
+            if len(found) < limit:
+                query = self._run(segment, start, before)
+                position = tables.messages.c.position
+                query = query.order_by(position.desc() if newest_first else position)
+                bodies = self._conn.execute(query.limit(limit - len(found))).scalars()
+                found += [codec.decode(Message, body) for body in bodies]
+        return found
+
+    def _run(self, segment: Segment, after: int, before: int) -> sa.Select[Any]:
+        table = tables.messages
+        position = table.c.position
+        query = sa.select(table.c.body).where(
+            table.c.tenant == self._tenant,
+            table.c.agent == segment.agent,
+            table.c.branch == segment.branch,
+            position > after,
+        )
+        if segment.last:
+            query = query.where(position <= segment.last)
+        return query.where(position < before) if before else query
+
+    def _trim(self, segment: Segment) -> None:
+        """Delete the messages of a branch beyond what contexts still show."""
+        uses, table = tables.branch_uses, tables.messages
+        query = sa.select(uses.c.last_position).where(
+            uses.c.tenant == self._tenant, uses.c.agent == segment.agent, uses.c.branch == segment.branch
+        )
+        lasts = self._conn.execute(query).scalars().all()
+        if 0 in lasts:
+            return
+        self._conn.execute(
+            sa.delete(table).where(
+                table.c.tenant == self._tenant,
+                table.c.agent == segment.agent,
+                table.c.branch == segment.branch,
+                table.c.position > max(lasts, default=0),
+            )
+        )
+
+    def _scope_columns(self) -> dict[str, str]:
+        return {"tenant": self._tenant, "agent": self._agent}

@@ -1,0 +1,105 @@
+"""Snapshots as rows: a small head that every save rewrites, and parts that are written once or replaced."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from services.chassis import codec
+from services.context.model import Head, Totals
+from services.context.ports import Part
+from services.context.store import tables
+from services.context.store.rows import Rows, micros, upsert
+
+
+class SnapshotRows(Rows):
+    """The Snapshots part of a Transaction."""
+
+    def head(self, generation: str) -> Head | None:
+        """Return a head."""
+        table = tables.snapshots
+        query = sa.select(table.c.body).where(self._mine(table), table.c.generation == generation)
+        body = self._conn.execute(query).scalar_one_or_none()
+        return None if body is None else codec.decode(Head, body)
+
+    def put_head(self, head: Head) -> None:
+        """Insert or replace a head."""
+        row = {
+            "tenant": self._tenant,
+            "agent": self._agent,
+            "generation": head.generation,
+            "finished": head.finished,
+            "deleted": head.deleted,
+            "size_bytes": head.size,
+            "updated_us": micros(head.updated_at),
+            "expires_us": micros(head.expires_at),
+            "body": codec.encode(head),
+        }
+        upsert(self._conn, tables.snapshots, row)
+
+    def drop_snapshot(self, generation: str) -> None:
+        """Forget a snapshot."""
+        table = tables.snapshots
+        self._conn.execute(sa.delete(table).where(self._mine(table), table.c.generation == generation))
+        self.drop_parts(generation)
+
+    def heads(
+        self, *, before: tuple[datetime, str] | None, unfinished: bool, now: datetime, limit: int
+    ) -> list[Head]:
+        """List living heads, last saved first."""
+        table = tables.snapshots
+        moment, name = table.c.updated_us, table.c.generation
+        query = sa.select(table.c.body).where(
+            self._mine(table), table.c.deleted.is_(False), table.c.expires_us > micros(now)
+        )
+        if unfinished:
+            query = query.where(table.c.finished.is_(False))
+        if before is not None:
+            at = micros(before[0])
+            query = query.where(sa.or_(moment < at, sa.and_(moment == at, name < before[1])))
+        found = self._conn.execute(query.order_by(moment.desc(), name.desc()).limit(limit)).scalars()
+        return [codec.decode(Head, body) for body in found]
+
+    def snapshot_totals(self) -> Totals:
+        """Count the snapshots and their bytes."""
+        table = tables.snapshots
+        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size_bytes), 0))
+        count, size = self._conn.execute(query.where(self._mine(table), table.c.deleted.is_(False))).one()
+        return Totals(int(count), int(size))
+
+    def put_part(self, generation: str, part: Part, first: int, data: bytes) -> None:
+        """Insert or replace a part."""
+        row = {
+            "tenant": self._tenant,
+            "agent": self._agent,
+            "generation": generation,
+            "part": part.value,
+            "first": first,
+            "data": data,
+        }
+        upsert(self._conn, tables.snapshot_parts, row)
+
+    def parts(self, generation: str) -> list[tuple[Part, bytes]]:
+        """Return all parts in order."""
+        table = tables.snapshot_parts
+        query = sa.select(table.c.part, table.c.data).where(self._of(generation))
+        rows = self._conn.execute(query.order_by(table.c.part, table.c.first))
+        return [(Part(row.part), bytes(row.data)) for row in rows]
+
+    def states(self, generations: Sequence[str]) -> dict[str, bytes]:
+        """Return the states of some snapshots."""
+        table = tables.snapshot_parts
+        query = sa.select(table.c.generation, table.c.data).where(
+            self._mine(table), table.c.generation.in_(generations), table.c.part == Part.STATE.value
+        )
+        return {row.generation: bytes(row.data) for row in self._conn.execute(query)}
+
+    def drop_parts(self, generation: str, part: Part | None = None) -> None:
+        """Forget parts."""
+        table = tables.snapshot_parts
+        doomed = sa.delete(table).where(self._of(generation))
+        self._conn.execute(doomed if part is None else doomed.where(table.c.part == part.value))
+
+    def _of(self, generation: str) -> sa.ColumnElement[bool]:
+        table = tables.snapshot_parts
+        return sa.and_(self._mine(table), table.c.generation == generation)

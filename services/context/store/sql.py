@@ -1,0 +1,82 @@
+"""The store in SQL: SQLite or PostgreSQL behind the chassis' Database."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from services.chassis import idempotency
+from services.chassis.clock import Clock, SystemClock
+from services.chassis.database import Database
+from services.context.model import Actor, Scope
+from services.context.ports import Transaction
+from services.context.store import tables
+from services.context.store.rows import ContextRows, micros
+from services.context.store.snapshot_rows import SnapshotRows
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
+
+
+class SqlStore:
+    """A Store on a database that has been migrated."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one snapshot of the database."""
+        return await self._database.read(lambda conn: work(self._transaction(conn, scope)))
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction."""
+        return await self._database.write(lambda conn: work(self._transaction(conn, scope)))
+
+    async def collect(self, *, limit: int) -> int:
+        """Forget expired snapshots and old replies."""
+        return await self._database.write(lambda conn: self._collect(conn, limit))
+
+    def _transaction(self, conn: sa.Connection, scope: Scope) -> "_Transaction":
+        return _Transaction(conn, scope, self._clock)
+
+    def _collect(self, conn: sa.Connection, limit: int) -> int:
+        idempotency.forget_expired(conn, tables.replies, self._clock.now())
+        table, now = tables.snapshots, micros(self._clock.now())
+        columns = table.c.tenant, table.c.agent, table.c.generation, table.c.deleted
+        doomed = conn.execute(sa.select(*columns).where(table.c.expires_us <= now).limit(limit)).all()
+        for row in doomed:
+            SnapshotRows(conn, row.tenant, row.agent).drop_snapshot(row.generation)
+        return sum(not row.deleted for row in doomed)
+
+
+class _Transaction(ContextRows, SnapshotRows):
+    """A Transaction on one connection."""
+
+    def __init__(self, conn: sa.Connection, scope: Scope, clock: Clock) -> None:
+        super().__init__(conn, scope.tenant, scope.agent)
+        self._scope = scope
+        self._clock = clock
+
+    @property
+    def scope(self) -> Scope:
+        """Whose it is."""
+        return self._scope
+
+    def beside(self, agent: str) -> "_Transaction":
+        """Return the same transaction on another agent."""
+        return _Transaction(self._conn, Scope(self._scope.tenant, agent), self._clock)
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer to this request, or None."""
+        return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request."""
+        now = self._clock.now()
+        idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
+
+    def _key(self, actor: Actor) -> idempotency.Key:
+        return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
