@@ -64,7 +64,7 @@ class CedarEngine:
         self._schema = cedarpy.Schema.from_str(schema_text())
         self._base_ids = frozenset(_ids(BASE_TEXT))
         self._base = _PolicySet(BASE_TEXT, {rule: f"policies/{rule}" for rule in self._base_ids})
-        self._sets: OrderedDict[tuple[tuple[str, int], ...], _PolicySet] = OrderedDict()
+        self._sets: OrderedDict[tuple[tuple[str, str], ...], _PolicySet] = OrderedDict()
         self._lock = threading.Lock()
 
     def decide(self, check: Check, target: Target, slice_: Slice, policies: tuple[Policy, ...]) -> Decision:
@@ -135,7 +135,7 @@ class CedarEngine:
     def _rules(self, policies: tuple[Policy, ...]) -> "_PolicySet":
         if not policies:
             return self._base
-        key = tuple((f"{policy.tenant}/{policy.id}", policy.version) for policy in policies)
+        key = tuple((policy.id, policy.text) for policy in policies)
         with self._lock:
             rules = self._sets.get(key)
             if rules is None:

@@ -1,6 +1,9 @@
 """The composition root of the access manager: the only place where adapters are chosen."""
 
 import asyncio
+import os
+import sys
+from datetime import timedelta
 from typing import Final
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
@@ -115,6 +118,17 @@ async def assemble(process: Process) -> App:
         authenticator=authenticator(manager, keys),
         authorizer=LocalAuthorizer(manager.checks),
     )
+
+
+def rotate_keys() -> int:
+    """Make a new signing key; the old ones verify until the last token signed with them has expired."""
+    process = Process(NAME, os.environ)
+    config = process.load(AccessConfig)
+    now = process.clock.now()
+    keys = KeyFile(config.key_file or process.data_dir / "access-keys.json", now)
+    kid = keys.rotate(now, config.admin_token_life + timedelta(days=1))
+    sys.stdout.write(f"{kid}\n")
+    return 0
 
 
 async def serve() -> None:

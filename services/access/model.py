@@ -139,7 +139,7 @@ class Grant:
     """Name of an agent or a group."""
     resource: str
     prefix: bool
-    """Whether `resource` is the beginning of names; it then ends with a slash."""
+    """Whether `resource` is the beginning of names; it ends with a slash and covers the name before it too."""
     actions: frozenset[str]
     owner: str
     """Id of the agent the resource belongs to; empty when it belongs to the tenant."""
@@ -156,7 +156,9 @@ class Grant:
 
     def covers(self, resource: str) -> bool:
         """Tell whether the grant is about `resource`."""
-        return resource.startswith(self.resource) if self.prefix else resource == self.resource
+        if self.prefix:
+            return f"{resource}/".startswith(self.resource)
+        return resource == self.resource
 
     def in_force(self, now: datetime) -> bool:
         """Tell whether the grant counts at `now`."""

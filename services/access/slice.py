@@ -20,12 +20,15 @@ OWNED: Final[Mapping[str, str]] = {
     "contexts": "Context",
     "generations": "Generation",
     "calls": "Call",
+    "collections": "Collection",
+    "uploads": "Upload",
 }
 """Entity types of what lies below an agent, by collection."""
 
 COMMON: Final[Mapping[str, str]] = {
     "": "Tenant",
     "tools": "Tool",
+    "mcpservers": "McpServer",
     "groups": "GroupRule",
     "policies": "Policy",
     "grants": "Grant",
@@ -88,8 +91,12 @@ def target_of(name: ResourceName, principal: Principal, owner: str) -> Target:
 
 
 def prefixes(resource: str) -> list[str]:
-    """List the prefixes of a resource name that a grant may name: those that end with a slash."""
-    return [resource[: index + 1] for index, char in enumerate(resource) if char == "/"]
+    """List the prefixes that a grant on a resource may name: those that end with a slash.
+
+    The last one covers what lies below the resource, and so the resource itself: who may read a directory's
+    files may list it.
+    """
+    return [resource[: index + 1] for index, char in enumerate(resource) if char == "/"] + [resource + "/"]
 
 
 def earliest_expiry(grants: tuple[Grant, ...]) -> datetime | None:

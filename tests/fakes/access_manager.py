@@ -1,0 +1,121 @@
+"""An access manager for tests, on any store, with callers to act as."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from services.access.agents import NewAgent, Registered
+from services.access.cedar import CedarEngine, base_policies
+from services.access.keys import KeyFile
+from services.access.kit import Kit, Request, Settings
+from services.access.model import Check, Decision, Hints, Reason
+from services.access.ports import Store
+from services.access.service import AccessManager
+from services.access.tree import TreeLimits
+from services.chassis.identity import Caller, Kind, Principal
+from tests.fakes.clock import FakeClock
+
+TENANT = "acme"
+KERNEL_TENANT = "default"
+SERVICE_KEY = "the-shared-secret"
+NEW = Request("Test")
+"""A request without an id: every time a new one."""
+
+ADMIN = Caller(agent="admin", tenant=TENANT, kind=Kind.ADMIN)
+KERNEL_ADMIN = Caller(agent="admin", tenant=KERNEL_TENANT, kind=Kind.ADMIN)
+SERVICE = Caller(agent="tool", tenant="kernel", kind=Kind.SERVICE)
+
+
+@dataclass
+class FakeMeter:
+    """Counts what the use cases report."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def decided(self, reason: Reason, seconds: float) -> None:  # noqa: ARG002 - the port's signature
+        """Count one decision."""
+        self.counts[f"decided {reason.value}"] += 1
+
+    def issued(self, how: str) -> None:
+        """Count one token."""
+        self.counts[f"issued {how}"] += 1
+
+    def refused(self, how: str) -> None:
+        """Count one refused credential."""
+        self.counts[f"refused {how}"] += 1
+
+    def audited(self, outcome: str, count: int) -> None:
+        """Count entries."""
+        self.counts[f"audited {outcome}"] += count
+
+    def audit_lost(self, count: int) -> None:
+        """Count lost denials."""
+        self.counts["lost"] += count
+
+    def revised(self, revision: int) -> None:
+        """Note the revision."""
+        self.counts["revision"] = revision
+
+    def watching(self, stream: str, change: int) -> None:
+        """Count watchers."""
+        self.counts[f"watching {stream}"] += change
+
+
+@dataclass
+class Desk:
+    """A manager with what a test needs beside it."""
+
+    manager: AccessManager
+    clock: FakeClock
+    keys: KeyFile
+    meter: FakeMeter
+    store: Store
+
+    async def register(
+        self, agent: str, *, by: Caller = ADMIN, parent: str = "", hints: Hints | None = None
+    ) -> Registered:
+        """Register an agent."""
+        name = f"agents/{parent}" if parent else ""
+        return await self.manager.agents.register(
+            by, NewAgent(id=agent, parent=name, hints=hints or Hints()), NEW
+        )
+
+    async def decide(
+        self, who: Caller, action: str, resource: str = "", *, untrusted: bool = False
+    ) -> Decision:
+        """Decide one check."""
+        principal = Principal(agent=who.agent, tenant=who.tenant, kind=who.kind)
+        return await self.manager.checks.check(Check(principal, action, resource, untrusted))
+
+    async def allows(self, who: Caller, action: str, resource: str = "") -> bool:
+        """Tell whether a caller may act."""
+        return (await self.decide(who, action, resource)).allowed
+
+    async def revision(self) -> int:
+        """Return the revision of the rules."""
+        return await self.store.read(lambda tx: tx.ledger.revision())
+
+
+def agent(name: str, *, tenant: str = TENANT) -> Caller:
+    """Return an agent as a caller."""
+    return Caller(agent=name, tenant=tenant, kind=Kind.AGENT, owner=name)
+
+
+def desk(store: Store, folder: Path, *, poll: float = 0.01) -> Desk:
+    """Build a manager on a store; keys lie in `folder`."""
+    clock = FakeClock()
+    keys = KeyFile(folder / "keys.json", clock.now())
+    meter = FakeMeter()
+    settings = Settings(
+        kernel_tenant=KERNEL_TENANT,
+        tree=TreeLimits(max_depth=3, max_children=3),
+        token_life=timedelta(minutes=10),
+        pending_approvals=2,
+        poll=poll,
+        wrong_keys_per_minute=3,
+    )
+    engine = CedarEngine(kernel_tenant=KERNEL_TENANT)
+    kit = Kit(store=store, engine=engine, signer=keys, clock=clock, meter=meter, settings=settings)
+    manager = AccessManager(kit, service_key=SERVICE_KEY, builtin=base_policies())
+    return Desk(manager, clock, keys, meter, store)

@@ -1,0 +1,207 @@
+"""The policy engine: trouble is a refusal, tenants cannot reach the kernel, texts are judged before use."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+
+from services.access import cedar as cedar_module
+from services.access.cedar import CedarEngine
+from services.access.decide import Memo
+from services.access.model import (
+    Agent,
+    AgentState,
+    Check,
+    Decision,
+    Finding,
+    Hints,
+    Policy,
+    Reason,
+    Severity,
+)
+from services.access.slice import Slice, Target, prefixes, target_of
+from services.chassis import names
+from services.chassis.identity import Kind, Principal
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLANNER = Agent(
+    tenant="acme",
+    id="planner",
+    parent="",
+    ancestors=(),
+    display_name="",
+    kind="",
+    hints=Hints(),
+    labels={},
+    suspended=False,
+    state=AgentState.ACTIVE,
+    revision=1,
+    create_time=NOW,
+    update_time=NOW,
+)
+SLICE = Slice(revision=7, principal=PLANNER, owner=PLANNER, groups=frozenset(), grants=())
+WHO = Principal(agent="planner", tenant="acme", kind=Kind.AGENT)
+TENANT_ADMIN = Principal(agent="admin", tenant="acme", kind=Kind.ADMIN)
+ENGINE = CedarEngine(kernel_tenant="default")
+
+
+def policy(text: str, *, name: str = "mine", version: int = 1) -> Policy:
+    """Make a tenant's policy in force."""
+    return Policy("acme", name, text, "", version, active=True, author="admin", create_time=NOW)
+
+
+def ask(
+    action: str,
+    resource: str = "",
+    *texts: str,
+    who: Principal = WHO,
+    untrusted: bool = False,
+    world: Slice = SLICE,
+) -> Decision:
+    """Decide with the tenant's policies `texts`."""
+    name = names.parse(resource or f"agents/{who.agent}")
+    policies = tuple(policy(text, name=f"p{number}") for number, text in enumerate(texts))
+    check = Check(who, action, resource, untrusted)
+    return ENGINE.decide(check, target_of(name, who, ""), world, policies)
+
+
+def test_a_decision_names_the_rules_and_the_revision() -> None:
+    decision = ask("memory.read", "agents/planner/notes/n")
+
+    assert decision.allowed
+    assert decision.policies == ("policies/owner",)
+    assert decision.revision == 7
+
+
+def test_an_unknown_action_is_refused_as_an_error() -> None:
+    assert ask("memory.explode").reason is Reason.POLICY_ERROR
+
+
+def test_a_policy_that_fails_refuses_what_another_one_permits() -> None:
+    overflow = '@id("bad") forbid(principal, action, resource) when { 9223372036854775807 + 1 == 0 };'
+    decision = ask("memory.read", "agents/planner/notes/n", overflow)
+
+    assert not decision.allowed
+    assert decision.reason is Reason.POLICY_ERROR
+
+
+def test_an_entity_of_another_tenant_hits_the_wall() -> None:
+    stranger = Target("Note", "agents/planner/notes/n", "other", "planner", "notes", "agents/planner/notes/n")
+    rule = policy('@id("all") permit(principal, action, resource);')
+    decision = ENGINE.decide(Check(WHO, "memory.read"), stranger, SLICE, (rule,))
+
+    assert decision.reason is Reason.FORBIDDEN
+    assert "policies/tenant-wall" in decision.policies
+
+
+def test_a_forbid_of_the_tenant_wins_over_ownership() -> None:
+    text = '@id("freeze") forbid(principal, action == Action::"memory.write", resource is Note);'
+    decision = ask("memory.write", "agents/planner/notes/n", text)
+
+    assert decision.reason is Reason.FORBIDDEN
+    assert decision.policies == ("policies/p0",)
+    assert ask("memory.read", "agents/planner/notes/n", text).allowed
+
+
+def test_a_policy_sees_that_content_is_untrusted() -> None:
+    text = (
+        '@id("taint") forbid(principal, action == Action::"tool.call", resource) when { context.untrusted };'
+    )
+
+    assert ask("tool.call", "tools/mail", text).allowed
+    assert not ask("tool.call", "tools/mail", text, untrusted=True).allowed
+
+
+def test_an_action_can_wait_for_an_approval() -> None:
+    text = (
+        '@id("ask") forbid(principal, action == Action::"tool.call", resource == Tool::"tools/mail") '
+        "unless { context.approved };"
+    )
+
+    assert ask("tool.call", "tools/mail", text).reason is Reason.APPROVAL_REQUIRED
+    assert ask("tool.call", "tools/clock", text).allowed
+    assert ask("access.manage", "groups/g", text).reason is Reason.NOT_PERMITTED
+
+
+@pytest.mark.parametrize(
+    "action", ["scheduler.configure", "scheduler.dispatch", "access.check", "access.approval"]
+)
+def test_no_policy_of_a_tenant_hands_out_what_is_the_kernels(action: str) -> None:
+    text = '@id("all") permit(principal, action, resource);'
+
+    assert not ask(action, "", text).allowed
+    assert not ask(action, "", text, who=TENANT_ADMIN).allowed
+
+
+@pytest.mark.parametrize("state", [AgentState.SUSPENDED, AgentState.KILLED])
+def test_no_policy_lets_an_inactive_agent_act(state: AgentState) -> None:
+    world = dataclasses.replace(SLICE, principal=dataclasses.replace(PLANNER, state=state), owner=PLANNER)
+    text = '@id("all") permit(principal, action, resource);'
+
+    assert ask("tool.call", "tools/mail", text, world=world).reason is Reason.AGENT_INACTIVE
+
+
+def test_a_new_version_of_a_policy_replaces_the_old_one() -> None:
+    check, name = Check(WHO, "tool.call", "tools/mail"), names.parse("tools/mail")
+    forbid = policy('@id("x") forbid(principal, action == Action::"tool.call", resource);')
+    permit = policy('@id("x") permit(principal, action == Action::"tool.call", resource);', version=2)
+
+    assert not ENGINE.decide(check, target_of(name, WHO, ""), SLICE, (forbid,)).allowed
+    assert ENGINE.decide(check, target_of(name, WHO, ""), SLICE, (permit,)).allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("permit(", "unexpected end of input"),
+        ("permit(principal, action, resource);", "needs an @id"),
+        ('@id("owner") permit(principal, action, resource);', "used by another policy"),
+        (
+            '@id("a") permit(principal, action, resource); @id("a") permit(principal, action, resource);',
+            "used by",
+        ),
+        ('@id("a") permit(principal, action == Action::"no.such", resource);', "applicable action"),
+        ('@id("a") permit(principal, action, resource) when { resource.sise > 1 };', "sise"),
+        ('@id("a") permit(principal == ?principal, action, resource);', "templates"),
+        ('@id("theirs") permit(principal, action, resource);', "used by another policy"),
+    ],
+)
+def test_a_bad_text_is_found_out(text: str, problem: str) -> None:
+    other = policy('@id("theirs") permit(principal, action, resource);')
+    found = ENGINE.findings(text, [other])
+
+    assert found[0].severity is Severity.ERROR
+    assert problem in found[0].message
+
+
+def test_a_good_text_has_no_findings() -> None:
+    assert ENGINE.findings('@id("fine") permit(principal, action, resource is Note);', []) == []
+
+
+def test_an_empty_text_is_taken_with_a_warning() -> None:
+    assert ENGINE.findings("// nothing", []) == [Finding(Severity.WARNING, "the text holds no policy")]
+
+
+def test_only_so_many_policy_sets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cedar_module, "_CACHED_SETS", 2)
+    engine = CedarEngine(kernel_tenant="default")
+    for version in range(1, 5):
+        rule = policy(f'@id("x{version}") permit(principal, action, resource);', version=version)
+        target = target_of(names.parse("tools/t"), WHO, "")
+
+        assert engine.decide(Check(WHO, "tool.call"), target, SLICE, (rule,)).allowed
+    assert len(engine._sets) == 2
+
+
+def test_the_prefixes_of_a_name_end_with_a_slash() -> None:
+    assert prefixes("agents/a/files/x") == ["agents/", "agents/a/", "agents/a/files/", "agents/a/files/x/"]
+
+
+def test_what_an_older_revision_saw_is_not_remembered() -> None:
+    memo = Memo()
+    memo.facts(5)["a"] = 1
+    memo.facts(4)["a"] = 2
+
+    assert memo.facts(5) == {"a": 1}
+    assert memo.facts(4) == {}
+    assert memo.facts(6) == {}
