@@ -78,7 +78,11 @@ def describe(cls: type[Any], prefix: str) -> str:
 
 def field_documents(cls: type[Any]) -> dict[str, str]:
     """Return the string that follows each field in the source of a dataclass, by field name."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    try:
+        source = inspect.getsource(cls)
+    except OSError:  # installed without its source
+        return {}
+    body = ast.parse(textwrap.dedent(source)).body[0]
     if not isinstance(body, ast.ClassDef):
         return {}
     documents: dict[str, str] = {}

@@ -126,25 +126,11 @@ class ChassisServer:
 
     async def start(self) -> None:
         """Bind all ports and serve. Raises PortTaken."""
-        config = self.config
-        server = grpc.aio.server(interceptors=[self._pipeline], options=server_options())
-        for add, servicer, _ in self._servicers:
-            add(servicer, server)
-        if self._handlers:
-            server.add_generic_rpc_handlers(tuple(self._handlers))
-        reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], server)
-        self.port = await _bind(server, config.host, config.port, "gRPC")
-        self._grpc = server
-        if config.health_port is not None:
-            self._health_server = grpc.aio.server(options=server_options())
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
-            self.health_port = await _bind(
-                self._health_server, config.host, config.health_port, "gRPC health"
-            )
-            await self._health_server.start()
-        if config.http_port is not None:
-            await self._start_http(config.host, config.http_port)
-        await server.start()
+        try:
+            await self._bind()
+        except PortTaken:
+            await self._close(0)
+            raise
         await self._report_health()
         self._supervisor.every("health", _HEALTH_SECONDS, self._report_health)
 
@@ -160,8 +146,31 @@ class ChassisServer:
         if not self.readiness.draining:
             await self.drain()
         await self._supervisor.stop()
+        await self._close(self.config.grace.total_seconds() if grace is None else grace)
+
+    async def _bind(self) -> None:
+        config = self.config
+        self._grpc = server = grpc.aio.server(interceptors=[self._pipeline], options=server_options())
+        for add, servicer, _ in self._servicers:
+            add(servicer, server)
+        if self._handlers:
+            server.add_generic_rpc_handlers(tuple(self._handlers))
+        reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], server)
+        self.port = await _bind(server, config.host, config.port, "gRPC")
+        if config.health_port is not None:
+            self._health_server = grpc.aio.server(options=server_options())
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
+            self.health_port = await _bind(
+                self._health_server, config.host, config.health_port, "gRPC health"
+            )
+            await self._health_server.start()
+        if config.http_port is not None:
+            await self._start_http(config.host, config.http_port)
+        await server.start()
+
+    async def _close(self, grace: float) -> None:
         if self._grpc is not None:
-            await self._grpc.stop(self.config.grace.total_seconds() if grace is None else grace)
+            await self._grpc.stop(grace)
         await self._http.stop()
         if self._health_server is not None:
             await self._health_server.stop(0)
