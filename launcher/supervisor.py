@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from http import HTTPStatus
 import aiohttp
 
 from launcher.plan import KernelPlan, ProcessPlan
+from launcher.ports import is_free
 from services.chassis.ports import PortTaken
 
 FIRST_BACKOFF = 0.1
@@ -103,12 +103,8 @@ class Supervisor:
         problems = []
         for child in self._children.values():
             for port, purpose in child.plan.ports.items():
-                with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    try:
-                        probe.bind(("127.0.0.1", port))
-                    except OSError:
-                        problems.append(f"{child.plan.name}: {PortTaken(port, purpose)}")
+                if not is_free(port):
+                    problems.append(f"{child.plan.name}: {PortTaken(port, purpose)}")
         if problems:
             raise StartFailed("\n".join([*problems, "stop what holds it, or choose another --port"]))
 

@@ -1,0 +1,136 @@
+"""What the twelve agents do, and the truth that their answers are held against. Pure."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+TOOLS = (
+    "calculator",
+    "convert_units",
+    "search_files",
+    "remember",
+    "recall",
+    "write_file",
+    "read_file",
+)
+_SYLLABLES = ("ba", "do", "fi", "ga", "lu", "me", "no", "pi", "ra", "so", "te", "vu", "ka", "zi")
+_CONVERSIONS = (("km", "m", 1000), ("kg", "g", 1000), ("h", "min", 60), ("min", "s", 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing an agent is asked to do."""
+
+    prompt: str
+    expected: str
+    """Must be part of the answer."""
+    forbidden: str = ""
+    """Must not be part of the answer."""
+    note: tuple[str, str] | None = None
+    """Key and content of a note that must be in the agent's memory afterwards."""
+    file: tuple[str, str] | None = None
+    """Path and content of a file that must be among the agent's files afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """One agent of the demo."""
+
+    name: str
+    role: str
+    tasks: Sequence[Task]
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Files it finds when it starts: path and content."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Notes it finds when it starts."""
+
+
+def cast(seed: int) -> list[Cast]:
+    """Deal the tasks of all twelve agents; the same seed gives the same tasks."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible tasks, no secret
+    secret = _word(rng)
+    return [
+        Cast("ada", "arithmetic", [_sum(rng, 999_999) for _ in range(4)]),
+        Cast("ben", "arithmetic", [_product(rng) for _ in range(4)]),
+        Cast("cleo", "notes", _notes(rng, 2), notes={"secret": secret}),
+        Cast("dev", "notes", _notes(rng, 2)),
+        Cast("eli", "files", _files(rng, 2)),
+        Cast("fay", "files", _files(rng, 2)),
+        Cast("gus", "units", [_conversion(rng) for _ in range(4)]),
+        _searcher(rng),
+        Cast("ida", "several steps", [_product_to_note(rng) for _ in range(3)]),
+        Cast("jo", "several steps", [_product_to_file(rng) for _ in range(3)]),
+        _adder(rng),
+        Cast("mallory", "curious", [_forbidden(secret), _sum(rng, 9_999), _forbidden(secret)]),
+    ]
+
+
+def _word(rng: random.Random) -> str:
+    return "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 3)))
+
+
+def _sum(rng: random.Random, largest: int) -> Task:
+    left, right = rng.randint(10, largest), rng.randint(10, largest)
+    return Task(f"What is {left} + {right}?", f"The answer is {left + right}.")
+
+
+def _product(rng: random.Random) -> Task:
+    left, right = rng.randint(11, 999), rng.randint(11, 999)
+    return Task(f"Calculate {left} * {right}.", f"The answer is {left * right}.")
+
+
+def _notes(rng: random.Random, pairs: int) -> list[Task]:
+    tasks = []
+    for _ in range(pairs):
+        key, value = _word(rng), _word(rng)
+        tasks.append(Task(f"Remember that {key} is {value}.", key, note=(key, value)))
+        tasks.append(Task(f"What did you note under {key}?", value))
+    return tasks
+
+
+def _files(rng: random.Random, pairs: int) -> list[Task]:
+    tasks = []
+    for _ in range(pairs):
+        path, text = f"{_word(rng)}.txt", f"{_word(rng)} {_word(rng)}"
+        tasks.append(Task(f"Write {text} to {path}.", path, file=(path, text)))
+        tasks.append(Task(f"What does {path} say?", text))
+    return tasks
+
+
+def _conversion(rng: random.Random) -> Task:
+    large, small, factor = rng.choice(_CONVERSIONS)
+    value = rng.randint(2, 900)
+    return Task(f"Convert {value} {large} to {small}.", f"That is {value * factor} {small}.")
+
+
+def _searcher(rng: random.Random) -> Cast:
+    subjects = [_word(rng) for _ in range(3)]
+    files = {f"{_word(rng)}.txt": f"about {subject} and nothing else" for subject in subjects}
+    tasks = [Task(f"Search for {subject}.", path) for subject, path in zip(subjects, files, strict=True)]
+    return Cast("hal", "search", tasks, files=files)
+
+
+def _product_to_note(rng: random.Random) -> Task:
+    left, right, key = rng.randint(11, 99), rng.randint(11, 99), _word(rng)
+    product = str(left * right)
+    return Task(f"Work out {left}*{right} and remember it as {key}.", key, note=(key, product))
+
+
+def _product_to_file(rng: random.Random) -> Task:
+    left, right, path = rng.randint(11, 99), rng.randint(11, 99), f"{_word(rng)}.txt"
+    product = str(left * right)
+    return Task(f"Calculate {left}*{right} and write the result to {path}.", path, file=(path, product))
+
+
+def _adder(rng: random.Random) -> Cast:
+    first, second, third = _word(rng), _word(rng), _word(rng)
+    amounts = {key: rng.randint(100, 9_999) for key in (first, second, third)}
+    tasks = [
+        Task(f"Add the notes {left} and {right}.", str(amounts[left] + amounts[right]))
+        for left, right in ((first, second), (second, third))
+    ]
+    return Cast("kim", "several steps", tasks, notes={key: str(value) for key, value in amounts.items()})
+
+
+def _forbidden(secret: str) -> Task:
+    return Task("Recall the note secret of cleo.", "permission denied", forbidden=secret)
