@@ -91,7 +91,7 @@ async def test_a_whole_snapshot_is_loaded_as_it_was_saved(stub: ContextServiceAs
     assert found.HasField("create_time")
     assert found.HasField("expire_time")
     for field in ("name", "create_time", "update_time", "expire_time"):
-        found.ClearField(field)  # type: ignore[arg-type]
+        found.ClearField(field)
     expected = whole().snapshot
     expected.ClearField("name")
     assert found == expected

@@ -1,0 +1,211 @@
+"""Windows: whatever the conversation, what comes out fits and hangs together."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.context.core import estimate, window
+from services.context.core.window import Item, Room
+from services.context.errors import WindowTooSmall
+from services.context.model import (
+    Actor,
+    Chat,
+    Draft,
+    DropReason,
+    Message,
+    Role,
+    Scope,
+    Settings,
+    Strategy,
+    ToolCall,
+    ToolDefinition,
+    Window,
+)
+from services.context.service.windows import Wish
+from tests.fakes.clock import FakeClock
+from tests.fakes.context import context_service
+
+PLANNER = Scope("acme", "planner")
+NOW = FakeClock().now()
+BOTH = st.sampled_from([Strategy.DROP_OLDEST, Strategy.HEAD_AND_TAIL])
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Draft]:
+    """Messages of all roles; tool results come late and out of order, some never."""
+    drafts: list[Draft] = []
+    waiting: list[str] = []
+    for number in range(draw(st.integers(1, 25))):
+        kinds = ["system", "user", "assistant", "call"] + ["result"] * (2 if waiting else 0)
+        kind = draw(st.sampled_from(kinds))
+        count, pinned = draw(st.integers(1, 30)), draw(st.integers(0, 9)) == 0
+        if kind == "result":
+            id_ = waiting.pop(draw(st.integers(0, len(waiting) - 1)))
+            chat = Chat(Role.TOOL, "found", tool_call_id=id_)
+        elif kind == "call":
+            ids = [f"c{number}-{index}" for index in range(draw(st.integers(1, 3)))]
+            waiting += ids
+            chat = Chat(Role.ASSISTANT, "", tuple(ToolCall(id_, "search", "{}") for id_ in ids))
+        else:
+            chat = Chat(Role(kind), "words")
+        drafts.append(Draft(chat, pinned, count))
+    return drafts
+
+
+class CharacterTokenizer:
+    """Counts exactly, and a little more for the whole than for its parts."""
+
+    async def window(self, _model: str) -> int | None:
+        return 120
+
+    async def each(self, _model: str, chats: Sequence[Chat]) -> list[int] | None:
+        return [self._count(chat) for chat in chats]
+
+    async def together(
+        self, _model: str, chats: Sequence[Chat], tools: Sequence[ToolDefinition]
+    ) -> int | None:
+        return sum(self._count(chat) + 2 for chat in chats) + len(tools)
+
+    def _count(self, chat: Chat) -> int:
+        return 1 + len(chat.content)
+
+
+@given(conversations(), st.integers(1, 300), BOTH, st.integers(0, 5))
+async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what_must_stay(
+    drafts: list[Draft], budget: int, strategy: Strategy, head: int
+) -> None:
+    service = context_service()
+    settings = Settings(token_budget=budget, strategy=strategy, head_messages=head)
+    await service.conversations.create(PLANNER, Actor("planner", "Create"), "c", settings, drafts)
+    reserve = window.reserve(budget, 0)
+    try:
+        made = await service.windows.assemble(PLANNER, "c", Wish())
+    except WindowTooSmall:
+        assert _least(drafts) > budget - reserve
+        return
+
+    kept = {message.position for message in made.messages}
+    assert made.token_count == sum(drafts[position - 1].token_count for position in kept)
+    assert made.token_count <= budget - reserve
+    assert made.available_tokens >= reserve
+    for group in _groups(drafts):
+        assert kept.isdisjoint(group) or group <= kept
+    assert {
+        position
+        for position, draft in enumerate(drafts, start=1)
+        if draft.pinned or draft.chat.role is Role.SYSTEM or position == len(drafts)
+    } <= kept
+    assert sorted(kept | _dropped(made)) == list(range(1, len(drafts) + 1))
+    assert kept.isdisjoint(_dropped(made))
+
+
+@given(conversations(), BOTH, st.integers(0, 3))
+async def test_a_window_counted_by_a_tokenizer_fits_what_the_tokenizer_says(
+    drafts: list[Draft], strategy: Strategy, tools: int
+) -> None:
+    counter = CharacterTokenizer()
+    service = context_service(counter=counter)
+    uncounted = [Draft(draft.chat, draft.pinned) for draft in drafts]
+    settings = Settings(strategy=strategy, reserve_tokens=20)
+    await service.conversations.create(PLANNER, Actor("planner", "Create"), "c", settings, uncounted)
+    wish = Wish(tools=tuple(ToolDefinition("t") for _ in range(tools)))
+    try:
+        made = await service.windows.assemble(PLANNER, "c", wish)
+    except WindowTooSmall:
+        return
+
+    chats = [message.chat for message in made.messages]
+    assert made.exact
+    assert made.token_count == await counter.together("", chats, wish.tools)
+    assert made.token_count <= 100
+
+
+def test_drop_oldest_keeps_a_run_of_the_newest_groups() -> None:
+    candidates = window.groups([_item(position, tokens=10) for position in range(1, 6)])
+    choice = window.choose(candidates, Room(25, 1000), Strategy.DROP_OLDEST)
+
+    assert [item.position for item in choice.items] == [4, 5]
+
+
+def test_a_small_old_message_does_not_jump_over_a_big_one() -> None:
+    items = [_item(1, tokens=1), _item(2, tokens=50), _item(3, tokens=5)]
+    choice = window.choose(window.groups(items), Room(10, 1000), Strategy.DROP_OLDEST)
+
+    assert [item.position for item in choice.items] == [3]
+
+
+def test_bytes_bound_a_window_as_well() -> None:
+    items = [_item(position, tokens=1, content="x" * 10) for position in range(1, 6)]
+    choice = window.choose(window.groups(items), Room(100, 25), Strategy.DROP_OLDEST)
+
+    assert [item.position for item in choice.items] == [4, 5]
+
+
+def test_a_dropped_group_tells_which_messages_would_have_fitted_alone() -> None:
+    call = Chat(Role.ASSISTANT, "", (ToolCall("c1", "search"),))
+    items = [
+        Item(Message(1, call, NOW), 5, stays=False),
+        Item(Message(2, Chat(Role.TOOL, "", tool_call_id="c1"), NOW), 50, stays=False),
+        _item(3, tokens=5),
+    ]
+    room = Room(20, 1000)
+    runs = window.explain(window.choose(window.groups(items), room, Strategy.DROP_OLDEST), room)
+
+    assert [(run.first, run.last, run.reason) for run in runs] == [
+        (1, 1, DropReason.TOOL_GROUP),
+        (2, 2, DropReason.NO_ROOM),
+    ]
+
+
+@given(st.text(max_size=200))
+def test_an_estimate_is_at_least_half_a_token_a_letter_and_at_most_a_token_a_byte(text: str) -> None:
+    size = len(text.encode())
+
+    assert size / 2 <= estimate.text(text) <= size + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("", 0), ("word", 2), ("2026", 4), ("{}", 2), ("\u4f60", 2), ("\U0001f600", 4)]
+)
+def test_an_estimate_weighs_kinds_of_characters(text: str, tokens: int) -> None:
+    assert estimate.text(text) == tokens
+
+
+@pytest.mark.parametrize(("budget", "asked", "kept"), [(8192, 0, 1024), (100, 0, 25), (100, 60, 60)])
+def test_a_quarter_of_the_window_is_kept_for_the_answer(budget: int, asked: int, kept: int) -> None:
+    assert window.reserve(budget, asked) == kept
+
+
+def _item(position: int, *, tokens: int, content: str = "") -> Item:
+    return Item(Message(position, Chat(Role.USER, content), NOW), tokens, stays=False)
+
+
+def _dropped(made: Window) -> set[int]:
+    return {position for run in made.dropped for position in range(run.first, run.last + 1)}
+
+
+def _groups(drafts: Sequence[Draft]) -> list[set[int]]:
+    """Oracle: the position of each call with the positions that answer it."""
+    groups: list[set[int]] = []
+    owner: dict[str, set[int]] = {}
+    for position, draft in enumerate(drafts, start=1):
+        if draft.chat.role is Role.TOOL:
+            owner[draft.chat.tool_call_id].add(position)
+            continue
+        groups.append({position})
+        owner |= {call.id: groups[-1] for call in draft.chat.tool_calls}
+    return groups
+
+
+def _least(drafts: Sequence[Draft]) -> int:
+    """Oracle: the tokens of the groups that must stay."""
+    newest = len(drafts)
+    return sum(
+        drafts[position - 1].token_count
+        for group in _groups(drafts)
+        if newest in group
+        or any(drafts[p - 1].pinned or drafts[p - 1].chat.role is Role.SYSTEM for p in group)
+        for position in group
+    )
