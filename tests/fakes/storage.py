@@ -1,4 +1,4 @@
-"""What storage needs around it: an access manager in a dict, a meter that remembers, a service on any index."""
+"""What storage needs around it: an access manager in a list, a meter that counts, a service on any index."""
 
 from collections import Counter
 from collections.abc import Callable

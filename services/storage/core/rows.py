@@ -9,6 +9,7 @@ from services.chassis.errors import InvalidRequest
 from services.storage.core import vectors, words
 from services.storage.core.content import sha256
 from services.storage.core.filters import Filter, passes
+from services.storage.core.requests import fingerprint
 from services.storage.core.session import Session
 from services.storage.errors import AlreadyExists, EtagMismatch, QueryInvalid, RecordNotFound
 from services.storage.model import Collection, Mode, Record, SearchMode
@@ -63,6 +64,10 @@ class Question:
         """Return what makes two questions the same one, for telling repeats."""
         conditions = [[each.field, each.operator, each.value] for each in self.filters]
         return [self.keys, conditions, self.text, sha256(self.vector), self.mode, self.min_score]
+
+    def fingerprint(self) -> str:
+        """Digest the question, to tie a page token to it."""
+        return fingerprint("question", {"question": self.arguments()}).hex()
 
     @property
     def ranked(self) -> bool:

@@ -13,6 +13,8 @@ from services.storage.service.upkeep import UpkeepService
 from services.storage.service.uploads import UploadService
 from services.storage.service.watching import WatchService
 
+__all__ = ["Engine", "Lifetimes", "StorageService"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lifetimes:

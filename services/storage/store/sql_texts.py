@@ -12,7 +12,7 @@ from services.storage.store.sql_nodes import is_below, to_node
 from services.storage.store.tables import DOCUMENTS, NODES
 
 # The full-text index of SQLite keeps no text of its own: an entry is removed by telling it the words again.
-# Its column `owner` holds one token that stands for the scope, so that a search touches entries of that scope.
+# Its column `owner` holds one token that stands for the scope: a search touches entries of that scope only.
 _ADD = sa.text("INSERT INTO documents_fts (owner, words) VALUES (:owner, :words)")
 _REMOVE = sa.text(
     "INSERT INTO documents_fts (documents_fts, rowid, owner, words) VALUES ('delete', :entry, :owner, :words)"

@@ -62,7 +62,9 @@ async def read(kernel: Kernel, path: str, scope: Scope = PLANNER, **options: int
     return b"".join([part async for part in stream])
 
 
-async def listing(kernel: Kernel, directory: str = "", pattern: str = "", *, recursive: bool = True) -> list[str]:
+async def listing(
+    kernel: Kernel, directory: str = "", pattern: str = "", *, recursive: bool = True
+) -> list[str]:
     found = await kernel.service.files.list_directory(
         PLANNER, directory, recursive=recursive, pattern=pattern, after="", limit=100
     )
@@ -193,7 +195,9 @@ class IndexContract:
     async def test_appends_arrive_once_each_in_any_order(self, kernel: Kernel) -> None:
         lines = [replace(text_of("log", f"line {i}\n"), append=True) for i in range(12)]
 
-        await asyncio.gather(*(kernel.service.files.write(call(request_id=f"r{i}"), line) for i, line in enumerate(lines)))
+        await asyncio.gather(
+            *(kernel.service.files.write(call(request_id=f"r{i}"), line) for i, line in enumerate(lines))
+        )
         await kernel.service.files.write(call(request_id="r3"), lines[3])
 
         content = await read(kernel, "log")
@@ -259,7 +263,9 @@ class IndexContract:
         with pytest.raises(PathInvalid):
             await kernel.service.files.move(call(), "a", "a/b", etag="", overwrite=False)
 
-    async def test_moving_onto_a_file_needs_overwrite_and_keeps_the_old_in_the_trash(self, kernel: Kernel) -> None:
+    async def test_moving_onto_a_file_needs_overwrite_and_keeps_the_old_in_the_trash(
+        self, kernel: Kernel
+    ) -> None:
         await kernel.service.files.write(call(), text_of("a", "new"))
         await kernel.service.files.write(call(), text_of("b", "old"))
         with pytest.raises(AlreadyExists):
@@ -525,9 +531,7 @@ class IndexContract:
         with pytest.raises(InvalidRequest):
             await service.put(call(), "v", [Row("b", "{}", vector=b"\0\0\x80?" * 4)], Mode.ANY)
         with pytest.raises(QueryInvalid):
-            await service.query(
-                PLANNER, "v", Question(vector=b"\0\0\x80?"), after="", skip=0, limit=10
-            )
+            await service.query(PLANNER, "v", Question(vector=b"\0\0\x80?"), after="", skip=0, limit=10)
         hits = await service.query(
             PLANNER, "v", Question(vector=b"\0\0\x80?" * 3), after="", skip=0, limit=10
         )
@@ -581,7 +585,11 @@ class IndexContract:
         await index.write(PLANNER, lambda tx: tx.remember(actor, b"d", b"answer"))
 
         assert await index.read(PLANNER, lambda tx: tx.recall(actor, b"d")) == b"answer"
-        for other in (replace(actor, agent="critic"), replace(actor, method="N"), replace(actor, request_id="r2")):
+        for other in (
+            replace(actor, agent="critic"),
+            replace(actor, method="N"),
+            replace(actor, request_id="r2"),
+        ):
             assert await index.read(PLANNER, lambda tx, who=other: tx.recall(who, b"d")) is None  # type: ignore[misc]
         assert await index.read(STRANGER, lambda tx: tx.recall(actor, b"d")) is None
 

@@ -1,0 +1,105 @@
+"""The access manager as storage sees it; grants are given and taken with the caller's own token."""
+
+from collections.abc import Awaitable
+from datetime import UTC
+from typing import Final, TypedDict, TypeVar
+
+import grpc
+
+from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
+from services.chassis import client
+from services.chassis.authz import Authorizer, Question
+from services.chassis.codes import Code
+from services.chassis.identity import Principal, current_caller
+from services.chassis.status import peer_error
+from services.storage.model import Grant
+
+T = TypeVar("T")
+
+_SECONDS: Final = 5.0
+_PAGE: Final = 1000
+_MOST_PAGES: Final = 20
+
+
+class AccessClient:
+    """The Access port over gRPC."""
+
+    def __init__(self, channel: grpc.aio.Channel, authorizer: Authorizer) -> None:
+        self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
+        self._authorizer = authorizer
+
+    async def require(self, action: str, resource: str) -> None:
+        """Check that the running call's caller may act on a resource."""
+        caller = current_caller()
+        principal = Principal(caller.agent, caller.tenant, caller.kind, caller.parent)
+        await self._authorizer.authorize(Question(principal, action, resource, read=True))
+
+    async def give(self, grant: Grant, *, request_id: str) -> Grant:
+        """Create a grant."""
+        message = resources_pb2.Grant(
+            grantee=grant.grantee, resource=grant.resource, prefix=grant.prefix, actions=grant.actions
+        )
+        if grant.expires_at is not None:
+            message.expire_time.FromDatetime(grant.expires_at)
+        request = access_pb2.CreateGrantRequest(grant=message, request_id=request_id)
+        response = await _answer(self._stub.CreateGrant(request, **_options()))
+        return _grant(response.grant)
+
+    async def revoke(self, grant_name: str) -> None:
+        """Take a grant back."""
+        request = access_pb2.RevokeGrantRequest(name=grant_name)
+        try:
+            await self._stub.RevokeGrant(request, **_options())
+        except grpc.aio.AioRpcError as failure:
+            error = peer_error(failure)
+            if error.code is not Code.NOT_FOUND:
+                raise error from failure
+
+    async def grants(self, *, resource: str = "", grantee: str = "") -> list[Grant]:
+        """List grants in force that the caller may see."""
+        found: list[Grant] = []
+        token = ""
+        for _ in range(_MOST_PAGES):
+            request = access_pb2.ListGrantsRequest(
+                resource=resource, grantee=grantee, page_size=_PAGE, page_token=token
+            )
+            response = await _answer(self._stub.ListGrants(request, **_options()))
+            found += [_grant(each) for each in response.grants]
+            token = response.next_page_token
+            if not token:
+                break
+        return found
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as failure:
+        raise peer_error(failure) from failure
+
+
+class _Options(TypedDict):
+    metadata: client.Metadata
+    timeout: float
+
+
+def _options() -> _Options:
+    caller = current_caller()
+    left = client.remaining(caller)
+    return {
+        "metadata": client.kernel_metadata(caller),
+        "timeout": _SECONDS if left is None else min(_SECONDS, left),
+    }
+
+
+def _grant(message: resources_pb2.Grant) -> Grant:
+    expires = message.expire_time.ToDatetime(UTC) if message.HasField("expire_time") else None
+    return Grant(
+        name=message.name,
+        resource=message.resource,
+        grantee=message.grantee,
+        actions=tuple(message.actions),
+        prefix=message.prefix,
+        expires_at=expires,
+        created_at=message.create_time.ToDatetime(UTC) if message.HasField("create_time") else None,
+    )

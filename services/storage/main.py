@@ -1,0 +1,72 @@
+"""The composition root of the storage manager: the only place where adapters are chosen."""
+
+from aios.api.access.v1 import access_pb2
+from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from services.chassis.clock import Clock
+from services.chassis.process import App, Process
+from services.chassis.process import serve as serve_process
+from services.chassis.server import Servicer
+from services.storage.access import AccessClient
+from services.storage.config import StorageConfig
+from services.storage.metrics import StorageMetrics
+from services.storage.model import Limits
+from services.storage.ports import Access, BlobStore, FileIndex, Meter
+from services.storage.service import Engine, Lifetimes, StorageService
+from services.storage.servicer import StorageServicer
+from services.storage.store.directory import DirectoryBlobs
+from services.storage.store.sql import MIGRATIONS, SqlIndex
+
+NAME = "storage"
+
+
+def build(
+    config: StorageConfig,
+    *,
+    index: FileIndex,
+    blobs: BlobStore,
+    access: Access,
+    meter: Meter,
+    clock: Clock,
+) -> StorageService:
+    """Wire a storage service."""
+    limits = Limits(bytes=config.quota_bytes, nodes=config.quota_files, versions=config.max_versions)
+    engine = Engine(index=index, blobs=blobs, access=access, clock=clock, meter=meter, limits=limits)
+    lifetimes = Lifetimes(
+        trash=config.trash_life,
+        upload=config.upload_life,
+        blob_rest=config.blob_rest,
+        poll=config.watch_poll,
+        heartbeat=config.watch_heartbeat,
+    )
+    return StorageService(engine, lifetimes)
+
+
+def servicer(service: StorageService) -> Servicer:
+    """Return the servicer as ChassisServer takes it."""
+    return (
+        storage_pb2_grpc.add_StorageServiceServicer_to_server,
+        StorageServicer(service),
+        storage_pb2.DESCRIPTOR,
+    )
+
+
+async def assemble(process: Process) -> App:
+    """Build the process: an index in its database, blobs in a directory, access over gRPC."""
+    config = process.load(StorageConfig)
+    database = await process.database(MIGRATIONS)
+    channel = process.channel("access", access_pb2.DESCRIPTOR)
+    service = build(
+        config,
+        index=SqlIndex(database, process.clock),
+        blobs=DirectoryBlobs(config.blob_dir or process.data_dir / NAME / "blobs"),
+        access=AccessClient(channel, process.authorizer),
+        meter=StorageMetrics(process.registry),
+        clock=process.clock,
+    )
+    process.tasks.every("sweep", config.sweep_interval.total_seconds(), service.upkeep.sweep)
+    return App(servicers=[servicer(service)], readiness={"database": database.problem})
+
+
+async def serve() -> None:
+    """Run the storage manager until it is told to stop."""
+    await serve_process(NAME, assemble)

@@ -1,0 +1,353 @@
+"""StorageService over gRPC: each method converts, calls the use case, converts back."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aios.api.storage.v1 import storage_pb2 as pb
+from aios.api.storage.v1 import storage_pb2_grpc
+from services.chassis import paging
+from services.chassis.errors import InvalidPageToken
+from services.chassis.identity import Caller, current_caller
+from services.storage import wire, wire_records
+from services.storage.model import Label
+from services.storage.service import StorageService
+
+_FILES = {"default": 100, "maximum": 1000}
+_VERSIONS = {"default": 50, "maximum": 500}
+_HITS = {"default": 10, "maximum": 100}
+
+
+class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
+    """The public face of StorageService."""
+
+    def __init__(self, service: StorageService) -> None:
+        self._service = service
+        self._wire = wire.Wire(service.files.trash_life)
+
+    async def WriteFile(self, request: pb.WriteFileRequest, context: Any) -> pb.WriteFileResponse:
+        """Write a whole small file."""
+        caller = current_caller()
+        new = wire.new_file(request, caller)
+        written = await self._service.files.write(wire.call(caller, request.request_id), new)
+        return self._wire.written(caller.owner, written)
+
+    async def BeginUpload(self, request: pb.BeginUploadRequest, context: Any) -> pb.BeginUploadResponse:
+        """Start a large write."""
+        caller = current_caller()
+        command = wire.begin(request, caller)
+        upload = await self._service.uploads.begin(wire.call(caller, request.request_id), command)
+        return wire.begun(caller.owner, upload)
+
+    async def UploadChunk(self, request: pb.UploadChunkRequest, context: Any) -> pb.UploadChunkResponse:
+        """Add one chunk."""
+        caller = current_caller()
+        upload = await self._service.uploads.take(
+            wire.call(caller),
+            wire.upload_id(request.upload, caller),
+            request.offset,
+            request.data,
+            request.sha256,
+        )
+        return pb.UploadChunkResponse(upload=wire.upload(caller.owner, upload))
+
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Any) -> pb.GetUploadResponse:
+        """Return how far an upload has come."""
+        caller = current_caller()
+        upload = await self._service.uploads.get(wire.scope(caller), wire.upload_id(request.name, caller))
+        return pb.GetUploadResponse(upload=wire.upload(caller.owner, upload))
+
+    async def CommitUpload(self, request: pb.CommitUploadRequest, context: Any) -> pb.CommitUploadResponse:
+        """Turn an upload into a version."""
+        caller = current_caller()
+        upload_id = wire.upload_id(request.upload, caller)
+        call = wire.call(caller, request.request_id)
+        written = await self._service.uploads.commit(call, upload_id, request.sha256)
+        file = self._wire.file(caller.owner, written.node)
+        return pb.CommitUploadResponse(file=file, created=written.created)
+
+    async def AbortUpload(self, request: pb.AbortUploadRequest, context: Any) -> pb.AbortUploadResponse:
+        """Throw an upload away."""
+        caller = current_caller()
+        upload_id = wire.upload_id(request.upload, caller)
+        await self._service.uploads.abort(wire.call(caller, request.request_id), upload_id)
+        return pb.AbortUploadResponse()
+
+    async def ReadFile(self, request: pb.ReadFileRequest, context: Any) -> AsyncIterator[pb.ReadFileResponse]:
+        """Stream a version."""
+        caller = current_caller()
+        scope, path = wire.scope(caller), wire.path(request.name, caller)
+        reading, offset = self._service.reading, request.offset
+        opened = await reading.open(scope, path, version=request.version, offset=offset)
+        yield self._wire.opened(caller.owner, opened)
+        async for data in reading.stream(scope, opened, offset=offset, length=request.length):
+            yield pb.ReadFileResponse(data=data)
+
+    async def StatFile(self, request: pb.StatFileRequest, context: Any) -> pb.StatFileResponse:
+        """Return what lies at a name."""
+        caller = current_caller()
+        node = await self._service.files.stat(wire.scope(caller), wire.path(request.name, caller))
+        return pb.StatFileResponse(file=self._wire.file(caller.owner, node))
+
+    async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
+        """List a directory."""
+        caller = current_caller()
+        directory = wire.path(request.parent, caller, "parent")
+        query = (*_list_of(caller, "files"), directory, int(request.recursive), request.pattern)
+        size = paging.page_size(request.page_size, **_FILES)
+        nodes = await self._service.files.list_directory(
+            wire.scope(caller),
+            directory,
+            recursive=request.recursive,
+            pattern=request.pattern,
+            after=_text(request.page_token, query),
+            limit=size + 1,
+        )
+        token = paging.encode([nodes[size - 1].path], *query) if len(nodes) > size else ""
+        files = self._wire.files(caller.owner, nodes[:size])
+        return pb.ListFilesResponse(files=files, next_page_token=token)
+
+    async def MakeDirectory(self, request: pb.MakeDirectoryRequest, context: Any) -> pb.MakeDirectoryResponse:
+        """Make a directory."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        call = wire.call(caller, request.request_id)
+        node = await self._service.files.make_directory(call, path, allow_existing=request.allow_existing)
+        return pb.MakeDirectoryResponse(file=self._wire.file(caller.owner, node))
+
+    async def SetFileMetadata(
+        self, request: pb.SetFileMetadataRequest, context: Any
+    ) -> pb.SetFileMetadataResponse:
+        """Change media type and metadata."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        label = Label(request.media_type, dict(request.set))
+        call = wire.call(caller, request.request_id)
+        node = await self._service.files.set_label(call, path, label, list(request.remove), request.etag)
+        return pb.SetFileMetadataResponse(file=self._wire.file(caller.owner, node))
+
+    async def MoveFile(self, request: pb.MoveFileRequest, context: Any) -> pb.MoveFileResponse:
+        """Move or rename."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        destination = wire.path(request.destination, caller, "destination")
+        call = wire.call(caller, request.request_id)
+        node = await self._service.files.move(
+            call, path, destination, etag=request.etag, overwrite=request.overwrite
+        )
+        return pb.MoveFileResponse(file=self._wire.file(caller.owner, node))
+
+    async def CopyFile(self, request: pb.CopyFileRequest, context: Any) -> pb.CopyFileResponse:
+        """Copy, possibly from another agent."""
+        caller = current_caller()
+        node = await self._service.files.copy(
+            wire.call(caller, request.request_id),
+            wire.place(request.source, caller, "source"),
+            wire.path(request.destination, caller, "destination"),
+            version=request.version,
+            overwrite=request.overwrite,
+            etag=request.destination_etag,
+        )
+        return pb.CopyFileResponse(file=self._wire.file(caller.owner, node))
+
+    async def DeleteFile(self, request: pb.DeleteFileRequest, context: Any) -> pb.DeleteFileResponse:
+        """Move to the trash, or purge."""
+        caller = current_caller()
+        deleted = await self._service.files.delete(
+            wire.call(caller, request.request_id),
+            wire.path(request.name, caller),
+            etag=request.etag,
+            recursive=request.recursive,
+            missing_ok=request.allow_missing,
+            purge=request.purge,
+        )
+        return self._wire.deleted(caller.owner, deleted)
+
+    async def ListTrash(self, request: pb.ListTrashRequest, context: Any) -> pb.ListTrashResponse:
+        """List the trash."""
+        caller = current_caller()
+        query = _list_of(caller, "trash")
+        size = paging.page_size(request.page_size, **_FILES)
+        nodes = await self._service.files.list_trash(
+            wire.scope(caller), before=_number(request.page_token, query), limit=size + 1
+        )
+        token = paging.encode([nodes[size - 1].trash_id], *query) if len(nodes) > size else ""
+        files = self._wire.files(caller.owner, nodes[:size])
+        return pb.ListTrashResponse(files=files, next_page_token=token)
+
+    async def RestoreFile(self, request: pb.RestoreFileRequest, context: Any) -> pb.RestoreFileResponse:
+        """Bring back from the trash."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        node = await self._service.files.restore(wire.call(caller, request.request_id), path)
+        return pb.RestoreFileResponse(file=self._wire.file(caller.owner, node))
+
+    async def ListVersions(self, request: pb.ListVersionsRequest, context: Any) -> pb.ListVersionsResponse:
+        """List versions, newest first."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        query = (*_list_of(caller, "versions"), path)
+        size = paging.page_size(request.page_size, **_VERSIONS)
+        _, versions = await self._service.reading.versions(
+            wire.scope(caller), path, before=_number(request.page_token, query), limit=size + 1
+        )
+        token = paging.encode([versions[size - 1].number], *query) if len(versions) > size else ""
+        return pb.ListVersionsResponse(
+            versions=[wire.version(each) for each in versions[:size]], next_page_token=token
+        )
+
+    async def DiffVersions(self, request: pb.DiffVersionsRequest, context: Any) -> pb.DiffVersionsResponse:
+        """Compare two versions."""
+        caller = current_caller()
+        found = await self._service.reading.compare(
+            wire.scope(caller),
+            wire.path(request.name, caller),
+            old=request.from_version,
+            new=request.to_version,
+            context=wire.context_lines(request),
+        )
+        return wire.comparison(found)
+
+    async def RollbackFile(self, request: pb.RollbackFileRequest, context: Any) -> pb.RollbackFileResponse:
+        """Write an old version again."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        call = wire.call(caller, request.request_id)
+        node = await self._service.reading.roll_back(call, path, wire.target(request), etag=request.etag)
+        return pb.RollbackFileResponse(file=self._wire.file(caller.owner, node))
+
+    async def SearchFiles(self, request: pb.SearchFilesRequest, context: Any) -> pb.SearchFilesResponse:
+        """Find files."""
+        caller = current_caller()
+        search = wire.search(request, caller)
+        query = (
+            *_list_of(caller, "hits"),
+            search.directory,
+            search.query,
+            search.mode.value,
+            search.pattern,
+            search.min_score,
+            int(request.include_shared),
+        )
+        skip, size = _number(request.page_token, query), paging.page_size(request.page_size, **_HITS)
+        hits = await self._service.search.search(
+            wire.call(caller), search, shared=request.include_shared, skip=skip, limit=size + 1
+        )
+        token = paging.encode([skip + size], *query) if len(hits) > size else ""
+        return pb.SearchFilesResponse(
+            hits=[self._wire.hit(hit) for hit in hits[:size]], next_page_token=token
+        )
+
+    async def ShareFile(self, request: pb.ShareFileRequest, context: Any) -> pb.ShareFileResponse:
+        """Let another agent or group use a file."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        expires = wire.moment(request.expire_time) if request.HasField("expire_time") else None
+        call = wire.call(caller, request.request_id)
+        share = await self._service.sharing.share(call, path, request.grantee, wire.role(request), expires)
+        return pb.ShareFileResponse(share=wire.share(caller.owner, share))
+
+    async def RevokeShare(self, request: pb.RevokeShareRequest, context: Any) -> pb.RevokeShareResponse:
+        """Take a share back."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        await self._service.sharing.revoke(wire.call(caller, request.request_id), path, request.grantee)
+        return pb.RevokeShareResponse()
+
+    async def ListShares(self, request: pb.ListSharesRequest, context: Any) -> pb.ListSharesResponse:
+        """List shares."""
+        caller = current_caller()
+        path = wire.path(request.name, caller)
+        query = (*_list_of(caller, "shares"), path)
+        skip, size = _number(request.page_token, query), paging.page_size(request.page_size, **_VERSIONS)
+        shares = await self._service.sharing.list_shares(wire.scope(caller), path)
+        token = paging.encode([skip + size], *query) if len(shares) > skip + size else ""
+        return pb.ListSharesResponse(
+            shares=[wire.share(caller.owner, each) for each in shares[skip : skip + size]],
+            next_page_token=token,
+        )
+
+    async def WatchFiles(
+        self, request: pb.WatchFilesRequest, context: Any
+    ) -> AsyncIterator[pb.WatchFilesResponse]:
+        """Stream changes."""
+        caller = current_caller()
+        path = wire.path(request.parent, caller, "parent")
+        async for item in self._service.watching.watch(wire.scope(caller), path, request.after_sequence):
+            yield self._wire.change(caller.owner, item)
+
+    async def PutRecords(self, request: pb.PutRecordsRequest, context: Any) -> pb.PutRecordsResponse:
+        """Write records."""
+        caller = current_caller()
+        name = wire_records.collection(request.collection, caller)
+        call = wire.call(caller, request.request_id)
+        rows, mode = wire_records.rows(request.records), wire.MODES[request.mode]
+        put = await self._service.records.put(call, name, rows, mode)
+        return pb.PutRecordsResponse(etags=put.etags, created_count=put.created)
+
+    async def QueryRecords(self, request: pb.QueryRecordsRequest, context: Any) -> pb.QueryRecordsResponse:
+        """Find records."""
+        caller = current_caller()
+        name = wire_records.collection(request.collection, caller)
+        question = wire_records.question(request)
+        query = (*_list_of(caller, "records"), name, question.fingerprint())
+        size = paging.page_size(request.page_size, **_VERSIONS)
+        skip = _number(request.page_token, query) if question.ranked else 0
+        after = "" if question.ranked else _text(request.page_token, query)
+        found = await self._service.records.query(
+            wire.scope(caller), name, question, after=after, skip=skip, limit=size + 1
+        )
+        position = skip + size if question.ranked else found[:size][-1].record.key if found else ""
+        token = paging.encode([position], *query) if len(found) > size else ""
+        hits = [wire_records.hit(each, vector=request.include_vectors) for each in found[:size]]
+        return pb.QueryRecordsResponse(hits=hits, next_page_token=token)
+
+    async def DeleteRecords(self, request: pb.DeleteRecordsRequest, context: Any) -> pb.DeleteRecordsResponse:
+        """Delete records."""
+        caller = current_caller()
+        name = wire_records.collection(request.collection, caller)
+        call = wire.call(caller, request.request_id)
+        question = wire_records.doomed(request)
+        count = await self._service.records.delete(call, name, question, everything=request.all)
+        return pb.DeleteRecordsResponse(deleted_count=count)
+
+    async def ListCollections(
+        self, request: pb.ListCollectionsRequest, context: Any
+    ) -> pb.ListCollectionsResponse:
+        """List collections."""
+        caller = current_caller()
+        query = _list_of(caller, "collections")
+        size = paging.page_size(request.page_size, **_VERSIONS)
+        found = await self._service.records.collections(
+            wire.scope(caller), after=_text(request.page_token, query), limit=size + 1
+        )
+        token = paging.encode([found[size - 1].name], *query) if len(found) > size else ""
+        return pb.ListCollectionsResponse(
+            collections=[wire_records.collection_message(caller.owner, each) for each in found[:size]],
+            next_page_token=token,
+        )
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
+        """Return use and limits."""
+        totals, limits = await self._service.files.usage(wire.scope(current_caller()))
+        return wire.usage(totals, limits)
+
+
+def _list_of(caller: Caller, what: str) -> tuple[str, str, str]:
+    """Return what ties a page token to a list of this scope."""
+    return (what, caller.tenant, caller.owner)
+
+
+def _text(token: str, query: tuple[paging.Key, ...]) -> str:
+    """Return the position in a page token of a list ordered by text; "" at the beginning."""
+    position = paging.decode(token, *query)
+    if position and not isinstance(position[0], str):
+        raise InvalidPageToken("the page token belongs to another list")
+    return str(position[0]) if position else ""
+
+
+def _number(token: str, query: tuple[paging.Key, ...]) -> int:
+    """Return the position in a page token of a list counted by numbers; 0 at the beginning."""
+    position = paging.decode(token, *query)
+    if position and not isinstance(position[0], int):
+        raise InvalidPageToken("the page token belongs to another list")
+    return int(position[0] or 0) if position else 0

@@ -1,0 +1,303 @@
+"""Files between protobuf and the model. The only converter, with wire_records."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aios.api.storage.v1 import resources_pb2 as res
+from aios.api.storage.v1 import storage_pb2 as pb
+from services.chassis import names
+from services.chassis.errors import InvalidRequest
+from services.chassis.identity import Caller
+from services.chassis.names import agent_name, in_agent
+from services.storage.core.finding import Search
+from services.storage.core.history import Opened, Target
+from services.storage.core.tree import EPOCH, Deleted, Written
+from services.storage.core.uploading import Begin
+from services.storage.model import (
+    Call,
+    Change,
+    ChangeKind,
+    Hit,
+    Kind,
+    Label,
+    Limits,
+    Mode,
+    Node,
+    Role,
+    Scope,
+    SearchMode,
+    Share,
+    Totals,
+    Upload,
+    Version,
+)
+from services.storage.service.files import NewFile
+from services.storage.service.reading import Comparison, as_read
+from services.storage.service.uploads import CHUNK_BYTES
+
+MODES: Final = {
+    pb.WRITE_MODE_UNSPECIFIED: Mode.ANY,
+    pb.WRITE_MODE_CREATE: Mode.CREATE,
+    pb.WRITE_MODE_REPLACE: Mode.REPLACE,
+}
+SEARCH_MODES: Final = {
+    pb.SEARCH_MODE_UNSPECIFIED: SearchMode.HYBRID,
+    pb.SEARCH_MODE_LEXICAL: SearchMode.LEXICAL,
+    pb.SEARCH_MODE_SEMANTIC: SearchMode.SEMANTIC,
+    pb.SEARCH_MODE_HYBRID: SearchMode.HYBRID,
+}
+_ROLES: Final = {res.SHARE_ROLE_READER: Role.READER, res.SHARE_ROLE_WRITER: Role.WRITER}
+_ROLES_OUT: Final = {role: number for number, role in _ROLES.items()}
+_KINDS: Final = {Kind.FILE: res.FILE_KIND_FILE, Kind.DIRECTORY: res.FILE_KIND_DIRECTORY}
+_CHANGES: Final = {
+    ChangeKind.CREATED: pb.FILE_CHANGE_CREATED,
+    ChangeKind.UPDATED: pb.FILE_CHANGE_UPDATED,
+    ChangeKind.MOVED: pb.FILE_CHANGE_MOVED,
+    ChangeKind.DELETED: pb.FILE_CHANGE_DELETED,
+}
+_DEFAULT_CONTEXT: Final = 3
+
+
+def scope(caller: Caller) -> Scope:
+    """Return whose storage the call was authorised for."""
+    return Scope(caller.tenant, caller.owner)
+
+
+def call(caller: Caller, request_id: str = "") -> Call:
+    """Return who calls."""
+    return Call(scope(caller), caller.agent, request_id)
+
+
+def path(name: str, caller: Caller, field: str = "name") -> str:
+    """Return the path in the name of a file or directory of the scope; the root is "".
+
+    Raises InvalidRequest when the name is not in the scope.
+    """
+    where, found = place(name, caller, field)
+    if where != scope(caller):
+        raise InvalidRequest.field(field, f"must be a file of {agent_name(caller.owner)}")
+    return found
+
+
+def place(name: str, caller: Caller, field: str = "name") -> tuple[Scope, str]:
+    """Return scope and path in the name of a file, possibly of another agent of the tenant.
+
+    Raises InvalidRequest.
+    """
+    parsed = names.parse(name, me=caller.agent, field=field)
+    if parsed.collection != "files":
+        raise InvalidRequest.field(field, "expected a name in files/")
+    return Scope(caller.tenant, parsed.owner), parsed.id
+
+
+def upload_id(name: str, caller: Caller) -> str:
+    """Return the id in the name of an upload."""
+    return names.parse_in(name, "uploads", me=caller.agent, field="upload").id
+
+
+def new_file(request: pb.WriteFileRequest, caller: Caller) -> NewFile:
+    """Convert a small write."""
+    return NewFile(
+        path=path(request.name, caller),
+        data=request.content,
+        mode=MODES[request.mode],
+        etag=request.etag,
+        sha256=request.sha256,
+        label=Label(request.media_type, dict(request.metadata)),
+        comment=request.comment,
+        append=request.append,
+    )
+
+
+def begin(request: pb.BeginUploadRequest, caller: Caller) -> Begin:
+    """Convert the start of a large write."""
+    return Begin(
+        path=path(request.file, caller, "file"),
+        total=request.total_bytes,
+        mode=MODES[request.mode],
+        etag=request.etag,
+        label=Label(request.media_type, dict(request.metadata)),
+        comment=request.comment,
+    )
+
+
+def target(request: pb.RollbackFileRequest) -> Target:
+    """Convert which version to roll back to."""
+    before = moment(request.before_time) if request.HasField("before_time") else None
+    return Target(request.version, request.steps, before)
+
+
+def context_lines(request: pb.DiffVersionsRequest) -> int:
+    """Return how many unchanged lines a diff shows."""
+    return request.context_lines or _DEFAULT_CONTEXT
+
+
+def search(request: pb.SearchFilesRequest, caller: Caller) -> Search:
+    """Convert a search."""
+    return Search(
+        directory=path(request.parent, caller, "parent"),
+        query=request.query,
+        mode=SEARCH_MODES[request.mode],
+        pattern=request.pattern,
+        min_score=request.min_score,
+    )
+
+
+def role(request: pb.ShareFileRequest) -> Role:
+    """Convert what a share lets its grantee do."""
+    return _ROLES[request.role]
+
+
+class Wire:
+    """Converts answers; knows how long the trash keeps things."""
+
+    def __init__(self, trash_life: timedelta) -> None:
+        self._trash_life = trash_life
+
+    def file(self, owner: str, node: Node) -> res.File:
+        """Convert a file or directory."""
+        message = res.File(
+            name=file_name(owner, node.path),
+            kind=_KINDS[node.kind],
+            size_bytes=node.size,
+            version=node.version,
+            etag=node.etag,
+            sha256=node.digest,
+            media_type=node.label.media_type,
+            metadata=node.label.metadata,
+            writer=agent_name(node.writer) if node.writer else "",
+        )
+        if node.created_at != EPOCH:
+            message.create_time.FromDatetime(node.created_at)
+            message.update_time.FromDatetime(node.updated_at)
+        if node.trashed_at is not None:
+            message.delete_time.FromDatetime(node.trashed_at)
+            message.purge_time.FromDatetime(node.trashed_at + self._trash_life)
+        return message
+
+    def files(self, owner: str, nodes: Sequence[Node]) -> list[res.File]:
+        """Convert files and directories."""
+        return [self.file(owner, node) for node in nodes]
+
+    def written(self, owner: str, written: Written) -> pb.WriteFileResponse:
+        """Convert the outcome of a write."""
+        return pb.WriteFileResponse(file=self.file(owner, written.node), created=written.created)
+
+    def opened(self, owner: str, opened: Opened) -> pb.ReadFileResponse:
+        """Convert what is about to be read."""
+        return pb.ReadFileResponse(file=self.file(owner, as_read(opened)))
+
+    def deleted(self, owner: str, deleted: Deleted) -> pb.DeleteFileResponse:
+        """Convert the outcome of a deletion."""
+        file = self.file(owner, deleted.node) if deleted.node else None
+        return pb.DeleteFileResponse(file=file, deleted_count=deleted.count)
+
+    def change(self, owner: str, item: Change | int) -> pb.WatchFilesResponse:
+        """Convert an event, or a sign of life."""
+        if isinstance(item, int):
+            return pb.WatchFilesResponse(sequence=item)
+        message = pb.WatchFilesResponse(
+            sequence=item.sequence,
+            change=_CHANGES[item.kind],
+            file=self.file(owner, item.node),
+            previous_name=file_name(owner, item.old_path) if item.old_path else "",
+        )
+        message.event_time.FromDatetime(item.at)
+        return message
+
+    def hit(self, hit: Hit) -> pb.FileHit:
+        """Convert a file that was found."""
+        return pb.FileHit(
+            file=self.file(hit.scope.agent, hit.node),
+            score=hit.score,
+            snippet=hit.excerpt,
+            snippet_offset=hit.excerpt_offset,
+            lexical_score=hit.lexical,
+            semantic_score=hit.semantic,
+        )
+
+
+def upload(owner: str, upload: Upload) -> res.Upload:
+    """Convert an upload."""
+    message = res.Upload(
+        name=in_agent(owner, "uploads", upload.id),
+        file=file_name(owner, upload.path),
+        offset=upload.received,
+        total_bytes=upload.total,
+    )
+    message.expire_time.FromDatetime(upload.expires_at)
+    return message
+
+
+def begun(owner: str, begun: Upload) -> pb.BeginUploadResponse:
+    """Convert a new upload."""
+    return pb.BeginUploadResponse(upload=upload(owner, begun), chunk_bytes=CHUNK_BYTES)
+
+
+def version(version: Version) -> res.FileVersion:
+    """Convert a version."""
+    message = res.FileVersion(
+        version=version.number,
+        size_bytes=version.size,
+        sha256=version.digest,
+        writer=agent_name(version.writer),
+        comment=version.comment,
+        restored_version=version.restored,
+        etag=version.etag,
+    )
+    message.create_time.FromDatetime(version.created_at)
+    return message
+
+
+def comparison(found: Comparison) -> pb.DiffVersionsResponse:
+    """Convert a diff."""
+    return pb.DiffVersionsResponse(
+        from_version=found.old,
+        to_version=found.new,
+        unified_diff=found.text,
+        added_lines=found.added,
+        removed_lines=found.removed,
+        truncated=found.truncated,
+    )
+
+
+def share(owner: str, share: Share) -> res.Share:
+    """Convert a share."""
+    message = res.Share(
+        grant=share.grant,
+        file=file_name(owner, share.path),
+        grantee=share.grantee,
+        role=_ROLES_OUT[share.role],
+    )
+    if share.expires_at is not None:
+        message.expire_time.FromDatetime(share.expires_at)
+    if share.created_at is not None:
+        message.create_time.FromDatetime(share.created_at)
+    return message
+
+
+def usage(totals: Totals, limits: Limits) -> pb.GetUsageResponse:
+    """Convert how much a scope uses and may use."""
+    return pb.GetUsageResponse(
+        file_bytes=totals.live,
+        version_bytes=totals.history,
+        trash_bytes=totals.trash,
+        record_bytes=totals.records,
+        upload_bytes=totals.uploads,
+        file_count=totals.nodes,
+        quota_bytes=limits.bytes,
+        max_versions=limits.versions,
+    )
+
+
+def file_name(owner: str, path: str) -> str:
+    """Return the resource name of a path."""
+    return in_agent(owner, "files", path).rstrip("/")
+
+
+def moment(timestamp: Timestamp) -> datetime:
+    """Convert a time."""
+    return timestamp.ToDatetime(UTC)
