@@ -1,0 +1,127 @@
+"""Chats with tools as plain messages, and output as tool calls."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import ConstraintInvalid
+from gateway.inference.constraints import CompilingChecker
+from gateway.inference.model import Message, Role, ToolCall, ToolChoice, ToolSpec
+from gateway.inference.template import (
+    forced_call_constraint,
+    parse_output,
+    plain_messages,
+    render_call,
+    tool_line,
+)
+
+CALCULATOR = ToolSpec(
+    "calculator",
+    "Evaluate an arithmetic expression.\nMore text.",
+    json.dumps(
+        {"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]}
+    ),
+)
+RECALL = ToolSpec(
+    "recall",
+    "Read a note.",
+    json.dumps(
+        {
+            "type": "object",
+            "properties": {"key": {"type": "string"}, "agent": {"type": "string"}},
+            "required": ["key"],
+        }
+    ),
+)
+CLOCK = ToolSpec("clock", "Tell the time.", "")
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_a_tool_is_shown_as_one_line_with_optional_parameters_marked() -> None:
+    assert tool_line(RECALL) == "recall(key: string, agent?: string): Read a note."
+    assert tool_line(CLOCK) == "clock(): Tell the time."
+    assert tool_line(CALCULATOR) == "calculator(expression: string): Evaluate an arithmetic expression."
+
+
+def test_tools_are_folded_into_the_system_message() -> None:
+    messages = plain_messages([Message(Role.SYSTEM, "Be kind."), Message(Role.USER, "hi")], [CLOCK])
+
+    assert messages[0].content.startswith("Be kind.\n\n# Tools\nclock(): Tell the time.\nReply with <tool_call>")
+    assert messages[1] == Message(Role.USER, "hi")
+
+
+def test_tools_without_a_system_message_make_one() -> None:
+    messages = plain_messages([Message(Role.USER, "hi")], [CLOCK])
+
+    assert [message.role for message in messages] == [Role.SYSTEM, Role.USER]
+
+
+def test_several_calls_of_one_answer_are_found_and_the_text_around_them_is_kept() -> None:
+    text = (
+        'Sure. <tool_call>{"name": "calculator", "arguments": {"expression": "1+2"}}</tool_call>\n'
+        '<tool_call>{"name": "recall", "arguments": {"key": "x"}}</tool_call>'
+    )
+
+    message = parse_output(text, [CALCULATOR, RECALL], ToolChoice.AUTO)
+
+    assert message.content == "Sure."
+    assert [(call.name, json.loads(call.arguments_json)) for call in message.tool_calls] == [
+        ("calculator", {"expression": "1+2"}),
+        ("recall", {"key": "x"}),
+    ]
+    assert len({call.id for call in message.tool_calls}) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<tool_call>not json</tool_call>",
+        '<tool_call>{"name": "unknown", "arguments": {}}</tool_call>',
+        '<tool_call>{"name": "clock", "arguments": []}</tool_call>',
+        '<tool_call>{"name": "clock"',
+        "<tool_call>" + "[" * 100_000 + "</tool_call>",
+    ],
+)
+def test_what_is_no_call_of_a_known_tool_stays_text(text: str) -> None:
+    assert parse_output(text, [CLOCK], ToolChoice.AUTO) == Message(Role.ASSISTANT, text)
+
+
+@given(st.dictionaries(st.text(), JSON_VALUES, max_size=4))
+def test_a_rendered_call_is_read_back_as_it_was(arguments: dict[str, object]) -> None:
+    rendered = render_call("clock", json.dumps(arguments))
+
+    message = parse_output(rendered, [CLOCK], ToolChoice.AUTO)
+
+    if "</tool_call>" not in json.dumps(arguments, ensure_ascii=False):
+        assert [json.loads(call.arguments_json) for call in message.tool_calls] == [arguments]
+
+
+def test_a_history_with_calls_is_rendered_the_way_the_model_writes_them() -> None:
+    call = ToolCall("1", "clock", "{}")
+
+    [message] = plain_messages([Message(Role.ASSISTANT, "", (call,))], [])
+
+    assert message.content == '<tool_call>{"name": "clock", "arguments": {}}</tool_call>'
+
+
+def test_a_forced_call_is_constrained_to_the_tools_offered() -> None:
+    accepts = CompilingChecker().compile(forced_call_constraint([CALCULATOR, RECALL]))
+    good = '{"tool_calls": [{"name": "recall", "arguments": {"key": "x"}}]}'
+
+    assert accepts(good)
+    assert not accepts('{"tool_calls": []}')
+    assert not accepts('{"tool_calls": [{"name": "other", "arguments": {}}]}')
+    message = parse_output(good, [CALCULATOR, RECALL], ToolChoice.REQUIRED)
+    assert [call.name for call in message.tool_calls] == ["recall"]
+
+
+def test_tool_parameters_that_are_no_json_object_are_refused() -> None:
+    with pytest.raises(ConstraintInvalid):
+        plain_messages([Message(Role.USER, "hi")], [ToolSpec("t", "d", "[1")])

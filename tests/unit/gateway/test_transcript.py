@@ -1,0 +1,89 @@
+"""Stop strings and delivery by whole tokens."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.inference.transcript import Transcript
+
+PIECES = st.lists(st.text(alphabet="abcX", max_size=3), max_size=30)
+STOPS = st.lists(st.text(alphabet="abX", min_size=1, max_size=4), max_size=3)
+
+
+def feed(pieces: list[str], stops: list[str]) -> tuple[Transcript, list[str]]:
+    """Append pieces until a stop; returns the transcript and the delivered text after each token."""
+    transcript = Transcript(stops)
+    delivered = []
+    for number, piece in enumerate(pieces):
+        transcript.append(number, piece)
+        delivered.append("".join(transcript.pieces[: transcript.released]))
+        if transcript.stopped:
+            return transcript, delivered
+    transcript.release_all()
+    delivered.append(transcript.text)
+    return transcript, delivered
+
+
+def test_without_stops_every_token_is_delivered_at_once() -> None:
+    transcript = Transcript()
+    transcript.append(5, "hello")
+
+    assert transcript.released == 1
+    assert transcript.text == "hello"
+
+
+def test_a_token_that_may_begin_a_stop_string_is_held_back_until_it_is_clear() -> None:
+    transcript = Transcript(["END"])
+    transcript.append(1, "a")
+    transcript.append(2, "E")
+    held = transcript.released
+    transcript.append(3, "x")
+
+    assert held == 1
+    assert transcript.released == 3
+
+
+def test_a_stop_string_spread_over_tokens_is_cut_off() -> None:
+    transcript, _ = feed(["say ", "E", "N", "D later"], ["END"])
+
+    assert transcript.stopped
+    assert transcript.text == "say "
+
+
+@given(PIECES, STOPS)
+def test_the_text_ends_before_the_first_stop_string(pieces: list[str], stops: list[str]) -> None:
+    transcript, _ = feed(pieces, stops)
+    whole = "".join(pieces)
+    ends = [whole.find(stop) for stop in stops if stop in whole]
+
+    if transcript.stopped:
+        assert not any(stop in transcript.text for stop in stops)
+        assert whole.startswith(transcript.text)
+    else:
+        assert not ends
+        assert transcript.text == whole
+
+
+@given(PIECES, STOPS)
+def test_delivered_text_is_never_retracted(pieces: list[str], stops: list[str]) -> None:
+    transcript, delivered = feed(pieces, stops)
+
+    for earlier, later in zip(delivered, delivered[1:], strict=False):
+        assert later.startswith(earlier)
+    assert transcript.text.startswith(delivered[-1] if delivered else "")
+
+
+@given(PIECES, STOPS, st.integers(0, 30))
+def test_a_restored_transcript_goes_on_like_the_first_one(pieces: list[str], stops: list[str], cut: int) -> None:
+    whole, _ = feed(pieces, stops)
+    first = Transcript(stops)
+    for number, piece in enumerate(pieces[:cut]):
+        if not first.stopped:
+            first.append(number, piece)
+    second = Transcript(stops)
+    second.extend(first.token_ids[: first.released], first.pieces[: first.released])
+    for number, piece in list(enumerate(pieces))[first.released :]:
+        if not second.stopped:
+            second.append(number, piece)
+
+    if not first.stopped:
+        assert second.text == whole.text
