@@ -36,10 +36,12 @@ class ClassQueue:
         self.use = ClassUse()
         self.pass_value = 0.0
         self.waiting: dict[CallId, Job] = {}
+        self.waiting_tokens = 0
 
     def add(self, job: Job, now: float) -> None:
         """Note that a new call waits."""
         self.waiting[job.call.id] = job
+        self.waiting_tokens += job.context_tokens
         self.world.room.enter(job)
         self.lane.add(job)
         self.policy.on_submit(job, now)
@@ -47,6 +49,7 @@ class ClassQueue:
     def put_back(self, job: Job, now: float) -> None:
         """Note that a call that ran waits again."""
         self.waiting[job.call.id] = job
+        self.waiting_tokens += job.context_tokens
         self.world.room.enter(job)
         self.lane.add(job)
         self.policy.on_yield(job, now)
@@ -54,6 +57,7 @@ class ClassQueue:
     def remove(self, job: Job) -> None:
         """Note that a waiting call leaves without running."""
         del self.waiting[job.call.id]
+        self.waiting_tokens -= job.context_tokens
         self.world.room.leave(job)
         self.lane.discard(job)
         self.policy.on_cancel(job)
@@ -61,6 +65,7 @@ class ClassQueue:
     def dispatch(self, job: Job, now: float, *, from_lane: bool) -> None:
         """Note that a waiting call starts to run."""
         del self.waiting[job.call.id]
+        self.waiting_tokens -= job.context_tokens
         self.world.room.leave(job)
         self.lane.discard(job)
         self.lane.dispatched(from_lane=from_lane)

@@ -342,10 +342,11 @@ class Pool:
             self._ripe[job] = None
 
     def _ripe_of(self, name: SchedulingClass) -> list[Job]:
+        churn = sum(queue.waiting_tokens for queue in self._queues)
         return [
             job
             for job in self._ripe
-            if job.call.scheduling_class is name and self.guard.allows(job, self.replicas[job.replica])
+            if job.call.scheduling_class is name and self.guard.allows(job, self.replicas[job.replica], churn)
         ]
 
     def _ask(self, victims: list[Job], candidate: Job, now: float) -> None:

@@ -19,8 +19,12 @@ class Guard:
         self._guard = settings.guard
         self._cost = settings.cost
 
-    def allows(self, job: Job, replica: Replica) -> bool:
-        """Whether the running call may be stopped now."""
+    def allows(self, job: Job, replica: Replica, churn: int) -> bool:
+        """Whether the running call may be stopped now.
+
+        `churn`: context tokens of the calls that wait, all of which may run before it resumes; what
+        they need beyond the free KV evicts its prefix.
+        """
         guard = self._guard
         if job.state is not CallState.RUNNING or not job.call.preemptible:
             return False
@@ -28,10 +32,12 @@ class Guard:
             return False
         if replica.kv_snapshot:
             return True
-        if kv_fill(replica) > guard.max_kv_use:
+        fill = kv_fill(replica)
+        if fill > guard.max_kv_use:
             return False
         context = job.context_tokens
-        cached = (context - job.slice_tokens) * replica.prefixes.trust if replica.prefix_cache else 0.0
+        kept = replica.prefix_cache and fill * replica.nominal_tokens + churn <= replica.nominal_tokens
+        cached = (context - job.slice_tokens) * replica.prefixes.trust if kept else 0.0
         resume = self._cost.prefill(int(context - cached))
         return resume < guard.max_overhead * self._cost.decode(job.slice_tokens, context)
 

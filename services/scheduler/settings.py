@@ -66,7 +66,7 @@ class ClassSettings:
     lane_after: float = 30.0
     """Seconds of waiting after which a call enters the bounded lane."""
 
-    lane_share: float = 0.25
+    lane_share: float = 0.15
     """Part of the class's dispatches that goes to the lane; 0 switches the lane off."""
 
     alert_wait: float = 120.0

@@ -7,6 +7,7 @@ import pytest
 from services.scheduler.events import (
     BackendLimits,
     BackendUp,
+    Cancelled,
     Finished,
     PolicyChanged,
     Progress,
@@ -71,6 +72,21 @@ def test_nothing_is_stopped_when_reading_the_context_again_costs_too_much() -> N
     assert [p.call_id for p in d.preempts] == ["a"]
 
 
+def test_nothing_is_stopped_when_the_queue_would_evict_its_prefix_meanwhile() -> None:
+    d = desk(settings("rr", RR), tokens=10_000)
+    d.submit("a", prompt_tokens=2000, max_new_tokens=5000)
+    for n in range(5):
+        d.submit(f"w{n}", prompt_tokens=2000)
+    d.progress("a", 100, at=1.0)
+    assert not d.preempts
+
+    for n in range(5):
+        d.tell(Cancelled(f"w{n}"))
+    d.submit("last", prompt_tokens=2000)
+
+    assert [p.call_id for p in d.preempts] == ["a"]
+
+
 def test_saved_kv_state_makes_stopping_cheap() -> None:
     d = waiting_behind({"prompt_tokens": 20_000}, prefix_cache=False, kv_snapshot=True)
 
@@ -125,7 +141,7 @@ def test_a_call_that_ends_instead_of_yielding_frees_its_slot() -> None:
 
 
 def test_enough_calls_are_stopped_to_make_room_for_a_big_one() -> None:
-    d = desk(settings("rr", RR), slots=10, tokens=2000)
+    d = desk(settings("rr", RR), slots=10, tokens=2000, kv_snapshot=True)
     for n in range(4):
         d.submit(f"s{n}", prompt_tokens=300, max_new_tokens=100)
     d.submit("big", prompt_tokens=1000, max_new_tokens=100)
