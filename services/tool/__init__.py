@@ -1,0 +1,1 @@
+"""The tool manager: registry, execution and ledger of tool calls."""
