@@ -22,6 +22,7 @@ from services.chassis.identity import Caller, Kind, Principal
 RESERVED: Final = frozenset({names.ME, "admin"})
 _KEY_PREFIX: Final = "aios_"
 _WATCH_PAGE: Final = 500
+_KILL: Final = "KillAgent"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,9 +222,10 @@ class AgentDesk:
         def work(tx: Transaction) -> tuple[Agent, int]:
             before = _found(tx, caller.tenant, agent)
             root = alter(before)
+            if method != _KILL:
+                _must_live(before)
             if root == before:
                 return before, 0
-            _must_live(before)
             above = tx.agents.get(caller.tenant, before.parent) if before.parent else None
             changed = tree.propagate(
                 root, above.state if above else AgentState.ACTIVE, tx.agents.descendants(before)
