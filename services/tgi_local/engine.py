@@ -57,6 +57,9 @@ class Job:
     seed: int
     constraint: Constraint | None = None
     top_n: int = 0
+    reuse: bool = True
+    """Reuse what the slot already holds of the prompt. Faster, but rounds differently, so that the same seed
+    may give another text."""
 
 
 class EngineRun(Protocol):

@@ -231,6 +231,7 @@ class Generation:
             seed=self.prepared.seed,
             constraint=request.constraint,
             top_n=request.top_n_tokens,
+            reuse=request.sampling.greedy or request.sampling.seed is None or request.extension is not None,
         )
 
     def _step(self, batch: Sequence[EngineToken]) -> Step:

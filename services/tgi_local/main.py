@@ -4,6 +4,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -163,6 +164,8 @@ def _own_directory(data_dir: Path) -> tuple[IO[str], Path]:
     except BlockingIOError as error:
         lock.close()
         raise StartError(f"data directory {data_dir} is in use by another tgi-local") from error
+    for left_by_a_crash in data_dir.glob("engine-*"):
+        shutil.rmtree(left_by_a_crash, ignore_errors=True)
     return lock, snapshots
 
 

@@ -11,6 +11,8 @@ import json
 import re
 import shutil
 import tempfile
+import threading
+import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -38,6 +40,9 @@ STALL_SECONDS = 600.0
 CONTROL_SECONDS = 60.0
 """Longest control call: tokenise, save, restore."""
 
+CLOSE_SECONDS = 5.0
+"""Longest wait for running generations to notice that they are not wanted, and for the engine to end."""
+
 _OK = 200
 _PAGE = 256
 _MAX_SOCKET_PATH = 100
@@ -55,6 +60,7 @@ class XllamaEngine:
         self._session = session
         self._sockets = sockets
         self._vocabulary = vocabulary
+        self._runs: weakref.WeakSet[XllamaRun] = weakref.WeakSet()
 
     @classmethod
     async def open(
@@ -86,7 +92,9 @@ class XllamaEngine:
 
     def generate(self, job: Job) -> "XllamaRun":
         """Start a generation; nothing happens before the first iteration."""
-        return XllamaRun(self, job)
+        run = XllamaRun(self, job)
+        self._runs.add(run)
+        return run
 
     async def tokenize(self, text: str, *, add_special: bool) -> list[int]:
         """Return the ids of a text."""
@@ -119,11 +127,31 @@ class XllamaEngine:
             return False
 
     async def close(self) -> None:
-        """Stop the engine. The socket file outlives it, so its directory is removed."""
+        """Stop the engine. Idempotent. The socket file outlives it, so its directory is removed.
+
+        Dropping the engine in the middle of a generation would block for ever, so all are stopped first.
+        """
+        if self._session.closed:
+            return
+        for run in list(self._runs):
+            await run.aclose()
+        await self._idle()
         await self._session.close()
-        server, self._server = self._server, None
-        await asyncio.to_thread(_drop, [server])
+        holder, self._server = [self._server], None
+        await _dropped(holder)
         await asyncio.to_thread(shutil.rmtree, self._sockets, ignore_errors=True)
+
+    async def _idle(self) -> None:
+        """Wait until no slot works, within limits."""
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while await self._busy():  # noqa: ASYNC110 - the engine raises no event
+                    await asyncio.sleep(0.01)
+
+    async def _busy(self) -> bool:
+        async with self._session.get("/slots") as response:
+            slots = orjson.loads(await response.read())
+        return any(slot["is_processing"] for slot in slots)
 
     async def call(self, path: str, body: Mapping[str, Any]) -> Any:
         """Make one control call. Raises EngineError."""
@@ -284,7 +312,7 @@ def _completion(job: Job) -> dict[str, Any]:
         "id_slot": job.slot,
         "stream": True,
         "return_tokens": True,
-        "cache_prompt": True,
+        "cache_prompt": job.reuse,
         "n_probs": max(1, job.top_n),
     }
     if isinstance(job.constraint, JsonConstraint):
@@ -337,6 +365,17 @@ def _dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _drop(holder: list[Any]) -> None:
-    """Drop the last reference in a thread: that is how the engine is stopped, and it joins its threads."""
-    holder.clear()
+async def _dropped(holder: list[Any]) -> None:
+    """Drop the last reference, which stops the engine and joins its threads.
+
+    That blocks, so a thread does it: a daemon, since an engine that never returns must not keep the process.
+    """
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def drop() -> None:
+        holder.clear()
+        loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=drop, name="engine-close", daemon=True).start()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(done.wait(), CLOSE_SECONDS)

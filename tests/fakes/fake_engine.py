@@ -39,6 +39,9 @@ class EngineScript:
     fail_after: int | None = None
     """Raise EngineError after this many tokens."""
 
+    bug_after: int | None = None
+    """Raise something unforeseen after this many tokens."""
+
     gate: asyncio.Event | None = None
     """Wait here before every token but the first."""
 
@@ -158,6 +161,8 @@ class FakeRun:
                 return
             if count == self._engine.script.fail_after:
                 raise EngineError("the engine broke off")
+            if count == self._engine.script.bug_after:
+                raise RuntimeError("a secret of the inside")
             token = self._next(sequence, count)
             if token is None:
                 return

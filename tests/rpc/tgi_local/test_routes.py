@@ -320,6 +320,19 @@ async def test_a_failing_engine_is_a_generation_error(web: aiohttp.ClientSession
     assert [event.get("error_type") for event in events] == [None, None, "generation"]
 
 
+async def test_an_unforeseen_error_tells_nothing_inner(
+    web: aiohttp.ClientSession, engine: FakeEngine
+) -> None:
+    engine.script.bug_after = 2
+
+    status, answer = await post(web, "/generate", asking())
+    events = await stream(web, asking())
+
+    expected = {"error": "internal error", "error_type": "internal"}
+    assert (status, answer) == (500, expected)
+    assert events[2:] == [expected]
+
+
 async def test_an_engine_that_just_ends_is_an_incomplete_generation(
     web: aiohttp.ClientSession, engine: FakeEngine
 ) -> None:
