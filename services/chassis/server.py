@@ -150,12 +150,12 @@ class ChassisServer:
 
     async def _bind(self) -> None:
         config = self.config
-        self._grpc = server = grpc.aio.server(interceptors=[self._pipeline], options=server_options())
-        for add, servicer, _ in self._servicers:
-            add(servicer, server)
-        if self._handlers:
-            server.add_generic_rpc_handlers(tuple(self._handlers))
+        self._grpc = server = grpc.aio.server(options=server_options())
         reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], server)
+        for add, servicer, _ in self._servicers:
+            add(servicer, self._pipeline)
+        self._pipeline.add_generic_rpc_handlers(self._handlers)
+        server.add_generic_rpc_handlers((self._pipeline,))
         self.port = await _bind(server, config.host, config.port, "gRPC")
         if config.health_port is not None:
             self._health_server = grpc.aio.server(options=server_options())

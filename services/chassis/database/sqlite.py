@@ -77,8 +77,8 @@ class SqliteDatabase(Database):
             self._writer.start()
         loop = asyncio.get_running_loop()
         job = _Job(fn, loop, loop.create_future())
+        self._waiting.inc()
         self._queue.put(job)
-        self._waiting.set(self._queue.qsize())
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 result: T = await job.future
@@ -136,7 +136,6 @@ class SqliteDatabase(Database):
             group, more = self._gather(first)
             if group:
                 self._commit_group(group)
-            self._waiting.set(self._queue.qsize())
             if not more:
                 return
 
@@ -152,6 +151,7 @@ class SqliteDatabase(Database):
                 more = False
             else:
                 group.append(job)
+        self._waiting.dec(len(group))
         return [job for job in group if not job.abandoned], more
 
     def _commit_group(self, group: list[_Job]) -> None:

@@ -1,1 +1,1 @@
-"""What happens to every call before and after its handler: one interceptor running plain steps in order."""
+"""What happens to every call before and after its handler: plain steps, run in order."""

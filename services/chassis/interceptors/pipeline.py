@@ -1,15 +1,17 @@
-"""The one gRPC interceptor: it wraps each handler in the steps that every call passes.
+"""The steps that every call passes, wrapped around each handler when its method is first called.
 
 Order: metrics, errors, deadline, authentication, size, parsing, authorisation, validation, handler.
-Everything runs inside the wrapped handler: what an interceptor itself raises reaches the caller as UNKNOWN
-with its text.
+
+It takes the place of the server where handlers are registered, instead of being a gRPC interceptor: that
+saves the library's own machinery in every call (about 30 us), and nothing can be raised outside the wrapped
+handler, where it would reach the caller as UNKNOWN with its text.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -26,11 +28,9 @@ from services.chassis.metrics import OTHER, RpcMetrics
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 
-_REFLECTION: Final = "/grpc.reflection."
 
-
-class Pipeline(grpc.aio.ServerInterceptor):
-    """Runs the steps of every call. One per server; knows all methods the server may answer."""
+class Pipeline(grpc.GenericRpcHandler):
+    """Runs the steps of every call. One per server, registered after all handlers that need no steps."""
 
     def __init__(
         self,
@@ -49,25 +49,32 @@ class Pipeline(grpc.aio.ServerInterceptor):
         self._series = {path: MethodMetrics(metrics, method.label) for path, method in known.items()}
         self._other = MethodMetrics(metrics, OTHER)
         self._unknown: Handler = grpc.unary_stream_rpc_method_handler(self._refuse_unknown)
+        self._inner: list[grpc.GenericRpcHandler] = []
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Return the handler of a call, wrapped."""
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Take handlers to wrap; add_XServicer_to_server calls this as it would call a server."""
+        self._inner += handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: Mapping[str, Handler]) -> None:
+        """Ignore the second form in which generated code registers the same handlers."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """Return the handler of a call, wrapped; one that refuses when there is no such method."""
         path = handler_call_details.method
-        inner = await continuation(handler_call_details)
         method = self._known.get(path)
-        if inner is not None and method is not None:
-            found = self._wrapped.get(path)
-            if found is None or found[0] is not inner:
-                found = self._wrapped[path] = (inner, _Wrapper(self, method, self._series[path]).wrap(inner))
-            return found[1]
-        if inner is not None and path.startswith(_REFLECTION):
-            return inner
-        return self._unknown
+        if method is None:
+            return self._unknown
+        for candidate in self._inner:
+            inner = candidate.service(handler_call_details)
+            if inner is not None:
+                break
+        else:
+            return self._unknown
+        found = self._wrapped.get(path)
+        if found is None or found[0] is not inner:
+            found = self._wrapped[path] = (inner, _Wrapper(self, method, self._series[path]).wrap(inner))
+        return found[1]
 
     async def _refuse_unknown(self, _request: bytes, context: Context) -> None:
         self._other.begin()
