@@ -14,6 +14,7 @@ from typing import Any, Final
 
 SOURCE: Final = Path(__file__).parents[1] / "src" / "aios"
 CLASSES: Final = {
+    "access": "Access",
     "agents": "Agents",
     "contexts": "Contexts",
     "files": "Files",

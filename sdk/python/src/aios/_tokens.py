@@ -147,9 +147,20 @@ class KeyedToken:
 
 def lifetime(token: str, *, default: float) -> float:
     """Return the seconds from a JWT's `iat` to its `exp`, unverified, or `default` when it has none."""
+    claims = _claims(token)
+    return claims["exp"] - claims["iat"] if {"iat", "exp"} <= set(claims) else default
+
+
+def issued_at(token: str) -> float | None:
+    """Return when a JWT was issued, in seconds since 1970, unverified; None when it does not say."""
+    return _claims(token).get("iat")
+
+
+def _claims(token: str) -> dict[str, float]:
+    """Return the times in a JWT's payload, unverified; nothing for a token of another form."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"]) - float(claims["iat"])
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
-        return default
+        return {name: float(claims[name]) for name in ("iat", "exp") if name in claims}
+    except (IndexError, TypeError, ValueError, binascii.Error):
+        return {}

@@ -43,6 +43,10 @@ class Transport:
         """Return a transport for another caller over the same channel."""
         return Transport(self.channel, tokens, self.policy, clock=self._clock, sleep=self._sleep)
 
+    async def token(self) -> str:
+        """Return the caller's bearer token. Raises an `AiosError` when there is none."""
+        return await self._tokens.get()
+
     async def call_once(self, request: Message, response: type[R], *, timeout: float) -> R:
         """Send one unary request once, whatever happens. Raises an `AiosError`."""
         try:

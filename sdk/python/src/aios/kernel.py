@@ -1,16 +1,18 @@
 """`aios.connect`: a connection to the kernel, acting as one caller."""
 
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from aios import _channel, _settings
 from aios._retry import RetryPolicy
-from aios._tokens import ISSUE_TIMEOUT, FileToken, KeyedToken, NoToken, StaticToken, Tokens
+from aios._tokens import ISSUE_TIMEOUT, FileToken, KeyedToken, NoToken, StaticToken, Tokens, issued_at
 from aios._transport import Transport
 from aios._wire import agents as agents_wire
 from aios.api.access.v1 import access_pb2
+from aios.calls.access import Access
 from aios.calls.agents import Agents
 from aios.calls.contexts import Contexts
 from aios.calls.files import Files
@@ -47,6 +49,8 @@ class Kernel:
         """Keep conversations fitted to the model's window."""
         self.queue = Queue(transport)
         """See what runs and what waits, and why."""
+        self.access = Access(transport)
+        """Give permissions, decide approvals, read the audit."""
 
     def as_agent(self, credential: AgentHandle | Credential | str) -> "Kernel":
         """Return the kernel as that agent sees it, over the same connection.
@@ -55,6 +59,26 @@ class Kernel:
         token lives as long as it lives. Raises CredentialExpired for an expired credential without a key.
         """
         return Kernel(self._transport.with_tokens(self._tokens(credential)))
+
+    async def ping(self, *, timeout: float | None = None) -> float:
+        """Return how long the kernel took to answer a call that needs no credential. Unit: seconds.
+
+        Raises Unavailable when it does not answer.
+        """
+        begun = time.monotonic()
+        await self._transport.call(access_pb2.GetJwksRequest(), access_pb2.GetJwksResponse, timeout=timeout)
+        return time.monotonic() - begun
+
+    async def server_time(self, *, timeout: float | None = None) -> float:
+        """Return the kernel's clock as seconds since 1970, to the second, off a token issued for this.
+
+        Raises Unauthenticated when the caller's own token is not accepted.
+        """
+        token = await self._transport.token()
+        request = access_pb2.IssueTokenRequest(renew=access_pb2.RenewCredential(token=token))
+        request.lifetime.seconds = 60
+        response = await self._transport.call(request, access_pb2.IssueTokenResponse, timeout=timeout)
+        return issued_at(response.token) or response.expire_time.ToDatetime(tzinfo=UTC).timestamp() - 60
 
     def _tokens(self, credential: AgentHandle | Credential | str) -> Tokens:
         if isinstance(credential, str):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from aios._retry import RetryPolicy
 from aios.kernel import Kernel, connect
+from aios.sync.access import SyncAccess
 from aios.sync.agents import SyncAgents
 from aios.sync.contexts import SyncContexts
 from aios.sync.files import SyncFiles
@@ -46,6 +47,16 @@ class SyncKernel:
         """Keep conversations fitted to the model's window."""
         self.queue = SyncQueue(inner.queue, portal)
         """See what runs and what waits, and why."""
+        self.access = SyncAccess(inner.access, portal)
+        """Give permissions, decide approvals, read the audit."""
+
+    def ping(self, *, timeout: float | None = None) -> float:
+        """Return how long the kernel took to answer, in seconds; see `Kernel.ping`."""
+        return self._portal.run(self._inner.ping(timeout=timeout))
+
+    def server_time(self, *, timeout: float | None = None) -> float:
+        """Return the kernel's clock as seconds since 1970; see `Kernel.server_time`."""
+        return self._portal.run(self._inner.server_time(timeout=timeout))
 
     def as_agent(self, credential: AgentHandle | Credential | str) -> "SyncKernel":
         """Return the kernel as that agent sees it, over the same connection; see `Kernel.as_agent`."""

@@ -82,11 +82,22 @@ class FakeAgents:
     ) -> access_pb2.IssueTokenResponse:
         """IssueToken, for agent keys."""
         del caller
-        agent_id = self._keys.get(request.agent_key.key)
+        if request.HasField("renew"):
+            agent_id: str | None = self.caller(request.renew.token).agent
+        else:
+            agent_id = self._keys.get(request.agent_key.key)
         if agent_id is None:
             raise Unauthenticated("no such key", reason="CREDENTIAL_INVALID")
-        token, expires = self._issue(agent_id)
+        asked = request.lifetime.ToSeconds() if request.HasField("lifetime") else None
+        token, expires = self._issue(agent_id, asked)
         return access_pb2.IssueTokenResponse(token=token, expire_time=expires)
+
+    async def get_jwks(
+        self, request: access_pb2.GetJwksRequest, caller: Caller | None
+    ) -> access_pb2.GetJwksResponse:
+        """GetJwks: the fake signs nothing."""
+        del request, caller
+        return access_pb2.GetJwksResponse()
 
     async def get_agent(self, request: pb.GetAgentRequest, caller: Caller) -> pb.GetAgentResponse:
         """GetAgent."""
@@ -139,9 +150,9 @@ class FakeAgents:
         for revision, agent in enumerate(listed.agents, 1):
             yield pb.WatchAgentsResponse(agent=agent, initial=True, revision=revision)
 
-    def _issue(self, agent_id: str) -> tuple[str, Timestamp]:
+    def _issue(self, agent_id: str, life: float | None = None) -> tuple[str, Timestamp]:
         token = f"fake-{agent_id}-{next(self._numbers)}"
-        expires = datetime.now(UTC) + timedelta(seconds=self.token_life)
+        expires = datetime.now(UTC) + timedelta(seconds=life or self.token_life)
         self._tokens[token] = (agent_id, expires)
         stamp = Timestamp()
         stamp.FromDatetime(expires)

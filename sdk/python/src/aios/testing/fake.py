@@ -12,10 +12,12 @@ from aios.errors import AiosError
 from aios.kernel import Kernel, connect
 from aios.testing.agents import FakeAgents
 from aios.testing.caller import Caller
+from aios.testing.contexts import FakeContexts
 from aios.testing.files import FakeFiles
 from aios.testing.inference import FakeInference, Reply
 from aios.testing.memory import FakeMemory
 from aios.testing.recorder import Call, Recorder
+from aios.testing.scheduler import FakeScheduler
 from aios.testing.server import Handlers
 from aios.testing.tools import FakeTools
 from aios.toolkit import Tool
@@ -39,6 +41,7 @@ class FakeKernel:
         self._agents = FakeAgents(token_life)
         self._inference = FakeInference()
         self._tools = FakeTools()
+        self._scheduler = FakeScheduler()
         self._areas: dict[str, object] = {
             "AgentService": self._agents,
             "AccessService": self._agents,
@@ -46,6 +49,8 @@ class FakeKernel:
             "MemoryService": FakeMemory(),
             "StorageService": FakeFiles(),
             "ToolService": self._tools,
+            "ContextService": FakeContexts(),
+            "SchedulerService": self._scheduler,
         }
         self._recorder = Recorder()
         self.recorders = [self._recorder]
@@ -74,6 +79,10 @@ class FakeKernel:
     def add_tool(self, tool: Tool) -> None:
         """Let the kernel have a tool: a function decorated with `@aios.tool`."""
         self._tools.add(tool)
+
+    def add_waiting_call(self, agent: str, call: str, *, wait: float = 1.0, summary: str = "") -> None:
+        """Let the queue show a call that waits, with an explanation."""
+        self._scheduler.add(f"agents/{agent}/calls/{call}", wait=wait, summary=summary)
 
     def fail_next(self, method: str, error: AiosError, *, after: int = 0) -> None:
         """Fail the next call of an RPC, such as `PutNote`; a streaming one after `after` responses."""

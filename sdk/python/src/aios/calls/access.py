@@ -1,0 +1,174 @@
+"""`kernel.access`: who may do what: grants, approvals, policies, audit."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+
+from aios._paging import pages
+from aios._transport import Transport
+from aios._wire import access as wire
+from aios._wire.common import agent_name, timestamp
+from aios.api.access.v1 import access_pb2 as pb
+from aios.api.access.v1 import resources_pb2 as res
+from aios.types.access import AccessPolicy, Approval, AuditCheck, AuditEntry, Grant
+
+
+class Access:
+    """Gives and takes permissions, decides approvals, reads the audit log."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def grant(
+        self,
+        grantee: str,
+        resource: str,
+        actions: Sequence[str],
+        *,
+        prefix: bool = False,
+        expire_time: datetime | None = None,
+        description: str = "",
+        timeout: float | None = None,
+    ) -> Grant:
+        """Permit an agent (or `groups/...`) actions such as `memory.read` on a resource of one's own.
+
+        With `prefix`, `resource` ends with a slash and stands for everything below. Raises NotFound for the
+        grantee, PermissionDenied.
+        """
+        message = res.Grant(
+            grantee=wire.grantee_name(grantee),
+            resource=resource,
+            actions=actions,
+            prefix=prefix,
+            expire_time=timestamp(expire_time),
+            description=description,
+        )
+        request = pb.CreateGrantRequest(grant=message)
+        return wire.grant(
+            (await self._transport.call(request, pb.CreateGrantResponse, timeout=timeout)).grant
+        )
+
+    async def revoke(self, grant: str, *, timeout: float | None = None) -> None:
+        """Take a grant back at once. Raises NotFound, PermissionDenied."""
+        await self._transport.call(pb.RevokeGrantRequest(name=grant), pb.RevokeGrantResponse, timeout=timeout)
+
+    async def grants(
+        self, *, grantee: str = "", resource: str = "", timeout: float | None = None
+    ) -> list[Grant]:
+        """Return the grants the caller may see, oldest first. `timeout` bounds each page."""
+
+        async def page(token: str) -> tuple[list[Grant], str]:
+            request = pb.ListGrantsRequest(
+                grantee=wire.grantee_name(grantee) if grantee else "",
+                resource=resource,
+                page_size=500,
+                page_token=token,
+            )
+            response = await self._transport.call(request, pb.ListGrantsResponse, timeout=timeout)
+            return [wire.grant(grant) for grant in response.grants], response.next_page_token
+
+        return await pages(page, None)
+
+    async def approvals(
+        self, *, pending_only: bool = True, agent: str = "", timeout: float | None = None
+    ) -> list[Approval]:
+        """Return the approvals the caller may see, newest first. `timeout` bounds each page."""
+        states = [res.APPROVAL_STATE_PENDING] if pending_only else []
+
+        async def page(token: str) -> tuple[list[Approval], str]:
+            request = pb.ListApprovalsRequest(
+                states=states, agent=agent_name(agent), page_size=200, page_token=token
+            )
+            response = await self._transport.call(request, pb.ListApprovalsResponse, timeout=timeout)
+            return [wire.approval(one) for one in response.approvals], response.next_page_token
+
+        return await pages(page, None)
+
+    async def decide(
+        self,
+        approval: str,
+        *,
+        approve: bool,
+        comment: str = "",
+        arguments_sha256: str = "",
+        timeout: float | None = None,
+    ) -> Approval:
+        """Approve or reject a call; `arguments_sha256` makes sure that it is still the one that was shown.
+
+        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied.
+        """
+        decision = pb.APPROVAL_DECISION_APPROVE if approve else pb.APPROVAL_DECISION_REJECT
+        request = pb.DecideApprovalRequest(
+            name=approval, decision=decision, comment=comment, arguments_sha256=arguments_sha256
+        )
+        response = await self._transport.call(request, pb.DecideApprovalResponse, timeout=timeout)
+        return wire.approval(response.approval)
+
+    async def watch_approvals(
+        self, *, agent: str = "", timeout: float | None = None
+    ) -> AsyncIterator[Approval]:
+        """Yield the pending approvals, then every change; after a lost connection the pending ones again."""
+        request = pb.WatchApprovalsRequest(agent=agent_name(agent))
+        stream = self._transport.stream(
+            request, pb.WatchApprovalsResponse, timeout=timeout, resume=lambda: request
+        )
+        async with aclosing(stream):
+            async for message in stream:
+                if message.HasField("approval"):
+                    yield wire.approval(message.approval)
+
+    async def put_policy(
+        self, policy: str, text: str, *, description: str = "", etag: str = "", timeout: float | None = None
+    ) -> AccessPolicy:
+        """Put a Cedar policy in force; `policy` is its name, such as `policies/team`.
+
+        Raises InvalidRequest when the text does not pass the checks, EtagMismatch, PermissionDenied.
+        """
+        message = res.Policy(name=policy, text=text, description=description, etag=etag)
+        request = pb.PutPolicyRequest(policy=message)
+        return wire.policy(
+            (await self._transport.call(request, pb.PutPolicyResponse, timeout=timeout)).policy
+        )
+
+    async def policies(self, *, timeout: float | None = None) -> list[AccessPolicy]:
+        """Return the policies in force, by name. `timeout` bounds each page."""
+
+        async def page(token: str) -> tuple[list[AccessPolicy], str]:
+            request = pb.ListPoliciesRequest(page_size=100, page_token=token)
+            response = await self._transport.call(request, pb.ListPoliciesResponse, timeout=timeout)
+            return [wire.policy(one) for one in response.policies], response.next_page_token
+
+        return await pages(page, None)
+
+    async def audit(
+        self,
+        *,
+        agent: str = "",
+        action: str = "",
+        resource_prefix: str = "",
+        since: datetime | None = None,
+        oldest_first: bool = False,
+        limit: int | None = 100,
+        timeout: float | None = None,
+    ) -> list[AuditEntry]:
+        """Return entries of the audit log, newest first. `timeout` bounds each page."""
+
+        async def page(token: str) -> tuple[list[AuditEntry], str]:
+            request = pb.QueryAuditRequest(
+                agent=agent_name(agent),
+                action=action,
+                resource_prefix=resource_prefix,
+                start_time=timestamp(since),
+                oldest_first=oldest_first,
+                page_size=min(limit or 1000, 1000),
+                page_token=token,
+            )
+            response = await self._transport.call(request, pb.QueryAuditResponse, timeout=timeout)
+            return [wire.entry(entry) for entry in response.entries], response.next_page_token
+
+        return await pages(page, limit)
+
+    async def verify_audit(self, *, expected_head_hash: str = "", timeout: float | None = None) -> AuditCheck:
+        """Check that nothing in the audit log was changed, removed or, given a noted hash, cut off."""
+        request = pb.VerifyAuditRequest(expected_head_hash=expected_head_hash)
+        return wire.check(await self._transport.call(request, pb.VerifyAuditResponse, timeout=timeout))

@@ -1,0 +1,96 @@
+"""`aios approvals`, `aios grants` and `aios audit`."""
+
+from typing import Annotated
+
+import typer
+
+from aios.cli import session
+
+approvals_app = typer.Typer(help="See and decide what waits for a person.", invoke_without_command=True)
+grants_app = typer.Typer(help="Let agents use one another's resources.", invoke_without_command=True)
+
+
+@approvals_app.callback()
+def list_approvals(context: typer.Context) -> None:
+    """List what waits for a person's decision."""
+    if context.invoked_subcommand is None:
+        found = session.call(lambda kernel: kernel.access.approvals())
+        rows = [(one.name, one.agent, one.action, one.resource, one.arguments_preview[:60]) for one in found]
+        columns = ("approval", "agent", "action", "resource", "arguments")
+        session.emit(found, lambda: session.table(columns, rows, "nothing waits"))
+
+
+@approvals_app.command()
+def approve(approval: str, comment: str = "") -> None:
+    """Approve a call."""
+    _decide(approval, comment, approve=True)
+
+
+@approvals_app.command()
+def reject(approval: str, comment: str = "") -> None:
+    """Reject a call."""
+    _decide(approval, comment, approve=False)
+
+
+def _decide(approval: str, comment: str, *, approve: bool) -> None:
+    name = approval if approval.startswith("approvals/") else f"approvals/{approval}"
+    found = session.call(lambda kernel: kernel.access.decide(name, approve=approve, comment=comment))
+    session.emit(found, lambda: typer.echo(f"{found.name}: {found.state}"))
+
+
+@grants_app.callback()
+def list_grants(context: typer.Context) -> None:
+    """List grants."""
+    if context.invoked_subcommand is None:
+        found = session.call(lambda kernel: kernel.access.grants())
+        rows = [
+            (one.name, one.grantee, one.resource, " ".join(one.actions), one.expire_time or "-")
+            for one in found
+        ]
+        columns = ("grant", "grantee", "resource", "actions", "expires")
+        session.emit(found, lambda: session.table(columns, rows, "no grants"))
+
+
+@grants_app.command()
+def add(
+    grantee: Annotated[str, typer.Argument(help="An agent's id, or groups/NAME.")],
+    resource: Annotated[str, typer.Argument(help="Resource name; one that ends with / means all below.")],
+    action: Annotated[list[str], typer.Argument(help="What is permitted, such as memory.read.")],
+) -> None:
+    """Permit actions on a resource."""
+    prefix = resource.endswith("/")
+    found = session.call(lambda kernel: kernel.access.grant(grantee, resource, action, prefix=prefix))
+    session.emit(found, lambda: typer.echo(found.name))
+
+
+@grants_app.command()
+def revoke(grant: str) -> None:
+    """Take a grant back."""
+    name = grant if grant.startswith("grants/") else f"grants/{grant}"
+    session.call(lambda kernel: kernel.access.revoke(name))
+    session.emit({"revoked": name}, lambda: typer.echo(f"revoked {name}"))
+
+
+def audit(
+    *,
+    agent: Annotated[str, typer.Option(help="Only this agent.")] = "",
+    limit: Annotated[int, typer.Option(help="Most entries.")] = 30,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that the log is whole instead.")] = False,
+) -> None:
+    """Show what was done, newest first, or verify the log."""
+    if verify:
+        check = session.call(lambda kernel: kernel.access.verify_audit())
+        text = f"intact: {check.verified_count} entries, head {check.head_hash}"
+        session.emit(
+            check,
+            lambda: typer.echo(
+                text if check.intact else f"broken at {check.broken_sequence}: {check.problem}"
+            ),
+        )
+        raise typer.Exit(0 if check.intact else 1)
+    found = session.call(lambda kernel: kernel.access.audit(agent=agent, limit=limit))
+    rows = [
+        (one.sequence, one.create_time, one.agent, one.action, one.resource, one.outcome) for one in found
+    ]
+    columns = ("entry", "time", "agent", "action", "resource", "outcome")
+    session.emit(found, lambda: session.table(columns, rows, "no entries"))

@@ -1,0 +1,126 @@
+"""`aios agents` and `aios ps`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aios.cli import session
+
+if TYPE_CHECKING:
+    from aios.kernel import Kernel
+    from aios.types.agents import AgentInfo
+    from aios.types.queue import Syscall
+
+app = typer.Typer(help="Register agents and steer them.", no_args_is_help=True)
+
+Agent = Annotated[str, typer.Argument(help="Id of the agent; `me` is the caller.")]
+
+
+@app.command("list")
+def list_agents(
+    parent: Annotated[str, typer.Option(help="Only the tree below this agent.")] = "",
+) -> None:
+    """List agents."""
+    found = session.call(lambda kernel: kernel.agents.list(parent=parent))
+    session.emit(found, lambda: _table(found))
+
+
+@app.command()
+def show(agent: Agent = "me") -> None:
+    """Show one agent."""
+    found = session.call(lambda kernel: kernel.agents.get(agent))
+    session.emit(found, lambda: _table([found]))
+
+
+@app.command()
+def register(
+    agent_id: Annotated[str, typer.Argument(help="Id; by default the kernel makes one.")] = "",
+    *,
+    parent: Annotated[str, typer.Option(help="The agent it is a child of.")] = "",
+    kind: Annotated[str, typer.Option(help="What sort of agent it is.")] = "",
+    scheduling_class: Annotated[
+        str, typer.Option("--class", help="realtime, interactive, normal, batch or idle.")
+    ] = "unspecified",
+    weight: Annotated[int, typer.Option(help="Share against its siblings.")] = 0,
+    priority: Annotated[int, typer.Option(help="-20 (early) to 19.")] = 0,
+) -> None:
+    """Register an agent and print its key, which is shown only here."""
+    from typing import cast  # noqa: PLC0415  # keeps `aios --help` quick
+
+    from aios.types.agents import Hints, SchedulingClass  # noqa: PLC0415  # same
+
+    hints = Hints(
+        scheduling_class=cast("SchedulingClass", scheduling_class), weight=weight, priority=priority
+    )
+    handle = session.call(
+        lambda kernel: kernel.agents.register(agent_id, parent=parent, kind=kind, hints=hints)
+    )
+    told = {"name": handle.name, "agent_key": handle.credential.agent_key}
+    session.emit(told, lambda: typer.echo(f"{handle.name}\nagent key: {handle.credential.agent_key}"))
+
+
+@app.command()
+def suspend(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "") -> None:
+    """Refuse an agent's new calls until it is resumed."""
+    changed = session.call(lambda kernel: kernel.agents.suspend(agent, reason=reason))
+    session.emit(changed, lambda: _table([changed]))
+
+
+@app.command()
+def resume(agent: Agent) -> None:
+    """End a suspension."""
+    changed = session.call(lambda kernel: kernel.agents.resume(agent))
+    session.emit(changed, lambda: _table([changed]))
+
+
+@app.command()
+def kill(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "") -> None:
+    """End an agent and its children for good; their data stays."""
+    count = session.call(lambda kernel: kernel.agents.kill(agent, reason=reason))
+    session.emit({"killed": count}, lambda: typer.echo(f"{count} ended"))
+
+
+def ps() -> None:
+    """Show the agents and what each is waiting for or running."""
+    agents, calls = session.call(_ps)
+    told = {"agents": agents, "calls": calls}
+    session.emit(told, lambda: _processes(agents, calls))
+
+
+async def _ps(kernel: "Kernel") -> tuple[list["AgentInfo"], list["Syscall"]]:
+    return await kernel.agents.list(), await kernel.queue.list()
+
+
+def _processes(agents: list["AgentInfo"], calls: list["Syscall"]) -> None:
+    rows = []
+    for agent in agents:
+        own = [call for call in calls if call.name.startswith(f"{agent.name}/")]
+        waiting = sum(call.state == "waiting" for call in own)
+        longest = max((call.wait for call in own if call.state == "waiting"), default=None)
+        rows.append(
+            (
+                agent.id,
+                agent.state,
+                agent.hints.scheduling_class,
+                len(own) - waiting,
+                waiting,
+                session.seconds(longest),
+            )
+        )
+    session.table(("agent", "state", "class", "running", "waiting", "longest wait"), rows, "no agents")
+
+
+def _table(agents: list["AgentInfo"]) -> None:
+    rows = [
+        (
+            agent.id,
+            agent.state,
+            agent.kind or "-",
+            agent.parent.removeprefix("agents/") or "-",
+            agent.hints.scheduling_class,
+            agent.hints.weight or 1,
+            agent.hints.priority,
+        )
+        for agent in agents
+    ]
+    session.table(("agent", "state", "kind", "parent", "class", "weight", "priority"), rows, "no agents")

@@ -1,0 +1,134 @@
+"""`aios doctor`: is everything in order, and what to do if not."""
+
+import asyncio
+import importlib.metadata
+import platform
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from aios.cli import session
+
+if TYPE_CHECKING:
+    from aios.kernel import Kernel
+
+MAX_SKEW = 30.0
+"""Largest difference of the clocks that does no harm. Unit: seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+def doctor() -> None:
+    """Check the kernel, the versions, the clock and the credential."""
+    checks = [_versions(), *asyncio.run(_kernel_checks())]
+    session.emit(checks, lambda: _show(checks))
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _show(checks: list[Check]) -> None:
+    for check in checks:
+        typer.echo(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}")
+        if check.hint and not check.ok:
+            typer.echo(f"     {check.hint}")
+
+
+def _versions() -> Check:
+    names = ("aios", "grpcio", "protobuf")
+    found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return Check("versions", ok=True, detail=f"Python {platform.python_version()}, {found}")
+
+
+async def _kernel_checks() -> list[Check]:
+    from aios import _settings  # noqa: PLC0415  # keeps `aios --help` quick
+    from aios._retry import RetryPolicy  # noqa: PLC0415  # same
+    from aios.kernel import connect  # noqa: PLC0415  # same
+
+    said = session.options.get()
+    target = _settings.target(said.endpoint)
+    async with connect(
+        said.endpoint, said.token, agent_key=said.agent_key, retry=RetryPolicy(window=2.0)
+    ) as kernel:
+        checks = [await _check("kernel", lambda: _reach(kernel, target.address))]
+        if not checks[0].ok:
+            return checks
+        checks.append(await _check("credential", lambda: _who(kernel)))
+        checks.append(await _check("clock", lambda: _clock(kernel)))
+        checks.append(await _check("models", lambda: _models(kernel)))
+        checks.append(await _check("scheduler", lambda: _scheduler(kernel)))
+        checks += [await _check(name, work) for name, work in _managers(kernel)]
+    return checks
+
+
+def _managers(kernel: "Kernel") -> list[tuple[str, Callable[[], Awaitable[str]]]]:
+    async def memory() -> str:
+        return f"{(await kernel.memory.usage()).note_count} notes of yours"
+
+    async def storage() -> str:
+        return f"{(await kernel.files.usage()).file_count} files of yours"
+
+    async def tools() -> str:
+        found = await kernel.tools.list()
+        return f"{sum(tool.available for tool in found)} of {len(found)} tools available"
+
+    async def contexts() -> str:
+        return f"{len(await kernel.contexts.list())} conversations of yours"
+
+    return [("memory", memory), ("storage", storage), ("tools", tools), ("context", contexts)]
+
+
+async def _check(name: str, work: Callable[[], Awaitable[str]]) -> Check:
+    from aios.errors import AiosError  # noqa: PLC0415  # keeps `aios --help` quick
+
+    try:
+        return Check(name, ok=True, detail=await work())
+    except AiosError as error:
+        return Check(name, ok=False, detail=str(error), hint=session.hint_for(error))
+
+
+async def _reach(kernel: "Kernel", address: str) -> str:
+    took = await kernel.ping(timeout=5.0)
+    return f"{address} answers in {took * 1000:.0f} ms"
+
+
+async def _who(kernel: "Kernel") -> str:
+    listed = await kernel.agents.list(limit=1, timeout=5.0)
+    return f"accepted; {'sees agents' if listed else 'sees no agents yet'}"
+
+
+async def _clock(kernel: "Kernel") -> str:
+    from aios.errors import AiosError  # noqa: PLC0415  # keeps `aios --help` quick
+
+    before = time.time()
+    theirs = await kernel.server_time(timeout=5.0)
+    skew = theirs - (before + time.time()) / 2
+    if abs(skew) > MAX_SKEW:
+        raise AiosError(
+            f"the kernel's clock is {skew:+.0f} s off: tokens will be refused", reason="CLOCK_SKEW"
+        )
+    return f"{skew:+.1f} s apart"
+
+
+async def _models(kernel: "Kernel") -> str:
+    from aios.errors import NoBackend  # noqa: PLC0415  # keeps `aios --help` quick
+
+    models = await kernel.llm.models(timeout=5.0)
+    if not models:
+        raise NoBackend("no backend serves a model")
+    return ", ".join(f"{model.name} ({model.replica_count} x {model.slots} slots)" for model in models)
+
+
+async def _scheduler(kernel: "Kernel") -> str:
+    state = await kernel.queue.state(timeout=5.0)
+    waiting = sum(one.waiting_count for one in state.classes)
+    return f"{waiting} waiting, {sum(one.running_count for one in state.classes)} running"

@@ -1,0 +1,141 @@
+"""`aios queue`, `aios why`, `aios cancel` and `aios policy`."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from aios.cli import session
+
+if TYPE_CHECKING:
+    from aios.kernel import Kernel
+    from aios.types.agents import SchedulingClass
+    from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, Syscall
+
+policy_app = typer.Typer(help="Show and choose scheduling policies.", invoke_without_command=True)
+
+Call = Annotated[str, typer.Argument(help="Id or name of the call, as `aios queue` shows it.")]
+
+
+def queue() -> None:
+    """Show what runs, what waits, and how full the backends are."""
+    state, calls = session.call(_queue)
+    session.emit({"state": state, "calls": calls}, lambda: _show(state, calls))
+
+
+async def _queue(kernel: "Kernel") -> tuple["QueueState", list["Syscall"]]:
+    return await kernel.queue.state(), await kernel.queue.list()
+
+
+def _show(state: "QueueState", calls: list["Syscall"]) -> None:
+    classes = [
+        (
+            one.scheduling_class,
+            one.policy,
+            one.running_count,
+            one.waiting_count,
+            session.seconds(one.oldest_wait),
+        )
+        for one in state.classes
+    ]
+    session.table(("class", "policy", "running", "waiting", "oldest wait"), classes, "no classes")
+    typer.echo("")
+    replicas = [
+        (
+            one.name,
+            one.model,
+            "up" if one.up else "down",
+            f"{one.running_count}/{one.slots}",
+            f"{one.tokens_in_flight}/{one.token_budget}",
+        )
+        for one in state.replicas
+    ]
+    session.table(("replica", "model", "state", "calls", "tokens"), replicas, "no backends")
+    typer.echo("")
+    rows = [
+        (
+            one.name.removeprefix("agents/"),
+            one.state,
+            one.scheduling_class,
+            session.seconds(one.wait),
+            f"{one.tokens_done}/{one.max_new_tokens}",
+            one.preemption_count,
+        )
+        for one in calls
+    ]
+    session.table(("call", "state", "class", "waited", "tokens", "preempted"), rows, "no calls")
+
+
+def why(call: Call) -> None:
+    """Say why a call waits: who is ahead, what limits, when it should start."""
+    name = call if call.startswith("agents/") or "/" not in call else f"agents/{call}"
+    found = session.call(lambda kernel: kernel.queue.explain(name))
+    session.emit(found, lambda: _explain(found))
+
+
+def _explain(found: "Explanation") -> None:
+    typer.echo(found.summary)
+    if found.position:
+        typer.echo(f"place {found.position} under {found.policy}: {found.policy_key}")
+        typer.echo(f"limit: {found.binding_limit}")
+        typer.echo(f"expected start: {session.seconds(found.predicted_wait)}")
+    session.table(
+        ("ahead", "why"), [(one.name or "another tenant's", one.why) for one in found.ahead], "nobody ahead"
+    )
+
+
+def cancel(call: Call) -> None:
+    """Cancel a call that waits or runs."""
+    name = call if call.startswith("agents/") or "/" not in call else f"agents/{call}"
+    done = session.call(lambda kernel: kernel.queue.cancel(name))
+    session.emit({"cancelled": done}, lambda: typer.echo("cancelled" if done else "it had ended already"))
+
+
+@policy_app.callback()
+def show_policies(context: typer.Context) -> None:
+    """Show which policy is in charge of each class."""
+    if context.invoked_subcommand is None:
+        found = session.call(lambda kernel: kernel.queue.policies())
+        session.emit(found, lambda: _policies(found))
+
+
+@policy_app.command("set")
+def set_policy(
+    policy: Annotated[str, typer.Argument(help="Name of the policy, such as fifo, rr or priority.")],
+    scheduling_class: Annotated[
+        str, typer.Option("--class", help="Only this class; default: all.")
+    ] = "unspecified",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="name=value, as often as needed.")
+    ] = None,
+) -> None:
+    """Put a policy in charge; waiting and running calls stay."""
+    parameters = dict(_pair(text) for text in parameter or ())
+    chosen = cast("SchedulingClass", scheduling_class)
+    found = session.call(
+        lambda kernel: kernel.queue.set_policy(policy, parameters=parameters, scheduling_class=chosen)
+    )
+    session.emit(found, lambda: _classes(found))
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"say name=value, not {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _policies(found: "Policies") -> None:
+    _classes(found.classes)
+    typer.echo(f"available: {', '.join(found.available)}")
+
+
+def _classes(classes: Sequence["ClassPolicy"]) -> None:
+    rows = [
+        (one.scheduling_class, one.policy.name, json.dumps(dict(one.policy.parameters))) for one in classes
+    ]
+    session.table(("class", "policy", "parameters"), rows)

@@ -1,0 +1,72 @@
+"""`aios run module:Class "task"`."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aios.cli import session
+
+if TYPE_CHECKING:
+    from aios.agent import Agent, AgentResult, Step
+    from aios.kernel import Kernel
+
+
+def run(
+    target: Annotated[
+        str, typer.Argument(help="The agent: `module:Class`; the current directory is searched.")
+    ],
+    task: Annotated[str, typer.Argument(help="What to do.")],
+    *,
+    agent_id: Annotated[str, typer.Option(help="Id to register it under; by default one is made.")] = "",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Do not end the agent after the run; print its key.")
+    ] = False,  # a flag
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the tool calls.")] = False,
+) -> None:
+    """Run an agent on a task. It is registered for the run, unless --agent-key says who it is."""
+    kind = load(target)
+
+    async def work(kernel: "Kernel") -> "AgentResult":
+        shown = _show if verbose and not session.options.get().as_json else None
+        if session.options.get().agent_key:
+            return await kind(kernel, on_step=shown).run(task)
+        handle = await kernel.agents.register(agent_id, kind=kind.__name__.lower())
+        if keep:
+            sys.stderr.write(f"{handle.name}, agent key: {handle.credential.agent_key}\n")
+        try:
+            return await kind(kernel.as_agent(handle), on_step=shown).run(task)
+        finally:
+            if not keep:
+                await kernel.agents.kill(handle.name, reason="aios run has ended")
+
+    result = session.call(work)
+    session.emit(result, lambda: typer.echo(result.text))
+    if result.finish_reason != "done":
+        sys.stderr.write(f"aios: the run was cut short: {result.finish_reason}\n")
+        raise typer.Exit(3)
+
+
+def load(target: str) -> "type[Agent]":
+    """Return the Agent class that `module:Class` names. Raises typer.BadParameter with what is wrong."""
+    from aios.agent import Agent  # noqa: PLC0415  # keeps `aios --help` quick
+
+    module_name, _, class_name = target.partition(":")
+    if not class_name:
+        raise typer.BadParameter("say `module:Class`, such as examples.researcher:Researcher")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise typer.BadParameter(f"cannot load {target}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Agent)):
+        raise typer.BadParameter(f"{target} is not a subclass of aios.Agent")
+    return found
+
+
+def _show(step: "Step") -> None:
+    for called in step.runs:
+        sys.stderr.write(f"  {called.name} {called.arguments_json} -> {called.result}\n")

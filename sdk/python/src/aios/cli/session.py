@@ -1,0 +1,143 @@
+"""What the commands share: options, the connection, output and error messages.
+
+Only the standard library and typer are imported before a command runs, so that `aios --help` is quick.
+"""
+
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from aios.errors import AiosError
+    from aios.kernel import Kernel
+
+T = TypeVar("T")
+
+RETRY_WINDOW = 5.0
+"""How long a command waits for a kernel that does not answer. Unit: seconds."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What was said before the command's name."""
+
+    endpoint: str | None = None
+    token: str | None = None
+    agent_key: str | None = None
+    as_json: bool = False
+
+
+options: ContextVar[Options] = ContextVar("options", default=Options())  # noqa: B039  # frozen
+"""The options of this run of the program."""
+
+
+def call(work: Callable[["Kernel"], Awaitable[T]]) -> T:
+    """Connect, do `work` and return what it returns; an error ends the program with a readable text."""
+    from aios.errors import AiosError  # noqa: PLC0415  # keeps `aios --help` quick
+
+    try:
+        return asyncio.run(_connected(work))
+    except AiosError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+async def _connected(work: Callable[["Kernel"], Awaitable[T]]) -> T:
+    from aios._retry import RetryPolicy  # noqa: PLC0415  # keeps `aios --help` quick
+    from aios.kernel import connect  # noqa: PLC0415  # same
+
+    said = options.get()
+    policy = RetryPolicy(window=RETRY_WINDOW)
+    async with connect(said.endpoint, said.token, agent_key=said.agent_key, retry=policy) as kernel:
+        return await work(kernel)
+
+
+def fail(error: "AiosError") -> NoReturn:
+    """Print an error with what to do about it, and end the program with status 1."""
+    if options.get().as_json:
+        told = {
+            "error": error.reason,
+            "message": error.message,
+            "metadata": error.metadata,
+            "violations": [dataclasses.asdict(violation) for violation in error.violations],
+        }
+        sys.stderr.write(json.dumps(told) + "\n")
+    else:
+        sys.stderr.write(f"aios: {error}\n")
+        if hint := hint_for(error):
+            sys.stderr.write(f"  {hint}\n")
+    raise typer.Exit(1)
+
+
+def hint_for(error: "AiosError") -> str:
+    """Return what a person may do about an error, or an empty text."""
+    from aios import errors  # noqa: PLC0415  # keeps `aios --help` quick
+
+    hints: Sequence[tuple[type[errors.AiosError], str]] = (
+        (errors.NoBackend, "No model is being served: see `aios doctor`."),
+        (errors.Unavailable, "Is the kernel up? Start it with `aios up`, or say where it is: AIOS_ENDPOINT."),
+        (errors.CredentialExpired, "Get a new token, or use an agent key: AIOS_AGENT_KEY."),
+        (
+            errors.Unauthenticated,
+            "Set AIOS_TOKEN or AIOS_AGENT_KEY; a local kernel leaves its token in AIOS_DATA_DIR.",
+        ),
+        (errors.AgentInactive, "The agent is suspended or killed: see `aios agents list`."),
+        (errors.PermissionDenied, "Ask the owner for a grant, or act as another agent with --agent-key."),
+        (errors.QueueFull, "Too many calls wait: see `aios queue`."),
+        (errors.WaitExpired, "The queue is long: see `aios queue` and `aios why CALL`."),
+        (errors.ApprovalRequired, "A person must approve this: see `aios approvals`."),
+        (errors.InternalError, "Look for the error id in the kernel's log."),
+    )
+    return next((hint for kind, hint in hints if isinstance(error, kind)), "")
+
+
+def emit(value: Any, lines: Callable[[], None]) -> None:
+    """Print `value` as JSON if that was asked for, else call `lines`."""
+    if options.get().as_json:
+        typer.echo(json.dumps(plain(value), ensure_ascii=False))
+    else:
+        lines()
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the SDK as JSON can hold it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str = "nothing") -> None:
+    """Print rows under column names."""
+    from rich.console import Console  # noqa: PLC0415  # keeps `aios --help` quick
+    from rich.table import Table  # noqa: PLC0415  # same
+
+    if not rows:
+        typer.echo(empty)
+        return
+    grid = Table(box=None, pad_edge=False)
+    for column in columns:
+        grid.add_column(column.upper(), overflow="fold")
+    for row in rows:
+        grid.add_row(*(str(cell) for cell in row))
+    Console(highlight=False, markup=False).print(grid)
+
+
+def seconds(value: float | None) -> str:
+    """Return a time span as people read it."""
+    if value is None:
+        return "-"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"

@@ -1,0 +1,128 @@
+"""Synchronous twin of `aios.calls.access`. Written by tools/generate_sync.py; do not edit."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from aios.calls.access import Access
+from aios.sync.portal import Portal
+from aios.types.access import AccessPolicy, Approval, AuditCheck, AuditEntry, Grant
+
+
+class SyncAccess:
+    """Gives and takes permissions, decides approvals, reads the audit log."""
+
+    def __init__(self, inner: Access, portal: Portal) -> None:
+        self._inner = inner
+        self._portal = portal
+
+    def grant(
+        self,
+        grantee: str,
+        resource: str,
+        actions: Sequence[str],
+        *,
+        prefix: bool = False,
+        expire_time: datetime | None = None,
+        description: str = "",
+        timeout: float | None = None,
+    ) -> Grant:
+        """Permit an agent (or `groups/...`) actions such as `memory.read` on a resource of one's own.
+
+        With `prefix`, `resource` ends with a slash and stands for everything below. Raises NotFound for the
+        grantee, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.grant(
+                grantee,
+                resource,
+                actions,
+                prefix=prefix,
+                expire_time=expire_time,
+                description=description,
+                timeout=timeout,
+            )
+        )
+
+    def revoke(self, grant: str, *, timeout: float | None = None) -> None:
+        """Take a grant back at once. Raises NotFound, PermissionDenied."""
+        self._portal.run(self._inner.revoke(grant, timeout=timeout))
+
+    def grants(self, *, grantee: str = "", resource: str = "", timeout: float | None = None) -> list[Grant]:
+        """Return the grants the caller may see, oldest first. `timeout` bounds each page."""
+        return self._portal.run(self._inner.grants(grantee=grantee, resource=resource, timeout=timeout))
+
+    def approvals(
+        self, *, pending_only: bool = True, agent: str = "", timeout: float | None = None
+    ) -> list[Approval]:
+        """Return the approvals the caller may see, newest first. `timeout` bounds each page."""
+        return self._portal.run(
+            self._inner.approvals(pending_only=pending_only, agent=agent, timeout=timeout)
+        )
+
+    def decide(
+        self,
+        approval: str,
+        *,
+        approve: bool,
+        comment: str = "",
+        arguments_sha256: str = "",
+        timeout: float | None = None,
+    ) -> Approval:
+        """Approve or reject a call; `arguments_sha256` makes sure that it is still the one that was shown.
+
+        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.decide(
+                approval, approve=approve, comment=comment, arguments_sha256=arguments_sha256, timeout=timeout
+            )
+        )
+
+    def watch_approvals(self, *, agent: str = "", timeout: float | None = None) -> Iterator[Approval]:
+        """Yield the pending approvals, then every change; after a lost connection the pending ones again."""
+        return self._portal.iterate(self._inner.watch_approvals(agent=agent, timeout=timeout))
+
+    def put_policy(
+        self, policy: str, text: str, *, description: str = "", etag: str = "", timeout: float | None = None
+    ) -> AccessPolicy:
+        """Put a Cedar policy in force; `policy` is its name, such as `policies/team`.
+
+        Raises InvalidRequest when the text does not pass the checks, EtagMismatch, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.put_policy(policy, text, description=description, etag=etag, timeout=timeout)
+        )
+
+    def policies(self, *, timeout: float | None = None) -> list[AccessPolicy]:
+        """Return the policies in force, by name. `timeout` bounds each page."""
+        return self._portal.run(self._inner.policies(timeout=timeout))
+
+    def audit(
+        self,
+        *,
+        agent: str = "",
+        action: str = "",
+        resource_prefix: str = "",
+        since: datetime | None = None,
+        oldest_first: bool = False,
+        limit: int | None = 100,
+        timeout: float | None = None,
+    ) -> list[AuditEntry]:
+        """Return entries of the audit log, newest first. `timeout` bounds each page."""
+        return self._portal.run(
+            self._inner.audit(
+                agent=agent,
+                action=action,
+                resource_prefix=resource_prefix,
+                since=since,
+                oldest_first=oldest_first,
+                limit=limit,
+                timeout=timeout,
+            )
+        )
+
+    def verify_audit(self, *, expected_head_hash: str = "", timeout: float | None = None) -> AuditCheck:
+        """Check that nothing in the audit log was changed, removed or, given a noted hash, cut off."""
+        return self._portal.run(
+            self._inner.verify_audit(expected_head_hash=expected_head_hash, timeout=timeout)
+        )

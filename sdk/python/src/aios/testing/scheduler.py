@@ -1,0 +1,95 @@
+"""The scheduler of a fake kernel: an empty queue and policies that only remember their names."""
+
+from google.protobuf.struct_pb2 import Struct
+
+from aios.api.agent.v1 import agent_pb2
+from aios.api.scheduler.v1 import scheduler_pb2 as pb
+from aios.errors import InvalidRequest, NotFound
+from aios.testing.caller import Caller
+
+CLASSES = (
+    agent_pb2.SCHEDULING_CLASS_REALTIME,
+    agent_pb2.SCHEDULING_CLASS_INTERACTIVE,
+    agent_pb2.SCHEDULING_CLASS_NORMAL,
+    agent_pb2.SCHEDULING_CLASS_BATCH,
+    agent_pb2.SCHEDULING_CLASS_IDLE,
+)
+POLICIES = ("fifo", "rr", "priority")
+
+
+class FakeScheduler:
+    """Shows the calls that a test put into `waiting`; nothing else ever waits."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, pb.ExplainWaitResponse] = {}
+        self._policies = {number: pb.Policy(name="fifo", parameters=Struct()) for number in CLASSES}
+
+    def add(self, name: str, *, wait: float, summary: str) -> None:
+        """Let a call wait: `agents/{agent}/calls/{call}`."""
+        call = pb.Syscall(
+            name=name,
+            state=pb.SYSCALL_STATE_WAITING,
+            scheduling_class=agent_pb2.SCHEDULING_CLASS_NORMAL,
+            max_new_tokens=64,
+        )
+        call.wait.FromNanoseconds(round(wait * 1e9))
+        self.waiting[name] = pb.ExplainWaitResponse(
+            syscall=call, position=1, policy="fifo", binding_limit="all slots are taken", summary=summary
+        )
+
+    async def list_syscalls(self, request: pb.ListSyscallsRequest, caller: Caller) -> pb.ListSyscallsResponse:
+        """ListSyscalls."""
+        del request, caller
+        return pb.ListSyscallsResponse(syscalls=[one.syscall for one in self.waiting.values()])
+
+    async def get_queue(self, request: pb.GetQueueRequest, caller: Caller) -> pb.GetQueueResponse:
+        """GetQueue."""
+        del request, caller
+        classes = [
+            pb.ClassQueue(
+                scheduling_class=number,
+                policy=policy.name,
+                waiting_count=sum(one.syscall.scheduling_class == number for one in self.waiting.values()),
+            )
+            for number, policy in self._policies.items()
+        ]
+        replica = pb.Replica(name="fake", model="fake-model", up=True, slots=8, token_budget=8192)
+        return pb.GetQueueResponse(classes=classes, replicas=[replica])
+
+    async def explain_wait(self, request: pb.ExplainWaitRequest, caller: Caller) -> pb.ExplainWaitResponse:
+        """ExplainWait."""
+        return self._find(caller.resolve(request.name))
+
+    async def cancel_syscall(
+        self, request: pb.CancelSyscallRequest, caller: Caller
+    ) -> pb.CancelSyscallResponse:
+        """CancelSyscall."""
+        name = caller.resolve(request.name, write=True)
+        self._find(name)
+        del self.waiting[name]
+        return pb.CancelSyscallResponse(cancelled=True)
+
+    async def get_policy(self, request: pb.GetPolicyRequest, caller: Caller) -> pb.GetPolicyResponse:
+        """GetPolicy."""
+        del request, caller
+        return pb.GetPolicyResponse(classes=self._classes(), available=POLICIES)
+
+    async def set_policy(self, request: pb.SetPolicyRequest, caller: Caller) -> pb.SetPolicyResponse:
+        """SetPolicy."""
+        del caller
+        if request.policy.name not in POLICIES:
+            raise InvalidRequest(f"no policy {request.policy.name}", reason="UNKNOWN_SCHEDULING_POLICY")
+        for number in [request.scheduling_class] if request.scheduling_class else list(self._policies):
+            self._policies[number] = request.policy
+        return pb.SetPolicyResponse(classes=self._classes())
+
+    def _classes(self) -> list[pb.ClassPolicy]:
+        return [
+            pb.ClassPolicy(scheduling_class=number, policy=policy)
+            for number, policy in self._policies.items()
+        ]
+
+    def _find(self, name: str) -> pb.ExplainWaitResponse:
+        if name not in self.waiting:
+            raise NotFound(f"no {name} waits or runs", reason="SYSCALL_NOT_FOUND")
+        return self.waiting[name]

@@ -1,0 +1,191 @@
+"""The aios command against a fake kernel."""
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import typer
+
+import aios
+from aios import errors
+from aios.cli import main as cli
+from aios.sync.portal import Portal
+from aios.testing import FakeKernel
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeKernel]:
+    with Portal() as portal, portal.entered(FakeKernel()) as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def run(fake: FakeKernel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("AIOS_ENDPOINT", fake.endpoint)
+    monkeypatch.setenv("AIOS_TOKEN", fake.admin_token)
+    monkeypatch.delenv("AIOS_AGENT_KEY", raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def invoke(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(words)
+        code = ended.value.code
+        out, err = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), out, err
+
+    return invoke
+
+
+def test_agents_are_registered_listed_and_killed(run: Run) -> None:
+    code, out, _ = run("agents", "register", "writer", "--kind", "author", "--class", "batch", "--json")
+    assert code == 0
+    assert json.loads(out) == {"name": "agents/writer", "agent_key": "fake-key-writer"}
+
+    code, out, _ = run("agents", "list")
+    assert code == 0
+    assert "author" in out
+    assert "batch" in out
+
+    assert run("agents", "suspend", "writer")[0] == 0
+    assert "suspended" in run("ps")[1]
+    assert run("agents", "kill", "writer")[1] == "1 ended\n"
+
+
+def test_a_chat_streams_its_answer(run: Run) -> None:
+    assert run("chat", "hello there")[:2] == (0, "echo: hello there\n")
+    assert json.loads(run("--json", "chat", "hi")[1])["text"] == "echo: hi"
+
+
+def test_the_queue_and_why(fake: FakeKernel, run: Run) -> None:
+    fake.add_waiting_call("planner", "c1", wait=2.0, summary="One call is ahead.")
+
+    assert "planner/calls/c1" in run("queue")[1]
+    assert run("why", "planner/calls/c1")[1].startswith("One call is ahead.")
+    assert json.loads(run("queue", "--json")[1])["calls"][0]["wait"] == 2.0
+    assert run("cancel", "agents/planner/calls/c1")[1] == "cancelled\n"
+    assert run("why", "agents/planner/calls/c1")[0] == 1
+
+
+def test_policies(run: Run) -> None:
+    assert "available: fifo, rr, priority" in run("policy")[1]
+    code, out, _ = run("policy", "set", "rr", "--class", "batch", "-p", "quantum=0.5", "-p", "name=x")
+    assert code == 0
+    assert '{"name": "x", "quantum": 0.5}' in out
+    assert run("policy", "set", "rr", "-p", "quantum")[0] == 2
+
+
+def test_notes(run: Run) -> None:
+    assert run("memory", "put", "k", "green tea")[0] == 0
+    assert run("memory", "get", "k")[1] == "green tea\n"
+    assert "green tea" in run("memory", "list")[1]
+    assert "1.00" in run("memory", "search", "tea")[1]
+    assert "1 notes" in run("memory", "usage")[1]
+    assert run("memory", "delete", "k")[0] == 0
+    assert run("memory", "list")[1] == "no notes\n"
+
+
+def test_files(run: Run, tmp_path: Path) -> None:
+    local = tmp_path / "local.txt"
+    local.write_text("one\ntwo\n")
+
+    assert run("files", "write", "a/b.txt", "one\n")[0] == 0
+    assert run("files", "write", "a/b.txt", "--from", str(local))[0] == 0
+    assert "+two" in run("files", "diff", "a/b.txt")[1]
+    assert run("files", "rollback", "a/b.txt", "1")[1].endswith("version 3\n")
+    assert "a/b.txt" in run("files", "list", "-r")[1]
+    assert "3" in run("files", "versions", "a/b.txt")[1]
+    assert "a/b.txt" in run("files", "search", "one")[1]
+    assert json.loads(run("files", "read", "a/b.txt", "--json")[1])["content"] == "one\n"
+    assert run("files", "delete", "a/b.txt")[1] == "1 deleted\n"
+
+
+@aios.tool
+def double(number: int) -> int:
+    """Double a number."""
+    return 2 * number
+
+
+def test_tools(fake: FakeKernel, run: Run) -> None:
+    fake.add_tool(double)
+
+    assert "Double a number." in run("tools", "list")[1]
+    assert '"integer"' in run("tools", "show", "double")[1]
+    assert run("tools", "call", "double", '{"number": 4}')[1] == "8\n"
+    assert run("tools", "call", "double", "{")[0] == 2
+
+
+def test_an_agent_is_run_from_a_module(
+    fake: FakeKernel, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sdk_cli_example.py").write_text(
+        'import aios\n\nclass Keeper(aios.Agent):\n    tools = ("remember",)\n\nTHING = 1\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    fake.reply(tool_calls=[("remember", {"key": "k", "value": "v"})])
+    fake.reply("Noted.")
+
+    code, out, err = run("run", "sdk_cli_example:Keeper", "remember k = v", "-v")
+
+    assert (code, out) == (0, "Noted.\n")
+    assert 'remember {"key": "k", "value": "v"} -> ok' in err
+    assert "killed" in run("ps")[1]
+    for target in ("sdk_cli_example:THING", "sdk_cli_example:Absent", "absent_module:X", "x"):
+        assert run("run", target, "task")[0] == 2
+
+
+def test_doctor_says_what_is_in_order(run: Run) -> None:
+    code, out, _ = run("doctor")
+
+    assert code == 0
+    assert "FAIL" not in out
+    assert "ok   kernel:" in out
+    assert "fake-model" in out
+
+
+def test_doctor_says_what_is_not(fake: FakeKernel, run: Run) -> None:
+    fake.fail_next("ListModels", errors.PermissionDenied("not yours"))
+
+    code, out, _ = run("doctor", "--json")
+
+    assert code == 1
+    assert [check["name"] for check in json.loads(out) if not check["ok"]] == ["models"]
+
+
+def test_errors_come_with_a_hint(fake: FakeKernel, run: Run) -> None:
+    fake.fail_next("StreamGenerate", errors.QueueFull("128 calls wait"))
+
+    code, _, err = run("chat", "hi")
+    assert code == 1
+    assert err == "aios: QUEUE_FULL: 128 calls wait\n  Too many calls wait: see `aios queue`.\n"
+
+    fake.fail_next("GetNote", errors.NotFound("no note", reason="NOTE_NOT_FOUND", metadata={"note": "x"}))
+    code, _, err = run("memory", "get", "x", "--json")
+    assert json.loads(err) == {
+        "error": "NOTE_NOT_FOUND",
+        "message": "no note",
+        "metadata": {"note": "x"},
+        "violations": [],
+    }
+
+
+def test_commands_of_other_packages_are_added() -> None:
+    point = EntryPoint("hello", "tests_sdk_plugin:hello", cli.COMMANDS_GROUP)
+    point.__dict__["load"] = lambda: _hello
+    app = cli.build([point])
+
+    assert [command.name for command in app.registered_commands if command.name] == ["hello"]
+
+
+def _hello() -> None:
+    """Say hello."""
+    typer.echo("hello")
+
+
+def test_json_may_stand_anywhere_before_the_dashes() -> None:
+    assert cli.hoist(["ps", "--json"]) == ["--json", "ps"]
+    assert cli.hoist(["run", "a:B", "--", "--json"]) == ["run", "a:B", "--", "--json"]
+    assert cli.hoist(["ps"]) == ["ps"]
