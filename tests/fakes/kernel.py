@@ -1,5 +1,6 @@
-"""A small kernel in one event loop: real gateway and scheduler on real sockets, fake TGI, no access manager."""
+"""A small kernel in one event loop: real gateway and scheduler on real sockets, the rest is fake."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from tests.fakes.access import AllowOwner
 from tests.fakes.fake_tgi import Behaviour, FakeTgi
 from tests.fakes.rpc import connected
 from tests.fakes.tokens import ISSUER_FOR_TESTS
-from tests.fakes.waiting import until
+
+READY_SECONDS = 20.0
+READY_INTERVAL = 0.02
 
 
 class AgentsFake(agent_pb2_grpc.AgentServiceServicer):
@@ -131,24 +134,16 @@ class SmallKernel:
         if self.gateway is None:
             raise AssertionError("start the gateway first")
         async with connected(self.gateway) as channel:
-            stub: "inference_pb2_grpc.InferenceServiceAsyncStub" = inference_pb2_grpc.InferenceServiceStub(channel)
-            yield stub
+            yield inference_pb2_grpc.InferenceServiceStub(channel)
 
     async def ready(self) -> None:
         """Wait until the gateway would take calls."""
         gateway = self.gateway
         if gateway is None:
             raise AssertionError("start the gateway first")
-        for _ in range(500):
-            if not await gateway.readiness.failing():
-                return
-            await _breath()
-        raise AssertionError(f"the gateway is not ready: {await gateway.readiness.failing()}")
-
-
-async def _breath() -> None:
-    seen: list[int] = []
-    await until(lambda: bool(seen.append(1)) or len(seen) > 1)
+        async with asyncio.timeout(READY_SECONDS):
+            while await gateway.readiness.failing():  # noqa: ASYNC110 - the checks have no event
+                await asyncio.sleep(READY_INTERVAL)
 
 
 @asynccontextmanager
@@ -156,7 +151,8 @@ async def small_kernel(
     behaviour: Behaviour | None = None, *, scheduler: dict[str, str] | None = None, **gateway: str
 ) -> AsyncIterator[SmallKernel]:
     """Run a small kernel; keywords are settings of the gateway."""
-    tgi, agents, snapshots = FakeTgi(behaviour), AgentsFake(), SnapshotsFake()
+    tgi = FakeTgi(behaviour)
+    agents, snapshots = AgentsFake(), SnapshotsFake()  # type: ignore[abstract]  # what a test needs of them
     async with AsyncExitStack() as stack:
         await tgi.start()
         stack.push_async_callback(tgi.stop)

@@ -106,8 +106,7 @@ def _round(number: Number, digits: Number = Fraction(0)) -> Number:
     places = int(digits)
     if places != digits or abs(places) > 100:  # noqa: PLR2004 - far beyond any use
         raise BadExpression("round takes a whole number of digits")
-    rounded: Number = round(number, places)
-    return rounded
+    return round(number, places) if isinstance(number, float) else round(Fraction(number), places)
 
 
 def _whole(number: Number, turn: Callable[[Number], int]) -> Fraction:

@@ -105,7 +105,7 @@ async def test_an_unknown_model_is_not_found() -> None:
         pb.Constraint(regex="("),
     ],
 )
-async def test_a_constraint_that_does_not_compile_never_reaches_the_backend(constraint: pb.Constraint) -> None:
+async def test_a_bad_constraint_never_reaches_the_backend(constraint: pb.Constraint) -> None:
     async with small_kernel() as kernel, kernel.inference() as stub:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await stub.Generate(chat("hi", constraint=constraint), metadata=metadata())
@@ -152,9 +152,9 @@ async def test_a_generation_goes_on_through_another_gateway_where_its_caller_sta
                 )
             )
             call = stub.StreamGenerate(pb.StreamGenerateRequest(generation=request), metadata=metadata())
-            seen = []
+            seen: list[Any] = []
             while not seen or seen[-1].sequence < 20:
-                seen.append((await call.read()).event)
+                seen.append(_event(await call.read()))
             await kernel.stop("gateway")
         await kernel.start_gateway()
         await kernel.ready()
@@ -169,6 +169,10 @@ async def test_a_generation_goes_on_through_another_gateway_where_its_caller_sta
 
         assert text_of(seen) + text_of(rest) == text_of(whole)
         assert rest[-1].finished.message.content == text_of(whole)
+
+
+def _event(message: Any) -> Any:
+    return message.event
 
 
 async def _generate(stub: Any, text: str, agent: str) -> pb.GenerateResponse:

@@ -53,7 +53,7 @@ def test_a_tool_is_shown_as_one_line_with_optional_parameters_marked() -> None:
 def test_tools_are_folded_into_the_system_message() -> None:
     messages = plain_messages([Message(Role.SYSTEM, "Be kind."), Message(Role.USER, "hi")], [CLOCK])
 
-    assert messages[0].content.startswith("Be kind.\n\n# Tools\nclock(): Tell the time.\nReply with <tool_call>")
+    assert messages[0].content.startswith("Be kind.\n\n# Tools\nclock(): Tell the time.\nReply with ")
     assert messages[1] == Message(Role.USER, "hi")
 
 

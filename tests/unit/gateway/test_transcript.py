@@ -1,5 +1,7 @@
 """Stop strings and delivery by whole tokens."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,13 +69,13 @@ def test_the_text_ends_before_the_first_stop_string(pieces: list[str], stops: li
 def test_delivered_text_is_never_retracted(pieces: list[str], stops: list[str]) -> None:
     transcript, delivered = feed(pieces, stops)
 
-    for earlier, later in zip(delivered, delivered[1:], strict=False):
+    for earlier, later in pairwise(delivered):
         assert later.startswith(earlier)
     assert transcript.text.startswith(delivered[-1] if delivered else "")
 
 
 @given(PIECES, STOPS, st.integers(0, 30))
-def test_a_restored_transcript_goes_on_like_the_first_one(pieces: list[str], stops: list[str], cut: int) -> None:
+def test_a_restored_transcript_goes_on_as_before(pieces: list[str], stops: list[str], cut: int) -> None:
     whole, _ = feed(pieces, stops)
     first = Transcript(stops)
     for number, piece in enumerate(pieces[:cut]):
