@@ -50,14 +50,17 @@ async def hub() -> AsyncIterator[FakeHub]:
     await runner.cleanup()
 
 
-async def fetch(hub: FakeHub, home: Path, model: str, **environ: str) -> tuple[int, str, str]:
-    """Locate a model in a process of its own: the hub's client reads its address once, when imported."""
-    given = os.environ | {
+def environment(hub: FakeHub, home: Path) -> dict[str, str]:
+    return os.environ | {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.port}",
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_XET": "1",
-        **environ,
     }
+
+
+async def fetch(hub: FakeHub, home: Path, model: str, **environ: str) -> tuple[int, str, str]:
+    """Locate a model in a process of its own: the hub's client reads its address once, when imported."""
+    given = environment(hub, home) | environ
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -71,15 +74,33 @@ async def fetch(hub: FakeHub, home: Path, model: str, **environ: str) -> tuple[i
     return process.returncode or 0, out.decode().strip(), err.decode()
 
 
-async def test_a_model_is_fetched_once_with_progress_and_then_cached(hub: FakeHub, tmp_path: Path) -> None:
+async def test_a_person_at_a_terminal_sees_the_progress(hub: FakeHub, tmp_path: Path) -> None:
+    terminal, end = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        FETCH,
+        "hf:owner/repo/sub/model.gguf",
+        env=environment(hub, tmp_path),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=end,
+    )
+    os.close(end)
+    await asyncio.wait_for(process.wait(), 50)
+    seen = await asyncio.to_thread(os.read, terminal, 65536)
+    os.close(terminal)
+
+    assert b"model.gguf" in seen
+    assert b"100%" in seen
+
+
+async def test_a_model_is_fetched_once_and_then_cached(hub: FakeHub, tmp_path: Path) -> None:
     first = await fetch(hub, tmp_path, "hf:owner/repo/sub/model.gguf")
     second = await fetch(hub, tmp_path, "hf:owner/repo/sub/model.gguf")
 
     assert await asyncio.to_thread(Path(first[1]).read_bytes) == CONTENT
     assert second[1] == first[1]
     assert len(hub.gets) == 1
-    assert "model.gguf" in first[2]
-    assert "100%" in first[2]
 
 
 async def test_a_cached_model_needs_no_network(hub: FakeHub, tmp_path: Path) -> None:
