@@ -129,8 +129,9 @@ def test_a_client_stream_names_no_resource() -> None:
 
 
 def test_a_nested_resource_is_read_and_rules_are_found_in_a_message_that_contains_itself() -> None:
-    method = methods.table(built(22, options_pb2.Syscall(**{**GOOD, "resource": "m.name"}))).popitem()[1]  # type: ignore[attr-defined]
-    request = method.request()
+    file = built(22, options_pb2.Syscall(**{**GOOD, "resource": "m.name"}))
+    (method,) = methods.table(file).values()
+    request: Any = method.request()
     request.m.name = "agents/me"
 
     assert (method.resource_of(request), method.has_rules) == ("agents/me", False)
