@@ -1,6 +1,6 @@
 """Trains the demo model on CPU, from the generator's endless conversations.
 
-    python -m services.tgi_local.model.train --out /tmp/demo --seconds 2400
+    python -m services.tgi_local.model.train --out /tmp/demo --seconds 3600
 
 Writes tokenizer.json and checkpoint.pt into --out, the checkpoint anew every two minutes. The schedule
 follows wall time: short conversations first, long ones later, learning rate constant, then falling to 0.
@@ -21,15 +21,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve w
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, distributed, multiprocessing
 
 from services.tgi_local.model.chat import training_spans
 from services.tgi_local.model.generate import conversation
 from services.tgi_local.model.network import Network, Shape
+from services.tgi_local.model.optimizer import Muon, rate
 from services.tgi_local.model.seeding import seed_copying
 from services.tgi_local.model.tokenizer import train as train_tokenizer
 
 Row = tuple[list[int], list[bool]]
+SAVE_EVERY = 120.0
+"""Seconds between checkpoints."""
 
 
 def encode(tokenizer: Tokenizer, rng: random.Random, progress: float) -> Row:
@@ -71,110 +74,101 @@ def batches(
             )
 
 
-def orthogonal(g: Tensor) -> Tensor:
-    """Nearest semi-orthogonal matrices by five quintic Newton-Schulz steps (Muon; Jordan et al., 2024)."""
-    wide = g.shape[-2] <= g.shape[-1]
-    x = g if wide else g.mT
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(5):
-        a = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return x if wide else x.mT
+def average(network: Network, workers: int, *more: float) -> list[float]:
+    """Average the gradients over the workers, and some numbers with them. Returns the numbers."""
+    if workers == 1:
+        return list(more)
+    grads = [p.grad for p in network.parameters()]
+    flat = torch.cat([*(g.view(-1) for g in grads), torch.tensor(more)])
+    distributed.all_reduce(flat)
+    flat /= workers
+    for grad, mean in zip(grads, flat.split([*(g.numel() for g in grads), len(more)]), strict=False):
+        grad.copy_(mean.view_as(grad))
+    return [float(x) for x in flat[-len(more) :]]
 
 
-class Muon:
-    """Momentum whose step is made orthogonal, for the weight matrices of the blocks."""
-
-    def __init__(self, network: Network, decay: float = 0.01) -> None:
-        self.parts = [
-            (p, 3 if "qkv" in n else 2 if "gate_up" in n else 1)
-            for n, p in network.blocks.named_parameters()
-            if p.dim() == 2
-        ]
-        self.momenta = [torch.zeros_like(p) for p, _ in self.parts]
-        self.decay = decay
-
-    @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """Apply the gradients; fused matrices are taken apart first."""
-        for (p, count), m in zip(self.parts, self.momenta, strict=True):
-            m.mul_(0.95).add_(p.grad)
-            u = orthogonal((p.grad + 0.95 * m).view(count, -1, p.shape[1]))
-            scale = max(1.0, u.shape[-2] / u.shape[-1]) ** 0.5
-            p.mul_(1 - lr * self.decay).add_(u.reshape(p.shape), alpha=-lr * scale)
-            p.grad = None
-
-
-def rate(progress: float) -> float:
-    """Share of the full learning rate: short warm-up, constant to 55 %, then linear to 0."""
-    return min(progress / 0.01, 1.0, (1.0 - progress) / 0.45)
-
-
-def options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=2400)
-    parser.add_argument("--tokens", type=int, default=8192, help="ids in a batch")
-    parser.add_argument("--width", type=int, default=160)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--hidden", type=int, default=416)
-    parser.add_argument("--muon-lr", type=float, default=0.02)
-    parser.add_argument("--adam-lr", type=float, default=4e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Train until the time is up."""
-    args = options()
-    torch.set_num_threads(2)
-    torch.manual_seed(args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
+def prepare(args: argparse.Namespace) -> tuple[Tokenizer, Network]:
+    """Make the tokenizer and the network, or load what an earlier run left."""
+    if args.resume:
+        tokenizer = Tokenizer.from_file(str(args.resume / "tokenizer.json"))
+        saved = torch.load(args.resume / "checkpoint.pt", weights_only=True)
+        network = Network(Shape(**saved["shape"]))
+        network.load_state_dict(saved["state"])
+        return tokenizer, network
     tokenizer = train_tokenizer()
-    tokenizer.save(str(args.out / "tokenizer.json"))
-    shape = Shape(
-        vocab=tokenizer.get_vocab_size(),
-        width=args.width,
-        layers=args.layers,
-        heads=args.width // 32,
-        hidden=args.hidden,
-    )
-    network = Network(shape)
+    heads = args.width // 32
+    network = Network(Shape(tokenizer.get_vocab_size(), args.width, args.layers, heads, args.hidden))
     seed_copying(network)
-    print(f"{sum(p.numel() for p in network.parameters()):,} parameters, {shape}", flush=True)
+    return tokenizer, network
+
+
+def run(rank: int, args: argparse.Namespace) -> None:
+    """One worker: its own data, the gradients of all."""
+    torch.set_num_threads(1)
+    torch.manual_seed(args.seed)
+    if args.workers > 1:
+        meeting = f"file://{args.out}/meeting"
+        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=args.workers)
+    tokenizer, network = prepare(args)
     muon = Muon(network)
     rest = [p for n, p in network.named_parameters() if p.dim() < 2 or "token_embd" in n]
     adam = torch.optim.AdamW(rest, lr=args.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
     start = saved = time.monotonic()
-    progress = [0.0]
+    length = [1.0 if args.resume else 0.0]
     seen = 0
     window: list[float] = []
-    for step, (ids, trained) in enumerate(batches(tokenizer, args.seed, args.tokens, progress)):
-        progress[0] = (time.monotonic() - start) / args.seconds
-        if progress[0] >= 1:
-            break
-        share = rate(progress[0])
+    for step, (ids, trained) in enumerate(batches(tokenizer, 1000 * args.seed + rank, args.tokens, length)):
         loss = network.loss(ids, trained)
         loss.backward()
+        here = (time.monotonic() - start) / args.seconds
+        progress, mean = average(network, args.workers, here, loss.item())
+        length[0] = max(length[0], progress)
+        share = rate(progress)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        muon.step(max(share, 1e-4) * args.muon_lr)
+        muon.step(share * args.muon_lr)
         for group in adam.param_groups:
-            group["lr"] = max(share, 1e-4) * args.adam_lr
+            group["lr"] = share * args.adam_lr
         adam.step()
         adam.zero_grad()
-        seen += ids.numel()
-        window.append(loss.item())
-        if step % 25 == 24:
-            now = time.monotonic()
-            mean, pace = sum(window) / len(window), seen / (now - start)
-            print(f"{now - start:6.0f} s step {step + 1} loss {mean:.4f} {pace:,.0f} tok/s", flush=True)
+        seen += ids.numel() * args.workers
+        window.append(mean)
+        if rank == 0 and step % 25 == 24:
+            now = time.monotonic() - start
+            print(
+                f"{now:6.0f} s step {step + 1} loss {sum(window) / 25:.4f} {seen / now:,.0f} tok/s",
+                flush=True,
+            )
             window.clear()
-        if time.monotonic() - saved > 120:
+        if rank == 0 and (progress >= 1 or time.monotonic() - saved > SAVE_EVERY):
             saved = time.monotonic()
-            torch.save({"shape": asdict(shape), "state": network.state_dict()}, args.out / "checkpoint.pt")
-    torch.save({"shape": asdict(shape), "state": network.state_dict()}, args.out / "checkpoint.pt")
-    print(f"done: {seen:,} tokens", flush=True)
+            tokenizer.save(str(args.out / "tokenizer.json"))
+            state = {"shape": asdict(network.shape), "state": network.state_dict()}
+            torch.save(state, args.out / "checkpoint.pt")
+        if progress >= 1:
+            break
+
+
+def main() -> None:
+    """Train until the time is up."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--tokens", type=int, default=2560, help="ids in a batch, for each worker")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--width", type=int, default=160)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=416)
+    parser.add_argument("--muon-lr", type=float, default=0.01)
+    parser.add_argument("--adam-lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", type=Path, help="folder of a run to go on from, at full length")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "meeting").unlink(missing_ok=True)
+    if args.workers == 1:
+        run(0, args)
+    else:
+        multiprocessing.spawn(run, (args,), nprocs=args.workers)
 
 
 if __name__ == "__main__":
