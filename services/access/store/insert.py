@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 def insert_new(conn: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
     """Insert a row; False, and nothing changed, when its primary key is taken."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    return conn.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+    statement = insert(table).values(values).on_conflict_do_nothing().returning(*table.primary_key)
+    return conn.execute(statement).first() is not None
 
 
 def put(conn: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
