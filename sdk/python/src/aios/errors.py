@@ -328,6 +328,21 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "APPROVAL_REQUIRED": ApprovalRequired,
     "CALL_NOT_FOUND": NotFound,
     "TOOL_PROVIDER_LOST": Unavailable,
+    "TOOL_CHANGED": PreconditionFailed,
+    "TOOL_RESULT_INVALID": InternalError,
+    "CALL_LEASE_LOST": Conflict,
+    "MCP_SERVER_NOT_FOUND": NotFound,
+    "MCP_SERVER_FAILED": Unavailable,
+    "SANDBOX_UNAVAILABLE": PreconditionFailed,
+    "EGRESS_DENIED": PermissionDenied,
+    "APPROVAL_DECIDED": PreconditionFailed,
+    "APPROVAL_EXPIRED": ApprovalRequired,
+    "GROUP_CYCLE": PreconditionFailed,
+    "RULE_PROTECTED": PreconditionFailed,
+    "UPLOAD_INCOMPLETE": PreconditionFailed,
+    "CHECKSUM_MISMATCH": InvalidRequest,
+    "NOT_COMPARABLE": PreconditionFailed,
+    "SNAPSHOT_CONFLICT": Conflict,
 }
 """The class of each reason. A test compares the keys with the proto enum."""
 
