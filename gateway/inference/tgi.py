@@ -103,8 +103,9 @@ class TgiBackend:
                     return
                 if event.prompt_ids is not None and not job.prompt_ids:
                     yield PromptIds(event.prompt_ids)
-                if not event.special:
-                    yield Token(event.id, event.text)
+                if event.finish_reason != "eos_token":
+                    # A special token has no text, but going on exactly needs its id.
+                    yield Token(event.id, "" if event.special else event.text)
                 if event.generated_text is not None:
                     yield Stopped(_reason(event.finish_reason), event.input_length or 0)
 
