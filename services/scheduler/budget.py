@@ -19,6 +19,7 @@ class Replica:
         self.id = replica_id
         self.pool = pool
         self.up = False
+        self.down_at = 0.0
         self.slots = 0
         self.max_tokens: int | None = None
         self.kv_snapshot = False
@@ -34,12 +35,14 @@ class Replica:
         self._shared = 0
         self._segments: dict[str, list[int]] = {}
 
-    def announce(self, event: BackendUp) -> None:
-        """Take the facts a backend announced about itself."""
+    def announce(self, event: BackendUp) -> bool:
+        """Take the facts a backend announced about itself; True when it can hold less than before."""
+        before = self.nominal_tokens
         self.up = True
         self.kv_snapshot = event.kv_snapshot
         self.prefix_cache = event.prefix_cache
         self.set_limits(event.slots, event.max_batch_total_tokens)
+        return self.nominal_tokens < before
 
     def update(self, event: BackendLimits) -> bool:
         """Take fresh facts; True when the token budget shrank."""
@@ -126,10 +129,6 @@ class Replica:
                 del self._segments[key]
         job.segments = ()
         job.private_tokens = 0
-
-    def kv_use(self) -> float:
-        """Part of the nominal token budget in use."""
-        return 0.0 if self.max_tokens is None else self.used_tokens / max(1.0, self.nominal_tokens)
 
     def reserve(self, job: Job, passes: int, now: float) -> None:
         """Hold this replica for a call that does not fit yet; `passes` others may still enter."""

@@ -146,7 +146,7 @@ class SchedulerCore:
     def _submit(self, event: Submit, now: float) -> Iterable[Pool]:
         known = self._calls.find(event.call.id)
         if known is not None:
-            return self._submit_again(known, event)
+            return self._submit_again(known, event, now)
         call = event.call
         job = Job(call, self._seq, queued_at=min(call.arrived_at, now))
         job.tokens_done, job.preemptions = call.tokens_done, call.preemptions
@@ -177,24 +177,31 @@ class SchedulerCore:
             self._world.note(now, TimelineKind.SUBMITTED, job)
         return (pool,)
 
-    def _submit_again(self, job: Job, event: Submit) -> Iterable[Pool]:
+    def _submit_again(self, job: Job, event: Submit, now: float) -> Iterable[Pool]:
         call = event.call
         if job.call.gateway != call.gateway:
             self._calls.remove(job)
             job.call = replace(job.call, gateway=call.gateway)
             self._calls.add(job)
-        if job.state is not CallState.WAITING and event.running_on is None:
+        pool = self._pools[job.call.pool]
+        if job.state is CallState.WAITING and event.running_on is not None:
+            pool.remove(job)
+            self._run_again(job, event.running_on, event.epoch, pool, now)
+        elif job.state is not CallState.WAITING and event.running_on is None:
             # The gateway missed the grant: tell it again, under the same epoch.
             self._world.out.append(
                 Grant(job.call.id, job.call.gateway, job.replica, job.epoch, job.quantum, job.granted_wait)
             )
-        return ()
+        return (pool,)
 
     def _adopt(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
-        self._world.seen_epoch(epoch)
-        self._pool_of.setdefault(replica_id, pool.key)
         self._calls.add(job)
         self._world.programs.enter(job.call, job.seq)
+        self._run_again(job, replica_id, epoch, pool, now)
+
+    def _run_again(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
+        self._world.seen_epoch(epoch)
+        self._pool_of.setdefault(replica_id, pool.key)
         pool.adopt(job, pool.replica(replica_id), epoch, now)
         self._world.note(now, TimelineKind.ADOPTED, job)
 
@@ -311,6 +318,9 @@ class SchedulerCore:
     def _tick(self, _event: Tick, now: float) -> Iterable[Pool]:
         for pool in self._pools.values():
             pool.age(now)
+            for replica_id in pool.forget_lost(now):
+                if self._pool_of.get(replica_id) == pool.key:
+                    del self._pool_of[replica_id]
         return list(self._pools.values())
 
     def _expire(self, now: float) -> Iterable[Pool]:
@@ -353,10 +363,12 @@ class SchedulerCore:
             touched.append(old)
             old.down(event.replica, now)
         self._pool_of[event.replica] = key
-        pool.replica(event.replica).announce(event)
+        replica = pool.replica(event.replica)
+        if not replica.up:
+            self._world.note(now, TimelineKind.REPLICA_UP, detail=event.replica)
         pool.no_backend_since = None
-        self._world.note(now, TimelineKind.REPLICA_UP, detail=event.replica)
-        self._evict_too_large(pool, now)
+        if replica.announce(event):
+            self._evict_too_large(pool, now)
         return touched
 
     def _backend_down(self, event: BackendDown, now: float) -> Iterable[Pool]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.scheduler.model import NO_SNAPSHOT, Call, CallId, CallState, ReplicaId, SnapshotInfo
+from services.scheduler.model import NO_SNAPSHOT, Call, CallState, ReplicaId, SnapshotInfo
 
 
 @dataclass(slots=True, eq=False)
@@ -53,11 +53,6 @@ class Job:
     segments: tuple[str, ...] = ()
     private_tokens: int = 0
     """Tokens reserved on the replica beside the shared segments."""
-
-    @property
-    def id(self) -> CallId:
-        """Id of the call."""
-        return self.call.id
 
     @property
     def context_tokens(self) -> int:

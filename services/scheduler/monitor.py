@@ -40,10 +40,6 @@ class WaitMonitor:
         ranked = sorted(self._waits)
         return ranked[min(len(ranked) - 1, int(0.99 * len(ranked)))]
 
-    def rate(self) -> float | None:
-        """Dispatches a second lately; None: not known yet."""
-        return 1.0 / self._gap if self._gap else None
-
     def predicted_wait(self, ahead: int) -> float | None:
         """Seconds until a call with `ahead` calls before it starts; None: no history."""
         return None if self._gap is None else (ahead + 1) * self._gap

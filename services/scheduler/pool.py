@@ -63,9 +63,18 @@ class Pool:
         """Grant nothing more to this replica."""
         replica = self.replicas[replica_id]
         replica.up = False
+        replica.down_at = now
         replica.reserved_for = None
         if not any(r.up for r in self.replicas.values()) and self.no_backend_since is None:
             self.no_backend_since = now
+
+    def forget_lost(self, now: float) -> list[ReplicaId]:
+        """Drop replicas that are down for longer than the grace period and run nothing; name them."""
+        oldest = now - self.world.settings.backend_grace
+        gone = [r.id for r in self.replicas.values() if not r.up and not r.running and r.down_at <= oldest]
+        for replica_id in gone:
+            del self.replicas[replica_id]
+        return gone
 
     def without_backend(self, now: float) -> bool:
         """Whether nobody served this resource for longer than the grace period."""
@@ -373,12 +382,13 @@ class Pool:
 
     def next_change(self, now: float) -> float | None:
         """When time alone changes something here."""
-        times = [queue.next_change() for queue in self.queues.values()]
-        waiting = self.waiting
-        if waiting and self.no_backend_since is not None:
+        if not self.waiting:
+            return None
+        times = [queue.next_change() for queue in self._queues]
+        if self.no_backend_since is not None:
             times.append(self.no_backend_since + self.world.settings.backend_grace)
         for replica in self.replicas.values():
-            if waiting and replica.up and replica.limit.is_cut(now):
+            if replica.up and replica.limit.is_cut(now):
                 times.append(now + 1.0)
             patience = replica.reserved_at + self.world.settings.reservation_patience
             if replica.reserved_for is not None and patience > now:
