@@ -80,7 +80,7 @@ def kernel_metadata(caller: Caller) -> Metadata:
     return (
         ("authorization", f"Bearer {caller.token}"),
         ("aios-syscall-id", caller.syscall_id),
-        ("traceparent", f"00-{caller.trace_id}-{caller.trace_id[:16]}-01"),
+        ("traceparent", f"00-{caller.trace_id}-{caller.span_id or caller.trace_id[:16]}-01"),
     )
 
 

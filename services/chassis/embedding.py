@@ -1,8 +1,8 @@
 """The kernel's own embedding: hashed words and character n-grams, and exact cosines.
 
 Needs no model and no download; finds texts that share words or parts of words. Feature hashing with signed
-buckets after Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009; subword n-grams
-after Bojanowski et al., "Enriching Word Vectors with Subword Information", TACL 2017.
+buckets after Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009; subword
+n-grams after Bojanowski et al., "Enriching Word Vectors with Subword Information", TACL 2017.
 """
 
 import zlib

@@ -49,6 +49,8 @@ class Caller:
     syscall_id: str = ""
     trace_id: str = ""
     """W3C trace id: 32 hexadecimal digits."""
+    span_id: str = ""
+    """16 hexadecimal digits; empty unless spans are recorded."""
     resource: str = ""
     """Full name of the resource the call was authorised for, with `me` resolved; empty for public methods."""
     deadline: float = math.inf

@@ -29,6 +29,7 @@ from services.chassis.ports import PortTaken
 from services.chassis.readiness import Check
 from services.chassis.server import ChassisServer, ServerConfig, Servicer
 from services.chassis.tasks import Supervisor, watch_loop_lag
+from services.chassis.tracing import OtelTracer, Tracer
 
 T = TypeVar("T")
 
@@ -53,6 +54,9 @@ class CommonConfig:
 
     grace_seconds: timedelta = timedelta(seconds=30)
     """Time that running calls get to finish when the process stops."""
+
+    otel_endpoint: str = ""
+    """Where spans are sent, as OTLP over gRPC, such as http://127.0.0.1:4317. Default: nowhere."""
 
     log_level: str = "info"
     """Least important level that is logged: debug, info, warning or error."""
@@ -214,6 +218,15 @@ class Process:
         self.tasks.start("access-watch", authorizer.watch)
         return authorizer
 
+    @cached_property
+    def tracer(self) -> Tracer | None:
+        """Makes spans when an endpoint is configured."""
+        if not self.common.otel_endpoint:
+            return None
+        tracer = OtelTracer(self.name, self.common.otel_endpoint)
+        self.stack.push_async_callback(asyncio.to_thread, tracer.close)
+        return tracer
+
     @property
     def _access(self) -> grpc.aio.Channel:
         return self.channel("access", access_pb2.DESCRIPTOR)
@@ -264,6 +277,7 @@ async def _start(process: Process, app: App) -> ChassisServer:
         handlers=app.handlers,
         known=app.known,
         trust_ids=app.trust_ids,
+        tracer=process.tracer,
         routes=app.routes,
     )
     await server.start()

@@ -26,6 +26,7 @@ from services.chassis.logs import logger
 from services.chassis.ports import PortTaken
 from services.chassis.readiness import Check, Readiness
 from services.chassis.tasks import Supervisor
+from services.chassis.tracing import Tracer
 
 _log = logger(__name__)
 
@@ -97,6 +98,7 @@ class ChassisServer:
         handlers: Sequence[grpc.GenericRpcHandler] = (),
         known: Iterable[FileDescriptor | ServiceDescriptor] = (),
         trust_ids: bool = True,
+        tracer: Tracer | None = None,
         routes: Mapping[str, Route] | None = None,
     ) -> None:
         self.name = name
@@ -113,6 +115,7 @@ class ChassisServer:
             authorizer=authorizer,
             metrics=metrics.RpcMetrics(self.registry),
             trust_ids=trust_ids,
+            tracer=tracer,
         )
         self._servicers = servicers
         self._handlers = handlers

@@ -8,7 +8,7 @@ from typing import Any, Final
 import grpc
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _BEARER: Final = "bearer "
 
 SYSCALL_ID: Final = "aios-syscall-id"
@@ -21,6 +21,10 @@ class Headers:
     token: str = ""
     syscall_id: str = ""
     trace_id: str = ""
+    span_id: str = ""
+    """The span of this call, once begun."""
+    parent_span: str = ""
+    """The caller's span; empty when the trace begins here."""
 
 
 def read(context: grpc.aio.ServicerContext[Any, Any], *, trust_ids: bool) -> Headers:
@@ -37,7 +41,7 @@ def read(context: grpc.aio.ServicerContext[Any, Any], *, trust_ids: bool) -> Hea
         elif key == SYSCALL_ID and trust_ids and _ID.fullmatch(value):
             headers.syscall_id = value
         elif key == "traceparent" and (match := _TRACEPARENT.fullmatch(value)):
-            headers.trace_id = match[1]
+            headers.trace_id, headers.parent_span = match[1], match[2]
     headers.syscall_id = headers.syscall_id or f"{random.getrandbits(96):024x}"
     headers.trace_id = headers.trace_id or f"{random.getrandbits(128):032x}"
     return headers

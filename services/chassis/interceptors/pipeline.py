@@ -24,6 +24,7 @@ from services.chassis.interceptors import authorize, deadline, headers, mapping,
 from services.chassis.interceptors.observe import MethodMetrics
 from services.chassis.methods import Method
 from services.chassis.metrics import OTHER, RpcMetrics
+from services.chassis.tracing import Span, Tracer
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
@@ -40,7 +41,9 @@ class Pipeline(grpc.GenericRpcHandler):
         authorizer: Authorizer,
         metrics: RpcMetrics,
         trust_ids: bool = True,
+        tracer: Tracer | None = None,
     ) -> None:
+        self.tracer = tracer
         self._known = known
         self.authenticator = authenticator
         self.authorizer = authorizer
@@ -149,7 +152,7 @@ class _Wrapper:
 class _Call:
     """One running call: entered when it arrives, left when it ends, however it ends."""
 
-    __slots__ = ("_context", "_method", "_pipeline", "_series", "_started", "_timer", "deadline")
+    __slots__ = ("_context", "_method", "_pipeline", "_series", "_span", "_started", "_timer", "deadline")
 
     def __init__(self, pipeline: Pipeline, method: Method, series: MethodMetrics, context: Context) -> None:
         self._pipeline = pipeline
@@ -158,6 +161,7 @@ class _Call:
         self._context = context
         self._started = time.perf_counter()
         self._timer: asyncio.Timeout | None = None
+        self._span: Span | None = None
 
     async def __aenter__(self) -> Self:
         self._series.begin()
@@ -180,6 +184,8 @@ class _Call:
             code = _code(self._context)
             raise
         finally:
+            if self._span is not None:
+                self._span.end(code)
             self._series.end(code, time.perf_counter() - self._started)
 
     async def admit(self, data: bytes, *, raw: bool) -> Any:
@@ -206,8 +212,14 @@ class _Call:
         if self._method.endless and self._pipeline.endless.draining:
             raise Draining("the process is shutting down", retry_after=0.1)
         head = headers.read(self._context, trust_ids=self._pipeline.trust_ids)
+        if self._pipeline.tracer is not None:
+            self._begin_span(self._pipeline.tracer, head)
         principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)
         return head, principal
+
+    def _begin_span(self, tracer: Tracer, head: headers.Headers) -> None:
+        self._span = tracer.begin(self._method.label, trace_id=head.trace_id, parent=head.parent_span)
+        head.trace_id, head.span_id = self._span.trace_id, self._span.span_id
 
     async def _settle(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -248,6 +260,7 @@ def _caller(head: headers.Headers, principal: Principal, owner: str, resource: s
         owner=owner,
         syscall_id=head.syscall_id,
         trace_id=head.trace_id,
+        span_id=head.span_id,
         resource=resource,
         deadline=ends,
     )
