@@ -12,7 +12,7 @@ from services.storage.core.tree import Write, Written
 from services.storage.errors import EtagMismatch
 from services.storage.model import Call
 from services.storage.ports import Transaction
-from services.storage.service.engine import Engine, settle_pieces
+from services.storage.service.engine import Engine, Prepared, settle_pieces
 
 _ATTEMPTS = 8
 _LANES = 64
@@ -26,31 +26,31 @@ class Appender:
         self._lanes = [asyncio.Lock() for _ in range(_LANES)]
 
     async def append(
-        self, call: Call, arguments: Mapping[str, object], command: Write, data: bytes
+        self, call: Call, arguments: Mapping[str, object], command: Write, added: Prepared
     ) -> Written:
-        """Add `data` to the end of the file that `command` names, which may be new.
+        """Add bytes to the end of the file that `command` names, which may be new.
 
         Raises what `tree.write` raises; EtagMismatch also when other processes write all the time.
         """
         async with self._lanes[hash((call.scope, command.path)) % _LANES]:
             for _ in range(_ATTEMPTS):
                 try:
-                    return await self._once(call, arguments, command, data)
+                    return await self._once(call, arguments, command, added)
                 except HeadMoved:
                     continue
         raise EtagMismatch("too many others write to the file", metadata={"path": command.path})
 
     async def _once(
-        self, call: Call, arguments: Mapping[str, object], command: Write, data: bytes
+        self, call: Call, arguments: Mapping[str, object], command: Write, added: Prepared
     ) -> Written:
         head = await self._engine.read(call.scope, lambda tx: _head(tx, command.path))
-        supply = None
+        supply = self._engine.supply(call.scope, added.blobs)
         if head is not None:
             last = (
                 await self._engine.fetch(call.scope, head.content.pieces[-1]) if head.content.pieces else b""
             )
-            scanner, text = await self._engine.scan(call.scope, head.content.pieces, data)
-            whole = extended(head.content, last, data, scanner.digest)
+            scanner, text = await self._engine.scan(call.scope, head.content.pieces, added.data)
+            whole = extended(head.content, last, added.data, scanner.digest)
             content, blobs = settle_pieces(whole)
             command = replace(command, content=content, text=text)
             supply = self._engine.supply(call.scope, blobs)

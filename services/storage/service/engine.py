@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -38,6 +38,8 @@ class Prepared:
     text: Text | None
     blobs: tuple[Piece, ...] = ()
     """The pieces that must be blobs, with their data."""
+    data: bytes = field(default=b"", repr=False)
+    """The bytes themselves."""
 
 
 class Engine:
@@ -238,4 +240,4 @@ def _prepare(data: bytes) -> Prepared:
     scanner.feed(data)
     text = scanner.text()
     content, blobs = settle_pieces(cut(data))
-    return Prepared(content, describe(text) if text else None, blobs)
+    return Prepared(content, describe(text) if text else None, blobs, data)

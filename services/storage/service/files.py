@@ -58,7 +58,7 @@ class FileService:
             "comment": new.comment, "append": new.append,
         }  # fmt: skip
         if new.append:
-            return await self._appender.append(call, arguments, command, new.data)
+            return await self._appender.append(call, arguments, command, prepared)
         return await self._engine.change(
             call,
             "WriteFile",

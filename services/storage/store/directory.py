@@ -28,7 +28,6 @@ class DirectoryBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        root.mkdir(parents=True, exist_ok=True)
 
     def put(self, scope: Scope, digest: str, data: bytes) -> None:
         """Store a piece durably; a piece that is there in full length is only marked as used."""
@@ -115,9 +114,11 @@ def _make_directories(path: Path, root: Path) -> None:
     """Make the directories from `root` to `path` and make their names durable."""
     if path.is_dir():
         return
-    if path != root:
+    if path == root:
+        path.mkdir(parents=True, exist_ok=True)
+    else:
         _make_directories(path.parent, root)
-    path.mkdir(exist_ok=True)
+        path.mkdir(exist_ok=True)
     _sync_directory(path.parent)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
@@ -67,7 +68,11 @@ async def test_a_file_is_written_and_read_back_under_its_full_name(stub: Any) ->
     assert file == written.file
     assert file.name == "agents/planner/files/reports/may.md"
     assert (file.kind, file.version, file.size_bytes) == (res.FILE_KIND_FILE, 1, 6)
-    assert (file.media_type, file.writer, dict(file.metadata)) == ("text/markdown", "agents/planner", {"k": "v"})
+    assert (file.media_type, file.writer, dict(file.metadata)) == (
+        "text/markdown",
+        "agents/planner",
+        {"k": "v"},
+    )
 
 
 async def test_a_large_file_streams_in_small_parts_from_any_offset(stub: Any) -> None:
@@ -115,7 +120,9 @@ async def test_the_same_name_in_another_tenant_is_another_file(stub: Any) -> Non
     assert missing == (grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
 
 
-@pytest.mark.parametrize("path", ["../x", "a/../x", "/etc/passwd", "a//b", "./a", "a\\b", "a\u202eb", "cafe\u0301"])
+@pytest.mark.parametrize(
+    "path", ["../x", "a/../x", "/etc/passwd", "a//b", "./a", "a\\b", "a\u202eb", "cafe\u0301"]
+)
 async def test_a_path_that_is_not_in_its_one_spelling_is_refused(stub: Any, path: str) -> None:
     refused = await refusal(write(stub, path))
 
@@ -187,7 +194,8 @@ async def test_lists_are_paged_and_tokens_belong_to_their_list(stub: Any) -> Non
         await write(stub, name)
     first = await stub.ListFiles(pb.ListFilesRequest(parent="agents/me/files", page_size=2), metadata=ME)
     second = await stub.ListFiles(
-        pb.ListFilesRequest(parent="agents/me/files", page_size=2, page_token=first.next_page_token), metadata=ME
+        pb.ListFilesRequest(parent="agents/me/files", page_size=2, page_token=first.next_page_token),
+        metadata=ME,
     )
 
     names = [file.name for page in (first, second) for file in page.files]
@@ -216,9 +224,7 @@ async def test_delete_restore_and_trash(stub: Any) -> None:
 async def test_versions_diff_and_rollback(stub: Any) -> None:
     for content in (b"one\n", b"two\n", b"three\n"):
         await write(stub, "a", content)
-    page = await stub.ListVersions(
-        pb.ListVersionsRequest(name="agents/me/files/a", page_size=2), metadata=ME
-    )
+    page = await stub.ListVersions(pb.ListVersionsRequest(name="agents/me/files/a", page_size=2), metadata=ME)
     rest = await stub.ListVersions(
         pb.ListVersionsRequest(name="agents/me/files/a", page_size=2, page_token=page.next_page_token),
         metadata=ME,
@@ -284,7 +290,8 @@ async def test_search_pages_through_hits(stub: Any) -> None:
 async def test_a_share_lets_search_find_the_owners_file(stub: Any, kernel: Kernel) -> None:
     await write(stub, "team/plan", b"the canary sings")
     await write(stub, "private", b"another canary")
-    expires = datetime.now(UTC) + timedelta(hours=1)
+    expires = Timestamp()
+    expires.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
     request = pb.ShareFileRequest(
         name="agents/me/files/team", grantee="agents/critic", role=res.SHARE_ROLE_READER, expire_time=expires
     )
@@ -312,7 +319,9 @@ async def test_moving_a_shared_file_ends_its_shares(stub: Any, kernel: Kernel) -
             name=f"agents/me/files/{name}", grantee="groups/team", role=res.SHARE_ROLE_WRITER
         )
         await stub.ShareFile(request, metadata=ME)
-    await stub.MoveFile(pb.MoveFileRequest(name="agents/me/files/d", destination="agents/me/files/e"), metadata=ME)
+    await stub.MoveFile(
+        pb.MoveFileRequest(name="agents/me/files/d", destination="agents/me/files/e"), metadata=ME
+    )
 
     assert kernel.access.kept == []
 
@@ -332,7 +341,7 @@ async def test_a_watch_sees_changes_in_order_and_continues_after_a_break(stub: A
     later = stub.WatchFiles(
         pb.WatchFilesRequest(parent="agents/me/files/d", after_sequence=created.sequence), metadata=ME
     )
-    events = []
+    events: list[pb.WatchFilesResponse] = []
     while len(events) < 2:
         event = await asyncio.wait_for(later.read(), 5)
         events += [event] if event.change else []

@@ -187,7 +187,9 @@ def test_texts_and_lists_contain_and_missing_fields_differ() -> None:
     fields: dict[str, filters.Json] = {"t": "hello", "l": ["a", 1], "o": {"in": {"x": "y"}}, "b": True}
 
     assert filters.passes(fields, [Filter("t", Operator.CONTAINS, "ell"), Filter("l", Operator.CONTAINS, 1)])
-    assert filters.passes(fields, [Filter("o.in.x", Operator.GREATER, "x"), Filter("no", Operator.NOT_EQUAL, 1)])
+    assert filters.passes(
+        fields, [Filter("o.in.x", Operator.GREATER, "x"), Filter("no", Operator.NOT_EQUAL, 1)]
+    )
     assert not filters.passes(fields, [Filter("t.x", Operator.EXISTS)])
     assert not filters.passes(fields, [Filter("b", Operator.GREATER, 0)])
 

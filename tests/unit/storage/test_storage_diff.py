@@ -50,9 +50,7 @@ def test_the_diff_is_as_short_as_the_best_of_the_standard_library(old: str, new:
     before, after = lines(old), lines(new)
     found = changes(before, after)
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    theirs = sum(
-        (i2 - i1) + (j2 - j1) for tag, i1, i2, j1, j2 in matcher.get_opcodes() if tag != "equal"
-    )
+    theirs = sum((i2 - i1) + (j2 - j1) for tag, i1, i2, j1, j2 in matcher.get_opcodes() if tag != "equal")
 
     assert sum((h.old_to - h.old_from) + (h.new_to - h.new_from) for h in found) <= theirs
 
