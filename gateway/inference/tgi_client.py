@@ -14,10 +14,11 @@ import aiohttp
 import orjson
 from text_generation import AsyncClient
 
-from gateway.inference.errors import BackendBroken, BackendStalled, BackendUnavailable
+from gateway.inference.errors import BackendBroken, BackendInvalid, BackendStalled, BackendUnavailable
 from gateway.inference.tgi_wire import (
     OK,
     AiosOptions,
+    Alternative,
     BackendInfo,
     EventReader,
     Generation,
@@ -37,6 +38,7 @@ from gateway.inference.tgi_wire import (
 
 __all__ = [
     "AiosOptions",
+    "Alternative",
     "BackendInfo",
     "Generation",
     "PooledAsyncClient",
@@ -219,8 +221,14 @@ def _control() -> aiohttp.ClientTimeout:
 
 
 def _payload(body: Mapping[str, Any]) -> bytes | io.BytesIO:
-    """Encode a body; a large one as a file, which aiohttp writes in pieces instead of blocking the loop."""
-    data = orjson.dumps(body)
+    """Encode a body; a large one as a file, which aiohttp writes in pieces instead of blocking the loop.
+
+    Raises BackendInvalid, for half of a surrogate pair in a text.
+    """
+    try:
+        data = orjson.dumps(body)
+    except TypeError as error:
+        raise BackendInvalid(f"the request cannot be written as JSON: {error}") from error
     return data if len(data) <= _LARGE else io.BytesIO(data)
 
 

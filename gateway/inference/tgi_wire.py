@@ -75,6 +75,15 @@ class AiosOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A likely token in place of the chosen one; `logprob` is a natural logarithm."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class TokenEvent:
     """One token of a stream; the last one also says how the generation ended."""
 
@@ -88,6 +97,9 @@ class TokenEvent:
     input_length: int | None = None
     prompt_ids: tuple[int, ...] | None = None
     """With the first token of a stream that carries `AiosOptions`, where the backend tells them."""
+
+    top: tuple[Alternative, ...] = ()
+    """The likeliest tokens, where `top_n_tokens` asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +202,7 @@ def parse_event(data: bytes) -> TokenEvent | Suspended:
         token = raw.get("token")
         if token is None:
             return _other_event(raw)
-        if raw["generated_text"] is None and "aios" not in raw:
+        if raw["generated_text"] is None and "aios" not in raw and "top_tokens" not in raw:
             return TokenEvent(token["id"], token["text"], token["special"], token["logprob"])
         return _full_event(raw)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
@@ -210,6 +222,7 @@ def _full_event(raw: Mapping[str, Any]) -> TokenEvent:
         generated_tokens=details.get("generated_tokens"),
         input_length=details.get("input_length"),
         prompt_ids=tuple(prompt_ids) if prompt_ids is not None else None,
+        top=tuple(Alternative(t["id"], t["text"], t["logprob"]) for t in raw.get("top_tokens") or ()),
     )
 
 

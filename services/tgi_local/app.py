@@ -23,6 +23,9 @@ MAX_BODY = 2_000_000
 """Bytes of a request body, as in TGI."""
 
 _KEEP_ALIVE_SECONDS = 15.0
+_WRITE_SECONDS = 60.0
+"""How long a caller may take nothing of a stream before it loses its slot."""
+
 _STREAM = web.RequestKey("stream", web.StreamResponse)
 """The stream already begun for a request: nothing else can be answered any more."""
 
@@ -61,11 +64,13 @@ class Routes:
         about: About,
         *,
         keep_alive: float = _KEEP_ALIVE_SECONDS,
+        write_timeout: float = _WRITE_SECONDS,
     ) -> None:
         self._service = service
         self._metrics = metrics
         self._about = about
         self._keep_alive = keep_alive
+        self._write_timeout = write_timeout
         self._now = asyncio.get_running_loop().time
         self.draining = False
 
@@ -195,6 +200,8 @@ class Routes:
                 generation = self._service.begin(prepared)
                 finish = await self._pump(response, generation, parsed)
             if finish is None:
+                if not generation.suspended:
+                    _abort(request)
                 return
             self._metrics.succeeded(
                 validation=validation,
@@ -213,7 +220,8 @@ class Routes:
             async for step in steps:
                 finish = step.finish
                 data = events.sse(step, details=parsed.details, top_n=parsed.top_n_tokens, prompt_ids=told)
-                if not await _write(response, data + (events.SUSPENDED if step.suspended else b"")):
+                data += events.SUSPENDED if step.suspended else b""
+                if data and not await _write(response, data, self._write_timeout):
                     self._metrics.failed("dropped")
                     return None
         return finish
@@ -271,14 +279,20 @@ async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
         await response.prepare(request)
 
 
-async def _write(response: web.StreamResponse, data: bytes) -> bool:
-    """Write; returns False when the caller has gone."""
+async def _write(response: web.StreamResponse, data: bytes, within: float = _WRITE_SECONDS) -> bool:
+    """Write; returns False when the caller has gone, or takes nothing for `within` seconds."""
     try:
-        if data:
+        async with asyncio.timeout(within):
             await response.write(data)
-    except ConnectionError:
+    except (ConnectionError, TimeoutError):
         return False
     return True
+
+
+def _abort(request: web.Request) -> None:
+    """Cut the connection of a caller who takes nothing: the rest could never be written."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _body(request: web.Request) -> bytes:

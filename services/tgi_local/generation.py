@@ -120,6 +120,11 @@ class Generation:
         """Whether a grammar binds the output."""
         return self.prepared.request.constraint is not None
 
+    @property
+    def suspended(self) -> bool:
+        """Whether it was stopped to be continued later."""
+        return self._suspending is not None and self._suspending.done()
+
     async def suspend(self) -> Suspension:
         """Stop at a token boundary and save the KV state. Raises NotRunning when it ends first."""
         if self._suspending is None:

@@ -42,6 +42,9 @@ class EngineScript:
     bug_after: int | None = None
     """Raise something unforeseen after this many tokens."""
 
+    flood: bool = False
+    """Give thousands of tokens at a time."""
+
     gate: asyncio.Event | None = None
     """Wait here before every token but the first."""
 
@@ -67,6 +70,7 @@ class FakeEngine:
     restored: list[str] = field(default_factory=list)
     closed: bool = False
     saving: int = 0
+    flooded: int = 0
 
     def files(self) -> list[str]:
         """Return the names of the saved files."""
@@ -153,16 +157,18 @@ class FakeRun:
         if self._job.slot in self._engine.busy:
             raise EngineError("the slot is busy")
         self._engine.busy.add(self._job.slot)
+        if self._engine.script.flood:
+            for _ in range(self._job.max_tokens // 5_000):
+                yield (EngineToken(ord("x"), -0.5),) * 5_000
+                self._engine.flooded += 1
+                await asyncio.sleep(0)
         sequence = list(self._job.prompt)
         for count in range(self._job.max_tokens):
             if count:
                 await self._pause()
             if self._stop.is_set():
                 return
-            if count == self._engine.script.fail_after:
-                raise EngineError("the engine broke off")
-            if count == self._engine.script.bug_after:
-                raise RuntimeError("a secret of the inside")
+            self._fail_if_due(count)
             token = self._next(sequence, count)
             if token is None:
                 return
@@ -174,6 +180,12 @@ class FakeRun:
                 self.ended = StopKind.EOS
                 return
         self.ended = StopKind.LIMIT
+
+    def _fail_if_due(self, count: int) -> None:
+        if count == self._engine.script.fail_after:
+            raise EngineError("the engine broke off")
+        if count == self._engine.script.bug_after:
+            raise RuntimeError("a secret of the inside")
 
     async def _pause(self) -> None:
         gate = self._engine.script.gate

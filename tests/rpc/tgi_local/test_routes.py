@@ -310,6 +310,24 @@ async def test_a_caller_who_goes_away_while_queued_leaves_no_trace(
     assert len(engine.jobs) == 2
 
 
+async def test_a_caller_who_takes_nothing_loses_the_slot(engine: FakeEngine, tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    await asyncio.to_thread(model.write_bytes, b"weights")
+    engine.script.flood = True
+    async with tgi_local(model, tmp_path / "data", engine, ctx=1_000_000) as server:
+        server.routes._write_timeout = 0.05
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
+        body = orjson.dumps(asking(max_new_tokens=900_000))
+        head = f"POST /generate_stream HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+        await until(lambda: engine.flooded > 1)
+        await until(lambda: not engine.busy)
+        seen = server.metrics.exposition().decode()
+        writer.close()
+
+    assert 'tgi_request_failure{err="dropped"} 1.0' in seen
+
+
 async def test_a_failing_engine_is_a_generation_error(web: aiohttp.ClientSession, engine: FakeEngine) -> None:
     engine.script.fail_after = 2
 

@@ -16,7 +16,8 @@ from gateway.inference.errors import (
     BackendUnavailable,
     NotRunning,
 )
-from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, Suspended, TokenEvent
+from gateway.inference.tgi_client import AiosOptions, Alternative, PooledAsyncClient, Suspended, TokenEvent
+from gateway.inference.tgi_wire import parse_event
 from tests.fakes.fake_tgi import FakeTgi, fake_tgi, word
 from tests.fakes.waiting import until
 
@@ -88,6 +89,22 @@ async def test_options_reach_the_server_under_its_names(client: PooledAsyncClien
             "details": True,
         },
     }
+
+
+async def test_text_that_is_no_unicode_is_invalid(client: PooledAsyncClient) -> None:
+    with pytest.raises(BackendInvalid, match="cannot be written as JSON"):
+        await client.generate("half a pair: \ud83d")
+    with pytest.raises(BackendInvalid, match="cannot be written as JSON"):
+        await client.tokenize("half a pair: \ud83d")
+
+
+def test_alternatives_are_read() -> None:
+    top = b'[{"id":3,"text":"x","logprob":-1.5,"special":false}]'
+    token = b'{"id":1,"text":"a","logprob":-0.5,"special":false}'
+    event = b'{"token":%b,"top_tokens":%b,"generated_text":null,"details":null}' % (token, top)
+
+    expected = TokenEvent(id=1, text="a", special=False, logprob=-0.5, top=(Alternative(3, "x", -1.5),))
+    assert parse_event(event) == expected
 
 
 async def test_connections_are_reused(client: PooledAsyncClient, tgi: FakeTgi) -> None:
