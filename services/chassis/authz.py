@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -33,6 +34,8 @@ _KINDS: Final = {
 }
 _CHECK_SECONDS: Final = 2.0
 _MISSED_HEARTBEATS: Final = 3
+_FIRST_RETRY: Final = 0.1
+_LAST_RETRY: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,18 @@ class AccessAuthorizer:
         return None if self.live else "the access manager is silent"
 
     async def watch(self) -> None:
-        """Follow the rules for ever. Raises AccessUnavailable when the stream breaks; start it again then."""
+        """Follow the rules for ever, connecting again when the stream breaks."""
+        delay = _FIRST_RETRY
+        while True:
+            heard = self._heard
+            try:
+                await self._follow()
+            except AccessUnavailable as failure:
+                delay = _FIRST_RETRY if self._heard > heard else min(delay * 2, _LAST_RETRY)
+                _log.warning("the access manager is not heard", problem=failure.message)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+
+    async def _follow(self) -> None:
         request = access_pb2.WatchRevisionRequest(heartbeat=Duration(seconds=max(1, round(self._heartbeat))))
         stream = self._stub.WatchRevision(request, metadata=await self._credential.metadata())
         try:

@@ -258,6 +258,7 @@ async def serve(
         _log.info("stopping")
         process.draining.set()
         await server.stop()
+        await process.tasks.stop()  # before what they use is closed
     _log.info("stopped")
 
 

@@ -25,6 +25,7 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         self.revoked: list[resources_pb2.RevokedToken] = []
         self.checks = 0
         self.tokens = 0
+        self.watches = 0
         self.decision_life: timedelta | None = None
         self.token_life = timedelta(minutes=10)
         self.silent = False
@@ -54,6 +55,7 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         self, _request: access_pb2.WatchRevisionRequest, _context: Any
     ) -> AsyncIterator[access_pb2.WatchRevisionResponse]:
         """Send the revision at once and at every change."""
+        self.watches += 1
         while True:
             if not self.silent:
                 yield access_pb2.WatchRevisionResponse(

@@ -278,7 +278,8 @@ async def _pump(answer: Any, context: Context) -> None:
         async for message in answer:
             await context.write(message)
     finally:
-        await answer.aclose()
+        if hasattr(answer, "aclose"):
+            await answer.aclose()
 
 
 def _code(context: Context) -> str:

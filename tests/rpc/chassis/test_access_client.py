@@ -230,6 +230,16 @@ async def test_the_watch_comes_back_after_a_break(world: World) -> None:
     assert await world.authorizer.problem() is None
 
 
+async def test_a_watch_that_goes_silent_is_made_again(world: World) -> None:
+    authorizer = AccessAuthorizer(world.channel, world.credential, world.clock, heartbeat=0.02)
+    world.supervisor.start("impatient", authorizer.watch)
+    async with asyncio.timeout(10):
+        while world.access.watches < 2:  # noqa: ASYNC110 - the fake has no event to wait for
+            await asyncio.sleep(0.005)
+
+    assert world.access.watches >= 2
+
+
 async def test_a_service_token_is_renewed_at_two_thirds_of_its_life(world: World) -> None:
     first = await world.credential.metadata()
     world.clock.advance(390)
