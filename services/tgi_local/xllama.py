@@ -47,6 +47,9 @@ _OK = 200
 _PAGE = 256
 _MAX_SOCKET_PATH = 100
 _RANDOM_SEED = 0xFFFFFFFF
+_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""Constrained JSON is written as `json.dumps` does: with free white space a weak model emits nothing else."""
+
 _UNESCAPED_SLASH = re.compile(r"((?<!\\)(?:\\\\)*)/")
 
 
@@ -316,7 +319,7 @@ def _completion(job: Job) -> dict[str, Any]:
         "n_probs": max(1, job.top_n),
     }
     if isinstance(job.constraint, JsonConstraint):
-        body["json_schema"] = job.constraint.schema
+        body["json_schema"] = {"x-guidance": _JSON_STYLE} | job.constraint.schema
     elif job.constraint is not None:
         pattern = _UNESCAPED_SLASH.sub(r"\1\\/", job.constraint.pattern)
         body["grammar"] = f"%llguidance {{}}\nstart: /{pattern}/\n"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,13 @@ class TestXllama(EngineContract):
         )
 
         assert constraint.accepts(engine.vocabulary.text(ids(await run(engine, wanted))))
+
+    async def test_constrained_json_has_no_room_for_endless_white_space(self, engine: XllamaEngine) -> None:
+        schema = {"properties": {"a": {"enum": [1]}, "b": {"enum": [[1, 2]]}}, "required": ["a", "b"]}
+        closed = {"type": "object", "additionalProperties": False} | schema
+        wanted = replace(job(count=100), constraint=constraint_of({"type": "json", "value": closed}))
+
+        assert engine.vocabulary.text(ids(await run(engine, wanted))) == '{"a": 1, "b": [1, 2]}'
 
     async def test_a_seed_repeats_a_sampled_run(self, engine: XllamaEngine) -> None:
         def sampled(seed: int) -> Job:
