@@ -130,14 +130,17 @@ class AccessAuthorizer:
 
     async def watch(self) -> None:
         """Follow the rules for ever, connecting again when the stream breaks."""
-        delay = _FIRST_RETRY
+        delay, told = _FIRST_RETRY, False
         while True:
             heard = self._heard
             try:
                 await self._follow()
             except AccessUnavailable as failure:
-                delay = _FIRST_RETRY if self._heard > heard else min(delay * 2, _LAST_RETRY)
-                _log.warning("the access manager is not heard", problem=failure.message)
+                fresh = self._heard > heard
+                delay = _FIRST_RETRY if fresh else min(delay * 2, _LAST_RETRY)
+                if fresh or not told:
+                    _log.warning("the access manager is not heard", problem=failure.message)
+                told = True
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     async def _follow(self) -> None:

@@ -14,6 +14,9 @@ from services.chassis.identity import caller_or_none
 
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m"}
 
+# Libraries whose normal events say nothing about this process.
+_CHATTY = ("alembic.runtime.plugins", "asyncio")
+
 
 class Log:
     """A logger of events with fields: `log.info("note swapped", note="n1", bytes=12)`."""
@@ -102,6 +105,8 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _call_fields() -> dict[str, Any]:
