@@ -145,11 +145,8 @@ class ClassMix:
         """Charge work (or give back, when negative)."""
         queue.pass_value += seconds / queue.settings.weight
 
-    def order(self, slots: int, tokens: float) -> list[ClassQueue]:
-        """Classes that may be served now, the first to serve first."""
-        waiting = [q for q in self._queues if q.waiting]
-        if len(waiting) == 1:
-            return waiting
+    def order(self, waiting: list[ClassQueue], slots: int, tokens: float) -> list[ClassQueue]:
+        """Return the waiting classes that may be served now, the first to serve first."""
         paying = [q for q in waiting if not q.settings.free_only]
         allowed = [q for q in paying or waiting if not _above(q, q.settings.max_share, slots, tokens)]
         allowed.sort(

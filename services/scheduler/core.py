@@ -172,7 +172,7 @@ class SchedulerCore:
             self._world.reject(job, Outcome.REJECTED_TOO_LARGE, now)
         else:
             self._calls.add(job)
-            self._world.programs.enter(job.call, job.seq)
+            job.program = self._world.programs.enter(job.call, job.seq)
             pool.add(job, now)
             self._world.note(now, TimelineKind.SUBMITTED, job)
         return (pool,)
@@ -196,7 +196,7 @@ class SchedulerCore:
 
     def _adopt(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
         self._calls.add(job)
-        self._world.programs.enter(job.call, job.seq)
+        job.program = self._world.programs.enter(job.call, job.seq)
         self._run_again(job, replica_id, epoch, pool, now)
 
     def _run_again(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.scheduler.model import NO_SNAPSHOT, Call, CallState, ReplicaId, SnapshotInfo
+from services.scheduler.programs import Program
 
 
 @dataclass(slots=True, eq=False)
@@ -15,6 +16,9 @@ class Job:
 
     queued_at: float
     """When the present wait began: arrival, or the last yield."""
+
+    program: Program | None = None
+    """Account of the run it belongs to; set while the core knows the call."""
 
     state: CallState = CallState.WAITING
     tokens_done: int = 0

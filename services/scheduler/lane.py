@@ -4,7 +4,7 @@ from services.scheduler.heap import AgeQueue, Key
 from services.scheduler.job import Job
 
 _FULL = 1.0 - 1e-9
-_AT_ONCE = 64
+_AT_ONCE = 8
 
 
 def _age(job: Job) -> Key:
@@ -49,7 +49,7 @@ class BoundedLane:
             self._young.discard(job)
 
     def advance(self, now: float) -> list[Job]:
-        """Move calls that became old enough into the lane, 64 at most, oldest first, and name them."""
+        """Move calls that became old enough into the lane, 8 at most, oldest first, and name them."""
         if not self.share:
             return []
         entered: list[Job] = []

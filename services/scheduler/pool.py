@@ -207,12 +207,15 @@ class Pool:
 
     def served(self, now: float) -> list[ClassQueue]:
         """Classes that may be served now, the first to serve first."""
+        waiting = [queue for queue in self._queues if queue.waiting]
+        if len(waiting) < 2:  # noqa: PLR2004 - nothing to put in order
+            return waiting
         slots, tokens = 0, 0.0
         for replica in self.replicas.values():
             if replica.up:
                 slots += replica.slot_limit(now)
                 tokens += replica.token_limit(now)
-        return self.mix.order(slots, tokens)
+        return self.mix.order(waiting, slots, tokens)
 
     def _open(self, now: float) -> bool:
         return any(
@@ -292,7 +295,8 @@ class Pool:
 
     def _charge(self, job: Job, seconds: float) -> None:
         job.charged += seconds
-        self.world.programs.charge(job.call, seconds)
+        if job.program is not None:
+            job.program.attained += seconds
 
     # Preemption
 

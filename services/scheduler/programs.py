@@ -57,18 +57,6 @@ class ProgramBook:
         else:
             self._forget(key)
 
-    def find(self, key: str) -> Program | None:
-        """Return the program of this key, if it is known."""
-        return self._all.get(key)
-
-    def charge(self, call: Call, seconds: float) -> None:
-        """Add backend seconds to the program of a live call."""
-        self._all[call.program_key].attained += seconds
-
-    def attained(self, call: Call) -> float:
-        """Backend seconds the program of a live call has received."""
-        return self._all[call.program_key].attained
-
     def tree(self, key: str) -> list[str]:
         """Return the program and everything forked from it, parents first."""
         found, todo = [], [key]

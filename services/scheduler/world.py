@@ -29,12 +29,11 @@ class World:
 
     def attained(self, job: Job) -> float:
         """Backend seconds the call's program has received."""
-        return self.programs.attained(job.call)
+        return 0.0 if job.program is None else job.program.attained
 
     def born(self, job: Job) -> int:
         """Sequence number of the program's first call."""
-        program = self.programs.find(job.call.program_key)
-        return job.seq if program is None else program.born
+        return job.seq if job.program is None else job.program.born
 
     def next_epoch(self) -> int:
         """Return a fencing number above all given before."""
