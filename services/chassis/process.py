@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -22,7 +22,6 @@ from services.chassis.auth import Authenticator, KeyRing, Revocations, TokenVeri
 from services.chassis.authz import AccessAuthorizer, Authorizer
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.config import ConfigError
-from services.chassis.database import Database
 from services.chassis.http import Route
 from services.chassis.metrics import DatabaseMetrics, ProcessMetrics
 from services.chassis.ports import PortTaken
@@ -30,6 +29,9 @@ from services.chassis.readiness import Check
 from services.chassis.server import ChassisServer, ServerConfig, Servicer
 from services.chassis.tasks import Supervisor, watch_loop_lag
 from services.chassis.tracing import OtelTracer, Tracer
+
+if TYPE_CHECKING:
+    from services.chassis.database import Database
 
 T = TypeVar("T")
 
@@ -163,8 +165,10 @@ class Process:
         """Return the URL of the process's database."""
         return self.listen.database_url or f"sqlite:///{self.data_dir / (self.name + '.db')}"
 
-    async def database(self, migrations: Path, *, name: str = "main") -> Database:
+    async def database(self, migrations: Path, *, name: str = "main") -> "Database":
         """Open the process's database, bring it up to date, close it at the end."""
+        from services.chassis.database import Database  # noqa: PLC0415 - 300 ms that not every process needs
+
         self._database_metrics = self._database_metrics or DatabaseMetrics(self.registry)
         database = Database.open(
             self.database_url(),
