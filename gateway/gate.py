@@ -101,7 +101,9 @@ class FairGate:
             raise
 
     def _forget(self, agent: Agent, place: asyncio.Future[None]) -> None:
-        queue = self._queues[agent]
+        queue = self._queues.get(agent)
+        if queue is None or place not in queue:
+            return
         queue.remove(place)
         self._waiting -= 1
         if not queue:
@@ -113,7 +115,10 @@ class FairGate:
             if self._running >= self._config.running:
                 return
             agent, queue = self._queues.popitem(last=False)
-            if self._free(agent):
+            while queue and queue[0].cancelled():  # it gives up just now
+                queue.popleft()
+                self._waiting -= 1
+            if queue and self._free(agent):
                 place = queue.popleft()
                 self._waiting -= 1
                 self._enter(agent)

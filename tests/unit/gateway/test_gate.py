@@ -97,6 +97,20 @@ async def test_a_call_cancelled_at_the_moment_it_is_admitted_gives_its_place_bac
     assert (gate.running, gate.waiting) == (0, 0)
 
 
+async def test_a_call_that_gives_up_while_a_place_becomes_free_does_not_take_it() -> None:
+    log: list[tuple[str, str]] = []
+    gate = FairGate(GateConfig(running=1))
+    first, second, third = Visitor(gate, A, log), Visitor(gate, B, log), Visitor(gate, ("t", "c"), log)
+    await settle()
+    second.task.cancel()
+    first.leave.set()
+    third.leave.set()
+    await asyncio.gather(first.task, second.task, third.task, return_exceptions=True)
+
+    assert log == [A, ("t", "c")]
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
 async def test_too_many_waiting_calls_are_refused_with_a_time_to_come_back() -> None:
     log: list[tuple[str, str]] = []
     gate = FairGate(GateConfig(running=1, waiting_per_agent=2, waiting=3))
