@@ -19,6 +19,7 @@ class Scope(Enum):
     ADMIN = "admin"  # a tenant's administrators
     KERNEL = "kernel"  # the kernel's administrators and nobody else
     SERVICE = "service"  # the kernel's processes and nobody else
+    PROCESS = "process"  # the kernel's processes beside others
 
 
 _DATA: Final = frozenset({Scope.OWN, Scope.SHARE, Scope.ADMIN})
@@ -45,7 +46,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.read": _COMMON,
     "access.revoke": _SELF | {Scope.TREE},
     "agent.control": _STEER,
-    "agent.list": _STEER,
+    "agent.list": _STEER | {Scope.PROCESS},
     PRIVILEGE: _SHAREABLE_ADMIN,
     "agent.read": _STEER,
     "agent.register": _SELF,

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -18,6 +18,8 @@ from services.access.ports import Transaction
 from services.chassis import names, paging
 from services.chassis.errors import AgentInactive, InvalidRequest, PermissionDenied
 from services.chassis.identity import Caller, Kind, Principal
+
+Look = Callable[[int, int, Transaction], list[Agent]]
 
 RESERVED: Final = frozenset({names.ME, "admin"})
 _KEY_PREFIX: Final = "aios_"
@@ -184,15 +186,20 @@ class AgentDesk:
             lambda root: dataclasses.replace(root, state=AgentState.KILLED),
         )
 
-    async def watch(self, caller: Caller, parent: str) -> AsyncIterator[Change]:
-        """Stream the agents as they are, then every change, until the caller leaves."""
-        under = self._under(caller, parent)
+    async def watch(self, caller: Caller, parent: str) -> AsyncGenerator[Change, None]:
+        """Stream the agents as they are, then every change, until the caller leaves.
+
+        A process of the kernel sees those of all tenants.
+        """
+        look: Look = _changed_anywhere
+        if caller.kind is not Kind.SERVICE:
+            look = partial(_changed, caller.tenant, self._under(caller, parent))
         self._kit.meter.watching("agents", 1)
         try:
             after = 0
             initial_until = await self._kit.store.read(lambda tx: tx.ledger.revision())
             while True:
-                batch = await self._changed(caller.tenant, under, after)
+                batch = await self._whole_revisions(look, after)
                 for agent in batch:
                     yield Change(agent, initial=agent.revision <= initial_until)
                     after = agent.revision
@@ -201,11 +208,11 @@ class AgentDesk:
         finally:
             self._kit.meter.watching("agents", -1)
 
-    async def _changed(self, tenant: str, under: str, after: int) -> list[Agent]:
+    async def _whole_revisions(self, look: Look, after: int) -> list[Agent]:
         """Return the agents of whole revisions after `after`, so that none is cut in two by the page size."""
         limit = _WATCH_PAGE
         while True:
-            found = await self._kit.store.read(partial(_changed, tenant, under, after, limit))
+            found = await self._kit.store.read(partial(look, after, limit))
             if len(found) < limit:
                 return found
             whole = [agent for agent in found if agent.revision < found[-1].revision]
@@ -314,6 +321,10 @@ class AgentDesk:
         if parent:
             return agent_id_of(parent, caller, "parent")
         return caller.agent if caller.kind is Kind.AGENT else ""
+
+
+def _changed_anywhere(after: int, limit: int, tx: Transaction) -> list[Agent]:
+    return tx.agents.changed_anywhere(after, limit)
 
 
 def _changed(tenant: str, under: str, after: int, limit: int, tx: Transaction) -> list[Agent]:

@@ -1,7 +1,7 @@
 """Use cases of approvals: a person's say on one call with exactly these arguments."""
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -169,7 +169,7 @@ class ApprovalDesk:
 
         return await self._kit.commit(work)
 
-    async def watch(self, caller: Caller, agent: str) -> AsyncIterator[Approval | None]:
+    async def watch(self, caller: Caller, agent: str) -> AsyncGenerator[Approval | None, None]:
         """Stream the pending approvals, None when those were sent, then changes; None shows that it lives."""
         of = _visible(caller, agent)
         self._kit.meter.watching("approvals", 1)

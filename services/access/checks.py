@@ -1,8 +1,8 @@
 """Use cases of decisions: one check, many checks, and the stream that says when to ask again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from services.access.auditlog import AuditDesk
@@ -19,9 +19,10 @@ _ERROR_REASONS: Final = {
     Reason.APPROVAL_REQUIRED: "APPROVAL_REQUIRED",
 }
 _INLINE: Final = 16
+_REVOKED_PER_EVENT: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Revision:
     """One event of a watch."""
 
@@ -72,7 +73,7 @@ class CheckDesk:
             raise PermissionDenied("only the kernel's processes ask for somebody else")
         return check
 
-    async def watch(self, heartbeat: float) -> AsyncIterator[Revision]:
+    async def watch(self, heartbeat: float) -> AsyncGenerator[Revision, None]:
         """Stream the revision: at once, at every change, and every `heartbeat` seconds."""
         self._kit.meter.watching("revision", 1)
         try:
@@ -83,7 +84,8 @@ class CheckDesk:
                 event = await self._look(seen)
                 if event.revision > seen or clock.monotonic() - said >= heartbeat:
                     seen, said = event.revision, clock.monotonic()
-                    yield event
+                    for part in _parts(event):
+                        yield part
                 remaining = heartbeat - (clock.monotonic() - said)
                 await self._kit.pulse.wait(max(0.01, min(remaining, self._kit.settings.poll)))
         finally:
@@ -104,6 +106,15 @@ class CheckDesk:
 
     def _decide(self, cases: Sequence[Case]) -> list[Decision]:
         return [decide(self._kit.engine, case) for case in cases]
+
+
+def _parts(event: Revision) -> list[Revision]:
+    """Split an event whose list of revocations is too long for one message."""
+    starts = range(0, max(1, len(event.revoked)), _REVOKED_PER_EVENT)
+    return [
+        dataclasses.replace(event, revoked=event.revoked[start : start + _REVOKED_PER_EVENT])
+        for start in starts
+    ]
 
 
 def _denial(case: Case, decision: Decision) -> Event:

@@ -139,7 +139,7 @@ class Grant:
     """Name of an agent or a group."""
     resource: str
     prefix: bool
-    """Whether `resource` is the beginning of names; it ends with a slash and covers the name before it too."""
+    """Whether `resource` is the beginning of names: it ends with a slash and covers the name before that."""
     actions: frozenset[str]
     owner: str
     """Id of the agent the resource belongs to; empty when it belongs to the tenant."""

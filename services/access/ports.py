@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Agents(Protocol):
-    """The agents of all tenants; every method names the tenant."""
+    """The agents of all tenants; every method but one names the tenant."""
 
     def get(self, tenant: str, agent: str) -> Agent | None:
         """Return one agent, or None."""
@@ -67,6 +67,10 @@ class Agents(Protocol):
 
     def changed(self, tenant: str, under: str, after: int, limit: int) -> list[Agent]:
         """List up to `limit` agents changed after a revision, by revision, then id; `under` as in page."""
+        ...
+
+    def changed_anywhere(self, after: int, limit: int) -> list[Agent]:
+        """List up to `limit` agents of all tenants changed after a revision, by revision, tenant, id."""
         ...
 
     def put_key(self, key_hash: str, owner: AgentKey) -> None:

@@ -1,6 +1,7 @@
 """AccessService over gRPC. The pipeline has authenticated, authorised and validated every request."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Final
 
@@ -40,8 +41,9 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     ) -> AsyncIterator[access_pb2.WatchRevisionResponse]:
         """Stream the revision of the rules."""
         heartbeat = wire.duration(request, "heartbeat") or _HEARTBEAT
-        async for event in self._manager.checks.watch(heartbeat.total_seconds()):
-            yield wire.revision(event)
+        async with aclosing(self._manager.checks.watch(heartbeat.total_seconds())) as events:
+            async for event in events:
+                yield wire.revision(event)
 
     async def CreateGroup(
         self, request: access_pb2.CreateGroupRequest, _context: object
@@ -239,9 +241,10 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.WatchApprovalsRequest, _context: object
     ) -> AsyncIterator[access_pb2.WatchApprovalsResponse]:
         """Stream approvals."""
-        async for approval in self._manager.approvals.watch(current_caller(), request.agent):
-            found = wire.approval(approval) if approval else None
-            yield access_pb2.WatchApprovalsResponse(approval=found)
+        async with aclosing(self._manager.approvals.watch(current_caller(), request.agent)) as events:
+            async for approval in events:
+                found = wire.approval(approval) if approval else None
+                yield access_pb2.WatchApprovalsResponse(approval=found)
 
     async def DecideApproval(
         self, request: access_pb2.DecideApprovalRequest, _context: object

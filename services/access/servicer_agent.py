@@ -2,6 +2,7 @@
 # ruff: noqa: N802 - gRPC's method names
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access import wire, wire_agent
@@ -78,5 +79,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         self, request: agent_pb2.WatchAgentsRequest, _context: object
     ) -> AsyncIterator[agent_pb2.WatchAgentsResponse]:
         """Stream changes of agents."""
-        async for change in self._agents.watch(current_caller(), request.parent):
-            yield wire_agent.change(change)
+        async with aclosing(self._agents.watch(current_caller(), request.parent)) as changes:
+            async for change in changes:
+                yield wire_agent.change(change)

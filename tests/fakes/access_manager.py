@@ -9,7 +9,7 @@ from services.access.agents import NewAgent, Registered
 from services.access.cedar import CedarEngine, base_policies
 from services.access.keys import KeyFile
 from services.access.kit import Kit, Request, Settings
-from services.access.model import Check, Decision, Hints, Reason
+from services.access.model import AuditEntry, AuditQuery, Check, Decision, Hints, Reason
 from services.access.ports import Store
 from services.access.service import AccessManager
 from services.access.tree import TreeLimits
@@ -119,3 +119,16 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01) -> Desk:
     kit = Kit(store=store, engine=engine, signer=keys, clock=clock, meter=meter, settings=settings)
     manager = AccessManager(kit, service_key=SERVICE_KEY, builtin=base_policies())
     return Desk(manager, clock, keys, meter, store)
+
+
+def asked(request_id: str, digest: bytes = b"d", method: str = "Test") -> Request:
+    """Make a request that may be repeated."""
+    return Request(method, request_id, digest)
+
+
+async def whole_log(of: Desk) -> list[AuditEntry]:
+    """Return the tenant's audit log with all denials, oldest first."""
+    await of.manager.flush()
+    query = AuditQuery(tenant=TENANT, oldest_first=True)
+    page, _ = await of.manager.audit.query(ADMIN, query, 1000, "")
+    return page

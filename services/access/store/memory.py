@@ -1,11 +1,9 @@
 """The store in memory: for tests and trials. Nothing survives the process."""
 
 import asyncio
-import copy
 import dataclasses
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,11 +12,6 @@ from services.access.model import (
     Agent,
     AgentKey,
     AgentState,
-    Approval,
-    ApprovalState,
-    AuditEntry,
-    AuditHead,
-    AuditQuery,
     Grant,
     Group,
     Member,
@@ -27,33 +20,12 @@ from services.access.model import (
     Revocation,
 )
 from services.access.ports import T, Work
+from services.access.store.memory_records import MemoryApprovals, MemoryAudit
+from services.access.store.world import World
 from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Principal
 
-Key = tuple[str, str]
-
 _KEPT: Final = timedelta(hours=24)
-
-
-@dataclass
-class World:
-    """Every table, keyed by tenant first. Rows are immutable, so a copy of the tables is a snapshot."""
-
-    agents: dict[Key, Agent] = field(default_factory=dict)
-    keys: dict[str, AgentKey] = field(default_factory=dict)
-    groups: dict[Key, Group] = field(default_factory=dict)
-    members: dict[tuple[str, str, str], Member] = field(default_factory=dict)
-    grants: dict[Key, Grant] = field(default_factory=dict)
-    policies: dict[tuple[str, str, int], Policy] = field(default_factory=dict)
-    approvals: dict[Key, Approval] = field(default_factory=dict)
-    audit: dict[tuple[str, int], AuditEntry] = field(default_factory=dict)
-    revocations: dict[tuple[str, str, str], Revocation] = field(default_factory=dict)
-    answers: dict[RequestKey, tuple[bytes, str, datetime]] = field(default_factory=dict)
-    counters: dict[str, int] = field(default_factory=dict)
-
-    def snapshot(self) -> "World":
-        """Copy the tables."""
-        return World(**{name: copy.copy(table) for name, table in vars(self).items()})
 
 
 class MemoryStore:
@@ -128,6 +100,11 @@ class MemoryAgents:
         """List agents by the revision of their last change."""
         found = [agent for agent in self._of(tenant) if agent.revision > after and _below(agent, under)]
         return sorted(found, key=lambda agent: (agent.revision, agent.id))[:limit]
+
+    def changed_anywhere(self, after: int, limit: int) -> list[Agent]:
+        """List agents of all tenants by the revision of their last change."""
+        found = [agent for agent in self._world.agents.values() if agent.revision > after]
+        return sorted(found, key=lambda agent: (agent.revision, agent.tenant, agent.id))[:limit]
 
     def put_key(self, key_hash: str, owner: AgentKey) -> None:
         """Make `key_hash` the only key of an agent."""
@@ -318,99 +295,6 @@ class MemoryPolicies:
         return sorted(found, key=lambda one: -one.version)
 
 
-class MemoryApprovals:
-    """See ports.Approvals."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def get(self, tenant: str, approval: str) -> Approval | None:
-        """Return one approval, or None."""
-        return self._world.approvals.get((tenant, approval))
-
-    def insert(self, approval: Approval) -> None:
-        """Add an approval with a new id."""
-        self.update(approval)
-
-    def update(self, approval: Approval) -> None:
-        """Store an approval that exists."""
-        self._world.approvals[approval.tenant, approval.id] = approval
-
-    def open_for(self, wanted: Approval, now: datetime) -> Approval | None:
-        """Return the pending or approved one for the same call, or None."""
-        return next(
-            (one for one in self._of(wanted.tenant, wanted.agent) if _same_call(one, wanted, now)), None
-        )
-
-    def pending_count(self, tenant: str, agent: str, now: datetime) -> int:
-        """Count the approvals of an agent that wait for a decision."""
-        return sum(one.state_at(now) is ApprovalState.PENDING for one in self._of(tenant, agent))
-
-    def page(
-        self,
-        tenant: str,
-        agent: str,
-        *,
-        states: frozenset[ApprovalState],
-        now: datetime,
-        before: Sequence[str | int],
-        limit: int,
-    ) -> list[Approval]:
-        """List approvals newest first."""
-        found = [
-            one
-            for one in self._of(tenant, agent)
-            if (not states or one.state_at(now) in states)
-            and (not before or [chain.micros(one.create_time), one.id] < list(before))
-        ]
-        return sorted(found, key=lambda one: (one.create_time, one.id), reverse=True)[:limit]
-
-    def changed(self, tenant: str, agent: str, after: int, limit: int) -> list[Approval]:
-        """List approvals by the sequence of their last change."""
-        found = [one for one in self._of(tenant, agent) if one.sequence > after]
-        return sorted(found, key=lambda one: one.sequence)[:limit]
-
-    def _of(self, tenant: str, agent: str) -> list[Approval]:
-        return [
-            one for key, one in self._world.approvals.items() if key[0] == tenant and agent in ("", one.agent)
-        ]
-
-
-class MemoryAudit:
-    """See ports.Audit."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def head(self, tenant: str) -> AuditHead:
-        """Return the end of a chain."""
-        last = self._world.counters.get(f"audit/{tenant}", 0)
-        return chain.head_of(self._world.audit[tenant, last]) if last else chain.GENESIS
-
-    def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Add entries that follow the head."""
-        for entry in entries:
-            self._world.audit[entry.tenant, entry.sequence] = entry
-            self._world.counters[f"audit/{entry.tenant}"] = entry.sequence
-
-    def page(self, query: AuditQuery, after: int, limit: int) -> list[AuditEntry]:
-        """List entries in the order of the query."""
-        found = [entry for key, entry in self._world.audit.items() if _asked(key, entry, query)]
-        found.sort(key=lambda entry: entry.sequence, reverse=not query.oldest_first)
-        if query.oldest_first:
-            return [entry for entry in found if entry.sequence > after][:limit]
-        return [entry for entry in found if not after or entry.sequence < after][:limit]
-
-    def between(self, tenant: str, first: int, last: int) -> list[AuditEntry]:
-        """Return the entries with these sequences, in order."""
-        numbers = range(first, last + 1)
-        return [entry for number in numbers if (entry := self._world.audit.get((tenant, number)))]
-
-    def has_hash(self, tenant: str, digest: str) -> bool:
-        """Tell whether an entry with this hash exists."""
-        return any(key[0] == tenant and entry.hash == digest for key, entry in self._world.audit.items())
-
-
 class MemoryTokens:
     """See ports.Tokens."""
 
@@ -505,23 +389,3 @@ class MemoryLedger:
 
 def _below(agent: Agent, under: str) -> bool:
     return not under or agent.id == under or under in agent.ancestors
-
-
-def _same_call(one: Approval, wanted: Approval, now: datetime) -> bool:
-    same = (one.action, one.resource, one.arguments_sha256)
-    is_open = one.state_at(now) in (ApprovalState.PENDING, ApprovalState.APPROVED)
-    return is_open and same == (wanted.action, wanted.resource, wanted.arguments_sha256)
-
-
-def _asked(key: tuple[str, int], entry: AuditEntry, query: AuditQuery) -> bool:
-    event = entry.event
-    return (
-        key[0] == query.tenant
-        and query.agent in ("", event.agent)
-        and query.action in ("", event.action)
-        and event.resource.startswith(query.resource_prefix)
-        and query.outcome in (None, event.outcome)
-        and query.syscall_id in ("", event.syscall_id)
-        and (query.start_time is None or entry.create_time >= query.start_time)
-        and (query.end_time is None or entry.create_time < query.end_time)
-    )

@@ -65,6 +65,12 @@ class SqlAgents:
         )
         return [rows.agent(row) for row in self._conn.execute(statement)]
 
+    def changed_anywhere(self, after: int, limit: int) -> list[Agent]:
+        """List agents of all tenants by the revision of their last change."""
+        order = (agents.c.revision, agents.c.tenant, agents.c.id)
+        statement = sa.select(agents).where(agents.c.revision > after).order_by(*order).limit(limit)
+        return [rows.agent(row) for row in self._conn.execute(statement)]
+
     def put_key(self, key_hash: str, owner: AgentKey) -> None:
         """Make `key_hash` the only key of an agent."""
         self.drop_keys(owner.tenant, [owner.agent])

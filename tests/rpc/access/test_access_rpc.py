@@ -15,10 +15,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from services.access.agents import key_hash
 from services.access.authorize import LocalAuthorizer
 from services.access.main import authenticator, servicers
 from services.access.store.memory import MemoryStore
-from services.access.tokens import key_hash
 from services.chassis.auth import KeyRing, Revocations, TokenVerifier
 from services.chassis.authz import AccessAuthorizer, Question
 from services.chassis.client import AccessKeySource, KeyCredential, StaticCredential
@@ -26,6 +26,7 @@ from services.chassis.errors import CredentialRevoked, PermissionDenied
 from services.chassis.identity import Kind, Principal
 from tests.fakes.access_manager import KERNEL_TENANT, SERVICE_KEY, TENANT, Desk, desk
 from tests.fakes.rpc import reason, serving
+from tests.fakes.waiting import until
 
 Metadata = tuple[tuple[str, str], ...]
 SHA = "ab" * 32
@@ -233,14 +234,11 @@ async def test_every_process_verifies_decides_and_follows(kernel: Kernel) -> Non
         await authorizer.authorize(Question(holder, "memory.write", "agents/planner/notes/n"))
         with pytest.raises(PermissionDenied):
             await authorizer.authorize(Question(holder, "memory.write", "agents/critic/notes/n"))
-        async with asyncio.timeout(5):
-            while not authorizer.live:
-                await asyncio.sleep(0.01)
-            await kernel.agents.KillAgent(
-                agent_pb2.KillAgentRequest(name="agents/planner"), metadata=kernel.admin
-            )
-            while not revocations.covers(holder):
-                await asyncio.sleep(0.01)
+        await until(lambda: authorizer.live)
+        await kernel.agents.KillAgent(
+            agent_pb2.KillAgentRequest(name="agents/planner"), metadata=kernel.admin
+        )
+        await until(lambda: revocations.covers(holder))
     finally:
         watch.cancel()
 
@@ -448,9 +446,7 @@ async def test_a_watch_that_is_left_frees_its_place(kernel: Kernel) -> None:
     assert kernel.desk.meter.counts["watching revision"] == 1
     watch.cancel()
 
-    async with asyncio.timeout(5):
-        while kernel.desk.meter.counts["watching revision"]:
-            await asyncio.sleep(0.01)
+    await until(lambda: not kernel.desk.meter.counts["watching revision"])
 
 
 async def test_a_public_method_needs_no_credential_and_others_do(kernel: Kernel) -> None:

@@ -174,7 +174,7 @@ async def test_a_forged_token_is_refused(keys: KeyFile, clock: FakeClock, tmp_pa
         forge(text, header={"alg": "none"}).rpartition(".")[0] + ".",
         forge(text, header={"kid": "other"}),
         jwt.encode(claims, stranger, algorithm="EdDSA", headers=named),
-        jwt.encode(claims, None, algorithm="none", headers=named),
+        jwt.encode(claims, "", algorithm="none", headers=named),
         jwt.encode(claims, key.x.ljust(64), algorithm="HS256", headers=named),
         jwt.encode(claims | {"aud": "somebody-else"}, real, algorithm="EdDSA", headers=named),
         jwt.encode(claims | {"aud": ["aios-kernel", "x"]}, real, algorithm="EdDSA", headers=named),

@@ -12,7 +12,8 @@ from services.access.actions import ACTIONS, Scope
 from services.access.cedar import CedarEngine
 from services.access.decide import decide, gather
 from services.access.model import Agent, AgentState, Check, Grant, Group, Hints, Member, Reason
-from services.access.store.memory import MemoryTransaction, World
+from services.access.store.memory import MemoryTransaction
+from services.access.store.world import World
 from services.chassis.identity import Kind, Principal
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,7 +119,7 @@ def oracle(case: Case) -> bool:
     check, world = case.check, case.world
     who, scopes = check.principal, ACTIONS[check.action]
     if who.kind is Kind.SERVICE:
-        return Scope.SERVICE in scopes
+        return bool(scopes & {Scope.SERVICE, Scope.PROCESS})
     if who.kind is Kind.ADMIN:
         return Scope.ADMIN in scopes or (Scope.KERNEL in scopes and who.tenant == "default")
     me = world.agents.get((who.tenant, who.agent))
@@ -170,7 +171,7 @@ def cedar(case: Case) -> bool:
 
 @pytest.mark.timeout(120)
 def test_cedar_and_the_oracle_agree_on_thousands_of_random_worlds() -> None:
-    dice = random.Random(20260101)
+    dice = random.Random(20260101)  # noqa: S311 - repeatable worlds, no secret
     cases = [draw_case(dice) for _ in range(6_000)]
     wrong = [case.check for case in cases if cedar(case) is not oracle(case)]
     allowed = sum(oracle(case) for case in cases)
@@ -183,6 +184,6 @@ def test_cedar_and_the_oracle_agree_on_thousands_of_random_worlds() -> None:
 @given(st.integers(0, 2**32))
 @example(7)
 def test_cedar_and_the_oracle_agree(seed: int) -> None:
-    case = draw_case(random.Random(seed))
+    case = draw_case(random.Random(seed))  # noqa: S311 - repeatable worlds, no secret
 
     assert cedar(case) is oracle(case)

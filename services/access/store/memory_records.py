@@ -1,0 +1,121 @@
+"""Approvals and the audit log in memory. See ports.Approvals and Audit."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.access import chain
+from services.access.model import Approval, ApprovalState, AuditEntry, AuditHead, AuditQuery
+from services.access.store.world import World
+
+
+class MemoryApprovals:
+    """See ports.Approvals."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get(self, tenant: str, approval: str) -> Approval | None:
+        """Return one approval, or None."""
+        return self._world.approvals.get((tenant, approval))
+
+    def insert(self, approval: Approval) -> None:
+        """Add an approval with a new id."""
+        self.update(approval)
+
+    def update(self, approval: Approval) -> None:
+        """Store an approval that exists."""
+        self._world.approvals[approval.tenant, approval.id] = approval
+
+    def open_for(self, wanted: Approval, now: datetime) -> Approval | None:
+        """Return the pending or approved one for the same call, or None."""
+        return next(
+            (one for one in self._of(wanted.tenant, wanted.agent) if _same_call(one, wanted, now)), None
+        )
+
+    def pending_count(self, tenant: str, agent: str, now: datetime) -> int:
+        """Count the approvals of an agent that wait for a decision."""
+        return sum(one.state_at(now) is ApprovalState.PENDING for one in self._of(tenant, agent))
+
+    def page(
+        self,
+        tenant: str,
+        agent: str,
+        *,
+        states: frozenset[ApprovalState],
+        now: datetime,
+        before: Sequence[str | int],
+        limit: int,
+    ) -> list[Approval]:
+        """List approvals newest first."""
+        found = [
+            one
+            for one in self._of(tenant, agent)
+            if (not states or one.state_at(now) in states)
+            and (not before or [chain.micros(one.create_time), one.id] < list(before))
+        ]
+        return sorted(found, key=lambda one: (one.create_time, one.id), reverse=True)[:limit]
+
+    def changed(self, tenant: str, agent: str, after: int, limit: int) -> list[Approval]:
+        """List approvals by the sequence of their last change."""
+        found = [one for one in self._of(tenant, agent) if one.sequence > after]
+        return sorted(found, key=lambda one: one.sequence)[:limit]
+
+    def _of(self, tenant: str, agent: str) -> list[Approval]:
+        return [
+            one for key, one in self._world.approvals.items() if key[0] == tenant and agent in ("", one.agent)
+        ]
+
+
+class MemoryAudit:
+    """See ports.Audit."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def head(self, tenant: str) -> AuditHead:
+        """Return the end of a chain."""
+        last = self._world.counters.get(f"audit/{tenant}", 0)
+        return chain.head_of(self._world.audit[tenant, last]) if last else chain.GENESIS
+
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries that follow the head."""
+        for entry in entries:
+            self._world.audit[entry.tenant, entry.sequence] = entry
+            self._world.counters[f"audit/{entry.tenant}"] = entry.sequence
+
+    def page(self, query: AuditQuery, after: int, limit: int) -> list[AuditEntry]:
+        """List entries in the order of the query."""
+        found = [entry for key, entry in self._world.audit.items() if _asked(key, entry, query)]
+        found.sort(key=lambda entry: entry.sequence, reverse=not query.oldest_first)
+        if query.oldest_first:
+            return [entry for entry in found if entry.sequence > after][:limit]
+        return [entry for entry in found if not after or entry.sequence < after][:limit]
+
+    def between(self, tenant: str, first: int, last: int) -> list[AuditEntry]:
+        """Return the entries with these sequences, in order."""
+        numbers = range(first, last + 1)
+        return [entry for number in numbers if (entry := self._world.audit.get((tenant, number)))]
+
+    def has_hash(self, tenant: str, digest: str) -> bool:
+        """Tell whether an entry with this hash exists."""
+        return any(key[0] == tenant and entry.hash == digest for key, entry in self._world.audit.items())
+
+
+def _same_call(one: Approval, wanted: Approval, now: datetime) -> bool:
+    same = (one.action, one.resource, one.arguments_sha256)
+    is_open = one.state_at(now) in (ApprovalState.PENDING, ApprovalState.APPROVED)
+    return is_open and same == (wanted.action, wanted.resource, wanted.arguments_sha256)
+
+
+def _asked(key: tuple[str, int], entry: AuditEntry, query: AuditQuery) -> bool:
+    event = entry.event
+    return (
+        key[0] == query.tenant
+        and query.agent in ("", event.agent)
+        and query.action in ("", event.action)
+        and event.resource.startswith(query.resource_prefix)
+        and query.outcome in (None, event.outcome)
+        and query.syscall_id in ("", event.syscall_id)
+        and (query.start_time is None or entry.create_time >= query.start_time)
+        and (query.end_time is None or entry.create_time < query.end_time)
+    )

@@ -1,0 +1,41 @@
+"""The tables of the store in memory."""
+
+import copy
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.access.model import (
+    Agent,
+    AgentKey,
+    Approval,
+    AuditEntry,
+    Grant,
+    Group,
+    Member,
+    Policy,
+    RequestKey,
+    Revocation,
+)
+
+Key = tuple[str, str]
+
+
+@dataclass
+class World:
+    """Every table, keyed by tenant first. Rows are immutable, so a copy of the tables is a snapshot."""
+
+    agents: dict[Key, Agent] = field(default_factory=dict)
+    keys: dict[str, AgentKey] = field(default_factory=dict)
+    groups: dict[Key, Group] = field(default_factory=dict)
+    members: dict[tuple[str, str, str], Member] = field(default_factory=dict)
+    grants: dict[Key, Grant] = field(default_factory=dict)
+    policies: dict[tuple[str, str, int], Policy] = field(default_factory=dict)
+    approvals: dict[Key, Approval] = field(default_factory=dict)
+    audit: dict[tuple[str, int], AuditEntry] = field(default_factory=dict)
+    revocations: dict[tuple[str, str, str], Revocation] = field(default_factory=dict)
+    answers: dict[RequestKey, tuple[bytes, str, datetime]] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def snapshot(self) -> "World":
+        """Copy the tables."""
+        return World(**{name: copy.copy(table) for name, table in vars(self).items()})

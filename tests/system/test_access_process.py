@@ -1,0 +1,124 @@
+"""The access manager as a process: first start, kill -9, restart, rotation of keys, a signal."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import grpc
+import pytest
+
+from aios.api.access.v1 import access_pb2, access_pb2_grpc
+from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from services.chassis import client
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
+
+REPOSITORY = Path(__file__).parents[2]
+Metadata = tuple[tuple[str, str], ...]
+
+
+async def start(folder: Path, *arguments: str) -> Process:
+    """Start an access manager on free ports, or run one of its commands."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AIOS_")}
+    environ |= {"AIOS_DATA_DIR": str(folder), "AIOS_ACCESS_PORT": "0", "AIOS_LOG_FORMAT": "json"}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.access",
+        *arguments,
+        env=environ,
+        cwd=REPOSITORY,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+async def port_of(process: Process) -> int:
+    """Wait until it serves; return its gRPC port."""
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while line := await process.stderr.readline():
+            if b'"event":"ready"' in line:
+                return int(json.loads(line)["port"])
+    pytest.fail("the process ended before it was ready")
+
+
+def bearer(token: str) -> Metadata:
+    """Return the metadata of a caller."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+async def ended(process: Process, number: signal.Signals) -> int:
+    """Send a signal and wait for the end; return the exit code."""
+    process.send_signal(number)
+    async with asyncio.timeout(20):
+        await process.communicate()
+    assert process.returncode is not None
+    return process.returncode
+
+
+async def register(channel: grpc.aio.Channel, admin: Metadata, agent: str) -> str:
+    """Register an agent; return its key."""
+    agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
+    request = agent_pb2.RegisterAgentRequest(agent_id=agent)
+    return (await agents.RegisterAgent(request, metadata=admin)).agent_key
+
+
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    process = await start(tmp_path)
+    port = await port_of(process)
+    token = await asyncio.to_thread((tmp_path / "admin.token").read_text)
+    admin = bearer(token.strip())
+    async with client.channel(f"127.0.0.1:{port}") as channel:
+        keys = [await register(channel, admin, f"a{number}") for number in range(5)]
+    await ended(process, signal.SIGKILL)
+    process = await start(tmp_path)
+    port = await port_of(process)
+    async with client.channel(f"127.0.0.1:{port}") as channel:
+        access: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
+        tokens = [
+            await access.IssueToken(
+                access_pb2.IssueTokenRequest(agent_key=access_pb2.AgentKeyCredential(key=key))
+            )
+            for key in keys
+        ]
+        verified = await access.VerifyAudit(access_pb2.VerifyAuditRequest(), metadata=admin)
+
+    assert [one.principal.agent for one in tokens] == [f"agents/a{number}" for number in range(5)]
+    assert verified.intact
+    assert verified.verified_count == 5
+    assert await asyncio.to_thread((tmp_path / "admin.token").read_text) == token
+    assert await ended(process, signal.SIGTERM) == 0
+
+
+async def test_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
+    process = await start(tmp_path)
+    await port_of(process)
+    await ended(process, signal.SIGTERM)
+    modes = {
+        name: stat.S_IMODE((tmp_path / name).stat().st_mode)
+        for name in ("admin.token", "service.key", "access-keys.json")
+    }
+
+    assert set(modes.values()) == {0o600}
+
+
+async def test_a_rotation_of_keys_is_taken_up_while_it_runs(tmp_path: Path) -> None:
+    process = await start(tmp_path)
+    port = await port_of(process)
+    rotation = await start(tmp_path, "rotate-keys")
+    out, _ = await rotation.communicate()
+    kid = out.decode().strip()
+    async with client.channel(f"127.0.0.1:{port}") as channel, asyncio.timeout(20):
+        access: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
+        while (keys := await access.GetJwks(access_pb2.GetJwksRequest())).keys[0].kid != kid:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.2)
+
+    assert rotation.returncode == 0
+    assert len(keys.keys) == 2
+    assert await ended(process, signal.SIGTERM) == 0

@@ -1,0 +1,114 @@
+"""The access manager's edges: configuration, metrics and their document."""
+
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.access.config import AccessConfig
+from services.access.kit import Pulse
+from services.access.metrics import AccessMetrics
+from services.access.model import Reason
+from services.access.tokens import Bucket
+from services.chassis.config import ConfigError, load
+
+README = Path(__file__).parents[3] / "services" / "access" / "README.md"
+
+
+def test_every_metric_is_in_the_document() -> None:
+    registry = CollectorRegistry()
+    AccessMetrics(registry)
+    text = README.read_text()
+    names = [family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()]
+
+    assert len(names) == 7
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_the_metrics_count() -> None:
+    registry = CollectorRegistry()
+    meter = AccessMetrics(registry)
+    meter.decided(Reason.PERMITTED, 0.001)
+    meter.issued("renewal")
+    meter.refused("agent_key")
+    meter.audited("ok", 2)
+    meter.audit_lost(3)
+    meter.revised(7)
+    meter.watching("revision", 1)
+
+    assert registry.get_sample_value("aios_access_decision_seconds_count", {"reason": "permitted"}) == 1
+    assert registry.get_sample_value("aios_access_tokens_issued_total", {"credential": "renewal"}) == 1
+    assert (
+        registry.get_sample_value("aios_access_credentials_refused_total", {"credential": "agent_key"}) == 1
+    )
+    assert registry.get_sample_value("aios_access_audit_entries_total", {"outcome": "ok"}) == 2
+    assert registry.get_sample_value("aios_access_audit_denials_lost_total") == 3
+    assert registry.get_sample_value("aios_access_revision") == 7
+    assert registry.get_sample_value("aios_access_watchers", {"stream": "revision"}) == 1
+
+
+def test_the_defaults_are_a_usable_configuration() -> None:
+    settings = load(AccessConfig, {}, "AIOS_ACCESS_").settings()
+
+    assert settings.token_life == timedelta(minutes=10)
+    assert settings.kernel_tenant == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOKEN_LIFE", "7200"),
+        ("ADMIN_TOKEN_LIFE", "9999999"),
+        ("MAX_DEPTH", "0"),
+        ("POLL", "0"),
+        ("SPEED", "1"),
+    ],
+)
+def test_a_bad_configuration_stops_the_start(name: str, value: str) -> None:
+    with pytest.raises(ConfigError):
+        load(AccessConfig, {f"AIOS_ACCESS_{name}": value}, "AIOS_ACCESS_")
+
+
+def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
+    config = AccessConfig(
+        kernel_tenant="root",
+        token_life=timedelta(seconds=61),
+        admin_token_life=timedelta(seconds=62),
+        max_depth=2,
+        max_children=3,
+        pending_approvals=4,
+        poll=timedelta(seconds=5),
+        wrong_keys_per_minute=6,
+    )
+    settings = dataclasses.asdict(config.settings())
+
+    assert settings == {
+        "kernel_tenant": "root",
+        "service_tenant": "kernel",
+        "tree": {"max_depth": 2, "max_children": 3},
+        "token_life": timedelta(seconds=61),
+        "admin_token_life": timedelta(seconds=62),
+        "pending_approvals": 4,
+        "poll": 5.0,
+        "wrong_keys_per_minute": 6,
+    }
+
+
+def test_a_bucket_fills_again_with_time() -> None:
+    bucket = Bucket(60)
+    first = [bucket.take(0.0) for _ in range(61)]
+
+    assert first[:60] == [0.0] * 60
+    assert first[60] == pytest.approx(1.0)
+    assert bucket.take(1.0) == 0.0
+    assert bucket.take(1.0) > 0.0
+
+
+async def test_a_pulse_that_does_not_ring_lets_go() -> None:
+    pulse = Pulse()
+    await pulse.wait(0.001)
+    pulse.ring()
+
+    assert pulse.count == 1
