@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.chassis.errors import DataCorrupt
-from services.context.core import sealed
+from services.chassis.sealed import seal, unseal
+from services.context.core import runs as packed
 from services.context.errors import QuotaExceeded, SnapshotConflict, SnapshotNotFound
 from services.context.model import Emitted, Head, Save, Snapshot
 from services.context.ports import Part, Transaction
@@ -79,14 +80,14 @@ def load(tx: Transaction, generation: str, now: datetime) -> Snapshot:
     found: dict[Part, bytes] = {}
     runs: list[Emitted] = []
     for part, data in tx.parts(generation):
-        plain = sealed.unseal(data, f"snapshot {generation}")
+        plain = unseal(data, f"snapshot {generation}")
         if part is Part.EMITTED:
-            runs.append(sealed.unpack(plain))
+            runs.append(packed.unpack(plain))
         found[part] = plain
     base, state = found.get(Part.BASE), found.get(Part.STATE)
     if base is None or state is None or len(runs) != head.chunks:
         raise DataCorrupt(f"parts of snapshot {generation} are missing", metadata={"what": generation})
-    return Snapshot(head, base, state, sealed.join(runs) if runs else Emitted())
+    return Snapshot(head, base, state, packed.join(runs) if runs else Emitted())
 
 
 def claim(tx: Transaction, generation: str, owner: str, expected_epoch: int, now: datetime) -> bool:
@@ -127,7 +128,7 @@ def state_of(head: Head, states: Mapping[str, bytes]) -> bytes:
 
     Raises DataCorrupt.
     """
-    return sealed.unseal(states.get(head.generation, b""), f"snapshot {head.generation}")
+    return unseal(states.get(head.generation, b""), f"snapshot {head.generation}")
 
 
 def _living(tx: Transaction, generation: str, now: datetime) -> Head:
@@ -162,8 +163,8 @@ def _new(wish: Save, now: datetime) -> Head:
 
 def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: SnapshotLimits) -> Saved:
     has_output = bool(wish.emitted.token_ids or wish.emitted.text or wish.emitted.piece_lengths)
-    run = sealed.seal(sealed.pack(wish.emitted)) if has_output else b""
-    state = sealed.seal(wish.state)
+    run = seal(packed.pack(wish.emitted)) if has_output else b""
+    state = seal(wish.state)
     head = replace(
         old,
         sequence=wish.sequence,
@@ -175,7 +176,7 @@ def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: Snapsh
         chunks=int(has_output) if wish.whole else old.chunks + int(has_output),
     )
     if wish.whole:
-        base = sealed.seal(wish.base)
+        base = seal(wish.base)
         head = replace(head, model=wish.model, owner=old.owner or wish.owner, base_bytes=len(base))
         tx.drop_parts(wish.generation)
         tx.put_part(wish.generation, Part.BASE, 0, base)
@@ -192,11 +193,11 @@ def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: Snapsh
 def _compact(tx: Transaction, head: Head) -> Head:
     """Put the runs of output together into one."""
     runs = [
-        sealed.unpack(sealed.unseal(data, f"snapshot {head.generation}"))
+        packed.unpack(unseal(data, f"snapshot {head.generation}"))
         for part, data in tx.parts(head.generation)
         if part is Part.EMITTED
     ]
-    whole = sealed.seal(sealed.pack(sealed.join(runs)))
+    whole = seal(packed.pack(packed.join(runs)))
     tx.drop_parts(head.generation, Part.EMITTED)
     tx.put_part(head.generation, Part.EMITTED, 0, whole)
     return replace(head, emitted_bytes=len(whole), chunks=1)

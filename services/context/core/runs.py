@@ -1,31 +1,12 @@
-"""Stored bytes with their checksum, and runs of output as bytes."""
+"""Runs of output as bytes."""
 
-import hashlib
 import struct
 import sys
 from array import array
 
-from services.chassis.errors import DataCorrupt
 from services.context.model import Emitted
 
-_DIGEST_BYTES = 16
 _COUNTS = struct.Struct("<II")
-
-
-def seal(data: bytes) -> bytes:
-    """Put a checksum (BLAKE2b, 16 bytes) before the data."""
-    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest() + data
-
-
-def unseal(sealed: bytes, what: str) -> bytes:
-    """Return the data that `seal` got.
-
-    Raises DataCorrupt when a bit has changed.
-    """
-    data = sealed[_DIGEST_BYTES:]
-    if hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest() != sealed[:_DIGEST_BYTES]:
-        raise DataCorrupt(f"the stored bytes of {what} do not match their checksum", metadata={"what": what})
-    return data
 
 
 def pack(emitted: Emitted) -> bytes:

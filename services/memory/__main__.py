@@ -1,0 +1,5 @@
+"""Entry point: `python -m services.memory`."""
+
+from services.memory.main import serve
+
+raise SystemExit(serve())

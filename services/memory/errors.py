@@ -1,0 +1,67 @@
+"""What can go wrong in the memory manager, one class a reason."""
+
+from services.chassis.codes import Code
+from services.chassis.errors import KernelError, QuotaViolation
+
+
+class NoteNotFound(KernelError):
+    """No such note: never written, deleted or expired."""
+
+    reason = "NOTE_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+    @classmethod
+    def of(cls, key: str) -> "NoteNotFound":
+        """Build the error for a key."""
+        return cls(f"no note {key!r}", metadata={"key": key})
+
+
+class AlreadyExists(KernelError):
+    """The note exists already."""
+
+    reason = "ALREADY_EXISTS"
+    code = Code.ALREADY_EXISTS
+
+    @classmethod
+    def of(cls, key: str) -> "AlreadyExists":
+        """Build the error for a key."""
+        return cls(f"note {key!r} exists already", metadata={"key": key})
+
+
+class EtagMismatch(KernelError):
+    """The note changed since the caller read it."""
+
+    reason = "ETAG_MISMATCH"
+    code = Code.ABORTED
+
+    @classmethod
+    def of(cls, key: str, *, expected: str, current: str) -> "EtagMismatch":
+        """Build the error for a key."""
+        return cls(
+            f"the etag of note {key!r} is {current!r}, not {expected!r}: read again and retry",
+            metadata={"key": key, "expected_etag": expected, "current_etag": current},
+        )
+
+
+class QuotaExceeded(KernelError):
+    """The agent may not keep more."""
+
+    reason = "QUOTA_EXCEEDED"
+    code = Code.RESOURCE_EXHAUSTED
+
+    @classmethod
+    def of(cls, agent: str, what: str, *, wanted: int, limit: int) -> "QuotaExceeded":
+        """Build the error: `wanted` of `what` in all would pass `limit`."""
+        text = f"{wanted} {what} wanted, {limit} allowed"
+        return cls(
+            text,
+            metadata={"wanted": str(wanted), "limit": str(limit), "quota": what},
+            quota=QuotaViolation(f"agents/{agent}", text),
+        )
+
+
+class QueryInvalid(KernelError):
+    """The search query cannot be understood."""
+
+    reason = "QUERY_INVALID"
+    code = Code.INVALID_ARGUMENT

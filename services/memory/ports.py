@@ -1,0 +1,163 @@
+"""What the memory manager needs from the outside: a durable store, and somebody to count."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from services.memory.model import Actor, Entry, Filter, Listed, Note, Order, Scope, Totals
+
+T = TypeVar("T")
+
+Position = tuple[str | int, ...]
+"""Where a page begins: (key,), or (microseconds since 1970, key) in an order by time."""
+
+
+class Transaction(Protocol):
+    """One transaction on the notes of one scope. Sees and changes nothing of another scope."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose notes they are."""
+        ...
+
+    def note(self, key: str) -> Note | None:
+        """Return a note, expired ones included.
+
+        Raises DataCorrupt.
+        """
+        ...
+
+    def notes(self, keys: Sequence[str]) -> dict[str, Note]:
+        """Return those notes that exist.
+
+        Raises DataCorrupt.
+        """
+        ...
+
+    def etag(self, key: str) -> str:
+        """Return the etag of a note; empty when there is none."""
+        ...
+
+    def put(self, note: Note, entry: Entry | None) -> None:
+        """Insert or replace a note; without `entry` search goes on with what it knows."""
+        ...
+
+    def drop(self, key: str) -> None:
+        """Forget a note."""
+        ...
+
+    def pointing_at(self, key: str) -> list[str]:
+        """Return the keys of the notes that link to a key, in order."""
+        ...
+
+    def listed(
+        self, wanted: Filter, order: Order, *, after: Position | None, now: datetime, limit: int
+    ) -> list[Listed]:
+        """List notes that have not expired, those after a position."""
+        ...
+
+    def matching(
+        self, wanted: Filter, words: Sequence[str], *, now: datetime, limit: int
+    ) -> list[tuple[Listed, str]]:
+        """Return notes that hold any of `words`, and all their words; at most the last changed ones."""
+        ...
+
+    def vectors(self, wanted: Filter, *, now: datetime, limit: int) -> list[tuple[Listed, bytes]]:
+        """Return the embeddings of notes; of the last changed ones when there are more."""
+        ...
+
+    def expired(self, now: datetime, *, limit: int) -> list[str]:
+        """Return the keys of notes that have expired."""
+        ...
+
+    def touch(self, times: Mapping[str, datetime]) -> None:
+        """Note when some notes were last used; those that do not exist are passed over."""
+        ...
+
+    def totals(self) -> Totals:
+        """Return the running sums."""
+        ...
+
+    def put_totals(self, totals: Totals) -> None:
+        """Replace the running sums."""
+        ...
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer that this very request got before, or None.
+
+        Raises IdempotencyMismatch when the id was used for a request with another digest.
+        """
+        ...
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request for its repeats; nothing happens without a request id."""
+        ...
+
+
+class NoteStore(Protocol):
+    """The durable store behind the RAM."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether no other process writes here, so that what is in RAM needs no check."""
+        ...
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a consistent view of a scope. It may run in another thread and must not write."""
+        ...
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction; when this returns, its changes survive a crash and a power cut.
+
+        Transactions of a scope run one after the other. `work` may run more than once, in another thread;
+        when it raises, nothing is changed. Raises DiskFull and ServiceUnavailable.
+        """
+        ...
+
+    async def expiring(self, *, limit: int) -> list[Scope]:
+        """Return scopes with expired notes."""
+        ...
+
+    async def collect(self) -> None:
+        """Forget answers that are no longer kept."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts what happens."""
+
+    def read(self, *, resident: bool) -> None:
+        """Count a read; `resident` when RAM had the note."""
+        ...
+
+    def written(self, size: int) -> None:
+        """Count a write of a note of `size` bytes."""
+        ...
+
+    def evicted(self, count: int) -> None:
+        """Count notes moved out of RAM."""
+        ...
+
+    def restored(self) -> None:
+        """Count a note brought back into RAM."""
+        ...
+
+    def resident(self, count: int, size: int) -> None:
+        """Note how much is in RAM in all. Unit of `size`: bytes."""
+        ...
+
+    def expired(self, count: int) -> None:
+        """Count notes that deleted themselves."""
+        ...
+
+    def refused(self) -> None:
+        """Count a write that the quota refused."""
+        ...
+
+    def corrupt(self) -> None:
+        """Count stored bytes that did not match their checksum."""
+        ...
+
+    def searched(self, mode: str, candidates: int) -> None:
+        """Count a search that compared `candidates` notes."""
+        ...

@@ -1,0 +1,99 @@
+"""Use case: finding notes by words and by meaning."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.chassis.clock import Clock
+from services.memory.core.ranking import Candidates, Search, follow, rank
+from services.memory.model import Hit, Link, Note, Scope, SearchMode
+from services.memory.ports import Meter, NoteStore, Transaction
+from services.memory.service.agents import Residents
+
+MOST_TEXTS: Final = 2_000
+"""Notes that are scored by their words: the last changed of those that hold a word of the query."""
+MOST_VECTORS: Final = 50_000
+"""Notes that are scored by meaning: the last changed ones."""
+_THREADED: Final = 200
+"""Candidates whose ranking runs in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A note that was found and whether it is in RAM."""
+
+    hit: Hit
+    note: Note
+    resident: bool
+
+
+class Searching:
+    """Finds notes of one agent. Everything written before the call is seen."""
+
+    def __init__(self, *, store: NoteStore, clock: Clock, meter: Meter, residents: Residents) -> None:
+        self._store = store
+        self._clock = clock
+        self._meter = meter
+        self._residents = residents
+
+    async def find(
+        self, scope: Scope, search: Search, *, skip: int, limit: int, room: int
+    ) -> tuple[list[Found], bool]:
+        """Return hits after the first `skip`, and whether more follow.
+
+        A page has up to `limit` hits and `room` bytes, at least one hit. Raises QueryInvalid and DataCorrupt.
+        """
+        words = search.words
+        lexical, semantic = search.mode is not SearchMode.SEMANTIC, search.mode is not SearchMode.LEXICAL
+
+        def gather(tx: Transaction) -> Candidates:
+            now = self._clock.now()
+            texts = tx.matching(search.wanted, words, now=now, limit=MOST_TEXTS) if lexical else []
+            vectors = tx.vectors(search.wanted, now=now, limit=MOST_VECTORS) if semantic else []
+            return Candidates(texts, vectors, tx.totals().count)
+
+        candidates = await self._store.read(scope, gather)
+        count = len(candidates.texts) + len(candidates.vectors)
+        self._meter.searched(search.mode.value, count)
+        hits = (
+            await asyncio.to_thread(rank, search, candidates)
+            if count > _THREADED
+            else rank(search, candidates)
+        )
+
+        def show(tx: Transaction) -> tuple[list[tuple[Hit, Note]], bool]:
+            everything = hits
+            if search.link_depth:
+                everything = follow(hits, search.link_depth, search.limit, lambda keys: self._links(tx, keys))
+            return _page(tx, everything[skip:], limit, room)
+
+        found, more = await self._store.read(scope, show)
+        agent = self._residents.of(scope)
+        for _, note in found:
+            agent.used[note.key] = self._clock.now()
+        return [Found(hit, note, note.key in agent.notes) for hit, note in found], more
+
+    def _links(self, tx: Transaction, keys: Sequence[str]) -> Mapping[str, Sequence[Link]]:
+        """Return the links of some notes to notes that exist."""
+        links = {key: note.fields.links for key, note in tx.notes(keys).items()}
+        targets = {link.key for some in links.values() for link in some}
+        now = self._clock.now()
+        living = {key for key, note in tx.notes(sorted(targets)).items() if not note.expired(now)}
+        return {key: [link for link in some if link.key in living] for key, some in links.items()}
+
+
+def _page(tx: Transaction, hits: Sequence[Hit], limit: int, room: int) -> tuple[list[tuple[Hit, Note]], bool]:
+    """Fetch the notes of a page; hits that were deleted meanwhile are left out."""
+    shown: list[tuple[Hit, Note]] = []
+    for hit in hits:
+        if len(shown) == limit:
+            return shown, True
+        note = tx.note(hit.key)
+        if note is None:
+            continue
+        room -= note.size
+        if room < 0 and shown:
+            return shown, True
+        shown.append((hit, note))
+    return shown, False

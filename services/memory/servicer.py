@@ -1,0 +1,100 @@
+"""The gRPC face of the memory manager: each method converts, calls a use case, converts back."""
+
+from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
+from services.chassis import paging
+from services.chassis.identity import current_caller
+from services.memory import wire
+from services.memory.service.facade import MemoryService
+
+
+class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
+    """Implements aios.api.memory.v1.MemoryService."""
+
+    def __init__(self, service: MemoryService) -> None:
+        self._notes = service.notes
+        self._searching = service.searching
+
+    async def PutNote(
+        self, request: memory_pb2.PutNoteRequest, _context: object
+    ) -> memory_pb2.PutNoteResponse:
+        """Write a whole note."""
+        caller = current_caller()
+        scope, actor = wire.scope(caller), wire.actor(caller, "PutNote", request)
+        key, fields = wire.key(request.note.name, caller, "note.name"), wire.fields(request.note, caller)
+        mode, etag = wire.mode(request), request.note.etag
+        done = await self._notes.put(scope, actor, key, fields, mode=mode, etag=etag)
+        return memory_pb2.PutNoteResponse(note=wire.written(scope, done), created=done.created)
+
+    async def GetNote(
+        self, request: memory_pb2.GetNoteRequest, _context: object
+    ) -> memory_pb2.GetNoteResponse:
+        """Return a note."""
+        caller = current_caller()
+        scope = wire.scope(caller)
+        found = await self._notes.get(scope, wire.key(request.name, caller))
+        return memory_pb2.GetNoteResponse(note=wire.note(scope, found, resident=True))
+
+    async def UpdateNote(
+        self, request: memory_pb2.UpdateNoteRequest, _context: object
+    ) -> memory_pb2.UpdateNoteResponse:
+        """Change fields of a note."""
+        caller = current_caller()
+        scope, actor = wire.scope(caller), wire.actor(caller, "UpdateNote", request)
+        key, changes = wire.key(request.note.name, caller, "note.name"), wire.changes(request, caller)
+        done = await self._notes.update(scope, actor, key, changes, etag=request.note.etag)
+        return memory_pb2.UpdateNoteResponse(note=wire.written(scope, done))
+
+    async def DeleteNote(
+        self, request: memory_pb2.DeleteNoteRequest, _context: object
+    ) -> memory_pb2.DeleteNoteResponse:
+        """Delete a note."""
+        caller = current_caller()
+        scope, actor = wire.scope(caller), wire.actor(caller, "DeleteNote", request)
+        key, missing = wire.key(request.name, caller), request.allow_missing
+        await self._notes.delete(scope, actor, key, etag=request.etag, allow_missing=missing)
+        return memory_pb2.DeleteNoteResponse()
+
+    async def ListNotes(
+        self, request: memory_pb2.ListNotesRequest, _context: object
+    ) -> memory_pb2.ListNotesResponse:
+        """List notes."""
+        scope = wire.scope(current_caller())
+        limit = paging.page_size(request.page_size, default=wire.PAGE, maximum=wire.MOST)
+        wanted, order, after = wire.wanted(request), wire.order(request), wire.position(request, scope)
+        found, last = await self._notes.page(
+            scope, wanted, order, after=after, limit=limit, room=wire.room(request.view)
+        )
+        return wire.note_page(request, scope, found, last)
+
+    async def SearchNotes(
+        self, request: memory_pb2.SearchNotesRequest, _context: object
+    ) -> memory_pb2.SearchNotesResponse:
+        """Find notes."""
+        scope, search = wire.scope(current_caller()), wire.search(request)
+        limit = paging.page_size(request.page_size, default=search.limit, maximum=wire.MOST_HITS)
+        skip, room = wire.skip(request, scope), wire.room(request.view)
+        found, more = await self._searching.find(scope, search, skip=skip, limit=limit, room=room)
+        return wire.hits(request, scope, found, more=more)
+
+    async def LinkNotes(
+        self, request: memory_pb2.LinkNotesRequest, _context: object
+    ) -> memory_pb2.LinkNotesResponse:
+        """Add and remove links."""
+        caller = current_caller()
+        scope, actor = wire.scope(caller), wire.actor(caller, "LinkNotes", request)
+        done = await self._notes.link(
+            scope,
+            actor,
+            wire.key(request.name, caller),
+            add=wire.links(request.add, caller, "add"),
+            remove=[wire.target_key(name, caller, "remove") for name in request.remove],
+            both_ways=request.both_ways,
+            etag=request.etag,
+        )
+        return memory_pb2.LinkNotesResponse(note=wire.written(scope, done))
+
+    async def GetUsage(
+        self, _request: memory_pb2.GetUsageRequest, _context: object
+    ) -> memory_pb2.GetUsageResponse:
+        """Tell how much memory an agent uses."""
+        return wire.usage(await self._notes.usage(wire.scope(current_caller())))

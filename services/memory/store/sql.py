@@ -1,0 +1,203 @@
+"""The store in SQL: SQLite or PostgreSQL behind the chassis' Database."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+
+from services.chassis import idempotency
+from services.chassis.clock import Clock, SystemClock
+from services.chassis.database import Database
+from services.memory.model import Actor, Entry, Filter, Listed, Note, Order, Scope, Totals
+from services.memory.ports import Position, Transaction
+from services.memory.store import rows, tables
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
+_MOST_PARAMETERS: Final = 500
+
+
+class SqlStore:
+    """A NoteStore on a database that has been migrated."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+
+    @property
+    def exclusive(self) -> bool:
+        """A SQLite file belongs to one process; a PostgreSQL schema may be shared."""
+        return self._database.dialect == "sqlite"
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one snapshot of the database."""
+        return await self._database.read(lambda conn: work(_Transaction(conn, scope, self._clock)))
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction."""
+        return await self._database.write(lambda conn: work(_Transaction(conn, scope, self._clock)))
+
+    async def expiring(self, *, limit: int) -> list[Scope]:
+        """Return scopes with expired notes."""
+        return await self._database.read(lambda conn: self._expiring(conn, limit))
+
+    async def collect(self) -> None:
+        """Forget old replies."""
+        now = self._clock.now()
+        await self._database.write(lambda conn: idempotency.forget_expired(conn, tables.replies, now))
+
+    def _expiring(self, conn: sa.Connection, limit: int) -> list[Scope]:
+        table, now = tables.notes, rows.micros(self._clock.now())
+        due = sa.and_(table.c.expires_us > rows.NEVER, table.c.expires_us <= now)
+        found = conn.execute(sa.select(table.c.tenant, table.c.agent).where(due).distinct().limit(limit))
+        return [Scope(row.tenant, row.agent) for row in found]
+
+
+class _Transaction:
+    """A Transaction on one connection."""
+
+    def __init__(self, conn: sa.Connection, scope: Scope, clock: Clock) -> None:
+        self._conn = conn
+        self._scope = scope
+        self._clock = clock
+
+    @property
+    def scope(self) -> Scope:
+        """Whose notes they are."""
+        return self._scope
+
+    def note(self, key: str) -> Note | None:
+        """Return a note."""
+        return self.notes([key]).get(key)
+
+    def notes(self, keys: Sequence[str]) -> dict[str, Note]:
+        """Return those notes that exist."""
+        table = tables.notes
+        columns = table.c.key, table.c.accessed_us, table.c.body
+        found: dict[str, Note] = {}
+        for start in range(0, len(keys), _MOST_PARAMETERS):
+            some = keys[start : start + _MOST_PARAMETERS]
+            query = sa.select(*columns).where(self._mine(table), table.c.key.in_(some))
+            found |= {row.key: rows.from_row(row) for row in self._conn.execute(query)}
+        return found
+
+    def etag(self, key: str) -> str:
+        """Return the etag of a note."""
+        table = tables.notes
+        query = sa.select(table.c.etag).where(self._mine(table), table.c.key == key)
+        return self._conn.execute(query).scalar_one_or_none() or ""
+
+    def put(self, note: Note, entry: Entry | None) -> None:
+        """Insert or replace a note."""
+        rows.upsert(self._conn, tables.notes, {**self._columns(), **rows.to_row(note)})
+        if entry is not None:
+            text = {"key": note.key, "vector": entry.vector, "words": f" {entry.words} "}
+            rows.upsert(self._conn, tables.note_texts, {**self._columns(), **text})
+        links = tables.note_links
+        self._conn.execute(sa.delete(links).where(self._mine(links), links.c.key == note.key))
+        targets = dict.fromkeys(link.key for link in note.fields.links)
+        if targets:
+            given = [{**self._columns(), "target": target, "key": note.key} for target in targets]
+            self._conn.execute(sa.insert(links), given)
+
+    def drop(self, key: str) -> None:
+        """Forget a note."""
+        for table in (tables.notes, tables.note_texts, tables.note_links):
+            self._conn.execute(sa.delete(table).where(self._mine(table), table.c.key == key))
+
+    def pointing_at(self, key: str) -> list[str]:
+        """Return the keys of the notes that link to a key."""
+        table = tables.note_links
+        query = sa.select(table.c.key).where(self._mine(table), table.c.target == key)
+        return list(self._conn.execute(query.order_by(table.c.key)).scalars())
+
+    def listed(
+        self, wanted: Filter, order: Order, *, after: Position | None, now: datetime, limit: int
+    ) -> list[Listed]:
+        """List notes that have not expired."""
+        query = self._found(wanted, now, *_listed_columns())
+        if after is not None:
+            query = query.where(rows.beyond(order, after))
+        found = self._conn.execute(query.order_by(*rows.sort(order)).limit(limit))
+        return [rows.listed(row) for row in found]
+
+    def matching(
+        self, wanted: Filter, words: Sequence[str], *, now: datetime, limit: int
+    ) -> list[tuple[Listed, str]]:
+        """Return notes that hold any of `words`."""
+        column = tables.note_texts.c.words
+        query = self._with_texts(wanted, now, column, limit)
+        query = query.where(sa.or_(*(rows.holds(self._conn, column, f" {word} ") for word in words)))
+        return [(rows.listed(row), row.words.strip()) for row in self._conn.execute(query)]
+
+    def vectors(self, wanted: Filter, *, now: datetime, limit: int) -> list[tuple[Listed, bytes]]:
+        """Return the embeddings of notes."""
+        query = self._with_texts(wanted, now, tables.note_texts.c.vector, limit)
+        return [(rows.listed(row), bytes(row.vector)) for row in self._conn.execute(query)]
+
+    def expired(self, now: datetime, *, limit: int) -> list[str]:
+        """Return the keys of notes that have expired."""
+        table = tables.notes
+        due = sa.and_(table.c.expires_us > rows.NEVER, table.c.expires_us <= rows.micros(now))
+        query = sa.select(table.c.key).where(self._mine(table), due).order_by(table.c.key).limit(limit)
+        return list(self._conn.execute(query).scalars())
+
+    def touch(self, times: Mapping[str, datetime]) -> None:
+        """Note when some notes were last used."""
+        table = tables.notes
+        statement = sa.update(table).where(self._mine(table), table.c.key == sa.bindparam("used"))
+        values = [{"used": key, "accessed_us": rows.micros(at)} for key, at in times.items()]
+        if values:
+            self._conn.execute(statement, values)
+
+    def totals(self) -> Totals:
+        """Return the running sums."""
+        table = tables.usage
+        query = sa.select(table.c.note_count, table.c.size_bytes).where(self._mine(table))
+        row = self._conn.execute(query).first()
+        return Totals() if row is None else Totals(row.note_count, row.size_bytes)
+
+    def put_totals(self, totals: Totals) -> None:
+        """Replace the running sums."""
+        row = {"note_count": totals.count, "size_bytes": totals.bytes}
+        rows.upsert(self._conn, tables.usage, {**self._columns(), **row})
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer to this request, or None."""
+        return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request."""
+        now = self._clock.now()
+        idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
+
+    def _found(self, wanted: Filter, now: datetime, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        limits = rows.conditions(self._conn, wanted, now)
+        return sa.select(*columns).where(self._mine(tables.notes), *limits)
+
+    def _with_texts(
+        self, wanted: Filter, now: datetime, column: sa.ColumnElement[Any], limit: int
+    ) -> sa.Select[Any]:
+        notes, texts = tables.notes, tables.note_texts
+        same = sa.and_(
+            texts.c.tenant == notes.c.tenant, texts.c.agent == notes.c.agent, texts.c.key == notes.c.key
+        )
+        query = self._found(wanted, now, *_listed_columns(), column).select_from(notes.join(texts, same))
+        return query.order_by(*rows.sort(Order.UPDATED)).limit(limit)
+
+    def _mine(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        return sa.and_(table.c.tenant == self._scope.tenant, table.c.agent == self._scope.agent)
+
+    def _columns(self) -> dict[str, str]:
+        return {"tenant": self._scope.tenant, "agent": self._scope.agent}
+
+    def _key(self, actor: Actor) -> idempotency.Key:
+        return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
+
+
+def _listed_columns() -> Sequence[sa.ColumnElement[Any]]:
+    table = tables.notes
+    return table.c.key, table.c.size_bytes, table.c.created_us, table.c.updated_us, table.c.importance
