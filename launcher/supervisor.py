@@ -79,6 +79,11 @@ class Supervisor:
             ready.cancel()
             await asyncio.wait({ready})
 
+    async def ready(self, timeout: float) -> None:
+        """Wait until all of it is ready. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            await self._wait_ready()
+
     async def failed(self) -> None:
         """Wait until the kernel cannot go on. Raises StartFailed."""
         await asyncio.shield(self._failed)

@@ -1,0 +1,80 @@
+"""A whole kernel of real processes for system tests."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aios
+from aios.kernel import Kernel
+from launcher.data import prepare
+from launcher.plan import KernelPlan
+from launcher.ports import free_base_port
+from launcher.supervisor import Supervisor
+from tests.fakes.gguf_model import write_random_model
+from tests.fakes.waiting import until
+
+
+@dataclass
+class Cluster:
+    """A running kernel and what a test does to it."""
+
+    plan: KernelPlan
+    supervisor: Supervisor
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def admin_token(self) -> str:
+        """Token of the administrator."""
+        return self.plan.admin_token_file.read_text().strip()
+
+    def kill(self, name: str) -> None:
+        """Kill one process as the machine would."""
+        os.kill(self.supervisor.pids[name], signal.SIGKILL)
+
+    async def restarted(self, name: str, times: int) -> None:
+        """Wait until the supervisor has started a process again that often, and all of it is ready."""
+        await until(lambda: self.supervisor.restarts[name] >= times, within=30)
+        await self.supervisor.ready(30)
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[Kernel]:
+        """Connect as the administrator."""
+        async with aios.connect(self.plan.gateway, token=self.admin_token) as kernel:
+            yield kernel
+
+    async def agent(self, admin: Kernel, name: str) -> Kernel:
+        """Register an agent and return the kernel as it sees it."""
+        return admin.as_agent(await admin.agents.register(name))
+
+
+@asynccontextmanager
+async def cluster(
+    *, model: Path | None = None, extra: Mapping[str, str] | None = None
+) -> AsyncIterator[Cluster]:
+    """Run a kernel on free ports. Without `model` a random one is made, which needs no training to be exact."""
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-test-")))
+        if model is None:
+            model = directory / "random.gguf"
+            await asyncio.to_thread(write_random_model, model)
+        plan = KernelPlan(
+            data_dir=directory / "data",
+            base_port=free_base_port(usual=False),
+            log_format="json",
+            extra={"AIOS_MODEL": str(model), "AIOS_LOG_LEVEL": "warning", **(extra or {})},
+        )
+        await asyncio.to_thread(prepare, plan.data_dir, plan.service_key_file)
+        output: list[str] = []
+        supervisor = Supervisor(plan, lambda name, line: output.append(f"{name}: {line}"))
+        stack.push_async_callback(supervisor.stop)
+        try:
+            await supervisor.start()
+            yield Cluster(plan, supervisor, output)
+        except BaseException:
+            print("\n".join(output[-80:]))  # noqa: T201 - shown by pytest with the failure
+            raise
