@@ -86,6 +86,13 @@ class ClassQueue:
         """Return calls after the head, in the order they would be served."""
         return (job for job in self.policy.candidates(now) if job is not head)
 
+    def in_order(self, now: float) -> Iterator[Job]:
+        """Return the waiting calls in the order of service as it stands now."""
+        head = self.lane.due() or self.policy.pick(now)
+        if head is not None:
+            yield head
+            yield from self.behind(head, now)
+
     def age(self, now: float) -> None:
         """Let calls enter the lane; switch the boost as the oldest wait demands."""
         for job in self.lane.advance(now):
@@ -113,6 +120,8 @@ class ClassQueue:
         Raises PolicyUnknown or PolicyParamsInvalid and then changes nothing.
         """
         policy = self.world.registry.build(spec, self.world)
+        if type(policy) is type(self.policy):
+            policy.restore(self.policy.snapshot())
         for job in running:
             policy.on_adopt(job, now)
         for job in sorted(self.waiting.values(), key=lambda j: j.seq):

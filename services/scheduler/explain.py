@@ -103,7 +103,7 @@ def explain(job: Job, pool: Pool, now: float) -> Explanation:
     waiting = job.state is CallState.WAITING
     before: list[Job] = []
     if waiting:
-        for other in pool.in_order(queue, now):
+        for other in queue.in_order(now):
             if other is job:
                 break
             before.append(other)
@@ -142,7 +142,7 @@ def list_queue(pool: Pool, now: float) -> list[QueueEntry]:
     waiting = [
         _entry(job, place, now)
         for queue in pool.queues.values()
-        for place, job in enumerate(pool.in_order(queue, now))
+        for place, job in enumerate(queue.in_order(now))
     ]
     return running + waiting
 

@@ -5,11 +5,11 @@ from itertools import islice
 
 from services.scheduler.budget import Replica
 from services.scheduler.classes import ClassMix, ClassQueue
-from services.scheduler.events import Grant, Preempt, TimelineKind
+from services.scheduler.events import Grant, TimelineKind
 from services.scheduler.job import Job
 from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, SchedulingClass
 from services.scheduler.placement import Placement
-from services.scheduler.preemption import Guard, enough
+from services.scheduler.relief import Relief
 from services.scheduler.world import World
 
 
@@ -33,13 +33,9 @@ class Pool:
         self._queues = tuple(self.queues.values())
         self.mix = ClassMix(self._queues)
         self.placement = Placement(world.settings)
-        self.guard = Guard(world.settings)
+        self.relief = Relief(world, self.queues, self.replicas)
         self.running = 0
         self.no_backend_since: float | None = since
-        self._stopping: dict[Job, Job] = {}
-        self._ripe: dict[Job, None] = {}
-        stoppable = set().union(*(s.may_stop for s in world.settings.classes.values()))
-        self._stoppable = frozenset(stoppable)
 
     @property
     def waiting(self) -> int:
@@ -104,9 +100,8 @@ class Pool:
         queue, running = self.queues[name], list(self._running_of(name))
         queue.change_policy(spec, running, now)
         for job in running:
-            job.quantum = self._quantum(queue)
-            self._ripe.pop(job, None)
-            self._ripen(job)
+            job.quantum = self.relief.quantum(queue)
+            self.relief.reconsider(job)
 
     def add(self, job: Job, now: float) -> None:
         """Note that a call starts to wait."""
@@ -150,7 +145,7 @@ class Pool:
             self.world.note(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
         job.reported_at = now
         self.queue_of(job).policy.on_tokens(job, tokens, now)
-        self._ripen(job)
+        self.relief.ripen(job)
 
     def cache_report(self, job: Job, found: int, now: float) -> None:
         """Note that the backend told how much of the prompt it had cached."""
@@ -182,6 +177,11 @@ class Pool:
         while self._room(now) and self._grant_one(now):
             pass
         self.relieve(now)
+
+    def relieve(self, now: float) -> None:
+        """Ask running calls to stop for waiting ones, where policies and the guard allow."""
+        if self.relief.possible():
+            self.relief.ask(self.served(now), now)
 
     def _room(self, now: float) -> bool:
         return self.waiting > 0 and any(r.has_slot(now) for r in self.replicas.values())
@@ -261,11 +261,6 @@ class Pool:
         kind = TimelineKind.LANE_GRANTED if from_lane else TimelineKind.GRANTED
         self.world.note(now, kind, job, wait=wait)
 
-    def _quantum(self, queue: ClassQueue) -> int:
-        if queue.policy.preempts and queue.policy.quantum_tokens:
-            return queue.policy.quantum_tokens
-        return self.world.settings.guard.min_tokens if queue.name in self._stoppable else 0
-
     def _start(self, job: Job, replica: Replica, epoch: int, now: float) -> None:
         job.state = CallState.RUNNING
         job.replica = replica.id
@@ -276,7 +271,7 @@ class Pool:
         replica.take(job)
         self.running += 1
         queue = self.queue_of(job)
-        job.quantum = self._quantum(queue)
+        job.quantum = self.relief.quantum(queue)
         queue.use.slots += 1
         queue.use.tokens += job.footprint
         self.mix.charge(queue, job.work)
@@ -289,56 +284,13 @@ class Pool:
         queue.use.tokens -= job.footprint
         # The class paid the expected work at dispatch; settle what the slice really took.
         self.mix.charge(queue, job.charged - job.work)
-        self._stopping.pop(job, None)
-        self._ripe.pop(job, None)
+        self.relief.forget(job)
         job.last_replica, job.replica = job.replica, ""
 
     def _charge(self, job: Job, seconds: float) -> None:
         job.charged += seconds
         if job.program is not None:
             job.program.attained += seconds
-
-    # Preemption
-
-    def relieve(self, now: float) -> None:
-        """Ask running calls to stop for waiting ones, where policies and the guard allow."""
-        if not self._ripe or not self.waiting or not self._may_preempt():
-            return
-        covered = {job for job in self._stopping.values() if job.state is CallState.WAITING}
-        spare = len(self._stopping) - len(covered)
-        for queue in self.served(now):
-            for job in islice(self.in_order(queue, now), self.world.settings.lookahead):
-                if job in covered:
-                    continue
-                if spare > 0:
-                    spare -= 1
-                    continue
-                victims = self._victims(queue, job, now)
-                if not victims:
-                    break
-                self._ask(victims, job, now)
-
-    def _may_preempt(self) -> bool:
-        return any(
-            q.waiting and (q.policy.preempts or any(self.queues[c].use.slots for c in q.settings.may_stop))
-            for q in self._queues
-        )
-
-    def in_order(self, queue: ClassQueue, now: float) -> Iterator[Job]:
-        """Return a class's waiting calls in the order of service as it stands now."""
-        head = queue.lane.due() or queue.policy.pick(now)
-        if head is not None:
-            yield head
-            yield from queue.behind(head, now)
-
-    def _victims(self, queue: ClassQueue, job: Job, now: float) -> list[Job]:
-        found: list[Job] = []
-        for name in reversed(SchedulingClass):
-            if name in queue.settings.may_stop:
-                found += sorted(self._ripe_of(name), key=lambda v: (v.dispatched_at, v.seq), reverse=True)
-        if queue.policy.preempts:
-            found += queue.policy.victims(job, self._ripe_of(queue.name), now)
-        return enough(job, found, self.replicas, now)
 
     def _running_of(self, name: SchedulingClass) -> Iterator[Job]:
         if not self.queues[name].use.slots:
@@ -349,28 +301,6 @@ class Pool:
             for job in replica.running.values()
             if job.call.scheduling_class is name
         )
-
-    def _ripen(self, job: Job) -> None:
-        if job.quantum and job.slice_tokens >= job.quantum and job.state is CallState.RUNNING:
-            self._ripe[job] = None
-
-    def _ripe_of(self, name: SchedulingClass) -> list[Job]:
-        churn = sum(queue.waiting_tokens for queue in self._queues)
-        return [
-            job
-            for job in self._ripe
-            if job.call.scheduling_class is name and self.guard.allows(job, self.replicas[job.replica], churn)
-        ]
-
-    def _ask(self, victims: list[Job], candidate: Job, now: float) -> None:
-        for victim in victims:
-            victim.state = CallState.STOPPING
-            del self._ripe[victim]
-            victim.preemptions += 1
-            self._stopping[victim] = candidate
-            call = victim.call
-            self.world.out.append(Preempt(call.id, call.gateway, victim.replica, victim.epoch))
-            self.world.note(now, TimelineKind.PREEMPT_ASKED, victim, f"for {candidate.call.id}")
 
     def _foretell(self, queue: ClassQueue, now: float) -> float | None:
         wait = queue.monitor.predicted_wait(len(queue.waiting))

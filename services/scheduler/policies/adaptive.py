@@ -40,7 +40,7 @@ class Adaptive(Policy):
 
     def configure(self, params: ParamReader) -> None:
         """`band`: tokens; `base`: seconds of the first level; `preempt` and its `quantum`."""
-        self.band = params.number("band", 16_384.0, least=1.0)
+        self.band = params.number("band", 8192.0, least=1.0)
         self.base = params.number("base", 1.0, least=1e-6)
         self.prompt_weight = params.number("prompt_weight", 1.0, least=0.0)
         self.output_weight = params.number("output_weight", 2.0, least=0.0)

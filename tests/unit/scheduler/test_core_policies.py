@@ -8,8 +8,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from services.scheduler.errors import PolicyParamsInvalid
-from services.scheduler.events import Progress, Submit
-from services.scheduler.model import Call, PolicySpec
+from services.scheduler.events import PolicyChanged, Progress, Submit
+from services.scheduler.model import Call, PolicySpec, SchedulingClass
 from services.scheduler.policies import BUILT_IN, PolicyRegistry, discover
 from services.scheduler.policies.base import Policy
 from services.scheduler.policies.fifo import Fifo
@@ -433,6 +433,16 @@ def test_counters_survive_a_restart(name: str) -> None:
 
     assert fresh.snapshot() == state
     assert b"big" in state
+
+
+def test_new_parameters_of_a_policy_keep_its_counters() -> None:
+    d = desk(settings("vtc"))
+    d.submit("a", tenant="big", prompt_tokens=5000)
+    d.submit("b", tenant="big")
+
+    d.tell(PolicyChanged(SchedulingClass.NORMAL, "vtc", {"output_weight": 3}))
+
+    assert d.core.explain("b", 0.0).key["tenant_counter"] == 5000.0
 
 
 def test_policies_without_counters_have_nothing_to_carry_over() -> None:
