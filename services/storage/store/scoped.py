@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,30 +39,59 @@ class Scoped:
     def _rows(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         return self._conn.execute(statement).all()
 
-    def _row(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
-        return self._conn.execute(self._select(table, *conditions)).first()
+    def _row(self, table: sa.Table, **equal: Any) -> sa.Row[Any] | None:
+        """Return the row whose columns equal the given values."""
+        return self._conn.execute(_lookup(table, tuple(equal)), self._owned(equal)).first()
 
     def _delete(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
         return self._conn.execute(sa.delete(table).where(self._mine(table), *conditions)).rowcount
 
+    def _remove(self, table: sa.Table, **equal: Any) -> None:
+        """Delete the rows whose columns equal the given values."""
+        self._conn.execute(_removal(table, tuple(equal)), self._owned(equal))
+
     def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
-            self._conn.execute(sa.insert(table), [self._owned(row) for row in rows])
+            self._conn.execute(_insertion(table), [self._owned(row) for row in rows])
 
     def _upsert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, or replace those with the same primary key."""
-        if not rows:
-            return
-        statement: Any = (sqlite if self._sqlite else postgresql).insert(table)
-        keys = [column.name for column in table.primary_key.columns]
-        changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        self._conn.execute(
-            statement.on_conflict_do_update(index_elements=keys, set_=changed),
-            [self._owned(row) for row in rows],
-        )
+        if rows:
+            statement = _replacement(table, tuple(rows[0]), self._conn.dialect.name)
+            self._conn.execute(statement, [self._owned(row) for row in rows])
 
     def _owned(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return {"tenant": self._scope.tenant, "agent": self._scope.agent, **row}
+
+
+# Statements with the same columns are built once: building one takes longer than running it on SQLite.
+
+
+def _equal(table: sa.Table, columns: tuple[str, ...]) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == sa.bindparam(name) for name in ("tenant", "agent", *columns)]
+
+
+@cache
+def _lookup(table: sa.Table, columns: tuple[str, ...]) -> sa.Select[Any]:
+    return sa.select(table).where(*_equal(table, columns))
+
+
+@cache
+def _removal(table: sa.Table, columns: tuple[str, ...]) -> sa.Delete:
+    return sa.delete(table).where(*_equal(table, columns))
+
+
+@cache
+def _insertion(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
+
+
+@cache
+def _replacement(table: sa.Table, columns: tuple[str, ...], dialect: str) -> Any:
+    statement: Any = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    keys = [column.name for column in table.primary_key.columns]
+    changed = {name: statement.excluded[name] for name in columns if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def micros(moment: datetime) -> int:

@@ -42,7 +42,9 @@ class SqlIndex:
         def run(conn: sa.Connection) -> T:
             transaction = SqlTransaction(conn, scope, self._clock)
             transaction.lock()
-            return work(transaction)
+            result = work(transaction)
+            transaction.flush()
+            return result
 
         return await self._database.write(run)
 
@@ -68,16 +70,22 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlUploads, SqlRecords):
         super().__init__(conn, scope)
         self._clock = clock
         self._state: dict[str, int] | None = None
+        self._dirty = False
 
     def lock(self) -> None:
         """Take the scope's row, so that transactions of a scope run one after the other on every engine."""
-        found = self._conn.execute(self._select(SCOPES).with_for_update()).first()
+        found = self._conn.execute(_LOCK, self._whose()).first()
         if found is None:
             dialect: Any = sqlite if self._sqlite else postgresql
             first = dialect.insert(SCOPES).values(self._owned(dict.fromkeys(_COUNTERS, 0)))
             self._conn.execute(first.on_conflict_do_nothing())
-            found = self._conn.execute(self._select(SCOPES).with_for_update()).one()
+            found = self._conn.execute(_LOCK, self._whose()).one()
         self._state = {name: found._mapping[name] for name in _COUNTERS}  # noqa: SLF001 - the public name
+
+    def flush(self) -> None:
+        """Write sums and sequence, once for the whole transaction."""
+        if self._dirty:
+            self._conn.execute(_COUNT, {**self._whose(), **self._counters()})
 
     def blocking(self, work: Callable[[], T]) -> T:
         """Run it here on SQLite, whose transactions have a thread; in another thread on PostgreSQL."""
@@ -137,6 +145,9 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlUploads, SqlRecords):
         now = self._clock.now()
         idempotency.remember(self._conn, REPLIES, self._key(actor), digest, reply, now=now)
 
+    def _whose(self) -> dict[str, Any]:
+        return {"of_tenant": self._scope.tenant, "of_agent": self._scope.agent}
+
     def _key(self, actor: Actor) -> idempotency.Key:
         return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
 
@@ -153,8 +164,11 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlUploads, SqlRecords):
 
     def _put_counters(self, values: dict[str, int]) -> None:
         self._counters().update(values)
-        self._conn.execute(sa.update(SCOPES).where(self._mine(SCOPES)).values(values))
+        self._dirty = True
 
 
 _SUMS: Final = tuple(Totals.__dataclass_fields__)
 _COUNTERS: Final = ("sequence", "dropped", *_SUMS)
+_MINE: Final = (SCOPES.c.tenant == sa.bindparam("of_tenant"), SCOPES.c.agent == sa.bindparam("of_agent"))
+_LOCK: Final = sa.select(SCOPES).where(*_MINE).with_for_update()
+_COUNT: Final = sa.update(SCOPES).where(*_MINE).values({name: sa.bindparam(name) for name in _COUNTERS})

@@ -18,12 +18,12 @@ class SqlNodes(Scoped):
 
     def node(self, path: str) -> Node | None:
         """Return the live node at a path."""
-        row = self._row(NODES, NODES.c.trash_id == 0, NODES.c.path == path)
+        row = self._row(NODES, trash_id=0, path=path)
         return to_node(row) if row else None
 
     def node_of(self, node_id: str) -> Node | None:
         """Return a node by its id."""
-        row = self._row(NODES, NODES.c.id == node_id)
+        row = self._row(NODES, id=node_id)
         return to_node(row) if row else None
 
     def children(self, directory: str, *, after: str, limit: int) -> list[Node]:
@@ -71,7 +71,7 @@ class SqlVersions(Scoped):
 
     def version(self, node_id: str, number: int) -> Version | None:
         """Return one version of a file."""
-        row = self._row(VERSIONS, VERSIONS.c.node_id == node_id, VERSIONS.c.number == number)
+        row = self._row(VERSIONS, node_id=node_id, number=number)
         return _to_version(row) if row else None
 
     def versions(self, node_id: str, *, before: int, limit: int) -> list[Version]:
@@ -113,7 +113,7 @@ class SqlVersions(Scoped):
         unused = sa.select(PIECES.c.digest).where(self._mine(PIECES), PIECES.c.digest.not_in(used)).distinct()
         digests = list(self._conn.execute(unused).scalars())
         for digest in digests:
-            self._delete(PIECES, PIECES.c.digest == digest)
+            self._remove(PIECES, digest=digest)
         return len(digests)
 
     def referenced(self, digests: Iterable[str]) -> set[str]:

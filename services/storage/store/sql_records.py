@@ -18,7 +18,7 @@ class SqlUploads(Scoped):
 
     def upload(self, upload_id: str) -> Upload | None:
         """Return an upload."""
-        row = self._row(UPLOADS, UPLOADS.c.id == upload_id)
+        row = self._row(UPLOADS, id=upload_id)
         return codec.decode(Upload, row.body) if row else None
 
     def put_upload(self, upload: Upload) -> None:
@@ -45,8 +45,8 @@ class SqlUploads(Scoped):
 
     def drop_upload(self, upload_id: str) -> None:
         """Forget an upload and its chunks."""
-        self._delete(CHUNKS, CHUNKS.c.upload_id == upload_id)
-        self._delete(UPLOADS, UPLOADS.c.id == upload_id)
+        self._remove(CHUNKS, upload_id=upload_id)
+        self._remove(UPLOADS, id=upload_id)
 
     def expired_uploads(self, now: datetime, *, limit: int) -> list[Upload]:
         """List uploads that expired."""
@@ -59,7 +59,7 @@ class SqlRecords(Scoped):
 
     def collection(self, name: str) -> Collection | None:
         """Return a collection."""
-        row = self._row(COLLECTIONS, COLLECTIONS.c.name == name)
+        row = self._row(COLLECTIONS, name=name)
         return _to_collection(row) if row else None
 
     def collections(self, *, after: str, limit: int) -> list[Collection]:
@@ -81,8 +81,8 @@ class SqlRecords(Scoped):
 
     def drop_collection(self, name: str) -> None:
         """Forget a collection and its records."""
-        self._delete(RECORDS, RECORDS.c.collection == name)
-        self._delete(COLLECTIONS, COLLECTIONS.c.name == name)
+        self._remove(RECORDS, collection=name)
+        self._remove(COLLECTIONS, name=name)
 
     def records_of(self, collection: str, keys: Sequence[str]) -> list[Record]:
         """Return the records that exist out of `keys`, by key."""

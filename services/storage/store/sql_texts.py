@@ -44,18 +44,18 @@ class SqlTexts(Scoped):
 
     def document(self, node_id: str) -> Document | None:
         """Return what search knows about a node."""
-        row = self._row(DOCUMENTS, DOCUMENTS.c.node_id == node_id)
+        row = self._row(DOCUMENTS, node_id=node_id)
         return Document(row.node_id, row.text, row.words, bytes(row.vector)) if row else None
 
     def drop_document(self, node_id: str) -> None:
         """Forget a node's text."""
-        row = self._row(DOCUMENTS, DOCUMENTS.c.node_id == node_id)
+        row = self._row(DOCUMENTS, node_id=node_id)
         if row is None:
             return
         if self._sqlite:
             old = {"entry": row.entry, "owner": self._owner_token(), "words": row.words}
             self._conn.execute(_REMOVE, old)
-        self._delete(DOCUMENTS, DOCUMENTS.c.node_id == node_id)
+        self._remove(DOCUMENTS, node_id=node_id)
 
     def count_documents(self) -> int:
         """Count the documents of live nodes."""

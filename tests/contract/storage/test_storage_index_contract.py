@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
@@ -46,6 +48,7 @@ from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.memory import MemoryIndex
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
+from services.storage.store.tables import METADATA
 from tests.fakes.storage import CRITIC, PLANNER, STRANGER, Kernel, call
 
 BIG = bytes(range(256)) * 8192  # 2 MiB: two pieces, kept as blobs
@@ -621,13 +624,27 @@ class TestSqlite(IndexContract):
         await database.close()
 
 
+@pytest.fixture(scope="module")
+def one_postgres_url(postgres_server: Any) -> str:
+    """Create a database for all tests of this file."""
+    postgres_server.psql("CREATE DATABASE storage_contract")
+    return str(postgres_server.get_uri()).replace("/postgres?", "/storage_contract?")
+
+
 @pytest.mark.postgres
 class TestPostgres(IndexContract):
-    """The index in PostgreSQL."""
+    """The index in PostgreSQL: one database for all tests, emptied before each."""
 
     @pytest.fixture
-    async def index(self, postgres_url: str) -> AsyncIterator[FileIndex]:
-        database = Database.open(postgres_url, schema=SCHEMA, migrations=MIGRATIONS)
+    async def index(self, one_postgres_url: str) -> AsyncIterator[FileIndex]:
+        database = Database.open(one_postgres_url, schema=SCHEMA, migrations=MIGRATIONS)
         await database.migrate()
+        await database.write(empty)
         yield SqlIndex(database, SystemClock())
         await database.close()
+
+
+def empty(conn: sa.Connection) -> None:
+    """Delete every row."""
+    for table in METADATA.sorted_tables:
+        conn.execute(sa.delete(table))
