@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from services.access.auditlog import AuditDesk
-from services.access.decide import Case, Memo, decide, gather
+from services.access.decide import Case, Memo, decide, gather_all
 from services.access.kit import Kit
 from services.access.model import Check, Decision, Event, Outcome, Reason, Revocation
 from services.access.ports import Transaction
@@ -51,7 +51,7 @@ class CheckDesk:
         now = self._kit.clock.now()
 
         def load(tx: Transaction) -> list[Case]:
-            return [gather(tx, check, now, self._memo) for check in checks]
+            return gather_all(tx, checks, now, self._memo)
 
         cases = await self._kit.store.read(load)
         if len(cases) > _INLINE:

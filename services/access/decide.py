@@ -1,7 +1,7 @@
 """How a decision gathers its slice from the store. Runs inside a transaction."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -77,13 +77,22 @@ class _Reader:
         return found
 
 
-def gather(tx: Transaction, check: Check, now: datetime, memo: Memo | None = None) -> Case:
-    """Load the slice of one check.
+def gather(tx: Transaction, check: Check, now: datetime) -> Case:
+    """Load the slice of one check, from a transaction that may have written.
 
     Raises InvalidRequest when the resource is no resource name.
     """
+    return _gather(_Reader(tx, {}), tx, check, now, tx.ledger.revision())
+
+
+def gather_all(tx: Transaction, checks: Sequence[Check], now: datetime, memo: Memo) -> list[Case]:
+    """Load the slices of many checks, from a transaction that only reads. Raises as `gather`."""
     revision = tx.ledger.revision()
-    reader = _Reader(tx, memo.facts(revision) if memo else {})
+    reader = _Reader(tx, memo.facts(revision))
+    return [_gather(reader, tx, check, now, revision) for check in checks]
+
+
+def _gather(reader: "_Reader", tx: Transaction, check: Check, now: datetime, revision: int) -> Case:
     who = check.principal
     is_agent = who.kind is Kind.AGENT
     name = names.parse(check.resource or names.agent_name(who.agent), me=who.agent, field="resource")

@@ -170,27 +170,29 @@ def jwk(key: PublicKey) -> dict[str, str]:
     return {"kty": "OKP", "crv": "Ed25519", "kid": key.kid, "x": key.x, "alg": ALGORITHM, "use": "sig"}
 
 
-def ensure_admin_token(path: Path, keys: KeyFile, now: datetime, *, tenant: str, lifetime: timedelta) -> bool:
-    """Write the first administrator's token to `path` unless a good one is there; tell whether it did.
+def admin_of(
+    path: Path, keys: KeyFile, now: datetime, *, tenant: str, lifetime: timedelta
+) -> Principal | None:
+    """Return whom the administrator's token in a file names; None when there is no good one.
 
-    A token in the last tenth of its life counts as bad. The file has mode 0600 and is replaced atomically.
+    A token of another tenant or in the last tenth of its `lifetime` is not good.
     """
     try:
         holder = keys.verify(path.read_text().strip(), now=now)
     except (KernelError, FileNotFoundError, UnicodeError):
-        pass
-    else:
-        remaining = holder.expires_at - now.timestamp()
-        if (
-            holder.kind is Kind.ADMIN
-            and holder.tenant == tenant
-            and remaining > 0.1 * lifetime.total_seconds()
-        ):
-            return False
+        return None
+    remaining = holder.expires_at - now.timestamp()
+    fresh = remaining > lifetime.total_seconds() / 10
+    return holder if fresh and holder.kind is Kind.ADMIN and holder.tenant == tenant else None
+
+
+def write_admin_token(
+    path: Path, keys: KeyFile, now: datetime, *, tenant: str, lifetime: timedelta, after: datetime | None
+) -> None:
+    """Write a token for the first administrator, issued later than `after`; mode 0600, atomically."""
     admin = Principal(agent="admin", tenant=tenant, kind=Kind.ADMIN)
-    token = keys.issue(admin, now=now, after=None, lifetime=lifetime)
+    token = keys.issue(admin, now=now, after=after, lifetime=lifetime)
     replace(path, token.text.encode() + b"\n")
-    return True
 
 
 def ensure_service_key(path: Path) -> str:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
@@ -11,10 +12,10 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.authorize import LocalAuthenticator, LocalAuthorizer
 from services.access.cedar import CedarEngine, base_policies
 from services.access.config import AccessConfig
-from services.access.keys import KeyFile, ensure_admin_token, ensure_service_key
+from services.access.keys import KeyFile, admin_of, ensure_service_key, write_admin_token
 from services.access.kit import Kit
 from services.access.metrics import AccessMetrics
-from services.access.ports import Meter, Signer, Store
+from services.access.ports import Meter, Signer, Store, Transaction
 from services.access.service import AccessManager
 from services.access.servicer import AccessServicer
 from services.access.servicer_agent import AgentServicer
@@ -75,6 +76,24 @@ def authenticator(manager: AccessManager, keys: KeyFile) -> LocalAuthenticator:
     return LocalAuthenticator(verifier, revocations, manager.ports)
 
 
+async def renew_admin_token(
+    path: Path, config: AccessConfig, keys: KeyFile, store: Store, clock: Clock
+) -> bool:
+    """Write the first administrator's token unless a good one is there; tell whether it was written."""
+    tenant, life = config.kernel_tenant, config.admin_token_life
+    holder = await asyncio.to_thread(admin_of, path, keys, clock.now(), tenant=tenant, lifetime=life)
+
+    def look(tx: Transaction) -> tuple[bool, datetime | None]:
+        return holder is None or tx.tokens.is_revoked(holder), tx.tokens.revoked_until(tenant, "admin")
+
+    wanted, after = await store.read(look)
+    if wanted:
+        await asyncio.to_thread(
+            write_admin_token, path, keys, clock.now(), tenant=tenant, lifetime=life, after=after
+        )
+    return wanted
+
+
 async def assemble(process: Process) -> App:
     """Build the process: keys and tokens in the data directory, everything else in its database."""
     config = process.load(AccessConfig)
@@ -91,15 +110,7 @@ async def assemble(process: Process) -> App:
     admin_path = config.admin_token_file or folder / "admin.token"
 
     async def keep_admin_token() -> None:
-        written = await asyncio.to_thread(
-            ensure_admin_token,
-            admin_path,
-            keys,
-            clock.now(),
-            tenant=config.kernel_tenant,
-            lifetime=config.admin_token_life,
-        )
-        if written:
+        if await renew_admin_token(admin_path, config, keys, store, clock):
             _log.info("wrote the administrator's token", path=str(admin_path))
 
     async def reload_keys() -> None:

@@ -11,13 +11,17 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.access.config import AccessConfig
 from services.access.keys import (
     KeyFile,
     KeyFileBroken,
-    ensure_admin_token,
     ensure_service_key,
     write_new,
 )
+from services.access.main import renew_admin_token
+from services.access.model import Revocation
+from services.access.ports import Store
+from services.access.store.memory import MemoryStore
 from services.chassis.auth import KeyRing, TokenVerifier
 from services.chassis.errors import CredentialExpired, CredentialInvalid, KernelError
 from services.chassis.identity import Kind, Principal
@@ -187,42 +191,66 @@ async def test_a_forged_token_is_refused(keys: KeyFile, clock: FakeClock, tmp_pa
             await accepted(keys, clock, forged)
 
 
-def test_the_administrators_token_is_written_once_for_its_owner(
-    keys: KeyFile, tmp_path: Path, clock: FakeClock
-) -> None:
-    path = tmp_path / "deep" / "admin.token"
-    life = timedelta(days=30)
+class Bootstrap:
+    """The first administrator's token in a folder."""
 
-    assert ensure_admin_token(path, keys, clock.now(), tenant="default", lifetime=life)
-    first = path.read_text()
-    assert not ensure_admin_token(path, keys, clock.now(), tenant="default", lifetime=life)
-    assert path.read_text() == first
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    holder = keys.verify(first.strip(), now=clock.now())
-    assert (holder.agent, holder.tenant, holder.kind) == ("admin", "default", Kind.ADMIN)
+    def __init__(self, folder: Path, keys: KeyFile, clock: FakeClock, store: Store) -> None:
+        self.path = folder / "deep" / "admin.token"
+        self.keys, self.clock, self.store = keys, clock, store
+
+    async def renew(self, *, tenant: str = "default", days: int = 30) -> bool:
+        """Do what the process does at its start and every hour."""
+        config = AccessConfig(kernel_tenant=tenant, admin_token_life=timedelta(days=days))
+        return await renew_admin_token(self.path, config, self.keys, self.store, self.clock)
+
+    async def holder(self) -> Principal:
+        """Return whom the token names."""
+        text = await asyncio.to_thread(self.path.read_text)
+        return self.keys.verify(text.strip(), now=self.clock.now())
+
+
+@pytest.fixture
+def bootstrap(tmp_path: Path, keys: KeyFile, clock: FakeClock) -> Bootstrap:
+    return Bootstrap(tmp_path, keys, clock, MemoryStore())
+
+
+async def test_the_administrators_token_is_written_once_for_its_owner(bootstrap: Bootstrap) -> None:
+    assert await bootstrap.renew()
+    first = await bootstrap.holder()
+
+    assert not await bootstrap.renew()
+    assert await bootstrap.holder() == first
+    assert (first.agent, first.tenant, first.kind) == ("admin", "default", Kind.ADMIN)
+    mode = (await asyncio.to_thread(bootstrap.path.stat)).st_mode
+    assert stat.S_IMODE(mode) == 0o600
 
 
 @pytest.mark.parametrize("content", ["", "garbage", "\x00"])
-def test_a_bad_administrators_token_is_replaced(
-    keys: KeyFile, tmp_path: Path, clock: FakeClock, content: str
-) -> None:
-    path = tmp_path / "admin.token"
-    path.write_text(content)
+async def test_a_bad_administrators_token_is_replaced(bootstrap: Bootstrap, content: str) -> None:
+    await bootstrap.renew()
+    await asyncio.to_thread(bootstrap.path.write_text, content)
 
-    assert ensure_admin_token(path, keys, clock.now(), tenant="default", lifetime=timedelta(days=1))
-    assert keys.verify(path.read_text().strip(), now=clock.now()).kind is Kind.ADMIN
+    assert await bootstrap.renew()
+    assert (await bootstrap.holder()).kind is Kind.ADMIN
 
 
-def test_an_old_or_foreign_administrators_token_is_replaced(
-    keys: KeyFile, tmp_path: Path, clock: FakeClock
-) -> None:
-    path = tmp_path / "admin.token"
-    life = timedelta(days=10)
-    ensure_admin_token(path, keys, clock.now(), tenant="default", lifetime=life)
+async def test_an_old_or_foreign_administrators_token_is_replaced(bootstrap: Bootstrap) -> None:
+    await bootstrap.renew(days=10)
 
-    assert ensure_admin_token(path, keys, clock.now(), tenant="other", lifetime=life)
-    clock.advance(timedelta(days=9, hours=1).total_seconds())
-    assert ensure_admin_token(path, keys, clock.now(), tenant="other", lifetime=life)
+    assert await bootstrap.renew(tenant="other", days=10)
+    bootstrap.clock.advance(timedelta(days=9, hours=1).total_seconds())
+    assert await bootstrap.renew(tenant="other", days=10)
+
+
+async def test_a_revoked_administrators_token_is_replaced_by_a_younger_one(bootstrap: Bootstrap) -> None:
+    await bootstrap.renew()
+    now = bootstrap.clock.now()
+    gone = Revocation("", "default", "admin", now, now + timedelta(days=31), 1)
+    await bootstrap.store.write(lambda tx: tx.tokens.revoke([gone]))
+
+    assert await bootstrap.renew()
+    holder = await bootstrap.holder()
+    assert not await bootstrap.store.read(lambda tx: tx.tokens.is_revoked(holder))
 
 
 def test_the_service_key_is_made_once(tmp_path: Path) -> None:
