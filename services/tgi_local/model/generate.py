@@ -128,7 +128,7 @@ def conversation(rng: random.Random, *, size: int | None = None, lean: bool = Fa
         )
     names = {name for e in episodes for name in e.tools if name in PARAMS}
     missing: set[str] = set()
-    if names and rng.random() < 0.16:
+    if names and rng.random() < (0.22 if count == 1 else 0.12):
         missing = {rng.choice(sorted(names))}
     others = [name for name in PARAMS if name not in names]
     rng.shuffle(others)

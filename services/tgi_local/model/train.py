@@ -38,9 +38,9 @@ SAVE_EVERY = 120.0
 def encode(tokenizer: Tokenizer, rng: random.Random, progress: float) -> Row:
     """One conversation as ids and flags of the trained ones. Early on conversations are short."""
     kind = rng.random()
-    if kind < (1.0 if progress < 0.12 else 0.5 if progress < 0.35 else 0.2):
+    if kind < (1.0 if progress < 0.12 else 0.5 if progress < 0.35 else 0.35):
         talk = conversation(rng, size=1, lean=True)
-    elif kind < (1.0 if progress < 0.35 else 0.5):
+    elif kind < (1.0 if progress < 0.35 else 0.6):
         talk = conversation(rng, size=rng.randint(1, 3), lean=True)
     else:
         talk = conversation(rng)
