@@ -155,6 +155,21 @@ def test_doctor_says_what_is_not(fake: FakeKernel, run: Run) -> None:
     assert [check["name"] for check in json.loads(out) if not check["ok"]] == ["models"]
 
 
+def test_approvals_grants_and_audit(fake: FakeKernel, run: Run) -> None:
+    fake.add_approval("planner", "send-mail")
+    run("agents", "register", "writer")
+
+    assert "tools/send-mail" in run("approvals")[1]
+    assert run("approvals", "approve", "1")[1] == "approvals/1: approved\n"
+    assert run("approvals", "reject", "approvals/1")[0] == 1
+    assert run("approvals")[1] == "nothing waits\n"
+    assert run("grants", "add", "writer", "agents/me/notes/", "memory.read")[0] == 0
+    assert "memory.read" in run("grants")[1]
+    assert run("grants", "revoke", "2")[0] == 0
+    assert "access.revoke" in run("audit")[1]
+    assert run("audit", "--verify")[1].startswith("intact: 2 entries")
+
+
 def test_errors_come_with_a_hint(fake: FakeKernel, run: Run) -> None:
     fake.fail_next("StreamGenerate", errors.QueueFull("128 calls wait"))
 

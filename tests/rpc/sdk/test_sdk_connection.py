@@ -1,16 +1,26 @@
 """Credentials, retries and agents against a fake kernel on a real socket."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 import aios
-from aios import errors
+from aios import _channel, errors
 from aios._retry import RetryPolicy
+from aios._settings import Target
+from aios._tokens import NoToken
+from aios._transport import Transport
 from aios.kernel import Kernel
 from aios.testing import FakeKernel
+from aios.testing.server import Handlers
 from aios.types.agents import Credential, Hints
 
 QUICK = RetryPolicy(window=5.0, first_delay=0.01, max_delay=0.05)
@@ -186,3 +196,43 @@ async def test_a_fake_kernel_complains_about_what_was_never_used() -> None:
     with pytest.raises(AssertionError, match="never used"):
         async with FakeKernel() as fake:
             fake.reply("unheard")
+
+
+async def test_a_connection_is_encrypted_and_the_server_checked(tmp_path: Path) -> None:
+    certificate, key = await asyncio.to_thread(self_signed, tmp_path)
+    server = grpc.aio.server()
+    pair = (await asyncio.to_thread(key.read_bytes), await asyncio.to_thread(certificate.read_bytes))
+    async with FakeKernel() as fake:
+        server.add_generic_rpc_handlers((Handlers(fake),))
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+        await server.start()
+        trusted = Target(f"localhost:{port}", tls=True, ca_file=str(certificate))
+        strangers = Target(f"localhost:{port}", tls=True)
+        assert await _ping(trusted) > 0
+        with pytest.raises(errors.Unavailable):
+            await _ping(strangers)
+        await server.stop(None)
+
+
+async def _ping(target: Target) -> float:
+    try:
+        return await Kernel(Transport(_channel.acquire(target), NoToken(), RetryPolicy(window=0))).ping()
+    finally:
+        await _channel.release(target)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(key.private_bytes(*form))
+    return folder / "cert.pem", folder / "key.pem"

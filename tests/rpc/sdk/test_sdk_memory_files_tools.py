@@ -207,6 +207,59 @@ async def test_local_functions_are_provided_to_other_agents(fake: FakeKernel, ag
             await caller.tools.call("explode")
 
 
+async def test_a_cancelled_call_is_cancelled_where_it_runs(fake: FakeKernel, agent: Kernel) -> None:
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    @aios.tool
+    async def slow() -> None:
+        """Take long."""
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+
+    async with fake.agent("caller") as caller, agent.tools.provide(slow):
+        task = asyncio.create_task(caller.tools.call("slow"))
+        await asyncio.wait_for(started.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        await asyncio.wait_for(stopped.wait(), 5)
+
+
+async def test_a_call_that_runs_out_of_time_ends(fake: FakeKernel, agent: Kernel) -> None:
+    @aios.tool
+    async def slow() -> None:
+        """Take long."""
+        await asyncio.sleep(60)
+
+    fake.add_tool(slow)
+
+    with pytest.raises(errors.DeadlineExceeded):
+        await agent.tools.call("slow", timeout=0.05)
+
+
+async def test_a_provider_survives_lost_connections(fake: FakeKernel, agent: Kernel) -> None:
+    fake.fail_next("TakeCalls", errors.Unavailable("gone"), after=1)
+    fake.fail_next("CompleteCall", errors.Unavailable("gone"))
+    async with fake.agent("caller") as caller, agent.tools.provide(double) as provider:
+        assert (await caller.tools.call("double", {"number": 3})).value == 6
+        waiting = asyncio.create_task(provider.wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
+
+
+async def test_a_provider_that_is_refused_says_so(fake: FakeKernel, agent: Kernel) -> None:
+    fake.fail_next("TakeCalls", errors.PermissionDenied("not a provider"))
+
+    with pytest.raises(errors.PermissionDenied):
+        async with agent.tools.provide(double):
+            raise AssertionError("the block must not be entered")
+
+
 async def test_errors_of_tools_are_typed(fake: FakeKernel, agent: Kernel) -> None:
     fake.add_tool(double)
     fake.add_tool(explode)

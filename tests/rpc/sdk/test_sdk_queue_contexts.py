@@ -6,6 +6,7 @@ import aios
 from aios import errors
 from aios.kernel import Kernel
 from aios.testing import FakeKernel
+from aios.types.files import Filter, Record
 from aios.types.llm import Message
 
 
@@ -94,5 +95,57 @@ async def test_an_agent_continues_a_kept_conversation(fake: FakeKernel, agent: K
 
 
 async def test_a_method_the_fake_lacks_says_so(agent: Kernel) -> None:
-    with pytest.raises(errors.Unimplemented, match="QueryRecords"):
-        await agent.records.query("people")
+    with pytest.raises(errors.Unimplemented, match="ShareFile"):
+        await agent.files.share("x", "critic")
+
+
+async def test_records_are_found_by_key_field_and_words(agent: Kernel) -> None:
+    people = [
+        Record(key="ada", fields={"age": 36, "home": {"city": "London"}}, text="mathematics and engines"),
+        Record(key="alan", fields={"age": 41}, text="machines and ciphers"),
+    ]
+    etags = await agent.records.put("people", people)
+
+    async def keys(*filters: Filter, query: str = "") -> list[str]:
+        return [hit.record.key for hit in await agent.records.query("people", query, filters=filters)]
+
+    assert etags == ["1", "1"]
+    assert await keys() == ["ada", "alan"]
+    assert await keys(Filter("age", "greater", 40)) == ["alan"]
+    assert await keys(Filter("home.city", "equal", "London")) == ["ada"]
+    assert await keys(Filter("age", "in", [36, 41]), query="engines") == ["ada"]
+    (hit,) = await agent.records.query("people", keys=["ada"])
+    assert hit.record.fields == {"age": 36, "home": {"city": "London"}}
+    assert await agent.records.collections() == ["people"]
+    assert await agent.records.delete("people", filters=[Filter("age", "less", 40)]) == 1
+    assert await agent.records.delete("people", everything=True) == 1
+
+
+async def test_grants_approvals_policies_and_the_audit(fake: FakeKernel, agent: Kernel) -> None:
+    async with fake.agent("critic") as critic, fake.connect() as admin:
+        await critic.memory.put("k", "v")
+        grant = await critic.access.grant("planner", "agents/me/notes/", ["memory.read"], prefix=True)
+        assert (await agent.memory.get("k", agent="critic")).content == "v"
+        assert [one.name for one in await admin.access.grants(grantee="planner")] == [grant.name]
+        await critic.access.revoke(grant.name)
+        with pytest.raises(errors.PermissionDenied):
+            await agent.memory.get("k", agent="critic")
+
+        name = fake.add_approval("planner", "send-mail", '{"to": "x"}')
+        (pending,) = await admin.access.approvals()
+        decided = await admin.access.decide(name, approve=True, comment="fine")
+        policy = await admin.access.put_policy("policies/team", "permit(principal, action, resource);")
+        entries = await admin.access.audit(limit=10)
+        check = await admin.access.verify_audit()
+
+        assert await admin.access.approvals() == []
+        with pytest.raises(errors.PreconditionFailed):
+            await admin.access.decide(name, approve=False)
+        assert [one.name for one in await admin.access.policies()] == ["policies/team"]
+
+    assert grant.actions == ("memory.read",)
+    assert pending.arguments_preview == '{"to": "x"}'
+    assert decided.state == "approved"
+    assert policy.version == 1
+    assert [entry.action for entry in entries] == ["access.revoke", "access.grant"]
+    assert check.intact

@@ -136,6 +136,7 @@ def _policies(found: "Policies") -> None:
 
 def _classes(classes: Sequence["ClassPolicy"]) -> None:
     rows = [
-        (one.scheduling_class, one.policy.name, json.dumps(dict(one.policy.parameters))) for one in classes
+        (one.scheduling_class, one.policy.name, json.dumps(dict(one.policy.parameters), sort_keys=True))
+        for one in classes
     ]
     session.table(("class", "policy", "parameters"), rows)

@@ -10,13 +10,13 @@ from aios._retry import RetryPolicy
 from aios.api.inference.v1 import inference_pb2
 from aios.errors import AiosError
 from aios.kernel import Kernel, connect
-from aios.testing.agents import FakeAgents
+from aios.testing.access import FakeAccess
 from aios.testing.caller import Caller
 from aios.testing.contexts import FakeContexts
-from aios.testing.files import FakeFiles
 from aios.testing.inference import FakeInference, Reply
 from aios.testing.memory import FakeMemory
 from aios.testing.recorder import Call, Recorder
+from aios.testing.records import FakeStorage
 from aios.testing.scheduler import FakeScheduler
 from aios.testing.server import Handlers
 from aios.testing.tools import FakeTools
@@ -38,7 +38,7 @@ class FakeKernel:
 
     def __init__(self, *, token_life: float = 600.0) -> None:
         self.endpoint = ""
-        self._agents = FakeAgents(token_life)
+        self._agents = FakeAccess(token_life)
         self._inference = FakeInference()
         self._tools = FakeTools()
         self._scheduler = FakeScheduler()
@@ -47,7 +47,7 @@ class FakeKernel:
             "AccessService": self._agents,
             "InferenceService": self._inference,
             "MemoryService": FakeMemory(),
-            "StorageService": FakeFiles(),
+            "StorageService": FakeStorage(),
             "ToolService": self._tools,
             "ContextService": FakeContexts(),
             "SchedulerService": self._scheduler,
@@ -83,6 +83,10 @@ class FakeKernel:
     def add_waiting_call(self, agent: str, call: str, *, wait: float = 1.0, summary: str = "") -> None:
         """Let the queue show a call that waits, with an explanation."""
         self._scheduler.add(f"agents/{agent}/calls/{call}", wait=wait, summary=summary)
+
+    def add_approval(self, agent: str, tool: str, arguments: str = "{}") -> str:
+        """Let a call of a tool wait for a person, and return the approval's name."""
+        return self._agents.ask(agent, tool, arguments)
 
     def fail_next(self, method: str, error: AiosError, *, after: int = 0) -> None:
         """Fail the next call of an RPC, such as `PutNote`; a streaming one after `after` responses."""

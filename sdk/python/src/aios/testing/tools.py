@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from aios.api.tool.v1 import resources_pb2 as res
 from aios.api.tool.v1 import tool_pb2 as pb
@@ -19,6 +20,9 @@ class _Waiting:
     outcome: asyncio.Future[pb.CompleteCallRequest] = field(default_factory=asyncio.Future)
 
 
+_Queue: TypeAlias = "asyncio.Queue[_Waiting | pb.RevokedCall]"
+
+
 class FakeTools:
     """Runs `Tool`s that a test added, and hands calls of provided tools to their provider."""
 
@@ -26,7 +30,7 @@ class FakeTools:
         self.local: dict[str, Tool] = {}
         self._tools: dict[str, res.Tool] = {}
         self._calls: dict[str, res.Call] = {}
-        self._queues: dict[str, asyncio.Queue[_Waiting]] = {}
+        self._queues: dict[str, _Queue] = {}
         self._held: dict[str, _Waiting] = {}
         self._numbers = itertools.count(1)
 
@@ -114,13 +118,16 @@ class FakeTools:
         """TakeCalls."""
         del caller
         yield pb.TakeCallsResponse(heartbeat=pb.TakeCallsHeartbeat())
-        queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        queue: _Queue = asyncio.Queue()
         for name in request.tools:
             self._queues[name] = queue
         while True:
-            waiting = await queue.get()
-            self._held[waiting.call.lease_id] = waiting
-            yield pb.TakeCallsResponse(call=waiting.call)
+            event = await queue.get()
+            if isinstance(event, pb.RevokedCall):
+                yield pb.TakeCallsResponse(revoked=event)
+            else:
+                self._held[event.call.lease_id] = event
+                yield pb.TakeCallsResponse(call=event.call)
 
     async def report_call_progress(
         self, request: pb.ReportCallProgressRequest, caller: Caller
@@ -158,8 +165,13 @@ class FakeTools:
         call.lease_expire_time.GetCurrentTime()
         call.lease_expire_time.seconds += 60
         waiting = _Waiting(call)
-        await self._queues[tool.name].put(waiting)
-        done = await waiting.outcome
+        queue = self._queues[tool.name]
+        await queue.put(waiting)
+        try:
+            done = await waiting.outcome
+        except asyncio.CancelledError:
+            await queue.put(pb.RevokedCall(call=name, lease_id=call.lease_id, reason="CANCELLED"))
+            raise
         if done.HasField("error"):
             raise ToolFailed(done.error.message)
         return done.result.value_json

@@ -1,0 +1,127 @@
+"""Grants, approvals and the audit of a fake kernel."""
+
+import hashlib
+import itertools
+
+from aios.api.access.v1 import access_pb2 as pb
+from aios.api.access.v1 import resources_pb2 as res
+from aios.errors import NotFound, PreconditionFailed
+from aios.testing.agents import FakeAgents
+from aios.testing.caller import ADMIN, Caller
+
+
+class FakeAccess(FakeAgents):
+    """Adds grants to the agents: any action on an agent's resource lets the grantee read all it has."""
+
+    def __init__(self, token_life: float) -> None:
+        super().__init__(token_life)
+        self.approvals: dict[str, res.Approval] = {}
+        self._grants: dict[str, res.Grant] = {}
+        self._policies: dict[str, res.Policy] = {}
+        self._entries: list[res.AuditEntry] = []
+        self._ids = itertools.count(1)
+
+    def ask(self, agent: str, tool: str, arguments: str) -> str:
+        """Let an approval wait for a decision and return its name."""
+        name = f"approvals/{next(self._ids)}"
+        digest = hashlib.sha256(arguments.encode()).hexdigest()
+        self.approvals[name] = res.Approval(
+            name=name,
+            agent=f"agents/{agent}",
+            action="tool.call",
+            resource=f"tools/{tool}",
+            arguments_sha256=digest,
+            arguments_preview=arguments,
+            state=res.APPROVAL_STATE_PENDING,
+        )
+        return name
+
+    async def create_grant(self, request: pb.CreateGrantRequest, caller: Caller) -> pb.CreateGrantResponse:
+        """CreateGrant."""
+        grant = request.grant
+        grant.resource = caller.resolve(grant.resource, write=True)
+        grant.name = f"grants/{next(self._ids)}"
+        grant.creator = f"agents/{caller.agent}"
+        self._grants[grant.name] = grant
+        self._grant(grant).add(grant.resource.split("/")[1])
+        self._note(caller, "access.grant", grant.resource)
+        return pb.CreateGrantResponse(grant=grant)
+
+    async def revoke_grant(self, request: pb.RevokeGrantRequest, caller: Caller) -> pb.RevokeGrantResponse:
+        """RevokeGrant."""
+        if request.name not in self._grants:
+            raise NotFound(f"no {request.name}", reason="RULE_NOT_FOUND")
+        grant = self._grants.pop(request.name)
+        self._grant(grant).discard(grant.resource.split("/")[1])
+        self._note(caller, "access.revoke", grant.resource)
+        return pb.RevokeGrantResponse()
+
+    async def list_grants(self, request: pb.ListGrantsRequest, caller: Caller) -> pb.ListGrantsResponse:
+        """ListGrants, in one page."""
+        del caller
+        found = [one for one in self._grants.values() if request.grantee in ("", one.grantee)]
+        return pb.ListGrantsResponse(grants=found)
+
+    async def list_approvals(
+        self, request: pb.ListApprovalsRequest, caller: Caller
+    ) -> pb.ListApprovalsResponse:
+        """ListApprovals, in one page."""
+        del caller
+        found = [one for one in self.approvals.values() if not request.states or one.state in request.states]
+        return pb.ListApprovalsResponse(approvals=reversed(found))
+
+    async def decide_approval(
+        self, request: pb.DecideApprovalRequest, caller: Caller
+    ) -> pb.DecideApprovalResponse:
+        """DecideApproval."""
+        if request.name not in self.approvals:
+            raise NotFound(f"no {request.name}", reason="APPROVAL_NOT_FOUND")
+        approval = self.approvals[request.name]
+        if approval.state != res.APPROVAL_STATE_PENDING:
+            raise PreconditionFailed(f"{request.name} was decided", reason="APPROVAL_DECIDED")
+        approved = request.decision == pb.APPROVAL_DECISION_APPROVE
+        approval.state = res.APPROVAL_STATE_APPROVED if approved else res.APPROVAL_STATE_REJECTED
+        approval.decider = f"agents/{caller.agent}"
+        approval.comment = request.comment
+        return pb.DecideApprovalResponse(approval=approval)
+
+    async def put_policy(self, request: pb.PutPolicyRequest, caller: Caller) -> pb.PutPolicyResponse:
+        """PutPolicy: kept, not enforced."""
+        policy = request.policy
+        old = self._policies.get(policy.name)
+        policy.version = old.version + 1 if old else 1
+        policy.active = True
+        policy.author = f"agents/{caller.agent}"
+        self._policies[policy.name] = policy
+        return pb.PutPolicyResponse(policy=policy)
+
+    async def list_policies(self, request: pb.ListPoliciesRequest, caller: Caller) -> pb.ListPoliciesResponse:
+        """ListPolicies, in one page."""
+        del request, caller
+        return pb.ListPoliciesResponse(policies=[self._policies[name] for name in sorted(self._policies)])
+
+    async def query_audit(self, request: pb.QueryAuditRequest, caller: Caller) -> pb.QueryAuditResponse:
+        """QueryAudit: only grants are noted here."""
+        del caller
+        found = [one for one in self._entries if request.agent in ("", one.agent)]
+        return pb.QueryAuditResponse(entries=found if request.oldest_first else reversed(found))
+
+    async def verify_audit(self, request: pb.VerifyAuditRequest, caller: Caller) -> pb.VerifyAuditResponse:
+        """VerifyAudit: a list in memory is whole."""
+        del request, caller
+        return pb.VerifyAuditResponse(intact=True, verified_count=len(self._entries))
+
+    def _grant(self, grant: res.Grant) -> set[str]:
+        return self.granted.setdefault(grant.grantee.removeprefix("agents/"), set())
+
+    def _note(self, caller: Caller, action: str, resource: str) -> None:
+        kind = res.PRINCIPAL_KIND_ADMIN if caller.agent == ADMIN else res.PRINCIPAL_KIND_AGENT
+        entry = res.AuditEntry(
+            sequence=len(self._entries) + 1,
+            agent=f"agents/{caller.agent}",
+            kind=kind,
+            action=action,
+            resource=resource,
+            outcome=res.AUDIT_OUTCOME_OK,
+        )
+        self._entries.append(entry)
