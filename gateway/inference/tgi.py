@@ -103,7 +103,7 @@ class TgiBackend:
                     return
                 if event.prompt_ids is not None and not job.prompt_ids:
                     yield PromptIds(event.prompt_ids)
-                if event.finish_reason != "eos_token":
+                if not (event.special and event.finish_reason == "eos_token"):
                     # A special token has no text, but going on exactly needs its id.
                     yield Token(event.id, "" if event.special else event.text)
                 if event.generated_text is not None:

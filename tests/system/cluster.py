@@ -56,7 +56,7 @@ class Cluster:
 async def cluster(
     *, model: Path | None = None, extra: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cluster]:
-    """Run a kernel on free ports. Without `model` a random one is made, which needs no training to be exact."""
+    """Run a kernel on free ports; without `model` on a random one, which needs no training to be exact."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-test-")))
         if model is None:
