@@ -50,7 +50,8 @@ class FakeStorage(FakeFiles):
             wanted = (not request.keys or key in request.keys) and (not words or score > 0)
             if wanted and all(_passes(record, one) for one in request.filters):
                 hits.append(pb.RecordHit(record=record, score=score))
-        return pb.QueryRecordsResponse(hits=sorted(hits, key=lambda hit: -hit.score))
+        hits.sort(key=lambda hit: -hit.score)
+        return pb.QueryRecordsResponse(hits=hits)
 
     async def delete_records(
         self, request: pb.DeleteRecordsRequest, caller: Caller
