@@ -75,6 +75,10 @@ class LazyHeap(Generic[T]):
             heapreplace(entries, (current, serial, item))
         return None
 
+    def least_key(self) -> Any:
+        """Return the key of the item that `peek` gives, or None."""
+        return None if self.peek() is None else self._entries[0][0]
+
     def pop(self) -> T | None:
         """Take the item with the least key out."""
         item = self.peek()

@@ -35,12 +35,8 @@ class Pool:
         self.placement = Placement(world.settings)
         self.relief = Relief(world, self.queues, self.replicas)
         self.running = 0
+        self.waiting = 0
         self.no_backend_since: float | None = since
-
-    @property
-    def waiting(self) -> int:
-        """Calls that wait here."""
-        return sum(len(queue.waiting) for queue in self._queues)
 
     def queue_of(self, job: Job) -> ClassQueue:
         """Return the queue of the call's class."""
@@ -110,10 +106,12 @@ class Pool:
         if not queue.waiting:
             self.mix.joined(queue)
         job.predicted_start = self._foretell(queue, now)
+        self.waiting += 1
         queue.add(job, now)
 
     def remove(self, job: Job) -> None:
         """Note that a waiting call leaves without running."""
+        self.waiting -= 1
         self.queue_of(job).remove(job)
         self._unreserve(job)
 
@@ -163,6 +161,7 @@ class Pool:
         queue = self.queue_of(job)
         if not queue.waiting:
             self.mix.joined(queue)
+        self.waiting += 1
         queue.put_back(job, now)
 
     def finish(self, job: Job, now: float) -> None:
@@ -250,6 +249,7 @@ class Pool:
         job.expected_cached = cached
         job.uncached = max(0, job.context_tokens - cached)
         queue = self.queue_of(job)
+        self.waiting -= 1
         queue.dispatch(job, now, from_lane=from_lane)
         job.from_lane = from_lane
         wait = job.wait(now)

@@ -203,8 +203,7 @@ class BandedTree(FairTree):
 
     def rank(self, account: Account) -> Key:
         """Band, then the key of the account's first call."""
-        head = account.jobs.peek()
-        return (self.band_of(account), (inf, 0) if head is None else self._job_key(head), account.order)
+        return (account.counter // self._band, account.jobs.least_key() or (inf, 0), account.order)
 
     def least(self, parent: Account) -> float:
         """Where the least band begins: a newcomer may join it, but earns no older credit."""
