@@ -131,10 +131,11 @@ class Notes:
         if note.expired(self._clock.now()):
             raise NoteNotFound.of(key)
         now = self._clock.now()
-        note = replace(note, accessed_at=now)
-        agent.notes.replace(note)
+        used = replace(note, accessed_at=now)
+        if agent.notes.peek(key) is note:  # RAM may have a newer one by now
+            agent.notes.replace(used)
         agent.used[key] = now
-        return note
+        return used
 
     async def page(
         self, scope: Scope, wanted: Filter, order: Order, *, after: Position | None, limit: int, room: int

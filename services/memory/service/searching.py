@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from services.chassis.clock import Clock
@@ -66,7 +67,7 @@ class Searching:
             everything = hits
             if search.link_depth:
                 everything = follow(hits, search.link_depth, search.limit, lambda keys: self._links(tx, keys))
-            return _page(tx, everything[skip:], limit, room)
+            return _page(tx, everything[skip:], limit, room, self._clock.now())
 
         found, more = await self._store.read(scope, show)
         agent = self._residents.of(scope)
@@ -83,14 +84,16 @@ class Searching:
         return {key: [link for link in some if link.key in living] for key, some in links.items()}
 
 
-def _page(tx: Transaction, hits: Sequence[Hit], limit: int, room: int) -> tuple[list[tuple[Hit, Note]], bool]:
+def _page(
+    tx: Transaction, hits: Sequence[Hit], limit: int, room: int, now: datetime
+) -> tuple[list[tuple[Hit, Note]], bool]:
     """Fetch the notes of a page; hits that were deleted meanwhile are left out."""
     shown: list[tuple[Hit, Note]] = []
     for hit in hits:
         if len(shown) == limit:
             return shown, True
         note = tx.note(hit.key)
-        if note is None:
+        if note is None or note.expired(now):
             continue
         room -= note.size
         if room < 0 and shown:
