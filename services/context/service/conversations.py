@@ -12,7 +12,10 @@ from services.context.ports import Access, Transaction
 from services.context.service.kit import Kit
 
 READ: Final = "context.read"
+PAGE_BYTES: Final = 3 * 1024 * 1024
+"""Most that the messages of one page take."""
 _BATCH: Final = 500
+_FEW: Final = 50
 
 
 class Conversations:
@@ -67,14 +70,29 @@ class Conversations:
     async def messages(
         self, scope: Scope, context_id: str, *, after: int, before: int, limit: int, newest_first: bool
     ) -> list[tuple[Message, bool]]:
-        """List messages and whether each is pinned. Raises ContextNotFound."""
+        """List messages and whether each is pinned; no more than fit one page and the next one after them.
+
+        Raises ContextNotFound.
+        """
 
         def work(tx: Transaction) -> list[tuple[Message, bool]]:
             context = rules.find(tx, context_id)
             pinned = set(context.pinned)
-            found = tx.messages(
-                context.segments, after=after, before=before, limit=limit, newest_first=newest_first
-            )
+            found: list[Message] = []
+            size, low, high = 0, after, before
+            while len(found) < limit and size <= PAGE_BYTES:
+                more = tx.messages(
+                    context.segments,
+                    after=low,
+                    before=high,
+                    limit=min(_FEW, limit - len(found)),
+                    newest_first=newest_first,
+                )
+                if not more:
+                    break
+                found += more
+                size += sum(message.chat.size for message in more)
+                low, high = (low, more[-1].position) if newest_first else (more[-1].position, high)
             return [(message, message.position in pinned) for message in found]
 
         return await self._kit.store.read(scope, work)

@@ -21,6 +21,7 @@ from services.context.model import (
     ToolDefinition,
     Window,
 )
+from services.context.service.conversations import PAGE_BYTES
 from services.context.service.windows import Wish
 from services.context.wire import common
 
@@ -29,7 +30,6 @@ PAGE: Final = 50
 MOST: Final = 500
 MESSAGES_PAGE: Final = 100
 MESSAGES_MOST: Final = 1_000
-_PAGE_BYTES: Final = 3 * 1024 * 1024
 
 _ROLES: Final = {
     chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
@@ -177,7 +177,7 @@ def message_page(
 ) -> context_pb2.ListMessagesResponse:
     """Write a page of at most `size` messages and 3 MiB; `found` holds one more if there is one."""
     response = context_pb2.ListMessagesResponse()
-    room = _PAGE_BYTES
+    room = PAGE_BYTES
     for item, pinned in found[:size]:
         room -= item.chat.size
         if room < 0 and response.messages:
