@@ -83,7 +83,7 @@ class Snapshots:
         """Delete a snapshot; deleting one that is gone changes nothing. Raises SnapshotConflict."""
 
         def work(tx: Transaction) -> Nothing:
-            rules.delete(tx, generation, epoch, self._kit.clock.now(), self._limits.life)
+            rules.delete(tx, generation, epoch, self._kit.clock.now(), self._limits.finished_life)
             return Nothing()
 
         await self._kit.once(scope, actor, Nothing, work)
