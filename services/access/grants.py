@@ -44,8 +44,11 @@ class GrantDesk:
         now = self._kit.clock.now()
         parsed = names.parse(new.resource, me=caller.agent, field="grant.resource")
         resource = str(parsed)
-        if new.prefix and not resource.endswith("/"):
+        if new.prefix and not new.resource.endswith("/"):
             raise InvalidRequest.field("grant.resource", "a prefix ends with a slash")
+        if new.prefix:
+            # The name of a whole collection, such as agents/planner/notes/, is formatted without its slash.
+            resource = resource.rstrip("/") + "/"
         unknown = sorted(action for action in new.actions if not is_grantable(action))
         if unknown:
             raise InvalidRequest.field("grant.actions", f"cannot be granted: {', '.join(unknown)}")

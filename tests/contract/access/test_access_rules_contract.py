@@ -150,6 +150,19 @@ async def test_a_prefix_covers_what_lies_below_and_itself(desk: Desk) -> None:
     assert not await desk.allows(CRITIC, "storage.read", "agents/planner/files/%")
 
 
+async def test_a_prefix_may_be_a_whole_collection(desk: Desk) -> None:
+    await desk.register("planner")
+    await desk.register("critic")
+    new = NewGrant(
+        grantee="agents/critic", resource="agents/me/notes/", prefix=True, actions=frozenset({"memory.read"})
+    )
+    grant = await desk.manager.grants.create(PLANNER, new, NEW)
+
+    assert grant.resource == "agents/planner/notes/"
+    assert await desk.allows(CRITIC, "memory.read", NOTE)
+    assert not await desk.allows(CRITIC, "memory.read", "agents/planner/notes2/n1")
+
+
 async def test_a_grant_ends_with_its_time(desk: Desk) -> None:
     await desk.register("planner")
     await desk.register("critic")
