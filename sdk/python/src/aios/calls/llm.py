@@ -194,8 +194,9 @@ class Llm:
             value = json.loads(answer.text)
             return schemas.build(schema, value) if isinstance(schema, type) else dict(value)
         except (ValueError, TypeError) as error:
+            cut = ", it was cut at max_tokens" if answer.finish_reason == "length" else ""
             raise OutputInvalid(
-                f"the output does not fit the schema: {error}",
+                f"the output does not fit the schema{cut}: {error}",
                 metadata={"finish_reason": answer.finish_reason, "text": answer.text[:1000]},
                 method="Generate",
             ) from error
