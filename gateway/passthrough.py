@@ -14,12 +14,18 @@ from gateway.gate import FairGate
 from gateway.metrics import GateMetrics
 from gateway.routing import manager_of
 from services.chassis.client import kernel_metadata
-from services.chassis.errors import ServiceUnavailable
 from services.chassis.identity import current_caller
 from services.chassis.methods import Audience, Lane, Method
+from services.chassis.status import peer_error, status_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Pairs = tuple[tuple[str, str | bytes], ...]
+
+_TRANSPORT = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 
 
 class Forwarder(grpc.GenericRpcHandler):
@@ -84,20 +90,19 @@ async def _copy(open_call: Any, request: bytes, context: Context) -> AsyncGenera
             yield message
         context.set_trailing_metadata(_plain(await upstream.trailing_metadata()))
     except grpc.aio.AioRpcError as error:
-        if _unreached(error):
-            raise ServiceUnavailable(
-                "this part of the kernel cannot be reached; try again", retry_after=0.5
-            ) from error
+        if _unanswered(error):
+            raise peer_error(error) from error
         await context.abort(error.code(), error.details() or "", _plain(error.trailing_metadata()))
     finally:
         upstream.cancel()
 
 
-def _unreached(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the manager never answered: a status of its own always carries details."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and not any(
-        key == "grpc-status-details-bin" for key, _ in _plain(error.trailing_metadata())
-    )
+def _unanswered(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the manager did not answer itself: away, shedding a burst, or too slow.
+
+    A status of its own always carries details.
+    """
+    return error.code() in _TRANSPORT and status_of(error) is None
 
 
 def _time_left() -> float:

@@ -1,0 +1,73 @@
+"""A manager behind the gateway that answers any method with bytes, as a test tells it to."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from gateway.gate import FairGate, GateConfig
+from gateway.main import FORWARDED
+from gateway.metrics import GateMetrics
+from gateway.passthrough import Forwarder
+from gateway.routing import MANAGERS
+from services.chassis import client, methods
+from services.chassis.methods import Lane
+from tests.fakes.rpc import serving
+
+Behaviour = Callable[[bytes, Any], AsyncIterator[bytes]]
+
+
+async def echo(request: bytes, _context: Any) -> AsyncIterator[bytes]:
+    """Answer with the request's bytes."""
+    yield request
+
+
+class RawManager(grpc.GenericRpcHandler):
+    """Answers every method by `behaviour` and keeps the paths that reached it."""
+
+    def __init__(self, behaviour: Behaviour = echo) -> None:
+        self.behaviour = behaviour
+        self.paths: list[str] = []
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return the one handler."""
+        self.paths.append(handler_call_details.method)
+        return grpc.unary_stream_rpc_method_handler(self._answer)
+
+    async def _answer(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        async for message in self.behaviour(request, context):
+            yield message
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Serve on a free port and yield the address."""
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server.add_generic_rpc_handlers((self,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            await server.stop(0)
+
+
+@asynccontextmanager
+async def front(
+    manager: str, gates: Mapping[Lane, FairGate] | None = None, **options: Any
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Run the forwarding half of a gateway in front of the manager at an address; yields a channel to it."""
+    own = gates if gates is not None else {lane: FairGate(GateConfig()) for lane in (Lane.DATA, Lane.TOOL)}
+    upstream = client.channel(manager, *FORWARDED, options=[("grpc.use_local_subchannel_pool", 1)])
+    forwarder = Forwarder(
+        dict.fromkeys(MANAGERS.values(), upstream),
+        methods.table(*FORWARDED),
+        own,
+        GateMetrics(CollectorRegistry(), own),
+    )
+    async with (
+        upstream,
+        serving(handlers=[forwarder], known=FORWARDED, trust_ids=False, **options) as channel,
+    ):
+        yield channel
