@@ -13,6 +13,7 @@ Writes core.json and core.md.
 import argparse
 import gc
 import json
+import os
 import platform
 import random
 import time
@@ -148,11 +149,15 @@ def main() -> None:
     sizes = (100, 10_000) if options.quick else (100, 10_000, 100_000)
     rounds = 2_000 if options.quick else 10_000
     rows = []
+    begun = os.getloadavg()[0]
     for policy in options.policy or PolicyRegistry().names:
         for waiting in sizes:
             rows.append(measure(policy, waiting, rounds, options.seed))
             print(json.dumps(rows[-1]), flush=True)
-    machine = f"Python {platform.python_version()}, {platform.machine()}"
+    load = max(begun, os.getloadavg()[0])
+    machine = (
+        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs, load {load:.1f}"
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine, "slots": SLOTS, "target_p99_us": TARGET_P99_US, "rows": rows}
     (options.out / "core.json").write_text(json.dumps(report, indent=2) + "\n")
