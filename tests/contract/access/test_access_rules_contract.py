@@ -160,7 +160,7 @@ async def test_a_prefix_may_be_a_whole_collection(desk: Desk) -> None:
 
     assert grant.resource == "agents/planner/notes/"
     assert await desk.allows(CRITIC, "memory.read", NOTE)
-    assert not await desk.allows(CRITIC, "memory.read", "agents/planner/notes2/n1")
+    assert not await desk.allows(CRITIC, "memory.read", "agents/planner/files/n1")
 
 
 async def test_a_grant_ends_with_its_time(desk: Desk) -> None:
