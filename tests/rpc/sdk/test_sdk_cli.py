@@ -155,6 +155,23 @@ def test_doctor_says_what_is_not(fake: FakeKernel, run: Run) -> None:
     assert [check["name"] for check in json.loads(out) if not check["ok"]] == ["models"]
 
 
+def test_doctor_tells_a_missing_credential_from_a_missing_kernel(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIOS_TOKEN")
+    monkeypatch.setenv("AIOS_DATA_DIR", str(tmp_path))
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "ok   kernel:" in out
+    assert "FAIL credential:" in out
+
+    monkeypatch.setenv("AIOS_ENDPOINT", "127.0.0.1:1")
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "FAIL kernel:" in out
+    assert "aios up" in out
+
+
 def test_approvals_grants_and_audit(fake: FakeKernel, run: Run) -> None:
     fake.add_approval("planner", "send-mail")
     run("agents", "register", "writer")

@@ -66,7 +66,8 @@ class Kernel:
         Raises Unavailable when it does not answer.
         """
         begun = time.monotonic()
-        await self._transport.call(access_pb2.GetJwksRequest(), access_pb2.GetJwksResponse, timeout=timeout)
+        public = self._transport.with_tokens(NoToken())
+        await public.call(access_pb2.GetJwksRequest(), access_pb2.GetJwksResponse, timeout=timeout)
         return time.monotonic() - begun
 
     async def server_time(self, *, timeout: float | None = None) -> float:
