@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -21,11 +22,17 @@ def micros(moment: datetime) -> int:
 
 def upsert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
     """Insert a row, or replace the one with its primary key."""
-    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    conn.execute(_upsert(table, conn.dialect.name), row)
+
+
+@cache
+def _upsert(table: sa.Table, dialect: str) -> sa.Executable:
+    # Building a statement takes longer than running it, so each is built once.
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     keys = [column.name for column in table.primary_key]
     statement = insert(table)
     changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), row)
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 class Rows:

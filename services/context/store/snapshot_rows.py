@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -11,15 +12,37 @@ from services.context.ports import Part
 from services.context.store import tables
 from services.context.store.rows import Rows, micros, upsert
 
+_SNAPSHOTS: Final = tables.snapshots
+_PARTS: Final = tables.snapshot_parts
+
+
+def _scoped(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.tenant == sa.bindparam("tenant"), table.c.agent == sa.bindparam("agent"))
+
+
+# What a save runs, built once: building takes longer than running.
+_HEAD: Final = sa.select(_SNAPSHOTS.c.body).where(
+    _scoped(_SNAPSHOTS), _SNAPSHOTS.c.generation == sa.bindparam("generation")
+)
+_TOTALS: Final = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_SNAPSHOTS.c.size_bytes), 0)).where(
+    _scoped(_SNAPSHOTS), _SNAPSHOTS.c.deleted.is_(False)
+)
+_ALL_PARTS: Final = (
+    sa.select(_PARTS.c.part, _PARTS.c.data)
+    .where(_scoped(_PARTS), _PARTS.c.generation == sa.bindparam("generation"))
+    .order_by(_PARTS.c.part, _PARTS.c.first)
+)
+_DROP_PARTS: Final = sa.delete(_PARTS).where(
+    _scoped(_PARTS), _PARTS.c.generation == sa.bindparam("generation")
+)
+
 
 class SnapshotRows(Rows):
     """The Snapshots part of a Transaction."""
 
     def head(self, generation: str) -> Head | None:
         """Return a head."""
-        table = tables.snapshots
-        query = sa.select(table.c.body).where(self._mine(table), table.c.generation == generation)
-        body = self._conn.execute(query).scalar_one_or_none()
+        body = self._conn.execute(_HEAD, self._at(generation)).scalar_one_or_none()
         return None if body is None else codec.decode(Head, body)
 
     def put_head(self, head: Head) -> None:
@@ -62,9 +85,7 @@ class SnapshotRows(Rows):
 
     def snapshot_totals(self) -> Totals:
         """Count the snapshots and their bytes."""
-        table = tables.snapshots
-        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size_bytes), 0))
-        count, size = self._conn.execute(query.where(self._mine(table), table.c.deleted.is_(False))).one()
+        count, size = self._conn.execute(_TOTALS, {"tenant": self._tenant, "agent": self._agent}).one()
         return Totals(int(count), int(size))
 
     def put_part(self, generation: str, part: Part, first: int, data: bytes) -> None:
@@ -81,10 +102,8 @@ class SnapshotRows(Rows):
 
     def parts(self, generation: str) -> list[tuple[Part, bytes]]:
         """Return all parts in order."""
-        table = tables.snapshot_parts
-        query = sa.select(table.c.part, table.c.data).where(self._of(generation))
-        rows = self._conn.execute(query.order_by(table.c.part, table.c.first))
-        return [(Part(row.part), bytes(row.data)) for row in rows]
+        found = self._conn.execute(_ALL_PARTS, self._at(generation))
+        return [(Part(row.part), bytes(row.data)) for row in found]
 
     def states(self, generations: Sequence[str]) -> dict[str, bytes]:
         """Return the states of some snapshots."""
@@ -96,10 +115,8 @@ class SnapshotRows(Rows):
 
     def drop_parts(self, generation: str, part: Part | None = None) -> None:
         """Forget parts."""
-        table = tables.snapshot_parts
-        doomed = sa.delete(table).where(self._of(generation))
-        self._conn.execute(doomed if part is None else doomed.where(table.c.part == part.value))
+        doomed = _DROP_PARTS if part is None else _DROP_PARTS.where(_PARTS.c.part == part.value)
+        self._conn.execute(doomed, self._at(generation))
 
-    def _of(self, generation: str) -> sa.ColumnElement[bool]:
-        table = tables.snapshot_parts
-        return sa.and_(self._mine(table), table.c.generation == generation)
+    def _at(self, generation: str) -> dict[str, str]:
+        return {"tenant": self._tenant, "agent": self._agent, "generation": generation}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -32,11 +33,17 @@ def moment(us: int) -> datetime:
 
 def upsert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
     """Insert a row, or replace the one with its primary key."""
-    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    conn.execute(_upsert(table, conn.dialect.name), row)
+
+
+@cache
+def _upsert(table: sa.Table, dialect: str) -> sa.Executable:
+    # Building a statement takes longer than running it, so each is built once.
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     names = [column.name for column in table.primary_key]
     statement = insert(table)
     changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
-    conn.execute(statement.on_conflict_do_update(index_elements=names, set_=changed), row)
+    return statement.on_conflict_do_update(index_elements=names, set_=changed)
 
 
 def to_row(note: Note) -> dict[str, Any]:

@@ -19,6 +19,32 @@ T = TypeVar("T")
 MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
 _MOST_PARAMETERS: Final = 500
 
+_NOTES: Final = tables.notes
+_LINKS: Final = tables.note_links
+_USAGE: Final = tables.usage
+
+
+def _scoped(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.tenant == sa.bindparam("tenant"), table.c.agent == sa.bindparam("agent"))
+
+
+def _one(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(_scoped(table), table.c.key == sa.bindparam("of"))
+
+
+# What every read and write runs, built once: building takes longer than running.
+_NOTE: Final = sa.select(_NOTES.c.key, _NOTES.c.accessed_us, _NOTES.c.body).where(_one(_NOTES))
+_ETAG: Final = sa.select(_NOTES.c.etag).where(_one(_NOTES))
+_TOTALS: Final = sa.select(_USAGE.c.note_count, _USAGE.c.size_bytes).where(_scoped(_USAGE))
+_DROPS: Final = tuple(sa.delete(table).where(_one(table)) for table in (_NOTES, tables.note_texts, _LINKS))
+_DROP_LINKS: Final = _DROPS[-1]
+_ADD_LINKS: Final = sa.insert(_LINKS)
+_POINTING: Final = (
+    sa.select(_LINKS.c.key)
+    .where(_scoped(_LINKS), _LINKS.c.target == sa.bindparam("of"))
+    .order_by(_LINKS.c.key)
+)
+
 
 class SqlStore:
     """A NoteStore on a database that has been migrated."""
@@ -71,7 +97,8 @@ class _Transaction:
 
     def note(self, key: str) -> Note | None:
         """Return a note."""
-        return self.notes([key]).get(key)
+        row = self._conn.execute(_NOTE, self._at(key)).first()
+        return None if row is None else rows.from_row(row)
 
     def notes(self, keys: Sequence[str]) -> dict[str, Note]:
         """Return those notes that exist."""
@@ -86,9 +113,7 @@ class _Transaction:
 
     def etag(self, key: str) -> str:
         """Return the etag of a note."""
-        table = tables.notes
-        query = sa.select(table.c.etag).where(self._mine(table), table.c.key == key)
-        return self._conn.execute(query).scalar_one_or_none() or ""
+        return self._conn.execute(_ETAG, self._at(key)).scalar_one_or_none() or ""
 
     def put(self, note: Note, entry: Entry | None) -> None:
         """Insert or replace a note."""
@@ -96,23 +121,20 @@ class _Transaction:
         if entry is not None:
             text = {"key": note.key, "vector": entry.vector, "words": f" {entry.words} "}
             rows.upsert(self._conn, tables.note_texts, {**self._columns(), **text})
-        links = tables.note_links
-        self._conn.execute(sa.delete(links).where(self._mine(links), links.c.key == note.key))
+        self._conn.execute(_DROP_LINKS, self._at(note.key))
         targets = dict.fromkeys(link.key for link in note.fields.links)
         if targets:
             given = [{**self._columns(), "target": target, "key": note.key} for target in targets]
-            self._conn.execute(sa.insert(links), given)
+            self._conn.execute(_ADD_LINKS, given)
 
     def drop(self, key: str) -> None:
         """Forget a note."""
-        for table in (tables.notes, tables.note_texts, tables.note_links):
-            self._conn.execute(sa.delete(table).where(self._mine(table), table.c.key == key))
+        for statement in _DROPS:
+            self._conn.execute(statement, self._at(key))
 
     def pointing_at(self, key: str) -> list[str]:
         """Return the keys of the notes that link to a key."""
-        table = tables.note_links
-        query = sa.select(table.c.key).where(self._mine(table), table.c.target == key)
-        return list(self._conn.execute(query.order_by(table.c.key)).scalars())
+        return list(self._conn.execute(_POINTING, self._at(key)).scalars())
 
     def listed(
         self, wanted: Filter, order: Order, *, after: Position | None, now: datetime, limit: int
@@ -155,9 +177,7 @@ class _Transaction:
 
     def totals(self) -> Totals:
         """Return the running sums."""
-        table = tables.usage
-        query = sa.select(table.c.note_count, table.c.size_bytes).where(self._mine(table))
-        row = self._conn.execute(query).first()
+        row = self._conn.execute(_TOTALS, self._columns()).first()
         return Totals() if row is None else Totals(row.note_count, row.size_bytes)
 
     def put_totals(self, totals: Totals) -> None:
@@ -193,6 +213,9 @@ class _Transaction:
 
     def _columns(self) -> dict[str, str]:
         return {"tenant": self._scope.tenant, "agent": self._scope.agent}
+
+    def _at(self, key: str) -> dict[str, str]:
+        return {**self._columns(), "of": key}
 
     def _key(self, actor: Actor) -> idempotency.Key:
         return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
