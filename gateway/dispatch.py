@@ -63,7 +63,7 @@ class DispatchTicket:
 
     def __init__(self, client: "DispatchClient", terms: CallTerms) -> None:
         self.terms = terms
-        self.held = _Held(waiting_since=terms.arrived_at)
+        self.held = _Held(waiting_since=terms.arrived_at, tokens_done=terms.tokens_done)
         self._client = client
         self._grant: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         self._interrupt: asyncio.Future[Interrupt] = asyncio.get_running_loop().create_future()
@@ -128,11 +128,14 @@ class DispatchTicket:
             self._client.send(pb.DispatchRequest(withdraw=pb.Withdraw(key=key)))
 
     def on_grant(self, grant: pb.Grant, now: float) -> None:
-        """Take a grant; one for the replica it already runs on only renews the number."""
+        """Take a grant; one for a call that runs only renews the number.
+
+        Such a grant follows a new stream, or a grant that was meant for an earlier call of the same id. The
+        newest is the one that the scheduler counts, so that one is given back in the end.
+        """
         held = self.held
         if held.running_on:
-            if held.running_on == grant.replica:
-                held.number = grant.number
+            held.running_on, held.number = grant.replica, grant.number
             return
         held.running_on, held.number, held.running_since = grant.replica, grant.number, now
         if not self._grant.done():

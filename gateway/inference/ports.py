@@ -78,7 +78,11 @@ class CallTerms:
     key: CallKey
     model: str
     prompt_tokens: int
+    """Of the prompt itself, without produced tokens."""
     max_new_tokens: int
+    """Of the whole answer, produced tokens included."""
+    tokens_done: int
+    """Produced before this gateway took the call up."""
     hints: Hints
     arrived_at: float
     deadline: float

@@ -223,8 +223,9 @@ class Runner:
         return CallTerms(
             key=gen.key,
             model=gen.model,
-            prompt_tokens=gen.prompt.token_count + len(gen.transcript),
-            max_new_tokens=self._max_tokens - len(gen.transcript),
+            prompt_tokens=gen.prompt.token_count,
+            max_new_tokens=self._max_tokens,
+            tokens_done=len(gen.transcript),
             hints=self._agent.hints,
             arrived_at=gen.arrived_at,
             deadline=gen.deadline,

@@ -1,5 +1,7 @@
 """Wires the scheduler: the only place where its adapters are chosen."""
 
+import gc
+
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from services.chassis.process import App, Process
 from services.scheduler.config import SchedulerConfig
@@ -8,6 +10,8 @@ from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.policies import discover
 from services.scheduler.service import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
+
+GC_THRESHOLDS = (100_000, 50, 100)
 
 
 async def build(process: Process) -> App:
@@ -19,6 +23,9 @@ async def build(process: Process) -> App:
     service = SchedulerService(
         SchedulerCore(settings.core_settings(epoch), discover()), process.clock, metrics
     )
+    # What is alive now lives as long as the process; young garbage is collected in large, rare rounds.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     QueueCollector(process.registry, service.stats)
     process.stack.callback(service.close)
     servicer = SchedulerServicer(service, process.clock, epoch)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from services.scheduler.core import SchedulerCore
 from services.scheduler.errors import PolicyParamsInvalid, PolicyUnknown
 from services.scheduler.events import (
+    BackendDown,
+    BackendUp,
     Cancelled,
     Decision,
     Event,
@@ -59,6 +61,8 @@ class Session:
 
     def __init__(self, gateway: str) -> None:
         self.gateway = gateway
+        self.replicas: set[str] = set()
+        """Replicas it has announced."""
         self.outbox: asyncio.Queue[Instruction | None] = asyncio.Queue()
 
     def close(self) -> None:
@@ -117,10 +121,23 @@ class SchedulerService:
         return session
 
     def disconnect(self, session: Session) -> None:
-        """End a gateway's stream: its grants are void, its waiting calls go until they are resubmitted."""
-        if self._sessions.get(session.gateway) is session:
-            del self._sessions[session.gateway]
-            self.take(GatewayLost(session.gateway))
+        """End a gateway's stream: its grants are void, its waiting calls go until they are resubmitted.
+
+        Replicas that no other gateway has announced are nobody's any more.
+        """
+        if self._sessions.get(session.gateway) is not session:
+            return
+        del self._sessions[session.gateway]
+        self.take(GatewayLost(session.gateway))
+        others = {name for each in self._sessions.values() for name in each.replicas}
+        for replica in sorted(session.replicas - others):
+            self.take(BackendDown(replica))
+
+    def report(self, session: Session, event: Event) -> None:
+        """Take one report of a gateway."""
+        if isinstance(event, BackendUp):
+            session.replicas.add(event.replica)
+        self.take(event)
 
     def take(self, event: Event) -> None:
         """Give the core one event and carry out what it decides."""

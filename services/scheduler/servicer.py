@@ -51,7 +51,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             async for message in requests:
                 events = wire.event(message, session.gateway, self._clock.monotonic())
                 for event in events if isinstance(events, list) else [events]:
-                    self._service.take(event)
+                    self._service.report(session, event)
         finally:
             session.close()
 
