@@ -1,0 +1,5 @@
+"""Entry point: `python -m services.tool`."""
+
+from services.tool.main import serve
+
+raise SystemExit(serve())

@@ -1,0 +1,24 @@
+"""The Access port on the process's authorizer."""
+
+from services.chassis.authz import Authorizer, Question
+from services.chassis.errors import ApprovalRequired, PermissionDenied
+from services.chassis.identity import Principal, current_caller
+
+
+class CallersAccess:
+    """Asks for the running call's caller, as the call itself was asked for."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    async def may(self, action: str, resource: str) -> bool:
+        """Tell whether the caller may act on a resource, be it after an approval."""
+        caller = current_caller()
+        principal = Principal(caller.agent, caller.tenant, caller.kind, caller.parent)
+        try:
+            await self._authorizer.authorize(Question(principal, action, resource))
+        except ApprovalRequired:
+            return True
+        except PermissionDenied:
+            return False
+        return True

@@ -1,0 +1,30 @@
+"""Configuration of the tool manager, from `AIOS_TOOL_*`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolConfig:
+    """Limits of one tool manager. Read once, at start."""
+
+    max_tools: int = 200
+    """Tools that one agent may register."""
+
+    max_calls: int = 256
+    """Calls of one agent that may be under way at once."""
+
+    keep_calls: timedelta = timedelta(days=7)
+    """Time the ledger keeps a call after its end; at least 24 hours. Unit: seconds."""
+
+    collect_every: timedelta = timedelta(minutes=10)
+    """Time between two rounds that forget old calls. Unit: seconds."""
+
+    check_leases_every: timedelta = timedelta(milliseconds=500)
+    """Time between two looks at the leases of providers. Unit: seconds."""
+
+    def __post_init__(self) -> None:
+        if self.keep_calls < timedelta(hours=24):
+            raise ValueError("keep_calls must be at least 86400 seconds")
+        if min(self.collect_every, self.check_leases_every) <= timedelta(0):
+            raise ValueError("collect_every and check_leases_every must be more than 0 seconds")

@@ -1,0 +1,112 @@
+"""How a call moves through the ledger. Pure.
+
+Reserve, execute, finalise: a call that may have an effect is entered before it runs, and its end is kept
+before anybody hears of it, so that a call that may have happened is never silently made again.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from services.chassis.codes import Code
+from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError, ServiceUnavailable
+from services.tool.errors import ToolFailed, UnknownOutcome
+from services.tool.model import Call, CallError, CallState, Piece
+
+MAX_MESSAGE = 4096
+_PASSING = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
+
+
+def canonical(arguments: Any) -> str:
+    """Write arguments as JSON text that is the same for the same arguments."""
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":"))
+
+
+def digest(arguments_json: str) -> str:
+    """Return the SHA-256 of canonical arguments in hexadecimal."""
+    return hashlib.sha256(arguments_json.encode()).hexdigest()
+
+
+def same_request(known: Call, asked: Call) -> None:
+    """Refuse to answer one request with the call of another. Raises IdempotencyMismatch."""
+    if (known.tool, known.arguments_sha256) != (asked.tool, asked.arguments_sha256):
+        raise IdempotencyMismatch(
+            f"request_id {asked.id} was used for a different call", metadata={"request_id": asked.id}
+        )
+
+
+def started(call: Call, now: datetime, *, provider: str = "") -> Call:
+    """Record that an attempt begins."""
+    return replace(
+        call,
+        state=CallState.RUNNING,
+        started_at=now,
+        attempts=call.attempts + 1,
+        provider=provider,
+        error=None,
+        ended_at=None,
+        repeatable=False,
+    )
+
+
+def succeeded(
+    call: Call, result_json: str, pieces: tuple[Piece, ...], now: datetime, *, untrusted: bool
+) -> Call:
+    """Record the result."""
+    return replace(
+        call,
+        state=CallState.SUCCEEDED,
+        result_json=result_json,
+        pieces=pieces,
+        ended_at=now,
+        untrusted=untrusted,
+    )
+
+
+def failed(call: Call, error: KernelError, now: datetime) -> Call:
+    """Record a failure.
+
+    The same request may begin the call again when it never began, or when it is harmless and what stood in
+    its way passes by itself.
+    """
+    harmless = call.effect.repeatable and error.code in _PASSING
+    return replace(
+        call,
+        state=CallState.FAILED,
+        error=CallError(error.reason, error.message[:MAX_MESSAGE], error.code),
+        ended_at=now,
+        repeatable=call.attempts == 0 or harmless,
+    )
+
+
+def refused_by_tool(call: Call, error: CallError, now: datetime) -> Call:
+    """Record the failure that a tool itself reported."""
+    message = error.message[:MAX_MESSAGE] or "the tool failed"
+    told = CallError(ToolFailed.reason, message, ToolFailed.code, error.details_json)
+    return replace(call, state=CallState.FAILED, error=told, ended_at=now)
+
+
+def cancelled(call: Call, now: datetime, *, left: bool) -> Call:
+    """Record that the call was given up: by CancelCall, or because its caller `left`.
+
+    A caller that lost its connection may begin the call again, unless it may have had an effect.
+    """
+    message = "the caller left" if left else "the call was cancelled"
+    return replace(
+        call,
+        state=CallState.CANCELLED,
+        error=CallError(Cancelled.reason, message, Cancelled.code),
+        ended_at=now,
+        repeatable=left and (call.attempts == 0 or call.effect.repeatable),
+    )
+
+
+def interrupted(call: Call, now: datetime) -> Call:
+    """Settle a call whose process or provider was lost: unknown, unless it can simply be made again."""
+    if call.state is CallState.QUEUED or call.effect.repeatable:
+        error: KernelError = ServiceUnavailable("the call was interrupted; call again")
+        return replace(failed(call, error, now), repeatable=True)
+    error = UnknownOutcome("the tool may have run when it was interrupted; look before you call again")
+    return replace(failed(call, error, now), state=CallState.UNKNOWN)

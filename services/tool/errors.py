@@ -1,0 +1,134 @@
+"""What the tool manager refuses, and why."""
+
+from services.chassis.codes import Code
+from services.chassis.errors import KernelError
+
+
+class ToolNotFound(KernelError):
+    """No such tool."""
+
+    reason = "TOOL_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class ToolExists(KernelError):
+    """The name is taken."""
+
+    reason = "ALREADY_EXISTS"
+    code = Code.ALREADY_EXISTS
+
+
+class EtagMismatch(KernelError):
+    """The tool has changed since it was read."""
+
+    reason = "ETAG_MISMATCH"
+    code = Code.ABORTED
+
+
+class SchemaInvalid(KernelError):
+    """The tool's own schema is not valid, too large or too deep."""
+
+    reason = "TOOL_SCHEMA_INVALID"
+    code = Code.INVALID_ARGUMENT
+
+
+class ArgumentsInvalid(KernelError):
+    """The arguments do not match the tool's schema."""
+
+    reason = "TOOL_ARGUMENTS_INVALID"
+    code = Code.INVALID_ARGUMENT
+
+
+class ToolBusy(KernelError):
+    """The tool is busy for longer than the call may wait."""
+
+    reason = "TOOL_BUSY"
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class ToolTimeout(KernelError):
+    """The tool ran longer than its timeout and was stopped."""
+
+    reason = "TOOL_TIMEOUT"
+    code = Code.DEADLINE_EXCEEDED
+
+
+class ToolFailed(KernelError):
+    """The tool itself reported a failure."""
+
+    reason = "TOOL_FAILED"
+    code = Code.FAILED_PRECONDITION
+
+
+class ResultInvalid(KernelError):
+    """What the tool returned is too large, or does not match its own schema."""
+
+    reason = "TOOL_RESULT_INVALID"
+    code = Code.INTERNAL
+
+
+class UnknownOutcome(KernelError):
+    """The tool may have run; it is not repeated by itself."""
+
+    reason = "UNKNOWN_OUTCOME"
+    code = Code.ABORTED
+
+
+class CallNotFound(KernelError):
+    """No such call."""
+
+    reason = "CALL_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class ProviderLost(KernelError):
+    """The process that provides the tool is not connected."""
+
+    reason = "TOOL_PROVIDER_LOST"
+    code = Code.UNAVAILABLE
+
+
+class LeaseLost(KernelError):
+    """The provider no longer holds the call."""
+
+    reason = "CALL_LEASE_LOST"
+    code = Code.ABORTED
+
+
+class CapabilityMissing(KernelError):
+    """This kernel cannot run such a tool."""
+
+    reason = "CAPABILITY_MISSING"
+    code = Code.UNIMPLEMENTED
+
+
+class TooManyCalls(KernelError):
+    """The agent has as many calls under way as it may."""
+
+    reason = "TOO_MANY_CALLS"
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class QuotaExceeded(KernelError):
+    """The agent may not register more tools."""
+
+    reason = "QUOTA_EXCEEDED"
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class ServerNotFound(KernelError):
+    """No such MCP server."""
+
+    reason = "MCP_SERVER_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class CallFailed(KernelError):
+    """A call's failure as the ledger has it: its reason and code are those of the first answer."""
+
+    def __init__(
+        self, reason: str, code: Code, message: str, *, call: str, retry_after: float | None
+    ) -> None:
+        super().__init__(message, metadata={"call": call}, retry_after=retry_after)
+        self.reason = reason
+        self.code = code

@@ -1,0 +1,72 @@
+"""Wiring of the process: the only place where adapters are chosen."""
+
+from aios.api.storage.v1 import storage_pb2
+from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
+from services.chassis import process as chassis
+from services.chassis.clock import Clock
+from services.chassis.logs import logger
+from services.chassis.process import App, Process
+from services.tool.access import CallersAccess
+from services.tool.builtin.functions import BuiltinFunctions
+from services.tool.config import ToolConfig
+from services.tool.metrics import ToolMetrics
+from services.tool.ports import Access, Builtins, Meter, Store
+from services.tool.service.calls import Calls
+from services.tool.service.desk import Desk
+from services.tool.service.execution import Execution
+from services.tool.service.facade import ToolService
+from services.tool.service.kit import Kit
+from services.tool.service.providers import Providers
+from services.tool.service.registry import Registry
+from services.tool.servicer import ToolServicer
+from services.tool.storage import StorageSearch
+from services.tool.store.sql import MIGRATIONS, SqlStore
+
+NAME = "tool"
+
+_log = logger(__name__)
+
+
+def build(
+    config: ToolConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, builtins: Builtins
+) -> ToolService:
+    """Wire the use cases."""
+    kit = Kit(store=store, clock=clock, meter=meter, builtins=builtins)
+    desk = Desk(clock, meter)
+    registry = Registry(kit, desk, access, most=config.max_tools)
+    calls = Calls(kit, registry, Execution(kit, desk), most=config.max_calls, kept=config.keep_calls)
+    registry.watch(calls.unregistered)
+    return ToolService(registry, calls, Providers(registry, desk), desk)
+
+
+async def assemble(process: Process) -> App:
+    """Open the database, settle what the last process left, wire the service, start its background work."""
+    config = process.load(ToolConfig)
+    database = await process.database(MIGRATIONS)
+    service = build(
+        config,
+        store=SqlStore(database, process.clock),
+        clock=process.clock,
+        meter=ToolMetrics(process.registry),
+        access=CallersAccess(process.authorizer),
+        builtins=BuiltinFunctions(
+            process.clock, StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR))
+        ),
+    )
+    interrupted = await service.calls.recover()
+    if interrupted:
+        _log.warning("calls were interrupted", count=interrupted)
+    process.stack.push_async_callback(service.calls.stop)
+    process.tasks.every("collect", config.collect_every.total_seconds(), service.calls.collect)
+    process.tasks.every("leases", config.check_leases_every.total_seconds(), service.desk.expire)
+    return App(
+        servicers=[
+            (tool_pb2_grpc.add_ToolServiceServicer_to_server, ToolServicer(service), tool_pb2.DESCRIPTOR)
+        ],
+        readiness={"database": database.problem},
+    )
+
+
+def serve() -> int:
+    """Run the process and return its exit code."""
+    return chassis.run(NAME, assemble, ToolConfig)

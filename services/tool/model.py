@@ -1,0 +1,276 @@
+"""Terms of the tool manager: tools, how they are run, and the calls in its ledger. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+from services.chassis.codes import Code
+
+DEFAULT_TIMEOUT_SECONDS: Final = 60.0
+DEFAULT_LEASE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose calls are meant."""
+
+    tenant: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, and how a repeat of the request is recognised; no `request_id`: it is not."""
+
+    agent: str
+    method: str
+    request_id: str = ""
+    digest: bytes = b""
+    admin: bool = False
+    """Whether it administers the tenant."""
+
+
+class Effect(Enum):
+    """What a tool may change."""
+
+    PURE = "pure"
+    IDEMPOTENT = "idempotent"
+    REVERSIBLE = "reversible"
+    IRREVERSIBLE = "irreversible"
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call that may have happened can be made again."""
+        return self in {Effect.PURE, Effect.IDEMPOTENT}
+
+
+class DriverKind(Enum):
+    """How a tool is run."""
+
+    BUILTIN = "builtin"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """How a tool is run: a function of the kernel, or a process that takes its calls."""
+
+    kind: DriverKind
+    function: str = ""
+    """Name of the built-in function."""
+    lease_seconds: float = DEFAULT_LEASE_SECONDS
+    """How long a provider holds a call without a word."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tool:
+    """A registered tool."""
+
+    id: str
+    title: str = ""
+    description: str = ""
+    parameters_schema: str = ""
+    """JSON Schema of the arguments as text; empty: there are none."""
+    result_schema: str = ""
+    """JSON Schema of the result as text; empty: anything."""
+    effect: Effect = Effect.IRREVERSIBLE
+    max_concurrency: int = 8
+    """Calls that run at once."""
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    """Most time one call may run."""
+    driver: Driver = Driver(DriverKind.PROVIDER)
+    locks: tuple[str, ...] = ()
+    """Things that only one call may use at a time; `{argument}` stands for that argument."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    requires_approval: bool = False
+    returns_untrusted: bool = False
+    owner: str = ""
+    """The agent that registered it; empty: the kernel."""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    version: int = 1
+    """Grows with every change; the etag."""
+
+
+class CallState(Enum):
+    """Where a call stands. Values are metric labels."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows."""
+        return self not in {CallState.QUEUED, CallState.RUNNING}
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """Why a call failed."""
+
+    reason: str
+    """An error reason, such as TOOL_FAILED."""
+    message: str
+    code: Code = Code.FAILED_PRECONDITION
+    details_json: str = ""
+    """What the tool itself said about it, as the text of a JSON object."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """A piece of a result that is not JSON: one of text, data and uri."""
+
+    text: str = ""
+    data_base64: str = ""
+    uri: str = ""
+    media_type: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came out of running a tool."""
+
+    value: Any = None
+    """A JSON value."""
+    pieces: tuple[Piece, ...] = ()
+    error: CallError | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call in the ledger."""
+
+    id: str
+    tool: str
+    arguments_sha256: str
+    effect: Effect
+    """The tool's, when the call was made."""
+    created_at: datetime
+    state: CallState = CallState.QUEUED
+    result_json: str = ""
+    """The tool's result as JSON text."""
+    pieces: tuple[Piece, ...] = ()
+    error: CallError | None = None
+    untrusted: bool = False
+    attempts: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    syscall_id: str = ""
+    provider: str = ""
+    repeatable: bool = False
+    """Whether it ended without an effect that counts, so that the same request may begin it again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallQuery:
+    """Which calls are meant."""
+
+    tool: str = ""
+    """Empty: of all tools."""
+    states: frozenset[CallState] = frozenset()
+    """Empty: in any state."""
+    created_after: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """A call as it is asked for."""
+
+    tool: str
+    arguments: Any
+    """As parsed from JSON; not checked yet."""
+    call_id: str = ""
+    """The caller's request_id; empty: every request is a call of its own."""
+    run_seconds: float | None = None
+    """Most time it may run; None: the tool's own limit."""
+    wait_seconds: float | None = None
+    """Most time it may wait; None: as long as the caller does."""
+    detach: bool = False
+    syscall_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The tool began to run."""
+
+    at: datetime
+    wait: float
+    """Time in the tool's queue. Unit: seconds."""
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a tool is."""
+
+    progress: float = 0.0
+    total: float = 0.0
+    message: str = ""
+    partial_output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The call is in the ledger."""
+
+    call_id: str
+    joined: bool
+    """Whether an earlier request with the same id had entered it."""
+
+
+CallEvent = Accepted | Started | Progress | Call
+"""What a caller hears, in this order; the Call is the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A call in a provider's hands."""
+
+    scope: Scope
+    call: Call
+    arguments_json: str
+    lease_id: str
+    deadline: datetime
+    lease_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A call that a provider must stop working on."""
+
+    scope: Scope
+    call_id: str
+    lease_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing happened; the stream lives."""
+
+    held: int
+
+
+ProviderEvent = Taken | Revoked | Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The answer of a change that has none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolQuery:
+    """Which tools are meant; what is empty says nothing."""
+
+    ids: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    """In lower case; name, title or description has all of them."""
+    available_only: bool = False

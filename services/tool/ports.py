@@ -1,0 +1,121 @@
+"""What the tool manager needs from the world. Pure."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from services.tool.model import Actor, Call, CallQuery, CallState, Scope, Tool
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """One transaction on the registry of a tenant and the ledger of one of its agents."""
+
+    def tool(self, tool_id: str) -> Tool | None:
+        """Return a tool of the tenant."""
+        ...
+
+    def tools(self, *, after: str, limit: int) -> list[Tool]:
+        """List the tenant's tools by id."""
+        ...
+
+    def put_tool(self, tool: Tool) -> None:
+        """Keep a tool, new or changed."""
+        ...
+
+    def drop_tool(self, tool_id: str) -> None:
+        """Forget a tool."""
+        ...
+
+    def owned(self, agent: str) -> int:
+        """Count the tools that an agent registered."""
+        ...
+
+    def call(self, call_id: str) -> Call | None:
+        """Return a call of the agent."""
+        ...
+
+    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[Call]:
+        """List the agent's calls, newest first, from before a position: when it was made, and its id."""
+        ...
+
+    def put_call(self, call: Call) -> None:
+        """Keep a call, new or changed."""
+        ...
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer to this request, or None. Raises IdempotencyMismatch."""
+        ...
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request."""
+        ...
+
+
+class Store(Protocol):
+    """Registry and ledger. A transaction that raises changes nothing; one that returns is durable."""
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a consistent view."""
+        ...
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction of its own."""
+        ...
+
+    async def unfinished(self, *, limit: int) -> list[tuple[Scope, Call]]:
+        """List calls of all agents that have not ended."""
+        ...
+
+    async def collect(self, *, ended_before: datetime, limit: int) -> int:
+        """Forget calls that ended before a time, and old answers; returns how many calls went."""
+        ...
+
+
+class Builtins(Protocol):
+    """The functions that come with the kernel."""
+
+    def has(self, function: str) -> bool:
+        """Whether there is such a function."""
+        ...
+
+    async def run(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        """Run one for the calling agent; returns a JSON value. Raises ToolFailed, or what a peer refuses."""
+        ...
+
+
+class FileSearch(Protocol):
+    """Search in the calling agent's files."""
+
+    async def search(self, query: str, limit: int) -> list[str]:
+        """Return the paths that match, best first."""
+        ...
+
+
+class Access(Protocol):
+    """What the running call's caller may do."""
+
+    async def may(self, action: str, resource: str) -> bool:
+        """Tell whether the caller may act on a resource. Raises AccessUnavailable."""
+        ...
+
+
+class Meter(Protocol):
+    """What the tool manager records."""
+
+    def waited(self, tool: Tool, seconds: float, *, admitted: bool) -> None:
+        """Record a wait for a tool's turn."""
+        ...
+
+    def ended(self, tool: Tool, state: CallState, seconds: float) -> None:
+        """Record a call that ended `seconds` after it was made."""
+        ...
+
+    def revoked(self, reason: str) -> None:
+        """Record a call taken back from a provider."""
+        ...
+
+    def joined(self) -> None:
+        """Record a repeated request that got the first one's call."""
+        ...

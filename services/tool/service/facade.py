@@ -1,0 +1,18 @@
+"""All use cases of the tool manager in one place."""
+
+from dataclasses import dataclass
+
+from services.tool.service.calls import Calls
+from services.tool.service.desk import Desk
+from services.tool.service.providers import Providers
+from services.tool.service.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class ToolService:
+    """What the servicer calls."""
+
+    registry: Registry
+    calls: Calls
+    providers: Providers
+    desk: Desk

@@ -1,0 +1,39 @@
+"""What the use cases share: the ports, and writes that a repeat of the request does not do twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from services.chassis import codec
+from services.chassis.clock import Clock
+from services.tool.model import Actor, Scope
+from services.tool.ports import Builtins, Meter, Store, Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kit:
+    """The ports that all use cases work with."""
+
+    store: Store
+    clock: Clock
+    meter: Meter
+    builtins: Builtins
+
+    async def once(self, scope: Scope, actor: Actor, kind: type[T], work: Callable[[Transaction], T]) -> T:
+        """Run a change; a repeat of the request gets the first answer, of type `kind`, and changes nothing.
+
+        Raises IdempotencyMismatch.
+        """
+
+        def run(tx: Transaction) -> T:
+            known = tx.recall(actor)
+            if known is not None:
+                return codec.decode(kind, known)
+            answer = work(tx)
+            if actor.request_id:
+                tx.remember(actor, codec.encode(answer))
+            return answer
+
+        return await self.store.write(scope, run)

@@ -1,0 +1,172 @@
+"""Register, change, find and forget tools."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from services.chassis.errors import PermissionDenied, QuotaViolation
+from services.tool.builtin.functions import TOOLS
+from services.tool.core.schemas import check_schema
+from services.tool.errors import (
+    CapabilityMissing,
+    EtagMismatch,
+    ProviderLost,
+    QuotaExceeded,
+    ToolExists,
+    ToolNotFound,
+)
+from services.tool.model import Actor, DriverKind, Nothing, Scope, Tool, ToolQuery
+from services.tool.ports import Access, Transaction
+from services.tool.service.desk import Desk
+from services.tool.service.kit import Kit
+
+CALL: Final = "tool.call"
+_BUILTIN: Final = {tool.id: tool for tool in TOOLS}
+_BATCH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A tool, and whether it can be called now."""
+
+    tool: Tool
+    unavailable: str
+    """Why not, as an error reason; empty: it can."""
+
+
+class Registry:
+    """The tools of each tenant, on top of those that come with the kernel."""
+
+    def __init__(self, kit: Kit, desk: Desk, access: Access, *, most: int) -> None:
+        self._kit = kit
+        self._desk = desk
+        self._access = access
+        self._most = most
+        self._watchers: list[Callable[[str, str], None]] = []
+
+    def watch(self, removed: Callable[[str, str], None]) -> None:
+        """Call `removed(tenant, tool)` after a tool has gone."""
+        self._watchers.append(removed)
+
+    async def register(self, scope: Scope, actor: Actor, tool: Tool, etag: str) -> Shown:
+        """Register a tool, or change it when `etag` is its current one.
+
+        Raises ToolExists, ToolNotFound, EtagMismatch, SchemaInvalid, CapabilityMissing, QuotaExceeded,
+        PermissionDenied, IdempotencyMismatch.
+        """
+        check_schema(tool.parameters_schema, "parameters_schema", of_object=True)
+        check_schema(tool.result_schema, "result_schema", of_object=False)
+        if tool.id in _BUILTIN:
+            raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
+        if tool.driver.kind is DriverKind.BUILTIN and not self._kit.builtins.has(tool.driver.function):
+            raise CapabilityMissing(f"there is no built-in function {tool.driver.function!r}")
+        now = self._kit.clock.now()
+
+        def work(tx: Transaction) -> Tool:
+            known = tx.tool(tool.id)
+            if etag:
+                current = _current(known, tool.id, etag, actor)
+                made = replace(
+                    tool,
+                    owner=current.owner,
+                    created_at=current.created_at,
+                    updated_at=now,
+                    version=current.version + 1,
+                )
+            else:
+                self._has_room(tx, known, tool.id, actor)
+                made = replace(tool, owner=actor.agent, created_at=now, updated_at=now, version=1)
+            tx.put_tool(made)
+            return made
+
+        return self._shown(scope, await self._kit.once(scope, actor, Tool, work))
+
+    async def unregister(
+        self, scope: Scope, actor: Actor, tool_id: str, etag: str, *, allow_missing: bool
+    ) -> None:
+        """Forget a tool. Raises ToolNotFound, EtagMismatch, PermissionDenied, IdempotencyMismatch."""
+        if tool_id in _BUILTIN:
+            raise PermissionDenied(f"tools/{tool_id} comes with the kernel")
+
+        def work(tx: Transaction) -> Nothing:
+            known = tx.tool(tool_id)
+            if known is not None or not allow_missing:
+                _current(known, tool_id, etag, actor)
+                tx.drop_tool(tool_id)
+            return Nothing()
+
+        await self._kit.once(scope, actor, Nothing, work)
+        for removed in self._watchers:
+            removed(scope.tenant, tool_id)
+
+    async def get(self, scope: Scope, tool_id: str) -> Tool:
+        """Return a tool. Raises ToolNotFound."""
+        if tool_id in _BUILTIN:
+            return _BUILTIN[tool_id]
+        found = await self._kit.store.read(scope, lambda tx: tx.tool(tool_id))
+        if found is None:
+            raise _missing(tool_id)
+        return found
+
+    async def show(self, scope: Scope, tool_id: str) -> Shown:
+        """Return a tool and whether it can be called. Raises ToolNotFound."""
+        return self._shown(scope, await self.get(scope, tool_id))
+
+    async def page(self, scope: Scope, query: ToolQuery, *, after: str, limit: int) -> list[Shown]:
+        """List the tools that the caller may call, by id."""
+        found: list[Shown] = []
+        last = after
+        while len(found) < limit:
+            batch = await self._batch(scope, last)
+            found += [self._shown(scope, tool) for tool in batch if await self._wanted(scope, query, tool)]
+            if len(batch) < _BATCH:
+                break
+            last = batch[-1].id
+        return found[:limit]
+
+    async def _batch(self, scope: Scope, after: str) -> Sequence[Tool]:
+        own = await self._kit.store.read(scope, lambda tx: tx.tools(after=after, limit=_BATCH))
+        given = [tool for tool in TOOLS if tool.id > after]
+        return sorted([*given, *own], key=lambda tool: tool.id)[:_BATCH]
+
+    async def _wanted(self, scope: Scope, query: ToolQuery, tool: Tool) -> bool:
+        text = f"{tool.id} {tool.title} {tool.description}".lower()
+        return (
+            (not query.ids or tool.id in query.ids)
+            and query.labels.items() <= tool.labels.items()
+            and all(word in text for word in query.words)
+            and not (query.available_only and self._unavailable(scope, tool))
+            and await self._access.may(CALL, f"tools/{tool.id}")
+        )
+
+    def _shown(self, scope: Scope, tool: Tool) -> Shown:
+        return Shown(tool, self._unavailable(scope, tool))
+
+    def _unavailable(self, scope: Scope, tool: Tool) -> str:
+        if tool.driver.kind is DriverKind.PROVIDER and not self._desk.connected(scope.tenant, tool):
+            return ProviderLost.reason
+        return ""
+
+    def _has_room(self, tx: Transaction, known: Tool | None, tool_id: str, actor: Actor) -> None:
+        if known is not None:
+            raise ToolExists(f"tools/{tool_id} exists already", metadata={"tool": f"tools/{tool_id}"})
+        if tx.owned(actor.agent) >= self._most:
+            subject = f"agents/{actor.agent}"
+            text = f"{subject} has registered {self._most} tools, the most there may be"
+            raise QuotaExceeded(text, quota=QuotaViolation(subject, text))
+
+
+def _current(known: Tool | None, tool_id: str, etag: str, actor: Actor) -> Tool:
+    if known is None:
+        raise _missing(tool_id)
+    if known.owner != actor.agent and not actor.admin:
+        raise PermissionDenied(f"tools/{tool_id} belongs to agents/{known.owner}")
+    if etag and etag != str(known.version):
+        raise EtagMismatch(
+            f"tools/{tool_id} has changed; read it again", metadata={"etag": str(known.version)}
+        )
+    return known
+
+
+def _missing(tool_id: str) -> ToolNotFound:
+    return ToolNotFound(f"there is no tool tools/{tool_id}", metadata={"tool": f"tools/{tool_id}"})

@@ -1,0 +1,145 @@
+"""The gRPC face of the tool manager: each method converts, calls a use case, converts back."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
+from services.chassis import paging
+from services.chassis.identity import current_caller
+from services.tool.errors import CapabilityMissing, ServerNotFound
+from services.tool.service.facade import ToolService
+from services.tool.wire import calls as call_wire
+from services.tool.wire import common
+from services.tool.wire import providers as provider_wire
+from services.tool.wire import tools as tool_wire
+
+
+class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
+    """Implements aios.api.tool.v1.ToolService."""
+
+    def __init__(self, service: ToolService) -> None:
+        self._registry = service.registry
+        self._calls = service.calls
+        self._providers = service.providers
+
+    async def RegisterTool(
+        self, request: tool_pb2.RegisterToolRequest, _context: object
+    ) -> tool_pb2.RegisterToolResponse:
+        """Register or replace a tool."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "RegisterTool", request)
+        made = await self._registry.register(scope, actor, tool_wire.read(request.tool), request.tool.etag)
+        return tool_pb2.RegisterToolResponse(tool=tool_wire.write(made))
+
+    async def UnregisterTool(
+        self, request: tool_pb2.UnregisterToolRequest, _context: object
+    ) -> tool_pb2.UnregisterToolResponse:
+        """Remove a tool."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "UnregisterTool", request)
+        id_, missing = common.tool_id(request.name), request.allow_missing
+        await self._registry.unregister(scope, actor, id_, request.etag, allow_missing=missing)
+        return tool_pb2.UnregisterToolResponse()
+
+    async def ListTools(
+        self, request: tool_pb2.ListToolsRequest, _context: object
+    ) -> tool_pb2.ListToolsResponse:
+        """List tools."""
+        scope = common.scope(current_caller())
+        size = paging.page_size(request.page_size, default=tool_wire.PAGE, maximum=tool_wire.MOST)
+        after = tool_wire.position(request, scope)
+        found = await self._registry.page(scope, tool_wire.query(request), after=after, limit=size + 1)
+        return tool_wire.page(request, scope, found, size)
+
+    async def GetTool(self, request: tool_pb2.GetToolRequest, _context: object) -> tool_pb2.GetToolResponse:
+        """Return a tool."""
+        scope = common.scope(current_caller())
+        shown = await self._registry.show(scope, common.tool_id(request.name))
+        return tool_pb2.GetToolResponse(tool=tool_wire.write(shown))
+
+    async def CallTool(
+        self, request: tool_pb2.CallToolRequest, _context: object
+    ) -> AsyncIterator[tool_pb2.CallToolResponse]:
+        """Run a tool."""
+        caller = current_caller()
+        scope, sequence = common.own_scope(caller), 0
+        async with aclosing(self._calls.call(scope, call_wire.wish(request, caller))) as events:
+            async for happened in events:
+                sequence += 1
+                yield call_wire.event(scope, request, sequence, happened)
+
+    async def CancelCall(
+        self, request: tool_pb2.CancelCallRequest, _context: object
+    ) -> tool_pb2.CancelCallResponse:
+        """Cancel a call."""
+        caller = current_caller()
+        scope, actor = common.scope(caller), common.actor(caller, "CancelCall", request)
+        ended = await self._calls.cancel(scope, actor, common.call_id(request.name, caller)[1])
+        return tool_pb2.CancelCallResponse(call=call_wire.call(scope, ended))
+
+    async def GetCall(self, request: tool_pb2.GetCallRequest, _context: object) -> tool_pb2.GetCallResponse:
+        """Return a call."""
+        caller = current_caller()
+        scope = common.scope(caller)
+        found = await self._calls.get(scope, common.call_id(request.name, caller)[1])
+        return tool_pb2.GetCallResponse(call=call_wire.call(scope, found))
+
+    async def ListCalls(
+        self, request: tool_pb2.ListCallsRequest, _context: object
+    ) -> tool_pb2.ListCallsResponse:
+        """List calls."""
+        scope = common.scope(current_caller())
+        size = paging.page_size(request.page_size, default=call_wire.PAGE, maximum=call_wire.MOST)
+        before = call_wire.position(request, scope)
+        found = await self._calls.page(scope, call_wire.query(request), before=before, limit=size + 1)
+        return call_wire.page(request, scope, found, size)
+
+    async def AddMcpServer(
+        self, _request: tool_pb2.AddMcpServerRequest, _context: object
+    ) -> tool_pb2.AddMcpServerResponse:
+        """Refuse: MCP servers are not supported yet."""
+        raise CapabilityMissing("this kernel does not connect MCP servers", metadata={"driver": "mcp"})
+
+    async def RemoveMcpServer(
+        self, request: tool_pb2.RemoveMcpServerRequest, _context: object
+    ) -> tool_pb2.RemoveMcpServerResponse:
+        """Remove an MCP server; there are none."""
+        if not request.allow_missing:
+            raise ServerNotFound(f"there is no MCP server {request.name}")
+        return tool_pb2.RemoveMcpServerResponse()
+
+    async def ListMcpServers(
+        self, _request: tool_pb2.ListMcpServersRequest, _context: object
+    ) -> tool_pb2.ListMcpServersResponse:
+        """List MCP servers; there are none."""
+        return tool_pb2.ListMcpServersResponse()
+
+    async def TakeCalls(
+        self, request: tool_pb2.TakeCallsRequest, _context: object
+    ) -> AsyncIterator[tool_pb2.TakeCallsResponse]:
+        """Give a provider its calls."""
+        scope = common.scope(current_caller())
+        ids = [common.tool_id(name, "tools") for name in request.tools]
+        events = self._providers.take(scope, ids, capacity=request.capacity or 1, instance=request.instance)
+        async with aclosing(events):
+            async for happened in events:
+                yield provider_wire.event(happened)
+
+    async def ReportCallProgress(
+        self, request: tool_pb2.ReportCallProgressRequest, _context: object
+    ) -> tool_pb2.ReportCallProgressResponse:
+        """Note how far a call is."""
+        caller = current_caller()
+        held = provider_wire.held(request.call, request.lease_id, caller)
+        progress = call_wire.progress(request.progress) if request.HasField("progress") else None
+        expires = self._providers.report(common.own_scope(caller), held, progress)
+        return tool_pb2.ReportCallProgressResponse(lease_expire_time=common.stamp(expires))
+
+    async def CompleteCall(
+        self, request: tool_pb2.CompleteCallRequest, _context: object
+    ) -> tool_pb2.CompleteCallResponse:
+        """End a call."""
+        caller = current_caller()
+        held = provider_wire.held(request.call, request.lease_id, caller)
+        state = await self._providers.complete(common.own_scope(caller), held, call_wire.outcome(request))
+        return tool_pb2.CompleteCallResponse(state=call_wire.STATES_BACK[state])

@@ -1,0 +1,36 @@
+"""The FileSearch port on the storage manager."""
+
+from typing import Final
+
+import grpc
+
+from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from services.chassis.client import kernel_metadata
+from services.chassis.identity import current_caller
+from services.chassis.status import peer_error
+
+_SECONDS: Final = 10.0
+
+
+class StorageSearch:
+    """Asks the storage manager with the caller's own token, so with the caller's own rights."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: storage_pb2_grpc.StorageServiceAsyncStub = storage_pb2_grpc.StorageServiceStub(channel)
+
+    async def search(self, query: str, limit: int) -> list[str]:
+        """Return the paths that match, best first, as the agent knows them: `notes/todo.txt`.
+
+        Raises what the storage manager refuses with.
+        """
+        caller = current_caller()
+        root = f"agents/{caller.agent}/files"
+        try:
+            found = await self._stub.SearchFiles(
+                storage_pb2.SearchFilesRequest(parent=root, query=query, page_size=limit),
+                metadata=kernel_metadata(caller),
+                timeout=_SECONDS,
+            )
+        except grpc.aio.AioRpcError as failure:
+            raise peer_error(failure) from failure
+        return [hit.file.name.removeprefix(f"{root}/") for hit in found.hits]

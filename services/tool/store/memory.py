@@ -1,0 +1,134 @@
+"""The store in RAM: for tests and throw-away kernels. Nothing survives the process."""
+
+import asyncio
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import TypeVar
+
+from services.chassis.errors import IdempotencyMismatch
+from services.tool.model import Actor, Call, CallQuery, Scope, Tool
+from services.tool.ports import Transaction
+
+T = TypeVar("T")
+
+_Request = tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class _Data:
+    """Everything; the keys say whose it is."""
+
+    tools: dict[tuple[str, str], Tool] = field(default_factory=dict)
+    calls: dict[tuple[Scope, str], Call] = field(default_factory=dict)
+    replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
+
+    def copied(self) -> "_Data":
+        """Copy every table, not the frozen rows in them."""
+        return _Data(**{item.name: copy(getattr(self, item.name)) for item in fields(self)})
+
+
+class InMemoryStore:
+    """A Store that forgets everything with the process."""
+
+    def __init__(self) -> None:
+        self._data = _Data()
+        self._lock = asyncio.Lock()
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a copy, so that what it writes is lost."""
+        return work(_Transaction(self._data.copied(), scope))
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a copy and keep the copy when it returns."""
+        async with self._lock:
+            draft = self._data.copied()
+            result = work(_Transaction(draft, scope))
+            self._data = draft
+        return result
+
+    async def unfinished(self, *, limit: int) -> list[tuple[Scope, Call]]:
+        """List calls of all agents that have not ended."""
+        found = [(scope, call) for (scope, _), call in self._data.calls.items() if call.ended_at is None]
+        return found[:limit]
+
+    async def collect(self, *, ended_before: datetime, limit: int) -> int:
+        """Forget old calls."""
+        async with self._lock:
+            doomed = [
+                key
+                for key, call in self._data.calls.items()
+                if call.ended_at is not None and call.ended_at < ended_before
+            ][:limit]
+            for key in doomed:
+                del self._data.calls[key]
+        return len(doomed)
+
+
+class _Transaction:
+    """A Transaction on dictionaries."""
+
+    def __init__(self, data: _Data, scope: Scope) -> None:
+        self._data = data
+        self._scope = scope
+
+    def tool(self, tool_id: str) -> Tool | None:
+        """Return a tool."""
+        return self._data.tools.get((self._scope.tenant, tool_id))
+
+    def tools(self, *, after: str, limit: int) -> list[Tool]:
+        """List tools by id."""
+        mine = [tool for (tenant, _), tool in self._data.tools.items() if tenant == self._scope.tenant]
+        return sorted((tool for tool in mine if tool.id > after), key=lambda tool: tool.id)[:limit]
+
+    def put_tool(self, tool: Tool) -> None:
+        """Insert or replace a tool."""
+        self._data.tools[self._scope.tenant, tool.id] = tool
+
+    def drop_tool(self, tool_id: str) -> None:
+        """Forget a tool."""
+        self._data.tools.pop((self._scope.tenant, tool_id), None)
+
+    def owned(self, agent: str) -> int:
+        """Count an agent's tools."""
+        tenant = self._scope.tenant
+        return sum(key[0] == tenant and tool.owner == agent for key, tool in self._data.tools.items())
+
+    def call(self, call_id: str) -> Call | None:
+        """Return a call."""
+        return self._data.calls.get((self._scope, call_id))
+
+    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[Call]:
+        """List calls, newest first."""
+        found = [
+            call
+            for (scope, _), call in self._data.calls.items()
+            if scope == self._scope
+            and (not wanted.tool or call.tool == wanted.tool)
+            and (not wanted.states or call.state in wanted.states)
+            and (wanted.created_after is None or call.created_at >= wanted.created_after)
+            and (before is None or (call.created_at, call.id) < before)
+        ]
+        return sorted(found, key=lambda call: (call.created_at, call.id), reverse=True)[:limit]
+
+    def put_call(self, call: Call) -> None:
+        """Insert or replace a call."""
+        self._data.calls[self._scope, call.id] = call
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer to this request, or None."""
+        known = self._data.replies.get(self._request(actor)) if actor.request_id else None
+        if known is None:
+            return None
+        if known[0] != actor.digest:
+            raise IdempotencyMismatch(f"request_id {actor.request_id} was used for a different request")
+        return known[1]
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request."""
+        if actor.request_id:
+            self._data.replies[self._request(actor)] = (actor.digest, reply)
+
+    def _request(self, actor: Actor) -> _Request:
+        return self._scope.tenant, actor.agent, actor.method, actor.request_id

@@ -1,0 +1,109 @@
+"""Tools and calls as rows."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.chassis import codec
+from services.tool.model import Call, CallQuery, Tool
+from services.tool.store import tables
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(moment: datetime) -> int:
+    """Return the microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def upsert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert a row, or replace the one with its primary key."""
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    keys = [column.name for column in table.primary_key]
+    statement = insert(table)
+    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), row)
+
+
+class Rows:
+    """Rows of one scope on one connection: the tenant's tools, the agent's calls."""
+
+    def __init__(self, conn: sa.Connection, tenant: str, agent: str) -> None:
+        self._conn = conn
+        self._tenant = tenant
+        self._agent = agent
+
+    def tool(self, tool_id: str) -> Tool | None:
+        """Return a tool."""
+        table = tables.tools
+        query = sa.select(table.c.body).where(table.c.tenant == self._tenant, table.c.tool == tool_id)
+        body = self._conn.execute(query).scalar_one_or_none()
+        return None if body is None else codec.decode(Tool, body)
+
+    def tools(self, *, after: str, limit: int) -> list[Tool]:
+        """List tools by id."""
+        table = tables.tools
+        query = sa.select(table.c.body).where(table.c.tenant == self._tenant, table.c.tool > after)
+        found = self._conn.execute(query.order_by(table.c.tool).limit(limit)).scalars()
+        return [codec.decode(Tool, body) for body in found]
+
+    def put_tool(self, tool: Tool) -> None:
+        """Insert or replace a tool."""
+        row = {"tenant": self._tenant, "tool": tool.id, "owner": tool.owner, "body": codec.encode(tool)}
+        upsert(self._conn, tables.tools, row)
+
+    def drop_tool(self, tool_id: str) -> None:
+        """Forget a tool."""
+        table = tables.tools
+        self._conn.execute(sa.delete(table).where(table.c.tenant == self._tenant, table.c.tool == tool_id))
+
+    def owned(self, agent: str) -> int:
+        """Count an agent's tools."""
+        table = tables.tools
+        query = sa.select(sa.func.count()).where(table.c.tenant == self._tenant, table.c.owner == agent)
+        return int(self._conn.execute(query).scalar_one())
+
+    def call(self, call_id: str) -> Call | None:
+        """Return a call."""
+        table = tables.calls
+        query = sa.select(table.c.body).where(self._mine, table.c.call == call_id)
+        body = self._conn.execute(query).scalar_one_or_none()
+        return None if body is None else codec.decode(Call, body)
+
+    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[Call]:
+        """List calls, newest first."""
+        table = tables.calls
+        query = sa.select(table.c.body).where(self._mine)
+        if wanted.tool:
+            query = query.where(table.c.tool == wanted.tool)
+        if wanted.states:
+            query = query.where(table.c.state.in_([state.value for state in wanted.states]))
+        if wanted.created_after is not None:
+            query = query.where(table.c.created_us >= micros(wanted.created_after))
+        if before is not None:
+            position = sa.tuple_(table.c.created_us, table.c.call)
+            query = query.where(position < (micros(before[0]), before[1]))
+        ordered = query.order_by(table.c.created_us.desc(), table.c.call.desc()).limit(limit)
+        return [codec.decode(Call, body) for body in self._conn.execute(ordered).scalars()]
+
+    def put_call(self, call: Call) -> None:
+        """Insert or replace a call."""
+        row = {
+            "tenant": self._tenant,
+            "agent": self._agent,
+            "call": call.id,
+            "tool": call.tool,
+            "state": call.state.value,
+            "created_us": micros(call.created_at),
+            "ended_us": None if call.ended_at is None else micros(call.ended_at),
+            "body": codec.encode(call),
+        }
+        upsert(self._conn, tables.calls, row)
+
+    @property
+    def _mine(self) -> sa.ColumnElement[bool]:
+        table = tables.calls
+        return sa.and_(table.c.tenant == self._tenant, table.c.agent == self._agent)

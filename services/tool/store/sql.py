@@ -1,0 +1,78 @@
+"""The store in SQL: SQLite or PostgreSQL behind the chassis' Database."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from services.chassis import codec, idempotency
+from services.chassis.clock import Clock, SystemClock
+from services.chassis.database import Database
+from services.tool.model import Actor, Call, Scope
+from services.tool.ports import Transaction
+from services.tool.store import tables
+from services.tool.store.rows import Rows, micros
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations" / "versions"
+
+
+class SqlStore:
+    """A Store on a database that has been migrated."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+
+    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one snapshot of the database."""
+        return await self._database.read(lambda conn: work(_Transaction(conn, scope, self._clock)))
+
+    async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction."""
+        return await self._database.write(lambda conn: work(_Transaction(conn, scope, self._clock)))
+
+    async def unfinished(self, *, limit: int) -> list[tuple[Scope, Call]]:
+        """List calls of all agents that have not ended."""
+        table = tables.calls
+        query = sa.select(table.c.tenant, table.c.agent, table.c.body).where(table.c.ended_us.is_(None))
+        rows = await self._database.read(lambda conn: conn.execute(query.limit(limit)).all())
+        return [(Scope(row.tenant, row.agent), codec.decode(Call, row.body)) for row in rows]
+
+    async def collect(self, *, ended_before: datetime, limit: int) -> int:
+        """Forget old calls and old replies."""
+        return await self._database.write(lambda conn: self._collect(conn, micros(ended_before), limit))
+
+    def _collect(self, conn: sa.Connection, before: int, limit: int) -> int:
+        idempotency.forget_expired(conn, tables.replies, self._clock.now())
+        table = tables.calls
+        keys = list(table.primary_key)
+        doomed = conn.execute(sa.select(*keys).where(table.c.ended_us < before).limit(limit)).all()
+        for row in doomed:
+            conn.execute(
+                sa.delete(table).where(*(column == value for column, value in zip(keys, row, strict=True)))
+            )
+        return len(doomed)
+
+
+class _Transaction(Rows):
+    """A Transaction on one connection."""
+
+    def __init__(self, conn: sa.Connection, scope: Scope, clock: Clock) -> None:
+        super().__init__(conn, scope.tenant, scope.agent)
+        self._clock = clock
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer to this request, or None."""
+        return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request."""
+        now = self._clock.now()
+        idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
+
+    def _key(self, actor: Actor) -> idempotency.Key:
+        return idempotency.Key(self._tenant, actor.agent, actor.method, actor.request_id)

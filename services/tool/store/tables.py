@@ -1,0 +1,40 @@
+"""The tables. The tenant leads every primary key; bodies are JSON of the model (chassis codec)."""
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
+
+from services.chassis import idempotency
+
+metadata = MetaData()
+
+
+def _id(length: int) -> String:
+    # Ids are compared byte by byte on every engine, so that lists have one order.
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+tools = Table(
+    "tools",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("tool", _id(128), primary_key=True),
+    Column("owner", _id(63), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("tools_by_owner", "tenant", "owner"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("agent", _id(63), primary_key=True),
+    Column("call", _id(64), primary_key=True),
+    Column("tool", _id(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("ended_us", BigInteger, nullable=True),  # null: it has not
+    Column("body", LargeBinary, nullable=False),
+    Index("calls_by_age", "tenant", "agent", "created_us", "call"),
+    Index("calls_by_end", "ended_us"),
+)
+
+replies = idempotency.table(metadata)

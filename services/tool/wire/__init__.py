@@ -1,0 +1,1 @@
+"""Conversion between protobuf and the model; nothing else knows both."""

@@ -1,0 +1,233 @@
+"""Calls between protobuf and the model."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from google.protobuf import struct_pb2
+
+from aios.api.tool.v1 import resources_pb2, tool_pb2
+from services.chassis import names, paging
+from services.chassis.codes import Code
+from services.chassis.errors import InvalidPageToken, InvalidRequest
+from services.chassis.identity import Caller
+from services.tool.core import schemas
+from services.tool.errors import ArgumentsInvalid, CallFailed
+from services.tool.model import (
+    Accepted,
+    Call,
+    CallError,
+    CallEvent,
+    CallQuery,
+    CallState,
+    Outcome,
+    Piece,
+    Progress,
+    Scope,
+    Started,
+    Wish,
+)
+from services.tool.wire import common
+
+PAGE: Final = 50
+MOST: Final = 500
+_LATER: Final = 1.0
+_LONGEST: Final = 3600.0
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+STATES: Final = {
+    resources_pb2.CALL_STATE_QUEUED: CallState.QUEUED,
+    resources_pb2.CALL_STATE_RUNNING: CallState.RUNNING,
+    resources_pb2.CALL_STATE_SUCCEEDED: CallState.SUCCEEDED,
+    resources_pb2.CALL_STATE_FAILED: CallState.FAILED,
+    resources_pb2.CALL_STATE_CANCELLED: CallState.CANCELLED,
+    resources_pb2.CALL_STATE_UNKNOWN: CallState.UNKNOWN,
+}
+STATES_BACK: Final = {state: number for number, state in STATES.items()}
+_PASSING: Final = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
+
+
+def wish(request: tool_pb2.CallToolRequest, caller: Caller) -> Wish:
+    """Read a call to make. Raises ArgumentsInvalid."""
+    wait = common.seconds(request, "max_wait")
+    if wait is None and request.detach:
+        wait = _LONGEST  # nobody's deadline ends it
+    return Wish(
+        tool=common.tool_id(request.tool, "tool"),
+        arguments=_arguments(request),
+        call_id=request.request_id,
+        run_seconds=common.seconds(request, "timeout"),
+        wait_seconds=wait,
+        detach=request.detach,
+        syscall_id=caller.syscall_id,
+    )
+
+
+def event(
+    scope: Scope, request: tool_pb2.CallToolRequest, sequence: int, happened: CallEvent
+) -> tool_pb2.CallToolResponse:
+    """Write what happened. Raises CallFailed for the end of a call that did not succeed."""
+    response = tool_pb2.CallToolResponse(sequence=sequence, tool_call_id=request.tool_call_id)
+    match happened:
+        case Accepted():
+            response.accepted.call = common.call_name(scope.agent, happened.call_id)
+            response.accepted.joined = happened.joined
+        case Started():
+            response.started.CopyFrom(
+                tool_pb2.CallStarted(
+                    start_time=common.stamp(happened.at),
+                    wait=common.duration(happened.wait),
+                    attempt=happened.attempt,
+                )
+            )
+        case Progress():
+            response.progress.CopyFrom(_progress(happened))
+        case Call():
+            if happened.state is not CallState.SUCCEEDED:
+                raise failure(scope, happened)
+            response.result.CopyFrom(call(scope, happened))
+    return response
+
+
+def failure(scope: Scope, ended: Call) -> CallFailed:
+    """Return the error of a call that did not succeed."""
+    error = ended.error or CallError("INTERNAL", "the call ended without a reason", Code.INTERNAL)
+    return CallFailed(
+        error.reason,
+        error.code,
+        error.message,
+        call=common.call_name(scope.agent, ended.id),
+        retry_after=_LATER if error.code in _PASSING else None,
+    )
+
+
+def call(scope: Scope, found: Call, *, listed: bool = False) -> resources_pb2.Call:
+    """Write a call; `listed` leaves the result out."""
+    message = resources_pb2.Call(
+        name=common.call_name(scope.agent, found.id),
+        tool=f"{common.TOOLS}/{found.tool}",
+        agent=names.agent_name(scope.agent),
+        state=STATES_BACK[found.state],
+        arguments_sha256=found.arguments_sha256,
+        create_time=common.stamp(found.created_at),
+        start_time=common.stamp(found.started_at),
+        end_time=common.stamp(found.ended_at),
+        attempt_count=found.attempts,
+        syscall_id=found.syscall_id,
+        provider=found.provider,
+    )
+    if found.error is not None:
+        message.error.reason, message.error.message = found.error.reason, found.error.message
+        if found.error.details_json:
+            details = common.shown(json.loads(found.error.details_json))
+            message.error.details.CopyFrom(details.struct_value if details else struct_pb2.Struct())
+    if found.state is CallState.SUCCEEDED and not listed:
+        message.result.CopyFrom(_result(found))
+    return message
+
+
+def query(request: tool_pb2.ListCallsRequest) -> CallQuery:
+    """Read which calls are wanted."""
+    return CallQuery(
+        tool=common.tool_id(request.tool, "tool") if request.tool else "",
+        states=frozenset(STATES[state] for state in request.states if state in STATES),
+        created_after=common.moment(request, "created_after"),
+    )
+
+
+def position(request: tool_pb2.ListCallsRequest, scope: Scope) -> tuple[datetime, str] | None:
+    """Return where the page before ended; None for the first page. Raises InvalidPageToken."""
+    found = paging.decode(request.page_token, *_query_key(request, scope))
+    match found:
+        case []:
+            return None
+        case [int() as micros, str() as identifier]:
+            return _EPOCH + timedelta(microseconds=micros), identifier
+        case _:
+            raise InvalidPageToken("the page token is not one this list returned")
+
+
+def page(
+    request: tool_pb2.ListCallsRequest, scope: Scope, found: list[Call], size: int
+) -> tool_pb2.ListCallsResponse:
+    """Write a page of at most `size` calls out of `found`, which holds one more if there is one."""
+    response = tool_pb2.ListCallsResponse(calls=[call(scope, item, listed=True) for item in found[:size]])
+    if len(found) > size:
+        last = found[size - 1]
+        micros = (last.created_at - _EPOCH) // timedelta(microseconds=1)
+        response.next_page_token = paging.encode([micros, last.id], *_query_key(request, scope))
+    return response
+
+
+def outcome(request: tool_pb2.CompleteCallRequest) -> Outcome:
+    """Read how a provider ended a call. Raises InvalidRequest."""
+    if request.WhichOneof("outcome") == "error":
+        given = request.error
+        details = json.dumps(common.plain_object(given.details)) if given.HasField("details") else ""
+        return Outcome(error=CallError("TOOL_FAILED", given.message, details_json=details))
+    result = request.result
+    if result.value_json and result.HasField("value"):
+        raise InvalidRequest.field("result", "give value or value_json, not both")
+    value: Any = None
+    if result.value_json:
+        value = schemas.parse_json(result.value_json, "result.value_json", InvalidRequest)
+    elif result.HasField("value"):
+        value = common.plain(result.value)
+    return Outcome(value=value, pieces=tuple(_piece(piece) for piece in result.content))
+
+
+def progress(given: tool_pb2.CallProgress) -> Progress:
+    """Read how far a call is."""
+    return Progress(given.progress, given.total, given.message, given.partial_output)
+
+
+def _arguments(request: tool_pb2.CallToolRequest) -> Any:
+    if request.arguments_json:
+        return schemas.parse_json(request.arguments_json, "arguments_json", ArgumentsInvalid)
+    return common.plain_object(request.arguments)
+
+
+def _progress(happened: Progress) -> tool_pb2.CallProgress:
+    return tool_pb2.CallProgress(
+        progress=happened.progress,
+        total=happened.total,
+        message=happened.message,
+        partial_output=happened.partial_output,
+    )
+
+
+def _result(found: Call) -> resources_pb2.CallResult:
+    return resources_pb2.CallResult(
+        value=common.shown(json.loads(found.result_json)),
+        value_json=found.result_json,
+        content=[_content(piece) for piece in found.pieces],
+        untrusted=found.untrusted,
+    )
+
+
+def _piece(given: resources_pb2.Content) -> Piece:
+    return Piece(
+        text=given.text,
+        data_base64=base64.b64encode(given.data).decode(),
+        uri=given.uri,
+        media_type=given.media_type,
+    )
+
+
+def _content(piece: Piece) -> resources_pb2.Content:
+    message = resources_pb2.Content(media_type=piece.media_type)
+    if piece.uri:
+        message.uri = piece.uri
+    elif piece.data_base64:
+        message.data = base64.b64decode(piece.data_base64)
+    else:
+        message.text = piece.text
+        message.media_type = piece.media_type or "text/plain"
+    return message
+
+
+def _query_key(request: tool_pb2.ListCallsRequest, scope: Scope) -> tuple[str, ...]:
+    states = ",".join(str(state) for state in sorted(request.states))
+    since = str(request.created_after.ToNanoseconds()) if request.HasField("created_after") else ""
+    return "calls", scope.tenant, scope.agent, request.tool, states, since
