@@ -1,0 +1,194 @@
+"""Which replicas are up, and who is asked to render a prompt."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, NoBackend
+from gateway.inference.errors import BackendInvalid, BackendStalled, BackendUnavailable
+from gateway.inference.model import Message, ReplicaInfo, Role
+from gateway.inference.pool import PoolConfig, ReplicaPool
+from services.chassis.clock import SystemClock
+from tests.fakes.backend import PLAIN, FakeBackend
+from tests.fakes.waiting import until
+
+QUICK = PoolConfig(healthy_interval=0.01, first_retry=0.005, longest_retry=0.02, probe_timeout=0.2)
+HELLO = [Message(Role.USER, "hello")]
+
+
+class Watched:
+    """A pool whose replicas are watched, and what it announced."""
+
+    def __init__(self, *backends: FakeBackend, config: PoolConfig = QUICK) -> None:
+        self.announced: list[tuple[str, bool]] = []
+        self.pool = ReplicaPool(backends, self._announce, config, SystemClock())
+
+    def _announce(self, name: str, info: ReplicaInfo, up: bool) -> None:  # noqa: FBT001 - the pool's signature
+        assert info.model
+        self.announced.append((name, up))
+
+
+@asynccontextmanager
+async def watched(*backends: FakeBackend, config: PoolConfig = QUICK) -> AsyncIterator[Watched]:
+    """Watch replicas for the length of a block."""
+    made = Watched(*backends, config=config)
+    tasks = [asyncio.create_task(made.pool.watch(name)) for name in made.pool.names]
+    try:
+        yield made
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_replica_is_announced_as_it_comes_and_goes() -> None:
+    backend = FakeBackend()
+    async with watched(backend) as made:
+        await until(lambda: made.announced == [("r0", True)])
+        backend.up = False
+        await until(lambda: made.announced[-1] == ("r0", False))
+        gone = made.pool.live()
+        backend.up = True
+        await until(lambda: made.announced == [("r0", True), ("r0", False), ("r0", True)])
+
+        assert gone == []
+        assert [each.backend.name for each in made.pool.live()] == ["r0"]
+
+
+async def test_a_replica_that_never_answered_is_not_announced() -> None:
+    backend = FakeBackend()
+    backend.broken = BackendUnavailable("refused")
+    async with watched(backend) as made:
+        await until(lambda: made.pool.failures() == {"r0": "refused"})
+
+        assert made.announced == []
+
+
+async def test_what_a_replica_holds_is_read_again_when_it_comes_back() -> None:
+    backend = FakeBackend()
+    async with watched(backend) as made:
+        await until(lambda: bool(made.pool.live()))
+        backend.up = False
+        await until(lambda: not made.pool.live())
+        backend.details = replace(PLAIN, slots=9)
+        backend.up = True
+        await until(lambda: bool(made.pool.live()))
+
+        assert made.pool.live()[0].info.slots == 9
+
+
+async def test_a_suspect_is_out_at_once_and_back_after_a_good_probe() -> None:
+    backend = FakeBackend()
+    async with watched(backend, config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: bool(made.pool.live()))
+        probes = backend.probes
+        made.pool.suspect("r0", "it broke off")
+        out = made.pool.live()
+        await until(lambda: bool(made.pool.live()))
+
+        assert out == []
+        assert backend.probes == probes + 1
+        assert made.announced == [("r0", True), ("r0", False), ("r0", True)]
+
+
+async def test_a_replica_that_does_not_answer_in_time_is_down() -> None:
+    class Silent(FakeBackend):
+        async def healthy(self) -> bool:
+            self.probes += 1
+            await asyncio.sleep(60)
+            return True
+
+    backend = Silent()
+    async with watched(backend, config=replace(QUICK, probe_timeout=0.01)) as made:
+        await until(lambda: backend.probes >= 2)
+
+        assert made.pool.failures() == {"r0": "no answer in time"}
+
+
+async def test_a_call_waits_for_a_replica_to_come_up() -> None:
+    backend = FakeBackend()
+    backend.up = False
+    async with watched(backend) as made:
+        waiting = asyncio.create_task(made.pool.ready("m", 10.0))
+        await until(lambda: backend.probes >= 2)
+        early = waiting.done()
+        backend.up = True
+
+        assert (await waiting).info.model == "m"
+        assert not early
+
+
+@pytest.mark.parametrize("model", ["", "m"])
+async def test_a_call_that_waits_too_long_is_told_that_no_backend_is_up(model: str) -> None:
+    made = Watched(FakeBackend())
+    with pytest.raises(NoBackend) as failure:
+        await made.pool.ready(model, 0.01)
+
+    assert failure.value.retry_after
+
+
+async def test_a_known_model_whose_replicas_are_all_down_is_no_unknown_model() -> None:
+    backend = FakeBackend()
+    async with watched(backend) as made:
+        await until(lambda: bool(made.pool.live()))
+        backend.up = False
+        await until(lambda: not made.pool.live())
+        with pytest.raises(NoBackend):
+            await made.pool.ready("m", 0.01)
+        with pytest.raises(ModelNotFound, match="served: m"):
+            await made.pool.ready("other", 0.01)
+
+
+async def test_calls_are_spread_over_the_replicas_of_a_model() -> None:
+    other = FakeBackend("r2", info=replace(PLAIN, model="other"))
+    async with watched(FakeBackend("r0"), FakeBackend("r1"), other) as made:
+        await until(lambda: len(made.pool.live()) == 3)
+        names = [(await made.pool.ready("m", 1.0)).backend.name for _ in range(6)]
+
+        assert sorted(names) == ["r0"] * 3 + ["r1"] * 3
+        assert made.pool.default_model() == "m"
+
+
+async def test_another_replica_renders_when_the_first_one_fails() -> None:
+    first, second = FakeBackend("r0"), FakeBackend("r1")
+    async with watched(first, second, config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: len(made.pool.live()) == 2)
+        live = next(each for each in made.pool.live() if each.backend.name == "r0")
+        first.broken = BackendStalled("nothing came")
+        prompt = await made.pool.render(live, HELLO)
+
+        assert prompt.token_count == 2
+        assert [each.backend.name for each in made.pool.live()] == ["r1"]
+        assert made.pool.failures() == {"r0": "nothing came"}
+
+
+async def test_a_prompt_that_no_replica_can_read_is_a_failure_of_the_backend() -> None:
+    first, second = FakeBackend("r0"), FakeBackend("r1")
+    async with watched(first, second) as made:
+        await until(lambda: len(made.pool.live()) == 2)
+        live = made.pool.live()[0]
+        first.broken = second.broken = BackendUnavailable("gone")
+        with pytest.raises(BackendFailed):
+            await made.pool.measure(live, "text")
+
+
+async def test_a_prompt_that_the_backend_refuses_is_not_tried_elsewhere() -> None:
+    first, second = FakeBackend("r0"), FakeBackend("r1")
+    async with watched(first, second, config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: len(made.pool.live()) == 2)
+        live = next(each for each in made.pool.live() if each.backend.name == "r0")
+        first.broken = BackendInvalid("bad roles")
+        with pytest.raises(BackendRefused, match="bad roles"):
+            await made.pool.render(live, HELLO)
+
+        assert len(made.pool.live()) == 2
+
+
+async def test_closing_the_pool_closes_every_backend() -> None:
+    backends = [FakeBackend("r0"), FakeBackend("r1")]
+    await Watched(*backends).pool.close()
+
+    assert all(backend.closed for backend in backends)
