@@ -45,11 +45,6 @@ FILES = (
     tool_pb2,
 )
 SLACK_SECONDS = 10
-WITH_CONFIG = tuple(
-    name
-    for name in KERNEL
-    if (ROOT / ("gateway" if name == "gateway" else f"services/{name}") / "config.py").exists()
-)
 
 
 def own_configs(process: str) -> list[tuple[str, type[Any]]]:
@@ -102,31 +97,28 @@ def test_every_process_of_the_kernel_is_there_once(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("name", WITH_CONFIG)
+@pytest.mark.parametrize("name", KERNEL)
 def test_a_process_starts_with_its_environment(overlay: str, name: str) -> None:
     environ = aios_environment(workload(overlay_path(overlay), name))
     process = Process(name, environ)
-    loaded = {
+    settings = {
         prefix: config.load(cls, environ, prefix, known=None if prefix == "AIOS_TGI_" else listen_names())
         for prefix, cls in own_configs(name)
     }
 
-    assert f"AIOS_{name.upper()}_" in loaded
+    assert f"AIOS_{name.upper()}_" in settings
     assert process.listen.host == "0.0.0.0"
     assert process.common.service_key_file == Path("/run/secrets/aios/service.key")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_variable_is_read_by_the_process_or_by_a_peer(overlay: str) -> None:
-    everybody = set().union(*(variables(name) for name in WITH_CONFIG))
+    everybody = set().union(*(variables(name) for name in KERNEL))
     for each in workloads(overlay_path(overlay)):
         own = {entry["name"] for entry in each.container.get("env", []) if entry["name"].startswith("AIOS_")}
-        if each.name in WITH_CONFIG or each.name == "tgi-local":
-            assert own <= variables(each.name), each.name
-    for each in of_kind(overlay_path(overlay), "ConfigMap"):
-        shared = {name for name in each["data"] if not any(name.startswith(p) for p in pending())}
-
-        assert shared <= everybody
+        assert own <= (variables(each.name) if own else own), each.name
+    for config_map in of_kind(overlay_path(overlay), "ConfigMap"):
+        assert set(config_map["data"]) <= everybody
 
 
 def test_the_embedded_server_starts_with_its_environment() -> None:
@@ -193,7 +185,7 @@ def test_every_server_has_all_probes(directory: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("name", WITH_CONFIG)
+@pytest.mark.parametrize("name", KERNEL)
 def test_kubernetes_waits_longer_than_a_process_drains(overlay: str, name: str) -> None:
     each = workload(overlay_path(overlay), name)
     common = Process(name, aios_environment(each)).common
@@ -225,7 +217,7 @@ def test_pods_are_unprivileged_and_know_no_kubernetes(directory: str) -> None:
 @pytest.mark.parametrize("directory", DIRECTORIES)
 def test_the_commands_are_modules_that_exist(directory: str) -> None:
     for each in workloads(directory):
-        if each.container["image"].startswith("aios:") and each.name != "tool":
+        if each.container["image"].startswith("aios:"):
             (module,) = each.container["args"]
             folder = ROOT / module.replace(".", "/")
             assert (folder / "__main__.py").is_file(), module
@@ -242,13 +234,27 @@ def test_secrets_are_referred_to_and_never_made(directory: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_must_be_alone_is_alone(overlay: str) -> None:
+    """A volume has one writer; scheduler and tool manager are one process, tgi-local is one endpoint."""
+    alone = {"scheduler", "tool", "tgi-local"}
     for each in workloads(overlay_path(overlay)):
         spec = each.object["spec"]
         claimed = any("persistentVolumeClaim" in volume for volume in each.pod["volumes"])
-        if each.object["kind"] == "Deployment" and (
-            claimed or each.name in {"scheduler", "memory", "tgi-local"}
-        ):
+        if each.object["kind"] == "Deployment" and (claimed or each.name in alone):
             assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"}), each.name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_calls_are_spread_over_the_replicas_of_a_manager(overlay: str) -> None:
+    directory = overlay_path(overlay)
+    services = {each["metadata"]["name"]: each["spec"] for each in of_kind(directory, "Service")}
+    budgets = {each["metadata"]["name"] for each in of_kind(directory, "PodDisruptionBudget")}
+    (environment,) = [each["data"] for each in of_kind(directory, "ConfigMap")]
+    for each in workloads(directory):
+        if each.name in KERNEL and each.object["spec"]["replicas"] > 1 and each.name != "gateway":
+            endpoint = environment[f"AIOS_{each.name.upper()}_ENDPOINT"]
+            assert endpoint.startswith("dns:///")
+            assert services[endpoint.split("/")[-1].partition(":")[0]]["clusterIP"] == "None"
+            assert each.name in budgets
 
 
 def test_tables_are_in_postgres_for_every_manager_that_has_some() -> None:
@@ -325,11 +331,6 @@ def overlay_path(overlay: str) -> str:
 def listen_names() -> list[str]:
     """Return the variables every process of the kernel accepts under its own prefix."""
     return [field.name.upper() for field in dataclasses.fields(ListenConfig)]
-
-
-def pending() -> list[str]:
-    """Return the prefixes of processes without a configuration of their own."""
-    return [f"AIOS_{name.upper()}_" for name in KERNEL if name not in WITH_CONFIG]
 
 
 def quantity(text: str) -> int:
