@@ -360,14 +360,14 @@ class Runner:
                 if type(item) is Token:
                     gen.append(item.id, item.text)
                     self._unreported += 1
+                    if self._first_token is None:
+                        self._note_first_token()
+                    if gen.transcript.stopped:  # before a checkpoint, which would not tell that it has ended
+                        self._stop_reason = StopReason.STOP
+                        return
                     if self._unreported >= self._kit.config.progress_tokens:
                         self._report(ticket, 1)
                         self._checkpoint_if_due()
-                    if self._first_token is None:
-                        self._note_first_token()
-                    if gen.transcript.stopped:
-                        self._stop_reason = StopReason.STOP
-                        return
                 elif isinstance(item, PromptIds):
                     gen.prompt_ids = item.ids
                 elif not isinstance(item, Token):
@@ -445,7 +445,7 @@ class Runner:
             await asyncio.wait({self._saving})
         try:
             await self._checkpoints.delete(self._gen.key.call)
-        except KernelError:
-            self._kit.metrics.checkpointed("not_deleted")
-        if kv is not None and (backend := self._kit.pool.backend(kv.replica)) is not None:
-            await backend.forget(kv)
+            if kv is not None and (backend := self._kit.pool.backend(kv.replica)) is not None:
+                await backend.forget(kv)
+        except (KernelError, BackendError):
+            self._kit.metrics.checkpointed("not_deleted")  # its keeper drops it when it is old
