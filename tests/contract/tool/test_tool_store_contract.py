@@ -1,0 +1,225 @@
+"""What every Store of the tool manager must do; each adapter runs the same suite."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.chassis.codes import Code
+from services.chassis.database import Database
+from services.chassis.errors import IdempotencyMismatch
+from services.tool.model import (
+    Actor,
+    Call,
+    CallError,
+    CallQuery,
+    CallState,
+    Driver,
+    DriverKind,
+    Effect,
+    Piece,
+    Scope,
+    Tool,
+)
+from services.tool.ports import Store, Transaction
+from services.tool.store.memory import InMemoryStore
+from services.tool.store.sql import MIGRATIONS, SqlStore
+from tests.fakes.clock import FakeClock
+
+PLANNER = Scope("acme", "planner")
+CRITIC = Scope("acme", "critic")
+NAMESAKE = Scope("other", "planner")
+CLOCK = FakeClock()
+NOW = CLOCK.now()
+
+
+def tool(id_: str, *, owner: str = "planner") -> Tool:
+    return Tool(
+        id=id_,
+        description="ünï \u0000",
+        parameters_schema='{"maximum": 100000000000000000000000000}',
+        effect=Effect.REVERSIBLE,
+        driver=Driver(DriverKind.PROVIDER, lease_seconds=2.5),
+        locks=("browser-{profile}",),
+        labels={"kind": "x"},
+        owner=owner,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def call(id_: str, *, minute: int = 0, state: CallState = CallState.SUCCEEDED, of: str = "search") -> Call:
+    at = NOW + timedelta(minutes=minute)
+    return Call(
+        id=id_,
+        tool=of,
+        arguments_sha256="0" * 64,
+        effect=Effect.PURE,
+        created_at=at,
+        state=state,
+        ended_at=at if state.ended else None,
+    )
+
+
+async def put(store: Store, scope: Scope, *items: Tool | Call) -> None:
+    def work(tx: Transaction) -> None:
+        for item in items:
+            if isinstance(item, Tool):
+                tx.put_tool(item)
+            else:
+                tx.put_call(item)
+
+    await store.write(scope, work)
+
+
+class StoreContract:
+    """Subclasses supply `store`."""
+
+    async def test_a_tool_comes_back_as_it_was_put_and_belongs_to_the_tenant(self, store: Store) -> None:
+        await put(store, PLANNER, tool("send"))
+        changed = replace(tool("send"), version=2, title="Send")
+        await put(store, PLANNER, changed)
+
+        assert await store.read(CRITIC, lambda tx: tx.tool("send")) == changed
+        assert await store.read(NAMESAKE, lambda tx: tx.tool("send")) is None
+
+    async def test_tools_are_listed_by_id_in_byte_order(self, store: Store) -> None:
+        await put(store, PLANNER, *(tool(id_) for id_ in ("b", "B", "a-1", "a.1", "a", "a_1")))
+
+        found = await store.read(PLANNER, lambda tx: tx.tools(after="B", limit=4))
+        assert [item.id for item in found] == ["a", "a-1", "a.1", "a_1"]
+
+    async def test_a_dropped_tool_is_gone_for_its_tenant_only(self, store: Store) -> None:
+        await put(store, PLANNER, tool("send"))
+        await put(store, NAMESAKE, tool("send"))
+        await store.write(PLANNER, lambda tx: tx.drop_tool("send"))
+        await store.write(PLANNER, lambda tx: tx.drop_tool("unheard-of"))
+
+        assert await store.read(PLANNER, lambda tx: tx.tool("send")) is None
+        assert await store.read(NAMESAKE, lambda tx: tx.tool("send")) is not None
+
+    async def test_tools_are_counted_by_owner_and_tenant(self, store: Store) -> None:
+        await put(store, PLANNER, tool("a"), tool("b"), tool("c", owner="critic"))
+
+        assert await store.read(PLANNER, lambda tx: tx.owned("planner")) == 2
+        assert await store.read(NAMESAKE, lambda tx: tx.owned("planner")) == 0
+
+    async def test_a_call_comes_back_as_it_was_put_and_belongs_to_its_agent(self, store: Store) -> None:
+        await put(store, PLANNER, call("c1", state=CallState.RUNNING))
+        settled = replace(
+            call("c1", state=CallState.FAILED),
+            error=CallError("TOOL_FAILED", "ö \u0000", Code.FAILED_PRECONDITION, '{"a": 1}'),
+            pieces=(Piece(text="t"), Piece(data_base64="AA==", media_type="image/png")),
+            result_json='{"x": 1}',
+            attempts=2,
+            started_at=NOW,
+            repeatable=True,
+        )
+        await put(store, PLANNER, settled)
+
+        assert await store.read(PLANNER, lambda tx: tx.call("c1")) == settled
+        assert await store.read(CRITIC, lambda tx: tx.call("c1")) is None
+        assert await store.read(NAMESAKE, lambda tx: tx.call("c1")) is None
+
+    async def test_calls_are_listed_newest_first_and_page_by_page(self, store: Store) -> None:
+        await put(store, PLANNER, call("a", minute=1), call("c", minute=2), call("b", minute=2), call("d"))
+        await put(store, CRITIC, call("x", minute=9))
+
+        first = await store.read(PLANNER, lambda tx: tx.calls(CallQuery(), before=None, limit=2))
+        position = first[-1].created_at, first[-1].id
+        rest = await store.read(PLANNER, lambda tx: tx.calls(CallQuery(), before=position, limit=9))
+
+        assert [item.id for item in first + rest] == ["c", "b", "a", "d"]
+
+    async def test_calls_are_found_by_tool_state_and_time(self, store: Store) -> None:
+        await put(
+            store,
+            PLANNER,
+            call("a", of="send"),
+            call("b", state=CallState.RUNNING),
+            call("c", state=CallState.FAILED, minute=5),
+        )
+
+        async def ids(query: CallQuery) -> list[str]:
+            found = await store.read(PLANNER, lambda tx: tx.calls(query, before=None, limit=9))
+            return [item.id for item in found]
+
+        assert await ids(CallQuery(tool="send")) == ["a"]
+        assert await ids(CallQuery(states=frozenset({CallState.RUNNING, CallState.FAILED}))) == ["c", "b"]
+        assert await ids(CallQuery(created_after=NOW + timedelta(minutes=5))) == ["c"]
+
+    async def test_unfinished_calls_of_all_agents_are_found(self, store: Store) -> None:
+        running = call("b", state=CallState.RUNNING)
+        queued = call("q", state=CallState.QUEUED)
+        await put(store, PLANNER, call("a"), running)
+        await put(store, NAMESAKE, queued)
+
+        found = await store.unfinished(limit=9)
+        assert sorted(found, key=lambda item: item[1].id) == [(PLANNER, running), (NAMESAKE, queued)]
+        assert len(await store.unfinished(limit=1)) == 1
+
+    async def test_collecting_forgets_calls_that_ended_long_ago_and_nothing_else(self, store: Store) -> None:
+        await put(store, PLANNER, call("old"), call("young", minute=5))
+        await put(store, CRITIC, call("old"), call("running", state=CallState.RUNNING))
+
+        cut = NOW + timedelta(minutes=1)
+        assert await store.collect(ended_before=cut, limit=1) == 1
+        assert await store.collect(ended_before=cut, limit=9) == 1
+        assert await store.read(PLANNER, lambda tx: tx.call("old")) is None
+        assert await store.read(PLANNER, lambda tx: tx.call("young")) is not None
+        assert await store.read(CRITIC, lambda tx: tx.call("running")) is not None
+
+    async def test_a_failed_transaction_changes_nothing(self, store: Store) -> None:
+        def work(tx: Transaction) -> None:
+            tx.put_tool(tool("send"))
+            tx.put_call(call("c1"))
+            raise ValueError("planned")
+
+        with pytest.raises(ValueError, match="planned"):
+            await store.write(PLANNER, work)
+
+        assert await store.read(PLANNER, lambda tx: tx.tool("send")) is None
+        assert await store.read(PLANNER, lambda tx: tx.call("c1")) is None
+
+    async def test_a_repeated_request_gets_its_first_answer(self, store: Store) -> None:
+        actor = Actor("planner", "RegisterTool", "r1", b"digest")
+        await store.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
+
+        assert await store.write(PLANNER, lambda tx: tx.recall(actor)) == b"answer"
+        assert await store.write(PLANNER, lambda tx: tx.recall(replace(actor, method="Other"))) is None
+        assert await store.write(NAMESAKE, lambda tx: tx.recall(actor)) is None
+        with pytest.raises(IdempotencyMismatch):
+            await store.write(PLANNER, lambda tx: tx.recall(replace(actor, digest=b"other")))
+
+    async def test_a_request_without_an_id_is_not_remembered(self, store: Store) -> None:
+        actor = Actor("planner", "RegisterTool")
+        await store.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
+
+        assert await store.write(PLANNER, lambda tx: tx.recall(actor)) is None
+
+
+class TestInMemory(StoreContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return InMemoryStore()
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+        database = Database.open(f"sqlite:///{tmp_path}/tool.db", migrations=MIGRATIONS)
+        await database.migrate()
+        yield SqlStore(database, CLOCK)
+        await database.close()
+
+
+@pytest.mark.postgres
+class TestPostgres(StoreContract):
+    @pytest.fixture
+    async def store(self, postgres_url: str) -> AsyncIterator[Store]:
+        database = Database.open(postgres_url, schema="tool", migrations=MIGRATIONS)
+        await database.migrate()
+        yield SqlStore(database, CLOCK)
+        await database.close()

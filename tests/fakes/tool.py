@@ -1,0 +1,114 @@
+"""A tool manager in this process, on any store, with scripted functions, and a stub of it over a socket."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
+from services.chassis.authz import Authorizer
+from services.chassis.clock import Clock
+from services.tool.access import CallersAccess
+from services.tool.builtin.functions import BuiltinFunctions
+from services.tool.config import ToolConfig
+from services.tool.main import build
+from services.tool.ports import Store
+from services.tool.service.facade import ToolService
+from services.tool.servicer import ToolServicer
+from services.tool.store.memory import InMemoryStore
+from tests.fakes.access import AllowOwner
+from tests.fakes.clock import FakeClock
+from tests.fakes.meters import RecordingMeter
+from tests.fakes.rpc import serving
+
+Function = Callable[[Mapping[str, Any]], Awaitable[Any]]
+
+
+class FakeFiles:
+    """A FileSearch that knows some paths."""
+
+    def __init__(self, *paths: str) -> None:
+        self.paths = paths
+
+    async def search(self, query: str, limit: int) -> list[str]:
+        """Return the paths that hold the query."""
+        return [path for path in self.paths if query in path][:limit]
+
+
+class ScriptedBuiltins:
+    """The real built-in functions and further ones that a test scripts; counts how often each ran."""
+
+    def __init__(self, clock: Clock, **functions: Function) -> None:
+        self._real = BuiltinFunctions(clock, FakeFiles("notes/todo.txt", "notes/done.txt"))
+        self._functions = functions
+        self.runs: Counter[str] = Counter()
+
+    def has(self, function: str) -> bool:
+        """Whether there is such a function."""
+        return function in self._functions or self._real.has(function)
+
+    async def run(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        """Run one."""
+        self.runs[function] += 1
+        if function in self._functions:
+            return await self._functions[function](arguments)
+        return await self._real.run(function, arguments)
+
+
+class Gate:
+    """A function that runs until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.inside = 0
+
+    async def __call__(self, _arguments: Mapping[str, Any]) -> Any:
+        """Wait to be let go."""
+        self.inside += 1
+        self.entered.set()
+        try:
+            await self.opened.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        finally:
+            self.inside -= 1
+        return {"result": "done"}
+
+
+def tool_service(
+    *,
+    config: ToolConfig | None = None,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    meter: RecordingMeter | None = None,
+    authorizer: Authorizer | None = None,
+    builtins: ScriptedBuiltins | None = None,
+) -> ToolService:
+    """Wire a tool manager; what is not given is a fake."""
+    clock = clock or FakeClock()
+    return build(
+        config or ToolConfig(),
+        store=store or InMemoryStore(),
+        clock=clock,
+        meter=meter or RecordingMeter(),
+        access=CallersAccess(authorizer or AllowOwner()),
+        builtins=builtins or ScriptedBuiltins(clock),
+    )
+
+
+@asynccontextmanager
+async def tool_stub(
+    service: ToolService | None = None, *, authorizer: Authorizer | None = None
+) -> AsyncIterator["tool_pb2_grpc.ToolServiceAsyncStub"]:
+    """Serve a tool manager on a free port and yield a stub of it; stops its calls at the end."""
+    authorizer = authorizer or AllowOwner()
+    service = service or tool_service(authorizer=authorizer)
+    add = tool_pb2_grpc.add_ToolServiceServicer_to_server
+    async with serving((add, ToolServicer(service), tool_pb2.DESCRIPTOR), authorizer=authorizer) as channel:
+        stub: tool_pb2_grpc.ToolServiceAsyncStub = tool_pb2_grpc.ToolServiceStub(channel)
+        yield stub
+    await service.calls.stop()
