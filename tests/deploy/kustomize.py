@@ -1,7 +1,7 @@
 """Renders the part of kustomize that the manifests use; anything else is refused.
 
-Known: resources, components, namespace, configMapGenerator (literals, envs, merge), replicas, patches that are
-JSON 6902 with a target or delete an object. The name of a generated ConfigMap ends with a hash.
+Known: resources, components, namespace, configMapGenerator (literals, envs, merge), replicas, and patches
+that are JSON 6902 with a target or delete an object. The name of a generated ConfigMap ends with a hash.
 """
 
 import copy

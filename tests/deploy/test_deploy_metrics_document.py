@@ -1,0 +1,50 @@
+"""METRICS.md lists exactly the metrics that the processes register."""
+
+from enum import Enum
+
+import pytest
+
+from services.access.model import Reason
+from services.scheduler.events import TimelineKind
+from services.scheduler.model import Outcome, SchedulingClass
+from tests.deploy.manifests import KERNEL, ROOT
+from tests.deploy.monitoring import SECTIONS, documented, label_values, measured, units
+
+
+def test_every_process_has_its_section() -> None:
+    assert {*KERNEL, "tgi-local"} <= set(documented())
+    assert set(documented()) == set(measured())
+
+
+@pytest.mark.parametrize("section", [*SECTIONS, "tgi-local"])
+def test_the_document_and_the_registry_agree(section: str) -> None:
+    assert documented()[section] == measured()[section]
+
+
+def test_no_process_measures_unseen() -> None:
+    files = {path.parent.name for path in [*ROOT.glob("services/*/metrics.py"), ROOT / "gateway/metrics.py"]}
+
+    assert files == {*KERNEL, "tgi_local", "chassis"}
+
+
+def test_units_fit_the_names() -> None:
+    wrong = [
+        name
+        for name, unit in units().items()
+        if ("_seconds" in name and unit != "seconds") or ("_bytes" in name and unit != "bytes") or not unit
+    ]
+
+    assert wrong == ["aios_build_info"]
+
+
+@pytest.mark.parametrize(
+    ("label", "values"),
+    [
+        ("scheduling_class", SchedulingClass),
+        ("outcome of the scheduler", Outcome),
+        ("kind", TimelineKind),
+        ("reason of a decision", Reason),
+    ],
+)
+def test_the_values_of_labels_are_those_of_the_code(label: str, values: type[Enum]) -> None:
+    assert label_values()[label] == {each.value for each in values}
