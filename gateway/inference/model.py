@@ -29,6 +29,10 @@ class Message:
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    """Of the call that a tool's message answers."""
+    name: str = ""
+    """Of the tool, or of the speaker where several share a role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +161,25 @@ class GenerationSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat that goes to the backend as it is, with the tools that the model may call."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered prompt."""
+    """A prompt in the form that its backend takes: a text, or a chat that the backend itself renders."""
 
     text: str
+    """Empty beside a chat."""
     token_count: int
     ids: tuple[int, ...] = ()
     """Its tokens, as the backend's tokenizer splits it alone."""
+    chat: Chat | None = None
+    estimated: bool = False
+    """Whether the count is a guess: good enough to be admitted by, no ground for a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +191,15 @@ class Capabilities:
     token_prompts: bool = False
     """Takes token ids as a prompt and tells the ids of a text prompt."""
     constraints: bool = True
-    """Can force the output into a JSON schema or a regular expression."""
+    """Can force the output into a JSON schema."""
+    regexes: bool = True
+    """Can force the output into a regular expression."""
+    chat_prompts: bool = False
+    """Takes a chat as messages and renders it itself."""
+    native_tools: bool = False
+    """Takes tools as they are and tells tool calls apart from text."""
+    continues_text: bool = True
+    """Goes on from the text so far. Otherwise a generation that was broken off must start over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +232,8 @@ class Job:
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
     top_alternatives: int = 0
+    tool_choice: ToolChoice = ToolChoice.AUTO
+    """Only for a prompt that is a chat with tools."""
 
 
 class StopReason(Enum):
@@ -241,6 +267,10 @@ class Stopped:
     reason: StopReason
     prompt_tokens: int = 0
     """Tokens of the prompt as the backend counted them; 0: it did not say."""
+    cached_tokens: int = 0
+    """Those of them that it had in its cache."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What a backend with `native_tools` was asked to call."""
 
 
 StreamItem = Token | PromptIds | Stopped

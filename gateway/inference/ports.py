@@ -15,6 +15,7 @@ from gateway.inference.model import (
     Prompt,
     ReplicaInfo,
     StreamItem,
+    ToolSpec,
 )
 
 
@@ -34,8 +35,11 @@ class Backend(Protocol):
         """Ask whether it takes calls."""
         ...
 
-    async def render(self, messages: Sequence[Message]) -> Prompt:
-        """Apply the model's chat template."""
+    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+        """Apply the model's chat template; where `chat_prompts` is declared, only count.
+
+        `tools` only where `native_tools` is declared.
+        """
         ...
 
     async def measure(self, text: str) -> Prompt:
@@ -43,7 +47,10 @@ class Backend(Protocol):
         ...
 
     def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
-        """Generate; ends with exactly one Stopped. Closing the generator frees the backend at once."""
+        """Generate; ends with exactly one Stopped. Closing the generator frees the backend at once.
+
+        A job with `emitted_text` is gone on with only where `continues_text` is declared.
+        """
         ...
 
     async def suspend(self, run_id: str) -> KvState | None:

@@ -20,6 +20,7 @@ from gateway.inference.model import (
     StopReason,
     StreamItem,
     Token,
+    ToolSpec,
 )
 from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, SamplingOptions, Suspended
 
@@ -81,7 +82,7 @@ class TgiBackend:
         """Ask whether it takes calls."""
         return await self._client.health()
 
-    async def render(self, messages: Sequence[Message]) -> Prompt:
+    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:  # noqa: ARG002 - not declared
         """Apply the server's own chat template."""
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
         tokens, text = await self._client.chat_tokenize(plain)

@@ -5,16 +5,14 @@ token. This one keeps its call signature and replaces the transport.
 """
 
 import asyncio
-import io
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Unpack
 
 import aiohttp
-import orjson
 from text_generation import AsyncClient
 
-from gateway.inference.errors import BackendBroken, BackendInvalid, BackendStalled, BackendUnavailable
+from gateway.inference.errors import BackendUnavailable
 from gateway.inference.tgi_wire import (
     OK,
     AiosOptions,
@@ -35,6 +33,16 @@ from gateway.inference.tgi_wire import (
     parse_text_tokens,
     request_body,
 )
+from gateway.inference.transport import (
+    CONNECT_SECONDS,
+    CONTROL_SECONDS,
+    JSON,
+    SILENCE_SECONDS,
+    TOKEN_SECONDS,
+    control,
+    failures,
+    payload,
+)
 
 __all__ = [
     "AiosOptions",
@@ -49,22 +57,10 @@ __all__ = [
     "TokenEvent",
 ]
 
-CONNECT_SECONDS: Final = 5.0
-SILENCE_SECONDS: Final = 45.0
-"""Longest silence of a stream, keep-alive comments included: three of TGI's."""
-
-TOKEN_SECONDS: Final = 120.0
-"""Longest time without a token, queueing included, unless the caller says otherwise."""
-
-CONTROL_SECONDS: Final = 30.0
-"""Longest short call: info, tokenize, suspend."""
-
 UNARY_SECONDS: Final = 600.0
 """Longest unary generation; callers bound it further."""
 
 
-_JSON: Final = {"Content-Type": "application/json"}
-_LARGE: Final = 2**20
 _Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
@@ -99,7 +95,7 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
     ) -> Generation:
         """Generate to the end. Raises BackendError."""
         body = request_body(prompt, options, aios)
-        with _failures():
+        with failures():
             async with self._post("/generate", body, timeout) as response:
                 answer = parse_answer(response.status, await response.read())
                 prompt_tokens = response.headers.get("x-prompt-tokens")
@@ -121,7 +117,7 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
         limit = self._token_timeout if token_timeout is None else token_timeout
         body = request_body(prompt, options, aios)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
-        with _failures():
+        with failures():
             response = await self._open_stream(body, timeout, limit)
             try:
                 if response.status != OK:
@@ -142,29 +138,29 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
 
     async def info(self) -> BackendInfo:
         """Ask what the backend is and can. Raises BackendError."""
-        with _failures():
-            async with self._http().get(f"{self.base_url}/info", timeout=_control()) as response:
+        with failures():
+            async with self._http().get(f"{self.base_url}/info", timeout=control()) as response:
                 answer = parse_answer(response.status, await response.read())
         return parse_info(answer)
 
     async def health(self) -> bool:
         """Whether the backend would take work; never raises BackendError."""
         try:
-            async with self._http().get(f"{self.base_url}/health", timeout=_control()) as response:
+            async with self._http().get(f"{self.base_url}/health", timeout=control()) as response:
                 return response.status == OK
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 
     async def tokenize(self, text: str) -> list[TextToken]:
         """Split a text with the backend's tokenizer. Raises BackendError."""
-        with _failures():
+        with failures():
             async with self._post("/tokenize", {"inputs": text}, CONTROL_SECONDS) as response:
                 return parse_text_tokens(parse_answer(response.status, await response.read()))
 
     async def chat_tokenize(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[TextToken], str]:
         """Render a chat with the model's template; returns tokens and text. Raises BackendError."""
         body = {"messages": list(messages)}
-        with _failures():
+        with failures():
             async with self._post("/chat_tokenize", body, CONTROL_SECONDS) as response:
                 answer = parse_answer(response.status, await response.read())
         return parse_chat_tokens(answer)
@@ -174,7 +170,7 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
 
         Only on a backend whose info says `kv_snapshot`. Raises NotRunning, NotSuspendable, BackendError.
         """
-        with _failures():
+        with failures():
             async with self._post(
                 "/aios/v1/suspend", {"request_id": request_id}, CONTROL_SECONDS
             ) as response:
@@ -183,9 +179,9 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
 
     async def drop_snapshot(self, kv_handle: str) -> None:
         """Delete a saved state; unknown handles are fine. Raises BackendError."""
-        with _failures():
+        with failures():
             url = f"{self.base_url}/aios/v1/kv/{kv_handle}"
-            async with self._http().delete(url, timeout=_control()) as response:
+            async with self._http().delete(url, timeout=control()) as response:
                 await response.read()
 
     async def close(self) -> None:
@@ -206,42 +202,11 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
     def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> _Call:
         url = f"{self.base_url}{path}"
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        return self._http().post(url, data=_payload(body), headers=_JSON, timeout=timeout)
+        return self._http().post(url, data=payload(body), headers=JSON, timeout=timeout)
 
     async def _open_stream(
         self, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout, limit: float
     ) -> aiohttp.ClientResponse:
         url = f"{self.base_url}/generate_stream"
         async with asyncio.timeout(limit):
-            return await self._http().post(url, data=_payload(body), headers=_JSON, timeout=timeout)
-
-
-def _control() -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=CONNECT_SECONDS)
-
-
-def _payload(body: Mapping[str, Any]) -> bytes | io.BytesIO:
-    """Encode a body; a large one as a file, which aiohttp writes in pieces instead of blocking the loop.
-
-    Raises BackendInvalid, for half of a surrogate pair in a text.
-    """
-    try:
-        data = orjson.dumps(body)
-    except TypeError as error:
-        raise BackendInvalid(f"the request cannot be written as JSON: {error}") from error
-    return data if len(data) <= _LARGE else io.BytesIO(data)
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Turn the transport's failures into ours."""
-    try:
-        yield
-    except TimeoutError as error:
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            raise BackendUnavailable("the backend does not accept connections") from error
-        raise BackendStalled("the backend sent no token in time") from error
-    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-        raise BackendUnavailable(f"the connection failed: {type(error).__name__}") from error
-    except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as error:
-        raise BackendBroken(f"the backend does not speak HTTP: {type(error).__name__}") from error
+            return await self._http().post(url, data=payload(body), headers=JSON, timeout=timeout)

@@ -97,6 +97,8 @@ def messages(sent: Iterable[chat_pb2.ChatMessage]) -> tuple[Message, ...]:
             _ROLES[each.role],
             each.content,
             tuple(ToolCall(call.id, call.name, call.arguments_json) for call in each.tool_calls),
+            each.tool_call_id,
+            each.name,
         )
         for each in sent
     )

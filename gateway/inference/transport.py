@@ -1,0 +1,56 @@
+"""What the drivers' HTTP clients share: time limits, bodies, and the transport's failures as ours."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from gateway.inference.errors import BackendBroken, BackendInvalid, BackendStalled, BackendUnavailable
+
+CONNECT_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 45.0
+"""Longest silence of a stream, keep-alive comments included: three of TGI's."""
+
+TOKEN_SECONDS: Final = 120.0
+"""Longest time without a token, queueing included, unless the caller says otherwise."""
+
+CONTROL_SECONDS: Final = 30.0
+"""Longest short call: info, tokenize, suspend."""
+
+JSON: Final = {"Content-Type": "application/json"}
+_LARGE: Final = 2**20
+
+
+def control() -> aiohttp.ClientTimeout:
+    """Return the time limits of a short call."""
+    return aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=CONNECT_SECONDS)
+
+
+def payload(body: Mapping[str, Any]) -> bytes | io.BytesIO:
+    """Encode a body; a large one as a file, which aiohttp writes in pieces instead of blocking the loop.
+
+    Raises BackendInvalid, for half of a surrogate pair in a text.
+    """
+    try:
+        data = orjson.dumps(body)
+    except TypeError as error:
+        raise BackendInvalid(f"the request cannot be written as JSON: {error}") from error
+    return data if len(data) <= _LARGE else io.BytesIO(data)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn the transport's failures into ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            raise BackendUnavailable("the backend does not accept connections") from error
+        raise BackendStalled("the backend sent no token in time") from error
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+        raise BackendUnavailable(f"the connection failed: {type(error).__name__}") from error
+    except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as error:
+        raise BackendBroken(f"the backend does not speak HTTP: {type(error).__name__}") from error
