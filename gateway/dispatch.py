@@ -152,6 +152,7 @@ class DispatchTicket:
             self._over = True
             self._client.drop(self)
             self._grant.set_exception(error)
+            self._grant.exception()  # seen, also when the caller has just left
 
     def submission(self, now: float) -> pb.Submit:
         """Describe the call as it stands now."""

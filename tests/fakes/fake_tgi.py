@@ -304,7 +304,8 @@ class FakeTgi:
         own = body.get("aios") or {}
         prompt_ids = tuple(own.get("prompt_ids") or range(len(body.get("inputs", "").split())))
         asked = (body.get("parameters") or {}).get("max_new_tokens") or self.behaviour.tokens
-        produced = own.get("produced", 0)
+        _, asked_to_go_on, emitted = body.get("inputs", "").rpartition("<|assistant|> ")
+        produced = own.get("produced", len(emitted.split()) if asked_to_go_on else 0)
         total = self.behaviour.tokens
         count = max(1, min(asked, total - produced))
         reason = "length" if count == asked and produced + count < total else "eos_token"

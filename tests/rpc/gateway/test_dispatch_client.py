@@ -1,6 +1,7 @@
 """The gateway's end of the Dispatch stream, against a scheduler that does what a test says."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -132,6 +133,18 @@ async def test_a_grant_for_a_call_that_left_is_given_back() -> None:
         assert (ended.key.call, ended.number, ended.completion) == ("c1", 3, "cancelled")
         assert [each.key.call for each in session.of("withdraw")] == ["c1"]
         assert client.held == 0
+
+
+async def test_a_rejection_that_nobody_waits_for_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
+    client = DispatchClient(None, scripted, SystemClock())  # type: ignore[arg-type]  # never connects
+    ticket = client.submit(terms("c1"))
+    ticket.on_reject(refusal("evicted_wait", "", None))
+    ticket.ended(Completion.CANCELLED, 0)
+    del ticket
+    gc.collect()
+
+    assert client.held == 0
+    assert caplog.records == []
 
 
 async def test_only_the_current_grant_can_be_interrupted() -> None:

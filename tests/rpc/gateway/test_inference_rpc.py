@@ -72,6 +72,32 @@ async def test_cancelling_frees_the_backend_at_once() -> None:
         assert kernel.tgi.seen.dropped == 1
 
 
+async def test_a_second_reader_sees_the_rest_and_a_cancel_ends_both() -> None:
+    async with small_kernel(Behaviour(tokens=500, token_delay=0.02)) as kernel, kernel.inference() as stub:
+        request = pb.StreamGenerateRequest(generation=chat("long", max_tokens=500, request_id="g1"))
+        first = stub.StreamGenerate(request, metadata=metadata())
+        opening: Any = await first.read()
+        while _event(await first.read()).sequence < 5:
+            pass
+        name = opening.name
+        watch = pb.WatchGenerationRequest(name=name, after_sequence=3)
+        second = stub.WatchGeneration(watch, metadata=metadata())
+        await second.read()
+        seen = _event(await second.read())
+        with pytest.raises(grpc.aio.AioRpcError) as denied:
+            await stub.CancelGeneration(pb.CancelGenerationRequest(name=name), metadata=metadata("other"))
+        cancel = pb.CancelGenerationRequest(name=name.replace("planner", "me"))
+        answers = [await stub.CancelGeneration(cancel, metadata=metadata()) for _ in range(2)]
+        codes = [await call.code() for call in (first, second)]
+
+        assert name == "agents/planner/generations/g1"
+        assert seen.sequence > 3
+        assert reason(denied.value) == "PERMISSION_DENIED"
+        assert [answer.cancelled for answer in answers] == [True, False]
+        assert codes == [grpc.StatusCode.CANCELLED] * 2
+        await until(lambda: kernel.tgi.seen.running == 0)
+
+
 async def test_no_more_calls_run_than_the_backend_has_slots() -> None:
     async with small_kernel(Behaviour(tokens=2, latency=0.05, slots=3)) as kernel, kernel.inference() as stub:
         await asyncio.gather(*(stub.Generate(chat(f"q{n}"), metadata=metadata(f"a{n}")) for n in range(12)))
