@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,14 @@ def test_every_variable_is_read_by_the_process_or_by_a_peer(overlay: str) -> Non
         assert own <= (variables(each.name) if own else own), each.name
     for config_map in of_kind(overlay_path(overlay), "ConfigMap"):
         assert set(config_map["data"]) <= everybody
+
+
+@pytest.mark.parametrize("document", ["deploy/README.md", "deploy/prometheus/rules.yml"])
+def test_documents_name_variables_that_exist(document: str) -> None:
+    named = set(re.findall(r"\bAIOS_[A-Z_]*[A-Z]", (ROOT / document).read_text()))
+    client = {"AIOS_TOKEN"}
+
+    assert named <= client.union(*(variables(name) for name in KERNEL))
 
 
 def test_the_embedded_server_starts_with_its_environment() -> None:
