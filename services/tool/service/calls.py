@@ -84,6 +84,15 @@ class Calls:
         found = await self._kit.store.read(scope, lambda tx: tx.calls(query, before=before, limit=limit))
         return [self._shown(scope, call) for call in found]
 
+    def under_way(self, scope: Scope) -> int:
+        """Count an agent's calls that have not ended in this process."""
+        return self._under_way[scope]
+
+    def listeners(self, scope: Scope, call_id: str) -> int:
+        """Count who hears of a call under way."""
+        run = self._runs.get((scope, call_id))
+        return 0 if run is None else run.listeners
+
     def unregistered(self, tenant: str, tool_id: str) -> None:
         """Stop the calls that wait for a tool which is no more; those that run go on."""
         for (scope, _), run in list(self._runs.items()):

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.chassis.clock import Clock
-from services.chassis.errors import IdempotencyMismatch
-from services.tool.errors import LeaseLost, ProviderLost, ToolBusy
+from services.chassis.errors import Cancelled, IdempotencyMismatch
+from services.tool.errors import LeaseLost, ProviderLost, ToolBusy, ToolTimeout
 from services.tool.model import Heartbeat, Outcome, ProviderEvent, Revoked, Scope, Taken, Tool
 from services.tool.ports import Meter
 from services.tool.service.run import Run
@@ -94,7 +94,7 @@ class Desk:
         try:
             yield
         finally:
-            reason = lease.run.stop_reason.value.upper() if lease.run.stop_reason else "TOOL_TIMEOUT"
+            reason = Cancelled.reason if lease.run.stop_reason else ToolTimeout.reason
             self._release(lease, reason)
 
     async def assign(self, run: Run, wait: float | None) -> Lease:
@@ -110,7 +110,7 @@ class Desk:
                 return await waiter.place
         except (TimeoutError, asyncio.CancelledError) as stopped:
             if waiter.place.done() and not waiter.place.cancelled() and waiter.place.exception() is None:
-                self._release(waiter.place.result(), "CANCELLED", told=False)
+                self._release(waiter.place.result(), Cancelled.reason, told=False)
             if isinstance(stopped, TimeoutError):
                 raise ToolBusy("every provider of the tool is busy", retry_after=1.0) from None
             raise
@@ -170,6 +170,8 @@ class Desk:
             if waiter.place.done():
                 continue
             stations = self._of(waiter.run.scope.tenant, waiter.run.tool)
+            others = [station for station in stations if station not in waiter.run.lost_by]
+            stations = others or stations
             roomy = [station for station in stations if len(station.held) < station.capacity]
             if not stations:
                 text = f"no process provides tools/{waiter.run.tool.id} right now"
@@ -189,6 +191,7 @@ class Desk:
         """End a lease whose holder is lost."""
         if not lease.outcome.done():
             lease.outcome.set_exception(LeaseEndedError())
+            lease.run.lost_by.add(lease.station)
             lease.outcome.exception()  # retrieved, even when nobody waits any more
         self._release(lease, CALL_LEASE_LOST)
 
@@ -196,7 +199,8 @@ class Desk:
         if self._leases.pop(lease.id, None) is None:
             return
         lease.station.held.pop(lease.id, None)
-        if not lease.outcome.done() or reason == CALL_LEASE_LOST:
+        # Whoever stops waiting for the outcome has cancelled it.
+        if not lease.outcome.done() or lease.outcome.cancelled() or reason == CALL_LEASE_LOST:
             lease.outcome.cancel()
             self._meter.revoked(reason)
             if told and lease.station.connected:

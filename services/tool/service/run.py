@@ -34,6 +34,8 @@ class Run:
         self.settling = False
         """Whether the end is decided and being kept; it can no longer be stopped."""
         self.stop_reason: Stop | None = None
+        self.lost_by: set[object] = set()
+        """Providers that were lost while they held the call."""
         self.error: KernelError | None = None
         """Why the request was refused; nothing is in the ledger then."""
         self.task: asyncio.Task[None] | None = None
@@ -41,7 +43,7 @@ class Run:
         self._events: deque[Started | Progress] = deque(maxlen=KEPT_EVENTS)
         self._told = 0
         self._done = False
-        self._listeners = 0
+        self.listeners = 0
         self._news = asyncio.Event()
 
     @property
@@ -91,7 +93,7 @@ class Run:
 
         Raises what the request was refused with.
         """
-        self._listeners += 1
+        self.listeners += 1
         heard, accepted = 0, False
         try:
             while True:
@@ -107,8 +109,8 @@ class Run:
                     return
                 await news.wait()
         finally:
-            self._listeners -= 1
-            if not (self._listeners or self.detached or self._done):
+            self.listeners -= 1
+            if not (self.listeners or self.detached or self._done):
                 self.stop(Stop.LEFT)
 
     def _after(self, heard: int) -> list[Started | Progress]:

@@ -1,0 +1,395 @@
+"""Tools that other processes run: taking calls, leases, and what happens when a provider is lost."""
+
+from __future__ import annotations  # the stubs' asynchronous classes exist for type checkers only
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from aios.api.tool.v1 import resources_pb2, tool_pb2
+from services.tool.model import Scope
+from tests.fakes import tokens
+from tests.fakes.clock import FakeClock
+from tests.fakes.rpc import reason
+from tests.fakes.tool import tool_service, tool_stub
+from tests.fakes.waiting import until
+
+if TYPE_CHECKING:
+    from aios.api.tool.v1.tool_pb2_grpc import ToolServiceAsyncStub
+
+WORKER = tokens.metadata("worker")
+PLANNER = tokens.metadata("planner")
+CRITIC = tokens.metadata("critic")
+LEASE = 30
+EFFECTS = {"pure": resources_pb2.TOOL_EFFECT_PURE, "reversible": resources_pb2.TOOL_EFFECT_REVERSIBLE}
+
+
+class Station:
+    """One provider process, driven by a test."""
+
+    def __init__(self, stub: ToolServiceAsyncStub, capacity: int, instance: str) -> None:
+        self.stub = stub
+        request = tool_pb2.TakeCallsRequest(
+            parent="agents/me", tools=["tools/job"], capacity=capacity, instance=instance
+        )
+        self.stream = stub.TakeCalls(request, metadata=WORKER)
+        self._events = aiter(self.stream)
+
+    async def next(self) -> tool_pb2.TakeCallsResponse:
+        """Return the next event."""
+        async with asyncio.timeout(10):
+            return await anext(self._events)
+
+    async def take(self) -> tool_pb2.TakenCall:
+        """Return the next call."""
+        event = await self.next()
+        assert event.WhichOneof("event") == "call", event
+        return event.call
+
+    async def complete(self, call: tool_pb2.TakenCall, value: Any = 1, who: Any = WORKER) -> int:
+        """End a call with a result."""
+        result = resources_pb2.CallResult(value_json=json.dumps(value))
+        request = tool_pb2.CompleteCallRequest(call=call.call, lease_id=call.lease_id, result=result)
+        return (await self.stub.CompleteCall(request, metadata=who)).state
+
+    async def beat(self, call: tool_pb2.TakenCall, progress: tool_pb2.CallProgress | None = None) -> Any:
+        """Show a sign of life."""
+        request = tool_pb2.ReportCallProgressRequest(
+            call=call.call, lease_id=call.lease_id, progress=progress
+        )
+        return await self.stub.ReportCallProgress(request, metadata=WORKER)
+
+
+class World:
+    """A tool manager on a clock that stands still, and a tool `job` that belongs to the worker."""
+
+    def __init__(self, stub: ToolServiceAsyncStub, clock: FakeClock, service: Any) -> None:
+        self.stub = stub
+        self.clock = clock
+        self.service = service
+
+    async def register(self, effect: str = "reversible", **fields: Any) -> None:
+        """Register the tool."""
+        job = resources_pb2.Tool(
+            name="tools/job",
+            description="A job.",
+            effect=EFFECTS[effect],
+            provider=resources_pb2.ProviderDriver(lease=Duration(seconds=LEASE)),
+            parameters_schema_json='{"type": "object"}',
+            **fields,
+        )
+        await self.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=job), metadata=WORKER)
+
+    async def station(self, capacity: int = 1, instance: str = "w1") -> Station:
+        """Connect a provider."""
+        station = Station(self.stub, capacity, instance)
+        assert (await station.next()).WhichOneof("event") == "heartbeat"
+        return station
+
+    def call(self, who: Any = PLANNER, **fields: Any) -> asyncio.Task[list[tool_pb2.CallToolResponse]]:
+        """Call the tool in the background."""
+
+        async def events() -> list[tool_pb2.CallToolResponse]:
+            stream = self.stub.CallTool(tool_pb2.CallToolRequest(tool="tools/job", **fields), metadata=who)
+            try:
+                return [event async for event in stream]
+            finally:
+                stream.cancel()
+
+        return asyncio.create_task(events())
+
+    async def failure(self, call: asyncio.Task[list[tool_pb2.CallToolResponse]]) -> str:
+        """Return the reason a call failed for."""
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await call
+        return reason(failure.value)
+
+    async def lose_leases(self) -> None:
+        """Let all leases run out."""
+        self.clock.advance(LEASE + 1)
+        await self.service.desk.expire()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    clock = FakeClock()
+    service = tool_service(clock=clock)
+    async with tool_stub(service) as stub:
+        yield World(stub, clock, service)
+
+
+def value(events: list[tool_pb2.CallToolResponse]) -> Any:
+    return json.loads(events[-1].result.result.value_json)
+
+
+async def lost(attempt: Any) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await attempt
+    return reason(failure.value)
+
+
+async def test_a_provider_runs_a_call_and_its_caller_gets_the_result(world: World) -> None:
+    await world.register()
+    station = await world.station()
+    calling = world.call(arguments_json='{"b": 1, "a": "ö"}', request_id="r1")
+    taken = await station.take()
+    state = await station.complete(taken, {"answer": [1, "ö"]})
+    events = await calling
+
+    assert (taken.tool, taken.agent, taken.attempt) == ("tools/job", "agents/planner", 1)
+    assert taken.call == "agents/planner/calls/r1"
+    assert json.loads(taken.arguments_json) == {"b": 1, "a": "ö"}
+    assert state == resources_pb2.CALL_STATE_SUCCEEDED
+    assert value(events) == {"answer": [1, "ö"]}
+    assert events[-1].result.provider == "w1"
+
+
+async def test_progress_reaches_the_caller_and_prolongs_the_lease(world: World) -> None:
+    await world.register()
+    station = await world.station()
+    calling = world.call()
+    taken = await station.take()
+    world.clock.advance(LEASE - 1)
+    report = await station.beat(taken, tool_pb2.CallProgress(progress=1, total=2, message="half"))
+    world.clock.advance(LEASE - 1)
+    await world.service.desk.expire()
+    await station.complete(taken)
+    events = await calling
+
+    assert report.lease_expire_time.ToDatetime() > taken.lease_expire_time.ToDatetime()
+    assert [event.WhichOneof("event") for event in events] == ["accepted", "started", "progress", "result"]
+    assert events[2].progress.message == "half"
+
+
+async def test_a_failure_of_the_provider_is_the_calls(world: World) -> None:
+    await world.register()
+    station = await world.station()
+    calling = world.call(request_id="r1")
+    taken = await station.take()
+    error = resources_pb2.CallError(reason="WHATEVER", message="no ink")
+    error.details.update({"ink": 0})
+    request = tool_pb2.CompleteCallRequest(call=taken.call, lease_id=taken.lease_id, error=error)
+    state = (await station.stub.CompleteCall(request, metadata=WORKER)).state
+    stored = await world.stub.GetCall(tool_pb2.GetCallRequest(name=taken.call), metadata=PLANNER)
+
+    assert state == resources_pb2.CALL_STATE_FAILED
+    assert await world.failure(calling) == "TOOL_FAILED"
+    assert stored.call.error.message == "no ink"
+    assert stored.call.error.details.fields["ink"].number_value == 0
+
+
+async def test_a_result_that_breaks_the_schema_is_taken_and_fails_the_call(world: World) -> None:
+    await world.register(result_schema_json='{"type": "string"}')
+    station = await world.station()
+    calling = world.call()
+    state = await station.complete(await station.take(), 5)
+
+    assert state == resources_pb2.CALL_STATE_FAILED
+    assert await world.failure(calling) == "TOOL_RESULT_INVALID"
+
+
+async def test_pieces_that_are_no_json_arrive_too(world: World) -> None:
+    await world.register(returns_untrusted=True)
+    station = await world.station()
+    calling = world.call()
+    taken = await station.take()
+    result = resources_pb2.CallResult(
+        content=[
+            resources_pb2.Content(data=b"\x00\xff", media_type="image/png"),
+            resources_pb2.Content(text="t"),
+        ]
+    )
+    request = tool_pb2.CompleteCallRequest(call=taken.call, lease_id=taken.lease_id, result=result)
+    await station.stub.CompleteCall(request, metadata=WORKER)
+    got = (await calling)[-1].result.result
+
+    assert [piece.data for piece in got.content] == [b"\x00\xff", b""]
+    assert got.content[1].text == "t"
+    assert got.untrusted
+
+
+async def test_the_same_outcome_again_changes_nothing_and_another_is_refused(world: World) -> None:
+    await world.register()
+    station = await world.station()
+    calling = world.call()
+    taken = await station.take()
+    first = await station.complete(taken, 1)
+    again = await station.complete(taken, 1)
+
+    assert first == again == resources_pb2.CALL_STATE_SUCCEEDED
+    assert await lost(station.complete(taken, 2)) == "IDEMPOTENCY_MISMATCH"
+    assert value(await calling) == 1
+
+
+async def test_only_the_holder_of_the_lease_ends_the_call(world: World) -> None:
+    await world.register()
+    station = await world.station()
+    calling = world.call()
+    taken = await station.take()
+    forged = tool_pb2.TakenCall(call=taken.call, lease_id="0" * 32)
+    renamed = tool_pb2.TakenCall(call="agents/critic/calls/x", lease_id=taken.lease_id)
+
+    assert await lost(station.complete(forged)) == "CALL_LEASE_LOST"
+    assert await lost(station.complete(renamed)) == "CALL_LEASE_LOST"
+    assert await lost(station.complete(taken, who=CRITIC)) == "CALL_LEASE_LOST"
+    await station.complete(taken)
+    assert value(await calling) == 1
+
+
+async def test_a_tool_without_a_provider_cannot_be_called_now(world: World) -> None:
+    await world.register()
+    calling = world.call(request_id="r1")
+
+    assert await world.failure(calling) == "TOOL_PROVIDER_LOST"
+    station = await world.station()
+    again = world.call(request_id="r1")
+    await station.complete(await station.take())
+    assert value(await again) == 1
+
+
+@pytest.mark.parametrize("how", ["stream ends", "lease ends"])
+async def test_a_call_with_an_effect_whose_provider_is_lost_has_an_unknown_outcome(
+    world: World, how: str
+) -> None:
+    await world.register("reversible")
+    station, spare = await world.station(), await world.station(instance="w2")
+    calling = world.call(request_id="r1")
+    first, second = asyncio.create_task(station.next()), asyncio.create_task(spare.next())
+    await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
+    holder, event = (station, first) if first.done() else (spare, second)
+    taken = (await event).call
+    if how == "stream ends":
+        holder.stream.cancel()
+    else:
+        await world.lose_leases()
+    failed = await world.failure(calling)
+
+    assert failed == "UNKNOWN_OUTCOME"
+    assert await world.failure(world.call(request_id="r1")) == "UNKNOWN_OUTCOME"
+    assert await lost(station.complete(taken)) == "CALL_LEASE_LOST"
+    assert await lost(station.beat(taken)) == "CALL_LEASE_LOST"
+    for task in (first, second):
+        task.cancel()
+
+
+async def test_a_harmless_call_whose_provider_is_lost_goes_to_another(world: World) -> None:
+    await world.register("pure")
+    station = await world.station()
+    calling = world.call(request_id="r1")
+    old = await station.take()
+    spare = await world.station(instance="w2")
+    await world.lose_leases()
+    revoked = await station.next()
+    station.stream.cancel()
+    new = await spare.take()
+    late = await lost(station.complete(old, "old"))
+    await spare.complete(new, "new")
+    events = await calling
+
+    assert revoked.revoked == tool_pb2.RevokedCall(
+        call=old.call, lease_id=old.lease_id, reason="CALL_LEASE_LOST"
+    )
+    assert late == "CALL_LEASE_LOST"
+    assert (old.attempt, new.attempt) == (1, 2)
+    assert value(events) == "new"
+    assert [event.started.attempt for event in events if event.HasField("started")] == [1, 2]
+    assert events[-1].result.attempt_count == 2
+
+
+async def test_a_call_that_brings_its_providers_down_is_given_up(world: World) -> None:
+    await world.register("pure")
+    stations = [await world.station(capacity=5) for _ in range(5)]
+    calling = world.call()
+    attempts = []
+    for _ in range(3):
+        taking = {asyncio.create_task(station.next()): station for station in stations}
+        (done,), rest = await asyncio.wait(taking, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        attempts.append((await done).call.attempt)
+        stations = [await world.station(capacity=5) for _ in range(5)]
+        taking[done].stream.cancel()
+
+    assert attempts == [1, 2, 3]
+    assert await world.failure(calling) == "TOOL_PROVIDER_LOST"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left", "timed out"])
+async def test_a_provider_is_told_to_stop_when_its_call_ends_otherwise(world: World, how: str) -> None:
+    await world.register(timeout=Duration(nanos=200_000_000) if how == "timed out" else None)
+    station = await world.station()
+    calling = world.call(request_id="r1")
+    taken = await station.take()
+    if how == "cancelled":
+        await world.stub.CancelCall(tool_pb2.CancelCallRequest(name=taken.call), metadata=PLANNER)
+    elif how == "left":
+        calling.cancel()
+    revoked = (await station.next()).revoked
+    after = world.call(request_id="r2")
+    await station.complete(await station.take())
+    await asyncio.gather(calling, return_exceptions=True)
+
+    assert revoked.lease_id == taken.lease_id
+    assert revoked.reason == ("TOOL_TIMEOUT" if how == "timed out" else "CANCELLED")
+    assert await lost(station.complete(taken)) == "CALL_LEASE_LOST"
+    assert value(await after) == 1
+
+
+async def test_a_provider_never_holds_more_than_it_has_room_for(world: World) -> None:
+    await world.register()
+    station = await world.station(capacity=2)
+    calls = [world.call() for _ in range(3)]
+    one, two = await station.take(), await station.take()
+    await until(lambda: world.service.calls.under_way(Scope("acme", "planner")) == 3)
+    third = asyncio.create_task(station.next())
+    await asyncio.sleep(0)
+    waiting = not third.done()
+    await station.complete(one)
+    await station.complete((await third).call)
+    await station.complete(two)
+
+    assert waiting
+    assert [value(await call) for call in calls] == [1, 1, 1]
+
+
+async def test_a_call_for_which_no_provider_has_room_is_busy(world: World) -> None:
+    await world.register()
+    station = await world.station(capacity=1)
+    running = world.call()
+    taken = await station.take()
+    busy = await world.failure(world.call(max_wait=Duration(nanos=1_000_000)))
+    await station.complete(taken)
+    await running
+
+    assert busy == "TOOL_BUSY"
+
+
+async def test_only_its_owner_provides_a_tool(world: World) -> None:
+    await world.register()
+
+    async def take(tool: str, who: Any) -> str:
+        stream = world.stub.TakeCalls(tool_pb2.TakeCallsRequest(tools=[tool]), metadata=who)
+        return await lost(anext(aiter(stream)))
+
+    assert await take("tools/job", CRITIC) == "PERMISSION_DENIED"
+    assert await take("tools/unheard-of", WORKER) == "TOOL_NOT_FOUND"
+    assert await take("tools/clock", WORKER) == "TOOL_NOT_FOUND"
+
+
+async def test_a_tool_is_available_while_a_provider_is_connected(world: World) -> None:
+    await world.register()
+    request = tool_pb2.GetToolRequest(name="tools/job")
+    station = await world.station()
+    connected = await world.stub.GetTool(request, metadata=PLANNER)
+    station.stream.cancel()
+    tool = await world.service.registry.get(Scope("acme", "planner"), "job")
+    await until(lambda: not world.service.desk.connected("acme", tool))
+    lost_again = await world.stub.GetTool(request, metadata=PLANNER)
+
+    assert connected.tool.available
+    assert not lost_again.tool.available
