@@ -2,8 +2,10 @@
 
 import sys
 
-from gateway.config import GatewayConfig
+from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
 from gateway.main import build
 from services.chassis.process import run
 
-sys.exit(run("gateway", build, GatewayConfig))
+BACKENDS = {"AIOS_TGI_": BackendConfig, "AIOS_OPENAI_": OpenAiBackendConfig}
+
+sys.exit(run("gateway", build, GatewayConfig, further=BACKENDS))

@@ -1,7 +1,9 @@
-"""Configuration of the gateway, read from `AIOS_GATEWAY_*` and `AIOS_TGI_*`."""
+"""Configuration of the gateway, read from `AIOS_GATEWAY_*`, `AIOS_TGI_*` and `AIOS_OPENAI_*`."""
 
 from dataclasses import dataclass
 from datetime import timedelta
+
+from gateway.inference.openai_dialect import DIALECTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,3 +56,43 @@ class BackendConfig:
 
     token_timeout_seconds: timedelta = timedelta(seconds=60)
     """Longest silence between two tokens before a replica counts as stalled."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenAiBackendConfig:
+    """Inference servers that speak the OpenAI protocol: vLLM, SGLang, llama.cpp, Ollama and others."""
+
+    endpoints: tuple[str, ...] = ()
+    """Base URLs of the replicas, with or without `/v1`; `#name` behind one chooses one of several models.
+    Setting it without AIOS_TGI_ENDPOINTS leaves TGI out."""
+
+    api_key: str = ""
+    """Key that the replicas ask for. Default: none."""
+
+    model: str = ""
+    """Model to use on endpoints that name none. Default: the first that the server lists."""
+
+    dialect: str = ""
+    """Kind of the servers: vllm, sglang, llamacpp, ollama or plain. Default: what each calls itself."""
+
+    window_tokens: int = 0
+    """Longest prompt and answer of one call. Default: what the server declares, or 4096."""
+
+    slots: int = 0
+    """Calls that one replica runs at once. Default: what it declares, or 64 for vllm and sglang,
+    16 for plain, 1 for llamacpp and ollama."""
+
+    batch_tokens: int = 0
+    """Tokens that the calls of one replica may hold together. Default: slots times the window."""
+
+    native_tools: bool = True
+    """Whether the servers tell tool calls apart from text. Set it to false for a vLLM without a tool parser:
+    tools are then shown and called as text."""
+
+    token_timeout_seconds: timedelta = timedelta(seconds=60)
+    """Longest silence between two tokens before a replica counts as stalled."""
+
+    def __post_init__(self) -> None:
+        """Check the dialect."""
+        if self.dialect and self.dialect not in DIALECTS:
+            raise ValueError(f"dialect must be one of {', '.join(DIALECTS)}")

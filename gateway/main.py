@@ -16,12 +16,13 @@ from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from gateway.agents import AccessAgentDirectory
 from gateway.checkpoints import ContextCheckpoints
-from gateway.config import BackendConfig, GatewayConfig
+from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
 from gateway.dispatch import DispatchClient
 from gateway.gate import FairGate, GateConfig
 from gateway.inference.constraints import CompilingChecker
+from gateway.inference.openai import OpenAiBackend, OpenAiConfig
 from gateway.inference.pool import PoolConfig, ReplicaPool
-from gateway.inference.ports import CheckpointStore
+from gateway.inference.ports import Backend, CheckpointStore
 from gateway.inference.runner import RunnerConfig
 from gateway.inference.service import InferenceConfig, InferenceUseCases
 from gateway.inference.servicer import InferenceServicer
@@ -51,7 +52,6 @@ FORGET_SECONDS = 10.0
 async def build(process: Process) -> App:
     """Wire the gateway of one process."""
     settings = process.load(GatewayConfig)
-    backends = config.load(BackendConfig, process.environ, "AIOS_TGI_", known=None)
     owners: dict[str, list[FileDescriptor]] = {}
     for descriptor in FORWARDED:
         for service in descriptor.services_by_name.values():
@@ -62,7 +62,7 @@ async def build(process: Process) -> App:
         channels["scheduler"]
     )
     dispatcher = DispatchClient(scheduler, process.credential.metadata, process.clock)
-    pool = _pool(backends, dispatcher, process)
+    pool = _pool(dispatcher, process)
     use_cases = _use_cases(settings, pool, dispatcher, channels, process)
     gates = _gates(settings)
     StateMetrics(
@@ -102,19 +102,40 @@ async def build(process: Process) -> App:
     )
 
 
-def _pool(settings: BackendConfig, dispatcher: DispatchClient, process: Process) -> ReplicaPool:
+def _pool(dispatcher: DispatchClient, process: Process) -> ReplicaPool:
+    openai = config.load(OpenAiBackendConfig, process.environ, "AIOS_OPENAI_", known=None)
+    tgi = config.load(BackendConfig, process.environ, "AIOS_TGI_", known=None)
+    wants_tgi = not openai.endpoints or "AIOS_TGI_ENDPOINTS" in process.environ
+    return ReplicaPool(
+        [*(_tgi(tgi) if wants_tgi else ()), *_openai(openai)],
+        lambda name, info, up: dispatcher.announce(name, info, up=up),
+        PoolConfig(),
+        process.clock,
+    )
+
+
+def _tgi(settings: BackendConfig) -> list[Backend]:
     driver = TgiConfig(
         slots=settings.slots,
         batch_tokens=settings.batch_tokens,
         token_timeout=settings.token_timeout_seconds.total_seconds(),
         api_key=settings.api_key,
     )
-    return ReplicaPool(
-        [TgiBackend(endpoint, driver) for endpoint in settings.endpoints],
-        lambda name, info, up: dispatcher.announce(name, info, up=up),
-        PoolConfig(),
-        process.clock,
+    return [TgiBackend(endpoint, driver) for endpoint in settings.endpoints]
+
+
+def _openai(settings: OpenAiBackendConfig) -> list[Backend]:
+    driver = OpenAiConfig(
+        model=settings.model,
+        dialect=settings.dialect,
+        window=settings.window_tokens,
+        slots=settings.slots,
+        batch_tokens=settings.batch_tokens,
+        native_tools=settings.native_tools,
+        token_timeout=settings.token_timeout_seconds.total_seconds(),
+        api_key=settings.api_key,
     )
+    return [OpenAiBackend(endpoint, driver) for endpoint in settings.endpoints]
 
 
 def _use_cases(

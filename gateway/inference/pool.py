@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, NoBackend
-from gateway.inference.errors import BackendError, BackendInvalid
-from gateway.inference.model import Message, Prompt, ReplicaInfo
+from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid
+from gateway.inference.model import Message, Prompt, ReplicaInfo, ToolSpec
 from gateway.inference.ports import Backend
+from gateway.inference.template import parse_schema, plain_messages
 from services.chassis.clock import Clock
 
 T = TypeVar("T")
@@ -142,9 +143,17 @@ class ReplicaPool:
                 )
             await self._until_changed(give_up - self._clock.monotonic(), wanted)
 
-    async def render(self, live: Live, messages: Sequence[Message]) -> Prompt:
-        """Apply the chat template. Raises BackendRefused or BackendFailed."""
-        return await self._ask(live, lambda backend: backend.render(messages))
+    async def render(self, live: Live, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+        """Apply the chat template; tools become text where the backend has no native tools.
+
+        Raises ConstraintInvalid, BackendRefused or BackendFailed.
+        """
+        if live.info.capabilities.native_tools:
+            for tool in tools:
+                parse_schema(tool)
+            return await self._ask(live, lambda backend: backend.render(messages, tools))
+        plain = plain_messages(messages, tools)
+        return await self._ask(live, lambda backend: backend.render(plain))
 
     async def measure(self, live: Live, text: str) -> Prompt:
         """Count the tokens of a plain prompt. Raises BackendRefused or BackendFailed."""
@@ -182,6 +191,7 @@ class ReplicaPool:
             async with asyncio.timeout(self._config.probe_timeout):
                 if not replica.up or replica.info is None:
                     replica.info = await replica.backend.info()
+                self._check_form(name, replica.info)
                 healthy = await replica.backend.healthy()
         except (BackendError, TimeoutError) as error:
             replica.failure, healthy = str(error) or "no answer in time", False
@@ -189,9 +199,30 @@ class ReplicaPool:
         if healthy != replica.up:
             self._set(name, replica, up=healthy)
 
+    def _check_form(self, name: str, info: ReplicaInfo) -> None:
+        """Let all replicas of a model take prompts in one form, the first one's: a generation may move.
+
+        Raises BackendBroken.
+        """
+        for other, replica in self._replicas.items():
+            if other == name:
+                return
+            if (
+                replica.info is not None
+                and replica.info.model == info.model
+                and _form(replica.info) != _form(info)
+            ):
+                raise BackendBroken(
+                    f"serves model {info.model} in another form than {other}: give it another model name"
+                )
+
     def _set(self, name: str, replica: _Replica, *, up: bool) -> None:
         replica.up = up
         if replica.info is not None:
             self._announce(name, replica.info, up)
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _form(info: ReplicaInfo) -> tuple[bool, bool]:
+    return info.capabilities.chat_prompts, info.capabilities.native_tools

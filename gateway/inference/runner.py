@@ -1,7 +1,7 @@
 """Drives one generation: prepare, wait for a grant, generate, yield when asked, go on elsewhere, finish."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -11,8 +11,8 @@ from gateway.errors import (
     BackendFailed,
     BackendRefused,
     ConstraintUnmet,
-    PromptTooLong,
 )
+from gateway.inference import plan, replay
 from gateway.inference.errors import BackendError, BackendInvalid
 from gateway.inference.generation import Generation
 from gateway.inference.model import (
@@ -23,17 +23,22 @@ from gateway.inference.model import (
     Hints,
     Job,
     KvState,
+    Message,
+    Prompt,
     PromptIds,
-    ReplicaInfo,
     ResumePoint,
+    Stopped,
     StopReason,
     SuspendReason,
     Timings,
     Token,
+    ToolCall,
     ToolChoice,
+    ToolSpec,
     Usage,
 )
-from gateway.inference.pool import ReplicaPool
+from gateway.inference.native import native_message
+from gateway.inference.pool import Live, ReplicaPool
 from gateway.inference.ports import (
     Backend,
     CallTerms,
@@ -46,7 +51,7 @@ from gateway.inference.ports import (
     Interrupt,
     Ticket,
 )
-from gateway.inference.template import forced_call_constraint, parse_output, plain_messages
+from gateway.inference.template import forced_call_constraint, parse_output
 from services.chassis.clock import Clock
 from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError
 
@@ -116,9 +121,11 @@ class Runner:
         self._constraint: Constraint | None = generation.spec.constraint
         self._accepts: Callable[[str], bool] | None = None
         self._max_tokens = 0
+        self._preemptible = False
         self._ticket: Ticket | None = None
         self._stop_reason = StopReason.END
-        self._backend_prompt_tokens = 0
+        self._tool_calls: tuple[ToolCall, ...] = ()
+        self._backend_prompt_tokens = self._cached_tokens = 0
         self._wait = self._run = 0.0
         self._first_token: float | None = None
         self._preemptions = self._recoveries = 0
@@ -166,31 +173,26 @@ class Runner:
         replica = await self._kit.pool.ready(spec.model, self._agent.hints.max_wait)
         gen.model = replica.info.model
         checkpoint = await self._checkpoint_of(self._resume)
-        if checkpoint is not None:
+        if checkpoint is not None and checkpoint.prompt.text:
             gen.prompt, gen.prompt_ids, gen.kv = checkpoint.prompt, checkpoint.prompt_ids, checkpoint.kv
-        elif spec.messages:
-            gen.prompt = await self._kit.pool.render(replica, plain_messages(spec.messages, tools))
         else:
-            gen.prompt = await self._kit.pool.measure(replica, spec.prompt)
-        self._max_tokens = self._fit(replica.info)
+            gen.prompt = await self._render(replica, tools)
+        if plan.native(gen.prompt):
+            self._constraint = self._accepts = None  # the backend sees to it that a tool is called
+        plan.check_constraint(self._constraint, replica.info)
+        gen.prompt, self._max_tokens = plan.fitted(
+            gen.prompt, spec.max_tokens, self._kit.config.default_max_tokens, replica.info
+        )
+        self._preemptible = plan.preemptible(gen.prompt, self._constraint, replica.info)
         if not spec.sampling.greedy:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
         self._restore(checkpoint, self._resume)
 
-    def _fit(self, info: ReplicaInfo) -> int:
-        """Return the largest answer. Raises PromptTooLong when what is asked for cannot fit."""
-        room = info.max_total_tokens - self._gen.prompt.token_count
-        asked = self._gen.spec.max_tokens
-        if room < max(1, asked):
-            raise PromptTooLong(
-                f"the prompt has {self._gen.prompt.token_count} tokens, the answer up to {max(1, asked)}, "
-                f"but model {info.model} holds {info.max_total_tokens}: shorten the prompt or ask for less",
-                metadata={
-                    "prompt_tokens": str(self._gen.prompt.token_count),
-                    "max_total_tokens": str(info.max_total_tokens),
-                },
-            )
-        return asked or min(self._kit.config.default_max_tokens, room)
+    async def _render(self, replica: Live, tools: Sequence[ToolSpec]) -> Prompt:
+        spec = self._gen.spec
+        if spec.messages:
+            return await self._kit.pool.render(replica, spec.messages, tools)
+        return await self._kit.pool.measure(replica, spec.prompt)
 
     async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
         if resume is None:
@@ -203,18 +205,16 @@ class Runner:
     def _restore(self, checkpoint: Checkpoint | None, resume: ResumePoint | None) -> None:
         """Take up the longer of the checkpoint and what the caller has received.
 
-        A constrained generation starts over with the same seed: a backend cannot enter a grammar in its
-        middle. Its caller skips what it has.
+        Ids without their text are of no use: then it starts over, and the caller skips what it has.
         """
         gen = self._gen
-        if self._constraint is not None or (checkpoint is None and resume is None):
-            gen.kv = None
+        if checkpoint is None and resume is None:
             return
         self._recoveries = 1
         received = len(resume.token_ids) if resume is not None else 0
         if checkpoint is not None and len(checkpoint.pieces) >= received:
             gen.transcript.extend(checkpoint.token_ids, checkpoint.pieces)
-        elif resume is not None and received:
+        elif resume is not None and received and resume.text:
             gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
         self._checkpointed = len(gen.transcript)
 
@@ -229,7 +229,7 @@ class Runner:
             hints=self._agent.hints,
             arrived_at=gen.arrived_at,
             deadline=gen.deadline,
-            preemptible=self._constraint is None,
+            preemptible=self._preemptible,
             program=self._agent.program,
             agent_kind=self._agent.kind,
             step=gen.spec.step,
@@ -254,6 +254,8 @@ class Runner:
             end = await self._slice(grant, ticket)
             waiting_since = self._kit.clock.monotonic()
             self._run += waiting_since - started
+            if end is not _SliceEnd.FINISHED and len(self._gen.transcript) >= self._max_tokens:
+                self._stop_reason, end = StopReason.LENGTH, _SliceEnd.FINISHED  # only its end was lost
             if end is _SliceEnd.FINISHED:
                 return
             if end is _SliceEnd.LOST:
@@ -320,19 +322,21 @@ class Runner:
         ids = tuple(gen.transcript.token_ids)
         # A first slice sends text, and the backend tells the ids it made of it; going on needs exactly those.
         known = gen.prompt_ids or gen.prompt.ids
-        with_ids = bool(ids and known and info and info.capabilities.token_prompts)
+        goes_on = plan.goes_on(gen.prompt, self._constraint, gen.transcript.text, info)
+        with_ids = bool(goes_on and ids and known and info and info.capabilities.token_prompts)
         return Job(
             run_id=f"{gen.key.tenant}/{gen.key.agent}/{gen.key.call}",
             prompt=gen.prompt,
             prompt_ids=known if with_ids else (),
-            emitted_text=gen.transcript.text,
+            emitted_text=gen.transcript.text if goes_on else "",
             emitted_ids=ids if with_ids else (),
             kv_handle=kv.handle if kv is not None else "",
-            max_new_tokens=self._max_tokens - len(ids),
+            max_new_tokens=self._max_tokens - (len(ids) if goes_on else 0),
             sampling=replace(spec.sampling, seed=gen.seed),
             stop=spec.stop,
             constraint=self._constraint,
             top_alternatives=spec.top_alternatives,
+            tool_choice=spec.tool_choice,
         )
 
     async def _stop(self, backend: Backend, job: Job, consume: asyncio.Task[None]) -> _SliceEnd:
@@ -355,7 +359,9 @@ class Runner:
     async def _consume(self, backend: Backend, job: Job, ticket: Ticket) -> None:
         """Move what the backend generates into the transcript. The hot path."""
         gen = self._gen
-        async with aclosing(backend.stream(job)) as items:
+        known = gen.transcript.text.removeprefix(job.emitted_text)
+        stream = backend.stream(job)
+        async with aclosing(replay.after(known, stream) if known else stream) as items:
             async for item in items:
                 if type(item) is Token:
                     gen.append(item.id, item.text)
@@ -370,9 +376,14 @@ class Runner:
                         self._checkpoint_if_due()
                 elif isinstance(item, PromptIds):
                     gen.prompt_ids = item.ids
-                elif not isinstance(item, Token):
-                    self._stop_reason = item.reason
-                    self._backend_prompt_tokens = item.prompt_tokens
+                elif isinstance(item, Stopped):
+                    self._note_stop(job, item)
+
+    def _note_stop(self, job: Job, item: Stopped) -> None:
+        self._stop_reason = item.reason
+        self._tool_calls = item.tool_calls
+        if not job.emitted_text:
+            self._backend_prompt_tokens, self._cached_tokens = item.prompt_tokens, item.cached_tokens
 
     def _note_first_token(self) -> None:
         self._first_token = self._kit.clock.monotonic() - self._gen.arrived_at
@@ -405,7 +416,7 @@ class Runner:
 
     def _compose(self) -> Answer:
         """Make the answer of a complete generation. Raises ConstraintUnmet."""
-        gen, spec = self._gen, self._gen.spec
+        gen = self._gen
         gen.transcript.release_all()
         text = gen.transcript.text
         complete = self._stop_reason is not StopReason.LENGTH
@@ -413,12 +424,12 @@ class Runner:
             raise ConstraintUnmet(
                 "the model's output does not satisfy the constraint; simplify it or try again"
             )
-        message = parse_output(text, spec.tools, spec.tool_choice)
+        message = self._message(text, complete=complete)
         reason = FinishReason.STOP if complete else FinishReason.LENGTH
         return Answer(
             reason=FinishReason.TOOL_CALLS if message.tool_calls else reason,
             message=message,
-            usage=Usage(gen.prompt.token_count, len(gen.transcript)),
+            usage=self._usage(),
             timings=Timings(
                 wait=self._wait,
                 run=self._run,
@@ -430,6 +441,18 @@ class Runner:
             ),
             model=gen.model,
         )
+
+    def _message(self, text: str, *, complete: bool) -> Message:
+        """Make the assistant's message. Raises ConstraintUnmet."""
+        spec = self._gen.spec
+        if plan.native(self._gen.prompt):
+            return native_message(text, self._tool_calls, spec.tool_choice, complete=complete)
+        return parse_output(text, spec.tools, spec.tool_choice)
+
+    def _usage(self) -> Usage:
+        prompt = self._gen.prompt
+        told = self._backend_prompt_tokens if prompt.estimated else 0
+        return Usage(told or prompt.token_count, len(self._gen.transcript), self._cached_tokens)
 
     def _settle(self, completion: Completion) -> None:
         gen = self._gen

@@ -20,7 +20,6 @@ from gateway.inference.ports import (
     InferenceMetrics,
 )
 from gateway.inference.runner import AgentFacts, Kit, Runner, RunnerConfig
-from gateway.inference.template import plain_messages
 from services.chassis.clock import Clock
 from services.chassis.errors import (
     Cancelled,
@@ -145,7 +144,7 @@ class InferenceUseCases:
             return 0, [(await self._pool.measure(live, text)).token_count for text in texts]
         if not messages:
             raise InvalidRequest.field("messages", "messages or texts are required")
-        return (await self._pool.render(live, plain_messages(messages, tools))).token_count, []
+        return (await self._pool.render(live, messages, tools)).token_count, []
 
     async def embed(self, model: str, texts: Sequence[str]) -> tuple[str, list[list[float]]]:
         """Embed texts with the built-in model. Raises ModelNotFound for any other name."""

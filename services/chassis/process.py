@@ -40,6 +40,8 @@ _log = logs.logger(__name__)
 EXIT_CONFIGURATION: Final = 2
 """Exit code when the process cannot start as configured: a bad value, a port that is taken."""
 
+NOTHING_FURTHER: Final[Mapping[str, type[Any]]] = {}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommonConfig:
@@ -295,13 +297,15 @@ async def _start(process: Process, app: App) -> ChassisServer:
     return server
 
 
-def run(name: str, assemble: Assemble, *configs: type[Any]) -> int:
+def run(
+    name: str, assemble: Assemble, *configs: type[Any], further: Mapping[str, type[Any]] = NOTHING_FURTHER
+) -> int:
     """Run a process from its __main__ and return its exit code; `--help-config` prints all variables instead.
 
-    `configs` are the dataclasses that `assemble` loads, for that help.
+    `configs` are the dataclasses that `assemble` loads, for that help; `further` those with a prefix of their own.
     """
     if "--help-config" in sys.argv[1:]:
-        sys.stdout.write(help_config(name, *configs))
+        sys.stdout.write(help_config(name, *configs, further=further))
         return 0
     environ = os.environ
     level, style = environ.get("AIOS_LOG_LEVEL", "info"), environ.get("AIOS_LOG_FORMAT", "auto")
@@ -314,12 +318,13 @@ def run(name: str, assemble: Assemble, *configs: type[Any]) -> int:
     return 0
 
 
-def help_config(name: str, *configs: type[Any]) -> str:
+def help_config(name: str, *configs: type[Any], further: Mapping[str, type[Any]] = NOTHING_FURTHER) -> str:
     """Describe every variable a process reads."""
     prefix = f"AIOS_{name.upper()}_"
     parts = [config.describe(CommonConfig, "AIOS_")]
     described: list[type[Any]] = [ListenConfig, *configs]
     parts += [config.describe(cls, prefix) for cls in described]
+    parts += [config.describe(cls, own) for own, cls in further.items()]
     return "\n".join(parts) + "\n"
 
 

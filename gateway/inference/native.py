@@ -1,0 +1,33 @@
+"""Reads the answer of a backend that tells tool calls apart from text. Pure."""
+
+import json
+from collections.abc import Sequence
+
+from gateway.errors import ConstraintUnmet
+from gateway.inference.model import Message, Role, ToolCall, ToolChoice
+
+
+def native_message(text: str, calls: Sequence[ToolCall], choice: ToolChoice, *, complete: bool) -> Message:
+    """Make the assistant's message.
+
+    The calls of an answer that was cut off are left out, since the last one lacks its end. Raises
+    ConstraintUnmet for a call whose arguments are no JSON object, and for none where one is required.
+    """
+    if not complete:
+        return Message(Role.ASSISTANT, text)
+    if choice is ToolChoice.REQUIRED and not calls:
+        raise ConstraintUnmet("the model called no tool although it must; try again or with fewer tools")
+    for call in calls:
+        if not call.name or not _is_object(call.arguments_json):
+            raise ConstraintUnmet(
+                f"the model called tool {call.name!r} with arguments that are no JSON object; try again",
+                metadata={"tool": call.name},
+            )
+    return Message(Role.ASSISTANT, text, tuple(calls))
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text or "{}"), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,251 @@
+"""The OpenAI driver: one model of any server that speaks the OpenAI protocol, as a Backend."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urldefrag, urlsplit
+
+from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
+from gateway.inference.model import (
+    Capabilities,
+    Chat,
+    Job,
+    KvState,
+    Message,
+    Prompt,
+    ReplicaInfo,
+    Stopped,
+    StopReason,
+    StreamItem,
+    Token,
+    ToolSpec,
+)
+from gateway.inference.openai_client import OpenAiClient
+from gateway.inference.openai_dialect import (
+    PLAIN,
+    Continuation,
+    Counting,
+    dialect_of,
+    estimate_chat,
+    estimate_text,
+    request,
+)
+from gateway.inference.openai_wire import (
+    Chunk,
+    ServedModel,
+    TokenUsage,
+    ToolCallJoiner,
+    parse_models,
+    shape,
+    write_message,
+    write_tool,
+)
+
+NO_ID: Final = 0
+"""Stands for the id of every token: the protocol tells texts only."""
+
+DEFAULT_WINDOW: Final = 4096
+
+_REASONS: Final = {
+    "stop": StopReason.END,
+    "tool_calls": StopReason.END,
+    "function_call": StopReason.END,
+    "length": StopReason.LENGTH,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenAiConfig:
+    """What a server does not tell about itself."""
+
+    model: str = ""
+    """The model to use; empty: the first that the server lists."""
+    dialect: str = ""
+    """A key of DIALECTS; empty: as the server names itself."""
+    window: int = 0
+    """Longest prompt and answer; 0: what the server declares, or 4096."""
+    slots: int = 0
+    """Calls that run at once; 0: what the server declares, or the dialect's number."""
+    batch_tokens: int = 0
+    """Tokens that its calls may hold together; 0: slots times the window."""
+    native_tools: bool = True
+    """Whether the server tells tool calls apart; without, tools are shown and called as text."""
+    token_timeout: float = 60.0
+    """Longest silence between two tokens. Unit: seconds."""
+    api_key: str = ""
+
+
+class OpenAiBackend:
+    """Chats go to `/v1/chat/completions` as they are, raw prompts to `/v1/completions`.
+
+    An endpoint is a base URL, with or without `/v1`; `#name` behind it chooses one of several models.
+    """
+
+    def __init__(self, endpoint: str, config: OpenAiConfig) -> None:
+        url, model = urldefrag(endpoint)
+        base = url.rstrip("/").removesuffix("/v1")
+        self._client = OpenAiClient(base, api_key=config.api_key, token_timeout=config.token_timeout)
+        self._config = config
+        self._wanted = model or config.model
+        self._name = (urlsplit(base).netloc or base) + (f"#{model}" if model else "")
+        self._model = self._wanted
+        self._dialect = PLAIN
+
+    @property
+    def name(self) -> str:
+        """Host and port, and the model where the endpoint names one."""
+        return self._name
+
+    async def info(self) -> ReplicaInfo:
+        """Ask what it serves and holds."""
+        served = self._chosen(parse_models(await self._client.get("/v1/models")))
+        self._model = served.id
+        self._dialect = dialect = dialect_of(served.owner, self._config.dialect)
+        window = self._config.window or served.window or DEFAULT_WINDOW
+        slots = self._config.slots or await self._declared_slots() or dialect.slots
+        return ReplicaInfo(
+            model=served.id,
+            max_total_tokens=window,
+            slots=slots,
+            max_batch_total_tokens=self._config.batch_tokens or slots * window,
+            capabilities=Capabilities(
+                regexes=bool(dialect.regex),
+                chat_prompts=True,
+                native_tools=self._config.native_tools,
+                continues_text=dialect.continuation is not Continuation.NONE,
+            ),
+        )
+
+    async def healthy(self) -> bool:
+        """Ask whether it takes calls."""
+        return await self._client.answers(self._dialect.health)
+
+    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+        """Count a chat, which goes through as it is."""
+        chat = Chat(tuple(messages), tuple(tools))
+        match self._dialect.counting:
+            case Counting.ESTIMATE:
+                return Prompt("", estimate_chat(chat), chat=chat, estimated=True)
+            case Counting.TOKENIZE:
+                answer = await self._client.post("/tokenize", {"model": self._model, **_written(chat)})
+                with shape():
+                    return Prompt("", int(answer["count"]), chat=chat)
+            case Counting.TEMPLATE:
+                answer = await self._client.post("/apply-template", _written(chat))
+                with shape():
+                    text = str(answer["prompt"])
+                return Prompt("", await self._count(text), chat=chat)
+
+    async def measure(self, text: str) -> Prompt:
+        """Count a text."""
+        match self._dialect.counting:
+            case Counting.ESTIMATE:
+                return Prompt(text, estimate_text(text), estimated=True)
+            case Counting.TOKENIZE:
+                answer = await self._client.post("/tokenize", {"model": self._model, "prompt": text})
+                with shape():
+                    return Prompt(text, int(answer["count"]))
+            case Counting.TEMPLATE:
+                return Prompt(text, await self._count(text))
+
+    async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+        """Generate; ends with exactly one Stopped."""
+        asked = request(self._dialect, self._model, job)
+        tally = _Tally(asked.withheld)
+        async with aclosing(self._client.stream(asked.path, asked.body)) as chunks:
+            async for chunk in chunks:
+                for token in tally.tokens(chunk):
+                    yield token
+        yield tally.stopped()
+
+    async def suspend(self, run_id: str) -> KvState | None:  # noqa: ARG002 - nothing is kept
+        """Return None: the protocol keeps no state."""
+        return None
+
+    async def forget(self, kv: KvState) -> None:
+        """Do nothing: the protocol keeps no state."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _chosen(self, served: Sequence[ServedModel]) -> ServedModel:
+        for each in served:
+            if self._wanted in {"", each.id}:
+                return each
+        listed = ", ".join(each.id for each in served) or "none"
+        raise BackendBroken(f"the server does not list model {self._wanted!r}; it lists: {listed}")
+
+    async def _declared_slots(self) -> int:
+        """Ask a llama.cpp server how many calls it runs at once."""
+        if self._dialect.counting is not Counting.TEMPLATE:
+            return 0
+        try:
+            answer = await self._client.get("/props")
+        except (BackendBroken, BackendInvalid):
+            return 0  # it may be told not to show them
+        with shape():
+            return int(answer.get("total_slots") or 0)
+
+    async def _count(self, text: str) -> int:
+        answer = await self._client.post("/tokenize", {"content": text, "parse_special": True})
+        with shape():
+            return len(answer["tokens"])
+
+
+def _written(chat: Chat) -> dict[str, object]:
+    body: dict[str, object] = {"messages": [write_message(message) for message in chat.messages]}
+    if chat.tools:
+        body["tools"] = [write_tool(tool) for tool in chat.tools]
+    return body
+
+
+class _Tally:
+    """Turns the events of one run into tokens, and remembers how it ended."""
+
+    def __init__(self, withheld: str) -> None:
+        self._withheld = withheld
+        self._calls = ToolCallJoiner()
+        self._told = 0
+        self._reason: str | None = None
+        self._usage: TokenUsage | None = None
+
+    def tokens(self, chunk: Chunk) -> Iterator[Token]:
+        """Return the tokens of one event.
+
+        An event may stand for several tokens, or for some without text, as a tool call's and a thought's are.
+        """
+        self._reason = chunk.finish_reason or self._reason
+        self._usage = chunk.usage or self._usage
+        self._calls.add(chunk.tool_calls)
+        if chunk.text or chunk.thought or chunk.tool_calls:
+            yield self._token(self._new_part(chunk.text))
+        while chunk.usage is not None and self._told < chunk.usage.completion:
+            yield self._token("")
+
+    def stopped(self) -> Stopped:
+        """Return the end of the run. Raises BackendError for an end that is none."""
+        usage = self._usage or TokenUsage(0, 0, 0)
+        if self._reason == "abort":
+            raise BackendUnavailable("the backend broke the generation off")
+        if self._reason == "content_filter":
+            raise BackendInvalid("the backend's content filter ended the answer")
+        reason = _REASONS.get(self._reason or "")
+        if reason is None:
+            raise BackendBroken(f"the backend ended a generation with the unknown reason {self._reason!r}")
+        return Stopped(reason, usage.prompt, usage.cached, self._calls.calls())
+
+    def _token(self, text: str) -> Token:
+        self._told += 1
+        return Token(NO_ID, text)
+
+    def _new_part(self, text: str) -> str:
+        """Cut off white space that the text so far already ends with."""
+        if not self._withheld or not text:
+            return text
+        at = 0
+        while at < min(len(text), len(self._withheld)) and text[at] == self._withheld[at]:
+            at += 1
+        self._withheld = self._withheld[at:] if at == len(text) else ""
+        return text[at:]

@@ -1,0 +1,111 @@
+"""A client of any server that speaks the OpenAI protocol: one pooled session, typed failures."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+
+from gateway.inference.errors import BackendUnavailable
+from gateway.inference.openai_wire import OK, Chunk, EventReader, parse_answer
+from gateway.inference.transport import (
+    CONNECT_SECONDS,
+    JSON,
+    SILENCE_SECONDS,
+    TOKEN_SECONDS,
+    control,
+    failures,
+    payload,
+)
+
+
+class OpenAiClient:
+    """Every failure is a `BackendError`.
+
+    The session is made on first use; `close` it. Cancelling a call, or closing a stream, closes the
+    connection, which is how a server is told to stop.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str = "",
+        silence_timeout: float = SILENCE_SECONDS,
+        token_timeout: float = TOKEN_SECONDS,
+    ) -> None:
+        self._base = base_url
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else None
+        self._silence = silence_timeout
+        self._token_timeout = token_timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, path: str) -> Any:
+        """Ask a question. Raises BackendError."""
+        with failures():
+            async with self._http().get(f"{self._base}{path}", timeout=control()) as response:
+                return parse_answer(response.status, await response.read())
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask a question with a body. Raises BackendError."""
+        with failures():
+            url = f"{self._base}{path}"
+            async with self._http().post(
+                url, data=payload(body), headers=JSON, timeout=control()
+            ) as response:
+                return parse_answer(response.status, await response.read())
+
+    async def answers(self, path: str) -> bool:
+        """Whether a page is there; never raises BackendError."""
+        try:
+            async with self._http().get(f"{self._base}{path}", timeout=control()) as response:
+                return response.status == OK
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
+        """Follow a generation to its end. Raises BackendError.
+
+        Wrap it in `contextlib.aclosing`: closing it closes the socket at once.
+        """
+        with failures():
+            response = await self._open(path, body)
+            try:
+                if response.status != OK:
+                    parse_answer(response.status, await response.read())
+                clock = asyncio.get_running_loop().time
+                reader = EventReader()
+                deadline = clock() + self._token_timeout
+                while not reader.ended:
+                    async with asyncio.timeout_at(deadline):
+                        data = await response.content.readany()
+                    if not data and reader.finished:
+                        return  # some servers leave out the last line
+                    if not data:
+                        raise BackendUnavailable("the stream ended before the generation did")
+                    for chunk in reader.feed(data):
+                        yield chunk
+                        deadline = clock() + self._token_timeout
+            finally:
+                response.close()
+
+    async def close(self) -> None:
+        """Close all connections; running calls fail."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                read_bufsize=2**18,
+            )
+        return self._session
+
+    async def _open(self, path: str, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
+        async with asyncio.timeout(self._token_timeout):
+            return await self._http().post(
+                f"{self._base}{path}", data=payload(body), headers=JSON, timeout=timeout
+            )

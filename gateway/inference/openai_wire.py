@@ -1,0 +1,240 @@
+"""The OpenAI protocol in and out of plain types: chats, stream events, answers, failures. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from gateway.inference.errors import (
+    BackendBroken,
+    BackendError,
+    BackendInvalid,
+    BackendOverloaded,
+    BackendUnavailable,
+)
+from gateway.inference.model import Message, Role, ToolCall, ToolSpec
+
+OK: Final = 200
+SERVER_ERROR: Final = 500
+
+MAX_LINE: Final = 16 * 1024 * 1024
+"""Bytes of one event at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDelta:
+    """A part of a tool call; the parts with one index make one call."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of a run so far, as the server counts them."""
+
+    prompt: int
+    completion: int
+    cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One event of a stream."""
+
+    text: str = ""
+    thought: bool = False
+    """Whether the model reasoned, which is no part of its answer."""
+    tool_calls: tuple[ToolDelta, ...] = ()
+    finish_reason: str | None = None
+    usage: TokenUsage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model of a server. `window` is 0 where the server does not tell it."""
+
+    id: str
+    owner: str
+    window: int
+
+
+def write_message(message: Message) -> dict[str, Any]:
+    """Write one message of a chat."""
+    written: dict[str, Any] = {"role": message.role.value, "content": message.content}
+    if message.tool_calls:
+        written["content"] = message.content or None
+        written["tool_calls"] = [_write_call(call) for call in message.tool_calls]
+    if message.role is Role.TOOL:
+        written["tool_call_id"] = message.tool_call_id
+    if message.name:
+        written["name"] = message.name
+    return written
+
+
+def write_tool(tool: ToolSpec) -> dict[str, Any]:
+    """Write one tool. Raises BackendInvalid when its schema is no JSON."""
+    try:
+        parameters = orjson.loads(tool.parameters_schema_json or '{"type":"object","properties":{}}')
+    except orjson.JSONDecodeError as error:
+        raise BackendInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def _write_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments_json or "{}"}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+class EventReader:
+    """Cuts a stream of bytes into events, wherever the chunks happen to end."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.finished = False
+        """Whether the model has ended its answer; the usage may still follow."""
+        self.ended = False
+        """Whether the server has said that nothing follows."""
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """Return the events that `data` completes. Raises BackendError, as error events tell."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            raise BackendBroken("an event of the stream has no end")
+        for line in lines:
+            event = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+            if event == b"[DONE]":
+                self.ended = True
+                return
+            if event:
+                chunk = parse_chunk(event)
+                self.finished = self.finished or chunk.finish_reason is not None
+                yield chunk
+
+
+def parse_chunk(data: bytes) -> Chunk:
+    """Read the data of one event. Raises BackendBroken and whatever an error event tells of."""
+    with shape("an event of the stream"):
+        raw = orjson.loads(data)
+        if "error" in raw or raw.get("object") == "error":
+            raise _failure(SERVER_ERROR, raw)
+        usage = parse_usage(raw.get("usage"))
+        if not raw["choices"]:
+            return Chunk(usage=usage)
+        choice = raw["choices"][0]
+        delta = choice.get("delta")
+        if delta is None:
+            return Chunk(choice["text"], finish_reason=choice.get("finish_reason"), usage=usage)
+        return Chunk(
+            delta.get("content") or "",
+            bool(delta.get("reasoning_content") or delta.get("reasoning")),
+            tuple(_tool_delta(at, each) for at, each in enumerate(delta.get("tool_calls") or ())),
+            choice.get("finish_reason"),
+            usage,
+        )
+
+
+def _tool_delta(at: int, raw: Mapping[str, Any]) -> ToolDelta:
+    function = raw.get("function") or {}
+    index = raw.get("index")
+    return ToolDelta(
+        at if index is None else int(index),
+        raw.get("id") or "",
+        function.get("name") or "",
+        function.get("arguments") or "",
+    )
+
+
+def parse_usage(raw: Any) -> TokenUsage | None:
+    """Read the usage of a run, if it is told."""
+    if not raw:
+        return None
+    cached = (raw.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return TokenUsage(int(raw["prompt_tokens"]), int(raw.get("completion_tokens") or 0), int(cached))
+
+
+class ToolCallJoiner:
+    """Puts the parts of tool calls together."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[ToolDelta]] = {}
+
+    def add(self, deltas: Sequence[ToolDelta]) -> None:
+        """Take further parts."""
+        for delta in deltas:
+            self._parts.setdefault(delta.index, []).append(delta)
+
+    def calls(self) -> tuple[ToolCall, ...]:
+        """Return the calls so far, in the order of their indices; a call without an id gets its number."""
+        return tuple(
+            ToolCall(
+                next((part.id for part in parts if part.id), f"call_{index}"),
+                next((part.name for part in parts if part.name), ""),
+                "".join(part.arguments for part in parts),
+            )
+            for index, parts in sorted(self._parts.items())
+        )
+
+
+def parse_answer(status: int, body: bytes) -> Any:
+    """Decode the answer of a call. Raises the BackendError it tells of."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if status == OK:
+            raise BackendBroken("the answer is not JSON") from error
+        raise _failure(status, body[:200].decode(errors="replace")) from error
+    if status != OK:
+        raise _failure(status, answer)
+    return answer
+
+
+_INVALID: Final = frozenset({400, 409, 413, 415, 422, 501})
+_TOO_MANY: Final = 429
+_TIMED_OUT: Final = 408
+
+
+def _failure(status: int, told: Any) -> BackendError:
+    """Build the error that an answer tells of; an error event has its own status.
+
+    A refused key or a model that is gone is the replica's fault, not the request's: BackendBroken.
+    """
+    error = told.get("error", told) if isinstance(told, dict) else told
+    message, code = (error.get("message"), error.get("code")) if isinstance(error, dict) else (error, None)
+    if isinstance(code, int) and status == SERVER_ERROR:
+        status = code
+    text = str(message or f"status {status}")
+    if status in _INVALID:
+        return BackendInvalid(text)
+    if status == _TOO_MANY:
+        return BackendOverloaded(text)
+    if status >= SERVER_ERROR or status == _TIMED_OUT:
+        return BackendUnavailable(text)
+    return BackendBroken(f"status {status}: {text}")
+
+
+@contextmanager
+def shape(what: str = "the answer") -> Iterator[None]:
+    """Turn a surprise inside an answer into BackendBroken."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise BackendBroken(f"{what} makes no sense: {type(error).__name__}") from error
+
+
+def parse_models(raw: Any) -> list[ServedModel]:
+    """Read the answer of `/v1/models`; servers tell the window under different names."""
+    with shape():
+        return [
+            ServedModel(
+                str(each["id"]),
+                str(each.get("owned_by") or ""),
+                int(each.get("max_model_len") or (each.get("meta") or {}).get("n_ctx") or 0),
+            )
+            for each in raw["data"]
+        ]

@@ -1,0 +1,63 @@
+"""What the form of a prompt and the capabilities of a replica mean for a generation. Pure."""
+
+from dataclasses import replace
+
+from gateway.errors import CapabilityMissing, PromptTooLong
+from gateway.inference.model import Constraint, ConstraintKind, Prompt, ReplicaInfo
+
+
+def native(prompt: Prompt) -> bool:
+    """Whether the backend is shown the tools as they are, and tells tool calls apart itself."""
+    return prompt.chat is not None and bool(prompt.chat.tools)
+
+
+def check_constraint(constraint: Constraint | None, info: ReplicaInfo) -> None:
+    """Raise CapabilityMissing for a constraint that the backend cannot keep."""
+    if constraint is None:
+        return
+    able = info.capabilities
+    if not (able.regexes if constraint.kind is ConstraintKind.REGEX else able.constraints):
+        kind = constraint.kind.value
+        raise CapabilityMissing(
+            f"the backend of model {info.model} cannot force its output into a given {kind} form",
+            metadata={"model": info.model, "capability": f"constraint.{kind}"},
+        )
+
+
+def fitted(prompt: Prompt, asked: int, default: int, info: ReplicaInfo) -> tuple[Prompt, int]:
+    """Return the prompt as it is charged, and the largest answer. Unit: tokens.
+
+    Raises PromptTooLong when what is asked for cannot fit. An estimated prompt is cut to what is left
+    instead, since a guess is no ground for a refusal: the backend judges.
+    """
+    least = max(1, asked)
+    if prompt.estimated:
+        left = max(1, info.max_total_tokens - least)
+        prompt = replace(prompt, token_count=min(prompt.token_count, left))
+    room = info.max_total_tokens - prompt.token_count
+    if room < least:
+        raise PromptTooLong(
+            f"the prompt has {prompt.token_count} tokens, the answer up to {least}, "
+            f"but model {info.model} holds {info.max_total_tokens}: shorten the prompt or ask for less",
+            metadata={
+                "prompt_tokens": str(prompt.token_count),
+                "max_total_tokens": str(info.max_total_tokens),
+            },
+        )
+    return prompt, asked or min(default, room)
+
+
+def preemptible(prompt: Prompt, constraint: Constraint | None, info: ReplicaInfo) -> bool:
+    """Whether it goes on elsewhere without losing much; native tool calls come back only as a whole."""
+    return constraint is None and info.capabilities.continues_text and not native(prompt)
+
+
+def goes_on(prompt: Prompt, constraint: Constraint | None, text: str, info: ReplicaInfo | None) -> bool:
+    """Whether a replica goes on from `text`; otherwise it starts over, with the same seed.
+
+    No backend can enter a grammar in its middle. A chat without text so far has nothing to go on from:
+    thoughts and tool calls are lost with their backend.
+    """
+    if constraint is not None or (info is not None and not info.capabilities.continues_text):
+        return False
+    return prompt.chat is None or bool(text)

@@ -1,0 +1,38 @@
+"""A generation that starts over: what its callers have must come again, and is not delivered twice. Pure."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from gateway.errors import BackendFailed
+from gateway.inference.model import Stopped, StreamItem, Token
+
+
+async def after(known: str, items: AsyncGenerator[StreamItem, None]) -> AsyncGenerator[StreamItem, None]:
+    """Follow a stream from where it goes beyond the known text.
+
+    Raises BackendFailed where it differs from that text or ends within it.
+    """
+    at = 0
+    async with aclosing(items) as stream:
+        async for item in stream:
+            if at == len(known):
+                yield item
+            elif isinstance(item, Token):
+                again = item.text[: len(known) - at]
+                if not known.startswith(again, at):
+                    raise _differs(known)
+                at += len(again)
+                if len(item.text) > len(again):
+                    yield Token(item.id, item.text[len(again) :])
+            elif isinstance(item, Stopped):
+                raise _differs(known)
+            else:
+                yield item
+
+
+def _differs(known: str) -> BackendFailed:
+    return BackendFailed(
+        "the backend broke off, cannot go on with a text, and answers differently now; "
+        "send the call again under a new request_id",
+        metadata={"delivered_characters": str(len(known))},
+    )
