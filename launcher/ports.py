@@ -6,7 +6,8 @@ from pathlib import Path
 
 from launcher.plan import DEFAULT_BASE_PORT, KernelPlan
 
-FIRST, LAST = 20_000, 58_000
+FIRST, LAST = 10_000, 32_000
+"""Below the ports that outgoing connections are given."""
 ATTEMPTS = 200
 
 

@@ -15,7 +15,6 @@ from launcher.data import prepare
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port
 from launcher.supervisor import Supervisor
-from tests.fakes.gguf_model import write_random_model
 from tests.fakes.waiting import until
 
 
@@ -56,17 +55,18 @@ class Cluster:
 async def cluster(
     *, model: Path | None = None, extra: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cluster]:
-    """Run a kernel on free ports; without `model` on a random one, which needs no training to be exact."""
+    """Run a kernel on free ports, on the demo model unless told otherwise."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-test-")))
-        if model is None:
-            model = directory / "random.gguf"
-            await asyncio.to_thread(write_random_model, model)
         plan = KernelPlan(
             data_dir=directory / "data",
             base_port=free_base_port(usual=False),
             log_format="json",
-            extra={"AIOS_MODEL": str(model), "AIOS_LOG_LEVEL": "warning", **(extra or {})},
+            extra={
+                "AIOS_LOG_LEVEL": "warning",
+                **({"AIOS_MODEL": str(model)} if model is not None else {}),
+                **(extra or {}),
+            },
         )
         await asyncio.to_thread(prepare, plan.data_dir, plan.service_key_file)
         output: list[str] = []

@@ -18,6 +18,7 @@ class Progress:
     def __init__(self, after_sequence: int = 0) -> None:
         self.sequence = after_sequence
         self.token_ids: list[int] = []
+        self.texts: list[str] = []
         self.name = ""
         self.finished = False
         self._admitted = False
@@ -46,12 +47,18 @@ class Progress:
         self._ids_complete = self._ids_complete and len(event.delta.token_ids) == event.delta.token_count
         self.sequence = event.sequence
         self.token_ids += event.delta.token_ids
+        self.texts.append(event.delta.text)
         return True
 
     def resume_point(self) -> pb.ResumePoint:
-        """Return where the caller stands; token ids only if all of them are known."""
-        ids = self.token_ids if self._ids_complete else []
-        return pb.ResumePoint(after_sequence=self.sequence, received_token_ids=ids)
+        """Return where the caller stands; token ids and text only if all of them are known."""
+        if not self._ids_complete:
+            return pb.ResumePoint(after_sequence=self.sequence)
+        return pb.ResumePoint(
+            after_sequence=self.sequence,
+            received_token_ids=self.token_ids,
+            received_text="".join(self.texts),
+        )
 
 
 class TextStream:
