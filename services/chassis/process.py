@@ -302,7 +302,7 @@ def run(
 ) -> int:
     """Run a process from its __main__ and return its exit code; `--help-config` prints all variables instead.
 
-    `configs` are the dataclasses that `assemble` loads, for that help; `further` those with a prefix of their own.
+    `configs` are the dataclasses that `assemble` loads, for that help; `further` those with their own prefix.
     """
     if "--help-config" in sys.argv[1:]:
         sys.stdout.write(help_config(name, *configs, further=further))
