@@ -23,8 +23,11 @@ class ToolConfig:
     check_leases_every: timedelta = timedelta(milliseconds=500)
     """Time between two looks at the leases of providers. Unit: seconds."""
 
+    look_at_approvals_every: timedelta = timedelta(seconds=1)
+    """Time between two looks at an approval that a call waits for. Unit: seconds."""
+
     def __post_init__(self) -> None:
         if self.keep_calls < timedelta(hours=24):
             raise ValueError("keep_calls must be at least 86400 seconds")
-        if min(self.collect_every, self.check_leases_every) <= timedelta(0):
-            raise ValueError("collect_every and check_leases_every must be more than 0 seconds")
+        if min(self.collect_every, self.check_leases_every, self.look_at_approvals_every) <= timedelta(0):
+            raise ValueError("the times between two rounds must be more than 0 seconds")

@@ -1,5 +1,7 @@
 """What the tool manager refuses, and why."""
 
+from collections.abc import Mapping
+
 from services.chassis.codes import Code
 from services.chassis.errors import KernelError
 
@@ -127,8 +129,14 @@ class CallFailed(KernelError):
     """A call's failure as the ledger has it: its reason and code are those of the first answer."""
 
     def __init__(
-        self, reason: str, code: Code, message: str, *, call: str, retry_after: float | None
+        self,
+        reason: str,
+        code: Code,
+        message: str,
+        *,
+        metadata: Mapping[str, str],
+        retry_after: float | None,
     ) -> None:
-        super().__init__(message, metadata={"call": call}, retry_after=retry_after)
+        super().__init__(message, metadata=metadata, retry_after=retry_after)
         self.reason = reason
         self.code = code

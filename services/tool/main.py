@@ -1,5 +1,6 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
+from aios.api.access.v1 import access_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis import process as chassis
@@ -7,10 +8,11 @@ from services.chassis.clock import Clock
 from services.chassis.logs import logger
 from services.chassis.process import App, Process
 from services.tool.access import CallersAccess
+from services.tool.approvals import AccessApprovals
 from services.tool.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
 from services.tool.metrics import ToolMetrics
-from services.tool.ports import Access, Builtins, Meter, Store
+from services.tool.ports import Access, Approvals, Builtins, Meter, Store
 from services.tool.service.calls import Calls
 from services.tool.service.desk import Desk
 from services.tool.service.execution import Execution
@@ -28,13 +30,21 @@ _log = logger(__name__)
 
 
 def build(
-    config: ToolConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, builtins: Builtins
+    config: ToolConfig,
+    *,
+    store: Store,
+    clock: Clock,
+    meter: Meter,
+    access: Access,
+    builtins: Builtins,
+    approvals: Approvals,
 ) -> ToolService:
     """Wire the use cases."""
-    kit = Kit(store=store, clock=clock, meter=meter, builtins=builtins)
+    kit = Kit(store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals)
     desk = Desk(clock, meter)
     registry = Registry(kit, desk, access, most=config.max_tools)
-    calls = Calls(kit, registry, Execution(kit, desk), most=config.max_calls, kept=config.keep_calls)
+    execution = Execution(kit, desk, look_seconds=config.look_at_approvals_every.total_seconds())
+    calls = Calls(kit, registry, execution, most=config.max_calls, kept=config.keep_calls)
     registry.watch(calls.unregistered)
     return ToolService(registry, calls, Providers(registry, desk), desk)
 
@@ -52,6 +62,7 @@ async def assemble(process: Process) -> App:
         builtins=BuiltinFunctions(
             process.clock, StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR))
         ),
+        approvals=AccessApprovals(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
     )
     interrupted = await service.calls.recover()
     if interrupted:

@@ -85,6 +85,7 @@ class Tool:
     """Things that only one call may use at a time; `{argument}` stands for that argument."""
     labels: Mapping[str, str] = field(default_factory=dict)
     requires_approval: bool = False
+    """Whether each call waits for a person, whatever the effect."""
     returns_untrusted: bool = False
     owner: str = ""
     """The agent that registered it; empty: the kernel."""
@@ -93,11 +94,17 @@ class Tool:
     version: int = 1
     """Grows with every change; the etag."""
 
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person must approve each call."""
+        return self.requires_approval or self.effect is Effect.IRREVERSIBLE
+
 
 class CallState(Enum):
     """Where a call stands. Values are metric labels."""
 
     QUEUED = "queued"
+    WAITING_APPROVAL = "waiting_approval"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -107,7 +114,12 @@ class CallState(Enum):
     @property
     def ended(self) -> bool:
         """Whether nothing follows."""
-        return self not in {CallState.QUEUED, CallState.RUNNING}
+        return self not in {CallState.QUEUED, CallState.WAITING_APPROVAL, CallState.RUNNING}
+
+    @property
+    def begun(self) -> bool:
+        """Whether the tool may have run."""
+        return self not in {CallState.QUEUED, CallState.WAITING_APPROVAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +175,8 @@ class Call:
     ended_at: datetime | None = None
     syscall_id: str = ""
     provider: str = ""
+    approval: str = ""
+    """Id of the approval it waits for or used."""
     repeatable: bool = False
     """Whether it ended without an effect that counts, so that the same request may begin it again."""
 
@@ -192,6 +206,9 @@ class Wish:
     wait_seconds: float | None = None
     """Most time it may wait; None: as long as the caller does."""
     detach: bool = False
+    approval: str = ""
+    """Id of an approval that was given to it; empty: one that fits is looked for."""
+    wait_for_approval: bool = False
     syscall_id: str = ""
 
 
@@ -203,6 +220,23 @@ class Started:
     wait: float
     """Time in the tool's queue. Unit: seconds."""
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's say on one call with exactly these arguments."""
+
+    id: str
+    approved: bool
+    """False: nobody has decided yet."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsForApproval:
+    """The call waits for a person."""
+
+    approval: Approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +258,7 @@ class Accepted:
     """Whether an earlier request with the same id had entered it."""
 
 
-CallEvent = Accepted | Started | Progress | Call
+CallEvent = Accepted | WaitsForApproval | Started | Progress | Call
 """What a caller hears, in this order; the Call is the end."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from services.tool.model import Actor, Call, CallQuery, CallState, Scope, Tool
+from services.tool.model import Actor, Approval, Call, CallQuery, CallState, Scope, Tool
 
 T = TypeVar("T")
 
@@ -98,6 +98,22 @@ class Access(Protocol):
 
     async def may(self, action: str, resource: str) -> bool:
         """Tell whether the caller may act on a resource. Raises AccessUnavailable."""
+        ...
+
+
+class Approvals(Protocol):
+    """What persons say to calls that need it. Every method raises what the access manager refuses with."""
+
+    async def ask(self, scope: Scope, tool: Tool, call: Call, arguments_json: str) -> Approval:
+        """Ask for an approval of a call, or return the open one of an equal call."""
+        ...
+
+    async def look(self, approval_id: str) -> Approval:
+        """Return the calling agent's approval. Raises ApprovalRequired when it was rejected."""
+        ...
+
+    async def spend(self, scope: Scope, approval_id: str, call: Call) -> None:
+        """Use an approval for a call. Raises ApprovalRequired when it is not for it, or not given."""
         ...
 
 

@@ -4,15 +4,18 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.authz import Authorizer
 from services.chassis.clock import Clock
+from services.chassis.errors import ApprovalRequired
 from services.tool.access import CallersAccess
 from services.tool.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
 from services.tool.main import build
+from services.tool.model import Approval, Call, Scope, Tool
 from services.tool.ports import Store
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
@@ -56,6 +59,38 @@ class ScriptedBuiltins:
         return await self._real.run(function, arguments)
 
 
+class FakeApprovals:
+    """A person whose say a test sets: None (undecided), True or False; keeps what was asked and spent."""
+
+    def __init__(self) -> None:
+        self.say: bool | None = None
+        self.asked: list[tuple[str, str]] = []
+        self.spent: list[str] = []
+        self._open = 0
+
+    async def ask(self, _scope: Scope, tool: Tool, _call: Call, arguments_json: str) -> Approval:
+        """Ask, or return the open approval."""
+        self.asked.append((tool.id, arguments_json))
+        return self._approval(f"a{self._open}")
+
+    async def look(self, approval_id: str) -> Approval:
+        """Return the approval."""
+        if self.say is False:
+            raise ApprovalRequired("rejected")
+        return self._approval(approval_id)
+
+    async def spend(self, _scope: Scope, approval_id: str, _call: Call) -> None:
+        """Use the approval."""
+        if not self.say or approval_id in self.spent:
+            raise ApprovalRequired("not approved")
+        self.spent.append(approval_id)
+        self._open += 1
+        self.say = None
+
+    def _approval(self, approval_id: str) -> Approval:
+        return Approval(approval_id, bool(self.say), datetime(2030, 1, 1, tzinfo=UTC))
+
+
 class Gate:
     """A function that runs until the test lets it go."""
 
@@ -87,6 +122,7 @@ def tool_service(
     meter: RecordingMeter | None = None,
     authorizer: Authorizer | None = None,
     builtins: ScriptedBuiltins | None = None,
+    approvals: FakeApprovals | None = None,
 ) -> ToolService:
     """Wire a tool manager; what is not given is a fake."""
     clock = clock or FakeClock()
@@ -97,6 +133,7 @@ def tool_service(
         meter=meter or RecordingMeter(),
         access=CallersAccess(authorizer or AllowOwner()),
         builtins=builtins or ScriptedBuiltins(clock),
+        approvals=approvals or FakeApprovals(),
     )
 
 

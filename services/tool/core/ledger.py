@@ -105,7 +105,7 @@ def cancelled(call: Call, now: datetime, *, left: bool) -> Call:
 
 def interrupted(call: Call, now: datetime) -> Call:
     """Settle a call whose process or provider was lost: unknown, unless it can simply be made again."""
-    if call.state is CallState.QUEUED or call.effect.repeatable:
+    if not call.state.begun or call.effect.repeatable:
         error: KernelError = ServiceUnavailable("the call was interrupted; call again")
         return replace(failed(call, error, now), repeatable=True)
     error = UnknownOutcome("the tool may have run when it was interrupted; look before you call again")

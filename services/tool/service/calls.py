@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from services.tool.core import ledger, schemas
 from services.tool.errors import CallNotFound, TooManyCalls
-from services.tool.model import Actor, Call, CallEvent, CallQuery, CallState, Nothing, Scope, Tool, Wish
+from services.tool.model import Actor, Call, CallEvent, CallQuery, Nothing, Scope, Tool, Wish
 from services.tool.ports import Transaction
-from services.tool.service.approvals import require_approval
 from services.tool.service.execution import Execution
 from services.tool.service.kit import Kit
 from services.tool.service.registry import Registry
@@ -41,7 +40,7 @@ class Calls:
 
         Ends with the Call, whether it succeeded or not; the listener that leaves before stops the work,
         unless others listen or the call is detached. Raises ToolNotFound, ArgumentsInvalid, TooManyCalls,
-        ApprovalRequired, IdempotencyMismatch.
+        IdempotencyMismatch.
         """
         tool = await self._registry.get(scope, wish.tool)
         arguments_json = await _checked(tool, wish.arguments)
@@ -96,8 +95,7 @@ class Calls:
     def unregistered(self, tenant: str, tool_id: str) -> None:
         """Stop the calls that wait for a tool which is no more; those that run go on."""
         for (scope, _), run in list(self._runs.items()):
-            waits = run.call.state is CallState.QUEUED
-            if scope.tenant == tenant and run.tool.id == tool_id and waits:
+            if scope.tenant == tenant and run.tool.id == tool_id and not run.call.state.begun:
                 run.stop(Stop.UNREGISTERED)
 
     async def recover(self) -> int:
@@ -143,7 +141,6 @@ class Calls:
         if self._under_way[scope] >= self._most:
             text = f"agents/{scope.agent} has {self._most} calls under way"
             raise TooManyCalls(text, retry_after=1.0)
-        require_approval(tool)
         return self._start(Run(scope, tool, call, arguments_json), wish), False
 
     def _start(self, run: Run, wish: Wish) -> Run:

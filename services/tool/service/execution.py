@@ -1,36 +1,27 @@
 """From a request to its end in the ledger: one task a call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
-from typing import Final, TypeVar
 
 from services.chassis.errors import Cancelled, Internal, KernelError
 from services.chassis.logs import logger
-from services.tool.core import ledger, schemas
-from services.tool.errors import ProviderLost, ToolFailed, ToolNotFound, ToolTimeout
-from services.tool.model import Call, DriverKind, Outcome, Started, Wish
-from services.tool.service.desk import Desk, LeaseEndedError
+from services.tool.core import ledger
+from services.tool.model import Call, Wish
+from services.tool.service.attempt import Attempt, Machinery
+from services.tool.service.desk import Desk
 from services.tool.service.kit import Kit
 from services.tool.service.places import Places
-from services.tool.service.run import Run, Stop
-
-T = TypeVar("T")
+from services.tool.service.run import Run
 
 _log = logger(__name__)
-
-MAX_ATTEMPTS: Final = 3
-"""Providers that one harmless call may bring down before it is given up."""
 
 
 class Execution:
     """Runs calls."""
 
-    def __init__(self, kit: Kit, desk: Desk) -> None:
+    def __init__(self, kit: Kit, desk: Desk, *, look_seconds: float) -> None:
         self._kit = kit
-        self._desk = desk
-        self._places = Places(kit.clock)
+        self._machinery = Machinery(kit, desk, Places(kit.clock), look_seconds)
 
     async def execute(self, run: Run, wish: Wish) -> None:
         """Bring a run to its end, whatever happens. The body of the run's task."""
@@ -40,7 +31,7 @@ class Execution:
                 run.accept(joined=True)
                 run.finish(known)
                 return
-            call = await _Attempt(self._kit, self._desk, self._places, run, wish).outcome()
+            call = await Attempt(self._machinery, run, wish).outcome()
             run.settling = True
             await self._kit.store.write(run.scope, lambda tx: tx.put_call(call))
             self._kit.meter.ended(run.tool, call.state, _seconds(call))
@@ -72,149 +63,6 @@ class Execution:
             await self._kit.store.write(run.scope, lambda tx: tx.put_call(settled))
         self._kit.meter.joined()
         return known
-
-
-class _Attempt:
-    """The work of one run."""
-
-    def __init__(self, kit: Kit, desk: Desk, places: Places, run: Run, wish: Wish) -> None:
-        self._kit = kit
-        self._desk = desk
-        self._places = places
-        self._run = run
-        self._wish = wish
-        builtin = run.tool.driver.kind is DriverKind.BUILTIN
-        # Nothing is lost when a harmless built-in simply runs again, so it is entered when it ends: one
-        # durable write instead of two.
-        self._deferred = builtin and run.call.effect.repeatable and not wish.detach
-        self._entered = False
-        self._asked = kit.clock.monotonic()
-
-    async def outcome(self) -> Call:
-        """Run the tool and return how the call ended. Raises only what the ledger does."""
-        run, now = self._run, self._kit.clock.now
-        try:
-            outcome = await self._queued()
-            if outcome.error is not None:
-                return ledger.refused_by_tool(run.call, outcome.error, now())
-            text = schemas.check_result(run.tool.result_schema, outcome.value)
-        except asyncio.CancelledError:
-            return self._stopped()
-        except LeaseEndedError:
-            return ledger.interrupted(run.call, now())
-        except _LedgerError as failure:
-            raise failure.cause from failure
-        except KernelError as error:
-            return ledger.failed(run.call, error, now())
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises is its failure, and nobody else's
-            _log.error("a tool failed unexpectedly", exc=error, tool=run.tool.id)
-            return ledger.failed(run.call, ToolFailed("the tool failed unexpectedly"), now())
-        return ledger.succeeded(run.call, text, outcome.pieces, now(), untrusted=run.tool.returns_untrusted)
-
-    def _stopped(self) -> Call:
-        run, now = self._run, self._kit.clock.now()
-        if run.task is not None and run.stop_reason is not None:
-            run.task.uncancel()
-        match run.stop_reason:
-            case Stop.LEFT | Stop.CANCELLED:
-                return ledger.cancelled(run.call, now, left=run.stop_reason is Stop.LEFT)
-            case Stop.SHUTDOWN:
-                return ledger.interrupted(run.call, now)
-            case Stop.UNREGISTERED:
-                return ledger.failed(run.call, ToolNotFound(f"tools/{run.tool.id} was removed"), now)
-            case None:
-                return ledger.failed(run.call, ToolFailed("the tool gave up"), now)
-
-    async def _queued(self) -> Outcome:
-        run = self._run
-        if self._deferred:
-            run.accept(joined=False)
-        elif not self._places.free(run.scope, run.tool):
-            await self._enter()
-        admitted = False
-        arguments, wait = self._wish.arguments, self._wish.wait_seconds
-        try:
-            async with self._places.hold(run.scope, run.tool, arguments, wait):
-                admitted = True
-                self._kit.meter.waited(run.tool, self._waited, admitted=True)
-                return await self._by_driver()
-        finally:
-            if not admitted:
-                self._kit.meter.waited(run.tool, self._waited, admitted=False)
-
-    async def _by_driver(self) -> Outcome:
-        driver = self._run.tool.driver
-        if driver.kind is DriverKind.BUILTIN:
-            await self._begin("")
-            value = await self._limited(lambda: self._kit.builtins.run(driver.function, self._wish.arguments))
-            return Outcome(value=value)
-        while True:
-            try:
-                return await self._by_provider()
-            except LeaseEndedError:
-                if not self._run.call.effect.repeatable:
-                    raise
-                if self._run.call.attempts >= MAX_ATTEMPTS:
-                    text = f"{MAX_ATTEMPTS} processes were lost while they ran the call"
-                    raise ProviderLost(text, retry_after=1.0) from None
-
-    async def _by_provider(self) -> Outcome:
-        wait = self._wish.wait_seconds
-        left = None if wait is None else max(0.0, wait - self._waited)
-        lease = await self._desk.assign(self._run, left)
-        with self._desk.leased(lease):
-            await self._begin(lease.station.instance)
-            deadline = self._kit.clock.now() + timedelta(seconds=self._seconds)
-            self._desk.hand_over(lease, deadline)
-
-            async def outcome() -> Outcome:
-                return await lease.outcome
-
-            return await self._limited(outcome)
-
-    async def _begin(self, provider: str) -> None:
-        """Note that the tool begins to run; durably before it does, unless it is harmless."""
-        run = self._run
-        run.call = ledger.started(run.call, self._kit.clock.now(), provider=provider)
-        if not self._deferred and not (self._entered and run.call.effect.repeatable):
-            await self._enter()
-        run.tell(Started(run.call.started_at or run.call.created_at, self._waited, run.call.attempts))
-
-    async def _enter(self) -> None:
-        call, entered = self._run.call, self._entered
-        try:
-            await self._kit.store.write(self._run.scope, lambda tx: tx.put_call(call))
-        except KernelError as error:
-            raise _LedgerError(error) from error
-        self._entered = True
-        if not entered:
-            self._run.accept(joined=False)
-
-    async def _limited(self, work: Callable[[], Awaitable[T]]) -> T:
-        try:
-            async with asyncio.timeout(self._seconds) as limit:
-                return await work()
-        except TimeoutError as error:
-            if limit.expired():
-                raise ToolTimeout(f"the tool ran longer than {self._seconds:g} s and was stopped") from error
-            raise
-
-    @property
-    def _seconds(self) -> float:
-        own, asked = self._run.tool.timeout_seconds, self._wish.run_seconds
-        return own if asked is None else min(own, asked)
-
-    @property
-    def _waited(self) -> float:
-        return self._kit.clock.monotonic() - self._asked
-
-
-class _LedgerError(Exception):
-    """The ledger could not be written: not the tool's failure, and nothing ran."""
-
-    def __init__(self, cause: KernelError) -> None:
-        super().__init__(cause.message)
-        self.cause = cause
 
 
 def _seconds(call: Call) -> float:

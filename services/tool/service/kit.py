@@ -7,7 +7,7 @@ from typing import TypeVar
 from services.chassis import codec
 from services.chassis.clock import Clock
 from services.tool.model import Actor, Scope
-from services.tool.ports import Builtins, Meter, Store, Transaction
+from services.tool.ports import Approvals, Builtins, Meter, Store, Transaction
 
 T = TypeVar("T")
 
@@ -20,6 +20,7 @@ class Kit:
     clock: Clock
     meter: Meter
     builtins: Builtins
+    approvals: Approvals
 
     async def once(self, scope: Scope, actor: Actor, kind: type[T], work: Callable[[Transaction], T]) -> T:
         """Run a change; a repeat of the request gets the first answer, of type `kind`, and changes nothing.

@@ -7,10 +7,12 @@ from enum import Enum
 from typing import Final
 
 from services.chassis.errors import KernelError
-from services.tool.model import Accepted, Call, CallEvent, Progress, Scope, Started, Tool
+from services.tool.model import Accepted, Call, CallEvent, Progress, Scope, Started, Tool, WaitsForApproval
 
 KEPT_EVENTS: Final = 32
 """Progress that a slow listener may be behind before it misses some."""
+
+_Told = WaitsForApproval | Started | Progress
 
 
 class Stop(Enum):
@@ -40,7 +42,7 @@ class Run:
         """Why the request was refused; nothing is in the ledger then."""
         self.task: asyncio.Task[None] | None = None
         self._accepted: Accepted | None = None
-        self._events: deque[Started | Progress] = deque(maxlen=KEPT_EVENTS)
+        self._events: deque[_Told] = deque(maxlen=KEPT_EVENTS)
         self._told = 0
         self._done = False
         self.listeners = 0
@@ -56,7 +58,7 @@ class Run:
         self._accepted = Accepted(self.call.id, joined)
         self._wake()
 
-    def tell(self, event: Started | Progress) -> None:
+    def tell(self, event: _Told) -> None:
         """Tell what happened."""
         self._events.append(event)
         self._told += 1
@@ -113,7 +115,7 @@ class Run:
             if not (self.listeners or self.detached or self._done):
                 self.stop(Stop.LEFT)
 
-    def _after(self, heard: int) -> list[Started | Progress]:
+    def _after(self, heard: int) -> list[_Told]:
         missing = min(self._told - heard, len(self._events))
         return list(self._events)[len(self._events) - missing :]
 

@@ -26,6 +26,7 @@ from services.tool.model import (
     Progress,
     Scope,
     Started,
+    WaitsForApproval,
     Wish,
 )
 from services.tool.wire import common
@@ -38,6 +39,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 STATES: Final = {
     resources_pb2.CALL_STATE_QUEUED: CallState.QUEUED,
+    resources_pb2.CALL_STATE_WAITING_APPROVAL: CallState.WAITING_APPROVAL,
     resources_pb2.CALL_STATE_RUNNING: CallState.RUNNING,
     resources_pb2.CALL_STATE_SUCCEEDED: CallState.SUCCEEDED,
     resources_pb2.CALL_STATE_FAILED: CallState.FAILED,
@@ -60,6 +62,8 @@ def wish(request: tool_pb2.CallToolRequest, caller: Caller) -> Wish:
         run_seconds=common.seconds(request, "timeout"),
         wait_seconds=wait,
         detach=request.detach,
+        approval=request.approval.removeprefix("approvals/"),
+        wait_for_approval=request.wait_for_approval,
         syscall_id=caller.syscall_id,
     )
 
@@ -81,6 +85,9 @@ def event(
                     attempt=happened.attempt,
                 )
             )
+        case WaitsForApproval():
+            response.waits_for_approval.approval = f"approvals/{happened.approval.id}"
+            response.waits_for_approval.expire_time.FromDatetime(happened.approval.expires_at)
         case Progress():
             response.progress.CopyFrom(_progress(happened))
         case Call():
@@ -93,11 +100,12 @@ def event(
 def failure(scope: Scope, ended: Call) -> CallFailed:
     """Return the error of a call that did not succeed."""
     error = ended.error or CallError("INTERNAL", "the call ended without a reason", Code.INTERNAL)
+    approval = {"approval": f"approvals/{ended.approval}"} if ended.approval else {}
     return CallFailed(
         error.reason,
         error.code,
         error.message,
-        call=common.call_name(scope.agent, ended.id),
+        metadata={"call": common.call_name(scope.agent, ended.id), **approval},
         retry_after=_LATER if error.code in _PASSING else None,
     )
 
@@ -116,6 +124,7 @@ def call(scope: Scope, found: Call, *, listed: bool = False) -> resources_pb2.Ca
         attempt_count=found.attempts,
         syscall_id=found.syscall_id,
         provider=found.provider,
+        approval=f"approvals/{found.approval}" if found.approval else "",
     )
     if found.error is not None:
         message.error.reason, message.error.message = found.error.reason, found.error.message

@@ -5,6 +5,7 @@ from __future__ import annotations  # the stubs' asynchronous classes exist for 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -22,7 +23,7 @@ from services.tool.model import Scope
 from services.tool.store.memory import InMemoryStore
 from tests.fakes import tokens
 from tests.fakes.rpc import reason
-from tests.fakes.tool import Gate, ScriptedBuiltins, tool_service, tool_stub
+from tests.fakes.tool import FakeApprovals, Gate, ScriptedBuiltins, tool_service, tool_stub
 from tests.fakes.waiting import until
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ EFFECTS = {
     "pure": resources_pb2.TOOL_EFFECT_PURE,
     "idempotent": resources_pb2.TOOL_EFFECT_IDEMPOTENT,
     "reversible": resources_pb2.TOOL_EFFECT_REVERSIBLE,
+    "irreversible": resources_pb2.TOOL_EFFECT_IRREVERSIBLE,
 }
 
 
@@ -59,13 +61,20 @@ class World:
             SystemClock(), slow=self.gate, crash=crash, refuse=refuse, junk=nothing_json
         )
         self.store = InMemoryStore()
-        self.config = config
+        self.approvals = FakeApprovals()
+        self.config = config or ToolConfig(look_at_approvals_every=timedelta(milliseconds=2))
         self.service = self.booted()
         self.stub: ToolServiceAsyncStub
 
     def booted(self) -> Any:
         """Wire a manager on this world's store, as a new process would."""
-        return tool_service(config=self.config, store=self.store, builtins=self.builtins, clock=SystemClock())
+        return tool_service(
+            config=self.config,
+            store=self.store,
+            builtins=self.builtins,
+            clock=SystemClock(),
+            approvals=self.approvals,
+        )
 
     async def register(self, name: str, function: str, effect: str = "reversible", **fields: Any) -> None:
         """Register a tool that runs a function."""
@@ -489,6 +498,63 @@ async def test_calls_are_listed_newest_first_without_results(world: World) -> No
     assert not any(call.HasField("result") for call in found)
     assert rest.next_page_token == ""
     assert reason(refused.value) == "INVALID_PAGE_TOKEN"
+
+
+async def test_an_irreversible_call_is_refused_until_a_person_approved_it(world: World) -> None:
+    world.gate.opened.set()
+    await world.register("fire", "slow", "irreversible")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await world.call("fire", {"n": 1}, request_id="r1")
+    ran_before = world.builtins.runs["slow"]
+    world.approvals.say = True
+    done = await world.call("fire", {"n": 1}, request_id="r1")
+    again = await world.refused("fire", {"n": 1})
+
+    assert reason(refused.value) == again == "APPROVAL_REQUIRED"
+    assert metadata_of(refused.value)["approval"] == "approvals/a0"
+    assert ran_before == 0
+    assert done[-1].result.approval == "approvals/a0"
+    assert world.approvals.spent == ["a0"]
+    assert world.approvals.asked[0] == ("fire", '{"n":1}')
+
+
+@pytest.mark.parametrize(("say", "end"), [(True, "result"), (False, "APPROVAL_REQUIRED")])
+async def test_a_call_waits_for_its_approval_without_holding_a_place(
+    world: World, *, say: bool, end: str
+) -> None:
+    await world.register("fire", "slow", "pure", requires_approval=True, max_concurrency=1)
+    waiting = world.start("fire", request_id="r1", wait_for_approval=True)
+    await until(lambda: bool(world.approvals.asked))
+    async with asyncio.timeout(10):
+        while (await world.stored("r1")).state != resources_pb2.CALL_STATE_WAITING_APPROVAL:  # noqa: ASYNC110 - asks over the socket
+            await asyncio.sleep(0.002)
+    world.approvals.say = say
+    world.gate.opened.set()
+    try:
+        events = [event.WhichOneof("event") for event in await waiting]
+    except grpc.aio.AioRpcError as failure:
+        events = [reason(failure)]
+
+    assert events[-1] == end
+    assert events[:-1] in ([], ["accepted", "waits_for_approval", "started"])
+    assert world.approvals.spent == (["a0"] if say else [])
+
+
+async def test_an_approval_for_nothing_runs_nothing(world: World) -> None:
+    await world.register("fire", "slow", "irreversible")
+    world.approvals.say = True
+    world.approvals.spent = ["old"]
+
+    assert await world.refused("fire", approval="approvals/old") == "APPROVAL_REQUIRED"
+    assert world.builtins.runs["slow"] == 0
+
+
+def metadata_of(failure: grpc.aio.AioRpcError) -> Mapping[str, str]:
+    """Return the metadata of an error."""
+    info, status = error_details_pb2.ErrorInfo(), status_of(failure)
+    assert status is not None
+    assert any(detail.Unpack(info) for detail in status.details)
+    return dict(info.metadata)
 
 
 async def test_a_harmless_call_that_the_shutdown_cut_short_runs_again() -> None:

@@ -1,0 +1,91 @@
+"""The Approvals port on the access manager."""
+
+import hashlib
+from datetime import UTC
+from typing import Final
+
+import grpc
+
+from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
+from services.chassis import names
+from services.chassis.client import ServiceCredential, kernel_metadata
+from services.chassis.errors import ApprovalRequired
+from services.chassis.identity import current_caller
+from services.chassis.status import peer_error
+from services.tool.model import Approval, Call, Scope, Tool
+
+_ACTION: Final = "tool.call"
+_SECONDS: Final = 5.0
+_PREVIEW: Final = 16_384
+_SUMMARY: Final = 512
+_OPEN: Final = frozenset({resources_pb2.APPROVAL_STATE_PENDING, resources_pb2.APPROVAL_STATE_APPROVED})
+
+
+class AccessApprovals:
+    """Asks for and spends approvals as a process of the kernel, and looks at them as their agent."""
+
+    def __init__(self, channel: grpc.aio.Channel, credential: ServiceCredential) -> None:
+        self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
+        self._credential = credential
+
+    async def ask(self, scope: Scope, tool: Tool, call: Call, arguments_json: str) -> Approval:
+        """Ask for an approval of a call, or return the open one of an equal call."""
+        wanted = resources_pb2.Approval(
+            agent=names.agent_name(scope.agent),
+            action=_ACTION,
+            resource=f"tools/{tool.id}",
+            arguments_sha256=call.arguments_sha256,
+            arguments_preview=arguments_json[:_PREVIEW],
+            summary=f"{tool.title or tool.id}: {tool.description}".split("\n", 1)[0][:_SUMMARY],
+            syscall_id=call.syscall_id,
+        )
+        try:
+            response = await self._stub.RequestApproval(
+                access_pb2.RequestApprovalRequest(tenant=scope.tenant, approval=wanted),
+                metadata=await self._credential.metadata(),
+                timeout=_SECONDS,
+            )
+        except grpc.aio.AioRpcError as failure:
+            raise peer_error(failure) from failure
+        return _approval(response.approval)
+
+    async def look(self, approval_id: str) -> Approval:
+        """Return the calling agent's approval. Raises ApprovalRequired when it was rejected or is over."""
+        try:
+            response = await self._stub.GetApproval(
+                access_pb2.GetApprovalRequest(name=f"approvals/{approval_id}"),
+                metadata=kernel_metadata(current_caller()),
+                timeout=_SECONDS,
+            )
+        except grpc.aio.AioRpcError as failure:
+            raise peer_error(failure) from failure
+        return _approval(response.approval)
+
+    async def spend(self, scope: Scope, approval_id: str, call: Call) -> None:
+        """Use an approval for a call. Raises ApprovalRequired when it is not for it, or not given."""
+        # Ids of calls are an agent's own; the request's must be unique among all that this process sends.
+        unique = f"{scope.tenant}/{scope.agent}/{call.id}/{approval_id}"
+        request = access_pb2.UseApprovalRequest(
+            tenant=scope.tenant,
+            name=f"approvals/{approval_id}",
+            agent=names.agent_name(scope.agent),
+            arguments_sha256=call.arguments_sha256,
+            request_id=hashlib.sha256(unique.encode()).hexdigest()[:32],
+        )
+        try:
+            await self._stub.UseApproval(
+                request, metadata=await self._credential.metadata(), timeout=_SECONDS
+            )
+        except grpc.aio.AioRpcError as failure:
+            raise peer_error(failure) from failure
+
+
+def _approval(found: resources_pb2.Approval) -> Approval:
+    if found.state not in _OPEN:
+        state = resources_pb2.ApprovalState.Name(found.state).removeprefix("APPROVAL_STATE_").lower()
+        raise ApprovalRequired(f"{found.name} is {state}", metadata={"approval": found.name, "state": state})
+    return Approval(
+        found.name.removeprefix("approvals/"),
+        found.state == resources_pb2.APPROVAL_STATE_APPROVED,
+        found.expire_time.ToDatetime(UTC),
+    )
