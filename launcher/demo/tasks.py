@@ -58,8 +58,8 @@ def cast(seed: int) -> list[Cast]:
         Cast("fay", "files", _files(rng, 2)),
         Cast("gus", "units", [_conversion(rng) for _ in range(4)]),
         _searcher(rng),
-        Cast("ida", "several steps", [_product_to_note(rng) for _ in range(3)]),
-        Cast("jo", "several steps", [_product_to_file(rng) for _ in range(3)]),
+        Cast("ida", "several steps", [_product_to_note(rng, key) for key in _words(rng, 3)]),
+        Cast("jo", "several steps", [_product_to_file(rng, name) for name in _words(rng, 3)]),
         _adder(rng),
         Cast("mallory", "curious", [_forbidden(secret), _sum(rng, 9_999), _forbidden(secret)]),
     ]
@@ -67,6 +67,14 @@ def cast(seed: int) -> list[Cast]:
 
 def _word(rng: random.Random) -> str:
     return "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 3)))
+
+
+def _words(rng: random.Random, count: int) -> list[str]:
+    """Return `count` different words."""
+    words: dict[str, None] = {}
+    while len(words) < count:
+        words[_word(rng)] = None
+    return list(words)
 
 
 def _sum(rng: random.Random, largest: int) -> Task:
@@ -81,8 +89,8 @@ def _product(rng: random.Random) -> Task:
 
 def _notes(rng: random.Random, pairs: int) -> list[Task]:
     tasks = []
-    for _ in range(pairs):
-        key, value = _word(rng), _word(rng)
+    for key in _words(rng, pairs):
+        value = _word(rng)
         tasks.append(Task(f"Remember that {key} is {value}.", key, note=(key, value)))
         tasks.append(Task(f"What did you note under {key}?", value))
     return tasks
@@ -90,8 +98,8 @@ def _notes(rng: random.Random, pairs: int) -> list[Task]:
 
 def _files(rng: random.Random, pairs: int) -> list[Task]:
     tasks = []
-    for _ in range(pairs):
-        path, text = f"{_word(rng)}.txt", f"{_word(rng)} {_word(rng)}"
+    for name in _words(rng, pairs):
+        path, text = f"{name}.txt", f"{_word(rng)} {_word(rng)}"
         tasks.append(Task(f"Write {text} to {path}.", path, file=(path, text)))
         tasks.append(Task(f"What does {path} say?", text))
     return tasks
@@ -104,26 +112,30 @@ def _conversion(rng: random.Random) -> Task:
 
 
 def _searcher(rng: random.Random) -> Cast:
-    subjects = [_word(rng) for _ in range(3)]
-    files = {f"{_word(rng)}.txt": f"about {subject} and nothing else" for subject in subjects}
+    words = _words(rng, 6)
+    subjects, names = words[:3], words[3:]
+    files = {
+        f"{name}.txt": f"about {subject} and nothing else"
+        for name, subject in zip(names, subjects, strict=True)
+    }
     tasks = [Task(f"Search for {subject}.", path) for subject, path in zip(subjects, files, strict=True)]
     return Cast("hal", "search", tasks, files=files)
 
 
-def _product_to_note(rng: random.Random) -> Task:
-    left, right, key = rng.randint(11, 99), rng.randint(11, 99), _word(rng)
+def _product_to_note(rng: random.Random, key: str) -> Task:
+    left, right = rng.randint(11, 99), rng.randint(11, 99)
     product = str(left * right)
     return Task(f"Work out {left}*{right} and remember it as {key}.", key, note=(key, product))
 
 
-def _product_to_file(rng: random.Random) -> Task:
-    left, right, path = rng.randint(11, 99), rng.randint(11, 99), f"{_word(rng)}.txt"
+def _product_to_file(rng: random.Random, name: str) -> Task:
+    left, right, path = rng.randint(11, 99), rng.randint(11, 99), f"{name}.txt"
     product = str(left * right)
     return Task(f"Calculate {left}*{right} and write the result to {path}.", path, file=(path, product))
 
 
 def _adder(rng: random.Random) -> Cast:
-    first, second, third = _word(rng), _word(rng), _word(rng)
+    first, second, third = _words(rng, 3)
     amounts = {key: rng.randint(100, 9_999) for key in (first, second, third)}
     tasks = [
         Task(f"Add the notes {left} and {right}.", str(amounts[left] + amounts[right]))

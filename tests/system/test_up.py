@@ -1,0 +1,100 @@
+"""`aios up`: starts everything, says what is wrong, restarts what falls, stops cleanly."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from launcher.plan import KernelPlan
+from launcher.ports import free_base_port, is_free
+from tests.fakes.waiting import until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+
+@asynccontextmanager
+async def aios_up(data_dir: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the command; it is stopped at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).parent / "aios"), "up", "--data-dir", str(data_dir), "--port", str(port)),
+        env={**os.environ, "AIOS_LOG_LEVEL": "warning"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+async def read_until(process: asyncio.subprocess.Process, words: str) -> list[str]:
+    """Read lines until one holds `words`."""
+    if process.stdout is None:
+        raise AssertionError("the process has a pipe")
+    lines: list[str] = []
+    async with asyncio.timeout(60):
+        while not lines or words not in lines[-1]:
+            line = (await process.stdout.readline()).decode()
+            assert line, f"it ended without {words!r}: {lines}"
+            lines.append(line)
+    return lines
+
+
+async def test_it_comes_up_and_stops_cleanly_leaving_no_process_and_no_port(tmp_path: Path) -> None:
+    port = free_base_port(usual=False)
+    plan = KernelPlan(data_dir=tmp_path, base_port=port)
+    async with aios_up(tmp_path, port) as process:
+        await read_until(process, "aios is up at")
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            code = await process.wait()
+
+    assert code == 0
+    assert all(is_free(each) for one in plan.processes() for each in one.ports)
+    assert (tmp_path / "admin.token").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_taken_port_is_named_with_its_holder_and_nothing_starts(tmp_path: Path) -> None:
+    port = free_base_port(usual=False)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", port + 1))
+        holder.listen()
+        async with aios_up(tmp_path, port) as process:
+            output, _ = await process.communicate()
+
+    assert process.returncode == 2
+    text = output.decode()
+    assert f"port {port + 1}" in text
+    assert f"process {os.getpid()}" in text
+
+
+async def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:
+    port = free_base_port(usual=False)
+    plan = KernelPlan(data_dir=tmp_path, base_port=port)
+    async with aios_up(tmp_path, port) as process:
+        await read_until(process, "aios is up at")
+        process.kill()
+        await process.wait()
+        await until(lambda: all(is_free(each) for one in plan.processes() for each in one.ports), within=30)
+
+
+async def test_a_process_that_cannot_start_as_configured_stops_the_start(tmp_path: Path) -> None:
+    port = free_base_port(usual=False)
+    os.environ["AIOS_MEMORY_MAX_NOTES_TYPO"] = "1"
+    try:
+        async with aios_up(tmp_path, port) as process:
+            output, _ = await process.communicate()
+    finally:
+        del os.environ["AIOS_MEMORY_MAX_NOTES_TYPO"]
+
+    assert process.returncode == 2
+    assert "AIOS_MEMORY_MAX_NOTES_TYPO: unknown variable" in output.decode()

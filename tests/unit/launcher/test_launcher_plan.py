@@ -1,0 +1,93 @@
+"""What makes a kernel on one machine, and the demo's tasks."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launcher.data import prepare
+from launcher.demo.stage import Act, Done
+from launcher.demo.summary import percentile, summarise
+from launcher.demo.tasks import Task, cast
+from launcher.plan import KernelPlan
+from launcher.ports import free_base_port, is_free
+from services.chassis.ports import DEFAULT_PORTS
+
+
+def plan(**fields: object) -> KernelPlan:
+    return KernelPlan(data_dir=Path("/data"), **fields)  # type: ignore[arg-type]
+
+
+def test_every_process_has_ports_of_its_own() -> None:
+    ports = [port for process in plan().processes() for port in process.ports]
+
+    assert len(ports) == len(set(ports))
+
+
+def test_the_usual_ports_are_those_of_the_services() -> None:
+    by_name = {process.name: process for process in plan().processes()}
+
+    for name, port in DEFAULT_PORTS.items():
+        assert port in by_name[name].ports
+
+
+def test_another_tgi_takes_the_place_of_the_embedded_one() -> None:
+    processes = plan(tgi_endpoints=("http://gpu:80",)).processes()
+
+    assert "tgi-local" not in [process.name for process in processes]
+    assert {process.environment["AIOS_TGI_ENDPOINTS"] for process in processes} == {"http://gpu:80"}
+
+
+def test_a_free_block_of_ports_is_found() -> None:
+    base = free_base_port(usual=False)
+
+    assert all(is_free(port) for process in plan(base_port=base).processes() for port in process.ports)
+
+
+def test_the_service_key_is_for_its_owner_alone_and_made_once(tmp_path: Path) -> None:
+    directory, key = tmp_path / "data", tmp_path / "data" / "service.key"
+    prepare(directory, key)
+    first = key.read_text()
+    prepare(directory, key)
+
+    assert key.read_text() == first
+    assert len(first) >= 32
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert [path.name for path in directory.iterdir()] == ["service.key"]
+
+
+@given(st.integers(0, 10_000))
+def test_the_demo_deals_twelve_agents_tasks_with_known_answers(seed: int) -> None:
+    agents = cast(seed)
+
+    assert len({agent.name for agent in agents}) == 12
+    assert all(agent.tasks for agent in agents)
+    assert all(task.expected for agent in agents for task in agent.tasks)
+    assert agents == cast(seed)
+
+
+def test_the_curious_agents_answer_must_not_hold_the_secret() -> None:
+    agents = {agent.name: agent for agent in cast(1)}
+    secret = agents["cleo"].notes["secret"]
+
+    assert all(task.forbidden == secret for task in agents["mallory"].tasks if "secret" in task.prompt)
+
+
+@pytest.mark.parametrize(("right", "refusals", "passed"), [(9, 1, True), (8, 1, False), (10, 0, False)])
+def test_the_demo_passes_with_nine_right_answers_of_ten_and_a_refusal(
+    right: int, refusals: int, *, passed: bool
+) -> None:
+    agent = cast(1)[0]
+    tasks = [Task(f"q{number}", "a") for number in range(10)]
+    act = Act(type(agent)(agent.name, agent.role, tasks), refusals=refusals)
+    act.done = [Done(task, "a", number < right, 1.0) for number, task in enumerate(tasks)]
+
+    assert summarise([act], 2.0, "fifo").passed is passed
+
+
+@given(st.lists(st.floats(0, 100), min_size=1), st.floats(0, 1))
+def test_a_percentile_is_one_of_the_values(values: list[float], share: float) -> None:
+    assert percentile(values, share) in values
