@@ -1,0 +1,321 @@
+"""A server of the OpenAI protocol without a model: deterministic output, every failure on demand.
+
+It answers with `pieces`, one an event. `owner` decides which server it takes after: vLLM and SGLang go on
+with an assistant's text when told to, llama.cpp always does, the others never.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+_WORDS = [
+    "The",
+    " quick",
+    " brown",
+    " fox",
+    " jumps",
+    " over",
+    " the",
+    " lazy",
+    " dog",
+    " and",
+    " runs",
+    " off",
+]
+
+
+def words(count: int) -> list[str]:
+    """Return the pieces of an answer."""
+    return [_WORDS[n % len(_WORDS)] for n in range(count)]
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """What the server does; tests change it between calls."""
+
+    owner: str = "vllm"
+    """What it calls itself: vllm, sglang, llamacpp, library (Ollama), anything else."""
+    model: str = "fake-chat"
+    pieces: list[str] = field(default_factory=lambda: words(8))
+    tool_calls: list[tuple[str, str]] = field(default_factory=list)
+    """Name and arguments of the calls that follow the text, where tools are offered."""
+    thoughts: int = 0
+    """Events of reasoning before the text."""
+    pieces_per_event: int = 1
+    window: int = 4096
+    slots: int = 4
+    latency: float = 0.0
+    """Seconds before the first event."""
+    token_delay: float = 0.0
+    """Seconds before each further event."""
+    die_after: int | None = None
+    """Cut the connection after this many events with text."""
+    end_after: int | None = None
+    """End the stream cleanly, but without a finish reason, after this many."""
+    stall_after: int | None = None
+    """Send comments only, after this many."""
+    malformed_after: int | None = None
+    """Send an event that is not JSON after this many."""
+    error_after: tuple[int, dict[str, Any]] | None = None
+    """Send an error event after this many."""
+    finish_reason: str | None = None
+    """In place of the right one."""
+    says_done: bool = True
+    """Whether a stream ends with [DONE]."""
+    tells_usage: bool = True
+    error: tuple[int, Any] | None = None
+    """Fail every generation: status and body."""
+    api_key: str = ""
+    healthy: bool = True
+    keep_alive: float = 0.05
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the server saw."""
+
+    paths: list[str] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Of generations."""
+    running: int = 0
+    finished: int = 0
+    dropped: int = 0
+
+
+class FakeOpenAi:
+    """The server: `behaviour` steers it, `seen` tells what happened."""
+
+    def __init__(self, behaviour: Behaviour | None = None) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.seen = Seen()
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Base address of the running server."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on the loopback address."""
+        app = web.Application(client_max_size=2_000_000)
+        app.add_routes(
+            [
+                web.get("/health", self._health),
+                web.get("/props", self._props),
+                web.get("/v1/models", self._models),
+                web.post("/tokenize", self._tokenize),
+                web.post("/apply-template", self._apply_template),
+                web.post("/v1/completions", self._generate),
+                web.post("/v1/chat/completions", self._generate),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close everything, running streams too."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(status=200 if self.behaviour.healthy else 503)
+
+    async def _props(self, _request: web.Request) -> web.Response:
+        if self.behaviour.owner != "llamacpp":
+            raise web.HTTPNotFound
+        return _json({"total_slots": self.behaviour.slots})
+
+    async def _models(self, request: web.Request) -> web.Response:
+        b = self.behaviour
+        if not b.healthy:
+            raise web.HTTPServiceUnavailable
+        if b.api_key and request.headers.get("Authorization") != f"Bearer {b.api_key}":
+            return _json({"error": {"message": "Unauthorized", "code": 401}}, status=401)
+        model: dict[str, Any] = {"id": b.model, "object": "model", "created": 0, "owned_by": b.owner}
+        if b.owner in {"vllm", "sglang"}:
+            model["max_model_len"] = b.window
+        if b.owner == "llamacpp":
+            model["meta"] = {"n_ctx": b.window, "n_ctx_train": 10 * b.window}
+        return _json({"object": "list", "data": [model, model | {"id": "another"}]})
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = orjson.loads(await request.read())
+        self.seen.paths.append(request.path)
+        if self.behaviour.owner not in {"vllm", "llamacpp"}:
+            raise web.HTTPNotFound
+        text = body.get("content") or body.get("prompt") or _template(body["messages"])
+        count = len(text.split())
+        return _json({"count": count, "max_model_len": self.behaviour.window, "tokens": list(range(count))})
+
+    async def _apply_template(self, request: web.Request) -> web.Response:
+        self.seen.paths.append(request.path)
+        if self.behaviour.owner != "llamacpp":
+            raise web.HTTPNotFound
+        return _json({"prompt": _template(orjson.loads(await request.read())["messages"])})
+
+    async def _generate(self, request: web.Request) -> web.StreamResponse:
+        body: dict[str, Any] = orjson.loads(await request.read())
+        self.seen.paths.append(request.path)
+        self.seen.bodies.append(body)
+        if self.behaviour.error is not None:
+            return _json(self.behaviour.error[1], status=self.behaviour.error[0])
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        self.seen.running += 1
+        try:
+            await self._stream(request, response, body)
+        except (ConnectionError, asyncio.CancelledError):
+            self.seen.dropped += 1
+            raise
+        finally:
+            self.seen.running -= 1
+        return response
+
+    async def _stream(self, request: web.Request, response: web.StreamResponse, body: dict[str, Any]) -> None:
+        run = _Run(self.behaviour, body)
+        await asyncio.sleep(self.behaviour.latency)
+        for sent, delta in enumerate(run.deltas()):
+            if await self._misbehaved(request, response, sent - self.behaviour.thoughts):
+                return
+            await response.write(run.event(delta))
+            await asyncio.sleep(self.behaviour.token_delay)
+        if await self._misbehaved(request, response, run.sent - self.behaviour.thoughts):
+            return
+        for event in run.last_events():
+            await response.write(event)
+        self.seen.finished += 1
+
+    async def _misbehaved(self, request: web.Request, response: web.StreamResponse, sent: int) -> bool:
+        """Commit the fault due after `sent` events. Returns whether the stream is over."""
+        b = self.behaviour
+        if sent == b.malformed_after:
+            await response.write(b"data: {not json}\n\n")
+        if b.error_after is not None and sent == b.error_after[0]:
+            await response.write(_event(b.error_after[1]))
+        if sent == b.die_after:
+            if request.transport is not None:
+                request.transport.close()
+            return True
+        while sent == b.stall_after:
+            await response.write(b": still here\n\n")
+            await asyncio.sleep(b.keep_alive)
+        return sent == b.end_after
+
+
+class _Run:
+    """One answer: what is left of it after the text so far, within the budget."""
+
+    def __init__(self, behaviour: Behaviour, body: dict[str, Any]) -> None:
+        self._behaviour = behaviour
+        self._chat = "messages" in body
+        self._thoughts = behaviour.thoughts
+        left = _left(behaviour.pieces, self._emitted(body))
+        self._pieces = left[: body["max_tokens"]]
+        self._cut = len(self._pieces) < len(left)
+        self._calls = behaviour.tool_calls if body.get("tools") and not self._cut else []
+        self._prompt_tokens = len((body.get("prompt") or _template(body.get("messages", []))).split())
+        options = body.get("stream_options") or {}
+        self._running_usage = bool(options.get("continuous_usage_stats"))
+        self._usage_asked = bool(options.get("include_usage"))
+        self._told = 0
+        self.sent = 0
+
+    def _emitted(self, body: dict[str, Any]) -> str:
+        if not self._chat:
+            return str(body["prompt"])
+        last = body["messages"][-1]
+        told = body.get("continue_final_message") and not body.get("add_generation_prompt", True)
+        goes_on = told if self._behaviour.owner in {"vllm", "sglang"} else self._behaviour.owner == "llamacpp"
+        return str(last["content"]).rstrip() if goes_on and last["role"] == "assistant" else ""
+
+    def deltas(self) -> list[dict[str, Any]]:
+        """Return the deltas, the first with the role as servers send it."""
+        size = self._behaviour.pieces_per_event
+        texts = ["".join(self._pieces[at : at + size]) for at in range(0, len(self._pieces), size)]
+        found: list[dict[str, Any]] = [{"reasoning_content": "hm"} for _ in range(self._thoughts)]
+        found += [{"content": text} for text in texts]
+        for index, (name, arguments) in enumerate(self._calls):
+            half = len(arguments) // 2
+            opening = {"index": index, "id": f"tool-{index}", "type": "function"}
+            found.append({"tool_calls": [opening | {"function": {"name": name, "arguments": ""}}]})
+            for part in (arguments[:half], arguments[half:]):
+                found.append({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
+        if found:
+            found[0] = {"role": "assistant", **found[0]}
+        return found
+
+    def event(self, delta: dict[str, Any]) -> bytes:
+        """Write one event."""
+        self.sent += 1
+        self._told += self._behaviour.pieces_per_event if "content" in delta else 1
+        self._told = min(self._told, self._thoughts + len(self._pieces) + 3 * len(self._calls))
+        body = self._choice(delta, None)
+        if self._running_usage:
+            body["usage"] = self._usage()
+        return _event(body)
+
+    def last_events(self) -> list[bytes]:
+        """Return the end of the stream."""
+        right = "length" if self._cut else "tool_calls" if self._calls else "stop"
+        events = [_event(self._choice({}, self._behaviour.finish_reason or right))]
+        if self._usage_asked and self._behaviour.tells_usage:
+            events.append(_event({"object": "chat.completion.chunk", "choices": [], "usage": self._usage()}))
+        return [*events, b"data: [DONE]\n\n"] if self._behaviour.says_done else events
+
+    def _choice(self, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": 0, "finish_reason": reason}
+        choice |= {"delta": delta} if self._chat else {"text": delta.get("content", "")}
+        return {"id": "run", "object": "chat.completion.chunk", "choices": [choice]}
+
+    def _usage(self) -> dict[str, Any]:
+        return {
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self._told,
+            "total_tokens": self._prompt_tokens + self._told,
+            "prompt_tokens_details": {"cached_tokens": 1},
+        }
+
+
+def _left(pieces: list[str], so_far: str) -> list[str]:
+    """Return what follows of an answer whose beginning is the end of `so_far`."""
+    whole = "".join(pieces)
+    known = next((n for n in range(len(whole), 0, -1) if so_far.endswith(whole[:n])), 0)
+    left = []
+    for piece in pieces:
+        left.append(piece[known:])
+        known = max(0, known - len(piece))
+    return [piece for piece in left if piece]
+
+
+def _template(messages: list[dict[str, Any]]) -> str:
+    return (
+        "".join(f"<|{each['role']}|> {each.get('content') or ''}\n" for each in messages) + "<|assistant|> "
+    )
+
+
+def _event(value: Any) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _json(value: Any, *, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+@contextlib.asynccontextmanager
+async def fake_openai(behaviour: Behaviour | None = None) -> AsyncIterator[FakeOpenAi]:
+    """Run a fake server on a free port for the length of a block."""
+    server = FakeOpenAi(behaviour)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,375 @@
+"""The Backend port: what every driver must do. Each adapter runs the suite against its own fake server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pytest
+
+from gateway.inference.errors import (
+    BackendBroken,
+    BackendError,
+    BackendInvalid,
+    BackendOverloaded,
+    BackendStalled,
+    BackendUnavailable,
+)
+from gateway.inference.model import (
+    Constraint,
+    ConstraintKind,
+    Job,
+    KvState,
+    Message,
+    Prompt,
+    PromptIds,
+    Role,
+    Sampling,
+    Stopped,
+    StopReason,
+    StreamItem,
+    Token,
+)
+from gateway.inference.openai import OpenAiBackend, OpenAiConfig
+from gateway.inference.ports import Backend
+from gateway.inference.tgi import TgiBackend, TgiConfig
+from tests.fakes import fake_openai, fake_tgi
+from tests.fakes.waiting import until
+
+HELLO = [Message(Role.SYSTEM, "Be kind."), Message(Role.USER, "hello there")]
+SCHEMA = Constraint(ConstraintKind.JSON, '{"type": "object", "properties": {"a": {"type": "string"}}}')
+TOKENS = 12
+
+
+class Served(Protocol):
+    """A server for the driver under test."""
+
+    backend: Backend
+    model: str
+
+    def fault(self, name: str, after: int) -> None:
+        """Let streams go wrong after some tokens: die, end, stall or malformed."""
+
+    def refuse(self, status: int) -> None:
+        """Refuse every generation."""
+
+    def sicken(self) -> None:
+        """Answer health questions badly."""
+
+    def slow(self) -> None:
+        """Give out a token every 50 ms."""
+
+    @property
+    def running(self) -> int:
+        """Generations under way."""
+
+    @property
+    def last_body(self) -> dict[str, Any]:
+        """The last request for a generation."""
+
+
+class TgiServed:
+    def __init__(self, server: fake_tgi.FakeTgi) -> None:
+        self.server = server
+        self.backend: Backend = TgiBackend(server.url, TgiConfig(token_timeout=0.5))
+        self.model = "fake"
+
+    def fault(self, name: str, after: int) -> None:
+        self.server.behaviour.keep_alive = 0.05
+        setattr(self.server.behaviour, f"{name}_after", after)
+
+    def refuse(self, status: int) -> None:
+        kind = {400: "validation", 429: "overloaded", 500: "generation"}[status]
+        self.server.behaviour.error = (status, "no", kind)
+
+    def sicken(self) -> None:
+        self.server.behaviour.healthy = False
+
+    def slow(self) -> None:
+        self.server.behaviour.token_delay = 0.05
+
+    @property
+    def running(self) -> int:
+        return self.server.seen.running
+
+    @property
+    def last_body(self) -> dict[str, Any]:
+        return self.server.seen.bodies[-1]
+
+
+class OpenAiServed:
+    def __init__(self, server: fake_openai.FakeOpenAi) -> None:
+        self.server = server
+        self.backend: Backend = OpenAiBackend(server.url, OpenAiConfig(token_timeout=0.5))
+        self.model = "fake-chat"
+
+    def fault(self, name: str, after: int) -> None:
+        setattr(self.server.behaviour, f"{name}_after", after)
+
+    def refuse(self, status: int) -> None:
+        self.server.behaviour.error = (status, {"error": {"message": "no", "code": status}})
+
+    def sicken(self) -> None:
+        self.server.behaviour.healthy = False
+
+    def slow(self) -> None:
+        self.server.behaviour.token_delay = 0.05
+
+    @property
+    def running(self) -> int:
+        return self.server.seen.running
+
+    @property
+    def last_body(self) -> dict[str, Any]:
+        return self.server.seen.bodies[-1]
+
+
+def job(prompt: Prompt, **fields: Any) -> Job:
+    return Job(
+        **{
+            "run_id": "t/a/c",
+            "prompt": prompt,
+            "max_new_tokens": TOKENS + 1,
+            "sampling": Sampling(),
+            **fields,
+        }
+    )
+
+
+async def follow(backend: Backend, what: Job, into: list[StreamItem]) -> list[StreamItem]:
+    async with aclosing(backend.stream(what)) as items:
+        async for item in items:
+            into.append(item)  # noqa: PERF401 - what came before a failure must stay
+    return into
+
+
+def text_of(items: list[StreamItem]) -> str:
+    return "".join(item.text for item in items if isinstance(item, Token))
+
+
+class BackendContract:
+    """What holds for every driver. A subclass supplies `serving`."""
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Served]:
+        """Run a server that answers with TOKENS tokens."""
+        raise NotImplementedError
+        yield
+
+    @pytest.fixture
+    async def served(self) -> AsyncIterator[Served]:
+        async with self.serving() as server:
+            await server.backend.info()
+            yield server
+            await server.backend.close()
+
+    async def test_it_tells_what_it_serves_and_holds(self, served: Served) -> None:
+        info = await served.backend.info()
+
+        assert info.model == served.model
+        assert info.max_total_tokens == 4096
+        assert info.slots >= 1
+        assert info.max_batch_total_tokens == info.slots * 4096
+        assert served.backend.name.startswith("127.0.0.1:")
+
+    async def test_its_health_is_the_server_s(self, served: Served) -> None:
+        before = await served.backend.healthy()
+        served.sicken()
+
+        assert before
+        assert not await served.backend.healthy()
+
+    async def test_a_prompt_is_a_text_or_a_chat_as_declared(self, served: Served) -> None:
+        declared = (await served.backend.info()).capabilities
+        chat, raw = await served.backend.render(HELLO), await served.backend.measure("one two three")
+
+        assert (chat.chat is not None) == declared.chat_prompts
+        assert bool(chat.text) != declared.chat_prompts
+        assert chat.token_count >= 4
+        assert (raw.text, raw.chat) == ("one two three", None)
+        assert raw.token_count >= 3
+
+    async def test_a_stream_ends_with_one_stopped(self, served: Served) -> None:
+        items = await follow(served.backend, job(await served.backend.render(HELLO)), [])
+
+        assert isinstance(items[-1], Stopped)
+        assert items[-1].reason is StopReason.END
+        assert not any(isinstance(item, Stopped) for item in items[:-1])
+        assert sum(isinstance(item, Token) for item in items) == TOKENS
+
+    async def test_a_raw_prompt_is_answered_too(self, served: Served) -> None:
+        items = await follow(served.backend, job(await served.backend.measure("one two")), [])
+
+        assert text_of(items).lower().startswith("the quick brown")
+
+    async def test_the_budget_ends_an_answer(self, served: Served) -> None:
+        items = await follow(served.backend, job(await served.backend.render(HELLO), max_new_tokens=5), [])
+
+        assert isinstance(items[-1], Stopped)
+        assert items[-1].reason is StopReason.LENGTH
+        assert sum(isinstance(item, Token) for item in items) == 5
+
+    @pytest.mark.parametrize("cut", range(1, TOKENS))
+    async def test_going_on_repeats_and_loses_nothing_or_is_refused(self, served: Served, cut: int) -> None:
+        backend = served.backend
+        prompt = await backend.render(HELLO)
+        if not (await backend.info()).capabilities.continues_text:
+            with pytest.raises(BackendInvalid):
+                await follow(backend, job(prompt, emitted_text="The quick"), [])
+            return
+        whole = await follow(backend, job(prompt), [])
+        tokens = [item for item in whole if isinstance(item, Token)]
+        told = [item.ids for item in whole if isinstance(item, PromptIds)]
+        so_far = "".join(token.text for token in tokens[:cut])
+        ids = tuple(token.id for token in tokens[:cut]) if told else ()
+        rest = await follow(
+            backend,
+            job(
+                prompt,
+                prompt_ids=told[0] if told else (),
+                emitted_text=so_far,
+                emitted_ids=ids,
+                max_new_tokens=TOKENS + 1 - cut,
+            ),
+            [],
+        )
+
+        assert so_far + text_of(rest) == text_of(whole)
+
+    async def test_closing_a_stream_frees_the_server(self, served: Served) -> None:
+        served.slow()
+        async with aclosing(served.backend.stream(job(await served.backend.render(HELLO)))) as items:
+            await anext(items)
+            at_work = served.running
+
+        await until(lambda: served.running == 0)
+        assert at_work == 1
+
+    async def test_cancelling_the_reader_frees_the_server(self, served: Served) -> None:
+        served.slow()
+        reading = asyncio.create_task(follow(served.backend, job(await served.backend.render(HELLO)), []))
+        await until(lambda: served.running == 1)
+        reading.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await until(lambda: served.running == 0)
+
+    @pytest.mark.parametrize(
+        ("fault", "error"),
+        [
+            ("die", BackendUnavailable),
+            ("end", BackendUnavailable),
+            ("stall", BackendStalled),
+            ("malformed", BackendBroken),
+        ],
+    )
+    async def test_what_came_before_a_fault_is_delivered(
+        self, served: Served, fault: str, error: type[BackendError]
+    ) -> None:
+        items: list[StreamItem] = []
+        prompt = await served.backend.render(HELLO)
+        served.fault(fault, 4)
+
+        with pytest.raises(error):
+            await follow(served.backend, job(prompt), items)
+        assert sum(isinstance(item, Token) for item in items) == 4
+        assert not any(isinstance(item, Stopped) for item in items)
+
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [(400, BackendInvalid), (429, BackendOverloaded), (500, BackendUnavailable)],
+    )
+    async def test_a_refusal_has_its_type(
+        self, served: Served, status: int, error: type[BackendError]
+    ) -> None:
+        prompt = await served.backend.render(HELLO)
+        served.refuse(status)
+
+        with pytest.raises(error):
+            await follow(served.backend, job(prompt), [])
+
+    async def test_a_constraint_reaches_the_server(self, served: Served) -> None:
+        await follow(served.backend, job(await served.backend.render(HELLO), constraint=SCHEMA), [])
+
+        assert '"properties"' in str(served.last_body).replace("'", '"')
+
+    async def test_half_a_surrogate_pair_is_invalid(self, served: Served) -> None:
+        with pytest.raises(BackendInvalid):
+            await follow(served.backend, job(Prompt("\ud83d", 1)), [])
+
+    async def test_suspending_what_does_not_run_keeps_nothing(self, served: Served) -> None:
+        kept = await served.backend.suspend("t/a/none")
+        await served.backend.forget(KvState("none", served.backend.name))
+
+        assert kept is None
+
+    async def test_jobs_are_values(self, served: Served) -> None:
+        """A driver may be given the same job again after a failure."""
+        what = job(await served.backend.render(HELLO))
+        first = await follow(served.backend, what, [])
+        second = await follow(served.backend, replace(what), [])
+
+        assert text_of(first) == text_of(second)
+
+
+class TestTgiBackend(BackendContract):
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Served]:
+        async with fake_tgi.fake_tgi(fake_tgi.Behaviour(tokens=TOKENS, kv_snapshot=False)) as server:
+            yield TgiServed(server)
+
+
+class TestTgiLocalBackend(BackendContract):
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Served]:
+        async with fake_tgi.fake_tgi(fake_tgi.Behaviour(tokens=TOKENS)) as server:
+            yield TgiServed(server)
+
+
+class OpenAiContract(BackendContract):
+    owner = ""
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Served]:
+        behaviour = fake_openai.Behaviour(owner=self.owner, pieces=fake_openai.words(TOKENS))
+        async with fake_openai.fake_openai(behaviour) as server:
+            yield OpenAiServed(server)
+
+
+class TestOpenAiOnVllm(OpenAiContract):
+    owner = "vllm"
+
+
+class TestOpenAiOnSglang(OpenAiContract):
+    owner = "sglang"
+
+
+class TestOpenAiOnLlamaCpp(OpenAiContract):
+    owner = "llamacpp"
+
+
+class TestOpenAiOnOllama(OpenAiContract):
+    owner = "library"
+
+
+class TestOpenAiOnAnything(OpenAiContract):
+    owner = "somebody"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TgiBackend("http://127.0.0.1:1", TgiConfig()),
+        lambda: OpenAiBackend("http://127.0.0.1:1/v1", OpenAiConfig()),
+    ],
+)
+async def test_nobody_listening_is_unavailable(make: Callable[[], Backend]) -> None:
+    backend = make()
+    healthy = await backend.healthy()
+    with pytest.raises(BackendUnavailable):
+        await backend.info()
+    await backend.close()
+
+    assert not healthy

@@ -1,0 +1,340 @@
+"""The OpenAI driver: what it declares, what it asks of each kind of server, what it makes of the answers."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, BackendUnavailable
+from gateway.inference.model import (
+    Chat,
+    Constraint,
+    ConstraintKind,
+    Job,
+    Message,
+    Prompt,
+    Role,
+    Sampling,
+    Stopped,
+    StreamItem,
+    Token,
+    ToolCall,
+    ToolChoice,
+    ToolSpec,
+)
+from gateway.inference.openai import OpenAiBackend, OpenAiConfig
+from gateway.inference.openai_wire import EventReader
+from tests.fakes.fake_openai import FakeOpenAi, fake_openai, words
+
+USER = Message(Role.USER, "What time is it?")
+CLOCK = ToolSpec("clock", "Tells the time.", '{"type": "object", "properties": {"zone": {"type": "string"}}}')
+REGEX = Constraint(ConstraintKind.REGEX, "[0-9]+")
+SCHEMA = Constraint(ConstraintKind.JSON, '{"properties": {"a": {}}}')
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeOpenAi]:
+    async with fake_openai() as made:
+        yield made
+
+
+async def known(server: FakeOpenAi, **config: Any) -> OpenAiBackend:
+    backend = OpenAiBackend(server.url, OpenAiConfig(token_timeout=2, **config))
+    await backend.info()
+    return backend
+
+
+def chat(*messages: Message, tools: tuple[ToolSpec, ...] = ()) -> Prompt:
+    return Prompt("", 1, chat=Chat(messages or (USER,), tools))
+
+
+async def run(backend: OpenAiBackend, prompt: Prompt, **fields: Any) -> list[StreamItem]:
+    job = Job(**{"run_id": "r", "prompt": prompt, "max_new_tokens": 50, "sampling": Sampling(), **fields})
+    try:
+        async with aclosing(backend.stream(job)) as items:
+            return [item async for item in items]
+    finally:
+        await backend.close()
+
+
+def stopped(items: list[StreamItem]) -> Stopped:
+    assert isinstance(items[-1], Stopped)
+    return items[-1]
+
+
+def text_of(items: list[StreamItem]) -> str:
+    return "".join(item.text for item in items if isinstance(item, Token))
+
+
+@pytest.mark.parametrize(
+    ("owner", "window", "slots", "regexes", "continues"),
+    [
+        ("vllm", 2048, 64, True, True),
+        ("sglang", 2048, 64, True, True),
+        ("llamacpp", 2048, 4, False, True),
+        ("library", 4096, 1, False, False),
+        ("openai", 4096, 16, False, False),
+    ],
+)
+async def test_each_server_is_declared_as_it_names_itself(
+    server: FakeOpenAi, *, owner: str, window: int, slots: int, regexes: bool, continues: bool
+) -> None:
+    server.behaviour.owner, server.behaviour.window = owner, 2048
+    backend = await known(server)
+    info = await backend.info()
+    await backend.close()
+
+    assert (info.max_total_tokens, info.slots) == (window, slots)
+    assert info.capabilities.regexes is regexes
+    assert info.capabilities.continues_text is continues
+    assert info.capabilities.native_tools
+    assert info.capabilities.chat_prompts
+
+
+async def test_configuration_goes_before_what_a_server_declares(server: FakeOpenAi) -> None:
+    backend = await known(server, dialect="plain", window=100, slots=3, native_tools=False)
+    info = await backend.info()
+    await backend.close()
+
+    assert (info.max_total_tokens, info.slots, info.max_batch_total_tokens) == (100, 3, 300)
+    assert not info.capabilities.native_tools
+    assert not info.capabilities.continues_text
+
+
+async def test_an_endpoint_may_name_one_of_several_models(server: FakeOpenAi) -> None:
+    backend = OpenAiBackend(f"{server.url}#another", OpenAiConfig())
+    info = await backend.info()
+    await backend.close()
+
+    assert info.model == "another"
+    assert backend.name == f"127.0.0.1:{server.port}#another"
+
+
+async def test_a_model_that_is_not_listed_is_a_broken_replica(server: FakeOpenAi) -> None:
+    backend = OpenAiBackend(server.url, OpenAiConfig(model="gpt-99"))
+    with pytest.raises(BackendBroken, match="fake-chat, another"):
+        await backend.info()
+    await backend.close()
+
+
+async def test_a_refused_key_is_a_broken_replica(server: FakeOpenAi) -> None:
+    server.behaviour.api_key = "secret"
+    wrong = OpenAiBackend(server.url, OpenAiConfig(api_key="wrong"))
+    with pytest.raises(BackendBroken, match="401"):
+        await wrong.info()
+    await wrong.close()
+    right = await known(server, api_key="secret")
+    await right.close()
+
+
+@pytest.mark.parametrize(
+    ("owner", "paths", "estimated"),
+    [
+        ("vllm", ["/tokenize"], False),
+        ("llamacpp", ["/apply-template", "/tokenize"], False),
+        ("sglang", [], True),
+        ("library", [], True),
+    ],
+)
+async def test_a_chat_is_counted_by_the_server_where_it_can(
+    server: FakeOpenAi, *, owner: str, paths: list[str], estimated: bool
+) -> None:
+    server.behaviour.owner = owner
+    backend = await known(server)
+    prompt = await backend.render([USER], [CLOCK])
+    await backend.close()
+
+    assert server.seen.paths == paths
+    assert prompt.estimated is estimated
+    assert prompt.chat == Chat((USER,), (CLOCK,))
+    assert prompt.token_count >= 4
+
+
+async def test_messages_and_tools_go_through_untouched(server: FakeOpenAi) -> None:
+    call = ToolCall("c1", "clock", '{"zone":"UTC"}')
+    asked = Message(Role.ASSISTANT, "", (call,))
+    told = Message(Role.TOOL, "12:00", tool_call_id="c1", name="clock")
+    backend = await known(server)
+    await run(backend, chat(USER, asked, told, tools=(CLOCK,)), tool_choice=ToolChoice.REQUIRED)
+
+    body = server.seen.bodies[0]
+    function = {"name": "clock", "arguments": '{"zone":"UTC"}'}
+    assert body["messages"] == [
+        {"role": "user", "content": "What time is it?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+        },
+        {"role": "tool", "content": "12:00", "tool_call_id": "c1", "name": "clock"},
+    ]
+    assert body["tools"][0]["function"]["parameters"]["properties"] == {"zone": {"type": "string"}}
+    assert body["tool_choice"] == "required"
+
+
+async def test_the_parts_of_tool_calls_are_put_together(server: FakeOpenAi) -> None:
+    server.behaviour.pieces = ["Let", " me", " see"]
+    server.behaviour.tool_calls = [("clock", '{"zone": "UTC"}'), ("clock", '{"zone": "CET"}')]
+    items = await run(await known(server), chat(tools=(CLOCK,)))
+
+    assert text_of(items) == "Let me see"
+    assert stopped(items).tool_calls == (
+        ToolCall("tool-0", "clock", '{"zone": "UTC"}'),
+        ToolCall("tool-1", "clock", '{"zone": "CET"}'),
+    )
+    assert sum(isinstance(item, Token) for item in items) == 3 + 6
+
+
+async def test_thoughts_are_tokens_without_text(server: FakeOpenAi) -> None:
+    server.behaviour.thoughts = 3
+    items = await run(await known(server), chat())
+
+    assert text_of(items) == "".join(words(8))
+    assert sum(isinstance(item, Token) for item in items) == 11
+
+
+@pytest.mark.parametrize("owner", ["vllm", "llamacpp"])
+async def test_an_event_may_stand_for_several_tokens(server: FakeOpenAi, owner: str) -> None:
+    """Told with each event, or at the end."""
+    server.behaviour.owner, server.behaviour.pieces_per_event = owner, 3
+    items = await run(await known(server), chat())
+
+    assert text_of(items) == "".join(words(8))
+    assert sum(isinstance(item, Token) for item in items) == 8
+
+
+async def test_the_end_tells_the_usage(server: FakeOpenAi) -> None:
+    end = stopped(await run(await known(server), chat()))
+
+    assert (end.prompt_tokens, end.cached_tokens) == (6, 1)
+
+
+async def test_a_server_may_leave_out_usage_and_done(server: FakeOpenAi) -> None:
+    server.behaviour.tells_usage = server.behaviour.says_done = False
+    items = await run(await known(server, dialect="plain"), chat())
+
+    assert text_of(items) == "".join(words(8))
+    assert stopped(items).prompt_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [("abort", BackendUnavailable), ("content_filter", BackendInvalid), ("whim", BackendBroken)],
+)
+async def test_an_end_that_is_none_is_an_error(
+    server: FakeOpenAi, reason: str, error: type[BackendError]
+) -> None:
+    server.behaviour.finish_reason = reason
+    with pytest.raises(error):
+        await run(await known(server), chat())
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"error": {"message": "engine died", "code": 500}}, BackendUnavailable),
+        ({"error": {"message": "too long", "code": 400}}, BackendInvalid),
+        ({"object": "error", "message": "too long", "code": 400}, BackendInvalid),
+        ({"error": "out of memory"}, BackendUnavailable),
+        ({"choices": 3}, BackendBroken),
+    ],
+)
+async def test_an_error_event_has_the_type_it_tells(
+    server: FakeOpenAi, event: dict[str, Any], error: type[BackendError]
+) -> None:
+    server.behaviour.error_after = (2, event)
+    with pytest.raises(error):
+        await run(await known(server), chat())
+
+
+@pytest.mark.parametrize(
+    ("owner", "raw", "constraint", "fields"),
+    [
+        ("vllm", False, REGEX, {"structured_outputs": {"regex": "[0-9]+"}, "guided_regex": "[0-9]+"}),
+        ("sglang", True, REGEX, {"regex": "[0-9]+"}),
+        ("llamacpp", True, SCHEMA, {"json_schema": {"properties": {"a": {}}}}),
+        (
+            "library",
+            False,
+            SCHEMA,
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": {"properties": {"a": {}}}, "strict": True},
+                }
+            },
+        ),
+    ],
+)
+async def test_a_constraint_is_written_as_the_server_reads_it(
+    server: FakeOpenAi, *, owner: str, raw: bool, constraint: Constraint, fields: dict[str, Any]
+) -> None:
+    server.behaviour.owner = owner
+    await run(await known(server), Prompt("x", 1) if raw else chat(), constraint=constraint)
+
+    assert server.seen.bodies[0].items() >= fields.items()
+
+
+@pytest.mark.parametrize(("raw", "constraint"), [(True, SCHEMA), (False, REGEX)])
+async def test_what_a_server_cannot_force_is_never_sent(
+    server: FakeOpenAi, *, raw: bool, constraint: Constraint
+) -> None:
+    server.behaviour.owner = "library"
+    with pytest.raises(BackendInvalid):
+        await run(await known(server), Prompt("x", 1) if raw else chat(), constraint=constraint)
+
+    assert server.seen.bodies == []
+
+
+async def test_a_model_s_own_defaults_are_switched_off(server: FakeOpenAi) -> None:
+    backend = await known(server)
+    sampling = Sampling(temperature=0.5, top_p=0.9, repetition_penalty=1.1, seed=7)
+    await run(backend, chat(), sampling=sampling, stop=("END",))
+
+    body = server.seen.bodies[0]
+    assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (0.5, 0.9, -1, 0.0)
+    assert (body["repetition_penalty"], body["seed"], body["stop"]) == (1.1, 7, ["END"])
+
+
+async def test_a_text_is_gone_on_with_by_flags(server: FakeOpenAi) -> None:
+    await run(await known(server), chat(), emitted_text="The quick")
+
+    body = server.seen.bodies[0]
+    assert body["messages"][-1] == {"role": "assistant", "content": "The quick"}
+    assert body["continue_final_message"] is True
+    assert body["add_generation_prompt"] is False
+
+
+async def test_llama_cpp_goes_on_with_one_trailing_message(server: FakeOpenAi) -> None:
+    server.behaviour.owner = "llamacpp"
+    server.behaviour.pieces = ["Once", " upon", " a", " time"]
+    prompt = chat(USER, Message(Role.ASSISTANT, "Well: "))
+    items = await run(await known(server), prompt, emitted_text="Once upon")
+
+    assert server.seen.bodies[0]["messages"][1:] == [{"role": "assistant", "content": "Well: Once upon"}]
+    assert text_of(items) == " a time"
+
+
+@pytest.mark.parametrize("so_far", ["a", "a\n", "a\n\n", "a\n\nb", "\n"])
+async def test_white_space_that_a_template_cuts_off_is_not_said_twice(
+    server: FakeOpenAi, so_far: str
+) -> None:
+    server.behaviour.pieces = ["a", "\n\n", "b", "\n", "c"] if so_far != "\n" else ["\n", "x"]
+    whole = "".join(server.behaviour.pieces)
+    items = await run(await known(server), chat(), emitted_text=so_far)
+
+    assert so_far + text_of(items) == whole
+
+
+async def test_torn_events_and_carriage_returns_are_read() -> None:
+    reader = EventReader()
+    stream = (
+        b': hello\r\ndata: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\r\n\r\n'
+        b'data:{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    )
+    chunks = [chunk for at in range(len(stream)) for chunk in reader.feed(stream[at : at + 1])]
+
+    assert [chunk.text for chunk in chunks] == ["a", "b"]
+    assert reader.finished
+    assert reader.ended
