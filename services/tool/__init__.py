@@ -1,1 +1,1 @@
-"""The tool manager: registry, execution and ledger of tool calls."""
+"""The tool manager: a registry of tools, their execution in turn, and a ledger of every call."""
