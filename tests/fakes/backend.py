@@ -18,6 +18,7 @@ from gateway.inference.model import (
     StopReason,
     StreamItem,
     Token,
+    ToolSpec,
 )
 from gateway.inference.ports import CallTerms, Completion, Grant, Interrupt
 from services.chassis.errors import KernelError, ServiceUnavailable
@@ -62,7 +63,7 @@ class FakeBackend:
         self._ask()
         return self.up
 
-    async def render(self, messages: Sequence[Message]) -> Prompt:
+    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:  # noqa: ARG002 - the port's
         """Count words."""
         self._ask()
         text = "".join(f"{message.role.value}: {message.content}\n" for message in messages)
