@@ -25,11 +25,8 @@ async def settle() -> None:
     ),
 )
 async def test_no_step_loses_a_place_or_lets_too_many_in(places: int, steps: list[tuple[str, int]]) -> None:
-    turns, tasks, inside = (
-        Turns(places),
-        list[asyncio.Task[None]](),
-        dict[asyncio.Task[None], asyncio.Event](),
-    )
+    turns, tasks = Turns(places), list[asyncio.Task[None]]()
+    inside: dict[asyncio.Task[None], asyncio.Event] = {}
 
     async def visit(scope: Scope) -> None:
         me = asyncio.current_task()
