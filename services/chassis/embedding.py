@@ -40,12 +40,22 @@ def embed(words: Sequence[str]) -> bytes:
 
 
 def cosines(query: bytes, candidates: Sequence[bytes]) -> list[float]:
-    """Return the cosine of each candidate with the query; all are vectors that `embed` made."""
-    if not candidates:
-        return []
-    matrix: npt.NDArray[np.float32] = np.frombuffer(b"".join(candidates), dtype="<f4")
-    products = matrix.reshape(len(candidates), DIMENSIONS) @ np.frombuffer(query, dtype="<f4")
-    return [float(product) for product in products]
+    """Return the cosine of each candidate with the query; 0 where the lengths differ or a vector is zero.
+
+    Vectors are float32, little endian, of any length and not necessarily scaled.
+    """
+    scores = [0.0] * len(candidates)
+    same = [index for index, candidate in enumerate(candidates) if len(candidate) == len(query)]
+    if same and query:
+        target = np.frombuffer(query, dtype="<f4")
+        matrix = np.frombuffer(b"".join(candidates[index] for index in same), dtype="<f4").reshape(
+            len(same), -1
+        )
+        lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(target)
+        cosines = matrix @ target / np.where(lengths == 0.0, 1.0, lengths)
+        for index, cosine in zip(same, cosines.tolist(), strict=True):
+            scores[index] = cosine
+    return scores
 
 
 def _add(vector: npt.NDArray[np.float32], gram: str, weight: float) -> None:

@@ -15,7 +15,6 @@ from services.chassis import names
 from services.chassis.errors import InvalidRequest
 from services.chassis.identity import Caller
 from services.chassis.names import in_agent
-from services.storage.core import vectors
 from services.storage.core.filters import Filter, Json, Operator
 from services.storage.core.rows import Found, Question, Row
 from services.storage.model import Collection, Record
@@ -95,7 +94,7 @@ def _record(record: Record, *, vector: bool) -> res.Record:
         key=record.key,
         fields=fields,
         text=record.text,
-        vector=vectors.unpack(record.vector).tolist() if vector else (),
+        vector=np.frombuffer(record.vector, dtype="<f4").tolist() if vector else (),
         etag=record.etag,
     )
     message.create_time.FromDatetime(record.created_at)
@@ -123,4 +122,4 @@ def _json(message: Message, field: str) -> Any:
 
 
 def _pack(numbers: Sequence[float]) -> bytes:
-    return vectors.pack(np.asarray(numbers, dtype=np.float32)) if numbers else b""
+    return np.asarray(numbers, dtype="<f4").tobytes() if numbers else b""

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from services.storage.core import paths, vectors, words
+from services.chassis import words
+from services.chassis.embedding import cosines, embed
+from services.storage.core import paths
 from services.storage.core.globs import Pattern
+from services.storage.core.texts import INDEXED_CHARACTERS, excerpt, query_words
 from services.storage.core.tree import Text
 from services.storage.model import Hit, Node, Scope, SearchMode
 from services.storage.ports import Transaction
@@ -46,8 +49,9 @@ class Gathered:
 
 def describe(text: str) -> Text:
     """Work out what search knows about a text. Takes milliseconds: call it in a thread."""
-    head = text[: words.INDEXED_CHARACTERS]
-    return Text(head, " ".join(words.words(head)), vectors.embed(head))
+    head = text[:INDEXED_CHARACTERS]
+    found = words.words(head)
+    return Text(head, " ".join(found), embed(found))
 
 
 def gather(tx: Transaction, search: Search) -> Gathered:
@@ -55,7 +59,7 @@ def gather(tx: Transaction, search: Search) -> Gathered:
     texts: list[tuple[Node, str]] = []
     near: list[tuple[Node, bytes]] = []
     if search.mode is not SearchMode.SEMANTIC:
-        texts = tx.matching(words.query_words(search.query), search.directory, limit=MAX_CANDIDATES)
+        texts = tx.matching(query_words(search.query), search.directory, limit=MAX_CANDIDATES)
     if search.mode is not SearchMode.LEXICAL:
         near = tx.vectors(search.directory, limit=MAX_VECTORS)
     return Gathered(tx.scope, texts, tx.count_documents() if texts else 0, near)
@@ -63,14 +67,16 @@ def gather(tx: Transaction, search: Search) -> Gathered:
 
 def rank(search: Search, gathered: Gathered) -> list[Hit]:
     """Rank files, best first. Pure, but may take a while: call it in a thread."""
-    query = words.query_words(search.query)
+    query = query_words(search.query)
     texts = [(node, text.split()) for node, text in _wanted(search, gathered.texts)]
     relevances = words.relevance(query, [text for _, text in texts], total=gathered.total)
     lexical = {node.id: score for (node, _), score in zip(texts, relevances, strict=True)}
     near = _wanted(search, gathered.vectors)
-    cosines = vectors.cosine(vectors.embed(search.query), [vector for _, vector in near])
+    nearness = cosines(embed(words.words(search.query)), [vector for _, vector in near])
     lexical = {node_id: score for node_id, score in lexical.items() if score > 0}
-    semantic = {node.id: min(1.0, score) for (node, _), score in zip(near, cosines, strict=True) if score > 0}
+    semantic = {
+        node.id: min(1.0, score) for (node, _), score in zip(near, nearness, strict=True) if score > 0
+    }
     nodes = {node.id: node for node, _ in (*texts, *near)}
     hits = [
         Hit(gathered.scope, nodes[node_id], score, lexical.get(node_id, 0.0), semantic.get(node_id, 0.0))
@@ -82,11 +88,11 @@ def rank(search: Search, gathered: Gathered) -> list[Hit]:
 
 def illustrate(tx: Transaction, hits: Sequence[Hit], query: str) -> list[Hit]:
     """Add to each hit the passage that fits best."""
-    wanted = words.query_words(query)
+    wanted = query_words(query)
     shown: list[Hit] = []
     for hit in hits:
         document = tx.document(hit.node.id)
-        passage, offset = words.excerpt(document.text, wanted) if document else ("", 0)
+        passage, offset = excerpt(document.text, wanted) if document else ("", 0)
         shown.append(replace(hit, excerpt=passage, excerpt_offset=offset))
     return shown
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from services.chassis import words
+from services.chassis.embedding import DIMENSIONS, cosines, embed
 from services.chassis.errors import InvalidRequest
-from services.storage.core import vectors, words
 from services.storage.core.content import sha256
 from services.storage.core.filters import Filter, passes
 from services.storage.core.requests import fingerprint
 from services.storage.core.session import Session
+from services.storage.core.texts import query_words
 from services.storage.errors import AlreadyExists, EtagMismatch, QueryInvalid, RecordNotFound
 from services.storage.model import Collection, Mode, Record, SearchMode
 from services.storage.ports import Records
@@ -176,7 +178,7 @@ def _merge(*scores: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def _by_words(records: Sequence[Record], text: str) -> dict[str, float]:
-    query = words.query_words(text)
+    query = query_words(text)
     wanted = set(query)
     texts = [(record.key, words.words(record.text)) for record in records]
     matching = [(key, found) for key, found in texts if not wanted.isdisjoint(found)]
@@ -185,7 +187,7 @@ def _by_words(records: Sequence[Record], text: str) -> dict[str, float]:
 
 
 def _by_meaning(records: Sequence[Record], target: bytes) -> dict[str, float]:
-    scores = vectors.cosine(target, [record.vector for record in records])
+    scores = cosines(target, [record.vector for record in records])
     return {record.key: score for record, score in zip(records, scores, strict=True) if score > 0.0}
 
 
@@ -199,8 +201,8 @@ def _target(question: Question, length: int) -> bytes:
         return question.vector
     if question.mode is SearchMode.LEXICAL:
         return b""
-    if length in (0, vectors.DIMENSIONS):
-        return vectors.embed(question.text)
+    if length in (0, DIMENSIONS):
+        return embed(words.words(question.text))
     if question.mode is SearchMode.SEMANTIC:
         raise QueryInvalid(
             f"the collection's vectors are the caller's own: give a vector of {length} numbers",
@@ -246,8 +248,8 @@ def _vector(row: Row, length: int) -> tuple[bytes, int]:
         if length not in (0, given):
             raise InvalidRequest.field("records", f"record {row.key!r}: a vector has {length} numbers here")
         return row.vector, given
-    if row.embedding and length in (0, vectors.DIMENSIONS):
-        return row.embedding, vectors.DIMENSIONS
+    if row.embedding and length in (0, DIMENSIONS):
+        return row.embedding, DIMENSIONS
     return b"", length
 
 

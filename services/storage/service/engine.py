@@ -14,8 +14,8 @@ from services.storage.core.content import Scanner, cut, is_inline, sha256
 from services.storage.core.finding import describe
 from services.storage.core.requests import fingerprint
 from services.storage.core.session import BlobVanished, Circumstances, Session
+from services.storage.core.texts import INDEXED_CHARACTERS
 from services.storage.core.tree import Text
-from services.storage.core.words import INDEXED_CHARACTERS
 from services.storage.errors import QuotaExceeded
 from services.storage.model import Actor, Call, Content, Limits, Piece, Scope
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction

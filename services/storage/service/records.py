@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.storage.core import filters, rows, vectors
+from services.chassis.embedding import embed
+from services.chassis.words import words
+from services.storage.core import filters, rows
 from services.storage.core.content import sha256
 from services.storage.core.rows import Found, Put, Question, Row
 from services.storage.model import Call, Collection, Mode, Scope
@@ -71,5 +73,5 @@ class RecordService:
 
 def _embed(new: Sequence[Row]) -> list[Row]:
     return [
-        replace(row, embedding=vectors.embed(row.text)) if row.text and not row.vector else row for row in new
+        replace(row, embedding=embed(words(row.text))) if row.text and not row.vector else row for row in new
     ]

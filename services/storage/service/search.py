@@ -8,7 +8,7 @@ from services.chassis import names
 from services.chassis.errors import PermissionDenied
 from services.storage.core import finding, paths, tree
 from services.storage.core.finding import Gathered, Search
-from services.storage.core.words import query_words
+from services.storage.core.texts import query_words
 from services.storage.errors import PathInvalid
 from services.storage.model import Call, Grant, Hit, Scope
 from services.storage.ports import Transaction

@@ -1,4 +1,4 @@
-"""The pure parts of storage: paths, patterns, pieces, words, vectors, filters."""
+"""The pure parts of storage: paths, patterns, pieces, texts, filters."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.storage.core import filters, paths, vectors, words
+from services.storage.core import filters, paths, texts
 from services.storage.core.content import Scanner, cut, extended, sha256, spans
 from services.storage.core.filters import Filter, Operator
 from services.storage.core.globs import Pattern
@@ -125,47 +125,18 @@ def test_a_scanner_tells_what_is_no_text(data: bytes) -> None:
     assert scanner.text() is None
 
 
-def test_words_are_folded_and_stripped_of_accents() -> None:
-    assert words.words("Zürich's STRASSE straße_x 3.14") == [
-        "zurich", "s", "strasse", "strasse", "x", "3", "14"
-    ]  # fmt: skip
-
-
 def test_a_query_without_words_is_refused() -> None:
     with pytest.raises(QueryInvalid):
-        words.query_words(" ?! ")
-    assert words.query_words("b a B") == ["b", "a"]
-
-
-def test_rare_words_and_short_texts_weigh_more() -> None:
-    texts = [["fox", "dog"], ["dog"] * 3, ["dog", *["other"] * 50]]
-    scores = words.relevance(["fox", "dog"], texts, total=3)
-
-    assert scores[0] > scores[1] > scores[2]
-    assert all(0 < score <= 1 for score in scores)
-
-
-def test_fusion_prefers_what_both_rankings_know() -> None:
-    fused = words.fuse(["a", "b"], ["b", "c"])
-
-    assert max(fused, key=lambda key: fused[key]) == "b"
-    assert words.fuse(["a"], ["a"])["a"] == pytest.approx(1.0)
+        texts.query_words(" ?! ")
+    assert texts.query_words("b a B") == ["b", "a"]
 
 
 def test_an_excerpt_begins_before_the_word_at_its_byte() -> None:
     text = "ä" * 10 + " lead " * 30 + "needle end"
-    passage, offset = words.excerpt(text, ["needle"])
+    passage, offset = texts.excerpt(text, ["needle"])
 
     assert "needle end" in passage
     assert text.encode()[offset:].decode().startswith("lead")
-
-
-def test_similar_texts_are_near_and_others_are_not() -> None:
-    query, near, far = (vectors.embed(t) for t in ("brown foxes", "the brown fox", "tax return 2023"))
-    scores = vectors.cosine(query, [near, far, b"", vectors.embed("")])
-
-    assert scores[0] > 0.4 > abs(scores[1])
-    assert scores[2:] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
