@@ -47,11 +47,12 @@ def up(
 def demo(
     data_dir: Annotated[Path | None, typer.Option(help="Directory to use. Default: a fresh one.")] = None,
     port: Port = 0,
+    picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG.")] = None,
 ) -> None:
     """Start a kernel, let twelve agents work on it, and show what happened."""
     from launcher.demo.main import run_demo  # noqa: PLC0415 - keeps `aios --help` quick
 
-    raise typer.Exit(run_demo(data_dir, port))
+    raise typer.Exit(run_demo(data_dir, port, picture))
 
 
 async def _up(plan: KernelPlan) -> int:

@@ -11,19 +11,21 @@ from rich.text import Text
 
 from launcher.demo.stage import Act
 
-_LAST_LINE = 70
+_LAST_LINE = 44
 
 
 class Board:
     """A table that follows the acts. `calls` tells, by agent, what the scheduler says of its call."""
 
-    def __init__(self, acts: Sequence[Act], console: Console, policy: str) -> None:
+    def __init__(
+        self, acts: Sequence[Act], console: Console, policy: str, *, began: float | None = None
+    ) -> None:
         self.calls: dict[str, str] = {}
         self._acts = acts
         self._policy = policy
         self._last: dict[str, str] = {}
-        self._began = time.monotonic()
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8)
+        self._began = time.monotonic() if began is None else began
+        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -36,7 +38,8 @@ class Board:
         """Note what an agent did."""
         self._last[act.cast.name] = what
 
-    def _render(self) -> Group:
+    def render(self) -> Group:
+        """Draw the table as things stand."""
         seconds = time.monotonic() - self._began
         title = f"AIOS demo, {seconds:.0f} s, policy {self._policy}"
         table = Table(title=title, expand=False)
@@ -53,7 +56,7 @@ class Board:
                 f"{sum(act.waits):.2f}",
                 str(act.tokens),
                 str(act.preemptions),
-                self._last.get(act.cast.name, "")[:_LAST_LINE],
+                self._last.get(act.cast.name, act.done[-1].answer if act.done else "")[:_LAST_LINE],
             )
         return Group(table)
 

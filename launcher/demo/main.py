@@ -1,8 +1,11 @@
 """Starts a kernel, plays the demo on it, sums up, and stops the kernel."""
 
 import asyncio
+import io
+import re
 import sys
 import tempfile
+import time
 from collections import deque
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from aios.kernel import Kernel
 from launcher.data import prepare
 from launcher.demo.board import Board, Lines
 from launcher.demo.stage import Act, perform
-from launcher.demo.summary import summarise
+from launcher.demo.summary import Summary, summarise
 from launcher.demo.tasks import cast
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port
@@ -25,17 +28,21 @@ SLOTS = 4
 QUANTUM_TOKENS = 16
 POLICY = "rr"
 KEPT_LINES = 60
+PICTURE_COLUMNS = 112
 
 
-def run_demo(data_dir: Path | None, port: int) -> int:
-    """Play the demo; returns 0 when at least nine of ten answers are right, else 1."""
+def run_demo(data_dir: Path | None, port: int, picture: Path | None = None) -> int:
+    """Play the demo; returns 0 when at least nine of ten answers are right, else 1.
+
+    With `picture` the last state of the table and the summary are saved as SVG.
+    """
     console = Console()
     with tempfile.TemporaryDirectory(prefix="aios-demo-") as scratch:
         directory = data_dir.expanduser().absolute() if data_dir is not None else Path(scratch) / "data"
-        return asyncio.run(_demo(directory, port or free_base_port(), console))
+        return asyncio.run(_demo(directory, port or free_base_port(), console, picture))
 
 
-async def _demo(data_dir: Path, port: int, console: Console) -> int:
+async def _demo(data_dir: Path, port: int, console: Console, picture: Path | None) -> int:
     extra = {
         "AIOS_TGI_LOCAL_SLOTS": str(SLOTS),
         "AIOS_SCHEDULER_POLICY": POLICY,
@@ -49,7 +56,7 @@ async def _demo(data_dir: Path, port: int, console: Console) -> int:
     console.print("starting the kernel: a gateway, six managers and a small model of our own ...")
     try:
         await supervisor.start()
-        return await _play(plan, console)
+        return await _play(plan, console, picture)
     except StartFailed as error:
         console.print("\n".join([*logs, f"the kernel did not start: {error}"]), markup=False)
         return 1
@@ -57,7 +64,7 @@ async def _demo(data_dir: Path, port: int, console: Console) -> int:
         await supervisor.stop()
 
 
-async def _play(plan: KernelPlan, console: Console) -> int:
+async def _play(plan: KernelPlan, console: Console, picture: Path | None) -> int:
     acts = [Act(each) for each in cast(SEED)]
     token = plan.admin_token_file.read_text().strip()
     policy = f"{POLICY} (quantum {QUANTUM_TOKENS} tokens), {SLOTS} slots"
@@ -79,9 +86,23 @@ async def _play(plan: KernelPlan, console: Console) -> int:
                     f"wrong: {act.cast.name} was asked {done.task.prompt!r} and said {done.answer!r}",
                     markup=False,
                     highlight=False,
+                    soft_wrap=True,
                 )
-    console.print("\n".join(summary.lines()), markup=False, highlight=False)
+    console.print("\n".join(summary.lines()), markup=False, highlight=False, soft_wrap=True)
+    if picture is not None:
+        await asyncio.to_thread(_paint, acts, summary, seconds, picture)
     return 0 if summary.passed else 1
+
+
+def _paint(acts: list[Act], summary: Summary, seconds: float, picture: Path) -> None:
+    """Save the table and the summary as SVG."""
+    canvas = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+    canvas.print(Board(acts, canvas, summary.policy, began=time.monotonic() - seconds).render())
+    canvas.print("\n".join(summary.lines()), markup=False, highlight=False)
+    # The stock fonts would be fetched from elsewhere by whoever looks at the picture.
+    picture.write_text(
+        re.sub(r"@font-face \{.*?\}", "", canvas.export_svg(title="make demo"), flags=re.DOTALL)
+    )
 
 
 async def _follow(admin: Kernel, calls: dict[str, str]) -> None:
