@@ -101,7 +101,7 @@ def _paint(acts: list[Act], summary: Summary, seconds: float, picture: Path) -> 
     canvas.print("\n".join(summary.lines()), markup=False, highlight=False)
     # The stock fonts would be fetched from elsewhere by whoever looks at the picture.
     picture.write_text(
-        re.sub(r"@font-face \{.*?\}", "", canvas.export_svg(title="make demo"), flags=re.DOTALL)
+        re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", canvas.export_svg(title="make demo"), flags=re.DOTALL)
     )
 
 
