@@ -44,7 +44,7 @@ demo: setup ## Start a kernel and let twelve agents work on it
 run: setup ## Keep a kernel up on this machine until Ctrl-C
 	@$(BIN)/aios up
 
-SOURCES := services gateway launcher sdk/python/src tests
+SOURCES := services gateway launcher sdk/python/src tests examples
 
 .PHONY: check
 check: setup ## Lint, formatting, types, import walls, protos
