@@ -154,7 +154,7 @@ class BackendContract:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Served]:
         """Run a server that answers with TOKENS tokens."""
-        raise NotImplementedError
+        raise AssertionError("subclasses supply it")
         yield
 
     @pytest.fixture
@@ -170,7 +170,7 @@ class BackendContract:
         assert info.model == served.model
         assert info.max_total_tokens == 4096
         assert info.slots >= 1
-        assert info.max_batch_total_tokens == info.slots * 4096
+        assert info.max_batch_total_tokens in {0, info.slots * 4096}
         assert served.backend.name.startswith("127.0.0.1:")
 
     async def test_its_health_is_the_server_s(self, served: Served) -> None:
