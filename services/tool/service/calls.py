@@ -102,9 +102,7 @@ class Calls:
         """Settle what a process that is gone left unfinished; returns how many calls that were."""
         count = 0
         while found := await self._kit.store.unfinished(limit=_BATCH):
-            for scope, call in found:
-                settled = ledger.interrupted(call, self._kit.clock.now())
-                await self._kit.store.write(scope, lambda tx, settled=settled: tx.put_call(settled))  # type: ignore[misc]
+            await asyncio.gather(*(self._settle(scope, call) for scope, call in found))
             count += len(found)
         return count
 
@@ -121,6 +119,10 @@ class Calls:
         for run in runs:
             run.stop(Stop.SHUTDOWN)
         await asyncio.gather(*(run.task for run in runs if run.task is not None))
+
+    async def _settle(self, scope: Scope, call: Call) -> None:
+        settled = ledger.interrupted(call, self._kit.clock.now())
+        await self._kit.store.write(scope, lambda tx: tx.put_call(settled))
 
     def _run(self, scope: Scope, tool: Tool, wish: Wish, arguments_json: str) -> tuple[Run, bool]:
         now = self._kit.clock.now()

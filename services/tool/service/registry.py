@@ -1,5 +1,6 @@
 """Register, change, find and forget tools."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -118,7 +119,9 @@ class Registry:
         last = after
         while len(found) < limit:
             batch = await self._batch(scope, last)
-            found += [self._shown(scope, tool) for tool in batch if await self._wanted(scope, query, tool)]
+            wanted = [tool for tool in batch if self._matches(scope, query, tool)]
+            allowed = await asyncio.gather(*(self._access.may(CALL, f"tools/{tool.id}") for tool in wanted))
+            found += [self._shown(scope, tool) for tool, may in zip(wanted, allowed, strict=True) if may]
             if len(batch) < _BATCH:
                 break
             last = batch[-1].id
@@ -129,14 +132,13 @@ class Registry:
         given = [tool for tool in TOOLS if tool.id > after]
         return sorted([*given, *own], key=lambda tool: tool.id)[:_BATCH]
 
-    async def _wanted(self, scope: Scope, query: ToolQuery, tool: Tool) -> bool:
+    def _matches(self, scope: Scope, query: ToolQuery, tool: Tool) -> bool:
         text = f"{tool.id} {tool.title} {tool.description}".lower()
         return (
             (not query.ids or tool.id in query.ids)
             and query.labels.items() <= tool.labels.items()
             and all(word in text for word in query.words)
             and not (query.available_only and self._unavailable(scope, tool))
-            and await self._access.may(CALL, f"tools/{tool.id}")
         )
 
     def _shown(self, scope: Scope, tool: Tool) -> Shown:

@@ -1,0 +1,69 @@
+"""Tools of a whole kernel as agents use them: through the gateway, with access, storage and a person."""
+
+import asyncio
+
+import pytest
+
+import aios
+from aios.errors import Unavailable
+from aios.syscalls import STANDARD, KernelTool, run_as_text
+from aios.types.access import Approval
+from tests.system.cluster import cluster
+
+pytestmark = pytest.mark.system
+
+
+@aios.tool
+async def shout(text: str) -> str:
+    """Shout a text."""
+    return text.upper()
+
+
+@aios.tool
+async def fire(at: str) -> str:
+    """Fire at something."""
+    return f"fired at {at}"
+
+
+async def first_pending(admin: aios.Kernel) -> Approval:
+    """Wait for somebody to ask for an approval."""
+    async with asyncio.timeout(20):
+        while not (found := await admin.access.approvals()):  # noqa: ASYNC110 - asks another process
+            await asyncio.sleep(0.05)
+    return found[0]
+
+
+async def test_agents_call_built_in_provided_and_approved_tools() -> None:
+    async with cluster() as kernel, kernel.admin() as admin:
+        planner, worker = await kernel.agent(admin, "planner"), await kernel.agent(admin, "worker")
+        for tool in ("shout", "fire"):
+            await admin.access.grant("agents/worker", f"tools/{tool}", ["tool.register"])
+        await planner.files.write("notes/todo.txt", "buy unusual parsnips")
+
+        async def text(agent: aios.Kernel, tool: str, **arguments: object) -> str:
+            return await run_as_text(KernelTool(agent, STANDARD[tool]), arguments)
+
+        sums = await text(planner, "calculator", expression="2 + 17")
+        wrong = await text(planner, "calculator", expression="1 / 0")
+        length = await text(planner, "convert_units", **{"value": 3500, "from": "m", "to": "km"})
+        mine = await text(planner, "search_files", query="parsnips")
+        not_mine = await text(worker, "search_files", query="parsnips")
+        async with worker.tools.provide(shout):
+            provided = str(await planner.tools.call("shout", {"text": "hello"}))
+        with pytest.raises(Unavailable):
+            await planner.tools.call("shout", {"text": "hello"}, timeout=2)
+        async with worker.tools.provide(fire, effect="irreversible"):
+            firing = asyncio.create_task(
+                planner.tools.call("fire", {"at": "moon"}, wait_for_approval=True, timeout=60)
+            )
+            approval = await first_pending(admin)
+            before = firing.done()
+            await admin.access.decide(approval.name, approve=True)
+            fired = str(await firing)
+
+    assert (sums, wrong, length) == ("19", "error: division by zero", "3.5 km")
+    assert (mine, not_mine) == ("notes/todo.txt", "nothing found")
+    assert provided == "HELLO"
+    assert approval.arguments_preview == '{"at":"moon"}'
+    assert not before
+    assert fired == "fired at moon"
