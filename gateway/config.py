@@ -83,7 +83,7 @@ class OpenAiBackendConfig:
     16 for plain, 1 for llamacpp and ollama."""
 
     batch_tokens: int = 0
-    """Tokens that the calls of one replica may hold together. Default: slots times the window."""
+    """Tokens that the calls of one replica may hold together. Default: only the slots limit them."""
 
     native_tools: bool = True
     """Whether the servers tell tool calls apart from text. Set it to false for a vLLM without a tool parser:

@@ -212,7 +212,7 @@ class ReplicaInfo:
     slots: int
     """Calls it can run at once."""
     max_batch_total_tokens: int
-    """Tokens that its calls may hold together."""
+    """Tokens that its calls may hold together; 0: the slots alone limit them."""
     capabilities: Capabilities = Capabilities()
 
 

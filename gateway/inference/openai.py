@@ -68,7 +68,7 @@ class OpenAiConfig:
     slots: int = 0
     """Calls that run at once; 0: what the server declares, or the dialect's number."""
     batch_tokens: int = 0
-    """Tokens that its calls may hold together; 0: slots times the window."""
+    """Tokens that its calls may hold together; 0: the slots alone limit them."""
     native_tools: bool = True
     """Whether the server tells tool calls apart; without, tools are shown and called as text."""
     token_timeout: float = 60.0
@@ -108,7 +108,7 @@ class OpenAiBackend:
             model=served.id,
             max_total_tokens=window,
             slots=slots,
-            max_batch_total_tokens=self._config.batch_tokens or slots * window,
+            max_batch_total_tokens=self._config.batch_tokens,
             capabilities=Capabilities(
                 regexes=bool(dialect.regex),
                 chat_prompts=True,

@@ -1,4 +1,4 @@
-"""A client of any server that speaks the OpenAI protocol: one pooled session, typed failures."""
+"""A client of any server that speaks the OpenAI protocol: typed failures, no state."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -98,7 +98,8 @@ class OpenAiClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                # Some servers drop idle connections unseen, and a call on a dropped one fails.
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
                 read_bufsize=2**18,
             )
         return self._session

@@ -191,7 +191,7 @@ class ReplicaPool:
             async with asyncio.timeout(self._config.probe_timeout):
                 if not replica.up or replica.info is None:
                     replica.info = await replica.backend.info()
-                self._check_form(name, replica.info)
+                self._check_form(replica.info)
                 healthy = await replica.backend.healthy()
         except (BackendError, TimeoutError) as error:
             replica.failure, healthy = str(error) or "no answer in time", False
@@ -199,22 +199,15 @@ class ReplicaPool:
         if healthy != replica.up:
             self._set(name, replica, up=healthy)
 
-    def _check_form(self, name: str, info: ReplicaInfo) -> None:
+    def _check_form(self, info: ReplicaInfo) -> None:
         """Let all replicas of a model take prompts in one form, the first one's: a generation may move.
 
         Raises BackendBroken.
         """
-        for other, replica in self._replicas.items():
-            if other == name:
-                return
-            if (
-                replica.info is not None
-                and replica.info.model == info.model
-                and _form(replica.info) != _form(info)
-            ):
-                raise BackendBroken(
-                    f"serves model {info.model} in another form than {other}: give it another model name"
-                )
+        known = [each.info for each in self._replicas.values() if each.info is not None]
+        first = next(each for each in known if each.model == info.model)
+        if _form(first) != _form(info):
+            raise BackendBroken(f"another replica serves model {info.model} in another form: rename one")
 
     def _set(self, name: str, replica: _Replica, *, up: bool) -> None:
         replica.up = up

@@ -54,7 +54,9 @@ class Behaviour:
     token_delay: float = 0.0
     """Seconds before each further event."""
     die_after: int | None = None
-    """Cut the connection after this many events with text."""
+    """Cut the connection after this many events with text, once."""
+    pieces_after_death: list[str] | None = None
+    """The answers after that."""
     end_after: int | None = None
     """End the stream cleanly, but without a finish reason, after this many."""
     stall_after: int | None = None
@@ -202,6 +204,7 @@ class FakeOpenAi:
         if b.error_after is not None and sent == b.error_after[0]:
             await response.write(_event(b.error_after[1]))
         if sent == b.die_after:
+            b.die_after, b.pieces = None, b.pieces_after_death or b.pieces
             if request.transport is not None:
                 request.transport.close()
             return True

@@ -148,9 +148,13 @@ class SmallKernel:
 
 @asynccontextmanager
 async def small_kernel(
-    behaviour: Behaviour | None = None, *, scheduler: dict[str, str] | None = None, **gateway: str
+    behaviour: Behaviour | None = None,
+    *,
+    scheduler: dict[str, str] | None = None,
+    backends: dict[str, str] | None = None,
+    **gateway: str,
 ) -> AsyncIterator[SmallKernel]:
-    """Run a small kernel; keywords are settings of the gateway."""
+    """Run a small kernel; keywords are settings of the gateway, `backends` variables in place of TGI's."""
     tgi = FakeTgi(behaviour)
     agents, snapshots = AgentsFake(), SnapshotsFake()  # type: ignore[abstract]  # what a test needs of them
     async with AsyncExitStack() as stack:
@@ -176,8 +180,7 @@ async def small_kernel(
             {
                 "AIOS_ACCESS_ENDPOINT": endpoint,
                 "AIOS_CONTEXT_ENDPOINT": endpoint,
-                "AIOS_TGI_ENDPOINTS": tgi.url,
-                "AIOS_TGI_SLOTS": str(tgi.behaviour.slots),
+                **(backends or served_by_tgi(tgi)),
                 "AIOS_SCHEDULER_PORT": "0",
                 "AIOS_GATEWAY_PORT": "0",
             },
@@ -191,6 +194,11 @@ async def small_kernel(
             for name in ("gateway", "scheduler"):
                 if name in kernel.stacks:
                     await kernel.stop(name)
+
+
+def served_by_tgi(tgi: FakeTgi) -> dict[str, str]:
+    """Return the variables that make a TGI-shaped server the backend."""
+    return {"AIOS_TGI_ENDPOINTS": tgi.url, "AIOS_TGI_SLOTS": str(tgi.behaviour.slots)}
 
 
 def chat(text: str, **fields: Any) -> inference_pb2.GenerateRequest:

@@ -93,7 +93,7 @@ async def test_each_server_is_declared_as_it_names_itself(
 
 
 async def test_configuration_goes_before_what_a_server_declares(server: FakeOpenAi) -> None:
-    backend = await known(server, dialect="plain", window=100, slots=3, native_tools=False)
+    backend = await known(server, dialect="plain", window=100, slots=3, batch_tokens=300, native_tools=False)
     info = await backend.info()
     await backend.close()
 

@@ -1,0 +1,75 @@
+"""A pool of drivers of several kinds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from gateway.inference.model import Capabilities, Message, ReplicaInfo, Role, ToolSpec
+from gateway.inference.pool import PoolConfig, ReplicaPool
+from services.chassis.clock import SystemClock
+from tests.fakes.backend import PLAIN, FakeBackend
+from tests.fakes.waiting import until
+
+QUICK = PoolConfig(healthy_interval=0.01, first_retry=0.005, longest_retry=0.02, probe_timeout=0.2)
+CHATS = replace(PLAIN, capabilities=Capabilities(chat_prompts=True, native_tools=True))
+CLOCK = ToolSpec("clock", "Tells the time.", "")
+
+
+class Recorder(FakeBackend):
+    """Keeps what it was asked to render."""
+
+    def __init__(self, name: str, info: ReplicaInfo) -> None:
+        super().__init__(name, info=info)
+        self.rendered: list[tuple[list[Message], list[ToolSpec]]] = []
+
+    async def render(self, messages, tools=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        self.rendered.append((list(messages), list(tools)))
+        return await super().render(messages, tools)
+
+
+@asynccontextmanager
+async def watched(*backends: FakeBackend) -> AsyncIterator[ReplicaPool]:
+    pool = ReplicaPool(backends, lambda *_: None, QUICK, SystemClock())
+    tasks = [asyncio.create_task(pool.watch(name)) for name in pool.names]
+    try:
+        yield pool
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def names(pool: ReplicaPool) -> list[str]:
+    return [live.backend.name for live in pool.live()]
+
+
+async def test_one_model_in_two_forms_is_served_in_the_first_one_s() -> None:
+    backends = [FakeBackend("text"), FakeBackend("chat", info=CHATS), FakeBackend("text2")]
+    async with watched(*backends) as pool:
+        await until(lambda: names(pool) == ["text", "text2"])
+
+        assert "another form" in pool.failures()["chat"]
+
+
+async def test_two_models_may_have_two_forms() -> None:
+    other = FakeBackend("chat", info=replace(CHATS, model="other"))
+    async with watched(FakeBackend("text"), other) as pool:
+        await until(lambda: names(pool) == ["text", "chat"])
+
+        assert pool.failures() == {}
+
+
+async def test_tools_go_through_or_become_text() -> None:
+    native = Recorder("chat", replace(CHATS, model="other"))
+    plain = Recorder("text", PLAIN)
+    hello = Message(Role.USER, "hello")
+    async with watched(plain, native) as pool:
+        await until(lambda: len(names(pool)) == 2)
+        for live in pool.live():
+            await pool.render(live, [hello], [CLOCK])
+
+    assert native.rendered == [([hello], [CLOCK])]
+    [[system, user], tools] = plain.rendered[0]
+    assert "clock()" in system.content
+    assert (user, tools) == (hello, [])
