@@ -21,6 +21,7 @@ from services.access.ports import Transaction
 from services.chassis import names, paging
 from services.chassis.errors import ApprovalRequired, PermissionDenied, QuotaViolation
 from services.chassis.identity import Caller, Kind
+from services.chassis.times import micros
 
 _MAX_PAGE: Final = 200
 _WATCH_PAGE: Final = 200
@@ -122,7 +123,7 @@ class ApprovalDesk:
         if len(shown) <= limit:
             return shown, ""
         last = shown[limit - 1]
-        return shown[:limit], paging.encode([kit.micros(last.create_time), last.id], *query)
+        return shown[:limit], paging.encode([micros(last.create_time), last.id], *query)
 
     async def decide(
         self, caller: Caller, name: str, *, approve: bool, comment: str, arguments_sha256: str, asked: Request

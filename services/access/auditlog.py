@@ -13,6 +13,7 @@ from services.access.ports import Transaction
 from services.chassis import paging
 from services.chassis.errors import PermissionDenied
 from services.chassis.identity import Caller, Kind
+from services.chassis.times import micros
 
 _VERIFY_RUN: Final = 1000
 _MAX_GATHERED: Final = 1000
@@ -152,7 +153,7 @@ def _write(tx: Transaction, taken: dict[tuple[str, Event], int], now: datetime) 
 
 
 def _page_key(query: AuditQuery) -> tuple[str | int, ...]:
-    times = [kit.micros(time) if time else -1 for time in (query.start_time, query.end_time)]
+    times = [micros(time) if time else -1 for time in (query.start_time, query.end_time)]
     return (
         "audit",
         query.tenant,

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from services.access.model import AuditEntry, AuditHead, Event, Verification
+from services.chassis.times import micros
 
 GENESIS: Final = AuditHead(sequence=0, hash="0" * 64)
 """What the first entry of a chain follows."""
@@ -84,9 +85,3 @@ def _problem(head: AuditHead, entry: AuditEntry) -> str:
     if entry.hash != digest(entry.tenant, head, entry.event, entry.create_time):
         return "the entry's fields do not give its hash"
     return ""
-
-
-def micros(moment: datetime) -> int:
-    """Return a time as microseconds since 1970, UTC."""
-    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

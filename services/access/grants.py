@@ -14,6 +14,7 @@ from services.access.ports import Transaction
 from services.chassis import names, paging
 from services.chassis.errors import InvalidRequest, PermissionDenied
 from services.chassis.identity import Caller, Kind, Principal
+from services.chassis.times import micros
 
 _ACTION = "access.grant"
 
@@ -130,7 +131,7 @@ class GrantDesk:
         if len(found) <= limit:
             return found, ""
         last = found[limit - 1]
-        return found[:limit], paging.encode([kit.micros(last.create_time), last.id], *query)
+        return found[:limit], paging.encode([micros(last.create_time), last.id], *query)
 
     def _must_hold(self, tx: Transaction, caller: Caller, action: str, resource: str, now: datetime) -> None:
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)

@@ -167,8 +167,3 @@ def new_id() -> str:
 def me(caller: Caller) -> str:
     """Return the caller's resource name."""
     return names.agent_name(caller.agent)
-
-
-def micros(moment: datetime) -> int:
-    """Return a time as microseconds since 1970, UTC: how times are stored and paged by."""
-    return chain.micros(moment)

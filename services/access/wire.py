@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.access.v1 import access_pb2, resources_pb2
 from services.access import model
@@ -15,8 +14,8 @@ from services.access.grants import NewGrant
 from services.access.kit import Request
 from services.access.tokens import Target
 from services.chassis import idempotency, names
-from services.chassis.errors import InvalidRequest
 from services.chassis.identity import Caller, Kind, Principal
+from services.chassis.wire import moment, stamp
 
 KINDS: Final = {
     resources_pb2.PRINCIPAL_KIND_AGENT: Kind.AGENT,
@@ -59,26 +58,6 @@ def asked(method: str, request: Any) -> Request:
     return Request(method, request.request_id, idempotency.request_digest(request))
 
 
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Write a time; None stays unset."""
-    if moment is None:
-        return None
-    written = Timestamp()
-    written.FromDatetime(moment)
-    return written
-
-
-def moment(message: Any, field: str) -> datetime | None:
-    """Read a time, microseconds exact; None when unset. Raises InvalidRequest when out of range."""
-    if not message.HasField(field):
-        return None
-    try:
-        read: datetime = getattr(message, field).ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest.field(field, "is no time") from None
-    return read
-
-
 def duration(message: Any, field: str) -> timedelta | None:
     """Read a duration; None when unset."""
     if not message.HasField(field):
@@ -113,7 +92,7 @@ def decision(made: model.Decision) -> resources_pb2.Decision:
         reason=REASONS[made.reason],
         policies=made.policies,
         revision=made.revision,
-        expire_time=timestamp(made.expire_time),
+        expire_time=stamp(made.expire_time),
     )
 
 
@@ -132,8 +111,8 @@ def _revoked(one: model.Revocation) -> resources_pb2.RevokedToken:
         token_id=one.token_id,
         tenant=one.tenant,
         agent=names.agent_name(one.agent) if one.agent else "",
-        revoke_time=timestamp(one.revoke_time),
-        expire_time=timestamp(one.expire_time),
+        revoke_time=stamp(one.revoke_time),
+        expire_time=stamp(one.expire_time),
     )
 
 
@@ -144,14 +123,14 @@ def group(found: model.Group) -> resources_pb2.Group:
         title=found.title,
         description=found.description,
         member_count=found.member_count,
-        create_time=timestamp(found.create_time),
+        create_time=stamp(found.create_time),
         etag=found.etag,
     )
 
 
 def member(found: model.Member) -> resources_pb2.Member:
     """Write a member."""
-    return resources_pb2.Member(member=found.name, create_time=timestamp(found.create_time))
+    return resources_pb2.Member(member=found.name, create_time=stamp(found.create_time))
 
 
 def new_grant(message: resources_pb2.Grant) -> NewGrant:
@@ -174,10 +153,10 @@ def grant(found: model.Grant) -> resources_pb2.Grant:
         resource=found.resource,
         prefix=found.prefix,
         actions=sorted(found.actions),
-        expire_time=timestamp(found.expire_time),
+        expire_time=stamp(found.expire_time),
         description=found.description,
         creator=names.agent_name(found.creator),
-        create_time=timestamp(found.create_time),
+        create_time=stamp(found.create_time),
     )
 
 
@@ -191,7 +170,7 @@ def policy(found: model.Policy) -> resources_pb2.Policy:
         active=found.active,
         builtin=not found.tenant,
         author=names.agent_name(found.author) if found.author else "",
-        create_time=timestamp(found.create_time),
+        create_time=stamp(found.create_time),
         etag=found.etag,
     )
 
@@ -236,9 +215,9 @@ def approval(found: model.Approval) -> resources_pb2.Approval:
         arguments_preview=found.arguments_preview,
         summary=found.summary,
         state=_TO_STATE[found.state],
-        create_time=timestamp(found.create_time),
-        expire_time=timestamp(found.expire_time),
-        decide_time=timestamp(found.decide_time),
+        create_time=stamp(found.create_time),
+        expire_time=stamp(found.expire_time),
+        decide_time=stamp(found.decide_time),
         decider=names.agent_name(found.decider) if found.decider else "",
         comment=found.comment,
         syscall_id=found.syscall_id,
@@ -274,7 +253,7 @@ def audit_entry(found: model.AuditEntry) -> resources_pb2.AuditEntry:
     did = found.event
     return resources_pb2.AuditEntry(
         sequence=found.sequence,
-        create_time=timestamp(found.create_time),
+        create_time=stamp(found.create_time),
         agent=names.agent_name(did.agent),
         kind=_TO_KIND[did.kind],
         method=did.method,
@@ -289,7 +268,7 @@ def audit_entry(found: model.AuditEntry) -> resources_pb2.AuditEntry:
         approval=f"approvals/{did.approval}" if did.approval else "",
         previous_hash=found.previous_hash,
         hash=found.hash,
-        event_time=timestamp(did.event_time or found.create_time),
+        event_time=stamp(did.event_time or found.create_time),
     )
 
 
@@ -327,7 +306,7 @@ def token(issued: model.Token) -> access_pb2.IssueTokenResponse:
     """Write a token that was issued."""
     return access_pb2.IssueTokenResponse(
         token=issued.text,
-        expire_time=timestamp(issued.expire_time),
+        expire_time=stamp(issued.expire_time),
         principal=principal(issued.principal),
         token_id=issued.principal.token_id,
     )

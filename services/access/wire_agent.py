@@ -8,9 +8,9 @@ from google.protobuf.duration_pb2 import Duration
 from aios.api.agent.v1 import agent_pb2
 from services.access.agents import Change, Changes, NewAgent, Registered
 from services.access.model import Agent, AgentState, Hints, SchedulingClass
-from services.access.wire import timestamp
 from services.chassis import names
 from services.chassis.errors import InvalidRequest
+from services.chassis.wire import stamp
 
 CLASSES: Final = {
     agent_pb2.SCHEDULING_CLASS_UNSPECIFIED: SchedulingClass.NORMAL,
@@ -87,8 +87,8 @@ def agent(found: Agent) -> agent_pb2.Agent:
         hints=_hints(found.hints),
         labels=found.labels,
         etag=found.etag,
-        create_time=timestamp(found.create_time),
-        update_time=timestamp(found.update_time),
+        create_time=stamp(found.create_time),
+        update_time=stamp(found.update_time),
         tenant=found.tenant,
     )
 
@@ -97,7 +97,7 @@ def registered(made: Registered) -> agent_pb2.RegisterAgentResponse:
     """Write a new agent with its credentials."""
     return agent_pb2.RegisterAgentResponse(
         agent=agent(made.agent),
-        credential=agent_pb2.Credential(token=made.token.text, expire_time=timestamp(made.token.expire_time)),
+        credential=agent_pb2.Credential(token=made.token.text, expire_time=stamp(made.token.expire_time)),
         agent_key=made.key,
     )
 

@@ -1,16 +1,16 @@
 """Notes between protobuf and the model: the only code that knows both."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.memory.v1 import memory_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidPageToken, InvalidRequest
 from services.chassis.idempotency import request_digest
 from services.chassis.identity import Caller
+from services.chassis.times import micros
+from services.chassis.wire import moment, stamp
 from services.memory.core.notes import Written
 from services.memory.core.ranking import Search
 from services.memory.model import (
@@ -40,7 +40,6 @@ PAGE_BYTES: Final = 3 * 1024 * 1024
 BASIC_BYTES: Final = 24 * 1024 * 1024
 """Bytes of notes that one page reads when their contents are left out."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS: Final = {
     memory_pb2.LINK_KIND_UNSPECIFIED: LinkKind.UNSAID,
     memory_pb2.LINK_KIND_RELATED: LinkKind.RELATED,
@@ -106,7 +105,7 @@ def fields(note: memory_pb2.Note, caller: Caller) -> Fields:
         links=links(note.links, caller, "note.links"),
         metadata=dict(note.metadata),
         importance=note.importance,
-        expires_at=_moment(note.expire_time, "note.expire_time") if note.HasField("expire_time") else None,
+        expires_at=moment(note, "expire_time", "note.expire_time"),
     )
 
 
@@ -154,9 +153,9 @@ def note(owner: Scope, found: Note, *, resident: bool, full: bool = True) -> mem
         category=said.category,
         metadata=said.metadata,
         importance=said.importance,
-        create_time=_stamp(found.created_at),
-        update_time=_stamp(found.updated_at),
-        access_time=_stamp(found.accessed_at),
+        create_time=stamp(found.created_at),
+        update_time=stamp(found.updated_at),
+        access_time=stamp(found.accessed_at),
         etag=found.etag,
         size_bytes=found.size,
         residence=memory_pb2.RESIDENCE_MEMORY if resident else memory_pb2.RESIDENCE_STORAGE,
@@ -187,7 +186,7 @@ def room(view: int) -> int:
 
 def wanted(request: memory_pb2.ListNotesRequest) -> Filter:
     """Read which notes to list."""
-    since = _moment(request.updated_after, "updated_after") if request.HasField("updated_after") else None
+    since = moment(request, "updated_after")
     return Filter(request.key_prefix, tuple(request.tags), request.category, since)
 
 
@@ -221,7 +220,7 @@ def note_page(
     if last is not None:
         times = {Order.UPDATED: last.updated_at, Order.CREATED: last.created_at}
         at = times.get(order(request))
-        place: list[str | int] = [last.key] if at is None else [_micros(at), last.key]
+        place: list[str | int] = [last.key] if at is None else [micros(at), last.key]
         response.next_page_token = paging.encode(place, *_list_query(request, owner))
     return response
 
@@ -297,20 +296,3 @@ def _search_query(request: memory_pb2.SearchNotesRequest, owner: Scope) -> list[
     kind: list[str | int] = [request.limit, request.mode, request.link_depth, str(request.min_score)]
     texts = [request.query, request.key_prefix, *request.tags]
     return ["hits", owner.tenant, owner.agent, *kind, *texts]
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _stamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
-
-
-def _moment(timestamp: Timestamp, field: str) -> datetime:
-    try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest.field(field, "is not a time between the years 1 and 9999") from None

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
 from services.chassis.errors import InvalidRequest
+from services.chassis.wire import duration
 from services.scheduler.events import (
     BackendDown,
     BackendLimits,
@@ -166,7 +167,7 @@ def instruction(decision: Grant | Preempt | Revoke | Reject) -> dispatch_pb2.Dis
                 replica=decision.replica,
                 quantum_tokens=decision.quantum_tokens,
                 number=decision.epoch,
-                wait=_duration(decision.wait_seconds),
+                wait=duration(decision.wait_seconds),
             )
             return dispatch_pb2.DispatchResponse(grant=grant)
         case Preempt():
@@ -177,7 +178,7 @@ def instruction(decision: Grant | Preempt | Revoke | Reject) -> dispatch_pb2.Dis
         case Reject():
             reject = dispatch_pb2.Reject(key=key, outcome=decision.outcome.value, message=decision.detail)
             if decision.retry_after:
-                reject.retry_after.CopyFrom(_duration(decision.retry_after))
+                reject.retry_after.CopyFrom(duration(decision.retry_after))
             return dispatch_pb2.DispatchResponse(reject=reject)
 
 
@@ -189,7 +190,7 @@ def syscall(entry: QueueEntry, call: Call, now: float, wall: datetime) -> schedu
     message = known_call(call, now, wall)
     message.state = _STATES[entry.state]
     message.tokens_done = entry.tokens_done
-    message.wait.CopyFrom(_duration(entry.wait_seconds))
+    message.wait.CopyFrom(duration(entry.wait_seconds))
     message.replica = entry.replica if entry.state is not CallState.WAITING else ""
     message.preemption_count = entry.preemptions
     return message
@@ -223,7 +224,7 @@ def class_queue(stats: ClassStats) -> scheduler_pb2.ClassQueue:
         policy=stats.policy,
         waiting_count=stats.waiting,
         running_count=stats.running,
-        oldest_wait=_duration(stats.oldest_wait),
+        oldest_wait=duration(stats.oldest_wait),
     )
 
 
@@ -260,9 +261,9 @@ def explanation(
         in_lane=found.in_lane,
     )
     if found.predicted_start_seconds is not None:
-        response.predicted_wait.CopyFrom(_duration(found.predicted_start_seconds))
+        response.predicted_wait.CopyFrom(duration(found.predicted_start_seconds))
     if found.predictions:
-        response.prediction_error.CopyFrom(_duration(found.prediction_error_seconds))
+        response.prediction_error.CopyFrom(duration(found.prediction_error_seconds))
     return response
 
 
@@ -312,7 +313,7 @@ def schedule_event(
     if call is not None:
         response.syscall.CopyFrom(known_call(call, now, wall))
         response.syscall.replica = shown.replica
-        response.syscall.wait.CopyFrom(_duration(shown.wait_seconds))
+        response.syscall.wait.CopyFrom(duration(shown.wait_seconds))
     return response
 
 
@@ -327,9 +328,3 @@ def _key(identifier: str) -> dispatch_pb2.CallKey:
 
 def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(max(0, int(min(seconds, 3.0e8) * 1e9)))
-    return duration

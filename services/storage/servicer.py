@@ -8,6 +8,7 @@ from aios.api.storage.v1 import storage_pb2_grpc
 from services.chassis import paging
 from services.chassis.errors import InvalidPageToken
 from services.chassis.identity import Caller, current_caller
+from services.chassis.wire import moment
 from services.storage import wire, wire_records
 from services.storage.model import Label
 from services.storage.service import StorageService
@@ -241,7 +242,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         """Let another agent or group use a file."""
         caller = current_caller()
         path = wire.path(request.name, caller)
-        expires = wire.moment(request.expire_time) if request.HasField("expire_time") else None
+        expires = moment(request, "expire_time")
         call = wire.call(caller, request.request_id)
         share = await self._service.sharing.share(call, path, request.grantee, wire.role(request), expires)
         return pb.ShareFileResponse(share=wire.share(caller.owner, share))

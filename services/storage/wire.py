@@ -1,10 +1,8 @@
 """Files between protobuf and the model. The only converter, with wire_records."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
@@ -12,9 +10,11 @@ from services.chassis import names
 from services.chassis.errors import InvalidRequest
 from services.chassis.identity import Caller
 from services.chassis.names import agent_name, in_agent
+from services.chassis.times import EPOCH
+from services.chassis.wire import moment
 from services.storage.core.finding import Search
 from services.storage.core.history import Opened, Target
-from services.storage.core.tree import EPOCH, Deleted, Written
+from services.storage.core.tree import Deleted, Written
 from services.storage.core.uploading import Begin
 from services.storage.model import (
     Call,
@@ -126,7 +126,7 @@ def begin(request: pb.BeginUploadRequest, caller: Caller) -> Begin:
 
 def target(request: pb.RollbackFileRequest) -> Target:
     """Convert which version to roll back to."""
-    before = moment(request.before_time) if request.HasField("before_time") else None
+    before = moment(request, "before_time")
     return Target(request.version, request.steps, before)
 
 
@@ -296,8 +296,3 @@ def usage(totals: Totals, limits: Limits) -> pb.GetUsageResponse:
 def file_name(owner: str, path: str) -> str:
     """Return the resource name of a path."""
     return in_agent(owner, "files", path).rstrip("/")
-
-
-def moment(timestamp: Timestamp) -> datetime:
-    """Convert a time."""
-    return timestamp.ToDatetime(UTC)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis import paging
 from services.chassis.identity import current_caller
+from services.chassis.wire import stamp
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
@@ -133,7 +134,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         held = provider_wire.held(request.call, request.lease_id, caller)
         progress = call_wire.progress(request.progress) if request.HasField("progress") else None
         expires = self._providers.report(common.own_scope(caller), held, progress)
-        return tool_pb2.ReportCallProgressResponse(lease_expire_time=common.stamp(expires))
+        return tool_pb2.ReportCallProgressResponse(lease_expire_time=stamp(expires))
 
     async def CompleteCall(
         self, request: tool_pb2.CompleteCallRequest, _context: object

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.access import chain
 from services.access.model import (
     Agent,
     AgentKey,
@@ -24,6 +23,7 @@ from services.access.store.memory_records import MemoryApprovals, MemoryAudit
 from services.access.store.world import World
 from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Principal
+from services.chassis.times import micros
 
 _KEPT: Final = timedelta(hours=24)
 
@@ -238,7 +238,7 @@ class MemoryGrants:
             if (seen_by is None or grant.grantee in seen_by or grant.owner == owner)
             and grantee in ("", grant.grantee)
             and (not resource or grant.covers(resource))
-            and [chain.micros(grant.create_time), grant.id] > list(after)
+            and [micros(grant.create_time), grant.id] > list(after)
         ]
         return sorted(found, key=lambda grant: (grant.create_time, grant.id))[:limit]
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from services.access import chain
 from services.access.model import Approval, ApprovalState, AuditEntry, AuditHead, AuditQuery
 from services.access.store.world import World
+from services.chassis.times import micros
 
 
 class MemoryApprovals:
@@ -51,7 +52,7 @@ class MemoryApprovals:
             one
             for one in self._of(tenant, agent)
             if (not states or one.state_at(now) in states)
-            and (not before or [chain.micros(one.create_time), one.id] < list(before))
+            and (not before or [micros(one.create_time), one.id] < list(before))
         ]
         return sorted(found, key=lambda one: (one.create_time, one.id), reverse=True)[:limit]
 

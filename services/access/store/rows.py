@@ -1,11 +1,10 @@
 """Rows of the tables to and from what the access manager knows."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
-from services.access import chain
 from services.access.model import (
     Agent,
     AgentState,
@@ -21,15 +20,9 @@ from services.access.model import (
     SchedulingClass,
 )
 from services.chassis.identity import Kind
+from services.chassis.times import from_micros, micros
 
 Values = dict[str, Any]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def moment(micros: int) -> datetime:
-    """Return the time behind microseconds since 1970, exactly."""
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 def agent_values(agent: Agent) -> Values:
@@ -50,8 +43,8 @@ def agent_values(agent: Agent) -> Values:
         "suspended": agent.suspended,
         "state": agent.state.value,
         "revision": agent.revision,
-        "create_time": chain.micros(agent.create_time),
-        "update_time": chain.micros(agent.update_time),
+        "create_time": micros(agent.create_time),
+        "update_time": micros(agent.update_time),
     }
 
 
@@ -74,8 +67,8 @@ def agent(row: Row[Any]) -> Agent:
         suspended=row.suspended,
         state=AgentState(row.state),
         revision=row.revision,
-        create_time=moment(row.create_time),
-        update_time=moment(row.update_time),
+        create_time=from_micros(row.create_time),
+        update_time=from_micros(row.update_time),
     )
 
 
@@ -92,7 +85,7 @@ def grant_values(grant: Grant) -> Values:
         "expire_time": _optional_micros(grant.expire_time),
         "description": grant.description,
         "creator": grant.creator,
-        "create_time": chain.micros(grant.create_time),
+        "create_time": micros(grant.create_time),
         "revoked": grant.revoked,
     }
 
@@ -110,7 +103,7 @@ def grant(row: Row[Any]) -> Grant:
         expire_time=_optional_moment(row.expire_time),
         description=row.description,
         creator=row.creator,
-        create_time=moment(row.create_time),
+        create_time=from_micros(row.create_time),
         revoked=row.revoked,
     )
 
@@ -125,7 +118,7 @@ def policy_values(policy: Policy) -> Values:
         "description": policy.description,
         "active": policy.active,
         "author": policy.author,
-        "create_time": chain.micros(policy.create_time),
+        "create_time": micros(policy.create_time),
     }
 
 
@@ -139,7 +132,7 @@ def policy(row: Row[Any]) -> Policy:
         version=row.version,
         active=row.active,
         author=row.author,
-        create_time=moment(row.create_time),
+        create_time=from_micros(row.create_time),
     )
 
 
@@ -155,8 +148,8 @@ def approval_values(approval: Approval) -> Values:
         "arguments_preview": approval.arguments_preview,
         "summary": approval.summary,
         "state": approval.state.value,
-        "create_time": chain.micros(approval.create_time),
-        "expire_time": chain.micros(approval.expire_time),
+        "create_time": micros(approval.create_time),
+        "expire_time": micros(approval.expire_time),
         "syscall_id": approval.syscall_id,
         "decide_time": _optional_micros(approval.decide_time),
         "decider": approval.decider,
@@ -177,8 +170,8 @@ def approval(row: Row[Any]) -> Approval:
         arguments_preview=row.arguments_preview,
         summary=row.summary,
         state=ApprovalState(row.state),
-        create_time=moment(row.create_time),
-        expire_time=moment(row.expire_time),
+        create_time=from_micros(row.create_time),
+        expire_time=from_micros(row.expire_time),
         syscall_id=row.syscall_id,
         decide_time=_optional_moment(row.decide_time),
         decider=row.decider,
@@ -193,7 +186,7 @@ def audit_values(entry: AuditEntry) -> Values:
     return {
         "tenant": entry.tenant,
         "sequence": entry.sequence,
-        "create_time": chain.micros(entry.create_time),
+        "create_time": micros(entry.create_time),
         "agent": event.agent,
         "kind": event.kind.value,
         "method": event.method,
@@ -232,7 +225,7 @@ def audit_entry(row: Row[Any]) -> AuditEntry:
     return AuditEntry(
         tenant=row.tenant,
         sequence=row.sequence,
-        create_time=moment(row.create_time),
+        create_time=from_micros(row.create_time),
         event=event,
         previous_hash=row.previous_hash,
         hash=row.hash,
@@ -245,8 +238,8 @@ def revocation_values(one: Revocation) -> Values:
         "tenant": one.tenant,
         "agent": one.agent,
         "token_id": one.token_id,
-        "revoke_time": chain.micros(one.revoke_time),
-        "expire_time": chain.micros(one.expire_time),
+        "revoke_time": micros(one.revoke_time),
+        "expire_time": micros(one.expire_time),
         "revision": one.revision,
     }
 
@@ -257,15 +250,15 @@ def revocation(row: Row[Any]) -> Revocation:
         token_id=row.token_id,
         tenant=row.tenant,
         agent=row.agent,
-        revoke_time=moment(row.revoke_time),
-        expire_time=moment(row.expire_time),
+        revoke_time=from_micros(row.revoke_time),
+        expire_time=from_micros(row.expire_time),
         revision=row.revision,
     )
 
 
 def _optional_micros(time: datetime | None) -> int | None:
-    return None if time is None else chain.micros(time)
+    return None if time is None else micros(time)
 
 
 def _optional_moment(micros: int | None) -> datetime | None:
-    return None if micros is None else moment(micros)
+    return None if micros is None else from_micros(micros)

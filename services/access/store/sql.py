@@ -7,11 +7,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.access import chain
 from services.access.model import RequestKey, Revocation
 from services.access.ports import T, Work
 from services.access.store import rows
-from services.access.store.insert import put
 from services.access.store.sql_agents import SqlAgents
 from services.access.store.sql_records import SqlApprovals, SqlAudit
 from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
@@ -19,6 +17,8 @@ from services.access.store.tables import answers, counters, facts, revocations
 from services.chassis import idempotency
 from services.chassis.database import Database
 from services.chassis.identity import Principal
+from services.chassis.sql import upsert
+from services.chassis.times import from_micros, micros
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -61,14 +61,14 @@ class SqlTokens:
     def revoke(self, revocations_: Iterable[Revocation]) -> None:
         """Add revocations; the same token or agent again replaces the older one."""
         for one in revocations_:
-            put(self._conn, revocations, rows.revocation_values(one))
+            upsert(self._conn, revocations, rows.revocation_values(one))
 
     def revoked(self, after: int, now: datetime) -> list[Revocation]:
         """Return the unexpired revocations made after the revision `after`."""
         table = revocations.c
         statement = (
             sa.select(revocations)
-            .where(table.revision > after, table.expire_time > chain.micros(now))
+            .where(table.revision > after, table.expire_time > micros(now))
             .order_by(table.revision, table.agent, table.token_id)
         )
         return [rows.revocation(row) for row in self._conn.execute(statement)]
@@ -89,11 +89,11 @@ class SqlTokens:
             revocations.c.token_id == "",
         )
         until = self._conn.execute(sa.select(revocations.c.revoke_time).where(*where)).scalar()
-        return None if until is None else rows.moment(until)
+        return None if until is None else from_micros(until)
 
     def forget(self, now: datetime) -> int:
         """Delete expired revocations."""
-        expired = revocations.c.expire_time <= chain.micros(now)
+        expired = revocations.c.expire_time <= micros(now)
         return self._conn.execute(sa.delete(revocations).where(expired)).rowcount
 
 

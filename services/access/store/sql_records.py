@@ -14,8 +14,9 @@ from services.access.model import (
     AuditQuery,
 )
 from services.access.store import rows
-from services.access.store.insert import put
 from services.access.store.tables import approvals, audit, audit_heads
+from services.chassis.sql import upsert
+from services.chassis.times import micros
 
 _OPEN = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
 
@@ -50,7 +51,7 @@ class SqlApprovals:
             approvals.c.resource == wanted.resource,
             approvals.c.arguments_sha256 == wanted.arguments_sha256,
             approvals.c.state.in_(_OPEN),
-            approvals.c.expire_time > chain.micros(now),
+            approvals.c.expire_time > micros(now),
         )
         row = self._conn.execute(statement).first()
         return rows.approval(row) if row else None
@@ -60,7 +61,7 @@ class SqlApprovals:
         statement = sa.select(sa.func.count()).where(
             *_of(tenant, agent),
             approvals.c.state == ApprovalState.PENDING.value,
-            approvals.c.expire_time > chain.micros(now),
+            approvals.c.expire_time > micros(now),
         )
         return self._conn.execute(statement).scalar_one()
 
@@ -108,7 +109,7 @@ class SqlAudit:
             return
         self._conn.execute(sa.insert(audit), [rows.audit_values(entry) for entry in entries])
         last = entries[-1]
-        put(self._conn, audit_heads, {"tenant": last.tenant, "sequence": last.sequence, "hash": last.hash})
+        upsert(self._conn, audit_heads, {"tenant": last.tenant, "sequence": last.sequence, "hash": last.hash})
 
     def page(self, query: AuditQuery, after: int, limit: int) -> list[AuditEntry]:
         """List entries in the order of the query."""
@@ -142,7 +143,7 @@ def _in_state(states: frozenset[ApprovalState], now: datetime) -> list[sa.Column
     if not states:
         return []
     stored = approvals.c.state
-    lives = approvals.c.expire_time > chain.micros(now)
+    lives = approvals.c.expire_time > micros(now)
     is_open = stored.in_(_OPEN)
     wanted = [
         sa.and_(stored == state.value, lives) if state.value in _OPEN else stored == state.value
@@ -165,9 +166,9 @@ def _asked(query: AuditQuery) -> list[sa.ColumnElement[bool]]:
     if query.outcome:
         where.append(audit.c.outcome == query.outcome.value)
     if query.start_time:
-        where.append(audit.c.create_time >= chain.micros(query.start_time))
+        where.append(audit.c.create_time >= micros(query.start_time))
     if query.end_time:
-        where.append(audit.c.create_time < chain.micros(query.end_time))
+        where.append(audit.c.create_time < micros(query.end_time))
     if query.syscall_id:
         where.append(audit.c.syscall_id == query.syscall_id)
     return where

@@ -6,12 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.access import chain
 from services.access.model import Grant, Group, Member, Policy
 from services.access.slice import prefixes
 from services.access.store import rows
-from services.access.store.insert import insert_new
 from services.access.store.tables import grants, groups, members, policies
+from services.chassis.sql import insert_new
+from services.chassis.times import from_micros, micros
 
 
 class SqlGroups:
@@ -32,7 +32,7 @@ class SqlGroups:
             "id": group.id,
             "title": group.title,
             "description": group.description,
-            "create_time": chain.micros(group.create_time),
+            "create_time": micros(group.create_time),
             "revision": group.revision,
         }
         return insert_new(self._conn, groups, values)
@@ -66,7 +66,7 @@ class SqlGroups:
             "tenant": tenant,
             "group": group,
             "member": member.name,
-            "create_time": chain.micros(member.create_time),
+            "create_time": micros(member.create_time),
         }
         return insert_new(self._conn, members, values)
 
@@ -83,7 +83,7 @@ class SqlGroups:
             .order_by(members.c.member)
             .limit(limit)
         )
-        return [Member(row.member, rows.moment(row.create_time)) for row in self._conn.execute(statement)]
+        return [Member(row.member, from_micros(row.create_time)) for row in self._conn.execute(statement)]
 
     def closure(self, tenant: str, member: str) -> frozenset[str]:
         """Return the ids of all groups that a member is in."""
@@ -218,13 +218,13 @@ def _group(row: sa.Row[Any]) -> Group:
         title=row.title,
         description=row.description,
         member_count=row.member_count,
-        create_time=rows.moment(row.create_time),
+        create_time=from_micros(row.create_time),
         revision=row.revision,
     )
 
 
 def _in_force(tenant: str, now: datetime) -> list[sa.ColumnElement[bool]]:
-    lives = sa.or_(grants.c.expire_time.is_(None), grants.c.expire_time > chain.micros(now))
+    lives = sa.or_(grants.c.expire_time.is_(None), grants.c.expire_time > micros(now))
     return [grants.c.tenant == tenant, ~grants.c.revoked, lives]
 
 

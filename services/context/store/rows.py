@@ -1,38 +1,14 @@
 """Contexts, branches and messages as rows."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.chassis import codec
+from services.chassis.sql import upsert
 from services.context.model import Context, Message, Segment, Totals
 from services.context.store import tables
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def micros(moment: datetime) -> int:
-    """Return the microseconds since 1970."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def upsert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    """Insert a row, or replace the one with its primary key."""
-    conn.execute(_upsert(table, conn.dialect.name), row)
-
-
-@cache
-def _upsert(table: sa.Table, dialect: str) -> sa.Executable:
-    # Building a statement takes longer than running it, so each is built once.
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    keys = [column.name for column in table.primary_key]
-    statement = insert(table)
-    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 class Rows:

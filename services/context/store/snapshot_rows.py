@@ -7,10 +7,12 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.chassis import codec
+from services.chassis.sql import upsert
+from services.chassis.times import micros
 from services.context.model import Head, Totals
 from services.context.ports import Part
 from services.context.store import tables
-from services.context.store.rows import Rows, micros, upsert
+from services.context.store.rows import Rows
 
 _SNAPSHOTS: Final = tables.snapshots
 _PARTS: Final = tables.snapshot_parts

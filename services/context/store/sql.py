@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from services.chassis import idempotency
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import Database
+from services.chassis.times import micros
 from services.context.model import Actor, Scope
 from services.context.ports import Transaction
 from services.context.store import tables
-from services.context.store.rows import ContextRows, micros
+from services.context.store.rows import ContextRows
 from services.context.store.snapshot_rows import SnapshotRows
 
 T = TypeVar("T")

@@ -7,6 +7,7 @@ from aios.api.common.v1 import chat_pb2
 from aios.api.context.v1 import context_pb2, resources_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidPageToken, InvalidRequest
+from services.chassis.wire import stamp
 from services.context.model import (
     Chat,
     Context,
@@ -23,7 +24,6 @@ from services.context.model import (
 )
 from services.context.service.conversations import PAGE_BYTES
 from services.context.service.windows import Wish
-from services.context.wire import common
 
 CONTEXTS: Final = "contexts"
 PAGE: Final = 50
@@ -96,8 +96,8 @@ def context(scope: Scope, found: Context) -> resources_pb2.Context:
         parent=found.parent,
         forked_at=found.forked_at,
         labels=chosen.labels,
-        create_time=common.stamp(found.created_at),
-        update_time=common.stamp(found.updated_at),
+        create_time=stamp(found.created_at),
+        update_time=stamp(found.updated_at),
         etag=found.etag,
         head_messages=chosen.head_messages,
         recall_tokens=chosen.recall_tokens,
@@ -111,7 +111,7 @@ def message(found: Message, *, pinned: bool) -> resources_pb2.Message:
         message=chat_message(found.chat),
         pinned=pinned,
         token_count=found.token_count,
-        create_time=common.stamp(found.created_at),
+        create_time=stamp(found.created_at),
     )
 
 

@@ -11,6 +11,7 @@ from aios.api.context.v1 import context_pb2, resources_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidPageToken
 from services.chassis.identity import Caller
+from services.chassis.wire import moment
 from services.context.core.snapshots import Saved
 from services.context.model import Emitted, Head, Save, Scope, Snapshot
 from services.context.wire import common
@@ -38,7 +39,7 @@ def save(request: context_pb2.SaveSnapshotRequest, caller: Caller) -> Save:
         owner=given.owner,
         model=given.model,
         finished=given.finished,
-        expires_at=common.moment(given, "expire_time"),
+        expires_at=moment(given, "expire_time"),
         base=_only(given, _BASE) if whole else b"",
         state=_only(given, _STATE),
         emitted=Emitted(

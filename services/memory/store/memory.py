@@ -5,17 +5,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import IdempotencyMismatch
+from services.chassis.times import micros
 from services.memory.model import Actor, Entry, Filter, Listed, Note, Order, Scope, Totals
 from services.memory.ports import Position, Transaction
 
 T = TypeVar("T")
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _Request = tuple[str, str, str]
 
 
@@ -214,9 +214,5 @@ def _place(note: Note, order: Order) -> Position:
     if order is Order.KEY:
         return (note.key,)
     if order is Order.UPDATED:
-        return (-_micros(note.updated_at), note.key)
-    return (_micros(note.created_at), note.key)
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+        return (-micros(note.updated_at), note.key)
+    return (micros(note.created_at), note.key)

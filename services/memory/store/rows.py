@@ -1,49 +1,22 @@
 """Notes as rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.chassis import codec
 from services.chassis.sealed import seal, unseal
+from services.chassis.times import from_micros, micros
 from services.memory.model import Filter, Listed, Note, Order
 from services.memory.ports import Position
 from services.memory.store import tables
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BETWEEN: Final = "\x1f"
 NEVER: Final = 0
-
-
-def micros(moment: datetime | None) -> int:
-    """Return the microseconds since 1970; 0 for never."""
-    return NEVER if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment(us: int) -> datetime:
-    """Return the time so many microseconds after 1970."""
-    return _EPOCH + timedelta(microseconds=us)
-
-
-def upsert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    """Insert a row, or replace the one with its primary key."""
-    conn.execute(_upsert(table, conn.dialect.name), row)
-
-
-@cache
-def _upsert(table: sa.Table, dialect: str) -> sa.Executable:
-    # Building a statement takes longer than running it, so each is built once.
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    names = [column.name for column in table.primary_key]
-    statement = insert(table)
-    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
-    return statement.on_conflict_do_update(index_elements=names, set_=changed)
 
 
 def to_row(note: Note) -> dict[str, Any]:
@@ -56,7 +29,7 @@ def to_row(note: Note) -> dict[str, Any]:
         "created_us": micros(note.created_at),
         "updated_us": micros(note.updated_at),
         "accessed_us": micros(note.accessed_at),
-        "expires_us": micros(fields.expires_at),
+        "expires_us": NEVER if fields.expires_at is None else micros(fields.expires_at),
         "importance": fields.importance,
         "category": json.dumps(fields.category),
         "tags": "".join(f"{_BETWEEN}{json.dumps(tag)}{_BETWEEN}" for tag in fields.tags),
@@ -70,12 +43,14 @@ def from_row(row: Any) -> Note:
     Raises DataCorrupt.
     """
     note = codec.decode(Note, unseal(bytes(row.body), f"note {row.key}"))
-    return replace(note, accessed_at=moment(row.accessed_us))
+    return replace(note, accessed_at=from_micros(row.accessed_us))
 
 
 def listed(row: Any) -> Listed:
     """Read what a list tells of a note."""
-    return Listed(row.key, row.size_bytes, moment(row.created_us), moment(row.updated_us), row.importance)
+    return Listed(
+        row.key, row.size_bytes, from_micros(row.created_us), from_micros(row.updated_us), row.importance
+    )
 
 
 def holds(conn: sa.Connection, column: sa.Column[str], text: str) -> sa.ColumnElement[bool]:

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from services.chassis import idempotency
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import Database
+from services.chassis.sql import upsert
+from services.chassis.times import micros
 from services.memory.model import Actor, Entry, Filter, Listed, Note, Order, Scope, Totals
 from services.memory.ports import Position, Transaction
 from services.memory.store import rows, tables
@@ -76,7 +78,7 @@ class SqlStore:
         await self._database.write(lambda conn: idempotency.forget_expired(conn, tables.replies, now))
 
     def _expiring(self, conn: sa.Connection, limit: int) -> list[Scope]:
-        table, now = tables.notes, rows.micros(self._clock.now())
+        table, now = tables.notes, micros(self._clock.now())
         due = sa.and_(table.c.expires_us > rows.NEVER, table.c.expires_us <= now)
         found = conn.execute(sa.select(table.c.tenant, table.c.agent).where(due).distinct().limit(limit))
         return [Scope(row.tenant, row.agent) for row in found]
@@ -117,10 +119,10 @@ class _Transaction:
 
     def put(self, note: Note, entry: Entry | None) -> None:
         """Insert or replace a note."""
-        rows.upsert(self._conn, tables.notes, {**self._columns(), **rows.to_row(note)})
+        upsert(self._conn, tables.notes, {**self._columns(), **rows.to_row(note)})
         if entry is not None:
             text = {"key": note.key, "vector": entry.vector, "words": f" {entry.words} "}
-            rows.upsert(self._conn, tables.note_texts, {**self._columns(), **text})
+            upsert(self._conn, tables.note_texts, {**self._columns(), **text})
         self._conn.execute(_DROP_LINKS, self._at(note.key))
         targets = dict.fromkeys(link.key for link in note.fields.links)
         if targets:
@@ -163,7 +165,7 @@ class _Transaction:
     def expired(self, now: datetime, *, limit: int) -> list[str]:
         """Return the keys of notes that have expired."""
         table = tables.notes
-        due = sa.and_(table.c.expires_us > rows.NEVER, table.c.expires_us <= rows.micros(now))
+        due = sa.and_(table.c.expires_us > rows.NEVER, table.c.expires_us <= micros(now))
         query = sa.select(table.c.key).where(self._mine(table), due).order_by(table.c.key).limit(limit)
         return list(self._conn.execute(query).scalars())
 
@@ -171,7 +173,7 @@ class _Transaction:
         """Note when some notes were last used."""
         table = tables.notes
         statement = sa.update(table).where(self._mine(table), table.c.key == sa.bindparam("used"))
-        values = [{"used": key, "accessed_us": rows.micros(at)} for key, at in times.items()]
+        values = [{"used": key, "accessed_us": micros(at)} for key, at in times.items()]
         if values:
             self._conn.execute(statement, values)
 
@@ -183,7 +185,7 @@ class _Transaction:
     def put_totals(self, totals: Totals) -> None:
         """Replace the running sums."""
         row = {"note_count": totals.count, "size_bytes": totals.bytes}
-        rows.upsert(self._conn, tables.usage, {**self._columns(), **row})
+        upsert(self._conn, tables.usage, {**self._columns(), **row})
 
     def recall(self, actor: Actor) -> bytes | None:
         """Return the answer to this request, or None."""

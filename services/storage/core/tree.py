@@ -2,9 +2,9 @@
 
 import mimetypes
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from services.chassis.errors import InvalidRequest
+from services.chassis.times import EPOCH
 from services.storage.core import paths
 from services.storage.core.session import BlobVanished, Session, match_etag
 from services.storage.errors import (
@@ -32,7 +32,6 @@ MAX_METADATA = 32
 MAX_TREE = 10_000
 """Most nodes that one move, copy or deletion touches."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROOT_NODE = Node(id="root", path=ROOT, kind=Kind.DIRECTORY, created_at=EPOCH, updated_at=EPOCH)
 
 _MEDIA_TYPES = mimetypes.MimeTypes(())

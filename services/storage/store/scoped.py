@@ -1,17 +1,13 @@
 """What the parts of a SQL transaction share: the connection, the scope, the rows of that scope only."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from services.chassis.sql import upsert
 from services.storage.model import Scope
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Scoped:
@@ -56,9 +52,7 @@ class Scoped:
 
     def _upsert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, or replace those with the same primary key."""
-        if rows:
-            statement = _replacement(table, tuple(rows[0]), self._conn.dialect.name)
-            self._conn.execute(statement, [self._owned(row) for row in rows])
+        upsert(self._conn, table, *map(self._owned, rows))
 
     def _owned(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return {"tenant": self._scope.tenant, "agent": self._scope.agent, **row}
@@ -84,21 +78,3 @@ def _removal(table: sa.Table, columns: tuple[str, ...]) -> sa.Delete:
 @cache
 def _insertion(table: sa.Table) -> sa.Insert:
     return sa.insert(table)
-
-
-@cache
-def _replacement(table: sa.Table, columns: tuple[str, ...], dialect: str) -> Any:
-    statement: Any = (sqlite if dialect == "sqlite" else postgresql).insert(table)
-    keys = [column.name for column in table.primary_key.columns]
-    changed = {name: statement.excluded[name] for name in columns if name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
-
-
-def micros(moment: datetime) -> int:
-    """Convert a time to microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment(microseconds: int) -> datetime:
-    """Convert microseconds since 1970 to a time."""
-    return _EPOCH + timedelta(microseconds=microseconds)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.chassis import codec, idempotency
 from services.chassis.clock import Clock
 from services.chassis.database import Database
+from services.chassis.sql import insert_new
 from services.storage.model import Actor, Change, Scope, Totals
 from services.storage.ports import Transaction
 from services.storage.store.sql_nodes import SqlNodes, SqlVersions
@@ -76,9 +76,7 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlUploads, SqlRecords):
         """Take the scope's row, so that transactions of a scope run one after the other on every engine."""
         found = self._conn.execute(_LOCK, self._whose()).first()
         if found is None:
-            dialect: Any = sqlite if self._sqlite else postgresql
-            first = dialect.insert(SCOPES).values(self._owned(dict.fromkeys(_COUNTERS, 0)))
-            self._conn.execute(first.on_conflict_do_nothing())
+            insert_new(self._conn, SCOPES, self._owned(dict.fromkeys(_COUNTERS, 0)))
             found = self._conn.execute(_LOCK, self._whose()).one()
         self._state = {name: found._mapping[name] for name in _COUNTERS}  # noqa: SLF001 - the public name
 

@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from services.chassis.times import from_micros, micros
 from services.storage.core import paths
 from services.storage.model import Kind, Label, Node, Piece, Version
-from services.storage.store.scoped import Scoped, micros, moment
+from services.storage.store.scoped import Scoped
 from services.storage.store.tables import CHUNKS, NODES, PIECES, VERSIONS
 
 
@@ -138,8 +139,8 @@ def to_node(row: sa.Row[Any]) -> Node:
         id=row.id,
         path=row.path,
         kind=Kind(row.kind),
-        created_at=moment(row.created_at),
-        updated_at=moment(row.updated_at),
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
         revision=row.revision,
         version=row.version,
         digest=row.digest,
@@ -148,7 +149,7 @@ def to_node(row: sa.Row[Any]) -> Node:
         label=Label(row.media_type, orjson.loads(row.metadata)),
         trash_id=row.trash_id,
         trash_root=row.trash_root,
-        trashed_at=None if row.trashed_at is None else moment(row.trashed_at),
+        trashed_at=None if row.trashed_at is None else from_micros(row.trashed_at),
     )
 
 
@@ -189,7 +190,7 @@ def _to_version(row: sa.Row[Any]) -> Version:
         number=row.number,
         digest=row.digest,
         size=row.size,
-        created_at=moment(row.created_at),
+        created_at=from_micros(row.created_at),
         writer=row.writer,
         etag=row.etag,
         comment=row.comment,

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.chassis import codec
+from services.chassis.times import from_micros, micros
 from services.storage.model import Collection, Piece, Record, Upload
-from services.storage.store.scoped import Scoped, micros, moment
+from services.storage.store.scoped import Scoped
 from services.storage.store.sql_nodes import from_piece, to_piece
 from services.storage.store.tables import CHUNKS, COLLECTIONS, RECORDS, UPLOADS
 
@@ -124,8 +125,8 @@ _BATCH = 1000
 def _to_collection(row: sa.Row[Any]) -> Collection:
     return Collection(
         name=row.name,
-        created_at=moment(row.created_at),
-        updated_at=moment(row.updated_at),
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
         count=row._mapping["count"],  # noqa: SLF001 - `count` is a method of rows
         size=row.size,
         vector_length=row.vector_length,
@@ -136,8 +137,8 @@ def _to_record(row: sa.Row[Any]) -> Record:
     return Record(
         key=row.key,
         fields=row.fields,
-        created_at=moment(row.created_at),
-        updated_at=moment(row.updated_at),
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
         text=row.text,
         vector=bytes(row.vector),
         revision=row.revision,

@@ -1,31 +1,14 @@
 """Tools and calls as rows."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.chassis import codec
+from services.chassis.sql import upsert
+from services.chassis.times import micros
 from services.tool.model import Call, CallQuery, Tool
 from services.tool.store import tables
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def micros(moment: datetime) -> int:
-    """Return the microseconds since 1970."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def upsert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    """Insert a row, or replace the one with its primary key."""
-    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    keys = [column.name for column in table.primary_key]
-    statement = insert(table)
-    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), row)
 
 
 class Rows:

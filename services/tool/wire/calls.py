@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from google.protobuf import struct_pb2
@@ -12,6 +12,8 @@ from services.chassis import names, paging
 from services.chassis.codes import Code
 from services.chassis.errors import InvalidPageToken, InvalidRequest
 from services.chassis.identity import Caller
+from services.chassis.times import from_micros, micros
+from services.chassis.wire import duration, moment, stamp
 from services.tool.core import schemas
 from services.tool.errors import ArgumentsInvalid, CallFailed
 from services.tool.model import (
@@ -35,7 +37,6 @@ PAGE: Final = 50
 MOST: Final = 500
 _LATER: Final = 1.0
 _LONGEST: Final = 3600.0
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 STATES: Final = {
     resources_pb2.CALL_STATE_QUEUED: CallState.QUEUED,
@@ -80,8 +81,8 @@ def event(
         case Started():
             response.started.CopyFrom(
                 tool_pb2.CallStarted(
-                    start_time=common.stamp(happened.at),
-                    wait=common.duration(happened.wait),
+                    start_time=stamp(happened.at),
+                    wait=duration(happened.wait),
                     attempt=happened.attempt,
                 )
             )
@@ -118,9 +119,9 @@ def call(scope: Scope, found: Call, *, listed: bool = False) -> resources_pb2.Ca
         agent=names.agent_name(scope.agent),
         state=STATES_BACK[found.state],
         arguments_sha256=found.arguments_sha256,
-        create_time=common.stamp(found.created_at),
-        start_time=common.stamp(found.started_at),
-        end_time=common.stamp(found.ended_at),
+        create_time=stamp(found.created_at),
+        start_time=stamp(found.started_at),
+        end_time=stamp(found.ended_at),
         attempt_count=found.attempts,
         syscall_id=found.syscall_id,
         provider=found.provider,
@@ -141,7 +142,7 @@ def query(request: tool_pb2.ListCallsRequest) -> CallQuery:
     return CallQuery(
         tool=common.tool_id(request.tool, "tool") if request.tool else "",
         states=frozenset(STATES[state] for state in request.states if state in STATES),
-        created_after=common.moment(request, "created_after"),
+        created_after=moment(request, "created_after"),
     )
 
 
@@ -151,8 +152,8 @@ def position(request: tool_pb2.ListCallsRequest, scope: Scope) -> tuple[datetime
     match found:
         case []:
             return None
-        case [int() as micros, str() as identifier]:
-            return _EPOCH + timedelta(microseconds=micros), identifier
+        case [int() as count, str() as identifier]:
+            return from_micros(count), identifier
         case _:
             raise InvalidPageToken("the page token is not one this list returned")
 
@@ -164,8 +165,9 @@ def page(
     response = tool_pb2.ListCallsResponse(calls=[call(scope, item, listed=True) for item in found[:size]])
     if len(found) > size:
         last = found[size - 1]
-        micros = (last.created_at - _EPOCH) // timedelta(microseconds=1)
-        response.next_page_token = paging.encode([micros, last.id], *_query_key(request, scope))
+        response.next_page_token = paging.encode(
+            [micros(last.created_at), last.id], *_query_key(request, scope)
+        )
     return response
 
 

@@ -1,15 +1,12 @@
-"""Scopes, actors, names, times and JSON values."""
+"""Scopes, actors, names and JSON values."""
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.protobuf import struct_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import names
-from services.chassis.errors import InvalidRequest
 from services.chassis.idempotency import request_digest
 from services.chassis.identity import Caller, Kind
 from services.tool.core import schemas
@@ -54,39 +51,12 @@ def call_name(agent: str, identifier: str) -> str:
     return names.in_agent(agent, CALLS, identifier)
 
 
-def stamp(moment: datetime | None) -> Timestamp | None:
-    """Convert a time; None stays unset."""
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
-
-
-def moment(message: Message, field: str) -> datetime | None:
-    """Read a Timestamp field; None when unset. Raises InvalidRequest for a time beyond the calendar."""
-    if not message.HasField(field):
-        return None
-    try:
-        timestamp: Timestamp = getattr(message, field)
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest.field(field, "is not a time between the years 1 and 9999") from None
-
-
 def seconds(message: Message, field: str) -> float | None:
     """Read a Duration field; None when unset."""
     if not message.HasField(field):
         return None
     duration: Duration = getattr(message, field)
     return duration.seconds + duration.nanos / 1e9
-
-
-def duration(length: float) -> Duration:
-    """Convert seconds."""
-    converted = Duration()
-    converted.FromNanoseconds(max(0, round(length * 1e9)))
-    return converted
 
 
 def plain(value: struct_pb2.Value) -> Any:

@@ -2,6 +2,7 @@
 
 from aios.api.tool.v1 import tool_pb2
 from services.chassis.identity import Caller
+from services.chassis.wire import stamp
 from services.tool.model import Heartbeat, ProviderEvent, Revoked, Taken
 from services.tool.service.providers import Held
 from services.tool.wire import common
@@ -34,8 +35,8 @@ def _taken(taken: Taken) -> tool_pb2.TakenCall:
         tool=f"{common.TOOLS}/{call.tool}",
         agent=f"agents/{taken.scope.agent}",
         arguments_json=taken.arguments_json,
-        deadline=common.stamp(taken.deadline),
-        lease_expire_time=common.stamp(taken.lease_expires_at),
+        deadline=stamp(taken.deadline),
+        lease_expire_time=stamp(taken.lease_expires_at),
         attempt=call.attempts,
         syscall_id=call.syscall_id,
     )

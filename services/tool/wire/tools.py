@@ -9,6 +9,7 @@ from google.protobuf import struct_pb2
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidRequest
+from services.chassis.wire import duration, stamp
 from services.tool.errors import CapabilityMissing
 from services.tool.model import (
     DEFAULT_LEASE_SECONDS,
@@ -78,13 +79,13 @@ def write(shown: Shown, *, basic: bool = False) -> resources_pb2.Tool:
     message.MergeFrom(
         resources_pb2.Tool(
             max_concurrency=tool.max_concurrency,
-            timeout=common.duration(tool.timeout_seconds),
+            timeout=duration(tool.timeout_seconds),
             locks=tool.locks,
             requires_approval=tool.requires_approval,
             returns_untrusted=tool.returns_untrusted,
             owner=names.agent_name(tool.owner) if tool.owner else "",
-            create_time=common.stamp(tool.created_at),
-            update_time=common.stamp(tool.updated_at),
+            create_time=stamp(tool.created_at),
+            update_time=stamp(tool.updated_at),
             etag=str(tool.version),
             parameters_schema=_struct(tool.parameters_schema),
             parameters_schema_json=tool.parameters_schema,
@@ -95,7 +96,7 @@ def write(shown: Shown, *, basic: bool = False) -> resources_pb2.Tool:
     if tool.driver.kind is DriverKind.BUILTIN:
         message.builtin.function = tool.driver.function
     else:
-        message.provider.lease.CopyFrom(common.duration(tool.driver.lease_seconds))
+        message.provider.lease.CopyFrom(duration(tool.driver.lease_seconds))
     return message
 
 
