@@ -19,7 +19,6 @@ from services.tgi_local.model.phrases import (
 from services.tgi_local.model.scenes import TALK
 from services.tgi_local.model.words import Values
 
-NO_TOOL = "I have no tool for that."
 ERRORS = (
     "permission denied",
     "permission denied",

@@ -20,7 +20,7 @@ from typing import Any
 
 from services.tgi_local.model.chains import chain
 from services.tgi_local.model.chat import Param, Tool, render, system_content
-from services.tgi_local.model.episodes import NO_TOOL, Episode, Maker
+from services.tgi_local.model.episodes import Episode, Maker
 from services.tgi_local.model.scenes import DESCRIPTIONS, SYSTEM
 from services.tgi_local.model.words import Values
 
@@ -36,16 +36,16 @@ PARAMS: dict[str, tuple[Param, ...]] = {
 }
 SINGLES = {
     "arithmetic": 20,
-    "remember": 10,
+    "remember": 14,
     "recall": 10,
     "recall_agent": 8,
-    "write_file": 9,
+    "write_file": 12,
     "read_file": 9,
     "search": 6,
     "convert": 8,
     "clock": 3,
 }
-EVAL_SETS = ("seen", "values", "phrasing", "order", "long")
+EVAL_SETS = ("plain", "seen", "values", "phrasing", "order", "long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ def episode_maker(maker: Maker, extra: list[Tool]) -> Callable[[], Episode]:
 
     def draw() -> Episode:
         kind = rng.random()
-        if kind < 0.58:
+        if kind < 0.52:
             task = rng.choices(list(SINGLES), list(SINGLES.values()))[0]
             return maker.single(getattr(maker, task)())
-        if kind < 0.80:
+        if kind < 0.72:
             return chain(maker)
         if kind < 0.90:
             return maker.parallel()
@@ -122,29 +122,15 @@ def conversation(rng: random.Random, *, size: int | None = None, lean: bool = Fa
     draw = episode_maker(maker, extra)
     count = size or rng.choices((1, 2, 3, 4, 6), (4, 4, 3, 2, 1))[0]
     episodes = [draw() for _ in range(count)]
-    if rng.random() < 0.06:
-        return Conversation(
-            system_text(values) if rng.random() < 0.6 else None, _without_tools(episodes, set())
-        )
+    if rng.random() < 0.05:
+        talk = tuple(maker.talk() for _ in range(count))
+        return Conversation(system_text(values) if rng.random() < 0.6 else None, talk)
     names = {name for e in episodes for name in e.tools if name in PARAMS}
-    missing: set[str] = set()
-    if names and rng.random() < (0.22 if count == 1 else 0.12):
-        missing = {rng.choice(sorted(names))}
     others = [name for name in PARAMS if name not in names]
     rng.shuffle(others)
     names |= set(others[: rng.randint(0, 1 if lean else len(others))])
-    offered = sorted(names - missing)
-    tools = tool_list(offered, extra, rng, held_out_order=False)
-    if not tools:
-        return Conversation(system_text(values), _without_tools(episodes, set()))
-    return Conversation(
-        system_content(system_text(values), tools), _without_tools(episodes, {t.name for t in tools})
-    )
-
-
-def _without_tools(episodes: list[Episode], offered: set[str]) -> tuple[Episode, ...]:
-    """Episodes whose tools are not all offered become a refusal."""
-    return tuple(e if e.tools <= offered else Episode("no_tool", e.user, (), NO_TOOL) for e in episodes)
+    tools = tool_list(sorted(names), extra, rng, held_out_order=False)
+    return Conversation(system_content(system_text(values), tools), tuple(episodes))
 
 
 def conversations(seed: int, *, size: int | None = None, lean: bool = False) -> Iterator[Conversation]:
@@ -157,11 +143,13 @@ def conversations(seed: int, *, size: int | None = None, lean: bool = False) -> 
 def eval_conversation(rng: random.Random, kind: str, task: str) -> Conversation:
     """One evaluation conversation; its last episode is the one judged.
 
-    `seen`: training's words, phrasings and tool orders, fresh draws. `values`: unseen words, names and
-    units, numbers of five and six digits. `phrasing`: unseen phrasings. `order`: unseen tool orders.
-    `long`: four to six earlier exchanges.
+    `plain`: real words only, as demos use. `seen`: training's words, phrasings and tool orders, fresh draws.
+    `values`: unseen words, names and units, numbers of five and six digits. `phrasing`: unseen phrasings.
+    `order`: unseen tool orders. `long`: four to six earlier exchanges.
     """
-    values = Values(rng, held_out=kind == "values", digits=(5, 6) if kind == "values" else (1, 6))
+    values = Values(
+        rng, held_out=kind == "values", plain=kind == "plain", digits=(5, 6) if kind == "values" else (1, 6)
+    )
     maker = Maker(values, held_out=kind == "phrasing")
     last = _judged(maker, task)
     plain = Maker(Values(rng))
@@ -176,9 +164,6 @@ def eval_conversation(rng: random.Random, kind: str, task: str) -> Conversation:
     others = [n for n in PARAMS if n not in names]
     rng.shuffle(others)
     names |= set(others[: rng.randint(min(3, len(others)), len(others))])
-    if task == "no_tool":
-        names -= last.tools
-        episodes = list(_without_tools(episodes, names))
     tools = tool_list(sorted(names), extra, rng, held_out_order=kind == "order")
     return Conversation(system_content(system_text(values), tools), tuple(episodes))
 
@@ -191,8 +176,6 @@ def _judged(maker: Maker, task: str) -> Episode:
         return maker.parallel()
     if task == "talk":
         return maker.talk()
-    if task == "no_tool":
-        return maker.single(getattr(maker, maker.rng.choice(("arithmetic", "convert", "clock", "search")))())
     return maker.single(getattr(maker, task)())
 
 
@@ -200,13 +183,9 @@ def eval_rows(seed: int, per_task: int) -> Iterator[dict[str, Any]]:
     """Rows of the evaluation set: the prompt's messages, the expected turns, the tools' results."""
     rng = random.Random(seed)  # noqa: S311  # reproducible data, not secrets
     for kind in EVAL_SETS:
-        tasks = (
-            list(SINGLES)
-            if kind == "phrasing"
-            else [*SINGLES, "parallel", "chain", "chain", "talk", "no_tool"]
-        )
+        tasks = list(SINGLES) if kind == "phrasing" else [*SINGLES, "parallel", "chain", "chain", "talk"]
         for task in tasks:
-            for _ in range(per_task // 2 if kind == "long" else per_task):
+            for _ in range(per_task // 2 if kind in {"order", "long"} else per_task):
                 talk = eval_conversation(rng, kind, task)
                 judged = talk.episodes[-1]
                 prompt = Conversation(talk.system, talk.episodes[:-1]).messages()

@@ -10,6 +10,7 @@ but for a leading space before the commonest words of the phrasings.
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice, pairwise
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -36,6 +37,11 @@ PUNCTUATION_MERGES = (
     ("Ċ", "Ċ"),
 )
 SPACE = "Ġ"
+SIGNS = ("+", "-", "*", "/", "(")
+"""Joined to the space before, so that the token after a number says which sign follows."""
+
+
+SPOKEN_SIGNS = ("plus", "minus", "times", "divided", "multiplied", "permission", "denied")
 
 
 def byte_alphabet() -> list[str]:
@@ -97,28 +103,42 @@ def phrase_words() -> Counter[str]:
     )
 
 
-def train(vocab_size: int = 896, spaced: int = 220, samples: int = 4000) -> Tokenizer:
-    """Train the tokenizer, with `spaced` words that also exist with a leading space."""
-    base = [*SPECIALS, *MARKERS, *byte_alphabet()]
-    room = vocab_size - len(base) - spaced - len(PUNCTUATION_MERGES)
-    counts = word_counts(samples, seed=11)
-    common = Counter({word: count for word, count in counts.items() if count >= samples // 200})
-    merges = [*letter_merges(common, room), *PUNCTUATION_MERGES]
-    known = {a + b for a, b in merges} | set(base)
-    chosen = [w for w, _ in phrase_words().most_common() if w in known][:spaced]
-    merges += [(SPACE, word) for word in chosen]
+def build(base: Sequence[str], merges: Sequence[tuple[str, str]]) -> Tokenizer:
+    """Assemble a tokenizer of the base tokens and what the merges make of them."""
     vocab = {token: i for i, token in enumerate(dict.fromkeys([*base, *(a + b for a, b in merges)]))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=list(merges)))
+    split = pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated")
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, level])
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in MARKERS])
     return tokenizer
+
+
+def completed(
+    base: Sequence[str], merges: Sequence[tuple[str, str]], words: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Extend the merges so that they make each word one token, with and without a space before."""
+    out = list(merges)
+    for text in [form for word in words for form in (word, f" {word}")]:
+        pieces = build(base, out).encode(text).tokens
+        while len(pieces) > 1:
+            # Joined from the end, so that the space comes last and the bare word stays a token of its own.
+            out.append((pieces[-2], pieces[-1]))
+            pieces[-2:] = [pieces[-2] + pieces[-1]]
+    return out
+
+
+def train(vocab_size: int = 800, words: int = 150, samples: int = 4000) -> Tokenizer:
+    """Train the tokenizer: `vocab_size` tokens by frequency, then whole words of the phrasings on top."""
+    base = [*SPECIALS, *MARKERS, *byte_alphabet()]
+    counts = word_counts(samples, seed=11)
+    common = Counter({word: count for word, count in counts.items() if count >= samples // 200})
+    room = vocab_size - len(base) - len(PUNCTUATION_MERGES)
+    merges = [*letter_merges(common, room), *PUNCTUATION_MERGES]
+    chosen = [word for word, _ in phrase_words().most_common(words)]
+    return build(base, completed(base, merges, [*SIGNS, *SPOKEN_SIGNS, *chosen]))
 
 
 if __name__ == "__main__":

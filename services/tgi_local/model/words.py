@@ -75,9 +75,15 @@ class Values:
     """Draws the values that make one example differ from another."""
 
     def __init__(
-        self, rng: random.Random, *, held_out: bool = False, digits: tuple[int, int] = (1, 6)
+        self,
+        rng: random.Random,
+        *,
+        held_out: bool = False,
+        plain: bool = False,
+        digits: tuple[int, int] = (1, 6),
     ) -> None:
         self.rng = rng
+        self.plain = plain
         self.held_out = held_out
         self.digits = digits
         self._words = HELD_OUT_WORDS if held_out else TRAIN_WORDS
@@ -85,6 +91,8 @@ class Values:
     def pseudo_word(self) -> str:
         """A pronounceable word of one to four made-up syllables."""
         rng = self.rng
+        if self.plain:
+            return rng.choice(self._words)
         parts = (
             (HELD_OUT_ONSETS, HELD_OUT_VOWELS, HELD_OUT_CODAS) if self.held_out else (ONSETS, VOWELS, CODAS)
         )
@@ -103,6 +111,8 @@ class Values:
     def word(self) -> str:
         """A real word, a pseudo word or noise, sometimes capitalised."""
         rng = self.rng
+        if self.plain:
+            return rng.choice(self._words)
         kind = rng.random()
         if kind < 0.45:
             word = rng.choice(self._words)
