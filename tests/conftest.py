@@ -45,6 +45,13 @@ def blocked_loop_detector() -> Iterator[BlockBuster]:
         yield detector
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Make a directory whose path is short enough for a socket's address, however the tests are run."""
+    with tempfile.TemporaryDirectory(prefix="aios-") as directory:
+        yield Path(directory)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
     """Start one PostgreSQL for the whole run."""

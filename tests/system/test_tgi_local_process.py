@@ -155,14 +155,14 @@ async def test_a_data_directory_belongs_to_one_process(model: Path, tmp_path: Pa
     assert problems == [f"data directory {tmp_path / 'data'} is in use by another tgi-local"]
 
 
-async def test_a_killed_process_leaves_nothing_in_the_way(model: Path, tmp_path: Path) -> None:
-    async with started(model, tmp_path / "data") as process:
+async def test_a_killed_process_leaves_nothing_in_the_way(model: Path, short_path: Path) -> None:
+    async with started(model, short_path / "data") as process:
         await process.line()
         await process.stop(signal.SIGKILL)
-    async with started(model, tmp_path / "data") as process:
+    async with started(model, short_path / "data") as process:
         port = (await process.line())["port"]
         async with connected(port) as client:
             assert await client.health()
-        sockets = await asyncio.to_thread(lambda: list((tmp_path / "data").glob("engine-*")))
+        sockets = await asyncio.to_thread(lambda: list((short_path / "data").glob("engine-*")))
 
     assert len(sockets) == 1

@@ -239,8 +239,8 @@ class TestXllama(EngineContract):
                 broken, slots=1, ctx_per_slot=256, threads=1, data_dir=tmp_path, snapshots=tmp_path
             )
 
-    async def test_closing_leaves_no_socket(self, model: Path, tmp_path: Path) -> None:
-        data = tmp_path / "data"
+    async def test_closing_leaves_no_socket(self, model: Path, tmp_path: Path, short_path: Path) -> None:
+        data = short_path / "data"
         await asyncio.to_thread(data.mkdir)
         opened = await XllamaEngine.open(
             model, slots=1, ctx_per_slot=256, threads=1, data_dir=data, snapshots=tmp_path
