@@ -1,8 +1,8 @@
 """A server's ports, health, pages, and how it goes."""
 
 import asyncio
-import os
 import json
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -141,7 +141,8 @@ async def test_the_services_can_be_listed_without_a_credential() -> None:
 async def test_a_taken_port_is_named_with_its_holder(field: str) -> None:
     async with running(EchoServicer().servicer()) as first:
         taken = getattr(first, field)
-        with pytest.raises(PortTaken, match=f"port {taken} .* is in use by process {os.getpid()}:") as failure:
+        holder = f"port {taken} .* is in use by process {os.getpid()}:"
+        with pytest.raises(PortTaken, match=holder) as failure:
             async with running(EchoServicer().servicer(), config=ServerConfig(**{field: taken})):
                 pass
 
