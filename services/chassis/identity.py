@@ -33,6 +33,14 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose resources are meant. Part of every key and every query; it comes from the credential."""
+
+    tenant: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The principal of the running call and what the kernel knows about the call."""
 
@@ -55,6 +63,16 @@ class Caller:
     """Full name of the resource the call was authorised for, with `me` resolved; empty for public methods."""
     deadline: float = math.inf
     """When the call must end, on the clock of time.monotonic; infinite when unbounded. Unit: seconds."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose resources the call may touch."""
+        return Scope(self.tenant, self.owner)
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls, to ask what it may do."""
+        return Principal(self.agent, self.tenant, self.kind, self.parent)
 
 
 _CALLER: ContextVar[Caller] = ContextVar("aios_caller")

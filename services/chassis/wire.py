@@ -1,13 +1,16 @@
-"""Times and durations between protobuf and Python."""
+"""What all services convert between protobuf and Python: times, durations, who asks."""
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidRequest
+from services.chassis.idempotency import request_digest
+from services.chassis.identity import Caller, Kind
+from services.chassis.once import Actor
 
 _LONGEST: Final = 3.0e8
 """About ten years. Unit: seconds."""
@@ -34,6 +37,12 @@ def moment(message: Message, field: str, name: str = "") -> datetime | None:
         return timestamp.ToDatetime(UTC)
     except (ValueError, OverflowError):
         raise InvalidRequest.field(name or field, "is not a time between the years 1 and 9999") from None
+
+
+def actor_of(caller: Caller, method: str, request: Any) -> Actor:
+    """Return who calls, and how a repeat of a request with a `request_id` is recognised."""
+    digest = request_digest(request) if request.request_id else b""
+    return Actor(caller.agent, method, request.request_id, digest, admin=caller.kind is Kind.ADMIN)
 
 
 def duration(seconds: float) -> Duration:

@@ -1,5 +1,7 @@
-"""Entry point: `python -m services.context`."""
+"""`python -m services.context` runs the context manager; `--help-config` prints every variable."""
 
-from services.context.main import serve
+from services.chassis.process import run
+from services.context.config import ContextConfig
+from services.context.main import NAME, assemble
 
-raise SystemExit(serve())
+raise SystemExit(run(NAME, assemble, ContextConfig))

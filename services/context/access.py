@@ -1,7 +1,7 @@
 """The Access port on the process's authorizer."""
 
 from services.chassis.authz import Authorizer, Question
-from services.chassis.identity import Principal, current_caller
+from services.chassis.identity import current_caller
 
 
 class CallersAccess:
@@ -15,6 +15,5 @@ class CallersAccess:
 
         Raises what the authorizer raises.
         """
-        caller = current_caller()
-        principal = Principal(caller.agent, caller.tenant, caller.kind, caller.parent)
+        principal = current_caller().principal
         await self._authorizer.authorize(Question(principal, action, resource, read=action.endswith(".read")))

@@ -2,7 +2,6 @@
 
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from aios.api.inference.v1 import inference_pb2
-from services.chassis import process as chassis
 from services.chassis.clock import Clock
 from services.chassis.process import App, Process
 from services.context.access import CallersAccess
@@ -70,11 +69,6 @@ async def assemble(process: Process) -> App:
         ],
         readiness={"database": database.problem},
     )
-
-
-def serve() -> int:
-    """Run the process and return its exit code."""
-    return chassis.run(NAME, assemble, ContextConfig)
 
 
 def _counter(process: Process) -> TokenCounter:

@@ -5,14 +5,14 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol, TypeVar
 
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.context.model import (
-    Actor,
     Chat,
     Context,
     DroppedRun,
     Head,
     Message,
-    Scope,
     Segment,
     Strategy,
     ToolDefinition,

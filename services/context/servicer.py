@@ -3,6 +3,7 @@
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from services.chassis import names, paging
 from services.chassis.identity import Caller, current_caller
+from services.chassis.wire import actor_of
 from services.context.service.facade import ContextService
 from services.context.wire import common
 from services.context.wire import contexts as wire
@@ -22,7 +23,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.CreateContextResponse:
         """Create a context."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "CreateContext", request)
+        scope, actor = caller.scope, actor_of(caller, "CreateContext", request)
         id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
         drafts = wire.drafts(request.messages)
         made = await self._conversations.create(scope, actor, id_, wire.settings(request.context), drafts)
@@ -33,7 +34,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.GetContextResponse:
         """Return a context."""
         caller = current_caller()
-        scope = common.scope(caller)
+        scope = caller.scope
         found = await self._conversations.get(scope, _context_id(request.name, caller))
         return context_pb2.GetContextResponse(context=wire.context(scope, found))
 
@@ -42,7 +43,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.UpdateContextResponse:
         """Change fields of a context."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "UpdateContext", request)
+        scope, actor = caller.scope, actor_of(caller, "UpdateContext", request)
         id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
         etag = request.context.etag
         made = await self._conversations.update(scope, actor, id_, wire.changes(request), etag)
@@ -53,7 +54,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.AppendMessagesResponse:
         """Append messages."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "AppendMessages", request)
+        scope, actor = caller.scope, actor_of(caller, "AppendMessages", request)
         id_, drafts = _context_id(request.name, caller), wire.drafts(request.messages)
         done = await self._conversations.append(scope, actor, id_, drafts, request.etag)
         return context_pb2.AppendMessagesResponse(
@@ -65,7 +66,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.ListMessagesResponse:
         """List messages."""
         caller = current_caller()
-        scope = common.scope(caller)
+        scope = caller.scope
         size = paging.page_size(request.page_size, default=wire.MESSAGES_PAGE, maximum=wire.MESSAGES_MOST)
         last, newest = wire.message_position(request, scope), request.newest_first
         found = await self._conversations.messages(
@@ -83,7 +84,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.PinMessageResponse:
         """Pin a message or let it go."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "PinMessage", request)
+        scope, actor = caller.scope, actor_of(caller, "PinMessage", request)
         id_ = _context_id(request.name, caller)
         done = await self._conversations.pin(
             scope, actor, id_, request.position, request.etag, pinned=request.pinned
@@ -96,14 +97,14 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
         """Fit a conversation to a window."""
         caller = current_caller()
         id_ = _context_id(request.name, caller)
-        return wire.window(await self._windows.assemble(common.scope(caller), id_, wire.wish(request)))
+        return wire.window(await self._windows.assemble(caller.scope, id_, wire.wish(request)))
 
     async def ForkContext(
         self, request: context_pb2.ForkContextRequest, _context: object
     ) -> context_pb2.ForkContextResponse:
         """Make a context out of another one."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "ForkContext", request)
+        scope, actor = caller.scope, actor_of(caller, "ForkContext", request)
         source = names.parse_in(request.source, wire.CONTEXTS, me=caller.agent, field="source")
         made = await self._conversations.fork(
             scope,
@@ -118,7 +119,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
         self, request: context_pb2.ListContextsRequest, _context: object
     ) -> context_pb2.ListContextsResponse:
         """List contexts."""
-        scope = common.scope(current_caller())
+        scope = current_caller().scope
         size = paging.page_size(request.page_size, default=wire.PAGE, maximum=wire.MOST)
         after = wire.context_position(request, scope)
         found = await self._conversations.page(
@@ -131,12 +132,10 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.DeleteContextResponse:
         """Delete a context."""
         caller = current_caller()
-        actor = common.actor(caller, "DeleteContext", request)
+        actor = actor_of(caller, "DeleteContext", request)
         id_ = _context_id(request.name, caller)
         missing = request.allow_missing
-        await self._conversations.delete(
-            common.scope(caller), actor, id_, request.etag, allow_missing=missing
-        )
+        await self._conversations.delete(caller.scope, actor, id_, request.etag, allow_missing=missing)
         return context_pb2.DeleteContextResponse()
 
     async def SaveSnapshot(
@@ -145,14 +144,14 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
         """Save a generation."""
         caller = current_caller()
         wish = snapshot_wire.save(request, caller)
-        return snapshot_wire.saved(await self._snapshots.save(common.scope(caller), wish))
+        return snapshot_wire.saved(await self._snapshots.save(caller.scope, wish))
 
     async def LoadSnapshot(
         self, request: context_pb2.LoadSnapshotRequest, _context: object
     ) -> context_pb2.LoadSnapshotResponse:
         """Return a snapshot."""
         caller = current_caller()
-        scope = common.scope(caller)
+        scope = caller.scope
         found = await self._snapshots.load(scope, _generation(request.name, caller))
         return context_pb2.LoadSnapshotResponse(snapshot=snapshot_wire.snapshot(scope, found))
 
@@ -161,7 +160,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.ClaimSnapshotResponse:
         """Make the caller the owner of a snapshot."""
         caller = current_caller()
-        scope, generation = common.scope(caller), _generation(request.name, caller)
+        scope, generation = caller.scope, _generation(request.name, caller)
         found = await self._snapshots.claim(scope, generation, request.owner, request.expected_epoch)
         return context_pb2.ClaimSnapshotResponse(snapshot=snapshot_wire.snapshot(scope, found))
 
@@ -169,7 +168,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
         self, request: context_pb2.ListSnapshotsRequest, _context: object
     ) -> context_pb2.ListSnapshotsResponse:
         """List snapshots."""
-        scope = common.scope(current_caller())
+        scope = current_caller().scope
         size = paging.page_size(request.page_size, default=snapshot_wire.PAGE, maximum=snapshot_wire.MOST)
         before = snapshot_wire.position(request, scope)
         found = await self._snapshots.page(
@@ -182,9 +181,9 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.DeleteSnapshotResponse:
         """Delete a snapshot."""
         caller = current_caller()
-        actor = common.actor(caller, "DeleteSnapshot", request)
+        actor = actor_of(caller, "DeleteSnapshot", request)
         generation = _generation(request.name, caller)
-        await self._snapshots.delete(common.scope(caller), actor, generation, request.epoch)
+        await self._snapshots.delete(caller.scope, actor, generation, request.epoch)
         return context_pb2.DeleteSnapshotResponse()
 
 

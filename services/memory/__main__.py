@@ -1,5 +1,7 @@
-"""Entry point: `python -m services.memory`."""
+"""`python -m services.memory` runs the memory manager; `--help-config` prints every variable."""
 
-from services.memory.main import serve
+from services.chassis.process import run
+from services.memory.config import MemoryConfig
+from services.memory.main import NAME, assemble
 
-raise SystemExit(serve())
+raise SystemExit(run(NAME, assemble, MemoryConfig))

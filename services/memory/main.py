@@ -1,7 +1,6 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
-from services.chassis import process as chassis
 from services.chassis.clock import Clock
 from services.chassis.process import App, Process
 from services.memory.config import MemoryConfig
@@ -51,8 +50,3 @@ async def assemble(process: Process) -> App:
         memory_pb2.DESCRIPTOR,
     )
     return App(servicers=[servicer], readiness={"database": database.problem})
-
-
-def serve() -> int:
-    """Run the process and return its exit code."""
-    return chassis.run(NAME, assemble, MemoryConfig)

@@ -6,27 +6,6 @@ from datetime import datetime
 from enum import Enum
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose notes they are. Part of every key and every query; it comes from the credential."""
-
-    tenant: str
-    agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who does it, and how a repeat of it is recognised."""
-
-    agent: str
-    """Id of the calling agent: the owner of the scope, or one that it shares with."""
-    method: str
-    request_id: str = ""
-    """Chosen by the caller; empty makes every call a new one."""
-    digest: bytes = b""
-    """Of the request: the same id with another digest is a mistake of the caller."""
-
-
 class LinkKind(Enum):
     """Why one note points to another."""
 

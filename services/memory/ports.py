@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from services.memory.model import Actor, Entry, Filter, Listed, Note, Order, Scope, Totals
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
+from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis import paging
 from services.chassis.identity import current_caller
+from services.chassis.wire import actor_of
 from services.memory import wire
 from services.memory.service.facade import MemoryService
 
@@ -19,7 +20,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.PutNoteResponse:
         """Write a whole note."""
         caller = current_caller()
-        scope, actor = wire.scope(caller), wire.actor(caller, "PutNote", request)
+        scope, actor = caller.scope, actor_of(caller, "PutNote", request)
         key, fields = wire.key(request.note.name, caller, "note.name"), wire.fields(request.note, caller)
         mode, etag = wire.mode(request), request.note.etag
         done = await self._notes.put(scope, actor, key, fields, mode=mode, etag=etag)
@@ -30,7 +31,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.GetNoteResponse:
         """Return a note."""
         caller = current_caller()
-        scope = wire.scope(caller)
+        scope = caller.scope
         found = await self._notes.get(scope, wire.key(request.name, caller))
         return memory_pb2.GetNoteResponse(note=wire.note(scope, found, resident=True))
 
@@ -39,7 +40,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.UpdateNoteResponse:
         """Change fields of a note."""
         caller = current_caller()
-        scope, actor = wire.scope(caller), wire.actor(caller, "UpdateNote", request)
+        scope, actor = caller.scope, actor_of(caller, "UpdateNote", request)
         key, changes = wire.key(request.note.name, caller, "note.name"), wire.changes(request, caller)
         done = await self._notes.update(scope, actor, key, changes, etag=request.note.etag)
         return memory_pb2.UpdateNoteResponse(note=wire.written(scope, done))
@@ -49,7 +50,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.DeleteNoteResponse:
         """Delete a note."""
         caller = current_caller()
-        scope, actor = wire.scope(caller), wire.actor(caller, "DeleteNote", request)
+        scope, actor = caller.scope, actor_of(caller, "DeleteNote", request)
         key, missing = wire.key(request.name, caller), request.allow_missing
         await self._notes.delete(scope, actor, key, etag=request.etag, allow_missing=missing)
         return memory_pb2.DeleteNoteResponse()
@@ -58,7 +59,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self, request: memory_pb2.ListNotesRequest, _context: object
     ) -> memory_pb2.ListNotesResponse:
         """List notes."""
-        scope = wire.scope(current_caller())
+        scope = current_caller().scope
         limit = paging.page_size(request.page_size, default=wire.PAGE, maximum=wire.MOST)
         wanted, order, after = wire.wanted(request), wire.order(request), wire.position(request, scope)
         found, last = await self._notes.page(
@@ -70,7 +71,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self, request: memory_pb2.SearchNotesRequest, _context: object
     ) -> memory_pb2.SearchNotesResponse:
         """Find notes."""
-        scope, search = wire.scope(current_caller()), wire.search(request)
+        scope, search = current_caller().scope, wire.search(request)
         limit = paging.page_size(request.page_size, default=search.limit, maximum=wire.MOST_HITS)
         skip, room = wire.skip(request, scope), wire.room(request.view)
         found, more = await self._searching.find(scope, search, skip=skip, limit=limit, room=room)
@@ -81,7 +82,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.LinkNotesResponse:
         """Add and remove links."""
         caller = current_caller()
-        scope, actor = wire.scope(caller), wire.actor(caller, "LinkNotes", request)
+        scope, actor = caller.scope, actor_of(caller, "LinkNotes", request)
         done = await self._notes.link(
             scope,
             actor,
@@ -97,4 +98,4 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self, _request: memory_pb2.GetUsageRequest, _context: object
     ) -> memory_pb2.GetUsageResponse:
         """Tell how much memory an agent uses."""
-        return wire.usage(await self._notes.usage(wire.scope(current_caller())))
+        return wire.usage(await self._notes.usage(current_caller().scope))

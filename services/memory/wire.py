@@ -7,26 +7,12 @@ from typing import Any, Final
 from aios.api.memory.v1 import memory_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidPageToken, InvalidRequest
-from services.chassis.idempotency import request_digest
-from services.chassis.identity import Caller
+from services.chassis.identity import Caller, Scope
 from services.chassis.times import micros
 from services.chassis.wire import moment, stamp
 from services.memory.core.notes import Written
 from services.memory.core.ranking import Search
-from services.memory.model import (
-    Actor,
-    Fields,
-    Filter,
-    Link,
-    LinkKind,
-    Listed,
-    Mode,
-    Note,
-    Order,
-    Scope,
-    SearchMode,
-    Usage,
-)
+from services.memory.model import Fields, Filter, Link, LinkKind, Listed, Mode, Note, Order, SearchMode, Usage
 from services.memory.ports import Position
 from services.memory.service.notes import Held
 from services.memory.service.searching import Found
@@ -76,17 +62,6 @@ _CHANGEABLE: Final = {
     "expire_time": "expires_at",
 }
 """Fields that an update mask may name, and what the model calls them."""
-
-
-def scope(caller: Caller) -> Scope:
-    """Return whose notes the call may touch."""
-    return Scope(caller.tenant, caller.owner)
-
-
-def actor(caller: Caller, method: str, request: Any) -> Actor:
-    """Return who calls, and how a repeat of a request with a `request_id` is recognised."""
-    digest = request_digest(request) if request.request_id else b""
-    return Actor(caller.agent, method, request.request_id, digest)
 
 
 def key(name: str, caller: Caller, field: str = "name") -> str:

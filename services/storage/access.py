@@ -10,7 +10,7 @@ from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis import client
 from services.chassis.authz import Authorizer, Question
 from services.chassis.codes import Code
-from services.chassis.identity import Principal, current_caller
+from services.chassis.identity import current_caller
 from services.chassis.status import peer_error
 from services.storage.model import Grant
 
@@ -30,8 +30,7 @@ class AccessClient:
 
     async def require(self, action: str, resource: str) -> None:
         """Check that the running call's caller may act on a resource."""
-        caller = current_caller()
-        principal = Principal(caller.agent, caller.tenant, caller.kind, caller.parent)
+        principal = current_caller().principal
         await self._authorizer.authorize(Question(principal, action, resource, read=True))
 
     async def give(self, grant: Grant, *, request_id: str) -> Grant:

@@ -5,19 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from services.chassis.identity import Scope
+
 ROOT = ""
 """Path of the directory that holds everything. It always exists and is never stored."""
 
 NEWEST = 0
 """Stands for the newest version where a version number is expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose storage it is. Part of every key and every query; it comes from the credential."""
-
-    tenant: str
-    agent: str
 
 
 @dataclass(frozen=True, slots=True)

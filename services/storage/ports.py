@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from services.chassis.identity import Scope
 from services.storage.model import (
     Actor,
     Change,
@@ -13,7 +14,6 @@ from services.storage.model import (
     Node,
     Piece,
     Record,
-    Scope,
     Totals,
     Upload,
     Version,

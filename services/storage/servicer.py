@@ -54,7 +54,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def GetUpload(self, request: pb.GetUploadRequest, context: Any) -> pb.GetUploadResponse:
         """Return how far an upload has come."""
         caller = current_caller()
-        upload = await self._service.uploads.get(wire.scope(caller), wire.upload_id(request.name, caller))
+        upload = await self._service.uploads.get(caller.scope, wire.upload_id(request.name, caller))
         return pb.GetUploadResponse(upload=wire.upload(caller.owner, upload))
 
     async def CommitUpload(self, request: pb.CommitUploadRequest, context: Any) -> pb.CommitUploadResponse:
@@ -76,7 +76,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def ReadFile(self, request: pb.ReadFileRequest, context: Any) -> AsyncIterator[pb.ReadFileResponse]:
         """Stream a version."""
         caller = current_caller()
-        scope, path = wire.scope(caller), wire.path(request.name, caller)
+        scope, path = caller.scope, wire.path(request.name, caller)
         reading, offset = self._service.reading, request.offset
         opened = await reading.open(scope, path, version=request.version, offset=offset)
         yield self._wire.opened(caller.owner, opened)
@@ -86,7 +86,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def StatFile(self, request: pb.StatFileRequest, context: Any) -> pb.StatFileResponse:
         """Return what lies at a name."""
         caller = current_caller()
-        node = await self._service.files.stat(wire.scope(caller), wire.path(request.name, caller))
+        node = await self._service.files.stat(caller.scope, wire.path(request.name, caller))
         return pb.StatFileResponse(file=self._wire.file(caller.owner, node))
 
     async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
@@ -96,7 +96,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         query = (*_list_of(caller, "files"), directory, int(request.recursive), request.pattern)
         size = paging.page_size(request.page_size, **_FILES)
         nodes = await self._service.files.list_directory(
-            wire.scope(caller),
+            caller.scope,
             directory,
             recursive=request.recursive,
             pattern=request.pattern,
@@ -169,7 +169,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         query = _list_of(caller, "trash")
         size = paging.page_size(request.page_size, **_FILES)
         nodes = await self._service.files.list_trash(
-            wire.scope(caller), before=_number(request.page_token, query), limit=size + 1
+            caller.scope, before=_number(request.page_token, query), limit=size + 1
         )
         token = paging.encode([nodes[size - 1].trash_id], *query) if len(nodes) > size else ""
         files = self._wire.files(caller.owner, nodes[:size])
@@ -189,7 +189,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         query = (*_list_of(caller, "versions"), path)
         size = paging.page_size(request.page_size, **_VERSIONS)
         _, versions = await self._service.reading.versions(
-            wire.scope(caller), path, before=_number(request.page_token, query), limit=size + 1
+            caller.scope, path, before=_number(request.page_token, query), limit=size + 1
         )
         token = paging.encode([versions[size - 1].number], *query) if len(versions) > size else ""
         return pb.ListVersionsResponse(
@@ -200,7 +200,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         """Compare two versions."""
         caller = current_caller()
         found = await self._service.reading.compare(
-            wire.scope(caller),
+            caller.scope,
             wire.path(request.name, caller),
             old=request.from_version,
             new=request.to_version,
@@ -260,7 +260,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         path = wire.path(request.name, caller)
         query = (*_list_of(caller, "shares"), path)
         skip, size = _number(request.page_token, query), paging.page_size(request.page_size, **_VERSIONS)
-        shares = await self._service.sharing.list_shares(wire.scope(caller), path)
+        shares = await self._service.sharing.list_shares(caller.scope, path)
         token = paging.encode([skip + size], *query) if len(shares) > skip + size else ""
         return pb.ListSharesResponse(
             shares=[wire.share(caller.owner, each) for each in shares[skip : skip + size]],
@@ -273,7 +273,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         """Stream changes."""
         caller = current_caller()
         path = wire.path(request.parent, caller, "parent")
-        async for item in self._service.watching.watch(wire.scope(caller), path, request.after_sequence):
+        async for item in self._service.watching.watch(caller.scope, path, request.after_sequence):
             yield self._wire.change(caller.owner, item)
 
     async def PutRecords(self, request: pb.PutRecordsRequest, context: Any) -> pb.PutRecordsResponse:
@@ -295,7 +295,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         skip = _number(request.page_token, query) if question.ranked else 0
         after = "" if question.ranked else _text(request.page_token, query)
         found = await self._service.records.query(
-            wire.scope(caller), name, question, after=after, skip=skip, limit=size + 1
+            caller.scope, name, question, after=after, skip=skip, limit=size + 1
         )
         position = skip + size if question.ranked else found[:size][-1].record.key if found else ""
         token = paging.encode([position], *query) if len(found) > size else ""
@@ -319,7 +319,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         query = _list_of(caller, "collections")
         size = paging.page_size(request.page_size, **_VERSIONS)
         found = await self._service.records.collections(
-            wire.scope(caller), after=_text(request.page_token, query), limit=size + 1
+            caller.scope, after=_text(request.page_token, query), limit=size + 1
         )
         token = paging.encode([found[size - 1].name], *query) if len(found) > size else ""
         return pb.ListCollectionsResponse(
@@ -329,7 +329,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
         """Return use and limits."""
-        totals, limits = await self._service.files.usage(wire.scope(current_caller()))
+        totals, limits = await self._service.files.usage(current_caller().scope)
         return wire.usage(totals, limits)
 
 

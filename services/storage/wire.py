@@ -8,7 +8,7 @@ from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
 from services.chassis import names
 from services.chassis.errors import InvalidRequest
-from services.chassis.identity import Caller
+from services.chassis.identity import Caller, Scope
 from services.chassis.names import agent_name, in_agent
 from services.chassis.times import EPOCH
 from services.chassis.wire import moment
@@ -27,7 +27,6 @@ from services.storage.model import (
     Mode,
     Node,
     Role,
-    Scope,
     SearchMode,
     Share,
     Totals,
@@ -61,14 +60,9 @@ _CHANGES: Final = {
 _DEFAULT_CONTEXT: Final = 3
 
 
-def scope(caller: Caller) -> Scope:
-    """Return whose storage the call was authorised for."""
-    return Scope(caller.tenant, caller.owner)
-
-
 def call(caller: Caller, request_id: str = "") -> Call:
     """Return who calls."""
-    return Call(scope(caller), caller.agent, request_id)
+    return Call(caller.scope, caller.agent, request_id)
 
 
 def path(name: str, caller: Caller, field: str = "name") -> str:
@@ -77,7 +71,7 @@ def path(name: str, caller: Caller, field: str = "name") -> str:
     Raises InvalidRequest when the name is not in the scope.
     """
     where, found = place(name, caller, field)
-    if where != scope(caller):
+    if where != caller.scope:
         raise InvalidRequest.field(field, f"must be a file of {agent_name(caller.owner)}")
     return found
 

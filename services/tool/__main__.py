@@ -1,5 +1,7 @@
-"""Entry point: `python -m services.tool`."""
+"""`python -m services.tool` runs the tool manager; `--help-config` prints every variable."""
 
-from services.tool.main import serve
+from services.chassis.process import run
+from services.tool.config import ToolConfig
+from services.tool.main import NAME, assemble
 
-raise SystemExit(serve())
+raise SystemExit(run(NAME, assemble, ToolConfig))

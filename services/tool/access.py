@@ -2,7 +2,7 @@
 
 from services.chassis.authz import Authorizer, Question
 from services.chassis.errors import ApprovalRequired, PermissionDenied
-from services.chassis.identity import Principal, current_caller
+from services.chassis.identity import current_caller
 
 
 class CallersAccess:
@@ -13,8 +13,7 @@ class CallersAccess:
 
     async def may(self, action: str, resource: str) -> bool:
         """Tell whether the caller may act on a resource, be it after an approval."""
-        caller = current_caller()
-        principal = Principal(caller.agent, caller.tenant, caller.kind, caller.parent)
+        principal = current_caller().principal
         try:
             await self._authorizer.authorize(Question(principal, action, resource))
         except ApprovalRequired:

@@ -3,7 +3,6 @@
 from aios.api.access.v1 import access_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
-from services.chassis import process as chassis
 from services.chassis.clock import Clock
 from services.chassis.logs import logger
 from services.chassis.process import App, Process
@@ -76,8 +75,3 @@ async def assemble(process: Process) -> App:
         ],
         readiness={"database": database.problem},
     )
-
-
-def serve() -> int:
-    """Run the process and return its exit code."""
-    return chassis.run(NAME, assemble, ToolConfig)

@@ -7,29 +7,10 @@ from enum import Enum
 from typing import Any, Final
 
 from services.chassis.codes import Code
+from services.chassis.identity import Scope
 
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
 DEFAULT_LEASE_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose calls are meant."""
-
-    tenant: str
-    agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asks, and how a repeat of the request is recognised; no `request_id`: it is not."""
-
-    agent: str
-    method: str
-    request_id: str = ""
-    digest: bytes = b""
-    admin: bool = False
-    """Whether it administers the tenant."""
 
 
 class Effect(Enum):

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from services.tool.model import Actor, Approval, Call, CallQuery, CallState, Scope, Tool
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
+from services.tool.model import Approval, Call, CallQuery, CallState, Tool
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis import paging
 from services.chassis.identity import current_caller
-from services.chassis.wire import stamp
+from services.chassis.wire import actor_of, stamp
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
@@ -28,7 +28,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.RegisterToolResponse:
         """Register or replace a tool."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "RegisterTool", request)
+        scope, actor = caller.scope, actor_of(caller, "RegisterTool", request)
         made = await self._registry.register(scope, actor, tool_wire.read(request.tool), request.tool.etag)
         return tool_pb2.RegisterToolResponse(tool=tool_wire.write(made))
 
@@ -37,7 +37,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.UnregisterToolResponse:
         """Remove a tool."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "UnregisterTool", request)
+        scope, actor = caller.scope, actor_of(caller, "UnregisterTool", request)
         id_, missing = common.tool_id(request.name), request.allow_missing
         await self._registry.unregister(scope, actor, id_, request.etag, allow_missing=missing)
         return tool_pb2.UnregisterToolResponse()
@@ -46,7 +46,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self, request: tool_pb2.ListToolsRequest, _context: object
     ) -> tool_pb2.ListToolsResponse:
         """List tools."""
-        scope = common.scope(current_caller())
+        scope = current_caller().scope
         size = paging.page_size(request.page_size, default=tool_wire.PAGE, maximum=tool_wire.MOST)
         after = tool_wire.position(request, scope)
         found = await self._registry.page(scope, tool_wire.query(request), after=after, limit=size + 1)
@@ -54,7 +54,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
 
     async def GetTool(self, request: tool_pb2.GetToolRequest, _context: object) -> tool_pb2.GetToolResponse:
         """Return a tool."""
-        scope = common.scope(current_caller())
+        scope = current_caller().scope
         shown = await self._registry.show(scope, common.tool_id(request.name))
         return tool_pb2.GetToolResponse(tool=tool_wire.write(shown))
 
@@ -74,14 +74,14 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.CancelCallResponse:
         """Cancel a call."""
         caller = current_caller()
-        scope, actor = common.scope(caller), common.actor(caller, "CancelCall", request)
+        scope, actor = caller.scope, actor_of(caller, "CancelCall", request)
         ended = await self._calls.cancel(scope, actor, common.call_id(request.name, caller)[1])
         return tool_pb2.CancelCallResponse(call=call_wire.call(scope, ended))
 
     async def GetCall(self, request: tool_pb2.GetCallRequest, _context: object) -> tool_pb2.GetCallResponse:
         """Return a call."""
         caller = current_caller()
-        scope = common.scope(caller)
+        scope = caller.scope
         found = await self._calls.get(scope, common.call_id(request.name, caller)[1])
         return tool_pb2.GetCallResponse(call=call_wire.call(scope, found))
 
@@ -89,7 +89,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self, request: tool_pb2.ListCallsRequest, _context: object
     ) -> tool_pb2.ListCallsResponse:
         """List calls."""
-        scope = common.scope(current_caller())
+        scope = current_caller().scope
         size = paging.page_size(request.page_size, default=call_wire.PAGE, maximum=call_wire.MOST)
         before = call_wire.position(request, scope)
         found = await self._calls.page(scope, call_wire.query(request), before=before, limit=size + 1)
@@ -119,7 +119,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self, request: tool_pb2.TakeCallsRequest, _context: object
     ) -> AsyncIterator[tool_pb2.TakeCallsResponse]:
         """Give a provider its calls."""
-        scope = common.scope(current_caller())
+        scope = current_caller().scope
         ids = [common.tool_id(name, "tools") for name in request.tools]
         events = self._providers.take(scope, ids, capacity=request.capacity or 1, instance=request.instance)
         async with aclosing(events):

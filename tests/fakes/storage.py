@@ -8,7 +8,8 @@ from itertools import count
 
 from services.chassis.clock import Clock
 from services.chassis.errors import PermissionDenied
-from services.storage.model import Call, Grant, Limits, Scope
+from services.chassis.identity import Scope
+from services.storage.model import Call, Grant, Limits
 from services.storage.ports import BlobStore, FileIndex
 from services.storage.service import Engine, Lifetimes, StorageService
 from services.storage.store.memory import MemoryBlobs, MemoryIndex

@@ -11,11 +11,12 @@ from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.authz import Authorizer
 from services.chassis.clock import Clock
 from services.chassis.errors import ApprovalRequired
+from services.chassis.identity import Scope
 from services.tool.access import CallersAccess
 from services.tool.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
 from services.tool.main import build
-from services.tool.model import Approval, Call, Scope, Tool
+from services.tool.model import Approval, Call, Tool
 from services.tool.ports import Store
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer

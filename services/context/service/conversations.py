@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.chassis import names
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.context.core import conversations as rules
 from services.context.core.conversations import Appended, Circumstances, ContextLimits, Pinned
-from services.context.model import Actor, Context, Draft, Message, Nothing, Scope, Settings
+from services.context.model import Context, Draft, Message, Nothing, Settings
 from services.context.ports import Access, Transaction
 from services.context.service.kit import Kit
 

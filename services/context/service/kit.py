@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.chassis import codec
 from services.chassis.clock import Clock
-from services.context.model import Actor, Scope
+from services.chassis.identity import Scope
+from services.chassis.once import Actor, once
 from services.context.ports import Meter, Store, Transaction
 
 T = TypeVar("T")
@@ -27,14 +27,4 @@ class Kit:
 
         Returns the answer and whether it is the first. Raises IdempotencyMismatch.
         """
-
-        def run(tx: Transaction) -> tuple[T, bool]:
-            known = tx.recall(actor)
-            if known is not None:
-                return codec.decode(kind, known), False
-            answer = work(tx)
-            if actor.request_id:
-                tx.remember(actor, codec.encode(answer))
-            return answer, True
-
-        return await self.store.write(scope, run)
+        return await self.store.write(scope, lambda tx: once(tx, actor, kind, work))

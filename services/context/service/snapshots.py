@@ -3,10 +3,12 @@
 from datetime import datetime
 
 from services.chassis.errors import DataCorrupt, InvalidRequest
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.context.core import snapshots as rules
 from services.context.core.snapshots import Saved, SnapshotLimits
 from services.context.errors import SnapshotConflict
-from services.context.model import Actor, Head, Nothing, Save, Scope, Snapshot
+from services.context.model import Head, Nothing, Save, Snapshot
 from services.context.ports import Transaction
 from services.context.service.kit import Kit
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.chassis.identity import Scope
 from services.context.core import conversations, estimate, window
 from services.context.core.window import Choice, Group, Item, Room
 from services.context.errors import WindowTooSmall
-from services.context.model import Context, Message, Role, Scope, Strategy, ToolDefinition, Window
+from services.context.model import Context, Message, Role, Strategy, ToolDefinition, Window
 from services.context.ports import TokenCounter, Transaction
 from services.context.service.kit import Kit
 

@@ -11,7 +11,9 @@ from typing import TypeVar
 
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import IdempotencyMismatch
-from services.context.model import Actor, Context, Head, Message, Scope, Segment, Totals
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
+from services.context.model import Context, Head, Message, Segment, Totals
 from services.context.ports import Part, Transaction
 
 T = TypeVar("T")

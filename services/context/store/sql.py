@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from services.chassis import idempotency
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import Database
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.chassis.times import micros
-from services.context.model import Actor, Scope
 from services.context.ports import Transaction
 from services.context.store import tables
 from services.context.store.rows import ContextRows

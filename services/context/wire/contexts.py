@@ -7,6 +7,7 @@ from aios.api.common.v1 import chat_pb2
 from aios.api.context.v1 import context_pb2, resources_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidPageToken, InvalidRequest
+from services.chassis.identity import Scope
 from services.chassis.wire import stamp
 from services.context.model import (
     Chat,
@@ -15,7 +16,6 @@ from services.context.model import (
     DropReason,
     Message,
     Role,
-    Scope,
     Settings,
     Strategy,
     ToolCall,

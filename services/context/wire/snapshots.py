@@ -10,10 +10,10 @@ from typing import Final
 from aios.api.context.v1 import context_pb2, resources_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidPageToken
-from services.chassis.identity import Caller
+from services.chassis.identity import Caller, Scope
 from services.chassis.wire import moment
 from services.context.core.snapshots import Saved
-from services.context.model import Emitted, Head, Save, Scope, Snapshot
+from services.context.model import Emitted, Head, Save, Snapshot
 from services.context.wire import common
 
 GENERATIONS: Final = "generations"

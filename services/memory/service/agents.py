@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from services.chassis.identity import Scope
 from services.memory.core.residence import WaterMarks, WorkingSet
-from services.memory.model import Note, Scope, Totals
+from services.memory.model import Note, Totals
 from services.memory.ports import Meter
 
 T = TypeVar("T")

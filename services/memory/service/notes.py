@@ -9,11 +9,12 @@ from typing import Any, Final, TypeVar
 from services.chassis import codec
 from services.chassis.clock import Clock
 from services.chassis.errors import DataCorrupt, KernelError
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.memory.core import notes as rules
 from services.memory.core.notes import Circumstances, Effect, NoteLimits, Written
 from services.memory.errors import NoteNotFound, QuotaExceeded
 from services.memory.model import (
-    Actor,
     Entry,
     Fields,
     Filter,
@@ -23,7 +24,6 @@ from services.memory.model import (
     Note,
     Nothing,
     Order,
-    Scope,
     Totals,
     Usage,
 )

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from services.chassis.clock import Clock
+from services.chassis.identity import Scope
 from services.memory.core.ranking import Candidates, Search, follow, rank
-from services.memory.model import Hit, Link, Note, Scope, SearchMode
+from services.memory.model import Hit, Link, Note, SearchMode
 from services.memory.ports import Meter, NoteStore, Transaction
 from services.memory.service.agents import Residents
 

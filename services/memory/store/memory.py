@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import IdempotencyMismatch
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.chassis.times import micros
-from services.memory.model import Actor, Entry, Filter, Listed, Note, Order, Scope, Totals
+from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 from services.memory.ports import Position, Transaction
 
 T = TypeVar("T")

@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from services.chassis import idempotency
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import Database
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.chassis.sql import upsert
 from services.chassis.times import micros
-from services.memory.model import Actor, Entry, Filter, Listed, Note, Order, Scope, Totals
+from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 from services.memory.ports import Position, Transaction
 from services.memory.store import rows, tables
 

@@ -6,11 +6,12 @@ from typing import TypeVar
 
 from services.chassis import words
 from services.chassis.embedding import cosines, embed
+from services.chassis.identity import Scope
 from services.storage.core import paths
 from services.storage.core.globs import Pattern
 from services.storage.core.texts import INDEXED_CHARACTERS, excerpt, query_words
 from services.storage.core.tree import Text
-from services.storage.model import Hit, Node, Scope, SearchMode
+from services.storage.model import Hit, Node, SearchMode
 from services.storage.ports import Transaction
 
 T = TypeVar("T")

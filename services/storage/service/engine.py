@@ -10,6 +10,7 @@ from typing import TypeVar
 from services.chassis import codec
 from services.chassis.clock import Clock
 from services.chassis.errors import DataCorrupt, KernelError, ServiceUnavailable
+from services.chassis.identity import Scope
 from services.storage.core.content import Scanner, cut, is_inline, sha256
 from services.storage.core.finding import describe
 from services.storage.core.requests import fingerprint
@@ -17,7 +18,7 @@ from services.storage.core.session import BlobVanished, Circumstances, Session
 from services.storage.core.texts import INDEXED_CHARACTERS
 from services.storage.core.tree import Text
 from services.storage.errors import QuotaExceeded
-from services.storage.model import Actor, Call, Content, Limits, Piece, Scope
+from services.storage.model import Actor, Call, Content, Limits, Piece
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction
 from services.storage.service.bells import Bells
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.chassis.identity import Scope
 from services.chassis.names import in_agent
 from services.storage.core import copying, paths, tree
 from services.storage.core.globs import Pattern
 from services.storage.core.session import Session
 from services.storage.core.tree import Deleted, Write, Written
 from services.storage.errors import ChecksumMismatch, PathInvalid, WrongFileKind
-from services.storage.model import Call, Kind, Label, Limits, Mode, Node, Scope, Totals
+from services.storage.model import Call, Kind, Label, Limits, Mode, Node, Totals
 from services.storage.ports import Transaction
 from services.storage.service.appending import Appender
 from services.storage.service.engine import Engine, Supply

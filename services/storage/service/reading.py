@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from services.chassis.errors import DataCorrupt
+from services.chassis.identity import Scope
 from services.storage.core import diff, history, paths, tree
 from services.storage.core.content import spans
 from services.storage.core.history import Opened, Target
 from services.storage.core.session import HeadMoved, Session, match_etag
 from services.storage.core.tree import Write
 from services.storage.errors import EtagMismatch, FileNotFound, NotComparable, OffsetMismatch
-from services.storage.model import Call, Content, Node, Scope, Version
+from services.storage.model import Call, Content, Node, Version
 from services.storage.ports import Transaction
 from services.storage.service.engine import Engine
 

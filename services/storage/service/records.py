@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.chassis.embedding import embed
+from services.chassis.identity import Scope
 from services.chassis.words import words
 from services.storage.core import filters, rows
 from services.storage.core.content import sha256
 from services.storage.core.rows import Found, Put, Question, Row
-from services.storage.model import Call, Collection, Mode, Scope
+from services.storage.model import Call, Collection, Mode
 from services.storage.service.engine import Engine
 
 

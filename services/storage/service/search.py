@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from services.chassis import names
 from services.chassis.errors import PermissionDenied
+from services.chassis.identity import Scope
 from services.storage.core import finding, paths, tree
 from services.storage.core.finding import Gathered, Search
 from services.storage.core.texts import query_words
 from services.storage.errors import PathInvalid
-from services.storage.model import Call, Grant, Hit, Scope
+from services.storage.model import Call, Grant, Hit
 from services.storage.ports import Transaction
 from services.storage.service.engine import Engine
 

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+from services.chassis.identity import Scope
 from services.storage.core import tree, uploading
 from services.storage.core.session import Session
-from services.storage.model import Call, Scope
+from services.storage.model import Call
 from services.storage.service.engine import Engine
 
 MAINTAINER = "kernel"

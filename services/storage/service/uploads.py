@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
+from services.chassis.identity import Scope
 from services.storage.core import paths, uploading
 from services.storage.core.content import PIECE_BYTES, cut, is_inline, sha256
 from services.storage.core.session import Session
 from services.storage.core.tree import Written
 from services.storage.core.uploading import Begin
 from services.storage.errors import ChecksumMismatch, UploadNotFound
-from services.storage.model import Call, Content, Piece, Scope, Upload
+from services.storage.model import Call, Content, Piece, Upload
 from services.storage.ports import Transaction
 from services.storage.service.engine import Engine
 

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+from services.chassis.identity import Scope
 from services.storage.core import paths, tree
 from services.storage.errors import EventsExpired
-from services.storage.model import Change, ChangeKind, Scope
+from services.storage.model import Change, ChangeKind
 from services.storage.ports import Transaction
 from services.storage.service.engine import Engine
 

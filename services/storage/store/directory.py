@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from services.chassis.errors import DataCorrupt, DiskFull
+from services.chassis.identity import Scope
 from services.storage.core.content import sha256
-from services.storage.model import Scope
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TEMPORARY = ".part"

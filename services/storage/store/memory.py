@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.errors import DataCorrupt, IdempotencyMismatch
+from services.chassis.identity import Scope
 from services.storage.core import paths
 from services.storage.core.content import sha256
 from services.storage.model import (
@@ -20,7 +21,6 @@ from services.storage.model import (
     Node,
     Piece,
     Record,
-    Scope,
     Totals,
     Upload,
     Version,

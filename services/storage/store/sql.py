@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from services.chassis import codec, idempotency
 from services.chassis.clock import Clock
 from services.chassis.database import Database
+from services.chassis.identity import Scope
 from services.chassis.sql import insert_new
-from services.storage.model import Actor, Change, Scope, Totals
+from services.storage.model import Actor, Change, Totals
 from services.storage.ports import Transaction
 from services.storage.store.sql_nodes import SqlNodes, SqlVersions
 from services.storage.store.sql_records import SqlRecords, SqlUploads

@@ -5,8 +5,8 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.chassis.identity import Scope
 from services.tool.errors import ToolBusy
-from services.tool.model import Scope
 
 MAX_WAITING_PER_AGENT = 256
 

@@ -7,9 +7,11 @@ from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.tool.core import ledger, schemas
 from services.tool.errors import CallNotFound, TooManyCalls
-from services.tool.model import Actor, Call, CallEvent, CallQuery, Nothing, Scope, Tool, Wish
+from services.tool.model import Call, CallEvent, CallQuery, Nothing, Tool, Wish
 from services.tool.ports import Transaction
 from services.tool.service.execution import Execution
 from services.tool.service.kit import Kit

@@ -11,8 +11,9 @@ from typing import Final
 
 from services.chassis.clock import Clock
 from services.chassis.errors import Cancelled, IdempotencyMismatch
+from services.chassis.identity import Scope
 from services.tool.errors import LeaseLost, ProviderLost, ToolBusy, ToolTimeout
-from services.tool.model import Heartbeat, Outcome, ProviderEvent, Revoked, Scope, Taken, Tool
+from services.tool.model import Heartbeat, Outcome, ProviderEvent, Revoked, Taken, Tool
 from services.tool.ports import Meter
 from services.tool.service.run import Run
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.chassis import codec
 from services.chassis.clock import Clock
-from services.tool.model import Actor, Scope
+from services.chassis.identity import Scope
+from services.chassis.once import Actor, once
 from services.tool.ports import Approvals, Builtins, Meter, Store, Transaction
 
 T = TypeVar("T")
@@ -27,14 +27,5 @@ class Kit:
 
         Raises IdempotencyMismatch.
         """
-
-        def run(tx: Transaction) -> T:
-            known = tx.recall(actor)
-            if known is not None:
-                return codec.decode(kind, known)
-            answer = work(tx)
-            if actor.request_id:
-                tx.remember(actor, codec.encode(answer))
-            return answer
-
-        return await self.store.write(scope, run)
+        answer, _ = await self.store.write(scope, lambda tx: once(tx, actor, kind, work))
+        return answer

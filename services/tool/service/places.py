@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from services.chassis.clock import Clock
+from services.chassis.identity import Scope
 from services.tool.core.turns import Turns
-from services.tool.model import DriverKind, Scope, Tool
+from services.tool.model import DriverKind, Tool
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _MAX_LOCK: Final = 1_024

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.chassis.errors import PermissionDenied
+from services.chassis.identity import Scope
 from services.tool.errors import ToolNotFound
-from services.tool.model import CallState, DriverKind, Outcome, Progress, ProviderEvent, Scope, Tool
+from services.tool.model import CallState, DriverKind, Outcome, Progress, ProviderEvent, Tool
 from services.tool.service.desk import Desk, Station
 from services.tool.service.registry import Registry
 

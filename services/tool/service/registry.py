@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.chassis.errors import PermissionDenied, QuotaViolation
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.tool.builtin.functions import TOOLS
 from services.tool.core.schemas import check_schema
 from services.tool.errors import (
@@ -16,7 +18,7 @@ from services.tool.errors import (
     ToolExists,
     ToolNotFound,
 )
-from services.tool.model import Actor, DriverKind, Nothing, Scope, Tool, ToolQuery
+from services.tool.model import DriverKind, Nothing, Tool, ToolQuery
 from services.tool.ports import Access, Transaction
 from services.tool.service.desk import Desk
 from services.tool.service.kit import Kit

@@ -7,7 +7,8 @@ from enum import Enum
 from typing import Final
 
 from services.chassis.errors import KernelError
-from services.tool.model import Accepted, Call, CallEvent, Progress, Scope, Started, Tool, WaitsForApproval
+from services.chassis.identity import Scope
+from services.tool.model import Accepted, Call, CallEvent, Progress, Started, Tool, WaitsForApproval
 
 KEPT_EVENTS: Final = 32
 """Progress that a slow listener may be behind before it misses some."""

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.errors import IdempotencyMismatch
-from services.tool.model import Actor, Call, CallQuery, Scope, Tool
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
+from services.tool.model import Call, CallQuery, Tool
 from services.tool.ports import Transaction
 
 T = TypeVar("T")

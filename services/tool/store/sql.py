@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from services.chassis import codec, idempotency
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import Database
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.chassis.times import micros
-from services.tool.model import Actor, Call, Scope
+from services.tool.model import Call
 from services.tool.ports import Transaction
 from services.tool.store import tables
 from services.tool.store.rows import Rows

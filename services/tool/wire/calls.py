@@ -11,7 +11,7 @@ from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis import names, paging
 from services.chassis.codes import Code
 from services.chassis.errors import InvalidPageToken, InvalidRequest
-from services.chassis.identity import Caller
+from services.chassis.identity import Caller, Scope
 from services.chassis.times import from_micros, micros
 from services.chassis.wire import duration, moment, stamp
 from services.tool.core import schemas
@@ -26,7 +26,6 @@ from services.tool.model import (
     Outcome,
     Piece,
     Progress,
-    Scope,
     Started,
     WaitsForApproval,
     Wish,

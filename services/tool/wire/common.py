@@ -1,4 +1,4 @@
-"""Scopes, actors, names and JSON values."""
+"""Names and JSON values."""
 
 from typing import Any, Final
 
@@ -7,10 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from services.chassis import names
-from services.chassis.idempotency import request_digest
-from services.chassis.identity import Caller, Kind
+from services.chassis.identity import Caller, Scope
 from services.tool.core import schemas
-from services.tool.model import Actor, Scope
 
 TOOLS: Final = "tools"
 CALLS: Final = "calls"
@@ -19,20 +17,9 @@ _DEEPEST: Final = 24
 _EXACT: Final = 1 << 53
 
 
-def scope(caller: Caller) -> Scope:
-    """Return whose resources the call may touch."""
-    return Scope(caller.tenant, caller.owner)
-
-
 def own_scope(caller: Caller) -> Scope:
     """Return the caller's own scope."""
     return Scope(caller.tenant, caller.agent)
-
-
-def actor(caller: Caller, method: str, request: Any) -> Actor:
-    """Return who calls, and how a repeat of a request with a `request_id` is recognised."""
-    digest = request_digest(request) if request.request_id else b""
-    return Actor(caller.agent, method, request.request_id, digest, admin=caller.kind is Kind.ADMIN)
 
 
 def tool_id(name: str, field: str = "name") -> str:

@@ -9,6 +9,7 @@ from google.protobuf import struct_pb2
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis import names, paging
 from services.chassis.errors import InvalidRequest
+from services.chassis.identity import Scope
 from services.chassis.wire import duration, stamp
 from services.tool.errors import CapabilityMissing
 from services.tool.model import (
@@ -17,7 +18,6 @@ from services.tool.model import (
     Driver,
     DriverKind,
     Effect,
-    Scope,
     Tool,
     ToolQuery,
 )

@@ -9,19 +9,9 @@ import pytest
 
 from services.chassis.database import Database
 from services.chassis.errors import IdempotencyMismatch
-from services.context.model import (
-    Actor,
-    Chat,
-    Context,
-    Head,
-    Message,
-    Role,
-    Scope,
-    Segment,
-    Settings,
-    ToolCall,
-    Totals,
-)
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
+from services.context.model import Chat, Context, Head, Message, Role, Segment, Settings, ToolCall, Totals
 from services.context.ports import Part, Store, Transaction
 from services.context.store.memory import InMemoryStore
 from services.context.store.sql import MIGRATIONS, SqlStore

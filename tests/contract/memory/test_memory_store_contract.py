@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 from services.chassis.database import Database
 from services.chassis.errors import DataCorrupt, IdempotencyMismatch
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.memory.core.notes import describe
-from services.memory.model import Actor, Fields, Filter, Link, LinkKind, Note, Order, Scope, Totals
+from services.memory.model import Fields, Filter, Link, LinkKind, Note, Order, Totals
 from services.memory.ports import NoteStore, Transaction
 from services.memory.store import tables
 from services.memory.store.memory import InMemoryStore

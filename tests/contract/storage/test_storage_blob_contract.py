@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import DataCorrupt, DiskFull
+from services.chassis.identity import Scope
 from services.storage.core.content import sha256
-from services.storage.model import Scope
 from services.storage.ports import BlobStore
 from services.storage.store.directory import DirectoryBlobs
 from services.storage.store.memory import MemoryBlobs

@@ -12,9 +12,10 @@ import pytest
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
 from services.chassis.errors import DataCorrupt, ServiceUnavailable
+from services.chassis.identity import Scope
 from services.storage.core.tree import Written
 from services.storage.errors import FileNotFound
-from services.storage.model import Call, Scope
+from services.storage.model import Call
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.directory import DirectoryBlobs

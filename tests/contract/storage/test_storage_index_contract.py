@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
 from services.chassis.errors import IdempotencyMismatch, InvalidRequest
+from services.chassis.identity import Scope
 from services.storage.core.filters import Filter, Operator
 from services.storage.core.finding import Search
 from services.storage.core.history import Target
@@ -33,17 +34,7 @@ from services.storage.errors import (
     UploadNotFound,
     WrongFileKind,
 )
-from services.storage.model import (
-    Actor,
-    Kind,
-    Label,
-    Limits,
-    Mode,
-    Node,
-    Scope,
-    SearchMode,
-    Totals,
-)
+from services.storage.model import Actor, Kind, Label, Limits, Mode, Node, SearchMode, Totals
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.memory import MemoryIndex

@@ -10,19 +10,9 @@ import pytest
 from services.chassis.codes import Code
 from services.chassis.database import Database
 from services.chassis.errors import IdempotencyMismatch
-from services.tool.model import (
-    Actor,
-    Call,
-    CallError,
-    CallQuery,
-    CallState,
-    Driver,
-    DriverKind,
-    Effect,
-    Piece,
-    Scope,
-    Tool,
-)
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
+from services.tool.model import Call, CallError, CallQuery, CallState, Driver, DriverKind, Effect, Piece, Tool
 from services.tool.ports import Store, Transaction
 from services.tool.store.memory import InMemoryStore
 from services.tool.store.sql import MIGRATIONS, SqlStore

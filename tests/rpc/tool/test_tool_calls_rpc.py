@@ -17,9 +17,9 @@ from aios.api.tool.v1 import resources_pb2, tool_pb2
 from aios.types.tools import text_of
 from services.chassis.clock import SystemClock
 from services.chassis.errors import PermissionDenied
+from services.chassis.identity import Scope
 from services.chassis.status import status_of
 from services.tool.config import ToolConfig
-from services.tool.model import Scope
 from services.tool.store.memory import InMemoryStore
 from tests.fakes import tokens
 from tests.fakes.rpc import reason

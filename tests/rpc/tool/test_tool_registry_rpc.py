@@ -14,8 +14,8 @@ from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.authz import Question
 from services.chassis.clock import SystemClock
 from services.chassis.errors import PermissionDenied
+from services.chassis.identity import Scope
 from services.tool.config import ToolConfig
-from services.tool.model import Scope
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
 from tests.fakes.rpc import reason

@@ -7,9 +7,11 @@ from typing import TypeVar
 import pytest
 
 from services.chassis.errors import ServiceUnavailable
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.memory.config import MemoryConfig
 from services.memory.core.notes import Written
-from services.memory.model import Actor, Fields, Mode, Scope
+from services.memory.model import Fields, Mode
 from services.memory.ports import Transaction
 from services.memory.service.facade import MemoryService
 from services.memory.store.memory import InMemoryStore

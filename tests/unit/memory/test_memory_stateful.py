@@ -9,6 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.memory.config import MemoryConfig
 from services.memory.core.ranking import Search
 from services.memory.errors import (
@@ -17,7 +19,7 @@ from services.memory.errors import (
     NoteNotFound,
     QuotaExceeded,
 )
-from services.memory.model import Actor, Fields, Filter, Link, Mode, Order, Scope, SearchMode
+from services.memory.model import Fields, Filter, Link, Mode, Order, SearchMode
 from services.memory.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import memory_service

@@ -12,20 +12,11 @@ from hypothesis import strategies as st
 
 from services.chassis.clock import SystemClock
 from services.chassis.errors import DiskFull, IdempotencyMismatch, PermissionDenied, ServiceUnavailable
+from services.chassis.identity import Scope
+from services.chassis.once import Actor
 from services.tool.core import ledger
 from services.tool.errors import CallNotFound
-from services.tool.model import (
-    Actor,
-    Call,
-    CallEvent,
-    CallState,
-    Driver,
-    DriverKind,
-    Effect,
-    Scope,
-    Tool,
-    Wish,
-)
+from services.tool.model import Call, CallEvent, CallState, Driver, DriverKind, Effect, Tool, Wish
 from services.tool.ports import Transaction
 from services.tool.service.facade import ToolService
 from services.tool.store.memory import InMemoryStore

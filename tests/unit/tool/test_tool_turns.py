@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chassis.identity import Scope
 from services.tool.core.turns import Turns
 from services.tool.errors import ToolBusy
-from services.tool.model import Scope
 
 AGENTS = [Scope("acme", name) for name in ("a", "b", "c")]
 

@@ -1,0 +1,56 @@
+"""Changes that a repeat of the request does not do twice. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from services.chassis import codec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does it, and how a repeat of it is recognised."""
+
+    agent: str
+    """Id of the calling agent: the owner of the scope, or one that it shares with."""
+    method: str
+    request_id: str = ""
+    """Chosen by the caller; empty makes every call a new one."""
+    digest: bytes = b""
+    """Of the request: the same id with another digest is a mistake of the caller."""
+    admin: bool = False
+    """Whether it administers the tenant."""
+
+
+class Replies(Protocol):
+    """What a transaction knows of earlier requests."""
+
+    def recall(self, actor: Actor) -> bytes | None:
+        """Return the answer to this request; None when it is new.
+
+        Raises IdempotencyMismatch.
+        """
+        ...
+
+    def remember(self, actor: Actor, reply: bytes) -> None:
+        """Keep the answer to a request."""
+        ...
+
+
+R = TypeVar("R", bound=Replies)
+
+
+def once(tx: R, actor: Actor, kind: type[T], work: Callable[[R], T]) -> tuple[T, bool]:
+    """Run a change; a repeat of the request gets the first answer, of type `kind`, and changes nothing.
+
+    Returns the answer and whether it is the first. Raises IdempotencyMismatch and what `work` raises.
+    """
+    known = tx.recall(actor)
+    if known is not None:
+        return codec.decode(kind, known), False
+    answer = work(tx)
+    if actor.request_id:
+        tx.remember(actor, codec.encode(answer))
+    return answer, True
