@@ -12,7 +12,8 @@ class Replica:
     """One backend replica: what it can hold and what it holds.
 
     Invariant: `used_tokens` is the sum of private tokens of the running calls plus every shared
-    segment once, however many running calls share it.
+    segment once, however many running calls share it; `context_tokens` is the sum of the running
+    calls' contexts as they are now.
     """
 
     def __init__(self, replica_id: ReplicaId, pool: PoolKey, settings: CoreSettings) -> None:
@@ -30,6 +31,7 @@ class Replica:
         self.reserved_for: Job | None = None
         self.reserved_at = 0.0
         self.passes_left = 0
+        self.context_tokens = 0
         self._margin = settings.limits.token_margin
         self._private = 0
         self._shared = 0
@@ -116,10 +118,12 @@ class Replica:
                 self._shared += entry[1]
             entry[0] += 1
         self.running[job.call.id] = job
+        self.context_tokens += job.context_tokens
 
     def release(self, job: Job) -> None:
         """Give back what `take` reserved."""
         del self.running[job.call.id]
+        self.context_tokens -= job.context_tokens
         self._private -= job.private_tokens
         for key in job.segments:
             entry = self._segments[key]

@@ -139,6 +139,7 @@ class Pool:
         job.decode = max(1, job.decode - tokens)
         self._charge(job, self.world.cost.decode(tokens, job.context_tokens))
         replica = self.replicas[job.replica]
+        replica.context_tokens += tokens
         if tokens > 0 and replica.limit.token_seen((now - job.reported_at) / tokens, now):
             self.world.note(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
         job.reported_at = now

@@ -46,7 +46,7 @@ def kv_fill(replica: Replica) -> float:
     """Part of the replica's KV that holds tokens now (reserved but unused room is not full)."""
     if not replica.max_tokens:
         return 0.0
-    return sum(job.context_tokens for job in replica.running.values()) / replica.max_tokens
+    return replica.context_tokens / replica.max_tokens
 
 
 def enough(job: Job, victims: Iterable[Job], replicas: Mapping[ReplicaId, Replica], now: float) -> list[Job]:

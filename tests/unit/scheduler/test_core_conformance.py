@@ -304,6 +304,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             private = sum(j.private_tokens for j in replica.running.values())
             shared = {s for j in replica.running.values() for s in j.segments}
             assert replica.used_tokens == private + sum(int(s.split(":")[2]) for s in shared)
+            assert replica.context_tokens == sum(j.context_tokens for j in replica.running.values())
 
     @invariant()
     def the_next_wakeup_is_never_in_the_past(self) -> None:
