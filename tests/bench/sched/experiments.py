@@ -10,12 +10,12 @@ from tests.bench.sched.aios import Aios, Setup
 from tests.bench.sched.catalog import HORIZON_WINDOWS, RESTARTING, driver
 from tests.bench.sched.drivers import PassThrough
 from tests.bench.sched.engine import Engine, LiveCall
-from tests.bench.sched.metrics import alone, summarise, tenant_ttft
+from tests.bench.sched.metrics import summarise, tenant_ttft
 from tests.bench.sched.server import MAX_NEW_TOKENS, Server, Shape
 from tests.bench.sched.workloads import at_rate, make
 
-KNEE_WAIT: Final = 0.25
-"""At the knee FIFO's mean wait is this part of the time a program takes alone."""
+KNEE_WAIT: Final = 1.0
+"""At the knee a call's mean wait under FIFO is as long as the call takes alone; from there it grows fast."""
 
 PROMPT_WEIGHT: Final = 1.0
 OUTPUT_WEIGHT: Final = 2.0
@@ -48,7 +48,9 @@ def perform(job: Job) -> dict[str, float]:
 def knee(job: Job) -> dict[str, float]:
     """Find the arrival rate where FIFO's mean wait takes off, to 2 %, as the mean over the seeds."""
     programs = [make(job.workload, seed, job.count) for seed in job.seeds]
-    limit = KNEE_WAIT * fmean(alone(p, Shape()) for some in programs for p in some)
+    shape = Shape()
+    steps = [step for some in programs for program in some for step in program.steps]
+    limit = KNEE_WAIT * fmean(shape.alone(step.prompt, step.output) for step in steps)
     low, high = 0.05, 1.0
     while _fifo_wait(job, high) < limit:
         low, high = high, 2 * high
