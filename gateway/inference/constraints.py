@@ -1,10 +1,11 @@
 """Compiles constraints before a backend sees them.
 
-An engine that cannot compile one generates freely instead.
+An engine that cannot compile one generates freely instead. A constraint comes from an agent, so what
+compiling and checking it can cost is bounded: a schema leads nowhere but into itself, and regular expressions
+run in linear time, without look-around and back-references.
 """
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import jsonschema_rs
 
 from gateway.errors import ConstraintInvalid
 from gateway.inference.model import Constraint, ConstraintKind
+from services.chassis.schemas import BadSchema, expanded_size, no_retrieval
 
 MAX_DEPTH = 32
 
@@ -28,25 +30,29 @@ class CompilingChecker:
 
 def _regex(text: str) -> Callable[[str], bool]:
     try:
-        compiled = re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ConstraintInvalid(f"the regular expression does not compile: {error}") from error
-    return lambda output: compiled.fullmatch(output) is not None
+        validator = _validator({"type": "string", "pattern": rf"\A(?:{text})\z"})
+    except (ValueError, jsonschema_rs.ValidationError) as error:
+        raise ConstraintInvalid("the regular expression does not compile") from error
+    return lambda output: bool(validator.is_valid(output))
 
 
 def _schema(text: str) -> Callable[[str], bool]:
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConstraintInvalid(f"the JSON schema is not valid JSON: {error}") from error
+        raise ConstraintInvalid("the JSON schema is not valid JSON") from error
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         raise ConstraintInvalid("the JSON schema must be an object schema with `properties` at its root")
     if _depth(schema) > MAX_DEPTH:
         raise ConstraintInvalid(f"the JSON schema is nested deeper than {MAX_DEPTH} levels")
     try:
-        validator = jsonschema_rs.Draft202012Validator(schema)
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
-        raise ConstraintInvalid(f"the JSON schema does not compile: {str(error).splitlines()[0]}") from error
+        expanded_size(schema)
+        validator = _validator(schema)
+    except BadSchema as error:
+        raise ConstraintInvalid(f"the JSON schema cannot be used: {error}") from error
+    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        text = str(error).partition("\n")[0][:256]
+        raise ConstraintInvalid(f"the JSON schema does not compile: {text}") from error
 
     def accepts(output: str) -> bool:
         try:
@@ -56,6 +62,12 @@ def _schema(text: str) -> Callable[[str], bool]:
         return bool(validator.is_valid(value))
 
     return accepts
+
+
+def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(
+        schema, retriever=no_retrieval, pattern_options=jsonschema_rs.RegexOptions()
+    )
 
 
 def _depth(value: Any) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.errors import ConstraintInvalid
 from gateway.inference.model import Constraint, ConstraintKind, Message, Role, ToolCall, ToolChoice, ToolSpec
+from services.chassis.errors import InvalidRequest
 
 CALL_INSTRUCTION = (
     'Reply with <tool_call>{"name": ..., "arguments": {...}}</tool_call> to call a tool; '
@@ -33,12 +34,16 @@ def plain_messages(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> li
 
 
 def tool_line(tool: ToolSpec) -> str:
-    """Show a tool as `name(param: type, optional?: type): first sentence of its description`."""
+    """Show a tool as `name(param: type, optional?: type): first sentence of its description`.
+
+    Raises ConstraintInvalid when its parameters are no JSON schema.
+    """
     schema = parse_schema(tool)
-    required = set(schema.get("required", ()))
+    required, properties = schema.get("required", []), schema.get("properties", {})
+    if not isinstance(required, list) or not isinstance(properties, dict):
+        raise ConstraintInvalid(f"the parameters of tool {tool.name!r} are no JSON schema of an object")
     parameters = ", ".join(
-        f"{name}{'' if name in required else '?'}: {_type_name(spec)}"
-        for name, spec in schema.get("properties", {}).items()
+        f"{name}{'' if name in required else '?'}: {_type_name(spec)}" for name, spec in properties.items()
     )
     sentence = tool.description.strip().split("\n", 1)[0]
     return f"{tool.name}({parameters}): {sentence}"
@@ -56,8 +61,13 @@ def parse_schema(tool: ToolSpec) -> dict[str, Any]:
 
 
 def render_call(name: str, arguments_json: str) -> str:
-    """Write one tool call the way the model writes it."""
-    arguments = json.loads(arguments_json or "{}")
+    """Write one tool call the way the model writes it. Raises InvalidRequest unless they are JSON."""
+    try:
+        arguments = json.loads(arguments_json or "{}")
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest.field(
+            "messages", f"the arguments of a call of {name!r} are not valid JSON"
+        ) from error
     return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}</tool_call>"
 
 
@@ -140,4 +150,6 @@ def _fold_calls(message: Message) -> Message:
 
 def _type_name(spec: object) -> str:
     kind = spec.get("type", "any") if isinstance(spec, dict) else "any"
-    return kind if isinstance(kind, str) else " or ".join(str(each) for each in kind)
+    if isinstance(kind, list):
+        return " or ".join(str(each) for each in kind)
+    return kind if isinstance(kind, str) else "any"

@@ -33,6 +33,8 @@ _log = logger(__name__)
 Servicer = tuple[Callable[[Any, Any], None], Any, FileDescriptor | ServiceDescriptor]
 """(add_XServicer_to_server, servicer, the descriptor of X or of the file that holds only X)."""
 
+MAX_METADATA_TRANSPORT_BYTES: Final = 64 * 1024
+
 _HEALTH_SECONDS: Final = 1.0
 _CONNECTION_MINUTES: Final = (10, 30)
 
@@ -72,6 +74,9 @@ def server_options() -> list[tuple[str, Any]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # Between two different limits calls are refused at random; below them the refusal is ours.
+        ("grpc.max_metadata_size", MAX_METADATA_TRANSPORT_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_TRANSPORT_BYTES),
         # Lets new replicas get their share. Calls that run go on over the old connection for an hour.
         ("grpc.max_connection_age_ms", int(minutes * 60_000)),
         ("grpc.max_connection_age_grace_ms", 3_600_000),

@@ -1,6 +1,7 @@
 """The one place where typed errors become google.rpc.Status, and back again on the side that called."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import grpc
@@ -26,6 +27,11 @@ GRPC_CODES: Final = {
 }
 """Our code -> grpc's."""
 
+LONGEST_MESSAGE: Final = 600
+"""Unit: bytes."""
+_LONGEST_VALUE: Final = 256
+_VIOLATIONS_BYTES: Final = 2048
+
 _OURS: Final = {status: code for code, status in GRPC_CODES.items()}
 
 
@@ -40,14 +46,11 @@ class PeerError(KernelError):
 
 def to_status(error: KernelError) -> status_pb2.Status:
     """Convert a typed error: always one ErrorInfo, and the details the error has."""
-    status = status_pb2.Status(code=error.code.value, message=error.message)
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    _pack(status, info)
+    status = status_pb2.Status(code=error.code.value, message=brief(error.message))
+    metadata = {key: brief(value, _LONGEST_VALUE) for key, value in error.metadata.items()}
+    _pack(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if error.violations:
-        bad = error_details_pb2.BadRequest()
-        for violation in error.violations:
-            bad.field_violations.add(field=violation.field, description=violation.description)
-        _pack(status, bad)
+        _pack(status, _bad_request(error.violations))
     if error.retry_after is not None:
         _pack(status, error_details_pb2.RetryInfo(retry_delay=_duration(error.retry_after)))
     if error.quota is not None:
@@ -62,6 +65,27 @@ def to_status(error: KernelError) -> status_pb2.Status:
         )
         _pack(status, precondition)
     return status
+
+
+def brief(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Cut a text so that it fits into the trailing metadata that a gRPC client accepts (8 KiB in all)."""
+    raw = text.encode(errors="replace")
+    return text if len(raw) <= longest else raw[: longest - 3].decode(errors="ignore") + "..."
+
+
+def _bad_request(violations: Sequence[FieldViolation]) -> error_details_pb2.BadRequest:
+    """Write the violations, or as many as fit."""
+    bad, room = error_details_pb2.BadRequest(), _VIOLATIONS_BYTES
+    for violation in violations:
+        added = error_details_pb2.BadRequest.FieldViolation(
+            field=brief(violation.field, _LONGEST_VALUE),
+            description=brief(violation.description, _LONGEST_VALUE),
+        )
+        room -= added.ByteSize()
+        if room < 0 and bad.field_violations:
+            break
+        bad.field_violations.append(added)
+    return bad
 
 
 def from_status(status: status_pb2.Status) -> KernelError | None:

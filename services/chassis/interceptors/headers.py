@@ -7,6 +7,11 @@ from typing import Any, Final
 
 import grpc
 
+from services.chassis.errors import RequestTooLarge
+
+MAX_METADATA_BYTES: Final = 16 * 1024
+"""Room for the largest token and as much again. The transport's own limit is above it and has no reason."""
+
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _BEARER: Final = "bearer "
@@ -30,10 +35,12 @@ class Headers:
 def read(context: grpc.aio.ServicerContext[Any, Any], *, trust_ids: bool) -> Headers:
     """Read the metadata of a call; missing ids are made up.
 
-    `trust_ids` says whether the caller's syscall id counts: behind the gateway it does.
+    `trust_ids` says whether the caller's syscall id counts: behind the gateway it does. Raises
+    RequestTooLarge.
     """
-    headers = Headers()
+    headers, size = Headers(), 0
     for key, value in context.invocation_metadata() or ():
+        size += len(key) + len(value)
         if not isinstance(value, str):
             continue
         if key == "authorization":
@@ -42,6 +49,11 @@ def read(context: grpc.aio.ServicerContext[Any, Any], *, trust_ids: bool) -> Hea
             headers.syscall_id = value
         elif key == "traceparent" and (match := _TRACEPARENT.fullmatch(value)):
             headers.trace_id, headers.parent_span = match[1], match[2]
+    if size > MAX_METADATA_BYTES:
+        raise RequestTooLarge(
+            f"the call's metadata has {size} bytes, {MAX_METADATA_BYTES} are accepted",
+            metadata={"size_bytes": str(size), "max_bytes": str(MAX_METADATA_BYTES)},
+        )
     headers.syscall_id = headers.syscall_id or f"{random.getrandbits(96):024x}"
     headers.trace_id = headers.trace_id or f"{random.getrandbits(128):032x}"
     return headers

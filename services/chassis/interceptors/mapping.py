@@ -35,7 +35,7 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: KernelError)
     trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
     if error.retry_after is not None:
         trailing.append(("grpc-retry-pushback-ms", str(round(error.retry_after * 1000))))
-    await context.abort(GRPC_CODES[error.code], error.message, tuple(trailing))
+    await context.abort(GRPC_CODES[error.code], status.message, tuple(trailing))
 
 
 def malformed(method: str) -> MalformedRequest:

@@ -1,6 +1,6 @@
 """The last step before the handler: the rules written in the proto."""
 
-from typing import Any
+from typing import Any, Final
 
 import protovalidate
 from google.protobuf.message import DecodeError, Message
@@ -10,6 +10,8 @@ from services.chassis.interceptors.mapping import malformed
 from services.chassis.methods import Method
 
 _VALIDATOR = protovalidate.Validator()
+_SMALL_BYTES: Final = 2048
+_MAX_VIOLATIONS: Final = 16
 
 
 def parse(method: Method, raw: bytes) -> Message:
@@ -26,12 +28,18 @@ def parse(method: Method, raw: bytes) -> Message:
 
 
 def validate(method: Method, request: Message) -> None:
-    """Check a request against its rules. Raises InvalidRequest listing every violation."""
+    """Check a request against its rules. Raises InvalidRequest, listing the first violations.
+
+    Each violation costs 150 us, so all of them are looked for in a small request only: one of a megabyte of
+    empty messages would block the process for minutes.
+    """
     if not method.has_rules:
         return
-    violations = _VALIDATOR.collect_violations(request)
+    violations = _VALIDATOR.collect_violations(request, fail_fast=True)
     if violations:
-        fields = [_violation(violation.proto) for violation in violations]
+        if request.ByteSize() <= _SMALL_BYTES:
+            violations = _VALIDATOR.collect_violations(request)
+        fields = [_violation(violation.proto) for violation in violations[:_MAX_VIOLATIONS]]
         text = "; ".join(f"{field.field}: {field.description}" for field in fields[:3])
         raise InvalidRequest(text, violations=fields)
 

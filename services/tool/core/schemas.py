@@ -13,6 +13,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from services.chassis.errors import FieldViolation, KernelError
+from services.chassis.schemas import BadSchema, expanded_size, no_retrieval
 from services.tool.errors import ArgumentsInvalid, ResultInvalid, SchemaInvalid
 
 MAX_SCHEMA_BYTES: Final = 65_536
@@ -20,15 +21,11 @@ MAX_DEPTH: Final = 16
 MAX_JSON_BYTES: Final = 1_048_576
 MAX_JSON_DEPTH: Final = 64
 MAX_VIOLATIONS: Final = 16
-MAX_EXPANDED: Final = 20_000
-"""Most parts of a schema with all references followed."""
 MAX_CHECKS: Final = 20_000_000
 """Most parts of schema times parts of value: under a second."""
-MAX_PATTERN: Final = 512
 COMPILED: Final = 512
 
 _NO_ARGUMENTS: Final = '{"type":"object","additionalProperties":false}'
-_DYNAMIC: Final = frozenset({"$dynamicRef", "$recursiveRef"})
 
 
 def check_schema(text: str, field: str, *, of_object: bool) -> None:
@@ -133,11 +130,13 @@ class _Checker:
     """A compiled schema."""
 
     def __init__(self, schema: dict[str, Any], field: str) -> None:
-        self.expanded = _Expansion(schema, field).size(schema)
         try:
+            self.expanded = expanded_size(schema)
             self._validator = jsonschema_rs.Draft202012Validator(
-                schema, retriever=_no_retrieval, pattern_options=jsonschema_rs.RegexOptions()
+                schema, retriever=no_retrieval, pattern_options=jsonschema_rs.RegexOptions()
             )
+        except BadSchema as error:
+            raise SchemaInvalid(f"{field}: {error}") from error
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             text = str(error).splitlines()[0][:256]
             raise SchemaInvalid(f"{field} does not compile: {text}") from error
@@ -152,63 +151,9 @@ class _Checker:
         return found
 
 
-class _Expansion:
-    """Counts the parts of a schema with its references followed."""
-
-    def __init__(self, schema: Mapping[str, Any], field: str) -> None:
-        self._schema = schema
-        self._field = field
-        self._open: set[str] = set()
-        self._known: dict[str, int] = {}
-
-    def size(self, node: Any) -> int:
-        """Return the size of a part. Raises SchemaInvalid."""
-        if isinstance(node, list):
-            return 1 + sum(self.size(child) for child in node)
-        if not isinstance(node, Mapping):
-            return 1
-        if not _DYNAMIC.isdisjoint(node):
-            raise SchemaInvalid(f"{self._field}: dynamic references are not supported")
-        total = 1
-        for name, child in node.items():
-            if name == "$ref" and isinstance(child, str):
-                total += self._target(child)
-            elif name == "pattern" and isinstance(child, str) and len(child) > MAX_PATTERN:
-                raise SchemaInvalid(f"{self._field}: a pattern is longer than {MAX_PATTERN} characters")
-            else:
-                total += self.size(child)
-        if total > MAX_EXPANDED:
-            raise SchemaInvalid(f"{self._field} is too costly to check")
-        return total
-
-    def _target(self, reference: str) -> int:
-        if reference in self._open:
-            raise SchemaInvalid(f"{self._field}: {reference} refers to itself")
-        if reference not in self._known:
-            self._open.add(reference)
-            self._known[reference] = self.size(self._find(reference))
-            self._open.discard(reference)
-        return self._known[reference]
-
-    def _find(self, reference: str) -> Any:
-        node: Any = self._schema
-        if reference != "#" and not reference.startswith("#/"):
-            raise SchemaInvalid(f"{self._field}: references must begin with #/, not {reference[:64]}")
-        for part in reference.split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(node, Mapping) or key not in node:
-                raise SchemaInvalid(f"{self._field}: {reference[:64]} leads nowhere")
-            node = node[key]
-        return node
-
-
 @lru_cache(maxsize=COMPILED)
 def _compiled(text: str, field: str) -> _Checker:
     return _Checker(parse_schema(text, field), field)
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"references to {uri} are not followed")
 
 
 def _no_constant(name: str) -> Any:

@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -93,3 +94,19 @@ def test_a_status_of_somebody_else_is_not_ours() -> None:
 def test_every_code_has_its_twin_in_grpc(code: Code) -> None:
     assert status.GRPC_CODES[code].name == code.name
     assert status.our_code(status.GRPC_CODES[code]) is code
+
+
+@pytest.mark.parametrize("letter", ["x", "\u4e2d", "\U0001f600"])
+def test_a_status_fits_into_what_a_client_accepts_as_metadata(letter: str) -> None:
+    long = letter * 5_000
+    error = KernelError(
+        long,
+        metadata={"a": long, "b": long},
+        violations=[FieldViolation(long, long) for _ in range(1_000)],
+    )
+    packed = status.to_status(error)
+    on_the_wire = len(packed.SerializeToString()) * 4 / 3 + len(quote(packed.message))
+
+    assert on_the_wire < 8_000
+    assert packed.message.endswith("...")
+    assert status.from_status(packed) is not None

@@ -16,6 +16,7 @@ from gateway.inference.template import (
     render_call,
     tool_line,
 )
+from services.chassis.errors import InvalidRequest
 
 CALCULATOR = ToolSpec(
     "calculator",
@@ -125,3 +126,31 @@ def test_a_forced_call_is_constrained_to_the_tools_offered() -> None:
 def test_tool_parameters_that_are_no_json_object_are_refused() -> None:
     with pytest.raises(ConstraintInvalid):
         plain_messages([Message(Role.USER, "hi")], [ToolSpec("t", "d", "[1")])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "properties", "required", "a"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_any_parameters_of_a_tool_are_shown_or_refused(schema: object) -> None:
+    tool = ToolSpec("t", "does", json.dumps(schema))
+    try:
+        line = tool_line(tool)
+    except ConstraintInvalid:
+        return
+
+    assert line.startswith("t(")
+
+
+@pytest.mark.parametrize("arguments", ["{", "[" * 20_000, "nonsense"])
+def test_a_tool_call_in_a_message_must_hold_json(arguments: str) -> None:
+    message = Message(Role.ASSISTANT, "", (ToolCall("1", "t", arguments),))
+    with pytest.raises(InvalidRequest):
+        plain_messages([message], [])

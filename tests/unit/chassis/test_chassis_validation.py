@@ -1,0 +1,29 @@
+"""The rules of a request are checked at a cost that its size bounds."""
+
+import pytest
+
+from aios.api.inference.v1 import inference_pb2
+from services.chassis import methods
+from services.chassis.errors import InvalidRequest
+from services.chassis.interceptors import validation
+
+GENERATE = methods.table(inference_pb2.DESCRIPTOR)["/aios.api.inference.v1.InferenceService/Generate"]
+EMPTY_MESSAGE = b"\x12\x00"
+
+
+def violations(raw: bytes) -> list[str]:
+    with pytest.raises(InvalidRequest) as refused:
+        validation.validate(GENERATE, validation.parse(GENERATE, raw))
+    return [violation.field for violation in refused.value.violations]
+
+
+def test_every_mistake_of_a_small_request_is_named() -> None:
+    assert violations(EMPTY_MESSAGE * 3) == ["messages[0].role", "messages[1].role", "messages[2].role"]
+
+
+def test_many_mistakes_are_not_all_named() -> None:
+    assert len(violations(EMPTY_MESSAGE * 500)) == 16
+
+
+def test_a_million_mistakes_are_one() -> None:
+    assert violations(EMPTY_MESSAGE * 1_000_000) == ["messages"]
