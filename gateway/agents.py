@@ -1,4 +1,6 @@
-"""What the access service knows about agents, remembered for a while."""
+"""What the access service knows about agents: followed as it changes, asked for where it is not known yet."""
+
+import asyncio
 
 import grpc
 
@@ -6,37 +8,51 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from gateway.inference.model import Hints
 from gateway.inference.runner import AgentFacts
 from gateway.inference.wire import hints
-from services.chassis.client import kernel_metadata
-from services.chassis.clock import Clock
+from services.chassis.client import ServiceCredential, kernel_metadata
 from services.chassis.errors import AccessUnavailable
 from services.chassis.identity import Caller, Kind
 
-FETCH_SECONDS = 2.0
-KEEP_SECONDS = 30.0
-"""How long a change of an agent's hints may go unnoticed."""
-MAX_KEPT = 50_000
+FETCH_SECONDS = 5.0
+FETCHES_AT_ONCE = 16
+"""A burst of agents that nobody has heard of waits here instead of flooding the access service."""
 
 
 class AccessAgentDirectory:
-    """Fetches an agent's registration once and keeps it for KEEP_SECONDS."""
+    """Follows all agents of all tenants. Run `watch` as a supervised background task."""
 
-    def __init__(self, stub: "agent_pb2_grpc.AgentServiceAsyncStub", clock: Clock) -> None:
+    def __init__(self, stub: "agent_pb2_grpc.AgentServiceAsyncStub", credential: ServiceCredential) -> None:
         self._stub = stub
-        self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, AgentFacts]] = {}
+        self._credential = credential
+        self._known: dict[tuple[str, str], AgentFacts] = {}
+        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
+
+    async def watch(self) -> None:
+        """Follow changes until the stream breaks. Raises AccessUnavailable then; start it again."""
+        request = agent_pb2.WatchAgentsRequest()
+        try:
+            stream = self._stub.WatchAgents(request, metadata=await self._credential.metadata())
+            async for event in stream:
+                self._learn(event.agent)
+        except grpc.aio.AioRpcError as error:
+            raise AccessUnavailable(f"the watch of agents broke: {error.code().name}") from error
+        raise AccessUnavailable("the access service ended the watch of agents")
 
     async def facts(self, caller: Caller) -> AgentFacts:
-        """Return the scheduling facts of the calling agent.
+        """Return the scheduling facts of the calling agent, as last heard.
 
         Raises AccessUnavailable when they are neither known nor to be had.
         """
         if caller.kind is not Kind.AGENT:
             return AgentFacts(Hints(), program=caller.agent)
         key = (caller.tenant, caller.agent)
-        now = self._clock.monotonic()
-        kept = self._kept.get(key)
-        if kept is not None and now - kept[0] < KEEP_SECONDS:
-            return kept[1]
+        known = self._known.get(key)
+        if known is None:
+            async with self._fetches:
+                known = self._known.get(key) or await self._fetch(caller)
+            self._known[key] = known
+        return known
+
+    async def _fetch(self, caller: Caller) -> AgentFacts:
         try:
             answer = await self._stub.GetAgent(
                 agent_pb2.GetAgentRequest(name=f"agents/{caller.agent}"),
@@ -44,15 +60,15 @@ class AccessAgentDirectory:
                 metadata=kernel_metadata(caller),
             )
         except grpc.aio.AioRpcError as error:
-            if kept is not None:
-                return kept[1]
             raise AccessUnavailable("the access service cannot be asked", retry_after=0.5) from error
-        facts = _facts(answer.agent)
-        if len(self._kept) >= MAX_KEPT:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept.pop(key, None)
-        self._kept[key] = (now, facts)
-        return facts
+        return _facts(answer.agent)
+
+    def _learn(self, agent: agent_pb2.Agent) -> None:
+        key = (agent.tenant, agent.name.removeprefix("agents/"))
+        if agent.state == agent_pb2.AGENT_STATE_KILLED:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = _facts(agent)
 
 
 def _facts(agent: agent_pb2.Agent) -> AgentFacts:

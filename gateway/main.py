@@ -145,13 +145,14 @@ def _use_cases(
     channels: Mapping[str, Any],
     process: Process,
 ) -> InferenceUseCases:
-    agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channels["access"])
+    directory = AccessAgentDirectory(agent_pb2_grpc.AgentServiceStub(channels["access"]), process.credential)
+    process.tasks.start("watch agents", directory.watch)
     return InferenceUseCases(
         pool=pool,
         dispatcher=dispatcher,
         checker=CompilingChecker(),
         checkpoints=_checkpoints(context_pb2_grpc.ContextServiceStub(channels["context"])),
-        agents=AccessAgentDirectory(agents, process.clock),
+        agents=directory,
         metrics=PrometheusInferenceMetrics(process.registry),
         clock=process.clock,
         config=InferenceConfig(

@@ -14,6 +14,7 @@ from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis.auth import Revocations
 from services.chassis.client import ServiceCredential
 from services.chassis.clock import Clock
+from services.chassis.decisions import Decisions
 from services.chassis.errors import (
     AccessUnavailable,
     AgentInactive,
@@ -32,7 +33,6 @@ _KINDS: Final = {
     Kind.ADMIN: resources_pb2.PRINCIPAL_KIND_ADMIN,
     Kind.SERVICE: resources_pb2.PRINCIPAL_KIND_SERVICE,
 }
-_CHECK_SECONDS: Final = 2.0
 _MISSED_HEARTBEATS: Final = 3
 _FIRST_RETRY: Final = 0.1
 _LAST_RETRY: Final = 2.0
@@ -92,6 +92,7 @@ class AccessAuthorizer:
         heartbeat: float = 2.0,
     ) -> None:
         self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
+        self._decisions = Decisions(channel, credential)
         self._credential = credential
         self._clock = clock
         self._revocations = revocations or Revocations()
@@ -197,13 +198,7 @@ class AccessAuthorizer:
             action=question.action,
             resource=question.resource,
         )
-        try:
-            metadata = await self._credential.metadata()
-            response = await self._stub.Check(request, timeout=_CHECK_SECONDS, metadata=metadata)
-        except grpc.aio.AioRpcError as failure:
-            _log.warning("access cannot be asked", code=failure.code().name, text=failure.details())
-            raise AccessUnavailable("the access manager cannot be asked", retry_after=1.0) from failure
-        decision = response.decision
+        decision = await self._decisions.decide(request)
         error = None if decision.allowed else _DENIALS.get(decision.reason, PermissionDenied)
         self._remember(key, decision, error)
         return error

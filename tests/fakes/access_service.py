@@ -24,6 +24,7 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         self.denied: dict[tuple[str, str, str], int] = {}
         self.revoked: list[resources_pb2.RevokedToken] = []
         self.checks = 0
+        self.batches: list[int] = []
         self.tokens = 0
         self.watches = 0
         self.decision_life: timedelta | None = None
@@ -50,6 +51,14 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         if self.decision_life is not None:
             decision.expire_time.FromDatetime(self.issuer.clock.now() + self.decision_life)
         return access_pb2.CheckResponse(decision=decision)
+
+    async def BatchCheck(  # noqa: N802 - gRPC's name
+        self, request: access_pb2.BatchCheckRequest, context: Any
+    ) -> access_pb2.BatchCheckResponse:
+        """Decide each by the table."""
+        self.batches.append(len(request.checks))
+        answers = [await self.Check(check, context) for check in request.checks]
+        return access_pb2.BatchCheckResponse(decisions=[answer.decision for answer in answers])
 
     async def WatchRevision(  # noqa: N802 - gRPC's name
         self, _request: access_pb2.WatchRevisionRequest, _context: Any

@@ -38,6 +38,15 @@ class AgentsFake(agent_pb2_grpc.AgentServiceServicer):
             agent=agent_pb2.Agent(name=request.name, hints=self.hints.get(agent))
         )
 
+    async def WatchAgents(  # noqa: N802 - gRPC's name
+        self,
+        request: agent_pb2.WatchAgentsRequest,  # noqa: ARG002 - gRPC's signature
+        context: Any,  # noqa: ARG002 - gRPC's signature
+    ) -> AsyncIterator[agent_pb2.WatchAgentsResponse]:
+        """Tell nothing: every agent is asked for."""
+        await asyncio.Event().wait()
+        yield agent_pb2.WatchAgentsResponse()
+
 
 class SnapshotsFake(context_pb2_grpc.ContextServiceServicer):
     """Keeps snapshots by name."""
