@@ -53,14 +53,18 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    *, model: Path | None = None, extra: Mapping[str, str] | None = None
+    *, model: Path | None = None, tgi: tuple[str, ...] = (), extra: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cluster]:
-    """Run a kernel on free ports, on the demo model unless told otherwise."""
+    """Run a kernel on free ports, on the demo model unless told otherwise.
+
+    `tgi`: inference servers to use instead of the embedded one.
+    """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-test-")))
         plan = KernelPlan(
             data_dir=directory / "data",
             base_port=free_base_port(usual=False),
+            tgi_endpoints=tgi,
             log_format="json",
             extra={
                 "AIOS_LOG_LEVEL": "warning",
