@@ -1,7 +1,11 @@
 """The aios command against a fake kernel."""
 
 import json
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -221,3 +225,46 @@ def test_json_may_stand_anywhere_before_the_dashes() -> None:
     assert cli.hoist(["ps", "--json"]) == ["--json", "ps"]
     assert cli.hoist(["run", "a:B", "--", "--json"]) == ["run", "a:B", "--", "--json"]
     assert cli.hoist(["ps"]) == ["ps"]
+
+
+def test_a_trace_shows_who_waited_and_ran(fake: FakeKernel, run: Run, tmp_path: Path) -> None:
+    began = datetime.now(UTC)
+    for kind, after in (("submitted", 0.0), ("granted", 0.1), ("preempted", 0.2), ("yielded", 0.21)):
+        at = began + timedelta(seconds=after)
+        fake.add_schedule_event(kind, "planner", "c1", at=at, replica="r0")
+    fake.add_waiting_call("writer", "c2")
+    out, chart = tmp_path / "trace.json", tmp_path / "chart.svg"
+    code, shown, _ = run("trace", "--seconds", "0.2", "--out", str(out), "--chart", str(chart))
+
+    assert code == 0
+    assert "planner" in shown
+    assert "writer" in shown
+    assert "█" in shown
+    names = {event["name"] for event in json.loads(out.read_text())["traceEvents"]}
+    assert {"waiting", "running on r0", "stopping on r0", "preempted", "calls"} <= names
+    assert "<svg" in chart.read_text()
+    told = json.loads(run("trace", "-s", "0.1", "-o", str(out), "--json")[1])
+    assert [agent["agent"] for agent in told["agents"]] == ["planner", "writer"]
+
+
+def test_a_trace_ends_with_an_interrupt(fake: FakeKernel, run: Run, tmp_path: Path) -> None:
+    fake.add_waiting_call("writer", "c2")
+    out = tmp_path / "trace.json"
+    timer = threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    timer.start()
+    code, shown, _ = run("trace", "--out", str(out))
+    timer.join()
+
+    assert code == 0
+    assert "writer" in shown
+    assert out.exists()
+
+
+def test_a_chart_needs_a_known_format_and_matplotlib(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "png or .svg" in run("trace", "-s", "0", "--chart", "chart.bmp")[2]
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    code, _, told = run("trace", "-s", "0", "--chart", "chart.png")
+
+    assert code == 2
+    assert "pip install matplotlib" in told

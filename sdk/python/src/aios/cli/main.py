@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aios.cli import access, agents, chat, data, doctor, queue, run, session
+from aios.cli import access, agents, chat, data, doctor, queue, run, session, trace
 
 COMMANDS_GROUP = "aios.commands"
 """Entry points whose callables become commands; the kernel's own package adds `up` and `demo`."""
@@ -31,6 +31,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.command()(queue.queue)
     app.command()(queue.why)
     app.command()(queue.cancel)
+    app.command()(trace.trace)
     app.add_typer(queue.policy_app, name="policy")
     app.add_typer(data.memory_app, name="memory")
     app.add_typer(data.files_app, name="files")
@@ -101,6 +102,7 @@ _OWN = frozenset(
         "queue",
         "run",
         "tools",
+        "trace",
         "why",
     }
 )

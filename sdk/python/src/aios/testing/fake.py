@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any, Literal, Self
 
 import grpc.aio
@@ -83,6 +84,12 @@ class FakeKernel:
     def add_waiting_call(self, agent: str, call: str, *, wait: float = 1.0, summary: str = "") -> None:
         """Let the queue show a call that waits, with an explanation."""
         self._scheduler.add(f"agents/{agent}/calls/{call}", wait=wait, summary=summary)
+
+    def add_schedule_event(
+        self, kind: str, agent: str, call: str, *, at: datetime, replica: str = "", outcome: str = ""
+    ) -> None:
+        """Tell who watches the queue of an event, such as `granted` or `yielded`."""
+        self._scheduler.happen(kind, f"agents/{agent}/calls/{call}", at, replica=replica, outcome=outcome)
 
     def add_approval(self, agent: str, tool: str, arguments: str = "{}") -> str:
         """Let a call of a tool wait for a person, and return the approval's name."""

@@ -1,5 +1,10 @@
 """The scheduler of a fake kernel: an empty queue and policies that only remember their names."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import cast
+
 from google.protobuf.struct_pb2 import Struct
 
 from aios.api.agent.v1 import agent_pb2
@@ -22,6 +27,8 @@ class FakeScheduler:
 
     def __init__(self) -> None:
         self.waiting: dict[str, pb.ExplainWaitResponse] = {}
+        self.events: list[pb.WatchScheduleResponse] = []
+        """What a watcher is told."""
         self._policies = {number: pb.Policy(name="fifo", parameters=Struct()) for number in CLASSES}
 
     def add(self, name: str, *, wait: float, summary: str) -> None:
@@ -36,6 +43,14 @@ class FakeScheduler:
         self.waiting[name] = pb.ExplainWaitResponse(
             syscall=call, position=1, policy="fifo", binding_limit="all slots are taken", summary=summary
         )
+
+    def happen(self, kind: str, name: str, at: datetime, *, replica: str, outcome: str) -> None:
+        """Let a watcher be told of an event."""
+        number = pb.ScheduleEventKind.Value(f"SCHEDULE_EVENT_KIND_{kind.upper()}")
+        event = pb.WatchScheduleResponse(kind=cast("pb.ScheduleEventKind", number), outcome=outcome)
+        event.time.FromDatetime(at)
+        event.syscall.name, event.syscall.replica = name, replica
+        self.events.append(event)
 
     async def list_syscalls(self, request: pb.ListSyscallsRequest, caller: Caller) -> pb.ListSyscallsResponse:
         """ListSyscalls."""
@@ -68,6 +83,15 @@ class FakeScheduler:
         self._find(name)
         del self.waiting[name]
         return pb.CancelSyscallResponse(cancelled=True)
+
+    async def watch_schedule(
+        self, request: pb.WatchScheduleRequest, caller: Caller
+    ) -> AsyncIterator[pb.WatchScheduleResponse]:
+        """WatchSchedule: the events that a test has put there, then silence."""
+        del request, caller
+        for event in self.events:
+            yield event
+        await asyncio.Event().wait()
 
     async def get_policy(self, request: pb.GetPolicyRequest, caller: Caller) -> pb.GetPolicyResponse:
         """GetPolicy."""

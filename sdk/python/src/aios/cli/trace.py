@@ -1,0 +1,129 @@
+"""`aios trace`: record who waited, ran and was switched."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aios.cli import session
+
+if TYPE_CHECKING:
+    from aios.cli.timeline import Timeline
+    from aios.kernel import Kernel
+    from aios.types.queue import ScheduleEvent, Syscall
+
+INTERRUPTED = 130
+NARROWEST = 20
+BESIDE_THE_CHART = 56
+"""Columns that the sums beside a chart need, about."""
+
+STYLES = {"█": "green", "▒": "red", "░": "yellow"}
+
+
+@dataclass
+class _Seen:
+    """What was seen so far; it outlives a Ctrl-C."""
+
+    events: "list[ScheduleEvent]" = field(default_factory=list)
+    left: "list[Syscall]" = field(default_factory=list)
+    """Calls that are there, at the start until the end is reached."""
+    began: float = field(default_factory=time.monotonic)
+    received: float = 0.0
+    """When the last event came, on the monotonic clock."""
+
+
+def trace(
+    *,
+    duration: Annotated[
+        float | None, typer.Option("--seconds", "-s", min=0.0, help="How long; default: until Ctrl-C.")
+    ] = None,
+    agent: Annotated[str, typer.Option("--agent", "-a", help="Only this agent and its children.")] = "",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File for chrome://tracing and ui.perfetto.dev.")
+    ] = Path("trace.json"),
+    chart: Annotated[
+        Path | None, typer.Option("--chart", help="Draw a picture too: a .png or .svg file.")
+    ] = None,
+) -> None:
+    """Record what the scheduler does: who waits, who runs, who is switched."""
+    from aios.cli import timeline as lines  # noqa: PLC0415  # keeps `aios --help` quick
+
+    if chart is not None:
+        _check_chart(chart)
+    seen = _Seen()
+    try:
+        session.call(lambda kernel: _record(kernel, agent, duration, seen))
+    except typer.Exit as ended:
+        if ended.exit_code != INTERRUPTED:
+            raise
+    timeline = _timeline(seen)
+    out.write_text(json.dumps(lines.chrome_trace(timeline)), encoding="utf-8")
+    if chart is not None:
+        from aios.cli import trace_chart  # noqa: PLC0415  # drawing is heavy, and optional
+
+        trace_chart.draw(timeline, chart)
+    told = {"out": str(out), "seconds": timeline.length, "agents": lines.agent_rows(timeline, NARROWEST)}
+    session.emit(told, lambda: _show(timeline, out))
+
+
+async def _record(kernel: "Kernel", agent: str, duration: float | None, seen: _Seen) -> None:
+    seen.left = await kernel.queue.list(agent=agent)
+    try:
+        async with asyncio.timeout(duration):
+            async for event in kernel.queue.watch(agent=agent):
+                seen.events.append(event)
+                seen.received = time.monotonic()
+    except TimeoutError:
+        seen.left = await kernel.queue.list(agent=agent)
+
+
+def _timeline(seen: _Seen) -> "Timeline":
+    """Build the timeline on the scheduler's clock, as the events tell it."""
+    from aios.cli.timeline import build  # noqa: PLC0415  # keeps `aios --help` quick
+
+    length = time.monotonic() - seen.began
+    times = [event.time for event in seen.events if event.time is not None]
+    now = times[-1] + timedelta(seconds=time.monotonic() - seen.received) if times else datetime.now(UTC)
+    start = min([now - timedelta(seconds=length), *times])
+    return build(seen.events, seen.left, start=start, length=(now - start).total_seconds())
+
+
+def _check_chart(path: Path) -> None:
+    """End the program when a picture could not be drawn in the end."""
+    from importlib.util import find_spec  # noqa: PLC0415  # keeps `aios --help` quick
+
+    if path.suffix not in {".png", ".svg"}:
+        raise typer.BadParameter(f"say a .png or .svg file, not {path.name!r}", param_hint="--chart")
+    if find_spec("matplotlib") is None:
+        raise typer.BadParameter("drawing needs matplotlib: pip install matplotlib", param_hint="--chart")
+
+
+def _show(timeline: "Timeline", out: Path) -> None:
+    from rich.console import Console  # noqa: PLC0415  # keeps `aios --help` quick
+    from rich.table import Table  # noqa: PLC0415  # same
+    from rich.text import Text  # noqa: PLC0415  # same
+
+    from aios.cli.timeline import CELLS, agent_rows  # noqa: PLC0415  # same
+
+    console = Console(highlight=False, markup=False)
+    width = max(NARROWEST, console.width - BESIDE_THE_CHART)
+    grid = Table(box=None, pad_edge=False)
+    for column in ("AGENT", session.seconds(timeline.length), "CALLS", "WAITED", "RAN", "SWITCHED"):
+        grid.add_column(column, no_wrap=True)
+    for row in agent_rows(timeline, width):
+        cells = Text()
+        for cell in row.cells:
+            cells.append(cell, STYLES.get(cell))
+        sums = (row.calls, session.seconds(row.waited), session.seconds(row.ran), row.switches)
+        grid.add_row(row.agent, cells, *(str(each) for each in sums))
+    if timeline.spans:
+        console.print(grid)
+        console.print("   ".join(f"{cell} {kind}" for kind, cell in CELLS.items()))
+    else:
+        console.print("nothing happened")
+    console.print(f"wrote {out}: open it at https://ui.perfetto.dev")
