@@ -209,6 +209,23 @@ class DiskFull(KernelError):
     code = Code.RESOURCE_EXHAUSTED
 
 
+class QuotaExceeded(KernelError):
+    """The agent may not keep more."""
+
+    reason = "QUOTA_EXCEEDED"
+    code = Code.RESOURCE_EXHAUSTED
+
+    @classmethod
+    def of(cls, agent: str, what: str, *, wanted: int, limit: int) -> "QuotaExceeded":
+        """Build the error: `wanted` of `what` in all would pass `limit`."""
+        text = f"{wanted} {what} wanted, {limit} allowed"
+        return cls(
+            text,
+            metadata={"wanted": str(wanted), "limit": str(limit), "quota": what},
+            quota=QuotaViolation(f"agents/{agent}", text),
+        )
+
+
 class DataCorrupt(KernelError):
     """Stored bytes are not what was written."""
 

@@ -1,7 +1,7 @@
 """What can go wrong in the context manager, one class a reason."""
 
 from services.chassis.codes import Code
-from services.chassis.errors import KernelError, QuotaViolation
+from services.chassis.errors import KernelError
 
 
 class ContextNotFound(KernelError):
@@ -41,23 +41,6 @@ class EtagMismatch(KernelError):
 
     reason = "ETAG_MISMATCH"
     code = Code.ABORTED
-
-
-class QuotaExceeded(KernelError):
-    """The agent may not keep more."""
-
-    reason = "QUOTA_EXCEEDED"
-    code = Code.RESOURCE_EXHAUSTED
-
-    @classmethod
-    def of(cls, agent: str, what: str, *, wanted: int, limit: int) -> "QuotaExceeded":
-        """Build the error: `wanted` of `what` in all would pass `limit`."""
-        text = f"{wanted} {what} wanted, {limit} allowed"
-        return cls(
-            text,
-            metadata={"wanted": str(wanted), "limit": str(limit), "quota": what},
-            quota=QuotaViolation(f"agents/{agent}", text),
-        )
 
 
 class OrphanToolResult(KernelError):

@@ -1,7 +1,7 @@
 """What can go wrong in the memory manager, one class a reason."""
 
 from services.chassis.codes import Code
-from services.chassis.errors import KernelError, QuotaViolation
+from services.chassis.errors import KernelError
 
 
 class NoteNotFound(KernelError):
@@ -40,23 +40,6 @@ class EtagMismatch(KernelError):
         return cls(
             f"the etag of note {key!r} is {current!r}, not {expected!r}: read again and retry",
             metadata={"key": key, "expected_etag": expected, "current_etag": current},
-        )
-
-
-class QuotaExceeded(KernelError):
-    """The agent may not keep more."""
-
-    reason = "QUOTA_EXCEEDED"
-    code = Code.RESOURCE_EXHAUSTED
-
-    @classmethod
-    def of(cls, agent: str, what: str, *, wanted: int, limit: int) -> "QuotaExceeded":
-        """Build the error: `wanted` of `what` in all would pass `limit`."""
-        text = f"{wanted} {what} wanted, {limit} allowed"
-        return cls(
-            text,
-            metadata={"wanted": str(wanted), "limit": str(limit), "quota": what},
-            quota=QuotaViolation(f"agents/{agent}", text),
         )
 
 

@@ -10,13 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from services.chassis import names
-from services.context.errors import (
-    AlreadyExists,
-    ContextNotFound,
-    EtagMismatch,
-    OrphanToolResult,
-    QuotaExceeded,
-)
+from services.chassis.errors import QuotaExceeded
+from services.context.errors import AlreadyExists, ContextNotFound, EtagMismatch, OrphanToolResult
 from services.context.model import Chat, Context, Draft, Message, Role, Segment, Settings
 from services.context.ports import Transaction
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.chassis.errors import DataCorrupt
+from services.chassis.errors import DataCorrupt, QuotaExceeded
 from services.chassis.sealed import seal, unseal
 from services.context.core import runs as packed
-from services.context.errors import QuotaExceeded, SnapshotConflict, SnapshotNotFound
+from services.context.errors import SnapshotConflict, SnapshotNotFound
 from services.context.model import Emitted, Head, Save, Snapshot
 from services.context.ports import Part, Transaction
 

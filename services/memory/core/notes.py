@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from services.chassis.embedding import embed
+from services.chassis.errors import QuotaExceeded
 from services.chassis.words import words
-from services.memory.errors import AlreadyExists, EtagMismatch, NoteNotFound, QuotaExceeded
+from services.memory.errors import AlreadyExists, EtagMismatch, NoteNotFound
 from services.memory.model import Entry, Fields, Link, Mode, Note, Nothing, Totals
 from services.memory.ports import Transaction
 

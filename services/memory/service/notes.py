@@ -8,12 +8,12 @@ from typing import Any, Final, TypeVar
 
 from services.chassis import codec
 from services.chassis.clock import Clock
-from services.chassis.errors import DataCorrupt, KernelError
+from services.chassis.errors import DataCorrupt, KernelError, QuotaExceeded
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
 from services.memory.core import notes as rules
 from services.memory.core.notes import Circumstances, Effect, NoteLimits, Written
-from services.memory.errors import NoteNotFound, QuotaExceeded
+from services.memory.errors import NoteNotFound
 from services.memory.model import (
     Entry,
     Fields,

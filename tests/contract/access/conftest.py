@@ -14,6 +14,7 @@ from services.access.store.memory import MemoryStore
 from services.access.store.sql import MIGRATIONS, SqlStore
 from services.chassis.database import Database
 from tests.fakes.access_manager import Desk, desk
+from tests.fakes.databases import migrated
 
 MEMORY = "memory"
 SQL = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -40,10 +41,8 @@ async def database(url: str) -> AsyncIterator[Database | None]:
     if not url:
         yield None
         return
-    opened = Database.open(url, schema="access", migrations=MIGRATIONS)
-    await opened.migrate()
-    yield opened
-    await opened.close()
+    async with migrated(url, MIGRATIONS, schema="access") as opened:
+        yield opened
 
 
 @pytest.fixture

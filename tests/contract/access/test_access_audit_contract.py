@@ -33,6 +33,7 @@ from tests.fakes.access_manager import (
     asked,
     whole_log,
 )
+from tests.fakes.databases import migrated
 
 PLANNER = agent("planner")
 CRITIC = agent("critic")
@@ -179,10 +180,8 @@ async def test_a_rewritten_tail_shows_against_the_noted_head(desk: Desk, databas
 
 async def test_everything_is_there_after_a_restart(desk: Desk, database: Database, url: str) -> None:
     made = await desk.register("planner")
-    other = Database.open(url, schema="access", migrations=MIGRATIONS)
-    await other.migrate()
-    found = await SqlStore(other).read(lambda tx: tx.agents.get(TENANT, "planner"))
-    await other.close()
+    async with migrated(url, MIGRATIONS, schema="access") as other:
+        found = await SqlStore(other).read(lambda tx: tx.agents.get(TENANT, "planner"))
 
     assert await database.problem() is None
     assert found == made.agent

@@ -28,6 +28,7 @@ from services.access.ports import Store, Transaction
 from services.access.store.memory import MemoryStore
 from services.chassis.database import Database
 from services.chassis.identity import Kind, Principal
+from services.chassis.times import micros
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AGENTS = ("a", "a-b", "a.b", "a0", "b", "c")
@@ -157,7 +158,7 @@ class Script:
                 grantee="",
                 resource=narrow,
                 now=now,
-                after=(chain.micros(START), ""),
+                after=(micros(START), ""),
                 limit=4,
             )
             everything = tx.grants.page(
@@ -214,7 +215,7 @@ class Script:
                     known, state=state, sequence=tx.ledger.advance(), decide_time=now
                 )
                 tx.approvals.update(changed)
-            before = (chain.micros(now), "9999")
+            before = (micros(now), "9999")
             return (
                 same,
                 tx.approvals.pending_count(tenant, agent, now),

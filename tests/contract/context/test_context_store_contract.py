@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.database import Database
 from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
@@ -16,6 +15,7 @@ from services.context.ports import Part, Store, Transaction
 from services.context.store.memory import InMemoryStore
 from services.context.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
+from tests.fakes.databases import migrated
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")
@@ -230,17 +230,13 @@ class TestInMemory(StoreContract):
 class TestSqlite(StoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
-        database = Database.open(f"sqlite:///{tmp_path}/context.db", migrations=MIGRATIONS)
-        await database.migrate()
-        yield SqlStore(database, CLOCK)
-        await database.close()
+        async with migrated(f"sqlite:///{tmp_path}/context.db", MIGRATIONS) as database:
+            yield SqlStore(database, CLOCK)
 
 
 @pytest.mark.postgres
 class TestPostgres(StoreContract):
     @pytest.fixture
     async def store(self, postgres_url: str) -> AsyncIterator[Store]:
-        database = Database.open(postgres_url, schema="context", migrations=MIGRATIONS)
-        await database.migrate()
-        yield SqlStore(database, CLOCK)
-        await database.close()
+        async with migrated(postgres_url, MIGRATIONS, schema="context") as database:
+            yield SqlStore(database, CLOCK)

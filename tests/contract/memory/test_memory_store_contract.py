@@ -19,6 +19,7 @@ from services.memory.store import tables
 from services.memory.store.memory import InMemoryStore
 from services.memory.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
+from tests.fakes.databases import migrated
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")
@@ -217,10 +218,8 @@ class TestInMemory(StoreContract):
 class TestSqlite(StoreContract):
     @pytest.fixture
     async def database(self, tmp_path: Path) -> AsyncIterator[Database]:
-        database = Database.open(f"sqlite:///{tmp_path}/memory.db", migrations=MIGRATIONS)
-        await database.migrate()
-        yield database
-        await database.close()
+        async with migrated(f"sqlite:///{tmp_path}/memory.db", MIGRATIONS) as database:
+            yield database
 
     @pytest.fixture
     def store(self, database: Database) -> NoteStore:
@@ -244,7 +243,5 @@ class TestSqlite(StoreContract):
 class TestPostgres(StoreContract):
     @pytest.fixture
     async def store(self, postgres_url: str) -> AsyncIterator[NoteStore]:
-        database = Database.open(postgres_url, schema="memory", migrations=MIGRATIONS)
-        await database.migrate()
-        yield SqlStore(database, CLOCK)
-        await database.close()
+        async with migrated(postgres_url, MIGRATIONS, schema="memory") as database:
+            yield SqlStore(database, CLOCK)

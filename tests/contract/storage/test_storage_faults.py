@@ -21,6 +21,7 @@ from services.storage.service.files import NewFile
 from services.storage.store.directory import DirectoryBlobs
 from services.storage.store.memory import MemoryIndex
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
+from tests.fakes.databases import migrated
 from tests.fakes.storage import PLANNER, Kernel, call
 
 T = TypeVar("T")
@@ -55,10 +56,8 @@ class LosesReplies:
 
 @pytest.fixture
 async def sqlite_index(tmp_path: Path) -> AsyncIterator[FileIndex]:
-    database = Database.open(f"sqlite:///{tmp_path}/storage.db", migrations=MIGRATIONS)
-    await database.migrate()
-    yield SqlIndex(database, SystemClock())
-    await database.close()
+    async with migrated(f"sqlite:///{tmp_path}/storage.db", MIGRATIONS) as database:
+        yield SqlIndex(database, SystemClock())
 
 
 @pytest.fixture(params=["memory", "sqlite"])

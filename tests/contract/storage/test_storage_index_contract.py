@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from services.chassis.clock import SystemClock
-from services.chassis.database import Database
 from services.chassis.errors import IdempotencyMismatch, InvalidRequest
 from services.chassis.identity import Scope
 from services.storage.core.filters import Filter, Operator
@@ -40,6 +39,7 @@ from services.storage.service.files import NewFile
 from services.storage.store.memory import MemoryIndex
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
 from services.storage.store.tables import METADATA
+from tests.fakes.databases import migrated
 from tests.fakes.storage import CRITIC, PLANNER, STRANGER, Kernel, call
 
 BIG = bytes(range(256)) * 8192  # 2 MiB: two pieces, kept as blobs
@@ -609,10 +609,8 @@ class TestSqlite(IndexContract):
 
     @pytest.fixture
     async def index(self, tmp_path: Path) -> AsyncIterator[FileIndex]:
-        database = Database.open(f"sqlite:///{tmp_path}/storage.db", migrations=MIGRATIONS)
-        await database.migrate()
-        yield SqlIndex(database, SystemClock())
-        await database.close()
+        async with migrated(f"sqlite:///{tmp_path}/storage.db", MIGRATIONS) as database:
+            yield SqlIndex(database, SystemClock())
 
 
 @pytest.fixture(scope="module")
@@ -628,11 +626,9 @@ class TestPostgres(IndexContract):
 
     @pytest.fixture
     async def index(self, one_postgres_url: str) -> AsyncIterator[FileIndex]:
-        database = Database.open(one_postgres_url, schema=SCHEMA, migrations=MIGRATIONS)
-        await database.migrate()
-        await database.write(empty)
-        yield SqlIndex(database, SystemClock())
-        await database.close()
+        async with migrated(one_postgres_url, MIGRATIONS, schema=SCHEMA) as database:
+            await database.write(empty)
+            yield SqlIndex(database, SystemClock())
 
 
 def empty(conn: sa.Connection) -> None:

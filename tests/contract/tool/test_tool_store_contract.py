@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from services.chassis.codes import Code
-from services.chassis.database import Database
 from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
@@ -17,6 +16,7 @@ from services.tool.ports import Store, Transaction
 from services.tool.store.memory import InMemoryStore
 from services.tool.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
+from tests.fakes.databases import migrated
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")
@@ -199,17 +199,13 @@ class TestInMemory(StoreContract):
 class TestSqlite(StoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
-        database = Database.open(f"sqlite:///{tmp_path}/tool.db", migrations=MIGRATIONS)
-        await database.migrate()
-        yield SqlStore(database, CLOCK)
-        await database.close()
+        async with migrated(f"sqlite:///{tmp_path}/tool.db", MIGRATIONS) as database:
+            yield SqlStore(database, CLOCK)
 
 
 @pytest.mark.postgres
 class TestPostgres(StoreContract):
     @pytest.fixture
     async def store(self, postgres_url: str) -> AsyncIterator[Store]:
-        database = Database.open(postgres_url, schema="tool", migrations=MIGRATIONS)
-        await database.migrate()
-        yield SqlStore(database, CLOCK)
-        await database.close()
+        async with migrated(postgres_url, MIGRATIONS, schema="tool") as database:
+            yield SqlStore(database, CLOCK)

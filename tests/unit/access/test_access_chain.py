@@ -9,6 +9,7 @@ import pytest
 from services.access import chain
 from services.access.model import AuditEntry, Event, Outcome
 from services.chassis.identity import Kind
+from services.chassis.times import micros
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EVENT = Event(
@@ -100,6 +101,4 @@ def test_a_changed_time_or_tenant_shows() -> None:
 
 
 def test_times_count_in_whole_microseconds() -> None:
-    assert (
-        chain.micros(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=1, microseconds=3)) == 86_400_000_003
-    )
+    assert micros(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=1, microseconds=3)) == 86_400_000_003

@@ -9,12 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.chassis.errors import DataCorrupt
+from services.chassis.errors import DataCorrupt, QuotaExceeded
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
 from services.context.config import ContextConfig
 from services.context.core.snapshots import MOST_CHUNKS
-from services.context.errors import QuotaExceeded, SnapshotConflict, SnapshotNotFound
+from services.context.errors import SnapshotConflict, SnapshotNotFound
 from services.context.model import Emitted, Save
 from services.context.ports import Part, Transaction
 from services.context.service.snapshots import Snapshots

@@ -9,16 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from services.chassis.errors import QuotaExceeded
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
 from services.memory.config import MemoryConfig
 from services.memory.core.ranking import Search
-from services.memory.errors import (
-    AlreadyExists,
-    EtagMismatch,
-    NoteNotFound,
-    QuotaExceeded,
-)
+from services.memory.errors import AlreadyExists, EtagMismatch, NoteNotFound
 from services.memory.model import Fields, Filter, Link, Mode, Order, SearchMode
 from services.memory.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
