@@ -212,6 +212,7 @@ class DispatchClient:
         self._outbox: asyncio.Queue[pb.DispatchRequest] = asyncio.Queue()
         self._connected = False
         self._away_since = clock.monotonic()
+        self._told = False
 
     @property
     def connected(self) -> bool:
@@ -268,15 +269,21 @@ class DispatchClient:
             try:
                 await self._session()
             except grpc.aio.AioRpcError as error:
-                _log.warning("the scheduler stream broke", code=error.code().name, detail=error.details())
+                self._tell(f"{error.code().name}: {error.details()}")
             except KernelError as error:
-                _log.warning("no credential for the scheduler", detail=str(error))
+                self._tell(f"no credential: {error}")
             finally:
                 backoff = FIRST_BACKOFF if self._connected else min(LONGEST_BACKOFF, backoff * 2)
                 if self._connected:
                     self._away_since = self.now()
                 self._connected = False
             await asyncio.sleep(backoff)
+
+    def _tell(self, why: str) -> None:
+        """Log an outage once, when it begins."""
+        if self._connected or not self._told:
+            _log.warning("no stream to the scheduler", why=why)
+        self._told = True
 
     async def _session(self) -> None:
         metadata = tuple(await self._metadata())
