@@ -46,6 +46,7 @@ FILES = (
     tool_pb2,
 )
 SLACK_SECONDS = 10
+BACKEND_PREFIXES = {"BackendConfig": "AIOS_TGI_", "OpenAiBackendConfig": "AIOS_OPENAI_"}
 
 
 def own_configs(process: str) -> list[tuple[str, type[Any]]]:
@@ -61,10 +62,7 @@ def own_configs(process: str) -> list[tuple[str, type[Any]]]:
         and value.__module__ == module.__name__
         and value.__name__.endswith("Config")
     ]
-    return [
-        ("AIOS_TGI_" if each.__name__ == "BackendConfig" else f"AIOS_{process.upper()}_", each)
-        for each in found
-    ]
+    return [(BACKEND_PREFIXES.get(each.__name__, f"AIOS_{process.upper()}_"), each) for each in found]
 
 
 def variables(process: str) -> set[str]:
