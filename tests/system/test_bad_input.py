@@ -165,7 +165,7 @@ def _sampled(outcome: Outcome) -> bool:
     return endless and outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_method_that_is_too_large_is_refused_by_every_method(ground: Ground) -> None:
+async def test_a_request_that_is_too_large_is_refused_by_every_method(ground: Ground) -> None:
     async with undisturbed(ground):
         for label, method in FROM_OUTSIDE.items():
             body = b"\xfa\x3f" + _varint(method.max_request_bytes) + b"x" * method.max_request_bytes
