@@ -22,7 +22,7 @@ from launcher.plan import KernelPlan
 from launcher.ports import free_base_port
 from launcher.supervisor import StartFailed, Supervisor
 
-SEED = 7
+SEED = 12
 SLOTS = 4
 """Fewer slots than agents, so that there is something to schedule."""
 QUANTUM_TOKENS = 16
@@ -31,7 +31,7 @@ KEPT_LINES = 60
 PICTURE_COLUMNS = 112
 
 
-def run_demo(data_dir: Path | None, port: int, picture: Path | None = None) -> int:
+def run_demo(data_dir: Path | None, port: int, picture: Path | None = None, seed: int = SEED) -> int:
     """Play the demo; returns 0 when at least nine of ten answers are right, else 1.
 
     With `picture` the last state of the table and the summary are saved as SVG.
@@ -39,10 +39,10 @@ def run_demo(data_dir: Path | None, port: int, picture: Path | None = None) -> i
     console = Console()
     with tempfile.TemporaryDirectory(prefix="aios-demo-") as scratch:
         directory = data_dir.expanduser().absolute() if data_dir is not None else Path(scratch) / "data"
-        return asyncio.run(_demo(directory, port or free_base_port(), console, picture))
+        return asyncio.run(_demo(directory, port or free_base_port(), console, picture, seed))
 
 
-async def _demo(data_dir: Path, port: int, console: Console, picture: Path | None) -> int:
+async def _demo(data_dir: Path, port: int, console: Console, picture: Path | None, seed: int) -> int:
     extra = {
         "AIOS_TGI_LOCAL_SLOTS": str(SLOTS),
         "AIOS_SCHEDULER_POLICY": POLICY,
@@ -56,7 +56,7 @@ async def _demo(data_dir: Path, port: int, console: Console, picture: Path | Non
     console.print("starting the kernel: a gateway, six managers and a small model of our own ...")
     try:
         await supervisor.start()
-        return await _play(plan, console, picture)
+        return await _play(plan, console, picture, seed)
     except StartFailed as error:
         console.print("\n".join([*logs, f"the kernel did not start: {error}"]), markup=False)
         return 1
@@ -64,8 +64,8 @@ async def _demo(data_dir: Path, port: int, console: Console, picture: Path | Non
         await supervisor.stop()
 
 
-async def _play(plan: KernelPlan, console: Console, picture: Path | None) -> int:
-    acts = [Act(each) for each in cast(SEED)]
+async def _play(plan: KernelPlan, console: Console, picture: Path | None, seed: int) -> int:
+    acts = [Act(each) for each in cast(seed)]
     token = plan.admin_token_file.read_text().strip()
     policy = f"{POLICY} (quantum {QUANTUM_TOKENS} tokens), {SLOTS} slots"
     async with aios.connect(plan.gateway, token=token) as admin:
