@@ -12,8 +12,10 @@ from tests.system.cluster import Cluster, cluster
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 TOKENS = 90
-WORDS = ["lugame", "piro", "sotevu", "kazido", "mefiba", "noraga", "tepilu", "dovuso", "gakara", "zimeno"]
-PROMPTS = [f"Repeat: {' '.join(WORDS[start:] + WORDS[:start])} {' '.join(WORDS)}" for start in range(6)]
+WORDS = ["lugame", "piro", "sotevu", "kazido", "mefiba", "noraga", "tepilu", "dovuso", "gakara"]
+# Long for the model, but what it was trained to do: where two tokens are as likely as one another, rounding
+# decides, and a batch rounds differently from a single run.
+PROMPTS = [f"Repeat: {' '.join(WORDS[start:] + WORDS[:start])}" for start in (0, 1, 2, 5)]
 
 
 async def answers(agents: list[Kernel]) -> list[Answer]:
