@@ -76,3 +76,7 @@ bench-overhead: setup ## Measure what the kernel adds to a bare backend
 .PHONY: bench-core
 bench-core: setup ## Measure the scheduler's decisions per second
 	$(BIN)/python -m tests.bench.bench_core
+
+.PHONY: bench-sched
+bench-sched: setup ## Compare scheduling policies in simulation, on real traces
+	$(BIN)/python -m tests.bench.bench_sched
