@@ -4,6 +4,7 @@
 # ruff: noqa: PLR2004, D401
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from services.tgi_local.model.chat import Call
 from services.tgi_local.model.episodes import Episode, Maker, Step, evaluate, failed, number_text
@@ -56,14 +57,20 @@ class Chain:
 def chain(maker: Maker) -> Episode:
     """A random chain."""
     kind = maker.rng.choice(list(CHAIN))
-    build = Chain(maker)
-    fill, answer = _BUILDERS[kind](maker, build)
-    user = maker.rng.choice(CHAIN[kind]).format(**fill)
+    episode = chain_of(maker, kind, maker.rng.choice(CHAIN[kind]))
+    user = episode.user
     if maker.rng.random() < 0.25:
         user = maker.rng.choice(("Please ", "Now ", "Next, ", "Hey, ", "Ok, ")) + user[0].lower() + user[1:]
     if maker.rng.random() < 0.06:
         user = user[0].lower() + user[1:]
-    return Episode(f"chain:{kind}", user, tuple(build.steps), build.error or answer)
+    return replace(episode, user=user)
+
+
+def chain_of(maker: Maker, kind: str, phrasing: str) -> Episode:
+    """One chain of a kind, asked for in the given phrasing."""
+    build = Chain(maker)
+    fill, answer = _BUILDERS[kind](maker, build)
+    return Episode(f"chain:{kind}", phrasing.format(**fill), tuple(build.steps), build.error or answer)
 
 
 Built = tuple[dict[str, str], str]

@@ -4,7 +4,7 @@
 # ruff: noqa: PLR2004, D401, PLR0917
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from services.tgi_local.model.chat import Call, Param, Tool
@@ -104,6 +104,8 @@ class Maker:
     values: Values
     held_out: bool = False
     error_rate: float = 0.08
+    asks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ASK)
+    questions: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: QUESTION)
     rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -160,15 +162,17 @@ class Maker:
 
     # Single requests.
 
-    def arithmetic(self) -> Part:
+    def arithmetic(self, kind: str | None = None) -> Part:
         """An expression, or two numbers in words."""
         rng, v = self.rng, self.values
-        if self.held_out or rng.random() < 0.6:
+        if kind is None and (self.held_out or rng.random() < 0.6):
+            kind = "arithmetic"
+        if kind == "arithmetic":
             exact, said, value = self.expression()
-            fill, kind = {"e": said}, "arithmetic"
+            fill = {"e": said}
         else:
             a, b = v.number(), v.number()
-            kind = rng.choice(("add", "subtract", "multiply", "divide", "percent"))
+            kind = kind or rng.choice(("add", "subtract", "multiply", "divide", "percent"))
             exact = {
                 "add": f"{a}+{b}",
                 "subtract": f"{a}-{b}",
@@ -275,9 +279,9 @@ class Maker:
 
     def part(self, task: str, kind: str, fill: dict[str, str], call: Call, result: str, answer: str) -> Part:
         """One request with a phrasing of its kind filled in."""
-        asks = ASK.get(kind, ())
+        asks = self.asks.get(kind, ())
         ask = self.rng.choice(asks).format(**fill) if asks else ""
-        questions = HELD_OUT[task] if self.held_out else QUESTION.get(kind, ())
+        questions = HELD_OUT[task] if self.held_out else self.questions.get(kind, ())
         return Part(
             task, ask, tuple(q.format(**fill) for q in questions), call, result, failed(result) or answer
         )

@@ -86,6 +86,7 @@ class Values:
         self.plain = plain
         self.held_out = held_out
         self.digits = digits
+        self._odd = held_out and not plain
         self._words = HELD_OUT_WORDS if held_out else TRAIN_WORDS
 
     def pseudo_word(self) -> str:
@@ -204,27 +205,27 @@ class Values:
         """A file name, in a folder one time in three."""
         rng = self.rng
         stem = self.word() if rng.random() < 0.75 else self.identifier().replace(" ", "_")
-        name = f"{stem}.{rng.choice(HELD_OUT_EXTENSIONS if self.held_out else EXTENSIONS)}"
+        name = f"{stem}.{rng.choice(HELD_OUT_EXTENSIONS if self._odd else EXTENSIONS)}"
         if rng.random() < 0.67:
             return name
-        folder = self.word() if self.held_out or rng.random() < 0.5 else rng.choice(FOLDERS)
+        folder = self.word() if self._odd or rng.random() < 0.5 else rng.choice(FOLDERS)
         return f"{'/' if rng.random() < 0.15 else ''}{folder}/{name}"
 
     def name(self) -> str:
         """A person's name, real or made up."""
         if self.rng.random() < 0.5:
-            return self.rng.choice(HELD_OUT_NAMES if self.held_out else TRAIN_NAMES)
+            return self.rng.choice(HELD_OUT_NAMES if self._odd else TRAIN_NAMES)
         return self.pseudo_word().capitalize()
 
     def agent(self) -> str:
         """An agent's name: a role, a made-up word, sometimes numbered."""
         rng = self.rng
-        roles = HELD_OUT_AGENTS if self.held_out else TRAIN_AGENTS
+        roles = HELD_OUT_AGENTS if self._odd else TRAIN_AGENTS
         base = rng.choice(roles) if rng.random() < 0.5 else self.pseudo_word()
         return f"{base}{rng.choice(('-', '_', ''))}{rng.randint(1, 99)}" if rng.random() < 0.25 else base
 
     def unit(self) -> str:
         """A unit, in words or as a symbol."""
-        if self.held_out:
+        if self._odd:
             return self.rng.choice(HELD_OUT_UNITS)
         return self.rng.choice(UNITS) if self.rng.random() < 0.85 else self.pseudo_word()
