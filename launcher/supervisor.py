@@ -22,6 +22,9 @@ STOP_SECONDS = 15.0
 EXIT_CONFIGURATION = 2
 MAX_LINE = 1 << 16
 READY_INTERVAL = 0.1
+HEAD_START_SECONDS = 10.0
+"""Longest time the others wait for the first process; they can do without it, only not get ready."""
+_PROBE = aiohttp.ClientTimeout(total=2.0)
 
 Output = Callable[[str, str], None]
 """Takes a process's name and one line of its output."""
@@ -65,8 +68,7 @@ class Supervisor:
         Raises StartFailed when a port is taken, a process refuses its configuration, or time is up.
         """
         await asyncio.to_thread(self._check_ports)
-        self._tasks = [asyncio.create_task(self._keep(child)) for child in self._children.values()]
-        ready = asyncio.create_task(self._wait_ready())
+        ready = asyncio.create_task(self._start_all())
         try:
             done, _ = await asyncio.wait(
                 {ready, self._failed}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
@@ -162,13 +164,25 @@ class Supervisor:
         if not self._failed.done():
             self._failed.set_exception(StartFailed(why))
 
+    async def _start_all(self) -> None:
+        """Start the first process alone: all others ask it for their credentials before they are ready."""
+        first, *others = self._children.values()
+        self._tasks.append(asyncio.create_task(self._keep(first)))
+        async with aiohttp.ClientSession(timeout=_PROBE) as session:
+            give_up = asyncio.get_running_loop().time() + HEAD_START_SECONDS
+            while asyncio.get_running_loop().time() < give_up:
+                if await _ready(session, first.plan.ready_url):
+                    break
+                await asyncio.sleep(READY_INTERVAL)
+        self._tasks += [asyncio.create_task(self._keep(child)) for child in others]
+        await self._wait_ready()
+
     async def _wait_ready(self) -> None:
         while await self._unready():  # noqa: ASYNC110 - other processes have no event of ours to set
             await asyncio.sleep(READY_INTERVAL)
 
     async def _unready(self) -> list[str]:
-        timeout = aiohttp.ClientTimeout(total=2.0)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with aiohttp.ClientSession(timeout=_PROBE) as session:
             states = await asyncio.gather(
                 *(_ready(session, child.plan.ready_url) for child in self._children.values())
             )

@@ -80,6 +80,8 @@ def _loop_row(size: int, calls: int, floor: Loop, through: Loop, cpu: float) -> 
         "ratio": through.end_to_end / floor.end_to_end,
         "wait_p50_s": percentile(through.waits, 0.5),
         "wait_p90_s": percentile(through.waits, 0.9),
+        "turnaround_mean_s": sum(through.turnarounds) / len(through.turnarounds),
+        "floor_turnaround_mean_s": sum(floor.turnarounds) / len(floor.turnarounds),
         "turnaround_p50_s": percentile(through.turnarounds, 0.5),
         "turnaround_p90_s": percentile(through.turnarounds, 0.9),
         "floor_turnaround_p90_s": percentile(floor.turnarounds, 0.9),
