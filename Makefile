@@ -37,8 +37,8 @@ verify-protos: protos ## Fail when the committed stubs differ from the protos
 	git diff --exit-code -- $(GENERATED)/aios/api $(GENERATED)/buf
 
 .PHONY: demo
-demo: setup ## Start a kernel and let twelve agents work on it
-	@$(BIN)/aios demo
+demo: setup ## Start a kernel, let twelve agents work on it, and draw who waited and ran
+	@$(BIN)/aios demo --chart build/demo.png --trace build/demo.json
 
 .PHONY: run
 run: setup ## Keep a kernel up on this machine until Ctrl-C

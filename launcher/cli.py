@@ -45,15 +45,20 @@ def up(
 
 
 def demo(
+    *,
     data_dir: Annotated[Path | None, typer.Option(help="Directory to use. Default: a fresh one.")] = None,
     port: Port = 0,
     picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG.")] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="Save who waited, ran and was switched as .png or .svg (matplotlib).")
+    ] = None,
+    trace: Annotated[Path | None, typer.Option(help="Save the same for ui.perfetto.dev.")] = None,
     seed: Annotated[int, typer.Option(help="Deals other tasks.")] = 12,
 ) -> None:
     """Start a kernel, let twelve agents work on it, and show what happened."""
-    from launcher.demo.main import run_demo  # noqa: PLC0415 - keeps `aios --help` quick
+    from launcher.demo.main import Outputs, run_demo  # noqa: PLC0415 - keeps `aios --help` quick
 
-    raise typer.Exit(run_demo(data_dir, port, picture, seed))
+    raise typer.Exit(run_demo(data_dir, port, Outputs(table=picture, chart=chart, trace=trace), seed))
 
 
 async def _up(plan: KernelPlan) -> int:

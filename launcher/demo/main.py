@@ -2,17 +2,22 @@
 
 import asyncio
 import io
+import json
 import re
 import sys
 import tempfile
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 import aios
+from aios.cli.recording import Recording
+from aios.cli.timeline import Timeline, chrome_trace
 from aios.kernel import Kernel
+from aios.types.queue import ScheduleEvent
 from launcher.data import prepare
 from launcher.demo.board import Board, Lines
 from launcher.demo.stage import Act, perform
@@ -31,18 +36,29 @@ KEPT_LINES = 60
 PICTURE_COLUMNS = 112
 
 
-def run_demo(data_dir: Path | None, port: int, picture: Path | None = None, seed: int = SEED) -> int:
-    """Play the demo; returns 0 when at least nine of ten answers are right, else 1.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outputs:
+    """Files that the demo leaves behind; None: not wanted."""
 
-    With `picture` the last state of the table and the summary are saved as SVG.
-    """
+    table: Path | None = None
+    """The last table and the summary, as SVG."""
+
+    chart: Path | None = None
+    """Who waited, ran and was switched, by agent, as PNG or SVG."""
+
+    trace: Path | None = None
+    """The same for ui.perfetto.dev, as JSON."""
+
+
+def run_demo(data_dir: Path | None, port: int, outputs: Outputs, seed: int = SEED) -> int:
+    """Play the demo; returns 0 when at least nine of ten answers are right, else 1."""
     console = Console()
     with tempfile.TemporaryDirectory(prefix="aios-demo-") as scratch:
         directory = data_dir.expanduser().absolute() if data_dir is not None else Path(scratch) / "data"
-        return asyncio.run(_demo(directory, port or free_base_port(), console, picture, seed))
+        return asyncio.run(_demo(directory, port or free_base_port(), console, outputs, seed))
 
 
-async def _demo(data_dir: Path, port: int, console: Console, picture: Path | None, seed: int) -> int:
+async def _demo(data_dir: Path, port: int, console: Console, outputs: Outputs, seed: int) -> int:
     extra = {
         "AIOS_TGI_LOCAL_SLOTS": str(SLOTS),
         "AIOS_SCHEDULER_POLICY": POLICY,
@@ -56,7 +72,7 @@ async def _demo(data_dir: Path, port: int, console: Console, picture: Path | Non
     console.print("starting the kernel: a gateway, six managers and a small model of our own ...")
     try:
         await supervisor.start()
-        return await _play(plan, console, picture, seed)
+        return await _play(plan, console, outputs, seed)
     except StartFailed as error:
         console.print("\n".join([*logs, f"the kernel did not start: {error}"]), markup=False)
         return 1
@@ -64,21 +80,42 @@ async def _demo(data_dir: Path, port: int, console: Console, picture: Path | Non
         await supervisor.stop()
 
 
-async def _play(plan: KernelPlan, console: Console, picture: Path | None, seed: int) -> int:
+async def _play(plan: KernelPlan, console: Console, outputs: Outputs, seed: int) -> int:
     acts = [Act(each) for each in cast(seed)]
     token = plan.admin_token_file.read_text().strip()
-    policy = f"{POLICY} (quantum {QUANTUM_TOKENS} tokens), {SLOTS} slots"
+    recording = Recording()
     async with aios.connect(plan.gateway, token=token) as admin:
+        policy = await _policy(admin)
         screen = Board(acts, console, policy) if sys.stdout.isatty() else Lines(console)
         with screen:
-            watching = asyncio.create_task(_follow(admin, screen.calls))
+            following = recording.follow(admin, on_event=lambda event: _note(event, screen.calls))
+            watching = asyncio.create_task(following)
             try:
                 seconds = await perform(admin, acts, screen.changed)
             finally:
                 watching.cancel()
                 await asyncio.wait({watching})
+    timeline = recording.timeline()
     summary = summarise(acts, seconds, policy)
     console.print()
+    _tell_wrong(acts, console)
+    console.print("\n".join(summary.lines()), markup=False, highlight=False, soft_wrap=True)
+    if outputs.table is not None:
+        await asyncio.to_thread(_paint, acts, summary, seconds, outputs.table)
+    await asyncio.to_thread(_draw, timeline, summary, outputs, console)
+    return 0 if summary.passed else 1
+
+
+async def _policy(admin: Kernel) -> str:
+    """Say which policy the kernel is under, as it tells itself."""
+    classes = (await admin.queue.policies()).classes
+    policy = next(each.policy for each in classes if each.scheduling_class == "normal")
+    told = ", ".join(f"{name} {value}" for name, value in policy.parameters.items())
+    slots = sum(replica.slots for replica in (await admin.queue.state()).replicas)
+    return f"{policy.name}{f' ({told})' if told else ''}, {slots} slots"
+
+
+def _tell_wrong(acts: list[Act], console: Console) -> None:
     for act in acts:
         for done in act.done:
             if not done.right:
@@ -88,10 +125,23 @@ async def _play(plan: KernelPlan, console: Console, picture: Path | None, seed: 
                     highlight=False,
                     soft_wrap=True,
                 )
-    console.print("\n".join(summary.lines()), markup=False, highlight=False, soft_wrap=True)
-    if picture is not None:
-        await asyncio.to_thread(_paint, acts, summary, seconds, picture)
-    return 0 if summary.passed else 1
+
+
+def _draw(timeline: Timeline, summary: Summary, outputs: Outputs, console: Console) -> None:
+    """Leave the chart and the trace behind."""
+    if outputs.trace is not None:
+        outputs.trace.parent.mkdir(parents=True, exist_ok=True)
+        outputs.trace.write_text(json.dumps(chrome_trace(timeline)), encoding="utf-8")
+        console.print(f"trace      {outputs.trace} (open it at https://ui.perfetto.dev)", highlight=False)
+    if outputs.chart is not None:
+        from aios.cli import trace_chart  # noqa: PLC0415 - drawing is heavy, and optional
+
+        outputs.chart.parent.mkdir(parents=True, exist_ok=True)
+        title = (
+            f"who waited, ran and was switched: policy {summary.policy}, {summary.preemptions} preemptions"
+        )
+        trace_chart.draw(timeline, outputs.chart, title=title)
+        console.print(f"chart      {outputs.chart}", highlight=False)
 
 
 def _paint(acts: list[Act], summary: Summary, seconds: float, picture: Path) -> None:
@@ -105,12 +155,11 @@ def _paint(acts: list[Act], summary: Summary, seconds: float, picture: Path) -> 
     )
 
 
-async def _follow(admin: Kernel, calls: dict[str, str]) -> None:
+def _note(event: ScheduleEvent, calls: dict[str, str]) -> None:
     """Keep what the scheduler says of each agent's call."""
-    async for event in admin.queue.watch():
-        if event.syscall is not None:
-            agent = event.syscall.name.split("/")[1]
-            calls[agent] = _STATES.get(event.kind, calls.get(agent, ""))
+    if event.syscall is not None:
+        agent = event.syscall.name.split("/")[1]
+        calls[agent] = _STATES.get(event.kind, calls.get(agent, ""))
 
 
 _STATES = {

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios.cli.timeline import Mark, Span, Timeline, agent_rows, build, chrome_trace
+from aios.cli.timeline import Mark, Span, Timeline, agent_rows, build, chart_rows, chrome_trace
 from aios.types.queue import ScheduleEvent, Syscall
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -117,6 +117,25 @@ def test_rows_show_the_busiest_thing_of_each_slice() -> None:
     assert (second.calls, second.waited, second.ran) == (2, 12, 0)
 
 
+def test_a_chart_puts_an_agents_calls_behind_one_another_and_below_one_another_when_they_overlap() -> None:
+    timeline = built(
+        event("submitted", 0, "b/calls/early"),
+        event("finished", 2, "b/calls/early"),
+        event("submitted", 1, "b/calls/beside"),
+        event("finished", 6, "b/calls/beside"),
+        event("submitted", 3, "b/calls/late"),
+        event("submitted", 5, "a/calls/only"),
+    )
+
+    assert [
+        (agent, [span.call.rsplit("/")[-1] for span in spans]) for agent, spans in chart_rows(timeline)
+    ] == [
+        ("a", ["only"]),
+        ("b", ["early", "late"]),
+        ("b", ["beside"]),
+    ]
+
+
 def test_an_empty_timeline_has_no_rows() -> None:
     assert agent_rows(built(length=0.0), 10) == []
     assert agent_rows(built(event("submitted", 0), length=0.0), 4)[0].cells == "░   "
@@ -158,6 +177,11 @@ def test_whatever_is_seen_the_spans_of_a_call_lie_side_by_side(seen: list[tuple[
         spans[span.call].append(span)
     for own in spans.values():
         assert all(a.end <= b.start for a, b in pairwise(own))
+    rows = chart_rows(timeline)
+    assert sum(len(row) for _, row in rows) == len(timeline.spans)
+    for agent, row in rows:
+        assert {span.agent for span in row} == {agent}
+        assert all(a.end <= b.start for a, b in pairwise(row))
     assert all(len(row.cells) == 7 for row in agent_rows(timeline, 7))
     for counted in chrome_trace(timeline)["traceEvents"]:
         if counted["ph"] == "C":

@@ -269,6 +269,33 @@ def _cells(spans: Sequence[Span], length: float, width: int) -> str:
     return "".join(shown)
 
 
+def chart_rows(timeline: Timeline) -> list[tuple[str, list[Span]]]:
+    """Lay the calls out in rows: agents by name, an agent's calls after one another in as few rows as do.
+
+    Calls of one agent that are there at the same time lie below one another. Each row has its agent.
+    """
+    rows: list[tuple[str, list[Span]]] = []
+    for agent, calls in sorted(_by_agent(timeline.spans).items()):
+        ends: list[float] = []
+        own: list[list[Span]] = []
+        for spans in sorted(calls.values(), key=lambda spans: (spans[0].start, spans[0].call)):
+            free = next((row for row, end in enumerate(ends) if end <= spans[0].start), len(ends))
+            if free == len(ends):
+                ends.append(0.0)
+                own.append([])
+            own[free] += spans
+            ends[free] = spans[-1].end
+        rows += [(agent, row) for row in own]
+    return rows
+
+
+def _by_agent(spans: Iterable[Span]) -> dict[str, dict[str, list[Span]]]:
+    found: dict[str, dict[str, list[Span]]] = defaultdict(lambda: defaultdict(list))
+    for span in spans:
+        found[span.agent][span.call].append(span)
+    return found
+
+
 def chrome_trace(timeline: Timeline) -> dict[str, Any]:
     """Write a timeline in Chrome's trace event format, which Perfetto reads too.
 

@@ -1,10 +1,6 @@
 """`aios trace`: record who waited, ran and was switched."""
 
-import asyncio
 import json
-import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +10,6 @@ from aios.cli import session
 
 if TYPE_CHECKING:
     from aios.cli.timeline import Timeline
-    from aios.kernel import Kernel
-    from aios.types.queue import ScheduleEvent, Syscall
 
 INTERRUPTED = 130
 NARROWEST = 20
@@ -23,18 +17,6 @@ BESIDE_THE_CHART = 56
 """Columns that the sums beside a chart need, about."""
 
 STYLES = {"█": "green", "▒": "red", "░": "yellow"}
-
-
-@dataclass
-class _Seen:
-    """What was seen so far; it outlives a Ctrl-C."""
-
-    events: "list[ScheduleEvent]" = field(default_factory=list)
-    left: "list[Syscall]" = field(default_factory=list)
-    """Calls that are there, at the start until the end is reached."""
-    began: float = field(default_factory=time.monotonic)
-    received: float = 0.0
-    """When the last event came, on the monotonic clock."""
 
 
 def trace(
@@ -52,16 +34,17 @@ def trace(
 ) -> None:
     """Record what the scheduler does: who waits, who runs, who is switched."""
     from aios.cli import timeline as lines  # noqa: PLC0415  # keeps `aios --help` quick
+    from aios.cli.recording import Recording  # noqa: PLC0415  # same
 
     if chart is not None:
         _check_chart(chart)
-    seen = _Seen()
+    recording = Recording()
     try:
-        session.call(lambda kernel: _record(kernel, agent, duration, seen))
+        session.call(lambda kernel: recording.follow(kernel, agent=agent, duration=duration))
     except typer.Exit as ended:
         if ended.exit_code != INTERRUPTED:
             raise
-    timeline = _timeline(seen)
+    timeline = recording.timeline()
     out.write_text(json.dumps(lines.chrome_trace(timeline)), encoding="utf-8")
     if chart is not None:
         from aios.cli import trace_chart  # noqa: PLC0415  # drawing is heavy, and optional
@@ -69,28 +52,6 @@ def trace(
         trace_chart.draw(timeline, chart)
     told = {"out": str(out), "seconds": timeline.length, "agents": lines.agent_rows(timeline, NARROWEST)}
     session.emit(told, lambda: _show(timeline, out))
-
-
-async def _record(kernel: "Kernel", agent: str, duration: float | None, seen: _Seen) -> None:
-    seen.left = await kernel.queue.list(agent=agent)
-    try:
-        async with asyncio.timeout(duration):
-            async for event in kernel.queue.watch(agent=agent):
-                seen.events.append(event)
-                seen.received = time.monotonic()
-    except TimeoutError:
-        seen.left = await kernel.queue.list(agent=agent)
-
-
-def _timeline(seen: _Seen) -> "Timeline":
-    """Build the timeline on the scheduler's clock, as the events tell it."""
-    from aios.cli.timeline import build  # noqa: PLC0415  # keeps `aios --help` quick
-
-    length = time.monotonic() - seen.began
-    times = [event.time for event in seen.events if event.time is not None]
-    now = times[-1] + timedelta(seconds=time.monotonic() - seen.received) if times else datetime.now(UTC)
-    start = min([now - timedelta(seconds=length), *times])
-    return build(seen.events, seen.left, start=start, length=(now - start).total_seconds())
 
 
 def _check_chart(path: Path) -> None:
