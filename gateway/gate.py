@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.errors import QueueFull, TooManyCalls
+from services.chassis.refusals import QueueFull, TooManyCalls
 
 Agent = tuple[str, str]
 """Tenant and agent."""

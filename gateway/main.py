@@ -14,10 +14,9 @@ from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
-from gateway.agents import AccessAgentDirectory
 from gateway.checkpoints import ContextCheckpoints
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
-from gateway.dispatch import DispatchClient
+from gateway.dispatch import InferenceDispatcher
 from gateway.gate import FairGate, GateConfig
 from gateway.inference.constraints import CompilingChecker
 from gateway.inference.openai import OpenAiBackend, OpenAiConfig
@@ -31,6 +30,8 @@ from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, StateMetric
 from gateway.passthrough import Forwarder
 from gateway.routing import MANAGERS
 from services.chassis import config, methods
+from services.chassis.agents import AccessAgentDirectory
+from services.chassis.dispatch import DispatchClient
 from services.chassis.identity import Caller
 from services.chassis.methods import Lane
 from services.chassis.process import App, Process
@@ -61,18 +62,19 @@ async def build(process: Process) -> App:
     scheduler: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
         channels["scheduler"]
     )
-    dispatcher = DispatchClient(scheduler, process.credential.metadata, process.clock)
+    stream = DispatchClient(scheduler, process.credential.metadata, process.clock)
+    dispatcher = InferenceDispatcher(stream)
     pool = _pool(dispatcher, process)
     use_cases = _use_cases(settings, pool, dispatcher, channels, process)
     gates = _gates(settings)
     StateMetrics(
         process.registry,
         generations=lambda: use_cases.running,
-        held=lambda: dispatcher.held,
-        connected=lambda: dispatcher.connected,
+        held=lambda: stream.held,
+        connected=lambda: stream.connected,
         replicas_up=lambda: len(pool.live()),
     )
-    process.tasks.start("dispatch", dispatcher.run)
+    process.tasks.start("dispatch", stream.run)
     for name in pool.names:
         process.tasks.start(f"watch {name}", partial(pool.watch, name))
     process.tasks.every("forget generations", FORGET_SECONDS, _async(use_cases.forget_old))
@@ -83,7 +85,7 @@ async def build(process: Process) -> App:
         return None if pool.live() else "no inference backend is up"
 
     async def scheduler_problem() -> str | None:
-        return None if dispatcher.connected else "the scheduler has not welcomed this gateway"
+        return None if stream.connected else "the scheduler has not welcomed this gateway"
 
     return App(
         servicers=[
@@ -102,7 +104,7 @@ async def build(process: Process) -> App:
     )
 
 
-def _pool(dispatcher: DispatchClient, process: Process) -> ReplicaPool:
+def _pool(dispatcher: InferenceDispatcher, process: Process) -> ReplicaPool:
     openai = config.load(OpenAiBackendConfig, process.environ, "AIOS_OPENAI_", known=None)
     tgi = config.load(BackendConfig, process.environ, "AIOS_TGI_", known=None)
     wants_tgi = not openai.endpoints or "AIOS_TGI_ENDPOINTS" in process.environ
@@ -141,7 +143,7 @@ def _openai(settings: OpenAiBackendConfig) -> list[Backend]:
 def _use_cases(
     settings: GatewayConfig,
     pool: ReplicaPool,
-    dispatcher: DispatchClient,
+    dispatcher: InferenceDispatcher,
     channels: Mapping[str, Any],
     process: Process,
 ) -> InferenceUseCases:

@@ -21,10 +21,10 @@ from gateway.inference.model import (
     Suspended,
     SuspendReason,
 )
-from gateway.inference.ports import CallKey
 from gateway.inference.transcript import Transcript
 from services.chassis.clock import Clock
 from services.chassis.errors import KernelError
+from services.chassis.scheduling import CallKey
 
 COALESCE_TOKENS = 16
 """A delta is sent as soon as this many tokens wait."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from services.chassis.scheduling import HintsAsked
+
 
 class Role(Enum):
     """Who speaks in a chat. Values are the role names of the chat templates."""
@@ -85,53 +87,6 @@ class Constraint:
     """The JSON schema or the regular expression."""
 
 
-class SchedulingClass(Enum):
-    """Service class of a call. Values are metric labels."""
-
-    REALTIME = "realtime"
-    INTERACTIVE = "interactive"
-    NORMAL = "normal"
-    BATCH = "batch"
-    IDLE = "idle"
-
-
-@dataclass(frozen=True, slots=True)
-class HintsAsked:
-    """What one call asks of its scheduling; None: as the agent is registered."""
-
-    scheduling_class: SchedulingClass | None = None
-    weight: int | None = None
-    priority: int | None = None
-    max_wait: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """How a call is scheduled."""
-
-    scheduling_class: SchedulingClass = SchedulingClass.NORMAL
-    weight: int = 1
-    priority: int = 0
-    max_wait: float = 30.0
-    """Longest time in the queue. Unit: seconds."""
-
-    def overlaid(self, asked: HintsAsked) -> "Hints":
-        """Lay what a call asks over what its agent is registered with.
-
-        The realtime class and a larger weight are granted at registration alone: a call that asks for them
-        gets the next best.
-        """
-        wanted = asked.scheduling_class or self.scheduling_class
-        if wanted is SchedulingClass.REALTIME and self.scheduling_class is not SchedulingClass.REALTIME:
-            wanted = SchedulingClass.INTERACTIVE
-        return Hints(
-            scheduling_class=wanted,
-            weight=min(asked.weight or self.weight, self.weight),
-            priority=self.priority if asked.priority is None else asked.priority,
-            max_wait=asked.max_wait or self.max_wait,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
     """Where a caller stands in a stream that broke. `text` and `token_ids` may be empty."""
@@ -155,7 +110,7 @@ class GenerationSpec:
     max_tokens: int = 0
     """Largest answer; 0: the kernel's default."""
     stop: tuple[str, ...] = ()
-    hints: HintsAsked = HintsAsked()
+    hints: HintsAsked = field(default_factory=HintsAsked)
     step: int = 0
     top_alternatives: int = 0
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, NoBackend
+from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid
 from gateway.inference.model import Message, Prompt, ReplicaInfo, ToolSpec
 from gateway.inference.ports import Backend
 from gateway.inference.template import parse_schema, plain_messages
 from services.chassis.clock import Clock
+from services.chassis.refusals import NoBackend
 
 T = TypeVar("T")
 

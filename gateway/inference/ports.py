@@ -2,13 +2,11 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from gateway.inference.model import (
     Checkpoint,
     Constraint,
-    Hints,
     Job,
     KvState,
     Message,
@@ -17,6 +15,7 @@ from gateway.inference.model import (
     StreamItem,
     ToolSpec,
 )
+from services.chassis.scheduling import CallKey, Completion, Grant, Hints, Interrupt
 
 
 class Backend(Protocol):
@@ -69,15 +68,6 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class CallKey:
-    """What names a call everywhere."""
-
-    tenant: str
-    agent: str
-    call: str
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallTerms:
     """What the scheduler must know about a call. Times are on the gateway's monotonic clock, in seconds."""
@@ -97,31 +87,6 @@ class CallTerms:
     program: str = ""
     agent_kind: str = ""
     step: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The call may run on `replica`."""
-
-    replica: str
-    quantum_tokens: int
-    """Tokens after which it may be told to yield, so progress is reported by then; 0: never early."""
-
-
-class Interrupt(Enum):
-    """What the scheduler asks of a running call."""
-
-    PREEMPT = "preempt"  # stop at the next token boundary and yield
-    REVOKE = "revoke"  # end at once
-
-
-class Completion(Enum):
-    """How a call ended. Values are metric labels."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
 
 
 class Ticket(Protocol):

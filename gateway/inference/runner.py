@@ -20,7 +20,6 @@ from gateway.inference.model import (
     Checkpoint,
     Constraint,
     FinishReason,
-    Hints,
     Job,
     KvState,
     Message,
@@ -43,17 +42,15 @@ from gateway.inference.ports import (
     Backend,
     CallTerms,
     CheckpointStore,
-    Completion,
     ConstraintChecker,
     Dispatcher,
-    Grant,
     InferenceMetrics,
-    Interrupt,
     Ticket,
 )
 from gateway.inference.template import forced_call_constraint, parse_output
 from services.chassis.clock import Clock
 from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError
+from services.chassis.scheduling import AgentFacts, Completion, Grant, Interrupt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,15 +68,6 @@ class RunnerConfig:
     """Pause after the first failure, doubled with each. Unit: seconds."""
     suspend_timeout: float = 5.0
     """Longest time a backend may take to keep a run's state. Unit: seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentFacts:
-    """What the kernel knows about the agent that asks."""
-
-    hints: Hints
-    kind: str = ""
-    program: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,19 +7,13 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound, TooManyCalls
+from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound
 from gateway.inference import embedding
 from gateway.inference.generation import Generation
 from gateway.inference.model import Answer, Event, GenerationSpec, Message, ReplicaInfo, ResumePoint, ToolSpec
 from gateway.inference.pool import ReplicaPool
-from gateway.inference.ports import (
-    CallKey,
-    CheckpointStore,
-    ConstraintChecker,
-    Dispatcher,
-    InferenceMetrics,
-)
-from gateway.inference.runner import AgentFacts, Kit, Runner, RunnerConfig
+from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
+from gateway.inference.runner import Kit, Runner, RunnerConfig
 from services.chassis.clock import Clock
 from services.chassis.errors import (
     Cancelled,
@@ -30,6 +24,8 @@ from services.chassis.errors import (
 )
 from services.chassis.identity import Caller
 from services.chassis.logs import logger
+from services.chassis.refusals import TooManyCalls
+from services.chassis.scheduling import AgentFacts, CallKey
 
 _log = logger(__name__)
 

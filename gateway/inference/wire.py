@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from google.protobuf.duration_pb2 import Duration
 
-from aios.api.agent.v1 import agent_pb2
 from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.inference.model import (
@@ -16,13 +15,11 @@ from gateway.inference.model import (
     Event,
     FinishReason,
     GenerationSpec,
-    HintsAsked,
     Message,
     Resumed,
     ResumePoint,
     Role,
     Sampling,
-    SchedulingClass,
     Suspended,
     SuspendReason,
     ToolCall,
@@ -30,6 +27,7 @@ from gateway.inference.model import (
     ToolSpec,
 )
 from gateway.inference.service import ModelSummary
+from services.chassis.wire import hints_asked
 
 _ROLES = {
     chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
@@ -42,13 +40,6 @@ _CHOICES = {
     pb.TOOL_CHOICE_AUTO: ToolChoice.AUTO,
     pb.TOOL_CHOICE_NONE: ToolChoice.NONE,
     pb.TOOL_CHOICE_REQUIRED: ToolChoice.REQUIRED,
-}
-_CLASSES = {
-    agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
-    agent_pb2.SCHEDULING_CLASS_INTERACTIVE: SchedulingClass.INTERACTIVE,
-    agent_pb2.SCHEDULING_CLASS_NORMAL: SchedulingClass.NORMAL,
-    agent_pb2.SCHEDULING_CLASS_BATCH: SchedulingClass.BATCH,
-    agent_pb2.SCHEDULING_CLASS_IDLE: SchedulingClass.IDLE,
 }
 _FINISH = {
     FinishReason.STOP: pb.FINISH_REASON_STOP,
@@ -73,20 +64,9 @@ def spec(request: pb.GenerateRequest) -> GenerationSpec:
         sampling=_sampling(request.sampling),
         max_tokens=request.max_tokens,
         stop=tuple(request.stop),
-        hints=hints(request.hints),
+        hints=hints_asked(request.hints),
         step=request.step,
         top_alternatives=request.top_alternatives,
-    )
-
-
-def hints(message: agent_pb2.SchedulingHints) -> HintsAsked:
-    """Read the fields that are set."""
-    seconds = message.max_wait.ToNanoseconds() / 1e9
-    return HintsAsked(
-        scheduling_class=_CLASSES.get(message.scheduling_class),
-        weight=message.weight or None,
-        priority=message.priority or None,
-        max_wait=seconds or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What all services convert between protobuf and Python: times, durations, who asks."""
+"""What all services convert between protobuf and Python: times, durations, who asks, scheduling hints."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,11 +7,21 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from aios.api.agent.v1 import agent_pb2
 from services.chassis.errors import InvalidRequest
 from services.chassis.idempotency import request_digest
 from services.chassis.identity import Caller, Kind
 from services.chassis.once import Actor
+from services.chassis.scheduling import Hints, HintsAsked, SchedulingClass
 
+_CLASSES: Final = {
+    agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
+    agent_pb2.SCHEDULING_CLASS_INTERACTIVE: SchedulingClass.INTERACTIVE,
+    agent_pb2.SCHEDULING_CLASS_NORMAL: SchedulingClass.NORMAL,
+    agent_pb2.SCHEDULING_CLASS_BATCH: SchedulingClass.BATCH,
+    agent_pb2.SCHEDULING_CLASS_IDLE: SchedulingClass.IDLE,
+}
+_CLASS_NUMBERS: Final = {kind: number for number, kind in _CLASSES.items()}
 _LONGEST: Final = 3.0e8
 """About ten years. Unit: seconds."""
 
@@ -50,3 +60,24 @@ def duration(seconds: float) -> Duration:
     converted = Duration()
     converted.FromNanoseconds(round(max(0.0, min(seconds, _LONGEST)) * 1e9))
     return converted
+
+
+def hints_asked(message: agent_pb2.SchedulingHints) -> HintsAsked:
+    """Read the fields that are set."""
+    seconds = message.max_wait.ToNanoseconds() / 1e9
+    return HintsAsked(
+        scheduling_class=_CLASSES.get(message.scheduling_class),
+        weight=message.weight or None,
+        priority=message.priority or None,
+        max_wait=seconds or None,
+    )
+
+
+def hints_message(hints: Hints) -> agent_pb2.SchedulingHints:
+    """Write hints of which every field is known."""
+    return agent_pb2.SchedulingHints(
+        scheduling_class=_CLASS_NUMBERS[hints.scheduling_class],
+        weight=hints.weight,
+        priority=hints.priority,
+        max_wait=duration(hints.max_wait),
+    )

@@ -20,8 +20,9 @@ from gateway.inference.model import (
     Token,
     ToolSpec,
 )
-from gateway.inference.ports import CallTerms, Completion, Grant, Interrupt
+from gateway.inference.ports import CallTerms
 from services.chassis.errors import KernelError, ServiceUnavailable
+from services.chassis.scheduling import Completion, Grant, Interrupt
 
 PLAIN = ReplicaInfo(model="m", max_total_tokens=1000, slots=4, max_batch_total_tokens=4000)
 WITH_KV = replace(PLAIN, capabilities=Capabilities(kv_snapshot=True, token_prompts=True))

@@ -7,11 +7,10 @@ from typing import Any
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from gateway.dispatch import DispatchClient
-from gateway.inference.model import Hints, ReplicaInfo
-from gateway.inference.ports import CallKey, CallTerms
 from services.chassis.client import StaticCredential
 from services.chassis.clock import Clock, SystemClock
+from services.chassis.dispatch import DispatchClient, Submission
+from services.chassis.scheduling import CallKey, Hints
 from services.chassis.server import ServerConfig
 from tests.fakes.rpc import connected, running
 from tests.fakes.tokens import ISSUER_FOR_TESTS
@@ -19,7 +18,7 @@ from tests.fakes.waiting import until
 
 
 class Session:
-    """One stream of one gateway."""
+    """One stream of one process."""
 
     def __init__(self) -> None:
         self.received: list[pb.DispatchRequest] = []
@@ -49,7 +48,7 @@ class Session:
 
 
 class ScriptedScheduler(scheduler_pb2_grpc.SchedulerServiceServicer):
-    """Welcomes every gateway unless told otherwise; `sessions` holds the streams in order."""
+    """Welcomes every process unless told otherwise; `sessions` holds the streams in order."""
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
@@ -102,21 +101,17 @@ async def dispatching(
             await asyncio.wait({task})
 
 
-def terms(call: str, **fields: Any) -> CallTerms:
-    """Build the terms of a call of agent planner of tenant acme."""
+def submission(call: str, **fields: Any) -> Submission:
+    """Build the submission of a call of agent planner of tenant acme."""
     now = SystemClock().monotonic()
     defaults: dict[str, Any] = {
         "key": CallKey("acme", "planner", call),
-        "model": "m",
-        "prompt_tokens": 10,
-        "max_new_tokens": 20,
-        "tokens_done": 0,
         "hints": Hints(),
         "arrived_at": now,
         "deadline": now + 60,
-        "preemptible": True,
+        "details": pb.Submit(model="m", prompt_tokens=10, max_new_tokens=20, preemptible=True),
     }
-    return CallTerms(**(defaults | fields))
+    return Submission(**(defaults | fields))
 
 
 def key(call: str) -> pb.CallKey:
@@ -124,7 +119,7 @@ def key(call: str) -> pb.CallKey:
     return pb.CallKey(tenant="acme", agent="planner", call=call)
 
 
-REPLICA = ReplicaInfo(model="m", max_total_tokens=100, slots=2, max_batch_total_tokens=200)
+REPLICA = pb.ReplicaState(name="r0", model="m", up=True, slots=2)
 
 
 async def _read(session: Session, requests: Any) -> None:

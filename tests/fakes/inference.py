@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.inference.constraints import CompilingChecker
-from gateway.inference.model import Delta, Event, GenerationSpec, Hints, Message, Role
+from gateway.inference.model import Delta, Event, GenerationSpec, Message, Role
 from gateway.inference.pool import PoolConfig, ReplicaPool
-from gateway.inference.runner import AgentFacts, RunnerConfig
+from gateway.inference.runner import RunnerConfig
 from gateway.inference.service import InferenceConfig, InferenceUseCases
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.identity import Caller
+from services.chassis.scheduling import AgentFacts, Hints
 from tests.fakes.backend import FakeBackend, FakeCheckpoints, FakeDispatcher, FakeTicket, RecordingMetrics
 from tests.fakes.waiting import until
 

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.errors import QueueFull, TooManyCalls
 from gateway.gate import FairGate, GateConfig
+from services.chassis.refusals import QueueFull, TooManyCalls
 
 A, B = ("t", "a"), ("t", "b")
 

@@ -20,9 +20,9 @@ from gateway.inference.model import (
     Timings,
     Usage,
 )
-from gateway.inference.ports import CallKey
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Cancelled
+from services.chassis.scheduling import CallKey
 
 
 def generation(stop: tuple[str, ...] = ()) -> Generation:

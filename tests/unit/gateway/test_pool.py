@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, NoBackend
+from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
 from gateway.inference.errors import BackendInvalid, BackendStalled, BackendUnavailable
 from gateway.inference.model import Message, ReplicaInfo, Role
 from gateway.inference.pool import PoolConfig, ReplicaPool
 from services.chassis.clock import SystemClock
+from services.chassis.refusals import NoBackend
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.waiting import until
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import BackendFailed, BackendRefused, ConstraintUnmet, GenerationNotFound, QueueFull
+from gateway.errors import BackendFailed, BackendRefused, ConstraintUnmet, GenerationNotFound
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
     Answer,
@@ -20,9 +20,10 @@ from gateway.inference.model import (
     FinishReason,
     ResumePoint,
 )
-from gateway.inference.ports import Completion, Interrupt
 from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.identity import Caller
+from services.chassis.refusals import QueueFull
+from services.chassis.scheduling import Completion, Interrupt
 from tests.fakes.backend import PLAIN, WITH_KV, FakeBackend
 from tests.fakes.inference import Desk, Follower, ask, inference
 from tests.fakes.waiting import until

@@ -1,4 +1,4 @@
-"""The gateway's end of the Dispatch stream, against a scheduler that does what a test says."""
+"""A process's end of the Dispatch stream, against a scheduler that does what a test says."""
 
 import asyncio
 import gc
@@ -6,19 +6,18 @@ import gc
 import pytest
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
-from gateway.dispatch import DispatchClient, DispatchTicket, refusal
-from gateway.inference.model import Hints
-from gateway.inference.ports import Completion, Interrupt
 from services.chassis.clock import SystemClock
+from services.chassis.dispatch import DispatchClient, DispatchTicket, refusal
 from services.chassis.errors import KernelError
+from services.chassis.scheduling import Completion, Hints, Interrupt
 from tests.fakes.clock import FakeClock
-from tests.fakes.dispatch import REPLICA, Session, dispatching, key, scripted, terms
+from tests.fakes.dispatch import REPLICA, Session, dispatching, key, scripted, submission
 from tests.fakes.waiting import until
 
 
 async def granted(client: DispatchClient, session: Session, call: str, number: int = 1) -> DispatchTicket:
     """Submit a call and have it granted on replica r0."""
-    ticket = client.submit(terms(call))
+    ticket = client.submit(submission(call))
     session.send(grant=pb.Grant(key=key(call), replica="r0", number=number, quantum_tokens=8))
     grant = await ticket.granted()
     assert (grant.replica, grant.quantum_tokens) == ("r0", 8)
@@ -33,11 +32,11 @@ async def settled(client: DispatchClient, session: Session) -> None:
     assert client.connected
 
 
-async def test_a_stream_begins_with_who_the_gateway_is_and_what_it_has() -> None:
+async def test_a_stream_begins_with_who_the_process_is_and_what_it_has() -> None:
     scheduler = scripted()
     async with dispatching(scheduler) as client:
-        client.announce("r0", REPLICA, up=True)
-        client.submit(terms("c1"))
+        client.announce(REPLICA)
+        client.submit(submission("c1"))
         session = await scheduler.session(0)
         await session.until("submit")
 
@@ -54,9 +53,9 @@ async def test_after_a_break_every_call_is_submitted_again_in_the_order_of_arriv
         now = SystemClock().monotonic()
         first = await scheduler.session(0)
         await until(lambda: client.connected)
-        client.announce("r0", REPLICA, up=True)
+        client.announce(REPLICA)
         for call, age in (("c2", 2.0), ("c0", 5.0), ("c1", 3.0)):
-            client.submit(terms(call, arrived_at=now - age))
+            client.submit(submission(call, arrived_at=now - age))
         await first.until("submit", 3)
         first.end()
         second = await scheduler.session(1)
@@ -75,7 +74,7 @@ async def test_a_call_that_came_while_the_scheduler_was_away_is_no_resubmission(
         scheduler.welcoming = False
         (await scheduler.session(0)).end()
         await until(lambda: not client.connected)
-        client.submit(terms("new"))
+        client.submit(submission("new"))
         scheduler.welcoming = True
         await until(lambda: client.connected)
         submits = await scheduler.sessions[-1].until("submit")
@@ -124,7 +123,7 @@ async def test_a_grant_for_a_call_that_left_is_given_back() -> None:
     async with dispatching(scheduler) as client:
         session = await scheduler.session(0)
         await until(lambda: client.connected)
-        ticket = client.submit(terms("c1"))
+        ticket = client.submit(submission("c1"))
         ticket.ended(Completion.CANCELLED, 0)
         ticket.ended(Completion.CANCELLED, 0)
         session.send(grant=pb.Grant(key=key("c1"), replica="r0", number=3))
@@ -137,7 +136,7 @@ async def test_a_grant_for_a_call_that_left_is_given_back() -> None:
 
 async def test_a_rejection_that_nobody_waits_for_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
     client = DispatchClient(None, scripted, SystemClock())  # type: ignore[arg-type]  # never connects
-    ticket = client.submit(terms("c1"))
+    ticket = client.submit(submission("c1"))
     ticket.on_reject(refusal("evicted_wait", "", None))
     ticket.ended(Completion.CANCELLED, 0)
     del ticket
@@ -198,7 +197,7 @@ async def test_a_grant_elsewhere_for_a_call_that_runs_is_paid_back_when_it_ends(
 async def test_a_call_gives_up_when_the_scheduler_stays_away_longer_than_it_may_wait() -> None:
     clock = FakeClock()
     client = DispatchClient(None, scripted, clock)  # type: ignore[arg-type]  # never connects
-    waiting = client.submit(terms("c1", hints=Hints(max_wait=30.0), arrived_at=clock.monotonic()))
+    waiting = client.submit(submission("c1", hints=Hints(max_wait=30.0), arrived_at=clock.monotonic()))
     clock.advance(34.99)
     task = asyncio.create_task(waiting.granted())
     await asyncio.sleep(0.02)
@@ -225,7 +224,7 @@ async def test_a_scheduler_that_does_not_welcome_is_asked_again() -> None:
 
 async def test_reports_are_dropped_while_nobody_listens() -> None:
     client = DispatchClient(None, scripted, SystemClock())  # type: ignore[arg-type]  # never connects
-    ticket = client.submit(terms("c1"))
+    ticket = client.submit(submission("c1"))
     ticket.progress(3)
     ticket.ended(Completion.CANCELLED, 3)
 
@@ -251,7 +250,7 @@ async def test_every_outcome_has_its_reason(outcome: str, reason: str) -> None:
     scheduler = scripted()
     async with dispatching(scheduler) as client:
         session = await scheduler.session(0)
-        ticket = client.submit(terms("c1"))
+        ticket = client.submit(submission("c1"))
         reject = pb.Reject(key=key("c1"), outcome=outcome, message="why")
         reject.retry_after.FromSeconds(2)
         session.send(reject=reject)

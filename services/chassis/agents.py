@@ -5,12 +5,11 @@ import asyncio
 import grpc
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
-from gateway.inference.model import Hints
-from gateway.inference.runner import AgentFacts
-from gateway.inference.wire import hints
 from services.chassis.client import ServiceCredential, kernel_metadata
 from services.chassis.errors import AccessUnavailable
 from services.chassis.identity import Caller, Kind
+from services.chassis.scheduling import AgentFacts, Hints
+from services.chassis.wire import hints_asked
 
 FETCH_SECONDS = 5.0
 FETCHES_AT_ONCE = 16
@@ -72,7 +71,7 @@ class AccessAgentDirectory:
 
 
 def _facts(agent: agent_pb2.Agent) -> AgentFacts:
-    asked = hints(agent.hints)
+    asked = hints_asked(agent.hints)
     default = Hints()
     registered = Hints(
         scheduling_class=asked.scheduling_class or default.scheduling_class,

@@ -1,0 +1,54 @@
+"""What the gateway tells the scheduler about generations and replicas."""
+
+from gateway.dispatch import InferenceDispatcher
+from gateway.inference.model import Capabilities, ReplicaInfo
+from gateway.inference.ports import CallTerms
+from services.chassis.clock import SystemClock
+from services.chassis.scheduling import CallKey, Hints, SchedulingClass
+from tests.fakes.dispatch import dispatching, scripted
+
+INFO = ReplicaInfo(
+    model="m",
+    max_total_tokens=100,
+    slots=2,
+    max_batch_total_tokens=200,
+    capabilities=Capabilities(kv_snapshot=True),
+)
+
+
+async def test_a_replica_is_announced_with_what_it_can_take() -> None:
+    scheduler = scripted()
+    async with dispatching(scheduler) as client:
+        InferenceDispatcher(client).announce("r0", INFO, up=True)
+        (told,) = await (await scheduler.session(0)).until("replica")
+
+        assert (told.name, told.model, told.up, told.slots) == ("r0", "m", True, 2)
+        assert (told.max_batch_total_tokens, told.max_total_tokens, told.kv_snapshot) == (200, 100, True)
+
+
+async def test_a_generation_is_submitted_with_what_it_needs() -> None:
+    scheduler = scripted()
+    now = SystemClock().monotonic()
+    terms = CallTerms(
+        key=CallKey("acme", "planner", "c1"),
+        model="m",
+        prompt_tokens=10,
+        max_new_tokens=20,
+        tokens_done=3,
+        hints=Hints(SchedulingClass.BATCH, weight=2, priority=-1, max_wait=7.0),
+        arrived_at=now,
+        deadline=now + 60,
+        preemptible=True,
+        program="root",
+        agent_kind="coder",
+        step=4,
+    )
+    async with dispatching(scheduler) as client:
+        InferenceDispatcher(client).submit(terms)
+        (told,) = await (await scheduler.session(0)).until("submit")
+
+        assert (told.tenant, told.agent, told.call) == ("acme", "planner", "c1")
+        assert (told.model, told.prompt_tokens, told.max_new_tokens, told.tokens_done) == ("m", 10, 20, 3)
+        assert (told.program, told.agent_kind, told.step, told.preemptible) == ("root", "coder", 4, True)
+        assert (told.hints.weight, told.hints.priority, told.hints.max_wait.seconds) == (2, -1, 7)
+        assert 0 < told.time_left.seconds <= 60
