@@ -3,7 +3,7 @@
 import heapq
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, inf, sqrt
 from typing import Final
 
@@ -31,6 +31,16 @@ class Shape:
         read = steps * (prompt + 1) + steps * (steps - 1) / 2
         prefill = ceil(prompt / self.chunk) * self.step + prompt * self.prefill
         return prefill + steps * (self.step + self.decode) + self.kv * read
+
+    def faster(self, factor: float) -> "Shape":
+        """Return the same server with a clock that runs `factor` times as fast."""
+        return replace(
+            self,
+            step=self.step / factor,
+            prefill=self.prefill / factor,
+            decode=self.decode / factor,
+            kv=self.kv / factor,
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +166,16 @@ class Server:
             self._plan = self._next(until, most)
         return None if self._plan is None else self._plan.end
 
+    def cut(self, now: float) -> None:
+        """Let no planned step begin at or after `now`, as if `now` had been known when they were planned."""
+        plan = self._plan
+        if plan is None or plan.steps == 1:
+            return
+        base, growth = self._costs()
+        steps = _steps_to(now - self.clock, base, growth)
+        if steps < plan.steps:
+            self._plan = replace(plan, steps=steps, end=self.clock + _seconds(steps, base, growth))
+
     def commit(self) -> Happened:
         """Take the planned steps."""
         plan, self._plan = self._plan, None
@@ -182,15 +202,20 @@ class Server:
 
     def _next(self, until: float, most: int) -> _Plan:
         shape = self.shape
-        base = shape.step + shape.decode * self._sequences + shape.kv * self._contexts
+        base, growth = self._costs()
         if self._reading:
             unread = min(shape.chunk, sum(r.unread for r in self._reading))
             return _Plan(1, unread, self._sequences, self.clock + base + shape.prefill * unread)
-        growth = shape.kv * self._sequences
         steps = max(1, min(most, self._decoding[0][0] - self.step_count))
         if until < inf:
             steps = max(1, min(steps, _steps_to(until - self.clock, base, growth)))
         return _Plan(steps, 0, self._sequences, self.clock + _seconds(steps, base, growth))
+
+    def _costs(self) -> tuple[float, float]:
+        """Return what the next step takes without reading, and by how much each step takes longer."""
+        shape = self.shape
+        base = shape.step + shape.decode * self._sequences + shape.kv * self._contexts
+        return base, shape.kv * self._sequences
 
     def _read(self, tokens: int, happened: Happened) -> None:
         self.tokens_read += tokens

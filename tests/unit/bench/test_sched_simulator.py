@@ -76,6 +76,26 @@ def test_no_step_begins_after_the_time_something_else_happens() -> None:
     assert step - server.clock == pytest.approx(0.010 + 80e-6 + 0.06e-6 * 101)
 
 
+@given(st.floats(0.0, 2.0))
+def test_steps_cut_short_are_those_planned_with_foresight(at: float) -> None:
+    ends = []
+    for known in (True, False):
+        server = Server(SMALL)
+        server.submit(request("a", output=150), 0.0)
+        server.plan(inf, 1)
+        server.commit()
+        server.plan(server.clock + at if known else inf, 1_000)
+        server.cut(server.clock + at)
+        server.commit()
+        ends.append((server.step_count, server.clock))
+
+    assert ends[0] == pytest.approx(ends[1])
+
+
+def test_a_server_twice_as_fast_needs_half_the_time() -> None:
+    assert Shape().faster(2.0).alone(5_000, 100) == pytest.approx(Shape().alone(5_000, 100) / 2)
+
+
 def test_a_head_that_does_not_fit_blocks_the_queue() -> None:
     server = Server(SMALL)
     first, large, small = request("a", prompt=600), request("b", prompt=600), request("c", prompt=10)
