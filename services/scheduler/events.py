@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from services.scheduler.model import (
     NO_SNAPSHOT,
@@ -221,6 +221,10 @@ class Reject:
     detail: str = ""
 
 
+FROM_LANE: Final = "from the bounded lane"
+"""Detail of a grant that the lane against starvation made."""
+
+
 class TimelineKind(Enum):
     """What happened, for watchers and traces."""
 
@@ -232,7 +236,6 @@ class TimelineKind(Enum):
     FINISHED = "finished"
     REJECTED = "rejected"
     LANE_ENTERED = "lane_entered"
-    LANE_GRANTED = "lane_granted"
     BOOST_ON = "boost_on"
     BOOST_OFF = "boost_off"
     RESERVED = "reserved"
@@ -250,6 +253,7 @@ class TimelineEvent:
     at: float
     kind: TimelineKind
     call_id: CallId = ""
+    lane: Lane | None = None
     scheduling_class: SchedulingClass | None = None
     replica: ReplicaId = ""
     detail: str = ""

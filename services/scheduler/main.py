@@ -19,10 +19,9 @@ async def build(process: Process) -> App:
     settings = process.load(SchedulerConfig)
     # Milliseconds since 1970: above every grant number of an earlier life.
     epoch = int(process.clock.now().timestamp() * 1000)
-    metrics = PrometheusScheduleMetrics(process.registry)
-    service = SchedulerService(
-        SchedulerCore(settings.core_settings(epoch), discover()), process.clock, metrics
-    )
+    core = SchedulerCore(settings.core_settings(epoch), discover())
+    metrics = PrometheusScheduleMetrics(process.registry, lambda kind: core.policy_of(kind).name)
+    service = SchedulerService(core, process.clock, metrics)
     # What is alive now lives as long as the process; young garbage is collected in large, rare rounds.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

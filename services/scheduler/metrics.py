@@ -8,18 +8,19 @@ from prometheus_client.registry import Collector
 
 from services.chassis.metrics import DURATION_BUCKETS
 from services.scheduler.events import Decision, Grant, Preempt, Reject, TimelineEvent, TimelineKind
-from services.scheduler.model import Outcome
-from services.scheduler.stats import Stats
+from services.scheduler.model import Outcome, SchedulingClass
+from services.scheduler.stats import ClassStats, ReplicaStats, Stats
 
 
 class PrometheusScheduleMetrics:
-    """Counts decisions."""
+    """Counts decisions. `policy_of` tells which policy a class is under, for the label of its waits."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, policy_of: Callable[[SchedulingClass], str]) -> None:
+        self._policy_of = policy_of
         self._wait = Histogram(
             "aios_scheduler_wait_seconds",
-            "Time a call spent in the queue, by class and by how it left.",
-            ["scheduling_class", "outcome"],
+            "Time a call spent in the queue, by lane, class and policy and by how it left.",
+            ["lane", "scheduling_class", "policy", "outcome"],
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
@@ -55,16 +56,17 @@ class PrometheusScheduleMetrics:
 
     def _event(self, event: TimelineEvent) -> None:
         self._events.labels(event.kind.value).inc()
-        if event.scheduling_class is None:
-            return
         if event.kind is TimelineKind.GRANTED:
             self._observe(event, Outcome.DISPATCHED.value)
         elif event.kind is TimelineKind.REJECTED:
             self._observe(event, event.detail)
 
     def _observe(self, event: TimelineEvent, outcome: str) -> None:
-        if event.scheduling_class is not None:
-            self._wait.labels(event.scheduling_class.value, outcome).observe(event.wait_seconds)
+        if event.lane is None or event.scheduling_class is None:
+            return
+        kind = event.scheduling_class
+        labels = (event.lane.value, kind.value, self._policy_of(kind), outcome)
+        self._wait.labels(*labels).observe(event.wait_seconds)
 
 
 class QueueCollector(Collector):
@@ -77,32 +79,39 @@ class QueueCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield every gauge."""
         stats = self._read()
-        by_class = ["lane", "resource", "scheduling_class", "policy"]
-        waiting = GaugeMetricFamily("aios_scheduler_waiting", "Calls that wait.", labels=by_class)
-        running = GaugeMetricFamily("aios_scheduler_running", "Calls that run.", labels=by_class)
-        oldest = GaugeMetricFamily(
-            "aios_scheduler_oldest_wait_seconds", "Wait of the oldest waiting call.", labels=by_class
-        )
-        for each in stats.classes:
-            labels = [each.lane.value, each.resource, each.scheduling_class.value, each.policy]
-            waiting.add_metric(labels, each.waiting)
-            running.add_metric(labels, each.running)
-            oldest.add_metric(labels, each.oldest_wait)
-        slots = GaugeMetricFamily(
-            "aios_scheduler_replica_slots", "Calls a replica may run at once.", labels=["replica"]
-        )
-        used = GaugeMetricFamily(
-            "aios_scheduler_replica_running", "Calls a replica runs.", labels=["replica"]
-        )
-        tokens = GaugeMetricFamily(
-            "aios_scheduler_replica_tokens", "Tokens that a replica's calls hold.", labels=["replica"]
-        )
-        up = GaugeMetricFamily(
-            "aios_scheduler_replica_up", "1 while a replica takes calls.", labels=["replica"]
-        )
-        for replica in stats.replicas:
-            slots.add_metric([replica.replica], replica.slot_limit)
-            used.add_metric([replica.replica], replica.running)
-            tokens.add_metric([replica.replica], replica.tokens_reserved)
-            up.add_metric([replica.replica], float(replica.up))
-        yield from (waiting, running, oldest, slots, used, tokens, up)
+        for name, text, of_class in _CLASS_GAUGES:
+            gauge = GaugeMetricFamily(f"aios_scheduler_{name}", text, labels=_CLASS_LABELS)
+            for kind in stats.classes:
+                labels = [kind.lane.value, kind.resource, kind.scheduling_class.value, kind.policy]
+                gauge.add_metric(labels, of_class(kind))
+            yield gauge
+        for name, text, of_replica in _REPLICA_GAUGES:
+            gauge = GaugeMetricFamily(f"aios_scheduler_replica_{name}", text, labels=["replica"])
+            for replica in stats.replicas:
+                gauge.add_metric([replica.replica], of_replica(replica))
+            yield gauge
+
+
+_CLASS_LABELS = ("lane", "resource", "scheduling_class", "policy")
+_CLASS_GAUGES: tuple[tuple[str, str, Callable[[ClassStats], float]], ...] = (
+    ("waiting", "Calls that wait.", lambda kind: kind.waiting),
+    ("running", "Calls that run.", lambda kind: kind.running),
+    ("oldest_wait_seconds", "Wait of the oldest waiting call.", lambda kind: kind.oldest_wait),
+    ("mean_wait_seconds", "Wait of granted calls, lately (EWMA).", lambda kind: kind.mean_wait),
+    ("p99_wait_seconds", "99th percentile of the last 512 grants' waits.", lambda kind: kind.p99_wait),
+    ("in_lane", "Calls in the bounded lane against starvation.", lambda kind: kind.in_bounded_lane),
+    ("boosted", "1 while the lane has twice its share.", lambda kind: kind.boosted),
+    ("prediction_error_seconds", "Mean error of predicted starts.", lambda kind: kind.prediction_error),
+)
+_REPLICA_GAUGES: tuple[tuple[str, str, Callable[[ReplicaStats], float]], ...] = (
+    ("slots", "Calls a replica may run at once.", lambda replica: replica.slot_limit),
+    ("running", "Calls a replica runs.", lambda replica: replica.running),
+    ("tokens", "Tokens that a replica's calls hold.", lambda replica: replica.tokens_reserved),
+    ("up", "1 while a replica takes calls.", lambda replica: replica.up),
+    ("limit_factor", "What is left of a replica's limits after cuts.", lambda replica: replica.limit_factor),
+    (
+        "prefix_trust",
+        "How far a replica's prefix cache holds what is expected.",
+        lambda replica: replica.prefix_trust,
+    ),
+)

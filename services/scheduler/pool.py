@@ -5,7 +5,7 @@ from itertools import islice
 
 from services.scheduler.budget import Replica
 from services.scheduler.classes import ClassMix, ClassQueue
-from services.scheduler.events import Grant, TimelineKind
+from services.scheduler.events import FROM_LANE, Grant, TimelineKind
 from services.scheduler.job import Job
 from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, SchedulingClass
 from services.scheduler.placement import Placement
@@ -259,8 +259,7 @@ class Pool:
         self._charge(job, self.world.cost.prefill(job.uncached))
         replica.prefixes.prefilled(job)
         self.world.out.append(Grant(job.call.id, job.call.gateway, replica.id, job.epoch, job.quantum, wait))
-        kind = TimelineKind.LANE_GRANTED if from_lane else TimelineKind.GRANTED
-        self.world.note(now, kind, job, wait=wait)
+        self.world.note(now, TimelineKind.GRANTED, job, FROM_LANE if from_lane else "", wait)
 
     def _start(self, job: Job, replica: Replica, epoch: int, now: float) -> None:
         job.state = CallState.RUNNING

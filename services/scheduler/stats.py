@@ -25,6 +25,9 @@ class ClassStats:
     p99_wait: float
     """Over the last 512 dispatched calls."""
 
+    prediction_error: float
+    """Mean error of predicted starts, in seconds."""
+
     in_bounded_lane: int
     boosted: bool
     dispatched: int
@@ -110,6 +113,7 @@ def _of_class(pool: Pool, queue: ClassQueue, now: float) -> ClassStats:
         oldest_wait=0.0 if oldest is None else oldest.wait(now),
         mean_wait=queue.monitor.mean,
         p99_wait=queue.monitor.p99(),
+        prediction_error=queue.monitor.prediction_error,
         in_bounded_lane=len(queue.lane),
         boosted=queue.lane.boosted,
         dispatched=queue.monitor.count,

@@ -52,7 +52,9 @@ class World:
             self.out.append(TimelineEvent(now, kind, detail=detail))
             return
         call = job.call
-        self.out.append(TimelineEvent(now, kind, call.id, call.scheduling_class, job.replica, detail, wait))
+        self.out.append(
+            TimelineEvent(now, kind, call.id, call.lane, call.scheduling_class, job.replica, detail, wait)
+        )
 
     def reject(
         self, job: Job, outcome: Outcome, now: float, retry_after: float = 0.0, detail: str = ""

@@ -58,6 +58,7 @@ def _stats() -> Stats:
         oldest_wait=0.0,
         mean_wait=0.0,
         p99_wait=0.0,
+        prediction_error=0.0,
         in_bounded_lane=0,
         boosted=False,
         dispatched=0,
@@ -96,7 +97,7 @@ def _gateway(registry: CollectorRegistry) -> None:
 
 
 def _scheduler(registry: CollectorRegistry) -> None:
-    PrometheusScheduleMetrics(registry)
+    PrometheusScheduleMetrics(registry, lambda _kind: "adaptive")
     QueueCollector(registry, _stats)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from services.scheduler.events import TimelineKind
+from services.scheduler.events import FROM_LANE, TimelineKind
 from services.scheduler.model import SchedulingClass
 from services.scheduler.settings import CoreSettings
 from tests.fakes.scheduling import Desk, desk, settings, with_class
@@ -47,7 +47,8 @@ def test_the_lane_gets_one_of_every_four_dispatches_no_more() -> None:
 
     served = d.order[start:]
     assert [i for i, name in enumerate(served) if name.startswith("old")] == [0, 4, 8, 12, 16]
-    assert d.kinds().count(TimelineKind.LANE_GRANTED) == 5
+    from_lane = [event for event in d.timeline if event.detail == FROM_LANE]
+    assert [event.kind for event in from_lane] == [TimelineKind.GRANTED] * 5
 
 
 @given(
