@@ -89,5 +89,8 @@ def test_spans_reach_the_exporter() -> None:
     spans = {span.name: span for span in exporter.get_finished_spans()}
 
     assert (inner.trace_id, len(inner.span_id), len(outer.trace_id)) == (TRACE, 16, 32)
-    assert spans["a.B/D"].parent.span_id == int(PARENT, 16)
-    assert spans["a.B/C"].attributes["rpc.grpc.status_code"] == "NOT_FOUND"
+    parent, attributes = spans["a.B/D"].parent, spans["a.B/C"].attributes
+    assert parent is not None
+    assert parent.span_id == int(PARENT, 16)
+    assert attributes is not None
+    assert attributes["rpc.grpc.status_code"] == "NOT_FOUND"
