@@ -32,6 +32,7 @@ class Replica:
         self.reserved_at = 0.0
         self.passes_left = 0
         self.context_tokens = 0
+        self._settings = settings
         self._margin = settings.limits.token_margin
         self._private = 0
         self._shared = 0
@@ -62,6 +63,13 @@ class Replica:
         self.max_tokens = max_tokens
         if max_tokens is not None:
             self.prefixes.resize(max_tokens)
+
+    def emptied(self) -> "Replica":
+        """Return a replica of the same size on which nothing runs, to try things on."""
+        twin = Replica(self.id, self.pool, self._settings)
+        twin.up = True
+        twin.slots, twin.max_tokens = self.slots, self.max_tokens
+        return twin
 
     @property
     def used_tokens(self) -> int:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.scheduler.events import TimelineKind
-from services.scheduler.job import Job
+from services.scheduler.gangs import GangBook
+from services.scheduler.job import Gang, Job
 from services.scheduler.lane import BoundedLane
 from services.scheduler.model import CallId, PolicySpec, SchedulingClass
 from services.scheduler.monitor import WaitMonitor
+from services.scheduler.own import OwnOrders
+from services.scheduler.policies.base import Explanation, Policy
 from services.scheduler.settings import ClassSettings
 from services.scheduler.world import World
 
@@ -30,46 +33,64 @@ class ClassQueue:
         self.settings = settings
         self.spec = spec
         self.world = world
-        self.policy = world.registry.build(spec, world)
+        self.own = OwnOrders(world.registry.build(spec, world), lambda own: world.registry.build(own, world))
         self.lane = BoundedLane(settings.lane_after, self._lane_share())
         self.monitor = WaitMonitor()
         self.use = ClassUse()
         self.pass_value = 0.0
+        self.gangs = GangBook(world.settings.gang_patience)
+        self.lined_up = 0
+        """Waiting calls that may be served: all but those held back by their gangs."""
         self.waiting: dict[CallId, Job] = {}
         self.waiting_tokens = 0
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in charge; calls come and go through `own`."""
+        return self.own.policy
+
     def add(self, job: Job, now: float) -> None:
-        """Note that a new call waits."""
-        self.waiting[job.call.id] = job
-        self.waiting_tokens += job.context_tokens
-        self.world.room.enter(job)
-        self.lane.add(job)
-        self.policy.on_submit(job, now)
+        """Note that a new call waits; a call of a gang that still gathers is held back."""
+        self._enter(job)
+        gang = self.gangs.join(job, now)
+        if gang is None:
+            self._line_up(job, now)
+        elif gang.leader is not None:
+            self.world.note(now, TimelineKind.GANG_READY, gang.leader, gang.key[1])
+            self._line_up(gang.leader, now)
 
     def put_back(self, job: Job, now: float) -> None:
         """Note that a call that ran waits again."""
-        self.waiting[job.call.id] = job
-        self.waiting_tokens += job.context_tokens
-        self.world.room.enter(job)
+        self._enter(job)
+        self.lined_up += 1
         self.lane.add(job)
-        self.policy.on_yield(job, now)
+        self.own.on_yield(job, now)
 
-    def remove(self, job: Job) -> None:
-        """Note that a waiting call leaves without running."""
-        del self.waiting[job.call.id]
-        self.waiting_tokens -= job.context_tokens
-        self.world.room.leave(job)
-        self.lane.discard(job)
-        self.policy.on_cancel(job)
+    def remove(self, job: Job, now: float) -> None:
+        """Note that a waiting call leaves without running; the rest of its gang goes on without it."""
+        self._exit(job)
+        gang = job.gang
+        if not job.held:
+            self.lined_up -= 1
+            self.lane.discard(job)
+            self.own.on_cancel(job)
+        led = gang is not None and gang.leader is job
+        self.gangs.leave(job)
+        if led and gang is not None and gang.leader is not None:
+            self._line_up(gang.leader, now)
+
+    def start_gang(self, gang: Gang, now: float) -> None:
+        """Line up all calls of a gang: there is room for all of them."""
+        for job in self.gangs.start(gang):
+            self._line_up(job, now)
 
     def dispatch(self, job: Job, now: float, *, from_lane: bool) -> None:
         """Note that a waiting call starts to run."""
-        del self.waiting[job.call.id]
-        self.waiting_tokens -= job.context_tokens
-        self.world.room.leave(job)
+        self._exit(job)
+        self.lined_up -= 1
         self.lane.discard(job)
         self.lane.dispatched(from_lane=from_lane)
-        self.policy.on_dispatch(job, now, job.uncached)
+        self.own.on_dispatch(job, now, from_lane=from_lane)
         wait = job.wait(now)
         predicted, job.predicted_start = job.predicted_start, None
         self.monitor.dispatched(wait, None if predicted is None else predicted - job.queued_at, now)
@@ -80,21 +101,42 @@ class ClassQueue:
         due = self.lane.due()
         if due is not None:
             return due, True
-        return self.policy.pick(now), False
+        return self.own.pick(now), False
 
     def behind(self, head: Job, now: float) -> Iterator[Job]:
         """Return calls after the head, in the order they would be served."""
-        return (job for job in self.policy.candidates(now) if job is not head)
+        return (job for job in self.own.candidates(now) if job is not head)
 
     def in_order(self, now: float) -> Iterator[Job]:
-        """Return the waiting calls in the order of service as it stands now."""
-        head = self.lane.due() or self.policy.pick(now)
-        if head is not None:
-            yield head
-            yield from self.behind(head, now)
+        """Return the calls that may be served in their order as it stands now, one for each gang."""
+        due = self.lane.due()
+        if due is not None:
+            yield due
+        yield from (job for job in self.own.candidates(now, reading=True) if job is not due)
+
+    def listed(self, now: float) -> Iterator[Job]:
+        """Return all waiting calls in the order of service; gangs that still gather come last."""
+        for job in self.in_order(now):
+            yield job
+            if job.gang is not None:
+                yield from (other for other in job.gang.members.values() if other is not job)
+        yield from self.gangs.gathering()
+
+    def explain(self, job: Job, now: float) -> Explanation:
+        """Return what places a waiting call, spelled out."""
+        gang = job.gang
+        found: dict[str, float | int | str] = {}
+        if gang is not None:
+            found = {"gang": gang.key[1], "gang_arrived": gang.arrived, "gang_size": gang.size}
+        if not job.held:
+            found |= self.own.explain(job, now)
+        return found
 
     def age(self, now: float) -> None:
-        """Let calls enter the lane; switch the boost as the oldest wait demands."""
+        """Let gangs come apart and calls enter the lane; switch the boost as the oldest wait demands."""
+        for job in self.gangs.part(now):
+            self.world.note(now, TimelineKind.GANG_APART, job, job.call.gang, job.wait(now))
+            self._line_up(job, now)
         for job in self.lane.advance(now):
             self.world.note(now, TimelineKind.LANE_ENTERED, job, wait=job.wait(now))
         oldest = self.lane.oldest()
@@ -107,11 +149,8 @@ class ClassQueue:
     def next_change(self) -> float | None:
         """When ageing changes something next."""
         oldest = self.lane.oldest()
-        if oldest is None:
-            return None
-        entry = self.lane.next_entry()
-        alert = None if self.lane.boosted else oldest.queued_at + self.settings.alert_wait
-        times = [t for t in (entry, alert) if t is not None]
+        alert = None if self.lane.boosted or oldest is None else oldest.queued_at + self.settings.alert_wait
+        times = [t for t in (self.gangs.next_change(), self.lane.next_entry(), alert) if t is not None]
         return min(times) if times else None
 
     def change_policy(self, spec: PolicySpec, running: list[Job], now: float) -> None:
@@ -122,12 +161,25 @@ class ClassQueue:
         policy = self.world.registry.build(spec, self.world)
         if type(policy) is type(self.policy):
             policy.restore(self.policy.snapshot())
-        for job in running:
-            policy.on_adopt(job, now)
-        for job in sorted(self.waiting.values(), key=lambda j: j.seq):
-            policy.on_submit(job, now)
-        self.policy, self.spec = policy, spec
+        waiting = sorted((job for job in self.waiting.values() if not job.held), key=lambda j: j.seq)
+        self.own.change(policy, running, waiting, now)
+        self.spec = spec
         self.lane.share = self._lane_share()
+
+    def _enter(self, job: Job) -> None:
+        self.waiting[job.call.id] = job
+        self.waiting_tokens += job.context_tokens
+        self.world.room.enter(job)
+
+    def _exit(self, job: Job) -> None:
+        del self.waiting[job.call.id]
+        self.waiting_tokens -= job.context_tokens
+        self.world.room.leave(job)
+
+    def _line_up(self, job: Job, now: float) -> None:
+        self.lined_up += 1
+        self.lane.add(job)
+        self.own.on_submit(job, now)
 
     def _lane_share(self) -> float:
         return 0.0 if self.policy.in_arrival_order else self.settings.lane_share

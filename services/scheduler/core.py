@@ -147,7 +147,7 @@ class SchedulerCore:
         known = self._calls.find(event.call.id)
         if known is not None:
             return self._submit_again(known, event, now)
-        call = event.call
+        call = self._with_known_policy(event)
         job = Job(call, self._seq, queued_at=min(call.arrived_at, now))
         job.tokens_done, job.preemptions = call.tokens_done, call.preemptions
         self._seq += 1
@@ -155,11 +155,21 @@ class SchedulerCore:
         if problem:
             self._world.reject(job, Outcome.REJECTED_INVALID, now, detail=problem)
             return ()
+        if call.policy and call.policy not in self._world.registry:
+            text = f"unknown policy {call.policy!r}; known: {', '.join(self.policy_names)}"
+            self._world.reject(job, Outcome.REJECTED_POLICY, now, detail=text)
+            return ()
         pool = self._pool(call.pool, now)
         if event.running_on is not None:
             self._adopt(job, event.running_on, event.epoch, pool, now)
             return (pool,)
         return self._enqueue(job, pool, now, bounded=not event.resubmission)
+
+    def _with_known_policy(self, event: Submit) -> Call:
+        """Return the call; one that was accepted before must not end because its policy is gone."""
+        call = event.call
+        accepted = event.resubmission or event.running_on is not None
+        return replace(call, policy="") if accepted and call.policy not in self._world.registry else call
 
     def _enqueue(self, job: Job, pool: Pool, now: float, *, bounded: bool) -> Iterable[Pool]:
         refused = self._world.room.refusal(job.call) if bounded else None
@@ -170,11 +180,15 @@ class SchedulerCore:
             self._world.reject(job, Outcome.NO_BACKEND, now, self._world.settings.backend_grace)
         elif not pool.could_hold(job):
             self._world.reject(job, Outcome.REJECTED_TOO_LARGE, now)
+        elif disagreement := pool.queue_of(job).gangs.problem(job):
+            self._world.reject(job, Outcome.REJECTED_INVALID, now, detail=disagreement)
         else:
             self._calls.add(job)
             job.program = self._world.programs.enter(job.call, job.seq)
             pool.add(job, now)
             self._world.note(now, TimelineKind.SUBMITTED, job)
+            if job.gang is not None and not pool.could_hold(job):
+                self._evict_too_large(list(job.gang.members.values()), pool, now)
         return (pool,)
 
     def _submit_again(self, job: Job, event: Submit, now: float) -> Iterable[Pool]:
@@ -185,7 +199,7 @@ class SchedulerCore:
             self._calls.add(job)
         pool = self._pools[job.call.pool]
         if job.state is CallState.WAITING and event.running_on is not None:
-            pool.remove(job)
+            pool.remove(job, now)
             self._run_again(job, event.running_on, event.epoch, pool, now)
         elif job.state is not CallState.WAITING and event.running_on is None:
             # The gateway missed the grant: tell it again, under the same epoch.
@@ -291,7 +305,7 @@ class SchedulerCore:
         self._forget(job)
 
     def _evict(self, job: Job, pool: Pool, outcome: Outcome, now: float, retry_after: float = 0.0) -> None:
-        pool.remove(job)
+        pool.remove(job, now)
         self._forget(job)
         self._world.reject(job, outcome, now, retry_after)
 
@@ -307,7 +321,7 @@ class SchedulerCore:
                 now, TimelineKind.GATEWAY_LOST, job, Outcome.EVICTED_GATEWAY.value, job.wait(now)
             )
             if job.state is CallState.WAITING:
-                pool.remove(job)
+                pool.remove(job, now)
                 self._forget(job)
             else:
                 self._end_run(job, pool, now)
@@ -368,7 +382,7 @@ class SchedulerCore:
             self._world.note(now, TimelineKind.REPLICA_UP, detail=event.replica)
         pool.no_backend_since = None
         if replica.announce(event):
-            self._evict_too_large(pool, now)
+            self._evict_too_large(pool.waiting_jobs(), pool, now)
         return touched
 
     def _backend_down(self, event: BackendDown, now: float) -> Iterable[Pool]:
@@ -389,13 +403,13 @@ class SchedulerCore:
         if event.queue_size is not None and replica.limit.queue_seen(event.queue_size, now):
             self._world.note(now, TimelineKind.LIMIT_CUT, detail=f"{event.replica}: backend queues")
         if shrunk:
-            self._evict_too_large(pool, now)
+            self._evict_too_large(pool.waiting_jobs(), pool, now)
         return (pool,)
 
-    def _evict_too_large(self, pool: Pool, now: float) -> None:
-        for job in pool.waiting_jobs():
-            if not pool.could_hold(job):
-                self._evict(job, pool, Outcome.REJECTED_TOO_LARGE, now)
+    def _evict_too_large(self, jobs: list[Job], pool: Pool, now: float) -> None:
+        """End the calls that no replica could ever hold. All are judged first: gangs go as a whole."""
+        for job in [job for job in jobs if not pool.could_hold(job)]:
+            self._evict(job, pool, Outcome.REJECTED_TOO_LARGE, now)
 
     def _policy_changed(self, event: PolicyChanged, now: float) -> Iterable[Pool]:
         spec = PolicySpec(event.policy, dict(event.params))

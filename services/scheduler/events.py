@@ -239,6 +239,8 @@ class TimelineKind(Enum):
     BOOST_ON = "boost_on"
     BOOST_OFF = "boost_off"
     RESERVED = "reserved"
+    GANG_READY = "gang_ready"
+    GANG_APART = "gang_apart"
     REPLICA_UP = "replica_up"
     REPLICA_DOWN = "replica_down"
     LIMIT_CUT = "limit_cut"

@@ -20,6 +20,7 @@ class Binding(Enum):
     SLOTS = "slots"
     TOKENS = "tokens"
     RESERVATION = "reservation"  # room is held for a bigger call
+    GANG = "gang"  # not all calls of its gang are there, or there is no room for all at once
     NO_BACKEND = "no_backend"
 
 
@@ -67,6 +68,9 @@ class Explanation:
     predictions: int
     """How many predictions that mean is over."""
 
+    due_in_seconds: float | None
+    """Until its agent wants it done; negative: it is late. None: it did not say."""
+
     expires_in_seconds: float | None
     replica: ReplicaId
     """Where it runs, or which replica is held for it."""
@@ -103,11 +107,10 @@ def explain(job: Job, pool: Pool, now: float) -> Explanation:
     waiting = job.state is CallState.WAITING
     before: list[Job] = []
     if waiting:
-        for other in queue.in_order(now):
+        for other in queue.listed(now):
             if other is job:
                 break
             before.append(other)
-    policy = queue.policy
     wait = queue.monitor.predicted_wait(len(before)) if waiting else 0.0
     lane = queue.lane
     to_lane = job.queued_at + lane.after - now if waiting and lane.share and not job.in_lane else None
@@ -115,12 +118,12 @@ def explain(job: Job, pool: Pool, now: float) -> Explanation:
         call_id=job.call.id,
         state=job.state,
         scheduling_class=queue.name,
-        policy=policy.name,
+        policy=queue.policy.name,
         position=len(before),
         wait_seconds=job.wait(now) if waiting else job.granted_wait,
-        key=policy.explain(job, now) if waiting else {},
+        key=queue.explain(job, now) if waiting else {},
         ahead=tuple(
-            Ahead(o.call.id, o.call.agent, o.call.tenant, policy.explain(o, now))
+            Ahead(o.call.id, o.call.agent, o.call.tenant, queue.explain(o, now))
             for o in before[:_NAMED_AHEAD]
         ),
         binding=_binding(job, pool, len(before), now) if waiting else Binding.NOTHING,
@@ -131,6 +134,7 @@ def explain(job: Job, pool: Pool, now: float) -> Explanation:
         predicted_start_seconds=wait,
         prediction_error_seconds=queue.monitor.prediction_error,
         predictions=queue.monitor.predictions,
+        due_in_seconds=None if job.call.due is None else job.call.due - now,
         expires_in_seconds=job.expires_at - now if waiting and job.expires_at < float("inf") else None,
         replica=job.replica or pool.held_for(job),
     )
@@ -142,7 +146,7 @@ def list_queue(pool: Pool, now: float) -> list[QueueEntry]:
     waiting = [
         _entry(job, place, now)
         for queue in pool.queues.values()
-        for place, job in enumerate(queue.in_order(now))
+        for place, job in enumerate(queue.listed(now))
     ]
     return running + waiting
 
@@ -151,6 +155,8 @@ def _binding(job: Job, pool: Pool, ahead: int, now: float) -> Binding:
     up = [r for r in pool.replicas.values() if r.up]
     if not up:
         return Binding.NO_BACKEND
+    if job.gang is not None:
+        return Binding.GANG
     free = [r for r in up if r.has_slot(now)]
     if not free:
         return Binding.SLOTS
@@ -158,9 +164,7 @@ def _binding(job: Job, pool: Pool, ahead: int, now: float) -> Binding:
         return Binding.CLASS_SHARE
     if not any(r.fits_tokens(job, now) for r in free):
         return Binding.TOKENS
-    if ahead:
-        return Binding.ORDER
-    return Binding.RESERVATION
+    return Binding.ORDER if ahead else Binding.RESERVATION
 
 
 def _entry(job: Job, position: int, now: float) -> QueueEntry:

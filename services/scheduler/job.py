@@ -1,9 +1,38 @@
 """The core's own record of a known call. Policies read it; only the core writes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from services.scheduler.model import NO_SNAPSHOT, Call, CallState, ReplicaId, SnapshotInfo
+from services.scheduler.model import NO_SNAPSHOT, Call, CallId, CallState, ReplicaId, SnapshotInfo
 from services.scheduler.programs import Program
+
+
+@dataclass(slots=True, eq=False)
+class Gang:
+    """Calls that start together: gathering until all have arrived, then waiting for room for all at once."""
+
+    key: tuple[str, str]
+    """Agent and id."""
+
+    size: int
+    since: float
+    """When the first of them arrived."""
+
+    arrived: int = 0
+    """Calls that came, those that left again included."""
+
+    members: dict[CallId, "Job"] = field(default_factory=dict)
+    """Calls that wait, in order of arrival."""
+
+    ready: bool = False
+    """All have arrived. The first member then stands in the queue for the whole gang."""
+
+    apart: bool = False
+    """Not all came in time: each call goes its own way."""
+
+    @property
+    def leader(self) -> "Job | None":
+        """The member that stands in the queue."""
+        return next(iter(self.members.values()), None) if self.ready else None
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +48,9 @@ class Job:
 
     program: Program | None = None
     """Account of the run it belongs to; set while the core knows the call."""
+
+    gang: Gang | None = None
+    """The gang it waits with; None before and after, and for a call that starts alone."""
 
     state: CallState = CallState.WAITING
     tokens_done: int = 0
@@ -57,6 +89,11 @@ class Job:
     segments: tuple[str, ...] = ()
     private_tokens: int = 0
     """Tokens reserved on the replica beside the shared segments."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits behind another call of its gang, so that no policy knows it."""
+        return self.gang is not None and self.gang.leader is not self
 
     @property
     def context_tokens(self) -> int:

@@ -40,6 +40,7 @@ class Outcome(Enum):
     REJECTED_FULL = "rejected_full"  # never entered: too many calls wait already
     REJECTED_TOO_LARGE = "rejected_too_large"  # can fit on no replica, however long it waits
     REJECTED_INVALID = "rejected_invalid"  # sizes or weights out of range
+    REJECTED_POLICY = "rejected_policy"  # it names a policy that nobody registered
     EVICTED_WAIT = "evicted_wait"  # waited longer than its max_wait
     EVICTED_DEADLINE = "evicted_deadline"  # its deadline passed while it waited
     EVICTED_CANCELLED = "evicted_cancelled"  # the caller, its program or its agent went away
@@ -115,14 +116,23 @@ class Call:
     priority: int = 0
     """Like nice: lower is more urgent."""
 
+    policy: str = ""
+    """The agent's own order among those of its calls that name the same one; empty: none."""
+
     weight: float = 1.0
     """The agent's share within its tenant."""
+
+    tree_weight: float | None = None
+    """Share of the agent's tree within its tenant; None: `weight`."""
 
     tenant_weight: float = 1.0
     """The tenant's share within its class."""
 
+    due: float | None = None
+    """When its agent wants it done. Missing it demotes a call where the policy looks at it, and no more."""
+
     deadline: float | None = None
-    """A waiting call is evicted at this time."""
+    """A waiting call is evicted at this time: nobody waits for its answer any longer."""
 
     max_wait: float | None = None
     """Longest wait in seconds; None: the default of the class."""
@@ -142,6 +152,12 @@ class Call:
     """False for a generation its backend cannot resume (grammar constraints)."""
 
     prefixes: tuple[Prefix, ...] = ()
+    gang: str = ""
+    """Calls of one agent, model and class with the same gang start together; empty: it starts alone."""
+
+    gang_size: int = 0
+    """Calls in the gang."""
+
     predicted_tokens: int | None = None
     """The caller's own guess of the whole output length."""
 
@@ -149,6 +165,11 @@ class Call:
     def pool(self) -> PoolKey:
         """The pool this call waits in."""
         return PoolKey(self.lane, self.resource)
+
+    @property
+    def tree(self) -> str:
+        """Root of the agent's tree, whose weight all of it shares."""
+        return self.agent_path[0] if self.agent_path else self.agent
 
     @property
     def program_key(self) -> str:

@@ -47,13 +47,13 @@ class Placement:
         return replica.prefixes.cached(job) if replica.prefix_cache else 0
 
     def may_enter(self, job: Job, replica: Replica, now: float, *, strict: bool) -> bool:
-        """Whether a reservation on the replica lets this call pass."""
+        """Whether a reservation on the replica lets this call pass; a gang passes none, being many calls."""
         holder = replica.reserved_for
-        if holder is None or holder is job:
+        if holder is None or holder is job or (job.gang is not None and holder.gang is job.gang):
             return True
         if strict and now - replica.reserved_at <= self._settings.reservation_patience:
             return True
-        return replica.passes_left > 0
+        return job.gang is None and replica.passes_left > 0
 
     def reserve(self, job: Job, replicas: Iterable[Replica], passes: int, now: float) -> Replica | None:
         """Hold the replica where the call lacks the fewest tokens; None: none is left to hold."""

@@ -6,10 +6,11 @@ from itertools import islice
 from services.scheduler.budget import Replica
 from services.scheduler.classes import ClassMix, ClassQueue
 from services.scheduler.events import FROM_LANE, Grant, TimelineKind
-from services.scheduler.job import Job
+from services.scheduler.job import Gang, Job
 from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, SchedulingClass
 from services.scheduler.placement import Placement
 from services.scheduler.relief import Relief
+from services.scheduler.together import Together
 from services.scheduler.world import World
 
 
@@ -33,6 +34,7 @@ class Pool:
         self._queues = tuple(self.queues.values())
         self.mix = ClassMix(self._queues)
         self.placement = Placement(world.settings)
+        self.together = Together(world.settings, self.placement, self.replicas)
         self.relief = Relief(world, self.queues, self.replicas)
         self.running = 0
         self.waiting = 0
@@ -74,9 +76,14 @@ class Pool:
         return since is not None and now >= since + self.world.settings.backend_grace
 
     def could_hold(self, job: Job) -> bool:
-        """Whether some replica, now up or down, could ever hold the call."""
+        """Whether some replica, now up or down, could ever hold the call; all of them its whole gang."""
         known = [r for r in self.replicas.values() if r.slots > 0]
-        return not known or any(r.could_hold(job) for r in known)
+        if not known:
+            return True
+        if job.gang is not None and job.gang.ready:
+            return self.together.could_hold(job.gang)
+        enough = sum(r.slots for r in known) >= job.call.gang_size
+        return enough and any(r.could_hold(job) for r in known)
 
     def retry_after(self, job: Job) -> float:
         """Seconds after which a refused call may find room, from the recent dispatch rate."""
@@ -109,10 +116,10 @@ class Pool:
         self.waiting += 1
         queue.add(job, now)
 
-    def remove(self, job: Job) -> None:
+    def remove(self, job: Job, now: float) -> None:
         """Note that a waiting call leaves without running."""
         self.waiting -= 1
-        self.queue_of(job).remove(job)
+        self.queue_of(job).remove(job, now)
         self._unreserve(job)
 
     def estimate(self, job: Job) -> None:
@@ -130,7 +137,7 @@ class Pool:
         self.estimate(job)
         self._start(job, replica, epoch, now)
         job.expected_cached = 0
-        self.queue_of(job).policy.on_adopt(job, now)
+        self.queue_of(job).own.on_adopt(job, now)
 
     def progress(self, job: Job, tokens: int, now: float) -> None:
         """Note that a running call brought forth tokens."""
@@ -143,7 +150,7 @@ class Pool:
         if tokens > 0 and replica.limit.token_seen((now - job.reported_at) / tokens, now):
             self.world.note(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
         job.reported_at = now
-        self.queue_of(job).policy.on_tokens(job, tokens, now)
+        self.queue_of(job).own.on_tokens(job, tokens, now)
         self.relief.ripen(job)
 
     def cache_report(self, job: Job, found: int, now: float) -> None:
@@ -168,7 +175,7 @@ class Pool:
     def finish(self, job: Job, now: float) -> None:
         """Note that a run ended."""
         self._stop(job)
-        self.queue_of(job).policy.on_finish(job, now)
+        self.queue_of(job).own.on_finish(job, now)
 
     # Decisions
 
@@ -187,11 +194,8 @@ class Pool:
         return self.waiting > 0 and any(r.has_slot(now) for r in self.replicas.values())
 
     def _grant_one(self, now: float) -> bool:
-        for replica in self.replicas.values():
-            holder = replica.reserved_for
-            if holder is not None and replica.has_slot(now) and replica.fits_tokens(holder, now):
-                self._grant(holder, replica, now, from_lane=False)
-                return True
+        if self._grant_holder(now):
+            return True
         for queue in self.served(now):
             head, from_lane = queue.head(now)
             if head is None:
@@ -205,9 +209,22 @@ class Pool:
                     return True
         return False
 
+    def _grant_holder(self, now: float) -> bool:
+        """Grant a call or gang whose reservation has led to room."""
+        for replica in self.replicas.values():
+            holder = replica.reserved_for
+            if holder is None or not replica.has_slot(now) or not replica.fits_tokens(holder, now):
+                continue
+            if holder.gang is None:
+                self._grant(holder, replica, now, from_lane=False)
+                return True
+            if self._try_gang(self.queue_of(holder), holder.gang, now, from_lane=False):
+                return True
+        return False
+
     def served(self, now: float) -> list[ClassQueue]:
         """Classes that may be served now, the first to serve first."""
-        waiting = [queue for queue in self._queues if queue.waiting]
+        waiting = [queue for queue in self._queues if queue.lined_up]
         if len(waiting) < 2:  # noqa: PLR2004 - nothing to put in order
             return waiting
         slots, tokens = 0, 0.0
@@ -223,6 +240,8 @@ class Pool:
         )
 
     def _try(self, queue: ClassQueue, job: Job, now: float, *, from_lane: bool) -> bool:
+        if job.gang is not None:
+            return self._try_gang(queue, job.gang, now, from_lane=from_lane)
         replica = self.placement.choose(job, self.replicas.values(), now, strict=queue.settings.strict)
         if replica is not None:
             self._grant(job, replica, now, from_lane=from_lane)
@@ -232,6 +251,21 @@ class Pool:
             held = self.placement.reserve(job, self.replicas.values(), passes, now)
             if held is not None:
                 self.world.note(now, TimelineKind.RESERVED, job, held.id)
+        return False
+
+    def _try_gang(self, queue: ClassQueue, gang: Gang, now: float, *, from_lane: bool) -> bool:
+        """Grant all calls of a gang, or keep replicas free until all of them fit."""
+        leader = gang.leader
+        plan = self.together.plan(gang, now, strict=queue.settings.strict)
+        if plan is not None and leader is not None:
+            self._unreserve(leader)
+            queue.start_gang(gang, now)
+            for job, replica in plan:
+                self._grant(job, replica, now, from_lane=from_lane and job is leader)
+            return True
+        if not queue.settings.free_only:
+            for replica in self.together.hold(gang, self.world.settings.max_bypass, now):
+                self.world.note(now, TimelineKind.RESERVED, leader, replica.id)
         return False
 
     def held_for(self, job: Job) -> ReplicaId:

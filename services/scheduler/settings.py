@@ -150,6 +150,9 @@ class CoreSettings:
     lookahead: int = 16
     """Waiting calls that are tried behind one that does not fit."""
 
+    gang_patience: float = 5.0
+    """Seconds that the first calls of a gang wait for the last ones before each goes its own way."""
+
     default_prediction: int = 256
     """Output tokens assumed while no history exists."""
 
@@ -172,6 +175,8 @@ class CoreSettings:
             problems.append("queue bounds must be at least 1")
         if self.lookahead < 1 or self.max_bypass < 0:
             problems.append("lookahead must be at least 1 and max_bypass at least 0")
+        if self.gang_patience < 0:
+            problems.append("gang_patience must not be negative")
         if problems:
             raise SettingsInvalid(tuple(problems))
 

@@ -8,6 +8,7 @@ from services.scheduler.model import Call, Outcome
 from services.scheduler.settings import CoreSettings
 
 _LARGEST = 10_000_000
+_LARGEST_GANG = 64
 
 
 def _expiry(job: Job) -> Key:
@@ -77,8 +78,10 @@ def invalid(call: Call) -> str:
         return "token counts must lie in 0..10000000"
     if call.tokens_done > call.max_new_tokens:
         return "tokens_done exceeds max_new_tokens"
-    if not all(isfinite(w) and w > 0 for w in (call.weight, call.tenant_weight)):
+    if not all(isfinite(w) and w > 0 for w in (call.weight, call.tenant_weight, call.tree_weight or 1.0)):
         return "weights must be above 0 and finite"
+    if bool(call.gang) != bool(call.gang_size) or not 0 <= call.gang_size <= _LARGEST_GANG:
+        return "a gang has an id and a size of 1..64"
     if not isfinite(call.arrived_at) or not -1000 <= call.priority <= 1000:  # noqa: PLR2004 - plain bounds
         return "arrived_at must be finite and priority lie in -1000..1000"
     return ""

@@ -10,6 +10,7 @@ _LIMITS = {
     Binding.SLOTS: "every slot of the backends is taken",
     Binding.TOKENS: "the backends' token budget is taken",
     Binding.RESERVATION: "room is being kept for a bigger call that has waited long",
+    Binding.GANG: "it starts together with the rest of its gang, once all have come and fit at once",
     Binding.NO_BACKEND: "no backend serves its model right now",
 }
 
@@ -33,6 +34,9 @@ def summary(found: Explanation) -> str:
             f"It should start in about {found.predicted_start_seconds:.1f} s (such predictions were off by "
             f"{found.prediction_error_seconds:.1f} s on average)."
         )
+    if found.due_in_seconds is not None:
+        left = found.due_in_seconds
+        parts.append(f"It was due {-left:.1f} s ago." if left < 0 else f"It is due in {left:.1f} s.")
     if found.expires_in_seconds is not None:
         parts.append(f"It gives up in {max(0.0, found.expires_in_seconds):.0f} s.")
     return " ".join(parts)

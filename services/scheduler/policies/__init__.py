@@ -45,6 +45,9 @@ class PolicyRegistry:
         """All names, sorted."""
         return tuple(sorted(self._by_name))
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
     def add(self, policy: type[Policy]) -> None:
         """Register a policy; one of the same name is replaced."""
         self._by_name[policy.name] = policy

@@ -11,10 +11,11 @@ from services.scheduler.policies.base import Explanation, ParamReader, Policy, S
 
 
 class EarliestDeadlineFirst(Policy):
-    """Least absolute deadline first; calls that cannot make theirs any more come last, counted.
+    """Least due time first; calls that cannot make theirs any more come last, counted.
 
     Optimal while the load is feasible; demoting the late ones keeps one overload from making
-    every call late. A call without deadline is due `slack` seconds after its arrival.
+    every call late. The due time is what the agent asked for, not the deadline of its RPC, at which a
+    waiting call is evicted; a call that asked for none is due `slack` seconds after its arrival.
 
     Source: Liu and Layland, JACM 20 (1973); demotion as in Haritsa, Livny and Carey, "Earliest
     deadline scheduling for real-time database systems", RTSS 1991.
@@ -29,12 +30,12 @@ class EarliestDeadlineFirst(Policy):
         self.demoted = 0
 
     def configure(self, params: ParamReader) -> None:
-        """`slack`: seconds granted to a call that names no deadline."""
+        """`slack`: seconds granted to a call that is not told when it is due."""
         self.slack = params.number("slack", 30.0, least=0.0)
 
     def due(self, job: Job) -> float:
-        """Absolute deadline."""
-        return job.call.arrived_at + self.slack if job.call.deadline is None else job.call.deadline
+        """When the call should be done."""
+        return job.call.arrived_at + self.slack if job.call.due is None else job.call.due
 
     def _due_key(self, job: Job) -> Key:
         return (self.due(job), job.seq)
@@ -68,12 +69,12 @@ class EarliestDeadlineFirst(Policy):
         self.on_submit(job, now)
 
     def pick(self, now: float) -> Job | None:
-        """Return the earliest deadline that can be met, else the earliest at all."""
+        """Return the earliest due call that can make it, else the earliest at all."""
         self._demote(now)
         return self.on_time.peek() or self.late.peek()
 
     def candidates(self, now: float) -> Iterator[Job]:
-        """Feasible calls by deadline, then the late ones."""
+        """Feasible calls by due time, then the late ones."""
         self._demote(now)
         return chain(self.on_time.ordered(), self.late.ordered())
 

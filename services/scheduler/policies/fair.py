@@ -45,20 +45,24 @@ class Account:
 
 
 def tenant_then_agent(job: Job) -> Path:
-    """Tenants share by their weight, each tenant's agents by theirs."""
+    """Tenants share by their weight, each tenant's agents by theirs; a tree of agents counts as its root."""
     call = job.call
-    return ((call.tenant, call.tenant_weight), (call.agent, call.weight))
+    return ((call.tenant, call.tenant_weight), (call.tree, _tree_weight(job)))
 
 
 def agent_only(job: Job) -> Path:
     """All agents share side by side."""
     call = job.call
-    return ((f"{call.tenant}/{call.agent}", call.weight),)
+    return ((f"{call.tenant}/{call.tree}", _tree_weight(job)),)
 
 
 def tenant_only(job: Job) -> Path:
     """Tenants share by their weight."""
     return ((job.call.tenant, job.call.tenant_weight),)
+
+
+def _tree_weight(job: Job) -> float:
+    return job.call.weight if job.call.tree_weight is None else job.call.tree_weight
 
 
 PATHS: Mapping[str, Callable[[Job], Path]] = {"tenant": tenant_then_agent, "agent": agent_only}

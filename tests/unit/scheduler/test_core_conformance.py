@@ -30,6 +30,7 @@ from services.scheduler.events import (
     Tick,
     Yielded,
 )
+from services.scheduler.job import Gang, Job
 from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
 from services.scheduler.policies import BUILT_IN, PolicyRegistry
 from services.scheduler.policies.base import Policy
@@ -61,8 +62,15 @@ WISHES = st.fixed_dictionaries(
         "deadline": st.sampled_from([None, None, 8.0]),
         "shared": st.integers(0, 200),
         "preemptible": st.sampled_from([True, True, True, False]),
+        "own": st.sampled_from(["", "", "", *sorted(kind.name for kind in BUILT_IN)]),
+        "gang": st.sampled_from([0, 0, 0, 2, 3, 6, 7]),
     }
 )
+
+
+def owner(job: Job) -> tuple[str, str, int]:
+    """Return whose turn a place is: an agent's with its own policy, or one call's."""
+    return (job.call.agent, job.call.policy, 0) if job.call.policy else ("", "", job.seq)
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -93,10 +101,15 @@ class SchedulerMachine(RuleBasedStateMachine):
     # Model
 
     def tell(self, event: Event) -> None:
+        before = {gang: set(gang.members) for gang in self.gangs()}
         decisions = self.core.step(event, self.now)
         self.history.append((event, self.now, decisions))
         for decision in decisions:
             self.account(decision)
+        granted = {d.call_id for d in decisions if isinstance(d, Grant)}
+        for gang, members in before.items():
+            if not gang.apart and granted & members:
+                assert members & self.waiting.keys() == set(), "a gang starts as a whole"
 
     def account(self, decision: Decision) -> None:
         match decision:
@@ -131,6 +144,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert stats.running <= stats.slots
         assert stats.tokens_reserved <= 0.95 * TOKENS
 
+    def gangs(self) -> list[Gang]:
+        pool = self.pool()
+        jobs = [job for queue in pool.queues.values() for job in queue.waiting.values()] if pool else []
+        return list({job.gang: None for job in jobs if job.gang is not None})
+
     def pool(self) -> Pool | None:
         return next((p for p in self.core._pools.values() if p.key.resource == MODEL), None)
 
@@ -163,6 +181,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                 deadline=None if left is None else self.now + left,
                 prefixes=(Prefix("shared", min(shared, wish["prompt"])),) if shared else (),
                 preemptible=wish["preemptible"],
+                policy=wish["own"],
+                gang=f"gang{wish['gang']}" if wish["gang"] else "",
+                gang_size=wish["gang"],
             )
             self.known[made.id] = self.waiting[made.id] = made
             self.done[made.id] = 0
@@ -279,8 +300,29 @@ class SchedulerMachine(RuleBasedStateMachine):
         pool = self.pool()
         for queue in pool.queues.values() if pool else ():
             ordered = list(queue.policy.candidates(self.now))
-            assert sorted(j.seq for j in ordered) == sorted(j.seq for j in queue.waiting.values())
+            lined_up = [j for j in queue.waiting.values() if not j.held]
+            assert sorted(map(owner, ordered)) == sorted(map(owner, lined_up))
             assert (ordered[0] if ordered else None) is queue.policy.pick(self.now)
+            assert queue.lined_up == len(lined_up)
+
+    @invariant()
+    def an_agents_own_order_fills_its_turns_and_nobody_elses(self) -> None:
+        pool = self.pool()
+        for queue in pool.queues.values() if pool else ():
+            turns = list(queue.policy.candidates(self.now))
+            served = list(queue.own.candidates(self.now, reading=True))
+            lined_up = [j for j in queue.waiting.values() if not j.held]
+            assert sorted(j.seq for j in served) == sorted(j.seq for j in lined_up)
+            assert list(map(owner, served)) == list(map(owner, turns))
+            calls = {(c.agent, c.policy) for n, c in self.known.items() if n in self.waiting | self.running}
+            assert len(queue.own) <= len({key for key in calls if key[1]})
+
+    @invariant()
+    def gangs_hold_no_slots_and_keep_one_call_in_the_queue(self) -> None:
+        for gang in self.gangs():
+            assert all(job.state is CallState.WAITING for job in gang.members.values())
+            assert gang.ready == (gang.leader is not None)
+            assert sum(not job.held for job in gang.members.values()) == int(gang.ready)
 
     @invariant()
     def no_capacity_is_idle_while_a_call_fits(self) -> None:
@@ -294,7 +336,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             if replica.reserved_for is not None or not replica.has_slot(self.now):
                 continue
             for queue in pool.served(self.now):
-                fitting = [j for j in queue.waiting.values() if replica.fits_tokens(j, self.now)]
+                alone = [j for j in queue.waiting.values() if j.gang is None]
+                fitting = [j for j in alone if replica.fits_tokens(j, self.now)]
                 assert not fitting, "work conservation"
 
     @invariant()
@@ -333,6 +376,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Every call that is left is served once capacity comes back: none is lost."""
         for number in range(REPLICAS):
             self.tell(BackendUp(f"r{number}", MODEL, SLOTS, TOKENS, kv_snapshot=True))
+        self.now += self.settings.gang_patience
+        self.tell(Tick())
         for _ in range(10 * len(self.waiting) + 10 * len(self.running) + 10):
             if not self.running:
                 break

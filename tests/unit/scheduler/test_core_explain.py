@@ -3,6 +3,7 @@
 from services.scheduler.events import BackendDown, Submit
 from services.scheduler.explain import Binding
 from services.scheduler.model import CallState, SchedulingClass
+from services.scheduler.words import summary
 from tests.fakes.scheduling import call, desk, settings
 
 
@@ -117,11 +118,25 @@ def test_a_call_that_will_expire_says_when() -> None:
     assert d.core.explain("b", 10.0).expires_in_seconds == 40.0
 
 
+def test_a_call_with_a_due_time_says_how_late_it_is_and_goes_on_waiting() -> None:
+    d = desk()
+    d.submit("a")
+    d.submit("b", due=5.0)
+
+    assert d.core.explain("b", 3.0).due_in_seconds == 2.0
+    d.tick(8.0)
+    late = d.core.explain("b", 8.0)
+    assert late.due_in_seconds == -3.0
+    assert "It was due 3.0 s ago." in summary(late)
+    assert "It is due in 2.0 s." in summary(d.core.explain("b", 3.0))
+    assert d.rejects == []
+
+
 def test_reading_changes_no_decision() -> None:
     asked, plain = desk(settings("edf")), desk(settings("edf"))
     for d in (asked, plain):
         for n in range(20):
-            d.submit(f"c{n}", deadline=float(20 - n) + 3)
+            d.submit(f"c{n}", due=float(20 - n) + 3)
     for n in range(20):
         for name in ("c3", "c19"):
             if asked.core.call(name):

@@ -186,8 +186,8 @@ def test_lengths_are_learned_per_kind_and_step() -> None:
 def test_edf_serves_the_earliest_deadline_first() -> None:
     d = desk(settings("edf"))
     d.submit("running")
-    d.submit("later", deadline=100.0)
-    d.submit("sooner", deadline=50.0)
+    d.submit("later", due=100.0)
+    d.submit("sooner", due=50.0)
     d.submit("none")
 
     assert serve_all(d) == ["running", "none", "sooner", "later"]
@@ -197,7 +197,7 @@ def test_edf_demotes_and_counts_calls_that_cannot_make_their_deadline() -> None:
     d = desk(settings("edf", {"slack": 1.0}))
     d.submit("running")
     d.submit("hopeless", arrived_at=0.0)
-    d.submit("feasible", at=5.0, deadline=100.0)
+    d.submit("feasible", at=5.0, due=100.0)
 
     assert serve_all(d) == ["running", "feasible", "hopeless"]
     gauges = next(c.policy_gauges for c in d.core.stats(d.now).classes if c.policy == "edf" and c.dispatched)

@@ -29,8 +29,8 @@ def test_the_guides_example_does_what_the_guide_says() -> None:
     d.submit("busy2", agent="busy")
     d.submit("busy3", agent="busy")
     d.submit("quiet", agent="quiet")
-    d.submit("relaxed", deadline=90.0)
-    d.submit("urgent", deadline=10.0)
+    d.submit("relaxed", due=90.0)
+    d.submit("urgent", due=10.0)
 
     told = d.core.explain("busy3", 0.0)
     for _ in range(4):
