@@ -6,10 +6,11 @@ from itertools import accumulate, pairwise
 import grpc
 
 from aios.api.context.v1 import context_pb2, context_pb2_grpc, resources_pb2
-from gateway.inference.model import Checkpoint, KvState, Prompt
+from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Prompt
 from services.chassis.client import kernel_metadata
 from services.chassis.errors import KernelError, ServiceUnavailable
 from services.chassis.identity import Caller
+from services.chassis.status import peer_error
 
 SAVE_SECONDS = 5.0
 LOAD_SECONDS = 2.0
@@ -18,22 +19,31 @@ GATEWAY = secrets.token_hex(8)
 
 
 class ContextCheckpoints:
-    """The checkpoints of one agent's generations."""
+    """The checkpoints of one agent's generations.
+
+    The first save of a generation is whole; the next ones bring what came since, unless the service tells
+    that it does not stand where this gateway left it.
+    """
 
     def __init__(self, stub: "context_pb2_grpc.ContextServiceAsyncStub", caller: Caller) -> None:
         self._stub = stub
         self._caller = caller
         self._epochs: dict[str, int] = {}
+        self._stored: dict[str, Checkpoint] = {}
+        """What the context service is known to have."""
 
     async def save(self, checkpoint: Checkpoint) -> None:
         """Keep the newest state of a generation. Raises ServiceUnavailable."""
-        snapshot = _snapshot(self._name(checkpoint.call), checkpoint)
-        snapshot.epoch = self._epochs.get(checkpoint.call, 0)
-        request = context_pb2.SaveSnapshotRequest(snapshot=snapshot)
+        stored = self._stored.get(checkpoint.call)
+        after = len(stored.pieces) if stored is not None and _goes_on(stored, checkpoint) else 0
         try:
-            await self._stub.SaveSnapshot(request, timeout=SAVE_SECONDS, metadata=self._metadata())
+            answer = await self._send(checkpoint, after)
         except grpc.aio.AioRpcError as error:
-            raise _unavailable(error) from error
+            if not after or not self._behind(checkpoint.call, error):
+                raise _unavailable(error) from error
+            answer = await self._send_whole(checkpoint)
+        if answer.sequence == len(checkpoint.pieces):
+            self._stored[checkpoint.call] = checkpoint
 
     async def load(self, call: str) -> Checkpoint | None:
         """Claim and read the newest state, so that no other gateway saves over it; None: there is none.
@@ -51,12 +61,34 @@ class ContextCheckpoints:
 
     async def delete(self, call: str) -> None:
         """Drop it. Raises ServiceUnavailable."""
+        self._stored.pop(call, None)
         request = context_pb2.DeleteSnapshotRequest(name=self._name(call))
         try:
             await self._stub.DeleteSnapshot(request, timeout=SAVE_SECONDS, metadata=self._metadata())
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise _unavailable(error) from error
+
+    async def _send_whole(self, checkpoint: Checkpoint) -> context_pb2.SaveSnapshotResponse:
+        try:
+            return await self._send(checkpoint, 0)
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable(error) from error
+
+    async def _send(self, checkpoint: Checkpoint, after: int) -> context_pb2.SaveSnapshotResponse:
+        """Save what came after the first `after` tokens; 0 saves everything."""
+        snapshot = resources_pb2.Snapshot() if after else _base(checkpoint)
+        snapshot.name = self._name(checkpoint.call)
+        snapshot.epoch = self._epochs.get(checkpoint.call, 0)
+        _write_output(snapshot, checkpoint, after)
+        request = context_pb2.SaveSnapshotRequest(snapshot=snapshot, after_sequence=after)
+        return await self._stub.SaveSnapshot(request, timeout=SAVE_SECONDS, metadata=self._metadata())
+
+    def _behind(self, call: str, error: grpc.aio.AioRpcError) -> bool:
+        """Whether the snapshot is still this gateway's, but does not stand where the increment begins."""
+        told = peer_error(error)
+        same_epoch = told.metadata.get("epoch") == str(self._epochs.get(call, 0))
+        return told.reason == "SNAPSHOT_NOT_FOUND" or (told.reason == "SNAPSHOT_CONFLICT" and same_epoch)
 
     def _name(self, call: str) -> str:
         return f"agents/{self._caller.agent}/generations/{call}"
@@ -69,24 +101,41 @@ def _unavailable(error: grpc.aio.AioRpcError) -> KernelError:
     return ServiceUnavailable(f"the context service did not keep a checkpoint: {error.code().name}")
 
 
-def _snapshot(name: str, checkpoint: Checkpoint) -> resources_pb2.Snapshot:
-    snapshot = resources_pb2.Snapshot(
-        name=name,
+def _goes_on(old: Checkpoint, new: Checkpoint) -> bool:
+    """Whether only output was added: an increment cannot change what the first save told."""
+    return (
+        len(new.pieces) >= len(old.pieces)
+        and (old.model, old.digest, old.seed) == (new.model, new.digest, new.seed)
+        and (old.prompt is new.prompt or old.prompt == new.prompt)
+        and (old.prompt_ids is new.prompt_ids or old.prompt_ids == new.prompt_ids)
+    )
+
+
+def _base(checkpoint: Checkpoint) -> resources_pb2.Snapshot:
+    return resources_pb2.Snapshot(
         model=checkpoint.model,
         prompt_text=checkpoint.prompt.text,
         prompt_token_ids=checkpoint.prompt_ids,
-        emitted_token_ids=checkpoint.token_ids,
-        emitted_text="".join(checkpoint.pieces),
-        emitted_piece_lengths=[len(piece) for piece in checkpoint.pieces],
-        sequence=len(checkpoint.pieces),
-        usage=resources_pb2.GenerationUsage(prompt_tokens=checkpoint.prompt.token_count),
         seed=checkpoint.seed,
         request_digest=checkpoint.digest,
     )
+
+
+def _write_output(snapshot: resources_pb2.Snapshot, checkpoint: Checkpoint, after: int) -> None:
+    pieces = checkpoint.pieces[after:]
+    snapshot.emitted_token_ids.extend(checkpoint.token_ids[after:])
+    snapshot.emitted_text = "".join(pieces)
+    snapshot.emitted_piece_lengths.extend(len(piece) for piece in pieces)
+    snapshot.sequence = len(checkpoint.pieces)
+    snapshot.usage.prompt_tokens = checkpoint.prompt.token_count
+    for place in checkpoint.places:
+        if place.sequence > after:
+            likeliest = snapshot.top_alternatives.add(sequence=place.sequence)
+            for each in place.alternatives:
+                likeliest.alternatives.add(token_id=each.id, text=each.text, logprob=each.logprob)
     if checkpoint.kv is not None:
         snapshot.kv.handle = checkpoint.kv.handle.encode()
         snapshot.kv.replica = checkpoint.kv.replica
-    return snapshot
 
 
 def _checkpoint(call: str, snapshot: resources_pb2.Snapshot) -> Checkpoint:
@@ -103,4 +152,12 @@ def _checkpoint(call: str, snapshot: resources_pb2.Snapshot) -> Checkpoint:
         token_ids=tuple(snapshot.emitted_token_ids),
         seed=snapshot.seed if snapshot.HasField("seed") else None,
         kv=kv,
+        places=tuple(_place(each) for each in snapshot.top_alternatives),
+    )
+
+
+def _place(told: resources_pb2.TopAlternatives) -> Place:
+    return Place(
+        told.sequence,
+        tuple(Alternative(each.token_id, each.text, each.logprob) for each in told.alternatives),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gateway.inference.model import (
     Admitted,
+    Alternative,
     Answer,
     Checkpoint,
     Delta,
@@ -106,9 +107,9 @@ class Generation:
         """Record the first grant."""
         self._mark(Admitted(wait, self.prompt.token_count))
 
-    def append(self, token_id: int, piece: str) -> None:
+    def append(self, token_id: int, piece: str, alternatives: tuple[Alternative, ...] = ()) -> None:
         """Add one token."""
-        self.transcript.append(token_id, piece)
+        self.transcript.append(token_id, piece, alternatives)
         if self.transcript.released >= self._wake_at:
             self._wake_due()
 
@@ -147,6 +148,7 @@ class Generation:
             token_ids=tuple(self.transcript.token_ids),
             seed=self.seed,
             kv=self.kv,
+            places=self.transcript.places(),
         )
 
     async def answer(self) -> Answer:
@@ -185,7 +187,8 @@ class Generation:
                 available = self._limit(mark) - cursor
             end = cursor + min(available, MAX_DELTA_TOKENS)
             ids, pieces = self.transcript.token_ids, self.transcript.pieces
-            yield Event(end, Delta("".join(pieces[cursor:end]), tuple(ids[cursor:end])))
+            places = self.transcript.places(cursor, end)
+            yield Event(end, Delta("".join(pieces[cursor:end]), tuple(ids[cursor:end]), places))
             cursor, sent_at = end, self._clock.monotonic()
 
     def _limit(self, mark: int) -> int:

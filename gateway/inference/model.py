@@ -1,9 +1,15 @@
 """Terms of inference: what is asked for, what a backend needs, what it gives back. Pure."""
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from services.chassis.scheduling import HintsAsked
+
+LEAST_LOGPROB: Final = -1e6
+MOST_TEXT: Final = 64
+"""Characters of an alternative's text."""
 
 
 class Role(Enum):
@@ -201,11 +207,37 @@ class StopReason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that might have been chosen. `logprob` is a natural logarithm."""
+
+    id: int
+    text: str
+    logprob: float
+
+    @classmethod
+    def told(cls, id_: int, text: str, logprob: float | None) -> "Alternative":
+        """Build one from what a backend tells; the logarithm of an impossible token is bounded."""
+        known = LEAST_LOGPROB if logprob is None or math.isnan(logprob) else logprob
+        return cls(max(0, id_), text[:MOST_TEXT], min(0.0, max(LEAST_LOGPROB, known)))
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """One generated token."""
 
     id: int
     text: str
+    alternatives: tuple[Alternative, ...] = ()
+    """The likeliest tokens at its place, likeliest first, where the job asks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The likeliest tokens at one place of the output: its logits form."""
+
+    sequence: int
+    """1 is the first token."""
+    alternatives: tuple[Alternative, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +347,8 @@ class Delta:
 
     text: str
     token_ids: tuple[int, ...]
+    places: tuple[Place, ...] = ()
+    """What else its tokens might have been, where the call asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,5 +375,5 @@ class Checkpoint:
     token_ids: tuple[int, ...] = ()
     seed: int | None = None
     kv: KvState | None = None
-    alternatives: tuple[tuple[tuple[int, float], ...], ...] = field(default=())
-    """Per token its most likely alternatives: (token id, log-probability)."""
+    places: tuple[Place, ...] = ()
+    """What else the newest tokens might have been, oldest first."""

@@ -8,6 +8,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
+    Alternative,
     Capabilities,
     Chat,
     Job,
@@ -32,6 +33,7 @@ from gateway.inference.openai_dialect import (
     request,
 )
 from gateway.inference.openai_wire import (
+    NO_ID,
     Chunk,
     ServedModel,
     TokenUsage,
@@ -41,9 +43,6 @@ from gateway.inference.openai_wire import (
     write_message,
     write_tool,
 )
-
-NO_ID: Final = 0
-"""Stands for the id of every token: the protocol tells texts only."""
 
 DEFAULT_WINDOW: Final = 4096
 
@@ -219,10 +218,11 @@ class _Tally:
         self._reason = chunk.finish_reason or self._reason
         self._usage = chunk.usage or self._usage
         self._calls.add(chunk.tool_calls)
+        alternatives = iter(chunk.alternatives)
         if chunk.text or chunk.thought or chunk.tool_calls:
-            yield self._token(self._new_part(chunk.text))
+            yield self._token(self._new_part(chunk.text), next(alternatives, ()))
         while chunk.usage is not None and self._told < chunk.usage.completion:
-            yield self._token("")
+            yield self._token("", next(alternatives, ()))
 
     def stopped(self) -> Stopped:
         """Return the end of the run. Raises BackendError for an end that is none."""
@@ -236,9 +236,9 @@ class _Tally:
             raise BackendBroken(f"the backend ended a generation with the unknown reason {self._reason!r}")
         return Stopped(reason, usage.prompt, usage.cached, self._calls.calls())
 
-    def _token(self, text: str) -> Token:
+    def _token(self, text: str, alternatives: tuple[Alternative, ...]) -> Token:
         self._told += 1
-        return Token(NO_ID, text)
+        return Token(NO_ID, text, alternatives)
 
     def _new_part(self, text: str) -> str:
         """Cut off white space that the text so far already ends with."""

@@ -162,6 +162,9 @@ def request(dialect: Dialect, model: str, job: Job) -> Request:
     if job.stop:
         body["stop"] = list(job.stop)
     chat = job.prompt.chat
+    if job.top_alternatives:
+        asked = {"logprobs": job.top_alternatives}
+        body |= asked if chat is None else {"logprobs": True, "top_logprobs": job.top_alternatives}
     if job.constraint is not None:
         body |= _constraint(dialect, job.constraint, raw=chat is None)
     if chat is None:

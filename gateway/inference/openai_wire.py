@@ -1,5 +1,6 @@
 """The OpenAI protocol in and out of plain types: chats, stream events, answers, failures. Pure."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from gateway.inference.errors import (
     BackendOverloaded,
     BackendUnavailable,
 )
-from gateway.inference.model import Message, Role, ToolCall, ToolSpec
+from gateway.inference.model import Alternative, Message, Role, ToolCall, ToolSpec
 
 OK: Final = 200
 SERVER_ERROR: Final = 500
@@ -52,6 +53,8 @@ class Chunk:
     tool_calls: tuple[ToolDelta, ...] = ()
     finish_reason: str | None = None
     usage: TokenUsage | None = None
+    alternatives: tuple[tuple[Alternative, ...], ...] = ()
+    """The likeliest tokens at the place of each of its tokens, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +130,44 @@ def parse_chunk(data: bytes) -> Chunk:
         if not raw["choices"]:
             return Chunk(usage=usage)
         choice = raw["choices"][0]
-        delta = choice.get("delta")
+        delta, alternatives = choice.get("delta"), parse_logprobs(choice.get("logprobs"))
         if delta is None:
-            return Chunk(choice["text"], finish_reason=choice.get("finish_reason"), usage=usage)
+            reason = choice.get("finish_reason")
+            return Chunk(choice["text"], finish_reason=reason, usage=usage, alternatives=alternatives)
         return Chunk(
             delta.get("content") or "",
             bool(delta.get("reasoning_content") or delta.get("reasoning")),
             tuple(_tool_delta(at, each) for at, each in enumerate(delta.get("tool_calls") or ())),
             choice.get("finish_reason"),
             usage,
+            alternatives,
         )
+
+
+NO_ID: Final = 0
+"""Stands for the id of every token: the protocol tells texts only."""
+
+
+def parse_logprobs(raw: Any) -> tuple[tuple[Alternative, ...], ...]:
+    """Read the likeliest tokens, per token of the event.
+
+    Chats tell them as a list of entries; raw prompts so on some servers, and as a table of texts and
+    log-probabilities on others.
+    """
+    if not raw:
+        return ()
+    if (entries := raw.get("content")) is not None:
+        listed = [[(each["token"], each["logprob"]) for each in entry["top_logprobs"]] for entry in entries]
+    else:
+        listed = [list((table or {}).items()) for table in raw.get("top_logprobs") or ()]
+    return tuple(
+        tuple(Alternative.told(NO_ID, str(text), logprob) for text, logprob in sorted(each, key=_likeliest))
+        for each in listed
+    )
+
+
+def _likeliest(entry: tuple[str, float | None]) -> float:
+    return math.inf if entry[1] is None else -entry[1]
 
 
 def _tool_delta(at: int, raw: Mapping[str, Any]) -> ToolDelta:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from gateway.errors import BackendFailed
 from gateway.inference.model import Stopped, StreamItem, Token
@@ -23,7 +24,7 @@ async def after(known: str, items: AsyncGenerator[StreamItem, None]) -> AsyncGen
                     raise _differs(known)
                 at += len(again)
                 if len(item.text) > len(again):
-                    yield Token(item.id, item.text[len(again) :])
+                    yield replace(item, text=item.text[len(again) :])
             elif isinstance(item, Stopped):
                 raise _differs(known)
             else:

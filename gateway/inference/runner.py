@@ -201,7 +201,7 @@ class Runner:
         self._recoveries = 1
         received = len(resume.token_ids) if resume is not None else 0
         if checkpoint is not None and len(checkpoint.pieces) >= received:
-            gen.transcript.extend(checkpoint.token_ids, checkpoint.pieces)
+            gen.transcript.extend(checkpoint.token_ids, checkpoint.pieces, checkpoint.places)
         elif resume is not None and received and resume.text:
             gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
         self._checkpointed = len(gen.transcript)
@@ -352,7 +352,7 @@ class Runner:
         async with aclosing(replay.after(known, stream) if known else stream) as items:
             async for item in items:
                 if type(item) is Token:
-                    gen.append(item.id, item.text)
+                    gen.append(item.id, item.text, item.alternatives)
                     self._unreported += 1
                     if self._first_token is None:
                         self._note_first_token()

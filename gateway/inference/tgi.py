@@ -106,7 +106,7 @@ class TgiBackend:
                     yield PromptIds(event.prompt_ids)
                 if not (event.special and event.finish_reason == "eos_token"):
                     # A special token has no text, but going on exactly needs its id.
-                    yield Token(event.id, "" if event.special else event.text)
+                    yield Token(event.id, "" if event.special else event.text, event.top)
                 if event.generated_text is not None:
                     yield Stopped(_reason(event.finish_reason), event.input_length or 0)
 

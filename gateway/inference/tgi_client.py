@@ -16,7 +16,6 @@ from gateway.inference.errors import BackendUnavailable
 from gateway.inference.tgi_wire import (
     OK,
     AiosOptions,
-    Alternative,
     BackendInfo,
     EventReader,
     Generation,
@@ -46,7 +45,6 @@ from gateway.inference.transport import (
 
 __all__ = [
     "AiosOptions",
-    "Alternative",
     "BackendInfo",
     "Generation",
     "PooledAsyncClient",

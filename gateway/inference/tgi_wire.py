@@ -17,6 +17,7 @@ from gateway.inference.errors import (
     NotRunning,
     NotSuspendable,
 )
+from gateway.inference.model import Alternative
 
 OK: Final = 200
 
@@ -72,15 +73,6 @@ class AiosOptions:
             "kv_handle": self.kv_handle,
         }
         return {name: value for name, value in fields.items() if value}
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """A likely token in place of the chosen one; `logprob` is a natural logarithm."""
-
-    id: int
-    text: str
-    logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +214,7 @@ def _full_event(raw: Mapping[str, Any]) -> TokenEvent:
         generated_tokens=details.get("generated_tokens"),
         input_length=details.get("input_length"),
         prompt_ids=tuple(prompt_ids) if prompt_ids is not None else None,
-        top=tuple(Alternative(t["id"], t["text"], t["logprob"]) for t in raw.get("top_tokens") or ()),
+        top=tuple(Alternative.told(t["id"], t["text"], t["logprob"]) for t in raw.get("top_tokens") or ()),
     )
 
 

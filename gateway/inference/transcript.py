@@ -1,6 +1,14 @@
 """What a generation has produced, and how much of it may be delivered. Pure."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Final
+
+from gateway.inference.model import Alternative, Place
+
+MOST_PLACES: Final = 4_096
+"""Places whose alternatives are kept; the newest ones."""
 
 
 class Transcript:
@@ -20,6 +28,7 @@ class Transcript:
         self.stopped = False
         """Whether a stop string was met; nothing may be appended after that."""
         self._stops = tuple(stops)
+        self._places: deque[Place] = deque(maxlen=MOST_PLACES)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -29,19 +38,28 @@ class Transcript:
         """All text so far, the held-back part included."""
         return "".join(self.pieces)
 
-    def append(self, token_id: int, piece: str) -> None:
+    def append(self, token_id: int, piece: str, alternatives: tuple[Alternative, ...] = ()) -> None:
         """Add one token."""
         self.token_ids.append(token_id)
         self.pieces.append(piece)
+        if alternatives:
+            self._places.append(Place(len(self.pieces), alternatives))
         if not self._stops:
             self.released += 1
         else:
             self._release()
 
-    def extend(self, token_ids: Iterable[int], pieces: Iterable[str]) -> None:
+    def extend(self, token_ids: Iterable[int], pieces: Iterable[str], places: Iterable[Place] = ()) -> None:
         """Add the tokens of an earlier part of the generation."""
         for token_id, piece in zip(token_ids, pieces, strict=True):
             self.append(token_id, piece)
+        self._places.extend(places)
+
+    def places(self, after: int = 0, last: int | None = None) -> tuple[Place, ...]:
+        """Return what else the tokens after the first `after` ones might have been, up to the `last` one."""
+        newest_first = takewhile(lambda place: place.sequence > after, reversed(self._places))
+        shown = [place for place in newest_first if last is None or place.sequence <= last]
+        return tuple(reversed(shown))
 
     def release_all(self) -> None:
         """Release what was held back: no more tokens follow."""

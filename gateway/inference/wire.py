@@ -101,10 +101,14 @@ def event(body: Event) -> pb.GenerationEvent:
     """Write one event."""
     message = pb.GenerationEvent(sequence=body.sequence)
     match body.body:
-        case Delta(text, ids):
+        case Delta(text, ids, places):
             message.delta.text = text
             message.delta.token_count = len(ids)
             message.delta.token_ids.extend(ids)
+            for place in places:
+                likeliest = message.delta.top_alternatives.add(sequence=place.sequence)
+                for each in place.alternatives:
+                    likeliest.alternatives.add(token_id=each.id, text=each.text, logprob=each.logprob)
         case Admitted(wait, prompt_tokens):
             message.admitted.wait.CopyFrom(_duration(wait))
             message.admitted.prompt_tokens = prompt_tokens

@@ -155,6 +155,16 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """What else one token of the output might have been."""
+
+    sequence: int
+    """1 is the first token."""
+    data: bytes
+    """The likeliest tokens with their log-probabilities; not read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Emitted:
     """A run of a generation's output."""
 
@@ -162,6 +172,8 @@ class Emitted:
     text: str = ""
     piece_lengths: tuple[int, ...] = ()
     """Characters of `text` that each token stands for."""
+    places: tuple[Place, ...] = ()
+    """The logits form of its newest tokens, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,7 @@ class Snapshot:
     base: bytes = field(default=b"", repr=False)
     """What never changes: prompt, sampling, seed, constraint. The manager keeps it without reading it."""
     state: bytes = field(default=b"", repr=False)
-    """What every save replaces: usage, backend state, alternatives. Not read either."""
+    """What every save replaces: usage, backend state. Not read either."""
     emitted: Emitted = field(default_factory=Emitted, repr=False)
 
 

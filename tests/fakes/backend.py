@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.inference.errors import BackendError
 from gateway.inference.model import (
+    Alternative,
     Capabilities,
     Checkpoint,
     Job,
@@ -89,7 +90,7 @@ class FakeBackend:
                 if not await self._permitted(stopping):
                     yield Stopped(StopReason.SUSPENDED)
                     return
-                yield Token(at, self.pieces[at])
+                yield Token(at, self.pieces[at], likely(at, job.top_alternatives))
                 at, given = at + 1, given + 1
             if fault is not None:
                 raise fault[1]
@@ -144,6 +145,11 @@ class FakeBackend:
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+def likely(number: int, count: int) -> tuple[Alternative, ...]:
+    """Return the likeliest tokens at a place of every answer."""
+    return tuple(Alternative(number + rank, f"w{number + rank} ", -0.5 - rank) for rank in range(count))
 
 
 class FakeTicket:

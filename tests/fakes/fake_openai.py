@@ -230,6 +230,8 @@ class _Run:
         self._running_usage = bool(options.get("continuous_usage_stats"))
         self._usage_asked = bool(options.get("include_usage"))
         self._told = 0
+        asked = body.get("logprobs")
+        self._top = int((asked and body.get("top_logprobs") if self._chat else asked) or 0)
         self.sent = 0
 
     def _emitted(self, body: dict[str, Any]) -> str:
@@ -277,7 +279,17 @@ class _Run:
     def _choice(self, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": 0, "finish_reason": reason}
         choice |= {"delta": delta} if self._chat else {"text": delta.get("content", "")}
+        if self._top and delta.get("content"):
+            choice["logprobs"] = self._logprobs(delta["content"])
         return {"id": "run", "object": "chat.completion.chunk", "choices": [choice]}
+
+    def _logprobs(self, text: str) -> dict[str, Any]:
+        """Tell the likeliest tokens, the chosen one last; vLLM tells those of raw prompts as a table."""
+        likeliest = [(text if rank == 0 else f"x{rank}", -0.25 - rank) for rank in reversed(range(self._top))]
+        if not self._chat and self._behaviour.owner == "vllm":
+            return {"tokens": [text], "token_logprobs": [-0.25], "top_logprobs": [dict(likeliest)]}
+        top = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in likeliest]
+        return {"content": [{"token": text, "logprob": -0.25, "bytes": None, "top_logprobs": top}]}
 
     def _usage(self) -> dict[str, Any]:
         return {

@@ -316,6 +316,7 @@ class FakeTgi:
             finish_reason=reason,
             request_id=own.get("request_id", ""),
             told=bool(own),
+            top=(body.get("parameters") or {}).get("top_n_tokens") or 0,
         )
 
     @contextlib.asynccontextmanager
@@ -343,6 +344,8 @@ class Plan:
     finish_reason: str
     request_id: str
     told: bool
+    top: int = 0
+    """How many of the likeliest tokens are told at each place."""
 
     @property
     def words(self) -> list[str]:
@@ -375,15 +378,15 @@ class Plan:
 
     def events(self) -> list[bytes]:
         """All token events, the last one without its details."""
-        events = list(_encoded(self.offset, self.count))
+        events = list(_encoded(self.offset, self.count, self.top))
         if self.told:
-            first = _token_event(1, self.offset) | {"aios": {"prompt_ids": self.prompt_ids}}
+            first = _token_event(1, self.offset, self.top) | {"aios": {"prompt_ids": self.prompt_ids}}
             events[0] = _event(first)
         return events
 
     def last_event(self) -> bytes:
         """Return the event that ends the stream."""
-        event = _token_event(self.count, self.offset + self.count - 1)
+        event = _token_event(self.count, self.offset + self.count - 1, self.top)
         if self.told and self.count == 1:
             event |= {"aios": {"prompt_ids": self.prompt_ids}}
         return _event(event | {"generated_text": self.text, "details": self.details})
@@ -406,16 +409,17 @@ def text_tokens(text: str) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=64)
-def _encoded(offset: int, count: int) -> tuple[bytes, ...]:
-    return tuple(_event(_token_event(n + 1, offset + n)) for n in range(count))
+def _encoded(offset: int, count: int, top: int) -> tuple[bytes, ...]:
+    return tuple(_event(_token_event(n + 1, offset + n, top)) for n in range(count))
 
 
-def _token_event(index: int, number: int) -> dict[str, Any]:
-    return {"index": index, "token": _token(number), "generated_text": None, "details": None}
+def _token_event(index: int, number: int, top: int) -> dict[str, Any]:
+    event = {"index": index, "token": _token(number), "generated_text": None, "details": None}
+    return event | {"top_tokens": [_token(number + rank, rank) for rank in range(top)]} if top else event
 
 
-def _token(number: int) -> dict[str, Any]:
-    return {"id": number, "text": word(number), "logprob": -0.25, "special": False}
+def _token(number: int, rank: int = 0) -> dict[str, Any]:
+    return {"id": number, "text": word(number), "logprob": -0.25 - rank, "special": False}
 
 
 def _event(value: Any) -> bytes:

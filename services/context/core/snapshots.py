@@ -162,7 +162,7 @@ def _new(wish: Save, now: datetime) -> Head:
 
 
 def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: SnapshotLimits) -> Saved:
-    has_output = bool(wish.emitted.token_ids or wish.emitted.text or wish.emitted.piece_lengths)
+    has_output = wish.emitted != Emitted()
     run = seal(packed.pack(wish.emitted)) if has_output else b""
     state = seal(wish.state)
     head = replace(

@@ -13,7 +13,7 @@ from services.chassis.errors import InvalidPageToken
 from services.chassis.identity import Caller, Scope
 from services.chassis.wire import moment
 from services.context.core.snapshots import Saved
-from services.context.model import Emitted, Head, Save, Snapshot
+from services.context.model import Emitted, Head, Place, Save, Snapshot
 from services.context.wire import common
 
 GENERATIONS: Final = "generations"
@@ -24,7 +24,7 @@ _BASE: Final = frozenset(
     {"prompt_text", "prompt_token_ids", "sampling", "seed", "constraint", "request_digest"}
 )
 _SHOWN_STATE: Final = frozenset({"usage", "finish_reason", "error_reason"})
-_STATE: Final = _SHOWN_STATE | {"top_alternatives", "kv", "gateway_state", "tool_calls"}
+_STATE: Final = _SHOWN_STATE | {"kv", "gateway_state", "tool_calls"}
 
 
 def save(request: context_pb2.SaveSnapshotRequest, caller: Caller) -> Save:
@@ -43,7 +43,10 @@ def save(request: context_pb2.SaveSnapshotRequest, caller: Caller) -> Save:
         base=_only(given, _BASE) if whole else b"",
         state=_only(given, _STATE),
         emitted=Emitted(
-            tuple(given.emitted_token_ids), given.emitted_text, tuple(given.emitted_piece_lengths)
+            tuple(given.emitted_token_ids),
+            given.emitted_text,
+            tuple(given.emitted_piece_lengths),
+            tuple(Place(place.sequence, place.SerializeToString()) for place in given.top_alternatives),
         ),
     )
 
@@ -60,6 +63,8 @@ def snapshot(scope: Scope, found: Snapshot) -> resources_pb2.Snapshot:
     message.emitted_token_ids.extend(found.emitted.token_ids)
     message.emitted_piece_lengths.extend(found.emitted.piece_lengths)
     message.emitted_text = found.emitted.text
+    for place in found.emitted.places:
+        message.top_alternatives.add().ParseFromString(place.data)
     return _with_head(message, scope, found.head)
 
 

@@ -55,7 +55,9 @@ def whole(name: str = NAME, *, emitted: int = 2, epoch: int = 0) -> context_pb2.
     snapshot.usage.prompt_tokens = 3
     snapshot.kv.replica = "http://127.0.0.1:7079"
     snapshot.gateway_state.update({"class": "interactive"})
-    snapshot.top_alternatives.add(sequence=1)
+    for sequence in (1, 2):
+        place = snapshot.top_alternatives.add(sequence=sequence)
+        place.alternatives.add(token_id=11, text="cd", logprob=-1.5)
     return context_pb2.SaveSnapshotRequest(snapshot=snapshot)
 
 
@@ -99,7 +101,9 @@ async def test_a_whole_snapshot_is_loaded_as_it_was_saved(stub: ContextServiceAs
 
 async def test_an_increment_adds_output_and_replaces_the_state(stub: ContextServiceAsyncStub) -> None:
     await stub.SaveSnapshot(whole(), metadata=PLANNER)
-    await stub.SaveSnapshot(more(2, 3), metadata=PLANNER)
+    step = more(2, 3)
+    step.snapshot.top_alternatives.add(sequence=5)
+    await stub.SaveSnapshot(step, metadata=PLANNER)
     saved = await stub.SaveSnapshot(more(5, 1, finished=True), metadata=PLANNER)
     found = await load(stub)
 
@@ -108,6 +112,7 @@ async def test_an_increment_adds_output_and_replaces_the_state(stub: ContextServ
     assert found.emitted_text == "ab" * 6
     assert list(found.emitted_piece_lengths) == [2] * 6
     assert found.finished
+    assert [place.sequence for place in found.top_alternatives] == [1, 2, 5]
     assert not found.HasField("kv")
     assert found.prompt_text == "Say hello."
 

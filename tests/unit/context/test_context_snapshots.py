@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -13,9 +13,11 @@ from services.chassis.errors import DataCorrupt, QuotaExceeded
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
 from services.context.config import ContextConfig
+from services.context.core import runs as packed
+from services.context.core.runs import MOST_PLACES
 from services.context.core.snapshots import MOST_CHUNKS
 from services.context.errors import SnapshotConflict, SnapshotNotFound
-from services.context.model import Emitted, Save
+from services.context.model import Emitted, Place, Save
 from services.context.ports import Part, Transaction
 from services.context.service.snapshots import Snapshots
 from services.context.store.memory import InMemoryStore
@@ -66,6 +68,28 @@ async def test_runs_are_put_together_when_there_are_many(snapshots: Snapshots, s
 
     assert found.emitted == run(0, 2 * MOST_CHUNKS)
     assert len(parts) <= MOST_CHUNKS + 2
+
+
+async def test_the_alternatives_of_the_newest_tokens_are_kept(snapshots: Snapshots) -> None:
+    """Added like the output; the oldest go first, so that a long answer's snapshot stays small."""
+    limits = ContextConfig(max_snapshot_bytes=1_000_000, max_snapshots_bytes=1_000_000)
+    snapshots = context_service(config=limits).snapshots
+    step, total = 100, 7_100
+    for after in range(0, total, step):
+        places = tuple(Place(number, b"alternatives") for number in range(after + 1, after + step + 1))
+        emitted = replace(run(after, after + step), places=places)
+        await snapshots.save(PLANNER, Save("g", after + step, after, model="demo", emitted=emitted))
+    found = (await snapshots.load(PLANNER, "g")).emitted
+
+    assert [place.sequence for place in found.places] == list(range(total - MOST_PLACES + 1, total + 1))
+    assert replace(found, places=()) == run(0, total)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**40), st.binary(max_size=9))), st.text(max_size=9))
+def test_a_run_of_output_comes_back_as_it_was_packed(places: list[tuple[int, bytes]], text: str) -> None:
+    emitted = Emitted((1, 2), text, (1, 1), tuple(Place(*place) for place in places))
+
+    assert packed.unpack(packed.pack(emitted)) == emitted
 
 
 async def test_a_late_older_save_changes_nothing(snapshots: Snapshots) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,14 +19,15 @@ from gateway.inference.model import (
     ConstraintKind,
     Delta,
     FinishReason,
+    Place,
     ResumePoint,
 )
 from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.identity import Caller
 from services.chassis.refusals import QueueFull
 from services.chassis.scheduling import Completion, Interrupt
-from tests.fakes.backend import PLAIN, WITH_KV, FakeBackend
-from tests.fakes.inference import Desk, Follower, ask, inference
+from tests.fakes.backend import PLAIN, WITH_KV, FakeBackend, likely
+from tests.fakes.inference import QUICK, Desk, Follower, ask, inference
 from tests.fakes.waiting import until
 
 PIECES = [f"w{number} " for number in range(20)]
@@ -349,6 +351,59 @@ async def test_another_gateway_goes_on_from_the_checkpoint_or_from_what_the_call
             assert _answer(resumed).message.content == WHOLE
 
 
+async def test_alternatives_reach_the_caller_and_the_gateway_that_goes_on() -> None:
+    """What was delivered before is not told twice, what is kept before the cut is not lost."""
+    backend = stepping()
+    async with running(backend, 10, top_alternatives=2) as (desk, follower):
+        await until(lambda: len(_delivered(follower)) == 10 and bool(desk.checkpoints.saved))
+        saved = desk.checkpoints.saved["g1"]
+        assert saved.places == tuple(_delivered(follower)[: len(saved.pieces)])
+        await follower.leave()
+    async with inference(FakeBackend(pieces=PIECES)) as desk:
+        desk.checkpoints.saved["g1"] = saved
+        resumed = Follower(desk, ask(top_alternatives=2), "g1", PLANNER, ResumePoint(0))
+        await resumed.task
+
+        assert _delivered(resumed) == [Place(number + 1, likely(number, 2)) for number in range(20)]
+
+
+@settings(max_examples=20)
+@given(st.sets(st.integers(1, 59), max_size=5), st.integers(1, 7), st.integers(1, 9))
+async def test_a_crash_of_the_gateway_costs_at_most_the_tokens_of_one_checkpoint_and_one_report(
+    preempted: set[int], progress: int, every: int
+) -> None:
+    """Wherever it dies, and however often the generation was preempted before.
+
+    That is while saves are as fast as tokens; a slower save adds the tokens that come while it is under way.
+    """
+    most = every + progress - 1
+    backend = stepping(pieces=[f"w{number} " for number in range(60)])
+    config = replace(QUICK, checkpoint_tokens=every, progress_tokens=progress)
+    async with inference(backend, config=config) as desk:
+        follower = desk.start(max_tokens=60)
+        for number in range(1, 60):
+            permit(backend, 1)
+            await until(lambda: _count(desk) == number)  # noqa: B023 - awaited at once
+            await until(lambda: not desk.use_cases._background or _saved(desk) + most >= _count(desk))
+            if number in preempted:
+                desk.ticket.interrupt(Interrupt.PREEMPT)
+                await until(lambda: len(desk.ticket.yields) > 0 and backend.running == 1)
+                desk.ticket.yields.clear()
+
+            assert number - _saved(desk) <= most
+        await _finish(backend, follower)
+
+
+async def test_a_crash_of_the_backend_costs_no_token() -> None:
+    backend = stepping()
+    backend.faults = [(number, BackendUnavailable("died")) for number in (7, 5)]
+    async with running(backend, 15) as (_, follower):
+        await _finish(backend, follower)
+
+        assert [job.emitted_text for job in backend.jobs] == ["", "".join(PIECES[:7]), "".join(PIECES[:12])]
+        assert follower.text == WHOLE
+
+
 async def test_a_checkpoint_of_another_request_is_refused() -> None:
     backend = stepping()
     async with running(backend, 10) as (desk, follower):
@@ -513,6 +568,22 @@ async def _something(rng: random.Random, desk: Desk, backend: FakeBackend, follo
                 ticket.interrupt(rng.choice([Interrupt.PREEMPT, Interrupt.PREEMPT, Interrupt.REVOKE]))
         case _:
             await asyncio.sleep(0.001)
+
+
+def _delivered(follower: Follower) -> list[Place]:
+    return [
+        place for event in follower.events if isinstance(event.body, Delta) for place in event.body.places
+    ]
+
+
+def _count(desk: Desk) -> int:
+    generations = list(desk.use_cases._generations.values())
+    return len(generations[0].transcript) if generations else 0
+
+
+def _saved(desk: Desk) -> int:
+    saved = desk.checkpoints.saved.get("g1")
+    return len(saved.pieces) if saved is not None else 0
 
 
 def _answer(follower: Follower) -> Answer:

@@ -1,11 +1,14 @@
 """Stop strings and delivery by whole tokens."""
 
+import math
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.transcript import Transcript
+from gateway.inference.model import Alternative, Place
+from gateway.inference.transcript import MOST_PLACES, Transcript
 
 PIECES = st.lists(st.text(alphabet="abcX", max_size=3), max_size=30)
 STOPS = st.lists(st.text(alphabet="abX", min_size=1, max_size=4), max_size=3)
@@ -42,6 +45,24 @@ def test_a_token_that_may_begin_a_stop_string_is_held_back_until_it_is_clear() -
 
     assert held == 1
     assert transcript.released == 3
+
+
+def test_the_alternatives_of_the_newest_tokens_are_kept() -> None:
+    transcript, other = Transcript(), (Alternative(1, "b", -1.0),)
+    for number in range(MOST_PLACES + 10):
+        transcript.append(number, "a", other)
+    transcript.append(0, "a")
+
+    assert transcript.places()[0] == Place(11, other)
+    assert len(transcript.places()) == MOST_PLACES
+    assert [place.sequence for place in transcript.places(MOST_PLACES, MOST_PLACES + 2)] == [4097, 4098]
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"), [(None, -1e6), (math.nan, -1e6), (-math.inf, -1e6), (0.5, 0.0), (-2.0, -2.0)]
+)
+def test_what_a_backend_says_of_an_alternative_is_bounded(told: float | None, kept: float) -> None:
+    assert Alternative.told(-1, "x" * 1000, told) == Alternative(0, "x" * 64, kept)
 
 
 def test_a_stop_string_spread_over_tokens_is_cut_off() -> None:

@@ -203,6 +203,18 @@ class BackendContract:
 
         assert text_of(items).lower().startswith("the quick brown")
 
+    async def test_alternatives_are_told_likeliest_first_where_a_job_asks(self, served: Served) -> None:
+        for prompt in (await served.backend.render(HELLO), await served.backend.measure("one two")):
+            asked = await follow(served.backend, job(prompt, top_alternatives=3), [])
+            plain = await follow(served.backend, job(prompt), [])
+
+            tokens = [item for item in asked if isinstance(item, Token) and item.text]
+            assert len(tokens) == TOKENS
+            for token in tokens:
+                assert [each.logprob for each in token.alternatives] == [-0.25, -1.25, -2.25]
+                assert token.alternatives[0].text == token.text
+            assert not any(item.alternatives for item in plain if isinstance(item, Token))
+
     async def test_the_budget_ends_an_answer(self, served: Served) -> None:
         items = await follow(served.backend, job(await served.backend.render(HELLO), max_new_tokens=5), [])
 

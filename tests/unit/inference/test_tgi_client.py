@@ -16,7 +16,8 @@ from gateway.inference.errors import (
     BackendUnavailable,
     NotRunning,
 )
-from gateway.inference.tgi_client import AiosOptions, Alternative, PooledAsyncClient, Suspended, TokenEvent
+from gateway.inference.model import Alternative
+from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, Suspended, TokenEvent
 from gateway.inference.tgi_wire import parse_event
 from tests.fakes.fake_tgi import FakeTgi, fake_tgi, word
 from tests.fakes.waiting import until

@@ -171,14 +171,34 @@ class Admitted(_message.Message):
     def __init__(self, wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., prompt_tokens: _Optional[int] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("text", "token_count", "token_ids")
+    __slots__ = ("text", "token_count", "token_ids", "top_alternatives")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    TOP_ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     text: str
     token_count: int
     token_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, text: _Optional[str] = ..., token_count: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    top_alternatives: _containers.RepeatedCompositeFieldContainer[TopAlternatives]
+    def __init__(self, text: _Optional[str] = ..., token_count: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., top_alternatives: _Optional[_Iterable[_Union[TopAlternatives, _Mapping]]] = ...) -> None: ...
+
+class Alternative(_message.Message):
+    __slots__ = ("token_id", "text", "logprob")
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LOGPROB_FIELD_NUMBER: _ClassVar[int]
+    token_id: int
+    text: str
+    logprob: float
+    def __init__(self, token_id: _Optional[int] = ..., text: _Optional[str] = ..., logprob: _Optional[float] = ...) -> None: ...
+
+class TopAlternatives(_message.Message):
+    __slots__ = ("sequence", "alternatives")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    alternatives: _containers.RepeatedCompositeFieldContainer[Alternative]
+    def __init__(self, sequence: _Optional[int] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ...) -> None: ...
 
 class Suspended(_message.Message):
     __slots__ = ("reason",)
