@@ -50,6 +50,7 @@ class About:
     model_sha: str
     slots: int
     ctx_per_slot: int
+    exact: bool
     max_concurrent: int
     limits: Limits
 
@@ -120,6 +121,7 @@ class Routes:
                 "aios": {
                     "kv_snapshot": True,
                     "token_prompts": True,
+                    "exact": about.exact,
                     "slots": about.slots,
                     "ctx_per_slot": about.ctx_per_slot,
                     "max_total_tokens": limits.max_total_tokens,

@@ -37,6 +37,10 @@ class TgiLocalConfig:
     threads: int = 1
     """Engine threads. More than 1 helps only on otherwise idle cores."""
 
+    exact: bool = True
+    """Compute every token alone, so that rounding never depends on what runs beside it: greedy output is then
+    the same, bit for bit, however it is interrupted. Costs a second KV cache a slot and slower prompts."""
+
     max_concurrent: int = 128
     """Requests, running and waiting, before further ones are refused with 429."""
 
@@ -90,6 +94,7 @@ def _range_problems(config: TgiLocalConfig) -> list[str]:
     checks = [
         ("port", 0 <= config.port <= _MAX_PORT, "must be between 0 and 65535"),
         ("slots", 1 <= config.slots <= 256, "must be between 1 and 256"),  # noqa: PLR2004 - plain range
+        ("slots", not config.exact or config.slots <= 127, "must be at most 127 where exact"),  # noqa: PLR2004 - the engine has 256 sequences
         ("ctx", 16 <= config.ctx <= 1_048_576, "must be between 16 and 1048576"),  # noqa: PLR2004 - plain range
         ("threads", 1 <= config.threads <= 512, "must be between 1 and 512"),  # noqa: PLR2004 - plain range
         ("max_concurrent", config.max_concurrent >= config.slots, "must be at least the number of slots"),
@@ -110,9 +115,16 @@ def _seconds(raw: str) -> timedelta:
         raise ValueError("too long a time") from error
 
 
+def _switch(raw: str) -> bool:
+    if raw.lower() not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return raw.lower() == "true"
+
+
 _PARSERS: Final[Mapping[object, Callable[[str], Any]]] = {
     str: str,
     int: int,
+    bool: _switch,
     Path: lambda raw: Path(raw).expanduser(),
     timedelta: _seconds,
 }

@@ -58,8 +58,8 @@ class Job:
     constraint: Constraint | None = None
     top_n: int = 0
     reuse: bool = True
-    """Reuse what the slot already holds of the prompt. Faster, but rounds differently, so that the same seed
-    may give another text."""
+    """Reuse what the slot already holds of the prompt. Faster, but on an engine that is not exact it rounds
+    differently, so that the same seed may give another text."""
 
 
 class EngineRun(Protocol):
@@ -83,6 +83,14 @@ class Engine(Protocol):
     @property
     def vocabulary(self) -> Vocabulary:
         """The model's tokens."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether a token's numbers depend on nothing but the tokens before it.
+
+        If so they are the same, to the last bit, alone and beside other generations, and whether the tokens
+        before were generated, evaluated as a prompt, found in a slot or restored.
+        """
 
     def generate(self, job: Job) -> EngineRun:
         """Start a generation; raises EngineError from the iteration."""

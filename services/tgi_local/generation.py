@@ -236,8 +236,13 @@ class Generation:
             seed=self.prepared.seed,
             constraint=request.constraint,
             top_n=request.top_n_tokens,
-            reuse=request.sampling.greedy or request.sampling.seed is None or request.extension is not None,
+            reuse=self._may_reuse(request),
         )
+
+    def _may_reuse(self, request: GenerateRequest) -> bool:
+        """Whether the text is the same if the slot's cache is used, or need not be the same."""
+        repeatable = request.sampling.seed is not None and not request.sampling.greedy
+        return self._around.engine.exact or not repeatable or request.extension is not None
 
     def _step(self, batch: Sequence[EngineToken]) -> Step:
         """Turn a batch into events. A last token that may be the end waits for what the engine says next."""

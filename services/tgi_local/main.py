@@ -17,6 +17,7 @@ from services.tgi_local import logs
 from services.tgi_local.app import About, Routes
 from services.tgi_local.config import ConfigError, TgiLocalConfig, load
 from services.tgi_local.engine import Engine, EngineError
+from services.tgi_local.layout import Layout
 from services.tgi_local.logs import log
 from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.models import ModelError, fingerprint, locate
@@ -75,6 +76,7 @@ async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Serv
         model_sha=sha,
         slots=config.slots,
         ctx_per_slot=config.ctx,
+        exact=engine.exact,
         max_concurrent=config.max_concurrent,
         limits=limits,
     )
@@ -130,8 +132,7 @@ async def _engine(config: TgiLocalConfig, model: Path, snapshots: Path) -> Engin
 
     return await XllamaEngine.open(
         model,
-        slots=config.slots,
-        ctx_per_slot=config.ctx,
+        Layout(config.slots, config.ctx, config.exact),
         threads=config.threads,
         data_dir=config.data_dir,
         snapshots=snapshots,

@@ -1,8 +1,9 @@
 """The engine adapter: llama.cpp's server inside this process, reached over a private unix socket.
 
-Two habits of the engine are made good here. It reports no id for a token that ends inside a character
-(`tokens_predicted` jumps instead): the missing ids are found from the bytes. And it keeps generating for
-a caller who went away until the response is closed, so every run is closed.
+Three habits of the engine are made good here. It reports no id for a token that ends inside a character
+(`tokens_predicted` jumps instead): the missing ids are found from the bytes. It keeps generating for
+a caller who went away until the response is closed, so every run is closed. And what it computes for a token
+depends on what it computes beside it, unless the sequences lie as `layout.py` says.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from services.tgi_local.engine import (
     TemplateError,
 )
 from services.tgi_local.grammar import JsonConstraint
+from services.tgi_local.layout import Layout
 from services.tgi_local.text import segmentations
 from services.tgi_local.vocabulary import Vocabulary, read_vocabulary
 
@@ -44,7 +46,6 @@ CLOSE_SECONDS = 5.0
 """Longest wait for running generations to notice that they are not wanted, and for the engine to end."""
 
 _OK = 200
-_PAGE = 256
 _MAX_SOCKET_PATH = 100
 _RANDOM_SEED = 0xFFFFFFFF
 _JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -57,8 +58,14 @@ class XllamaEngine:
     """An `Engine` on llama.cpp. Made by `open`; `close` it."""
 
     def __init__(
-        self, server: Any, session: aiohttp.ClientSession, sockets: Path, vocabulary: Vocabulary
+        self,
+        server: Any,
+        session: aiohttp.ClientSession,
+        sockets: Path,
+        vocabulary: Vocabulary,
+        layout: Layout,
     ) -> None:
+        self.layout = layout
         self._server = server
         self._session = session
         self._sockets = sockets
@@ -67,12 +74,12 @@ class XllamaEngine:
 
     @classmethod
     async def open(
-        cls, model: Path, *, slots: int, ctx_per_slot: int, threads: int, data_dir: Path, snapshots: Path
+        cls, model: Path, layout: Layout, *, threads: int, data_dir: Path, snapshots: Path
     ) -> Self:
         """Load a model; a few hundredths of a second for a small one. Raises EngineError, UnreadableModel."""
         vocabulary = await asyncio.to_thread(read_vocabulary, model)
         sockets = await asyncio.to_thread(_socket_directory, data_dir)
-        params = _params(model, slots=slots, ctx_per_slot=ctx_per_slot, threads=threads)
+        params = _params(model, layout, threads)
         params.slot_save_path = f"{snapshots}/"
         params.hostnames = [str(sockets / "llm.sock")]
         try:
@@ -86,12 +93,17 @@ class XllamaEngine:
             timeout=aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=10),
             json_serialize=_dumps,
         )
-        return cls(server, session, sockets, vocabulary)
+        return cls(server, session, sockets, vocabulary, layout)
 
     @property
     def vocabulary(self) -> Vocabulary:
         """The model's tokens."""
         return self._vocabulary
+
+    @property
+    def exact(self) -> bool:
+        """Whether a token's numbers depend on nothing but the tokens before it."""
+        return self.layout.exact
 
     def generate(self, job: Job) -> "XllamaRun":
         """Start a generation; nothing happens before the first iteration."""
@@ -115,11 +127,15 @@ class XllamaEngine:
 
     async def save(self, slot: int, name: str) -> int:
         """Write a slot's KV state; waits while the slot is busy."""
-        return int((await self.call(f"/slots/{slot}?action=save", {"filename": name}))["n_saved"])
+        return int((await self._slot_file(slot, "save", name))["n_saved"])
 
     async def restore(self, slot: int, name: str) -> int:
         """Load a KV state into a slot."""
-        return int((await self.call(f"/slots/{slot}?action=restore", {"filename": name}))["n_restored"])
+        return int((await self._slot_file(slot, "restore", name))["n_restored"])
+
+    async def _slot_file(self, slot: int, action: str, name: str) -> Any:
+        path = f"/slots/{self.layout.sequence(slot)}?action={action}"
+        return await self.call(path, {"filename": name})
 
     async def healthy(self) -> bool:
         """Whether the engine answers on its socket."""
@@ -167,7 +183,8 @@ class XllamaEngine:
     def open_stream(self, job: Job) -> "asyncio.Task[aiohttp.ClientResponse]":
         """Post a generation; the answer comes with the first token."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=STALL_SECONDS)
-        return asyncio.ensure_future(self._post(_completion(job), timeout))
+        body = _completion(job, self.layout.sequence(job.slot))
+        return asyncio.ensure_future(self._post(body, timeout))
 
     async def _post(self, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         return await self._session.post("/completion", json=body, timeout=timeout)
@@ -278,6 +295,7 @@ class XllamaRun:
     async def _asked_again(self, count: int) -> Sequence[int]:
         body = _sampling(self._job) | {
             "prompt": [*self._job.prompt, *self._ids],
+            "id_slot": self._engine.layout.spare,
             "n_predict": count,
             "temperature": 0.0,
             "cache_prompt": True,
@@ -287,14 +305,17 @@ class XllamaRun:
         return tokens
 
 
-def _params(model: Path, *, slots: int, ctx_per_slot: int, threads: int) -> xllamacpp.CommonParams:
+def _params(model: Path, layout: Layout, threads: int) -> xllamacpp.CommonParams:
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
-    params.n_parallel = slots
-    params.n_ctx = slots * -(-ctx_per_slot // _PAGE) * _PAGE  # the engine rounds a slot down, never up
+    params.n_parallel = layout.sequences
+    params.n_ctx = layout.context
+    params.kv_unified = False  # in a shared cache the order of cells, and of sums, depends on the neighbours
+    if layout.batch is not None:
+        params.n_batch, params.n_ubatch = layout.batch, 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_threads_http = (
-        2 * slots + 8
+        2 * layout.slots + 8
     )  # a stream holds one for its whole life; control calls need some too
     params.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
     params.endpoint_metrics = False
@@ -308,11 +329,11 @@ def _socket_directory(data_dir: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="engine-", dir=parent))
 
 
-def _completion(job: Job) -> dict[str, Any]:
+def _completion(job: Job, sequence: int) -> dict[str, Any]:
     body = _sampling(job) | {
         "prompt": job.prompt,
         "n_predict": job.max_tokens,
-        "id_slot": job.slot,
+        "id_slot": sequence,
         "stream": True,
         "return_tokens": True,
         "cache_prompt": job.reuse,

@@ -69,6 +69,7 @@ class FakeEngine:
     jobs: list[Job] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
     closed: bool = False
+    exact: bool = True
     saving: int = 0
     flooded: int = 0
 

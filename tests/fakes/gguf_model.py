@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from gguf import GGMLQuantizationType, quants
 
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a"), ("i", "n"), ("Ġ", "the"), ("e", "r"), ("o", "n")]
 SPECIALS = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
@@ -28,7 +29,13 @@ def tokens() -> list[str]:
 
 
 def write_random_model(
-    path: Path, *, seed: int = 0, width: int = 64, layers: int = 2, ctx: int = 2048
+    path: Path,
+    *,
+    seed: int = 0,
+    width: int = 64,
+    layers: int = 2,
+    ctx: int = 2048,
+    kind: GGMLQuantizationType = GGMLQuantizationType.F16,
 ) -> Path:
     """Write a Llama with random weights; its output is noise, often broken UTF-8, and deterministic."""
     rng = np.random.default_rng(seed)
@@ -44,11 +51,11 @@ def write_random_model(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(width // heads)
     writer.add_rope_freq_base(10000.0)
-    writer.add_file_type(1)
     _add_tokenizer(writer, vocabulary)
 
     def weights(name: str, *shape: int, scale: float = 0.3) -> None:
-        writer.add_tensor(f"{name}.weight", (rng.standard_normal(shape) * scale).astype(np.float16))
+        values = (rng.standard_normal(shape) * scale).astype(np.float32)
+        writer.add_tensor(f"{name}.weight", quants.quantize(values, kind), raw_dtype=kind)
 
     def ones(name: str) -> None:
         writer.add_tensor(f"{name}.weight", np.ones(width, dtype=np.float32))

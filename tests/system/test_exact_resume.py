@@ -13,8 +13,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 TOKENS = 90
 WORDS = ["lugame", "piro", "sotevu", "kazido", "mefiba", "noraga", "tepilu", "dovuso", "gakara"]
-# Long for the model, but what it was trained to do: where two tokens are as likely as one another, rounding
-# decides, and a batch rounds differently from a single run.
 PROMPTS = [f"Repeat: {' '.join(WORDS[start:] + WORDS[:start])}" for start in (0, 1, 2, 5)]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from services.tgi_local.engine import Engine, EngineError, EngineToken, Job, PromptTooLong, StopKind
 from services.tgi_local.grammar import constraint_of
+from services.tgi_local.layout import Layout
 from services.tgi_local.parameters import Sampling
 from services.tgi_local.xllama import XllamaEngine
 from tests.fakes.fake_engine import FakeEngine
@@ -147,7 +148,7 @@ class TestXllama(EngineContract):
     @pytest.fixture
     async def engine(self, model: Path, tmp_path: Path) -> AsyncIterator[XllamaEngine]:
         opened = await XllamaEngine.open(
-            model, slots=2, ctx_per_slot=512, threads=1, data_dir=tmp_path, snapshots=tmp_path
+            model, Layout(2, 512, exact=True), threads=1, data_dir=tmp_path, snapshots=tmp_path
         )
         yield opened
         await opened.close()
@@ -236,14 +237,14 @@ class TestXllama(EngineContract):
 
         with pytest.raises(EngineError, match="cannot load"):
             await XllamaEngine.open(
-                broken, slots=1, ctx_per_slot=256, threads=1, data_dir=tmp_path, snapshots=tmp_path
+                broken, Layout(1, 256, exact=True), threads=1, data_dir=tmp_path, snapshots=tmp_path
             )
 
     async def test_closing_leaves_no_socket(self, model: Path, tmp_path: Path, short_path: Path) -> None:
         data = short_path / "data"
         await asyncio.to_thread(data.mkdir)
         opened = await XllamaEngine.open(
-            model, slots=1, ctx_per_slot=256, threads=1, data_dir=data, snapshots=tmp_path
+            model, Layout(1, 256, exact=True), threads=1, data_dir=data, snapshots=tmp_path
         )
         during = await asyncio.to_thread(lambda: [path.stat().st_mode & 0o777 for path in data.iterdir()])
         await opened.close()

@@ -17,6 +17,7 @@ from gateway.inference.tgi_client import (
     TokenEvent,
 )
 from services.tgi_local.engine import Job
+from services.tgi_local.layout import Layout
 from services.tgi_local.parameters import Sampling
 from services.tgi_local.xllama import XllamaEngine
 from tests.fakes.gguf_model import write_random_model
@@ -35,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def engine(model: Path, tmp_path: Path) -> AsyncIterator[XllamaEngine]:
     opened = await XllamaEngine.open(
-        model, slots=2, ctx_per_slot=512, threads=1, data_dir=tmp_path, snapshots=tmp_path
+        model, Layout(2, 512, exact=True), threads=1, data_dir=tmp_path, snapshots=tmp_path
     )
     yield opened
     await opened.close()
@@ -123,8 +124,9 @@ async def test_runs_suspended_again_and_again_end_as_if_never_stopped(client: Po
     for prompt in prompts:
         stream = client.generate_stream(aios=AiosOptions(prompt_ids=prompt), max_new_tokens=LONG)
         whole.append([event async for event in stream if isinstance(event, TokenEvent)])
-    # One after the other: rows computed together round differently, which can tip a tie of random weights.
-    results = [await suspended_run(client, prompt, after=3 + 7 * n) for n, prompt in enumerate(prompts)]
+    results = await asyncio.gather(
+        *(suspended_run(client, prompt, after=3 + 7 * n) for n, prompt in enumerate(prompts))
+    )
 
     assert sum(turns for _, _, turns in results) >= 6
     for (produced, text, _), events in zip(results, whole, strict=True):

@@ -386,6 +386,7 @@ async def test_info_tells_limits_and_capabilities(web: aiohttp.ClientSession) ->
         "token_prompts": True,
         "slots": 2,
         "ctx_per_slot": 64,
+        "exact": True,
         "max_total_tokens": 64,
     }
 
@@ -468,3 +469,13 @@ async def test_later_requests_reuse_the_slot_that_holds_their_prefix(
     slots = [job.slot for job in engine.jobs]
     assert slots[0] != slots[1]
     assert slots[2:] == slots[:2]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+async def test_a_seeded_text_may_use_the_cache_where_that_changes_nothing(
+    web: aiohttp.ClientSession, engine: FakeEngine, *, exact: bool
+) -> None:
+    engine.exact = exact
+    await post(web, "/generate", asking("x", do_sample=True, seed=5))
+
+    assert [job.reuse for job in engine.jobs] == [exact]

@@ -28,6 +28,7 @@ def test_every_setting_can_be_given() -> None:
             "AIOS_MODEL": "hf:a/b/c.gguf",
             "AIOS_TGI_LOCAL_PORT": "0",
             "AIOS_TGI_LOCAL_SLOTS": "2",
+            "AIOS_TGI_LOCAL_EXACT": "False",
             "AIOS_TGI_LOCAL_SNAPSHOT_TTL": "1.5",
             "AIOS_TGI_LOCAL_DATA_DIR": "/data",
             "UNRELATED": "x",
@@ -35,6 +36,7 @@ def test_every_setting_can_be_given() -> None:
     )
 
     assert (config.model, config.port, config.slots) == ("hf:a/b/c.gguf", 0, 2)
+    assert not config.exact
     assert (config.snapshot_ttl, config.data_dir) == (timedelta(seconds=1.5), Path("/data"))
 
 
@@ -43,6 +45,13 @@ def test_the_common_data_directory_is_used_unless_its_own_is_named() -> None:
 
     assert load(common).data_dir == Path("/data/tgi-local")
     assert load(common | {"AIOS_TGI_LOCAL_DATA_DIR": "/own"}).data_dir == Path("/own")
+
+
+def test_exact_slots_are_no_more_than_the_engine_has_room_for() -> None:
+    with pytest.raises(ConfigError, match="at most 127 where exact"):
+        load({"AIOS_TGI_LOCAL_SLOTS": "128", "AIOS_TGI_LOCAL_MAX_CONCURRENT": "128"})
+
+    assert load({"AIOS_TGI_LOCAL_SLOTS": "128", "AIOS_TGI_LOCAL_EXACT": "false"}).slots == 128
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -54,10 +63,18 @@ def test_all_problems_are_told_at_once() -> None:
                 "AIOS_TGI_LOCAL_CTX": "1",
                 "AIOS_TGI_LOCAL_SLOT": "3",
                 "AIOS_TGI_LOCAL_DRAIN": "1e400",
+                "AIOS_TGI_LOCAL_EXACT": "maybe",
             }
         )
 
     problems = str(caught.value).splitlines()
-    assert len(problems) == 5
-    for name in ("PORT=99999", "SLOTS='many'", "CTX=1", "SLOT: no such setting", "DRAIN='1e400'"):
+    assert len(problems) == 6
+    for name in (
+        "PORT=99999",
+        "SLOTS='many'",
+        "CTX=1",
+        "SLOT: no such setting",
+        "DRAIN='1e400'",
+        "EXACT='maybe'",
+    ):
         assert any(f"AIOS_TGI_LOCAL_{name}" in problem for problem in problems), name
