@@ -60,8 +60,9 @@ class Aios:
 
     stride = REPORT_STEPS
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, hop: float = HOP_SECONDS) -> None:
         self.setup = setup
+        self.hop = hop
         self.core = SchedulerCore(settings(setup), PolicyRegistry())
         self.refused = 0
         self._now = 0.0
@@ -138,9 +139,9 @@ class Aios:
             if isinstance(decision, Grant):
                 call = self._calls[decision.call_id]
                 self._running[call] = (decision.epoch, call.done)
-                self.engine.send(call, self._now, HOP_SECONDS)
+                self.engine.send(call, self._now, self.hop)
             elif isinstance(decision, Preempt):
-                self.engine.stop(self._calls[decision.call_id], self._now, HOP_SECONDS)
+                self.engine.stop(self._calls[decision.call_id], self._now, self.hop)
             elif isinstance(decision, Reject | Revoke):
                 self.refused += 1
                 del self._calls[decision.call_id]
