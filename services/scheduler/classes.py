@@ -170,11 +170,13 @@ class ClassQueue:
         self.waiting[job.call.id] = job
         self.waiting_tokens += job.context_tokens
         self.world.room.enter(job)
+        self.world.locks.wait(job)
 
     def _exit(self, job: Job) -> None:
         del self.waiting[job.call.id]
         self.waiting_tokens -= job.context_tokens
         self.world.room.leave(job)
+        self.world.locks.leave(job)
 
     def _line_up(self, job: Job, now: float) -> None:
         self.lined_up += 1

@@ -33,6 +33,7 @@ from services.scheduler.model import (
     CallId,
     CallState,
     Completion,
+    Lane,
     Outcome,
     PolicySpec,
     PoolKey,
@@ -60,10 +61,11 @@ class SchedulerCore:
         settings = settings or CoreSettings()
         settings.check()
         self._world = World(settings, registry or PolicyRegistry())
-        self._specs: dict[SchedulingClass, PolicySpec] = {
-            name: kind.policy for name, kind in settings.classes.items()
+        self._specs: dict[Lane, dict[SchedulingClass, PolicySpec]] = {
+            Lane.INFERENCE: {name: kind.policy for name, kind in settings.classes.items()},
+            Lane.TOOL: {name: kind.tool_policy for name, kind in settings.classes.items()},
         }
-        for spec in self._specs.values():
+        for spec in (spec for specs in self._specs.values() for spec in specs.values()):
             self._world.registry.build(spec, self._world)
         self._calls = CallTable()
         self._pools: dict[PoolKey, Pool] = {}
@@ -97,9 +99,12 @@ class SchedulerCore:
         touched = {pool.key: pool for pool in self._handlers[type(event)](event, now)}
         for pool in self._expire(now):
             touched[pool.key] = pool
-        for pool in touched.values():
-            pool.dispatch(now)
-            self._drop_if_unused(pool)
+        todo = [*self._woken(), *touched.values()]
+        while todo:
+            for pool in todo:
+                pool.dispatch(now)
+                self._drop_if_unused(pool, now)
+            todo = self._woken()
         decisions, self._world.out = self._world.out, []
         return decisions
 
@@ -127,9 +132,9 @@ class SchedulerCore:
         """Gauges for metrics."""
         return gather(self._pools.values(), now)
 
-    def policy_of(self, name: SchedulingClass) -> PolicySpec:
-        """Return the policy a class is under."""
-        return self._specs[name]
+    def policy_of(self, name: SchedulingClass, lane: Lane = Lane.INFERENCE) -> PolicySpec:
+        """Return the policy a class is under in a lane."""
+        return self._specs[lane][name]
 
     @property
     def policy_names(self) -> tuple[str, ...]:
@@ -259,7 +264,7 @@ class SchedulerCore:
             pool.cache_report(job, event.cached_tokens, now)
         if event.tokens_done is not None and event.tokens_done > job.tokens_done:
             pool.progress(job, event.tokens_done - job.tokens_done, now)
-        if event.completion is Completion.COMPLETED:
+        if event.completion is Completion.COMPLETED and pool.key.lane is Lane.INFERENCE:
             self._world.history.learn(job.call, job.tokens_done)
         self._world.note(now, TimelineKind.FINISHED, job, event.completion.value)
         self._end_run(job, pool, now)
@@ -332,9 +337,7 @@ class SchedulerCore:
     def _tick(self, _event: Tick, now: float) -> Iterable[Pool]:
         for pool in self._pools.values():
             pool.age(now)
-            for replica_id in pool.forget_lost(now):
-                if self._pool_of.get(replica_id) == pool.key:
-                    del self._pool_of[replica_id]
+            self._forget_lost(pool, now)
         return list(self._pools.values())
 
     def _expire(self, now: float) -> Iterable[Pool]:
@@ -360,12 +363,23 @@ class SchedulerCore:
         pool = self._pools.get(key)
         if pool is None:
             since = now if self._started is None else self._started
-            pool = self._pools[key] = Pool(key, self._world, self._specs, since)
+            pool = self._pools[key] = Pool(key, self._world, self._specs[key.lane], since)
         return pool
 
-    def _drop_if_unused(self, pool: Pool) -> None:
+    def _woken(self) -> list[Pool]:
+        """Return the pools where calls wait for locks that have come free, most urgent first."""
+        return [self._pools[key] for key in self._world.locks.woken()]
+
+    def _forget_lost(self, pool: Pool, now: float) -> None:
+        for replica_id in pool.forget_lost(now):
+            if self._pool_of.get(replica_id) == pool.key:
+                del self._pool_of[replica_id]
+
+    def _drop_if_unused(self, pool: Pool, now: float) -> None:
+        if pool.key.lane is Lane.TOOL:
+            self._forget_lost(pool, now)
         if not pool.replicas and not pool.waiting:
-            del self._pools[pool.key]
+            self._pools.pop(pool.key, None)
 
     def _backend_up(self, event: BackendUp, now: float) -> Iterable[Pool]:
         key = PoolKey(event.lane, event.resource)
@@ -414,9 +428,10 @@ class SchedulerCore:
     def _policy_changed(self, event: PolicyChanged, now: float) -> Iterable[Pool]:
         spec = PolicySpec(event.policy, dict(event.params))
         self._world.registry.build(spec, self._world)
-        self._specs[event.scheduling_class] = spec
-        for pool in self._pools.values():
+        self._specs[event.lane][event.scheduling_class] = spec
+        changed = [pool for pool in self._pools.values() if pool.key.lane is event.lane]
+        for pool in changed:
             pool.change_policy(event.scheduling_class, spec, now)
         text = f"{event.scheduling_class.value}: {event.policy}"
         self._world.note(now, TimelineKind.POLICY_CHANGED, detail=text)
-        return list(self._pools.values())
+        return changed

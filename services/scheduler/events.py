@@ -151,6 +151,7 @@ class PolicyChanged:
     scheduling_class: SchedulingClass
     policy: str
     params: Mapping[str, ParamValue] = field(default_factory=dict)
+    lane: Lane = Lane.INFERENCE
 
 
 Event: TypeAlias = (

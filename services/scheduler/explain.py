@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from services.scheduler.budget import Replica
 from services.scheduler.job import Job
 from services.scheduler.model import CallId, CallState, Lane, ReplicaId, SchedulingClass
 from services.scheduler.pool import Pool
@@ -21,6 +22,7 @@ class Binding(Enum):
     TOKENS = "tokens"
     RESERVATION = "reservation"  # room is held for a bigger call
     GANG = "gang"  # not all calls of its gang are there, or there is no room for all at once
+    LOCK = "lock"  # others use, or are promised, something it must have alone
     NO_BACKEND = "no_backend"
 
 
@@ -32,6 +34,22 @@ class Ahead:
     agent: str
     tenant: str
     key: Mapping[str, float | int | str]
+
+
+class LockHolder(Enum):
+    """Who has the lock that a call lacks."""
+
+    OWN = "own"  # a call of the same agent
+    OTHER = "other"
+    KEPT = "kept"  # nobody: it is kept for a call that many have passed
+
+
+@dataclass(frozen=True, slots=True)
+class LockWait:
+    """A lock that a waiting call lacks."""
+
+    name: str
+    holder: LockHolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +71,9 @@ class Explanation:
     """The first few calls before it."""
 
     binding: Binding
+    lock: "LockWait | None"
+    """The lock it lacks, when that is what binds."""
+
     in_lane: bool
     lane_in_seconds: float | None
     """Until it enters the bounded lane; None: it is there, or there is none."""
@@ -127,6 +148,7 @@ def explain(job: Job, pool: Pool, now: float) -> Explanation:
             for o in before[:_NAMED_AHEAD]
         ),
         binding=_binding(job, pool, len(before), now) if waiting else Binding.NOTHING,
+        lock=_lock(job, pool, now) if waiting else None,
         in_lane=job.in_lane,
         lane_in_seconds=to_lane,
         lane_credit=lane.credit,
@@ -157,14 +179,31 @@ def _binding(job: Job, pool: Pool, ahead: int, now: float) -> Binding:
         return Binding.NO_BACKEND
     if job.gang is not None:
         return Binding.GANG
+    if _lock(job, pool, now) is not None:
+        return Binding.LOCK
     free = [r for r in up if r.has_slot(now)]
+    limit = _limit(job, pool, free, now)
+    if limit is not None:
+        return limit
+    return Binding.ORDER if ahead else Binding.RESERVATION
+
+
+def _limit(job: Job, pool: Pool, free: list[Replica], now: float) -> Binding | None:
     if not free:
         return Binding.SLOTS
     if pool.queue_of(job) not in pool.served(now):
         return Binding.CLASS_SHARE
-    if not any(r.fits_tokens(job, now) for r in free):
-        return Binding.TOKENS
-    return Binding.ORDER if ahead else Binding.RESERVATION
+    return None if any(r.fits_tokens(job, now) for r in free) else Binding.TOKENS
+
+
+def _lock(job: Job, pool: Pool, now: float) -> LockWait | None:
+    found = pool.world.locks.obstacle(job, now, strict=pool.queue_of(job).settings.strict)
+    if found is None:
+        return None
+    if found.kept_for is not None:
+        return LockWait(found.name, LockHolder.KEPT)
+    own = any(holder.call.agent == job.call.agent for holder in found.holders)
+    return LockWait(found.name, LockHolder.OWN if own else LockHolder.OTHER)
 
 
 def _entry(job: Job, position: int, now: float) -> QueueEntry:

@@ -76,6 +76,13 @@ class Prefix(NamedTuple):
     tokens: int
 
 
+class Lock(NamedTuple):
+    """A thing that at most `limit` running calls may use, whatever pools they come from."""
+
+    name: str
+    limit: int = 1
+
+
 class PoolKey(NamedTuple):
     """What a call waits for: a lane and, in it, a model (INFERENCE) or a tool (TOOL)."""
 
@@ -157,6 +164,9 @@ class Call:
 
     gang_size: int = 0
     """Calls in the gang."""
+
+    locks: tuple[Lock, ...] = ()
+    """What it must have beside its slot; all are taken with the grant and given back with the slot."""
 
     predicted_tokens: int | None = None
     """The caller's own guess of the whole output length."""

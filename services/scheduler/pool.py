@@ -7,7 +7,7 @@ from services.scheduler.budget import Replica
 from services.scheduler.classes import ClassMix, ClassQueue
 from services.scheduler.events import FROM_LANE, Grant, TimelineKind
 from services.scheduler.job import Gang, Job
-from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, SchedulingClass
+from services.scheduler.model import CallState, Lane, PolicySpec, PoolKey, ReplicaId, SchedulingClass
 from services.scheduler.placement import Placement
 from services.scheduler.relief import Relief
 from services.scheduler.together import Together
@@ -61,10 +61,14 @@ class Pool:
         replica.reserved_for = None
         if not any(r.up for r in self.replicas.values()) and self.no_backend_since is None:
             self.no_backend_since = now
+            self.world.locks.unreserve_pool(self.key)
 
     def forget_lost(self, now: float) -> list[ReplicaId]:
-        """Drop replicas that are down for longer than the grace period and run nothing; name them."""
-        oldest = now - self.world.settings.backend_grace
+        """Drop replicas that are down for longer than the grace period and run nothing; name them.
+
+        Those of a tool go at once: they know nothing that would be of use when they return.
+        """
+        oldest = now if self.key.lane is Lane.TOOL else now - self.world.settings.backend_grace
         gone = [r.id for r in self.replicas.values() if not r.up and not r.running and r.down_at <= oldest]
         for replica_id in gone:
             del self.replicas[replica_id]
@@ -194,7 +198,7 @@ class Pool:
         return self.waiting > 0 and any(r.has_slot(now) for r in self.replicas.values())
 
     def _grant_one(self, now: float) -> bool:
-        if self._grant_holder(now):
+        if self._grant_reserved(now):
             return True
         for queue in self.served(now):
             head, from_lane = queue.head(now)
@@ -202,25 +206,47 @@ class Pool:
                 continue
             if self._try(queue, head, now, from_lane=from_lane):
                 return True
-            for job in islice(queue.behind(head, now), self.world.settings.lookahead):
+            for job in islice(self._unlocked(queue, head, now), self.world.settings.lookahead):
                 if not self._open(now):
                     break
                 if self._try(queue, job, now, from_lane=False):
                     return True
         return False
 
-    def _grant_holder(self, now: float) -> bool:
-        """Grant a call or gang whose reservation has led to room."""
+    def _grant_reserved(self, now: float) -> bool:
+        """Grant a call for which room or locks were kept and that fits now."""
+        for job in self.world.locks.due(self.key, now):
+            replica = self.placement.choose(job, self.replicas.values(), now, strict=False)
+            if replica is not None:
+                self._grant(job, replica, now, from_lane=False)
+                return True
         for replica in self.replicas.values():
             holder = replica.reserved_for
-            if holder is None or not replica.has_slot(now) or not replica.fits_tokens(holder, now):
+            if holder is None:
                 continue
-            if holder.gang is None:
-                self._grant(holder, replica, now, from_lane=False)
-                return True
-            if self._try_gang(self.queue_of(holder), holder.gang, now, from_lane=False):
-                return True
+            if not self.world.locks.free(holder, now):
+                replica.unreserve(holder)  # the room is of no use to it
+            elif replica.has_slot(now) and replica.fits_tokens(holder, now):
+                if holder.gang is None:
+                    self._grant(holder, replica, now, from_lane=False)
+                    return True
+                if self._try_gang(self.queue_of(holder), holder.gang, now, from_lane=False):
+                    return True
         return False
+
+    def _unlocked(self, queue: ClassQueue, head: Job, now: float) -> Iterator[Job]:
+        """Return calls behind the head, without those that lack a lock: they block nobody."""
+        return (job for job in queue.behind(head, now) if not self._locked(queue, job, now))
+
+    def _locked(self, queue: ClassQueue, job: Job, now: float) -> bool:
+        """Whether the call lacks a lock; the first in line that does has its locks kept in the end."""
+        locks = self.world.locks
+        if not job.call.locks or locks.free(job, now, strict=queue.settings.strict):
+            return False
+        passes = 0 if queue.policy.in_arrival_order else self.world.settings.max_bypass
+        if not queue.settings.free_only and locks.reserve(job, passes, now):
+            self.world.note(now, TimelineKind.RESERVED, job, "locks")
+        return True
 
     def served(self, now: float) -> list[ClassQueue]:
         """Classes that may be served now, the first to serve first."""
@@ -242,6 +268,8 @@ class Pool:
     def _try(self, queue: ClassQueue, job: Job, now: float, *, from_lane: bool) -> bool:
         if job.gang is not None:
             return self._try_gang(queue, job.gang, now, from_lane=from_lane)
+        if self._locked(queue, job, now):
+            return False
         replica = self.placement.choose(job, self.replicas.values(), now, strict=queue.settings.strict)
         if replica is not None:
             self._grant(job, replica, now, from_lane=from_lane)
@@ -303,6 +331,7 @@ class Pool:
         job.charged = 0.0
         job.dispatched_at = job.reported_at = now
         replica.take(job)
+        self.world.locks.take(job)
         self.running += 1
         queue = self.queue_of(job)
         job.quantum = self.relief.quantum(queue)
@@ -312,6 +341,7 @@ class Pool:
 
     def _stop(self, job: Job) -> None:
         self.replicas[job.replica].release(job)
+        self.world.locks.release(job)
         self.running -= 1
         queue = self.queue_of(job)
         queue.use.slots -= 1

@@ -42,6 +42,9 @@ class ClassSettings:
     """How one scheduling class is treated."""
 
     policy: PolicySpec = field(default_factory=lambda: PolicySpec("adaptive"))
+    tool_policy: PolicySpec = field(default_factory=lambda: PolicySpec("turns"))
+    """The policy in the TOOL lane, where nobody knows what a call takes."""
+
     weight: float = 1.0
     """Share of the dispatches among the classes that wait."""
 
@@ -113,6 +116,7 @@ def _default_classes() -> Mapping[SchedulingClass, ClassSettings]:
     return {
         SchedulingClass.REALTIME: ClassSettings(
             policy=PolicySpec("edf"),
+            tool_policy=PolicySpec("edf"),
             strict=True,
             max_share=0.3,
             may_stop=frozenset({SchedulingClass.IDLE, SchedulingClass.BATCH}),
@@ -124,7 +128,12 @@ def _default_classes() -> Mapping[SchedulingClass, ClassSettings]:
         SchedulingClass.NORMAL: ClassSettings(weight=2.0),
         SchedulingClass.BATCH: ClassSettings(weight=1.0, max_wait=3600.0, lane_after=120.0, alert_wait=900.0),
         SchedulingClass.IDLE: ClassSettings(
-            policy=PolicySpec("fifo"), free_only=True, may_stop=frozenset(), max_wait=None, alert_wait=86400.0
+            policy=PolicySpec("fifo"),
+            tool_policy=PolicySpec("fifo"),
+            free_only=True,
+            may_stop=frozenset(),
+            max_wait=None,
+            alert_wait=86400.0,
         ),
     }
 

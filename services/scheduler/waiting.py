@@ -9,6 +9,7 @@ from services.scheduler.settings import CoreSettings
 
 _LARGEST = 10_000_000
 _LARGEST_GANG = 64
+_MOST_LOCKS = 32
 
 
 def _expiry(job: Job) -> Key:
@@ -84,4 +85,11 @@ def invalid(call: Call) -> str:
         return "a gang has an id and a size of 1..64"
     if not isfinite(call.arrived_at) or not -1000 <= call.priority <= 1000:  # noqa: PLR2004 - plain bounds
         return "arrived_at must be finite and priority lie in -1000..1000"
-    return ""
+    return _invalid_locks(call)
+
+
+def _invalid_locks(call: Call) -> str:
+    names = {lock.name for lock in call.locks}
+    if len(call.locks) > _MOST_LOCKS or len(names) < len(call.locks) or any(k.limit < 1 for k in call.locks):
+        return "there may be 32 locks, each once, with a limit of at least 1"
+    return "a call of a gang cannot have locks" if call.locks and call.gang else ""

@@ -2,6 +2,7 @@
 
 from services.scheduler.events import Decision, Reject, TimelineEvent, TimelineKind
 from services.scheduler.job import Job
+from services.scheduler.locks import LockBook
 from services.scheduler.model import Outcome
 from services.scheduler.policies import PolicyRegistry
 from services.scheduler.predict import LengthHistory
@@ -18,6 +19,7 @@ class World:
         self.registry = registry
         self.programs = ProgramBook()
         self.room = WaitingRoom(settings)
+        self.locks = LockBook(settings)
         self.history = LengthHistory(settings.default_prediction)
         self.out: list[Decision] = []
         self._epoch = settings.first_epoch - 1

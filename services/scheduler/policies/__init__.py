@@ -16,6 +16,7 @@ from services.scheduler.policies.priority import Priority
 from services.scheduler.policies.rr import RoundRobin
 from services.scheduler.policies.sjf import ShortestJobFirst
 from services.scheduler.policies.stride import Stride
+from services.scheduler.policies.turns import Turns
 from services.scheduler.policies.vtc import VirtualTokenCounter
 
 ENTRY_POINT_GROUP: Final = "aios.scheduler_policies"
@@ -30,6 +31,7 @@ BUILT_IN: Final[tuple[type[Policy], ...]] = (
     RoundRobin,
     ShortestJobFirst,
     Stride,
+    Turns,
     VirtualTokenCounter,
 )
 

@@ -33,7 +33,7 @@ class Hello(_message.Message):
     def __init__(self, gateway: _Optional[str] = ...) -> None: ...
 
 class ReplicaState(_message.Message):
-    __slots__ = ("name", "model", "up", "slots", "max_batch_total_tokens", "max_total_tokens", "queue_size", "kv_snapshot")
+    __slots__ = ("name", "model", "up", "slots", "max_batch_total_tokens", "max_total_tokens", "queue_size", "kv_snapshot", "lane")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     UP_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class ReplicaState(_message.Message):
     MAX_TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_SIZE_FIELD_NUMBER: _ClassVar[int]
     KV_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
     up: bool
@@ -50,10 +51,11 @@ class ReplicaState(_message.Message):
     max_total_tokens: int
     queue_size: int
     kv_snapshot: bool
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., max_batch_total_tokens: _Optional[int] = ..., max_total_tokens: _Optional[int] = ..., queue_size: _Optional[int] = ..., kv_snapshot: bool = ...) -> None: ...
+    lane: str
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., max_batch_total_tokens: _Optional[int] = ..., max_total_tokens: _Optional[int] = ..., queue_size: _Optional[int] = ..., kv_snapshot: bool = ..., lane: _Optional[str] = ...) -> None: ...
 
 class Submit(_message.Message):
-    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count", "number", "resubmission", "agent_path", "prefixes", "lane")
+    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count", "number", "resubmission", "agent_path", "prefixes", "lane", "locks")
     CALL_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +78,7 @@ class Submit(_message.Message):
     AGENT_PATH_FIELD_NUMBER: _ClassVar[int]
     PREFIXES_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
+    LOCKS_FIELD_NUMBER: _ClassVar[int]
     call: str
     agent: str
     tenant: str
@@ -98,7 +101,16 @@ class Submit(_message.Message):
     agent_path: _containers.RepeatedScalarFieldContainer[str]
     prefixes: _containers.RepeatedCompositeFieldContainer[Prefix]
     lane: str
-    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., number: _Optional[int] = ..., resubmission: bool = ..., agent_path: _Optional[_Iterable[str]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ..., lane: _Optional[str] = ...) -> None: ...
+    locks: _containers.RepeatedCompositeFieldContainer[Lock]
+    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., number: _Optional[int] = ..., resubmission: bool = ..., agent_path: _Optional[_Iterable[str]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ..., lane: _Optional[str] = ..., locks: _Optional[_Iterable[_Union[Lock, _Mapping]]] = ...) -> None: ...
+
+class Lock(_message.Message):
+    __slots__ = ("name", "limit")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    limit: int
+    def __init__(self, name: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class Prefix(_message.Message):
     __slots__ = ("key", "tokens")

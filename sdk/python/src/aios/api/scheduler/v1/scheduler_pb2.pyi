@@ -48,7 +48,7 @@ SCHEDULE_EVENT_KIND_BOOSTED: ScheduleEventKind
 SCHEDULE_EVENT_KIND_POLICY_CHANGED: ScheduleEventKind
 
 class Syscall(_message.Message):
-    __slots__ = ("name", "state", "scheduling_class", "priority", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "arrive_time", "wait", "replica", "preemption_count")
+    __slots__ = ("name", "state", "scheduling_class", "priority", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "arrive_time", "wait", "replica", "preemption_count", "lane")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULING_CLASS_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class Syscall(_message.Message):
     WAIT_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     PREEMPTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: SyscallState
     scheduling_class: _agent_pb2.SchedulingClass
@@ -73,7 +74,8 @@ class Syscall(_message.Message):
     wait: _duration_pb2.Duration
     replica: str
     preemption_count: int
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[SyscallState, str]] = ..., scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., priority: _Optional[int] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., arrive_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., replica: _Optional[str] = ..., preemption_count: _Optional[int] = ...) -> None: ...
+    lane: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[SyscallState, str]] = ..., scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., priority: _Optional[int] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., arrive_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., replica: _Optional[str] = ..., preemption_count: _Optional[int] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class ListSyscallsRequest(_message.Message):
     __slots__ = ("parent", "page_size", "page_token")
@@ -98,21 +100,23 @@ class GetQueueRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ClassQueue(_message.Message):
-    __slots__ = ("scheduling_class", "policy", "waiting_count", "running_count", "oldest_wait")
+    __slots__ = ("scheduling_class", "policy", "waiting_count", "running_count", "oldest_wait", "lane")
     SCHEDULING_CLASS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     WAITING_COUNT_FIELD_NUMBER: _ClassVar[int]
     RUNNING_COUNT_FIELD_NUMBER: _ClassVar[int]
     OLDEST_WAIT_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     scheduling_class: _agent_pb2.SchedulingClass
     policy: str
     waiting_count: int
     running_count: int
     oldest_wait: _duration_pb2.Duration
-    def __init__(self, scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., policy: _Optional[str] = ..., waiting_count: _Optional[int] = ..., running_count: _Optional[int] = ..., oldest_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    lane: str
+    def __init__(self, scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., policy: _Optional[str] = ..., waiting_count: _Optional[int] = ..., running_count: _Optional[int] = ..., oldest_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class Replica(_message.Message):
-    __slots__ = ("name", "model", "up", "slots", "running_count", "token_budget", "tokens_in_flight")
+    __slots__ = ("name", "model", "up", "slots", "running_count", "token_budget", "tokens_in_flight", "lane")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     UP_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +124,7 @@ class Replica(_message.Message):
     RUNNING_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
     TOKENS_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
     up: bool
@@ -127,7 +132,8 @@ class Replica(_message.Message):
     running_count: int
     token_budget: int
     tokens_in_flight: int
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., running_count: _Optional[int] = ..., token_budget: _Optional[int] = ..., tokens_in_flight: _Optional[int] = ...) -> None: ...
+    lane: str
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., running_count: _Optional[int] = ..., token_budget: _Optional[int] = ..., tokens_in_flight: _Optional[int] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class GetQueueResponse(_message.Message):
     __slots__ = ("classes", "replicas", "preemption_count")
@@ -186,12 +192,14 @@ class Policy(_message.Message):
     def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class SetPolicyRequest(_message.Message):
-    __slots__ = ("scheduling_class", "policy")
+    __slots__ = ("scheduling_class", "policy", "lane")
     SCHEDULING_CLASS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     scheduling_class: _agent_pb2.SchedulingClass
     policy: Policy
-    def __init__(self, scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ...) -> None: ...
+    lane: str
+    def __init__(self, scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class SetPolicyResponse(_message.Message):
     __slots__ = ("classes",)
@@ -208,8 +216,10 @@ class ClassPolicy(_message.Message):
     def __init__(self, scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lane",)
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    lane: str
+    def __init__(self, lane: _Optional[str] = ...) -> None: ...
 
 class GetPolicyResponse(_message.Message):
     __slots__ = ("classes", "available")

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class SchedulerServiceStub(object):
-    """Grants backend slots to syscalls and explains what it does.
+    """Grants slots to syscalls, of backends and of tools, and explains what it does.
     """
 
     def __init__(self, channel):
@@ -79,15 +79,16 @@ class SchedulerServiceStub(object):
 
 
 class SchedulerServiceServicer(object):
-    """Grants backend slots to syscalls and explains what it does.
+    """Grants slots to syscalls, of backends and of tools, and explains what it does.
     """
 
     def Dispatch(self, request_iterator, context):
-        """The long-lived stream between one gateway and the scheduler. The gateway says hello, announces its backends, then
-        submits calls, reports their progress and gives them back; the scheduler grants, preempts and rejects. After a
-        broken stream the gateway connects again and submits everything it holds once more: a known call stays what it is.
-        Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a gateway); UNAVAILABLE DRAINING. Ending the stream ends the
-        gateway's grants.
+        """The long-lived stream between the scheduler and one process that runs calls, a gateway or a tool manager. The
+        process says hello, announces its backends or tools, then submits calls, reports their progress and gives them
+        back; the scheduler grants, preempts and rejects. After a broken stream the process connects again and submits
+        everything it holds once more, running calls first: a known call stays what it is.
+        Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a process of the kernel); UNAVAILABLE DRAINING. Ending the stream
+        ends the process's grants.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,7 +205,7 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SchedulerService(object):
-    """Grants backend slots to syscalls and explains what it does.
+    """Grants slots to syscalls, of backends and of tools, and explains what it does.
     """
 
     @staticmethod

@@ -28,18 +28,19 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SchedulerServiceStub:
-    """Grants backend slots to syscalls and explains what it does."""
+    """Grants slots to syscalls, of backends and of tools, and explains what it does."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SchedulerServiceAsyncStub: ...
     Dispatch: _grpc.StreamStreamMultiCallable[_dispatch_pb2.DispatchRequest, _dispatch_pb2.DispatchResponse]
-    """The long-lived stream between one gateway and the scheduler. The gateway says hello, announces its backends, then
-    submits calls, reports their progress and gives them back; the scheduler grants, preempts and rejects. After a
-    broken stream the gateway connects again and submits everything it holds once more: a known call stays what it is.
-    Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a gateway); UNAVAILABLE DRAINING. Ending the stream ends the
-    gateway's grants.
+    """The long-lived stream between the scheduler and one process that runs calls, a gateway or a tool manager. The
+    process says hello, announces its backends or tools, then submits calls, reports their progress and gives them
+    back; the scheduler grants, preempts and rejects. After a broken stream the process connects again and submits
+    everything it holds once more, running calls first: a known call stays what it is.
+    Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a process of the kernel); UNAVAILABLE DRAINING. Ending the stream
+    ends the process's grants.
     """
     ListSyscalls: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListSyscallsRequest, _scheduler_pb2.ListSyscallsResponse]
     """Lists waiting and running syscalls, oldest first: an agent sees its own and its children's, an administrator its
@@ -75,15 +76,16 @@ class SchedulerServiceStub:
 
 @_typing.type_check_only
 class SchedulerServiceAsyncStub(SchedulerServiceStub):
-    """Grants backend slots to syscalls and explains what it does."""
+    """Grants slots to syscalls, of backends and of tools, and explains what it does."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Dispatch: _aio.StreamStreamMultiCallable[_dispatch_pb2.DispatchRequest, _dispatch_pb2.DispatchResponse]  # type: ignore[assignment]
-    """The long-lived stream between one gateway and the scheduler. The gateway says hello, announces its backends, then
-    submits calls, reports their progress and gives them back; the scheduler grants, preempts and rejects. After a
-    broken stream the gateway connects again and submits everything it holds once more: a known call stays what it is.
-    Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a gateway); UNAVAILABLE DRAINING. Ending the stream ends the
-    gateway's grants.
+    """The long-lived stream between the scheduler and one process that runs calls, a gateway or a tool manager. The
+    process says hello, announces its backends or tools, then submits calls, reports their progress and gives them
+    back; the scheduler grants, preempts and rejects. After a broken stream the process connects again and submits
+    everything it holds once more, running calls first: a known call stays what it is.
+    Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a process of the kernel); UNAVAILABLE DRAINING. Ending the stream
+    ends the process's grants.
     """
     ListSyscalls: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListSyscallsRequest, _scheduler_pb2.ListSyscallsResponse]  # type: ignore[assignment]
     """Lists waiting and running syscalls, oldest first: an agent sees its own and its children's, an administrator its
@@ -118,7 +120,7 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Grants backend slots to syscalls and explains what it does."""
+    """Grants slots to syscalls, of backends and of tools, and explains what it does."""
 
     @_abc_1.abstractmethod
     def Dispatch(
@@ -126,11 +128,12 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_dispatch_pb2.DispatchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatch_pb2.DispatchResponse], _abc.AsyncIterator[_dispatch_pb2.DispatchResponse]]:
-        """The long-lived stream between one gateway and the scheduler. The gateway says hello, announces its backends, then
-        submits calls, reports their progress and gives them back; the scheduler grants, preempts and rejects. After a
-        broken stream the gateway connects again and submits everything it holds once more: a known call stays what it is.
-        Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a gateway); UNAVAILABLE DRAINING. Ending the stream ends the
-        gateway's grants.
+        """The long-lived stream between the scheduler and one process that runs calls, a gateway or a tool manager. The
+        process says hello, announces its backends or tools, then submits calls, reports their progress and gives them
+        back; the scheduler grants, preempts and rejects. After a broken stream the process connects again and submits
+        everything it holds once more, running calls first: a known call stays what it is.
+        Errors: UNAUTHENTICATED; PERMISSION_DENIED (not a process of the kernel); UNAVAILABLE DRAINING. Ending the stream
+        ends the process's grants.
         """
 
     @_abc_1.abstractmethod
