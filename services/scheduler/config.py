@@ -15,6 +15,9 @@ class SchedulerConfig:
     """Policy of the classes interactive, normal and batch at the start: adaptive, fifo, rr, priority, stride,
     mlfq, vtc, sjf, edf or las. SetPolicy changes it at run time."""
 
+    tool_policy: str = "turns"
+    """Policy of the same classes for calls of tools at the start: turns, or any of the others."""
+
     quantum_tokens: int = 0
     """Quantum of the rr policy. Unit: tokens. Default: the policy's own."""
 
@@ -31,12 +34,12 @@ class SchedulerConfig:
         """Return the settings of the core."""
         default = CoreSettings()
         params = {"quantum": self.quantum_tokens} if self.quantum_tokens and self.policy == "rr" else {}
-        spec = PolicySpec(self.policy, params)
+        spec, tools = PolicySpec(self.policy, params), PolicySpec(self.tool_policy)
         changed = {SchedulingClass.INTERACTIVE, SchedulingClass.NORMAL, SchedulingClass.BATCH}
         return replace(
             default,
             classes={
-                kind: replace(settings, policy=spec) if kind in changed else settings
+                kind: replace(settings, policy=spec, tool_policy=tools) if kind in changed else settings
                 for kind, settings in default.classes.items()
             },
             max_waiting=self.max_waiting,

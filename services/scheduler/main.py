@@ -20,7 +20,7 @@ async def build(process: Process) -> App:
     # Milliseconds since 1970: above every grant number of an earlier life.
     epoch = int(process.clock.now().timestamp() * 1000)
     core = SchedulerCore(settings.core_settings(epoch), discover())
-    metrics = PrometheusScheduleMetrics(process.registry, lambda kind: core.policy_of(kind).name)
+    metrics = PrometheusScheduleMetrics(process.registry, lambda kind, lane: core.policy_of(kind, lane).name)
     service = SchedulerService(core, process.clock, metrics)
     # What is alive now lives as long as the process; young garbage is collected in large, rare rounds.
     gc.freeze()

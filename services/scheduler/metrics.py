@@ -7,15 +7,17 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from services.chassis.metrics import DURATION_BUCKETS
-from services.scheduler.events import Decision, Grant, Preempt, Reject, TimelineEvent, TimelineKind
-from services.scheduler.model import Outcome, SchedulingClass
-from services.scheduler.stats import ClassStats, ReplicaStats, Stats
+from services.scheduler.events import Decision, Preempt, Reject, TimelineEvent, TimelineKind
+from services.scheduler.model import Lane, Outcome, SchedulingClass
+from services.scheduler.stats import ClassStats, ReplicaStats, Stats, merged, merged_replicas
 
 
 class PrometheusScheduleMetrics:
-    """Counts decisions. `policy_of` tells which policy a class is under, for the label of its waits."""
+    """Counts decisions. `policy_of` tells the policy of a class in a lane, for the label of its waits."""
 
-    def __init__(self, registry: CollectorRegistry, policy_of: Callable[[SchedulingClass], str]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, policy_of: Callable[[SchedulingClass, Lane], str]
+    ) -> None:
         self._policy_of = policy_of
         self._wait = Histogram(
             "aios_scheduler_wait_seconds",
@@ -45,8 +47,6 @@ class PrometheusScheduleMetrics:
         """Count what a step decided."""
         for decision in decisions:
             match decision:
-                case Grant():
-                    self._grants.labels(decision.replica).inc()
                 case Preempt():
                     self._preempts.labels(decision.replica).inc()
                 case Reject():
@@ -57,6 +57,7 @@ class PrometheusScheduleMetrics:
     def _event(self, event: TimelineEvent) -> None:
         self._events.labels(event.kind.value).inc()
         if event.kind is TimelineKind.GRANTED:
+            self._grants.labels(_label(event.lane, event.replica)).inc()
             self._observe(event, Outcome.DISPATCHED.value)
         elif event.kind is TimelineKind.REJECTED:
             self._observe(event, event.detail)
@@ -65,7 +66,7 @@ class PrometheusScheduleMetrics:
         if event.lane is None or event.scheduling_class is None:
             return
         kind = event.scheduling_class
-        labels = (event.lane.value, kind.value, self._policy_of(kind), outcome)
+        labels = (event.lane.value, kind.value, self._policy_of(kind, event.lane), outcome)
         self._wait.labels(*labels).observe(event.wait_seconds)
 
 
@@ -79,17 +80,24 @@ class QueueCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield every gauge."""
         stats = self._read()
+        classes = merged(stats.classes, lambda each: _label(each.lane, each.resource))
+        replicas = merged_replicas(stats.replicas, lambda each: _label(each.lane, each.replica))
         for name, text, of_class in _CLASS_GAUGES:
             gauge = GaugeMetricFamily(f"aios_scheduler_{name}", text, labels=_CLASS_LABELS)
-            for kind in stats.classes:
+            for kind in classes:
                 labels = [kind.lane.value, kind.resource, kind.scheduling_class.value, kind.policy]
                 gauge.add_metric(labels, of_class(kind))
             yield gauge
         for name, text, of_replica in _REPLICA_GAUGES:
             gauge = GaugeMetricFamily(f"aios_scheduler_replica_{name}", text, labels=["replica"])
-            for replica in stats.replicas:
+            for replica in replicas:
                 gauge.add_metric([replica.replica], of_replica(replica))
             yield gauge
+
+
+def _label(lane: Lane | None, name: str) -> str:
+    """Return the label of a model, tool or replica; the tools of tenants are too many and share one."""
+    return "registered" if lane is Lane.TOOL and not name.startswith("tools/") else name
 
 
 _CLASS_LABELS = ("lane", "resource", "scheduling_class", "policy")

@@ -84,7 +84,10 @@ class Lock(NamedTuple):
 
 
 class PoolKey(NamedTuple):
-    """What a call waits for: a lane and, in it, a model (INFERENCE) or a tool (TOOL)."""
+    """What a call waits for: a lane and, in it, a model (INFERENCE) or a tool (TOOL).
+
+    A tool of one tenant is named `{tenant}/tools/{tool}`, one that all tenants share `tools/{tool}`.
+    """
 
     lane: Lane
     resource: str

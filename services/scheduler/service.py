@@ -27,6 +27,7 @@ from services.scheduler.explain import Explanation, QueueEntry
 from services.scheduler.model import (
     Call,
     CallId,
+    Lane,
     ParamValue,
     PolicySpec,
     SchedulingClass,
@@ -137,6 +138,8 @@ class SchedulerService:
         """Take one report of a gateway."""
         if isinstance(event, BackendUp):
             session.replicas.add(event.replica)
+        elif isinstance(event, BackendDown):
+            session.replicas.discard(event.replica)
         self.take(event)
 
     def take(self, event: Event) -> None:
@@ -194,9 +197,9 @@ class SchedulerService:
         """Running calls told to stop since the start."""
         return self._preemptions
 
-    def policies(self) -> Mapping[SchedulingClass, PolicySpec]:
-        """Which policy is in charge of which class."""
-        return {kind: self._core.policy_of(kind) for kind in SchedulingClass}
+    def policies(self, lane: Lane = Lane.INFERENCE) -> Mapping[SchedulingClass, PolicySpec]:
+        """Which policy is in charge of which class of a lane."""
+        return {kind: self._core.policy_of(kind, lane) for kind in SchedulingClass}
 
     @property
     def policy_names(self) -> tuple[str, ...]:
@@ -204,12 +207,16 @@ class SchedulerService:
         return self._core.policy_names
 
     def set_policy(
-        self, classes: Iterable[SchedulingClass], name: str, params: Mapping[str, ParamValue]
+        self,
+        classes: Iterable[SchedulingClass],
+        name: str,
+        params: Mapping[str, ParamValue],
+        lane: Lane = Lane.INFERENCE,
     ) -> None:
         """Put a policy in charge. Calls stay. Raises PolicyRefused."""
         try:
             for kind in classes:
-                self.take(PolicyChanged(kind, name, params))
+                self.take(PolicyChanged(kind, name, params, lane))
         except (PolicyUnknown, PolicyParamsInvalid) as error:
             raise PolicyRefused(str(error)) from error
 

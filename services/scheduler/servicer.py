@@ -10,8 +10,9 @@ from services.chassis.clock import Clock
 from services.chassis.errors import InvalidRequest, PermissionDenied
 from services.chassis.identity import Kind, current_caller
 from services.scheduler import wire
-from services.scheduler.model import SchedulingClass
+from services.scheduler.model import Lane, SchedulingClass
 from services.scheduler.service import SchedulerService, Session, Viewer
+from services.scheduler.stats import ReplicaStats, merged
 from services.scheduler.words import summary
 
 
@@ -26,9 +27,9 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def Dispatch(
         self, request_iterator: AsyncIterator[dispatch_pb2.DispatchRequest], context: Any
     ) -> AsyncGenerator[dispatch_pb2.DispatchResponse, None]:
-        """Serve one gateway's stream."""
+        """Serve the stream of one process that runs calls."""
         if current_caller().kind is not Kind.SERVICE:
-            raise PermissionDenied("only the kernel's gateways may dispatch")
+            raise PermissionDenied("only processes of the kernel may dispatch")
         hello = await anext(aiter(request_iterator), None)
         if hello is None or hello.WhichOneof("message") != "hello":
             raise InvalidRequest.field("message", "expected hello first")
@@ -79,10 +80,11 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         self, request: scheduler_pb2.GetQueueRequest, context: Any
     ) -> scheduler_pb2.GetQueueResponse:
         """Read the state of the queue."""
-        stats = self._service.stats()
+        stats, tenant = self._service.stats(), current_caller().tenant
+        classes = merged(stats.classes, lambda _each: "")
         return scheduler_pb2.GetQueueResponse(
-            classes=[wire.class_queue(each) for each in stats.classes],
-            replicas=[wire.replica(each) for each in stats.replicas],
+            classes=[wire.class_queue(each) for each in classes],
+            replicas=[wire.replica(each) for each in stats.replicas if _shown(each, tenant)],
             preemption_count=self._service.preemptions,
         )
 
@@ -103,15 +105,16 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         """Put a policy in charge of a class, or of all."""
         chosen = wire.CLASSES.get(request.scheduling_class)
         classes: Sequence[SchedulingClass] = [chosen] if chosen is not None else list(SchedulingClass)
-        self._service.set_policy(classes, request.policy.name, wire.params(request.policy))
-        return scheduler_pb2.SetPolicyResponse(classes=self._classes())
+        lane = wire.lane(request.lane)
+        self._service.set_policy(classes, request.policy.name, wire.params(request.policy), lane)
+        return scheduler_pb2.SetPolicyResponse(classes=self._classes(lane))
 
     async def GetPolicy(
         self, request: scheduler_pb2.GetPolicyRequest, context: Any
     ) -> scheduler_pb2.GetPolicyResponse:
         """Read which policy is in charge of each class."""
         return scheduler_pb2.GetPolicyResponse(
-            classes=self._classes(), available=list(self._service.policy_names)
+            classes=self._classes(wire.lane(request.lane)), available=list(self._service.policy_names)
         )
 
     async def WatchSchedule(
@@ -132,8 +135,13 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         self._service.cancel(identifier, viewer)
         return scheduler_pb2.CancelSyscallResponse(cancelled=True)
 
-    def _classes(self) -> list[scheduler_pb2.ClassPolicy]:
-        return [wire.policy(kind, spec) for kind, spec in self._service.policies().items()]
+    def _classes(self, lane: Lane) -> list[scheduler_pb2.ClassPolicy]:
+        return [wire.policy(kind, spec) for kind, spec in self._service.policies(lane).items()]
+
+
+def _shown(replica: ReplicaStats, tenant: str) -> bool:
+    """Whether a tenant may know of a replica: of every backend, of tools its own and those all share."""
+    return replica.lane is not Lane.TOOL or replica.resource.startswith(("tools/", f"{tenant}/"))
 
 
 def _viewer(parent: str) -> Viewer:

@@ -1,7 +1,7 @@
 """Gauges of the core, for metrics and dashboards."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from services.scheduler.classes import ClassQueue
 from services.scheduler.model import Lane, ReplicaId, SchedulingClass
@@ -99,6 +99,50 @@ def gather(pools: Iterable[Pool], now: float) -> Stats:
         classes=classes,
         replicas=replicas,
     )
+
+
+def merged(classes: Iterable[ClassStats], name: Callable[[ClassStats], str]) -> list[ClassStats]:
+    """Add up the classes of pools that get the same name; waits and errors are the greatest of them."""
+    found: dict[tuple[Lane, str, SchedulingClass], ClassStats] = {}
+    for each in classes:
+        key = (each.lane, name(each), each.scheduling_class)
+        known = found.get(key)
+        found[key] = replace(each, resource=key[1]) if known is None else _added(known, each)
+    return list(found.values())
+
+
+def _added(one: ClassStats, other: ClassStats) -> ClassStats:
+    return replace(
+        one,
+        waiting=one.waiting + other.waiting,
+        running=one.running + other.running,
+        oldest_wait=max(one.oldest_wait, other.oldest_wait),
+        mean_wait=max(one.mean_wait, other.mean_wait),
+        p99_wait=max(one.p99_wait, other.p99_wait),
+        prediction_error=max(one.prediction_error, other.prediction_error),
+        in_bounded_lane=one.in_bounded_lane + other.in_bounded_lane,
+        boosted=one.boosted or other.boosted,
+        dispatched=one.dispatched + other.dispatched,
+    )
+
+
+def merged_replicas(
+    replicas: Iterable[ReplicaStats], name: Callable[[ReplicaStats], str]
+) -> list[ReplicaStats]:
+    """Add up the replicas that get the same name."""
+    found: dict[str, ReplicaStats] = {}
+    for each in replicas:
+        label = name(each)
+        known = found.get(label)
+        found[label] = replace(
+            each,
+            replica=label,
+            up=each.up or bool(known and known.up),
+            running=each.running + (known.running if known else 0),
+            slot_limit=each.slot_limit + (known.slot_limit if known else 0),
+            tokens_reserved=each.tokens_reserved + (known.tokens_reserved if known else 0),
+        )
+    return list(found.values())
 
 
 def _of_class(pool: Pool, queue: ClassQueue, now: float) -> ClassStats:

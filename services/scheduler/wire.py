@@ -34,6 +34,7 @@ from services.scheduler.model import (
     CallState,
     Completion,
     Lane,
+    Lock,
     ParamValue,
     PolicySpec,
     Prefix,
@@ -41,6 +42,7 @@ from services.scheduler.model import (
     SnapshotInfo,
 )
 from services.scheduler.stats import ClassStats, ReplicaStats
+from services.scheduler.words import limit
 
 CLASSES = {
     agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
@@ -79,6 +81,11 @@ def scoped(tenant: str, agent: str) -> str:
     return f"{tenant}/{agent}" if agent else ""
 
 
+def lane(name: str) -> Lane:
+    """Read a lane; empty: inference."""
+    return Lane(name) if name else Lane.INFERENCE
+
+
 # From the gateway
 
 
@@ -113,7 +120,7 @@ def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
         agent_path=tuple(scoped(body.tenant, each) for each in body.agent_path),
         program=scoped(body.tenant, body.program or body.agent),
         step_index=body.step,
-        lane=Lane(body.lane) if body.lane else Lane.INFERENCE,
+        lane=lane(body.lane),
         resource=body.model,
         scheduling_class=CLASSES.get(hints.scheduling_class, SchedulingClass.NORMAL),
         priority=hints.priority,
@@ -127,6 +134,7 @@ def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
         attained_seconds=_seconds(body.attained),
         preemptible=body.preemptible,
         prefixes=tuple(Prefix(each.key, each.tokens) for each in body.prefixes),
+        locks=tuple(Lock(scoped(body.tenant, each.name), each.limit or 1) for each in body.locks),
     )
     return Submit(call, body.running_on or None, body.number, body.resubmission)
 
@@ -148,6 +156,7 @@ def _replica(body: dispatch_pb2.ReplicaState) -> list[Event]:
         replica=body.name,
         resource=body.model,
         slots=body.slots,
+        lane=lane(body.lane),
         max_batch_total_tokens=body.max_batch_total_tokens or None,
         kv_snapshot=body.kv_snapshot,
     )
@@ -191,7 +200,7 @@ def syscall(entry: QueueEntry, call: Call, now: float, wall: datetime) -> schedu
     message.state = _STATES[entry.state]
     message.tokens_done = entry.tokens_done
     message.wait.CopyFrom(duration(entry.wait_seconds))
-    message.replica = entry.replica if entry.state is not CallState.WAITING else ""
+    message.replica = public(entry.replica, call.lane) if entry.state is not CallState.WAITING else ""
     message.preemption_count = entry.preemptions
     return message
 
@@ -204,11 +213,17 @@ def known_call(call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:
         name=name_of(call.id),
         scheduling_class=_CLASS_NUMBERS[call.scheduling_class],
         priority=call.priority,
-        model=call.resource,
+        model=public(call.resource, call.lane),
+        lane=call.lane.value,
         prompt_tokens=call.prompt_tokens,
         max_new_tokens=call.max_new_tokens,
         arrive_time=arrived,
     )
+
+
+def public(name: str, lane: Lane) -> str:
+    """Return what a model or tool is called by those who may see it: a tool without its tenant."""
+    return f"tools/{name.rpartition('/')[2]}" if name and lane is Lane.TOOL else name
 
 
 def name_of(identifier: str) -> str:
@@ -218,26 +233,28 @@ def name_of(identifier: str) -> str:
 
 
 def class_queue(stats: ClassStats) -> scheduler_pb2.ClassQueue:
-    """Write one class of one pool."""
+    """Write one class of one lane."""
     return scheduler_pb2.ClassQueue(
         scheduling_class=_CLASS_NUMBERS[stats.scheduling_class],
         policy=stats.policy,
         waiting_count=stats.waiting,
         running_count=stats.running,
         oldest_wait=duration(stats.oldest_wait),
+        lane=stats.lane.value,
     )
 
 
 def replica(stats: ReplicaStats) -> scheduler_pb2.Replica:
     """Write one replica."""
     return scheduler_pb2.Replica(
-        name=stats.replica,
-        model=stats.resource,
+        name=public(stats.replica, stats.lane),
+        model=public(stats.resource, stats.lane),
         up=stats.up,
         slots=stats.slot_limit,
         running_count=stats.running,
         token_budget=int(min(stats.token_limit, _NO_TOKEN_LIMIT)),
         tokens_in_flight=stats.tokens_reserved,
+        lane=stats.lane.value,
     )
 
 
@@ -256,7 +273,7 @@ def explanation(
             )
             for each in found.ahead
         ],
-        binding_limit=found.binding.value,
+        binding_limit=limit(found),
         summary=summary,
         in_lane=found.in_lane,
     )
@@ -312,7 +329,7 @@ def schedule_event(
     )
     if call is not None:
         response.syscall.CopyFrom(known_call(call, now, wall))
-        response.syscall.replica = shown.replica
+        response.syscall.replica = public(shown.replica, call.lane)
         response.syscall.wait.CopyFrom(duration(shown.wait_seconds))
     return response
 

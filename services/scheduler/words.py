@@ -1,18 +1,44 @@
 """Says in plain words why a call waits. Pure."""
 
-from services.scheduler.explain import Binding, Explanation
+from services.scheduler.explain import Binding, Explanation, LockHolder
 from services.scheduler.model import CallState
 
 _LIMITS = {
     Binding.NOTHING: "nothing holds it back: it is next",
     Binding.ORDER: "others of its class come first",
     Binding.CLASS_SHARE: "its class has used up its share for now",
-    Binding.SLOTS: "every slot of the backends is taken",
+    Binding.SLOTS: "every slot is taken",
     Binding.TOKENS: "the backends' token budget is taken",
     Binding.RESERVATION: "room is being kept for a bigger call that has waited long",
     Binding.GANG: "it starts together with the rest of its gang, once all have come and fit at once",
+    Binding.LOCK: "it needs something that others use now",
     Binding.NO_BACKEND: "no backend serves its model right now",
 }
+
+
+_HOLDERS = {
+    LockHolder.OWN: "held by one of your calls",
+    LockHolder.OTHER: "held by another agent",
+    LockHolder.KEPT: "kept for another call",
+}
+
+
+def limit(found: Explanation) -> str:
+    """Name the limit that binds, and a lock with who has it."""
+    if found.lock is None:
+        return found.binding.value
+    return f"lock {_own_name(found)} {_HOLDERS[found.lock.holder]}"
+
+
+def _own_name(found: Explanation) -> str:
+    # In the core a lock is named after its tenant, which is the caller's.
+    return "" if found.lock is None else found.lock.name.partition("/")[2][:256]
+
+
+def _limit(found: Explanation) -> str:
+    if found.binding is Binding.LOCK and found.lock is not None:
+        return f"it needs the lock {_own_name(found)}, which is {_HOLDERS[found.lock.holder]}"
+    return _LIMITS[found.binding]
 
 
 def summary(found: Explanation) -> str:
@@ -22,7 +48,7 @@ def summary(found: Explanation) -> str:
     parts = [
         (
             f"The call has waited {found.wait_seconds:.1f} s in class {found.scheduling_class.value} under "
-            f"the {found.policy} policy, with {found.position} ahead of it: {_LIMITS[found.binding]}."
+            f"the {found.policy} policy, with {found.position} ahead of it: {_limit(found)}."
         )
     ]
     if found.in_lane:

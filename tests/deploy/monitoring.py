@@ -97,7 +97,7 @@ def _gateway(registry: CollectorRegistry) -> None:
 
 
 def _scheduler(registry: CollectorRegistry) -> None:
-    PrometheusScheduleMetrics(registry, lambda _kind: "adaptive")
+    PrometheusScheduleMetrics(registry, lambda _kind, _lane: "adaptive")
     QueueCollector(registry, _stats)
 
 

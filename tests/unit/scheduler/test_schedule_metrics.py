@@ -16,7 +16,8 @@ def test_every_wait_is_measured_those_that_end_through_the_lane_included() -> No
     d.finish("old", at=11.0)
 
     registry = CollectorRegistry()
-    PrometheusScheduleMetrics(registry, lambda kind: d.core.policy_of(kind).name).decided(d.timeline)
+    metrics = PrometheusScheduleMetrics(registry, lambda kind, lane: d.core.policy_of(kind, lane).name)
+    metrics.decided(d.timeline)
 
     labels = {"lane": "inference", "scheduling_class": "normal", "policy": "sjf", "outcome": "dispatched"}
     assert d.order == ["running", "old", "new"]
