@@ -144,7 +144,7 @@ class ClassQueue:
         if late != self.lane.boosted:
             self.lane.boosted = late
             kind = TimelineKind.BOOST_ON if late else TimelineKind.BOOST_OFF
-            self.world.note(now, kind, oldest, self.name.value, oldest.wait(now) if oldest else 0.0)
+            self.world.note_class(now, kind, self.name, oldest.wait(now) if oldest else 0.0)
 
     def next_change(self) -> float | None:
         """When ageing changes something next."""

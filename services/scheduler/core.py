@@ -108,6 +108,10 @@ class SchedulerCore:
         decisions, self._world.out = self._world.out, []
         return decisions
 
+    def watch_tokens(self, *, on: bool) -> None:
+        """Tell a running call's tokens at each power of two, or stop telling them. Changes no decision."""
+        self._world.watched = on
+
     def next_wakeup(self, now: float) -> float | None:
         """When a Tick is needed, in the clock of `step`; None: nothing changes with time alone.
 
@@ -252,7 +256,7 @@ class SchedulerCore:
         if event.backend_failed:
             job.avoid_replica = job.replica
         pool.put_back(job, now)
-        self._world.note(now, TimelineKind.YIELDED, job, job.last_replica)
+        self._world.note(now, TimelineKind.YIELDED, job)
         return (pool,)
 
     def _finished(self, event: Finished, now: float) -> Iterable[Pool]:

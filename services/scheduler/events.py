@@ -233,6 +233,7 @@ class TimelineKind(Enum):
     ADOPTED = "adopted"
     GRANTED = "granted"
     PREEMPT_ASKED = "preempt_asked"
+    PROGRESSED = "progressed"
     YIELDED = "yielded"
     FINISHED = "finished"
     REJECTED = "rejected"
@@ -261,6 +262,12 @@ class TimelineEvent:
     replica: ReplicaId = ""
     detail: str = ""
     wait_seconds: float = 0.0
+    tokens: int = 0
+    """Tokens the call has produced, over every slice."""
+
+    preemptions: int = 0
+    resumed: bool = False
+    """Whether the call had run before: a grant goes on with it."""
 
 
 Decision: TypeAlias = Grant | Preempt | Revoke | Reject | TimelineEvent

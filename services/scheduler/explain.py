@@ -96,6 +96,12 @@ class Explanation:
     replica: ReplicaId
     """Where it runs, or which replica is held for it."""
 
+    cached_tokens: int
+    """Of its context, what the best replica, or the one it runs on, probably has in its prefix cache."""
+
+    cached_replica: ReplicaId
+    """That replica; empty: none has any of it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueEntry:
@@ -134,6 +140,7 @@ def explain(job: Job, pool: Pool, now: float) -> Explanation:
             before.append(other)
     wait = queue.monitor.predicted_wait(len(before)) if waiting else 0.0
     lane = queue.lane
+    cached, cached_replica = pool.best_cached(job) if waiting else (job.expected_cached, job.replica)
     to_lane = job.queued_at + lane.after - now if waiting and lane.share and not job.in_lane else None
     return Explanation(
         call_id=job.call.id,
@@ -159,6 +166,8 @@ def explain(job: Job, pool: Pool, now: float) -> Explanation:
         due_in_seconds=None if job.call.due is None else job.call.due - now,
         expires_in_seconds=job.expires_at - now if waiting and job.expires_at < float("inf") else None,
         replica=job.replica or pool.held_for(job),
+        cached_tokens=cached,
+        cached_replica=cached_replica if cached else "",
     )
 
 

@@ -101,6 +101,11 @@ class Job:
         return self.call.prompt_tokens + self.tokens_done
 
     @property
+    def resumed(self) -> bool:
+        """Whether it has run before, here or under an earlier scheduler."""
+        return bool(self.last_replica or self.tokens_done or self.preemptions)
+
+    @property
     def footprint(self) -> int:
         """Tokens of KV the backend reserves for the whole call."""
         return self.call.prompt_tokens + self.call.max_new_tokens

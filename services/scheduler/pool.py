@@ -129,10 +129,18 @@ class Pool:
     def estimate(self, job: Job) -> None:
         """Predict what the call still needs, on the replica that has most of its prefix."""
         cost = self.world.cost
-        cached = max((self.placement.cached(job, r) for r in self.replicas.values() if r.up), default=0)
+        cached, _ = self.best_cached(job)
         job.uncached = max(0, job.context_tokens - cached)
         job.decode = self.world.history.remaining(job.call, job.tokens_done)
         job.work = cost.prefill(job.uncached) + cost.decode(job.decode, job.context_tokens)
+
+    def best_cached(self, job: Job) -> tuple[int, ReplicaId]:
+        """Return most context tokens that a replica which is up need not read, and that replica."""
+        best, where = 0, ""
+        for replica in self.replicas.values():
+            if replica.up and (cached := self.placement.cached(job, replica)) > best:
+                best, where = cached, replica.id
+        return best, where
 
     # Running calls
 
@@ -145,8 +153,11 @@ class Pool:
 
     def progress(self, job: Job, tokens: int, now: float) -> None:
         """Note that a running call brought forth tokens."""
+        before = job.tokens_done.bit_length()
         job.tokens_done += tokens
         job.slice_tokens += tokens
+        if self.world.watched and job.tokens_done.bit_length() != before:
+            self.world.note(now, TimelineKind.PROGRESSED, job)
         job.decode = max(1, job.decode - tokens)
         self._charge(job, self.world.cost.decode(tokens, job.context_tokens))
         replica = self.replicas[job.replica]
@@ -381,7 +392,7 @@ class Pool:
     def next_change(self, now: float) -> float | None:
         """When time alone changes something here."""
         if not self.waiting:
-            return None
+            return now if any(queue.lane.boosted for queue in self._queues) else None
         times = [queue.next_change() for queue in self._queues]
         if self.no_backend_since is not None:
             times.append(self.no_backend_since + self.world.settings.backend_grace)

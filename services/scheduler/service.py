@@ -225,10 +225,16 @@ class SchedulerService:
         self.entry(call_id, viewer)
         self.take(Cancelled(call_id))
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody follows what happens."""
+        return bool(self._watchers)
+
     async def watch(self, viewer: Viewer) -> AsyncGenerator[Shown, None]:
         """Follow what happens from now on."""
         watcher = _Watcher(viewer)
         self._watchers.add(watcher)
+        self._core.watch_tokens(on=True)
         try:
             while True:
                 await watcher.more.wait()
@@ -239,6 +245,7 @@ class SchedulerService:
                     yield Shown(event, call, lost)
         finally:
             self._watchers.discard(watcher)
+            self._core.watch_tokens(on=bool(self._watchers))
 
     # Inside
 

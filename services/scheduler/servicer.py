@@ -96,8 +96,9 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         found = self._service.explain(identifier, viewer)
         entry, call = self._service.entry(identifier, viewer)
         shown = wire.syscall(entry, call, self._clock.monotonic(), self._clock.now())
-        named = {each.call_id: self._service.may_name(each.call_id, _widest()) for each in found.ahead}
-        return wire.explanation(found, shown, named, summary(found))
+        widest = _widest()
+        named = {each.call_id for each in found.ahead if self._service.may_name(each.call_id, widest)}
+        return wire.explanation(found, shown, named, widest.tenant, summary(found))
 
     async def SetPolicy(
         self, request: scheduler_pb2.SetPolicyRequest, context: Any

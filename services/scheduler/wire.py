@@ -1,6 +1,6 @@
 """The only converter between the scheduler protos and the model."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf import json_format, struct_pb2
@@ -12,6 +12,7 @@ from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
 from services.chassis.errors import InvalidRequest
 from services.chassis.wire import duration
 from services.scheduler.events import (
+    FROM_LANE,
     BackendDown,
     BackendLimits,
     BackendUp,
@@ -31,6 +32,7 @@ from services.scheduler.events import (
 from services.scheduler.explain import Explanation, QueueEntry
 from services.scheduler.model import (
     Call,
+    CallId,
     CallState,
     Completion,
     Lane,
@@ -42,7 +44,7 @@ from services.scheduler.model import (
     SnapshotInfo,
 )
 from services.scheduler.stats import ClassStats, ReplicaStats
-from services.scheduler.words import limit
+from services.scheduler.words import OTHER_TENANT, limit
 
 CLASSES = {
     agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
@@ -61,13 +63,27 @@ _KINDS = {
     TimelineKind.SUBMITTED: scheduler_pb2.SCHEDULE_EVENT_KIND_SUBMITTED,
     TimelineKind.ADOPTED: scheduler_pb2.SCHEDULE_EVENT_KIND_GRANTED,
     TimelineKind.GRANTED: scheduler_pb2.SCHEDULE_EVENT_KIND_GRANTED,
+    TimelineKind.PROGRESSED: scheduler_pb2.SCHEDULE_EVENT_KIND_PROGRESSED,
     TimelineKind.PREEMPT_ASKED: scheduler_pb2.SCHEDULE_EVENT_KIND_PREEMPTED,
     TimelineKind.YIELDED: scheduler_pb2.SCHEDULE_EVENT_KIND_YIELDED,
     TimelineKind.FINISHED: scheduler_pb2.SCHEDULE_EVENT_KIND_FINISHED,
+    TimelineKind.GATEWAY_LOST: scheduler_pb2.SCHEDULE_EVENT_KIND_FINISHED,
     TimelineKind.REJECTED: scheduler_pb2.SCHEDULE_EVENT_KIND_REJECTED,
     TimelineKind.LANE_ENTERED: scheduler_pb2.SCHEDULE_EVENT_KIND_BOOSTED,
+    TimelineKind.BOOST_ON: scheduler_pb2.SCHEDULE_EVENT_KIND_CLASS_BOOST_STARTED,
+    TimelineKind.BOOST_OFF: scheduler_pb2.SCHEDULE_EVENT_KIND_CLASS_BOOST_ENDED,
     TimelineKind.POLICY_CHANGED: scheduler_pb2.SCHEDULE_EVENT_KIND_POLICY_CHANGED,
 }
+_STATE_AFTER = {
+    TimelineKind.SUBMITTED: scheduler_pb2.SYSCALL_STATE_WAITING,
+    TimelineKind.LANE_ENTERED: scheduler_pb2.SYSCALL_STATE_WAITING,
+    TimelineKind.YIELDED: scheduler_pb2.SYSCALL_STATE_WAITING,
+    TimelineKind.ADOPTED: scheduler_pb2.SYSCALL_STATE_RUNNING,
+    TimelineKind.GRANTED: scheduler_pb2.SYSCALL_STATE_RUNNING,
+    TimelineKind.PROGRESSED: scheduler_pb2.SYSCALL_STATE_RUNNING,
+    TimelineKind.PREEMPT_ASKED: scheduler_pb2.SYSCALL_STATE_PREEMPTING,
+}
+_RUNS = {kind for kind, state in _STATE_AFTER.items() if state == scheduler_pb2.SYSCALL_STATE_RUNNING}
 _NO_TOKEN_LIMIT = 2**62
 
 
@@ -259,9 +275,13 @@ def replica(stats: ReplicaStats) -> scheduler_pb2.Replica:
 
 
 def explanation(
-    found: Explanation, shown: scheduler_pb2.Syscall, named: Mapping[str, bool], summary: str
+    found: Explanation, shown: scheduler_pb2.Syscall, named: Collection[CallId], tenant: str, summary: str
 ) -> scheduler_pb2.ExplainWaitResponse:
-    """Write why a call waits; `named` tells which of the calls ahead the caller may know by name."""
+    """Write why a call waits.
+
+    `named`: those of the calls ahead that the caller may know by name. Of another tenant's calls even the
+    numbers are left out: they tell how big they are and what the tenant has used.
+    """
     response = scheduler_pb2.ExplainWaitResponse(
         syscall=shown,
         position=found.position + 1 if found.state is CallState.WAITING else 0,
@@ -269,14 +289,23 @@ def explanation(
         policy_key=key_text(found.key),
         ahead=[
             scheduler_pb2.Ahead(
-                name=name_of(each.call_id) if named[each.call_id] else "", why=key_text(each.key)
+                name=name_of(each.call_id) if each.call_id in named else "",
+                why=key_text(each.key) if each.tenant == tenant else OTHER_TENANT,
             )
             for each in found.ahead
         ],
         binding_limit=limit(found),
         summary=summary,
         in_lane=found.in_lane,
+        boosted=found.boosted,
+        prediction_count=found.predictions,
+        cached_tokens=found.cached_tokens,
+        cached_replica=found.cached_replica,
     )
+    if found.lane_in_seconds is not None:
+        response.lane_wait.CopyFrom(duration(max(0.0, found.lane_in_seconds)))
+    if found.expires_in_seconds is not None:
+        response.time_left.CopyFrom(duration(max(0.0, found.expires_in_seconds)))
     if found.predicted_start_seconds is not None:
         response.predicted_wait.CopyFrom(duration(found.predicted_start_seconds))
     if found.predictions:
@@ -325,11 +354,21 @@ def schedule_event(
     at = Timestamp()
     at.FromDatetime((wall - timedelta(seconds=max(0.0, now - shown.at))).astimezone(UTC))
     response = scheduler_pb2.WatchScheduleResponse(
-        kind=_KINDS[shown.kind], time=at, outcome=shown.detail[:64], lost_count=lost
+        kind=_KINDS[shown.kind],
+        time=at,
+        outcome=shown.detail[:64],
+        lost_count=lost,
+        resumed=shown.resumed and shown.kind in _RUNS,
+        from_lane=shown.kind is TimelineKind.GRANTED and shown.detail == FROM_LANE,
     )
+    if shown.scheduling_class is not None:
+        response.scheduling_class = _CLASS_NUMBERS[shown.scheduling_class]
     if call is not None:
         response.syscall.CopyFrom(known_call(call, now, wall))
+        response.syscall.state = _STATE_AFTER.get(shown.kind, scheduler_pb2.SYSCALL_STATE_UNSPECIFIED)
         response.syscall.replica = public(shown.replica, call.lane)
+        response.syscall.tokens_done = shown.tokens
+        response.syscall.preemption_count = shown.preemptions
         response.syscall.wait.CopyFrom(duration(shown.wait_seconds))
     return response
 

@@ -3,6 +3,8 @@
 from services.scheduler.explain import Binding, Explanation, LockHolder
 from services.scheduler.model import CallState
 
+OTHER_TENANT = "it belongs to another tenant"
+
 _LIMITS = {
     Binding.NOTHING: "nothing holds it back: it is next",
     Binding.ORDER: "others of its class come first",
@@ -24,10 +26,10 @@ _HOLDERS = {
 
 
 def limit(found: Explanation) -> str:
-    """Name the limit that binds, and a lock with who has it."""
-    if found.lock is None:
-        return found.binding.value
-    return f"lock {_own_name(found)} {_HOLDERS[found.lock.holder]}"
+    """Say which limit binds; of a lock also who has it."""
+    if found.binding is Binding.LOCK and found.lock is not None:
+        return f"it needs the lock {_own_name(found)}, which is {_HOLDERS[found.lock.holder]}"
+    return _LIMITS[found.binding]
 
 
 def _own_name(found: Explanation) -> str:
@@ -35,34 +37,42 @@ def _own_name(found: Explanation) -> str:
     return "" if found.lock is None else found.lock.name.partition("/")[2][:256]
 
 
-def _limit(found: Explanation) -> str:
-    if found.binding is Binding.LOCK and found.lock is not None:
-        return f"it needs the lock {_own_name(found)}, which is {_HOLDERS[found.lock.holder]}"
-    return _LIMITS[found.binding]
-
-
 def summary(found: Explanation) -> str:
     """Put an explanation into a few sentences."""
     if found.state is not CallState.WAITING:
-        return f"The call runs on {found.replica}; it waited {found.wait_seconds:.1f} s."
+        return f"The call runs on {found.replica}; it waited {found.wait_seconds:.1f} s.{_cached(found)}"
     parts = [
         (
             f"The call has waited {found.wait_seconds:.1f} s in class {found.scheduling_class.value} under "
-            f"the {found.policy} policy, with {found.position} ahead of it: {_limit(found)}."
+            f"the {found.policy} policy, with {found.position} ahead of it: {limit(found)}."
         )
     ]
     if found.in_lane:
         parts.append("It is in the lane against starvation, which is served oldest first.")
     elif found.lane_in_seconds is not None:
         parts.append(f"In {max(0.0, found.lane_in_seconds):.0f} s it enters the lane against starvation.")
-    if found.predicted_start_seconds is not None and found.predictions:
-        parts.append(
-            f"It should start in about {found.predicted_start_seconds:.1f} s (such predictions were off by "
-            f"{found.prediction_error_seconds:.1f} s on average)."
-        )
+    if found.boosted:
+        parts.append("Calls of its class wait so long that the lane gets twice its share.")
+    if found.predicted_start_seconds is not None:
+        parts.append(f"It should start in about {found.predicted_start_seconds:.1f} s{_error(found)}.")
     if found.due_in_seconds is not None:
         left = found.due_in_seconds
         parts.append(f"It was due {-left:.1f} s ago." if left < 0 else f"It is due in {left:.1f} s.")
     if found.expires_in_seconds is not None:
         parts.append(f"It gives up in {max(0.0, found.expires_in_seconds):.0f} s.")
-    return " ".join(parts)
+    return " ".join(parts) + _cached(found)
+
+
+def _error(found: Explanation) -> str:
+    if not found.predictions:
+        return ""
+    return (
+        f" (the last {found.predictions} such predictions were off by "
+        f"{found.prediction_error_seconds:.1f} s on average)"
+    )
+
+
+def _cached(found: Explanation) -> str:
+    if not found.cached_tokens:
+        return ""
+    return f" {found.cached_replica} probably has {found.cached_tokens} tokens of its context in its cache."

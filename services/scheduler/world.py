@@ -3,7 +3,7 @@
 from services.scheduler.events import Decision, Reject, TimelineEvent, TimelineKind
 from services.scheduler.job import Job
 from services.scheduler.locks import LockBook
-from services.scheduler.model import Outcome
+from services.scheduler.model import Outcome, SchedulingClass
 from services.scheduler.policies import PolicyRegistry
 from services.scheduler.predict import LengthHistory
 from services.scheduler.programs import ProgramBook
@@ -22,6 +22,9 @@ class World:
         self.locks = LockBook(settings)
         self.history = LengthHistory(settings.default_prediction)
         self.out: list[Decision] = []
+        self.watched = False
+        """Whether anybody looks at token milestones."""
+
         self._epoch = settings.first_epoch - 1
 
     @property
@@ -53,10 +56,25 @@ class World:
         if job is None:
             self.out.append(TimelineEvent(now, kind, detail=detail))
             return
-        call = job.call
         self.out.append(
-            TimelineEvent(now, kind, call.id, call.lane, call.scheduling_class, job.replica, detail, wait)
+            TimelineEvent(
+                now,
+                kind,
+                job.call.id,
+                job.call.lane,
+                job.call.scheduling_class,
+                job.replica or (job.last_replica if kind is TimelineKind.YIELDED else ""),
+                detail,
+                wait,
+                job.tokens_done,
+                job.preemptions,
+                job.resumed,
+            )
         )
+
+    def note_class(self, now: float, kind: TimelineKind, name: SchedulingClass, wait: float) -> None:
+        """Tell watchers about a whole class; `wait` is its oldest."""
+        self.out.append(TimelineEvent(now, kind, scheduling_class=name, detail=name.value, wait_seconds=wait))
 
     def reject(
         self, job: Job, outcome: Outcome, now: float, retry_after: float = 0.0, detail: str = ""

@@ -75,8 +75,8 @@ def test_a_waiting_call_is_told_which_lock_it_lacks_without_a_name_of_its_holder
     told(d, submit=submit("c3", "acme/tools/write", "file a", agent="critic"))
     mine, other = d.core.explain("acme/planner/c2", 1.0), d.core.explain("acme/critic/c3", 1.0)
 
-    assert limit(mine) == "lock file a held by one of your calls"
-    assert limit(other) == "lock file a held by another agent"
+    assert limit(mine) == "it needs the lock file a, which is held by one of your calls"
+    assert limit(other) == "it needs the lock file a, which is held by another agent"
     assert "it needs the lock file a, which is held by another agent" in summary(other)
     assert "planner" not in summary(other)
 

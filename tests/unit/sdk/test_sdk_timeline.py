@@ -186,3 +186,32 @@ def test_whatever_is_seen_the_spans_of_a_call_lie_side_by_side(seen: list[tuple[
     for counted in chrome_trace(timeline)["traceEvents"]:
         if counted["ph"] == "C":
             assert min(counted["args"].values()) >= 0
+
+
+def test_token_milestones_become_a_counter_and_a_resumption_is_told() -> None:
+    def told(kind: Any, at: float, tokens: int, *, resumed: bool = False) -> ScheduleEvent:
+        time, state = START + timedelta(seconds=at), call(replica="r0", tokens_done=tokens)
+        return ScheduleEvent(kind=kind, time=time, syscall=state, resumed=resumed)
+
+    timeline = built(
+        told("granted", 1, 0),
+        told("progressed", 2, 4),
+        told("yielded", 3, 5),
+        told("granted", 4, 5, resumed=True),
+        told("finished", 5, 9),
+    )
+    trace = chrome_trace(timeline)["traceEvents"]
+
+    assert [(span.tokens, span.resumed) for span in timeline.spans if span.kind == "running"] == [
+        (5, False),
+        (9, True),
+    ]
+    counted = [each for each in trace if each["ph"] == "C" and each["name"] == "tokens of c"]
+    assert [(each["ts"], each["args"]) for each in counted] == [(2_000_000, {"tokens": 4})]
+    assert not [each for each in trace if each["ph"] == "i"]
+
+
+def test_a_boosted_class_is_a_mark_of_the_scheduler() -> None:
+    event_of_class = ScheduleEvent(kind="class_boost_started", time=START, outcome="normal")
+
+    assert built(event_of_class).marks == (Mark(at=0.0, kind="class_boost_started", text="normal"),)

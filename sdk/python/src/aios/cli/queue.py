@@ -79,10 +79,31 @@ def _explain(found: "Explanation") -> None:
     if found.position:
         typer.echo(f"place {found.position} under {found.policy}: {found.policy_key}")
         typer.echo(f"limit: {found.binding_limit}")
-        typer.echo(f"expected start: {session.seconds(found.predicted_wait)}")
+        typer.echo(f"expected start: {_expected(found)}")
+        typer.echo(f"lane against starvation: {_lane(found)}")
+    if found.cached_replica:
+        typer.echo(f"cached prefix: about {found.cached_tokens} tokens on {found.cached_replica}")
     session.table(
-        ("ahead", "why"), [(one.name or "another tenant's", one.why) for one in found.ahead], "nobody ahead"
+        ("ahead", "why"), [(one.name or "another agent's", one.why) for one in found.ahead], "nobody ahead"
     )
+
+
+def _expected(found: "Explanation") -> str:
+    if found.predicted_wait is None:
+        return "no estimate yet"
+    told = session.seconds(found.predicted_wait)
+    if found.prediction_error is None:
+        return told
+    error = session.seconds(found.prediction_error)
+    return f"{told}, give or take {error} (mean error of {found.prediction_count} predictions)"
+
+
+def _lane(found: "Explanation") -> str:
+    if found.in_lane:
+        return "it is there" + (", and the lane has twice its share" if found.boosted else "")
+    if found.lane_wait is None:
+        return "there is none for its class"
+    return f"in {session.seconds(found.lane_wait)}"
 
 
 def cancel(call: Call) -> None:

@@ -45,6 +45,9 @@ class Span:
     outcome: str = ""
     """How the call ended, on its last span."""
 
+    resumed: bool = False
+    """Whether it goes on with what an earlier run of the call began."""
+
     @property
     def agent(self) -> str:
         """The agent's id."""
@@ -66,6 +69,9 @@ class Mark:
 
     text: str = ""
     """What else there is to say."""
+
+    tokens: int = 0
+    """Tokens of the call's answer by then; 0: not told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +96,7 @@ class _Open:
     kind: SpanKind
     start: float
     replica: str
+    resumed: bool = False
 
 
 @dataclass(slots=True)
@@ -111,8 +118,10 @@ class _Builder:
             return
         call = event.syscall
         self.known[call.name] = call
-        if event.kind in {"preempted", "boosted"}:
-            self.marks.append(Mark(at=at, kind=event.kind, call=call.name, text=event.outcome))
+        if event.kind in {"preempted", "boosted", "progressed"}:
+            self.marks.append(
+                Mark(at=at, kind=event.kind, call=call.name, text=event.outcome, tokens=call.tokens_done)
+            )
         self._follow(call, event, at)
 
     def _follow(self, call: Syscall, event: ScheduleEvent, at: float) -> None:
@@ -121,7 +130,7 @@ class _Builder:
                 self._begin(call, "waiting", at)
             case "granted":
                 self._end(call, at, event, before="waiting")
-                self._begin(call, "running", at)
+                self._begin(call, "running", at, resumed=event.resumed)
             case "preempted":
                 self._end(call, at, event, before="running")
                 self._begin(call, "stopping", at)
@@ -137,9 +146,9 @@ class _Builder:
             case _:
                 pass
 
-    def _begin(self, call: Syscall, kind: SpanKind, at: float) -> None:
+    def _begin(self, call: Syscall, kind: SpanKind, at: float, *, resumed: bool = False) -> None:
         self.over.discard(call.name)
-        self.open.setdefault(call.name, _Open(kind, at, call.replica))
+        self.open.setdefault(call.name, _Open(kind, at, call.replica, resumed))
 
     def _end(self, call: Syscall, at: float, event: ScheduleEvent, *, before: SpanKind) -> None:
         """End the open span; a call that was there before the timeline began has been `before` since then."""
@@ -176,6 +185,7 @@ class _Builder:
                 tokens=call.tokens_done,
                 ended_by=ended_by,
                 outcome=outcome,
+                resumed=was.resumed,
             )
         )
 
@@ -299,7 +309,8 @@ def _by_agent(spans: Iterable[Span]) -> dict[str, dict[str, list[Span]]]:
 def chrome_trace(timeline: Timeline) -> dict[str, Any]:
     """Write a timeline in Chrome's trace event format, which Perfetto reads too.
 
-    An agent is a process, a call a thread of it; process 0 counts what waits and runs.
+    An agent is a process, a call a thread of it with a counter of its tokens; process 0 counts what waits and
+    runs.
     """
     events: list[dict[str, Any]] = [_named("process_name", 0, 0, "scheduler")]
     processes = {agent: pid for pid, agent in enumerate(_in_order(s.agent for s in timeline.spans), 1)}
@@ -310,7 +321,10 @@ def chrome_trace(timeline: Timeline) -> dict[str, Any]:
         for call, tid in threads.items()
     ]
     events += [_complete(span, processes[span.agent], threads[span.call]) for span in timeline.spans]
-    events += [_instant(mark, processes, threads) for mark in timeline.marks]
+    events += [
+        _tokens(mark, processes) if mark.kind == "progressed" else _instant(mark, processes, threads)
+        for mark in timeline.marks
+    ]
     events += _counters(timeline.spans)
     return {
         "traceEvents": events,
@@ -339,6 +353,7 @@ def _complete(span: Span, pid: int, tid: int) -> dict[str, Any]:
         "tokens": span.tokens,
         "ended_by": span.ended_by,
         "outcome": span.outcome,
+        "resumed": span.resumed,
     }
     return {
         "ph": "X",
@@ -361,6 +376,17 @@ def _instant(mark: Mark, processes: dict[str, int], threads: dict[str, int]) -> 
         "tid": threads.get(mark.call, 0),
         "ts": _micros(mark.at),
         "args": {"text": mark.text} if mark.text else {},
+    }
+
+
+def _tokens(mark: Mark, processes: dict[str, int]) -> dict[str, Any]:
+    return {
+        "ph": "C",
+        "name": f"tokens of {mark.call.rsplit('/', 1)[-1]}",
+        "pid": processes.get(agent_of(mark.call), 0),
+        "tid": 0,
+        "ts": _micros(mark.at),
+        "args": {"tokens": mark.tokens},
     }
 
 

@@ -154,6 +154,24 @@ class Explanation:
     prediction_error: float | None = None
     """Mean error of past predictions, in seconds."""
 
+    boosted: bool = False
+    """Whether the lane of its class gets twice its share because calls of the class wait very long."""
+
+    lane_wait: float | None = None
+    """Time until it enters the lane, in seconds; None when it is there, runs, or the class has none."""
+
+    prediction_count: int = 0
+    """Predictions that the error is a mean of."""
+
+    cached_tokens: int = 0
+    """Tokens of its context that a backend probably has in its prefix cache."""
+
+    cached_replica: str = ""
+    """That backend's replica; empty when none has any."""
+
+    time_left: float | None = None
+    """Time until it is given up if it still waits, in seconds; None without such a limit."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
@@ -203,17 +221,28 @@ class ScheduleEvent:
         "rejected",
         "boosted",
         "policy_changed",
+        "class_boost_started",
+        "class_boost_ended",
     ]
-    """What happened."""
+    """What happened; `progressed` comes at 1, 2, 4, 8 tokens and each further power of two."""
 
     time: datetime | None = None
     """When."""
 
     syscall: Syscall | None = None
-    """The call as it is after the event."""
+    """The call as it is after the event; None: it is about a class."""
 
     outcome: str = ""
     """How it ended or why it was rejected."""
 
     lost_count: int = 0
     """Events that this reader lost before this one."""
+
+    resumed: bool = False
+    """Whether a call that runs had run before, and goes on."""
+
+    from_lane: bool = False
+    """Whether a grant came out of the lane against starvation."""
+
+    scheduling_class: SchedulingClass = "unspecified"
+    """The class that the event is about."""

@@ -32,6 +32,8 @@ class ScheduleEventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULE_EVENT_KIND_REJECTED: _ClassVar[ScheduleEventKind]
     SCHEDULE_EVENT_KIND_BOOSTED: _ClassVar[ScheduleEventKind]
     SCHEDULE_EVENT_KIND_POLICY_CHANGED: _ClassVar[ScheduleEventKind]
+    SCHEDULE_EVENT_KIND_CLASS_BOOST_STARTED: _ClassVar[ScheduleEventKind]
+    SCHEDULE_EVENT_KIND_CLASS_BOOST_ENDED: _ClassVar[ScheduleEventKind]
 SYSCALL_STATE_UNSPECIFIED: SyscallState
 SYSCALL_STATE_WAITING: SyscallState
 SYSCALL_STATE_RUNNING: SyscallState
@@ -46,6 +48,8 @@ SCHEDULE_EVENT_KIND_FINISHED: ScheduleEventKind
 SCHEDULE_EVENT_KIND_REJECTED: ScheduleEventKind
 SCHEDULE_EVENT_KIND_BOOSTED: ScheduleEventKind
 SCHEDULE_EVENT_KIND_POLICY_CHANGED: ScheduleEventKind
+SCHEDULE_EVENT_KIND_CLASS_BOOST_STARTED: ScheduleEventKind
+SCHEDULE_EVENT_KIND_CLASS_BOOST_ENDED: ScheduleEventKind
 
 class Syscall(_message.Message):
     __slots__ = ("name", "state", "scheduling_class", "priority", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "arrive_time", "wait", "replica", "preemption_count", "lane")
@@ -160,7 +164,7 @@ class Ahead(_message.Message):
     def __init__(self, name: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class ExplainWaitResponse(_message.Message):
-    __slots__ = ("syscall", "position", "policy", "policy_key", "ahead", "binding_limit", "predicted_wait", "summary", "in_lane", "prediction_error")
+    __slots__ = ("syscall", "position", "policy", "policy_key", "ahead", "binding_limit", "predicted_wait", "summary", "in_lane", "prediction_error", "boosted", "lane_wait", "prediction_count", "cached_tokens", "cached_replica", "time_left")
     SYSCALL_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +175,12 @@ class ExplainWaitResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     IN_LANE_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_ERROR_FIELD_NUMBER: _ClassVar[int]
+    BOOSTED_FIELD_NUMBER: _ClassVar[int]
+    LANE_WAIT_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_REPLICA_FIELD_NUMBER: _ClassVar[int]
+    TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
     syscall: Syscall
     position: int
     policy: str
@@ -181,7 +191,13 @@ class ExplainWaitResponse(_message.Message):
     summary: str
     in_lane: bool
     prediction_error: _duration_pb2.Duration
-    def __init__(self, syscall: _Optional[_Union[Syscall, _Mapping]] = ..., position: _Optional[int] = ..., policy: _Optional[str] = ..., policy_key: _Optional[str] = ..., ahead: _Optional[_Iterable[_Union[Ahead, _Mapping]]] = ..., binding_limit: _Optional[str] = ..., predicted_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., summary: _Optional[str] = ..., in_lane: bool = ..., prediction_error: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    boosted: bool
+    lane_wait: _duration_pb2.Duration
+    prediction_count: int
+    cached_tokens: int
+    cached_replica: str
+    time_left: _duration_pb2.Duration
+    def __init__(self, syscall: _Optional[_Union[Syscall, _Mapping]] = ..., position: _Optional[int] = ..., policy: _Optional[str] = ..., policy_key: _Optional[str] = ..., ahead: _Optional[_Iterable[_Union[Ahead, _Mapping]]] = ..., binding_limit: _Optional[str] = ..., predicted_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., summary: _Optional[str] = ..., in_lane: bool = ..., prediction_error: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., boosted: bool = ..., lane_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., prediction_count: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cached_replica: _Optional[str] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Policy(_message.Message):
     __slots__ = ("name", "parameters")
@@ -236,18 +252,24 @@ class WatchScheduleRequest(_message.Message):
     def __init__(self, parent: _Optional[str] = ...) -> None: ...
 
 class WatchScheduleResponse(_message.Message):
-    __slots__ = ("kind", "time", "syscall", "outcome", "lost_count")
+    __slots__ = ("kind", "time", "syscall", "outcome", "lost_count", "resumed", "from_lane", "scheduling_class")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SYSCALL_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     LOST_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    FROM_LANE_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULING_CLASS_FIELD_NUMBER: _ClassVar[int]
     kind: ScheduleEventKind
     time: _timestamp_pb2.Timestamp
     syscall: Syscall
     outcome: str
     lost_count: int
-    def __init__(self, kind: _Optional[_Union[ScheduleEventKind, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., syscall: _Optional[_Union[Syscall, _Mapping]] = ..., outcome: _Optional[str] = ..., lost_count: _Optional[int] = ...) -> None: ...
+    resumed: bool
+    from_lane: bool
+    scheduling_class: _agent_pb2.SchedulingClass
+    def __init__(self, kind: _Optional[_Union[ScheduleEventKind, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., syscall: _Optional[_Union[Syscall, _Mapping]] = ..., outcome: _Optional[str] = ..., lost_count: _Optional[int] = ..., resumed: bool = ..., from_lane: bool = ..., scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ...) -> None: ...
 
 class CancelSyscallRequest(_message.Message):
     __slots__ = ("name",)
