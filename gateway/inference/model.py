@@ -182,7 +182,7 @@ class Job:
     """One stretch of a generation on one replica: continue `prompt` + what was emitted."""
 
     run_id: str
-    """Names the run at the backend, so that it can be suspended."""
+    """Names this stretch at the backend, so that it can be suspended. Never used twice."""
     prompt: Prompt
     prompt_ids: tuple[int, ...] = ()
     emitted_text: str = ""

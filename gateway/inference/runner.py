@@ -1,6 +1,7 @@
 """Drives one generation: prepare, wait for a grant, generate, yield when asked, go on elsewhere, finish."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -313,7 +314,9 @@ class Runner:
         goes_on = plan.goes_on(gen.prompt, self._constraint, gen.transcript.text, info)
         with_ids = bool(goes_on and ids and known and info and info.capabilities.token_prompts)
         return Job(
-            run_id=f"{gen.key.tenant}/{gen.key.agent}/{gen.key.call}",
+            run_id=secrets.token_hex(
+                16
+            ),  # new each time: the run before may not have noticed yet that it ended
             prompt=gen.prompt,
             prompt_ids=known if with_ids else (),
             emitted_text=gen.transcript.text if goes_on else "",

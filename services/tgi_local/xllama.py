@@ -183,8 +183,7 @@ class XllamaEngine:
     def open_stream(self, job: Job) -> "asyncio.Task[aiohttp.ClientResponse]":
         """Post a generation; the answer comes with the first token."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=STALL_SECONDS)
-        body = _completion(job, self.layout.sequence(job.slot))
-        return asyncio.ensure_future(self._post(body, timeout))
+        return asyncio.ensure_future(self._post(_completion(job, self.layout), timeout))
 
     async def _post(self, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         return await self._session.post("/completion", json=body, timeout=timeout)
@@ -293,7 +292,7 @@ class XllamaRun:
         return again
 
     async def _asked_again(self, count: int) -> Sequence[int]:
-        body = _sampling(self._job) | {
+        body = _sampling(self._job, self._engine.layout) | {
             "prompt": [*self._job.prompt, *self._ids],
             "id_slot": self._engine.layout.spare,
             "n_predict": count,
@@ -329,11 +328,11 @@ def _socket_directory(data_dir: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="engine-", dir=parent))
 
 
-def _completion(job: Job, sequence: int) -> dict[str, Any]:
-    body = _sampling(job) | {
+def _completion(job: Job, layout: Layout) -> dict[str, Any]:
+    body = _sampling(job, layout) | {
         "prompt": job.prompt,
         "n_predict": job.max_tokens,
-        "id_slot": sequence,
+        "id_slot": layout.sequence(job.slot),
         "stream": True,
         "return_tokens": True,
         "cache_prompt": job.reuse,
@@ -347,7 +346,7 @@ def _completion(job: Job, sequence: int) -> dict[str, Any]:
     return body
 
 
-def _sampling(job: Job) -> dict[str, Any]:
+def _sampling(job: Job, layout: Layout) -> dict[str, Any]:
     """Spell TGI's sampling out: llama.cpp's defaults differ."""
     sampling = job.sampling
     penalised = sampling.repetition_penalty != 1.0 or sampling.frequency_penalty != 0.0
@@ -360,7 +359,7 @@ def _sampling(job: Job) -> dict[str, Any]:
         "repeat_penalty": sampling.repetition_penalty,
         "frequency_penalty": sampling.frequency_penalty,
         "presence_penalty": 0.0,
-        "repeat_last_n": -1 if penalised else 0,
+        "repeat_last_n": layout.ctx_per_slot if penalised else 0,
         "seed": min(job.seed & 0xFFFFFFFF, _RANDOM_SEED - 1),
     }
 

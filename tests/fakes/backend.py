@@ -194,8 +194,9 @@ class FakeTicket:
         self._grant.set_exception(error)
 
     def interrupt(self, interrupt: Interrupt) -> None:
-        """Ask for the call back."""
-        self._interrupt.set_result(interrupt)
+        """Ask for the call back. Once a grant."""
+        if not self._interrupt.done():
+            self._interrupt.set_result(interrupt)
 
     def _wait_again(self) -> None:
         loop = asyncio.get_running_loop()

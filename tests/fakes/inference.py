@@ -9,12 +9,13 @@ from typing import Any
 from gateway.inference.constraints import CompilingChecker
 from gateway.inference.model import Delta, Event, GenerationSpec, Message, Role
 from gateway.inference.pool import PoolConfig, ReplicaPool
+from gateway.inference.ports import Backend
 from gateway.inference.runner import RunnerConfig
 from gateway.inference.service import InferenceConfig, InferenceUseCases
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.identity import Caller
 from services.chassis.scheduling import AgentFacts, Hints
-from tests.fakes.backend import FakeBackend, FakeCheckpoints, FakeDispatcher, FakeTicket, RecordingMetrics
+from tests.fakes.backend import FakeCheckpoints, FakeDispatcher, FakeTicket, RecordingMetrics
 from tests.fakes.waiting import until
 
 QUICK = RunnerConfig(
@@ -97,15 +98,16 @@ def ask(**fields: Any) -> GenerationSpec:
 
 @asynccontextmanager
 async def inference(
-    *backends: FakeBackend,
+    *backends: Backend,
     replica: str | None = "r0",
     config: RunnerConfig = QUICK,
     clock: Clock | None = None,
+    checkpoints: FakeCheckpoints | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Run the use cases; `replica` is granted to every call at once, None leaves that to the test."""
-    clock = clock or SystemClock()
-    dispatcher, checkpoints, metrics = FakeDispatcher(replica), FakeCheckpoints(), RecordingMetrics()
+    clock, checkpoints = clock or SystemClock(), checkpoints or FakeCheckpoints()
+    dispatcher, metrics = FakeDispatcher(replica), RecordingMetrics()
     pool = ReplicaPool(backends, lambda name, info, up: dispatcher.announce(name, info, up=up), PROBES, clock)
     use_cases = InferenceUseCases(
         pool=pool,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gguf import GGMLQuantizationType
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.tgi_local.config import DEMO_MODEL
@@ -66,7 +66,7 @@ def same(some: Sequence[EngineToken], others: Sequence[EngineToken]) -> bool:
     return [t.id for t in some] == [t.id for t in others] and all(a == b for a, b in told)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8)
 @given(
     prompt=prompts, others=st.lists(prompts, min_size=1, max_size=SLOTS - 1), cut=st.integers(1, LENGTH - 1)
 )
