@@ -33,17 +33,22 @@ class InferenceDispatcher:
 
 def _submission(terms: CallTerms) -> Submission:
     details = pb.Submit(
-        program=terms.program,
-        agent_kind=terms.agent_kind,
+        program=terms.agent.program,
+        agent_kind=terms.agent.kind,
         model=terms.model,
         prompt_tokens=terms.prompt_tokens,
         max_new_tokens=terms.max_new_tokens,
         preemptible=terms.preemptible,
         step=terms.step,
+        agent_path=terms.agent.path,
+        tree_weight=terms.agent.tree_weight,
+        tenant_weight=terms.agent.tenant_weight,
+        gang=terms.gang.id if terms.gang is not None else "",
+        gang_size=terms.gang.size if terms.gang is not None else 0,
     )
     return Submission(
         key=terms.key,
-        hints=terms.hints,
+        hints=terms.agent.hints,
         arrived_at=terms.arrived_at,
         deadline=terms.deadline,
         details=details,

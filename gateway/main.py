@@ -147,9 +147,9 @@ def _use_cases(
     channels: Mapping[str, Any],
     process: Process,
 ) -> InferenceUseCases:
-    directory = AccessAgentDirectory(agent_pb2_grpc.AgentServiceStub(channels["access"]), process.credential)
-    process.tasks.start("watch agents", directory.watch)
-    return InferenceUseCases(
+    stub = agent_pb2_grpc.AgentServiceStub(channels["access"])
+    directory = AccessAgentDirectory(stub, process.credential)
+    use_cases = InferenceUseCases(
         pool=pool,
         dispatcher=dispatcher,
         checker=CompilingChecker(),
@@ -165,6 +165,8 @@ def _use_cases(
             ),
         ),
     )
+    process.tasks.start("watch agents", partial(directory.watch, use_cases.end_agent))
+    return use_cases
 
 
 def _checkpoints(stub: "context_pb2_grpc.ContextServiceAsyncStub") -> Callable[[Caller], CheckpointStore]:

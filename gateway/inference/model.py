@@ -102,6 +102,14 @@ class ResumePoint:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """Calls of one agent that start together."""
+
+    id: str
+    size: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationSpec:
     """What to generate. Either `messages` or `prompt` is set."""
@@ -119,6 +127,7 @@ class GenerationSpec:
     hints: HintsAsked = field(default_factory=HintsAsked)
     step: int = 0
     top_alternatives: int = 0
+    gang: Gang | None = None
 
 
 @dataclass(frozen=True, slots=True)

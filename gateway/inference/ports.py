@@ -7,6 +7,7 @@ from typing import Protocol
 from gateway.inference.model import (
     Checkpoint,
     Constraint,
+    Gang,
     Job,
     KvState,
     Message,
@@ -15,7 +16,7 @@ from gateway.inference.model import (
     StreamItem,
     ToolSpec,
 )
-from services.chassis.scheduling import CallKey, Completion, Grant, Hints, Interrupt
+from services.chassis.scheduling import AgentFacts, CallKey, Completion, Grant, Interrupt
 
 
 class Backend(Protocol):
@@ -80,13 +81,13 @@ class CallTerms:
     """Of the whole answer, produced tokens included."""
     tokens_done: int
     """Produced before this gateway took the call up."""
-    hints: Hints
+    agent: AgentFacts
+    """Who asks; its hints are those of the call."""
     arrived_at: float
     deadline: float
     preemptible: bool
-    program: str = ""
-    agent_kind: str = ""
     step: int = 0
+    gang: Gang | None = None
 
 
 class Ticket(Protocol):

@@ -215,13 +215,12 @@ class Runner:
             prompt_tokens=gen.prompt.token_count,
             max_new_tokens=self._max_tokens,
             tokens_done=len(gen.transcript),
-            hints=self._agent.hints,
+            agent=self._agent,
             arrived_at=gen.arrived_at,
             deadline=gen.deadline,
             preemptible=self._preemptible,
-            program=self._agent.program,
-            agent_kind=self._agent.kind,
             step=gen.spec.step,
+            gang=gen.spec.gang if self._resume is None else None,  # what is resumed has started already
         )
 
     async def _slices(self, ticket: Ticket) -> None:

@@ -16,6 +16,7 @@ from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatch
 from gateway.inference.runner import Kit, Runner, RunnerConfig
 from services.chassis.clock import Clock
 from services.chassis.errors import (
+    AgentInactive,
     Cancelled,
     IdempotencyMismatch,
     Internal,
@@ -131,6 +132,12 @@ class InferenceUseCases:
         self._end(generation, Cancelled("the generation was cancelled"))
         return True
 
+    def end_agent(self, tenant: str, agent: str) -> None:
+        """End all generations of an agent that was killed: places, slots and backends are free at once."""
+        for generation in list(self._runs):
+            if (generation.key.tenant, generation.key.agent) == (tenant, agent):
+                self._end(generation, AgentInactive(f"agents/{agent} was killed"))
+
     async def count(
         self, model: str, messages: Sequence[Message], tools: Sequence[ToolSpec], texts: Sequence[str]
     ) -> tuple[int, list[int]]:
@@ -197,7 +204,7 @@ class InferenceUseCases:
         key = CallKey(caller.tenant, caller.agent, request_id or secrets.token_hex(16))
         digest = digest_of(spec, key.call)
         registered = await self._agents.facts(caller)
-        facts = replace(registered, hints=registered.hints.overlaid(spec.hints))
+        facts = replace(registered, hints=registered.hints.overlaid(spec.hints, registered.caps))
         await self._settled(key)
         known = self._generations.get(key)
         if known is not None and known.digest != digest:

@@ -14,6 +14,7 @@ from gateway.inference.model import (
     Delta,
     Event,
     FinishReason,
+    Gang,
     GenerationSpec,
     Message,
     Resumed,
@@ -67,6 +68,7 @@ def spec(request: pb.GenerateRequest) -> GenerationSpec:
         hints=hints_asked(request.hints),
         step=request.step,
         top_alternatives=request.top_alternatives,
+        gang=Gang(request.gang.id, request.gang.size) if request.HasField("gang") else None,
     )
 
 

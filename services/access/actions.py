@@ -33,7 +33,7 @@ _KERNEL: Final = frozenset({Scope.KERNEL})
 _SERVICE: Final = frozenset({Scope.SERVICE})
 
 PRIVILEGE: Final = "agent.privilege"
-"""Needed beside agent.update for hints that take from others: real-time, negative priority, own weight."""
+"""Needed for hints above an agent's caps and to raise the caps."""
 
 ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.append_audit": _SERVICE,

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from services.access import kit, tree
+from services.access import caps, kit, tree
 from services.access.actions import PRIVILEGE
+from services.access.caps import Excess
 from services.access.decide import decide, gather
-from services.access.errors import AgentExists, AgentNotFound
+from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
 from services.access.kit import Kit, Request
-from services.access.model import Agent, AgentKey, AgentState, Check, Hints, Revocation, Token
+from services.access.model import Agent, AgentKey, AgentState, Caps, Check, Hints, Revocation, Token
 from services.access.ports import Transaction
 from services.chassis import names, paging
-from services.chassis.errors import AgentInactive, InvalidRequest, PermissionDenied
+from services.chassis.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
 from services.chassis.identity import Caller, Kind, Principal
 
 Look = Callable[[int, int, Transaction], list[Agent]]
@@ -40,6 +41,8 @@ class NewAgent:
     display_name: str = ""
     kind: str = ""
     hints: Hints = dataclasses.field(default_factory=Hints)
+    caps: Caps | None = None
+    """None: the parent's; for a root what its hints need."""
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -59,6 +62,7 @@ class Changes:
     display_name: str | None = None
     kind: str | None = None
     hints: Hints | None = None
+    caps: Caps | None = None
     labels: Mapping[str, str] | None = None
 
 
@@ -114,6 +118,10 @@ class AgentDesk:
         self._kit.meter.issued("registration")
         return Registered(agent, token, key)
 
+    def tenant_weight(self, tenant: str) -> int:
+        """Return the share of a tenant against the others."""
+        return self._kit.settings.tenant_weights.get(tenant, 1)
+
     async def get(self, caller: Caller, agent: str) -> Agent:
         """Return one agent of the caller's tenant. Raises AgentNotFound."""
         return await self._kit.store.read(lambda tx: _found(tx, caller.tenant, agent))
@@ -132,8 +140,8 @@ class AgentDesk:
     async def update(self, caller: Caller, agent: str, changes: Changes, etag: str) -> Agent:
         """Change fields of an agent.
 
-        Raises AgentNotFound, EtagMismatch, AgentInactive (killed) or PermissionDenied (hints above the
-        caller's means).
+        Lowered caps lower the hints, and those of the descendants. Raises AgentNotFound, EtagMismatch,
+        AgentInactive (killed), PolicyUnknown or PermissionDenied (hints or caps above the caps).
         """
         now = self._kit.clock.now()
 
@@ -146,12 +154,13 @@ class AgentDesk:
                 for field in dataclasses.fields(changes)
                 if (value := getattr(changes, field.name)) is not None
             }
-            after = dataclasses.replace(before, **given)
+            after = self._capped(tx, caller, before, dataclasses.replace(before, **given), changes)
             if after == before:
                 return before
-            self._check_privilege(tx, caller, _name(before), before.hints, after.hints)
-            [after] = tree.touched([after], tx.ledger.bump(), now)
-            tx.agents.update([after])
+            below = tx.agents.descendants(before) if after.caps != before.caps else []
+            changed = tree.touched(tree.cap(after, below), tx.ledger.bump(), now)
+            tx.agents.update(changed)
+            after = changed[0]
             kit.record(
                 tx, caller.tenant, now, [kit.event(caller, "UpdateAgent", "agent.update", _name(after))]
             )
@@ -257,6 +266,7 @@ class AgentDesk:
     ) -> Agent:
         now = self._kit.clock.now()
         ancestors: tuple[str, ...] = ()
+        above: Agent | None = None
         if parent:
             above = _found(tx, tenant, parent)
             if above.state is not AgentState.ACTIVE:
@@ -265,8 +275,7 @@ class AgentDesk:
                 )
             children = tx.agents.living_children(tenant, parent)
             ancestors = tree.ancestors_of_child(above, children, self._kit.settings.tree)
-        resource = names.agent_name(parent or caller.agent)
-        self._check_privilege(tx, caller, resource, Hints(weight=new.hints.weight), new.hints)
+        caps = self._caps_of_new(tx, caller, new, above)
         agent = Agent(
             tenant=tenant,
             id=agent_id,
@@ -281,24 +290,67 @@ class AgentDesk:
             revision=tx.ledger.bump(),
             create_time=now,
             update_time=now,
+            caps=caps,
         )
         if not tx.agents.insert(agent):
             raise AgentExists(f"agents/{agent_id} exists already", metadata={"agent": _name(agent)})
         return agent
 
-    def _check_privilege(
-        self, tx: Transaction, caller: Caller, resource: str, before: Hints, after: Hints
-    ) -> None:
-        by_itself = caller.kind is Kind.AGENT and resource == kit.me(caller)
-        if not tree.needs_privilege(before, after, by_itself=by_itself):
-            return
+    def _caps_of_new(self, tx: Transaction, caller: Caller, new: NewAgent, above: Agent | None) -> Caps:
+        """Return the caps of a new agent. Raises PermissionDenied or PolicyUnknown."""
+        self._check_policy(new.hints.policy)
+        limit = caps.covering(Caps(), new.hints) if above is None else above.caps
+        wanted = new.caps or limit
+        over = caps.excess(new.hints, wanted)
+        if above is not None:
+            over = caps.wider(wanted, limit) or over
+        elif caps.wider(wanted, Caps()):
+            self._check_privilege(tx, caller, kit.me(caller), caps.wider(wanted, Caps()))
+        if over is not None:
+            raise _above(over)
+        return wanted
+
+    def _capped(
+        self, tx: Transaction, caller: Caller, before: Agent, after: Agent, changes: Changes
+    ) -> Agent:
+        """Return the changed agent with hints within its caps. Raises PermissionDenied or PolicyUnknown.
+
+        Who has the privilege raises the caps with the hints, up to the parent's; so does an ancestor, which
+        has as much to give. An agent itself only lowers its caps.
+        """
+        if after.hints.policy != before.hints.policy:
+            self._check_policy(after.hints.policy)
+        above = tx.agents.get(before.tenant, before.parent) if before.parent else None
+        wanted = after.caps
+        if changes.hints is None:
+            after = dataclasses.replace(after, hints=caps.lowered(after.hints, wanted))
+        elif changes.caps is None:
+            wanted = caps.covering(wanted, after.hints)
+        if over := caps.excess(after.hints, wanted):
+            raise _above(over)
+        raised = caps.wider(wanted, before.caps)
+        if raised and above is not None and (beyond := caps.wider(wanted, above.caps)):
+            raise _above(beyond)
+        by_ancestor = caller.kind is Kind.AGENT and caller.agent in before.ancestors
+        if raised and not by_ancestor:
+            self._check_privilege(tx, caller, _name(before), raised)
+        return dataclasses.replace(after, caps=wanted)
+
+    def _check_policy(self, policy: str) -> None:
+        known = self._kit.settings.scheduling_policies
+        if policy and policy not in known:
+            raise PolicyUnknown(
+                f"no scheduling policy {policy!r}; known: {', '.join(known)}",
+                metadata={"policy": policy, "known": ",".join(known)},
+                violations=[FieldViolation("hints.policy", "no such policy")],
+            )
+
+    def _check_privilege(self, tx: Transaction, caller: Caller, resource: str, over: Excess | None) -> None:
+        """Raise PermissionDenied, saying the cap, unless the caller may go above it."""
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
         case = gather(tx, Check(principal, PRIVILEGE, resource), self._kit.clock.now())
-        if not decide(self._kit.engine, case).allowed:
-            raise PermissionDenied(
-                f"these hints need the permission {PRIVILEGE} on {resource}",
-                metadata={"action": PRIVILEGE, "resource": resource},
-            )
+        if over is not None and not decide(self._kit.engine, case).allowed:
+            raise _above(over, {"action": PRIVILEGE, "resource": resource})
 
     def _tenant_of(self, caller: Caller, new: NewAgent) -> str:
         if (new.tenant or caller.tenant) == self._kit.settings.service_tenant:
@@ -349,6 +401,14 @@ def _found(tx: Transaction, tenant: str, agent: str) -> Agent:
 def _must_live(agent: Agent) -> None:
     if agent.state is AgentState.KILLED:
         raise AgentInactive(f"{_name(agent)} was killed", metadata={"agent": _name(agent)})
+
+
+def _above(over: Excess, needed: Mapping[str, str] | None = None) -> PermissionDenied:
+    unless = f"; more needs {PRIVILEGE}" if needed else ""
+    return PermissionDenied(
+        f"{over.hint}: asked for {over.asked}, but the cap is {over.cap}{unless}",
+        metadata={"hint": over.hint, "asked": over.asked, "cap": over.cap, **(needed or {})},
+    )
 
 
 def _name(agent: Agent) -> str:

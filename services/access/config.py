@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from services.access.kit import Settings
 from services.access.tree import TreeLimits
+
+_HEAVIEST: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,12 @@ class AccessConfig:
     wrong_keys_per_minute: int = 60
     """Wrong credentials answered as such before the answer is to slow down."""
 
+    tenant_weights: tuple[str, ...] = ()
+    """Share of each tenant against the others, such as `acme=3,beta=1`, up to 1000. Default: 1 for each."""
+
+    scheduling_policies: tuple[str, ...] = Settings().scheduling_policies
+    """Scheduling policies that agents may name in their hints. Add those installed beside the scheduler's."""
+
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
         if not timedelta(seconds=60) <= self.token_life <= timedelta(hours=1):
@@ -52,6 +61,7 @@ class AccessConfig:
             raise ValueError("limits must be at least 1")
         if self.poll <= timedelta(0):
             raise ValueError("poll must be positive")
+        _weights(self.tenant_weights)
 
     def settings(self) -> Settings:
         """Return what the use cases keep to."""
@@ -63,4 +73,16 @@ class AccessConfig:
             pending_approvals=self.pending_approvals,
             poll=self.poll.total_seconds(),
             wrong_keys_per_minute=self.wrong_keys_per_minute,
+            scheduling_policies=self.scheduling_policies,
+            tenant_weights=_weights(self.tenant_weights),
         )
+
+
+def _weights(entries: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for entry in entries:
+        tenant, _, weight = entry.partition("=")
+        if not tenant or not weight.isdecimal() or not 1 <= int(weight) <= _HEAVIEST:
+            raise ValueError(f"tenant_weights: expected tenant=1..{_HEAVIEST}, got {entry!r}")
+        found[tenant] = int(weight)
+    return found

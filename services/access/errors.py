@@ -100,3 +100,10 @@ class TooManyCalls(KernelError):
 
     reason = "TOO_MANY_CALLS"
     code = Code.RESOURCE_EXHAUSTED
+
+
+class PolicyUnknown(KernelError):
+    """The hints name a scheduling policy that this installation does not have."""
+
+    reason = "UNKNOWN_SCHEDULING_POLICY"
+    code = Code.INVALID_ARGUMENT

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -42,6 +42,22 @@ class Settings:
     """Seconds between looks for changes that another process made."""
     wrong_keys_per_minute: int = 60
     """Wrong credentials answered as such before the answer is to slow down."""
+    scheduling_policies: tuple[str, ...] = (
+        "adaptive",
+        "edf",
+        "fifo",
+        "las",
+        "mlfq",
+        "priority",
+        "rr",
+        "sjf",
+        "stride",
+        "turns",
+        "vtc",
+    )
+    """Scheduling policies that agents may name."""
+    tenant_weights: Mapping[str, int] = field(default_factory=dict)
+    """Share of each tenant against the others; 1 for those that are not listed."""
 
 
 class Pulse:

@@ -37,6 +37,22 @@ class Hints:
     """Smaller runs earlier; from -20 to 19."""
     max_wait: timedelta | None = None
     """Longest wait in the queue; None is the kernel's default."""
+    deadline: timedelta | None = None
+    """Time from arrival by which the answer is wanted; None: no wish."""
+    policy: str = ""
+    """Orders the agent's own calls among themselves; empty: nothing does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that an agent may ask for in its hints. The defaults are those of a root."""
+
+    highest_class: SchedulingClass = SchedulingClass.INTERACTIVE
+    highest_weight: int = 1
+    lowest_priority: int = 0
+    policies: frozenset[str] | None = None
+    """None: every policy."""
+    shortest_deadline: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,8 @@ class Agent:
     """The access revision of its last change; doubles as the etag."""
     create_time: datetime
     update_time: datetime
+    caps: Caps = field(default_factory=Caps)
+    """Its hints lie within them, and they within its parent's."""
 
     @property
     def etag(self) -> str:

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access import wire, wire_agent
 from services.access.agents import AgentDesk
+from services.access.model import Agent
 from services.chassis.identity import current_caller
 
 
@@ -22,7 +23,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """Register an agent."""
         asked = wire.asked("RegisterAgent", request)
         made = await self._agents.register(current_caller(), wire_agent.new_agent(request), asked)
-        return wire_agent.registered(made)
+        return wire_agent.registered(made, self._shown(made.agent))
 
     async def GetAgent(
         self, _request: agent_pb2.GetAgentRequest, _context: object
@@ -30,7 +31,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """Read one agent."""
         caller = current_caller()
         agent = await self._agents.get(caller, caller.owner)
-        return agent_pb2.GetAgentResponse(agent=wire_agent.agent(agent))
+        return agent_pb2.GetAgentResponse(agent=self._shown(agent))
 
     async def ListAgents(
         self, request: agent_pb2.ListAgentsRequest, _context: object
@@ -39,7 +40,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         page, token = await self._agents.page(
             current_caller(), request.parent, request.page_size, request.page_token
         )
-        agents = [wire_agent.agent(agent) for agent in page]
+        agents = [self._shown(agent) for agent in page]
         return agent_pb2.ListAgentsResponse(agents=agents, next_page_token=token)
 
     async def UpdateAgent(
@@ -49,7 +50,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         caller = current_caller()
         changes = wire_agent.changes(request)
         agent = await self._agents.update(caller, caller.owner, changes, request.agent.etag)
-        return agent_pb2.UpdateAgentResponse(agent=wire_agent.agent(agent))
+        return agent_pb2.UpdateAgentResponse(agent=self._shown(agent))
 
     async def SuspendAgent(
         self, request: agent_pb2.SuspendAgentRequest, _context: object
@@ -57,7 +58,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """Suspend an agent and its descendants."""
         caller = current_caller()
         agent = await self._agents.suspend(caller, caller.owner, request.reason)
-        return agent_pb2.SuspendAgentResponse(agent=wire_agent.agent(agent))
+        return agent_pb2.SuspendAgentResponse(agent=self._shown(agent))
 
     async def ResumeAgent(
         self, _request: agent_pb2.ResumeAgentRequest, _context: object
@@ -65,7 +66,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """End a suspension."""
         caller = current_caller()
         agent = await self._agents.resume(caller, caller.owner)
-        return agent_pb2.ResumeAgentResponse(agent=wire_agent.agent(agent))
+        return agent_pb2.ResumeAgentResponse(agent=self._shown(agent))
 
     async def KillAgent(
         self, request: agent_pb2.KillAgentRequest, _context: object
@@ -73,7 +74,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """End an agent and its descendants."""
         caller = current_caller()
         agent, count = await self._agents.kill(caller, caller.owner, request.reason)
-        return agent_pb2.KillAgentResponse(agent=wire_agent.agent(agent), killed_count=count)
+        return agent_pb2.KillAgentResponse(agent=self._shown(agent), killed_count=count)
 
     async def WatchAgents(
         self, request: agent_pb2.WatchAgentsRequest, _context: object
@@ -81,4 +82,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """Stream changes of agents."""
         async with aclosing(self._agents.watch(current_caller(), request.parent)) as changes:
             async for change in changes:
-                yield wire_agent.change(change)
+                yield wire_agent.change(change, self._shown(change.agent))
+
+    def _shown(self, agent: Agent) -> agent_pb2.Agent:
+        return wire_agent.agent(agent, self._agents.tenant_weight(agent.tenant))

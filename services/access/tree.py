@@ -1,11 +1,12 @@
-"""The tree of agents: where a child hangs, how states run down, which hints need a privilege. Pure."""
+"""The tree of agents: where a child hangs, how states run down, how caps run down. Pure."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from services.access import caps
 from services.access.errors import AgentTreeLimit
-from services.access.model import Agent, AgentState, Hints, SchedulingClass
+from services.access.model import Agent, AgentState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,18 +62,20 @@ def _effective(agent: Agent, above: AgentState) -> AgentState:
     return AgentState.ACTIVE
 
 
-def needs_privilege(before: Hints, after: Hints, *, by_itself: bool) -> bool:
-    """Tell whether a change of hints takes capacity from agents that had no say.
+def cap(root: Agent, descendants: Iterable[Agent]) -> list[Agent]:
+    """Lower caps and hints from `root` down and return the agents that are to be stored, `root` first.
 
-    The real-time class and a negative priority always do; weight counts against siblings, so an agent may not
-    raise its own, while its parent may.
+    `root` carries its new caps and hints; `descendants` may come in any order. Afterwards every agent's hints
+    lie within its caps, and its caps within its parent's. Nobody's are raised.
     """
-    realtime = SchedulingClass.REALTIME
-    return (
-        (after.scheduling_class is realtime and before.scheduling_class is not realtime)
-        or after.priority < min(0, before.priority)
-        or (by_itself and after.weight > before.weight)
-    )
+    limits = {root.id: root.caps}
+    changed = [root]
+    for agent in sorted(descendants, key=lambda agent: len(agent.ancestors)):
+        limits[agent.id] = caps.within(agent.caps, limits[agent.parent])
+        hints = caps.lowered(agent.hints, limits[agent.id])
+        if (limits[agent.id], hints) != (agent.caps, agent.hints):
+            changed.append(dataclasses.replace(agent, caps=limits[agent.id], hints=hints))
+    return changed
 
 
 def touched(agents: Iterable[Agent], revision: int, now: datetime) -> list[Agent]:

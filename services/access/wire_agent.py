@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from aios.api.agent.v1 import agent_pb2
 from services.access.agents import Change, Changes, NewAgent, Registered
-from services.access.model import Agent, AgentState, Hints, SchedulingClass
+from services.access.model import Agent, AgentState, Caps, Hints, SchedulingClass
 from services.chassis import names
 from services.chassis.errors import InvalidRequest
 from services.chassis.wire import stamp
@@ -34,14 +34,26 @@ _MAX_VALUE: Final = 256
 
 def hints(message: agent_pb2.SchedulingHints) -> Hints:
     """Read scheduling hints; zero values mean the defaults."""
-    max_wait: timedelta | None = None
-    if message.HasField("max_wait"):
-        max_wait = message.max_wait.ToTimedelta()
     return Hints(
         scheduling_class=CLASSES[message.scheduling_class],
         weight=message.weight or 1,
         priority=message.priority,
-        max_wait=max_wait,
+        max_wait=message.max_wait.ToTimedelta() if message.HasField("max_wait") else None,
+        deadline=message.deadline.ToTimedelta() or None,
+        policy=message.policy,
+    )
+
+
+def caps(message: agent_pb2.SchedulingCaps) -> Caps:
+    """Read the most that an agent may ask for; zero values mean the defaults."""
+    default = Caps()
+    named = message.highest_class != agent_pb2.SCHEDULING_CLASS_UNSPECIFIED
+    return Caps(
+        highest_class=CLASSES[message.highest_class] if named else default.highest_class,
+        highest_weight=message.highest_weight or default.highest_weight,
+        lowest_priority=message.lowest_priority,
+        policies=frozenset(message.policies.names) if message.HasField("policies") else None,
+        shortest_deadline=message.shortest_deadline.ToTimedelta(),
     )
 
 
@@ -54,6 +66,7 @@ def new_agent(request: agent_pb2.RegisterAgentRequest) -> NewAgent:
         display_name=request.display_name,
         kind=request.kind,
         hints=hints(request.hints),
+        caps=caps(request.caps) if request.HasField("caps") else None,
         labels=_labels(request.labels, "labels"),
     )
 
@@ -65,6 +78,8 @@ def changes(request: agent_pb2.UpdateAgentRequest) -> Changes:
     for path in request.update_mask.paths:
         if path == "hints":
             values["hints"] = hints(given.hints)
+        elif path == "caps":
+            values["caps"] = caps(given.caps)
         elif path == "labels":
             values["labels"] = _labels(given.labels, "agent.labels")
         elif path in ("display_name", "kind"):
@@ -76,7 +91,7 @@ def changes(request: agent_pb2.UpdateAgentRequest) -> Changes:
     return Changes(**values)
 
 
-def agent(found: Agent) -> agent_pb2.Agent:
+def agent(found: Agent, tenant_weight: int) -> agent_pb2.Agent:
     """Write an agent."""
     return agent_pb2.Agent(
         name=names.agent_name(found.id),
@@ -90,36 +105,54 @@ def agent(found: Agent) -> agent_pb2.Agent:
         create_time=stamp(found.create_time),
         update_time=stamp(found.update_time),
         tenant=found.tenant,
+        caps=_caps(found.caps),
+        ancestors=found.ancestors,
+        tenant_weight=tenant_weight,
     )
 
 
-def registered(made: Registered) -> agent_pb2.RegisterAgentResponse:
-    """Write a new agent with its credentials."""
+def registered(made: Registered, shown: agent_pb2.Agent) -> agent_pb2.RegisterAgentResponse:
+    """Write a new agent, `shown` as it is, with its credentials."""
     return agent_pb2.RegisterAgentResponse(
-        agent=agent(made.agent),
+        agent=shown,
         credential=agent_pb2.Credential(token=made.token.text, expire_time=stamp(made.token.expire_time)),
         agent_key=made.key,
     )
 
 
-def change(event: Change) -> agent_pb2.WatchAgentsResponse:
-    """Write one event of the watch of agents."""
-    return agent_pb2.WatchAgentsResponse(
-        agent=agent(event.agent), initial=event.initial, revision=event.agent.revision
-    )
+def change(event: Change, shown: agent_pb2.Agent) -> agent_pb2.WatchAgentsResponse:
+    """Write one event of the watch of agents; the agent is `shown` as it is after it."""
+    return agent_pb2.WatchAgentsResponse(agent=shown, initial=event.initial, revision=event.agent.revision)
 
 
 def _hints(found: Hints) -> agent_pb2.SchedulingHints:
-    max_wait: Duration | None = None
-    if found.max_wait is not None:
-        max_wait = Duration()
-        max_wait.FromTimedelta(found.max_wait)
     return agent_pb2.SchedulingHints(
         scheduling_class=_TO_CLASS[found.scheduling_class],
         weight=found.weight,
         priority=found.priority,
-        max_wait=max_wait,
+        max_wait=_duration(found.max_wait),
+        deadline=_duration(found.deadline),
+        policy=found.policy,
     )
+
+
+def _caps(found: Caps) -> agent_pb2.SchedulingCaps:
+    policies = None if found.policies is None else agent_pb2.PolicyNames(names=sorted(found.policies))
+    return agent_pb2.SchedulingCaps(
+        highest_class=_TO_CLASS[found.highest_class],
+        highest_weight=found.highest_weight,
+        lowest_priority=found.lowest_priority,
+        policies=policies,
+        shortest_deadline=_duration(found.shortest_deadline),
+    )
+
+
+def _duration(span: timedelta | None) -> Duration | None:
+    if span is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
 
 
 def _labels(given: Any, field: str) -> dict[str, str]:

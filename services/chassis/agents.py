@@ -1,15 +1,18 @@
 """What the access service knows about agents: followed as it changes, asked for where it is not known yet."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.chassis.client import ServiceCredential, kernel_metadata
-from services.chassis.errors import AccessUnavailable
+from services.chassis.errors import AccessUnavailable, AgentInactive
 from services.chassis.identity import Caller, Kind
-from services.chassis.scheduling import AgentFacts, Hints
-from services.chassis.wire import hints_asked
+from services.chassis.scheduling import ANYTHING, AgentFacts, Hints
+from services.chassis.wire import caps, hints_asked
 
 FETCH_SECONDS = 5.0
 FETCHES_AT_ONCE = 16
@@ -23,15 +26,22 @@ class AccessAgentDirectory:
         self._stub = stub
         self._credential = credential
         self._known: dict[tuple[str, str], AgentFacts] = {}
+        self._asking: Counter[tuple[str, str]] = Counter()
+        self._ended_meanwhile: set[tuple[str, str]] = set()
         self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
-    async def watch(self) -> None:
-        """Follow changes until the stream breaks. Raises AccessUnavailable then; start it again."""
+    async def watch(self, on_killed: Callable[[str, str], None] | None = None) -> None:
+        """Follow changes until the stream breaks. Raises AccessUnavailable then; start it again.
+
+        `on_killed` is told the tenant and id of every agent that has ended, also of those that ended before.
+        """
         request = agent_pb2.WatchAgentsRequest()
         try:
             stream = self._stub.WatchAgents(request, metadata=await self._credential.metadata())
             async for event in stream:
                 self._learn(event.agent)
+                if event.agent.state == agent_pb2.AGENT_STATE_KILLED and on_killed is not None:
+                    on_killed(event.agent.tenant, event.agent.name.removeprefix("agents/"))
         except grpc.aio.AioRpcError as error:
             raise AccessUnavailable(f"the watch of agents broke: {error.code().name}") from error
         raise AccessUnavailable("the access service ended the watch of agents")
@@ -39,7 +49,7 @@ class AccessAgentDirectory:
     async def facts(self, caller: Caller) -> AgentFacts:
         """Return the scheduling facts of the calling agent, as last heard.
 
-        Raises AccessUnavailable when they are neither known nor to be had.
+        Raises AccessUnavailable when they are neither known nor to be had, AgentInactive when it was killed.
         """
         if caller.kind is not Kind.AGENT:
             return AgentFacts(Hints(), program=caller.agent)
@@ -47,11 +57,26 @@ class AccessAgentDirectory:
         known = self._known.get(key)
         if known is None:
             async with self._fetches:
-                known = self._known.get(key) or await self._fetch(caller)
+                known = self._known.get(key) or await self._ask(caller, key)
             self._known[key] = known
-        return known
+        root = self._known.get((caller.tenant, known.program)) if known.path else None
+        return known if root is None else replace(known, tree_weight=root.hints.weight)
 
-    async def _fetch(self, caller: Caller) -> AgentFacts:
+    async def _ask(self, caller: Caller, key: tuple[str, str]) -> AgentFacts:
+        """Ask for an agent. It may be killed while the answer is on its way."""
+        self._asking[key] += 1
+        try:
+            agent = await self._fetch(caller)
+            if agent.state == agent_pb2.AGENT_STATE_KILLED or key in self._ended_meanwhile:
+                raise AgentInactive(f"{agent.name} was killed", metadata={"agent": agent.name})
+            return _facts(agent)
+        finally:
+            self._asking[key] -= 1
+            if not self._asking[key]:
+                del self._asking[key]
+                self._ended_meanwhile.discard(key)
+
+    async def _fetch(self, caller: Caller) -> agent_pb2.Agent:
         try:
             answer = await self._stub.GetAgent(
                 agent_pb2.GetAgentRequest(name=f"agents/{caller.agent}"),
@@ -60,23 +85,26 @@ class AccessAgentDirectory:
             )
         except grpc.aio.AioRpcError as error:
             raise AccessUnavailable("the access service cannot be asked", retry_after=0.5) from error
-        return _facts(answer.agent)
+        return answer.agent
 
     def _learn(self, agent: agent_pb2.Agent) -> None:
         key = (agent.tenant, agent.name.removeprefix("agents/"))
-        if agent.state == agent_pb2.AGENT_STATE_KILLED:
-            self._known.pop(key, None)
-        else:
+        if agent.state != agent_pb2.AGENT_STATE_KILLED:
             self._known[key] = _facts(agent)
+            return
+        self._known.pop(key, None)
+        if key in self._asking:
+            self._ended_meanwhile.add(key)
 
 
 def _facts(agent: agent_pb2.Agent) -> AgentFacts:
-    asked = hints_asked(agent.hints)
-    default = Hints()
-    registered = Hints(
-        scheduling_class=asked.scheduling_class or default.scheduling_class,
-        weight=asked.weight or default.weight,
-        priority=asked.priority or default.priority,
-        max_wait=asked.max_wait or default.max_wait,
+    name = agent.name.removeprefix("agents/")
+    path = tuple(agent.ancestors)
+    return AgentFacts(
+        hints=Hints().overlaid(hints_asked(agent.hints), ANYTHING),
+        kind=agent.kind,
+        program=path[0] if path else name,
+        caps=caps(agent.caps),
+        path=path,
+        tenant_weight=agent.tenant_weight or 1,
     )
-    return AgentFacts(registered, agent.kind, agent.name.removeprefix("agents/"))

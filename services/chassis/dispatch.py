@@ -15,6 +15,7 @@ from services.chassis.logs import logger
 from services.chassis.refusals import (
     NeverFits,
     NoBackend,
+    PolicyUnknown,
     QueueFull,
     SchedulerUnavailable,
     TooManyCalls,
@@ -41,6 +42,7 @@ def refusal(outcome: str, message: str, retry_after: float | None) -> KernelErro
         "rejected_agent_full": (TooManyCalls, "this agent has too many calls in flight"),
         "rejected_too_large": (NeverFits, "the call asks for more tokens than any backend holds"),
         "rejected_invalid": (InvalidRequest, "the scheduler refused the call"),
+        "rejected_policy": (PolicyUnknown, "no such scheduling policy"),
         "evicted_wait": (WaitExpired, "the call waited longer than its max_wait"),
         "evicted_deadline": (DeadlineExceeded, "the call's deadline passed while it waited"),
         "evicted_cancelled": (Cancelled, "the call was cancelled"),
@@ -76,6 +78,7 @@ class _Held:
     running_since: float = 0.0
     preemptions: int = 0
     submitted: bool = False
+    started: bool = False
 
 
 class DispatchTicket:
@@ -158,6 +161,7 @@ class DispatchTicket:
             held.running_on, held.number = grant.replica, grant.number
             return
         held.running_on, held.number, held.running_since = grant.replica, grant.number, now
+        held.started = True
         if not self._grant.done():
             self._grant.set_result(Grant(grant.replica, grant.quantum_tokens))
 
@@ -184,6 +188,8 @@ class DispatchTicket:
         submit.tokens_done = held.tokens_done
         submit.running_on, submit.number = held.running_on, held.number
         submit.preemption_count = held.preemptions
+        if held.started:  # with its gang, if it had one: from now on it is on its own
+            submit.gang, submit.gang_size = "", 0
         submit.resubmission = held.submitted
         submit.age.CopyFrom(duration(now - call.arrived_at))
         running = now - held.running_since if held.running_on else 0.0

@@ -44,3 +44,10 @@ class NeverFits(KernelError):
 
     reason = "NEVER_FITS"
     code = Code.INVALID_ARGUMENT
+
+
+class PolicyUnknown(KernelError):
+    """The call names a scheduling policy that the scheduler does not have."""
+
+    reason = "UNKNOWN_SCHEDULING_POLICY"
+    code = Code.INVALID_ARGUMENT

@@ -1,7 +1,10 @@
 """Terms in which calls are put before the scheduler, whoever runs them. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
+
+from services.chassis.errors import PermissionDenied
 
 
 class SchedulingClass(Enum):
@@ -14,6 +17,9 @@ class SchedulingClass(Enum):
     IDLE = "idle"
 
 
+_URGENCY: Final = tuple(SchedulingClass)
+
+
 @dataclass(frozen=True, slots=True)
 class HintsAsked:
     """What one call asks of its scheduling; None: as the agent is registered."""
@@ -22,6 +28,46 @@ class HintsAsked:
     weight: int | None = None
     priority: int | None = None
     max_wait: float | None = None
+    deadline: float | None = None
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that an agent may ask for. See SchedulingCaps in agent.proto."""
+
+    highest_class: SchedulingClass = SchedulingClass.INTERACTIVE
+    highest_weight: int = 1
+    lowest_priority: int = 0
+    policies: frozenset[str] | None = None
+    """None: every policy."""
+    shortest_deadline: float = 0.0
+    """Unit: seconds."""
+
+    def check(self, hints: "Hints") -> None:
+        """Raise PermissionDenied, which names the hint and its cap, for more than what is allowed."""
+        policies = self.policies
+        if _URGENCY.index(hints.scheduling_class) < _URGENCY.index(self.highest_class):
+            raise _above("scheduling_class", hints.scheduling_class.value, self.highest_class.value)
+        if hints.weight > self.highest_weight:
+            raise _above("weight", str(hints.weight), str(self.highest_weight))
+        if hints.priority < self.lowest_priority:
+            raise _above("priority", str(hints.priority), str(self.lowest_priority))
+        if policies is not None and hints.policy and hints.policy not in policies:
+            raise _above("policy", hints.policy, ", ".join(sorted(policies)) or "none")
+        if hints.deadline is not None and hints.deadline < self.shortest_deadline:
+            raise _above("deadline", f"{hints.deadline:g} s", f"{self.shortest_deadline:g} s")
+
+
+ANYTHING: Final = Caps(SchedulingClass.REALTIME, 1000, -20)
+"""Caps that nothing is above: what the access service tells is within the agent's own already."""
+
+
+def _above(hint: str, asked: str, cap: str) -> PermissionDenied:
+    return PermissionDenied(
+        f"hints.{hint}: asked for {asked}, but this agent's cap is {cap}",
+        metadata={"hint": hint, "asked": asked, "cap": cap},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +79,26 @@ class Hints:
     priority: int = 0
     max_wait: float = 30.0
     """Longest time in the queue. Unit: seconds."""
+    deadline: float | None = None
+    """Time from arrival by which the answer is wanted; missing it ends nothing. Unit: seconds."""
+    policy: str = ""
+    """Orders the agent's own calls among themselves; empty: nothing does."""
 
-    def overlaid(self, asked: HintsAsked) -> "Hints":
+    def overlaid(self, asked: HintsAsked, caps: Caps) -> "Hints":
         """Lay what a call asks over what its agent is registered with.
 
-        The realtime class and a larger weight are granted at registration alone: a call that asks for them
-        gets the next best.
+        Raises PermissionDenied for more than the agent's caps.
         """
-        wanted = asked.scheduling_class or self.scheduling_class
-        if wanted is SchedulingClass.REALTIME and self.scheduling_class is not SchedulingClass.REALTIME:
-            wanted = SchedulingClass.INTERACTIVE
-        return Hints(
-            scheduling_class=wanted,
-            weight=min(asked.weight or self.weight, self.weight),
+        hints = Hints(
+            scheduling_class=asked.scheduling_class or self.scheduling_class,
+            weight=asked.weight or self.weight,
             priority=self.priority if asked.priority is None else asked.priority,
             max_wait=asked.max_wait or self.max_wait,
+            deadline=asked.deadline or self.deadline,
+            policy=asked.policy or self.policy,
         )
+        caps.check(hints)
+        return hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +108,13 @@ class AgentFacts:
     hints: Hints
     kind: str = ""
     program: str = ""
+    """Root of the agent's tree, whose account all of it shares."""
+    caps: Caps = field(default_factory=Caps)
+    path: tuple[str, ...] = ()
+    """The agents above it, root first."""
+    tree_weight: int = 0
+    """Weight of the root; 0: that of the call."""
+    tenant_weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

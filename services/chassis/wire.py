@@ -12,7 +12,7 @@ from services.chassis.errors import InvalidRequest
 from services.chassis.idempotency import request_digest
 from services.chassis.identity import Caller, Kind
 from services.chassis.once import Actor
-from services.chassis.scheduling import Hints, HintsAsked, SchedulingClass
+from services.chassis.scheduling import Caps, Hints, HintsAsked, SchedulingClass
 
 _CLASSES: Final = {
     agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
@@ -64,12 +64,25 @@ def duration(seconds: float) -> Duration:
 
 def hints_asked(message: agent_pb2.SchedulingHints) -> HintsAsked:
     """Read the fields that are set."""
-    seconds = message.max_wait.ToNanoseconds() / 1e9
     return HintsAsked(
         scheduling_class=_CLASSES.get(message.scheduling_class),
         weight=message.weight or None,
         priority=message.priority or None,
-        max_wait=seconds or None,
+        max_wait=_seconds(message.max_wait) or None,
+        deadline=_seconds(message.deadline) or None,
+        policy=message.policy or None,
+    )
+
+
+def caps(message: agent_pb2.SchedulingCaps) -> Caps:
+    """Read the most that an agent may ask for."""
+    default = Caps()
+    return Caps(
+        highest_class=_CLASSES.get(message.highest_class, default.highest_class),
+        highest_weight=message.highest_weight or default.highest_weight,
+        lowest_priority=message.lowest_priority,
+        policies=frozenset(message.policies.names) if message.HasField("policies") else None,
+        shortest_deadline=_seconds(message.shortest_deadline),
     )
 
 
@@ -80,4 +93,10 @@ def hints_message(hints: Hints) -> agent_pb2.SchedulingHints:
         weight=hints.weight,
         priority=hints.priority,
         max_wait=duration(hints.max_wait),
+        deadline=None if hints.deadline is None else duration(hints.deadline),
+        policy=hints.policy,
     )
+
+
+def _seconds(message: Duration) -> float:
+    return message.ToNanoseconds() / 1e9

@@ -126,7 +126,7 @@ def event(message: dispatch_pb2.DispatchRequest, gateway: str, now: float) -> Ev
 
 
 def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
-    hints = body.hints
+    hints, arrived_at = body.hints, now - _seconds(body.age)
     call = Call(
         id=call_id(body.tenant, body.agent, body.call),
         gateway=gateway,
@@ -140,17 +140,24 @@ def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
         resource=body.model,
         scheduling_class=CLASSES.get(hints.scheduling_class, SchedulingClass.NORMAL),
         priority=hints.priority,
+        policy=hints.policy,
         weight=float(hints.weight or 1),
-        arrived_at=now - _seconds(body.age),
+        tree_weight=float(body.tree_weight) or None,
+        tenant_weight=float(body.tenant_weight or 1),
+        arrived_at=arrived_at,
+        due=arrived_at + _seconds(hints.deadline) if hints.HasField("deadline") else None,
         deadline=now + _seconds(body.time_left) if body.HasField("time_left") else None,
         max_wait=_seconds(hints.max_wait) or None,
         prompt_tokens=body.prompt_tokens,
         max_new_tokens=body.max_new_tokens,
         tokens_done=body.tokens_done,
         attained_seconds=_seconds(body.attained),
+        preemptions=body.preemption_count,
         preemptible=body.preemptible,
         prefixes=tuple(Prefix(each.key, each.tokens) for each in body.prefixes),
         locks=tuple(Lock(scoped(body.tenant, each.name), each.limit or 1) for each in body.locks),
+        gang=body.gang,
+        gang_size=body.gang_size,
     )
     return Submit(call, body.running_on or None, body.number, body.resubmission)
 

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from services.access.agents import NewAgent, Registered
 from services.access.cedar import CedarEngine, base_policies
@@ -102,8 +103,8 @@ def agent(name: str, *, tenant: str = TENANT) -> Caller:
     return Caller(agent=name, tenant=tenant, kind=Kind.AGENT, owner=name)
 
 
-def desk(store: Store, folder: Path, *, poll: float = 0.01) -> Desk:
-    """Build a manager on a store; keys lie in `folder`."""
+def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> Desk:
+    """Build a manager on a store; keys lie in `folder`, `fields` are further settings."""
     clock = FakeClock()
     keys = KeyFile(folder / "keys.json", clock.now())
     meter = FakeMeter()
@@ -114,6 +115,7 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01) -> Desk:
         pending_approvals=2,
         poll=poll,
         wrong_keys_per_minute=3,
+        **fields,
     )
     engine = CedarEngine(kernel_tenant=KERNEL_TENANT)
     kit = Kit(store=store, engine=engine, signer=keys, clock=clock, meter=meter, settings=settings)

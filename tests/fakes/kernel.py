@@ -12,6 +12,8 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from aios.api.context.v1 import context_pb2, context_pb2_grpc, resources_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from gateway.main import build as build_gateway
+from services.access.agents import AgentDesk
+from services.access.servicer_agent import AgentServicer
 from services.chassis.client import StaticCredential
 from services.chassis.process import App, Process
 from services.chassis.server import ChassisServer, ServerConfig
@@ -23,19 +25,25 @@ from tests.fakes.tokens import ISSUER_FOR_TESTS
 
 READY_SECONDS = 20.0
 READY_INTERVAL = 0.02
+ANY = agent_pb2.SchedulingCaps(
+    highest_class=agent_pb2.SCHEDULING_CLASS_REALTIME, highest_weight=1000, lowest_priority=-20
+)
 
 
 class AgentsFake(agent_pb2_grpc.AgentServiceServicer):
-    """Knows every agent; `hints` are what each is registered with."""
+    """Knows every agent; `hints` are what each is registered with, `caps` what it may ask for (anything)."""
 
     def __init__(self) -> None:
         self.hints: dict[str, agent_pb2.SchedulingHints] = {}
+        self.caps: dict[str, agent_pb2.SchedulingCaps] = {}
 
     async def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Any) -> agent_pb2.GetAgentResponse:  # noqa: ARG002, N802 - gRPC's
         """Return an agent of the asked name."""
         agent = request.name.removeprefix("agents/")
         return agent_pb2.GetAgentResponse(
-            agent=agent_pb2.Agent(name=request.name, hints=self.hints.get(agent))
+            agent=agent_pb2.Agent(
+                name=request.name, hints=self.hints.get(agent), caps=self.caps.get(agent, ANY)
+            )
         )
 
     async def WatchAgents(  # noqa: N802 - gRPC's name
@@ -159,11 +167,15 @@ class SmallKernel:
 async def small_kernel(
     behaviour: Behaviour | None = None,
     *,
+    access: AgentDesk | None = None,
     scheduler: dict[str, str] | None = None,
     backends: dict[str, str] | None = None,
     **gateway: str,
 ) -> AsyncIterator[SmallKernel]:
-    """Run a small kernel; keywords are settings of the gateway, `backends` variables in place of TGI's."""
+    """Run a small kernel; keywords are settings of the gateway, `backends` variables in place of TGI's.
+
+    `access` keeps the agents in place of the fake that knows every name.
+    """
     tgi = FakeTgi(behaviour)
     agents, snapshots = AgentsFake(), SnapshotsFake()  # type: ignore[abstract]  # what a test needs of them
     async with AsyncExitStack() as stack:
@@ -173,7 +185,11 @@ async def small_kernel(
             "fakes",
             ServerConfig(http_port=None, health_port=None),
             servicers=[
-                (agent_pb2_grpc.add_AgentServiceServicer_to_server, agents, agent_pb2.DESCRIPTOR),
+                (
+                    agent_pb2_grpc.add_AgentServiceServicer_to_server,
+                    agents if access is None else AgentServicer(access),
+                    agent_pb2.DESCRIPTOR,
+                ),
                 (context_pb2_grpc.add_ContextServiceServicer_to_server, snapshots, context_pb2.DESCRIPTOR),
             ],
             authenticator=ISSUER_FOR_TESTS.verifier(),

@@ -5,12 +5,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from services.access.caps import covering
 from services.access.model import (
     Agent,
     AgentState,
     Approval,
     ApprovalState,
     AuditEntry,
+    Caps,
     Event,
     Grant,
     Hints,
@@ -38,7 +40,10 @@ def agent_values(agent: Agent) -> Values:
         "scheduling_class": hints.scheduling_class.value,
         "weight": hints.weight,
         "priority": hints.priority,
-        "max_wait": None if hints.max_wait is None else hints.max_wait // timedelta(microseconds=1),
+        "max_wait": _optional_span(hints.max_wait),
+        "deadline": _optional_span(hints.deadline),
+        "policy": hints.policy,
+        "caps": _caps_values(agent.caps),
         "labels": dict(agent.labels),
         "suspended": agent.suspended,
         "state": agent.state.value,
@@ -48,8 +53,41 @@ def agent_values(agent: Agent) -> Values:
     }
 
 
+def _optional_span(span: timedelta | None) -> int | None:
+    return None if span is None else span // timedelta(microseconds=1)
+
+
+def _caps_values(caps: Caps) -> Values:
+    return {
+        "highest_class": caps.highest_class.value,
+        "highest_weight": caps.highest_weight,
+        "lowest_priority": caps.lowest_priority,
+        "policies": None if caps.policies is None else sorted(caps.policies),
+        "shortest_deadline": caps.shortest_deadline // timedelta(microseconds=1),
+    }
+
+
+def _caps(values: Values) -> Caps:
+    policies = values["policies"]
+    return Caps(
+        highest_class=SchedulingClass(values["highest_class"]),
+        highest_weight=values["highest_weight"],
+        lowest_priority=values["lowest_priority"],
+        policies=None if policies is None else frozenset(policies),
+        shortest_deadline=timedelta(microseconds=values["shortest_deadline"]),
+    )
+
+
 def agent(row: Row[Any]) -> Agent:
     """Read an agent."""
+    hints = Hints(
+        scheduling_class=SchedulingClass(row.scheduling_class),
+        weight=row.weight,
+        priority=row.priority,
+        max_wait=None if row.max_wait is None else timedelta(microseconds=row.max_wait),
+        deadline=None if row.deadline is None else timedelta(microseconds=row.deadline),
+        policy=row.policy,
+    )
     return Agent(
         tenant=row.tenant,
         id=row.id,
@@ -57,12 +95,8 @@ def agent(row: Row[Any]) -> Agent:
         ancestors=tuple(row.path.split("/")[1:-1]),
         display_name=row.display_name,
         kind=row.kind,
-        hints=Hints(
-            scheduling_class=SchedulingClass(row.scheduling_class),
-            weight=row.weight,
-            priority=row.priority,
-            max_wait=None if row.max_wait is None else timedelta(microseconds=row.max_wait),
-        ),
+        hints=hints,
+        caps=covering(Caps(), hints) if row.caps is None else _caps(row.caps),
         labels=row.labels,
         suspended=row.suspended,
         state=AgentState(row.state),

@@ -25,6 +25,9 @@ agents: Final = sa.Table(
     sa.Column("weight", sa.Integer(), nullable=False),
     sa.Column("priority", sa.Integer(), nullable=False),
     sa.Column("max_wait", MICROS),
+    sa.Column("deadline", MICROS),
+    sa.Column("policy", sa.String(), nullable=False),
+    sa.Column("caps", sa.JSON(none_as_null=True)),  # NULL: registered before there were caps
     sa.Column("labels", sa.JSON(), nullable=False),
     sa.Column("suspended", sa.Boolean(), nullable=False),
     sa.Column("state", sa.String(), nullable=False),

@@ -1,10 +1,10 @@
 """What the gateway tells the scheduler about generations and replicas."""
 
 from gateway.dispatch import InferenceDispatcher
-from gateway.inference.model import Capabilities, ReplicaInfo
+from gateway.inference.model import Capabilities, Gang, ReplicaInfo
 from gateway.inference.ports import CallTerms
 from services.chassis.clock import SystemClock
-from services.chassis.scheduling import CallKey, Hints, SchedulingClass
+from services.chassis.scheduling import AgentFacts, CallKey, Hints, SchedulingClass
 from tests.fakes.dispatch import dispatching, scripted
 
 INFO = ReplicaInfo(
@@ -35,13 +35,19 @@ async def test_a_generation_is_submitted_with_what_it_needs() -> None:
         prompt_tokens=10,
         max_new_tokens=20,
         tokens_done=3,
-        hints=Hints(SchedulingClass.BATCH, weight=2, priority=-1, max_wait=7.0),
+        agent=AgentFacts(
+            Hints(SchedulingClass.BATCH, weight=2, priority=-1, max_wait=7.0, deadline=20.0, policy="edf"),
+            kind="coder",
+            program="root",
+            path=("root", "middle"),
+            tree_weight=5,
+            tenant_weight=3,
+        ),
         arrived_at=now,
         deadline=now + 60,
         preemptible=True,
-        program="root",
-        agent_kind="coder",
         step=4,
+        gang=Gang("g1", 3),
     )
     async with dispatching(scheduler) as client:
         InferenceDispatcher(client).submit(terms)
@@ -51,4 +57,7 @@ async def test_a_generation_is_submitted_with_what_it_needs() -> None:
         assert (told.model, told.prompt_tokens, told.max_new_tokens, told.tokens_done) == ("m", 10, 20, 3)
         assert (told.program, told.agent_kind, told.step, told.preemptible) == ("root", "coder", 4, True)
         assert (told.hints.weight, told.hints.priority, told.hints.max_wait.seconds) == (2, -1, 7)
+        assert (told.hints.deadline.seconds, told.hints.policy) == (20, "edf")
+        assert (list(told.agent_path), told.tree_weight, told.tenant_weight) == (["root", "middle"], 5, 3)
+        assert (told.gang, told.gang_size) == ("g1", 3)
         assert 0 < told.time_left.seconds <= 60

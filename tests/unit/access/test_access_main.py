@@ -13,6 +13,7 @@ from services.access.metrics import AccessMetrics
 from services.access.model import Reason
 from services.access.tokens import Bucket
 from services.chassis.config import ConfigError, load
+from services.scheduler.policies import BUILT_IN
 
 README = Path(__file__).parents[3] / "services" / "access" / "README.md"
 
@@ -81,6 +82,8 @@ def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
         pending_approvals=4,
         poll=timedelta(seconds=5),
         wrong_keys_per_minute=6,
+        tenant_weights=("acme=3", "beta=1"),
+        scheduling_policies=("fifo",),
     )
     settings = dataclasses.asdict(config.settings())
 
@@ -93,7 +96,19 @@ def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
         "pending_approvals": 4,
         "poll": 5.0,
         "wrong_keys_per_minute": 6,
+        "tenant_weights": {"acme": 3, "beta": 1},
+        "scheduling_policies": ("fifo",),
     }
+
+
+@pytest.mark.parametrize("entry", ["acme", "acme=0", "acme=1001", "acme=x", "=3"])
+def test_a_senseless_weight_of_a_tenant_stops_the_start(entry: str) -> None:
+    with pytest.raises(ValueError, match="tenant_weights"):
+        AccessConfig(tenant_weights=(entry,))
+
+
+def test_agents_may_name_every_policy_that_the_scheduler_has() -> None:
+    assert set(AccessConfig().scheduling_policies) == {policy.name for policy in BUILT_IN}
 
 
 def test_a_bucket_fills_again_with_time() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.access import tree
 from services.access.errors import AgentTreeLimit
-from services.access.model import Agent, AgentState, Hints, SchedulingClass
+from services.access.model import Agent, AgentState, Hints
 from services.access.tree import TreeLimits
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -117,24 +117,3 @@ def test_states_agree_with_the_definition_after_any_changes(seed: int) -> None:
         held = any(one.suspended for one in line)
 
         assert row.state is (KILLED if dead else SUSPENDED if held else ACTIVE)
-
-
-@pytest.mark.parametrize(
-    ("after", "by_itself", "needed"),
-    [
-        (Hints(), True, False),
-        (Hints(scheduling_class=SchedulingClass.BATCH, priority=19), True, False),
-        (Hints(scheduling_class=SchedulingClass.REALTIME), False, True),
-        (Hints(priority=-1), False, True),
-        (Hints(weight=2), True, True),
-        (Hints(weight=2), False, False),
-    ],
-)
-def test_hints_that_take_from_others_need_a_privilege(after: Hints, by_itself: bool, needed: bool) -> None:  # noqa: FBT001 - parametrized
-    assert tree.needs_privilege(Hints(), after, by_itself=by_itself) is needed
-
-
-def test_keeping_a_privilege_needs_none() -> None:
-    held = Hints(scheduling_class=SchedulingClass.REALTIME, priority=-5, weight=9)
-
-    assert not tree.needs_privilege(held, dataclasses.replace(held, priority=-4), by_itself=True)

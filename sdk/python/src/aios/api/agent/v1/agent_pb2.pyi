@@ -38,19 +38,43 @@ SCHEDULING_CLASS_BATCH: SchedulingClass
 SCHEDULING_CLASS_IDLE: SchedulingClass
 
 class SchedulingHints(_message.Message):
-    __slots__ = ("scheduling_class", "weight", "priority", "max_wait")
+    __slots__ = ("scheduling_class", "weight", "priority", "max_wait", "deadline", "policy")
     SCHEDULING_CLASS_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     MAX_WAIT_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     scheduling_class: SchedulingClass
     weight: int
     priority: int
     max_wait: _duration_pb2.Duration
-    def __init__(self, scheduling_class: _Optional[_Union[SchedulingClass, str]] = ..., weight: _Optional[int] = ..., priority: _Optional[int] = ..., max_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    deadline: _duration_pb2.Duration
+    policy: str
+    def __init__(self, scheduling_class: _Optional[_Union[SchedulingClass, str]] = ..., weight: _Optional[int] = ..., priority: _Optional[int] = ..., max_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., policy: _Optional[str] = ...) -> None: ...
+
+class PolicyNames(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SchedulingCaps(_message.Message):
+    __slots__ = ("highest_class", "highest_weight", "lowest_priority", "policies", "shortest_deadline")
+    HIGHEST_CLASS_FIELD_NUMBER: _ClassVar[int]
+    HIGHEST_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    LOWEST_PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    SHORTEST_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    highest_class: SchedulingClass
+    highest_weight: int
+    lowest_priority: int
+    policies: PolicyNames
+    shortest_deadline: _duration_pb2.Duration
+    def __init__(self, highest_class: _Optional[_Union[SchedulingClass, str]] = ..., highest_weight: _Optional[int] = ..., lowest_priority: _Optional[int] = ..., policies: _Optional[_Union[PolicyNames, _Mapping]] = ..., shortest_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Agent(_message.Message):
-    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant")
+    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant", "caps", "ancestors", "tenant_weight")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +93,9 @@ class Agent(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    CAPS_FIELD_NUMBER: _ClassVar[int]
+    ANCESTORS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     name: str
     parent: str
     display_name: str
@@ -80,7 +107,10 @@ class Agent(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
     tenant: str
-    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
+    caps: SchedulingCaps
+    ancestors: _containers.RepeatedScalarFieldContainer[str]
+    tenant_weight: int
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ancestors: _Optional[_Iterable[str]] = ..., tenant_weight: _Optional[int] = ...) -> None: ...
 
 class Credential(_message.Message):
     __slots__ = ("token", "expire_time")
@@ -91,7 +121,7 @@ class Credential(_message.Message):
     def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RegisterAgentRequest(_message.Message):
-    __slots__ = ("parent", "agent_id", "display_name", "kind", "hints", "labels", "request_id", "tenant")
+    __slots__ = ("parent", "agent_id", "display_name", "kind", "hints", "labels", "request_id", "tenant", "caps")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +137,7 @@ class RegisterAgentRequest(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    CAPS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     agent_id: str
     display_name: str
@@ -115,7 +146,8 @@ class RegisterAgentRequest(_message.Message):
     labels: _containers.ScalarMap[str, str]
     request_id: str
     tenant: str
-    def __init__(self, parent: _Optional[str] = ..., agent_id: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+    caps: SchedulingCaps
+    def __init__(self, parent: _Optional[str] = ..., agent_id: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ...) -> None: ...
 
 class RegisterAgentResponse(_message.Message):
     __slots__ = ("agent", "credential", "agent_key")

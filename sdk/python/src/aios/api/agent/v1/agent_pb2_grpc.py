@@ -85,7 +85,9 @@ class AgentServiceServicer(object):
         """Registers an agent and returns its first credential. An administrator registers roots; an agent registers its own
         children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
         Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
-        FAILED_PRECONDITION AGENT_TREE_LIMIT; PERMISSION_DENIED PERMISSION_DENIED. Cancelling leaves it registered or not.
+        FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
+        (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
+        registered or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,8 +111,8 @@ class AgentServiceServicer(object):
 
     def UpdateAgent(self, request, context):
         """Changes the fields named in `update_mask`. Idempotent.
-        Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST;
-        PERMISSION_DENIED PERMISSION_DENIED (also when an agent asks for more than access allows it).
+        Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST or
+        UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED (also for hints above its caps, as for RegisterAgent).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

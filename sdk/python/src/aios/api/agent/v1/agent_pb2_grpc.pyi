@@ -37,7 +37,9 @@ class AgentServiceStub:
     """Registers an agent and returns its first credential. An administrator registers roots; an agent registers its own
     children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
     Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
-    FAILED_PRECONDITION AGENT_TREE_LIMIT; PERMISSION_DENIED PERMISSION_DENIED. Cancelling leaves it registered or not.
+    FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
+    (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
+    registered or not.
     """
     GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]
     """Reads one agent.
@@ -49,8 +51,8 @@ class AgentServiceStub:
     """
     UpdateAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.UpdateAgentRequest, _agent_pb2.UpdateAgentResponse]
     """Changes the fields named in `update_mask`. Idempotent.
-    Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST;
-    PERMISSION_DENIED PERMISSION_DENIED (also when an agent asks for more than access allows it).
+    Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST or
+    UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED (also for hints above its caps, as for RegisterAgent).
     """
     SuspendAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.SuspendAgentRequest, _agent_pb2.SuspendAgentResponse]
     """Refuses the agent's and its children's new syscalls until they are resumed. Idempotent.
@@ -79,7 +81,9 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """Registers an agent and returns its first credential. An administrator registers roots; an agent registers its own
     children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
     Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
-    FAILED_PRECONDITION AGENT_TREE_LIMIT; PERMISSION_DENIED PERMISSION_DENIED. Cancelling leaves it registered or not.
+    FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
+    (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
+    registered or not.
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]  # type: ignore[assignment]
     """Reads one agent.
@@ -91,8 +95,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateAgentRequest, _agent_pb2.UpdateAgentResponse]  # type: ignore[assignment]
     """Changes the fields named in `update_mask`. Idempotent.
-    Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST;
-    PERMISSION_DENIED PERMISSION_DENIED (also when an agent asks for more than access allows it).
+    Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST or
+    UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED (also for hints above its caps, as for RegisterAgent).
     """
     SuspendAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.SuspendAgentRequest, _agent_pb2.SuspendAgentResponse]  # type: ignore[assignment]
     """Refuses the agent's and its children's new syscalls until they are resumed. Idempotent.
@@ -124,7 +128,9 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Registers an agent and returns its first credential. An administrator registers roots; an agent registers its own
         children (`parent` is then itself or empty). Idempotent by `request_id`; without one, a taken id is an error.
         Errors: INVALID_ARGUMENT INVALID_REQUEST; ALREADY_EXISTS AGENT_EXISTS; NOT_FOUND AGENT_NOT_FOUND (parent);
-        FAILED_PRECONDITION AGENT_TREE_LIMIT; PERMISSION_DENIED PERMISSION_DENIED. Cancelling leaves it registered or not.
+        FAILED_PRECONDITION AGENT_TREE_LIMIT; INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED
+        (also for hints above its caps: metadata names the `hint`, what was `asked` and the `cap`). Cancelling leaves it
+        registered or not.
         """
 
     @_abc_1.abstractmethod
@@ -154,8 +160,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.UpdateAgentResponse, _abc.Awaitable[_agent_pb2.UpdateAgentResponse]]:
         """Changes the fields named in `update_mask`. Idempotent.
-        Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST;
-        PERMISSION_DENIED PERMISSION_DENIED (also when an agent asks for more than access allows it).
+        Errors: NOT_FOUND AGENT_NOT_FOUND; ABORTED ETAG_MISMATCH; INVALID_ARGUMENT INVALID_REQUEST or
+        UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED PERMISSION_DENIED (also for hints above its caps, as for RegisterAgent).
         """
 
     @_abc_1.abstractmethod

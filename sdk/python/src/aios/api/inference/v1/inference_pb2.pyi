@@ -75,7 +75,7 @@ class ResumePoint(_message.Message):
     def __init__(self, after_sequence: _Optional[int] = ..., received_token_ids: _Optional[_Iterable[int]] = ..., received_text: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("model", "messages", "prompt", "tools", "tool_choice", "constraint", "sampling", "max_tokens", "stop", "hints", "request_id", "resume", "step", "top_alternatives")
+    __slots__ = ("model", "messages", "prompt", "tools", "tool_choice", "constraint", "sampling", "max_tokens", "stop", "hints", "request_id", "resume", "step", "top_alternatives", "gang")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class GenerateRequest(_message.Message):
     RESUME_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     TOP_ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    GANG_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
     prompt: str
@@ -104,7 +105,16 @@ class GenerateRequest(_message.Message):
     resume: ResumePoint
     step: int
     top_alternatives: int
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., prompt: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.ToolDefinition, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, str]] = ..., constraint: _Optional[_Union[Constraint, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., request_id: _Optional[str] = ..., resume: _Optional[_Union[ResumePoint, _Mapping]] = ..., step: _Optional[int] = ..., top_alternatives: _Optional[int] = ...) -> None: ...
+    gang: Gang
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., prompt: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.ToolDefinition, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, str]] = ..., constraint: _Optional[_Union[Constraint, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., request_id: _Optional[str] = ..., resume: _Optional[_Union[ResumePoint, _Mapping]] = ..., step: _Optional[int] = ..., top_alternatives: _Optional[int] = ..., gang: _Optional[_Union[Gang, _Mapping]] = ...) -> None: ...
+
+class Gang(_message.Message):
+    __slots__ = ("id", "size")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    size: int
+    def __init__(self, id: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_tokens", "completion_tokens", "cached_prompt_tokens")
