@@ -81,6 +81,10 @@ bench-core: setup ## Measure the scheduler's decisions per second
 bench-live: setup ## Compare policies in the real processes, and load them with up to 2,000 agents
 	$(BIN)/python -m tests.bench.bench_live
 
+.PHONY: bench-agents
+bench-agents: setup ## Crowds of agents on a backend short of memory, with the kernel and without
+	$(BIN)/python -m tests.bench.bench_agents
+
 .PHONY: bench-sched
 bench-sched: setup ## Compare scheduling policies in simulation, on real traces
 	$(BIN)/python -m tests.bench.bench_sched

@@ -10,11 +10,12 @@ import grpc
 import orjson
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from services.scheduler.model import ParamValue
 from tests.bench.live.plays import Sample
-from tests.bench.live.prompts import encode
+from tests.bench.live.prompts import messages
 from tests.bench.sched.server import MAX_NEW_TOKENS
 from tests.bench.sched.workloads import Program, Step
 
@@ -28,12 +29,15 @@ REGISTRATIONS_AT_ONCE: Final = 64
 class Wording:
     """How a step is put to a backend."""
 
-    prompt: Callable[[Step], str]
+    messages: Callable[[Step], list[str]]
     limit: Callable[[Step], int]
     """Largest answer asked for. Unit: tokens."""
 
+    chat: bool = True
+    """Whether the kernel is given messages or, as the backend is without it, one text."""
 
-TIMED: Final = Wording(lambda step: encode(step.blocks, step.output), lambda _: MAX_NEW_TOKENS)
+
+TIMED: Final = Wording(lambda step: messages(step.blocks, step.output), lambda _: MAX_NEW_TOKENS)
 """For the server with the timing model: nobody knows an answer's length beforehand."""
 
 
@@ -85,7 +89,7 @@ class DirectAgents:
         """Make one call. Raises Overloaded."""
         step = sample.program.steps[sample.index]
         body = {
-            "inputs": self._wording.prompt(step),
+            "inputs": "".join(self._wording.messages(step)),
             "parameters": {
                 "max_new_tokens": self._wording.limit(step),
                 "do_sample": False,
@@ -152,10 +156,17 @@ class KernelAgents:
         """Make one call. Raises the kernel's refusal as grpc.aio.AioRpcError."""
         step = sample.program.steps[sample.index]
         generation = inference_pb2.GenerateRequest(
-            prompt=self._wording.prompt(step),
-            max_tokens=self._wording.limit(step),
-            step=sample.program.turn + sample.index,
+            max_tokens=self._wording.limit(step), step=sample.program.turn + sample.index
         )
+        contents = self._wording.messages(step)
+        if self._wording.chat:
+            roles = ("ROLE_SYSTEM", *(["ROLE_USER"] * len(contents)))
+            generation.messages.extend(
+                chat_pb2.ChatMessage(role=role, content=content)
+                for role, content in zip(roles, contents, strict=False)
+            )
+        else:
+            generation.prompt = "".join(contents)
         request = inference_pb2.StreamGenerateRequest(generation=generation)
         metadata = self._metadata[sample.program.name]
         clock = asyncio.get_running_loop().time

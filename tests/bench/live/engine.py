@@ -18,13 +18,13 @@ SHORT, LONG = 24, 400
 _SENTENCE: Final = "Agent {name} asks: what is {first} plus {second}, and which files hold it? "
 
 
-def _prompt(step: Step) -> str:
+def _prompt(step: Step) -> list[str]:
     name = step.blocks[0].key
     number = sum(map(ord, name))
-    return _SENTENCE.format(name=name, first=number % 97, second=number % 89) * 2
+    return [_SENTENCE.format(name=name, first=number % 97, second=number % 89) * 2]
 
 
-WORDING: Final = Wording(_prompt, lambda step: step.output)
+WORDING: Final = Wording(_prompt, lambda step: step.output, chat=False)
 
 
 def agents(count: int) -> list[Program]:

@@ -18,7 +18,7 @@ import orjson
 from aiohttp import web
 
 from tests.bench.live.generations import STRIDE, Generation, Generations
-from tests.bench.live.prompts import Ask, PromptUnreadable, answer, decode, text_tokens, word
+from tests.bench.live.prompts import WIDTH, Ask, PromptUnreadable, answer, decode, text_tokens, word
 from tests.bench.sched.prefix_cache import Block
 from tests.bench.sched.server import Shape
 
@@ -214,7 +214,7 @@ def _event(index: int, number: int) -> bytes:
 def _last_event(ask: Ask, generation: Generation) -> bytes:
     count = generation.generated
     number = ask.done + count - 1
-    text = answer(ask.done + count)[-4 * count :]
+    text = answer(ask.done + count)[-WIDTH * count :]
     # TGI looks at the limit first.
     complete = ask.done + count == ask.output and count < generation.request.reserve
     event: dict[str, Any] = {

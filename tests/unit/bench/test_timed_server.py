@@ -1,7 +1,7 @@
 """The TGI-shaped server with the simulator's timing: its prompts, its protocol, its queue."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import aiohttp
@@ -16,13 +16,18 @@ from gateway.inference.tgi import TgiBackend, TgiConfig
 from tests.bench.live.clients import DirectAgents, Overloaded, play
 from tests.bench.live.generations import Generations
 from tests.bench.live.plays import Sample, compressed, simulated, summary
-from tests.bench.live.prompts import FILLER, PromptUnreadable, answer, decode, encode, text_tokens
+from tests.bench.live.prompts import FILLER, PromptUnreadable, answer, decode, messages, text_tokens
 from tests.bench.live.tgi import TimedConfig, TimedTgi
 from tests.bench.sched.drivers import PassThrough
 from tests.bench.sched.prefix_cache import Block
 from tests.bench.sched.server import Shape
 from tests.bench.sched.workloads import Program, Step, mint
 from tests.fakes.waiting import until
+
+
+def encode(given: Sequence[Block], output: int) -> str:
+    return "".join(messages(given, output))
+
 
 FAST = Shape(slots=2, budget=20_000).faster(200.0)
 
@@ -62,18 +67,19 @@ def test_a_prompt_says_what_it_stands_for(given_blocks: list[Block], output: int
 
 
 @given(blocks)
-def test_a_prompt_has_as_many_tokens_as_its_blocks(given_blocks: list[Block]) -> None:
+def test_a_prompt_has_the_tokens_of_its_blocks_and_one_more(given_blocks: list[Block]) -> None:
     text = encode(given_blocks, 5)
 
     tokens = orjson.loads(text_tokens(text))
 
-    assert len(tokens) == sum(block.tokens for block in given_blocks)
+    assert len(tokens) == sum(block.tokens for block in given_blocks) + 1
     assert "".join(token["text"] for token in tokens) == text
+    assert messages(given_blocks, 5)[:-1] == messages(given_blocks, 9)[:-1]
     assert all(text[token["start"] : token["stop"]] == token["text"] for token in tokens)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "hello\n", '{"blocks":[["a",5]],"output":1}', '{"blocks":[["a",5]],"output":1}\n' + FILLER]
+    "text", ["", "hello\n", "=12\n", '["a",5]\n', encode([Block("a", 5)], 3) + " 0", '["a",5]\n' + FILLER]
 )
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(PromptUnreadable):
@@ -154,7 +160,7 @@ async def test_the_gateways_driver_reads_it_as_a_plain_tgi() -> None:
         await backend.close()
 
     assert (info.slots, info.max_batch_total_tokens, info.capabilities.kv_snapshot) == (2, 20_000, False)
-    assert prompt.token_count == 70
+    assert prompt.token_count == 71
     assert whole == (answer(9), StopReason.END)
     assert answer(4) + rest[0] == answer(9)
 
