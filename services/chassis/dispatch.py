@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,9 @@ FIRST_BACKOFF = 0.05
 LONGEST_BACKOFF = 1.0
 DISCONNECTED_GRACE = 5.0
 """Seconds that a call whose `max_wait` is over while the scheduler is away goes on waiting for it."""
+
+PROGRAMS = 20_000
+"""Programs whose attained service is remembered."""
 
 Metadata = Callable[[], Awaitable[Sequence[tuple[str, str]]]]
 
@@ -74,7 +78,6 @@ class _Held:
     running_on: str = ""
     number: int = 0
     tokens_done: int = 0
-    attained: float = 0.0
     running_since: float = 0.0
     preemptions: int = 0
     submitted: bool = False
@@ -140,6 +143,7 @@ class DispatchTicket:
         if self._over:
             return
         self._over = True
+        self.bank(self._client.now())
         self._client.drop(self)
         key = _key(self.call.key)
         if self.held.running_on:
@@ -192,19 +196,42 @@ class DispatchTicket:
             submit.gang, submit.gang_size = "", 0
         submit.resubmission = held.submitted
         submit.age.CopyFrom(duration(now - call.arrived_at))
-        running = now - held.running_since if held.running_on else 0.0
-        submit.attained.CopyFrom(duration(held.attained + running))
+        submit.attained.CopyFrom(duration(self._client.programs.attained(self)))
+        submit.waiting_for.CopyFrom(duration(now - held.waiting_since))
         left = call.deadline - now
         if left < STREAM_SECONDS:
             submit.time_left.CopyFrom(duration(left))
         held.submitted = True
         return submit
 
+    def bank(self, now: float) -> None:
+        """Put the time it has run since the last time to its program's account."""
+        if self.held.running_on:
+            self._client.programs.add(self, now - self.held.running_since)
+            self.held.running_since = now
+
     def _stop_running(self, now: float) -> None:
-        held = self.held
-        if held.running_on:
-            held.attained += now - held.running_since
-        held.running_on, held.number = "", 0
+        self.bank(now)
+        self.held.running_on, self.held.number = "", 0
+
+
+class _Programs:
+    """Time that the calls of each program have run on backends; the program unused for longest goes first."""
+
+    def __init__(self, keep: int = PROGRAMS) -> None:
+        self._keep = keep
+        self._attained: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def add(self, ticket: DispatchTicket, seconds: float) -> None:
+        """Charge a program."""
+        name = _program(ticket)
+        self._attained[name] = self._attained.pop(name, 0.0) + seconds
+        if len(self._attained) > self._keep:
+            self._attained.popitem(last=False)
+
+    def attained(self, ticket: DispatchTicket) -> float:
+        """Return what a call's program has had. Unit: seconds."""
+        return self._attained.get(_program(ticket), 0.0)
 
 
 class DispatchClient:
@@ -216,6 +243,7 @@ class DispatchClient:
         self._stub = stub
         self._metadata = metadata
         self._clock = clock
+        self.programs = _Programs()
         self._id = secrets.token_hex(8)
         self._tickets: dict[CallKey, DispatchTicket] = {}
         self._replicas: dict[str, pb.ReplicaState] = {}
@@ -315,14 +343,20 @@ class DispatchClient:
             call.cancel()
 
     def _refill(self) -> None:
-        """Start a stream with everything this process holds, oldest call first."""
+        """Start a stream with everything this process holds: calls, the oldest first, then replicas.
+
+        In this order nothing is granted before every call is known, or the first ones told would pass those
+        that run already and those that come before them.
+        """
         self._outbox = asyncio.Queue()
         self._connected = True
-        for replica in self._replicas.values():
-            self._outbox.put_nowait(pb.DispatchRequest(replica=replica))
         now = self.now()
+        for ticket in self._tickets.values():
+            ticket.bank(now)
         for ticket in sorted(self._tickets.values(), key=lambda each: each.call.arrived_at):
             self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(now)))
+        for replica in self._replicas.values():
+            self._outbox.put_nowait(pb.DispatchRequest(replica=replica))
 
     async def _write(
         self, call: "grpc.aio.StreamStreamCall[pb.DispatchRequest, pb.DispatchResponse]"
@@ -358,6 +392,11 @@ class DispatchClient:
         if isinstance(body, pb.Grant):
             ended = pb.Ended(key=body.key, completion=Completion.CANCELLED.value, number=body.number)
             self.send(pb.DispatchRequest(ended=ended))
+
+
+def _program(ticket: DispatchTicket) -> tuple[str, str]:
+    key = ticket.call.key
+    return key.tenant, ticket.call.details.program or key.agent
 
 
 def _key(key: CallKey) -> pb.CallKey:

@@ -157,7 +157,8 @@ class SchedulerCore:
         if known is not None:
             return self._submit_again(known, event, now)
         call = self._with_known_policy(event)
-        job = Job(call, self._seq, queued_at=min(call.arrived_at, now))
+        since = call.arrived_at if call.waiting_since is None else call.waiting_since
+        job = Job(call, self._seq, queued_at=min(since, now))
         job.tokens_done, job.preemptions = call.tokens_done, call.preemptions
         self._seq += 1
         problem = invalid(call)

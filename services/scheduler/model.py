@@ -153,7 +153,10 @@ class Call:
     """Tokens generated before this submission (a preempted or resubmitted call)."""
 
     attained_seconds: float = 0.0
-    """Backend seconds its program had received; read when the program is not known yet."""
+    """Backend seconds its program has received, as far as the call's gateway knows."""
+
+    waiting_since: float | None = None
+    """When its present wait began, for a call that waits again; None: when it arrived."""
 
     preemptions: int = 0
     """Times it was preempted before this submission."""

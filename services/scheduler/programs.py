@@ -43,6 +43,8 @@ class ProgramBook:
             program = self._create(call, key, seq)
         self._idle.pop(key, None)
         program.live += 1
+        # After a restart the gateways tell what they know. Sums would count the same run twice.
+        program.attained = max(program.attained, call.attained_seconds)
         return program
 
     def leave(self, call: Call) -> None:
@@ -80,7 +82,7 @@ class ProgramBook:
                 self._rest(parent_key)
             parent.children[key] = None
             inherited = parent.attained
-        program = Program(key, seq, max(inherited, call.attained_seconds), parent_key)
+        program = Program(key, seq, inherited, parent_key)
         self._all[key] = program
         return program
 

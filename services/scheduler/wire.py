@@ -152,6 +152,7 @@ def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
         max_new_tokens=body.max_new_tokens,
         tokens_done=body.tokens_done,
         attained_seconds=_seconds(body.attained),
+        waiting_since=now - _seconds(body.waiting_for) if body.HasField("waiting_for") else None,
         preemptions=body.preemption_count,
         preemptible=body.preemptible,
         prefixes=tuple(Prefix(each.key, each.tokens) for each in body.prefixes),

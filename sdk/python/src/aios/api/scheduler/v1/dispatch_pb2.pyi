@@ -55,7 +55,7 @@ class ReplicaState(_message.Message):
     def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., max_batch_total_tokens: _Optional[int] = ..., max_total_tokens: _Optional[int] = ..., queue_size: _Optional[int] = ..., kv_snapshot: bool = ..., lane: _Optional[str] = ...) -> None: ...
 
 class Submit(_message.Message):
-    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count", "number", "resubmission", "agent_path", "prefixes", "lane", "locks", "tenant_weight", "tree_weight", "gang", "gang_size")
+    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count", "number", "resubmission", "agent_path", "prefixes", "lane", "locks", "tenant_weight", "tree_weight", "gang", "gang_size", "waiting_for")
     CALL_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class Submit(_message.Message):
     TREE_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     GANG_FIELD_NUMBER: _ClassVar[int]
     GANG_SIZE_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     call: str
     agent: str
     tenant: str
@@ -110,7 +111,8 @@ class Submit(_message.Message):
     tree_weight: int
     gang: str
     gang_size: int
-    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., number: _Optional[int] = ..., resubmission: bool = ..., agent_path: _Optional[_Iterable[str]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ..., lane: _Optional[str] = ..., locks: _Optional[_Iterable[_Union[Lock, _Mapping]]] = ..., tenant_weight: _Optional[int] = ..., tree_weight: _Optional[int] = ..., gang: _Optional[str] = ..., gang_size: _Optional[int] = ...) -> None: ...
+    waiting_for: _duration_pb2.Duration
+    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., number: _Optional[int] = ..., resubmission: bool = ..., agent_path: _Optional[_Iterable[str]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ..., lane: _Optional[str] = ..., locks: _Optional[_Iterable[_Union[Lock, _Mapping]]] = ..., tenant_weight: _Optional[int] = ..., tree_weight: _Optional[int] = ..., gang: _Optional[str] = ..., gang_size: _Optional[int] = ..., waiting_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Lock(_message.Message):
     __slots__ = ("name", "limit")
