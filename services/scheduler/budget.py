@@ -5,7 +5,10 @@ from services.scheduler.job import Job
 from services.scheduler.limits import AdaptiveLimit
 from services.scheduler.model import CallId, PoolKey, ReplicaId
 from services.scheduler.prefixes import PrefixMap
+from services.scheduler.reservation import Reservation
 from services.scheduler.settings import CoreSettings
+
+_RATE_STEP = 0.02
 
 
 class Replica:
@@ -26,11 +29,10 @@ class Replica:
         self.kv_snapshot = False
         self.prefix_cache = True
         self.running: dict[CallId, Job] = {}
-        self.limit = AdaptiveLimit(settings.limits)
+        self.limit = AdaptiveLimit(settings.limits, settings.cost)
         self.prefixes = PrefixMap(settings.prefix_cache_tokens)
-        self.reserved_for: Job | None = None
-        self.reserved_at = 0.0
-        self.passes_left = 0
+        self.reservation: Reservation | None = None
+        self.token_seconds = settings.cost.step_seconds
         self.context_tokens = 0
         self._settings = settings
         self._margin = settings.limits.token_margin
@@ -142,16 +144,19 @@ class Replica:
         job.segments = ()
         job.private_tokens = 0
 
-    def reserve(self, job: Job, passes: int, now: float) -> None:
-        """Hold this replica for a call that does not fit yet; `passes` others may still enter."""
-        self.reserved_for = job
-        self.reserved_at = now
-        self.passes_left = passes
+    @property
+    def reserved_for(self) -> Job | None:
+        """The call this replica is held for."""
+        return None if self.reservation is None else self.reservation.job
 
     def unreserve(self, job: Job) -> None:
         """Drop the reservation if this call holds it."""
         if self.reserved_for is job:
-            self.reserved_for = None
+            self.reservation = None
+
+    def token_seen(self, seconds: float) -> None:
+        """Note how long one of the running calls took for a token."""
+        self.token_seconds += _RATE_STEP * (seconds - self.token_seconds)
 
 
 def segments(job: Job) -> tuple[tuple[str, int], ...]:

@@ -89,7 +89,7 @@ class ClassQueue:
         self._exit(job)
         self.lined_up -= 1
         self.lane.discard(job)
-        self.lane.dispatched(from_lane=from_lane)
+        self.lane.dispatched(job.work, from_lane=from_lane)
         self.own.on_dispatch(job, now, from_lane=from_lane)
         wait = job.wait(now)
         predicted, job.predicted_start = job.predicted_start, None

@@ -3,7 +3,7 @@
 from services.scheduler.heap import AgeQueue, Key
 from services.scheduler.job import Job
 
-_FULL = 1.0 - 1e-9
+_EVEN = -1e-9
 _AT_ONCE = 8
 
 
@@ -12,19 +12,27 @@ def _age(job: Job) -> Key:
 
 
 class BoundedLane:
-    """Calls that waited longer than `after` seconds, oldest first, get one of every 1/share dispatches.
+    """Calls that waited longer than `after` seconds, oldest first, get `share` of the work dispatched.
 
-    Wait <= after + (k + 1) / (share * D) + drain, with k older lane members and D dispatches a
-    second. Boosting every late call to the top instead would, under overload, make all of them
-    late and the result worse than FIFO. The lane keeps the ages of all waiting calls, so the
-    oldest wait is known even when it is switched off (share 0).
+    `credit` is the work the lane may send, in backend seconds, never above 0: what it sent and the
+    class has not made up for yet is a debt. Each dispatch of the class pays `share` of its work
+    back. With W the work of the older members and of the one sent last, and C the work the class
+    dispatches a second,
+
+        wait <= after + W / (share * C) + reservation (patience + drain, see Reservation).
+
+    Counted in work the lane is a FIFO server of `share` of the class's capacity: a long call uses
+    up no more of it than it is long. (One of every 1/share dispatches, whatever its length, would
+    hand most of the capacity to the longest calls.) Boosting every late call to the top instead
+    would, under overload, make all of them late and the result worse than FIFO. The lane keeps the
+    ages of all waiting calls, so the oldest wait is known even when it is switched off (share 0).
     """
 
     def __init__(self, after: float, share: float) -> None:
         self.after = after
         self.share = share
         self.boosted = False
-        self.credit = 1.0
+        self.credit = 0.0
         self._young: AgeQueue[Job] = AgeQueue(_age)
         self._old: AgeQueue[Job] = AgeQueue(_age)
 
@@ -63,12 +71,12 @@ class BoundedLane:
         return entered
 
     def due(self) -> Job | None:
-        """Return the call the lane sends now, if it has earned a dispatch."""
-        return self._old.peek() if self.credit >= _FULL else None
+        """Return the call the lane sends now, if it has no debt."""
+        return self._old.peek() if self.credit >= _EVEN else None
 
-    def dispatched(self, *, from_lane: bool) -> None:
-        """Count a dispatch of the class."""
-        self.credit = min(1.0, self.credit + self.effective_share - (1.0 if from_lane else 0.0))
+    def dispatched(self, work: float, *, from_lane: bool) -> None:
+        """Count the work of a call of the class that starts, in seconds."""
+        self.credit = min(0.0, self.credit + self.effective_share * work - (work if from_lane else 0.0))
 
     def oldest(self) -> Job | None:
         """Return the call whose present wait is the longest."""

@@ -1,6 +1,6 @@
 """The in-flight limit of a replica: additive increase, multiplicative decrease."""
 
-from services.scheduler.settings import LimitSettings
+from services.scheduler.settings import CostModel, LimitSettings
 
 _RATE_STEP = 0.1
 
@@ -9,17 +9,20 @@ class AdaptiveLimit:
     """A factor in floor..1 on a replica's tokens and slots.
 
     Cut when the backend's own queue is seen twice in a row, when cached prefixes had to be read
-    again (thrash), or when tokens come slower than the target; recovers linearly.
+    again and fewer calls at a time would save more than they lose (thrash), or when tokens come
+    slower than the target; recovers linearly.
     """
 
-    def __init__(self, settings: LimitSettings) -> None:
+    def __init__(self, settings: LimitSettings, cost: CostModel) -> None:
         self._settings = settings
+        self._cost = cost
         self._factor = 1.0
         self._cut_at = float("-inf")
         self._queue_seen = 0
         self._reports = 0
         self._expected = 0
         self._missed = 0
+        self._output = 0
         self._token_seconds: float | None = None
 
     def is_cut(self, now: float) -> bool:
@@ -41,19 +44,34 @@ class AdaptiveLimit:
         self._cut(self._settings.queue_cut, now)
         return True
 
-    def cache_seen(self, expected: int, found: int, now: float) -> bool:
-        """Note how much of an expected cached prefix was there; True when the limit was cut."""
+    def cache_seen(self, expected: int, found: int, output: int, running: int, now: float) -> bool:
+        """Note how much of an expected cached prefix was there; True when the limit was cut.
+
+        `output`: tokens the call has to generate; `running`: calls beside it, itself included.
+        """
         self._reports += 1
         self._expected += expected
         self._missed += max(0, expected - found)
+        self._output += output
         if self._reports < self._settings.thrash_window:
             return False
-        ratio = self._missed / self._expected if self._expected else 0.0
-        self._reports = self._expected = self._missed = 0
-        if ratio <= self._settings.thrash_ratio:
-            return False
-        self._cut(self._settings.thrash_cut, now)
-        return True
+        pays = self._missed > self._settings.thrash_ratio * self._expected and self._cut_pays(running)
+        self._reports = self._expected = self._missed = self._output = 0
+        if pays:
+            self._cut(self._settings.thrash_cut, now)
+        return pays
+
+    def _cut_pays(self, running: int) -> bool:
+        """Whether fewer calls at a time would save more reading than they lose in sharing steps.
+
+        A cut to c of the calls frees 1 - c of their tokens for the cache and is credited with that
+        part of what was read again; each token then carries the fixed part of a step among c * n
+        calls instead of n.
+        """
+        kept = self._settings.thrash_cut
+        saved = (1 - kept) * self._cost.prefill(self._missed)
+        lost = self._output * self._cost.step_seconds * (1 / kept - 1) / max(1, running)
+        return saved > lost
 
     def token_seen(self, seconds_per_token: float, now: float) -> bool:
         """Note how fast tokens come; True when the limit was cut for slowness."""

@@ -153,6 +153,10 @@ class OwnOrders:
                 order.turn[job] = place
             yield job
 
+    def place_of(self, job: Job) -> Job:
+        """Return what the class's policy knows a waiting call as."""
+        return self._orders[_key(job)].place.get(job, job) if job.call.policy else job
+
     def explain(self, job: Job, now: float) -> Explanation:
         """Return what places a waiting call: the class's key, and its own policy's."""
         if not job.call.policy:

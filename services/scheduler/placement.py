@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from services.scheduler.budget import Replica
 from services.scheduler.job import Job
+from services.scheduler.reservation import Reservation
 from services.scheduler.settings import CoreSettings
 
 
@@ -35,7 +36,7 @@ class Placement:
         cost = self._settings.cost
         uncached = job.context_tokens - self.cached(job, replica)
         sequences = len(replica.running)
-        step = cost.step(sequences + 1, replica.used_tokens)
+        step = max(replica.token_seconds, cost.step(sequences + 1, replica.used_tokens))
         # Each prefill there stalls the others for its length; half of it is met on average.
         return cost.prefill(uncached) * (1 + 0.5 * sequences) + job.decode * step
 
@@ -48,18 +49,50 @@ class Placement:
 
     def may_enter(self, job: Job, replica: Replica, now: float, *, strict: bool) -> bool:
         """Whether a reservation on the replica lets this call pass; a gang passes none, being many calls."""
-        holder = replica.reserved_for
-        if holder is None or holder is job or (job.gang is not None and holder.gang is job.gang):
+        held = replica.reservation
+        if held is None or held.job is job or (job.gang is not None and held.job.gang is job.gang):
             return True
-        if strict and now - replica.reserved_at <= self._settings.reservation_patience:
+        if strict and now - held.made <= self._settings.reservation_patience:
             return True
-        return job.gang is None and replica.passes_left > 0
+        if job.gang is not None or not held.open(now):
+            return False
+        return held.lets_pass(replica.need(job), self.ends(job, replica, now))
 
-    def reserve(self, job: Job, replicas: Iterable[Replica], passes: int, now: float) -> Replica | None:
+    def ends(self, job: Job, replica: Replica, now: float) -> float:
+        """When a call dispatched now is expected to end."""
+        return now + self.seconds(job, replica)
+
+    def reserve(
+        self, job: Job, replicas: Iterable[Replica], now: float, *, sealed: bool, from_lane: bool
+    ) -> Replica | None:
         """Hold the replica where the call lacks the fewest tokens; None: none is left to hold."""
-        free = [r for r in replicas if r.up and r.reserved_for is None and r.could_hold(job)]
+        free = [r for r in replicas if r.up and r.reservation is None and r.could_hold(job)]
         if not free:
             return None
         best = max(free, key=lambda r: r.token_limit(now) - r.used_tokens - r.need(job))
-        best.reserve(job, passes, now)
+        self.hold(job, best, now, sealed=sealed, from_lane=from_lane)
         return best
+
+    def hold(self, job: Job, replica: Replica, now: float, *, sealed: bool, from_lane: bool) -> None:
+        """Hold this replica for a call, or for the gang it leads."""
+        replica.reservation = Reservation(job, now, sealed=sealed, from_lane=from_lane)
+        self.foretell(replica.reservation, replica, now)
+
+    def foretell(self, held: Reservation, replica: Replica, now: float) -> None:
+        """Predict when the holder fits, from the expected ends of the calls that run.
+
+        A gang waits for the last of them, as its replicas are chosen for what they take when empty.
+        """
+        if held.sealed:
+            return
+        alone = held.job.gang is None
+        free = replica.token_limit(now) - replica.used_tokens - replica.need(held.job)
+        slots = replica.slot_limit(now) - len(replica.running) - 1
+        start = now
+        for job in sorted(replica.running.values(), key=lambda job: (job.decode, job.seq)):
+            if alone and free >= 0 and slots >= 0:
+                break
+            start = now + job.decode * replica.token_seconds
+            free, slots = free + job.private_tokens, slots + 1
+        held.start = start
+        held.spare_tokens, held.spare_slots = (free, slots) if alone else (0, 0)

@@ -10,6 +10,7 @@ from services.scheduler.job import Gang, Job
 from services.scheduler.model import CallState, Lane, PolicySpec, PoolKey, ReplicaId, SchedulingClass
 from services.scheduler.placement import Placement
 from services.scheduler.relief import Relief
+from services.scheduler.reservation import Reservation
 from services.scheduler.together import Together
 from services.scheduler.world import World
 
@@ -58,7 +59,7 @@ class Pool:
         replica = self.replicas[replica_id]
         replica.up = False
         replica.down_at = now
-        replica.reserved_for = None
+        replica.reservation = None
         if not any(r.up for r in self.replicas.values()) and self.no_backend_since is None:
             self.no_backend_since = now
             self.world.locks.unreserve_pool(self.key)
@@ -158,10 +159,14 @@ class Pool:
         job.slice_tokens += tokens
         if self.world.watched and job.tokens_done.bit_length() != before:
             self.world.note(now, TimelineKind.PROGRESSED, job)
-        job.decode = max(1, job.decode - tokens)
+        job.decode -= tokens
+        if job.decode <= 0:
+            job.decode = self.world.history.remaining(job.call, job.tokens_done)
         self._charge(job, self.world.cost.decode(tokens, job.context_tokens))
         replica = self.replicas[job.replica]
         replica.context_tokens += tokens
+        if tokens > 0 and job.reported_at > job.dispatched_at:
+            replica.token_seen((now - job.reported_at) / tokens)
         if tokens > 0 and replica.limit.token_seen((now - job.reported_at) / tokens, now):
             self.world.note(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
         job.reported_at = now
@@ -172,7 +177,8 @@ class Pool:
         """Note that the backend told how much of the prompt it had cached."""
         replica = self.replicas[job.replica]
         replica.prefixes.observed(job.expected_cached, found)
-        if replica.limit.cache_seen(job.expected_cached, found, now):
+        output = job.tokens_done + job.decode
+        if replica.limit.cache_seen(job.expected_cached, found, output, len(replica.running), now):
             self.world.note(now, TimelineKind.LIMIT_CUT, job, "prefix cache thrashes")
 
     def put_back(self, job: Job, now: float) -> None:
@@ -232,17 +238,24 @@ class Pool:
                 self._grant(job, replica, now, from_lane=False)
                 return True
         for replica in self.replicas.values():
-            holder = replica.reserved_for
-            if holder is None:
-                continue
-            if not self.world.locks.free(holder, now):
-                replica.unreserve(holder)  # the room is of no use to it
-            elif replica.has_slot(now) and replica.fits_tokens(holder, now):
-                if holder.gang is None:
-                    self._grant(holder, replica, now, from_lane=False)
-                    return True
-                if self._try_gang(self.queue_of(holder), holder.gang, now, from_lane=False):
-                    return True
+            if replica.reservation is not None and self._grant_holder(replica, replica.reservation, now):
+                return True
+        return False
+
+    def _grant_holder(self, replica: Replica, held: Reservation, now: float) -> bool:
+        """Grant the call or gang that holds this replica, if it fits now."""
+        job = held.job
+        if not self.world.locks.free(job, now):
+            replica.unreserve(job)  # the room is of no use to it
+            return False
+        if replica.has_slot(now) and replica.fits_tokens(job, now):
+            if job.gang is None:
+                self._grant(job, replica, now, from_lane=held.from_lane)
+                return True
+            if self._try_gang(self.queue_of(job), job.gang, now, from_lane=held.from_lane):
+                return True
+        if held.start <= now < held.made + self.world.settings.reservation_patience:
+            self.placement.foretell(held, replica, now)
         return False
 
     def _unlocked(self, queue: ClassQueue, head: Job, now: float) -> Iterator[Job]:
@@ -273,7 +286,8 @@ class Pool:
 
     def _open(self, now: float) -> bool:
         return any(
-            r.has_slot(now) and (r.reserved_for is None or r.passes_left > 0) for r in self.replicas.values()
+            r.has_slot(now) and (r.reservation is None or r.reservation.open(now))
+            for r in self.replicas.values()
         )
 
     def _try(self, queue: ClassQueue, job: Job, now: float, *, from_lane: bool) -> bool:
@@ -285,9 +299,13 @@ class Pool:
         if replica is not None:
             self._grant(job, replica, now, from_lane=from_lane)
             return True
-        if not queue.settings.free_only and not self.held_for(job):
-            passes = 0 if queue.policy.in_arrival_order else self.world.settings.max_bypass
-            held = self.placement.reserve(job, self.replicas.values(), passes, now)
+        # Where a lane guards against starvation it alone holds replicas: holding for others costs room.
+        holds = from_lane or not queue.lane.share
+        if holds and not queue.settings.free_only and not self.held_for(job):
+            sealed = queue.policy.in_arrival_order
+            held = self.placement.reserve(
+                job, self.replicas.values(), now, sealed=sealed, from_lane=from_lane
+            )
             if held is not None:
                 self.world.note(now, TimelineKind.RESERVED, job, held.id)
         return False
@@ -303,7 +321,8 @@ class Pool:
                 self._grant(job, replica, now, from_lane=from_lane and job is leader)
             return True
         if not queue.settings.free_only:
-            for replica in self.together.hold(gang, self.world.settings.max_bypass, now):
+            sealed = queue.policy.in_arrival_order
+            for replica in self.together.hold(gang, now, sealed=sealed, from_lane=from_lane):
                 self.world.note(now, TimelineKind.RESERVED, leader, replica.id)
         return False
 
@@ -317,8 +336,8 @@ class Pool:
 
     def _grant(self, job: Job, replica: Replica, now: float, *, from_lane: bool) -> None:
         self._unreserve(job)
-        if replica.reserved_for is not None:
-            replica.passes_left -= 1
+        if replica.reservation is not None:
+            replica.reservation.passed(replica.need(job), self.placement.ends(job, replica, now))
         cached = self.placement.cached(job, replica)
         job.expected_cached = cached
         job.uncached = max(0, job.context_tokens - cached)
@@ -399,8 +418,9 @@ class Pool:
         for replica in self.replicas.values():
             if replica.up and replica.limit.is_cut(now):
                 times.append(now + 1.0)
-            patience = replica.reserved_at + self.world.settings.reservation_patience
-            if replica.reserved_for is not None and patience > now:
-                times.append(patience)
+            held = replica.reservation
+            if held is not None:
+                patience = held.made + self.world.settings.reservation_patience
+                times += [at for at in (held.start, patience) if at > now]
         known = [t for t in times if t is not None]
         return min(known) if known else None

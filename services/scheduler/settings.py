@@ -70,7 +70,7 @@ class ClassSettings:
     """Seconds of waiting after which a call enters the bounded lane."""
 
     lane_share: float = 0.15
-    """Part of the class's dispatches that goes to the lane; 0 switches the lane off."""
+    """Part of the class's dispatched work that goes to the lane; 0 switches the lane off."""
 
     alert_wait: float = 120.0
     """Oldest wait in seconds above which the lane's share is doubled and watchers are told."""
@@ -151,10 +151,10 @@ class CoreSettings:
     """Seconds a call may wait for a replica of its model to appear at all."""
 
     max_bypass: int = 8
-    """Calls that may pass one that holds a reservation on a replica it does not fit into yet."""
+    """Calls that may pass one whose locks are kept for it."""
 
     reservation_patience: float = 60.0
-    """Seconds after which a reservation binds the strict classes too."""
+    """Seconds after which a reservation binds the strict classes too, and its start is predicted no more."""
 
     lookahead: int = 16
     """Waiting calls that are tried behind one that does not fit."""

@@ -50,7 +50,7 @@ class Together:
         known = [r for r in self._replicas.values() if r.slots > 0]
         return not known or self._wanted(gang, known) is not None
 
-    def hold(self, gang: Gang, passes: int, now: float) -> list[Replica]:
+    def hold(self, gang: Gang, now: float, *, sealed: bool, from_lane: bool) -> list[Replica]:
         """Keep replicas free for the gang, as far as nobody else holds them; return the new ones."""
         leader = gang.leader
         holders = {r.reserved_for.gang for r in self._replicas.values() if r.reserved_for is not None}
@@ -61,8 +61,8 @@ class Together:
         for replica in self._replicas.values():
             if replica.id not in wanted:
                 replica.unreserve(leader)
-            elif replica.reserved_for is None:
-                replica.reserve(leader, passes, now)
+            elif replica.reservation is None:
+                self._placement.hold(leader, replica, now, sealed=sealed, from_lane=from_lane)
                 fresh.append(replica)
         return fresh
 

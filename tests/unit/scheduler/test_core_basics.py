@@ -100,23 +100,6 @@ def test_a_shared_prefix_is_paid_once() -> None:
     assert d.core.stats(0.0).tokens_in_flight == 280 + 4 * 120
 
 
-def test_a_big_call_is_not_passed_for_ever_by_small_ones() -> None:
-    d = desk(settings("sjf", max_bypass=3), slots=100, tokens=1000)
-    d.submit("first", prompt_tokens=500, max_new_tokens=100)
-    d.submit("big", prompt_tokens=800, max_new_tokens=100)
-
-    for n in range(10):
-        d.submit(f"small{n}", prompt_tokens=10, max_new_tokens=10)
-
-    assert d.order == ["first", "small0", "small1", "small2"]
-
-    for name in d.order[1:]:
-        d.finish(name)
-    d.finish("first")
-
-    assert d.order[4] == "big"
-
-
 def test_under_fifo_nobody_passes_a_head_that_does_not_fit() -> None:
     d = desk(slots=100, tokens=1000)
     d.submit("first", prompt_tokens=500, max_new_tokens=100)

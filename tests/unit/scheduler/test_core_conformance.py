@@ -82,7 +82,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         super().__init__()
         self.policy = self.kind.name
         params = PARAMS.get(self.policy, {})
-        self.settings = settings(self.policy, params, lookahead=64, max_bypass=2)
+        self.settings = settings(self.policy, params, lookahead=64)
         self.core = self.fresh_core()
         self.now = 0.0
         self.count = 0

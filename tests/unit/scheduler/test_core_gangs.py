@@ -1,7 +1,5 @@
 """Gangs: calls of one agent that start together, without half of them holding slots for the rest."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -56,7 +54,7 @@ def test_a_gang_that_gathers_holds_nothing_back_from_others() -> None:
 
 
 def test_a_gang_without_room_keeps_a_drained_replica_free_and_then_starts_at_once() -> None:
-    d = desk(settings("fifo", max_bypass=0), slots=3)
+    d = desk(settings("fifo"), slots=3)
     for name in ("x", "y", "z"):
         d.submit(name)
     gather(d, "a", "b", "c")
@@ -73,18 +71,20 @@ def test_a_gang_without_room_keeps_a_drained_replica_free_and_then_starts_at_onc
     assert d.order[-1] == "later"
 
 
-def test_a_bounded_number_passes_a_gang_that_waits_for_room() -> None:
-    d = desk(settings("priority", max_bypass=2), slots=3)
+def test_only_calls_that_end_before_the_others_pass_a_gang_that_waits_for_room() -> None:
+    d = desk(settings("priority"), slots=3)
     for name in ("x", "y", "z"):
-        d.submit(name)
+        d.submit(name, max_new_tokens=500, predicted_tokens=500)
     gather(d, "a", "b", "c", priority=-5)
-    for n in range(5):
-        d.submit(f"small{n}")
-    for _ in range(5):
-        d.finish(next(n for n in d.order if d.core.call(n)))
+    d.submit("long", max_new_tokens=500, predicted_tokens=500)
+    d.submit("short", max_new_tokens=10)
+    d.finish("x")
+    assert d.order[3:] == ["short"]
 
-    assert d.order[3:5] == ["small0", "small1"]
-    assert sorted(d.order[5:8]) == ["a", "b", "c"]
+    for name in ("short", "y", "z"):
+        d.finish(name, at=5.0)
+
+    assert sorted(d.order[4:7]) == ["a", "b", "c"]
 
 
 def test_a_gang_that_can_never_fit_is_refused_as_a_whole() -> None:
@@ -133,7 +133,7 @@ def test_one_that_is_cancelled_before_the_others_come_does_not_hang_them() -> No
 
 
 def test_the_rest_goes_on_when_the_first_leaves_while_the_gang_waits_for_room() -> None:
-    d = desk(settings("fifo", max_bypass=0), slots=3)
+    d = desk(settings("fifo"), slots=3)
     for name in ("x", "y", "z"):
         d.submit(name)
     gather(d, "a", "b", "c")
@@ -191,7 +191,7 @@ def test_idle_calls_run_while_a_gang_of_another_class_gathers() -> None:
 
 
 def test_two_gangs_that_need_every_replica_both_start_in_the_end() -> None:
-    d = desk(settings("fifo", max_bypass=0), slots=2, replicas=2)
+    d = desk(settings("fifo"), slots=2, replicas=2)
     for n in range(4):
         d.submit(f"x{n}")
     for gang in ("g", "h"):
@@ -205,7 +205,7 @@ def test_two_gangs_that_need_every_replica_both_start_in_the_end() -> None:
 
 
 def test_a_gang_survives_the_loss_of_a_replica_it_was_waiting_for() -> None:
-    d = desk(settings("fifo", max_bypass=0), slots=2, replicas=2)
+    d = desk(settings("fifo"), slots=2, replicas=2)
     for n in range(4):
         d.submit(f"x{n}")
     gather(d, "a", "b", "c")
@@ -244,7 +244,7 @@ STEPS = st.lists(
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(steps=STEPS, policy=st.sampled_from(["fifo", "sjf", "adaptive", "stride"]))
 def test_gangs_start_as_a_whole_and_every_call_ends(steps: list[tuple[str, int, int]], policy: str) -> None:
-    d = desk(replace(settings(policy), max_bypass=2), slots=3, tokens=1500, replicas=2)
+    d = desk(settings(policy), slots=3, tokens=1500, replicas=2)
     gang_of: dict[str, str] = {}
     alone: set[str] = set()
     for number, (kind, pick, tokens) in enumerate(steps):

@@ -1,6 +1,7 @@
 """The bounded lane, the wait monitor and the sharing of a pool among classes."""
 
 from dataclasses import replace
+from math import inf
 
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.scheduler.events import FROM_LANE, TimelineKind
 from services.scheduler.model import SchedulingClass
-from services.scheduler.settings import CoreSettings
+from services.scheduler.settings import CoreSettings, CostModel
 from tests.fakes.scheduling import Desk, desk, settings, with_class
 
 NORMAL = SchedulingClass.NORMAL
@@ -34,13 +35,13 @@ def test_an_old_call_enters_the_lane_and_watchers_see_it() -> None:
     assert next(c for c in d.core.stats(31.0).classes if c.waiting).in_bounded_lane == 1
 
 
-def test_the_lane_gets_one_of_every_four_dispatches_no_more() -> None:
-    d = desk(laned(after=1.0))
+def test_of_calls_of_one_length_the_lane_gets_one_of_every_four_dispatches() -> None:
+    d = desk(laned("priority", after=1.0))
     d.submit("running")
     for n in range(10):
-        d.submit(f"old{n}", prompt_tokens=9000)
+        d.submit(f"old{n}", priority=5)
     for n in range(40):
-        d.submit(f"new{n}", at=10.0, prompt_tokens=10)
+        d.submit(f"new{n}", at=10.0, priority=-5)
     start = len(d.order)
     for _ in range(20):
         d.finish(d.order[-1], at=10.0)
@@ -51,26 +52,62 @@ def test_the_lane_gets_one_of_every_four_dispatches_no_more() -> None:
     assert [event.kind for event in from_lane] == [TimelineKind.GRANTED] * 5
 
 
-@given(
-    rest=st.lists(st.integers(0, 1), min_size=20, max_size=60), share=st.sampled_from([0.1, 0.2, 0.25, 0.5])
-)
-@hypothesis_settings(max_examples=40, deadline=None)
-def test_a_long_call_waits_no_longer_than_the_lane_promises(rest: list[int], share: float) -> None:
-    """Wait <= S + (k + 1) / (share * D) + drain, however many shorter calls keep coming."""
-    d = desk(laned("sjf", after=5.0, share=share))
-    d.submit("running", prompt_tokens=1)
-    d.submit("victim", prompt_tokens=50_000)
-    step, number = 1.0, 0
-    for burst in rest * 4:
-        for _ in range(burst + 1):
-            number += 1
-            d.submit(f"s{number}", prompt_tokens=5)
-        d.finish(d.order[-1], at=d.now + step)
-        if "victim" in d.order:
-            break
+def test_the_lane_sends_no_more_than_its_share_of_the_work() -> None:
+    """A long call uses up the lane's share for as many short ones as it is long."""
+    d = desk(laned(after=1.0, share=0.25))
+    d.submit("running")
+    for n in range(10):
+        d.submit(f"old{n}", prompt_tokens=9000)
+    for n in range(200):
+        d.submit(f"new{n}", at=10.0, prompt_tokens=1000)
+    start = len(d.order)
+    for _ in range(100):
+        d.finish(d.order[-1], at=10.0)
 
-    granted = next(g for g in d.grants if g.call_id == "victim")
-    assert granted.wait_seconds <= 5.0 + 1 / (share / step) + step
+    old = sum(name.startswith("old") for name in d.order[start:])
+    assert old == sum(e.detail == FROM_LANE for e in d.timeline)
+    assert 3 <= old <= 5
+
+
+@given(
+    arrivals=st.lists(
+        st.tuples(st.floats(0.0, 0.5), st.integers(0, 3000) | st.integers(20_000, 80_000)),
+        min_size=20, max_size=80,
+    ),
+    share=st.sampled_from([0.1, 0.15, 0.25, 0.5]),
+)  # fmt: skip
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_no_call_waits_longer_than_the_lane_promises(arrivals: list[tuple[float, int]], share: float) -> None:
+    """Wait <= S + W / (share * C) + drain, whatever comes: W is older work and the call sent last."""
+    d = desk(laned("sjf", after=5.0, share=share))
+    works: dict[str, float] = {}
+    ends = inf
+    for number, (gap, prompt) in enumerate(arrivals):
+        at = d.now + gap
+        while d.grants and ends <= at and len(d.order) <= number:
+            ends = finish_one(d, ends, works)
+        name = f"c{number}"
+        works[name] = CostModel().prefill(prompt) + CostModel().decode(1, prompt)
+        d.submit(name, at=at, prompt_tokens=prompt, max_new_tokens=1)
+        if d.order == [name] or (ends == inf and d.order[-1] == name):
+            ends = d.now + works[name]
+    while ends < inf:
+        ends = finish_one(d, ends, works)
+
+    assert len(d.order) == len(arrivals)
+    longest = max(works.values())
+    older = 0.0
+    waits = {g.call_id: g.wait_seconds for g in d.grants}
+    for name, work in works.items():
+        assert waits[name] <= 5.0 + (older + longest) / share + longest + 1e-6
+        older += work
+
+
+def finish_one(d: Desk, at: float, works: dict[str, float]) -> float:
+    """End the one running call after exactly its work; give the end of the one granted then."""
+    count = len(d.order)
+    d.finish(d.order[-1], at=at)
+    return d.now + works[d.order[-1]] if len(d.order) > count else inf
 
 
 def test_policies_in_order_of_arrival_keep_no_lane() -> None:

@@ -20,7 +20,7 @@ from services.scheduler.model import Completion, Prefix, SchedulingClass, Snapsh
 from services.scheduler.predict import LengthHistory
 from services.scheduler.prefixes import PrefixMap
 from services.scheduler.programs import ProgramBook
-from services.scheduler.settings import LimitSettings, PreemptionGuard
+from services.scheduler.settings import CostModel, LimitSettings, PreemptionGuard
 from tests.fakes.scheduling import MODEL, Desk, call, desk, settings
 
 RR = {"quantum": 20}
@@ -201,14 +201,29 @@ def test_a_queue_seen_once_is_only_a_race() -> None:
     assert d.core.stats(0.0).replicas[0].limit_factor == 1.0
 
 
-def test_prefixes_read_again_cut_the_limit() -> None:
-    d = desk(slots=10)
+def thrash(output: int) -> Desk:
+    """Let ten calls at a time of long shared contexts and so many output tokens find nothing cached."""
+    d = desk(slots=10, tokens=10**6)
+    for n in range(50):
+        d.submit(f"c{n}", program="p", prompt_tokens=4000, max_new_tokens=output)
     for n in range(40):
-        d.submit(f"c{n}", program="p", prompt_tokens=1000)
-        d.tell(Finished(f"c{n}", Completion.COMPLETED, 5, cached_tokens=0))
+        d.tell(Finished(f"c{n}", Completion.COMPLETED, output, cached_tokens=0))
+    return d
+
+
+def test_prefixes_read_again_cut_the_limit() -> None:
+    d = thrash(output=5)
 
     assert d.core.stats(0.0).replicas[0].limit_factor < 1.0
     assert d.core.stats(0.0).replicas[0].prefix_trust < 0.5
+    assert TimelineKind.LIMIT_CUT in d.kinds()
+
+
+def test_a_limit_is_not_cut_where_fewer_calls_at_a_time_would_lose_more() -> None:
+    """Long answers share the fixed part of every step: that is worth more than the prompts read again."""
+    d = thrash(output=1000)
+
+    assert d.core.stats(0.0).replicas[0].limit_factor == 1.0
 
 
 def test_cached_prefixes_that_are_found_cut_nothing() -> None:
@@ -222,7 +237,7 @@ def test_cached_prefixes_that_are_found_cut_nothing() -> None:
 
 
 def test_slow_tokens_cut_the_limit_once_a_second() -> None:
-    limit = AdaptiveLimit(LimitSettings(target_seconds_per_token=0.05))
+    limit = AdaptiveLimit(LimitSettings(target_seconds_per_token=0.05), CostModel())
 
     assert not limit.token_seen(0.01, 1.0)
     assert limit.token_seen(5.0, 2.0)
@@ -242,7 +257,7 @@ def test_slow_tokens_are_told_to_watchers() -> None:
 
 
 def test_a_cut_never_goes_below_the_floor() -> None:
-    limit = AdaptiveLimit(LimitSettings(floor=0.5))
+    limit = AdaptiveLimit(LimitSettings(floor=0.5), CostModel())
     for _ in range(100):
         limit.queue_seen(5, 1.0)
 
