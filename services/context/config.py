@@ -1,7 +1,8 @@
 """Configuration of the context manager, from `AIOS_CONTEXT_*`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,16 @@ class ContextConfig:
 
     finished_snapshot_life: timedelta = timedelta(minutes=10)
     """Life of a finished generation's snapshot. Unit: seconds."""
+
+    snapshot_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that the contents of snapshots are encrypted with, each ID=BASE64 of 32 bytes. The first encrypts,
+    all decrypt. None: nothing is encrypted. Prefer snapshot_keys_file: an environment is easily seen."""
+
+    snapshot_keys_file: Path | None = None
+    """File with further such keys, one a line, read at start; they come after those of snapshot_keys."""
+
+    encrypt_snapshots: bool = True
+    """Whether new contents are encrypted when there are keys. Old ones stay readable either way."""
 
     collect_every: timedelta = timedelta(seconds=30)
     """Time between two rounds that forget expired snapshots. Unit: seconds."""

@@ -77,6 +77,21 @@ class SnapshotNotFound(KernelError):
         return cls(f"no snapshot of generation {generation!r}", metadata={"generation": generation})
 
 
+class SnapshotKeyMissing(KernelError):
+    """The snapshot is encrypted under a key that this process was not given."""
+
+    reason = "SNAPSHOT_KEY_MISSING"
+    code = Code.FAILED_PRECONDITION
+
+    @classmethod
+    def of(cls, generation: str) -> "SnapshotKeyMissing":
+        """Build the error for a generation."""
+        return cls(
+            f"snapshot {generation!r} is encrypted under a key that is not configured",
+            metadata={"generation": generation},
+        )
+
+
 class SnapshotConflict(KernelError):
     """Somebody else owns the generation, or it stands elsewhere."""
 

@@ -3,6 +3,7 @@
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from aios.api.inference.v1 import inference_pb2
 from services.chassis.clock import Clock
+from services.chassis.config import ConfigError
 from services.chassis.process import App, Process
 from services.context.access import CallersAccess
 from services.context.config import ContextConfig
@@ -16,6 +17,8 @@ from services.context.service.kit import Kit
 from services.context.service.snapshots import Snapshots
 from services.context.service.windows import WindowLimits, Windows
 from services.context.servicer import ContextServicer
+from services.context.store.encrypted import EncryptedStore
+from services.context.store.keys import KeyRing
 from services.context.store.sql import MIGRATIONS, SqlStore
 from services.context.tokenizer import GatewayTokenizer, NoTokenizer
 
@@ -52,7 +55,9 @@ async def assemble(process: Process) -> App:
     database = await process.database(MIGRATIONS)
     service = build(
         config,
-        store=SqlStore(database, process.clock),
+        store=EncryptedStore(
+            SqlStore(database, process.clock), key_ring(config), encrypts=config.encrypt_snapshots
+        ),
         clock=process.clock,
         meter=ContextMetrics(process.registry),
         access=CallersAccess(process.authorizer),
@@ -69,6 +74,19 @@ async def assemble(process: Process) -> App:
         ],
         readiness={"database": database.problem},
     )
+
+
+def key_ring(config: ContextConfig) -> KeyRing:
+    """Read the keys of snapshots. Raises ConfigError, which never tells a key."""
+    entries = list(config.snapshot_keys)
+    try:
+        if config.snapshot_keys_file is not None:
+            entries += [line for line in config.snapshot_keys_file.read_text().split() if line]
+        return KeyRing.parse(entries)
+    except OSError as error:
+        raise ConfigError([f"AIOS_CONTEXT_SNAPSHOT_KEYS_FILE: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigError([f"AIOS_CONTEXT_SNAPSHOT_KEYS: {error}"]) from error
 
 
 def _counter(process: Process) -> TokenCounter:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
@@ -28,6 +28,15 @@ class Part(Enum):
     BASE = 0
     STATE = 1
     EMITTED = 2
+
+
+class StoredPart(NamedTuple):
+    """One part of a snapshot."""
+
+    part: Part
+    first: int
+    """The token that a run of output begins after; 0 otherwise."""
+    data: bytes
 
 
 class Contexts(Protocol):
@@ -99,7 +108,7 @@ class Snapshots(Protocol):
         """Insert or replace a part; `first` is where a run of output begins, 0 otherwise."""
         ...
 
-    def parts(self, generation: str) -> list[tuple[Part, bytes]]:
+    def parts(self, generation: str) -> list[StoredPart]:
         """Return all parts; runs of output in order."""
         ...
 

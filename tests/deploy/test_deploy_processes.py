@@ -281,6 +281,25 @@ def test_tables_are_in_postgres_for_every_manager_that_has_some() -> None:
     assert {(ROOT / f"services/{name}/store").is_dir() for name in with_url} == {True}
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_keys_of_snapshots_reach_the_context_manager_alone(tmp_path: Path, overlay: str) -> None:
+    component = KUBERNETES / "components/snapshot-keys"
+    own = {"resources": [str(KUBERNETES / "overlays" / overlay)], "components": [str(component)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    each = workload(str(tmp_path), "context")
+    directory = Path(each.environment["AIOS_CONTEXT_SNAPSHOT_KEYS_FILE"] or "").parent
+    (mount,) = [m for m in each.container["volumeMounts"] if m["mountPath"] == str(directory)]
+    holders = {
+        other.name
+        for other in workloads(str(tmp_path))
+        for volume in other.pod["volumes"]
+        if volume.get("secret", {}).get("secretName") == "aios-snapshot-keys"
+    }
+
+    assert mount["readOnly"]
+    assert holders == {"context"}
+
+
 def test_notes_in_ram_leave_room_below_the_memory_limit() -> None:
     each = workload("overlays/laptop", "memory")
     resident = int(each.environment["AIOS_MEMORY_MAX_RESIDENT_BYTES"] or 0)

@@ -79,7 +79,7 @@ def load(tx: Transaction, generation: str, now: datetime) -> Snapshot:
     head = _living(tx, generation, now)
     found: dict[Part, bytes] = {}
     runs: list[Emitted] = []
-    for part, data in tx.parts(generation):
+    for part, _, data in tx.parts(generation):
         plain = unseal(data, f"snapshot {generation}")
         if part is Part.EMITTED:
             runs.append(packed.unpack(plain))
@@ -194,7 +194,7 @@ def _compact(tx: Transaction, head: Head) -> Head:
     """Put the runs of output together into one."""
     runs = [
         packed.unpack(unseal(data, f"snapshot {head.generation}"))
-        for part, data in tx.parts(head.generation)
+        for part, _, data in tx.parts(head.generation)
         if part is Part.EMITTED
     ]
     whole = seal(packed.pack(packed.join(runs)))

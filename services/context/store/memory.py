@@ -14,7 +14,7 @@ from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
 from services.context.model import Context, Head, Message, Segment, Totals
-from services.context.ports import Part, Transaction
+from services.context.ports import Part, StoredPart, Transaction
 
 T = TypeVar("T")
 
@@ -210,11 +210,11 @@ class _Transaction:
         """Insert or replace a part."""
         self.data.parts[generation] = {**self.data.parts.get(generation, {}), (part, first): data}
 
-    def parts(self, generation: str) -> list[tuple[Part, bytes]]:
+    def parts(self, generation: str) -> list[StoredPart]:
         """Return all parts in order."""
         parts = self.data.parts.get(generation, {})
         ordered = sorted(parts, key=lambda key: (key[0].value, key[1]))
-        return [(key[0], parts[key]) for key in ordered]
+        return [StoredPart(*key, parts[key]) for key in ordered]
 
     def states(self, generations: Sequence[str]) -> dict[str, bytes]:
         """Return the states of some snapshots."""

@@ -10,7 +10,7 @@ from services.chassis import codec
 from services.chassis.sql import upsert
 from services.chassis.times import micros
 from services.context.model import Head, Totals
-from services.context.ports import Part
+from services.context.ports import Part, StoredPart
 from services.context.store import tables
 from services.context.store.rows import Rows
 
@@ -30,7 +30,7 @@ _TOTALS: Final = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_SNAPSH
     _scoped(_SNAPSHOTS), _SNAPSHOTS.c.deleted.is_(False)
 )
 _ALL_PARTS: Final = (
-    sa.select(_PARTS.c.part, _PARTS.c.data)
+    sa.select(_PARTS.c.part, _PARTS.c.first, _PARTS.c.data)
     .where(_scoped(_PARTS), _PARTS.c.generation == sa.bindparam("generation"))
     .order_by(_PARTS.c.part, _PARTS.c.first)
 )
@@ -102,10 +102,10 @@ class SnapshotRows(Rows):
         }
         upsert(self._conn, tables.snapshot_parts, row)
 
-    def parts(self, generation: str) -> list[tuple[Part, bytes]]:
+    def parts(self, generation: str) -> list[StoredPart]:
         """Return all parts in order."""
         found = self._conn.execute(_ALL_PARTS, self._at(generation))
-        return [(Part(row.part), bytes(row.data)) for row in found]
+        return [StoredPart(Part(row.part), row.first, bytes(row.data)) for row in found]
 
     def states(self, generations: Sequence[str]) -> dict[str, bytes]:
         """Return the states of some snapshots."""

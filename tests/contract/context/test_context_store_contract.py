@@ -1,5 +1,6 @@
 """What every Store of the context manager must do; each adapter runs the same suite."""
 
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,9 @@ from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
 from services.context.model import Chat, Context, Head, Message, Role, Segment, Settings, ToolCall, Totals
-from services.context.ports import Part, Store, Transaction
+from services.context.ports import Part, Store, StoredPart, Transaction
+from services.context.store.encrypted import EncryptedStore
+from services.context.store.keys import KeyRing
 from services.context.store.memory import InMemoryStore
 from services.context.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
@@ -22,6 +25,7 @@ CRITIC = Scope("acme", "critic")
 NAMESAKE = Scope("other", "planner")
 CLOCK = FakeClock()
 NOW = CLOCK.now()
+RING = KeyRing.parse([f"k1={base64.b64encode(bytes(32)).decode()}"])
 
 
 def context(id_: str, *segments: Segment, size: int = 0, revision: int = 1) -> Context:
@@ -179,10 +183,10 @@ class StoreContract:
         fewer = await store.read(PLANNER, lambda tx: tx.parts("g1"))
 
         assert parts == [
-            (Part.BASE, b"base\0"),
-            (Part.STATE, b"state"),
-            (Part.EMITTED, b"first"),
-            (Part.EMITTED, b"later"),
+            StoredPart(Part.BASE, 0, b"base\0"),
+            StoredPart(Part.STATE, 0, b"state"),
+            StoredPart(Part.EMITTED, 0, b"first"),
+            StoredPart(Part.EMITTED, 32, b"later"),
         ]
         assert states == {"g1": b"state"}
         assert fewer == parts[:2]
@@ -227,6 +231,19 @@ class TestInMemory(StoreContract):
         return InMemoryStore(CLOCK)
 
 
+class TestEncryptedInMemory(StoreContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        return EncryptedStore(InMemoryStore(CLOCK), RING)
+
+
+class TestEncryptedSqlite(StoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+        async with migrated(f"sqlite:///{tmp_path}/context.db", MIGRATIONS) as database:
+            yield EncryptedStore(SqlStore(database, CLOCK), RING)
+
+
 class TestSqlite(StoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
@@ -240,3 +257,11 @@ class TestPostgres(StoreContract):
     async def store(self, postgres_url: str) -> AsyncIterator[Store]:
         async with migrated(postgres_url, MIGRATIONS, schema="context") as database:
             yield SqlStore(database, CLOCK)
+
+
+@pytest.mark.postgres
+class TestEncryptedPostgres(StoreContract):
+    @pytest.fixture
+    async def store(self, postgres_url: str) -> AsyncIterator[Store]:
+        async with migrated(postgres_url, MIGRATIONS, schema="context") as database:
+            yield EncryptedStore(SqlStore(database, CLOCK), RING)

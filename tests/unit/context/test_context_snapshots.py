@@ -170,7 +170,7 @@ async def test_a_flipped_bit_is_data_loss_and_not_a_wrong_answer(part: Part, clo
     await snapshots.save(PLANNER, whole(5))
 
     def damage(tx: Transaction) -> None:
-        data = next(data for kind, data in tx.parts("g") if kind is part)
+        data = next(stored.data for stored in tx.parts("g") if stored.part is part)
         tx.put_part("g", part, 0, data[:-1] + bytes([data[-1] ^ 1]))
 
     await store.write(PLANNER, damage)

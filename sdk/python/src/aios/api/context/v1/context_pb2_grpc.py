@@ -234,7 +234,8 @@ class ContextServiceServicer(object):
         """Saves a generation, whole or only what came since the last save. Called by the gateway with the agent's own
         credential.
         Errors: ABORTED SNAPSHOT_CONFLICT (another owner claimed it, or `after_sequence` is not where it stands),
-        NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+        NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, FAILED_PRECONDITION
+        SNAPSHOT_KEY_MISSING (with `after_sequence`).
         Idempotent: the same snapshot again changes nothing. Cancelling: saved whole or not at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -243,7 +244,7 @@ class ContextServiceServicer(object):
 
     def LoadSnapshot(self, request, context):
         """Returns a generation's snapshot.
-        Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT.
+        Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -254,7 +255,7 @@ class ContextServiceServicer(object):
         """Makes the caller the generation's only owner and returns its snapshot: whoever claimed it before can no longer
         save. A gateway claims before it goes on with a generation that another one began.
         Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, ABORTED SNAPSHOT_CONFLICT (`expected_epoch` is not the epoch), DATA_LOSS
-        DATA_CORRUPT.
+        DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
         Idempotent by `owner`: the owner's own repeat returns the same epoch. Cancelling: claimed or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -263,7 +264,7 @@ class ContextServiceServicer(object):
 
     def ListSnapshots(self, request, context):
         """Lists an agent's snapshots, last saved first, without prompt, output and state.
-        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -107,24 +107,25 @@ class ContextServiceStub:
     """Saves a generation, whole or only what came since the last save. Called by the gateway with the agent's own
     credential.
     Errors: ABORTED SNAPSHOT_CONFLICT (another owner claimed it, or `after_sequence` is not where it stands),
-    NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+    NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, FAILED_PRECONDITION
+    SNAPSHOT_KEY_MISSING (with `after_sequence`).
     Idempotent: the same snapshot again changes nothing. Cancelling: saved whole or not at all.
     """
     LoadSnapshot: _grpc.UnaryUnaryMultiCallable[_context_pb2.LoadSnapshotRequest, _context_pb2.LoadSnapshotResponse]
     """Returns a generation's snapshot.
-    Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT.
+    Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     ClaimSnapshot: _grpc.UnaryUnaryMultiCallable[_context_pb2.ClaimSnapshotRequest, _context_pb2.ClaimSnapshotResponse]
     """Makes the caller the generation's only owner and returns its snapshot: whoever claimed it before can no longer
     save. A gateway claims before it goes on with a generation that another one began.
     Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, ABORTED SNAPSHOT_CONFLICT (`expected_epoch` is not the epoch), DATA_LOSS
-    DATA_CORRUPT.
+    DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
     Idempotent by `owner`: the owner's own repeat returns the same epoch. Cancelling: claimed or not.
     """
     ListSnapshots: _grpc.UnaryUnaryMultiCallable[_context_pb2.ListSnapshotsRequest, _context_pb2.ListSnapshotsResponse]
     """Lists an agent's snapshots, last saved first, without prompt, output and state.
-    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     DeleteSnapshot: _grpc.UnaryUnaryMultiCallable[_context_pb2.DeleteSnapshotRequest, _context_pb2.DeleteSnapshotResponse]
@@ -213,24 +214,25 @@ class ContextServiceAsyncStub(ContextServiceStub):
     """Saves a generation, whole or only what came since the last save. Called by the gateway with the agent's own
     credential.
     Errors: ABORTED SNAPSHOT_CONFLICT (another owner claimed it, or `after_sequence` is not where it stands),
-    NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+    NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, FAILED_PRECONDITION
+    SNAPSHOT_KEY_MISSING (with `after_sequence`).
     Idempotent: the same snapshot again changes nothing. Cancelling: saved whole or not at all.
     """
     LoadSnapshot: _aio.UnaryUnaryMultiCallable[_context_pb2.LoadSnapshotRequest, _context_pb2.LoadSnapshotResponse]  # type: ignore[assignment]
     """Returns a generation's snapshot.
-    Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT.
+    Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     ClaimSnapshot: _aio.UnaryUnaryMultiCallable[_context_pb2.ClaimSnapshotRequest, _context_pb2.ClaimSnapshotResponse]  # type: ignore[assignment]
     """Makes the caller the generation's only owner and returns its snapshot: whoever claimed it before can no longer
     save. A gateway claims before it goes on with a generation that another one began.
     Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, ABORTED SNAPSHOT_CONFLICT (`expected_epoch` is not the epoch), DATA_LOSS
-    DATA_CORRUPT.
+    DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
     Idempotent by `owner`: the owner's own repeat returns the same epoch. Cancelling: claimed or not.
     """
     ListSnapshots: _aio.UnaryUnaryMultiCallable[_context_pb2.ListSnapshotsRequest, _context_pb2.ListSnapshotsResponse]  # type: ignore[assignment]
     """Lists an agent's snapshots, last saved first, without prompt, output and state.
-    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     DeleteSnapshot: _aio.UnaryUnaryMultiCallable[_context_pb2.DeleteSnapshotRequest, _context_pb2.DeleteSnapshotResponse]  # type: ignore[assignment]
@@ -382,7 +384,8 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         """Saves a generation, whole or only what came since the last save. Called by the gateway with the agent's own
         credential.
         Errors: ABORTED SNAPSHOT_CONFLICT (another owner claimed it, or `after_sequence` is not where it stands),
-        NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+        NOT_FOUND SNAPSHOT_NOT_FOUND (with `after_sequence`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, FAILED_PRECONDITION
+        SNAPSHOT_KEY_MISSING (with `after_sequence`).
         Idempotent: the same snapshot again changes nothing. Cancelling: saved whole or not at all.
         """
 
@@ -393,7 +396,7 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_context_pb2.LoadSnapshotResponse, _abc.Awaitable[_context_pb2.LoadSnapshotResponse]]:
         """Returns a generation's snapshot.
-        Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT.
+        Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
@@ -406,7 +409,7 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes the caller the generation's only owner and returns its snapshot: whoever claimed it before can no longer
         save. A gateway claims before it goes on with a generation that another one began.
         Errors: NOT_FOUND SNAPSHOT_NOT_FOUND, ABORTED SNAPSHOT_CONFLICT (`expected_epoch` is not the epoch), DATA_LOSS
-        DATA_CORRUPT.
+        DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
         Idempotent by `owner`: the owner's own repeat returns the same epoch. Cancelling: claimed or not.
         """
 
@@ -417,7 +420,7 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_context_pb2.ListSnapshotsResponse, _abc.Awaitable[_context_pb2.ListSnapshotsResponse]]:
         """Lists an agent's snapshots, last saved first, without prompt, output and state.
-        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN, DATA_LOSS DATA_CORRUPT, FAILED_PRECONDITION SNAPSHOT_KEY_MISSING.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
