@@ -24,6 +24,16 @@ class ContextConfig:
     default_window: int = 8_192
     """Window when neither request, context nor model tells its size. Unit: tokens."""
 
+    summary_tokens: int = 512
+    """Longest summary in a window, and at most a quarter of its room. Unit: tokens."""
+
+    summary_time: timedelta = timedelta(seconds=30)
+    """Longest time that making one window's summary may take; then the oldest messages are dropped instead.
+    Unit: seconds."""
+
+    summary_class: str = "batch"
+    """Scheduling class of the inference that writes summaries: batch or idle."""
+
     max_snapshots: int = 1_000
     """Snapshots of one agent."""
 
@@ -55,5 +65,9 @@ class ContextConfig:
     def __post_init__(self) -> None:
         if not 0 < self.max_snapshot_bytes <= 4 * 1024 * 1024:
             raise ValueError("max_snapshot_bytes must be 1 to 4194304")
+        if self.summary_class not in {"batch", "idle"}:
+            raise ValueError("summary_class must be batch or idle")
+        if self.summary_tokens < 1:
+            raise ValueError("summary_tokens must be 1 or more")
         if self.collect_every <= timedelta(0):
             raise ValueError("collect_every must be more than 0 seconds")

@@ -65,6 +65,18 @@ class WindowTooSmall(KernelError):
         )
 
 
+class CapabilityMissing(KernelError):
+    """Nothing here can do it."""
+
+    reason = "CAPABILITY_MISSING"
+    code = Code.UNIMPLEMENTED
+
+    @classmethod
+    def of(cls, what: str) -> "CapabilityMissing":
+        """Build the error for what was to be done."""
+        return cls(f"no gateway is configured, so nothing can be {what}")
+
+
 class SnapshotNotFound(KernelError):
     """No such snapshot: never saved, deleted or expired."""
 

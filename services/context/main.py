@@ -1,7 +1,10 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
+from dataclasses import dataclass
+
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from aios.api.inference.v1 import inference_pb2
+from aios.api.memory.v1 import memory_pb2
 from services.chassis.clock import Clock
 from services.chassis.config import ConfigError
 from services.chassis.process import App, Process
@@ -9,12 +12,15 @@ from services.context.access import CallersAccess
 from services.context.config import ContextConfig
 from services.context.core.conversations import ContextLimits
 from services.context.core.snapshots import SnapshotLimits
+from services.context.gateway import GatewayMemory, GatewaySummarizer, Nobody
 from services.context.metrics import ContextMetrics
-from services.context.ports import Access, Meter, Store, TokenCounter
+from services.context.ports import Access, Memory, Meter, Store, Summarizer, TokenCounter
 from services.context.service.conversations import Conversations
 from services.context.service.facade import ContextService
 from services.context.service.kit import Kit
+from services.context.service.recall import Recall
 from services.context.service.snapshots import Snapshots
+from services.context.service.summaries import Summaries, SummaryLimits
 from services.context.service.windows import WindowLimits, Windows
 from services.context.servicer import ContextServicer
 from services.context.store.encrypted import EncryptedStore
@@ -25,8 +31,17 @@ from services.context.tokenizer import GatewayTokenizer, NoTokenizer
 NAME = "context"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peers:
+    """What the kernel's other processes do for windows."""
+
+    counter: TokenCounter
+    summarizer: Summarizer
+    memory: Memory
+
+
 def build(
-    config: ContextConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, counter: TokenCounter
+    config: ContextConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, peers: Peers
 ) -> ContextService:
     """Wire the use cases."""
     kit = Kit(store=store, clock=clock, meter=meter)
@@ -43,10 +58,21 @@ def build(
         life=config.snapshot_life,
         finished_life=config.finished_snapshot_life,
     )
-    windows = WindowLimits(tokens=config.default_window, messages=config.max_messages)
-    return ContextService(
-        Conversations(kit, contexts, access), Windows(kit, windows, counter), Snapshots(kit, snapshots)
+    limits = WindowLimits(tokens=config.default_window, messages=config.max_messages)
+    summary = SummaryLimits(
+        tokens=config.summary_tokens,
+        seconds=config.summary_time.total_seconds(),
+        window=config.default_window,
     )
+    counter = peers.counter
+    windows = Windows(
+        kit,
+        limits,
+        counter,
+        Summaries(kit, summary, counter, peers.summarizer),
+        Recall(kit, counter, peers.memory),
+    )
+    return ContextService(Conversations(kit, contexts, access), windows, Snapshots(kit, snapshots))
 
 
 async def assemble(process: Process) -> App:
@@ -61,7 +87,7 @@ async def assemble(process: Process) -> App:
         clock=process.clock,
         meter=ContextMetrics(process.registry),
         access=CallersAccess(process.authorizer),
-        counter=_counter(process),
+        peers=_peers(process, config),
     )
     process.tasks.every("collect", config.collect_every.total_seconds(), service.snapshots.collect)
     return App(
@@ -89,8 +115,13 @@ def key_ring(config: ContextConfig) -> KeyRing:
         raise ConfigError([f"AIOS_CONTEXT_SNAPSHOT_KEYS: {error}"]) from error
 
 
-def _counter(process: Process) -> TokenCounter:
-    """Count through the gateway when one is configured; it may come up later than this process."""
+def _peers(process: Process, config: ContextConfig) -> Peers:
+    """Go through the gateway when one is configured; it may come up later than this process."""
     if not process.environ.get("AIOS_GATEWAY_ENDPOINT"):
-        return NoTokenizer()
-    return GatewayTokenizer(process.channel("gateway", inference_pb2.DESCRIPTOR))
+        return Peers(counter=NoTokenizer(), summarizer=Nobody(), memory=Nobody())
+    channel = process.channel("gateway", inference_pb2.DESCRIPTOR, memory_pb2.DESCRIPTOR)
+    return Peers(
+        counter=GatewayTokenizer(channel),
+        summarizer=GatewaySummarizer(channel, config.summary_class),
+        memory=GatewayMemory(channel),
+    )

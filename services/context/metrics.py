@@ -57,6 +57,27 @@ class ContextMetrics:
             registry=registry,
         )
 
+        self._summaries = Counter(
+            "aios_context_summaries",
+            "Windows that needed a summary, by outcome: made, reused, failed.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._recalls = Counter(
+            "aios_context_recalls",
+            "Windows that asked for notes, by outcome: found, none, failed.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def summarized(self, outcome: str) -> None:
+        """Count a window that needed a summary."""
+        self._summaries.labels(outcome).inc()
+
+    def recalled(self, outcome: str) -> None:
+        """Count a window that asked for notes."""
+        self._recalls.labels(outcome).inc()
+
     def saved(self, *, whole: bool, size: int) -> None:
         """Count a save."""
         self._saves.labels("whole" if whole else "incremental").inc()

@@ -249,6 +249,55 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Messages next to one another."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A text that stands for messages of a context. Never changes, like the messages."""
+
+    covers: tuple[Run, ...]
+    """What it tells of, oldest first, with a gap at each message that stays in every window."""
+    text: str
+    model: str
+    """Who wrote it; empty: the default model."""
+    created_at: datetime
+
+    @property
+    def through(self) -> int:
+        """Position of the newest message that it tells of."""
+        return self.covers[-1].last
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note of the agent's memory that was found."""
+
+    name: str
+    text: str
+    score: float
+    """How well it fits: 1 is best."""
+
+    @property
+    def key(self) -> str:
+        """The name's last part."""
+        return self.name.partition("/notes/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A message that was made for a window: a summary, or recalled notes."""
+
+    message: Message
+    summary: Summary | None = None
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DroppedRun:
     """Messages next to one another that are not in the window."""
 
@@ -280,4 +329,6 @@ class Window:
     strategy: Strategy
     fallback_reason: str = ""
     """An error reason when another strategy was asked for and could not be used."""
+    added: tuple[Added, ...] = ()
+    """Those of its messages that the conversation does not have."""
     etag: str = ""

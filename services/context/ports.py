@@ -13,8 +13,10 @@ from services.context.model import (
     DroppedRun,
     Head,
     Message,
+    Note,
     Segment,
     Strategy,
+    Summary,
     ToolDefinition,
     Totals,
 )
@@ -64,6 +66,17 @@ class Contexts(Protocol):
 
     def append(self, branch: str, messages: Sequence[Message]) -> None:
         """Add messages to a branch of this scope."""
+        ...
+
+    def put_summary(self, branch: str, summary: Summary, *, keep: int) -> None:
+        """Keep a summary with a branch of this scope, in place of one that ends where it ends.
+
+        Only the `keep` that end last are kept. They go with the branch's messages.
+        """
+        ...
+
+    def summaries(self, segments: Sequence[Segment]) -> list[tuple[Segment, Summary]]:
+        """Return the summaries of the segments' branches, whole branches, with the segment of each."""
         ...
 
     def messages(
@@ -190,6 +203,28 @@ class TokenCounter(Protocol):
         ...
 
 
+class Summarizer(Protocol):
+    """Writes summaries by an inference call on behalf of the running call's caller."""
+
+    async def write(self, model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+        """Answer a conversation in the background class, within some seconds.
+
+        Raises CapabilityMissing, and whatever error inference ends with.
+        """
+        ...
+
+
+class Memory(Protocol):
+    """The memory of agents, as far as the running call's caller may read it."""
+
+    async def search(self, agent: str, query: str, limit: int) -> list[Note]:
+        """Return the notes of an agent that fit a text, best first.
+
+        Raises CapabilityMissing, and whatever error the memory manager ends with.
+        """
+        ...
+
+
 class Access(Protocol):
     """Rights of the running call's caller."""
 
@@ -226,6 +261,14 @@ class Meter(Protocol):
 
     def appended(self, count: int) -> None:
         """Count appended messages."""
+        ...
+
+    def summarized(self, outcome: str) -> None:
+        """Count a window for which a summary was `made`, `reused`, or could not be had: `failed`."""
+        ...
+
+    def recalled(self, outcome: str) -> None:
+        """Count a window whose notes were `found`, were `none`, or could not be had: `failed`."""
         ...
 
     def assembled(self, strategy: Strategy, dropped: Sequence[DroppedRun], *, exact: bool) -> None:

@@ -96,8 +96,8 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.AssembleWindowResponse:
         """Fit a conversation to a window."""
         caller = current_caller()
-        id_ = _context_id(request.name, caller)
-        return wire.window(await self._windows.assemble(caller.scope, id_, wire.wish(request)))
+        id_, own = _context_id(request.name, caller), caller.owner == caller.agent
+        return wire.window(await self._windows.assemble(caller.scope, id_, wire.wish(request), own=own))
 
     async def ForkContext(
         self, request: context_pb2.ForkContextRequest, _context: object

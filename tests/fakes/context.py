@@ -1,15 +1,19 @@
 """A context manager in this process, on any store, and a stub of it over a real socket."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from services.chassis.authz import Authorizer
 from services.chassis.clock import Clock
+from services.chassis.codes import Code
+from services.chassis.errors import KernelError
 from services.context.access import CallersAccess
 from services.context.config import ContextConfig
-from services.context.main import build
-from services.context.ports import Store, TokenCounter
+from services.context.gateway import Nobody
+from services.context.main import Peers, build
+from services.context.model import Chat, Note
+from services.context.ports import Memory, Store, Summarizer, TokenCounter
 from services.context.service.facade import ContextService
 from services.context.servicer import ContextServicer
 from services.context.store.memory import InMemoryStore
@@ -20,6 +24,59 @@ from tests.fakes.meters import RecordingMeter
 from tests.fakes.rpc import serving
 
 
+class Refused(KernelError):
+    """A failure of inference or memory whose reason the test chooses."""
+
+    code = Code.UNAVAILABLE
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("refused by the test")
+        self.reason = reason
+
+
+class Writer:
+    """A Summarizer that answers with numbered words, or fails with a reason."""
+
+    def __init__(self, words: int = 3, failure: str = "") -> None:
+        self.words = words
+        self.failure = failure
+        self.requests: list[Sequence[Chat]] = []
+        self.limits: list[tuple[int, float]] = []
+
+    async def write(self, _model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+        """Answer."""
+        if self.failure:
+            raise Refused(self.failure)
+        self.requests.append(chats)
+        self.limits.append((most_tokens, seconds))
+        return " ".join(f"summary{len(self.requests)}" for _ in range(self.words))
+
+    @property
+    def asked(self) -> list[str]:
+        """What was to be summarised, request by request."""
+        return [chats[-1].content for chats in self.requests]
+
+
+class Notebook:
+    """A Memory of some notes, best first, or one that fails with a reason."""
+
+    def __init__(self, notes: int | Sequence[str] = 3, failure: str = "") -> None:
+        texts = [f"note number {number}" for number in range(notes)] if isinstance(notes, int) else notes
+        self.notes = [
+            Note(f"agents/planner/notes/n{number}", text, 1 / (number + 1))
+            for number, text in enumerate(texts)
+        ]
+        self.failure = failure
+        self.queries: list[tuple[str, str]] = []
+
+    async def search(self, agent: str, query: str, limit: int) -> list[Note]:
+        """Answer with the notes, whatever is asked."""
+        if self.failure:
+            raise Refused(self.failure)
+        self.queries.append((agent, query))
+        return self.notes[:limit]
+
+
 def context_service(
     *,
     config: ContextConfig | None = None,
@@ -28,6 +85,8 @@ def context_service(
     meter: RecordingMeter | None = None,
     authorizer: Authorizer | None = None,
     counter: TokenCounter | None = None,
+    summarizer: Summarizer | None = None,
+    memory: Memory | None = None,
 ) -> ContextService:
     """Wire a context manager; what is not given is a fake."""
     clock = clock or FakeClock()
@@ -37,7 +96,9 @@ def context_service(
         clock=clock,
         meter=meter or RecordingMeter(),
         access=CallersAccess(authorizer or AllowOwner()),
-        counter=counter or NoTokenizer(),
+        peers=Peers(
+            counter=counter or NoTokenizer(), summarizer=summarizer or Nobody(), memory=memory or Nobody()
+        ),
     )
 
 

@@ -6,6 +6,7 @@ results.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from services.context.model import DroppedRun, DropReason, Message, Role, Strategy
 
@@ -83,8 +84,14 @@ class Choice:
 
     @property
     def items(self) -> list[Item]:
-        """The messages in the window, in order."""
-        return sorted((item for group in self.kept for item in group.items), key=lambda item: item.position)
+        """The messages in the window, in order; those made for it follow the system messages at its head."""
+        ordered = sorted(
+            (item for group in self.kept for item in group.items), key=lambda item: item.position
+        )
+        made = [item for item in ordered if not item.position]
+        said = ordered[len(made) :]
+        head = len(list(takewhile(lambda item: item.message.chat.role is Role.SYSTEM, said)))
+        return [*said[:head], *made, *said[head:]]
 
     @property
     def tokens(self) -> int:
@@ -153,21 +160,29 @@ def choose(candidates: Sequence[Group], room: Room, strategy: Strategy, head_mes
     )
 
 
-def explain(choice: Choice, room: Room) -> tuple[DroppedRun, ...]:
-    """Tell what was dropped and why, oldest first, in runs of messages next to one another.
+def explain(
+    choice: Choice, room: Room, candidates: Sequence[Group], summarized: frozenset[int] = frozenset()
+) -> tuple[DroppedRun, ...]:
+    """Tell which messages of the candidates were dropped and why, oldest first, in runs.
 
-    TOOL_GROUP: the message alone would have fitted, but its group had to go as a whole. That is said of the
-    newest group that was dropped; older messages had no room in any case.
+    SUMMARIZED: a summary in the window tells what it said. TOOL_GROUP: the message alone would have fitted,
+    but its group had to go as a whole. That is said of the newest group that was dropped; older messages had
+    no room in any case.
     """
     left = room.less(choice.kept)
     edge = choice.dropped[-1] if choice.dropped else None
     lone: set[int] = set()
     if edge is not None and len(edge.items) > 1:
         lone = {item.position for item in edge.items if item.tokens <= left.tokens}
-    items = sorted((i for group in choice.dropped for i in group.items), key=lambda item: item.position)
+    kept = {item.position for group in choice.kept for item in group.items}
+    gone = (item for group in candidates for item in group.items if item.position not in kept)
     runs: list[DroppedRun] = []
-    for item in items:
-        reason = DropReason.TOOL_GROUP if item.position in lone else DropReason.NO_ROOM
+    for item in sorted(gone, key=lambda item: item.position):
+        reason = DropReason.NO_ROOM
+        if item.position in summarized:
+            reason = DropReason.SUMMARIZED
+        elif item.position in lone:
+            reason = DropReason.TOOL_GROUP
         previous = runs[-1] if runs else None
         if previous and previous.last == item.position - 1 and previous.reason is reason:
             runs[-1] = DroppedRun(previous.first, item.position, reason, previous.token_count + item.tokens)

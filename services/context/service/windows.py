@@ -1,20 +1,19 @@
 """Use case: fitting a conversation to a model's window."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
+from services.chassis.errors import KernelError
 from services.chassis.identity import Scope
 from services.context.core import conversations, estimate, window
-from services.context.core.window import Choice, Group, Item, Room
-from services.context.errors import WindowTooSmall
-from services.context.model import Context, Message, Role, Strategy, ToolDefinition, Window
+from services.context.core import summaries as summary_rules
+from services.context.core.window import Choice, Item, Room
+from services.context.model import Context, Message, Role, Strategy, Summary, ToolDefinition, Window
 from services.context.ports import TokenCounter, Transaction
+from services.context.service.fitting import Count, Draft, Fitting, Task, costs
 from services.context.service.kit import Kit
-
-_ROUNDS: Final = 8
-_AVAILABLE: Final = frozenset({Strategy.DROP_OLDEST, Strategy.HEAD_AND_TAIL})
-_MISSING: Final = "CAPABILITY_MISSING"
+from services.context.service.recall import Recall
+from services.context.service.summaries import Summaries
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,62 +40,113 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
-    tokens: int
-    exact: bool
+class _Fitted:
+    draft: Draft
+    choice: Choice
+    count: Count
+    left: Room
+    strategy: Strategy
+    fallback: str = ""
 
 
 class Windows:
     """Assembles windows."""
 
-    def __init__(self, kit: Kit, limits: WindowLimits, counter: TokenCounter) -> None:
+    def __init__(
+        self, kit: Kit, limits: WindowLimits, counter: TokenCounter, summaries: Summaries, recall: Recall
+    ) -> None:
         self._kit = kit
         self._limits = limits
         self._counter = counter
+        self._summaries = summaries
+        self._recall = recall
 
-    async def assemble(self, scope: Scope, context_id: str, wish: Wish) -> Window:
+    async def assemble(self, scope: Scope, context_id: str, wish: Wish, *, own: bool = True) -> Window:
         """Return the messages to send to the model, never more tokens than the window less the reserve.
 
-        A strategy that cannot be used is replaced by DROP_OLDEST, which the window tells. Raises
+        A strategy that cannot be used is replaced by DROP_OLDEST, which the window tells. `own` tells whether
+        the caller is the agent whose context it is: a summary made for anybody else is not kept. Raises
         ContextNotFound, ModelNotFound and WindowTooSmall.
         """
 
-        def work(tx: Transaction) -> tuple[Context, list[Message]]:
+        def work(tx: Transaction) -> tuple[Context, list[Message], list[Summary]]:
             context = conversations.find(tx, context_id)
-            return context, tx.messages(context.segments, limit=self._limits.messages)
+            stored = summary_rules.shown(context.segments, tx.summaries(context.segments))
+            return context, tx.messages(context.segments, limit=self._limits.messages), stored
 
-        context, messages = await self._kit.store.read(scope, work)
-        settings = context.settings
-        model = wish.model or settings.model
-        budget = wish.token_budget or settings.token_budget or await self._counter.window(model)
+        context, messages, stored = await self._kit.store.read(scope, work)
+        model = wish.model or context.settings.model
+        budget = wish.token_budget or context.settings.token_budget or await self._counter.window(model)
         budget = budget or self._limits.tokens
-        room = budget - window.reserve(budget, wish.reserve_tokens or settings.reserve_tokens)
-        asked = wish.strategy or settings.strategy
-        strategy = asked if asked in _AVAILABLE else Strategy.DROP_OLDEST
+        tokens = budget - window.reserve(budget, wish.reserve_tokens or context.settings.reserve_tokens)
         items = await self._items(model, messages, frozenset(context.pinned))
-        fitting = _Fitting(self._counter, model, wish.tools, strategy, settings.head_messages)
-        choice, count, left = await fitting.fit(window.groups(items), room, self._limits.bytes)
-        dropped = window.explain(choice, left)
-        self._kit.meter.assembled(strategy, dropped, exact=count.exact)
+        task = Task(
+            scope=scope,
+            context=context,
+            own=own,
+            model=model,
+            messages=messages,
+            groups=window.groups(items),
+            budget=budget,
+            room=Room(tokens - estimate.tools(wish.tools), self._limits.bytes),
+            summaries=stored,
+        )
+        return self._told(task, await self._fitted(task, wish, tokens))
+
+    async def _fitted(self, task: Task, wish: Wish, tokens: int) -> _Fitted:
+        """Fit by the strategy that is asked for, else by dropping the oldest. Raises WindowTooSmall."""
+        strategy = wish.strategy or task.context.settings.strategy
+        if strategy in {Strategy.DROP_OLDEST, Strategy.HEAD_AND_TAIL}:
+            return await self._fit(Draft(task.groups), task, wish, tokens, strategy)
+        try:
+            return await self._fit_with_more(task, wish, tokens, strategy)
+        except KernelError as error:  # whatever cannot be had now: the caller gets a window all the same
+            if strategy is Strategy.SUMMARIZE:
+                self._kit.meter.summarized("failed")
+            else:
+                self._kit.meter.recalled("failed")
+            fitted = await self._fit(Draft(task.groups), task, wish, tokens, Strategy.DROP_OLDEST)
+            return replace(fitted, fallback=error.reason)
+
+    async def _fit_with_more(self, task: Task, wish: Wish, tokens: int, strategy: Strategy) -> _Fitted:
+        """Fit with a summary, or with notes. Raises WindowTooSmall, and what inference and memory raise."""
+        if strategy is Strategy.RECALL:
+            return await self._fit(await self._recall.draft(task), task, wish, tokens, strategy)
+        fitted = await self._fit(await self._summaries.draft(task), task, wish, tokens, strategy)
+        if fitted.choice.dropped:  # the whole counts more than its parts: there is less room than thought
+            task = replace(task, room=fitted.left)
+            fitted = await self._fit(await self._summaries.draft(task), task, wish, tokens, strategy)
+        return fitted
+
+    async def _fit(self, draft: Draft, task: Task, wish: Wish, tokens: int, strategy: Strategy) -> _Fitted:
+        head = task.context.settings.head_messages
+        fitting = Fitting(self._counter, task.model, wish.tools, strategy, head)
+        groups = [*draft.made, *draft.groups]
+        choice, count, left = await fitting.fit(groups, tokens, self._limits.bytes)
+        return _Fitted(draft, choice, count, left, strategy)
+
+    def _told(self, task: Task, fitted: _Fitted) -> Window:
+        context, choice, count, draft = task.context, fitted.choice, fitted.count, fitted.draft
+        dropped = window.explain(choice, fitted.left, task.groups, draft.summarized)
+        self._kit.meter.assembled(fitted.strategy, dropped, exact=count.exact)
         return Window(
             messages=tuple(item.message for item in choice.items),
             pinned=frozenset(context.pinned),
             token_count=count.tokens,
-            token_budget=budget,
-            available_tokens=budget - count.tokens,
+            token_budget=task.budget,
+            available_tokens=task.budget - count.tokens,
             dropped=dropped,
             exact=count.exact,
-            strategy=strategy,
-            fallback_reason="" if strategy is asked else _MISSING,
+            strategy=fitted.strategy,
+            fallback_reason=fitted.fallback,
+            added=draft.added,
             etag=context.etag,
         )
 
     async def _items(self, model: str, messages: Sequence[Message], pinned: frozenset[int]) -> list[Item]:
         """Give each message its cost: as its writer said, else as counted, else estimated."""
         unknown = [message for message in messages if not message.token_count]
-        counts = await self._counter.each(model, [message.chat for message in unknown]) if unknown else []
-        if counts is None:
-            counts = [estimate.message(message.chat) for message in unknown]
+        counts = await costs(self._counter, model, [message.chat for message in unknown])
         known = {message.position: count for message, count in zip(unknown, counts, strict=True)}
         return [
             Item(
@@ -106,40 +156,3 @@ class Windows:
             )
             for message in messages
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitting:
-    """Chooses messages and checks the choice with the tokenizer until it fits."""
-
-    counter: TokenCounter
-    model: str
-    tools: tuple[ToolDefinition, ...]
-    strategy: Strategy
-    head_messages: int
-
-    async def fit(self, groups: Sequence[Group], tokens: int, size: int) -> tuple[Choice, _Count, Room]:
-        """Return a choice that takes at most `tokens`, what it takes, and the room it was made for.
-
-        Raises WindowTooSmall.
-        """
-        room = Room(tokens - estimate.tools(self.tools), size)
-        for turn in range(_ROUNDS + 1):
-            if turn == _ROUNDS:  # the tokenizer keeps disagreeing: only what must stay
-                room = Room(0, 0)
-            choice = window.choose(groups, room, self.strategy, self.head_messages)
-            count = await self._count(choice)
-            bulk = sum(group.size for group in choice.kept)
-            if count.tokens <= tokens and bulk <= size:
-                return choice, count, room
-            if choice.least or not choice.kept:
-                raise WindowTooSmall.of(count.tokens, tokens)
-            room = Room(choice.tokens - max(1, count.tokens - tokens), size)
-        raise WindowTooSmall.of(count.tokens, tokens)
-
-    async def _count(self, choice: Choice) -> _Count:
-        chats = [item.message.chat for item in choice.items]
-        exact = await self.counter.together(self.model, chats, self.tools) if chats else None
-        if exact is not None:
-            return _Count(exact, exact=True)
-        return _Count(choice.tokens + estimate.tools(self.tools), exact=False)

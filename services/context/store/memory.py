@@ -13,7 +13,7 @@ from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
-from services.context.model import Context, Head, Message, Segment, Totals
+from services.context.model import Context, Head, Message, Segment, Summary, Totals
 from services.context.ports import Part, StoredPart, Transaction
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ class _Data:
 
     contexts: dict[str, Context] = field(default_factory=dict)
     branches: dict[str, list[Message]] = field(default_factory=dict)
+    summaries: dict[str, dict[int, Summary]] = field(default_factory=dict)
     heads: dict[str, Head] = field(default_factory=dict)
     parts: dict[str, dict[tuple[Part, int], bytes]] = field(default_factory=dict)
     replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -138,14 +139,16 @@ class _Transaction:
         gone = self.data.contexts.pop(context_id)
         shown = [s for context in self._draft.all_contexts(self._scope.tenant) for s in context.segments]
         for segment in gone.segments:
-            branches = self.beside(segment.agent).data.branches
+            data = self.beside(segment.agent).data
             lasts = [s.last for s in shown if (s.agent, s.branch) == (segment.agent, segment.branch)]
-            if 0 in lasts or segment.branch not in branches:
+            if 0 in lasts:
                 continue
             keep = max(lasts, default=0)
-            branches[segment.branch] = [m for m in branches[segment.branch] if m.position <= keep]
-            if not branches[segment.branch]:
-                del branches[segment.branch]
+            if messages := [m for m in data.branches.pop(segment.branch, ()) if m.position <= keep]:
+                data.branches[segment.branch] = messages
+            known = data.summaries.pop(segment.branch, {})
+            if left := {through: summary for through, summary in known.items() if through <= keep}:
+                data.summaries[segment.branch] = left
 
     def context_totals(self) -> Totals:
         """Count the contexts and their bytes."""
@@ -155,6 +158,21 @@ class _Transaction:
     def append(self, branch: str, messages: Sequence[Message]) -> None:
         """Add messages to a branch."""
         self.data.branches[branch] = [*self.data.branches.get(branch, ()), *messages]
+
+    def put_summary(self, branch: str, summary: Summary, *, keep: int) -> None:
+        """Keep a summary with a branch."""
+        known = self.data.summaries.get(branch, {}) | {summary.through: summary}
+        self.data.summaries[branch] = {through: known[through] for through in sorted(known)[-keep:]}
+
+    def summaries(self, segments: Sequence[Segment]) -> list[tuple[Segment, Summary]]:
+        """Return the summaries of some branches."""
+        return [
+            (segment, summary)
+            for segment in segments
+            for _, summary in sorted(
+                self.beside(segment.agent).data.summaries.get(segment.branch, {}).items()
+            )
+        ]
 
     def messages(
         self,

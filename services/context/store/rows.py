@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.chassis import codec
 from services.chassis.sql import upsert
-from services.context.model import Context, Message, Segment, Totals
+from services.context.model import Context, Message, Segment, Summary, Totals
 from services.context.store import tables
 
 
@@ -85,6 +85,31 @@ class ContextRows(Rows):
             ],
         )
 
+    def put_summary(self, branch: str, summary: Summary, *, keep: int) -> None:
+        """Keep a summary with a branch."""
+        row = {"branch": branch, "through": summary.through, "body": codec.encode(summary)}
+        upsert(self._conn, tables.summaries, {**self._scope_columns(), **row})
+        table = tables.summaries
+        mine = sa.and_(self._mine(table), table.c.branch == branch)
+        ends = sa.select(table.c.through).where(mine).order_by(table.c.through.desc())
+        oldest = self._conn.execute(ends.limit(1).offset(keep - 1)).scalar_one_or_none()
+        if oldest is not None:
+            self._conn.execute(sa.delete(table).where(mine, table.c.through < oldest))
+
+    def summaries(self, segments: Sequence[Segment]) -> list[tuple[Segment, Summary]]:
+        """Return the summaries of some branches."""
+        table = tables.summaries
+        found: list[tuple[Segment, Summary]] = []
+        for segment in segments:
+            query = sa.select(table.c.body).where(
+                table.c.tenant == self._tenant,
+                table.c.agent == segment.agent,
+                table.c.branch == segment.branch,
+            )
+            bodies = self._conn.execute(query.order_by(table.c.through)).scalars()
+            found += [(segment, codec.decode(Summary, body)) for body in bodies]
+        return found
+
     def messages(
         self,
         segments: Sequence[Segment],
@@ -124,22 +149,26 @@ class ContextRows(Rows):
         return query.where(position < before) if before else query
 
     def _trim(self, segment: Segment) -> None:
-        """Delete the messages of a branch beyond what contexts still show."""
-        uses, table = tables.branch_uses, tables.messages
+        """Delete the messages of a branch, and the summaries, beyond what contexts still show."""
+        uses = tables.branch_uses
         query = sa.select(uses.c.last_position).where(
             uses.c.tenant == self._tenant, uses.c.agent == segment.agent, uses.c.branch == segment.branch
         )
         lasts = self._conn.execute(query).scalars().all()
         if 0 in lasts:
             return
-        self._conn.execute(
-            sa.delete(table).where(
-                table.c.tenant == self._tenant,
-                table.c.agent == segment.agent,
-                table.c.branch == segment.branch,
-                table.c.position > max(lasts, default=0),
+        for table, place in (
+            (tables.messages, tables.messages.c.position),
+            (tables.summaries, tables.summaries.c.through),
+        ):
+            self._conn.execute(
+                sa.delete(table).where(
+                    table.c.tenant == self._tenant,
+                    table.c.agent == segment.agent,
+                    table.c.branch == segment.branch,
+                    place > max(lasts, default=0),
+                )
             )
-        )
 
     def _scope_columns(self) -> dict[str, str]:
         return {"tenant": self._tenant, "agent": self._agent}

@@ -41,6 +41,16 @@ messages = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("tenant", Id, primary_key=True),
+    Column("agent", Id, primary_key=True),
+    Column("branch", Id, primary_key=True),
+    Column("through", BigInteger, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
 snapshots = Table(
     "snapshots",
     metadata,

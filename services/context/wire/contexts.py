@@ -9,7 +9,9 @@ from services.chassis import names, paging
 from services.chassis.errors import InvalidPageToken, InvalidRequest
 from services.chassis.identity import Scope
 from services.chassis.wire import stamp
+from services.context.core.window import MOST_RUNS
 from services.context.model import (
+    Added,
     Chat,
     Context,
     Draft,
@@ -158,8 +160,23 @@ def window(made: Window) -> context_pb2.AssembleWindowResponse:
         strategy=_STRATEGIES_BACK[made.strategy],
         fallback=bool(made.fallback_reason),
         fallback_reason=made.fallback_reason,
+        recalled_notes=[note.name for each in made.added for note in each.notes],
+        added=[_added(each, made.messages.index(each.message)) for each in made.added],
         etag=made.etag,
     )
+
+
+def _added(each: Added, index: int) -> context_pb2.AddedMessage:
+    written = context_pb2.AddedMessage(
+        index=index,
+        notes=[context_pb2.RecalledNote(name=note.name, score=note.score) for note in each.notes],
+    )
+    if each.summary is not None:
+        written.summary.model = each.summary.model
+        written.summary.create_time.FromDatetime(each.summary.created_at)
+        for run in each.summary.covers[-MOST_RUNS:]:
+            written.summary.covers.add(first_position=run.first, last_position=run.last)
+    return written
 
 
 def message_position(request: context_pb2.ListMessagesRequest, scope: Scope) -> int:

@@ -11,7 +11,19 @@ import pytest
 from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
-from services.context.model import Chat, Context, Head, Message, Role, Segment, Settings, ToolCall, Totals
+from services.context.model import (
+    Chat,
+    Context,
+    Head,
+    Message,
+    Role,
+    Run,
+    Segment,
+    Settings,
+    Summary,
+    ToolCall,
+    Totals,
+)
 from services.context.ports import Part, Store, StoredPart, Transaction
 from services.context.store.encrypted import EncryptedStore
 from services.context.store.keys import KeyRing
@@ -40,6 +52,10 @@ def own(branch: str, agent: str = "planner") -> Segment:
 def message(position: int) -> Message:
     chat = Chat(Role.ASSISTANT, f"says {position} \u0000", (ToolCall("c1", "search", '{"q": 1}'),))
     return Message(position, chat, NOW, 3, 3 * position, 9 * position, ("c1",))
+
+
+def summary(last: int) -> Summary:
+    return Summary((Run(1, last),), f"up to {last}", "demo", NOW)
 
 
 def run(first: int, last: int) -> list[Message]:
@@ -107,6 +123,41 @@ class StoreContract:
         assert forward == run(3, 6)
         assert [item.position for item in backward] == [8, 7, 6]
         assert [item.position for item in before] == [5, 4, 3]
+
+    async def test_the_summaries_of_a_branch_that_end_last_are_kept(self, store: Store) -> None:
+        for last in (4, 9, 2, 9, 7):
+            await store.write(
+                PLANNER,
+                lambda tx, last=last: tx.put_summary("b1", summary(last), keep=3),  # type: ignore[misc]
+            )
+        await store.write(CRITIC, lambda tx: tx.put_summary("b2", summary(1), keep=3))
+        segments = (Segment("planner", "b1", 5), own("b2", "critic"))
+
+        found = await store.read(CRITIC, lambda tx: tx.summaries(segments))
+        assert found == [(segments[0], summary(last)) for last in (4, 7, 9)] + [(segments[1], summary(1))]
+        assert await store.read(NAMESAKE, lambda tx: tx.summaries(segments)) == []
+
+    async def test_summaries_go_with_the_messages_that_they_tell_of(self, store: Store) -> None:
+        shared = Segment("planner", "b1", 3)
+        await store.write(PLANNER, lambda tx: tx.put_context(context("trip", own("b1"))))
+        await store.write(PLANNER, lambda tx: tx.append("b1", run(1, 5)))
+        await store.write(CRITIC, lambda tx: tx.put_context(context("fork", shared, own("b2", "critic"))))
+        for scope, branch, last in ((PLANNER, "b1", 3), (PLANNER, "b1", 5), (CRITIC, "b2", 2)):
+            await store.write(
+                scope,
+                lambda tx, branch=branch, last=last: tx.put_summary(branch, summary(last), keep=9),  # type: ignore[misc]
+            )
+        segments = (own("b1"), own("b2", "critic"))
+
+        async def left() -> list[int]:
+            found = await store.read(CRITIC, lambda tx: tx.summaries(segments))
+            return [each.through for _, each in found]
+
+        assert await left() == [3, 5, 2]
+        await store.write(PLANNER, lambda tx: tx.drop_context("trip"))
+        assert await left() == [3, 2]
+        await store.write(CRITIC, lambda tx: tx.drop_context("fork"))
+        assert await left() == []
 
     async def test_dropping_a_context_keeps_what_forks_show(self, store: Store) -> None:
         shared = Segment("planner", "b1", 3)

@@ -255,7 +255,7 @@ async def test_a_window_that_cannot_hold_what_must_stay_is_too_small(stub: Conte
 
 
 async def test_a_strategy_that_is_not_there_falls_back_and_says_so(stub: ContextServiceAsyncStub) -> None:
-    await create(stub, said("Rome?"))
+    await create(stub, *(said("Paris?") for _ in range(8)), said("Rome?"))
     request = context_pb2.AssembleWindowRequest(name=TRIP, strategy=resources_pb2.WINDOW_STRATEGY_SUMMARIZE)
     window = await stub.AssembleWindow(request, metadata=PLANNER)
 

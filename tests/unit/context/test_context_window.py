@@ -14,22 +14,25 @@ from services.context.errors import WindowTooSmall
 from services.context.model import (
     Chat,
     Draft,
+    DroppedRun,
     DropReason,
     Message,
     Role,
+    Run,
     Settings,
     Strategy,
+    Summary,
     ToolCall,
     ToolDefinition,
     Window,
 )
 from services.context.service.windows import Wish
 from tests.fakes.clock import FakeClock
-from tests.fakes.context import context_service
+from tests.fakes.context import Notebook, Writer, context_service
 
 PLANNER = Scope("acme", "planner")
 NOW = FakeClock().now()
-BOTH = st.sampled_from([Strategy.DROP_OLDEST, Strategy.HEAD_AND_TAIL])
+EACH = st.sampled_from(Strategy)
 
 
 @st.composite
@@ -72,12 +75,20 @@ class CharacterTokenizer:
         return 1 + len(chat.content)
 
 
-@given(conversations(), st.integers(1, 300), BOTH, st.integers(0, 5))
-async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what_must_stay(
-    drafts: list[Draft], budget: int, strategy: Strategy, head: int
+@given(
+    conversations(),
+    st.integers(1, 300),
+    EACH,
+    st.integers(0, 5),
+    st.integers(1, 40),
+    st.sampled_from(["", "NO_BACKEND"]),
+)
+async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what_must_stay(  # noqa: PLR0917 - drawn
+    drafts: list[Draft], budget: int, strategy: Strategy, head: int, length: int, failure: str
 ) -> None:
-    service = context_service()
-    settings = Settings(token_budget=budget, strategy=strategy, head_messages=head)
+    """Whatever the strategy, and whatever inference and memory answer. The same is asked twice."""
+    service = context_service(summarizer=Writer(length, failure), memory=Notebook(length, failure))
+    settings = Settings(token_budget=budget, strategy=strategy, head_messages=head, recall_tokens=60)
     await service.conversations.create(PLANNER, Actor("planner", "Create"), "c", settings, drafts)
     reserve = window.reserve(budget, 0)
     try:
@@ -86,10 +97,22 @@ async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what
         assert _least(drafts) > budget - reserve
         return
 
-    kept = {message.position for message in made.messages}
-    assert made.token_count == sum(drafts[position - 1].token_count for position in kept)
+    extra = sum(estimate.message(each.message.chat) for each in made.added)
+    kept = {message.position for message in made.messages if message.position}
+    assert made.token_count == extra + sum(drafts[position - 1].token_count for position in kept)
     assert made.token_count <= budget - reserve
     assert made.available_tokens >= reserve
+    assert [message for message in made.messages if not message.position] == [a.message for a in made.added]
+    assert not made.added or not made.fallback_reason
+    assert not failure or not made.added
+    told = {p for each in made.added if each.summary for p in _covered(each.summary)}
+    assert kept.isdisjoint(told) or strategy is not Strategy.SUMMARIZE
+    assert {p for run in made.dropped if run.reason is DropReason.SUMMARIZED for p in _places(run)} == (
+        told - kept
+    )
+    again = await service.windows.assemble(PLANNER, "c", Wish())
+    assert again.messages == made.messages
+    assert again.dropped == made.dropped
     for group in _groups(drafts):
         assert kept.isdisjoint(group) or group <= kept
     assert {
@@ -101,12 +124,12 @@ async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what
     assert kept.isdisjoint(_dropped(made))
 
 
-@given(conversations(), BOTH, st.integers(0, 3))
+@given(conversations(), EACH, st.integers(0, 3), st.integers(1, 40))
 async def test_a_window_counted_by_a_tokenizer_fits_what_the_tokenizer_says(
-    drafts: list[Draft], strategy: Strategy, tools: int
+    drafts: list[Draft], strategy: Strategy, tools: int, length: int
 ) -> None:
     counter = CharacterTokenizer()
-    service = context_service(counter=counter)
+    service = context_service(counter=counter, summarizer=Writer(length), memory=Notebook(length))
     uncounted = [Draft(draft.chat, draft.pinned) for draft in drafts]
     settings = Settings(strategy=strategy, reserve_tokens=20)
     await service.conversations.create(PLANNER, Actor("planner", "Create"), "c", settings, uncounted)
@@ -151,7 +174,8 @@ def test_a_dropped_group_tells_which_messages_would_have_fitted_alone() -> None:
         _item(3, tokens=5),
     ]
     room = Room(20, 1000)
-    runs = window.explain(window.choose(window.groups(items), room, Strategy.DROP_OLDEST), room)
+    candidates = window.groups(items)
+    runs = window.explain(window.choose(candidates, room, Strategy.DROP_OLDEST), room, candidates)
 
     assert [(run.first, run.last, run.reason) for run in runs] == [
         (1, 1, DropReason.TOOL_GROUP),
@@ -183,7 +207,15 @@ def _item(position: int, *, tokens: int, content: str = "") -> Item:
 
 
 def _dropped(made: Window) -> set[int]:
-    return {position for run in made.dropped for position in range(run.first, run.last + 1)}
+    return {position for run in made.dropped for position in _places(run)}
+
+
+def _places(run: DroppedRun | Run) -> range:
+    return range(run.first, run.last + 1)
+
+
+def _covered(summary: Summary) -> set[int]:
+    return {position for run in summary.covers for position in _places(run)}
 
 
 def _groups(drafts: Sequence[Draft]) -> list[set[int]]:

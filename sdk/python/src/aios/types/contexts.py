@@ -106,6 +106,56 @@ class Dropped:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PositionRange:
+    """Messages next to one another."""
+
+    first_position: int
+    """The place of the first."""
+
+    last_position: int
+    """The place of the last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SummaryOrigin:
+    """Where a summary comes from."""
+
+    covers: tuple[PositionRange, ...] = ()
+    """The messages that it tells of, oldest first."""
+
+    model: str = ""
+    """The model that wrote it; empty: the default."""
+
+    create_time: datetime | None = None
+    """When it was written."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecalledNote:
+    """A note that was recalled."""
+
+    name: str
+    """Resource name."""
+
+    score: float = 0.0
+    """How well it fits what is being said: 1 is best."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Added:
+    """A message of a window that the conversation does not have."""
+
+    index: int = 0
+    """Its place in the window's messages, from 0."""
+
+    summary: SummaryOrigin | None = None
+    """With a summary: what it tells of."""
+
+    notes: tuple[RecalledNote, ...] = ()
+    """With recalled notes: which, best first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
     """The messages to send to the model."""
 
@@ -141,6 +191,9 @@ class Window:
 
     etag: str = ""
     """The context's etag that it was made at."""
+
+    added: tuple[Added, ...] = ()
+    """The messages that were made for it: a summary, or recalled notes."""
 
     @property
     def chat(self) -> list[Message]:

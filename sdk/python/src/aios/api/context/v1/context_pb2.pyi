@@ -3,6 +3,7 @@ from aios.api.common.v1 import options_pb2 as _options_pb2
 from aios.api.context.v1 import resources_pb2 as _resources_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -156,8 +157,44 @@ class DroppedMessages(_message.Message):
     token_count: int
     def __init__(self, first_position: _Optional[int] = ..., last_position: _Optional[int] = ..., reason: _Optional[_Union[DropReason, str]] = ..., token_count: _Optional[int] = ...) -> None: ...
 
+class PositionRange(_message.Message):
+    __slots__ = ("first_position", "last_position")
+    FIRST_POSITION_FIELD_NUMBER: _ClassVar[int]
+    LAST_POSITION_FIELD_NUMBER: _ClassVar[int]
+    first_position: int
+    last_position: int
+    def __init__(self, first_position: _Optional[int] = ..., last_position: _Optional[int] = ...) -> None: ...
+
+class SummaryOrigin(_message.Message):
+    __slots__ = ("covers", "model", "create_time")
+    COVERS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    covers: _containers.RepeatedCompositeFieldContainer[PositionRange]
+    model: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, covers: _Optional[_Iterable[_Union[PositionRange, _Mapping]]] = ..., model: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RecalledNote(_message.Message):
+    __slots__ = ("name", "score")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    score: float
+    def __init__(self, name: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+
+class AddedMessage(_message.Message):
+    __slots__ = ("index", "summary", "notes")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    summary: SummaryOrigin
+    notes: _containers.RepeatedCompositeFieldContainer[RecalledNote]
+    def __init__(self, index: _Optional[int] = ..., summary: _Optional[_Union[SummaryOrigin, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[RecalledNote, _Mapping]]] = ...) -> None: ...
+
 class AssembleWindowResponse(_message.Message):
-    __slots__ = ("messages", "token_count", "token_budget", "available_tokens", "dropped", "exact_count", "strategy", "fallback", "fallback_reason", "recalled_notes", "etag")
+    __slots__ = ("messages", "token_count", "token_budget", "available_tokens", "dropped", "exact_count", "strategy", "fallback", "fallback_reason", "recalled_notes", "etag", "added")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +206,7 @@ class AssembleWindowResponse(_message.Message):
     FALLBACK_REASON_FIELD_NUMBER: _ClassVar[int]
     RECALLED_NOTES_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Message]
     token_count: int
     token_budget: int
@@ -180,7 +218,8 @@ class AssembleWindowResponse(_message.Message):
     fallback_reason: str
     recalled_notes: _containers.RepeatedScalarFieldContainer[str]
     etag: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[_resources_pb2.Message, _Mapping]]] = ..., token_count: _Optional[int] = ..., token_budget: _Optional[int] = ..., available_tokens: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DroppedMessages, _Mapping]]] = ..., exact_count: bool = ..., strategy: _Optional[_Union[_resources_pb2.WindowStrategy, str]] = ..., fallback: bool = ..., fallback_reason: _Optional[str] = ..., recalled_notes: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ...) -> None: ...
+    added: _containers.RepeatedCompositeFieldContainer[AddedMessage]
+    def __init__(self, messages: _Optional[_Iterable[_Union[_resources_pb2.Message, _Mapping]]] = ..., token_count: _Optional[int] = ..., token_budget: _Optional[int] = ..., available_tokens: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DroppedMessages, _Mapping]]] = ..., exact_count: bool = ..., strategy: _Optional[_Union[_resources_pb2.WindowStrategy, str]] = ..., fallback: bool = ..., fallback_reason: _Optional[str] = ..., recalled_notes: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ..., added: _Optional[_Iterable[_Union[AddedMessage, _Mapping]]] = ...) -> None: ...
 
 class ForkContextRequest(_message.Message):
     __slots__ = ("name", "source", "at_position", "request_id")

@@ -189,8 +189,9 @@ class ContextServiceServicer(object):
 
     def AssembleWindow(self, request, context):
         """Returns the messages to send to the model, fitted to its window. Changes nothing that ListMessages shows; a summary
-        that was made is kept for the next call. With WINDOW_STRATEGY_SUMMARIZE it waits for an inference syscall on the
-        caller's behalf; where that fails the oldest messages are dropped instead, which `fallback` tells.
+        that was made is kept for the next call. With WINDOW_STRATEGY_SUMMARIZE it may wait for inference syscalls on the
+        caller's behalf, at most 30 seconds; WINDOW_STRATEGY_RECALL searches the memory of the context's agent. Where that
+        fails or takes too long the oldest messages are dropped instead, which `fallback` tells.
         Errors: NOT_FOUND CONTEXT_NOT_FOUND, NOT_FOUND MODEL_NOT_FOUND, FAILED_PRECONDITION WINDOW_TOO_SMALL.
         Idempotent: changes nothing the caller sees. Cancelling stops the work, the summary's generation included.
         """
