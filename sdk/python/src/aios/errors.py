@@ -343,6 +343,7 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "CHECKSUM_MISMATCH": InvalidRequest,
     "NOT_COMPARABLE": PreconditionFailed,
     "SNAPSHOT_CONFLICT": Conflict,
+    "SNAPSHOT_KEY_MISSING": PreconditionFailed,
 }
 """The class of each reason. A test compares the keys with the proto enum."""
 
