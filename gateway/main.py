@@ -34,6 +34,7 @@ from services.chassis.agents import AccessAgentDirectory
 from services.chassis.dispatch import DispatchClient
 from services.chassis.identity import Caller
 from services.chassis.methods import Lane
+from services.chassis.metrics import DispatchMetrics
 from services.chassis.process import App, Process
 
 FORWARDED: tuple[FileDescriptor, ...] = (
@@ -70,10 +71,9 @@ async def build(process: Process) -> App:
     StateMetrics(
         process.registry,
         generations=lambda: use_cases.running,
-        held=lambda: stream.held,
-        connected=lambda: stream.connected,
         replicas_up=lambda: len(pool.live()),
     )
+    DispatchMetrics(process.registry, held=lambda: stream.held, connected=lambda: stream.connected)
     process.tasks.start("dispatch", stream.run)
     for name in pool.names:
         process.tasks.start(f"watch {name}", partial(pool.watch, name))

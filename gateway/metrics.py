@@ -118,14 +118,10 @@ class StateMetrics:
         registry: CollectorRegistry,
         *,
         generations: Callable[[], int],
-        held: Callable[[], int],
-        connected: Callable[[], bool],
         replicas_up: Callable[[], int],
     ) -> None:
         for name, text, read in (
             ("aios_inference_running", "Generations that wait or run.", lambda: float(generations())),
-            ("aios_dispatch_held", "Calls in the scheduler's hands.", lambda: float(held())),
-            ("aios_dispatch_connected", "1 while the scheduler stream is up.", lambda: float(connected())),
             ("aios_backend_replicas_up", "Backend replicas that are up.", lambda: float(replicas_up())),
         ):
             Gauge(name, text, registry=registry).set_function(read)

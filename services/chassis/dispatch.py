@@ -279,6 +279,11 @@ class DispatchClient:
         self._replicas[replica.name] = replica
         self.send(pb.DispatchRequest(replica=replica))
 
+    def withdraw(self, replica: str) -> None:
+        """Take back what was announced; nothing runs there any more."""
+        if self._replicas.pop(replica, None) is not None:
+            self.send(pb.DispatchRequest(replica=pb.ReplicaState(name=replica, up=False)))
+
     def send(self, message: pb.DispatchRequest) -> None:
         """Send a report.
 

@@ -1,6 +1,7 @@
 """The metrics every process has. Each process, and each test, has a registry of its own."""
 
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from typing import Final
 
@@ -90,6 +91,18 @@ class ProcessMetrics:
         )
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
+
+
+class DispatchMetrics:
+    """What a process that runs calls under the scheduler says about its stream; read at scrape time."""
+
+    def __init__(
+        self, registry: CollectorRegistry, *, held: Callable[[], int], connected: Callable[[], bool]
+    ) -> None:
+        calls = Gauge("aios_dispatch_held", "Calls in the scheduler's hands.", registry=registry)
+        calls.set_function(lambda: float(held()))
+        up = Gauge("aios_dispatch_connected", "1 while the scheduler stream is up.", registry=registry)
+        up.set_function(lambda: float(connected()))
 
 
 def page(registry: CollectorRegistry) -> bytes:

@@ -1,17 +1,23 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
 from aios.api.access.v1 import access_pb2
+from aios.api.agent.v1 import agent_pb2_grpc
+from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
+from services.chassis.agents import AccessAgentDirectory
 from services.chassis.clock import Clock
+from services.chassis.dispatch import DispatchClient
 from services.chassis.logs import logger
+from services.chassis.metrics import DispatchMetrics
 from services.chassis.process import App, Process
 from services.tool.access import CallersAccess
 from services.tool.approvals import AccessApprovals
 from services.tool.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
+from services.tool.dispatch import ScheduledQueue
 from services.tool.metrics import ToolMetrics
-from services.tool.ports import Access, Approvals, Builtins, Meter, Store
+from services.tool.ports import Access, Approvals, Builtins, Meter, Queue, Store
 from services.tool.service.calls import Calls
 from services.tool.service.desk import Desk
 from services.tool.service.execution import Execution
@@ -24,6 +30,7 @@ from services.tool.storage import StorageSearch
 from services.tool.store.sql import MIGRATIONS, SqlStore
 
 NAME = "tool"
+FORGET_SECONDS = 30.0
 
 _log = logger(__name__)
 
@@ -37,19 +44,40 @@ def build(
     access: Access,
     builtins: Builtins,
     approvals: Approvals,
+    queue: Queue,
 ) -> ToolService:
     """Wire the use cases."""
     kit = Kit(store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals)
     desk = Desk(clock, meter)
     registry = Registry(kit, desk, access, most=config.max_tools)
-    execution = Execution(kit, desk, look_seconds=config.look_at_approvals_every.total_seconds())
+    execution = Execution(kit, desk, queue, look_seconds=config.look_at_approvals_every.total_seconds())
     calls = Calls(kit, registry, execution, most=config.max_calls, kept=config.keep_calls)
     registry.watch(calls.unregistered)
     return ToolService(registry, calls, Providers(registry, desk), desk)
 
 
-async def assemble(process: Process) -> App:
-    """Open the database, settle what the last process left, wire the service, start its background work."""
+def _scheduled(process: Process) -> ScheduledQueue:
+    scheduler: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
+        process.channel("scheduler", scheduler_pb2.DESCRIPTOR)
+    )
+    access: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(
+        process.channel("access", access_pb2.DESCRIPTOR)
+    )
+    agents = AccessAgentDirectory(access, process.credential)
+    stream = DispatchClient(scheduler, process.credential.metadata, process.clock)
+    queue = ScheduledQueue(stream, agents, process.clock)
+    DispatchMetrics(process.registry, held=lambda: stream.held, connected=lambda: stream.connected)
+    process.tasks.start("watch agents", agents.watch)
+    process.tasks.start("dispatch", stream.run)
+    process.tasks.every("forget idle tools", FORGET_SECONDS, queue.pools.forget_idle)
+    return queue
+
+
+async def assemble(process: Process, *, queue: Queue | None = None) -> App:
+    """Open the database, settle what the last process left, wire the service, start its background work.
+
+    `queue`: where calls wait for their turn. Default: the scheduler.
+    """
     config = process.load(ToolConfig)
     database = await process.database(MIGRATIONS)
     service = build(
@@ -62,6 +90,7 @@ async def assemble(process: Process) -> App:
             process.clock, StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR))
         ),
         approvals=AccessApprovals(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
+        queue=queue or _scheduled(process),
     )
     interrupted = await service.calls.recover()
     if interrupted:

@@ -193,6 +193,19 @@ class Wish:
     syscall_id: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What a call that is ready to run waits for."""
+
+    scope: Scope
+    call_id: str
+    tool: Tool
+    locks: tuple[str, ...]
+    """Things of the tenant that no other call may use meanwhile."""
+    max_wait: float | None
+    """Most time it may wait; None: as long as its class may. Unit: seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """The tool began to run."""

@@ -6,7 +6,8 @@ from typing import Any, Protocol, TypeVar
 
 from services.chassis.identity import Scope
 from services.chassis.once import Actor
-from services.tool.model import Approval, Call, CallQuery, CallState, Tool
+from services.chassis.scheduling import Completion
+from services.tool.model import Approval, Call, CallQuery, CallState, Needs, Tool
 
 T = TypeVar("T")
 
@@ -116,6 +117,30 @@ class Approvals(Protocol):
 
     async def spend(self, scope: Scope, approval_id: str, call: Call) -> None:
         """Use an approval for a call. Raises ApprovalRequired when it is not for it, or not given."""
+        ...
+
+
+class Turn(Protocol):
+    """A call's place in the queue, and then its turn."""
+
+    async def granted(self) -> None:
+        """Wait for the turn. Raises ToolBusy, SchedulerUnavailable, or what the scheduler refuses with."""
+        ...
+
+    async def revoked(self) -> None:
+        """Wait until the kernel wants the running call to end."""
+        ...
+
+    def ended(self, completion: Completion) -> None:
+        """Give the turn back, or the place in the queue. Idempotent."""
+        ...
+
+
+class Queue(Protocol):
+    """Where calls wait for their turn at a tool and for the things they need alone."""
+
+    async def join(self, needs: Needs) -> Turn:
+        """Put the calling agent's call into the queue. Raises AccessUnavailable."""
         ...
 
 

@@ -14,7 +14,7 @@ from gateway.gate import FairGate, GateConfig
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, StateMetrics
 from services.access.metrics import AccessMetrics
 from services.chassis.methods import Lane
-from services.chassis.metrics import DatabaseMetrics, ProcessMetrics, RpcMetrics
+from services.chassis.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
 from services.context.metrics import ContextMetrics
 from services.memory.metrics import MemoryMetrics
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
@@ -87,13 +87,13 @@ def _gateway(registry: CollectorRegistry) -> None:
     gates = {Lane.DATA: FairGate(GateConfig(running=1, running_per_agent=1, waiting_per_agent=1))}
     GateMetrics(registry, gates)
     PrometheusInferenceMetrics(registry)
-    StateMetrics(
-        registry,
-        generations=lambda: 0,
-        held=lambda: 0,
-        connected=lambda: True,
-        replicas_up=lambda: 0,
-    )
+    StateMetrics(registry, generations=lambda: 0, replicas_up=lambda: 0)
+    DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
+
+
+def _tool(registry: CollectorRegistry) -> None:
+    ToolMetrics(registry)
+    DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
 
 
 def _scheduler(registry: CollectorRegistry) -> None:
@@ -114,7 +114,7 @@ SECTIONS: Mapping[str, Callable[[CollectorRegistry], Any]] = {
     "context": ContextMetrics,
     "memory": MemoryMetrics,
     "storage": StorageMetrics,
-    "tool": ToolMetrics,
+    "tool": _tool,
     "access": AccessMetrics,
 }
 """Who registers what, by the section of the document."""

@@ -17,7 +17,7 @@ from services.tool.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
 from services.tool.main import build
 from services.tool.model import Approval, Call, Tool
-from services.tool.ports import Store
+from services.tool.ports import Queue, Store
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
 from services.tool.store.memory import InMemoryStore
@@ -25,6 +25,7 @@ from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.rpc import serving
+from tests.fakes.tool_queue import LocalQueue
 
 Function = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
@@ -124,6 +125,7 @@ def tool_service(
     authorizer: Authorizer | None = None,
     builtins: ScriptedBuiltins | None = None,
     approvals: FakeApprovals | None = None,
+    queue: Queue | None = None,
 ) -> ToolService:
     """Wire a tool manager; what is not given is a fake."""
     clock = clock or FakeClock()
@@ -135,6 +137,7 @@ def tool_service(
         access=CallersAccess(authorizer or AllowOwner()),
         builtins=builtins or ScriptedBuiltins(clock),
         approvals=approvals or FakeApprovals(),
+        queue=queue or LocalQueue(),
     )
 
 

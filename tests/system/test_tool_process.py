@@ -28,13 +28,14 @@ from services.chassis.identity import Kind, Principal
 from services.chassis.process import run
 from services.tool.main import assemble
 from tests.fakes.access import AllowAll
+from tests.fakes.tool_queue import LocalQueue
 
 class Anybody:
     async def authenticate(self, token):
         return Principal("planner", "acme", Kind.AGENT)
 
 async def without_access(process):
-    app = await assemble(process)
+    app = await assemble(process, queue=LocalQueue())
     app.authenticator, app.authorizer = Anybody(), AllowAll()
     return app
 

@@ -8,18 +8,22 @@ from typing import Final, TypeVar
 
 from services.chassis.errors import ApprovalRequired, KernelError
 from services.chassis.logs import logger
+from services.chassis.scheduling import Completion
 from services.tool.core import ledger, schemas
+from services.tool.core.locks import lock_names
 from services.tool.errors import ProviderLost, ToolFailed, ToolNotFound, ToolTimeout
-from services.tool.model import Call, CallState, DriverKind, Outcome, Started, WaitsForApproval, Wish
+from services.tool.model import Call, CallState, DriverKind, Needs, Outcome, Started, WaitsForApproval, Wish
+from services.tool.ports import Queue, Turn
 from services.tool.service.desk import Desk, LeaseEndedError
 from services.tool.service.kit import Kit
-from services.tool.service.places import Places
 from services.tool.service.run import Run, Stop
 
 T = TypeVar("T")
 
 _log = logger(__name__)
 
+SOON_SECONDS: Final = 0.05
+"""A call that gets its turn within this time is not entered as waiting."""
 MAX_ATTEMPTS: Final = 3
 """Providers that one harmless call may bring down before it is given up."""
 
@@ -30,7 +34,7 @@ class Machinery:
 
     kit: Kit
     desk: Desk
-    places: Places
+    queue: Queue
     look_seconds: float
     """Time between two looks at an approval."""
 
@@ -41,7 +45,7 @@ class Attempt:
     def __init__(self, machinery: Machinery, run: Run, wish: Wish) -> None:
         self._kit = machinery.kit
         self._desk = machinery.desk
-        self._places = machinery.places
+        self._queue = machinery.queue
         self._look_seconds = machinery.look_seconds
         self._run = run
         self._wish = wish
@@ -94,18 +98,57 @@ class Attempt:
             await self._approved()
         if self._deferred:
             run.accept(joined=False)
-        elif not self._places.free(run.scope, run.tool):
-            await self._enter()
-        admitted = False
-        arguments, wait = self._wish.arguments, self._wish.wait_seconds
+        locks = lock_names(run.tool, self._wish.arguments)
+        turn = await self._queue.join(
+            Needs(
+                scope=run.scope,
+                call_id=run.call.id,
+                tool=run.tool,
+                locks=locks,
+                max_wait=self._wish.wait_seconds,
+            )
+        )
+        completion = Completion.FAILED
         try:
-            async with self._places.hold(run.scope, run.tool, arguments, wait):
-                admitted = True
-                self._kit.meter.waited(run.tool, self._waited, admitted=True)
-                return await self._by_driver()
+            await self._granted(turn)
+            outcome = await self._in_turn(turn)
+            completion = Completion.FAILED if outcome.error is not None else Completion.COMPLETED
+        except asyncio.CancelledError:
+            completion = Completion.CANCELLED
+            raise
         finally:
-            if not admitted:
-                self._kit.meter.waited(run.tool, self._waited, admitted=False)
+            turn.ended(completion)
+        return outcome
+
+    async def _granted(self, turn: Turn) -> None:
+        """Wait for the turn; a call that does not get it at once is in the ledger meanwhile."""
+        admitted = False
+        try:
+            try:
+                async with asyncio.timeout(SOON_SECONDS) as soon:
+                    await turn.granted()
+            except TimeoutError:
+                if not soon.expired():
+                    raise
+                if not self._deferred:
+                    await self._enter()
+                await turn.granted()
+            admitted = True
+        finally:
+            self._kit.meter.waited(self._run.tool, self._waited, admitted=admitted)
+
+    async def _in_turn(self, turn: Turn) -> Outcome:
+        """Run, unless the kernel takes the turn back."""
+
+        async def obey() -> None:
+            await turn.revoked()
+            self._run.stop(Stop.CANCELLED)
+
+        watch = asyncio.create_task(obey())
+        try:
+            return await self._by_driver()
+        finally:
+            watch.cancel()
 
     async def _approved(self) -> None:
         """Wait until a person has approved the call; it is spent only when the call begins."""

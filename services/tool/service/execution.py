@@ -7,10 +7,10 @@ from services.chassis.errors import Cancelled, Internal, KernelError
 from services.chassis.logs import logger
 from services.tool.core import ledger
 from services.tool.model import Call, Wish
+from services.tool.ports import Queue
 from services.tool.service.attempt import Attempt, Machinery
 from services.tool.service.desk import Desk
 from services.tool.service.kit import Kit
-from services.tool.service.places import Places
 from services.tool.service.run import Run
 
 _log = logger(__name__)
@@ -19,9 +19,9 @@ _log = logger(__name__)
 class Execution:
     """Runs calls."""
 
-    def __init__(self, kit: Kit, desk: Desk, *, look_seconds: float) -> None:
+    def __init__(self, kit: Kit, desk: Desk, queue: Queue, *, look_seconds: float) -> None:
         self._kit = kit
-        self._machinery = Machinery(kit, desk, Places(kit.clock), look_seconds)
+        self._machinery = Machinery(kit, desk, queue, look_seconds)
 
     async def execute(self, run: Run, wish: Wish) -> None:
         """Bring a run to its end, whatever happens. The body of the run's task."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.chassis.clock import SystemClock
 from services.chassis.errors import DiskFull, IdempotencyMismatch, PermissionDenied, ServiceUnavailable
-from services.chassis.identity import Scope
+from services.chassis.identity import Caller, Scope, set_caller
 from services.chassis.once import Actor
 from services.tool.core import ledger
 from services.tool.errors import CallNotFound
@@ -51,6 +51,7 @@ def reserved(effect: Effect = Effect.REVERSIBLE, *, sha: str = "0", tool: str = 
 
 
 async def events(service: ToolService, wish: Wish) -> list[CallEvent]:
+    set_caller(Caller("planner", "acme", owner="planner", trace_id="0" * 32))
     async with aclosing(service.calls.call(PLANNER, wish)) as stream:
         return [event async for event in stream]
 

@@ -1,0 +1,83 @@
+"""The scheduler's queue for tool calls in this process: the real client and core, no socket between them."""
+
+import asyncio
+from typing import Any
+
+from aios.api.scheduler.v1 import dispatch_pb2 as pb
+from services.chassis.client import StaticCredential
+from services.chassis.clock import SystemClock
+from services.chassis.dispatch import DispatchClient
+from services.chassis.identity import Caller
+from services.chassis.scheduling import AgentFacts, Hints
+from services.scheduler import wire
+from services.scheduler.core import SchedulerCore
+from services.scheduler.service import SchedulerService
+from services.scheduler.settings import CoreSettings
+from services.tool.dispatch import ScheduledQueue, ScheduledTurn
+from services.tool.model import Needs
+from tests.fakes.meters import RecordingMeter
+
+
+class Everybody:
+    """A directory in which every agent is scheduled alike."""
+
+    async def facts(self, caller: Caller) -> AgentFacts:
+        """Return the facts of a plain agent."""
+        return AgentFacts(Hints(), program=caller.agent)
+
+
+class Stream:
+    """One Dispatch stream, as the client sees it."""
+
+    def __init__(self, service: SchedulerService) -> None:
+        self._service = service
+        self._session: Any = None
+        self._welcomed = False
+
+    async def write(self, message: pb.DispatchRequest) -> None:
+        """Hand one message to the scheduler."""
+        if message.WhichOneof("message") == "hello":
+            self._session = self._service.connect(message.hello.gateway)
+            return
+        events = wire.event(message, self._session.gateway, SystemClock().monotonic())
+        for event in events if isinstance(events, list) else [events]:
+            self._service.report(self._session, event)
+
+    async def read(self) -> object:
+        """Wait for one decision; a plain object is the end."""
+        if not self._welcomed:
+            self._welcomed = True
+            return pb.DispatchResponse(welcome=pb.Welcome(epoch=1))
+        decision = await self._session.outbox.get()
+        return object() if decision is None else wire.instruction(decision)
+
+    def cancel(self) -> None:
+        """End the stream."""
+        self._service.disconnect(self._session)
+
+
+class LocalQueue:
+    """A Queue on a scheduler of its own, which `service` shows; connects at the first call."""
+
+    def __init__(self) -> None:
+        core = SchedulerCore(CoreSettings())
+        self.service = SchedulerService(core, SystemClock(), RecordingMeter())
+        stub: Any = self
+        self.client = DispatchClient(stub, StaticCredential("").metadata, SystemClock())
+        self._queue = ScheduledQueue(self.client, Everybody(), SystemClock())
+        self._running: asyncio.Task[None] | None = None
+
+    def Dispatch(self, **_call: Any) -> Stream:  # noqa: N802 - gRPC's
+        """Open a stream."""
+        return Stream(self.service)
+
+    async def join(self, needs: Needs) -> ScheduledTurn:
+        """Put a call into the queue."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self.client.run())
+        return await self._queue.join(needs)
+
+    @property
+    def pools(self) -> set[str]:
+        """Tools that the scheduler knows."""
+        return {each.resource for each in self.service.stats().replicas}
