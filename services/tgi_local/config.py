@@ -56,6 +56,9 @@ class TgiLocalConfig:
     snapshot_ttl: timedelta = timedelta(hours=1)
     """How long a KV snapshot may be restored, in seconds."""
 
+    snapshot_collect_every: timedelta = timedelta(minutes=1)
+    """Time between two rounds that delete KV snapshots that are too old, in seconds."""
+
     drain: timedelta = timedelta(seconds=30)
     """How long running requests may take to finish after SIGTERM, in seconds."""
 
@@ -101,6 +104,7 @@ def _range_problems(config: TgiLocalConfig) -> list[str]:
         ("snapshot_max_bytes", config.snapshot_max_bytes >= 0, "must not be negative"),
         ("snapshot_total_bytes", config.snapshot_total_bytes >= 0, "must not be negative"),
         ("snapshot_ttl", config.snapshot_ttl > timedelta(), "must be positive"),
+        ("snapshot_collect_every", config.snapshot_collect_every > timedelta(), "must be positive"),
         ("drain", config.drain >= timedelta(), "must not be negative"),
         ("keep_alive", config.keep_alive > timedelta(), "must be positive"),
         ("model", bool(config.model), "must not be empty"),

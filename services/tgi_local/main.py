@@ -42,10 +42,13 @@ class Server:
     _runner: web.AppRunner
     _engine: Engine
     _lock: IO[str]
+    _collector: asyncio.Task[None]
 
     async def stop(self) -> None:
         """Refuse new connections, let running requests finish within the drain time, stop the engine."""
         self.routes.draining = True
+        self._collector.cancel()
+        await asyncio.wait({self._collector})
         await self._runner.cleanup()
         await self._engine.close()
         self._lock.close()
@@ -94,7 +97,18 @@ async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Serv
         await engine.close()
         lock.close()
         raise
-    return Server(port, routes, metrics, runner, engine, lock)
+    collector = asyncio.create_task(_collect(service, config.snapshot_collect_every.total_seconds()))
+    return Server(port, routes, metrics, runner, engine, lock, collector)
+
+
+async def _collect(service: TgiService, seconds: float) -> None:
+    """Delete old snapshots from time to time, also while nobody saves or restores one."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await service.collect()
+        except OSError as error:  # a full or read-only disk: the next round tries again
+            log.warning("old snapshots are not deleted", extra={"problem": str(error)})
 
 
 async def serve(config: TgiLocalConfig) -> None:

@@ -145,6 +145,11 @@ class TgiService:
         except TimeoutError as error:
             raise GenerationFailed("the generation did not stop in time") from error
 
+    async def collect(self) -> None:
+        """Delete snapshots that are too old."""
+        await self._files.collect()
+        self._metrics.snapshots_changed(self._files.count, self._files.total_bytes)
+
     async def drop_snapshot(self, handle: str) -> None:
         """Delete a snapshot; an unknown handle is fine."""
         await self._files.delete(handle)

@@ -25,7 +25,7 @@ class SnapshotFiles:
         self._now = now
 
     def load(self) -> None:
-        """Read the records left by an earlier run; everything without a good record is removed."""
+        """Read the records left by an earlier run; what has no good record, or is too old, is removed."""
         found = []
         for record in self._directory.glob("*.json"):
             snapshot = _read_record(record)
@@ -38,6 +38,7 @@ class SnapshotFiles:
                 path.unlink()
         for snapshot in sorted(found, key=lambda s: s.saved_at):
             self._remove(self._catalogue.add(snapshot))
+        self._remove(self._catalogue.expired(self._now()))
 
     def new_handle(self) -> str:
         """Return an unguessable name; whoever knows it may restore the state."""
@@ -57,6 +58,12 @@ class SnapshotFiles:
         gone += self._catalogue.add(snapshot)
         await asyncio.to_thread(self._remove, gone)
         return snapshot
+
+    async def collect(self) -> int:
+        """Delete what is too old. Returns how many snapshots."""
+        gone = self._catalogue.expired(self._now())
+        await asyncio.to_thread(self._remove, gone)
+        return len(gone)
 
     async def find(self, handle: str) -> Snapshot | Miss:
         """Return a snapshot that is fit to be restored: right model, in time, bytes unchanged."""

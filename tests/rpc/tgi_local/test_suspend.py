@@ -215,6 +215,19 @@ async def test_a_state_expires(engine: FakeEngine, model: Path, tmp_path: Path) 
     assert outcomes == ['aios_tgi_local_kv_restore_total{outcome="expired"} 1.0']
 
 
+async def test_a_state_that_nobody_wants_is_deleted(engine: FakeEngine, model: Path, tmp_path: Path) -> None:
+    quick = {"snapshot_ttl": timedelta(microseconds=1), "snapshot_collect_every": timedelta(milliseconds=1)}
+    async with tgi_local(model, tmp_path / "data", engine, **quick) as server:
+        client = PooledAsyncClient(f"http://127.0.0.1:{server.port}")
+        await suspended(client)
+        await client.close()
+        await until(lambda: not _files(tmp_path / "data/snapshots"))
+
+
+def _files(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
 async def test_a_queued_generation_can_be_suspended(
     client: PooledAsyncClient, engine: FakeEngine, server: Server
 ) -> None:

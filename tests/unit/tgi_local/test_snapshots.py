@@ -142,6 +142,27 @@ async def test_expired_files_are_deleted(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+async def test_old_files_are_collected_although_nobody_asks_for_them(tmp_path: Path) -> None:
+    now = [0.0]
+    store = await files(tmp_path, now)
+    await kept(store, tmp_path, b"old")
+    now[0] = 6.0
+    young = await kept(store, tmp_path, b"young")
+    now[0] = 11.0
+
+    assert await store.collect() == 1
+    assert names(tmp_path) == [f"{young}.bin", f"{young}.json"]
+    assert (store.count, store.total_bytes) == (1, 5)
+
+
+async def test_files_that_grew_old_while_the_server_was_down_are_removed_at_start(tmp_path: Path) -> None:
+    await kept(await files(tmp_path, [0.0]), tmp_path, b"state")
+    store = await files(tmp_path, [11.0])
+
+    assert store.count == 0
+    assert names(tmp_path) == []
+
+
 async def test_making_room_deletes_files(tmp_path: Path) -> None:
     store = await files(tmp_path, [0.0])
     first = await kept(store, tmp_path, b"x" * 60)
