@@ -78,7 +78,6 @@ class _Held:
     running_on: str = ""
     number: int = 0
     tokens_done: int = 0
-    running_since: float = 0.0
     preemptions: int = 0
     submitted: bool = False
     started: bool = False
@@ -124,7 +123,7 @@ class DispatchTicket:
         """Give the slot back and wait again."""
         held, now = self.held, self._client.now()
         number = held.number
-        self._stop_running(now)
+        self._stop_running()
         held.tokens_done, held.waiting_since = tokens_done, now
         held.preemptions += 0 if replica_lost else 1
         loop = asyncio.get_running_loop()
@@ -143,7 +142,6 @@ class DispatchTicket:
         if self._over:
             return
         self._over = True
-        self.bank(self._client.now())
         self._client.drop(self)
         key = _key(self.call.key)
         if self.held.running_on:
@@ -154,7 +152,7 @@ class DispatchTicket:
         elif not self._grant.done():
             self._client.send(pb.DispatchRequest(withdraw=pb.Withdraw(key=key)))
 
-    def on_grant(self, grant: pb.Grant, now: float) -> None:
+    def on_grant(self, grant: pb.Grant) -> None:
         """Take a grant; one for a call that runs only renews the number.
 
         Such a grant follows a new stream, or a grant that was meant for an earlier call of the same id. The
@@ -164,7 +162,7 @@ class DispatchTicket:
         if held.running_on:
             held.running_on, held.number = grant.replica, grant.number
             return
-        held.running_on, held.number, held.running_since = grant.replica, grant.number, now
+        held.running_on, held.number = grant.replica, grant.number
         held.started = True
         if not self._grant.done():
             self._grant.set_result(Grant(grant.replica, grant.quantum_tokens))
@@ -204,33 +202,26 @@ class DispatchTicket:
         held.submitted = True
         return submit
 
-    def bank(self, now: float) -> None:
-        """Put the time it has run since the last time to its program's account."""
-        if self.held.running_on:
-            self._client.programs.add(self, now - self.held.running_since)
-            self.held.running_since = now
-
-    def _stop_running(self, now: float) -> None:
-        self.bank(now)
+    def _stop_running(self) -> None:
         self.held.running_on, self.held.number = "", 0
 
 
 class _Programs:
-    """Time that the calls of each program have run on backends; the program unused for longest goes first."""
+    """What each program has attained, as its last grant told; the program unused for longest goes first."""
 
     def __init__(self, keep: int = PROGRAMS) -> None:
         self._keep = keep
         self._attained: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def add(self, ticket: DispatchTicket, seconds: float) -> None:
-        """Charge a program."""
+    def note(self, ticket: DispatchTicket, seconds: float) -> None:
+        """Take what a grant of one of its calls told."""
         name = _program(ticket)
-        self._attained[name] = self._attained.pop(name, 0.0) + seconds
+        self._attained[name] = max(self._attained.pop(name, 0.0), seconds)
         if len(self._attained) > self._keep:
             self._attained.popitem(last=False)
 
     def attained(self, ticket: DispatchTicket) -> float:
-        """Return what a call's program has had. Unit: seconds."""
+        """Return what a call's program has attained. Unit: seconds."""
         return self._attained.get(_program(ticket), 0.0)
 
 
@@ -356,8 +347,6 @@ class DispatchClient:
         self._outbox = asyncio.Queue()
         self._connected = True
         now = self.now()
-        for ticket in self._tickets.values():
-            ticket.bank(now)
         for ticket in sorted(self._tickets.values(), key=lambda each: each.call.arrived_at):
             self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(now)))
         for replica in self._replicas.values():
@@ -383,7 +372,8 @@ class DispatchClient:
         if ticket is None:
             self._return_unwanted(body)
         elif isinstance(body, pb.Grant):
-            ticket.on_grant(body, self.now())
+            self.programs.note(ticket, body.attained.ToNanoseconds() / 1e9)
+            ticket.on_grant(body)
         elif isinstance(body, pb.Preempt):
             ticket.on_interrupt(Interrupt.PREEMPT, body.number)
         elif isinstance(body, pb.Revoke):

@@ -16,7 +16,6 @@ from services.scheduler.events import (
     Event,
     Finished,
     GatewayLost,
-    Grant,
     PolicyChanged,
     ProgramCancelled,
     Progress,
@@ -213,9 +212,7 @@ class SchedulerCore:
             self._run_again(job, event.running_on, event.epoch, pool, now)
         elif job.state is not CallState.WAITING and event.running_on is None:
             # The gateway missed the grant: tell it again, under the same epoch.
-            self._world.out.append(
-                Grant(job.call.id, job.call.gateway, job.replica, job.epoch, job.quantum, job.granted_wait)
-            )
+            self._world.out.append(job.grant())
         return (pool,)
 
     def _adopt(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:

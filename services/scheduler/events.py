@@ -187,6 +187,9 @@ class Grant:
     wait_seconds: float
     """Time in the queue since arrival or since the last yield."""
 
+    attained_seconds: float = 0.0
+    """Backend seconds its program has received so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preempt:

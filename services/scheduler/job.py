@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from services.scheduler.events import Grant
 from services.scheduler.model import NO_SNAPSHOT, Call, CallId, CallState, ReplicaId, SnapshotInfo
 from services.scheduler.programs import Program
 
@@ -113,3 +114,16 @@ class Job:
     def wait(self, now: float) -> float:
         """Seconds of the present wait."""
         return max(0.0, now - self.queued_at)
+
+    def grant(self) -> Grant:
+        """Tell where it runs."""
+        attained = 0.0 if self.program is None else self.program.attained
+        return Grant(
+            self.call.id,
+            self.call.gateway,
+            self.replica,
+            self.epoch,
+            self.quantum,
+            self.granted_wait,
+            attained,
+        )

@@ -153,7 +153,7 @@ class Call:
     """Tokens generated before this submission (a preempted or resubmitted call)."""
 
     attained_seconds: float = 0.0
-    """Backend seconds its program has received, as far as the call's gateway knows."""
+    """Backend seconds its program has received, as an earlier grant told the call's gateway."""
 
     waiting_since: float | None = None
     """When its present wait began, for a call that waits again; None: when it arrived."""

@@ -5,7 +5,7 @@ from itertools import islice
 
 from services.scheduler.budget import Replica
 from services.scheduler.classes import ClassMix, ClassQueue
-from services.scheduler.events import FROM_LANE, Grant, TimelineKind
+from services.scheduler.events import FROM_LANE, TimelineKind
 from services.scheduler.job import Gang, Job
 from services.scheduler.model import CallState, Lane, PolicySpec, PoolKey, ReplicaId, SchedulingClass
 from services.scheduler.placement import Placement
@@ -350,7 +350,7 @@ class Pool:
         self._start(job, replica, self.world.next_epoch(), now)
         self._charge(job, self.world.cost.prefill(job.uncached))
         replica.prefixes.prefilled(job)
-        self.world.out.append(Grant(job.call.id, job.call.gateway, replica.id, job.epoch, job.quantum, wait))
+        self.world.out.append(job.grant())
         self.world.note(now, TimelineKind.GRANTED, job, FROM_LANE if from_lane else "", wait)
 
     def _start(self, job: Job, replica: Replica, epoch: int, now: float) -> None:

@@ -43,7 +43,7 @@ class ProgramBook:
             program = self._create(call, key, seq)
         self._idle.pop(key, None)
         program.live += 1
-        # After a restart the gateways tell what they know. Sums would count the same run twice.
+        # After a restart each gateway tells a state of this account that it once saw.
         program.attained = max(program.attained, call.attained_seconds)
         return program
 

@@ -201,6 +201,7 @@ def instruction(decision: Grant | Preempt | Revoke | Reject) -> dispatch_pb2.Dis
                 quantum_tokens=decision.quantum_tokens,
                 number=decision.epoch,
                 wait=duration(decision.wait_seconds),
+                attained=duration(decision.attained_seconds),
             )
             return dispatch_pb2.DispatchResponse(grant=grant)
         case Preempt():

@@ -81,6 +81,17 @@ class Seen:
     finished: int = 0
     dropped: int = 0
     connections: set[int] = field(default_factory=set)
+    runs: list["Run"] = field(default_factory=list)
+    """Streams in the order in which they got a slot."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One stream: what it was asked, the number of its first token, and how many it has sent."""
+
+    inputs: str
+    first: int
+    sent: int = 0
 
 
 class FakeTgi:
@@ -205,6 +216,8 @@ class FakeTgi:
 
     async def _stream(self, request: web.Request, response: web.StreamResponse, plan: "Plan") -> None:
         stopping = self._watched(plan)
+        run = Run(plan.inputs, plan.offset)
+        self.seen.runs.append(run)
         sent = 0
         try:
             await asyncio.sleep(self.behaviour.latency)
@@ -213,12 +226,13 @@ class FakeTgi:
                     await self._end_suspended(response, plan, sent)
                     return
                 await self._write(response, b"".join(chunk))
-                sent += len(chunk)
+                run.sent = sent = sent + len(chunk)
                 if await self._misbehaved(request, response, plan, sent):
                     return
                 if self.behaviour.token_delay:
                     await asyncio.sleep(self.behaviour.token_delay)
             await self._write(response, plan.last_event())
+            run.sent += 1
             self.seen.finished += 1
         finally:
             self._suspending.pop(plan.request_id, None)
@@ -310,6 +324,7 @@ class FakeTgi:
         count = max(1, min(asked, total - produced))
         reason = "length" if count == asked and produced + count < total else "eos_token"
         return Plan(
+            inputs=body.get("inputs", ""),
             prompt_ids=prompt_ids,
             offset=produced,
             count=count,
@@ -338,6 +353,7 @@ class FakeTgi:
 class Plan:
     """The answer to one request: `count` words, the first of them number `offset` of the whole answer."""
 
+    inputs: str
     prompt_ids: tuple[int, ...]
     offset: int
     count: int
