@@ -16,8 +16,8 @@ class InferenceDispatcher:
         """Put a call into the queue, now or as soon as the scheduler is there."""
         return self._client.submit(_submission(terms))
 
-    def announce(self, replica: str, info: ReplicaInfo, *, up: bool) -> None:
-        """Tell what a replica can take."""
+    def announce(self, replica: str, info: ReplicaInfo, *, up: bool, queue_size: int | None = None) -> None:
+        """Tell what a replica can take, and how many calls were seen to wait inside it."""
         self._client.announce(
             pb.ReplicaState(
                 name=replica,
@@ -27,6 +27,7 @@ class InferenceDispatcher:
                 max_batch_total_tokens=info.max_batch_total_tokens,
                 max_total_tokens=info.max_total_tokens,
                 kv_snapshot=info.capabilities.kv_snapshot,
+                queue_size=queue_size,
             )
         )
 
@@ -45,6 +46,7 @@ def _submission(terms: CallTerms) -> Submission:
         tenant_weight=terms.agent.tenant_weight,
         gang=terms.gang.id if terms.gang is not None else "",
         gang_size=terms.gang.size if terms.gang is not None else 0,
+        prefixes=[pb.Prefix(key=each.key, tokens=each.tokens) for each in terms.prefixes],
     )
     return Submission(
         key=terms.key,

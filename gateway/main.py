@@ -26,7 +26,7 @@ from gateway.inference.runner import RunnerConfig
 from gateway.inference.service import InferenceConfig, InferenceUseCases
 from gateway.inference.servicer import InferenceServicer
 from gateway.inference.tgi import TgiBackend, TgiConfig
-from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, StateMetrics
+from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from gateway.passthrough import Forwarder
 from gateway.routing import MANAGERS
 from services.chassis import config, methods
@@ -108,12 +108,16 @@ def _pool(dispatcher: InferenceDispatcher, process: Process) -> ReplicaPool:
     openai = config.load(OpenAiBackendConfig, process.environ, "AIOS_OPENAI_", known=None)
     tgi = config.load(BackendConfig, process.environ, "AIOS_TGI_", known=None)
     wants_tgi = not openai.endpoints or "AIOS_TGI_ENDPOINTS" in process.environ
-    return ReplicaPool(
+    metrics = PrometheusPoolMetrics(process.registry)
+    pool = ReplicaPool(
         [*(_tgi(tgi) if wants_tgi else ()), *_openai(openai)],
-        lambda name, info, up: dispatcher.announce(name, info, up=up),
+        lambda name, info, up, queue: dispatcher.announce(name, info, up=up, queue_size=queue),
         PoolConfig(),
         process.clock,
+        metrics,
     )
+    metrics.show(pool.names, pool.circuit)
+    return pool
 
 
 def _tgi(settings: BackendConfig) -> list[Backend]:

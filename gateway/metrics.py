@@ -1,13 +1,14 @@
 """What the gateway measures. Names and labels are documented in deploy/grafana/METRICS.md."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.gate import FairGate
+from gateway.inference.circuit import CircuitState
 from services.chassis.methods import Lane
 from services.chassis.metrics import DURATION_BUCKETS
 
@@ -110,6 +111,44 @@ class PrometheusInferenceMetrics:
         self._checkpoints.labels(outcome).inc()
 
 
+class PrometheusPoolMetrics:
+    """What calls see of the replicas; see gateway.inference.pool.PoolMetrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._failures = Counter(
+            "aios_gateway_backend_failures",
+            "Calls that failed at a replica, by replica and kind of failure.",
+            ["replica", "kind"],
+            registry=registry,
+        )
+        self._openings = Counter(
+            "aios_gateway_backend_circuit_openings",
+            "Times that a replica's circuit opened.",
+            ["replica"],
+            registry=registry,
+        )
+        self._circuit = Gauge(
+            "aios_gateway_backend_circuit",
+            "0 while a replica gets calls, 1 while one at a time tries it, 2 while it gets none.",
+            ["replica"],
+            registry=registry,
+        )
+
+    def show(self, replicas: Iterable[str], state: Callable[[str], CircuitState]) -> None:
+        """Read the circuits of these replicas at each scrape."""
+        for replica in replicas:
+            self._openings.labels(replica)
+            self._circuit.labels(replica).set_function(partial(_circuit, state, replica))
+
+    def failed(self, replica: str, kind: str) -> None:
+        """Record a call that failed."""
+        self._failures.labels(replica, kind).inc()
+
+    def opened(self, replica: str) -> None:
+        """Record that a circuit opened."""
+        self._openings.labels(replica).inc()
+
+
 class StateMetrics:
     """Gauges read at scrape time."""
 
@@ -125,6 +164,10 @@ class StateMetrics:
             ("aios_backend_replicas_up", "Backend replicas that are up.", lambda: float(replicas_up())),
         ):
             Gauge(name, text, registry=registry).set_function(read)
+
+
+def _circuit(state: Callable[[str], CircuitState], replica: str) -> float:
+    return float(state(replica).value)
 
 
 def _running(gate: FairGate) -> float:

@@ -150,6 +150,17 @@ class Prompt:
     chat: Chat | None = None
     estimated: bool = False
     """Whether the count is a guess: good enough to be admitted by, no ground for a refusal."""
+    marks: tuple[int, ...] = ()
+    """Tokens up to the end of each message, or of each part of a raw prompt; 0: unknown. Empty: not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A leading part of a prompt that other calls may share."""
+
+    key: str
+    tokens: int
+    """Its length: exact where the backend told the prompt's tokens, else in proportion to its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,19 +268,24 @@ class PromptIds:
 
 
 @dataclass(frozen=True, slots=True)
+class CachedPrompt:
+    """How many tokens of what the run began with the backend had in its cache; told once, if at all."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The last item of a stream."""
 
     reason: StopReason
     prompt_tokens: int = 0
     """Tokens of the prompt as the backend counted them; 0: it did not say."""
-    cached_tokens: int = 0
-    """Those of them that it had in its cache."""
     tool_calls: tuple[ToolCall, ...] = ()
     """What a backend with `native_tools` was asked to call."""
 
 
-StreamItem = Token | PromptIds | Stopped
+StreamItem = Token | PromptIds | CachedPrompt | Stopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
+from gateway.inference.exposition import gauge
 from gateway.inference.model import (
     Alternative,
+    CachedPrompt,
     Capabilities,
     Chat,
     Job,
@@ -120,6 +122,13 @@ class OpenAiBackend:
         """Ask whether it takes calls."""
         return await self._client.answers(self._dialect.health)
 
+    async def queue_size(self) -> int | None:
+        """Read the length of its queue off its metrics, where the dialect names it."""
+        if not self._dialect.queue_metric:
+            return None
+        found = await self._client.metrics()
+        return None if found is None else gauge(found, self._dialect.queue_metric)
+
     async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
         """Count a chat, which goes through as it is."""
         chat = Chat(tuple(messages), tuple(tools))
@@ -156,6 +165,8 @@ class OpenAiBackend:
             async for chunk in chunks:
                 for token in tally.tokens(chunk):
                     yield token
+        if (cached := tally.cached()) is not None:
+            yield cached
         yield tally.stopped()
 
     async def suspend(self, run_id: str) -> KvState | None:  # noqa: ARG002 - nothing is kept
@@ -226,7 +237,7 @@ class _Tally:
 
     def stopped(self) -> Stopped:
         """Return the end of the run. Raises BackendError for an end that is none."""
-        usage = self._usage or TokenUsage(0, 0, 0)
+        usage = self._usage or TokenUsage(0, 0, None)
         if self._reason == "abort":
             raise BackendUnavailable("the backend broke the generation off")
         if self._reason == "content_filter":
@@ -234,7 +245,13 @@ class _Tally:
         reason = _REASONS.get(self._reason or "")
         if reason is None:
             raise BackendBroken(f"the backend ended a generation with the unknown reason {self._reason!r}")
-        return Stopped(reason, usage.prompt, usage.cached, self._calls.calls())
+        return Stopped(reason, usage.prompt, self._calls.calls())
+
+    def cached(self) -> CachedPrompt | None:
+        """Return what the server had in its cache, if it told."""
+        if self._usage is None or self._usage.cached is None:
+            return None
+        return CachedPrompt(self._usage.cached)
 
     def _token(self, text: str, alternatives: tuple[Alternative, ...]) -> Token:
         self._told += 1

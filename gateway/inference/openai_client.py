@@ -15,6 +15,7 @@ from gateway.inference.transport import (
     TOKEN_SECONDS,
     control,
     failures,
+    page,
     payload,
 )
 
@@ -62,6 +63,10 @@ class OpenAiClient:
                 return response.status == OK
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
+
+    async def metrics(self) -> bytes | None:
+        """Return the server's metrics page; None: there is none. Raises no BackendError."""
+        return await page(self._http(), f"{self._base}/metrics")
 
     async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
         """Follow a generation to its end. Raises BackendError.

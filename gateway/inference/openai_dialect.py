@@ -52,6 +52,8 @@ class Dialect:
     health: str = "/v1/models"
     slots: int
     """Calls that run at once where neither server nor configuration tells."""
+    queue_metric: str = ""
+    """Gauge on `/metrics` of the calls that wait inside; empty: it has none."""
     running_usage: bool = False
     """Tells with each event how many tokens there are so far."""
     neutral: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +72,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         Dialect(
             name="vllm",
             owner="vllm",
+            queue_metric="vllm:num_requests_waiting",
             continuation=Continuation.FLAGS,
             counting=Counting.TOKENIZE,
             health="/health",
@@ -83,6 +86,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         Dialect(
             name="sglang",
             owner="sglang",
+            queue_metric="sglang:num_queue_reqs",
             continuation=Continuation.FLAGS,
             health="/health",
             slots=64,
@@ -94,6 +98,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         Dialect(
             name="llamacpp",
             owner="llamacpp",
+            queue_metric="llamacpp:requests_deferred",
             continuation=Continuation.TRAILING,
             counting=Counting.TEMPLATE,
             health="/health",

@@ -40,7 +40,8 @@ class TokenUsage:
 
     prompt: int
     completion: int
-    cached: int
+    cached: int | None
+    """Of the prompt, in the server's cache; None: it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +186,12 @@ def parse_usage(raw: Any) -> TokenUsage | None:
     """Read the usage of a run, if it is told."""
     if not raw:
         return None
-    cached = (raw.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return TokenUsage(int(raw["prompt_tokens"]), int(raw.get("completion_tokens") or 0), int(cached))
+    cached = (raw.get("prompt_tokens_details") or {}).get("cached_tokens")
+    return TokenUsage(
+        int(raw["prompt_tokens"]),
+        int(raw.get("completion_tokens") or 0),
+        None if cached is None else int(cached),
+    )
 
 
 class ToolCallJoiner:

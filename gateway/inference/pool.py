@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
+from gateway.inference.circuit import Circuit, CircuitConfig, CircuitState
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid
 from gateway.inference.model import Message, Prompt, ReplicaInfo, ToolSpec
 from gateway.inference.ports import Backend
@@ -15,8 +16,20 @@ from services.chassis.refusals import NoBackend
 
 T = TypeVar("T")
 
-Announce = Callable[[str, ReplicaInfo, bool], None]
-"""Called with a replica's name, what it holds, and whether it is up."""
+Announce = Callable[[str, ReplicaInfo, bool, int | None], None]
+"""Called with a replica's name, what it may get, whether it is up, and how many calls wait inside it."""
+
+
+class PoolMetrics(Protocol):
+    """What the pool records."""
+
+    def failed(self, replica: str, kind: str) -> None:
+        """Record a call that failed at a replica, by the name of its error."""
+        ...
+
+    def opened(self, replica: str) -> None:
+        """Record that a replica's circuit opened."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +40,7 @@ class PoolConfig:
     first_retry: float = 0.1
     longest_retry: float = 2.0
     probe_timeout: float = 5.0
+    circuit: CircuitConfig = field(default_factory=CircuitConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +54,10 @@ class Live:
 @dataclass(slots=True)
 class _Replica:
     backend: Backend
+    circuit: Circuit
     info: ReplicaInfo | None = None
     up: bool = False
+    queue_size: int | None = None
     failure: str = "not probed yet"
     failures: int = 0
     poke: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,10 +67,16 @@ class ReplicaPool:
     """Watches every replica and tells `announce` about each change."""
 
     def __init__(
-        self, backends: Sequence[Backend], announce: Announce, config: PoolConfig, clock: Clock
+        self,
+        backends: Sequence[Backend],
+        announce: Announce,
+        config: PoolConfig,
+        clock: Clock,
+        metrics: PoolMetrics | None = None,
     ) -> None:
-        self._replicas = {backend.name: _Replica(backend) for backend in backends}
+        self._replicas = {each.name: _Replica(each, Circuit(config.circuit)) for each in backends}
         self._announce = announce
+        self._metrics = metrics
         self._config = config
         self._clock = clock
         self._changed = asyncio.Event()
@@ -66,16 +88,21 @@ class ReplicaPool:
         while True:
             replica.poke.clear()
             await self._probe(name, replica)
-            pause = self._config.healthy_interval
-            if not replica.up:
-                pause = min(
-                    self._config.longest_retry, self._config.first_retry * 2 ** min(replica.failures, 10)
-                )
+            pause = self._pause(replica)
             try:
                 async with asyncio.timeout(pause):
                     await replica.poke.wait()
             except TimeoutError:
                 continue
+
+    def _pause(self, replica: _Replica) -> float:
+        """How long to wait before the next probe."""
+        if replica.up:
+            return self._config.healthy_interval
+        pause = self._config.first_retry * 2.0 ** min(replica.failures, 10)
+        if not replica.failures:  # it is healthy: only its circuit keeps it out
+            pause = max(pause, replica.circuit.opens_until - self._clock.monotonic())
+        return min(self._config.longest_retry, pause)
 
     async def close(self) -> None:
         """Close every backend."""
@@ -116,13 +143,33 @@ class ReplicaPool:
                 return replica.info.model
         return ""
 
-    def suspect(self, name: str, failure: str) -> None:
-        """Take a replica that failed a call out at once; the next probe decides when it returns."""
-        replica = self._replicas[name]
+    def failed(self, name: str, error: BackendError) -> None:
+        """Take a replica that failed a call out at once.
+
+        The next probe brings it back, unless its circuit has opened. What breaks together is one failure:
+        those that come while it is out are not counted.
+        """
+        replica, now = self._replicas[name], self._clock.monotonic()
+        replica.failure = str(error)
+        if self._metrics is not None:
+            self._metrics.failed(name, type(error).__name__)
+        if replica.up or isinstance(error, BackendBroken):
+            opened = replica.circuit.failed(now, nonsense=isinstance(error, BackendBroken))
+            if opened and self._metrics is not None:
+                self._metrics.opened(name)
         if replica.up:
             self._set(name, replica, up=False)
-        replica.failure = failure
         replica.poke.set()
+
+    def succeeded(self, name: str) -> None:
+        """Note a call that went well; a replica on trial gets as many calls as it holds again."""
+        replica = self._replicas[name]
+        if replica.circuit.succeeded(self._clock.monotonic()) and replica.up:
+            self._set(name, replica, up=True)
+
+    def circuit(self, name: str) -> CircuitState:
+        """Return the state of a replica's circuit."""
+        return self._replicas[name].circuit.state(self._clock.monotonic())
 
     async def ready(self, model: str, timeout: float) -> Live:
         """Return a live replica of `model` (empty: the default), waiting up to `timeout` seconds for one.
@@ -173,7 +220,7 @@ class ReplicaPool:
             except BackendInvalid as error:
                 raise BackendRefused(f"the backend refused the request: {error}") from error
             except BackendError as error:
-                self.suspect(each.backend.name, str(error))
+                self.failed(each.backend.name, error)
         raise BackendFailed("no backend could read the prompt; try again", retry_after=1.0)
 
     async def _until_changed(self, seconds: float, model: str) -> None:
@@ -194,11 +241,15 @@ class ReplicaPool:
                     replica.info = await replica.backend.info()
                 self._check_form(replica.info)
                 healthy = await replica.backend.healthy()
+                queue_size = await replica.backend.queue_size() if healthy else None
         except (BackendError, TimeoutError) as error:
-            replica.failure, healthy = str(error) or "no answer in time", False
+            replica.failure, healthy, queue_size = str(error) or "no answer in time", False, None
         replica.failures = 0 if healthy else replica.failures + 1
-        if healthy != replica.up:
-            self._set(name, replica, up=healthy)
+        waits = bool(queue_size) or queue_size != replica.queue_size
+        replica.queue_size = queue_size
+        up = healthy and self.circuit(name) is not CircuitState.OPEN
+        if up != replica.up or (up and waits):
+            self._set(name, replica, up=up)
 
     def _check_form(self, info: ReplicaInfo) -> None:
         """Let all replicas of a model take prompts in one form, the first one's: a generation may move.
@@ -213,7 +264,10 @@ class ReplicaPool:
     def _set(self, name: str, replica: _Replica, *, up: bool) -> None:
         replica.up = up
         if replica.info is not None:
-            self._announce(name, replica.info, up)
+            info = replica.info
+            if self.circuit(name) is CircuitState.HALF_OPEN:
+                info = replace(info, slots=min(1, info.slots))
+            self._announce(name, info, up, replica.queue_size)
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -11,6 +11,7 @@ from gateway.inference.model import (
     Job,
     KvState,
     Message,
+    Prefix,
     Prompt,
     ReplicaInfo,
     StreamItem,
@@ -33,6 +34,10 @@ class Backend(Protocol):
 
     async def healthy(self) -> bool:
         """Ask whether it takes calls."""
+        ...
+
+    async def queue_size(self) -> int | None:
+        """Ask how many calls wait inside it; None where it does not tell. Never raises BackendError."""
         ...
 
     async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
@@ -88,6 +93,8 @@ class CallTerms:
     preemptible: bool
     step: int = 0
     gang: Gang | None = None
+    prefixes: tuple[Prefix, ...] = ()
+    """Leading parts of the prompt that other calls may share, short to long."""
 
 
 class Ticket(Protocol):
@@ -101,8 +108,11 @@ class Ticket(Protocol):
         """Wait until the scheduler wants the running call back."""
         ...
 
-    def progress(self, tokens: int) -> None:
-        """Report tokens produced since the last report."""
+    def progress(self, tokens: int, cached_prompt_tokens: int | None = None) -> None:
+        """Report tokens produced since the last report.
+
+        `cached_prompt_tokens`: once a run, if the backend tells it.
+        """
         ...
 
     def yielded(self, tokens_done: int, *, replica_lost: bool, kv_replica: str = "") -> None:
@@ -121,8 +131,8 @@ class Dispatcher(Protocol):
         """Put a call into the queue."""
         ...
 
-    def announce(self, replica: str, info: ReplicaInfo, *, up: bool) -> None:
-        """Tell what a replica can take."""
+    def announce(self, replica: str, info: ReplicaInfo, *, up: bool, queue_size: int | None = None) -> None:
+        """Tell what a replica can take, and how many calls were seen to wait inside it; None: not known."""
         ...
 
 

@@ -13,17 +13,19 @@ from gateway.errors import (
     BackendRefused,
     ConstraintUnmet,
 )
-from gateway.inference import plan, replay
+from gateway.inference import plan, prefixes, replay
 from gateway.inference.errors import BackendError, BackendInvalid
 from gateway.inference.generation import Generation
 from gateway.inference.model import (
     Answer,
+    CachedPrompt,
     Checkpoint,
     Constraint,
     FinishReason,
     Job,
     KvState,
     Message,
+    Prefix,
     Prompt,
     PromptIds,
     ResumePoint,
@@ -114,7 +116,9 @@ class Runner:
         self._ticket: Ticket | None = None
         self._stop_reason = StopReason.END
         self._tool_calls: tuple[ToolCall, ...] = ()
-        self._backend_prompt_tokens = self._cached_tokens = 0
+        self._backend_prompt_tokens = 0
+        self._cached_tokens: int | None = None
+        self._cached_unreported: int | None = None
         self._wait = self._run = 0.0
         self._first_token: float | None = None
         self._preemptions = self._recoveries = 0
@@ -154,7 +158,7 @@ class Runner:
     async def _prepare(self) -> None:
         """Check the request against the model, render it and take up what was produced before."""
         spec, gen = self._gen.spec, self._gen
-        tools = spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
+        tools = self._tools()
         if spec.tool_choice is ToolChoice.REQUIRED and tools:
             self._constraint = forced_call_constraint(tools)
         if self._constraint is not None:
@@ -176,6 +180,11 @@ class Runner:
         if not spec.sampling.greedy:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
         self._restore(checkpoint, self._resume)
+
+    def _tools(self) -> tuple[ToolSpec, ...]:
+        """Return the tools that the model is shown."""
+        spec = self._gen.spec
+        return spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
 
     async def _render(self, replica: Live, tools: Sequence[ToolSpec]) -> Prompt:
         spec = self._gen.spec
@@ -221,7 +230,14 @@ class Runner:
             preemptible=self._preemptible,
             step=gen.spec.step,
             gang=gen.spec.gang if self._resume is None else None,  # what is resumed has started already
+            prefixes=self._prefixes(),
         )
+
+    def _prefixes(self) -> tuple[Prefix, ...]:
+        gen, spec = self._gen, self._gen.spec
+        if not spec.messages:
+            return prefixes.of_text(gen.key.tenant, gen.prompt)
+        return prefixes.of_chat(gen.key.tenant, spec.messages, self._tools(), gen.prompt)
 
     async def _slices(self, ticket: Ticket) -> None:
         """Run on what is granted until the generation is complete."""
@@ -290,10 +306,11 @@ class Runner:
                     raise Cancelled("the call was cancelled by the kernel")
                 return await self._stop(backend, job, consume)
             consume.result()
+            self._kit.pool.succeeded(grant.replica)
         except BackendInvalid as error:
             raise BackendRefused(f"the backend refused the request: {error}") from error
         except BackendError as error:
-            self._kit.pool.suspect(grant.replica, str(error))
+            self._kit.pool.failed(grant.replica, error)
             return _SliceEnd.LOST
         else:
             return _SliceEnd.FINISHED
@@ -366,6 +383,8 @@ class Runner:
                         self._checkpoint_if_due()
                 elif isinstance(item, PromptIds):
                     gen.prompt_ids = item.ids
+                elif isinstance(item, CachedPrompt):
+                    self._note_cached(item.tokens)
                 elif isinstance(item, Stopped):
                     self._note_stop(job, item)
 
@@ -373,16 +392,22 @@ class Runner:
         self._stop_reason = item.reason
         self._tool_calls = item.tool_calls
         if not job.emitted_text:
-            self._backend_prompt_tokens, self._cached_tokens = item.prompt_tokens, item.cached_tokens
+            self._backend_prompt_tokens = item.prompt_tokens
+
+    def _note_cached(self, tokens: int) -> None:
+        """Keep for the caller what the first run found, and for the scheduler what each run does."""
+        self._cached_unreported = tokens
+        if self._cached_tokens is None:
+            self._cached_tokens = tokens
 
     def _note_first_token(self) -> None:
         self._first_token = self._kit.clock.monotonic() - self._gen.arrived_at
         self._kit.metrics.first_token(self._agent.hints.scheduling_class.value, self._first_token)
 
     def _report(self, ticket: Ticket, at_least: int) -> None:
-        if self._unreported >= at_least:
-            ticket.progress(self._unreported)
-            self._unreported = 0
+        if self._unreported >= at_least or self._cached_unreported is not None:
+            ticket.progress(self._unreported, self._cached_unreported)
+            self._unreported, self._cached_unreported = 0, None
 
     def _checkpoint_if_due(self) -> None:
         if len(self._gen.transcript) - self._checkpointed >= self._kit.config.checkpoint_tokens:
@@ -442,7 +467,7 @@ class Runner:
     def _usage(self) -> Usage:
         prompt = self._gen.prompt
         told = self._backend_prompt_tokens if prompt.estimated else 0
-        return Usage(told or prompt.token_count, len(self._gen.transcript), self._cached_tokens)
+        return Usage(told or prompt.token_count, len(self._gen.transcript), self._cached_tokens or 0)
 
     def _settle(self, completion: Completion) -> None:
         gen = self._gen

@@ -1,13 +1,15 @@
 """The TGI driver: one replica of text-generation-inference, or of the embedded tgi-local, as a Backend."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from gateway.inference import prefixes
 from gateway.inference.errors import BackendBroken, NotRunning, NotSuspendable
 from gateway.inference.model import (
+    CachedPrompt,
     Capabilities,
     Job,
     KvState,
@@ -22,7 +24,7 @@ from gateway.inference.model import (
     Token,
     ToolSpec,
 )
-from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, SamplingOptions, Suspended
+from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, SamplingOptions, Suspended, TextToken
 
 _REASONS = {
     "length": StopReason.LENGTH,
@@ -82,16 +84,20 @@ class TgiBackend:
         """Ask whether it takes calls."""
         return await self._client.health()
 
+    async def queue_size(self) -> int | None:
+        """Read the length of its queue off its metrics."""
+        return await self._client.queue_size()
+
     async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:  # noqa: ARG002 - not declared
         """Apply the server's own chat template."""
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
         tokens, text = await self._client.chat_tokenize(plain)
-        return Prompt(text, len(tokens), tuple(token.id for token in tokens))
+        ends = prefixes.message_ends(text, (message.content for message in messages))
+        return _prompt(text, tokens, ends)
 
     async def measure(self, text: str) -> Prompt:
         """Split a text into tokens, without a template."""
-        tokens = await self._client.tokenize(text)
-        return Prompt(text, len(tokens), tuple(token.id for token in tokens))
+        return _prompt(text, await self._client.tokenize(text), prefixes.text_ends(len(text)))
 
     async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""
@@ -104,6 +110,8 @@ class TgiBackend:
                     return
                 if event.prompt_ids is not None and not job.prompt_ids:
                     yield PromptIds(event.prompt_ids)
+                if event.cached_tokens is not None:
+                    yield CachedPrompt(event.cached_tokens)
                 if not (event.special and event.finish_reason == "eos_token"):
                     # A special token has no text, but going on exactly needs its id.
                     yield Token(event.id, "" if event.special else event.text, event.top)
@@ -139,6 +147,11 @@ class TgiBackend:
             kv_handle=job.kv_handle if ids else "",
         )
         return text, extension
+
+
+def _prompt(text: str, tokens: Sequence[TextToken], ends: Iterable[int]) -> Prompt:
+    marks = prefixes.token_marks([token.stop for token in tokens], ends)
+    return Prompt(text, len(tokens), tuple(token.id for token in tokens), marks=marks)
 
 
 def _options(job: Job) -> SamplingOptions:

@@ -13,6 +13,7 @@ import aiohttp
 from text_generation import AsyncClient
 
 from gateway.inference.errors import BackendUnavailable
+from gateway.inference.exposition import gauge
 from gateway.inference.tgi_wire import (
     OK,
     AiosOptions,
@@ -40,6 +41,7 @@ from gateway.inference.transport import (
     TOKEN_SECONDS,
     control,
     failures,
+    page,
     payload,
 )
 
@@ -148,6 +150,11 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
                 return response.status == OK
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
+
+    async def queue_size(self) -> int | None:
+        """How many requests wait inside the backend; None where it does not tell. Raises no BackendError."""
+        found = await page(self._http(), f"{self.base_url}/metrics")
+        return None if found is None else gauge(found, "tgi_queue_size")
 
     async def tokenize(self, text: str) -> list[TextToken]:
         """Split a text with the backend's tokenizer. Raises BackendError."""

@@ -90,6 +90,9 @@ class TokenEvent:
     prompt_ids: tuple[int, ...] | None = None
     """With the first token of a stream that carries `AiosOptions`, where the backend tells them."""
 
+    cached_tokens: int | None = None
+    """As `prompt_ids`: how many of them the backend had in its cache."""
+
     top: tuple[Alternative, ...] = ()
     """The likeliest tokens, where `top_n_tokens` asks for them."""
 
@@ -203,7 +206,8 @@ def parse_event(data: bytes) -> TokenEvent | Suspended:
 
 def _full_event(raw: Mapping[str, Any]) -> TokenEvent:
     token, details = raw["token"], raw.get("details") or {}
-    prompt_ids = (raw.get("aios") or {}).get("prompt_ids")
+    own = raw.get("aios") or {}
+    prompt_ids = own.get("prompt_ids")
     return TokenEvent(
         id=token["id"],
         text=token["text"],
@@ -214,6 +218,7 @@ def _full_event(raw: Mapping[str, Any]) -> TokenEvent:
         generated_tokens=details.get("generated_tokens"),
         input_length=details.get("input_length"),
         prompt_ids=tuple(prompt_ids) if prompt_ids is not None else None,
+        cached_tokens=own.get("cached_tokens"),
         top=tuple(Alternative.told(t["id"], t["text"], t["logprob"]) for t in raw.get("top_tokens") or ()),
     )
 

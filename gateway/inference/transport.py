@@ -22,6 +22,27 @@ CONTROL_SECONDS: Final = 30.0
 
 JSON: Final = {"Content-Type": "application/json"}
 _LARGE: Final = 2**20
+_OK: Final = 200
+
+
+PAGE_SECONDS: Final = 1.0
+PAGE_BYTES: Final = 2**20
+
+
+async def page(session: aiohttp.ClientSession, url: str) -> bytes | None:
+    """Read a metrics page of at most PAGE_BYTES in at most PAGE_SECONDS; None: there is none to be had."""
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=PAGE_SECONDS)) as response:
+            if response.status != _OK:
+                return None
+            found = bytearray()
+            async for chunk in response.content.iter_any():
+                found += chunk
+                if len(found) >= PAGE_BYTES:
+                    return None
+            return bytes(found)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return None
 
 
 def control() -> aiohttp.ClientTimeout:

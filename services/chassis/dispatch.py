@@ -111,12 +111,17 @@ class DispatchTicket:
         """Wait until the scheduler wants the running call back."""
         return await asyncio.shield(self._interrupt)
 
-    def progress(self, tokens: int) -> None:
-        """Report tokens produced since the last report."""
+    def progress(self, tokens: int, cached_prompt_tokens: int | None = None) -> None:
+        """Report tokens produced since the last report, and what of the prompt the backend had cached."""
         held = self.held
         held.tokens_done += tokens
         if held.running_on:
-            report = pb.Progress(key=_key(self.call.key), tokens=tokens, number=held.number)
+            report = pb.Progress(
+                key=_key(self.call.key),
+                tokens=tokens,
+                number=held.number,
+                cached_prompt_tokens=cached_prompt_tokens,
+            )
             self._client.send(pb.DispatchRequest(progress=report))
 
     def yielded(self, tokens_done: int, *, replica_lost: bool, kv_replica: str = "") -> None:

@@ -161,9 +161,13 @@ class Replica:
 
 def segments(job: Job) -> tuple[tuple[str, int], ...]:
     """Return the parts of a call's prompt that may be shared: each prefix beyond the shorter one."""
+    if job.parts is None:
+        job.parts = _segments(job)
+    return job.parts
+
+
+def _segments(job: Job) -> tuple[tuple[str, int], ...]:
     prefixes = job.call.prefixes
-    if not prefixes:
-        return ()
     parts, covered = [], 0
     for prefix in prefixes:
         end = min(prefix.tokens, job.call.prompt_tokens)

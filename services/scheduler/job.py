@@ -87,6 +87,9 @@ class Job:
     from_lane: bool = False
     expires_at: float = float("inf")
     predicted_start: float | None = None
+    parts: tuple[tuple[str, int], ...] | None = None
+    """Its prompt's parts that may be shared, with their tokens; None: not worked out yet."""
+
     segments: tuple[str, ...] = ()
     private_tokens: int = 0
     """Tokens reserved on the replica beside the shared segments."""

@@ -11,8 +11,9 @@ _TRUST_STEP = 0.1
 class PrefixMap:
     """Estimate of one replica's prefix cache: contexts of programs and shared prefixes, LRU.
 
-    TGI keeps prompts, not generated tokens, in a radix tree with LRU eviction; so a program's next
-    call finds its last prompt. `trust` scales the estimate down to what the backend reports.
+    TGI keeps prompts, not generated tokens, in a radix tree with LRU eviction, leaves first. A call whose
+    prefixes cover its whole prompt is found by them alone; another one is taken for an extension of its
+    program's last prompt. `trust` scales the estimate down to what the backend reports.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -31,26 +32,33 @@ class PrefixMap:
         """Tokens of the call's context this replica probably need not read again."""
         call = job.call
         best = 0
-        for prefix in call.prefixes:
+        for prefix in reversed(call.prefixes):
             if "k:" + prefix.key in self._entries:
-                best = max(best, prefix.tokens)
+                best = prefix.tokens
+                break
         context = job.context_tokens
-        for length in self._lengths.get("p:" + call.program_key, ()):
-            if best < length <= context:
-                best = length
+        # What a resumed call produced itself is in no prefix.
+        if job.tokens_done or not call.prefixes or call.prefixes[-1].tokens < call.prompt_tokens:
+            for length in self._lengths.get("p:" + call.program_key, ()):
+                if best < length <= context:
+                    best = length
         return int(min(best, max(0, context - 1)) * self.trust)
 
     def prefilled(self, job: Job) -> None:
         """Note that the call's context was sent to this replica."""
         call = job.call
-        covered = 0
+        covered, added = 0, []
         for prefix in call.prefixes:
-            self._touch("k:" + prefix.key, max(0, prefix.tokens - covered))
+            added.append(max(0, prefix.tokens - covered))
             covered = max(covered, prefix.tokens)
         name = "p:" + call.program_key
         lengths = [n for n in self._lengths.get(name, ()) if n != job.context_tokens]
         self._touch(name, max(0, job.context_tokens - covered))
         self._lengths[name] = [*lengths, job.context_tokens][-_LENGTHS_PER_PROGRAM:]
+        for prefix, tokens in zip(reversed(call.prefixes), reversed(added), strict=True):
+            # Earlier calls may have told parts between this one and the one before: those are there already.
+            known = "k:" + prefix.key
+            self._touch(known, min(tokens, self._entries.get(known, tokens)))
         self._evict()
 
     def observed(self, expected: int, found: int) -> None:

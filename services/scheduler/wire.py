@@ -112,7 +112,8 @@ def event(message: dispatch_pb2.DispatchRequest, gateway: str, now: float) -> Ev
             return _submit(message.submit, gateway, now)
         case "progress":
             body = message.progress
-            return Progress(_id(body.key), body.tokens, body.number)
+            cached = body.cached_prompt_tokens if body.HasField("cached_prompt_tokens") else None
+            return Progress(_id(body.key), body.tokens, body.number, cached)
         case "yielded":
             return _yielded(message.yielded)
         case "ended":
@@ -184,7 +185,9 @@ def _replica(body: dispatch_pb2.ReplicaState) -> list[Event]:
         max_batch_total_tokens=body.max_batch_total_tokens or None,
         kv_snapshot=body.kv_snapshot,
     )
-    return [up, BackendLimits(body.name, queue_size=body.queue_size)] if body.queue_size else [up]
+    if not body.HasField("queue_size"):
+        return [up]
+    return [up, BackendLimits(body.name, queue_size=body.queue_size)]
 
 
 # To the gateway

@@ -221,7 +221,13 @@ class Routes:
         async with aclosing(self._service.stream(generation)) as steps:
             async for step in steps:
                 finish = step.finish
-                data = events.sse(step, details=parsed.details, top_n=parsed.top_n_tokens, prompt_ids=told)
+                data = events.sse(
+                    step,
+                    details=parsed.details,
+                    top_n=parsed.top_n_tokens,
+                    prompt_ids=told,
+                    cached_tokens=generation.cached_tokens,
+                )
                 data += events.SUSPENDED if step.suspended else b""
                 if data and not await _write(response, data, self._write_timeout):
                     self._metrics.failed("dropped")

@@ -68,6 +68,9 @@ class EngineRun(Protocol):
     ended: StopKind | None
     """Set when the engine ended by itself."""
 
+    cached: int | None
+    """Tokens of the prompt that the slot held already, once the engine has told: before the first token."""
+
     def __aiter__(self) -> AsyncIterator[tuple[EngineToken, ...]]: ...
 
     def stop(self) -> None:

@@ -13,10 +13,18 @@ KEEP_ALIVE = b":\n\n"
 SUSPENDED = b'data: {"aios":{"suspended":true}}\n\n'
 
 
-def sse(step: Step, *, details: bool, top_n: int, prompt_ids: tuple[int, ...] | None = None) -> bytes:
+def sse(
+    step: Step,
+    *,
+    details: bool,
+    top_n: int,
+    prompt_ids: tuple[int, ...] | None = None,
+    cached_tokens: int | None = None,
+) -> bytes:
     """Write a step as events, one a token; the last token of a finished generation carries the result.
 
-    `prompt_ids`: told once, with the first token of a stream that asked for the extension.
+    `prompt_ids`, and how many of them the slot held already: told once, with the first token of a stream
+    that asked for the extension.
     """
     lines = []
     last = len(step.tokens) - 1
@@ -24,7 +32,7 @@ def sse(step: Step, *, details: bool, top_n: int, prompt_ids: tuple[int, ...] | 
         finish = step.finish if position == last else None
         event = _event(token, finish, details=details, top_n=top_n)
         if prompt_ids is not None and token.index == 1:
-            event["aios"] = {"prompt_ids": prompt_ids}
+            event["aios"] = {"prompt_ids": prompt_ids, "cached_tokens": cached_tokens}
         lines.append(b"data: " + orjson.dumps(event) + b"\n\n")
     return b"".join(lines)
 

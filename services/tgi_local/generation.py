@@ -121,6 +121,11 @@ class Generation:
         return self.prepared.request.constraint is not None
 
     @property
+    def cached_tokens(self) -> int | None:
+        """Tokens of the prompt that its slot held already; None until the engine tells."""
+        return None if self._run is None else self._run.cached
+
+    @property
     def suspended(self) -> bool:
         """Whether it was stopped to be continued later."""
         return self._suspending is not None and self._suspending.done()

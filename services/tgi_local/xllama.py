@@ -200,6 +200,7 @@ class XllamaRun:
         self._stopped = False
         self._ids: list[int] = []
         self.ended: StopKind | None = None
+        self.cached: int | None = None
 
     def stop(self) -> None:
         """Close the response: the engine notices within milliseconds."""
@@ -261,6 +262,9 @@ class XllamaRun:
         event = orjson.loads(line[5:])
         if "error" in event:
             _checked(500, line[5:])
+        if (read := event.get("prompt_progress")) is not None:  # it names token 0, which is none
+            self.cached = read["cache"]
+            return []
         named = [_token(event)] if event["tokens"] else []
         missing = event["tokens_predicted"] - len(self._ids) - len(named)
         hidden = await self._hidden(missing, event, named) if missing > 0 else []
@@ -336,6 +340,7 @@ def _completion(job: Job, layout: Layout) -> dict[str, Any]:
         "stream": True,
         "return_tokens": True,
         "cache_prompt": job.reuse,
+        "return_progress": True,
         "n_probs": max(1, job.top_n),
     }
     if isinstance(job.constraint, JsonConstraint):

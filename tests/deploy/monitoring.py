@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.gate import FairGate, GateConfig
-from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, StateMetrics
+from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from services.access.metrics import AccessMetrics
 from services.chassis.methods import Lane
 from services.chassis.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
@@ -87,6 +87,7 @@ def _gateway(registry: CollectorRegistry) -> None:
     gates = {Lane.DATA: FairGate(GateConfig(running=1, running_per_agent=1, waiting_per_agent=1))}
     GateMetrics(registry, gates)
     PrometheusInferenceMetrics(registry)
+    PrometheusPoolMetrics(registry)
     StateMetrics(registry, generations=lambda: 0, replicas_up=lambda: 0)
     DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
 

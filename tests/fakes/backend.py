@@ -8,6 +8,7 @@ from typing import Any
 from gateway.inference.errors import BackendError
 from gateway.inference.model import (
     Alternative,
+    CachedPrompt,
     Capabilities,
     Checkpoint,
     Job,
@@ -39,6 +40,10 @@ class FakeBackend:
         self.pieces = list(pieces)
         self.details = info
         self.up = True
+        self.cached: int | None = None
+        """What each run tells of its cache; None: nothing."""
+        self.waiting: int | None = None
+        """What it tells of its queue."""
         self.broken: BackendError | None = None
         """Raised by every question."""
         self.faults: list[tuple[int, BackendError]] = []
@@ -65,6 +70,10 @@ class FakeBackend:
         self._ask()
         return self.up
 
+    async def queue_size(self) -> int | None:
+        """Tell how many wait."""
+        return self.waiting
+
     async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:  # noqa: ARG002 - the port's
         """Count words."""
         self._ask()
@@ -84,6 +93,8 @@ class FakeBackend:
         at, given = self._position(job.emitted_text), 0
         self.running += 1
         try:
+            if self.cached is not None:
+                yield CachedPrompt(self.cached)
             while given < job.max_new_tokens and at < len(self.pieces):
                 if fault is not None and given == fault[0]:
                     raise fault[1]
@@ -160,6 +171,7 @@ class FakeTicket:
         self.replica = replica
         """Granted at once whenever the call waits; None: a test grants."""
         self.tokens = 0
+        self.cached: list[int] = []
         self.yields: list[tuple[int, bool, str]] = []
         self.ends: list[tuple[Completion, int]] = []
         self._wait_again()
@@ -172,9 +184,11 @@ class FakeTicket:
         """Wait for an interrupt."""
         return await asyncio.shield(self._interrupt)
 
-    def progress(self, tokens: int) -> None:
+    def progress(self, tokens: int, cached_prompt_tokens: int | None = None) -> None:
         """Count."""
         self.tokens += tokens
+        if cached_prompt_tokens is not None:
+            self.cached.append(cached_prompt_tokens)
 
     def yielded(self, tokens_done: int, *, replica_lost: bool, kv_replica: str = "") -> None:
         """Wait again."""
@@ -213,6 +227,7 @@ class FakeDispatcher:
         self.replica = replica
         self.tickets: list[FakeTicket] = []
         self.announced: list[tuple[str, bool]] = []
+        self.queues: list[int | None] = []
 
     def submit(self, terms: CallTerms) -> FakeTicket:
         """Take a call."""
@@ -220,9 +235,17 @@ class FakeDispatcher:
         self.tickets.append(ticket)
         return ticket
 
-    def announce(self, replica: str, info: ReplicaInfo, *, up: bool) -> None:  # noqa: ARG002 - the port's
+    def announce(
+        self,
+        replica: str,
+        info: ReplicaInfo,  # noqa: ARG002 - the port's
+        *,
+        up: bool,
+        queue_size: int | None = None,
+    ) -> None:
         """Note what a replica can take."""
         self.announced.append((replica, up))
+        self.queues.append(queue_size)
 
 
 class FakeCheckpoints:

@@ -14,6 +14,7 @@ from services.tgi_local.engine import (
     StopKind,
     TemplateError,
 )
+from services.tgi_local.slots import common_prefix
 from services.tgi_local.vocabulary import Vocabulary
 
 EOS = 257
@@ -144,6 +145,7 @@ class FakeRun:
         self._job = job
         self._stop = asyncio.Event()
         self.ended: StopKind | None = None
+        self.cached: int | None = None
 
     def stop(self) -> None:
         """End the iteration at the next token."""
@@ -158,6 +160,8 @@ class FakeRun:
         if self._job.slot in self._engine.busy:
             raise EngineError("the slot is busy")
         self._engine.busy.add(self._job.slot)
+        held = self._engine.held.get(self._job.slot, ()) if self._job.reuse else ()
+        self.cached = common_prefix(held, self._job.prompt)
         if self._engine.script.flood:
             for _ in range(self._job.max_tokens // 5_000):
                 yield (EngineToken(ord("x"), -0.5),) * 5_000

@@ -70,6 +70,10 @@ class Behaviour:
     says_done: bool = True
     """Whether a stream ends with [DONE]."""
     tells_usage: bool = True
+    cached: int | None = 1
+    """Cached tokens in the usage; None: not told."""
+    metrics: str = ""
+    """The metrics page; empty: there is none."""
     error: tuple[int, Any] | None = None
     """Fail every generation: status and body."""
     api_key: str = ""
@@ -110,6 +114,7 @@ class FakeOpenAi:
             [
                 web.get("/health", self._health),
                 web.get("/props", self._props),
+                web.get("/metrics", self._metrics),
                 web.get("/v1/models", self._models),
                 web.post("/tokenize", self._tokenize),
                 web.post("/apply-template", self._apply_template),
@@ -129,6 +134,10 @@ class FakeOpenAi:
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(status=200 if self.behaviour.healthy else 503)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        page = self.behaviour.metrics
+        return web.Response(text=page) if page else web.Response(status=501)
 
     async def _props(self, _request: web.Request) -> web.Response:
         if self.behaviour.owner != "llamacpp":
@@ -296,7 +305,7 @@ class _Run:
             "prompt_tokens": self._prompt_tokens,
             "completion_tokens": self._told,
             "total_tokens": self._prompt_tokens + self._told,
-            "prompt_tokens_details": {"cached_tokens": 1},
+            "prompt_tokens_details": {"cached_tokens": self._behaviour.cached},
         }
 
 

@@ -67,6 +67,12 @@ class Behaviour:
     kv_snapshot: bool = True
     """Offer suspend and token prompts, as tgi-local does."""
 
+    cached: int | None = None
+    """Cached tokens told to who asks for the extension."""
+
+    waiting: int | None = None
+    """Length of the queue on the metrics page; None: there is no page."""
+
     split_writes: bool = False
     """Write byte by byte: every event arrives torn."""
 
@@ -133,6 +139,7 @@ class FakeTgi:
             [
                 web.get("/health", self._health),
                 web.get("/info", self._info),
+                web.get("/metrics", self._metrics),
                 web.post("/generate", self._generate),
                 web.post("/generate_stream", self._generate_stream),
                 web.post("/tokenize", self._tokenize),
@@ -147,6 +154,11 @@ class FakeTgi:
         if self.behaviour.healthy:
             return web.Response()
         return _json({"error": "unhealthy", "error_type": "healthcheck"}, status=503)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        if self.behaviour.waiting is None:
+            return web.Response(status=404)
+        return web.Response(text=f"tgi_batch_current_size 1\ntgi_queue_size {self.behaviour.waiting}\n")
 
     async def _info(self, _request: web.Request) -> web.Response:
         info: dict[str, Any] = {
@@ -331,6 +343,7 @@ class FakeTgi:
             finish_reason=reason,
             request_id=own.get("request_id", ""),
             told=bool(own),
+            cached=self.behaviour.cached,
             top=(body.get("parameters") or {}).get("top_n_tokens") or 0,
         )
 
@@ -360,6 +373,7 @@ class Plan:
     finish_reason: str
     request_id: str
     told: bool
+    cached: int | None
     top: int = 0
     """How many of the likeliest tokens are told at each place."""
 
@@ -392,11 +406,18 @@ class Plan:
         """Return the tokens as JSON objects."""
         return [_token(self.offset + n) for n in range(self.count)]
 
+    @property
+    def own(self) -> dict[str, Any]:
+        """What only who asks for the extension is told."""
+        return {"prompt_ids": self.prompt_ids, "cached_tokens": self.cached}
+
     def events(self) -> list[bytes]:
         """All token events, the last one without its details."""
         events = list(_encoded(self.offset, self.count, self.top))
         if self.told:
-            first = _token_event(1, self.offset, self.top) | {"aios": {"prompt_ids": self.prompt_ids}}
+            first = _token_event(1, self.offset, self.top) | {
+                "aios": {"prompt_ids": self.prompt_ids, "cached_tokens": self.cached}
+            }
             events[0] = _event(first)
         return events
 
@@ -404,7 +425,7 @@ class Plan:
         """Return the event that ends the stream."""
         event = _token_event(self.count, self.offset + self.count - 1, self.top)
         if self.told and self.count == 1:
-            event |= {"aios": {"prompt_ids": self.prompt_ids}}
+            event |= {"aios": self.own}
         return _event(event | {"generated_text": self.text, "details": self.details})
 
 

@@ -143,6 +143,9 @@ class _Breaking:
     async def healthy(self) -> bool:
         return await self._inner.healthy()
 
+    async def queue_size(self) -> int | None:
+        return await self._inner.queue_size()
+
     async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
         return await self._inner.render(messages, tools)
 

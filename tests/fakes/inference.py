@@ -108,7 +108,12 @@ async def inference(
     """Run the use cases; `replica` is granted to every call at once, None leaves that to the test."""
     clock, checkpoints = clock or SystemClock(), checkpoints or FakeCheckpoints()
     dispatcher, metrics = FakeDispatcher(replica), RecordingMetrics()
-    pool = ReplicaPool(backends, lambda name, info, up: dispatcher.announce(name, info, up=up), PROBES, clock)
+    pool = ReplicaPool(
+        backends,
+        lambda name, info, up, queue: dispatcher.announce(name, info, up=up, queue_size=queue),
+        PROBES,
+        clock,
+    )
     use_cases = InferenceUseCases(
         pool=pool,
         dispatcher=dispatcher,

@@ -1,7 +1,7 @@
 """What the gateway tells the scheduler about generations and replicas."""
 
 from gateway.dispatch import InferenceDispatcher
-from gateway.inference.model import Capabilities, Gang, ReplicaInfo
+from gateway.inference.model import Capabilities, Gang, Prefix, ReplicaInfo
 from gateway.inference.ports import CallTerms
 from services.chassis.clock import SystemClock
 from services.chassis.scheduling import AgentFacts, CallKey, Hints, SchedulingClass
@@ -19,10 +19,16 @@ INFO = ReplicaInfo(
 async def test_a_replica_is_announced_with_what_it_can_take() -> None:
     scheduler = scripted()
     async with dispatching(scheduler) as client:
-        InferenceDispatcher(client).announce("r0", INFO, up=True)
-        (told,) = await (await scheduler.session(0)).until("replica")
+        dispatcher = InferenceDispatcher(client)
+        dispatcher.announce("r0", INFO, up=True)
+        session = await scheduler.session(0)
+        (told,) = await session.until("replica")
+        dispatcher.announce("r0", INFO, up=True, queue_size=2)
+        _, queued = await session.until("replica", 2)
 
         assert (told.name, told.model, told.up, told.slots) == ("r0", "m", True, 2)
+        assert not told.HasField("queue_size")
+        assert queued.queue_size == 2
         assert (told.max_batch_total_tokens, told.max_total_tokens, told.kv_snapshot) == (200, 100, True)
 
 
@@ -47,6 +53,7 @@ async def test_a_generation_is_submitted_with_what_it_needs() -> None:
         deadline=now + 60,
         preemptible=True,
         step=4,
+        prefixes=(Prefix("k1", 4), Prefix("k2", 10)),
         gang=Gang("g1", 3),
     )
     async with dispatching(scheduler) as client:
@@ -60,4 +67,5 @@ async def test_a_generation_is_submitted_with_what_it_needs() -> None:
         assert (told.hints.deadline.seconds, told.hints.policy) == (20, "edf")
         assert (list(told.agent_path), told.tree_weight, told.tenant_weight) == (["root", "middle"], 5, 3)
         assert (told.gang, told.gang_size) == ("g1", 3)
+        assert [(each.key, each.tokens) for each in told.prefixes] == [("k1", 4), ("k2", 10)]
         assert 0 < told.time_left.seconds <= 60

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
-from gateway.inference.errors import BackendInvalid, BackendStalled, BackendUnavailable
+from gateway.inference.circuit import CircuitConfig, CircuitState
+from gateway.inference.errors import (
+    BackendBroken,
+    BackendError,
+    BackendInvalid,
+    BackendStalled,
+    BackendUnavailable,
+)
 from gateway.inference.model import Message, ReplicaInfo, Role
 from gateway.inference.pool import PoolConfig, ReplicaPool
 from services.chassis.clock import SystemClock
@@ -25,11 +32,20 @@ class Watched:
 
     def __init__(self, *backends: FakeBackend, config: PoolConfig = QUICK) -> None:
         self.announced: list[tuple[str, bool]] = []
+        self.slots: list[int] = []
+        self.queues: list[int | None] = []
+        self._backends = backends
         self.pool = ReplicaPool(backends, self._announce, config, SystemClock())
 
-    def _announce(self, name: str, info: ReplicaInfo, up: bool) -> None:  # noqa: FBT001 - the pool's signature
+    def probes(self) -> int:
+        """How often the first replica was probed."""
+        return self._backends[0].probes
+
+    def _announce(self, name: str, info: ReplicaInfo, up: bool, queue: int | None) -> None:  # noqa: FBT001 - the pool's signature
         assert info.model
         self.announced.append((name, up))
+        self.slots.append(info.slots)
+        self.queues.append(queue)
 
 
 @asynccontextmanager
@@ -86,7 +102,7 @@ async def test_a_suspect_is_out_at_once_and_back_after_a_good_probe() -> None:
     async with watched(backend, config=replace(QUICK, healthy_interval=60.0)) as made:
         await until(lambda: bool(made.pool.live()))
         probes = backend.probes
-        made.pool.suspect("r0", "it broke off")
+        made.pool.failed("r0", BackendUnavailable("it broke off"))
         out = made.pool.live()
         await until(lambda: bool(made.pool.live()))
 
@@ -193,3 +209,85 @@ async def test_closing_the_pool_closes_every_backend() -> None:
     await Watched(*backends).pool.close()
 
     assert all(backend.closed for backend in backends)
+
+
+async def back(made: Watched, error: BackendError) -> bool:
+    """Let the replica fail a call; tells whether the next probes bring it back."""
+    probes = made.probes()
+    made.pool.failed("r0", error)
+    await until(lambda: made.probes() >= probes + 2)
+    return bool(made.pool.live())
+
+
+SLOW_CIRCUIT = replace(QUICK, circuit=CircuitConfig(first_pause=60.0, quarantine=60.0))
+FAST_CIRCUIT = replace(QUICK, circuit=CircuitConfig(first_pause=0.01, longest_pause=0.05, quarantine=0.01))
+
+
+async def test_a_replica_that_probes_well_but_fails_every_call_stays_out() -> None:
+    async with watched(FakeBackend(), config=SLOW_CIRCUIT) as made:
+        await until(lambda: bool(made.pool.live()))
+        returns = [await back(made, BackendUnavailable("broke off")) for _ in range(3)]
+
+        assert returns == [True, True, False]
+        assert made.pool.circuit("r0") is CircuitState.OPEN
+        assert made.pool.failures() == {"r0": "broke off"}
+
+
+async def test_one_malformed_answer_quarantines_a_replica() -> None:
+    async with watched(FakeBackend(), config=SLOW_CIRCUIT) as made:
+        await until(lambda: bool(made.pool.live()))
+
+        assert not await back(made, BackendBroken("no JSON"))
+
+
+async def test_calls_that_break_together_are_one_failure() -> None:
+    async with watched(FakeBackend(), config=SLOW_CIRCUIT) as made:
+        await until(lambda: bool(made.pool.live()))
+        for _ in range(64):
+            made.pool.failed("r0", BackendUnavailable("broke off"))
+        await until(lambda: bool(made.pool.live()))
+
+        assert made.pool.circuit("r0") is CircuitState.CLOSED
+
+
+async def test_a_replica_on_trial_gets_one_call_at_a_time_until_one_succeeds() -> None:
+    async with watched(FakeBackend(), config=FAST_CIRCUIT) as made:
+        await until(lambda: bool(made.pool.live()))
+        made.pool.failed("r0", BackendBroken("no JSON"))
+        await until(lambda: bool(made.pool.live()))
+        trial = (made.pool.circuit("r0"), made.slots[-1])
+        made.pool.succeeded("r0")
+
+        assert trial == (CircuitState.HALF_OPEN, 1)
+        assert (made.pool.circuit("r0"), made.slots[-1]) == (CircuitState.CLOSED, PLAIN.slots)
+        assert made.announced[-1] == ("r0", True)
+
+
+async def test_a_success_of_a_replica_in_good_standing_announces_nothing() -> None:
+    async with watched(FakeBackend(), config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: bool(made.pool.live()))
+        made.pool.succeeded("r0")
+
+        assert made.announced == [("r0", True)]
+
+
+async def test_the_backends_own_queue_is_told_while_there_is_one_and_once_when_it_is_gone() -> None:
+    backend = FakeBackend()
+    backend.waiting = 3
+    async with watched(backend) as made:
+        await until(lambda: len(made.queues) >= 3)
+        backend.waiting = 0
+        await until(lambda: made.queues[-1] == 0)
+        told, probes = len(made.queues), backend.probes
+        await until(lambda: backend.probes >= probes + 3)
+
+        assert made.queues[:3] == [3, 3, 3]
+        assert len(made.queues) == told
+
+
+async def test_a_backend_that_tells_no_queue_is_announced_once() -> None:
+    backend = FakeBackend()
+    async with watched(backend) as made:
+        await until(lambda: backend.probes >= 4)
+
+        assert made.queues == [None]

@@ -370,6 +370,21 @@ class TestOpenAiOnAnything(OpenAiContract):
     owner = "somebody"
 
 
+async def test_a_tgi_tells_where_messages_end_in_its_tokens() -> None:
+    async with fake_tgi.fake_tgi() as server:
+        backend = TgiBackend(server.url, TgiConfig())
+        prompt = await backend.render(HELLO)
+        raw = await backend.measure("word " * 300)
+        untold = await backend.queue_size()
+        await backend.close()
+
+    before = prompt.text[: prompt.text.index("there") + len("there")]
+    assert len(prompt.marks) == 2
+    assert prompt.marks[0] < prompt.marks[1] <= len(before.split())
+    assert raw.marks == (102, 204)
+    assert untold is None
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
+    CachedPrompt,
     Chat,
     Constraint,
     ConstraintKind,
@@ -204,10 +205,40 @@ async def test_an_event_may_stand_for_several_tokens(server: FakeOpenAi, owner: 
     assert sum(isinstance(item, Token) for item in items) == 8
 
 
-async def test_the_end_tells_the_usage(server: FakeOpenAi) -> None:
-    end = stopped(await run(await known(server), chat()))
+async def test_the_end_tells_the_usage_and_what_was_cached(server: FakeOpenAi) -> None:
+    items = await run(await known(server), chat())
 
-    assert (end.prompt_tokens, end.cached_tokens) == (6, 1)
+    assert stopped(items).prompt_tokens == 6
+    assert items[-2] == CachedPrompt(1)
+
+
+async def test_a_server_that_tells_nothing_of_its_cache_is_not_guessed_about(server: FakeOpenAi) -> None:
+    server.behaviour.cached = None
+    items = await run(await known(server), chat())
+
+    assert not [item for item in items if isinstance(item, CachedPrompt)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "page", "size"),
+    [
+        ("vllm", 'vllm:num_requests_waiting{model_name="m"} 4.0', 4),
+        ("sglang", 'sglang:num_queue_reqs{model_name="m"} 2.0', 2),
+        ("llamacpp", "llamacpp:requests_deferred 1", 1),
+        ("llamacpp", "", None),
+        ("vllm", "something_else 3", None),
+        ("somebody", 'vllm:num_requests_waiting{model_name="m"} 4.0', None),
+    ],
+)
+async def test_the_queue_is_read_where_the_dialect_says_it_is(
+    server: FakeOpenAi, owner: str, page: str, size: int | None
+) -> None:
+    server.behaviour.owner, server.behaviour.metrics = owner, page
+    backend = await known(server)
+    found = await backend.queue_size()
+    await backend.close()
+
+    assert found == size
 
 
 async def test_a_server_may_leave_out_usage_and_done(server: FakeOpenAi) -> None:

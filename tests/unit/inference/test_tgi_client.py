@@ -280,6 +280,27 @@ async def test_health_follows_the_server(client: PooledAsyncClient, tgi: FakeTgi
     assert await client.health() is False
 
 
+async def test_the_length_of_its_queue_is_read_off_its_metrics(
+    client: PooledAsyncClient, tgi: FakeTgi
+) -> None:
+    untold = await client.queue_size()
+    tgi.behaviour.waiting = 3
+
+    assert untold is None
+    assert await client.queue_size() == 3
+
+
+async def test_what_was_cached_comes_with_the_first_token_of_who_asks(
+    client: PooledAsyncClient, tgi: FakeTgi
+) -> None:
+    tgi.behaviour.cached = 5
+    asked = [event async for event in client.generate_stream("a b", aios=AiosOptions(request_id="r"))]
+    plain = [event async for event in client.generate_stream("a b")]
+
+    assert [event.cached_tokens for event in asked if isinstance(event, TokenEvent)][:2] == [5, None]
+    assert not [event for event in plain if isinstance(event, TokenEvent) and event.cached_tokens is not None]
+
+
 async def test_texts_and_chats_are_tokenised(client: PooledAsyncClient) -> None:
     tokens = await client.tokenize("one two")
     chat, text = await client.chat_tokenize([{"role": "user", "content": "hi"}])

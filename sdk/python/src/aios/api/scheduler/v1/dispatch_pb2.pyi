@@ -131,14 +131,16 @@ class Prefix(_message.Message):
     def __init__(self, key: _Optional[str] = ..., tokens: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("key", "tokens", "number")
+    __slots__ = ("key", "tokens", "number", "cached_prompt_tokens")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     tokens: int
     number: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
+    cached_prompt_tokens: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens: _Optional[int] = ..., number: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ...) -> None: ...
 
 class Yielded(_message.Message):
     __slots__ = ("key", "tokens_done", "replica_lost", "number", "kv_replica")

@@ -1,0 +1,176 @@
+"""Which leading parts of a prompt other calls may share, and how many tokens each has. Pure.
+
+Backends keep the prompts they have read, and a call that begins with one of them is cheap where it was read.
+So the scheduler is told a chain of keys: the tools with the system prompt, then the conversation up to some
+of its messages. The next step of an agent, and a fork of its context, begin with one of those.
+
+A key is a digest over everything before its end, the tenant first: equal keys mean equal beginnings within
+one tenant, and calls of different tenants never have a key in common, so that nobody learns from a cache
+what another tenant sends. A digest is not reversible, but a short prompt can be guessed: keys go to the
+scheduler alone.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from gateway.inference.model import Message, Prefix, Prompt, Role, ToolSpec
+
+NEWEST: Final = 5
+"""Last messages that each end a part: a step adds an answer and results of its tools."""
+OLDER: Final = 2
+"""Further parts: after the first 2^k messages, for the largest k. Forks go back to somewhere."""
+MOST: Final = 1 + OLDER + NEWEST
+"""Parts of one prompt at most."""
+
+SHORTEST_TEXT: Final = 512
+"""Characters of the first part of a raw prompt; each further part is twice as long as the one before."""
+MESSAGE_BYTES: Final = 16
+"""What a chat template adds to a message, about."""
+KEY_BYTES: Final = 16
+
+
+def of_chat(
+    tenant: str, messages: Sequence[Message], tools: Sequence[ToolSpec], prompt: Prompt
+) -> tuple[Prefix, ...]:
+    """Return the parts of a chat, short to long, the whole prompt last."""
+    ends = _ends(messages, has_tools=bool(tools))
+    keys: list[str] = []
+    sizes: list[int] = []
+    chain = _Chain("chat", tenant)
+    for tool in tools:
+        chain.add(tool.name, tool.description, tool.parameters_schema_json)
+    for count in range(len(messages) + 1):
+        if count:
+            chain.add(*_fields(messages[count - 1]))
+            chain.size += MESSAGE_BYTES
+        if count in ends:
+            keys.append(chain.key())
+            sizes.append(chain.size)
+    # The tools may have become a message in front of all others.
+    before = len(prompt.marks) - len(messages)
+    marks = [_mark(prompt, end + before - 1) for end in sorted(ends)]
+    return _measured(keys, sizes, marks, prompt.token_count)
+
+
+def of_text(tenant: str, prompt: Prompt) -> tuple[Prefix, ...]:
+    """Return the parts of a raw prompt, short to long, the whole prompt last."""
+    ends = text_ends(len(prompt.text))
+    chain = _Chain("text", tenant)
+    keys: list[str] = []
+    sizes: list[int] = []
+    for start, end in zip((0, *ends), (*ends, len(prompt.text)), strict=False):
+        chain.feed(prompt.text[start:end])
+        keys.append(chain.key())
+        sizes.append(chain.size)
+    marks = [_mark(prompt, at) for at in range(len(keys))]
+    return _measured(keys, sizes, marks, prompt.token_count)
+
+
+def text_ends(length: int) -> tuple[int, ...]:
+    """Return where the parts of a raw prompt of so many characters end, the whole prompt left out.
+
+    Where one ends depends on its own length alone, so that a longer prompt has the same parts.
+    """
+    ends: list[int] = []
+    end = SHORTEST_TEXT
+    while end < length:
+        ends.append(end)
+        end *= 2
+    return tuple(ends[-(MOST - 1) :])
+
+
+def message_ends(text: str, contents: Iterable[str]) -> Iterator[int]:
+    """Return for each message of a chat where its content ends in the rendered text; -1: not found."""
+    at = 0
+    for content in contents:
+        wanted = content.strip()  # as most templates do
+        found = text.find(wanted, at)
+        if found >= 0:
+            at = found + len(wanted)
+        yield at if found >= 0 else -1
+
+
+def token_marks(stops: Sequence[int], ends: Iterable[int]) -> tuple[int, ...]:
+    """Return how many tokens lie before each character position; 0 where that is unknown.
+
+    `stops`: per token of the prompt, behind which character it ends.
+    """
+    return tuple(bisect_right(stops, end) if end >= 0 else 0 for end in ends)
+
+
+class _Chain:
+    """A running digest; every field is framed by its length, so that no two sequences look alike."""
+
+    __slots__ = ("_digest", "size")
+
+    def __init__(self, *scope: str) -> None:
+        self._digest = hashlib.blake2b(digest_size=KEY_BYTES)
+        self.size = 0
+        self.add(*scope)
+        self.size = 0  # the scope is no part of the prompt
+
+    def add(self, *fields: str) -> None:
+        for field in fields:
+            data = field.encode(errors="surrogatepass")
+            self._digest.update(len(data).to_bytes(8, "little"))
+            self._digest.update(data)
+            self.size += len(data)
+
+    def feed(self, text: str) -> None:
+        """Go on with one unframed field, however it is cut."""
+        data = text.encode(errors="surrogatepass")
+        self._digest.update(data)
+        self.size += len(data)
+
+    def key(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _fields(message: Message) -> Iterator[str]:
+    yield message.role.value
+    yield message.content
+    yield message.name
+    yield message.tool_call_id
+    yield str(len(message.tool_calls))
+    for call in message.tool_calls:
+        yield call.id
+        yield call.name
+        yield call.arguments_json
+
+
+def _ends(messages: Sequence[Message], *, has_tools: bool) -> set[int]:
+    """Choose behind how many messages a part ends."""
+    total = len(messages)
+    head = next((at for at, each in enumerate(messages) if each.role is not Role.SYSTEM), total)
+    oldest = max(head, total - NEWEST)
+    older = [count for count in _powers(oldest) if count > head][-OLDER:]
+    newest = range(oldest + 1, total + 1)
+    return {*older, *newest, *([head] if head or has_tools else [])}
+
+
+def _powers(below: int) -> Iterator[int]:
+    count = 1
+    while count <= below:
+        yield count
+        count *= 2
+
+
+def _mark(prompt: Prompt, at: int) -> int:
+    return prompt.marks[at] if 0 <= at < len(prompt.marks) else 0
+
+
+def _measured(
+    keys: Sequence[str], sizes: Sequence[int], marks: Sequence[int], total: int
+) -> tuple[Prefix, ...]:
+    """Give each part its length, and the last one that of the prompt."""
+    found: list[Prefix] = []
+    covered = 0
+    for key, size, mark in zip(keys, sizes, marks, strict=True):
+        tokens = mark or (size * total // sizes[-1] if sizes[-1] else 0)
+        covered = max(covered, min(tokens, total))
+        found.append(Prefix(key, covered))
+    if found:
+        found[-1] = Prefix(found[-1].key, total)
+    return tuple(each for each in found if each.tokens)

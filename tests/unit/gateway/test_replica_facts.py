@@ -1,0 +1,91 @@
+"""What the scheduler learns of prompts and caches, and what becomes of a generation whose replicas fail."""
+
+import asyncio
+
+import pytest
+
+from gateway.errors import BackendFailed
+from gateway.inference.circuit import CircuitState
+from gateway.inference.errors import BackendBroken, BackendStalled
+from gateway.inference.model import Answer, Message, Role
+from services.chassis.scheduling import Interrupt
+from tests.fakes.backend import FakeBackend
+from tests.fakes.inference import QUICK, inference
+from tests.fakes.waiting import until
+
+PIECES = [f"w{number} " for number in range(20)]
+WHOLE = "".join(PIECES)
+
+
+async def test_what_a_backend_had_cached_is_told_for_each_run_and_the_callers_usage_is_the_first() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    permits = asyncio.Semaphore(5)
+    backend.cached, backend.permits = 2, permits
+    async with inference(backend) as desk:
+        follower = desk.start()
+        await until(lambda: desk.ticket.tokens == 4 if desk.dispatcher.tickets else False)
+        backend.cached = 7
+        desk.ticket.interrupt(Interrupt.PREEMPT)
+        await until(lambda: len(backend.jobs) == 2)
+        for _ in PIECES:
+            permits.release()
+        await follower.task
+        answer = follower.events[-1].body
+
+        assert desk.ticket.cached == [2, 7]
+        assert desk.ticket.tokens == len(PIECES)
+        assert isinstance(answer, Answer)
+        assert answer.usage.cached_prompt_tokens == 2
+
+
+async def test_a_backend_that_tells_nothing_of_its_cache_is_not_guessed_about() -> None:
+    async with inference(FakeBackend(pieces=PIECES)) as desk:
+        await desk.start().task
+
+        assert desk.ticket.cached == []
+
+
+async def test_the_scheduler_is_told_the_parts_of_the_prompt() -> None:
+    async with inference(FakeBackend(pieces=PIECES)) as desk:
+        await desk.start("g1").task
+        first = desk.ticket.terms
+        longer = (Message(Role.USER, "hello"), Message(Role.ASSISTANT, "hi"), Message(Role.USER, "more"))
+        await desk.start("g2", messages=longer).task
+        second = desk.ticket.terms
+
+        assert first.prefixes[-1].tokens == first.prompt_tokens
+        assert first.prefixes[-1].key in {part.key for part in second.prefixes}
+
+
+async def test_a_stall_in_the_middle_goes_on_elsewhere_and_repeats_nothing() -> None:
+    """The driver raises BackendStalled when no token came in time."""
+    first, second = FakeBackend("r0", pieces=PIECES), FakeBackend("r1", pieces=PIECES)
+    first.faults = [(6, BackendStalled("no token in time"))]
+    async with inference(first, second, replica=None) as desk:
+        follower = desk.start()
+        ticket = await desk.submitted()
+        ticket.grant("r0")
+        await until(lambda: len(ticket.yields) == 1)
+        ticket.grant("r1")
+        await follower.task
+
+        assert follower.text == WHOLE
+        assert [job.emitted_text for job in second.jobs] == ["".join(PIECES[:6])]
+        assert desk.ticket.yields == [(6, True, "")]
+
+
+async def test_a_generation_that_fails_on_every_replica_ends_after_so_many_tries() -> None:
+    backends = [FakeBackend(name, pieces=PIECES) for name in ("r0", "r1")]
+    for backend in backends:
+        backend.faults = [(0, BackendBroken("no JSON"))] * 100
+    async with inference(*backends, replica=None) as desk:
+        follower = desk.start()
+        ticket = await desk.submitted()
+        for turn in range(QUICK.max_failures):
+            await until(lambda: len(ticket.yields) == turn)  # noqa: B023 - awaited at once
+            ticket.grant(f"r{turn % 2}")
+        with pytest.raises(BackendFailed):
+            await follower.task
+
+        assert sum(len(backend.jobs) for backend in backends) == QUICK.max_failures
+        assert desk.pool.circuit("r0") is CircuitState.OPEN
