@@ -40,8 +40,8 @@ class Setup:
     policy: str
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     lane_share: float | None = None
-    informed: bool = False
-    """The gateway tells shared prefixes and the backend its cached tokens; today's gateway does not."""
+    informed: bool = True
+    """The gateway tells shared prefixes and what the backend found cached."""
 
 
 def settings(setup: Setup) -> CoreSettings:

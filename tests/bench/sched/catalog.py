@@ -31,7 +31,8 @@ BASELINES: Final[Mapping[str, Callable[[], Driver]]] = {
 
 VARIANTS: Final[Mapping[str, Setup]] = {
     "aios:adaptive+lane25": Setup("adaptive", lane_share=0.25),
-    "aios:adaptive+informed": Setup("adaptive", informed=True),
+    "aios:adaptive+nolane": Setup("adaptive", lane_share=0.0),
+    "aios:adaptive+uninformed": Setup("adaptive", informed=False),
     "aios:adaptive+preempt": Setup("adaptive", {"preempt": True}),
     "aios:las+preempt": Setup("las", {"preempt": True}),
 }
@@ -45,7 +46,8 @@ MEANING: Final[Mapping[str, str]] = {
     "oracle-sjf": "shortest work first with true lengths and the server's true cache",
     "oracle-srpt": "the same, stopping running calls when that pays",
     "aios:adaptive+lane25": "the default policy with a lane share of 25 % instead of 15 %",
-    "aios:adaptive+informed": "the gateway tells shared prefixes and the backend its cached tokens",
+    "aios:adaptive+nolane": "the default policy without the lane against starvation: what that guarantee costs",
+    "aios:adaptive+uninformed": "the gateway tells no shared prefixes and the backend no cached tokens",
     "aios:adaptive+preempt": "the default policy with its parameter `preempt`",
     "aios:las+preempt": "`las` with its parameter `preempt`",
 }
@@ -56,6 +58,8 @@ QUICK_DRIVERS: Final = (
     "oracle-sjf",
     "aios:adaptive",
     "aios:adaptive+lane25",
+    "aios:adaptive+nolane",
+    "aios:adaptive+uninformed",
     "aios:fifo",
     "aios:sjf",
 )
