@@ -79,6 +79,7 @@ class FairTree:
         self._path = path
         self._job_key = job_key
         self.root = self._account("")
+        self._known: dict[Job, list[Account]] = {}
 
     def __len__(self) -> int:
         return self.root.waiting
@@ -94,7 +95,11 @@ class FairTree:
 
     def accounts(self, job: Job) -> list[Account]:
         """Return the call's accounts from the outermost in, the root left out; made when missing."""
-        found, node = [], self.root
+        known = self._known.get(job)
+        if known is not None:
+            return known
+        found: list[Account] = []
+        node = self.root
         for name, weight in self._path(job):
             child = node.children.get(name)
             if child is None:
@@ -108,7 +113,7 @@ class FairTree:
         """Note that a call waits."""
         parent = self.root
         parent.waiting += 1
-        accounts = self.accounts(job)
+        accounts = self._known[job] = self.accounts(job)
         # Ranks may look at an account's first call, so it is queued before accounts are ranked.
         accounts[-1].jobs.push(job)
         for account in accounts:
@@ -122,6 +127,7 @@ class FairTree:
     def remove(self, job: Job) -> None:
         """Note that a call waits no more."""
         accounts = self.accounts(job)
+        self._known.pop(job, None)
         accounts[-1].jobs.discard(job)
         for parent, account in zip([self.root, *accounts], accounts, strict=False):
             parent.waiting -= 1
@@ -133,13 +139,15 @@ class FairTree:
 
     def started(self, job: Job) -> None:
         """Note that a call of these accounts runs."""
-        for account in self.accounts(job):
+        accounts = self._known[job] = self.accounts(job)
+        for account in accounts:
             account.running += 1
 
     def stopped(self, job: Job) -> None:
         """Note that a call of these accounts runs no more."""
         for account in self.accounts(job):
             account.running -= 1
+        self._known.pop(job, None)
 
     def charge(self, job: Job, amount: float) -> None:
         """Add service (or give it back, when negative) to the call's accounts."""

@@ -46,7 +46,7 @@ MEANING: Final[Mapping[str, str]] = {
     "oracle-sjf": "shortest work first with true lengths and the server's true cache",
     "oracle-srpt": "the same, stopping running calls when that pays",
     "aios:adaptive+lane25": "the default policy with a lane share of 25 % instead of 15 %",
-    "aios:adaptive+nolane": "the default policy without the lane against starvation: what that guarantee costs",
+    "aios:adaptive+nolane": "the default policy without its lane: what that guarantee costs",
     "aios:adaptive+uninformed": "the gateway tells no shared prefixes and the backend no cached tokens",
     "aios:adaptive+preempt": "the default policy with its parameter `preempt`",
     "aios:las+preempt": "`las` with its parameter `preempt`",

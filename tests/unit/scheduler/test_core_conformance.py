@@ -32,7 +32,7 @@ from services.scheduler.events import (
 )
 from services.scheduler.job import Gang, Job
 from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
-from services.scheduler.policies import BUILT_IN, PolicyRegistry
+from services.scheduler.policies import BUILT_IN, PolicyRegistry, discover
 from services.scheduler.policies.base import Policy
 from services.scheduler.policies.fifo import Fifo
 from services.scheduler.pool import Pool
@@ -408,6 +408,6 @@ def conformance(kind: type[Policy]) -> type[Any]:
     return case
 
 
-@pytest.mark.parametrize("kind", BUILT_IN, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", discover().as_mapping().values(), ids=lambda kind: kind.name)
 def test_every_policy_keeps_the_cores_invariants(kind: type[Policy]) -> None:
     conformance(kind)().runTest()
