@@ -41,7 +41,8 @@ async def kernel() -> AsyncIterator[Cluster]:
         yield made
 
 
-async def test_generated_stubs_alone_stream_a_chat(kernel: Cluster) -> None:
+async def run_example(kernel: Cluster, name: str, *arguments: str) -> list[str]:
+    """Run an example beside the kernel and return the lines it prints."""
     environment = {
         **os.environ,
         "AIOS_ENDPOINT": kernel.plan.gateway,
@@ -50,8 +51,8 @@ async def test_generated_stubs_alone_stream_a_chat(kernel: Cluster) -> None:
     }
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(REPOSITORY / "examples" / "raw_stub.py"),
-        "What is two plus two?",
+        str(REPOSITORY / "examples" / name),
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
@@ -59,10 +60,22 @@ async def test_generated_stubs_alone_stream_a_chat(kernel: Cluster) -> None:
     out, err = await asyncio.wait_for(child.communicate(), 60)
 
     assert child.returncode == 0, err.decode()
-    *answer, usage = out.decode().splitlines()
+    return out.decode().splitlines()
+
+
+async def test_generated_stubs_alone_stream_a_chat(kernel: Cluster) -> None:
+    *answer, usage = await run_example(kernel, "raw_stub.py", "What is two plus two?")
     assert "".join(answer).strip()
     assert usage.startswith("agents/")
     assert usage.endswith("tokens")
+
+
+async def test_branches_are_tried_and_the_best_is_kept(kernel: Cluster) -> None:
+    best, plan, *steps = await run_example(kernel, "best_of_n.py")
+
+    assert best.startswith("best of 4:")
+    assert plan.startswith("plan of 3 steps, kept as question.")
+    assert any(line.startswith("- ") for line in steps)
 
 
 async def listed(endpoint: str) -> list[str]:

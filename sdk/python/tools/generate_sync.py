@@ -16,6 +16,7 @@ SOURCE: Final = Path(__file__).parents[1] / "src" / "aios"
 CLASSES: Final = {
     "access": "Access",
     "agents": "Agents",
+    "branches": "Branches",
     "contexts": "Contexts",
     "files": "Files",
     "llm": "Llm",

@@ -108,3 +108,12 @@ def test_several_threads_share_a_kernel(agent: SyncKernel) -> None:
         thread.join(10)
 
     assert answers == ["echo: x"] * 4
+
+
+def test_branches_and_gangs_work_without_an_event_loop(agent: SyncKernel) -> None:
+    agent.contexts.create("trip", "Which way?")
+    best = agent.branches.best_of("trip", 2, lambda answer: len(answer.text))
+    both = agent.llm.gather(["a", "b"])
+
+    assert best.answer.text == "echo: Which way?"
+    assert [answer.text for answer in both] == ["echo: a", "echo: b"]

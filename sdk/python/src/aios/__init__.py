@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from aios.kernel import Kernel, connect
     from aios.sync import SyncKernel, connect_sync
     from aios.toolkit import Tool, tool
-    from aios.types.agents import AgentHandle, AgentInfo, Credential, Hints
-    from aios.types.llm import Answer, Message, ToolCall, ToolSpec
+    from aios.types.agents import AgentHandle, AgentInfo, Caps, Credential, Hints
+    from aios.types.branches import Branch
+    from aios.types.llm import Answer, Gang, Message, ToolCall, ToolSpec
 
 __all__ = [
     "Agent",
@@ -27,7 +28,10 @@ __all__ = [
     "AgentResult",
     "AiosError",
     "Answer",
+    "Branch",
+    "Caps",
     "Credential",
+    "Gang",
     "Hints",
     "Kernel",
     "Message",
@@ -48,8 +52,9 @@ _HOMES = {
     "aios.kernel": ("Kernel", "connect"),
     "aios.sync": ("SyncKernel", "connect_sync"),
     "aios.toolkit": ("Tool", "tool"),
-    "aios.types.agents": ("AgentHandle", "AgentInfo", "Credential", "Hints"),
-    "aios.types.llm": ("Answer", "Message", "ToolCall", "ToolSpec"),
+    "aios.types.agents": ("AgentHandle", "AgentInfo", "Caps", "Credential", "Hints"),
+    "aios.types.branches": ("Branch",),
+    "aios.types.llm": ("Answer", "Gang", "Message", "ToolCall", "ToolSpec"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -14,6 +14,7 @@ from aios._wire import agents as agents_wire
 from aios.api.access.v1 import access_pb2
 from aios.calls.access import Access
 from aios.calls.agents import Agents
+from aios.calls.branches import Branches
 from aios.calls.contexts import Contexts
 from aios.calls.files import Files
 from aios.calls.llm import Llm
@@ -47,6 +48,8 @@ class Kernel:
         """Call tools and provide own ones."""
         self.contexts = Contexts(transport)
         """Keep conversations fitted to the model's window."""
+        self.branches = Branches(transport)
+        """Try several ways on from a conversation and keep the best."""
         self.queue = Queue(transport)
         """See what runs and what waits, and why."""
         self.access = Access(transport)

@@ -11,6 +11,7 @@ from aios.types.agents import (
     AgentHandle,
     AgentInfo,
     AgentState,
+    Caps,
     Credential,
     Hints,
     SchedulingClass,
@@ -39,6 +40,8 @@ def hints_message(hints: Hints | None) -> pb.SchedulingHints | None:
         weight=hints.weight,
         priority=hints.priority,
         max_wait=common.duration(hints.max_wait),
+        deadline=common.duration(hints.deadline),
+        policy=hints.policy,
     )
 
 
@@ -49,6 +52,32 @@ def hints(message: pb.SchedulingHints) -> Hints:
         weight=message.weight,
         priority=message.priority,
         max_wait=common.span(message, "max_wait"),
+        deadline=common.span(message, "deadline"),
+        policy=message.policy,
+    )
+
+
+def caps_message(caps: Caps | None) -> pb.SchedulingCaps | None:
+    """Return caps as a message; None stays None."""
+    if caps is None:
+        return None
+    return pb.SchedulingCaps(
+        highest_class=class_number(caps.highest_class),
+        highest_weight=caps.highest_weight,
+        lowest_priority=caps.lowest_priority,
+        policies=None if caps.policies is None else pb.PolicyNames(names=caps.policies),
+        shortest_deadline=common.duration(caps.shortest_deadline),
+    )
+
+
+def caps(message: pb.SchedulingCaps) -> Caps:
+    """Return caps from a message; unset fields are the defaults."""
+    return Caps(
+        highest_class=scheduling_class(message.highest_class) if message.highest_class else "interactive",
+        highest_weight=message.highest_weight or 1,
+        lowest_priority=message.lowest_priority,
+        policies=tuple(message.policies.names) if message.HasField("policies") else None,
+        shortest_deadline=common.seconds(message.shortest_deadline),
     )
 
 
@@ -66,6 +95,9 @@ def info(message: pb.Agent) -> AgentInfo:
         create_time=common.moment(message, "create_time"),
         update_time=common.moment(message, "update_time"),
         tenant=message.tenant,
+        caps=caps(message.caps),
+        ancestors=tuple(message.ancestors),
+        tenant_weight=message.tenant_weight or 1,
     )
 
 

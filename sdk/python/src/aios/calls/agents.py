@@ -10,7 +10,7 @@ from aios._transport import Transport
 from aios._wire import agents as wire
 from aios._wire.common import agent_name
 from aios.api.agent.v1 import agent_pb2 as pb
-from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Hints
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints
 
 
 class Agents:
@@ -30,6 +30,7 @@ class Agents:
         display_name: str = "",
         kind: str = "",
         hints: Hints | None = None,
+        caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
         tenant: str = "",
         timeout: float | None = None,
@@ -37,8 +38,9 @@ class Agents:
         """Register an agent and return it with its credential; `Kernel.as_agent` takes the result.
 
         An empty id lets the kernel make one; an empty parent makes a root for an administrator and a child
-        for an agent. Raises AlreadyExists when the id is taken, NotFound for an unknown parent,
-        PreconditionFailed when the tree would become too large, PermissionDenied.
+        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. Raises
+        AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed when the
+        tree would become too large, PermissionDenied (also when the hints are above the caps).
         """
         request = pb.RegisterAgentRequest(
             agent_id=agent_id,
@@ -46,6 +48,7 @@ class Agents:
             display_name=display_name,
             kind=kind,
             hints=wire.hints_message(hints),
+            caps=wire.caps_message(caps),
             labels=labels or {},
             tenant=tenant,
         )
@@ -79,6 +82,7 @@ class Agents:
         display_name: str | None = None,
         kind: str | None = None,
         hints: Hints | None = None,
+        caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
         etag: str = "",
         timeout: float | None = None,
@@ -88,12 +92,19 @@ class Agents:
         With `etag` only if it is unchanged since. Raises EtagMismatch, NotFound, PermissionDenied (also when
         an agent asks for more than it may have).
         """
-        values = {"display_name": display_name, "kind": kind, "hints": hints, "labels": labels}
+        values = {
+            "display_name": display_name,
+            "kind": kind,
+            "hints": hints,
+            "caps": caps,
+            "labels": labels,
+        }
         message = pb.Agent(
             name=agent_name(agent),
             display_name=display_name or "",
             kind=kind or "",
             hints=wire.hints_message(hints),
+            caps=wire.caps_message(caps),
             labels=labels or {},
             etag=etag,
         )

@@ -1,5 +1,6 @@
 """`kernel.llm`: chat with a model, whole, streamed or structured."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from aios.calls.stream import TextStream
 from aios.errors import OutputInvalid
 from aios.toolkit import Tool
 from aios.types.agents import Hints
-from aios.types.llm import Answer, Messages, ModelInfo, TokenCount, ToolChoice, ToolSpec
+from aios.types.llm import Answer, Gang, Messages, ModelInfo, TokenCount, ToolChoice, ToolSpec
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class Llm:
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
+        gang: Gang | None = None,
         step: int = 0,
         request_id: str = "",
         timeout: float | None = None,
@@ -51,9 +53,9 @@ class Llm:
         """Generate one answer and return it whole.
 
         Zeros stand for the defaults: greedy, 512 tokens. `json_schema` or `regex` constrains the output.
-        `step` is the position of this call in the agent's run, which the scheduler learns from. `timeout` in
-        seconds, default 300. Raises QueueFull, WaitExpired, PromptTooLong, NoBackend, InvalidRequest,
-        DeadlineExceeded and others.
+        `step` is the position of this call in the agent's run, which the scheduler learns from; calls with
+        the same `gang` start together. `timeout` in seconds, default 300. Raises QueueFull, WaitExpired,
+        PromptTooLong, NoBackend, InvalidRequest, DeadlineExceeded and others.
         """
         request = _request(
             messages,
@@ -71,11 +73,61 @@ class Llm:
             stop=stop,
             constraint=_constraint(json_schema, regex),
             hints=hints,
+            gang=gang,
             step=step,
             request_id=request_id,
         )
         response = await self._transport.call(request, pb.GenerateResponse, timeout=timeout)
         return wire.answer(response.finished, response.name)
+
+    async def gather(
+        self,
+        conversations: Sequence[Messages],
+        *,
+        together: bool = True,
+        seeds: Sequence[int] = (),
+        model: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 0.0,
+        stop: Sequence[str] = (),
+        hints: Hints | None = None,
+        step: int = 0,
+        timeout: float | None = None,
+    ) -> list[Answer]:
+        """Generate one answer to each conversation, all at once; return them in order.
+
+        With `together` the calls are a gang: none starts before there is room for all, at most 64. `seeds`
+        gives each its own. When one fails the others are cancelled. Arguments and errors as for `chat`.
+        Raises ValueError when there are not as many seeds as conversations.
+        """
+        if seeds and len(seeds) != len(conversations):
+            raise ValueError(f"{len(conversations)} conversations but {len(seeds)} seeds")
+        gang = Gang(uuid.uuid4().hex, len(conversations)) if together and len(conversations) > 1 else None
+        calls = [
+            asyncio.ensure_future(
+                self.chat(
+                    conversation,
+                    model=model,
+                    max_tokens=max_tokens,
+                    temperature=temperature,
+                    top_p=top_p,
+                    seed=seeds[number] if seeds else None,
+                    stop=stop,
+                    hints=hints,
+                    gang=gang,
+                    step=step,
+                    timeout=timeout,
+                )
+            )
+            for number, conversation in enumerate(conversations)
+        ]
+        try:
+            return list(await asyncio.gather(*calls))
+        finally:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
 
     def stream(
         self,
@@ -94,6 +146,7 @@ class Llm:
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
+        gang: Gang | None = None,
         step: int = 0,
         request_id: str = "",
         timeout: float | None = None,
@@ -119,6 +172,7 @@ class Llm:
             stop=stop,
             constraint=_constraint(json_schema, regex),
             hints=hints,
+            gang=gang,
             step=step,
             request_id=request_id or uuid.uuid4().hex,
         )
@@ -271,6 +325,7 @@ def _request(
     stop: Sequence[str],
     constraint: pb.Constraint | None,
     hints: Hints | None,
+    gang: Gang | None,
     step: int,
     request_id: str,
 ) -> pb.GenerateRequest:
@@ -284,6 +339,7 @@ def _request(
         max_tokens=max_tokens,
         stop=stop,
         hints=agents_wire.hints_message(hints),
+        gang=None if gang is None else pb.Gang(id=gang.id, size=gang.size),
         step=step,
         request_id=request_id,
     )

@@ -11,6 +11,7 @@ from aios._retry import RetryPolicy
 from aios.kernel import Kernel, connect
 from aios.sync.access import SyncAccess
 from aios.sync.agents import SyncAgents
+from aios.sync.branches import SyncBranches
 from aios.sync.contexts import SyncContexts
 from aios.sync.files import SyncFiles
 from aios.sync.llm import SyncLlm
@@ -45,6 +46,8 @@ class SyncKernel:
         """Call tools and provide own ones."""
         self.contexts = SyncContexts(inner.contexts, portal)
         """Keep conversations fitted to the model's window."""
+        self.branches = SyncBranches(inner.branches, portal)
+        """Try several ways on from a conversation and keep the best."""
         self.queue = SyncQueue(inner.queue, portal)
         """See what runs and what waits, and why."""
         self.access = SyncAccess(inner.access, portal)

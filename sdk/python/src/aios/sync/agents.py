@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from aios.calls.agents import Agents
 from aios.sync.portal import Portal
-from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Hints
+from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints
 
 
 class SyncAgents:
@@ -25,6 +25,7 @@ class SyncAgents:
         display_name: str = "",
         kind: str = "",
         hints: Hints | None = None,
+        caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
         tenant: str = "",
         timeout: float | None = None,
@@ -32,8 +33,9 @@ class SyncAgents:
         """Register an agent and return it with its credential; `Kernel.as_agent` takes the result.
 
         An empty id lets the kernel make one; an empty parent makes a root for an administrator and a child
-        for an agent. Raises AlreadyExists when the id is taken, NotFound for an unknown parent,
-        PreconditionFailed when the tree would become too large, PermissionDenied.
+        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. Raises
+        AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed when the
+        tree would become too large, PermissionDenied (also when the hints are above the caps).
         """
         return self._portal.run(
             self._inner.register(
@@ -42,6 +44,7 @@ class SyncAgents:
                 display_name=display_name,
                 kind=kind,
                 hints=hints,
+                caps=caps,
                 labels=labels,
                 tenant=tenant,
                 timeout=timeout,
@@ -68,6 +71,7 @@ class SyncAgents:
         display_name: str | None = None,
         kind: str | None = None,
         hints: Hints | None = None,
+        caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
         etag: str = "",
         timeout: float | None = None,
@@ -83,6 +87,7 @@ class SyncAgents:
                 display_name=display_name,
                 kind=kind,
                 hints=hints,
+                caps=caps,
                 labels=labels,
                 etag=etag,
                 timeout=timeout,

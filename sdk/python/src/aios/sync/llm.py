@@ -8,7 +8,7 @@ from aios.sync.objects import SyncTextStream
 from aios.sync.portal import Portal
 from aios.toolkit import Tool
 from aios.types.agents import Hints
-from aios.types.llm import Answer, Messages, ModelInfo, TokenCount, ToolChoice, ToolSpec
+from aios.types.llm import Answer, Gang, Messages, ModelInfo, TokenCount, ToolChoice, ToolSpec
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ class SyncLlm:
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
+        gang: Gang | None = None,
         step: int = 0,
         request_id: str = "",
         timeout: float | None = None,
@@ -44,9 +45,9 @@ class SyncLlm:
         """Generate one answer and return it whole.
 
         Zeros stand for the defaults: greedy, 512 tokens. `json_schema` or `regex` constrains the output.
-        `step` is the position of this call in the agent's run, which the scheduler learns from. `timeout` in
-        seconds, default 300. Raises QueueFull, WaitExpired, PromptTooLong, NoBackend, InvalidRequest,
-        DeadlineExceeded and others.
+        `step` is the position of this call in the agent's run, which the scheduler learns from; calls with
+        the same `gang` start together. `timeout` in seconds, default 300. Raises QueueFull, WaitExpired,
+        PromptTooLong, NoBackend, InvalidRequest, DeadlineExceeded and others.
         """
         return self._portal.run(
             self._inner.chat(
@@ -64,8 +65,46 @@ class SyncLlm:
                 json_schema=json_schema,
                 regex=regex,
                 hints=hints,
+                gang=gang,
                 step=step,
                 request_id=request_id,
+                timeout=timeout,
+            )
+        )
+
+    def gather(
+        self,
+        conversations: Sequence[Messages],
+        *,
+        together: bool = True,
+        seeds: Sequence[int] = (),
+        model: str = "",
+        max_tokens: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 0.0,
+        stop: Sequence[str] = (),
+        hints: Hints | None = None,
+        step: int = 0,
+        timeout: float | None = None,
+    ) -> list[Answer]:
+        """Generate one answer to each conversation, all at once; return them in order.
+
+        With `together` the calls are a gang: none starts before there is room for all, at most 64. `seeds`
+        gives each its own. When one fails the others are cancelled. Arguments and errors as for `chat`.
+        Raises ValueError when there are not as many seeds as conversations.
+        """
+        return self._portal.run(
+            self._inner.gather(
+                conversations,
+                together=together,
+                seeds=seeds,
+                model=model,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                stop=stop,
+                hints=hints,
+                step=step,
                 timeout=timeout,
             )
         )
@@ -87,6 +126,7 @@ class SyncLlm:
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
+        gang: Gang | None = None,
         step: int = 0,
         request_id: str = "",
         timeout: float | None = None,
@@ -112,6 +152,7 @@ class SyncLlm:
                 json_schema=json_schema,
                 regex=regex,
                 hints=hints,
+                gang=gang,
                 step=step,
                 request_id=request_id,
                 timeout=timeout,

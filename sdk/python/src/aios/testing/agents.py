@@ -60,6 +60,7 @@ class FakeAgents:
             display_name=request.display_name or agent_id,
             kind=request.kind,
             hints=request.hints,
+            caps=request.caps,
             labels=request.labels,
             state=pb.AGENT_STATE_ACTIVE,
             etag="1",

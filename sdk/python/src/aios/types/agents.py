@@ -25,6 +25,35 @@ class Hints:
     max_wait: float | None = None
     """Longest wait in the queue. Unit: seconds; default: the kernel's, 30."""
 
+    deadline: float | None = None
+    """Time from a call's arrival by which its answer is wanted; a late call is put back, never ended.
+
+    Unit: seconds.
+    """
+
+    policy: str = ""
+    """Orders the agent's own calls among themselves, such as `edf` or `sjf`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caps:
+    """The most that an agent may ask for in its hints and with its calls."""
+
+    highest_class: SchedulingClass = "interactive"
+    """Highest class; realtime is the highest, idle the lowest."""
+
+    highest_weight: int = 1
+    """Largest weight."""
+
+    lowest_priority: int = 0
+    """Least, that is most urgent, priority."""
+
+    policies: tuple[str, ...] | None = None
+    """Policies it may name; None: every one."""
+
+    shortest_deadline: float = 0.0
+    """Unit: seconds."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentInfo:
@@ -62,6 +91,15 @@ class AgentInfo:
 
     tenant: str = ""
     """The tenant it belongs to."""
+
+    caps: Caps = field(default_factory=Caps)
+    """The most it may ask for."""
+
+    ancestors: tuple[str, ...] = ()
+    """Ids of the agents above it, the root first."""
+
+    tenant_weight: int = 1
+    """Share of its tenant against other tenants."""
 
     @property
     def id(self) -> str:

@@ -74,6 +74,21 @@ A text (one user message), a message, or messages, also as dicts with `role` and
 
 
 @dataclass(frozen=True, slots=True)
+class Gang:
+    """Calls that start together: all calls of one agent, model and class with the same id.
+
+    The scheduler waits up to 5 s for all of them, then until there is room for all at once. When not all come
+    in time, those that came go each its own way.
+    """
+
+    id: str
+    """Chosen by the agent, new for every gang."""
+
+    size: int
+    """Calls in it, 1 to 64."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of a generation."""
 
