@@ -134,6 +134,8 @@ class InferenceUseCases:
 
     def end_agent(self, tenant: str, agent: str) -> None:
         """End all generations of an agent that was killed: places, slots and backends are free at once."""
+        if (tenant, agent) not in self._per_agent:
+            return
         for generation in list(self._runs):
             if (generation.key.tenant, generation.key.agent) == (tenant, agent):
                 self._end(generation, AgentInactive(f"agents/{agent} was killed"))
@@ -203,9 +205,9 @@ class InferenceUseCases:
             raise InvalidRequest.field("constraint", "a constraint and tools exclude one another")
         key = CallKey(caller.tenant, caller.agent, request_id or secrets.token_hex(16))
         digest = digest_of(spec, key.call)
-        registered = await self._agents.facts(caller)
-        facts = replace(registered, hints=registered.hints.overlaid(spec.hints, registered.caps))
         await self._settled(key)
+        registered = await self._agents.facts(caller)  # last: a call that starts after a kill would not end
+        facts = replace(registered, hints=registered.hints.overlaid(spec.hints, registered.caps))
         known = self._generations.get(key)
         if known is not None and known.digest != digest:
             raise IdempotencyMismatch(

@@ -189,7 +189,7 @@ class SchedulerCore:
             self._world.reject(job, Outcome.NO_BACKEND, now, self._world.settings.backend_grace)
         elif not pool.could_hold(job):
             self._world.reject(job, Outcome.REJECTED_TOO_LARGE, now)
-        elif disagreement := pool.queue_of(job).gangs.problem(job):
+        elif job.call.gang and (disagreement := pool.queue_of(job).gangs.problem(job)):
             self._world.reject(job, Outcome.REJECTED_INVALID, now, detail=disagreement)
         else:
             self._calls.add(job)

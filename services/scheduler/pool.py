@@ -87,8 +87,9 @@ class Pool:
             return True
         if job.gang is not None and job.gang.ready:
             return self.together.could_hold(job.gang)
-        enough = sum(r.slots for r in known) >= job.call.gang_size
-        return enough and any(r.could_hold(job) for r in known)
+        if job.call.gang and sum(r.slots for r in known) < job.call.gang_size:
+            return False
+        return any(r.could_hold(job) for r in known)
 
     def retry_after(self, job: Job) -> float:
         """Seconds after which a refused call may find room, from the recent dispatch rate."""

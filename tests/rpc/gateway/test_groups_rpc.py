@@ -67,13 +67,14 @@ async def queued(kernel: SmallKernel, expected: tuple[int, int]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_tenants_are_served_by_their_weights(agents: AgentDesk) -> None:
+@pytest.mark.parametrize("policy", ["stride", "vtc"])
+async def test_tenants_are_served_by_their_weights(agents: AgentDesk, policy: str) -> None:
     await register(agents, "heavy")
     await register(agents, "light", by=BETA_ADMIN)
     behaviour = Behaviour(tokens=4, latency=0.002, slots=2)
     served: list[str] = []
     async with (
-        small_kernel(behaviour, access=agents, scheduler={"policy": "stride"}) as kernel,
+        small_kernel(behaviour, access=agents, scheduler={"policy": policy}) as kernel,
         kernel.inference() as stub,
     ):
 
