@@ -34,6 +34,13 @@ class ContextConfig:
     summary_class: str = "batch"
     """Scheduling class of the inference that writes summaries: batch or idle."""
 
+    max_waiting_windows: int = 64
+    """Windows that may wait for a summary or for notes at once; a further one drops its oldest messages.
+    Keep it well below AIOS_GATEWAY_DATA_CALLS: each holds one of those, and needs further ones."""
+
+    max_waiting_windows_per_agent: int = 8
+    """The same, of one agent."""
+
     max_snapshots: int = 1_000
     """Snapshots of one agent."""
 

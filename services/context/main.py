@@ -18,6 +18,7 @@ from services.context.ports import Access, Memory, Meter, Store, Summarizer, Tok
 from services.context.service.conversations import Conversations
 from services.context.service.facade import ContextService
 from services.context.service.kit import Kit
+from services.context.service.places import Places
 from services.context.service.recall import Recall
 from services.context.service.snapshots import Snapshots
 from services.context.service.summaries import Summaries, SummaryLimits
@@ -64,13 +65,13 @@ def build(
         seconds=config.summary_time.total_seconds(),
         window=config.default_window,
     )
-    counter = peers.counter
+    counter, places = peers.counter, Places(config.max_waiting_windows, config.max_waiting_windows_per_agent)
     windows = Windows(
         kit,
         limits,
         counter,
-        Summaries(kit, summary, counter, peers.summarizer),
-        Recall(kit, counter, peers.memory),
+        Summaries(kit, summary, counter, peers.summarizer, places),
+        Recall(kit, counter, peers.memory, places),
     )
     return ContextService(Conversations(kit, contexts, access), windows, Snapshots(kit, snapshots))
 

@@ -9,27 +9,30 @@ from services.context.model import Added, Message, Note, Strategy
 from services.context.ports import Memory, TokenCounter
 from services.context.service.fitting import Draft, Task, costs, made_group
 from services.context.service.kit import Kit
+from services.context.service.places import Places
 
 
 class Recall:
     """Finds notes that fit what is being said."""
 
-    def __init__(self, kit: Kit, counter: TokenCounter, memory: Memory) -> None:
+    def __init__(self, kit: Kit, counter: TokenCounter, memory: Memory, places: Places) -> None:
         self._kit = kit
+        self._places = places
         self._counter = counter
         self._memory = memory
 
     async def draft(self, task: Task) -> Draft:
         """Return what a window is chosen from, with a message of notes in it.
 
-        Raises what the memory manager ends with.
+        Raises TooManyCalls and what the memory manager ends with.
         """
         query = rules.query(task.messages)
         stay = sum(group.tokens for group in task.groups if group.stays)
         share = rules.share(task.budget, task.context.settings.recall_tokens, task.room.tokens - stay)
-        found = (
-            await self._memory.search(task.scope.agent, query, rules.MOST_NOTES) if query and share else []
-        )
+        found: list[Note] = []
+        if query and share:
+            with self._places.taken(task.scope):
+                found = await self._memory.search(task.scope.agent, query, rules.MOST_NOTES)
         made = await self._fitted(task, found, share)
         self._kit.meter.recalled("found" if made.added else "none")
         return made

@@ -12,6 +12,7 @@ from services.context.model import Added, Message, Strategy, Summary
 from services.context.ports import Summarizer, TokenCounter
 from services.context.service.fitting import Draft, Task, costs, made_group
 from services.context.service.kit import Kit
+from services.context.service.places import Places
 
 _LEAST_PIECE: Final = 64
 _MARKS: Final = 64
@@ -34,9 +35,10 @@ class Summaries:
     """Finds the summary that a window needs, or has it written."""
 
     def __init__(
-        self, kit: Kit, limits: SummaryLimits, counter: TokenCounter, summarizer: Summarizer
+        self, kit: Kit, limits: SummaryLimits, counter: TokenCounter, summarizer: Summarizer, places: Places
     ) -> None:
         self._kit = kit
+        self._places = places
         self._limits = limits
         self._counter = counter
         self._summarizer = summarizer
@@ -45,7 +47,7 @@ class Summaries:
         """Return what a window is chosen from, with a summary in the place of what has no room.
 
         A stored summary is used where everything that it does not tell of fits beside it. Otherwise the one
-        that tells of most is extended. Raises WindowTooSmall, and what inference ends with.
+        that tells of most is extended. Raises WindowTooSmall, TooManyCalls, and what inference ends with.
         """
         if not window.choose(task.groups, task.room, Strategy.DROP_OLDEST).dropped:
             return Draft(task.groups)
@@ -53,7 +55,9 @@ class Summaries:
             if not window.choose([*draft.made, *draft.groups], task.room, Strategy.DROP_OLDEST).dropped:
                 self._kit.meter.summarized("reused")
                 return draft
-        (made,) = await self._drafts(task, [await self._extend(task)])
+        with self._places.taken(task.scope):
+            summary = await self._extend(task)
+        (made,) = await self._drafts(task, [summary])
         self._kit.meter.summarized("made")
         return made
 

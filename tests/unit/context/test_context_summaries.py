@@ -1,5 +1,6 @@
 """Summaries and recalled notes: made once, used again, explained, and never in the way of a window."""
 
+import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -162,6 +163,42 @@ async def test_a_failure_falls_back_to_dropping_the_oldest_and_says_why(strategy
     assert window.strategy is Strategy.DROP_OLDEST
     assert window.messages == plain.messages
     assert meter.counts["summarized"] + meter.counts["recalled"] == 1
+
+
+@pytest.mark.parametrize(("total", "per_agent", "others"), [(1, 9, "critic"), (9, 1, "planner")])
+async def test_a_window_that_finds_too_many_waiting_drops_the_oldest_at_once(
+    total: int, per_agent: int, others: str
+) -> None:
+    """Otherwise windows that wait could hold every place at the gateway that their own calls need."""
+    writer = Patient()
+    config = ContextConfig(max_waiting_windows=total, max_waiting_windows_per_agent=per_agent)
+    service = context_service(summarizer=writer, config=config)
+    await begun(service, *facts(1, 30))
+    other = Scope("acme", others)
+    if other != PLANNER:
+        chosen = Settings(token_budget=400, reserve_tokens=40, strategy=Strategy.SUMMARIZE)
+        await service.conversations.create(other, Actor(others, "Create"), "c", chosen, facts(1, 30))
+    waiting = asyncio.create_task(service.windows.assemble(other, "c", Wish()))
+    await writer.asking.wait()
+    refused = await assemble(service)
+    writer.answer.set()
+    made = await waiting
+
+    assert (refused.fallback_reason, made.fallback_reason) == ("TOO_MANY_CALLS", "")
+    assert not (await assemble(service)).fallback_reason
+
+
+class Patient(Writer):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asking, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def write(self, model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+        self.asking.set()
+        await self.answer.wait()
+        return await super().write(model, chats, most_tokens=most_tokens, seconds=seconds)
 
 
 async def test_a_summary_that_takes_too_much_room_falls_back() -> None:
