@@ -47,6 +47,17 @@ async def test_a_stream_is_admitted_then_delivered_then_finished() -> None:
         assert events[-1].sequence == 20
 
 
+async def test_deltas_tell_the_likeliest_tokens_at_each_place() -> None:
+    async with small_kernel(Behaviour(tokens=20)) as kernel, kernel.inference() as stub:
+        request = pb.StreamGenerateRequest(generation=chat("hello", max_tokens=20, top_alternatives=2))
+        events = await collect(stub.StreamGenerate(request, metadata=metadata()))
+
+    places = [place for event in events for place in event.delta.top_alternatives]
+    assert [place.sequence for place in places] == list(range(1, 21))
+    assert [each.logprob for place in places for each in place.alternatives] == [-0.25, -1.25] * 20
+    assert "".join(place.alternatives[0].text for place in places) == text_of(events)
+
+
 async def test_a_unary_call_returns_the_same_text_as_the_stream() -> None:
     async with small_kernel() as kernel, kernel.inference() as stub:
         streamed = await collect(

@@ -70,6 +70,18 @@ async def test_a_stream_delivers_every_word_then_the_answer(fake: FakeKernel, ag
     assert events[-1].answer.text == "one two three"
 
 
+async def test_a_stream_tells_the_likeliest_tokens_where_it_is_asked_to(agent: Kernel) -> None:
+    plain = [event async for event in agent.llm.stream("a b")]
+    events = [event async for event in agent.llm.stream("a b", top_alternatives=1)]
+
+    deltas = [event for event in events if isinstance(event, TextDelta)]
+    assert [place.sequence for event in deltas for place in event.places] == [
+        event.sequence for event in deltas
+    ]
+    assert all(event.places[0].alternatives[0].text == event.text for event in deltas)
+    assert not any(event.places for event in plain if isinstance(event, TextDelta))
+
+
 async def test_a_stream_can_be_read_as_texts_or_as_one_answer(agent: Kernel) -> None:
     texts = [text async for text in agent.llm.stream("a b").texts()]
     answer = await agent.llm.stream("a b").answer()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from aios._wire import common
+from aios._wire.records import record
 from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from aios.types import llm
@@ -130,7 +131,9 @@ def event(value: pb.GenerationEvent, name: str) -> llm.StreamEvent:
     kind = value.WhichOneof("event")
     sequence = value.sequence
     if kind == "delta":
-        return llm.TextDelta(sequence=sequence, text=value.delta.text, token_count=value.delta.token_count)
+        delta = value.delta
+        places = tuple(record(llm.Place, place) for place in delta.top_alternatives)
+        return llm.TextDelta(sequence=sequence, text=delta.text, token_count=delta.token_count, places=places)
     if kind == "finished":
         return llm.Finished(sequence=sequence, answer=answer(value.finished, name))
     if kind == "admitted":

@@ -148,6 +148,7 @@ class Llm:
         hints: Hints | None = None,
         gang: Gang | None = None,
         step: int = 0,
+        top_alternatives: int = 0,
         request_id: str = "",
         timeout: float | None = None,
     ) -> TextStream:
@@ -155,6 +156,7 @@ class Llm:
 
         `async for event in kernel.llm.stream("..."): print(event.text, end="")`. The call starts at the first
         event. After a broken connection the stream goes on where it stopped; no text is repeated.
+        `top_alternatives`, at most 5: how many of the likeliest tokens each event tells of its places.
         """
         request = _request(
             messages,
@@ -176,6 +178,7 @@ class Llm:
             step=step,
             request_id=request_id or uuid.uuid4().hex,
         )
+        request.top_alternatives = top_alternatives
         return streams.generation(self._transport, request, timeout)
 
     async def complete(

@@ -128,6 +128,7 @@ class SyncLlm:
         hints: Hints | None = None,
         gang: Gang | None = None,
         step: int = 0,
+        top_alternatives: int = 0,
         request_id: str = "",
         timeout: float | None = None,
     ) -> SyncTextStream:
@@ -135,6 +136,7 @@ class SyncLlm:
 
         `for event in kernel.llm.stream("..."): print(event.text, end="")`. The call starts at the first
         event. After a broken connection the stream goes on where it stopped; no text is repeated.
+        `top_alternatives`, at most 5: how many of the likeliest tokens each event tells of its places.
         """
         return SyncTextStream(
             self._inner.stream(
@@ -154,6 +156,7 @@ class SyncLlm:
                 hints=hints,
                 gang=gang,
                 step=step,
+                top_alternatives=top_alternatives,
                 request_id=request_id,
                 timeout=timeout,
             ),

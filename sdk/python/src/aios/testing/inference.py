@@ -111,9 +111,16 @@ class FakeInference:
         yield pb.GenerationEvent(sequence=after, admitted=admitted)
         words = pieces(reply.text)
         for number, word in enumerate(words[after:], after + 1):
-            delta = pb.Delta(text=word, token_count=1, token_ids=[zlib.crc32(word.encode()) % 32000])
+            delta = pb.Delta(text=word, token_count=1, token_ids=[_id_of(word)])
+            if request.top_alternatives:
+                place = delta.top_alternatives.add(sequence=number)
+                place.alternatives.add(token_id=_id_of(word), text=word, logprob=0.0)
             yield pb.GenerationEvent(sequence=number, delta=delta)
         yield pb.GenerationEvent(sequence=len(words), finished=_finished(request, reply))
+
+
+def _id_of(word: str) -> int:
+    return zlib.crc32(word.encode()) % 32000
 
 
 def pieces(text: str) -> list[str]:

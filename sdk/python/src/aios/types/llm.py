@@ -200,11 +200,39 @@ class Admitted(StreamEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TokenAlternative:
+    """One token that might have been chosen."""
+
+    token_id: int = 0
+    """Its id; 0 where the backend tells texts only."""
+
+    text: str = ""
+    """What it says."""
+
+    logprob: float = 0.0
+    """The natural logarithm of its probability."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What else one token of the answer might have been."""
+
+    sequence: int
+    """Which token: 1 is the answer's first."""
+
+    alternatives: tuple[TokenAlternative, ...] = ()
+    """The likeliest tokens there, likeliest first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TextDelta(StreamEvent):
     """More of the answer."""
 
     token_count: int = 0
     """Tokens in this event."""
+
+    places: tuple[Place, ...] = ()
+    """What else its tokens might have been, where `top_alternatives` asks for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
