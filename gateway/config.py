@@ -28,14 +28,11 @@ class GatewayConfig:
     data_calls_per_agent: int = 32
     """DATA calls of one agent that are forwarded at once; more of them wait."""
 
-    tool_calls: int = 64
-    """TOOL calls that are forwarded at once."""
-
-    tool_calls_per_agent: int = 8
-    """TOOL calls of one agent that are forwarded at once; more of them wait."""
+    tool_calls_per_agent: int = 256
+    """TOOL calls of one agent that are forwarded at once; more are refused. They wait in the scheduler."""
 
     waiting_calls_per_agent: int = 256
-    """Calls of one agent that may wait at a gate; more are refused."""
+    """DATA calls of one agent that may wait at the gate; more are refused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,15 +1,21 @@
-"""The fair gate of the DATA and TOOL lanes: bounded concurrency, agents served in turn. Pure asyncio."""
+"""The fair gate of the DATA lane, and the bound against floods of the TOOL lane. Pure asyncio."""
 
 import asyncio
-from collections import OrderedDict, deque
+import math
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
+from services.chassis.errors import DeadlineExceeded
 from services.chassis.refusals import QueueFull, TooManyCalls
 
 Agent = tuple[str, str]
 """Tenant and agent."""
+
+_PRUNE_AT = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,22 +27,49 @@ class GateConfig:
     running_per_agent: int = 32
     """Calls of one agent that run at once."""
     waiting_per_agent: int = 256
-    """Calls of one agent that may wait; more are refused."""
+    """Calls of one agent that may wait; more are refused. 0: none waits."""
     waiting: int = 20_000
     """Calls that may wait, all agents together."""
 
 
-class FairGate:
-    """Admits calls round robin over the agents that wait, first come first served within an agent.
+@dataclass(slots=True, eq=False)
+class _Place:
+    """One call outside."""
 
-    A flood of one agent therefore delays another agent's call by at most one call of each agent that waits.
+    admitted: "asyncio.Future[None]"
+    since: float
+
+
+@dataclass(slots=True)
+class _Line:
+    """The calls of one agent that wait, first come first served."""
+
+    turn: float
+    """When its next call is due, in turns of weight 1."""
+    weight: float = 1.0
+    parked: bool = False
+    """Whether it runs as many calls as it may, so that it is in no one's way."""
+    places: deque[_Place] = field(default_factory=deque)
+
+
+class FairGate:
+    """Admits calls by turns of the agents that wait, each as often as its weight says.
+
+    A flood of one agent delays another agent's call by at most one call of each agent that waits, weights
+    aside. Turns are counted in virtual time (start-time fair queueing of equal calls: Goyal, Vin and Cheng,
+    SIGCOMM'96), so that to come and go earns nothing. Every step costs O(log agents).
     """
 
     def __init__(self, config: GateConfig) -> None:
         self._config = config
         self._running = 0
         self._of_agent: dict[Agent, int] = {}
-        self._queues: OrderedDict[Agent, deque[asyncio.Future[None]]] = OrderedDict()
+        self._lines: dict[Agent, _Line] = {}
+        self._turns: list[tuple[float, int, Agent]] = []
+        self._served: dict[Agent, float] = {}
+        """Where agents that wait no more would go on; only what lies ahead of the virtual time."""
+        self._now = 0.0
+        self._count = 0
         self._waiting = 0
 
     @property
@@ -49,23 +82,34 @@ class FairGate:
         """Calls outside."""
         return self._waiting
 
+    def oldest_wait(self) -> float:
+        """Return how long the call that waits longest has waited. Unit: seconds."""
+        since = [line.places[0].since for line in self._lines.values()]
+        return time.monotonic() - min(since) if since else 0.0
+
     @asynccontextmanager
-    async def pass_through(self, agent: Agent) -> AsyncIterator[None]:
-        """Hold a place for the duration of a call. Raises TooManyCalls or QueueFull without waiting."""
-        if self._free(agent) and not self._queues.get(agent):
+    async def pass_through(
+        self, agent: Agent, *, weight: float = 1.0, deadline: float = math.inf
+    ) -> AsyncIterator[None]:
+        """Hold a place for the duration of a call.
+
+        Raises TooManyCalls or QueueFull without waiting, DeadlineExceeded when the `deadline`, on the steady
+        clock, comes first.
+        """
+        if self._free(agent) and agent not in self._lines:
             self._enter(agent)
         else:
-            await self._wait(agent)
+            await self._wait(agent, weight, deadline)
         try:
             yield
         finally:
             self._leave(agent)
 
     def _free(self, agent: Agent) -> bool:
-        return (
-            self._running < self._config.running
-            and self._of_agent.get(agent, 0) < self._config.running_per_agent
-        )
+        return self._running < self._config.running and self._may_run(agent)
+
+    def _may_run(self, agent: Agent) -> bool:
+        return self._of_agent.get(agent, 0) < self._config.running_per_agent
 
     def _enter(self, agent: Agent) -> None:
         self._running += 1
@@ -78,50 +122,89 @@ class FairGate:
             self._of_agent[agent] = left
         else:
             del self._of_agent[agent]
+        line = self._lines.get(agent)
+        if line is not None and line.parked:
+            self._queue(agent, line)
         self._admit_next()
 
-    async def _wait(self, agent: Agent) -> None:
-        queue = self._queues.get(agent)
-        if queue is not None and len(queue) >= self._config.waiting_per_agent:
-            raise TooManyCalls(
-                f"agents/{agent[1]} has {len(queue)} calls waiting; slow down", retry_after=0.2
-            )
-        if self._waiting >= self._config.waiting:
-            raise QueueFull("too many calls wait at the gateway; come back later", retry_after=1.0)
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(agent, deque()).append(place)
-        self._waiting += 1
+    async def _wait(self, agent: Agent, weight: float, deadline: float) -> None:
+        place = self._join(agent, weight)
         try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
+            async with asyncio.timeout_at(None if math.isinf(deadline) else deadline):
+                await place.admitted
+        except (TimeoutError, asyncio.CancelledError) as stopped:
+            if place.admitted.done() and not place.admitted.cancelled():
                 self._leave(agent)  # it was admitted at the very moment it left
             else:
                 self._forget(agent, place)
+            if isinstance(stopped, TimeoutError):
+                raise DeadlineExceeded("the call's deadline passed while it waited at the gateway") from None
             raise
 
-    def _forget(self, agent: Agent, place: asyncio.Future[None]) -> None:
-        queue = self._queues.get(agent)
-        if queue is None or place not in queue:
+    def _join(self, agent: Agent, weight: float) -> _Place:
+        line = self._lines.get(agent)
+        waiting = 0 if line is None else len(line.places)
+        if waiting >= self._config.waiting_per_agent:
+            raise TooManyCalls(f"agents/{agent[1]} has too many calls here; slow down", retry_after=0.2)
+        if self._waiting >= self._config.waiting:
+            raise QueueFull("too many calls wait at the gateway; come back later", retry_after=1.0)
+        place = _Place(asyncio.get_running_loop().create_future(), time.monotonic())
+        if line is None:
+            line = self._lines[agent] = _Line(max(self._now, self._served.pop(agent, 0.0)))
+            self._queue(agent, line)
+        line.weight = weight
+        line.places.append(place)
+        self._waiting += 1
+        return place
+
+    def _queue(self, agent: Agent, line: _Line) -> None:
+        line.parked = False
+        self._count += 1
+        heappush(self._turns, (line.turn, self._count, agent))
+
+    def _forget(self, agent: Agent, place: _Place) -> None:
+        line = self._lines.get(agent)
+        if line is None or place not in line.places:
             return
-        queue.remove(place)
+        line.places.remove(place)
         self._waiting -= 1
-        if not queue:
-            del self._queues[agent]
+        if not line.places:
+            self._close(agent, line)
+
+    def _close(self, agent: Agent, line: _Line) -> None:
+        """Drop an empty line. What is left of it in the heap is passed over."""
+        del self._lines[agent]
+        if not self._lines:
+            self._turns.clear()
+            self._served.clear()
+        elif line.turn > self._now:
+            self._served[agent] = line.turn
+            if len(self._served) > _PRUNE_AT:
+                self._served = {name: turn for name, turn in self._served.items() if turn > self._now}
 
     def _admit_next(self) -> None:
-        """Admit waiting calls, one agent after the other, while there is room."""
-        for _ in range(len(self._queues)):
-            if self._running >= self._config.running:
-                return
-            agent, queue = self._queues.popitem(last=False)
-            while queue and queue[0].cancelled():  # it gives up just now
-                queue.popleft()
-                self._waiting -= 1
-            if queue and self._free(agent):
-                place = queue.popleft()
-                self._waiting -= 1
+        """Admit waiting calls, by turns, while there is room."""
+        while self._turns and self._running < self._config.running:
+            turn, _, agent = heappop(self._turns)
+            line = self._lines.get(agent)
+            if line is None or line.parked or line.turn != turn:
+                continue  # of a line that is gone
+            if not self._may_run(agent):
+                line.parked = True
+                continue
+            self._now = max(self._now, turn)
+            self._admit_first(agent, line)
+
+    def _admit_first(self, agent: Agent, line: _Line) -> None:
+        while line.places:
+            place = line.places.popleft()
+            self._waiting -= 1
+            if not place.admitted.cancelled():  # else it gives up just now
                 self._enter(agent)
-                place.set_result(None)
-            if queue:
-                self._queues[agent] = queue
+                place.admitted.set_result(None)
+                line.turn += 1.0 / line.weight
+                break
+        if line.places:
+            self._queue(agent, line)
+        else:
+            self._close(agent, line)

@@ -49,6 +49,8 @@ FORWARDED: tuple[FileDescriptor, ...] = (
 """The protos whose services the gateway forwards."""
 
 FORGET_SECONDS = 10.0
+ALL_TOOL_CALLS = 20_000
+"""TOOL calls of all agents that are forwarded at once; as many as may wait in the scheduler, and more."""
 
 
 async def build(process: Process) -> App:
@@ -66,7 +68,8 @@ async def build(process: Process) -> App:
     stream = DispatchClient(scheduler, process.credential.metadata, process.clock)
     dispatcher = InferenceDispatcher(stream)
     pool = _pool(dispatcher, process)
-    use_cases = _use_cases(settings, pool, dispatcher, channels, process)
+    directory = AccessAgentDirectory(agent_pb2_grpc.AgentServiceStub(channels["access"]), process.credential)
+    use_cases = _use_cases(settings, pool, dispatcher, channels, process, directory=directory)
     gates = _gates(settings)
     StateMetrics(
         process.registry,
@@ -96,7 +99,13 @@ async def build(process: Process) -> App:
             )
         ],
         handlers=[
-            Forwarder(channels, methods.table(*FORWARDED), gates, GateMetrics(process.registry, gates))
+            Forwarder(
+                channels,
+                methods.table(*FORWARDED),
+                gates,
+                GateMetrics(process.registry, gates),
+                directory.weight,
+            )
         ],
         known=FORWARDED,
         trust_ids=False,
@@ -150,9 +159,9 @@ def _use_cases(
     dispatcher: InferenceDispatcher,
     channels: Mapping[str, Any],
     process: Process,
+    *,
+    directory: AccessAgentDirectory,
 ) -> InferenceUseCases:
-    stub = agent_pb2_grpc.AgentServiceStub(channels["access"])
-    directory = AccessAgentDirectory(stub, process.credential)
     use_cases = InferenceUseCases(
         pool=pool,
         dispatcher=dispatcher,
@@ -188,9 +197,9 @@ def _gates(settings: GatewayConfig) -> dict[Lane, FairGate]:
         ),
         Lane.TOOL: FairGate(
             GateConfig(
-                running=settings.tool_calls,
+                running=ALL_TOOL_CALLS,
                 running_per_agent=settings.tool_calls_per_agent,
-                waiting_per_agent=settings.waiting_calls_per_agent,
+                waiting_per_agent=0,
             )
         ),
     }

@@ -1,5 +1,6 @@
 """What the gateway measures. Names and labels are documented in deploy/grafana/METRICS.md."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,12 +10,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.gate import FairGate
 from gateway.inference.circuit import CircuitState
+from services.chassis.errors import DeadlineExceeded
 from services.chassis.methods import Lane
 from services.chassis.metrics import DURATION_BUCKETS
+from services.chassis.refusals import QueueFull, TooManyCalls
+from services.chassis.scheduling import Outcome
 
 
 class GateMetrics:
-    """Waits at the gates of the DATA and TOOL lanes."""
+    """Waits at the gates of the DATA and TOOL lanes, in the words of the scheduler."""
 
     def __init__(self, registry: CollectorRegistry, gates: Mapping[Lane, FairGate]) -> None:
         self._wait = Histogram(
@@ -24,28 +28,40 @@ class GateMetrics:
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
+        oldest = Gauge(
+            "aios_gate_oldest_wait_seconds",
+            "Wait of the call that waits longest at a gate, by lane.",
+            ["lane"],
+            registry=registry,
+        )
         running = Gauge("aios_gate_running", "Calls inside a gate, by lane.", ["lane"], registry=registry)
         waiting = Gauge("aios_gate_waiting", "Calls waiting at a gate, by lane.", ["lane"], registry=registry)
         for lane, gate in gates.items():
             running.labels(lane.value).set_function(partial(_running, gate))
             waiting.labels(lane.value).set_function(partial(_waiting, gate))
-        self._admitted = {lane: self._wait.labels(lane.value, "dispatched") for lane in gates}
-        self._refused = {lane: self._wait.labels(lane.value, "rejected") for lane in gates}
+            oldest.labels(lane.value).set_function(gate.oldest_wait)
+        self._series = {
+            (lane, outcome): self._wait.labels(lane.value, outcome.value)
+            for lane in gates
+            for outcome in Outcome
+        }
 
     @contextmanager
-    def waiting(self, lane: Lane) -> Iterator[Callable[[], None]]:
-        """Time one wait; call what is yielded once the call is inside."""
-        started = time.perf_counter()
-        series = self._refused[lane]
-
-        def admitted() -> None:
-            nonlocal series
-            series = self._admitted[lane]
-
+    def waiting(self, lane: Lane, deadline: float) -> Iterator[None]:
+        """Time one wait, which ends with the block: by its end, or by what it raises."""
+        started = time.monotonic()
+        outcome = Outcome.DISPATCHED
         try:
-            yield admitted
+            yield
+        except (QueueFull, TooManyCalls):
+            outcome = Outcome.REJECTED_FULL
+            raise
+        except (DeadlineExceeded, asyncio.CancelledError):
+            late = time.monotonic() >= deadline
+            outcome = Outcome.EVICTED_DEADLINE if late else Outcome.EVICTED_CANCELLED
+            raise
         finally:
-            series.observe(time.perf_counter() - started)
+            self._series[lane, outcome].observe(time.monotonic() - started)
 
 
 class PrometheusInferenceMetrics:

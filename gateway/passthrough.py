@@ -5,7 +5,7 @@ change here: the method's own `syscall` option says how it is admitted.
 """
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -14,7 +14,7 @@ from gateway.gate import FairGate
 from gateway.metrics import GateMetrics
 from gateway.routing import manager_of
 from services.chassis.client import kernel_metadata
-from services.chassis.identity import current_caller
+from services.chassis.identity import Caller, current_caller
 from services.chassis.methods import Audience, Lane, Method
 from services.chassis.status import peer_error, status_of
 
@@ -37,11 +37,13 @@ class Forwarder(grpc.GenericRpcHandler):
         methods: Mapping[str, Method],
         gates: Mapping[Lane, FairGate],
         metrics: GateMetrics,
+        weight: Callable[[Caller], float] = lambda _caller: 1.0,
     ) -> None:
         self._channels = channels
         self._methods = methods
         self._gates = gates
         self._metrics = metrics
+        self._weight = weight
         self._handlers: dict[str, Any] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -67,10 +69,11 @@ class Forwarder(grpc.GenericRpcHandler):
                     yield message
                 return
             caller = current_caller()
-            with self._metrics.waiting(method.lane) as admitted:
-                place = gate.pass_through((caller.tenant, caller.agent))
+            place = gate.pass_through(
+                (caller.tenant, caller.agent), weight=self._weight(caller), deadline=caller.deadline
+            )
+            with self._metrics.waiting(method.lane, caller.deadline):
                 await place.__aenter__()
-                admitted()
             try:
                 async for message in _copy(open_call, request, context):
                     yield message

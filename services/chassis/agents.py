@@ -62,6 +62,11 @@ class AccessAgentDirectory:
         root = self._known.get((caller.tenant, known.program)) if known.path else None
         return known if root is None else replace(known, tree_weight=root.hints.weight)
 
+    def weight(self, caller: Caller) -> float:
+        """Return the calling agent's weight, as far as it is known without asking; else 1."""
+        known = self._known.get((caller.tenant, caller.agent))
+        return 1.0 if known is None else float(known.hints.weight)
+
     async def _ask(self, caller: Caller, key: tuple[str, str]) -> AgentFacts:
         """Ask for an agent. It may be killed while the answer is on its way."""
         self._asking[key] += 1

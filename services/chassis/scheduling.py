@@ -135,6 +135,15 @@ class Grant:
     """Tokens after which it may be told to yield, so progress is reported by then; 0: never early."""
 
 
+class Outcome(Enum):
+    """How a call left a queue outside the scheduler; the scheduler's own words, where it has them too."""
+
+    DISPATCHED = "dispatched"
+    REJECTED_FULL = "rejected_full"
+    EVICTED_DEADLINE = "evicted_deadline"
+    EVICTED_CANCELLED = "evicted_cancelled"
+
+
 class Interrupt(Enum):
     """What the scheduler asks of a running call."""
 

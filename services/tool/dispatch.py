@@ -122,6 +122,9 @@ class ScheduledQueue:
         details = pb.Submit(
             program=facts.program,
             agent_kind=facts.kind,
+            agent_path=facts.path,
+            tree_weight=facts.tree_weight,
+            tenant_weight=facts.tenant_weight,
             model=pool,
             lane=LANE,
             locks=[pb.Lock(name=name, limit=1) for name in needs.locks],

@@ -23,7 +23,9 @@ from services.chassis import methods
 from services.chassis.codes import Code
 from services.chassis.errors import FieldViolation, KernelError, QuotaViolation
 from services.chassis.methods import Audience, Lane
+from services.chassis.scheduling import Outcome
 from services.chassis.status import DETAILS_KEY, GRPC_CODES, from_status, status_of, to_status
+from services.scheduler import model as scheduler
 from tests.fakes.manager import RawManager, echo, front
 from tests.fakes.rpc import reason
 from tests.fakes.tokens import metadata
@@ -368,3 +370,7 @@ async def test_unknown_fields_and_any_text_survive_the_way(extra: bytes, text: s
 def _details(failure: grpc.aio.AioRpcError) -> Any:
     status = status_of(failure)
     return status.details if status else ()
+
+
+def test_the_gates_speak_the_scheduler_s_words() -> None:
+    assert {each.value for each in Outcome} <= {each.value for each in scheduler.Outcome}
