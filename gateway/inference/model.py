@@ -215,6 +215,8 @@ class Job:
     top_alternatives: int = 0
     tool_choice: ToolChoice = ToolChoice.AUTO
     """Only for a prompt that is a chat with tools."""
+    partial: bool = False
+    """Whether the answer may go on in another stretch after `max_new_tokens`."""
 
 
 class StopReason(Enum):

@@ -296,7 +296,7 @@ class Runner:
         if backend is None:
             return _SliceEnd.LOST
         self._replica = grant.replica
-        job = self._job(backend)
+        job = self._job(backend, grant.max_new_tokens)
         consume = asyncio.create_task(self._consume(backend, job, ticket))
         watch = asyncio.create_task(ticket.interrupted())
         try:
@@ -313,14 +313,23 @@ class Runner:
             self._kit.pool.failed(grant.replica, error)
             return _SliceEnd.LOST
         else:
-            return _SliceEnd.FINISHED
+            return self._ended(job)
         finally:
             consume.cancel()
             watch.cancel()
             await asyncio.wait({consume, watch})
             self._report(ticket, 1)
 
-    def _job(self, backend: Backend) -> Job:
+    def _ended(self, job: Job) -> _SliceEnd:
+        """Say how a stream ended that nobody stopped: with the answer, or with the room kept for it."""
+        unfinished = self._stop_reason is StopReason.LENGTH and len(self._gen.transcript) < self._max_tokens
+        if unfinished and job.partial:
+            self._gen.kv = None
+            return _SliceEnd.PREEMPTED
+        return _SliceEnd.FINISHED
+
+    def _job(self, backend: Backend, limit: int) -> Job:
+        """Describe the next slice, of at most `limit` tokens unless 0."""
         gen, spec = self._gen, self._gen.spec
         info = self._kit.pool.info(backend.name)
         kv = gen.kv if gen.kv is not None and gen.kv.replica == backend.name else None
@@ -329,6 +338,9 @@ class Runner:
         known = gen.prompt_ids or gen.prompt.ids
         goes_on = plan.goes_on(gen.prompt, self._constraint, gen.transcript.text, info)
         with_ids = bool(goes_on and ids and known and info and info.capabilities.token_prompts)
+        left = self._max_tokens - (len(ids) if goes_on else 0)
+        # What starts over needs room for all that it has produced before.
+        partial = 0 < limit < left and (goes_on or not ids)
         return Job(
             run_id=secrets.token_hex(
                 16
@@ -338,7 +350,8 @@ class Runner:
             emitted_text=gen.transcript.text if goes_on else "",
             emitted_ids=ids if with_ids else (),
             kv_handle=kv.handle if kv is not None else "",
-            max_new_tokens=self._max_tokens - (len(ids) if goes_on else 0),
+            max_new_tokens=limit if partial else left,
+            partial=partial,
             sampling=replace(spec.sampling, seed=gen.seed),
             stop=spec.stop,
             constraint=self._constraint,

@@ -170,7 +170,7 @@ class DispatchTicket:
         held.running_on, held.number = grant.replica, grant.number
         held.started = True
         if not self._grant.done():
-            self._grant.set_result(Grant(grant.replica, grant.quantum_tokens))
+            self._grant.set_result(Grant(grant.replica, grant.quantum_tokens, grant.max_new_tokens))
 
     def on_interrupt(self, interrupt: Interrupt, number: int) -> None:
         """Pass on what the scheduler asks of the grant `number`."""

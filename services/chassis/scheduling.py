@@ -134,6 +134,9 @@ class Grant:
     quantum_tokens: int
     """Tokens after which it may be told to yield, so progress is reported by then; 0: never early."""
 
+    max_new_tokens: int = 0
+    """Tokens after which it must yield, because room is kept for no more; 0: no limit."""
+
 
 class Outcome(Enum):
     """How a call left a queue outside the scheduler; the scheduler's own words, where it has them too."""

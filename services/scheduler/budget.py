@@ -114,7 +114,7 @@ class Replica:
 
     def could_hold(self, job: Job) -> bool:
         """Whether the call fits when nothing else runs."""
-        return job.footprint <= self.nominal_tokens
+        return job.whole_footprint <= self.nominal_tokens
 
     def take(self, job: Job) -> None:
         """Reserve a slot and tokens for the call."""

@@ -27,6 +27,10 @@ class SchedulerConfig:
     max_waiting_per_agent: int = 1_000
     """Calls of one agent that may wait; more are refused."""
 
+    reserve_tokens: int = 0
+    """Output tokens that room is kept for at a time on an inference server; a longer answer waits for its
+    next part. Pays on servers short of KV cache, from 128 on. Default: all that a call may produce."""
+
     backend_grace_seconds: timedelta = timedelta(seconds=30)
     """Time a call may wait for a replica of its model to appear at all."""
 
@@ -44,6 +48,7 @@ class SchedulerConfig:
             },
             max_waiting=self.max_waiting,
             max_waiting_per_agent=self.max_waiting_per_agent,
+            reserve_tokens=self.reserve_tokens,
             backend_grace=self.backend_grace_seconds.total_seconds(),
             first_epoch=first_epoch,
         )

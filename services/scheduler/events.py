@@ -190,6 +190,9 @@ class Grant:
     attained_seconds: float = 0.0
     """Backend seconds its program has received so far."""
 
+    max_new_tokens: int = 0
+    """Tokens that room is kept for; an unfinished call then answers Yielded. 0: all it may produce."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preempt:

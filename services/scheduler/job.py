@@ -90,6 +90,9 @@ class Job:
     parts: tuple[tuple[str, int], ...] | None = None
     """Its prompt's parts that may be shared, with their tokens; None: not worked out yet."""
 
+    reserved: int = 0
+    """Output tokens, those done included, that room is or will be kept for; 0: all that may come."""
+
     segments: tuple[str, ...] = ()
     private_tokens: int = 0
     """Tokens reserved on the replica beside the shared segments."""
@@ -111,8 +114,21 @@ class Job:
 
     @property
     def footprint(self) -> int:
-        """Tokens of KV the backend reserves for the whole call."""
+        """Tokens of KV the backend reserves for the call, or for its next part."""
+        output = self.call.max_new_tokens
+        return self.call.prompt_tokens + (min(output, self.reserved) if self.reserved else output)
+
+    @property
+    def whole_footprint(self) -> int:
+        """Tokens of KV that the call needs at its longest."""
         return self.call.prompt_tokens + self.call.max_new_tokens
+
+    @property
+    def grant_tokens(self) -> int:
+        """Tokens it may produce before it yields; 0: all."""
+        if not self.reserved or self.reserved >= self.call.max_new_tokens:
+            return 0
+        return max(1, self.reserved - self.tokens_done)
 
     def wait(self, now: float) -> float:
         """Seconds of the present wait."""
@@ -129,4 +145,5 @@ class Job:
             self.quantum,
             self.granted_wait,
             attained,
+            self.grant_tokens,
         )

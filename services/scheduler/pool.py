@@ -130,6 +130,9 @@ class Pool:
 
     def estimate(self, job: Job) -> None:
         """Predict what the call still needs, on the replica that has most of its prefix."""
+        reserve = self.world.settings.reserve_tokens
+        if reserve and job.call.preemptible and self.key.lane is Lane.INFERENCE:
+            job.reserved = job.tokens_done + reserve
         cost = self.world.cost
         cached, _ = self.best_cached(job)
         job.uncached = max(0, job.context_tokens - cached)

@@ -156,6 +156,13 @@ class CoreSettings:
     reservation_patience: float = 60.0
     """Seconds after which a reservation binds the strict classes too, and its start is predicted no more."""
 
+    reserve_tokens: int = 0
+    """Output tokens that room is kept for at a time; a call that wants more then waits for its next part.
+
+    0: for all that a call may produce. Callers ask for far more than they get, and a backend that
+    reserves what is asked for runs few calls at once; but each part reads the tokens of the one before.
+    """
+
     lookahead: int = 16
     """Waiting calls that are tried behind one that does not fit."""
 
@@ -182,6 +189,8 @@ class CoreSettings:
             problems += [f"class {name.value}: {text}" for text in _class_problems(kind)]
         if self.max_waiting < 1 or self.max_waiting_per_agent < 1:
             problems.append("queue bounds must be at least 1")
+        if self.reserve_tokens < 0:
+            problems.append("reserve_tokens must not be negative")
         if self.lookahead < 1 or self.max_bypass < 0:
             problems.append("lookahead must be at least 1 and max_bypass at least 0")
         if self.gang_patience < 0:

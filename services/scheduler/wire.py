@@ -202,6 +202,7 @@ def instruction(decision: Grant | Preempt | Revoke | Reject) -> dispatch_pb2.Dis
                 key=key,
                 replica=decision.replica,
                 quantum_tokens=decision.quantum_tokens,
+                max_new_tokens=decision.max_new_tokens,
                 number=decision.epoch,
                 wait=duration(decision.wait_seconds),
                 attained=duration(decision.attained_seconds),

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.live.crowd_report import draw, markdown
-from tests.bench.live.crowds import AIOS, CROWDS, WAYS, conditions, live, simulate
+from tests.bench.live.crowds import CROWDS, WAYS, WITH_KERNEL, conditions, live, simulate
 from tests.bench.live.world import Backend
 
 RESULTS: Final = Path(__file__).parent / "results"
 SIZES: Final = (250, 500, 1_000, 2_000)
 LIVE: Final = (
     ("mint", 250, WAYS),
-    ("mint", 1_000, (AIOS, "fifo", "sdk")),
-    ("humaneval", 250, (AIOS, "fifo", "sdk")),
+    ("mint", 1_000, (*WITH_KERNEL, "sdk")),
+    ("humaneval", 250, (*WITH_KERNEL, "fifo", "sdk")),
 )
-LIVE_QUICK: Final = (("mint", 40, (AIOS, "sdk")),)
+LIVE_QUICK: Final = (("mint", 40, ("aios-parts", "sdk")),)
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:

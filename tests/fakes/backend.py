@@ -199,9 +199,9 @@ class FakeTicket:
         """Note the end."""
         self.ends.append((completion, tokens_done))
 
-    def grant(self, replica: str) -> None:
-        """Grant a replica."""
-        self._grant.set_result(Grant(replica, 0))
+    def grant(self, replica: str, max_new_tokens: int = 0) -> None:
+        """Grant a replica, for at most so many tokens unless 0."""
+        self._grant.set_result(Grant(replica, 0, max_new_tokens))
 
     def refuse(self, error: KernelError) -> None:
         """End the wait with an error."""

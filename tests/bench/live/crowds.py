@@ -50,10 +50,11 @@ def humaneval(seed: int, count: int) -> list[Program]:
             Block(f"he-task-{task}", max(1, _humaneval_tasks()[task])),
         ]
         steps = rng.choice(runs)
-        made = [Step(tuple(blocks), max(1, steps[0][1]))]
+        common = tuple(blocks)
+        made = [Step(common, max(1, steps[0][1]), shared=common)]
         for index, (before, now) in enumerate(pairwise(steps), 1):
             blocks.append(Block(f"he{number}-{index}", max(1, now[0] - before[0])))
-            made.append(Step(tuple(blocks), max(1, now[1]), rng.expovariate(1.0 / TOOL_SECONDS)))
+            made.append(Step(tuple(blocks), max(1, now[1]), rng.expovariate(1.0 / TOOL_SECONDS), common))
         found.append(Program(f"he-agent-{number}", 0.0, tuple(made), "humaneval"))
     return found
 
@@ -68,9 +69,13 @@ CROWDS: Final[Mapping[str, Callable[[int, int], list[Program]]]] = {
     "humaneval": humaneval,
 }
 
-AIOS, FIFO = "aios", "fifo"
-WAYS: Final = (AIOS, FIFO, *BACKOFFS)
+AIOS, PARTS, FIFO = "aios", "aios-parts", "fifo"
+WITH_KERNEL: Final = (AIOS, PARTS)
+WAYS: Final = (*WITH_KERNEL, FIFO, *BACKOFFS)
 """With the kernel, into a server's queue without bound, and with each kind of retry."""
+
+PART_TOKENS: Final = 256
+"""Output tokens that the kernel keeps room for at a time in the way PARTS."""
 
 
 class RetryingAgents:
@@ -94,8 +99,8 @@ class RetryingAgents:
 
 def driver(way: str, backend: Backend) -> Driver:
     """Return the way as the simulator knows it."""
-    if way == AIOS:
-        return Aios(Setup("adaptive"))
+    if way in WITH_KERNEL:
+        return Aios(Setup("adaptive", reserve=PART_TOKENS if way == PARTS else 0))
     if way == FIFO:
         return PassThrough()
     return Retrying(BACKOFFS[way], backend.max_concurrent, backend.speedup)
@@ -113,24 +118,26 @@ def simulate(crowd: str, count: int, way: str, backend: Backend, seed: int = 1) 
 async def live(crowd: str, count: int, way: str, backend: Backend, seed: int = 1) -> dict[str, float]:
     """Play a crowd in the real processes."""
     programs = compressed(CROWDS[crowd](seed, count), backend.speedup)
-    open_door = way in (AIOS, FIFO)
     backend = replace(
         backend, max_concurrent=UNLIMITED_CONCURRENCY if way == FIFO else backend.max_concurrent
     )
     async with timed(backend) as url:
-        if way == AIOS:
-            samples = await _through_kernel(programs, url, backend)
+        if way in WITH_KERNEL:
+            extra = {"AIOS_SCHEDULER_RESERVE_TOKENS": str(PART_TOKENS)} if way == PARTS else {}
+            samples = await _through_kernel(programs, url, backend, extra)
         else:
             direct = DirectAgents(url)
-            agents = direct if open_door else RetryingAgents(direct, BACKOFFS[way], backend.speedup)
+            agents = direct if way == FIFO else RetryingAgents(direct, BACKOFFS[way], backend.speedup)
             samples = await play(programs, agents)
             await direct.close()
     refusals = fmean(sample.refusals for sample in samples)
     return summary(samples, backend.speedup) | {"refusals_per_call": refusals}
 
 
-async def _through_kernel(programs: Sequence[Program], url: str, backend: Backend) -> list[Sample]:
-    async with kernel_before(url, backend) as running, agents_of(running) as agents:
+async def _through_kernel(
+    programs: Sequence[Program], url: str, backend: Backend, extra: Mapping[str, str]
+) -> list[Sample]:
+    async with kernel_before(url, backend, extra) as running, agents_of(running) as agents:
         await agents.register(programs)
         return await play(programs, agents)
 

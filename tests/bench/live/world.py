@@ -44,12 +44,15 @@ async def timed(backend: Backend) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def kernel_before(url: str, backend: Backend) -> AsyncIterator[Kernel]:
+async def kernel_before(
+    url: str, backend: Backend, more: Mapping[str, str] | None = None
+) -> AsyncIterator[Kernel]:
     """Run a kernel that knows what the backend holds."""
     extra: Mapping[str, str] = {
         "AIOS_SCHEDULER_MAX_WAITING": "20000",
         "AIOS_TGI_SLOTS": str(backend.slots),
         "AIOS_TGI_BATCH_TOKENS": str(backend.budget),
+        **(more or {}),
     }
     async with kernel(tgi=url, extra=extra) as running:
         yield running

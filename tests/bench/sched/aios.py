@@ -40,6 +40,9 @@ class Setup:
     policy: str
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     lane_share: float | None = None
+    reserve: int = 0
+    """Output tokens that room is kept for at a time; 0: all that may come."""
+
     informed: bool = True
     """The gateway tells shared prefixes and what the backend found cached."""
 
@@ -52,7 +55,9 @@ def settings(setup: Setup) -> CoreSettings:
     for name, kind in base.classes.items():
         share = kind.lane_share if setup.lane_share is None else setup.lane_share
         classes[name] = replace(kind, policy=spec, max_wait=None, lane_share=share)
-    return replace(base, classes=classes, max_waiting=10**6, max_waiting_per_agent=10**6)
+    return replace(
+        base, classes=classes, reserve_tokens=setup.reserve, max_waiting=10**6, max_waiting_per_agent=10**6
+    )
 
 
 class Aios:
@@ -139,7 +144,7 @@ class Aios:
             if isinstance(decision, Grant):
                 call = self._calls[decision.call_id]
                 self._running[call] = (decision.epoch, call.done)
-                self.engine.send(call, self._now, self.hop)
+                self.engine.send(call, self._now, self.hop, decision.max_new_tokens)
             elif isinstance(decision, Preempt):
                 self.engine.stop(self._calls[decision.call_id], self._now, self.hop)
             elif isinstance(decision, Reject | Revoke):

@@ -130,14 +130,15 @@ class Engine:
                     raise RuntimeError("the driver ticks without end")
                 self._driver.tick(outside)
 
-    def send(self, call: LiveCall, now: float, delay: float = 0.0) -> None:
-        """Let the server have a call, `delay` seconds from now."""
+    def send(self, call: LiveCall, now: float, delay: float = 0.0, limit: int = 0) -> None:
+        """Let the server have a call, `delay` seconds from now, for at most `limit` tokens unless 0."""
+        left = call.step.output - call.done
         call.request = Request(
             id=f"{call.id}/{call.preemptions}",
             blocks=call.blocks(),
             prompt=call.context,
-            output=call.step.output - call.done,
-            reserve=MAX_NEW_TOKENS - call.done,
+            output=min(left, limit) if limit else left,
+            reserve=limit or MAX_NEW_TOKENS - call.done,
         )
         call.cancelled = False
         if delay:
@@ -214,6 +215,10 @@ class Engine:
             call.first_token = min(call.first_token, now)
         for request in happened.finished:
             call = self._left(request)
+            if call.done < call.step.output:
+                call.preemptions += 1
+                self._driver.stopped(call, now)
+                continue
             call.finished = now
             if call.index + 1 < len(call.program.steps):
                 after = call.program.steps[call.index + 1].after

@@ -100,5 +100,5 @@ def test_the_report_compares_every_way_with_the_kernel() -> None:
     text = markdown(results)
 
     ours, theirs = by_way["aios"]["makespan"], by_way[FIFO]["makespan"]
-    assert f"| 20 mint | simulated | `{FIFO}` | {theirs / ours:.2f} |" in text
-    assert "| small |" in text
+    assert f"| 20 mint | simulated | `aios` | `{FIFO}` | {theirs / ours:.2f} |" in text
+    assert "| small | `aios-parts` |" in text

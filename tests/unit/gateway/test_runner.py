@@ -85,6 +85,35 @@ async def test_a_preempted_run_on_a_plain_backend_goes_on_from_its_text() -> Non
         assert kinds.index("Suspended") + 1 == kinds.index("Resumed")
 
 
+async def test_a_run_yields_when_the_room_kept_for_it_is_used_up() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    async with inference(backend, replica=None) as desk:
+        follower = desk.start()
+        (await desk.submitted()).grant("r0", 8)
+        await until(lambda: len(desk.ticket.yields) == 1)
+        desk.ticket.grant("r0", 8)
+        await until(lambda: len(desk.ticket.yields) == 2)
+        desk.ticket.grant("r0")
+        await follower.task
+
+        assert [job.max_new_tokens for job in backend.jobs][:2] == [8, 8]
+        assert backend.jobs[1].emitted_text == "".join(PIECES[:8])
+        assert desk.ticket.yields == [(8, False, ""), (16, False, "")]
+        assert follower.text == WHOLE
+        assert _answer(follower).usage.completion_tokens == 20
+
+
+async def test_room_for_all_that_may_come_is_no_reason_to_yield() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    async with inference(backend, replica=None) as desk:
+        follower = desk.start(max_tokens=8)
+        (await desk.submitted()).grant("r0", 8)
+        await follower.task
+
+        assert desk.ticket.yields == []
+        assert _answer(follower).reason is FinishReason.LENGTH
+
+
 async def test_a_preempted_run_goes_on_from_its_kept_state_on_the_same_replica() -> None:
     backend = stepping(info=WITH_KV)
     async with running(backend, 5) as (desk, follower):

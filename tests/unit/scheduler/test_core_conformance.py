@@ -33,6 +33,7 @@ from services.scheduler.events import (
 from services.scheduler.job import Gang, Job
 from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
 from services.scheduler.policies import BUILT_IN, PolicyRegistry, discover
+from services.scheduler.policies.adaptive import Adaptive
 from services.scheduler.policies.base import Policy
 from services.scheduler.policies.fifo import Fifo
 from services.scheduler.pool import Pool
@@ -77,12 +78,13 @@ class SchedulerMachine(RuleBasedStateMachine):
     """Random events against one core, and a plain model of what must be true after each."""
 
     kind: type[Policy] = Fifo
+    reserve_tokens = 0
 
     def __init__(self) -> None:
         super().__init__()
         self.policy = self.kind.name
         params = PARAMS.get(self.policy, {})
-        self.settings = settings(self.policy, params, lookahead=64)
+        self.settings = settings(self.policy, params, lookahead=64, reserve_tokens=self.reserve_tokens)
         self.core = self.fresh_core()
         self.now = 0.0
         self.count = 0
@@ -395,9 +397,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert len(self.core._world.programs) <= 4
 
 
-def conformance(kind: type[Policy]) -> type[Any]:
+def conformance(kind: type[Policy], reserve_tokens: int = 0) -> type[Any]:
     """Build the test case of one policy; a policy of your own may be put through it too."""
-    machine = type(f"Machine_{kind.name}", (SchedulerMachine,), {"kind": kind})
+    body = {"kind": kind, "reserve_tokens": reserve_tokens}
+    machine = type(f"Machine_{kind.name}", (SchedulerMachine,), body)
     case: type[Any] = machine.TestCase  # type: ignore[attr-defined]
     case.settings = hypothesis_settings(
         max_examples=15,
@@ -411,3 +414,8 @@ def conformance(kind: type[Policy]) -> type[Any]:
 @pytest.mark.parametrize("kind", discover().as_mapping().values(), ids=lambda kind: kind.name)
 def test_every_policy_keeps_the_cores_invariants(kind: type[Policy]) -> None:
     conformance(kind)().runTest()
+
+
+@pytest.mark.parametrize("kind", [Fifo, Adaptive], ids=lambda kind: kind.name)
+def test_the_invariants_hold_when_room_is_kept_for_parts_of_calls(kind: type[Policy]) -> None:
+    conformance(kind, reserve_tokens=20)().runTest()

@@ -207,20 +207,22 @@ class Welcome(_message.Message):
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("key", "replica", "quantum_tokens", "number", "wait", "attained")
+    __slots__ = ("key", "replica", "quantum_tokens", "number", "wait", "attained", "max_new_tokens")
     KEY_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     QUANTUM_TOKENS_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     ATTAINED_FIELD_NUMBER: _ClassVar[int]
+    MAX_NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     replica: str
     quantum_tokens: int
     number: int
     wait: _duration_pb2.Duration
     attained: _duration_pb2.Duration
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., replica: _Optional[str] = ..., quantum_tokens: _Optional[int] = ..., number: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    max_new_tokens: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., replica: _Optional[str] = ..., quantum_tokens: _Optional[int] = ..., number: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_new_tokens: _Optional[int] = ...) -> None: ...
 
 class Preempt(_message.Message):
     __slots__ = ("key", "number")
