@@ -33,7 +33,7 @@ LIVE_QUICK: Final = (("mint", 40, ("aios-parts", "sdk")),)
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run everything."""
     started, load = time.perf_counter(), os.getloadavg()[0]
-    speedup = 20.0 if options.quick else options.speedup
+    speedup = 8.0 if options.quick else options.speedup
     backend = Backend(slots=64, budget=48_000, speedup=speedup, max_concurrent=128)
     if options.quick:
         backend = replace(backend, budget=12_000, max_concurrent=16)

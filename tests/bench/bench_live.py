@@ -30,7 +30,7 @@ SIZES: Final = (50, 250, 1_000, 2_000)
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run everything."""
     started, load = time.perf_counter(), os.getloadavg()[0]
-    backend = Backend(speedup=options.speedup or (20.0 if options.quick else 4.0))
+    backend = Backend(speedup=options.speedup or (8.0 if options.quick else 4.0))
     chosen = [choice for choice in CHOICES if not options.quick or choice.name == "adaptive"]
     results: dict[str, Any] = {
         "policies": await compare(30 if options.quick else 200, backend, chosen, options.seed)
@@ -65,7 +65,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one policy, few agents; only prints")
     parser.add_argument("--out", type=Path, help="where to write; default tests/bench/results")
-    parser.add_argument("--speedup", type=float, help="of the timed server; default 4, quick 20")
+    parser.add_argument("--speedup", type=float, help="of the timed server; default 4, quick 8")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     results = asyncio.run(measure(options))
