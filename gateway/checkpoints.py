@@ -31,17 +31,26 @@ class ContextCheckpoints:
         self._epochs: dict[str, int] = {}
         self._stored: dict[str, Checkpoint] = {}
         """What the context service is known to have."""
+        self._refused: dict[str, int] = {}
+        """Tokens of the newest checkpoint that it had no room for."""
 
     async def save(self, checkpoint: Checkpoint) -> None:
-        """Keep the newest state of a generation. Raises ServiceUnavailable."""
+        """Keep the newest state of a generation. Raises ServiceUnavailable.
+
+        After a refusal for want of room it is tried again when the output is twice as long: what is refused
+        again and again costs no more than what is kept.
+        """
+        if len(checkpoint.pieces) < 2 * self._refused.get(checkpoint.call, 0):
+            raise ServiceUnavailable("the context service had no room for a checkpoint")
         stored = self._stored.get(checkpoint.call)
         after = len(stored.pieces) if stored is not None and _goes_on(stored, checkpoint) else 0
         try:
             answer = await self._send(checkpoint, after)
         except grpc.aio.AioRpcError as error:
             if not after or not self._behind(checkpoint.call, error):
-                raise _unavailable(error) from error
+                raise self._failed(checkpoint, error) from error
             answer = await self._send_whole(checkpoint)
+        self._refused.pop(checkpoint.call, None)
         if answer.sequence == len(checkpoint.pieces):
             self._stored[checkpoint.call] = checkpoint
 
@@ -73,7 +82,7 @@ class ContextCheckpoints:
         try:
             return await self._send(checkpoint, 0)
         except grpc.aio.AioRpcError as error:
-            raise _unavailable(error) from error
+            raise self._failed(checkpoint, error) from error
 
     async def _send(self, checkpoint: Checkpoint, after: int) -> context_pb2.SaveSnapshotResponse:
         """Save what came after the first `after` tokens; 0 saves everything."""
@@ -83,6 +92,11 @@ class ContextCheckpoints:
         _write_output(snapshot, checkpoint, after)
         request = context_pb2.SaveSnapshotRequest(snapshot=snapshot, after_sequence=after)
         return await self._stub.SaveSnapshot(request, timeout=SAVE_SECONDS, metadata=self._metadata())
+
+    def _failed(self, checkpoint: Checkpoint, error: grpc.aio.AioRpcError) -> KernelError:
+        if peer_error(error).reason == "QUOTA_EXCEEDED":
+            self._refused[checkpoint.call] = len(checkpoint.pieces)
+        return _unavailable(error)
 
     def _behind(self, call: str, error: grpc.aio.AioRpcError) -> bool:
         """Whether the snapshot is still this gateway's, but does not stand where the increment begins."""

@@ -12,6 +12,7 @@ from gateway.checkpoints import ContextCheckpoints
 from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Prompt
 from services.chassis.errors import ServiceUnavailable
 from services.chassis.identity import Caller, Scope
+from services.context.config import ContextConfig
 from services.context.store.memory import InMemoryStore
 from tests.fakes.context import context_service, context_stub
 from tests.fakes.meters import RecordingMeter
@@ -127,6 +128,26 @@ async def test_a_prompt_that_became_known_later_is_saved(stub: ContextServiceAsy
     await checkpoints.save(at(2 * STEP))
 
     assert await gateway(stub).load("g1") == at(2 * STEP)
+
+
+async def test_a_checkpoint_without_room_is_not_sent_again_and_again() -> None:
+    """The agent's other snapshots may take the room that there is; tries get rarer as the answer grows."""
+    limits = ContextConfig(max_snapshots=1)
+    store, kept = InMemoryStore(), 0
+    async with context_stub(context_service(store=store, config=limits)) as stub:
+        await gateway(stub).save(replace(at(STEP), call="other"))
+        checkpoints = gateway(stub)
+        for tokens in range(STEP, 20 * STEP, STEP):
+            if tokens == 10 * STEP:
+                await store.write(PLANNER, lambda tx: tx.drop_snapshot("other"))
+            try:
+                await checkpoints.save(at(tokens))
+            except ServiceUnavailable:
+                assert tokens < 16 * STEP
+            else:
+                kept += 1
+
+    assert kept == 4
 
 
 async def test_a_gateway_that_was_replaced_saves_no_more(stub: ContextServiceAsyncStub, meter: Saves) -> None:
