@@ -20,13 +20,14 @@ class Placement:
 
     def choose(self, job: Job, replicas: Iterable[Replica], now: float, *, strict: bool) -> Replica | None:
         """Return the best replica the call fits on now, or None."""
-        best, best_rank = None, (True, float("inf"))
+        best, best_rank = None, (True, float("inf"), 0)
         for replica in replicas:
             if not replica.has_slot(now) or not replica.fits_tokens(job, now):
                 continue
             if not self.may_enter(job, replica, now, strict=strict):
                 continue
-            rank = (replica.id == job.avoid_replica, self.seconds(job, replica))
+            # Among equals the emptiest cache: what is put there drives least out.
+            rank = (replica.id == job.avoid_replica, self.seconds(job, replica), replica.prefixes.held)
             if best is None or rank < best_rank:
                 best, best_rank = replica, rank
         return best

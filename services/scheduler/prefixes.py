@@ -23,6 +23,11 @@ class PrefixMap:
         self._total = 0
         self.trust = 1.0
 
+    @property
+    def held(self) -> int:
+        """Tokens it probably holds."""
+        return self._total
+
     def resize(self, capacity: int) -> None:
         """Note that the cache holds `capacity` tokens from now on."""
         self._capacity = capacity

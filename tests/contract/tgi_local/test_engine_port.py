@@ -119,6 +119,20 @@ class EngineContract:
         assert covered == restored == len(PROMPT) + 4
         assert [*first, *rest] == whole
 
+    async def test_what_its_slot_held_of_the_prompt_is_told_with_the_first_token(
+        self, engine: Engine
+    ) -> None:
+        told: list[int | None] = []
+        for wanted in (job(), job((*PROMPT, *b" again")), job(slot=1)):
+            generation = engine.generate(wanted)
+            before = generation.cached
+            async with aclosing(generation) as batches:
+                await anext(aiter(batches))
+                told.append(generation.cached)
+            assert before is None
+
+        assert told == [0, len(PROMPT), 0]
+
     async def test_a_missing_state_is_an_engine_error(self, engine: Engine) -> None:
         with pytest.raises(EngineError):
             await engine.restore(0, "missing.bin")

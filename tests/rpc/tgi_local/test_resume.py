@@ -132,3 +132,21 @@ async def test_runs_suspended_again_and_again_end_as_if_never_stopped(client: Po
     for (produced, text, _), events in zip(results, whole, strict=True):
         assert produced == [event.id for event in events]
         assert text == events[-1].generated_text
+
+
+async def test_each_run_tells_what_it_found_cached(client: PooledAsyncClient) -> None:
+    async def first_of(ids: tuple[int, ...]) -> TokenEvent:
+        options = AiosOptions(prompt_ids=ids)
+        stream = client.generate_stream("", aios=options, max_new_tokens=8, do_sample=False)
+        async with aclosing(stream) as events:
+            event = await anext(aiter(events))
+            assert isinstance(event, TokenEvent)
+            return event
+
+    prompt = tuple(b"a prompt that nobody has sent before")
+    fresh = await first_of(prompt)
+    longer = await first_of((*prompt, *b" and its next step"))
+
+    assert fresh.cached_tokens == 0
+    assert longer.cached_tokens is not None
+    assert longer.cached_tokens >= len(prompt) - 1
