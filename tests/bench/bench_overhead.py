@@ -137,6 +137,28 @@ async def pass_through(seconds: float, rounds: int) -> dict[str, Any]:
     return {"relay_calls_s": relay_rate, "gateway_calls_s": gateway_rate, "ratio": gateway_rate / relay_rate}
 
 
+async def tool_calls(calls: int) -> dict[str, Any]:
+    """Measure (f): calls of a built-in tool, one at a time, and how long each waits for its turn."""
+    async with fake_tgi(slots=SLOTS, latency=0, tokens=1) as url, kernel(tgi=url, extra=UNLIMITED) as running:
+        agents = Agents(running.plan.gateway, running.admin_token)
+        await agents.register(1)
+        took: list[float] = []
+        waited: list[float] = []
+        for number in range(calls + 20):
+            began = time.perf_counter()
+            wait = await agents.calculate(number)
+            if number >= 20:
+                took.append(time.perf_counter() - began)
+                waited.append(wait)
+        await agents.close()
+    return {
+        "p50_ms": percentile(took, 0.5) * 1e3,
+        "p99_ms": percentile(took, 0.99) * 1e3,
+        "turn_p50_ms": percentile(waited, 0.5) * 1e3,
+        "turn_p99_ms": percentile(waited, 0.99) * 1e3,
+    }
+
+
 async def footprint() -> dict[str, Any]:
     """Measure (e): the whole system with its default model, idle."""
     async with kernel() as running:
@@ -160,6 +182,7 @@ async def measure(*, quick: bool) -> dict[str, Any]:
         "closed_loops": await loops(sizes, 4),
         "streams": await streams([1, 4] if quick else [1, 32]),
         "pass_through": await pass_through(0.5 if quick else 2.0, 1 if quick else 3),
+        "tool_calls": await tool_calls(50 if quick else 500),
     }
 
 

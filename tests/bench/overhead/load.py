@@ -12,6 +12,7 @@ import orjson
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
+from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 
 PROMPT = "say something short"
 CALL_SECONDS = 280.0
@@ -91,6 +92,7 @@ class Agents:
             inference_pb2_grpc.InferenceServiceStub(self.channel)
         )
         self._memory: memory_pb2_grpc.MemoryServiceAsyncStub = memory_pb2_grpc.MemoryServiceStub(self.channel)
+        self._tools: tool_pb2_grpc.ToolServiceAsyncStub = tool_pb2_grpc.ToolServiceStub(self.channel)
         self._agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(self.channel)
         self._admin = (("authorization", f"Bearer {admin_token}"),)
         self.metadata: list[tuple[tuple[str, str], ...]] = []
@@ -135,6 +137,17 @@ class Agents:
         """Make one small unary call."""
         request = memory_pb2.GetNoteRequest(name="agents/me/notes/n")
         await self._memory.GetNote(request, metadata=self.metadata[0], timeout=30)
+
+    async def calculate(self, number: int) -> float:
+        """Call a built-in tool; returns how long it waited for its turn. Unit: seconds."""
+        request = tool_pb2.CallToolRequest(
+            tool="tools/calculator", arguments_json=f'{{"expression": "{number} + 1"}}'
+        )
+        wait = 0.0
+        async for event in self._tools.CallTool(request, metadata=self.metadata[0], timeout=CALL_SECONDS):
+            if event.HasField("started"):
+                wait = event.started.wait.ToNanoseconds() / 1e9
+        return wait
 
     async def close(self) -> None:
         """Close the connection."""

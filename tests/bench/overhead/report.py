@@ -16,6 +16,7 @@ def markdown(results: dict[str, Any]) -> str:
             *_streams(results["streams"]),
             *_pass_through(results["pass_through"]),
             *_footprint(results["footprint"]),
+            *_tool_calls(results["tool_calls"]),
         ]
     )
 
@@ -85,6 +86,18 @@ def _pass_through(row: dict[str, float]) -> list[str]:
         "Bare relay {relay_calls_s:,.0f}, gateway {gateway_calls_s:,.0f}: {ratio:.2f}.".format(**row),
         "",
         _target("at least 0.6 of the relay", met=row["ratio"] >= 0.6),
+        "",
+    ]
+
+
+def _tool_calls(row: dict[str, float]) -> list[str]:
+    return [
+        "## (f) One call of a built-in tool on an idle kernel",
+        "",
+        "| | p50 ms | p99 ms |",
+        "|---|---|---|",
+        f"| the whole call | {row['p50_ms']:.2f} | {row['p99_ms']:.2f} |",
+        f"| of it the turn in the scheduler | {row['turn_p50_ms']:.2f} | {row['turn_p99_ms']:.2f} |",
         "",
     ]
 

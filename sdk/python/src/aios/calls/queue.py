@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Literal
 
 from aios._paging import pages
 from aios._transport import Transport
@@ -43,9 +43,12 @@ class Queue:
         request = pb.CancelSyscallRequest(name=wire.call_name(call))
         return (await self._transport.call(request, pb.CancelSyscallResponse, timeout=timeout)).cancelled
 
-    async def policies(self, *, timeout: float | None = None) -> Policies:
-        """Return which policy is in charge of each class, and which there are."""
-        response = await self._transport.call(pb.GetPolicyRequest(), pb.GetPolicyResponse, timeout=timeout)
+    async def policies(
+        self, *, lane: Literal["inference", "tool"] = "inference", timeout: float | None = None
+    ) -> Policies:
+        """Return which policy is in charge of each class of a lane, and which there are."""
+        request = pb.GetPolicyRequest(lane=lane)
+        response = await self._transport.call(request, pb.GetPolicyResponse, timeout=timeout)
         return wire.policies(response)
 
     async def set_policy(
@@ -54,15 +57,17 @@ class Queue:
         *,
         parameters: Mapping[str, Any] | None = None,
         scheduling_class: SchedulingClass = "unspecified",
+        lane: Literal["inference", "tool"] = "inference",
         timeout: float | None = None,
     ) -> Sequence[ClassPolicy]:
-        """Put a policy in charge of a class, or of all; waiting and running calls stay.
+        """Put a policy in charge of a class of a lane, or of all of them; calls stay where they are.
 
         Raises InvalidRequest for an unknown policy or parameter, PermissionDenied.
         """
         request = pb.SetPolicyRequest(
             scheduling_class=agents_wire.class_number(scheduling_class),
             policy=wire.policy_message(policy, parameters or {}),
+            lane=lane,
         )
         response = await self._transport.call(request, pb.SetPolicyResponse, timeout=timeout)
         return [wire.class_policy(one) for one in response.classes]

@@ -31,6 +31,7 @@ async def _queue(kernel: "Kernel") -> tuple["QueueState", list["Syscall"]]:
 def _show(state: "QueueState", calls: list["Syscall"]) -> None:
     classes = [
         (
+            one.lane,
             one.scheduling_class,
             one.policy,
             one.running_count,
@@ -39,7 +40,7 @@ def _show(state: "QueueState", calls: list["Syscall"]) -> None:
         )
         for one in state.classes
     ]
-    session.table(("class", "policy", "running", "waiting", "oldest wait"), classes, "no classes")
+    session.table(("lane", "class", "policy", "running", "waiting", "oldest wait"), classes, "no classes")
     typer.echo("")
     replicas = [
         (
@@ -47,11 +48,11 @@ def _show(state: "QueueState", calls: list["Syscall"]) -> None:
             one.model,
             "up" if one.up else "down",
             f"{one.running_count}/{one.slots}",
-            f"{one.tokens_in_flight}/{one.token_budget}",
+            "" if one.lane == "tool" else f"{one.tokens_in_flight}/{one.token_budget}",
         )
         for one in state.replicas
     ]
-    session.table(("replica", "model", "state", "calls", "tokens"), replicas, "no backends")
+    session.table(("replica", "model or tool", "state", "calls", "tokens"), replicas, "no backends")
     typer.echo("")
     rows = [
         (

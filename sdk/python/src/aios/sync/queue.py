@@ -1,7 +1,7 @@
 """Synchronous twin of `aios.calls.queue`. Written by tools/generate_sync.py; do not edit."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aios.calls.queue import Queue
 from aios.sync.portal import Portal
@@ -35,9 +35,11 @@ class SyncQueue:
         """Cancel a call; True when it was still waiting or running. Raises NotFound, PermissionDenied."""
         return self._portal.run(self._inner.cancel(call, timeout=timeout))
 
-    def policies(self, *, timeout: float | None = None) -> Policies:
-        """Return which policy is in charge of each class, and which there are."""
-        return self._portal.run(self._inner.policies(timeout=timeout))
+    def policies(
+        self, *, lane: Literal["inference", "tool"] = "inference", timeout: float | None = None
+    ) -> Policies:
+        """Return which policy is in charge of each class of a lane, and which there are."""
+        return self._portal.run(self._inner.policies(lane=lane, timeout=timeout))
 
     def set_policy(
         self,
@@ -45,15 +47,16 @@ class SyncQueue:
         *,
         parameters: Mapping[str, Any] | None = None,
         scheduling_class: SchedulingClass = "unspecified",
+        lane: Literal["inference", "tool"] = "inference",
         timeout: float | None = None,
     ) -> Sequence[ClassPolicy]:
-        """Put a policy in charge of a class, or of all; waiting and running calls stay.
+        """Put a policy in charge of a class of a lane, or of all of them; calls stay where they are.
 
         Raises InvalidRequest for an unknown policy or parameter, PermissionDenied.
         """
         return self._portal.run(
             self._inner.set_policy(
-                policy, parameters=parameters, scheduling_class=scheduling_class, timeout=timeout
+                policy, parameters=parameters, scheduling_class=scheduling_class, lane=lane, timeout=timeout
             )
         )
 

@@ -25,7 +25,7 @@ class Syscall:
     """Its priority, -20 (early) to 19."""
 
     model: str = ""
-    """The model it asks for."""
+    """The model it asks for, or its tool, `tools/{tool}`."""
 
     prompt_tokens: int = 0
     """Tokens of its prompt."""
@@ -48,6 +48,9 @@ class Syscall:
     preemption_count: int = 0
     """How often it was preempted."""
 
+    lane: str = ""
+    """What it waits for: "inference" or "tool"."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassQueue:
@@ -68,10 +71,13 @@ class ClassQueue:
     oldest_wait: float = 0.0
     """How long the oldest has waited. Unit: seconds."""
 
+    lane: str = ""
+    """The lane: "inference" or "tool"."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
-    """One backend replica."""
+    """One backend replica, or one tool in use."""
 
     name: str
     """Its name."""
@@ -93,6 +99,9 @@ class Replica:
 
     tokens_in_flight: int = 0
     """Tokens that they hold."""
+
+    lane: str = ""
+    """The lane: "inference" or "tool"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
