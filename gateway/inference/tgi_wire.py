@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 import orjson
 from text_generation.types import Grammar
@@ -132,9 +132,8 @@ class BackendInfo:
     ctx_per_slot: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TextToken:
-    """A token of a given text and the characters it covers."""
+class TextToken(NamedTuple):
+    """A token of a given text and the characters it covers. A tuple, because prompts have thousands."""
 
     id: int
     text: str

@@ -21,11 +21,11 @@ from tests.bench.live.crowds import CROWDS, WAYS, WITH_KERNEL, conditions, live,
 from tests.bench.live.world import Backend
 
 RESULTS: Final = Path(__file__).parent / "results"
-SIZES: Final = (250, 500, 1_000, 2_000)
+SIZES: Final = (250, 1_000, 2_000)
 LIVE: Final = (
-    ("mint", 250, WAYS),
+    ("mint", 250, (*WITH_KERNEL, "fifo", "sdk")),
     ("mint", 1_000, (*WITH_KERNEL, "sdk")),
-    ("humaneval", 250, (*WITH_KERNEL, "fifo", "sdk")),
+    ("humaneval", 250, (*WITH_KERNEL, "sdk")),
 )
 LIVE_QUICK: Final = (("mint", 40, ("aios-parts", "sdk")),)
 

@@ -119,6 +119,7 @@ class Engine:
                 return
             if ends is not None and ends <= outside:
                 self._commit()
+                ticks = 0
                 if self._driver.stride and self.server.step_count - reported >= self._driver.stride:
                     reported = self.server.step_count
                     self._driver.progress(self.server.clock)
