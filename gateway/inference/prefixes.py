@@ -28,7 +28,7 @@ SHORTEST_TEXT: Final = 512
 """Characters of the first part of a raw prompt; each further part is twice as long as the one before."""
 MESSAGE_BYTES: Final = 16
 """What a chat template adds to a message, about."""
-KEY_BYTES: Final = 16
+KEY_DIGITS: Final = 32
 
 
 def of_chat(
@@ -38,16 +38,16 @@ def of_chat(
     ends = _ends(messages, has_tools=bool(tools))
     keys: list[str] = []
     sizes: list[int] = []
-    chain = _Chain("chat", tenant)
+    digest = _Chain("chat", tenant)
     for tool in tools:
-        chain.add(tool.name, tool.description, tool.parameters_schema_json)
+        digest.add(tool.name, tool.description, tool.parameters_schema_json)
     for count in range(len(messages) + 1):
         if count:
-            chain.add(*_fields(messages[count - 1]))
-            chain.size += MESSAGE_BYTES
+            digest.add(*_fields(messages[count - 1]))
+            digest.size += MESSAGE_BYTES
         if count in ends:
-            keys.append(chain.key())
-            sizes.append(chain.size)
+            keys.append(digest.key())
+            sizes.append(digest.size)
     # The tools may have become a message in front of all others.
     before = len(prompt.marks) - len(messages)
     marks = [_mark(prompt, end + before - 1) for end in sorted(ends)]
@@ -57,13 +57,13 @@ def of_chat(
 def of_text(tenant: str, prompt: Prompt) -> tuple[Prefix, ...]:
     """Return the parts of a raw prompt, short to long, the whole prompt last."""
     ends = text_ends(len(prompt.text))
-    chain = _Chain("text", tenant)
+    digest = _Chain("text", tenant)
     keys: list[str] = []
     sizes: list[int] = []
     for start, end in zip((0, *ends), (*ends, len(prompt.text)), strict=False):
-        chain.feed(prompt.text[start:end])
-        keys.append(chain.key())
-        sizes.append(chain.size)
+        digest.feed(prompt.text[start:end])
+        keys.append(digest.key())
+        sizes.append(digest.size)
     marks = [_mark(prompt, at) for at in range(len(keys))]
     return _measured(keys, sizes, marks, prompt.token_count)
 
@@ -106,38 +106,37 @@ class _Chain:
     __slots__ = ("_digest", "size")
 
     def __init__(self, *scope: str) -> None:
-        self._digest = hashlib.blake2b(digest_size=KEY_BYTES)
+        self._digest = hashlib.sha256(_framed(scope))
         self.size = 0
-        self.add(*scope)
-        self.size = 0  # the scope is no part of the prompt
 
     def add(self, *fields: str) -> None:
-        for field in fields:
-            data = field.encode(errors="surrogatepass")
-            self._digest.update(len(data).to_bytes(8, "little"))
-            self._digest.update(data)
-            self.size += len(data)
+        self._feed(_framed(fields))
 
     def feed(self, text: str) -> None:
         """Go on with one unframed field, however it is cut."""
-        data = text.encode(errors="surrogatepass")
+        self._feed(text.encode(errors="surrogatepass"))
+
+    def key(self) -> str:
+        return self._digest.hexdigest()[:KEY_DIGITS]
+
+    def _feed(self, data: bytes) -> None:
         self._digest.update(data)
         self.size += len(data)
 
-    def key(self) -> str:
-        return self._digest.hexdigest()
+
+def _framed(fields: Sequence[str]) -> bytes:
+    lengths = ",".join([str(len(field)) for field in fields])
+    return "".join((lengths, ";", *fields)).encode(errors="surrogatepass")
 
 
-def _fields(message: Message) -> Iterator[str]:
-    yield message.role.value
-    yield message.content
-    yield message.name
-    yield message.tool_call_id
-    yield str(len(message.tool_calls))
-    for call in message.tool_calls:
-        yield call.id
-        yield call.name
-        yield call.arguments_json
+def _fields(message: Message) -> tuple[str, ...]:
+    fixed = (message.role.value, message.content, message.name, message.tool_call_id)
+    if not message.tool_calls:
+        return fixed
+    return (
+        *fixed,
+        *(part for call in message.tool_calls for part in (call.id, call.name, call.arguments_json)),
+    )
 
 
 def _ends(messages: Sequence[Message], *, has_tools: bool) -> set[int]:
