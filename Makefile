@@ -88,3 +88,7 @@ bench-agents: setup ## Crowds of agents on a backend short of memory, with the k
 .PHONY: bench-sched
 bench-sched: setup ## Compare scheduling policies in simulation, on real traces
 	$(BIN)/python -m tests.bench.bench_sched
+
+.PHONY: bench-exact
+bench-exact: setup ## Compare preempted answers with uninterrupted ones, by driver
+	$(BIN)/python -m tests.bench.bench_exact

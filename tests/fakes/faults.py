@@ -58,6 +58,8 @@ class Trial:
         self.text = ""
         self.faults = list(faults)
         self.happened: list[FaultKind] = []
+        self.jobs: list[Job] = []
+        """Every stretch it ran, in order."""
         self._spec = spec
         self._name = name
         self._backends = [_Breaking(each, self) for each in backends]
@@ -153,6 +155,7 @@ class _Breaking:
         return await self._inner.measure(text)
 
     async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+        self._trial.jobs.append(job)
         items: Any = self._inner.stream(job)
         async with aclosing(items) as stream:
             async for item in stream:
