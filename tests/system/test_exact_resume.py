@@ -1,6 +1,9 @@
 """A greedy generation is the same, token for token, however often it is interrupted."""
 
 import asyncio
+import random
+import secrets
+import string
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 TOKENS = 90
 WORDS = ["lugame", "piro", "sotevu", "kazido", "mefiba", "noraga", "tepilu", "dovuso", "gakara"]
+ROUNDS = 25
+VICTIMS = ["gateway", "scheduler", "tgi-local", "context"]
 PROMPTS = [f"Repeat: {' '.join(WORDS[start:] + WORDS[:start])}" for start in (0, 1, 2, 5)]
 
 
@@ -59,10 +64,58 @@ async def test_a_crash_at_any_point_leaves_the_answer_as_it_was() -> None:
                 await kernel.restarted(victim, times)
 
 
-async def _interrupted(kernel: Cluster, agent: Kernel, victim: str, cut: int) -> tuple[str, int]:
+@pytest.mark.torture
+@pytest.mark.timeout(900)
+async def test_drawn_prompts_and_crashes_leave_answers_as_they_were() -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")  # noqa: T201 - shown by pytest with the failure
+    rng = random.Random(seed)  # noqa: S311 - repeatable
+    extra = {
+        "AIOS_TGI_LOCAL_SLOTS": "2",
+        "AIOS_SCHEDULER_POLICY": "rr",
+        "AIOS_SCHEDULER_QUANTUM_TOKENS": "16",
+    }
+    async with cluster(extra=extra) as kernel, kernel.admin() as admin:
+        agents = [await kernel.agent(admin, f"a{number}") for number in range(4)]
+        for round_number in range(ROUNDS):
+            victim, cut = rng.choice(VICTIMS), rng.randrange(1, TOKENS)
+            prompts = ["".join(rng.choices(string.printable, k=rng.randrange(1, 60))) for _ in agents]
+            whole = [
+                await agent.llm.chat(prompt, max_tokens=TOKENS)
+                for agent, prompt in zip(agents, prompts, strict=True)
+            ]
+            others = [
+                asyncio.create_task(_streamed(agent, prompt))
+                for agent, prompt in zip(agents[1:], prompts[1:], strict=True)
+            ]
+            before = kernel.supervisor.restarts[victim]
+            seen = [
+                await _interrupted(kernel, agents[0], victim, cut, prompts[0]),
+                *[await o for o in others],
+            ]
+            expected = [(answer.text, answer.usage.completion_tokens) for answer in whole]
+
+            assert seen == expected, f"round {round_number}: {victim} killed after {cut} tokens"
+            if whole[0].usage.completion_tokens >= cut:
+                await kernel.restarted(victim, before + 1)
+
+
+async def _streamed(agent: Kernel, prompt: str) -> tuple[str, int]:
+    """Stream an answer; returns the text and its length."""
+    text, sequence = "", 0
+    async with agent.llm.stream(prompt, max_tokens=TOKENS) as stream:
+        async for event in stream:
+            text += event.text
+            sequence = event.sequence
+    return text, sequence
+
+
+async def _interrupted(
+    kernel: Cluster, agent: Kernel, victim: str, cut: int, prompt: str = PROMPTS[0]
+) -> tuple[str, int]:
     """Stream an answer and kill a process once `cut` tokens have come; returns the text and its length."""
     killed, text, sequence = False, "", 0
-    async with agent.llm.stream(PROMPTS[0], max_tokens=TOKENS) as stream:
+    async with agent.llm.stream(prompt, max_tokens=TOKENS) as stream:
         async for event in stream:
             text += event.text
             sequence = event.sequence
