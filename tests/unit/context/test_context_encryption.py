@@ -119,6 +119,24 @@ async def test_a_part_moved_to_the_place_of_another_does_not_open(database: Data
         await mine.load(PLANNER, "g")
 
 
+def test_each_generation_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a nonce drawn twice by two generations tells nothing."""
+    monkeypatch.setattr("os.urandom", bytes)
+    ring = KeyRing.parse([OLD])
+    same, again, other, foreign = (
+        ring.lock(bytes(32), Address(scope, generation, 0, first))[: -len("tag of 16 bytes.")]
+        for scope, generation, first in (
+            (PLANNER, "g", 0),
+            (PLANNER, "g", 1),
+            (PLANNER, "h", 0),
+            (CRITIC, "g", 0),
+        )
+    )
+
+    assert same == again
+    assert len({same, other, foreign}) == 3
+
+
 @given(st.binary(max_size=64), st.integers(0, 200), st.integers(1, 255))
 def test_a_changed_bit_is_noticed(data: bytes, at: int, flip: int) -> None:
     ring, address = KeyRing.parse([OLD]), Address(PLANNER, "g", 0, 0)

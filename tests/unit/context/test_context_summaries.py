@@ -24,8 +24,10 @@ from services.context.model import (
     Note,
     Role,
     Run,
+    Segment,
     Settings,
     Strategy,
+    Summary,
     Window,
 )
 from services.context.service.facade import ContextService
@@ -135,6 +137,15 @@ async def test_a_fork_uses_what_was_summarised_before_the_cut_and_nothing_from_b
 
     assert early.added == first.added
     assert len(writer.requests) == made
+
+
+def test_a_summary_of_what_came_after_the_cut_is_not_shown() -> None:
+    """It would tell a fork what was said in the conversation that it left."""
+    shared, own = Segment("planner", "b1", 5), Segment("critic", "b2", 0)
+    told = [Summary((Run(1, last),), f"up to {last}", "", NOW) for last in (5, 6, 4, 9)]
+    stored = [*((shared, each) for each in told[:3]), (own, told[3]), (Segment("critic", "b3", 0), told[0])]
+
+    assert [each.through for each in rules.shown((shared, own), stored)] == [4, 5, 9]
 
 
 async def test_a_bigger_window_does_not_use_a_summary_of_what_it_can_show() -> None:
