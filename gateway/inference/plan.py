@@ -3,12 +3,25 @@
 from dataclasses import replace
 
 from gateway.errors import CapabilityMissing, PromptTooLong
-from gateway.inference.model import Constraint, ConstraintKind, Prompt, ReplicaInfo
+from gateway.inference.model import (
+    Constraint,
+    ConstraintKind,
+    GenerationSpec,
+    Prompt,
+    ReplicaInfo,
+    ToolChoice,
+    ToolSpec,
+)
 
 
 def native(prompt: Prompt) -> bool:
     """Whether the backend is shown the tools as they are, and tells tool calls apart itself."""
     return prompt.chat is not None and bool(prompt.chat.tools)
+
+
+def shown_tools(spec: GenerationSpec) -> tuple[ToolSpec, ...]:
+    """Return the tools that the model is shown."""
+    return spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
 
 
 def check_constraint(constraint: Constraint | None, info: ReplicaInfo) -> None:

@@ -15,7 +15,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from gateway.inference.model import Message, Prefix, Prompt, Role, ToolSpec
+from gateway.inference.model import GenerationSpec, Message, Prefix, Prompt, Role, ToolSpec
+from gateway.inference.plan import shown_tools
 
 NEWEST: Final = 5
 """Last messages that each end a part: a step adds an answer and results of its tools."""
@@ -29,6 +30,13 @@ SHORTEST_TEXT: Final = 512
 MESSAGE_BYTES: Final = 16
 """What a chat template adds to a message, about."""
 KEY_DIGITS: Final = 32
+
+
+def of(tenant: str, spec: GenerationSpec, prompt: Prompt) -> tuple[Prefix, ...]:
+    """Return the parts of what is asked for, as `prompt` puts it."""
+    if not spec.messages:
+        return of_text(tenant, prompt)
+    return of_chat(tenant, spec.messages, shown_tools(spec), prompt)
 
 
 def of_chat(

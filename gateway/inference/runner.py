@@ -25,7 +25,6 @@ from gateway.inference.model import (
     Job,
     KvState,
     Message,
-    Prefix,
     Prompt,
     PromptIds,
     ResumePoint,
@@ -158,7 +157,7 @@ class Runner:
     async def _prepare(self) -> None:
         """Check the request against the model, render it and take up what was produced before."""
         spec, gen = self._gen.spec, self._gen
-        tools = self._tools()
+        tools = plan.shown_tools(spec)
         if spec.tool_choice is ToolChoice.REQUIRED and tools:
             self._constraint = forced_call_constraint(tools)
         if self._constraint is not None:
@@ -180,11 +179,6 @@ class Runner:
         if not spec.sampling.greedy:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
         self._restore(checkpoint, self._resume)
-
-    def _tools(self) -> tuple[ToolSpec, ...]:
-        """Return the tools that the model is shown."""
-        spec = self._gen.spec
-        return spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
 
     async def _render(self, replica: Live, tools: Sequence[ToolSpec]) -> Prompt:
         spec = self._gen.spec
@@ -230,14 +224,8 @@ class Runner:
             preemptible=self._preemptible,
             step=gen.spec.step,
             gang=gen.spec.gang if self._resume is None else None,  # what is resumed has started already
-            prefixes=self._prefixes(),
+            prefixes=prefixes.of(gen.key.tenant, gen.spec, gen.prompt),
         )
-
-    def _prefixes(self) -> tuple[Prefix, ...]:
-        gen, spec = self._gen, self._gen.spec
-        if not spec.messages:
-            return prefixes.of_text(gen.key.tenant, gen.prompt)
-        return prefixes.of_chat(gen.key.tenant, spec.messages, self._tools(), gen.prompt)
 
     async def _slices(self, ticket: Ticket) -> None:
         """Run on what is granted until the generation is complete."""
@@ -256,6 +244,8 @@ class Runner:
                 admitted = True
             before = len(self._gen.transcript)
             end = await self._slice(grant, ticket)
+            if end is not _SliceEnd.LOST and len(self._gen.transcript) > before:
+                self._kit.pool.succeeded(grant.replica)
             waiting_since = self._kit.clock.monotonic()
             self._run += waiting_since - started
             if end is not _SliceEnd.FINISHED and len(self._gen.transcript) >= self._max_tokens:
@@ -306,7 +296,6 @@ class Runner:
                     raise Cancelled("the call was cancelled by the kernel")
                 return await self._stop(backend, job, consume)
             consume.result()
-            self._kit.pool.succeeded(grant.replica)
         except BackendInvalid as error:
             raise BackendRefused(f"the backend refused the request: {error}") from error
         except BackendError as error:

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.inference.circuit import CircuitConfig
 from gateway.inference.constraints import CompilingChecker
 from gateway.inference.model import Delta, Event, GenerationSpec, Message, Role
 from gateway.inference.pool import PoolConfig, ReplicaPool
@@ -102,6 +103,7 @@ async def inference(
     replica: str | None = "r0",
     config: RunnerConfig = QUICK,
     clock: Clock | None = None,
+    circuit: CircuitConfig | None = None,
     checkpoints: FakeCheckpoints | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
@@ -111,7 +113,7 @@ async def inference(
     pool = ReplicaPool(
         backends,
         lambda name, info, up, queue: dispatcher.announce(name, info, up=up, queue_size=queue),
-        PROBES,
+        replace(PROBES, circuit=circuit or PROBES.circuit),
         clock,
     )
     use_cases = InferenceUseCases(

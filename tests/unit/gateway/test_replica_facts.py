@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.errors import BackendFailed
-from gateway.inference.circuit import CircuitState
+from gateway.inference.circuit import CircuitConfig, CircuitState
 from gateway.inference.errors import BackendBroken, BackendStalled
 from gateway.inference.model import Answer, Message, Role
 from services.chassis.scheduling import Interrupt
@@ -89,3 +89,25 @@ async def test_a_generation_that_fails_on_every_replica_ends_after_so_many_tries
 
         assert sum(len(backend.jobs) for backend in backends) == QUICK.max_failures
         assert desk.pool.circuit("r0") is CircuitState.OPEN
+
+
+async def test_a_preempted_run_that_brought_tokens_ends_a_trial_and_one_without_tells_nothing() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    backend.permits = asyncio.Semaphore(0)
+    async with inference(backend, circuit=CircuitConfig(quarantine=0.001)) as desk:
+        desk.pool.failed("r0", BackendBroken("no JSON"))
+        await until(lambda: bool(desk.pool.live()))
+        states = [desk.pool.circuit("r0")]
+        follower = desk.start()
+        for tokens in (0, 3):
+            await until(lambda: backend.running == 1)
+            for _ in range(tokens):
+                backend.permits.release()
+            await until(lambda: desk.ticket.tokens >= tokens - 1)  # noqa: B023 - awaited at once
+            yields = len(desk.ticket.yields)
+            desk.ticket.interrupt(Interrupt.PREEMPT)
+            await until(lambda: len(desk.ticket.yields) > yields)  # noqa: B023 - awaited at once
+            states.append(desk.pool.circuit("r0"))
+        await follower.leave()
+
+    assert states == [CircuitState.HALF_OPEN, CircuitState.HALF_OPEN, CircuitState.CLOSED]
