@@ -84,7 +84,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         classes = merged(stats.classes, lambda _each: "")
         return scheduler_pb2.GetQueueResponse(
             classes=[wire.class_queue(each) for each in classes],
-            replicas=[wire.replica(each) for each in stats.replicas if _shown(each, tenant)],
+            replicas=[wire.replica(each) for each in stats.replicas if visible(each, tenant)],
             preemption_count=self._service.preemptions,
         )
 
@@ -140,7 +140,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         return [wire.policy(kind, spec) for kind, spec in self._service.policies(lane).items()]
 
 
-def _shown(replica: ReplicaStats, tenant: str) -> bool:
+def visible(replica: ReplicaStats, tenant: str) -> bool:
     """Whether a tenant may know of a replica: of every backend, of tools its own and those all share."""
     return replica.lane is not Lane.TOOL or replica.resource.startswith(("tools/", f"{tenant}/"))
 

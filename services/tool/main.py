@@ -1,5 +1,7 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
+from functools import partial
+
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2_grpc
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
@@ -56,7 +58,7 @@ def build(
     return ToolService(registry, calls, Providers(registry, desk), desk)
 
 
-def _scheduled(process: Process) -> ScheduledQueue:
+def _scheduled(process: Process) -> tuple[ScheduledQueue, AccessAgentDirectory]:
     scheduler: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
         process.channel("scheduler", scheduler_pb2.DESCRIPTOR)
     )
@@ -67,10 +69,9 @@ def _scheduled(process: Process) -> ScheduledQueue:
     stream = DispatchClient(scheduler, process.credential.metadata, process.clock)
     queue = ScheduledQueue(stream, agents, process.clock)
     DispatchMetrics(process.registry, held=lambda: stream.held, connected=lambda: stream.connected)
-    process.tasks.start("watch agents", agents.watch)
     process.tasks.start("dispatch", stream.run)
     process.tasks.every("forget idle tools", FORGET_SECONDS, queue.pools.forget_idle)
-    return queue
+    return queue, agents
 
 
 async def assemble(process: Process, *, queue: Queue | None = None) -> App:
@@ -80,6 +81,9 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     """
     config = process.load(ToolConfig)
     database = await process.database(MIGRATIONS)
+    agents = None
+    if queue is None:
+        queue, agents = _scheduled(process)
     service = build(
         config,
         store=SqlStore(database, process.clock),
@@ -90,8 +94,10 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
             process.clock, StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR))
         ),
         approvals=AccessApprovals(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
-        queue=queue or _scheduled(process),
+        queue=queue,
     )
+    if agents is not None:
+        process.tasks.start("watch agents", partial(agents.watch, service.calls.end_agent))
     interrupted = await service.calls.recover()
     if interrupted:
         _log.warning("calls were interrupted", count=interrupted)

@@ -100,6 +100,14 @@ class Calls:
             if scope.tenant == tenant and run.tool.id == tool_id and not run.call.state.begun:
                 run.stop(Stop.UNREGISTERED)
 
+    def end_agent(self, tenant: str, agent: str) -> None:
+        """Stop all calls of an agent that was killed, detached ones too."""
+        if not self.under_way(Scope(tenant, agent)):
+            return
+        for (scope, _), run in list(self._runs.items()):
+            if scope == Scope(tenant, agent):
+                run.stop(Stop.CANCELLED)
+
     async def recover(self) -> int:
         """Settle what a process that is gone left unfinished; returns how many calls that were."""
         count = 0

@@ -11,6 +11,7 @@ from services.scheduler.core import SchedulerCore
 from services.scheduler.events import BackendUp, Event, PolicyChanged
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.model import Lane, Lock, SchedulingClass
+from services.scheduler.servicer import visible
 from services.scheduler.stats import merged
 from services.scheduler.words import limit, summary
 from tests.fakes.scheduling import Desk, settings
@@ -158,3 +159,13 @@ def test_agents_take_turns_at_a_tool_and_their_own_calls_go_by_priority() -> Non
         "p1",
         "p2",
     ]
+
+
+def test_a_tenant_is_shown_every_backend_its_own_tools_and_those_all_share() -> None:
+    d = desk()
+    d.tell(BackendUp("r0", "llama", 1))
+    for name in ("tools/clock", "globex/tools/spy"):
+        told(d, replica=tool(name))
+    shown = {each.replica for each in d.core.stats(0.0).replicas if visible(each, "acme")}
+
+    assert shown == {"r0", "tools/clock", "acme/tools/write"}

@@ -128,6 +128,22 @@ async def test_a_waiting_call_that_the_kernel_cancels_never_runs() -> None:
     assert (call.error.reason, call.attempts) == ("CANCELLED", 0)
 
 
+async def test_the_calls_of_a_killed_agent_end_and_those_of_others_go_on() -> None:
+    world = World()
+    await world.register(max_concurrency=1)
+    running, waiting = world.start("c1"), world.start("c2")
+    await until(lambda: world.shown().get("tool-c2") == "waiting")
+    world.service.calls.end_agent("acme", "critic")
+    world.service.calls.end_agent("globex", "planner")
+    before = world.shown()
+    world.service.calls.end_agent("acme", "planner")
+    ended = await asyncio.gather(running, waiting)
+
+    assert len(before) == 2
+    assert [call.state for call in ended] == [CallState.CANCELLED] * 2
+    assert world.shown() == {}
+
+
 async def test_a_call_that_may_not_wait_takes_a_free_place_or_is_told_that_there_is_none() -> None:
     world = World()
     await world.register(max_concurrency=1)
