@@ -22,10 +22,10 @@ class SchedulerConfig:
     """Quantum of the rr policy. Unit: tokens. Default: the policy's own."""
 
     max_waiting: int = 10_000
-    """Calls that may wait; more are refused."""
+    """Calls of one lane that may wait; more are refused."""
 
     max_waiting_per_agent: int = 1_000
-    """Calls of one agent that may wait; more are refused."""
+    """Calls of one agent and lane that may wait; more are refused."""
 
     reserve_tokens: int = 0
     """Output tokens that room is kept for at a time on an inference server; a longer answer waits for its

@@ -146,7 +146,11 @@ class CoreSettings:
     """Every class must have an entry."""
 
     max_waiting: int = 10_000
+    """Calls of one lane that may wait."""
+
     max_waiting_per_agent: int = 1_000
+    """Calls of one agent and lane that may wait."""
+
     backend_grace: float = 30.0
     """Seconds a call may wait for a replica of its model to appear at all."""
 

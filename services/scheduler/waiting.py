@@ -4,7 +4,7 @@ from math import inf, isfinite
 
 from services.scheduler.heap import AgeQueue, Key
 from services.scheduler.job import Job
-from services.scheduler.model import Call, Outcome
+from services.scheduler.model import Call, Lane, Outcome
 from services.scheduler.settings import CoreSettings
 
 _LARGEST = 10_000_000
@@ -17,27 +17,30 @@ def _expiry(job: Job) -> Key:
 
 
 class WaitingRoom:
-    """Counts the waiting calls, over all and per agent, and knows when each one expires."""
+    """Counts the waiting calls of each lane, over all and per agent, and knows when each one expires."""
 
     def __init__(self, settings: CoreSettings) -> None:
         self._settings = settings
-        self._per_agent: dict[tuple[str, str], int] = {}
+        self._per_agent: dict[tuple[Lane, str, str], int] = {}
         self._expiry: AgeQueue[Job] = AgeQueue(_expiry)
-        self.count = 0
+        self._count = dict.fromkeys(Lane, 0)
 
     def refusal(self, call: Call) -> tuple[Outcome, str] | None:
         """Why a new call may not wait: the outcome and which bound; None: it may."""
-        if self._per_agent.get((call.tenant, call.agent), 0) >= self._settings.max_waiting_per_agent:
+        if (
+            self._per_agent.get((call.lane, call.tenant, call.agent), 0)
+            >= self._settings.max_waiting_per_agent
+        ):
             return Outcome.REJECTED_FULL, "agent"
-        if self.count >= self._settings.max_waiting:
+        if self._count[call.lane] >= self._settings.max_waiting:
             return Outcome.REJECTED_FULL, "queue"
         return None
 
     def enter(self, job: Job) -> None:
         """Note that a call starts to wait."""
         call = job.call
-        key = (call.tenant, call.agent)
-        self.count += 1
+        key = (call.lane, call.tenant, call.agent)
+        self._count[call.lane] += 1
         self._per_agent[key] = self._per_agent.get(key, 0) + 1
         longest = call.max_wait
         if longest is None:
@@ -51,8 +54,8 @@ class WaitingRoom:
 
     def leave(self, job: Job) -> None:
         """Note that a call waits no more."""
-        key = (job.call.tenant, job.call.agent)
-        self.count -= 1
+        key = (job.call.lane, job.call.tenant, job.call.agent)
+        self._count[job.call.lane] -= 1
         left = self._per_agent[key] - 1
         if left:
             self._per_agent[key] = left

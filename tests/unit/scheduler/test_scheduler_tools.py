@@ -169,3 +169,16 @@ def test_a_tenant_is_shown_every_backend_its_own_tools_and_those_all_share() -> 
     shown = {each.replica for each in d.core.stats(0.0).replicas if visible(each, "acme")}
 
     assert shown == {"r0", "tools/clock", "acme/tools/write"}
+
+
+def test_a_full_queue_of_generations_keeps_no_tool_call_out() -> None:
+    d = Desk(SchedulerCore(settings(max_waiting=1, max_waiting_per_agent=1)))
+    d.tell(BackendUp("r0", "llama", 1))
+    for number in range(3):
+        d.submit(f"generation {number}", tenant="acme", agent="acme/planner")
+    told(d, replica=tool("acme/tools/write", 1))
+    for number in range(3):
+        told(d, submit=submit(f"c{number}", "acme/tools/write"))
+
+    assert [each.call_id for each in d.grants] == ["generation 0", "acme/planner/c0"]
+    assert [each.call_id for each in d.rejects] == ["generation 2", "acme/planner/c2"]
