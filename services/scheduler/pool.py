@@ -315,7 +315,10 @@ class Pool:
         return False
 
     def _try_gang(self, queue: ClassQueue, gang: Gang, now: float, *, from_lane: bool) -> bool:
-        """Grant all calls of a gang, or keep replicas free until all of them fit."""
+        """Grant all calls of a gang, or keep replicas free until all of them fit.
+
+        True also when it gave a replica back: calls that were tried before may fit there.
+        """
         leader = gang.leader
         plan = self.together.plan(gang, now, strict=queue.settings.strict)
         if plan is not None and leader is not None:
@@ -324,11 +327,13 @@ class Pool:
             for job, replica in plan:
                 self._grant(job, replica, now, from_lane=from_lane and job is leader)
             return True
-        if not queue.settings.free_only:
-            sealed = queue.policy.in_arrival_order
-            for replica in self.together.hold(gang, now, sealed=sealed, from_lane=from_lane):
-                self.world.note(now, TimelineKind.RESERVED, leader, replica.id)
-        return False
+        if queue.settings.free_only:
+            return False
+        sealed = queue.policy.in_arrival_order
+        fresh, freed = self.together.hold(gang, now, sealed=sealed, from_lane=from_lane)
+        for replica in fresh:
+            self.world.note(now, TimelineKind.RESERVED, leader, replica.id)
+        return bool(freed)
 
     def held_for(self, job: Job) -> ReplicaId:
         """Return the replica a waiting call holds a reservation on, or empty."""

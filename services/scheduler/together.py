@@ -50,21 +50,29 @@ class Together:
         known = [r for r in self._replicas.values() if r.slots > 0]
         return not known or self._wanted(gang, known) is not None
 
-    def hold(self, gang: Gang, now: float, *, sealed: bool, from_lane: bool) -> list[Replica]:
-        """Keep replicas free for the gang, as far as nobody else holds them; return the new ones."""
+    def hold(
+        self, gang: Gang, now: float, *, sealed: bool, from_lane: bool
+    ) -> tuple[list[Replica], list[Replica]]:
+        """Keep replicas free for the gang, as far as nobody else holds them.
+
+        Return the new ones, and those that it held and has no use for any more.
+        """
         leader = gang.leader
         holders = {r.reserved_for.gang for r in self._replicas.values() if r.reserved_for is not None}
         if leader is None or any(other is not None and other is not gang for other in holders):
-            return []
+            return [], []
         wanted = self._wanted(gang, [r for r in self._replicas.values() if r.up and r.slots > 0]) or ()
         fresh: list[Replica] = []
+        freed: list[Replica] = []
         for replica in self._replicas.values():
             if replica.id not in wanted:
-                replica.unreserve(leader)
+                if replica.reserved_for is leader:
+                    replica.unreserve(leader)
+                    freed.append(replica)
             elif replica.reservation is None:
                 self._placement.hold(leader, replica, now, sealed=sealed, from_lane=from_lane)
                 fresh.append(replica)
-        return fresh
+        return fresh, freed
 
     def _wanted(self, gang: Gang, replicas: Iterable[Replica]) -> frozenset[ReplicaId] | None:
         """Return the replicas that take the gang when they are empty; None: it never fits."""

@@ -233,6 +233,20 @@ async def test_a_gang_starts_when_the_last_one_has_come() -> None:
         assert kernel.tgi.seen.most_running == 3
 
 
+async def test_a_gang_that_gathers_outlives_the_scheduler() -> None:
+    async with small_kernel(Behaviour(tokens=2, latency=0.1, slots=4)) as kernel, kernel.inference() as stub:
+        gang = pb.Gang(id="g1", size=3)
+        first = [stub.Generate(chat(f"{n}", max_tokens=2, gang=gang), metadata=metadata()) for n in range(2)]
+        await queued(kernel, (2, 0))
+        await kernel.stop("scheduler")
+        await kernel.start_scheduler()
+        await queued(kernel, (2, 0))
+
+        await asyncio.gather(*first, stub.Generate(chat("2", max_tokens=2, gang=gang), metadata=metadata()))
+
+        assert kernel.tgi.seen.most_running == 3
+
+
 async def test_a_gang_that_never_fits_is_refused() -> None:
     async with small_kernel(Behaviour(slots=2)) as kernel, kernel.inference() as stub:
         with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -63,7 +63,7 @@ WISHES = st.fixed_dictionaries(
         "deadline": st.sampled_from([None, None, 8.0]),
         "shared": st.integers(0, 200),
         "preemptible": st.sampled_from([True, True, True, False]),
-        "own": st.sampled_from(["", "", "", *sorted(kind.name for kind in BUILT_IN)]),
+        "own": st.sampled_from(["", ""] + ["priority", "fifo"] * 6 + sorted(kind.name for kind in BUILT_IN)),
         "gang": st.sampled_from([0, 0, 0, 2, 3, 6, 7]),
     }
 )
