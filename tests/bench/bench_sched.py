@@ -28,7 +28,7 @@ from tests.bench.sched.workloads import describe, make
 
 RESULTS: Final = Path(__file__).parent / "results"
 KNEE_SEEDS: Final = (101, 102, 103)
-"""Other parts of the traces than those that are measured."""
+"""Other seeds than those that are measured."""
 
 
 def arguments() -> argparse.Namespace:

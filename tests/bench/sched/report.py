@@ -78,7 +78,7 @@ def _about(outcome: Outcome, facts: dict[str, Any]) -> list[str]:
         "prefixes, what the server found cached. Only oracles know outputs' lengths. No call is refused.",
         "`priority` and `edf` get calls without priorities and deadlines here.\n",
         "FIFO's knee is the arrival rate at which the mean wait of a call under `fifo` is as long as the",
-        "mean call takes alone on a cold server (to 2 %, on parts of the traces that are not measured).\n",
+        "mean call takes alone on a cold server (to 2 %, with seeds other than those measured).\n",
         f"Means over {len(outcome.seeds)} seeds, ± half a 95 % confidence interval. {facts['machine']},",
         f"{facts['seconds']:.0f} s.\n",
         "| workload | FIFO's knee, programs/s | programs | calls | prompt mean | output mean |",
