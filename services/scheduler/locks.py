@@ -1,6 +1,6 @@
 """Locks: things that only so many calls may use at a time, whichever pools the calls wait in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.scheduler.job import Job
@@ -106,8 +106,10 @@ class LockBook:
         for job in [job for job in self._reservations if job.call.pool == key]:
             self.unreserve(job)
 
-    def due(self, key: PoolKey, now: float) -> Iterator[Job]:
+    def due(self, key: PoolKey, now: float) -> Iterable[Job]:
         """Return the calls of a pool that were passed often enough and whose locks are all free now."""
+        if not self._reservations:
+            return ()
         return (
             job
             for job, reservation in self._reservations.items()

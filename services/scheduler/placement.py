@@ -20,17 +20,17 @@ class Placement:
 
     def choose(self, job: Job, replicas: Iterable[Replica], now: float, *, strict: bool) -> Replica | None:
         """Return the best replica the call fits on now, or None."""
-        best, best_rank = None, (True, float("inf"), 0)
-        for replica in replicas:
-            if not replica.has_slot(now) or not replica.fits_tokens(job, now):
-                continue
-            if not self.may_enter(job, replica, now, strict=strict):
-                continue
-            # Among equals the emptiest cache: what is put there drives least out.
-            rank = (replica.id == job.avoid_replica, self.seconds(job, replica), replica.prefixes.held)
-            if best is None or rank < best_rank:
-                best, best_rank = replica, rank
-        return best
+        fitting = [
+            replica
+            for replica in replicas
+            if replica.has_slot(now)
+            and replica.fits_tokens(job, now)
+            and self.may_enter(job, replica, now, strict=strict)
+        ]
+        if len(fitting) < 2:  # noqa: PLR2004 - nothing to compare
+            return fitting[0] if fitting else None
+        # Among equals the emptiest cache: what is put there drives least out.
+        return min(fitting, key=lambda r: (r.id == job.avoid_replica, self.seconds(job, r), r.prefixes.held))
 
     def seconds(self, job: Job, replica: Replica) -> float:
         """Return expected seconds from dispatch to the end on this replica."""
