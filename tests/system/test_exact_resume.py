@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 import string
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,7 +46,10 @@ async def test_preempted_generations_equal_the_uninterrupted_ones() -> None:
             preempted += sum(answer.timings.preemption_count for answer in again)
 
             assert [answer.text for answer in again] == [answer.text for answer in whole]
-            assert [answer.usage for answer in again] == [answer.usage for answer in whole]
+            # What the server had cached differs from run to run.
+            assert [replace(answer.usage, cached_prompt_tokens=0) for answer in again] == [
+                replace(answer.usage, cached_prompt_tokens=0) for answer in whole
+            ]
         assert preempted > 0
 
 
