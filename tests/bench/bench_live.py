@@ -38,11 +38,11 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     _told("policies", started)
     if not options.quick:
         some = [choice for choice in CHOICES if choice.name in ON_ENGINE]
-        results["engine"] = await compare_on_engine(60, some)
+        results["engine"] = await compare_on_engine(40, some)
         _told("engine", started)
     results["scale"] = []
     for size in (20,) if options.quick else SIZES:
-        results["scale"].append(await closed_loop(size, 60 if options.quick else 1_000, backend))
+        results["scale"].append(await closed_loop(size, 60 if options.quick else 600, backend))
         _told(f"{size} agents", started)
     results["machine"] = {
         "cpus": os.cpu_count(),
