@@ -58,8 +58,8 @@ async def test_a_crash_at_any_point_leaves_the_answer_as_it_was() -> None:
         agent = await kernel.agent(admin, "reader")
         whole = await agent.llm.chat(PROMPTS[0], max_tokens=TOKENS)
         length = whole.usage.completion_tokens
-        cuts = {"gateway": (1, length // 4, length // 2, length - 5), "scheduler": (2, length // 2)}
-        for victim, moments in {**cuts, "tgi-local": (1, length // 3)}.items():
+        cuts = {"gateway": (1, length - 5), "scheduler": (length // 2,), "tgi-local": (length // 3,)}
+        for victim, moments in cuts.items():
             for times, cut in enumerate(moments, start=1):
                 text, sequence = await _interrupted(kernel, agent, victim, cut)
 

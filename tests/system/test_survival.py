@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 VICTIMS = ["memory", "storage", "context", "tool", "access", "scheduler", "tgi-local", "gateway"]
 AGENTS = 4
-ROUNDS = 6
+ROUNDS = 4
 
 
 @dataclass

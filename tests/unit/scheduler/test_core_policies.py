@@ -329,7 +329,7 @@ def test_vtc_gives_no_credit_for_idleness() -> None:
     weights=st.tuples(st.sampled_from([1.0, 2.0]), st.sampled_from([1.0, 2.0])),
     slots=st.integers(1, 4),
 )
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=15, deadline=None)
 def test_two_backlogged_tenants_stay_within_the_vtc_bound(
     sizes: list[tuple[int, int]], weights: tuple[float, float], slots: int
 ) -> None:
