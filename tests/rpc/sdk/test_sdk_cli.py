@@ -76,6 +76,7 @@ def test_the_queue_and_why(fake: FakeKernel, run: Run) -> None:
 
 def test_policies(run: Run) -> None:
     assert "available: fifo, rr, priority" in run("policy")[1]
+    assert run("policy", "--lane", "tool")[0] == 0
     code, out, _ = run("policy", "set", "rr", "--class", "batch", "-p", "quantum=0.5", "-p", "name=x")
     assert code == 0
     assert '{"name": "x", "quantum": 0.5}' in out

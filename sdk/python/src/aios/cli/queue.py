@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 policy_app = typer.Typer(help="Show and choose scheduling policies.", invoke_without_command=True)
 
+Lane = Annotated[Literal["inference", "tool"], typer.Option(help="Lane: inference or tool.")]
 Call = Annotated[str, typer.Argument(help="Id or name of the call, as `aios queue` shows it.")]
 
 
@@ -115,10 +116,10 @@ def cancel(call: Call) -> None:
 
 
 @policy_app.callback()
-def show_policies(context: typer.Context) -> None:
+def show_policies(context: typer.Context, lane: Lane = "inference") -> None:
     """Show which policy is in charge of each class."""
     if context.invoked_subcommand is None:
-        found = session.call(lambda kernel: kernel.queue.policies())
+        found = session.call(lambda kernel: kernel.queue.policies(lane=lane))
         session.emit(found, lambda: _policies(found))
 
 
@@ -131,12 +132,15 @@ def set_policy(
     parameter: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="name=value, as often as needed.")
     ] = None,
+    lane: Lane = "inference",
 ) -> None:
     """Put a policy in charge; waiting and running calls stay."""
     parameters = dict(_pair(text) for text in parameter or ())
     chosen = cast("SchedulingClass", scheduling_class)
     found = session.call(
-        lambda kernel: kernel.queue.set_policy(policy, parameters=parameters, scheduling_class=chosen)
+        lambda kernel: kernel.queue.set_policy(
+            policy, parameters=parameters, scheduling_class=chosen, lane=lane
+        )
     )
     session.emit(found, lambda: _classes(found))
 
