@@ -24,6 +24,8 @@ from tests.bench.sched.server import Shape
 
 MAX_TOTAL_TOKENS: Final = 32_768
 MODEL_ID: Final = "timed"
+END: Final = 1_000_000
+"""Id of the token that ends an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +164,7 @@ class TimedTgi:
         return response
 
     async def _answer(self, response: web.StreamResponse, ask: Ask, most: int) -> None:
-        left = min(most, ask.output - ask.done)
+        left = max(1, min(most, ask.output - ask.done))  # what is said already ends with the next token
         generation = self.generations.submit(_read(ask), left, most)
         try:
             await self._write(response, ask, generation)
@@ -190,7 +192,7 @@ def _checked(ask: Ask, asked: int | None) -> int:
     """Return how many tokens may come. Raises PromptUnreadable as TGI's validation would refuse."""
     given = ask.prompt + ask.done
     most = MAX_TOTAL_TOKENS - given if asked is None else asked
-    if most < 1 or given + most > MAX_TOTAL_TOKENS or ask.done >= ask.output:
+    if most < 1 or given + most > MAX_TOTAL_TOKENS:
         raise PromptUnreadable(
             f"`inputs` tokens + `max_new_tokens` must be <= {MAX_TOTAL_TOKENS}. "
             f"Given: {given} `inputs` tokens and {most} `max_new_tokens`"
@@ -214,6 +216,8 @@ def _event(index: int, number: int) -> bytes:
 def _last_event(ask: Ask, generation: Generation) -> bytes:
     count = generation.generated
     number = ask.done + count - 1
+    if ask.done >= ask.output:
+        return _end_event(generation)
     text = answer(ask.done + count)[-WIDTH * count :]
     # TGI looks at the limit first.
     complete = ask.done + count == ask.output and count < generation.request.reserve
@@ -224,6 +228,22 @@ def _last_event(ask: Ask, generation: Generation) -> bytes:
         "details": {
             "finish_reason": "eos_token" if complete else "length",
             "generated_tokens": count,
+            "seed": None,
+            "input_length": generation.request.prompt,
+        },
+    }
+    return b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+def _end_event(generation: Generation) -> bytes:
+    """Answer to a prompt that holds the whole answer: nothing but the token that ends it."""
+    event: dict[str, Any] = {
+        "index": 1,
+        "token": {"id": END, "text": "", "logprob": -0.25, "special": True},
+        "generated_text": "",
+        "details": {
+            "finish_reason": "length" if generation.request.reserve == 1 else "eos_token",
+            "generated_tokens": 1,
             "seed": None,
             "input_length": generation.request.prompt,
         },

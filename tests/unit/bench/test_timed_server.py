@@ -165,6 +165,20 @@ async def test_the_gateways_driver_reads_it_as_a_plain_tgi() -> None:
     assert answer(4) + rest[0] == answer(9)
 
 
+async def test_a_prompt_that_holds_its_whole_answer_gets_the_end_alone() -> None:
+    """A generation that is stopped just before its end goes on with nothing but that."""
+    async with timed() as server:
+        backend = TgiBackend(server.url, TgiConfig())
+        prompt = await backend.measure(encode((Block("a", 70),), 9))
+        rest = await _stream(
+            backend,
+            Job(run_id="r", prompt=prompt, emitted_text=answer(9), max_new_tokens=50, sampling=Sampling()),
+        )
+        await backend.close()
+
+    assert rest == ("", StopReason.END)
+
+
 async def test_it_refuses_as_tgi_does() -> None:
     async with timed(max_concurrent=0) as server:
         backend = TgiBackend(server.url, TgiConfig())

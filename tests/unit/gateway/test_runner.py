@@ -2,9 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,51 +16,24 @@ from gateway.inference.model import (
     ConstraintKind,
     Delta,
     FinishReason,
-    Place,
     ResumePoint,
 )
-from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError
-from services.chassis.identity import Caller
+from services.chassis.errors import Cancelled, KernelError
 from services.chassis.refusals import QueueFull
 from services.chassis.scheduling import Completion, Interrupt
-from tests.fakes.backend import PLAIN, WITH_KV, FakeBackend, likely
-from tests.fakes.inference import QUICK, Desk, Follower, ask, inference
+from tests.fakes.backend import PLAIN, WITH_KV, FakeBackend
+from tests.fakes.inference import Desk, Follower, ask, inference
+from tests.fakes.stepping import (
+    PIECES,
+    PLANNER,
+    WHOLE,
+    answer_of,
+    finish,
+    permit,
+    running,
+    stepping,
+)
 from tests.fakes.waiting import until
-
-PIECES = [f"w{number} " for number in range(20)]
-WHOLE = "".join(PIECES)
-PLANNER = Caller("planner", "acme")
-
-
-def stepping(*, info: Any = PLAIN, pieces: list[str] | None = None, name: str = "r0") -> FakeBackend:
-    """Build a backend that gives out tokens one by one, as the test permits."""
-    backend = FakeBackend(name, pieces=pieces or PIECES, info=info)
-    backend.permits = asyncio.Semaphore(0)
-    return backend
-
-
-def permit(backend: FakeBackend, tokens: int) -> None:
-    for _ in range(tokens):
-        assert backend.permits is not None
-        backend.permits.release()
-
-
-@asynccontextmanager
-async def running(backend: FakeBackend, tokens: int, **spec: Any) -> AsyncIterator[tuple[Desk, Follower]]:
-    """Start a generation and stop it short after so many tokens."""
-    async with inference(backend) as desk:
-        follower = desk.start(**spec)
-        permit(backend, tokens)
-        await until(lambda: bool(follower.events) and _produced(desk) == tokens)
-        try:
-            yield desk, follower
-        finally:
-            await follower.leave()
-
-
-def _produced(desk: Desk) -> int:
-    (generation,) = desk.use_cases._generations.values()
-    return len(generation.transcript)
 
 
 async def test_a_preempted_run_on_a_plain_backend_goes_on_from_its_text() -> None:
@@ -71,15 +41,15 @@ async def test_a_preempted_run_on_a_plain_backend_goes_on_from_its_text() -> Non
     async with running(backend, 7) as (desk, follower):
         desk.ticket.interrupt(Interrupt.PREEMPT)
         await until(lambda: len(backend.jobs) == 2)
-        await _finish(backend, follower)
+        await finish(backend, follower)
 
         assert backend.jobs[1].emitted_text == "".join(PIECES[:7])
         assert backend.jobs[1].emitted_ids == ()
         assert backend.jobs[1].max_new_tokens == 13
         assert desk.ticket.yields == [(7, False, "")]
         assert follower.text == WHOLE
-        assert _answer(follower).timings.preemption_count == 1
-        assert _answer(follower).usage.completion_tokens == 20
+        assert answer_of(follower).timings.preemption_count == 1
+        assert answer_of(follower).usage.completion_tokens == 20
         kinds = follower.kinds
         assert kinds[0] == "Admitted"
         assert kinds.index("Suspended") + 1 == kinds.index("Resumed")
@@ -100,7 +70,7 @@ async def test_a_run_yields_when_the_room_kept_for_it_is_used_up() -> None:
         assert backend.jobs[1].emitted_text == "".join(PIECES[:8])
         assert desk.ticket.yields == [(8, False, ""), (16, False, "")]
         assert follower.text == WHOLE
-        assert _answer(follower).usage.completion_tokens == 20
+        assert answer_of(follower).usage.completion_tokens == 20
 
 
 async def test_room_for_all_that_may_come_is_no_reason_to_yield() -> None:
@@ -111,7 +81,7 @@ async def test_room_for_all_that_may_come_is_no_reason_to_yield() -> None:
         await follower.task
 
         assert desk.ticket.yields == []
-        assert _answer(follower).reason is FinishReason.LENGTH
+        assert answer_of(follower).reason is FinishReason.LENGTH
 
 
 async def test_a_preempted_run_goes_on_from_its_kept_state_on_the_same_replica() -> None:
@@ -119,7 +89,7 @@ async def test_a_preempted_run_goes_on_from_its_kept_state_on_the_same_replica()
     async with running(backend, 5) as (desk, follower):
         desk.ticket.interrupt(Interrupt.PREEMPT)
         await until(lambda: len(backend.jobs) == 2)
-        await _finish(backend, follower)
+        await finish(backend, follower)
 
         assert backend.jobs[1].kv_handle == "kv1"
         assert desk.ticket.yields == [(5, False, "r0")]
@@ -150,7 +120,7 @@ async def test_a_backend_that_cannot_forget_a_kept_state_disturbs_nothing() -> N
     async with running(backend, 5) as (desk, follower):
         desk.ticket.interrupt(Interrupt.PREEMPT)
         await until(lambda: len(backend.jobs) == 2)
-        await _finish(backend, follower)
+        await finish(backend, follower)
         await until(lambda: not desk.use_cases._background)
 
         assert follower.text == WHOLE
@@ -181,11 +151,11 @@ async def test_a_backend_that_fails_to_stop_a_run_is_lost() -> None:
     async with running(backend, 3) as (desk, follower):
         desk.ticket.interrupt(Interrupt.PREEMPT)
         await until(lambda: len(backend.jobs) == 2)
-        await _finish(backend, follower)
+        await finish(backend, follower)
 
         assert desk.ticket.yields == [(3, True, "")]
         assert follower.text == WHOLE
-        assert _answer(follower).timings.recovery_count == 1
+        assert answer_of(follower).timings.recovery_count == 1
 
 
 async def test_failures_in_a_row_without_a_token_fail_the_generation() -> None:
@@ -280,7 +250,7 @@ async def test_output_that_is_cut_short_is_not_held_to_its_constraint() -> None:
         follower = desk.start(constraint=Constraint(ConstraintKind.REGEX, "123"), max_tokens=2)
         await follower.task
 
-        assert _answer(follower).reason is FinishReason.LENGTH
+        assert answer_of(follower).reason is FinishReason.LENGTH
         assert follower.text == "12"
 
 
@@ -298,7 +268,7 @@ async def test_a_constrained_run_that_loses_its_backend_starts_over_with_its_see
 
         assert backend.jobs[0].emitted_text == ""
         assert resumed.text == "3"
-        assert _answer(resumed).message.content == "123"
+        assert answer_of(resumed).message.content == "123"
 
 
 async def test_a_stop_string_across_a_preemption_ends_the_answer_and_is_not_delivered() -> None:
@@ -306,12 +276,12 @@ async def test_a_stop_string_across_a_preemption_ends_the_answer_and_is_not_deli
     async with running(backend, 2, stop=("END",)) as (desk, follower):
         desk.ticket.interrupt(Interrupt.PREEMPT)
         await until(lambda: len(backend.jobs) == 2)
-        await _finish(backend, follower)
+        await finish(backend, follower)
 
         assert backend.jobs[1].emitted_text == "a EN"
         assert follower.text == "a "
-        assert _answer(follower).message.content == "a "
-        assert _answer(follower).reason is FinishReason.STOP
+        assert answer_of(follower).message.content == "a "
+        assert answer_of(follower).reason is FinishReason.STOP
 
 
 async def test_what_may_begin_a_stop_string_is_delivered_when_it_does_not() -> None:
@@ -319,131 +289,9 @@ async def test_what_may_begin_a_stop_string_is_delivered_when_it_does_not() -> N
     async with running(backend, 2, stop=("END",)) as (desk, follower):
         desk.ticket.interrupt(Interrupt.PREEMPT)
         await until(lambda: len(backend.jobs) == 2)
-        await _finish(backend, follower)
+        await finish(backend, follower)
 
         assert follower.text == "a ENOUGH"
-
-
-async def test_no_checkpoint_holds_a_token_cut_by_a_stop_string() -> None:
-    """A gateway that went on from one would not see that the answer had ended."""
-    backend = FakeBackend(pieces=["a ", "b ", "c ", "d STOP "])
-    async with inference(backend) as desk:
-        kept: list[tuple[str, ...]] = []
-        save = desk.checkpoints.save
-
-        async def keep(checkpoint: Any) -> None:
-            kept.append(checkpoint.pieces)
-            await save(checkpoint)
-
-        desk.checkpoints.save = keep  # type: ignore[method-assign]  # also remembers
-        follower = desk.start(stop=("STOP",))
-        await follower.task
-
-        assert follower.text == "a b c d "
-        assert all("d " not in pieces for pieces in kept)
-
-
-async def test_a_context_service_that_is_down_does_not_disturb_a_generation() -> None:
-    backend = stepping()
-    async with inference(backend) as desk:
-        desk.checkpoints.down = True
-        follower = desk.start()
-        permit(backend, 10)
-        await until(lambda: ("failed",) in desk.metrics.of("checkpointed"))
-        desk.ticket.interrupt(Interrupt.PREEMPT)
-        await until(lambda: len(backend.jobs) == 2)
-        await _finish(backend, follower)
-        await until(lambda: not desk.use_cases._background)
-
-        assert follower.text == WHOLE
-
-
-async def test_another_gateway_goes_on_from_the_checkpoint_or_from_what_the_caller_has() -> None:
-    backend = stepping()
-    async with running(backend, 10) as (desk, follower):
-        await until(lambda: bool(desk.checkpoints.saved))
-        saved = desk.checkpoints.saved["g1"]
-        await follower.leave()
-    for received in (0, 2, 20):
-        fresh = FakeBackend(pieces=PIECES)
-        async with inference(fresh) as desk:
-            desk.checkpoints.saved["g1"] = saved
-            ids, text = tuple(range(received)), "".join(PIECES[:received])
-            resumed = Follower(desk, ask(), "g1", PLANNER, ResumePoint(received, ids, text))
-            await resumed.task
-
-            done = max(len(saved.pieces), received)
-            assert [job.emitted_text for job in fresh.jobs] == ([WHOLE[: len("".join(PIECES[:done]))]])[
-                : received < 20
-            ]
-            assert resumed.text == "".join(PIECES[received:])
-            assert _answer(resumed).message.content == WHOLE
-
-
-async def test_alternatives_reach_the_caller_and_the_gateway_that_goes_on() -> None:
-    """What was delivered before is not told twice, what is kept before the cut is not lost."""
-    backend = stepping()
-    async with running(backend, 10, top_alternatives=2) as (desk, follower):
-        await until(lambda: len(_delivered(follower)) == 10 and bool(desk.checkpoints.saved))
-        saved = desk.checkpoints.saved["g1"]
-        assert saved.places == tuple(_delivered(follower)[: len(saved.pieces)])
-        await follower.leave()
-    async with inference(FakeBackend(pieces=PIECES)) as desk:
-        desk.checkpoints.saved["g1"] = saved
-        resumed = Follower(desk, ask(top_alternatives=2), "g1", PLANNER, ResumePoint(0))
-        await resumed.task
-
-        assert _delivered(resumed) == [Place(number + 1, likely(number, 2)) for number in range(20)]
-
-
-@settings(max_examples=20)
-@given(st.sets(st.integers(1, 59), max_size=5), st.integers(1, 7), st.integers(1, 9))
-async def test_a_crash_of_the_gateway_costs_at_most_the_tokens_of_one_checkpoint_and_one_report(
-    preempted: set[int], progress: int, every: int
-) -> None:
-    """Wherever it dies, and however often the generation was preempted before.
-
-    That is while saves are as fast as tokens; a slower save adds the tokens that come while it is under way.
-    """
-    most = every + progress - 1
-    backend = stepping(pieces=[f"w{number} " for number in range(60)])
-    config = replace(QUICK, checkpoint_tokens=every, progress_tokens=progress)
-    async with inference(backend, config=config) as desk:
-        follower = desk.start(max_tokens=60)
-        for number in range(1, 60):
-            permit(backend, 1)
-            await until(lambda: _count(desk) == number)  # noqa: B023 - awaited at once
-            await until(lambda: not desk.use_cases._background or _saved(desk) + most >= _count(desk))
-            if number in preempted:
-                desk.ticket.interrupt(Interrupt.PREEMPT)
-                await until(lambda: len(desk.ticket.yields) > 0 and backend.running == 1)
-                desk.ticket.yields.clear()
-
-            assert number - _saved(desk) <= most
-        await _finish(backend, follower)
-
-
-async def test_a_crash_of_the_backend_costs_no_token() -> None:
-    backend = stepping()
-    backend.faults = [(number, BackendUnavailable("died")) for number in (7, 5)]
-    async with running(backend, 15) as (_, follower):
-        await _finish(backend, follower)
-
-        assert [job.emitted_text for job in backend.jobs] == ["", "".join(PIECES[:7]), "".join(PIECES[:12])]
-        assert follower.text == WHOLE
-
-
-async def test_a_checkpoint_of_another_request_is_refused() -> None:
-    backend = stepping()
-    async with running(backend, 10) as (desk, follower):
-        await until(lambda: bool(desk.checkpoints.saved))
-        saved = desk.checkpoints.saved["g1"]
-        await follower.leave()
-    async with inference(FakeBackend(pieces=PIECES)) as desk:
-        desk.checkpoints.saved["g1"] = saved
-        other = Follower(desk, ask(max_tokens=19), "g1", PLANNER, ResumePoint(1, (0,), PIECES[0]))
-        with pytest.raises(IdempotencyMismatch):
-            await other.task
 
 
 async def test_two_callers_of_one_request_share_one_run() -> None:
@@ -453,7 +301,7 @@ async def test_two_callers_of_one_request_share_one_run() -> None:
         await until(lambda: second.text == follower.text)
         await follower.leave()
         still = desk.use_cases.running
-        await _finish(backend, second)
+        await finish(backend, second)
 
         assert still == 1
         assert second.text == WHOLE
@@ -482,7 +330,7 @@ async def test_a_watcher_sees_what_it_has_not_seen_and_holds_nothing() -> None:
             watched.extend([event async for event in desk.use_cases.watch("acme", "planner", "g1", 4)])
 
         watching = asyncio.create_task(watch())
-        await _finish(backend, follower)
+        await finish(backend, follower)
         await watching
 
         texts = [event.body.text for event in watched if isinstance(event.body, Delta)]
@@ -533,7 +381,7 @@ async def test_a_cancelled_request_that_is_sent_again_runs_again() -> None:
         await follower.leave()
         again = desk.start()
         await desk.submitted(2)
-        await _finish(backend, again)
+        await finish(backend, again)
 
         assert again.text == WHOLE
         assert [ticket.ends for ticket in desk.dispatcher.tickets] == [
@@ -597,31 +445,3 @@ async def _something(rng: random.Random, desk: Desk, backend: FakeBackend, follo
                 ticket.interrupt(rng.choice([Interrupt.PREEMPT, Interrupt.PREEMPT, Interrupt.REVOKE]))
         case _:
             await asyncio.sleep(0.001)
-
-
-def _delivered(follower: Follower) -> list[Place]:
-    return [
-        place for event in follower.events if isinstance(event.body, Delta) for place in event.body.places
-    ]
-
-
-def _count(desk: Desk) -> int:
-    generations = list(desk.use_cases._generations.values())
-    return len(generations[0].transcript) if generations else 0
-
-
-def _saved(desk: Desk) -> int:
-    saved = desk.checkpoints.saved.get("g1")
-    return len(saved.pieces) if saved is not None else 0
-
-
-def _answer(follower: Follower) -> Answer:
-    last = follower.events[-1].body
-    assert isinstance(last, Answer)
-    return last
-
-
-async def _finish(backend: FakeBackend, follower: Follower) -> None:
-    """Let the backend give out the rest."""
-    permit(backend, 100)
-    await follower.task
