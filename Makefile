@@ -63,7 +63,7 @@ fix: setup ## Repair what lint and formatting can repair by themselves
 
 .PHONY: test
 test: setup ## Run the tests (under five minutes on two cores)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture" tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not torture" tests
 
 .PHONY: torture
 torture: setup ## Run the long fault tests
