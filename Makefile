@@ -62,7 +62,7 @@ fix: setup ## Repair what lint and formatting can repair by themselves
 	$(BIN)/buf format -w
 
 .PHONY: test
-test: setup ## Run the tests (under five minutes on two cores)
+test: setup ## Run the tests (four to six minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not torture" tests
 
 .PHONY: torture
