@@ -16,12 +16,12 @@ from services.context.model import Chat, Note
 from services.context.ports import Memory, Store, Summarizer, TokenCounter
 from services.context.service.facade import ContextService
 from services.context.servicer import ContextServicer
-from services.context.store.memory import InMemoryStore
 from services.context.tokenizer import NoTokenizer
 from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.rpc import serving
+from tests.fakes.stores.context import InMemoryStore
 
 
 class Refused(KernelError):

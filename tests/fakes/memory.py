@@ -11,10 +11,10 @@ from services.memory.main import build
 from services.memory.ports import NoteStore
 from services.memory.service.facade import MemoryService
 from services.memory.servicer import MemoryServicer
-from services.memory.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.rpc import serving
+from tests.fakes.stores.memory import InMemoryStore
 
 
 def memory_service(

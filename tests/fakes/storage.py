@@ -12,8 +12,8 @@ from services.chassis.identity import Scope
 from services.storage.model import Call, Grant, Limits
 from services.storage.ports import BlobStore, FileIndex
 from services.storage.service import Engine, Lifetimes, StorageService
-from services.storage.store.memory import MemoryBlobs, MemoryIndex
 from tests.fakes.clock import FakeClock
+from tests.fakes.stores.storage import MemoryBlobs, MemoryIndex
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")

@@ -20,11 +20,11 @@ from services.tool.model import Approval, Call, Tool
 from services.tool.ports import Queue, Store
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
-from services.tool.store.memory import InMemoryStore
 from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.rpc import serving
+from tests.fakes.stores.tool import InMemoryStore
 from tests.fakes.tool_queue import LocalQueue
 
 Function = Callable[[Mapping[str, Any]], Awaitable[Any]]

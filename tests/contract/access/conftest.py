@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from services.access.ports import Store
-from services.access.store.memory import MemoryStore
 from services.access.store.sql import MIGRATIONS, SqlStore
 from services.chassis.database import Database
 from tests.fakes.access_manager import Desk, desk
 from tests.fakes.databases import migrated
+from tests.fakes.stores.access import MemoryStore
 
 MEMORY = "memory"
 SQL = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]

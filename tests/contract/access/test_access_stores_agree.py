@@ -25,10 +25,10 @@ from services.access.model import (
     Revocation,
 )
 from services.access.ports import Store, Transaction
-from services.access.store.memory import MemoryStore
 from services.chassis.database import Database
 from services.chassis.identity import Kind, Principal
 from services.chassis.times import micros
+from tests.fakes.stores.access import MemoryStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AGENTS = ("a", "a-b", "a.b", "a0", "b", "c")

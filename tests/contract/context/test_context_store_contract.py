@@ -27,10 +27,10 @@ from services.context.model import (
 from services.context.ports import Part, Store, StoredPart, Transaction
 from services.context.store.encrypted import EncryptedStore
 from services.context.store.keys import KeyRing
-from services.context.store.memory import InMemoryStore
 from services.context.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.databases import migrated
+from tests.fakes.stores.context import InMemoryStore
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")

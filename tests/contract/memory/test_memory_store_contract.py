@@ -16,10 +16,10 @@ from services.memory.core.notes import describe
 from services.memory.model import Fields, Filter, Link, LinkKind, Note, Order, Totals
 from services.memory.ports import NoteStore, Transaction
 from services.memory.store import tables
-from services.memory.store.memory import InMemoryStore
 from services.memory.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.databases import migrated
+from tests.fakes.stores.memory import InMemoryStore
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")

@@ -12,8 +12,8 @@ from services.chassis.identity import Scope
 from services.storage.core.content import sha256
 from services.storage.ports import BlobStore
 from services.storage.store.directory import DirectoryBlobs
-from services.storage.store.memory import MemoryBlobs
 from tests.fakes.storage import CRITIC, PLANNER
+from tests.fakes.stores.storage import MemoryBlobs
 
 DATA = b"some bytes" * 5000
 DIGEST = sha256(DATA)

@@ -19,10 +19,10 @@ from services.storage.model import Call
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.directory import DirectoryBlobs
-from services.storage.store.memory import MemoryIndex
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
 from tests.fakes.databases import migrated
 from tests.fakes.storage import PLANNER, Kernel, call
+from tests.fakes.stores.storage import MemoryIndex
 
 T = TypeVar("T")
 BIG = b"some larger content " * 5000

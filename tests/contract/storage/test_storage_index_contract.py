@@ -36,11 +36,11 @@ from services.storage.errors import (
 from services.storage.model import Actor, Kind, Label, Limits, Mode, Node, SearchMode, Totals
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
-from services.storage.store.memory import MemoryIndex
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
 from services.storage.store.tables import METADATA
 from tests.fakes.databases import migrated
 from tests.fakes.storage import CRITIC, PLANNER, STRANGER, Kernel, call
+from tests.fakes.stores.storage import MemoryIndex
 
 BIG = bytes(range(256)) * 8192  # 2 MiB: two pieces, kept as blobs
 

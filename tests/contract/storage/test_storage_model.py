@@ -19,9 +19,9 @@ from services.storage.core.history import Target
 from services.storage.model import Limits, Mode, Totals
 from services.storage.ports import Transaction
 from services.storage.service.files import NewFile
-from services.storage.store.memory import MemoryIndex
 from services.storage.store.sql import MIGRATIONS, SqlIndex
 from tests.fakes.storage import PLANNER, Kernel, call
+from tests.fakes.stores.storage import MemoryIndex
 
 PATHS = st.sampled_from(["a", "b", "a/x", "a/y", "b/x", "a/x/deep"])
 DATA = st.sampled_from([b"", b"one", b"two two", b"x" * 20_000])

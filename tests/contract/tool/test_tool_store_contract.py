@@ -13,10 +13,10 @@ from services.chassis.identity import Scope
 from services.chassis.once import Actor
 from services.tool.model import Call, CallError, CallQuery, CallState, Driver, DriverKind, Effect, Piece, Tool
 from services.tool.ports import Store, Transaction
-from services.tool.store.memory import InMemoryStore
 from services.tool.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.databases import migrated
+from tests.fakes.stores.tool import InMemoryStore
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")

@@ -18,7 +18,6 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.agents import key_hash
 from services.access.authorize import LocalAuthorizer
 from services.access.main import authenticator, servicers
-from services.access.store.memory import MemoryStore
 from services.chassis.auth import KeyRing, Revocations, TokenVerifier
 from services.chassis.authz import AccessAuthorizer, Question
 from services.chassis.client import AccessKeySource, KeyCredential, StaticCredential
@@ -26,6 +25,7 @@ from services.chassis.errors import CredentialRevoked, PermissionDenied
 from services.chassis.identity import Kind, Principal
 from tests.fakes.access_manager import KERNEL_TENANT, SERVICE_KEY, TENANT, Desk, desk
 from tests.fakes.rpc import reason, serving
+from tests.fakes.stores.access import MemoryStore
 from tests.fakes.waiting import until
 
 Metadata = tuple[tuple[str, str], ...]

@@ -13,9 +13,9 @@ from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Pro
 from services.chassis.errors import ServiceUnavailable
 from services.chassis.identity import Caller, Scope
 from services.context.config import ContextConfig
-from services.context.store.memory import InMemoryStore
 from tests.fakes.context import context_service, context_stub
 from tests.fakes.meters import RecordingMeter
+from tests.fakes.stores.context import InMemoryStore
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from services.chassis.errors import PermissionDenied
 from services.chassis.identity import Scope
 from services.chassis.status import status_of
 from services.tool.config import ToolConfig
-from services.tool.store.memory import InMemoryStore
 from tests.fakes import tokens
 from tests.fakes.rpc import reason
+from tests.fakes.stores.tool import InMemoryStore
 from tests.fakes.tool import FakeApprovals, Gate, ScriptedBuiltins, tool_service, tool_stub
 from tests.fakes.waiting import until
 

@@ -21,11 +21,11 @@ from services.access.keys import (
 from services.access.main import renew_admin_token
 from services.access.model import Revocation
 from services.access.ports import Store
-from services.access.store.memory import MemoryStore
 from services.chassis.auth import KeyRing, TokenVerifier
 from services.chassis.errors import CredentialExpired, CredentialInvalid, KernelError
 from services.chassis.identity import Kind, Principal
 from tests.fakes.clock import FakeClock
+from tests.fakes.stores.access import MemoryStore
 
 PLANNER = Principal(agent="planner", tenant="acme", kind=Kind.AGENT, parent="boss")
 LIFE = timedelta(minutes=10)

@@ -12,9 +12,9 @@ from services.access.actions import ACTIONS, Scope
 from services.access.cedar import CedarEngine
 from services.access.decide import decide, gather
 from services.access.model import Agent, AgentState, Check, Grant, Group, Hints, Member, Reason
-from services.access.store.memory import MemoryTransaction
-from services.access.store.world import World
 from services.chassis.identity import Kind, Principal
+from tests.fakes.stores.access import MemoryTransaction
+from tests.fakes.stores.access_tables import World
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = ("a", "b", "c", "d", "e")

@@ -20,10 +20,10 @@ from services.context.errors import SnapshotConflict, SnapshotNotFound
 from services.context.model import Emitted, Place, Save
 from services.context.ports import Part, Transaction
 from services.context.service.snapshots import Snapshots
-from services.context.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_service
 from tests.fakes.meters import RecordingMeter
+from tests.fakes.stores.context import InMemoryStore
 
 PLANNER = Scope("acme", "planner")
 ACTOR = Actor("planner", "DeleteSnapshot")

@@ -32,10 +32,10 @@ from services.context.model import (
 )
 from services.context.service.facade import ContextService
 from services.context.service.windows import Wish
-from services.context.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import Notebook, Writer, context_service
 from tests.fakes.meters import RecordingMeter
+from tests.fakes.stores.context import InMemoryStore
 
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")

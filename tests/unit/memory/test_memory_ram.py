@@ -14,10 +14,10 @@ from services.memory.core.notes import Written
 from services.memory.model import Fields, Mode
 from services.memory.ports import Transaction
 from services.memory.service.facade import MemoryService
-from services.memory.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import memory_service
 from tests.fakes.meters import RecordingMeter
+from tests.fakes.stores.memory import InMemoryStore
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from services.memory.config import MemoryConfig
 from services.memory.core.ranking import Search
 from services.memory.errors import AlreadyExists, EtagMismatch, NoteNotFound
 from services.memory.model import Fields, Filter, Link, Mode, Order, SearchMode
-from services.memory.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import memory_service
+from tests.fakes.stores.memory import InMemoryStore
 
 T = TypeVar("T")
 

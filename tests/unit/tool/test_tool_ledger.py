@@ -19,8 +19,8 @@ from services.tool.errors import CallNotFound
 from services.tool.model import Call, CallEvent, CallState, Driver, DriverKind, Effect, Tool, Wish
 from services.tool.ports import Transaction
 from services.tool.service.facade import ToolService
-from services.tool.store.memory import InMemoryStore
 from tests.fakes.clock import FakeClock
+from tests.fakes.stores.tool import InMemoryStore
 from tests.fakes.tool import Gate, ScriptedBuiltins, tool_service
 from tests.fakes.waiting import until
 

@@ -19,11 +19,11 @@ from services.access.model import (
     Revocation,
 )
 from services.access.ports import T, Work
-from services.access.store.memory_records import MemoryApprovals, MemoryAudit
-from services.access.store.world import World
 from services.chassis.errors import IdempotencyMismatch
 from services.chassis.identity import Principal
 from services.chassis.times import micros
+from tests.fakes.stores.access_records import MemoryApprovals, MemoryAudit
+from tests.fakes.stores.access_tables import World
 
 _KEPT: Final = timedelta(hours=24)
 

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from services.access import chain
 from services.access.model import Approval, ApprovalState, AuditEntry, AuditHead, AuditQuery
-from services.access.store.world import World
 from services.chassis.times import micros
+from tests.fakes.stores.access_tables import World
 
 
 class MemoryApprovals:
