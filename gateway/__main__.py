@@ -4,7 +4,7 @@ import sys
 
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
 from gateway.main import build
-from services.chassis.process import run
+from services.chassis.runtime.process import run
 
 BACKENDS = {"AIOS_TGI_": BackendConfig, "AIOS_OPENAI_": OpenAiBackendConfig}
 

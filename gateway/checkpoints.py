@@ -7,10 +7,10 @@ import grpc
 
 from aios.api.context.v1 import context_pb2, context_pb2_grpc, resources_pb2
 from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Prompt
-from services.chassis.client import kernel_metadata
-from services.chassis.errors import KernelError, ServiceUnavailable
-from services.chassis.identity import Caller
-from services.chassis.status import peer_error
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc.client import kernel_metadata
+from services.chassis.rpc.errors import KernelError, ServiceUnavailable
+from services.chassis.rpc.status import peer_error
 
 SAVE_SECONDS = 5.0
 LOAD_SECONDS = 2.0

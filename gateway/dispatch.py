@@ -3,7 +3,7 @@
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from gateway.inference.model import ReplicaInfo
 from gateway.inference.ports import CallTerms
-from services.chassis.dispatch import DispatchClient, DispatchTicket, Submission
+from services.chassis.dispatch.client import DispatchClient, DispatchTicket, Submission
 
 
 class InferenceDispatcher:

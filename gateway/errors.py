@@ -1,7 +1,7 @@
 """What the gateway refuses, and why."""
 
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
 
 
 class ModelNotFound(KernelError):

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from services.chassis.errors import DeadlineExceeded
-from services.chassis.refusals import QueueFull, TooManyCalls
+from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.rpc.errors import DeadlineExceeded
 
 Agent = tuple[str, str]
 """Tenant and agent."""

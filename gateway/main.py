@@ -29,13 +29,14 @@ from gateway.inference.tgi import TgiBackend, TgiConfig
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from gateway.passthrough import Forwarder
 from gateway.routing import MANAGERS
-from services.chassis import config, methods
-from services.chassis.agents import AccessAgentDirectory
-from services.chassis.dispatch import DispatchClient
-from services.chassis.identity import Caller
-from services.chassis.methods import Lane
-from services.chassis.metrics import DispatchMetrics
-from services.chassis.process import App, Process
+from services.chassis.auth.agents import AccessAgentDirectory
+from services.chassis.auth.identity import Caller
+from services.chassis.dispatch.client import DispatchClient
+from services.chassis.rpc import methods
+from services.chassis.rpc.methods import Lane
+from services.chassis.runtime import config
+from services.chassis.runtime.metrics import DispatchMetrics
+from services.chassis.runtime.process import App, Process
 
 FORWARDED: tuple[FileDescriptor, ...] = (
     agent_pb2.DESCRIPTOR,

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.gate import FairGate
 from gateway.inference.circuit import CircuitState
-from services.chassis.errors import DeadlineExceeded
-from services.chassis.methods import Lane
-from services.chassis.metrics import DURATION_BUCKETS
-from services.chassis.refusals import QueueFull, TooManyCalls
-from services.chassis.scheduling import Outcome
+from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.dispatch.scheduling import Outcome
+from services.chassis.rpc.errors import DeadlineExceeded
+from services.chassis.rpc.methods import Lane
+from services.chassis.runtime.metrics import DURATION_BUCKETS
 
 
 class GateMetrics:

@@ -13,10 +13,10 @@ import grpc
 from gateway.gate import FairGate
 from gateway.metrics import GateMetrics
 from gateway.routing import manager_of
-from services.chassis.client import kernel_metadata
-from services.chassis.identity import Caller, current_caller
-from services.chassis.methods import Audience, Lane, Method
-from services.chassis.status import peer_error, status_of
+from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.rpc.client import kernel_metadata
+from services.chassis.rpc.methods import Audience, Lane, Method
+from services.chassis.rpc.status import peer_error, status_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Pairs = tuple[tuple[str, str | bytes], ...]

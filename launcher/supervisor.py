@@ -11,7 +11,7 @@ import aiohttp
 
 from launcher.plan import KernelPlan, ProcessPlan
 from launcher.ports import is_free
-from services.chassis.ports import PortTaken
+from services.chassis.runtime.ports import PortTaken
 
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 5.0

@@ -23,9 +23,9 @@ from gateway.inference.model import (
     SuspendReason,
 )
 from gateway.inference.transcript import Transcript
-from services.chassis.clock import Clock
-from services.chassis.errors import KernelError
-from services.chassis.scheduling import CallKey
+from services.chassis.dispatch.scheduling import CallKey
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.clock import Clock
 
 COALESCE_TOKENS = 16
 """A delta is sent as soon as this many tokens wait."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from services.chassis.scheduling import HintsAsked
+from services.chassis.dispatch.scheduling import HintsAsked
 
 LEAST_LOGPROB: Final = -1e6
 MOST_TEXT: Final = 64

@@ -11,8 +11,8 @@ from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid
 from gateway.inference.model import Message, Prompt, ReplicaInfo, ToolSpec
 from gateway.inference.ports import Backend
 from gateway.inference.template import parse_schema, plain_messages
-from services.chassis.clock import Clock
-from services.chassis.refusals import NoBackend
+from services.chassis.dispatch.errors import NoBackend
+from services.chassis.runtime.clock import Clock
 
 T = TypeVar("T")
 

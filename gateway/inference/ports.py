@@ -17,7 +17,7 @@ from gateway.inference.model import (
     StreamItem,
     ToolSpec,
 )
-from services.chassis.scheduling import AgentFacts, CallKey, Completion, Grant, Interrupt
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, Grant, Interrupt
 
 
 class Backend(Protocol):

@@ -50,9 +50,9 @@ from gateway.inference.ports import (
     Ticket,
 )
 from gateway.inference.template import forced_call_constraint, parse_output
-from services.chassis.clock import Clock
-from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError
-from services.chassis.scheduling import AgentFacts, Completion, Grant, Interrupt
+from services.chassis.dispatch.scheduling import AgentFacts, Completion, Grant, Interrupt
+from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
+from services.chassis.runtime.clock import Clock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,8 +14,10 @@ from gateway.inference.model import Answer, Event, GenerationSpec, Message, Repl
 from gateway.inference.pool import ReplicaPool
 from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
 from gateway.inference.runner import Kit, Runner, RunnerConfig
-from services.chassis.clock import Clock
-from services.chassis.errors import (
+from services.chassis.auth.identity import Caller
+from services.chassis.dispatch.errors import TooManyCalls
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey
+from services.chassis.rpc.errors import (
     AgentInactive,
     Cancelled,
     IdempotencyMismatch,
@@ -23,10 +25,8 @@ from services.chassis.errors import (
     InvalidRequest,
     KernelError,
 )
-from services.chassis.identity import Caller
-from services.chassis.logs import logger
-from services.chassis.refusals import TooManyCalls
-from services.chassis.scheduling import AgentFacts, CallKey
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
 
 _log = logger(__name__)
 

@@ -7,9 +7,9 @@ from aios.api.inference.v1 import inference_pb2 as pb
 from aios.api.inference.v1 import inference_pb2_grpc
 from gateway.inference import wire
 from gateway.inference.service import InferenceUseCases
-from services.chassis import names, paging
-from services.chassis.errors import InvalidRequest
-from services.chassis.identity import Caller, current_caller
+from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidRequest
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.errors import ConstraintInvalid
 from gateway.inference.model import Constraint, ConstraintKind, Message, Role, ToolCall, ToolChoice, ToolSpec
-from services.chassis.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
 
 CALL_INSTRUCTION = (
     'Reply with <tool_call>{"name": ..., "arguments": {...}}</tool_call> to call a tool; '

@@ -28,7 +28,7 @@ from gateway.inference.model import (
     ToolSpec,
 )
 from gateway.inference.service import ModelSummary
-from services.chassis.wire import hints_asked
+from services.chassis.rpc.wire import hints_asked
 
 _ROLES = {
     chat_pb2.ROLE_SYSTEM: Role.SYSTEM,

@@ -4,7 +4,7 @@ import sys
 
 from services.access.config import AccessConfig
 from services.access.main import NAME, assemble, rotate_keys
-from services.chassis.process import run
+from services.chassis.runtime.process import run
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["rotate-keys"]:

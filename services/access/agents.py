@@ -16,9 +16,9 @@ from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
 from services.access.kit import Kit, Request
 from services.access.model import Agent, AgentKey, AgentState, Caps, Check, Hints, Revocation, Token
 from services.access.ports import Transaction
-from services.chassis import names, paging
-from services.chassis.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
-from services.chassis.identity import Caller, Kind, Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
 
 Look = Callable[[int, int, Transaction], list[Agent]]
 

@@ -18,9 +18,9 @@ from services.access.errors import (
 from services.access.kit import Kit, Request
 from services.access.model import Approval, ApprovalState
 from services.access.ports import Transaction
-from services.chassis import names, paging
-from services.chassis.errors import ApprovalRequired, PermissionDenied, QuotaViolation
-from services.chassis.identity import Caller, Kind
+from services.chassis.auth.identity import Caller, Kind
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied, QuotaViolation
 from services.chassis.times import micros
 
 _MAX_PAGE: Final = 200

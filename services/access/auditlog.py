@@ -10,9 +10,9 @@ from services.access import chain, kit
 from services.access.kit import Kit, Request
 from services.access.model import AuditEntry, AuditHead, AuditQuery, Event, Outcome, Verification
 from services.access.ports import Transaction
-from services.chassis import paging
-from services.chassis.errors import PermissionDenied
-from services.chassis.identity import Caller, Kind
+from services.chassis.auth.identity import Caller, Kind
+from services.chassis.rpc import paging
+from services.chassis.rpc.errors import PermissionDenied
 from services.chassis.times import micros
 
 _VERIFY_RUN: Final = 1000

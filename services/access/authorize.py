@@ -6,10 +6,10 @@ from services.access.checks import CheckDesk
 from services.access.kit import Kit
 from services.access.model import Check, Reason, Revocation
 from services.access.ports import Transaction
-from services.chassis.auth import Revocations, TokenVerifier
-from services.chassis.authz import Question
-from services.chassis.errors import AgentInactive, ApprovalRequired, PermissionDenied
-from services.chassis.identity import Principal
+from services.chassis.auth.authz_client import Question
+from services.chassis.auth.identity import Principal
+from services.chassis.auth.tokens import Revocations, TokenVerifier
+from services.chassis.rpc.errors import AgentInactive, ApprovalRequired, PermissionDenied
 
 
 class LocalAuthorizer:

@@ -10,8 +10,8 @@ from services.access.decide import Case, Memo, decide, gather_all
 from services.access.kit import Kit
 from services.access.model import Check, Decision, Event, Outcome, Reason, Revocation
 from services.access.ports import Transaction
-from services.chassis.errors import PermissionDenied
-from services.chassis.identity import Caller, Kind
+from services.chassis.auth.identity import Caller, Kind
+from services.chassis.rpc.errors import PermissionDenied
 
 _METHOD: Final = "/aios.api.access.v1.AccessService/Check"
 _ERROR_REASONS: Final = {

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 from services.access.model import Agent, Check, Decision, Grant, Policy
 from services.access.ports import Engine, Transaction
 from services.access.slice import Slice, Target, target_of
-from services.chassis import names
-from services.chassis.identity import Kind
+from services.chassis.auth.identity import Kind
+from services.chassis.rpc import names
 
 T = TypeVar("T")
 

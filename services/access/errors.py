@@ -1,7 +1,7 @@
 """The typed errors of the access manager."""
 
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
 
 
 class AgentNotFound(KernelError):

@@ -11,9 +11,9 @@ from services.access.groups import must_exist
 from services.access.kit import Kit, Request
 from services.access.model import Check, Grant
 from services.access.ports import Transaction
-from services.chassis import names, paging
-from services.chassis.errors import InvalidRequest, PermissionDenied
-from services.chassis.identity import Caller, Kind, Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.times import micros
 
 _ACTION = "access.grant"

@@ -5,9 +5,9 @@ from services.access.errors import AgentNotFound, AlreadyExists, GroupCycle, Rul
 from services.access.kit import Kit, Request
 from services.access.model import Group, Member
 from services.access.ports import Transaction
-from services.chassis import paging
-from services.chassis.errors import InvalidRequest
-from services.chassis.identity import Caller
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc import paging
+from services.chassis.rpc.errors import InvalidRequest
 
 _ACTION = "access.manage"
 

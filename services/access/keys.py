@@ -20,9 +20,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.model import PublicKey, Token
-from services.chassis.auth import ALGORITHM, AUDIENCE, ISSUER, LEEWAY_SECONDS
-from services.chassis.errors import CredentialExpired, CredentialInvalid, KernelError
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.tokens import ALGORITHM, AUDIENCE, ISSUER, LEEWAY_SECONDS
+from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
 
 _VERSION: Final = 1
 _KINDS: Final = {kind.value: kind for kind in (Kind.AGENT, Kind.ADMIN, Kind.SERVICE)}

@@ -13,9 +13,9 @@ from services.access.errors import EtagMismatch
 from services.access.model import Event, Outcome, RequestKey
 from services.access.ports import Engine, Meter, Signer, Store, Transaction, Work
 from services.access.tree import TreeLimits
-from services.chassis import names
-from services.chassis.clock import Clock
-from services.chassis.identity import Caller
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc import names
+from services.chassis.runtime.clock import Clock
 
 T = TypeVar("T")
 

@@ -20,12 +20,12 @@ from services.access.service import AccessManager
 from services.access.servicer import AccessServicer
 from services.access.servicer_agent import AgentServicer
 from services.access.store.sql import MIGRATIONS, SqlStore
-from services.chassis.auth import KeyRing, Revocations, TokenVerifier
-from services.chassis.clock import Clock
-from services.chassis.logs import logger
-from services.chassis.process import App, Process
-from services.chassis.process import serve as serve_process
-from services.chassis.server import Servicer
+from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
+from services.chassis.runtime.process import App, Process
+from services.chassis.runtime.process import serve as serve_process
+from services.chassis.runtime.server import Servicer
 
 NAME: Final = "access"
 

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.access.model import Reason
-from services.chassis.metrics import DURATION_BUCKETS
+from services.chassis.runtime.metrics import DURATION_BUCKETS
 
 
 class AccessMetrics:

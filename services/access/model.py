@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal
 
 
 class AgentState(Enum):

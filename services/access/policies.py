@@ -10,9 +10,9 @@ from services.access.errors import PolicyInvalid, RuleNotFound, RuleProtected
 from services.access.kit import Kit, Request
 from services.access.model import Check, Finding, Policy, Severity
 from services.access.ports import Transaction
-from services.chassis import paging
-from services.chassis.errors import FieldViolation, InvalidRequest
-from services.chassis.identity import Caller, Principal
+from services.chassis.auth.identity import Caller, Principal
+from services.chassis.rpc import paging
+from services.chassis.rpc.errors import FieldViolation, InvalidRequest
 
 _ACTION: Final = "access.manage"
 _MAX_PAGE: Final = 100

@@ -30,7 +30,7 @@ from services.access.model import (
     Token,
 )
 from services.access.slice import Slice, Target
-from services.chassis.identity import Principal
+from services.chassis.auth.identity import Principal
 
 T = TypeVar("T")
 

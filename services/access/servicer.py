@@ -8,7 +8,7 @@ from typing import Final
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from services.access import wire
 from services.access.service import AccessManager
-from services.chassis.identity import current_caller
+from services.chassis.auth.identity import current_caller
 
 _HEARTBEAT: Final = timedelta(seconds=5)
 _APPROVAL_LIFE: Final = timedelta(hours=1)

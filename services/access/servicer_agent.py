@@ -8,7 +8,7 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access import wire, wire_agent
 from services.access.agents import AgentDesk
 from services.access.model import Agent
-from services.chassis.identity import current_caller
+from services.chassis.auth.identity import current_caller
 
 
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):

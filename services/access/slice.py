@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.access.model import Agent, Check, Grant
-from services.chassis.identity import Kind, Principal
-from services.chassis.names import ResourceName
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.rpc.names import ResourceName
 
 Json = dict[str, Any]
 

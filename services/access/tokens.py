@@ -12,14 +12,9 @@ from services.access.errors import AgentNotFound, TooManyCalls
 from services.access.kit import Kit, Request
 from services.access.model import AgentState, PublicKey, Revocation, Token
 from services.access.ports import Transaction
-from services.chassis import names
-from services.chassis.errors import (
-    AgentInactive,
-    CredentialInvalid,
-    CredentialRevoked,
-    InvalidRequest,
-)
-from services.chassis.identity import Caller, Kind, Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import AgentInactive, CredentialInvalid, CredentialRevoked, InvalidRequest
 
 _SPARE: Final = timedelta(minutes=1)
 

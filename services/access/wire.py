@@ -13,9 +13,10 @@ from services.access.checks import Revision
 from services.access.grants import NewGrant
 from services.access.kit import Request
 from services.access.tokens import Target
-from services.chassis import idempotency, names
-from services.chassis.identity import Caller, Kind, Principal
-from services.chassis.wire import moment, stamp
+from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.db import idempotency
+from services.chassis.rpc import names
+from services.chassis.rpc.wire import moment, stamp
 
 KINDS: Final = {
     resources_pb2.PRINCIPAL_KIND_AGENT: Kind.AGENT,

@@ -8,9 +8,9 @@ from google.protobuf.duration_pb2 import Duration
 from aios.api.agent.v1 import agent_pb2
 from services.access.agents import Change, Changes, NewAgent, Registered
 from services.access.model import Agent, AgentState, Caps, Hints, SchedulingClass
-from services.chassis import names
-from services.chassis.errors import InvalidRequest
-from services.chassis.wire import stamp
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.wire import stamp
 
 CLASSES: Final = {
     agent_pb2.SCHEDULING_CLASS_UNSPECIFIED: SchedulingClass.NORMAL,

@@ -9,10 +9,10 @@ import grpc
 from aios.api.agent.v1 import agent_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
-from services.chassis.client import kernel_metadata, remaining
-from services.chassis.errors import DeadlineExceeded
-from services.chassis.identity import current_caller
-from services.chassis.status import peer_error
+from services.chassis.auth.identity import current_caller
+from services.chassis.rpc.client import kernel_metadata, remaining
+from services.chassis.rpc.errors import DeadlineExceeded
+from services.chassis.rpc.status import peer_error
 from services.context.core.recall import MOST_NOTE
 from services.context.errors import CapabilityMissing
 from services.context.model import Chat, Note

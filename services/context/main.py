@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
-from services.chassis.clock import Clock
-from services.chassis.config import ConfigError
-from services.chassis.process import App, Process
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.config import ConfigError
+from services.chassis.runtime.process import App, Process
 from services.context.access import CallersAccess
 from services.context.config import ContextConfig
 from services.context.core.conversations import ContextLimits

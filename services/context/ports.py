@@ -5,8 +5,8 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
 from services.context.model import (
     Chat,
     Context,

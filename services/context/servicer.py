@@ -1,9 +1,9 @@
 """The gRPC face of the context manager: each method converts, calls a use case, converts back."""
 
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
-from services.chassis import names, paging
-from services.chassis.identity import Caller, current_caller
-from services.chassis.wire import actor_of
+from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.wire import actor_of
 from services.context.service.facade import ContextService
 from services.context.wire import common
 from services.context.wire import contexts as wire

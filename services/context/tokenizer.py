@@ -7,12 +7,12 @@ import grpc
 
 from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from services.chassis.client import kernel_metadata, remaining
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
-from services.chassis.identity import current_caller
-from services.chassis.logs import logger
-from services.chassis.status import peer_error
+from services.chassis.auth.identity import current_caller
+from services.chassis.rpc.client import kernel_metadata, remaining
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
+from services.chassis.rpc.status import peer_error
+from services.chassis.runtime.logs import logger
 from services.context.core import estimate
 from services.context.model import Chat, ToolDefinition
 from services.context.wire import contexts as wire

@@ -1,8 +1,8 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
-from services.chassis.clock import Clock
-from services.chassis.process import App, Process
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.process import App, Process
 from services.memory.config import MemoryConfig
 from services.memory.core.notes import NoteLimits
 from services.memory.core.residence import WaterMarks

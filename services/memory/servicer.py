@@ -1,9 +1,9 @@
 """The gRPC face of the memory manager: each method converts, calls a use case, converts back."""
 
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
-from services.chassis import paging
-from services.chassis.identity import current_caller
-from services.chassis.wire import actor_of
+from services.chassis.auth.identity import current_caller
+from services.chassis.rpc import paging
+from services.chassis.rpc.wire import actor_of
 from services.memory import wire
 from services.memory.service.facade import MemoryService
 

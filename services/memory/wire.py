@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from aios.api.memory.v1 import memory_pb2
-from services.chassis import names, paging
-from services.chassis.errors import InvalidPageToken, InvalidRequest
-from services.chassis.identity import Caller, Scope
+from services.chassis.auth.identity import Caller, Scope
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
+from services.chassis.rpc.wire import moment, stamp
 from services.chassis.times import micros
-from services.chassis.wire import moment, stamp
 from services.memory.core.notes import Written
 from services.memory.core.ranking import Search
 from services.memory.model import Fields, Filter, Link, LinkKind, Listed, Mode, Note, Order, SearchMode, Usage

@@ -2,7 +2,7 @@
 
 import sys
 
-from services.chassis.process import run
+from services.chassis.runtime.process import run
 from services.scheduler.config import SchedulerConfig
 from services.scheduler.main import build
 

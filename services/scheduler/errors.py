@@ -1,7 +1,7 @@
 """Errors the scheduler raises to its caller. Refused calls are decisions, not errors."""
 
-from services.chassis.codes import Code
-from services.chassis.errors import FieldViolation, KernelError
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import FieldViolation, KernelError
 
 
 class PolicyUnknown(KernelError):

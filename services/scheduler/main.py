@@ -3,7 +3,7 @@
 import gc
 
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from services.chassis.process import App, Process
+from services.chassis.runtime.process import App, Process
 from services.scheduler.config import SchedulerConfig
 from services.scheduler.core import SchedulerCore
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from services.chassis.metrics import DURATION_BUCKETS
+from services.chassis.runtime.metrics import DURATION_BUCKETS
 from services.scheduler.events import Decision, Preempt, Reject, TimelineEvent, TimelineKind
 from services.scheduler.model import Lane, Outcome, SchedulingClass
 from services.scheduler.stats import ClassStats, ReplicaStats, Stats, merged, merged_replicas

@@ -1,7 +1,7 @@
 """What the scheduler refuses over the wire. Calls that are not granted are decisions, not errors."""
 
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
 
 
 class SyscallNotFound(KernelError):

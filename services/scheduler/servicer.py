@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2, scheduler_pb2_grpc
-from services.chassis import names, paging
-from services.chassis.clock import Clock
-from services.chassis.errors import InvalidRequest, PermissionDenied
-from services.chassis.identity import Kind, current_caller
+from services.chassis.auth.identity import Kind, current_caller
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
+from services.chassis.runtime.clock import Clock
 from services.scheduler import wire
 from services.scheduler.model import Lane, SchedulingClass
 from services.scheduler.service import SchedulerService, Session, Viewer

@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
-from services.chassis.errors import InvalidRequest
-from services.chassis.wire import duration
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.wire import duration
 from services.scheduler.events import (
     FROM_LANE,
     BackendDown,

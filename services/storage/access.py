@@ -7,11 +7,11 @@ from typing import Final, TypedDict, TypeVar
 import grpc
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
-from services.chassis import client
-from services.chassis.authz import Authorizer, Question
-from services.chassis.codes import Code
-from services.chassis.identity import current_caller
-from services.chassis.status import peer_error
+from services.chassis.auth.authz_client import Authorizer, Question
+from services.chassis.auth.identity import current_caller
+from services.chassis.rpc import client
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.status import peer_error
 from services.storage.model import Grant
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """What can go wrong in storage, one class a reason."""
 
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError, QuotaViolation
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError, QuotaViolation
 
 
 class FileNotFound(KernelError):

@@ -2,10 +2,10 @@
 
 from aios.api.access.v1 import access_pb2
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
-from services.chassis.clock import Clock
-from services.chassis.process import App, Process
-from services.chassis.process import serve as serve_process
-from services.chassis.server import Servicer
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.process import App, Process
+from services.chassis.runtime.process import serve as serve_process
+from services.chassis.runtime.server import Servicer
 from services.storage.access import AccessClient
 from services.storage.config import StorageConfig
 from services.storage.metrics import StorageMetrics

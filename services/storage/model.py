@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 
 ROOT = ""
 """Path of the directory that holds everything. It always exists and is never stored."""

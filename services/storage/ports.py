@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.storage.model import (
     Actor,
     Change,

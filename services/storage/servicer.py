@@ -5,10 +5,10 @@ from typing import Any
 
 from aios.api.storage.v1 import storage_pb2 as pb
 from aios.api.storage.v1 import storage_pb2_grpc
-from services.chassis import paging
-from services.chassis.errors import InvalidPageToken
-from services.chassis.identity import Caller, current_caller
-from services.chassis.wire import moment
+from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.rpc import paging
+from services.chassis.rpc.errors import InvalidPageToken
+from services.chassis.rpc.wire import moment
 from services.storage import wire, wire_records
 from services.storage.model import Label
 from services.storage.service import StorageService

@@ -6,12 +6,12 @@ from typing import Final
 
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
-from services.chassis import names
-from services.chassis.errors import InvalidRequest
-from services.chassis.identity import Caller, Scope
-from services.chassis.names import agent_name, in_agent
+from services.chassis.auth.identity import Caller, Scope
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.names import agent_name, in_agent
+from services.chassis.rpc.wire import moment
 from services.chassis.times import EPOCH
-from services.chassis.wire import moment
 from services.storage.core.finding import Search
 from services.storage.core.history import Opened, Target
 from services.storage.core.tree import Deleted, Written

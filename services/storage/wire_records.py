@@ -11,10 +11,10 @@ from google.protobuf.struct_pb2 import Struct
 
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
-from services.chassis import names
-from services.chassis.errors import InvalidRequest
-from services.chassis.identity import Caller
-from services.chassis.names import in_agent
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.names import in_agent
 from services.storage.core.filters import Filter, Json, Operator
 from services.storage.core.rows import Found, Question, Row
 from services.storage.model import Collection, Record

@@ -1,8 +1,8 @@
 """The Access port on the process's authorizer."""
 
-from services.chassis.authz import Authorizer, Question
-from services.chassis.errors import ApprovalRequired, PermissionDenied
-from services.chassis.identity import current_caller
+from services.chassis.auth.authz_client import Authorizer, Question
+from services.chassis.auth.identity import current_caller
+from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied
 
 
 class CallersAccess:

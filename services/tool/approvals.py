@@ -7,11 +7,11 @@ from typing import Final
 import grpc
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
-from services.chassis import names
-from services.chassis.client import ServiceCredential, kernel_metadata
-from services.chassis.errors import ApprovalRequired
-from services.chassis.identity import Scope, current_caller
-from services.chassis.status import peer_error
+from services.chassis.auth.identity import Scope, current_caller
+from services.chassis.rpc import names
+from services.chassis.rpc.client import ServiceCredential, kernel_metadata
+from services.chassis.rpc.errors import ApprovalRequired
+from services.chassis.rpc.status import peer_error
 from services.tool.model import Approval, Call, Tool
 
 _ACTION: Final = "tool.call"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
-from services.chassis.clock import Clock
-from services.chassis.dispatch import DispatchClient, DispatchTicket, Submission
-from services.chassis.identity import Caller, current_caller
-from services.chassis.refusals import QueueFull, WaitExpired
-from services.chassis.scheduling import AgentFacts, CallKey, Completion
+from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.dispatch.client import DispatchClient, DispatchTicket, Submission
+from services.chassis.dispatch.errors import QueueFull, WaitExpired
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion
+from services.chassis.runtime.clock import Clock
 from services.tool.errors import ToolBusy
 from services.tool.model import DriverKind, Needs, Tool
 
@@ -22,7 +22,7 @@ _LONGEST_ID: Final = 64
 
 
 class Directory(Protocol):
-    """Who knows how agents are scheduled; see services.chassis.agents."""
+    """Who knows how agents are scheduled; see services.chassis.auth.agents."""
 
     async def facts(self, caller: Caller) -> AgentFacts:
         """Return the facts of the calling agent. Raises AccessUnavailable."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
 
 
 class ToolNotFound(KernelError):

@@ -7,12 +7,12 @@ from aios.api.agent.v1 import agent_pb2_grpc
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
-from services.chassis.agents import AccessAgentDirectory
-from services.chassis.clock import Clock
-from services.chassis.dispatch import DispatchClient
-from services.chassis.logs import logger
-from services.chassis.metrics import DispatchMetrics
-from services.chassis.process import App, Process
+from services.chassis.auth.agents import AccessAgentDirectory
+from services.chassis.dispatch.client import DispatchClient
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
+from services.chassis.runtime.metrics import DispatchMetrics
+from services.chassis.runtime.process import App, Process
 from services.tool.access import CallersAccess
 from services.tool.approvals import AccessApprovals
 from services.tool.builtin.functions import BuiltinFunctions

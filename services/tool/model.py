@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from services.chassis.codes import Code
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.codes import Code
 
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
 DEFAULT_LEASE_SECONDS: Final = 60.0

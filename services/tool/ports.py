@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
-from services.chassis.scheduling import Completion
+from services.chassis.auth.identity import Scope
+from services.chassis.dispatch.scheduling import Completion
+from services.chassis.idempotency import Actor
 from services.tool.model import Approval, Call, CallQuery, CallState, Needs, Tool
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
-from services.chassis import paging
-from services.chassis.identity import current_caller
-from services.chassis.wire import actor_of, stamp
+from services.chassis.auth.identity import current_caller
+from services.chassis.rpc import paging
+from services.chassis.rpc.wire import actor_of, stamp
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire

@@ -5,9 +5,9 @@ from typing import Final
 import grpc
 
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
-from services.chassis.client import kernel_metadata
-from services.chassis.identity import current_caller
-from services.chassis.status import peer_error
+from services.chassis.auth.identity import current_caller
+from services.chassis.rpc.client import kernel_metadata
+from services.chassis.rpc.status import peer_error
 
 _SECONDS: Final = 10.0
 

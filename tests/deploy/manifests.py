@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.chassis.ports import DEFAULT_PORTS, health_port, http_port
+from services.chassis.runtime.ports import DEFAULT_PORTS, health_port, http_port
 from tests.deploy.kustomize import Object, render
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from gateway.gate import FairGate, GateConfig
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from services.access.metrics import AccessMetrics
-from services.chassis.methods import Lane
-from services.chassis.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
+from services.chassis.rpc.methods import Lane
+from services.chassis.runtime.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
 from services.context.metrics import ContextMetrics
 from services.memory.metrics import MemoryMetrics
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector

@@ -24,7 +24,7 @@ def test_the_document_and_the_registry_agree(section: str) -> None:
 def test_no_process_measures_unseen() -> None:
     files = {path.parent.name for path in [*ROOT.glob("services/*/metrics.py"), ROOT / "gateway/metrics.py"]}
 
-    assert files == {*KERNEL, "tgi_local", "chassis"}
+    assert files == {*KERNEL, "tgi_local"}
 
 
 def test_units_fit_the_names() -> None:

@@ -17,8 +17,8 @@ from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
-from services.chassis import config
-from services.chassis.process import CommonConfig, ListenConfig, Process
+from services.chassis.runtime import config
+from services.chassis.runtime.process import CommonConfig, ListenConfig, Process
 from services.tgi_local.config import TgiLocalConfig
 from services.tgi_local.config import load as load_tgi_local
 from tests.deploy.manifests import (

@@ -1,8 +1,8 @@
 """Authorizers for tests: one follows the default rules of ownership, the others always say the same."""
 
-from services.chassis.authz import Question
-from services.chassis.errors import KernelError, PermissionDenied
-from services.chassis.identity import Kind
+from services.chassis.auth.authz_client import Question
+from services.chassis.auth.identity import Kind
+from services.chassis.rpc.errors import KernelError, PermissionDenied
 
 
 class AllowOwner:

@@ -14,7 +14,7 @@ from services.access.model import AuditEntry, AuditQuery, Check, Decision, Hints
 from services.access.ports import Store
 from services.access.service import AccessManager
 from services.access.tree import TreeLimits
-from services.chassis.identity import Caller, Kind, Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
 from tests.fakes.clock import FakeClock
 
 TENANT = "acme"

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
-from services.chassis.server import Servicer
+from services.chassis.runtime.server import Servicer
 from tests.fakes.tokens import Issuer
 
 SERVICE_KEY = "the-service-key"

@@ -23,8 +23,8 @@ from gateway.inference.model import (
     ToolSpec,
 )
 from gateway.inference.ports import CallTerms
-from services.chassis.errors import KernelError, ServiceUnavailable
-from services.chassis.scheduling import Completion, Grant, Interrupt
+from services.chassis.dispatch.scheduling import Completion, Grant, Interrupt
+from services.chassis.rpc.errors import KernelError, ServiceUnavailable
 
 PLAIN = ReplicaInfo(model="m", max_total_tokens=1000, slots=4, max_batch_total_tokens=4000)
 WITH_KV = replace(PLAIN, capabilities=Capabilities(kv_snapshot=True, token_prompts=True))

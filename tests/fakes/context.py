@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
-from services.chassis.authz import Authorizer
-from services.chassis.clock import Clock
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
+from services.chassis.auth.authz_client import Authorizer
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.clock import Clock
 from services.context.access import CallersAccess
 from services.context.config import ContextConfig
 from services.context.gateway import Nobody

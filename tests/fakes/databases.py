@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services.chassis.database import Database
+from services.chassis.db import Database
 
 
 @asynccontextmanager

@@ -7,11 +7,11 @@ from typing import Any
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from services.chassis.client import StaticCredential
-from services.chassis.clock import Clock, SystemClock
-from services.chassis.dispatch import DispatchClient, Submission
-from services.chassis.scheduling import CallKey, Hints
-from services.chassis.server import ServerConfig
+from services.chassis.dispatch.client import DispatchClient, Submission
+from services.chassis.dispatch.scheduling import CallKey, Hints
+from services.chassis.rpc.client import StaticCredential
+from services.chassis.runtime.clock import Clock, SystemClock
+from services.chassis.runtime.server import ServerConfig
 from tests.fakes.rpc import connected, running
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 from tests.fakes.waiting import until

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from aios.api.common.v1 import options_pb2
 from buf.validate import validate_pb2
-from services.chassis.server import Servicer
+from services.chassis.runtime.server import Servicer
 
 PACKAGE: Final = "aios.testing.v1"
 SERVICE: Final = f"{PACKAGE}.EchoService"

@@ -23,8 +23,8 @@ from gateway.inference.model import (
     ToolSpec,
 )
 from gateway.inference.ports import Backend
-from services.chassis.identity import Caller
-from services.chassis.scheduling import Interrupt
+from services.chassis.auth.identity import Caller
+from services.chassis.dispatch.scheduling import Interrupt
 from tests.fakes.backend import FakeCheckpoints
 from tests.fakes.inference import Desk, Follower, inference
 

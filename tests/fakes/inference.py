@@ -13,9 +13,9 @@ from gateway.inference.pool import PoolConfig, ReplicaPool
 from gateway.inference.ports import Backend
 from gateway.inference.runner import RunnerConfig
 from gateway.inference.service import InferenceConfig, InferenceUseCases
-from services.chassis.clock import Clock, SystemClock
-from services.chassis.identity import Caller
-from services.chassis.scheduling import AgentFacts, Hints
+from services.chassis.auth.identity import Caller
+from services.chassis.dispatch.scheduling import AgentFacts, Hints
+from services.chassis.runtime.clock import Clock, SystemClock
 from tests.fakes.backend import FakeCheckpoints, FakeDispatcher, FakeTicket, RecordingMetrics
 from tests.fakes.waiting import until
 

@@ -14,9 +14,9 @@ from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from gateway.main import build as build_gateway
 from services.access.agents import AgentDesk
 from services.access.servicer_agent import AgentServicer
-from services.chassis.client import StaticCredential
-from services.chassis.process import App, Process
-from services.chassis.server import ChassisServer, ServerConfig
+from services.chassis.rpc.client import StaticCredential
+from services.chassis.runtime.process import App, Process
+from services.chassis.runtime.server import ChassisServer, ServerConfig
 from services.scheduler.main import build as build_scheduler
 from tests.fakes.access import AllowOwner
 from tests.fakes.fake_tgi import Behaviour, FakeTgi

@@ -12,8 +12,8 @@ from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
 from gateway.passthrough import Forwarder
 from gateway.routing import MANAGERS
-from services.chassis import client, methods
-from services.chassis.methods import Lane
+from services.chassis.rpc import client, methods
+from services.chassis.rpc.methods import Lane
 from tests.fakes.rpc import serving
 
 Behaviour = Callable[[bytes, Any], AsyncIterator[bytes]]

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
-from services.chassis.authz import Authorizer
-from services.chassis.clock import Clock
+from services.chassis.auth.authz_client import Authorizer
+from services.chassis.runtime.clock import Clock
 from services.memory.config import MemoryConfig
 from services.memory.main import build
 from services.memory.ports import NoteStore

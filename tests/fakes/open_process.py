@@ -9,8 +9,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = """
-from services.chassis.identity import Kind, Principal
-from services.chassis.process import run
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.runtime.process import run
 from services.{service}.main import assemble
 from tests.fakes.access import AllowAll
 

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from buf.validate import validate_pb2
-from services.chassis.methods import Method
+from services.chassis.rpc.methods import Method
 
 _RULES: Any = validate_pb2.field
 _ONEOF: Any = validate_pb2.oneof

@@ -7,11 +7,11 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2
 
-from services.chassis import client
-from services.chassis.auth import Authenticator
-from services.chassis.authz import Authorizer
-from services.chassis.server import ChassisServer, ServerConfig, Servicer
-from services.chassis.status import status_of
+from services.chassis.auth.authz_client import Authorizer
+from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc import client
+from services.chassis.rpc.status import status_of
+from services.chassis.runtime.server import ChassisServer, ServerConfig, Servicer
 from tests.fakes.access import AllowOwner
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 

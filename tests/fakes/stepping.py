@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.inference.model import Answer, Delta, Place
-from services.chassis.identity import Caller
+from services.chassis.auth.identity import Caller
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.inference import Desk, Follower, inference
 from tests.fakes.waiting import until

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
-from services.chassis.clock import Clock
-from services.chassis.errors import PermissionDenied
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import PermissionDenied
+from services.chassis.runtime.clock import Clock
 from services.storage.model import Call, Grant, Limits
 from services.storage.ports import BlobStore, FileIndex
 from services.storage.service import Engine, Lifetimes, StorageService

@@ -8,9 +8,9 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.chassis.auth import ALGORITHM, AUDIENCE, ISSUER, KeyRing, TokenVerifier
-from services.chassis.client import Metadata
-from services.chassis.clock import Clock, SystemClock
+from services.chassis.auth.tokens import ALGORITHM, AUDIENCE, ISSUER, KeyRing, TokenVerifier
+from services.chassis.rpc.client import Metadata
+from services.chassis.runtime.clock import Clock, SystemClock
 
 
 class StaticJwks:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
-from services.chassis.authz import Authorizer
-from services.chassis.clock import Clock
-from services.chassis.errors import ApprovalRequired
-from services.chassis.identity import Scope
+from services.chassis.auth.authz_client import Authorizer
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import ApprovalRequired
+from services.chassis.runtime.clock import Clock
 from services.tool.access import CallersAccess
 from services.tool.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig

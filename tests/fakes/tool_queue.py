@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
-from services.chassis.client import StaticCredential
-from services.chassis.clock import SystemClock
-from services.chassis.dispatch import DispatchClient
-from services.chassis.identity import Caller
-from services.chassis.scheduling import AgentFacts, Hints
+from services.chassis.auth.identity import Caller
+from services.chassis.dispatch.client import DispatchClient
+from services.chassis.dispatch.scheduling import AgentFacts, Hints
+from services.chassis.rpc.client import StaticCredential
+from services.chassis.runtime.clock import SystemClock
 from services.scheduler import wire
 from services.scheduler.core import SchedulerCore
 from services.scheduler.service import SchedulerService

@@ -14,7 +14,7 @@ import pytest
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
-from services.chassis import client
+from services.chassis.rpc import client
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 

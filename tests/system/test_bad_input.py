@@ -20,8 +20,8 @@ from aios.api.context.v1 import context_pb2, resources_pb2
 from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
 from aios.api.tool.v1 import tool_pb2
-from services.chassis.client import MAX_MESSAGE_BYTES
-from services.chassis.methods import Audience
+from services.chassis.rpc.client import MAX_MESSAGE_BYTES
+from services.chassis.rpc.methods import Audience
 from tests.fakes.fake_tgi import Behaviour, FakeTgi
 from tests.fakes.kernel import chat
 from tests.fakes.waiting import until

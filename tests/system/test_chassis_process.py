@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from services.chassis import client
+from services.chassis.rpc import client
 from tests.fakes import tokens
 from tests.fakes.echo import Echo, EchoStub
 
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 PROGRAM = """
 import asyncio
 from dataclasses import dataclass
-from services.chassis.process import App, run
+from services.chassis.runtime.process import App, run
 from tests.fakes.access import AllowAll
 from tests.fakes.echo import EchoServicer
 from tests.fakes.tokens import Issuer
@@ -39,7 +39,7 @@ async def assemble(process):
         return request
     class Anybody:
         async def authenticate(self, token):
-            from services.chassis.identity import Kind, Principal
+            from services.chassis.auth.identity import Kind, Principal
             return Principal("planner", "acme", Kind.AGENT)
     return App(servicers=[EchoServicer(answer).servicer()], authenticator=Anybody(), authorizer=AllowAll())
 

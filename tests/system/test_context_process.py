@@ -12,7 +12,7 @@ import pytest
 
 from aios.api.context.v1 import context_pb2 as pb
 from aios.api.context.v1 import context_pb2_grpc, resources_pb2
-from services.chassis import client
+from services.chassis.rpc import client
 from tests.fakes import tokens
 from tests.fakes.open_process import REPOSITORY, start_open
 

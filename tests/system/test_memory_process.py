@@ -12,7 +12,7 @@ import pytest
 
 from aios.api.memory.v1 import memory_pb2 as pb
 from aios.api.memory.v1 import memory_pb2_grpc
-from services.chassis import client
+from services.chassis.rpc import client
 from tests.fakes import tokens
 from tests.fakes.open_process import REPOSITORY, start_open
 

@@ -14,7 +14,7 @@ import pytest
 
 from aios.api.storage.v1 import storage_pb2 as pb
 from aios.api.storage.v1 import storage_pb2_grpc
-from services.chassis import client
+from services.chassis.rpc import client
 from tests.fakes import tokens
 
 pytestmark = pytest.mark.system
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.system
 REPOSITORY = Path(__file__).parents[2]
 ME = tokens.metadata("planner")
 PROGRAM = """
-from services.chassis.identity import Kind, Principal
-from services.chassis.process import run
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.runtime.process import run
 from services.storage.main import assemble
 from tests.fakes.access import AllowAll
 

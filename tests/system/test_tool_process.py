@@ -15,7 +15,7 @@ import pytest
 from aios.api.tool.v1 import resources_pb2 as res
 from aios.api.tool.v1 import tool_pb2 as pb
 from aios.api.tool.v1 import tool_pb2_grpc
-from services.chassis import client
+from services.chassis.rpc import client
 from tests.fakes import tokens
 from tests.fakes.rpc import reason
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.system
 REPOSITORY = Path(__file__).parents[2]
 ME = tokens.metadata("planner")
 PROGRAM = """
-from services.chassis.identity import Kind, Principal
-from services.chassis.process import run
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.runtime.process import run
 from services.tool.main import assemble
 from tests.fakes.access import AllowAll
 from tests.fakes.tool_queue import LocalQueue

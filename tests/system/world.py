@@ -18,9 +18,9 @@ from aios.api.storage.v1 import storage_pb2_grpc
 from aios.api.tool.v1 import tool_pb2_grpc
 from gateway.main import FORWARDED
 from launcher.plan import KernelPlan
-from services.chassis import methods
-from services.chassis.methods import Audience, Method
-from services.chassis.status import status_of
+from services.chassis.rpc import methods
+from services.chassis.rpc.methods import Audience, Method
+from services.chassis.rpc.status import status_of
 from tests.fakes.rpc import reason
 
 Metadata = tuple[tuple[str, str], ...]

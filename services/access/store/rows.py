@@ -21,7 +21,7 @@ from services.access.model import (
     Revocation,
     SchedulingClass,
 )
-from services.chassis.identity import Kind
+from services.chassis.auth.identity import Kind
 from services.chassis.times import from_micros, micros
 
 Values = dict[str, Any]

@@ -14,10 +14,9 @@ from services.access.store.sql_agents import SqlAgents
 from services.access.store.sql_records import SqlApprovals, SqlAudit
 from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
 from services.access.store.tables import answers, counters, facts, revocations
-from services.chassis import idempotency
-from services.chassis.database import Database
-from services.chassis.identity import Principal
-from services.chassis.sql import upsert
+from services.chassis.auth.identity import Principal
+from services.chassis.db import Database, idempotency
+from services.chassis.db.sql import upsert
 from services.chassis.times import from_micros, micros
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

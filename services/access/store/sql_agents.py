@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from services.access.model import Agent, AgentKey, AgentState
 from services.access.store import rows
 from services.access.store.tables import agent_keys, agents
-from services.chassis.sql import insert_new
+from services.chassis.db.sql import insert_new
 
 
 class SqlAgents:

@@ -15,7 +15,7 @@ from services.access.model import (
 )
 from services.access.store import rows
 from services.access.store.tables import approvals, audit, audit_heads
-from services.chassis.sql import upsert
+from services.chassis.db.sql import upsert
 from services.chassis.times import micros
 
 _OPEN = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)

@@ -10,7 +10,7 @@ from services.access.model import Grant, Group, Member, Policy
 from services.access.slice import prefixes
 from services.access.store import rows
 from services.access.store.tables import grants, groups, members, policies
-from services.chassis.sql import insert_new
+from services.chassis.db.sql import insert_new
 from services.chassis.times import from_micros, micros
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.chassis import idempotency
+from services.chassis.db import idempotency
 
 METADATA: Final = sa.MetaData()
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from services.chassis import names
-from services.chassis.errors import QuotaExceeded
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import QuotaExceeded
 from services.context.errors import AlreadyExists, ContextNotFound, EtagMismatch, OrphanToolResult
 from services.context.model import Chat, Context, Draft, Message, Role, Segment, Settings
 from services.context.ports import Transaction

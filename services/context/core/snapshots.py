@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.chassis.errors import DataCorrupt, QuotaExceeded
-from services.chassis.sealed import seal, unseal
+from services.chassis.db.checksummed import seal, unseal
+from services.chassis.rpc.errors import DataCorrupt, QuotaExceeded
 from services.context.core import runs as packed
 from services.context.errors import SnapshotConflict, SnapshotNotFound
 from services.context.model import Emitted, Head, Save, Snapshot

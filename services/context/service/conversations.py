@@ -4,9 +4,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from services.chassis import names
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc import names
 from services.context.core import conversations as rules
 from services.context.core.conversations import Appended, Circumstances, ContextLimits, Pinned
 from services.context.model import Context, Draft, Message, Nothing, Settings

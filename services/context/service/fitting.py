@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.context.core import estimate, window
 from services.context.core.window import Choice, Group, Item, Room
 from services.context.errors import WindowTooSmall

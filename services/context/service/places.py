@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.context.errors import TooManyCalls
 
 

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from services.chassis.errors import DataCorrupt, InvalidRequest
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import DataCorrupt, InvalidRequest
 from services.context.core import snapshots as rules
 from services.context.core.snapshots import Saved, SnapshotLimits
 from services.context.errors import SnapshotConflict

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.chassis.errors import KernelError
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import KernelError
 from services.context.core import conversations, estimate, window
 from services.context.core import summaries as summary_rules
 from services.context.core.window import Choice, Item, Room

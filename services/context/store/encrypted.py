@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.context.ports import Part, Store, StoredPart, Transaction
 from services.context.store.keys import Address, KeyRing
 

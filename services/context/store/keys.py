@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from services.chassis.errors import DataCorrupt
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import DataCorrupt
 from services.context.errors import SnapshotKeyMissing
 
 _MARK: Final = b"aios-gcm"

@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.chassis import codec
-from services.chassis.sql import upsert
+from services.chassis.db import codec
+from services.chassis.db.sql import upsert
 from services.context.model import Context, Message, Segment, Summary, Totals
 from services.context.store import tables
 

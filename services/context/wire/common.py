@@ -1,7 +1,7 @@
 """Names."""
 
-from services.chassis import names
-from services.chassis.identity import Caller
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc import names
 
 
 def id_in(name: str, collection: str, caller: Caller, field: str = "name") -> str:

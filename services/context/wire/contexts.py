@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from aios.api.common.v1 import chat_pb2
 from aios.api.context.v1 import context_pb2, resources_pb2
-from services.chassis import names, paging
-from services.chassis.errors import InvalidPageToken, InvalidRequest
-from services.chassis.identity import Scope
-from services.chassis.wire import stamp
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
+from services.chassis.rpc.wire import stamp
 from services.context.core.window import MOST_RUNS
 from services.context.model import (
     Added,

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Final
 
 from aios.api.context.v1 import context_pb2, resources_pb2
-from services.chassis import names, paging
-from services.chassis.errors import InvalidPageToken
-from services.chassis.identity import Caller, Scope
-from services.chassis.wire import moment
+from services.chassis.auth.identity import Caller, Scope
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidPageToken
+from services.chassis.rpc.wire import moment
 from services.context.core.snapshots import Saved
 from services.context.model import Emitted, Head, Place, Save, Snapshot
 from services.context.wire import common

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from services.chassis.embedding import embed
-from services.chassis.errors import QuotaExceeded
-from services.chassis.words import words
+from services.chassis.rpc.errors import QuotaExceeded
+from services.chassis.text_search import words
 from services.memory.errors import AlreadyExists, EtagMismatch, NoteNotFound
 from services.memory.model import Entry, Fields, Link, Mode, Note, Nothing, Totals
 from services.memory.ports import Transaction

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from services.chassis.embedding import cosines, embed
-from services.chassis.words import fuse, query_words, relevance
+from services.chassis.text_search import fuse, query_words, relevance
 from services.memory.errors import QueryInvalid
 from services.memory.model import Filter, Hit, Link, Listed, SearchMode
 

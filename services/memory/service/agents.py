@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.memory.core.residence import WaterMarks, WorkingSet
 from services.memory.model import Note, Totals
 from services.memory.ports import Meter

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from services.chassis import codec
-from services.chassis.clock import Clock
-from services.chassis.errors import DataCorrupt, KernelError, QuotaExceeded
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.db import codec
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import DataCorrupt, KernelError, QuotaExceeded
+from services.chassis.runtime.clock import Clock
 from services.memory.core import notes as rules
 from services.memory.core.notes import Circumstances, Effect, NoteLimits, Written
 from services.memory.errors import NoteNotFound

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from services.chassis.clock import Clock
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.runtime.clock import Clock
 from services.memory.core.ranking import Candidates, Search, follow, rank
 from services.memory.model import Hit, Link, Note, SearchMode
 from services.memory.ports import Meter, NoteStore, Transaction

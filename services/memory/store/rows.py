@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from services.chassis import codec
-from services.chassis.sealed import seal, unseal
+from services.chassis.db import codec
+from services.chassis.db.checksummed import seal, unseal
 from services.chassis.times import from_micros, micros
 from services.memory.model import Filter, Listed, Note, Order
 from services.memory.ports import Position

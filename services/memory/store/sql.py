@@ -7,12 +7,11 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from services.chassis import idempotency
-from services.chassis.clock import Clock, SystemClock
-from services.chassis.database import Database
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
-from services.chassis.sql import upsert
+from services.chassis.auth.identity import Scope
+from services.chassis.db import Database, idempotency
+from services.chassis.db.sql import upsert
+from services.chassis.idempotency import Actor
+from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 from services.memory.ports import Position, Transaction

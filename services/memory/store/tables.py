@@ -5,7 +5,7 @@ Tenant and agent lead every primary key; bodies are sealed JSON of the model (ch
 
 from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, MetaData, String, Table, Text
 
-from services.chassis import idempotency
+from services.chassis.db import idempotency
 
 metadata = MetaData()
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from services.chassis import words
+from services.chassis import text_search
+from services.chassis.auth.identity import Scope
 from services.chassis.embedding import cosines, embed
-from services.chassis.identity import Scope
 from services.storage.core import paths
 from services.storage.core.globs import Pattern
 from services.storage.core.texts import INDEXED_CHARACTERS, excerpt, query_words
@@ -51,7 +51,7 @@ class Gathered:
 def describe(text: str) -> Text:
     """Work out what search knows about a text. Takes milliseconds: call it in a thread."""
     head = text[:INDEXED_CHARACTERS]
-    found = words.words(head)
+    found = text_search.words(head)
     return Text(head, " ".join(found), embed(found))
 
 
@@ -70,10 +70,10 @@ def rank(search: Search, gathered: Gathered) -> list[Hit]:
     """Rank files, best first. Pure, but may take a while: call it in a thread."""
     query = query_words(search.query)
     texts = [(node, text.split()) for node, text in _wanted(search, gathered.texts)]
-    relevances = words.relevance(query, [text for _, text in texts], total=gathered.total)
+    relevances = text_search.relevance(query, [text for _, text in texts], total=gathered.total)
     lexical = {node.id: score for (node, _), score in zip(texts, relevances, strict=True)}
     near = _wanted(search, gathered.vectors)
-    nearness = cosines(embed(words.words(search.query)), [vector for _, vector in near])
+    nearness = cosines(embed(text_search.words(search.query)), [vector for _, vector in near])
     lexical = {node_id: score for node_id, score in lexical.items() if score > 0}
     semantic = {
         node.id: min(1.0, score) for (node, _), score in zip(near, nearness, strict=True) if score > 0
@@ -115,7 +115,7 @@ def _scores(
         return lexical
     if mode is SearchMode.SEMANTIC:
         return semantic
-    return words.fuse(_ranking(lexical), _ranking(semantic))
+    return text_search.fuse(_ranking(lexical), _ranking(semantic))
 
 
 def _ranking(scores: Mapping[str, float]) -> list[str]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from services.chassis import words
+from services.chassis import text_search
 from services.chassis.embedding import DIMENSIONS, cosines, embed
-from services.chassis.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
 from services.storage.core.content import sha256
 from services.storage.core.filters import Filter, passes
 from services.storage.core.requests import fingerprint
@@ -174,15 +174,15 @@ def rank(selected: Selected, question: Question) -> list[Found]:
 
 
 def _merge(*scores: Mapping[str, float]) -> Mapping[str, float]:
-    return words.fuse(*(sorted(each, key=lambda key: (-each[key], key)) for each in scores))
+    return text_search.fuse(*(sorted(each, key=lambda key: (-each[key], key)) for each in scores))
 
 
 def _by_words(records: Sequence[Record], text: str) -> dict[str, float]:
     query = query_words(text)
     wanted = set(query)
-    texts = [(record.key, words.words(record.text)) for record in records]
+    texts = [(record.key, text_search.words(record.text)) for record in records]
     matching = [(key, found) for key, found in texts if not wanted.isdisjoint(found)]
-    scores = words.relevance(query, [found for _, found in matching], total=len(records))
+    scores = text_search.relevance(query, [found for _, found in matching], total=len(records))
     return {key: score for (key, _), score in zip(matching, scores, strict=True)}
 
 
@@ -202,7 +202,7 @@ def _target(question: Question, length: int) -> bytes:
     if question.mode is SearchMode.LEXICAL:
         return b""
     if length in (0, DIMENSIONS):
-        return embed(words.words(question.text))
+        return embed(text_search.words(question.text))
     if question.mode is SearchMode.SEMANTIC:
         raise QueryInvalid(
             f"the collection's vectors are the caller's own: give a vector of {length} numbers",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.chassis import names
+from services.chassis.rpc import names
 from services.storage.model import Grant, Role, Share
 
 READ = "storage.read"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from services.chassis import words
+from services.chassis import text_search
 from services.storage.errors import QueryInvalid
 
 INDEXED_CHARACTERS: Final = 64 * 1024
@@ -17,7 +17,7 @@ def query_words(query: str) -> list[str]:
 
     Raises QueryInvalid when there is none.
     """
-    found = words.query_words(query)
+    found = text_search.query_words(query)
     if not found:
         raise QueryInvalid("the query holds no word to look for", metadata={"query": query[:200]})
     return found

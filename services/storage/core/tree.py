@@ -3,7 +3,7 @@
 import mimetypes
 from dataclasses import dataclass, replace
 
-from services.chassis.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.times import EPOCH
 from services.storage.core import paths
 from services.storage.core.session import BlobVanished, Session, match_etag

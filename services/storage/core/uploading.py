@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from services.chassis.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
 from services.storage.core.session import BlobVanished, Session
 from services.storage.core.tree import Text, Write, Written, check_target, write
 from services.storage.errors import OffsetMismatch, QuotaExceeded, UploadIncomplete, UploadNotFound

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 
 
 class Bells:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.chassis.identity import Scope
-from services.chassis.names import in_agent
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.names import in_agent
 from services.storage.core import copying, paths, tree
 from services.storage.core.globs import Pattern
 from services.storage.core.session import Session

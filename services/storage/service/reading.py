@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from services.chassis.errors import DataCorrupt
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import DataCorrupt
 from services.storage.core import diff, history, paths, tree
 from services.storage.core.content import spans
 from services.storage.core.history import Opened, Target

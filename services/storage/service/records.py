@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from services.chassis.auth.identity import Scope
 from services.chassis.embedding import embed
-from services.chassis.identity import Scope
-from services.chassis.words import words
+from services.chassis.text_search import words
 from services.storage.core import filters, rows
 from services.storage.core.content import sha256
 from services.storage.core.rows import Found, Put, Question, Row

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from services.chassis import names
-from services.chassis.errors import PermissionDenied
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import PermissionDenied
 from services.storage.core import finding, paths, tree
 from services.storage.core.finding import Gathered, Search
 from services.storage.core.texts import query_words

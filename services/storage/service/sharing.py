@@ -3,8 +3,8 @@
 import hashlib
 from datetime import datetime
 
-from services.chassis.identity import Scope
-from services.chassis.names import in_agent
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.names import in_agent
 from services.storage.core import paths, shares, tree
 from services.storage.model import Call, Grant, Role, Share
 from services.storage.service.engine import Engine

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.storage.core import tree, uploading
 from services.storage.core.session import Session
 from services.storage.model import Call

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.storage.core import paths, uploading
 from services.storage.core.content import PIECE_BYTES, cut, is_inline, sha256
 from services.storage.core.session import Session

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from services.storage.core import paths, tree
 from services.storage.errors import EventsExpired
 from services.storage.model import Change, ChangeKind

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from services.chassis.errors import DataCorrupt, DiskFull
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import DataCorrupt, DiskFull
 from services.storage.core.content import sha256
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.chassis.identity import Scope
-from services.chassis.sql import upsert
+from services.chassis.auth.identity import Scope
+from services.chassis.db.sql import upsert
 
 
 class Scoped:

@@ -8,11 +8,10 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from services.chassis import codec, idempotency
-from services.chassis.clock import Clock
-from services.chassis.database import Database
-from services.chassis.identity import Scope
-from services.chassis.sql import insert_new
+from services.chassis.auth.identity import Scope
+from services.chassis.db import Database, codec, idempotency
+from services.chassis.db.sql import insert_new
+from services.chassis.runtime.clock import Clock
 from services.storage.model import Actor, Change, Totals
 from services.storage.ports import Transaction
 from services.storage.store.sql_nodes import SqlNodes, SqlVersions

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
 from typing import Any
 
-from services.chassis.clock import Clock
+from services.chassis.runtime.clock import Clock
 from services.tool.builtin.calculator import BadExpression, calculate
 from services.tool.builtin.units import BadUnit, convert
 from services.tool.errors import ToolFailed

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.chassis.codes import Code
-from services.chassis.errors import Cancelled, IdempotencyMismatch, KernelError, ServiceUnavailable
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError, ServiceUnavailable
 from services.tool.errors import ToolFailed, UnknownOutcome
 from services.tool.model import Call, CallError, CallState, Piece
 

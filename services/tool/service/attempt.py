@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from services.chassis.errors import ApprovalRequired, KernelError
-from services.chassis.logs import logger
-from services.chassis.scheduling import Completion
+from services.chassis.dispatch.scheduling import Completion
+from services.chassis.rpc.errors import ApprovalRequired, KernelError
+from services.chassis.runtime.logs import logger
 from services.tool.core import ledger, schemas
 from services.tool.core.locks import lock_names
 from services.tool.errors import ProviderLost, ToolFailed, ToolNotFound, ToolTimeout

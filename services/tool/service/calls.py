@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
 from services.tool.core import ledger, schemas
 from services.tool.errors import CallNotFound, TooManyCalls
 from services.tool.model import Call, CallEvent, CallQuery, Nothing, Tool, Wish

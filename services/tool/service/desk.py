@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.chassis.clock import Clock
-from services.chassis.errors import Cancelled, IdempotencyMismatch
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch
+from services.chassis.runtime.clock import Clock
 from services.tool.errors import LeaseLost, ProviderLost, ToolBusy, ToolTimeout
 from services.tool.model import Heartbeat, Outcome, ProviderEvent, Revoked, Taken, Tool
 from services.tool.ports import Meter

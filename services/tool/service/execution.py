@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from services.chassis.errors import Cancelled, Internal, KernelError
-from services.chassis.logs import logger
+from services.chassis.rpc.errors import Cancelled, Internal, KernelError
+from services.chassis.runtime.logs import logger
 from services.tool.core import ledger
 from services.tool.model import Call, Wish
 from services.tool.ports import Queue

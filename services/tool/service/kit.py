@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.chassis.clock import Clock
-from services.chassis.identity import Scope
-from services.chassis.once import Actor, once
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor, once
+from services.chassis.runtime.clock import Clock
 from services.tool.ports import Approvals, Builtins, Meter, Store, Transaction
 
 T = TypeVar("T")

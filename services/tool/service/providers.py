@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.chassis.errors import PermissionDenied
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import PermissionDenied
 from services.tool.errors import ToolNotFound
 from services.tool.model import CallState, DriverKind, Outcome, Progress, ProviderEvent, Tool
 from services.tool.service.desk import Desk, Station

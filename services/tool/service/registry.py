@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from services.chassis.errors import PermissionDenied, QuotaViolation
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import PermissionDenied, QuotaViolation
 from services.tool.builtin.functions import TOOLS
 from services.tool.core.schemas import check_schema
 from services.tool.errors import (

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from enum import Enum
 from typing import Final
 
-from services.chassis.errors import KernelError
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import KernelError
 from services.tool.model import Accepted, Call, CallEvent, Progress, Started, Tool, WaitsForApproval
 
 KEPT_EVENTS: Final = 32

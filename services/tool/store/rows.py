@@ -4,8 +4,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.chassis import codec
-from services.chassis.sql import upsert
+from services.chassis.db import codec
+from services.chassis.db.sql import upsert
 from services.chassis.times import micros
 from services.tool.model import Call, CallQuery, Tool
 from services.tool.store import tables

@@ -7,11 +7,10 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
-from services.chassis import codec, idempotency
-from services.chassis.clock import Clock, SystemClock
-from services.chassis.database import Database
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.db import Database, codec, idempotency
+from services.chassis.idempotency import Actor
+from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.tool.model import Call
 from services.tool.ports import Transaction

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
 
-from services.chassis import idempotency
+from services.chassis.db import idempotency
 
 metadata = MetaData()
 

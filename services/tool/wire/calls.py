@@ -8,12 +8,12 @@ from typing import Any, Final
 from google.protobuf import struct_pb2
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
-from services.chassis import names, paging
-from services.chassis.codes import Code
-from services.chassis.errors import InvalidPageToken, InvalidRequest
-from services.chassis.identity import Caller, Scope
+from services.chassis.auth.identity import Caller, Scope
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
+from services.chassis.rpc.wire import duration, moment, stamp
 from services.chassis.times import from_micros, micros
-from services.chassis.wire import duration, moment, stamp
 from services.tool.core import schemas
 from services.tool.errors import ArgumentsInvalid, CallFailed
 from services.tool.model import (

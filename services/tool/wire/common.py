@@ -6,8 +6,8 @@ from google.protobuf import struct_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from services.chassis import names
-from services.chassis.identity import Caller, Scope
+from services.chassis.auth.identity import Caller, Scope
+from services.chassis.rpc import names
 from services.tool.core import schemas
 
 TOOLS: Final = "tools"

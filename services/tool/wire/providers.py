@@ -1,8 +1,8 @@
 """What provider processes are told, as protobuf."""
 
 from aios.api.tool.v1 import tool_pb2
-from services.chassis.identity import Caller
-from services.chassis.wire import stamp
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc.wire import stamp
 from services.tool.model import Heartbeat, ProviderEvent, Revoked, Taken
 from services.tool.service.providers import Held
 from services.tool.wire import common

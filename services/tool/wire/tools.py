@@ -7,10 +7,10 @@ from typing import Final
 from google.protobuf import struct_pb2
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
-from services.chassis import names, paging
-from services.chassis.errors import InvalidRequest
-from services.chassis.identity import Scope
-from services.chassis.wire import duration, stamp
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.wire import duration, stamp
 from services.tool.errors import CapabilityMissing
 from services.tool.model import (
     DEFAULT_LEASE_SECONDS,

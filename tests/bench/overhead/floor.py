@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
-from services.chassis.server import server_options
+from services.chassis.runtime.server import server_options
 
 GET_NOTE = "/aios.api.memory.v1.MemoryService/GetNote"
 

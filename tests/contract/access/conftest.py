@@ -11,7 +11,7 @@ import pytest
 
 from services.access.ports import Store
 from services.access.store.sql import MIGRATIONS, SqlStore
-from services.chassis.database import Database
+from services.chassis.db import Database
 from tests.fakes.access_manager import Desk, desk
 from tests.fakes.databases import migrated
 from tests.fakes.stores.access import MemoryStore

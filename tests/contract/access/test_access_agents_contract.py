@@ -21,7 +21,7 @@ from services.access.model import (
     Reason,
     SchedulingClass,
 )
-from services.chassis.errors import (
+from services.chassis.rpc.errors import (
     AgentInactive,
     CredentialInvalid,
     CredentialRevoked,

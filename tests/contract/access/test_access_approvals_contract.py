@@ -18,11 +18,8 @@ from services.access.model import (
     Approval,
     ApprovalState,
 )
-from services.chassis.errors import (
-    ApprovalRequired,
-    PermissionDenied,
-)
-from services.chassis.identity import Caller
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied
 from tests.fakes.access_manager import (
     ADMIN,
     NEW,

@@ -18,10 +18,8 @@ from services.access.model import (
 from services.access.ports import Transaction
 from services.access.store.sql import MIGRATIONS, SqlStore
 from services.access.store.tables import audit, audit_heads
-from services.chassis.database import Database
-from services.chassis.errors import (
-    PermissionDenied,
-)
+from services.chassis.db import Database
+from services.chassis.rpc.errors import PermissionDenied
 from tests.fakes.access_manager import (
     ADMIN,
     KERNEL_ADMIN,

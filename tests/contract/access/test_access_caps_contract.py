@@ -7,7 +7,7 @@ import pytest
 from services.access.agents import Changes, NewAgent
 from services.access.errors import PolicyUnknown
 from services.access.model import Caps, Hints, SchedulingClass
-from services.chassis.errors import PermissionDenied
+from services.chassis.rpc.errors import PermissionDenied
 from tests.fakes.access_manager import ADMIN, NEW, Desk, agent
 
 PLANNER = agent("planner")

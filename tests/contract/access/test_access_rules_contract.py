@@ -19,12 +19,8 @@ from services.access.model import (
     Outcome,
     Reason,
 )
-from services.chassis.errors import (
-    IdempotencyMismatch,
-    InvalidRequest,
-    PermissionDenied,
-)
-from services.chassis.identity import Caller
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest, PermissionDenied
 from tests.fakes.access_manager import (
     ADMIN,
     KERNEL_ADMIN,

@@ -25,8 +25,8 @@ from services.access.model import (
     Revocation,
 )
 from services.access.ports import Store, Transaction
-from services.chassis.database import Database
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.db import Database
 from services.chassis.times import micros
 from tests.fakes.stores.access import MemoryStore
 

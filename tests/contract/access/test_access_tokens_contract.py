@@ -9,13 +9,8 @@ from services.access.errors import (
     TooManyCalls,
 )
 from services.access.tokens import Target
-from services.chassis.errors import (
-    AgentInactive,
-    CredentialInvalid,
-    CredentialRevoked,
-    InvalidRequest,
-)
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.rpc.errors import AgentInactive, CredentialInvalid, CredentialRevoked, InvalidRequest
 from tests.fakes.access_manager import (
     ADMIN,
     NEW,

@@ -13,10 +13,9 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from services.chassis import idempotency
-from services.chassis.database import Database
-from services.chassis.errors import IdempotencyMismatch, KernelError, ServiceUnavailable
-from services.chassis.metrics import DatabaseMetrics
+from services.chassis.db import Database, idempotency
+from services.chassis.rpc.errors import IdempotencyMismatch, KernelError, ServiceUnavailable
+from services.chassis.runtime.metrics import DatabaseMetrics
 from tests.fakes.clock import FakeClock
 
 METADATA = MetaData()
@@ -29,7 +28,7 @@ FIRST = '''
 """Notes."""
 import sqlalchemy as sa
 from alembic import op
-from services.chassis import idempotency
+from services.chassis.db import idempotency
 
 revision = "0001"
 down_revision = None

@@ -14,7 +14,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from sqlalchemy import Column, Integer, MetaData, Table, insert
-from services.chassis.database import Database
+from services.chassis.db import Database
 
 NOTES = Table("notes", MetaData(), Column("number", Integer, primary_key=True))
 
@@ -51,7 +51,7 @@ def upgrade():
 MIGRATOR = """
 import asyncio, sys
 from pathlib import Path
-from services.chassis.database import Database
+from services.chassis.db import Database
 
 asyncio.run(Database.open(sys.argv[1], migrations=Path(sys.argv[2])).migrate())
 """

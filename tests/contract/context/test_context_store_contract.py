@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import IdempotencyMismatch
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import IdempotencyMismatch
 from services.context.model import (
     Chat,
     Context,

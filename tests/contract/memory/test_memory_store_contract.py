@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from services.chassis.database import Database
-from services.chassis.errors import DataCorrupt, IdempotencyMismatch
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.db import Database
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
 from services.memory.core.notes import describe
 from services.memory.model import Fields, Filter, Link, LinkKind, Note, Order, Totals
 from services.memory.ports import NoteStore, Transaction

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import DataCorrupt, DiskFull
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import DataCorrupt, DiskFull
 from services.storage.core.content import sha256
 from services.storage.ports import BlobStore
 from services.storage.store.directory import DirectoryBlobs

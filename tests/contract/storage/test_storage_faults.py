@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import pytest
 
-from services.chassis.clock import SystemClock
-from services.chassis.database import Database
-from services.chassis.errors import DataCorrupt, ServiceUnavailable
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.db import Database
+from services.chassis.rpc.errors import DataCorrupt, ServiceUnavailable
+from services.chassis.runtime.clock import SystemClock
 from services.storage.core.tree import Written
 from services.storage.errors import FileNotFound
 from services.storage.model import Call

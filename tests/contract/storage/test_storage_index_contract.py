@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.chassis.clock import SystemClock
-from services.chassis.errors import IdempotencyMismatch, InvalidRequest
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest
+from services.chassis.runtime.clock import SystemClock
 from services.storage.core.filters import Filter, Operator
 from services.storage.core.finding import Search
 from services.storage.core.history import Target

@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.chassis.clock import SystemClock
-from services.chassis.database import Database
-from services.chassis.errors import KernelError
+from services.chassis.db import Database
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.clock import SystemClock
 from services.storage.core import paths
 from services.storage.core.history import Target
 from services.storage.model import Limits, Mode, Totals

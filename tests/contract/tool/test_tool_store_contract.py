@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.codes import Code
-from services.chassis.errors import IdempotencyMismatch
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import IdempotencyMismatch
 from services.tool.model import Call, CallError, CallQuery, CallState, Driver, DriverKind, Effect, Piece, Tool
 from services.tool.ports import Store, Transaction
 from services.tool.store.sql import MIGRATIONS, SqlStore

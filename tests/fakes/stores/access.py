@@ -19,8 +19,8 @@ from services.access.model import (
     Revocation,
 )
 from services.access.ports import T, Work
-from services.chassis.errors import IdempotencyMismatch
-from services.chassis.identity import Principal
+from services.chassis.auth.identity import Principal
+from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.times import micros
 from tests.fakes.stores.access_records import MemoryApprovals, MemoryAudit
 from tests.fakes.stores.access_tables import World

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TypeVar
 
-from services.chassis.clock import Clock, SystemClock
-from services.chassis.errors import IdempotencyMismatch
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import IdempotencyMismatch
+from services.chassis.runtime.clock import Clock, SystemClock
 from services.context.model import Context, Head, Message, Segment, Summary, Totals
 from services.context.ports import Part, StoredPart, Transaction
 

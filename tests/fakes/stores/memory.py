@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TypeVar
 
-from services.chassis.clock import Clock, SystemClock
-from services.chassis.errors import IdempotencyMismatch
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import IdempotencyMismatch
+from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 from services.memory.ports import Position, Transaction

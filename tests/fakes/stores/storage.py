@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TypeVar
 
-from services.chassis.errors import DataCorrupt, IdempotencyMismatch
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
 from services.storage.core import paths
 from services.storage.core.content import sha256
 from services.storage.model import (

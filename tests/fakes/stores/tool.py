@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TypeVar
 
-from services.chassis.errors import IdempotencyMismatch
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import IdempotencyMismatch
 from services.tool.model import Call, CallQuery, Tool
 from services.tool.ports import Transaction
 

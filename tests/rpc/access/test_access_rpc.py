@@ -18,11 +18,11 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.agents import key_hash
 from services.access.authorize import LocalAuthorizer
 from services.access.main import authenticator, servicers
-from services.chassis.auth import KeyRing, Revocations, TokenVerifier
-from services.chassis.authz import AccessAuthorizer, Question
-from services.chassis.client import AccessKeySource, KeyCredential, StaticCredential
-from services.chassis.errors import CredentialRevoked, PermissionDenied
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.authz_client import AccessAuthorizer, Question
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
+from services.chassis.rpc.client import AccessKeySource, KeyCredential, StaticCredential
+from services.chassis.rpc.errors import CredentialRevoked, PermissionDenied
 from tests.fakes.access_manager import KERNEL_TENANT, SERVICE_KEY, TENANT, Desk, desk
 from tests.fakes.rpc import reason, serving
 from tests.fakes.stores.access import MemoryStore

@@ -9,19 +9,19 @@ import grpc
 import pytest
 
 from aios.api.access.v1 import access_pb2, resources_pb2
-from services.chassis.auth import KeyRing, Revocations, TokenVerifier
-from services.chassis.authz import AccessAuthorizer, Question
-from services.chassis.client import AccessKeySource, KeyCredential
-from services.chassis.errors import (
+from services.chassis.auth.authz_client import AccessAuthorizer, Question
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
+from services.chassis.rpc.client import AccessKeySource, KeyCredential
+from services.chassis.rpc.errors import (
     AccessUnavailable,
     AgentInactive,
     ApprovalRequired,
     CredentialRevoked,
     PermissionDenied,
 )
-from services.chassis.identity import Kind, Principal
-from services.chassis.server import ChassisServer
-from services.chassis.tasks import Supervisor
+from services.chassis.runtime.server import ChassisServer
+from services.chassis.runtime.tasks import Supervisor
 from tests.fakes.access_service import SERVICE_KEY, FakeAccess
 from tests.fakes.clock import FakeClock
 from tests.fakes.rpc import connected, running

@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 from aios.api.access.v1 import access_pb2
-from services.chassis.client import StaticCredential
-from services.chassis.decisions import Decisions
-from services.chassis.errors import AccessUnavailable
+from services.chassis.auth.check_batcher import Decisions
+from services.chassis.rpc.client import StaticCredential
+from services.chassis.rpc.errors import AccessUnavailable
 from tests.fakes import tokens
 from tests.fakes.access_service import FakeAccess
 from tests.fakes.rpc import serving

@@ -6,10 +6,10 @@ import gc
 import pytest
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
-from services.chassis.clock import SystemClock
-from services.chassis.dispatch import DispatchClient, DispatchTicket, refusal
-from services.chassis.errors import KernelError
-from services.chassis.scheduling import CallKey, Completion, Hints, Interrupt
+from services.chassis.dispatch.client import DispatchClient, DispatchTicket, refusal
+from services.chassis.dispatch.scheduling import CallKey, Completion, Hints, Interrupt
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.clock import SystemClock
 from tests.fakes.clock import FakeClock
 from tests.fakes.dispatch import REPLICA, Session, dispatching, key, scripted, submission
 from tests.fakes.waiting import until

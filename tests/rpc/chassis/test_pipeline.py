@@ -7,9 +7,10 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from services.chassis import client
-from services.chassis.codes import Code
-from services.chassis.errors import (
+from services.chassis.auth.identity import Caller, Kind, current_caller
+from services.chassis.rpc import client
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import (
     AccessUnavailable,
     FieldViolation,
     KernelError,
@@ -17,8 +18,7 @@ from services.chassis.errors import (
     QuotaViolation,
     ServiceUnavailable,
 )
-from services.chassis.identity import Caller, Kind, current_caller
-from services.chassis.status import status_of
+from services.chassis.rpc.status import status_of
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner, Refuse
 from tests.fakes.echo import DESCRIPTOR, MAX_BYTES, SERVICE, Echo, EchoServicer, EchoStub

@@ -14,9 +14,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.http import HttpServer, Page
-from services.chassis.ports import PortTaken
-from services.chassis.server import ChassisServer, ServerConfig
+from services.chassis.runtime.http import HttpServer, Page
+from services.chassis.runtime.ports import PortTaken
+from services.chassis.runtime.server import ChassisServer, ServerConfig
 from tests.fakes import tokens
 from tests.fakes.echo import SERVICE, Echo, EchoServicer, EchoStub
 from tests.fakes.rpc import connected, reason, running

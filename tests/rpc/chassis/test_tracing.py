@@ -6,10 +6,10 @@ from typing import Any
 import grpc
 import pytest
 
-from services.chassis.client import kernel_metadata
-from services.chassis.config import ConfigError
-from services.chassis.identity import Caller, current_caller
-from services.chassis.tracing import OtelTracer
+from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.rpc.client import kernel_metadata
+from services.chassis.runtime.config import ConfigError
+from services.chassis.runtime.tracing import OtelTracer
 from tests.fakes import tokens
 from tests.fakes.echo import SERVICE, Echo, EchoServicer, EchoStub
 from tests.fakes.rpc import serving

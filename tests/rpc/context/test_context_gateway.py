@@ -14,9 +14,9 @@ from aios.api.common.v1 import chat_pb2
 from aios.api.context.v1 import context_pb2, resources_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
-from services.chassis.identity import Caller, current_caller, set_caller
+from services.chassis.auth.identity import Caller, current_caller, set_caller
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
 from services.context.core.recall import MOST_NOTE
 from services.context.errors import CapabilityMissing
 from services.context.gateway import GatewayMemory, GatewaySummarizer, Nobody

@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from services.chassis.codes import Code
-from services.chassis.errors import KernelError
-from services.chassis.identity import Caller, set_caller
+from services.chassis.auth.identity import Caller, set_caller
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import KernelError
 from services.context.core import estimate
 from services.context.model import Chat, Role, ToolCall, ToolDefinition
 from services.context.tokenizer import GatewayTokenizer

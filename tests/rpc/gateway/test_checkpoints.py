@@ -10,8 +10,8 @@ import pytest
 
 from gateway.checkpoints import ContextCheckpoints
 from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Prompt
-from services.chassis.errors import ServiceUnavailable
-from services.chassis.identity import Caller, Scope
+from services.chassis.auth.identity import Caller, Scope
+from services.chassis.rpc.errors import ServiceUnavailable
 from services.context.config import ContextConfig
 from tests.fakes.context import context_service, context_stub
 from tests.fakes.meters import RecordingMeter

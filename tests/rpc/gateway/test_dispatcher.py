@@ -3,8 +3,8 @@
 from gateway.dispatch import InferenceDispatcher
 from gateway.inference.model import Capabilities, Gang, Prefix, ReplicaInfo
 from gateway.inference.ports import CallTerms
-from services.chassis.clock import SystemClock
-from services.chassis.scheduling import AgentFacts, CallKey, Hints, SchedulingClass
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Hints, SchedulingClass
+from services.chassis.runtime.clock import SystemClock
 from tests.fakes.dispatch import dispatching, scripted
 
 INFO = ReplicaInfo(

@@ -19,8 +19,8 @@ from aios.api.inference.v1 import inference_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from services.access.agents import AgentDesk, NewAgent
 from services.access.model import Caps, Hints
-from services.chassis.identity import Caller
-from services.chassis.status import status_of
+from services.chassis.auth.identity import Caller
+from services.chassis.rpc.status import status_of
 from tests.fakes.access_manager import ADMIN, NEW, agent, desk
 from tests.fakes.fake_tgi import Behaviour
 from tests.fakes.kernel import SmallKernel, chat, small_kernel

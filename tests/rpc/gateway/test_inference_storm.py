@@ -10,7 +10,7 @@ import pytest
 from aios.api.agent.v1 import agent_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from services.chassis.server import ChassisServer
+from services.chassis.runtime.server import ChassisServer
 from tests.fakes.fake_tgi import Behaviour, word
 from tests.fakes.kernel import SmallKernel, chat, small_kernel
 from tests.fakes.rpc import connected, reason

@@ -19,12 +19,12 @@ from gateway.gate import FairGate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
 from gateway.passthrough import Forwarder
-from services.chassis import methods
-from services.chassis.codes import Code
-from services.chassis.errors import FieldViolation, KernelError, QuotaViolation
-from services.chassis.methods import Audience, Lane
-from services.chassis.scheduling import Outcome
-from services.chassis.status import DETAILS_KEY, GRPC_CODES, from_status, status_of, to_status
+from services.chassis.dispatch.scheduling import Outcome
+from services.chassis.rpc import methods
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import FieldViolation, KernelError, QuotaViolation
+from services.chassis.rpc.methods import Audience, Lane
+from services.chassis.rpc.status import DETAILS_KEY, GRPC_CODES, from_status, status_of, to_status
 from services.scheduler import model as scheduler
 from tests.fakes.manager import RawManager, echo, front
 from tests.fakes.rpc import reason

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
 from aios.api.storage.v1 import storage_pb2_grpc
-from services.chassis.status import status_of
+from services.chassis.rpc.status import status_of
 from services.storage.main import servicer
 from services.storage.model import Limits
 from tests.fakes import tokens

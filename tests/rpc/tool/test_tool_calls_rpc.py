@@ -15,10 +15,10 @@ from google.rpc import error_details_pb2
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from aios.types.tools import text_of
-from services.chassis.clock import SystemClock
-from services.chassis.errors import PermissionDenied
-from services.chassis.identity import Scope
-from services.chassis.status import status_of
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import PermissionDenied
+from services.chassis.rpc.status import status_of
+from services.chassis.runtime.clock import SystemClock
 from services.tool.config import ToolConfig
 from tests.fakes import tokens
 from tests.fakes.rpc import reason

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
 from tests.fakes import tokens
 from tests.fakes.clock import FakeClock
 from tests.fakes.rpc import reason

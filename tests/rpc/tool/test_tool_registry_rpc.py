@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
-from services.chassis.authz import Question
-from services.chassis.clock import SystemClock
-from services.chassis.errors import PermissionDenied
-from services.chassis.identity import Scope
+from services.chassis.auth.authz_client import Question
+from services.chassis.auth.identity import Scope
+from services.chassis.rpc.errors import PermissionDenied
+from services.chassis.runtime.clock import SystemClock
 from services.tool.config import ToolConfig
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner

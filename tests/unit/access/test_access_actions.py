@@ -10,8 +10,8 @@ import aios.api
 from aios.api.common.v1 import options_pb2
 from services.access.actions import ACTIONS, Scope
 from services.access.cedar import BASE_TEXT, base_policies, schema_text
-from services.chassis import methods
-from services.chassis.methods import Audience, Method
+from services.chassis.rpc import methods
+from services.chassis.rpc.methods import Audience, Method
 
 
 def all_methods() -> list[Method]:

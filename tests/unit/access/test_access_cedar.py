@@ -20,8 +20,8 @@ from services.access.model import (
     Severity,
 )
 from services.access.slice import Slice, Target, prefixes, target_of
-from services.chassis import names
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.rpc import names
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLANNER = Agent(

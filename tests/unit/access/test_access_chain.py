@@ -8,7 +8,7 @@ import pytest
 
 from services.access import chain
 from services.access.model import AuditEntry, Event, Outcome
-from services.chassis.identity import Kind
+from services.chassis.auth.identity import Kind
 from services.chassis.times import micros
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -21,9 +21,9 @@ from services.access.keys import (
 from services.access.main import renew_admin_token
 from services.access.model import Revocation
 from services.access.ports import Store
-from services.chassis.auth import KeyRing, TokenVerifier
-from services.chassis.errors import CredentialExpired, CredentialInvalid, KernelError
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.tokens import KeyRing, TokenVerifier
+from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores.access import MemoryStore
 

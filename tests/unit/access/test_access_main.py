@@ -12,7 +12,7 @@ from services.access.kit import Pulse
 from services.access.metrics import AccessMetrics
 from services.access.model import Reason
 from services.access.tokens import Bucket
-from services.chassis.config import ConfigError, load
+from services.chassis.runtime.config import ConfigError, load
 from services.scheduler.policies import BUILT_IN
 
 README = Path(__file__).parents[3] / "services" / "access" / "README.md"

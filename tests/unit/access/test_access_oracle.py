@@ -12,7 +12,7 @@ from services.access.actions import ACTIONS, Scope
 from services.access.cedar import CedarEngine
 from services.access.decide import decide, gather
 from services.access.model import Agent, AgentState, Check, Grant, Group, Hints, Member, Reason
-from services.chassis.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal
 from tests.fakes.stores.access import MemoryTransaction
 from tests.fakes.stores.access_tables import World
 

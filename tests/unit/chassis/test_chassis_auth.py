@@ -13,15 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.auth import KeyRing, Revocations, TokenVerifier, usable_keys
-from services.chassis.errors import (
+from services.chassis.auth.identity import Kind
+from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier, usable_keys
+from services.chassis.rpc.errors import (
     AccessUnavailable,
     CredentialExpired,
     CredentialInvalid,
     CredentialRevoked,
     KernelError,
 )
-from services.chassis.identity import Kind
 from tests.fakes.clock import FakeClock
 from tests.fakes.tokens import Issuer, StaticJwks
 

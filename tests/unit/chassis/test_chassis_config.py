@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis import config
-from services.chassis.config import ConfigError
+from services.chassis.runtime import config
+from services.chassis.runtime.config import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

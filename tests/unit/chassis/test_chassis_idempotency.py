@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios.api.access.v1 import access_pb2
-from services.chassis import idempotency
+from services.chassis.db import idempotency
 
 TEXTS = st.text(max_size=20)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.chassis import logs
-from services.chassis.identity import Caller, set_caller
+from services.chassis.auth.identity import Caller, set_caller
+from services.chassis.runtime import logs
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from google.protobuf.descriptor import FileDescriptor
 
 import aios.api
 from aios.api.common.v1 import options_pb2
-from services.chassis import methods
-from services.chassis.methods import Audience, BadMethod, Effect, Lane
+from services.chassis.rpc import methods
+from services.chassis.rpc.methods import Audience, BadMethod, Effect, Lane
 from tests.fakes import echo
 
 

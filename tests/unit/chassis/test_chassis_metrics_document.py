@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from services.chassis import metrics
+from services.chassis.runtime import metrics
 
 README = Path(__file__).parents[3] / "services/chassis/README.md"
 

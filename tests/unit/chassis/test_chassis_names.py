@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis import names
-from services.chassis.errors import InvalidRequest
-from services.chassis.names import ResourceName
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.names import ResourceName
 
 IDS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
 COLLECTIONS = st.sampled_from(["notes", "files", "contexts", "generations", "calls"])

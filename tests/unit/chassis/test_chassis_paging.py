@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis import paging
-from services.chassis.errors import InvalidPageToken, InvalidRequest
+from services.chassis.rpc import paging
+from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 
 KEYS = (
     st.none() | st.text(st.characters(exclude_categories=["Cs"])) | st.integers() | st.floats(allow_nan=False)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis import process as processes
-from services.chassis.config import ConfigError
-from services.chassis.process import Process
-from services.chassis.server import ServerConfig
+from services.chassis.runtime import process as processes
+from services.chassis.runtime.config import ConfigError
+from services.chassis.runtime.process import Process
+from services.chassis.runtime.server import ServerConfig
 
 
 async def test_the_default_ports_follow_from_the_service() -> None:

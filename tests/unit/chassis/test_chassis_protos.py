@@ -9,8 +9,8 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from services.chassis import methods
-from services.chassis.methods import Effect
+from services.chassis.rpc import methods
+from services.chassis.rpc.methods import Effect
 from tests.unit.chassis.test_chassis_methods import api_files
 
 ROOT: Final = Path(__file__).parents[3]

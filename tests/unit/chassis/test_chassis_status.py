@@ -9,9 +9,9 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from aios.api.common.v1 import errors_pb2
-from services.chassis import status
-from services.chassis.codes import Code
-from services.chassis.errors import FieldViolation, InvalidRequest, KernelError, QuotaViolation
+from services.chassis.rpc import status
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import FieldViolation, InvalidRequest, KernelError, QuotaViolation
 
 ROOT = Path(__file__).parents[3]
 PROTO = ROOT / "protos/aios/api/common/v1/errors.proto"

@@ -6,8 +6,8 @@ import contextlib
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.chassis.metrics import ProcessMetrics
-from services.chassis.tasks import Supervisor, watch_loop_lag
+from services.chassis.runtime.metrics import ProcessMetrics
+from services.chassis.runtime.tasks import Supervisor, watch_loop_lag
 
 
 async def test_a_failed_task_is_started_again() -> None:

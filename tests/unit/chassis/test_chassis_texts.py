@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis import codec
+from services.chassis.db import codec
+from services.chassis.db.checksummed import seal, unseal
 from services.chassis.embedding import SIZE, cosines, embed
-from services.chassis.errors import DataCorrupt
-from services.chassis.sealed import seal, unseal
-from services.chassis.words import fuse, query_words, relevance, words
+from services.chassis.rpc.errors import DataCorrupt
+from services.chassis.text_search import fuse, query_words, relevance, words
 
 
 class Colour(Enum):

@@ -3,9 +3,9 @@
 import pytest
 
 from aios.api.inference.v1 import inference_pb2
-from services.chassis import methods
-from services.chassis.errors import InvalidRequest
-from services.chassis.interceptors import validation
+from services.chassis.rpc import methods
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.steps import validation
 
 GENERATE = methods.table(inference_pb2.DESCRIPTOR)["/aios.api.inference.v1.InferenceService/Generate"]
 EMPTY_MESSAGE = b"\x12\x00"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios.api.memory.v1 import memory_pb2
-from services.chassis.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.wire import duration, moment, stamp
 from services.chassis.times import EPOCH, from_micros, micros
-from services.chassis.wire import duration, moment, stamp
 
 
 @given(st.datetimes(timezones=st.just(UTC)))

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.config import ConfigError
-from services.chassis.database import Database
-from services.chassis.errors import DataCorrupt
-from services.chassis.identity import Scope
+from services.chassis.auth.identity import Scope
+from services.chassis.db import Database
+from services.chassis.rpc.errors import DataCorrupt
+from services.chassis.runtime.config import ConfigError
 from services.context.config import ContextConfig
 from services.context.errors import SnapshotKeyMissing
 from services.context.main import key_ring

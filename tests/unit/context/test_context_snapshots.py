@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.chassis.errors import DataCorrupt, QuotaExceeded
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import DataCorrupt, QuotaExceeded
 from services.context.config import ContextConfig
 from services.context.core import runs as packed
 from services.context.core.runs import MOST_PLACES

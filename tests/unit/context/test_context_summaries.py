@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.identity import Caller, Scope, set_caller
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Caller, Scope, set_caller
+from services.chassis.idempotency import Actor
 from services.context.config import ContextConfig
 from services.context.core import estimate
 from services.context.core import recall as recall_rules

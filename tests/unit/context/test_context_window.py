@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
 from services.context.core import estimate, window
 from services.context.core.window import Item, Room
 from services.context.errors import WindowTooSmall

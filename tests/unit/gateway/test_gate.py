@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from gateway.gate import FairGate, GateConfig
 from gateway.metrics import GateMetrics
-from services.chassis.errors import DeadlineExceeded, KernelError
-from services.chassis.methods import Lane
-from services.chassis.refusals import QueueFull, TooManyCalls
+from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.rpc.errors import DeadlineExceeded, KernelError
+from services.chassis.rpc.methods import Lane
 
 A, B = ("t", "a"), ("t", "b")
 

@@ -20,9 +20,9 @@ from gateway.inference.model import (
     Timings,
     Usage,
 )
-from services.chassis.clock import SystemClock
-from services.chassis.errors import Cancelled
-from services.chassis.scheduling import CallKey
+from services.chassis.dispatch.scheduling import CallKey
+from services.chassis.rpc.errors import Cancelled
+from services.chassis.runtime.clock import SystemClock
 
 
 def generation(stop: tuple[str, ...] = ()) -> Generation:

@@ -18,8 +18,8 @@ from gateway.inference.errors import (
 )
 from gateway.inference.model import Message, ReplicaInfo, Role
 from gateway.inference.pool import PoolConfig, ReplicaPool
-from services.chassis.clock import SystemClock
-from services.chassis.refusals import NoBackend
+from services.chassis.dispatch.errors import NoBackend
+from services.chassis.runtime.clock import SystemClock
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.waiting import until
 

@@ -8,7 +8,7 @@ from gateway.errors import BackendFailed
 from gateway.inference.circuit import CircuitConfig, CircuitState
 from gateway.inference.errors import BackendBroken, BackendStalled
 from gateway.inference.model import Answer, Message, Role
-from services.chassis.scheduling import Interrupt
+from services.chassis.dispatch.scheduling import Interrupt
 from tests.fakes.backend import FakeBackend
 from tests.fakes.inference import QUICK, inference
 from tests.fakes.waiting import until

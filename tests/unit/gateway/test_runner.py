@@ -18,9 +18,9 @@ from gateway.inference.model import (
     FinishReason,
     ResumePoint,
 )
-from services.chassis.errors import Cancelled, KernelError
-from services.chassis.refusals import QueueFull
-from services.chassis.scheduling import Completion, Interrupt
+from services.chassis.dispatch.errors import QueueFull
+from services.chassis.dispatch.scheduling import Completion, Interrupt
+from services.chassis.rpc.errors import Cancelled, KernelError
 from tests.fakes.backend import PLAIN, WITH_KV, FakeBackend
 from tests.fakes.inference import Desk, Follower, ask, inference
 from tests.fakes.stepping import (

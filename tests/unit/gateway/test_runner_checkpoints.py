@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.inference.errors import BackendUnavailable
 from gateway.inference.model import Place, ResumePoint
-from services.chassis.errors import IdempotencyMismatch
-from services.chassis.scheduling import Interrupt
+from services.chassis.dispatch.scheduling import Interrupt
+from services.chassis.rpc.errors import IdempotencyMismatch
 from tests.fakes.backend import FakeBackend, likely
 from tests.fakes.inference import QUICK, Follower, ask, inference
 from tests.fakes.stepping import (

@@ -16,7 +16,7 @@ from gateway.inference.template import (
     render_call,
     tool_line,
 )
-from services.chassis.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
 
 CALCULATOR = ToolSpec(
     "calculator",

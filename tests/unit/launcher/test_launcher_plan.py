@@ -13,7 +13,7 @@ from launcher.demo.summary import percentile, summarise
 from launcher.demo.tasks import Task, cast
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port, is_free
-from services.chassis.ports import DEFAULT_PORTS
+from services.chassis.runtime.ports import DEFAULT_PORTS
 
 
 def plan(**fields: object) -> KernelPlan:

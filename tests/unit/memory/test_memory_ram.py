@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import pytest
 
-from services.chassis.errors import ServiceUnavailable
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import ServiceUnavailable
 from services.memory.config import MemoryConfig
 from services.memory.core.notes import Written
 from services.memory.model import Fields, Mode

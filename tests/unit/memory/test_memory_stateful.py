@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.chassis.errors import QuotaExceeded
-from services.chassis.identity import Scope
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import QuotaExceeded
 from services.memory.config import MemoryConfig
 from services.memory.core.ranking import Search
 from services.memory.errors import AlreadyExists, EtagMismatch, NoteNotFound

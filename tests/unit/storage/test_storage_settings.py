@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from services.chassis.config import ConfigError, load
-from services.chassis.database.migrations import upgrade
+from services.chassis.db.migrations import upgrade
+from services.chassis.runtime.config import ConfigError, load
 from services.storage.config import StorageConfig
 from services.storage.metrics import StorageMetrics
 from services.storage.store.sql import MIGRATIONS

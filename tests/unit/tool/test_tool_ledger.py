@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.clock import SystemClock
-from services.chassis.errors import DiskFull, IdempotencyMismatch, PermissionDenied, ServiceUnavailable
-from services.chassis.identity import Caller, Scope, set_caller
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Caller, Scope, set_caller
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import DiskFull, IdempotencyMismatch, PermissionDenied, ServiceUnavailable
+from services.chassis.runtime.clock import SystemClock
 from services.tool.core import ledger
 from services.tool.errors import CallNotFound
 from services.tool.model import Call, CallEvent, CallState, Driver, DriverKind, Effect, Tool, Wish

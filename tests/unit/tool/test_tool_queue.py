@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from services.chassis.clock import SystemClock
-from services.chassis.dispatch import DispatchClient
-from services.chassis.errors import KernelError
-from services.chassis.identity import Caller, Scope, set_caller
-from services.chassis.once import Actor
+from services.chassis.auth.identity import Caller, Scope, set_caller
+from services.chassis.dispatch.client import DispatchClient
+from services.chassis.idempotency import Actor
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.clock import SystemClock
 from services.scheduler.explain import Binding
 from services.scheduler.model import Lane
 from services.scheduler.service import Viewer

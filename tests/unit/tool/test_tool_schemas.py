@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
 from services.tool.core import schemas
 from services.tool.errors import ArgumentsInvalid, ResultInvalid, SchemaInvalid
 

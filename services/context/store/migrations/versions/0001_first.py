@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis import idempotency
+from services.chassis.db import idempotency
 
 revision = "0001"
 down_revision = None

@@ -1,0 +1,115 @@
+"""What the access service knows about agents: followed as it changes, asked for where it is not known yet."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import grpc
+
+from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
+from services.chassis.auth.identity import Caller, Kind
+from services.chassis.dispatch.scheduling import ANYTHING, AgentFacts, Hints
+from services.chassis.rpc.client import ServiceCredential, kernel_metadata
+from services.chassis.rpc.errors import AccessUnavailable, AgentInactive
+from services.chassis.rpc.wire import caps, hints_asked
+
+FETCH_SECONDS = 5.0
+FETCHES_AT_ONCE = 16
+"""A burst of agents that nobody has heard of waits here instead of flooding the access service."""
+
+
+class AccessAgentDirectory:
+    """Follows all agents of all tenants. Run `watch` as a supervised background task."""
+
+    def __init__(self, stub: "agent_pb2_grpc.AgentServiceAsyncStub", credential: ServiceCredential) -> None:
+        self._stub = stub
+        self._credential = credential
+        self._known: dict[tuple[str, str], AgentFacts] = {}
+        self._asking: Counter[tuple[str, str]] = Counter()
+        self._ended_meanwhile: set[tuple[str, str]] = set()
+        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
+
+    async def watch(self, on_killed: Callable[[str, str], None] | None = None) -> None:
+        """Follow changes until the stream breaks. Raises AccessUnavailable then; start it again.
+
+        `on_killed` is told the tenant and id of every agent that has ended, also of those that ended before.
+        """
+        request = agent_pb2.WatchAgentsRequest()
+        try:
+            stream = self._stub.WatchAgents(request, metadata=await self._credential.metadata())
+            async for event in stream:
+                self._learn(event.agent)
+                if event.agent.state == agent_pb2.AGENT_STATE_KILLED and on_killed is not None:
+                    on_killed(event.agent.tenant, event.agent.name.removeprefix("agents/"))
+        except grpc.aio.AioRpcError as error:
+            raise AccessUnavailable(f"the watch of agents broke: {error.code().name}") from error
+        raise AccessUnavailable("the access service ended the watch of agents")
+
+    async def facts(self, caller: Caller) -> AgentFacts:
+        """Return the scheduling facts of the calling agent, as last heard.
+
+        Raises AccessUnavailable when they are neither known nor to be had, AgentInactive when it was killed.
+        """
+        if caller.kind is not Kind.AGENT:
+            return AgentFacts(Hints(), program=caller.agent)
+        key = (caller.tenant, caller.agent)
+        known = self._known.get(key)
+        if known is None:
+            async with self._fetches:
+                known = self._known.get(key) or await self._ask(caller, key)
+            self._known[key] = known
+        root = self._known.get((caller.tenant, known.program)) if known.path else None
+        return known if root is None else replace(known, tree_weight=root.hints.weight)
+
+    def weight(self, caller: Caller) -> float:
+        """Return the calling agent's weight, as far as it is known without asking; else 1."""
+        known = self._known.get((caller.tenant, caller.agent))
+        return 1.0 if known is None else float(known.hints.weight)
+
+    async def _ask(self, caller: Caller, key: tuple[str, str]) -> AgentFacts:
+        """Ask for an agent. It may be killed while the answer is on its way."""
+        self._asking[key] += 1
+        try:
+            agent = await self._fetch(caller)
+            if agent.state == agent_pb2.AGENT_STATE_KILLED or key in self._ended_meanwhile:
+                raise AgentInactive(f"{agent.name} was killed", metadata={"agent": agent.name})
+            return _facts(agent)
+        finally:
+            self._asking[key] -= 1
+            if not self._asking[key]:
+                del self._asking[key]
+                self._ended_meanwhile.discard(key)
+
+    async def _fetch(self, caller: Caller) -> agent_pb2.Agent:
+        try:
+            answer = await self._stub.GetAgent(
+                agent_pb2.GetAgentRequest(name=f"agents/{caller.agent}"),
+                timeout=FETCH_SECONDS,
+                metadata=kernel_metadata(caller),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise AccessUnavailable("the access service cannot be asked", retry_after=0.5) from error
+        return answer.agent
+
+    def _learn(self, agent: agent_pb2.Agent) -> None:
+        key = (agent.tenant, agent.name.removeprefix("agents/"))
+        if agent.state != agent_pb2.AGENT_STATE_KILLED:
+            self._known[key] = _facts(agent)
+            return
+        self._known.pop(key, None)
+        if key in self._asking:
+            self._ended_meanwhile.add(key)
+
+
+def _facts(agent: agent_pb2.Agent) -> AgentFacts:
+    name = agent.name.removeprefix("agents/")
+    path = tuple(agent.ancestors)
+    return AgentFacts(
+        hints=Hints().overlaid(hints_asked(agent.hints), ANYTHING),
+        kind=agent.kind,
+        program=path[0] if path else name,
+        caps=caps(agent.caps),
+        path=path,
+        tenant_weight=agent.tenant_weight or 1,
+    )

@@ -1,0 +1,5 @@
+"""One way to use SQL for every service: synchronous SQLAlchemy Core functions, run off the event loop."""
+
+from services.chassis.db.base import Database, open_database
+
+__all__ = ["Database", "open_database"]

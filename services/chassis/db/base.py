@@ -1,0 +1,100 @@
+"""What a service sees of its database, whichever engine is behind it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import sqlalchemy
+from prometheus_client import CollectorRegistry
+from sqlalchemy.engine import make_url
+
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.metrics import DatabaseMetrics
+
+T = TypeVar("T")
+
+WAIT_SECONDS: Final = 30.0
+"""Longest time a transaction may wait and run before its caller is told that the database is away."""
+
+
+class Database(ABC):
+    """A service's own database.
+
+    `fn` is plain synchronous SQLAlchemy Core code on one connection inside one transaction. It may run more
+    than once (a conflict, a failed group commit), so it must change nothing but the database, and must not
+    commit. Several databases of one process need different names: the name labels the metrics.
+    """
+
+    dialect: str
+    """`sqlite` or `postgresql`."""
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        schema: str = "",
+        migrations: Path | None = None,
+        name: str = "main",
+        metrics: DatabaseMetrics | None = None,
+    ) -> "Database":
+        """Open the database behind a URL (sqlite:///path or postgresql://...). Nothing connects yet.
+
+        `schema` is the PostgreSQL schema that the service owns; SQLite has a file per service instead.
+        `migrations` is the directory of Alembic revision files. Raises ValueError for any other URL.
+        """
+        return open_database(url, schema=schema, migrations=migrations, name=name, metrics=metrics)
+
+    @abstractmethod
+    async def write(self, fn: Callable[[sqlalchemy.Connection], T]) -> T:
+        """Run `fn` in a serializable transaction; return once its effect survives power loss.
+
+        What `fn` raises rolls it back and is raised here. Raises DiskFull, ServiceUnavailable or
+        DataCorrupt. A cancelled caller does not know whether the transaction took effect.
+        """
+
+    @abstractmethod
+    async def read(self, fn: Callable[[sqlalchemy.Connection], T]) -> T:
+        """Run `fn` on one consistent snapshot that includes every write acknowledged before.
+
+        Raises ServiceUnavailable or DataCorrupt; a statement that writes fails.
+        """
+
+    @abstractmethod
+    async def migrate(self) -> None:
+        """Bring the schema up to the newest revision. Safe when several processes start at once."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what is queued and close all connections."""
+
+    async def problem(self) -> str | None:
+        """Readiness check: None when a query is answered."""
+        try:
+            await self.read(lambda conn: conn.execute(sqlalchemy.select(1)).scalar_one())
+        except KernelError as error:
+            return error.message
+        return None
+
+
+def open_database(
+    url: str,
+    *,
+    schema: str = "",
+    migrations: Path | None = None,
+    name: str = "main",
+    metrics: DatabaseMetrics | None = None,
+) -> Database:
+    """Open the database behind a URL; see Database.open."""
+    parsed = make_url(url)
+    metrics = metrics or DatabaseMetrics(CollectorRegistry())
+    if parsed.get_backend_name() == "sqlite":
+        from services.chassis.db.sqlite import SqliteDatabase  # noqa: PLC0415 - only the engine in use
+
+        return SqliteDatabase(parsed, migrations=migrations, name=name, metrics=metrics)
+    if parsed.get_backend_name() == "postgresql":
+        from services.chassis.db.postgres import PostgresDatabase  # noqa: PLC0415 - same
+
+        return PostgresDatabase(parsed, schema=schema, migrations=migrations, name=name, metrics=metrics)
+    raise ValueError(f"no support for databases of the kind {parsed.get_backend_name()}")

@@ -1,0 +1,122 @@
+"""Replies remembered by `request_id`, in the transaction of the effect: a repeat gets the same answer.
+
+Use inside `Database.write`:
+
+    def put(conn):
+        known = idempotency.remembered(conn, table, key, digest)
+        if known is not None:
+            return known
+        ...the effect...
+        idempotency.remember(conn, table, key, digest, reply, now=now)
+        return reply
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy
+from google.protobuf.message import Message
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table
+
+from services.chassis.rpc.errors import IdempotencyMismatch
+
+KEPT: Final = timedelta(hours=24)
+"""How long a reply is remembered at least."""
+
+TABLE_NAME: Final = "idempotency"
+
+_DIGEST_VERSION: Final = b"1"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Whose request it was, and which one."""
+
+    tenant: str
+    agent: str
+    method: str
+    """Short and stable, such as `PutNote`."""
+    request_id: str
+
+
+def columns() -> list[Column[Any]]:
+    """Return the columns, for the service's migration: `op.create_table("idempotency", *columns())`."""
+    return [
+        Column("tenant", String(63), primary_key=True),
+        Column("agent", String(63), primary_key=True),
+        Column("method", String(64), primary_key=True),
+        Column("request_id", String(128), primary_key=True),
+        Column("digest", LargeBinary, nullable=False),
+        Column("reply", LargeBinary, nullable=False),
+        Column("created_at", BigInteger, nullable=False, index=True),
+    ]
+
+
+def table(metadata: MetaData) -> Table:
+    """Return the table for a service's metadata."""
+    return Table(TABLE_NAME, metadata, *columns())
+
+
+def request_digest(request: Message) -> bytes:
+    """Return a digest of everything in a request but its `request_id`.
+
+    Bytes of the same message may differ between versions of protobuf; a repeat across an upgrade of the
+    service may then be refused as a mismatch, never answered wrongly.
+    """
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField("request_id")
+    return _DIGEST_VERSION + hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()
+
+
+def remembered(conn: sqlalchemy.Connection, table: Table, key: Key, digest: bytes) -> bytes | None:
+    """Return the reply to an earlier request with the same id; None when there is none or no id.
+
+    Raises IdempotencyMismatch when the earlier request was a different one.
+    """
+    if not key.request_id:
+        return None
+    row = conn.execute(sqlalchemy.select(table.c.digest, table.c.reply).where(*_is(table, key))).first()
+    if row is None:
+        return None
+    if row.digest != digest:
+        raise IdempotencyMismatch(
+            f"request_id {key.request_id} was used for a different request",
+            metadata={"request_id": key.request_id, "method": key.method},
+        )
+    return bytes(row.reply)
+
+
+def remember(
+    conn: sqlalchemy.Connection, table: Table, key: Key, digest: bytes, reply: bytes, *, now: datetime
+) -> None:
+    """Keep the reply to a request; does nothing when it has no id."""
+    if key.request_id:
+        conn.execute(
+            sqlalchemy.insert(table).values(
+                tenant=key.tenant,
+                agent=key.agent,
+                method=key.method,
+                request_id=key.request_id,
+                digest=digest,
+                reply=reply,
+                created_at=int(now.timestamp()),
+            )
+        )
+
+
+def forget_expired(conn: sqlalchemy.Connection, table: Table, now: datetime) -> int:
+    """Delete replies older than KEPT and return how many. Call it from a periodic background task."""
+    oldest = int((now - KEPT).timestamp())
+    return conn.execute(sqlalchemy.delete(table).where(table.c.created_at < oldest)).rowcount
+
+
+def _is(table: Table, key: Key) -> list[sqlalchemy.ColumnElement[bool]]:
+    return [
+        table.c.tenant == key.tenant,
+        table.c.agent == key.agent,
+        table.c.method == key.method,
+        table.c.request_id == key.request_id,
+    ]

@@ -1,0 +1,1 @@
+"""How a process puts its calls before the scheduler."""

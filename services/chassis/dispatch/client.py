@@ -1,0 +1,403 @@
+"""A process's end of the Dispatch stream: hands calls to the scheduler and survives its restarts."""
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from aios.api.scheduler.v1 import dispatch_pb2 as pb
+from aios.api.scheduler.v1 import scheduler_pb2_grpc
+from services.chassis.dispatch.errors import (
+    NeverFits,
+    NoBackend,
+    PolicyUnknown,
+    QueueFull,
+    SchedulerUnavailable,
+    TooManyCalls,
+    WaitExpired,
+)
+from services.chassis.dispatch.scheduling import CallKey, Completion, Grant, Hints, Interrupt
+from services.chassis.rpc.errors import Cancelled, DeadlineExceeded, InvalidRequest, KernelError
+from services.chassis.rpc.wire import duration, hints_message
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
+
+_log = logger(__name__)
+
+STREAM_SECONDS = 86_400.0
+FIRST_BACKOFF = 0.05
+LONGEST_BACKOFF = 1.0
+DISCONNECTED_GRACE = 5.0
+"""Seconds that a call whose `max_wait` is over while the scheduler is away goes on waiting for it."""
+
+PROGRAMS = 20_000
+"""Programs whose attained service is remembered."""
+
+Metadata = Callable[[], Awaitable[Sequence[tuple[str, str]]]]
+
+
+def refusal(outcome: str, message: str, retry_after: float | None) -> KernelError:
+    """Turn the outcome of a call that was not granted into the error its caller gets."""
+    kinds: dict[str, tuple[type[KernelError], str]] = {
+        "rejected_full": (QueueFull, "too many calls wait already; come back later"),
+        "rejected_agent_full": (TooManyCalls, "this agent has too many calls in flight"),
+        "rejected_too_large": (NeverFits, "the call asks for more tokens than any backend holds"),
+        "rejected_invalid": (InvalidRequest, "the scheduler refused the call"),
+        "rejected_policy": (PolicyUnknown, "no such scheduling policy"),
+        "evicted_wait": (WaitExpired, "the call waited longer than its max_wait"),
+        "evicted_deadline": (DeadlineExceeded, "the call's deadline passed while it waited"),
+        "evicted_cancelled": (Cancelled, "the call was cancelled"),
+        "no_backend": (NoBackend, "no backend serves the model right now"),
+    }
+    kind, text = kinds.get(outcome, (SchedulerUnavailable, "the scheduler gave the call up"))
+    return kind(message or text, metadata={"outcome": outcome}, retry_after=retry_after)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """A call as it is put before the scheduler. Times are on the process's monotonic clock, in seconds."""
+
+    key: CallKey
+    hints: Hints
+    arrived_at: float
+    deadline: float
+    details: pb.Submit
+    """What never changes about the call and only its lane knows; the stream fills in the rest."""
+    tokens_done: int = 0
+    """Produced before this process took the call up."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """Where a call stands, for submitting it again."""
+
+    waiting_since: float
+    running_on: str = ""
+    number: int = 0
+    tokens_done: int = 0
+    preemptions: int = 0
+    submitted: bool = False
+    started: bool = False
+
+
+class DispatchTicket:
+    """One call in the scheduler's hands."""
+
+    def __init__(self, client: "DispatchClient", call: Submission) -> None:
+        self.call = call
+        self.held = _Held(waiting_since=call.arrived_at, tokens_done=call.tokens_done)
+        self._client = client
+        self._grant: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        self._interrupt: asyncio.Future[Interrupt] = asyncio.get_running_loop().create_future()
+        self._over = False
+
+    async def granted(self) -> Grant:
+        """Wait for the next grant. Raises the KernelError that says why there is none."""
+        while True:
+            patience = self._client.patience(self)
+            done, _ = await asyncio.wait({self._grant}, timeout=patience)
+            if done:
+                return self._grant.result()
+            if self._client.patience(self) == 0.0:
+                raise SchedulerUnavailable(
+                    "the scheduler is not there and the call could not wait longer; try again",
+                    retry_after=1.0,
+                )
+
+    async def interrupted(self) -> Interrupt:
+        """Wait until the scheduler wants the running call back."""
+        return await asyncio.shield(self._interrupt)
+
+    def progress(self, tokens: int, cached_prompt_tokens: int | None = None) -> None:
+        """Report tokens produced since the last report, and what of the prompt the backend had cached."""
+        held = self.held
+        held.tokens_done += tokens
+        if held.running_on:
+            report = pb.Progress(
+                key=_key(self.call.key),
+                tokens=tokens,
+                number=held.number,
+                cached_prompt_tokens=cached_prompt_tokens,
+            )
+            self._client.send(pb.DispatchRequest(progress=report))
+
+    def yielded(self, tokens_done: int, *, replica_lost: bool, kv_replica: str = "") -> None:
+        """Give the slot back and wait again."""
+        held, now = self.held, self._client.now()
+        number = held.number
+        self._stop_running()
+        held.tokens_done, held.waiting_since = tokens_done, now
+        held.preemptions += 0 if replica_lost else 1
+        loop = asyncio.get_running_loop()
+        self._grant, self._interrupt = loop.create_future(), loop.create_future()
+        report = pb.Yielded(
+            key=_key(self.call.key),
+            tokens_done=tokens_done,
+            replica_lost=replica_lost,
+            number=number,
+            kv_replica=kv_replica,
+        )
+        self._client.send(pb.DispatchRequest(yielded=report))
+
+    def ended(self, completion: Completion, tokens_done: int) -> None:
+        """Leave for good, from wherever the call stands. Idempotent."""
+        if self._over:
+            return
+        self._over = True
+        self._client.drop(self)
+        key = _key(self.call.key)
+        if self.held.running_on:
+            report = pb.Ended(
+                key=key, completion=completion.value, tokens_done=tokens_done, number=self.held.number
+            )
+            self._client.send(pb.DispatchRequest(ended=report))
+        elif not self._grant.done():
+            self._client.send(pb.DispatchRequest(withdraw=pb.Withdraw(key=key)))
+
+    def on_grant(self, grant: pb.Grant) -> None:
+        """Take a grant; one for a call that runs only renews the number.
+
+        Such a grant follows a new stream, or a grant that was meant for an earlier call of the same id. The
+        newest is the one that the scheduler counts, so that one is given back in the end.
+        """
+        held = self.held
+        if held.running_on:
+            held.running_on, held.number = grant.replica, grant.number
+            return
+        held.running_on, held.number = grant.replica, grant.number
+        held.started = True
+        if not self._grant.done():
+            self._grant.set_result(Grant(grant.replica, grant.quantum_tokens, grant.max_new_tokens))
+
+    def on_interrupt(self, interrupt: Interrupt, number: int) -> None:
+        """Pass on what the scheduler asks of the grant `number`."""
+        if self.held.running_on and number == self.held.number and not self._interrupt.done():
+            self._interrupt.set_result(interrupt)
+
+    def on_reject(self, error: KernelError) -> None:
+        """End the wait with an error."""
+        if not self._grant.done():
+            self._over = True
+            self._client.drop(self)
+            self._grant.set_exception(error)
+            self._grant.exception()  # seen, also when the caller has just left
+
+    def submission(self, now: float) -> pb.Submit:
+        """Describe the call as it stands now."""
+        call, held = self.call, self.held
+        submit = pb.Submit()
+        submit.CopyFrom(call.details)
+        submit.call, submit.agent, submit.tenant = call.key.call, call.key.agent, call.key.tenant
+        submit.hints.CopyFrom(hints_message(call.hints))
+        submit.tokens_done = held.tokens_done
+        submit.running_on, submit.number = held.running_on, held.number
+        submit.preemption_count = held.preemptions
+        if held.started:  # with its gang, if it had one: from now on it is on its own
+            submit.gang, submit.gang_size = "", 0
+        submit.resubmission = held.submitted
+        submit.age.CopyFrom(duration(now - call.arrived_at))
+        submit.attained.CopyFrom(duration(self._client.programs.attained(self)))
+        submit.waiting_for.CopyFrom(duration(now - held.waiting_since))
+        left = call.deadline - now
+        if left < STREAM_SECONDS:
+            submit.time_left.CopyFrom(duration(left))
+        held.submitted = True
+        return submit
+
+    def _stop_running(self) -> None:
+        self.held.running_on, self.held.number = "", 0
+
+
+class _Programs:
+    """What each program has attained, as its last grant told; the program unused for longest goes first."""
+
+    def __init__(self, keep: int = PROGRAMS) -> None:
+        self._keep = keep
+        self._attained: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def note(self, ticket: DispatchTicket, seconds: float) -> None:
+        """Take what a grant of one of its calls told."""
+        name = _program(ticket)
+        self._attained[name] = max(self._attained.pop(name, 0.0), seconds)
+        if len(self._attained) > self._keep:
+            self._attained.popitem(last=False)
+
+    def attained(self, ticket: DispatchTicket) -> float:
+        """Return what a call's program has attained. Unit: seconds."""
+        return self._attained.get(_program(ticket), 0.0)
+
+
+class DispatchClient:
+    """Keeps one stream to the scheduler and everything needed to build it anew."""
+
+    def __init__(
+        self, stub: "scheduler_pb2_grpc.SchedulerServiceAsyncStub", metadata: Metadata, clock: Clock
+    ) -> None:
+        self._stub = stub
+        self._metadata = metadata
+        self._clock = clock
+        self.programs = _Programs()
+        self._id = secrets.token_hex(8)
+        self._tickets: dict[CallKey, DispatchTicket] = {}
+        self._replicas: dict[str, pb.ReplicaState] = {}
+        self._outbox: asyncio.Queue[pb.DispatchRequest] = asyncio.Queue()
+        self._connected = False
+        self._away_since = clock.monotonic()
+        self._told = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the scheduler has welcomed this process."""
+        return self._connected
+
+    @property
+    def held(self) -> int:
+        """Calls that wait or run."""
+        return len(self._tickets)
+
+    def now(self) -> float:
+        """Read the monotonic clock."""
+        return self._clock.monotonic()
+
+    def submit(self, call: Submission) -> DispatchTicket:
+        """Put a call into the queue, now or as soon as the scheduler is there."""
+        ticket = DispatchTicket(self, call)
+        self._tickets[call.key] = ticket
+        if self._connected:
+            self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(self.now())))
+        return ticket
+
+    def announce(self, replica: pb.ReplicaState) -> None:
+        """Tell what a replica can take."""
+        self._replicas[replica.name] = replica
+        self.send(pb.DispatchRequest(replica=replica))
+
+    def withdraw(self, replica: str) -> None:
+        """Take back what was announced; nothing runs there any more."""
+        if self._replicas.pop(replica, None) is not None:
+            self.send(pb.DispatchRequest(replica=pb.ReplicaState(name=replica, up=False)))
+
+    def send(self, message: pb.DispatchRequest) -> None:
+        """Send a report.
+
+        Without a stream it is dropped, because the next stream starts with the whole state.
+        """
+        if self._connected:
+            self._outbox.put_nowait(message)
+
+    def drop(self, ticket: DispatchTicket) -> None:
+        """Forget a call that has left."""
+        if self._tickets.get(ticket.call.key) is ticket:
+            del self._tickets[ticket.call.key]
+
+    def patience(self, ticket: DispatchTicket) -> float:
+        """Return how long a call may go on waiting before it looks again; 0: it must give up."""
+        if self._connected:
+            return 5.0
+        limit = ticket.held.waiting_since + ticket.call.hints.max_wait + DISCONNECTED_GRACE
+        limit = max(limit, self._away_since + DISCONNECTED_GRACE)
+        return min(5.0, max(0.0, limit - self.now()))
+
+    async def run(self) -> None:
+        """Keep the stream up until cancelled."""
+        backoff = FIRST_BACKOFF
+        while True:
+            try:
+                await self._session()
+            except grpc.aio.AioRpcError as error:
+                self._tell(f"{error.code().name}: {error.details()}")
+            except KernelError as error:
+                self._tell(f"no credential: {error}")
+            finally:
+                backoff = FIRST_BACKOFF if self._connected else min(LONGEST_BACKOFF, backoff * 2)
+                if self._connected:
+                    self._away_since = self.now()
+                self._connected = False
+            await asyncio.sleep(backoff)
+
+    def _tell(self, why: str) -> None:
+        """Log an outage once, when it begins."""
+        if self._connected or not self._told:
+            _log.warning("no stream to the scheduler", why=why)
+        self._told = True
+
+    async def _session(self) -> None:
+        metadata = tuple(await self._metadata())
+        call = self._stub.Dispatch(timeout=STREAM_SECONDS, metadata=metadata)
+        writer: asyncio.Task[None] | None = None
+        try:
+            await call.write(pb.DispatchRequest(hello=pb.Hello(gateway=self._id)))
+            first = await call.read()
+            if not isinstance(first, pb.DispatchResponse) or first.WhichOneof("message") != "welcome":
+                return
+            self._refill()
+            writer = asyncio.create_task(self._write(call))
+            while isinstance(message := await call.read(), pb.DispatchResponse):
+                self._take(message)
+        finally:
+            if writer is not None:
+                writer.cancel()
+                await asyncio.wait({writer})
+            call.cancel()
+
+    def _refill(self) -> None:
+        """Start a stream with everything this process holds: calls, the oldest first, then replicas.
+
+        In this order nothing is granted before every call is known, or the first ones told would pass those
+        that run already and those that come before them.
+        """
+        self._outbox = asyncio.Queue()
+        self._connected = True
+        now = self.now()
+        for ticket in sorted(self._tickets.values(), key=lambda each: each.call.arrived_at):
+            self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(now)))
+        for replica in self._replicas.values():
+            self._outbox.put_nowait(pb.DispatchRequest(replica=replica))
+
+    async def _write(
+        self, call: "grpc.aio.StreamStreamCall[pb.DispatchRequest, pb.DispatchResponse]"
+    ) -> None:
+        outbox = self._outbox
+        while True:
+            message = await outbox.get()
+            try:
+                await call.write(message)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return  # the reader sees why and starts a new stream
+
+    def _take(self, message: pb.DispatchResponse) -> None:
+        kind = message.WhichOneof("message")
+        if kind not in {"grant", "preempt", "reject", "revoke"}:
+            return
+        body: pb.Grant | pb.Preempt | pb.Reject | pb.Revoke = getattr(message, kind)
+        ticket = self._tickets.get(CallKey(body.key.tenant, body.key.agent, body.key.call))
+        if ticket is None:
+            self._return_unwanted(body)
+        elif isinstance(body, pb.Grant):
+            self.programs.note(ticket, body.attained.ToNanoseconds() / 1e9)
+            ticket.on_grant(body)
+        elif isinstance(body, pb.Preempt):
+            ticket.on_interrupt(Interrupt.PREEMPT, body.number)
+        elif isinstance(body, pb.Revoke):
+            ticket.on_interrupt(Interrupt.REVOKE, body.number)
+        else:
+            seconds = body.retry_after.ToNanoseconds() / 1e9 if body.HasField("retry_after") else None
+            ticket.on_reject(refusal(body.outcome, body.message, seconds))
+
+    def _return_unwanted(self, body: pb.Grant | pb.Preempt | pb.Reject | pb.Revoke) -> None:
+        """Give back the slot of a call that left while its grant was on the way."""
+        if isinstance(body, pb.Grant):
+            ended = pb.Ended(key=body.key, completion=Completion.CANCELLED.value, number=body.number)
+            self.send(pb.DispatchRequest(ended=ended))
+
+
+def _program(ticket: DispatchTicket) -> tuple[str, str]:
+    key = ticket.call.key
+    return key.tenant, ticket.call.details.program or key.agent
+
+
+def _key(key: CallKey) -> pb.CallKey:
+    return pb.CallKey(tenant=key.tenant, agent=key.agent, call=key.call)

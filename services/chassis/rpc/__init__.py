@@ -1,0 +1,1 @@
+"""What every call passes, and the words both ends of a call share: methods, errors, names, pages."""

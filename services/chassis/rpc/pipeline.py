@@ -1,0 +1,291 @@
+"""The steps that every call passes, wrapped around each handler when its method is first called.
+
+Order: metrics, errors, deadline, authentication, size, parsing, authorisation, validation, handler.
+
+It takes the place of the server where handlers are registered, instead of being a gRPC interceptor: that
+saves the library's own machinery in every call (about 30 us), and nothing can be raised outside the wrapped
+handler, where it would reach the caller as UNKNOWN with its text.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from services.chassis.auth.authz_client import Authorizer
+from services.chassis.auth.identity import Caller, Principal, set_caller
+from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc.errors import DeadlineExceeded, Draining, UnknownMethod
+from services.chassis.rpc.methods import Method
+from services.chassis.rpc.steps import authorize, deadline, headers, mapping, validation
+from services.chassis.rpc.steps.observe import MethodMetrics
+from services.chassis.runtime.metrics import OTHER, RpcMetrics
+from services.chassis.runtime.tracing import Span, Tracer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
+
+
+class Pipeline(grpc.GenericRpcHandler):
+    """Runs the steps of every call. One per server, registered after all handlers that need no steps."""
+
+    def __init__(
+        self,
+        known: Mapping[str, Method],
+        *,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        metrics: RpcMetrics,
+        trust_ids: bool = True,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self.tracer = tracer
+        self._known = known
+        self.authenticator = authenticator
+        self.authorizer = authorizer
+        self.trust_ids = trust_ids
+        self.endless = deadline.EndlessCalls()
+        self._series = {path: MethodMetrics(metrics, method.label) for path, method in known.items()}
+        self._other = MethodMetrics(metrics, OTHER)
+        self._unknown: Handler = grpc.unary_stream_rpc_method_handler(self._refuse_unknown)
+        self._inner: list[grpc.GenericRpcHandler] = []
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Take handlers to wrap; add_XServicer_to_server calls this as it would call a server."""
+        self._inner += handlers
+
+    def add_registered_method_handlers(self, _service: str, _handlers: Mapping[str, Handler]) -> None:
+        """Ignore the second form in which generated code registers the same handlers."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """Return the handler of a call, wrapped; one that refuses when there is no such method."""
+        path = handler_call_details.method
+        method = self._known.get(path)
+        if method is None:
+            return self._unknown
+        for candidate in self._inner:
+            inner = candidate.service(handler_call_details)
+            if inner is not None:
+                break
+        else:
+            return self._unknown
+        found = self._wrapped.get(path)
+        if found is None or found[0] is not inner:
+            found = self._wrapped[path] = (inner, _Wrapper(self, method, self._series[path]).wrap(inner))
+        return found[1]
+
+    async def _refuse_unknown(self, _request: bytes, context: Context) -> None:
+        self._other.begin()
+        self._other.end("UNIMPLEMENTED", 0.0)
+        await mapping.abort(context, UnknownMethod("no such method"))
+
+
+class _Wrapper:
+    """Wraps the handler of one method."""
+
+    def __init__(self, pipeline: Pipeline, method: Method, series: MethodMetrics) -> None:
+        self._pipeline = pipeline
+        self._method = method
+        self._series = series
+
+    def wrap(self, inner: Handler) -> Handler:
+        """Return a handler of the same arity that runs all steps."""
+        serializer = inner.response_serializer
+        if inner.request_streaming:
+            deserializer = self._deserialize if inner.request_deserializer is not None else None
+            if inner.response_streaming:
+                return grpc.stream_stream_rpc_method_handler(
+                    self._streams(inner.stream_stream), deserializer, serializer
+                )
+            return grpc.stream_unary_rpc_method_handler(
+                self._stream_in(inner.stream_unary), deserializer, serializer
+            )
+        raw = inner.request_deserializer is None
+        if inner.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream_out(inner.unary_stream, raw=raw), None, serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(self._unary(inner.unary_unary, raw=raw), None, serializer)
+
+    def _unary(self, inner: Callable[..., Any], *, raw: bool) -> Callable[..., Any]:
+        async def behaviour(data: bytes, context: Context) -> Any:
+            async with _Call(self._pipeline, self._method, self._series, context) as call:
+                return await inner(await call.admit(data, raw=raw), context)
+
+        return behaviour
+
+    def _stream_out(self, inner: Callable[..., Any], *, raw: bool) -> Callable[..., Any]:
+        async def behaviour(data: bytes, context: Context) -> None:
+            async with _Call(self._pipeline, self._method, self._series, context) as call:
+                await _pump(inner(await call.admit(data, raw=raw), context), context)
+
+        return behaviour
+
+    def _stream_in(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        async def behaviour(requests: Any, context: Context) -> Any:
+            async with _Call(self._pipeline, self._method, self._series, context) as call:
+                await call.admit_stream()
+                return await inner(requests, context)
+
+        return behaviour
+
+    def _streams(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        async def behaviour(requests: Any, context: Context) -> None:
+            async with _Call(self._pipeline, self._method, self._series, context) as call:
+                await call.admit_stream()
+                await _pump(inner(requests, context), context)
+
+        return behaviour
+
+    def _deserialize(self, data: bytes) -> Any:
+        """Parse one message of a request stream; what it raises comes out where the handler reads."""
+        request = validation.parse(self._method, data)
+        validation.validate(self._method, request)
+        return request
+
+
+class _Call:
+    """One running call: entered when it arrives, left when it ends, however it ends."""
+
+    __slots__ = ("_context", "_method", "_pipeline", "_series", "_span", "_started", "_timer", "deadline")
+
+    def __init__(self, pipeline: Pipeline, method: Method, series: MethodMetrics, context: Context) -> None:
+        self._pipeline = pipeline
+        self._method = method
+        self._series = series
+        self._context = context
+        self._started = time.perf_counter()
+        self._timer: asyncio.Timeout | None = None
+        self._span: Span | None = None
+
+    async def __aenter__(self) -> Self:
+        self._series.begin()
+        seconds, enforced = deadline.budget(self._context, self._method)
+        self.deadline = time.monotonic() + seconds
+        if enforced or self._method.endless:
+            self._timer = asyncio.timeout(seconds)
+            await self._timer.__aenter__()
+            if self._method.endless:
+                self._pipeline.endless.add(self._timer)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        code = "CANCELLED"
+        try:
+            code = await self._settle(kind, error, trace)
+        except grpc.aio.AbortError:
+            code = _code(self._context)
+            raise
+        finally:
+            if self._span is not None:
+                self._span.end(code)
+            self._series.end(code, time.perf_counter() - self._started)
+
+    async def admit(self, data: bytes, *, raw: bool) -> Any:
+        """Run the steps before a handler with one request; `raw` hands the bytes on unparsed."""
+        head, principal = await self._identify()
+        method = self._method
+        request = validation.parse(method, data)
+        owner, resource = await authorize.authorize(
+            self._pipeline.authorizer, method, principal, method.resource_of(request)
+        )
+        set_caller(_caller(head, principal, owner, resource, self.deadline))
+        if raw:
+            return data
+        validation.validate(method, request)
+        return request
+
+    async def admit_stream(self) -> None:
+        """Run the steps before a handler that reads a stream; each message is checked when it is read."""
+        head, principal = await self._identify()
+        owner, resource = await authorize.authorize(self._pipeline.authorizer, self._method, principal, "")
+        set_caller(_caller(head, principal, owner, resource, self.deadline))
+
+    async def _identify(self) -> tuple[headers.Headers, Principal]:
+        if self._method.endless and self._pipeline.endless.draining:
+            raise Draining("the process is shutting down", retry_after=0.1)
+        head = headers.read(self._context, trust_ids=self._pipeline.trust_ids)
+        if self._pipeline.tracer is not None:
+            self._begin_span(self._pipeline.tracer, head)
+        principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)
+        return head, principal
+
+    def _begin_span(self, tracer: Tracer, head: headers.Headers) -> None:
+        self._span = tracer.begin(self._method.label, trace_id=head.trace_id, parent=head.parent_span)
+        head.trace_id, head.span_id = self._span.trace_id, self._span.span_id
+
+    async def _settle(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> str:
+        """Return the code of a call that ends by itself; abort it when it failed."""
+        if self._timer is not None:
+            self._pipeline.endless.discard(self._timer)
+            try:
+                await self._timer.__aexit__(kind, error, trace)
+            except TimeoutError:
+                await mapping.abort(self._context, self._expired())
+        if error is None or isinstance(error, grpc.aio.AbortError):
+            return _code(self._context)
+        if isinstance(error, asyncio.CancelledError):
+            remaining = self._context.time_remaining()
+            return "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED"
+        if isinstance(error, DecodeError):
+            await mapping.abort(self._context, mapping.malformed(self._method.label))
+        if isinstance(error, Exception):
+            await mapping.abort(self._context, mapping.typed(error, self._method.label))
+        return "UNKNOWN"
+
+    def _expired(self) -> DeadlineExceeded | Draining:
+        if self._method.endless and self._pipeline.endless.draining:
+            return Draining("the process is shutting down; watch again", retry_after=0.1)
+        return DeadlineExceeded(
+            f"{self._method.label} took longer than it may", metadata={"method": self._method.label}
+        )
+
+
+def _caller(head: headers.Headers, principal: Principal, owner: str, resource: str, ends: float) -> Caller:
+    return Caller(
+        agent=principal.agent,
+        tenant=principal.tenant,
+        kind=principal.kind,
+        token=head.token if principal.agent else "",
+        parent=principal.parent,
+        owner=owner,
+        syscall_id=head.syscall_id,
+        trace_id=head.trace_id,
+        span_id=head.span_id,
+        resource=resource,
+        deadline=ends,
+    )
+
+
+async def _pump(answer: Any, context: Context) -> None:
+    """Send what a streaming handler yields; a handler that writes by itself is only awaited.
+
+    The generator is closed here, at once, so that its `finally` runs when the caller leaves.
+    """
+    if not hasattr(answer, "__aiter__"):
+        await answer
+        return
+    try:
+        async for message in answer:
+            await context.write(message)
+    finally:
+        if hasattr(answer, "aclose"):
+            await answer.aclose()
+
+
+def _code(context: Context) -> str:
+    code = context.code()
+    if not code:
+        return "OK"
+    if isinstance(code, grpc.StatusCode):
+        return code.name
+    return next(status.name for status in grpc.StatusCode if status.value[0] == code)

@@ -1,0 +1,45 @@
+"""The steps that decide who calls and whether they may: authentication, audience, permission."""
+
+from services.chassis.auth.authz_client import Authorizer, Question
+from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc import names
+from services.chassis.rpc.errors import CredentialMissing, PermissionDenied
+from services.chassis.rpc.methods import Audience, Effect, Method
+
+ANYBODY = Principal(agent="", tenant="", kind=Kind.ANONYMOUS)
+"""The principal of a public method, which looks at no credential."""
+
+
+async def authenticate(authenticator: Authenticator, method: Method, token: str) -> Principal:
+    """Return who calls. Raises the CREDENTIAL_* errors, or PermissionDenied for a kernel-only method."""
+    if method.audience is Audience.PUBLIC:
+        return ANYBODY
+    if not token:
+        raise CredentialMissing("the call carries no `authorization: Bearer` metadata")
+    principal = await authenticator.authenticate(token)
+    if method.audience is Audience.KERNEL and principal.kind is not Kind.SERVICE:
+        raise PermissionDenied(
+            f"{method.label} is for the kernel's own processes", metadata={"action": method.permission}
+        )
+    return principal
+
+
+async def authorize(
+    authorizer: Authorizer, method: Method, principal: Principal, name: str
+) -> tuple[str, str]:
+    """Return the owner and the full name of the resource that the call is about.
+
+    `name` is the resource name in the request; empty means the caller itself. A kernel-only method needs no
+    further permission. Raises InvalidRequest and what the authorizer raises.
+    """
+    if method.audience is Audience.PUBLIC:
+        return "", ""
+    owner, resource = principal.agent, names.agent_name(principal.agent)
+    if name:
+        parsed = names.parse(name, me=principal.agent, field=method.resource)
+        owner, resource = parsed.owner or principal.agent, str(parsed)
+    if method.audience is Audience.AGENTS:
+        read = method.effect is Effect.READ
+        await authorizer.authorize(Question(principal, method.permission, resource, read))
+    return owner, resource

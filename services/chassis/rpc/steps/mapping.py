@@ -1,0 +1,43 @@
+"""The step around everything that may raise: what the caller is told about a failure."""
+
+import secrets
+from typing import Any, NoReturn
+
+import grpc
+
+from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import Internal, KernelError, MalformedRequest
+from services.chassis.rpc.status import DETAILS_KEY, GRPC_CODES, peer_error, to_status
+from services.chassis.runtime.logs import logger
+
+_log = logger(__name__)
+
+
+def typed(error: Exception, method: str) -> KernelError:
+    """Return the typed form of any error. An unknown one is logged under an id; its text stays here."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        known = peer_error(error)
+        if known.code is not Code.INTERNAL or "error_id" in known.metadata:
+            return known
+    elif isinstance(error, KernelError) and error.code is not Code.INTERNAL:
+        return error
+    error_id = secrets.token_hex(6)
+    _log.error("call failed", exc=error, error_id=error_id, method=method)
+    if isinstance(error, KernelError):
+        error.metadata.setdefault("error_id", error_id)
+        return error
+    return Internal(f"internal error {error_id}", metadata={"error_id": error_id})
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: KernelError) -> NoReturn:
+    """End the call with an error and all its details."""
+    status = to_status(error)
+    trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
+    if error.retry_after is not None:
+        trailing.append(("grpc-retry-pushback-ms", str(round(error.retry_after * 1000))))
+    await context.abort(GRPC_CODES[error.code], status.message, tuple(trailing))
+
+
+def malformed(method: str) -> MalformedRequest:
+    """Build the error for bytes that are no request."""
+    return MalformedRequest(f"the bytes are not a valid request of {method}", metadata={"method": method})

@@ -1,0 +1,1 @@
+"""The life of a process: configuration, servers, logs, metrics, tasks, signals."""

@@ -1,0 +1,333 @@
+"""The life of a process: configuration in, servers up, signals, drain, exit code."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import grpc
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from prometheus_client import CollectorRegistry
+
+from aios.api.access.v1 import access_pb2
+from services.chassis.auth.authz_client import AccessAuthorizer, Authorizer
+from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
+from services.chassis.rpc import client
+from services.chassis.runtime import config, logs, ports
+from services.chassis.runtime.clock import Clock, SystemClock
+from services.chassis.runtime.config import ConfigError
+from services.chassis.runtime.http import Route
+from services.chassis.runtime.metrics import DatabaseMetrics, ProcessMetrics
+from services.chassis.runtime.ports import PortTaken
+from services.chassis.runtime.readiness import Check
+from services.chassis.runtime.server import ChassisServer, ServerConfig, Servicer
+from services.chassis.runtime.tasks import Supervisor, watch_loop_lag
+from services.chassis.runtime.tracing import OtelTracer, Tracer
+
+if TYPE_CHECKING:
+    from services.chassis.db import Database
+
+T = TypeVar("T")
+
+_log = logs.logger(__name__)
+
+EXIT_CONFIGURATION: Final = 2
+"""Exit code when the process cannot start as configured: a bad value, a port that is taken."""
+
+NOTHING_FURTHER: Final[Mapping[str, type[Any]]] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommonConfig:
+    """What all processes share. Read from `AIOS_*`."""
+
+    data_dir: Path = Path(".aios")
+    """Directory of databases, keys and tokens."""
+
+    service_key_file: Path | None = None
+    """File with the secret that service tokens are issued for. Default: service.key in the data directory."""
+
+    drain_seconds: timedelta = timedelta(0)
+    """Time between "not serving" and refusing calls, for load balancers to notice."""
+
+    grace_seconds: timedelta = timedelta(seconds=30)
+    """Time that running calls get to finish when the process stops."""
+
+    otel_endpoint: str = ""
+    """Where spans are sent, as OTLP over gRPC, such as http://127.0.0.1:4317. Default: nowhere."""
+
+    log_level: str = "info"
+    """Least important level that is logged: debug, info, warning or error."""
+
+    log_format: str = "auto"
+    """How lines look: json, console, or auto (console on a terminal)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListenConfig:
+    """Where one process listens. Read from `AIOS_<SERVICE>_*`."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; 0.0.0.0 in a container."""
+
+    port: int | None = None
+    """gRPC port. Default: the service's own, 7070 to 7076."""
+
+    http_port: int | None = None
+    """Port of /metrics, /healthz and /readyz. Default: 100 above the gRPC port; the gateway's is 7080."""
+
+    health_port: int | None = None
+    """Port of the gRPC health service. Default: 200 above the gRPC port."""
+
+    database_url: str = ""
+    """SQLAlchemy URL. Default: a SQLite file named after the service in the data directory."""
+
+    endpoint: str = ""
+    """Where the other processes reach this one; they read it, the process itself does not."""
+
+
+@dataclass(kw_only=True)
+class App:
+    """What a process serves. Made by the `assemble` function of its main module."""
+
+    servicers: Sequence[Servicer] = ()
+    readiness: Mapping[str, Check] = field(default_factory=dict)
+    authenticator: Authenticator | None = None
+    """Default: verification with the access manager's keys."""
+    authorizer: Authorizer | None = None
+    """Default: the access manager."""
+    handlers: Sequence[grpc.GenericRpcHandler] = ()
+    known: Sequence[FileDescriptor | ServiceDescriptor] = ()
+    trust_ids: bool = True
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    """Further HTTP pages by path."""
+    serve_http: bool = True
+    """False when the process serves /metrics, /healthz and /readyz itself on its HTTP port."""
+    started: Callable[[ChassisServer], Awaitable[None]] | None = None
+    """Called once everything is bound."""
+
+
+class Process:
+    """What `assemble` builds an app from. Everything it opens is closed when the process ends."""
+
+    def __init__(self, name: str, environ: Mapping[str, str], *, clock: Clock | None = None) -> None:
+        self.name = name
+        self.environ = environ
+        self.clock = clock or SystemClock()
+        self.common = config.load(CommonConfig, environ, "AIOS_", known=None)
+        self.listen = config.load(ListenConfig, environ, self.prefix, known=None)
+        self.registry = CollectorRegistry()
+        self.metrics = ProcessMetrics(self.registry, name)
+        self.tasks = Supervisor(metrics=self.metrics)
+        self.stack = AsyncExitStack()
+        self.draining = asyncio.Event()
+        """Set when the process begins to stop."""
+        self._database_metrics: DatabaseMetrics | None = None
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    @property
+    def prefix(self) -> str:
+        """Beginning of the process's own variables, such as `AIOS_MEMORY_`."""
+        return f"AIOS_{self.name.upper()}_"
+
+    @property
+    def data_dir(self) -> Path:
+        """Directory of the kernel's files."""
+        return self.common.data_dir.expanduser().absolute()
+
+    def load(self, cls: type[T]) -> T:
+        """Read the process's own configuration. Raises ConfigError, also for a variable that nobody reads."""
+        return config.load(cls, self.environ, self.prefix, known=_names(ListenConfig))
+
+    def server_config(self, *, serve_http: bool = True) -> ServerConfig:
+        """Return where to listen, defaults filled in."""
+        listen = self.listen
+        port = ports.DEFAULT_PORTS.get(self.name, 0) if listen.port is None else listen.port
+        http = ports.http_port(self.name, port) if listen.http_port is None else listen.http_port
+        return ServerConfig(
+            host=listen.host,
+            port=port,
+            http_port=http if serve_http else None,
+            health_port=ports.health_port(port) if listen.health_port is None else listen.health_port,
+            drain=self.common.drain_seconds,
+            grace=self.common.grace_seconds,
+        )
+
+    def http_address(self) -> tuple[str, int]:
+        """Return host and port for a process that serves its HTTP pages itself."""
+        return self.listen.host, self.server_config().http_port or 0
+
+    def database_url(self) -> str:
+        """Return the URL of the process's database."""
+        return self.listen.database_url or f"sqlite:///{self.data_dir / (self.name + '.db')}"
+
+    async def database(self, migrations: Path, *, name: str = "main") -> "Database":
+        """Open the process's database, bring it up to date, close it at the end."""
+        from services.chassis.db import Database  # noqa: PLC0415 - 300 ms that not every process needs
+
+        self._database_metrics = self._database_metrics or DatabaseMetrics(self.registry)
+        database = Database.open(
+            self.database_url(),
+            schema=self.name,
+            migrations=migrations,
+            name=name,
+            metrics=self._database_metrics,
+        )
+        self.stack.push_async_callback(database.close)
+        await database.migrate()
+        return database
+
+    def endpoint(self, peer: str) -> str:
+        """Return where another process is reached: `AIOS_<PEER>_ENDPOINT`, else its default port here."""
+        default = f"127.0.0.1:{ports.DEFAULT_PORTS.get(peer, 0)}"
+        return self.environ.get(f"AIOS_{peer.upper()}_ENDPOINT") or default
+
+    def channel(self, peer: str, *services: FileDescriptor | ServiceDescriptor) -> grpc.aio.Channel:
+        """Return the channel to another process, opened once; reads of `services` are retried."""
+        if peer not in self._channels:
+            channel = client.channel(self.endpoint(peer), *services)
+            self._channels[peer] = channel
+            self.stack.push_async_callback(channel.close)
+        return self._channels[peer]
+
+    @cached_property
+    def credential(self) -> client.ServiceCredential:
+        """The token this process shows to others. Raises ConfigError when there is no service key."""
+        path = self.common.service_key_file or self.data_dir / "service.key"
+        try:
+            key = client.read_service_key(path)
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"AIOS_SERVICE_KEY_FILE: {error}"]) from error
+        return client.KeyCredential(self._access, self.name, key, self.clock)
+
+    @cached_property
+    def revocations(self) -> Revocations:
+        """The revoked tokens this process knows of."""
+        return Revocations()
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """Verifies tokens with the access manager's keys."""
+        ring = KeyRing(client.AccessKeySource(self._access), self.clock)
+        return TokenVerifier(ring, self.clock, self.revocations)
+
+    @cached_property
+    def authorizer(self) -> AccessAuthorizer:
+        """Asks the access manager; its watch runs in the background from the first use on."""
+        authorizer = AccessAuthorizer(self._access, self.credential, self.clock, revocations=self.revocations)
+        self.tasks.start("access-watch", authorizer.watch)
+        return authorizer
+
+    @cached_property
+    def tracer(self) -> Tracer | None:
+        """Makes spans when an endpoint is configured."""
+        if not self.common.otel_endpoint:
+            return None
+        tracer = OtelTracer(self.name, self.common.otel_endpoint)
+        self.stack.push_async_callback(asyncio.to_thread, tracer.close)
+        return tracer
+
+    @property
+    def _access(self) -> grpc.aio.Channel:
+        return self.channel("access", access_pb2.DESCRIPTOR)
+
+
+Assemble = Callable[[Process], Awaitable[App]]
+
+
+async def serve(
+    name: str,
+    assemble: Assemble,
+    *,
+    environ: Mapping[str, str] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run a process until SIGTERM, SIGINT or `stop`, then drain it.
+
+    Raises ConfigError or PortTaken when it cannot start as configured.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    process = Process(name, os.environ if environ is None else environ)
+    async with process.stack:
+        process.stack.push_async_callback(process.tasks.stop)
+        server = await _start(process, await assemble(process))
+        await stop.wait()
+        _log.info("stopping")
+        process.draining.set()
+        await server.stop()
+        await process.tasks.stop()  # before what they use is closed
+    _log.info("stopped")
+
+
+async def _start(process: Process, app: App) -> ChassisServer:
+    authorizer = app.authorizer or process.authorizer
+    readiness = dict(app.readiness)
+    if isinstance(authorizer, AccessAuthorizer):
+        readiness.setdefault("access", authorizer.problem)
+    server = ChassisServer(
+        process.name,
+        process.server_config(serve_http=app.serve_http),
+        servicers=app.servicers,
+        authenticator=app.authenticator or process.authenticator,
+        authorizer=authorizer,
+        readiness=readiness,
+        registry=process.registry,
+        handlers=app.handlers,
+        known=app.known,
+        trust_ids=app.trust_ids,
+        tracer=process.tracer,
+        routes=app.routes,
+    )
+    await server.start()
+    process.tasks.start("loop-lag", lambda: watch_loop_lag(process.metrics))
+    if app.started is not None:
+        await app.started(server)
+    _log.info(
+        "ready", port=server.port, http_port=server.http_port, health_port=server.health_port, pid=os.getpid()
+    )
+    return server
+
+
+def run(
+    name: str, assemble: Assemble, *configs: type[Any], further: Mapping[str, type[Any]] = NOTHING_FURTHER
+) -> int:
+    """Run a process from its __main__ and return its exit code; `--help-config` prints all variables instead.
+
+    `configs` are the dataclasses that `assemble` loads, for that help; `further` those with their own prefix.
+    """
+    if "--help-config" in sys.argv[1:]:
+        sys.stdout.write(help_config(name, *configs, further=further))
+        return 0
+    environ = os.environ
+    level, style = environ.get("AIOS_LOG_LEVEL", "info"), environ.get("AIOS_LOG_FORMAT", "auto")
+    logs.configure(name, level=level, style=style)
+    try:
+        asyncio.run(serve(name, assemble))
+    except (ConfigError, PortTaken) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return EXIT_CONFIGURATION
+    return 0
+
+
+def help_config(name: str, *configs: type[Any], further: Mapping[str, type[Any]] = NOTHING_FURTHER) -> str:
+    """Describe every variable a process reads."""
+    prefix = f"AIOS_{name.upper()}_"
+    parts = [config.describe(CommonConfig, "AIOS_")]
+    described: list[type[Any]] = [ListenConfig, *configs]
+    parts += [config.describe(cls, prefix) for cls in described]
+    parts += [config.describe(cls, own) for own, cls in further.items()]
+    return "\n".join(parts) + "\n"
+
+
+def _names(cls: type[Any]) -> list[str]:
+    return [name.upper() for name in cls.__dataclass_fields__]

@@ -1,0 +1,219 @@
+"""The server every process runs: gRPC with the pipeline, gRPC health on its own port, HTTP for operators."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from services.chassis.auth.authz_client import Authorizer
+from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc import methods
+from services.chassis.rpc.client import MAX_MESSAGE_BYTES
+from services.chassis.rpc.pipeline import Pipeline
+from services.chassis.runtime import metrics
+from services.chassis.runtime.http import HttpServer, Page, Route
+from services.chassis.runtime.logs import logger
+from services.chassis.runtime.ports import PortTaken
+from services.chassis.runtime.readiness import Check, Readiness
+from services.chassis.runtime.tasks import Supervisor
+from services.chassis.runtime.tracing import Tracer
+
+_log = logger(__name__)
+
+Servicer = tuple[Callable[[Any, Any], None], Any, FileDescriptor | ServiceDescriptor]
+"""(add_XServicer_to_server, servicer, the descriptor of X or of the file that holds only X)."""
+
+MAX_METADATA_TRANSPORT_BYTES: Final = 64 * 1024
+
+_HEALTH_SECONDS: Final = 1.0
+_CONNECTION_MINUTES: Final = (10, 30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerConfig:
+    """Where a process listens and how it ends."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; 0.0.0.0 in a container."""
+
+    port: int = 0
+    """gRPC port; 0 takes any free one."""
+
+    http_port: int | None = 0
+    """Port of /metrics, /healthz and /readyz; 0 takes any free one, empty serves none."""
+
+    health_port: int | None = 0
+    """Port of the gRPC health service; 0 takes any free one, empty serves none."""
+
+    drain: timedelta = timedelta(0)
+    """Time between "not serving" and refusing calls, for load balancers to notice. Unit: seconds."""
+
+    grace: timedelta = timedelta(seconds=30)
+    """Time that running calls get to finish when the process stops. Unit: seconds."""
+
+
+def server_options() -> list[tuple[str, Any]]:
+    """Return the gRPC options of every server."""
+    minutes = random.uniform(*_CONNECTION_MINUTES)  # noqa: S311 - spreads reconnects, no secret
+    return [
+        # With the default 1 a second server binds the same port silently and steals traffic.
+        ("grpc.so_reuseport", 0),
+        # A burst above the defaults (1,000 and 3,000) is dropped as CANCELLED; admission says why.
+        ("grpc.server.max_pending_requests", 100_000),
+        ("grpc.server.max_pending_requests_hard_limit", 200_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # Between two different limits calls are refused at random; below them the refusal is ours.
+        ("grpc.max_metadata_size", MAX_METADATA_TRANSPORT_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_TRANSPORT_BYTES),
+        # Lets new replicas get their share. Calls that run go on over the old connection for an hour.
+        ("grpc.max_connection_age_ms", int(minutes * 60_000)),
+        ("grpc.max_connection_age_grace_ms", 3_600_000),
+    ]
+
+
+class ChassisServer:
+    """One process's servers. `start` binds, `stop` drains; `port` and the others are the real ones.
+
+    `known` names services that `handlers` answer without a servicer (the gateway's forwarding); their methods
+    pass the same steps. `trust_ids` is False only at the door: agents do not choose syscall ids.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: ServerConfig,
+        *,
+        servicers: Sequence[Servicer] = (),
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        readiness: Mapping[str, Check] | None = None,
+        registry: CollectorRegistry | None = None,
+        handlers: Sequence[grpc.GenericRpcHandler] = (),
+        known: Iterable[FileDescriptor | ServiceDescriptor] = (),
+        trust_ids: bool = True,
+        tracer: Tracer | None = None,
+        routes: Mapping[str, Route] | None = None,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self.readiness = Readiness(readiness or {})
+        self.port = self.http_port = self.health_port = 0
+        descriptors = [descriptor for _, _, descriptor in servicers]
+        self.methods = methods.table(*descriptors, *known)
+        self._services = methods.service_names(*descriptors, *known)
+        self._pipeline = Pipeline(
+            self.methods,
+            authenticator=authenticator,
+            authorizer=authorizer,
+            metrics=metrics.RpcMetrics(self.registry),
+            trust_ids=trust_ids,
+            tracer=tracer,
+        )
+        self._servicers = servicers
+        self._handlers = handlers
+        self._health = health.HealthServicer()
+        self._supervisor = Supervisor()
+        self._grpc: grpc.aio.Server | None = None
+        self._health_server: grpc.aio.Server | None = None
+        self._http = HttpServer(
+            {"/metrics": self._metrics, "/healthz": self._alive, "/readyz": self._ready, **(routes or {})}
+        )
+
+    async def start(self) -> None:
+        """Bind all ports and serve. Raises PortTaken."""
+        try:
+            await self._bind()
+        except PortTaken:
+            await self._close(0)
+            raise
+        await self._report_health()
+        self._supervisor.every("health", _HEALTH_SECONDS, self._report_health)
+
+    async def drain(self) -> None:
+        """Say that the process goes, wait for load balancers to notice, end the watches."""
+        self.readiness.draining = True
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self.config.drain.total_seconds())
+        self._pipeline.endless.end()
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Drain, give running calls `grace` seconds (default: the configured ones), then close everything."""
+        if not self.readiness.draining:
+            await self.drain()
+        await self._supervisor.stop()
+        await self._close(self.config.grace.total_seconds() if grace is None else grace)
+
+    async def _bind(self) -> None:
+        config = self.config
+        self._grpc = server = grpc.aio.server(options=server_options())
+        reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], server)
+        for add, servicer, _ in self._servicers:
+            add(servicer, self._pipeline)
+        self._pipeline.add_generic_rpc_handlers(self._handlers)
+        server.add_generic_rpc_handlers((self._pipeline,))
+        self.port = await _bind(server, config.host, config.port, "gRPC")
+        if config.health_port is not None:
+            self._health_server = grpc.aio.server(options=server_options())
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
+            self.health_port = await _bind(
+                self._health_server, config.host, config.health_port, "gRPC health"
+            )
+            await self._health_server.start()
+        if config.http_port is not None:
+            await self._start_http(config.host, config.http_port)
+        await server.start()
+
+    async def _close(self, grace: float) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(grace)
+        await self._http.stop()
+        if self._health_server is not None:
+            await self._health_server.stop(0)
+
+    async def _start_http(self, host: str, port: int) -> None:
+        try:
+            await self._http.start(host, port)
+        except OSError:
+            raise await asyncio.to_thread(PortTaken, port, "HTTP") from None
+        self.http_port = self._http.port
+
+    async def _report_health(self) -> None:
+        if self.readiness.draining:
+            return
+        failing = await self.readiness.failing()
+        status = HealthCheckResponse.NOT_SERVING if failing else HealthCheckResponse.SERVING
+        await self._health.set("", HealthCheckResponse.SERVING)
+        for service in self._services:
+            await self._health.set(service, status)
+
+    async def _metrics(self) -> Page:
+        return Page(metrics.page(self.registry), metrics.CONTENT_TYPE)
+
+    async def _alive(self) -> Page:
+        return Page(b"ok\n")
+
+    async def _ready(self) -> Page:
+        ready, body = await self.readiness.report()
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Page(body, "application/json", status)
+
+
+async def _bind(server: grpc.aio.Server, host: str, port: int, purpose: str) -> int:
+    try:
+        return server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError:  # what grpc raises when it cannot bind
+        raise await asyncio.to_thread(PortTaken, port, purpose) from None
