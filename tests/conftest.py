@@ -34,7 +34,7 @@ def blocked_loop_detector() -> Iterator[BlockBuster]:
         for function in detector.functions.values():
             # A process reads its limits and its installed policies once, at start-up.
             function.can_block_in("services/chassis/runtime/metrics.py", "__init__")
-            function.can_block_in("services/scheduler/policies/__init__.py", "discover")
+            function.can_block_in("services/scheduler/core/policies/__init__.py", "discover")
         # The path of a database is made absolute when it is opened, at start-up.
         detector.functions["os.path.abspath"].can_block_in(
             "sqlalchemy/dialects/sqlite/pysqlite.py", "create_connect_args"

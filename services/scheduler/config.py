@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import PolicySpec, SchedulingClass
-from services.scheduler.settings import CoreSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

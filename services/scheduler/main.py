@@ -5,10 +5,10 @@ import gc
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from services.chassis.runtime.process import App, Process
 from services.scheduler.config import SchedulerConfig
-from services.scheduler.core import SchedulerCore
+from services.scheduler.core.policies import discover
+from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
-from services.scheduler.policies import discover
-from services.scheduler.service import SchedulerService
+from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
 
 GC_THRESHOLDS = (100_000, 50, 100)

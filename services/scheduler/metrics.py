@@ -7,9 +7,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from services.chassis.runtime.metrics import DURATION_BUCKETS
-from services.scheduler.events import Decision, Preempt, Reject, TimelineEvent, TimelineKind
+from services.scheduler.core.events import Decision, Preempt, Reject, TimelineEvent, TimelineKind
+from services.scheduler.core.stats import ClassStats, ReplicaStats, Stats, merged, merged_replicas
 from services.scheduler.model import Lane, Outcome, SchedulingClass
-from services.scheduler.stats import ClassStats, ReplicaStats, Stats, merged, merged_replicas
 
 
 class PrometheusScheduleMetrics:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from services.scheduler.events import Decision
+from services.scheduler.core.events import Decision
 
 
 class Clock(Protocol):

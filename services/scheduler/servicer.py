@@ -9,11 +9,11 @@ from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.runtime.clock import Clock
-from services.scheduler import wire
+from services.scheduler.core.explanation_text import summary
+from services.scheduler.core.stats import ReplicaStats, merged
 from services.scheduler.model import Lane, SchedulingClass
-from services.scheduler.service import SchedulerService, Session, Viewer
-from services.scheduler.stats import ReplicaStats, merged
-from services.scheduler.words import summary
+from services.scheduler.service.scheduling import SchedulerService, Session, Viewer
+from services.scheduler.wire import scheduling
 
 
 class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
@@ -38,7 +38,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         try:
             yield dispatch_pb2.DispatchResponse(welcome=dispatch_pb2.Welcome(epoch=self._epoch))
             while (decision := await session.outbox.get()) is not None:
-                yield wire.instruction(decision)
+                yield scheduling.instruction(decision)
             if reader.done():
                 await reader
         finally:
@@ -50,7 +50,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         """Take the gateway's reports until it goes; the stream ends with it, also when a report is wrong."""
         try:
             async for message in requests:
-                events = wire.event(message, session.gateway, self._clock.monotonic())
+                events = scheduling.event(message, session.gateway, self._clock.monotonic())
                 for event in events if isinstance(events, list) else [events]:
                     self._service.report(session, event)
         finally:
@@ -73,7 +73,8 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             last = page[-1][1]
             token = paging.encode([last.arrived_at, last.id], viewer.tenant, viewer.agent)
         return scheduler_pb2.ListSyscallsResponse(
-            syscalls=[wire.syscall(entry, call, now, wall) for entry, call in page], next_page_token=token
+            syscalls=[scheduling.syscall(entry, call, now, wall) for entry, call in page],
+            next_page_token=token,
         )
 
     async def GetQueue(
@@ -83,8 +84,8 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         stats, tenant = self._service.stats(), current_caller().tenant
         classes = merged(stats.classes, lambda _each: "")
         return scheduler_pb2.GetQueueResponse(
-            classes=[wire.class_queue(each) for each in classes],
-            replicas=[wire.replica(each) for each in stats.replicas if visible(each, tenant)],
+            classes=[scheduling.class_queue(each) for each in classes],
+            replicas=[scheduling.replica(each) for each in stats.replicas if visible(each, tenant)],
             preemption_count=self._service.preemptions,
         )
 
@@ -95,19 +96,19 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         identifier, viewer = _call(request.name)
         found = self._service.explain(identifier, viewer)
         entry, call = self._service.entry(identifier, viewer)
-        shown = wire.syscall(entry, call, self._clock.monotonic(), self._clock.now())
+        shown = scheduling.syscall(entry, call, self._clock.monotonic(), self._clock.now())
         widest = _widest()
         named = {each.call_id for each in found.ahead if self._service.may_name(each.call_id, widest)}
-        return wire.explanation(found, shown, named, widest.tenant, summary(found))
+        return scheduling.explanation(found, shown, named, widest.tenant, summary(found))
 
     async def SetPolicy(
         self, request: scheduler_pb2.SetPolicyRequest, context: Any
     ) -> scheduler_pb2.SetPolicyResponse:
         """Put a policy in charge of a class, or of all."""
-        chosen = wire.CLASSES.get(request.scheduling_class)
+        chosen = scheduling.CLASSES.get(request.scheduling_class)
         classes: Sequence[SchedulingClass] = [chosen] if chosen is not None else list(SchedulingClass)
-        lane = wire.lane(request.lane)
-        self._service.set_policy(classes, request.policy.name, wire.params(request.policy), lane)
+        lane = scheduling.lane(request.lane)
+        self._service.set_policy(classes, request.policy.name, scheduling.params(request.policy), lane)
         return scheduler_pb2.SetPolicyResponse(classes=self._classes(lane))
 
     async def GetPolicy(
@@ -115,7 +116,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     ) -> scheduler_pb2.GetPolicyResponse:
         """Read which policy is in charge of each class."""
         return scheduler_pb2.GetPolicyResponse(
-            classes=self._classes(wire.lane(request.lane)), available=list(self._service.policy_names)
+            classes=self._classes(scheduling.lane(request.lane)), available=list(self._service.policy_names)
         )
 
     async def WatchSchedule(
@@ -124,7 +125,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         """Stream what happens."""
         async for shown in self._service.watch(_viewer(request.parent)):
             now, wall = self._clock.monotonic(), self._clock.now()
-            message = wire.schedule_event(shown.event, shown.call, shown.lost, now, wall)
+            message = scheduling.schedule_event(shown.event, shown.call, shown.lost, now, wall)
             if message is not None:
                 yield message
 
@@ -137,7 +138,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         return scheduler_pb2.CancelSyscallResponse(cancelled=True)
 
     def _classes(self, lane: Lane) -> list[scheduler_pb2.ClassPolicy]:
-        return [wire.policy(kind, spec) for kind, spec in self._service.policies(lane).items()]
+        return [scheduling.policy(kind, spec) for kind, spec in self._service.policies(lane).items()]
 
 
 def visible(replica: ReplicaStats, tenant: str) -> bool:
@@ -151,13 +152,13 @@ def _viewer(parent: str) -> Viewer:
     if not parent:
         return _widest()
     owner = names.parse(parent, me=caller.agent, field="parent").owner
-    return Viewer(caller.tenant, wire.scoped(caller.tenant, owner))
+    return Viewer(caller.tenant, scheduling.scoped(caller.tenant, owner))
 
 
 def _widest() -> Viewer:
     """Return the widest view the caller may have."""
     caller = current_caller()
-    agent = "" if caller.kind is not Kind.AGENT else wire.scoped(caller.tenant, caller.agent)
+    agent = "" if caller.kind is not Kind.AGENT else scheduling.scoped(caller.tenant, caller.agent)
     return Viewer(caller.tenant, agent)
 
 
@@ -165,5 +166,5 @@ def _call(name: str) -> tuple[str, Viewer]:
     """Return the call's id in the core, and a view that holds its agent."""
     caller = current_caller()
     parsed = names.parse_in(name, "calls", me=caller.agent)
-    owner = wire.scoped(caller.tenant, parsed.owner)
-    return wire.call_id(caller.tenant, parsed.owner, parsed.id), Viewer(caller.tenant, owner)
+    owner = scheduling.scoped(caller.tenant, parsed.owner)
+    return scheduling.call_id(caller.tenant, parsed.owner, parsed.id), Viewer(caller.tenant, owner)

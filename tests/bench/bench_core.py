@@ -25,11 +25,11 @@ from math import log
 from pathlib import Path
 from statistics import fmean, median
 
-from services.scheduler.core import SchedulerCore
-from services.scheduler.events import BackendUp, Finished, Grant, Progress, Submit
+from services.scheduler.core.events import BackendUp, Finished, Grant, Progress, Submit
+from services.scheduler.core.policies import PolicyRegistry
+from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.core.settings import ClassSettings, CoreSettings
 from services.scheduler.model import Call, Completion, PolicySpec, SchedulingClass
-from services.scheduler.policies import PolicyRegistry
-from services.scheduler.settings import ClassSettings, CoreSettings
 
 SLOTS = 64
 TARGET_P99_US = 100.0

@@ -17,10 +17,10 @@ from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
 from services.context.metrics import ContextMetrics
 from services.memory.metrics import MemoryMetrics
+from services.scheduler.core.stats import ClassStats, ReplicaStats, Stats
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.model import Lane as SchedulerLane
 from services.scheduler.model import ReplicaId, SchedulingClass
-from services.scheduler.stats import ClassStats, ReplicaStats, Stats
 from services.storage.metrics import StorageMetrics
 from services.tgi_local.metrics import PrometheusMetrics as TgiLocalMetrics
 from services.tool.metrics import ToolMetrics

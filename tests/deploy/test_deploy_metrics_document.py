@@ -5,7 +5,7 @@ from enum import Enum
 import pytest
 
 from services.access.model import Reason
-from services.scheduler.events import TimelineKind
+from services.scheduler.core.events import TimelineKind
 from services.scheduler.model import Outcome, SchedulingClass
 from tests.deploy.manifests import KERNEL, ROOT
 from tests.deploy.monitoring import SECTIONS, documented, label_values, measured, units

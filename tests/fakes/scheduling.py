@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.scheduler.core import SchedulerCore
-from services.scheduler.events import (
+from services.scheduler.core.events import (
     BackendUp,
     Decision,
     Event,
@@ -21,6 +20,9 @@ from services.scheduler.events import (
     TimelineKind,
     Yielded,
 )
+from services.scheduler.core.policies import PolicyRegistry
+from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.core.settings import ClassSettings, CoreSettings
 from services.scheduler.model import (
     Call,
     Completion,
@@ -28,8 +30,6 @@ from services.scheduler.model import (
     PolicySpec,
     SchedulingClass,
 )
-from services.scheduler.policies import PolicyRegistry
-from services.scheduler.settings import ClassSettings, CoreSettings
 
 MODEL = "llama"
 

@@ -9,10 +9,10 @@ from services.chassis.dispatch.client import DispatchClient
 from services.chassis.dispatch.scheduling import AgentFacts, Hints
 from services.chassis.rpc.client import StaticCredential
 from services.chassis.runtime.clock import SystemClock
-from services.scheduler import wire
-from services.scheduler.core import SchedulerCore
-from services.scheduler.service import SchedulerService
-from services.scheduler.settings import CoreSettings
+from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.core.settings import CoreSettings
+from services.scheduler.service.scheduling import SchedulerService
+from services.scheduler.wire import scheduling
 from services.tool.dispatch import ScheduledQueue, ScheduledTurn
 from services.tool.model import Needs
 from tests.fakes.meters import RecordingMeter
@@ -39,7 +39,7 @@ class Stream:
         if message.WhichOneof("message") == "hello":
             self._session = self._service.connect(message.hello.gateway)
             return
-        events = wire.event(message, self._session.gateway, SystemClock().monotonic())
+        events = scheduling.event(message, self._session.gateway, SystemClock().monotonic())
         for event in events if isinstance(events, list) else [events]:
             self._service.report(self._session, event)
 
@@ -49,7 +49,7 @@ class Stream:
             self._welcomed = True
             return pb.DispatchResponse(welcome=pb.Welcome(epoch=1))
         decision = await self._session.outbox.get()
-        return object() if decision is None else wire.instruction(decision)
+        return object() if decision is None else scheduling.instruction(decision)
 
     def cancel(self) -> None:
         """End the stream."""

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from services.scheduler.core import SchedulerCore
-from services.scheduler.events import (
+from services.scheduler.core.events import (
     BackendUp,
     Event,
     Finished,
@@ -18,9 +17,10 @@ from services.scheduler.events import (
     Tick,
     Yielded,
 )
+from services.scheduler.core.policies import PolicyRegistry
+from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import Call, Completion, ParamValue, PolicySpec, Prefix
-from services.scheduler.policies import PolicyRegistry
-from services.scheduler.settings import CoreSettings
 from tests.bench.sched.engine import Engine, LiveCall
 from tests.bench.sched.server import MAX_NEW_TOKENS
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from services.scheduler.policies import PolicyRegistry
+from services.scheduler.core.policies import PolicyRegistry
 from tests.bench.sched.aios import Aios, Setup
 from tests.bench.sched.drivers import Barrier, OneAtATime, Oracle, PassThrough
 from tests.bench.sched.engine import Driver

@@ -10,8 +10,7 @@ from prometheus_client import CollectorRegistry
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import scheduler_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2_grpc
-from services.scheduler.core import SchedulerCore
-from services.scheduler.events import (
+from services.scheduler.core.events import (
     BackendDown,
     BackendUp,
     Event,
@@ -22,11 +21,12 @@ from services.scheduler.events import (
     Tick,
     Yielded,
 )
+from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.core.settings import CoreSettings
 from services.scheduler.metrics import PrometheusScheduleMetrics
 from services.scheduler.model import Completion, Prefix, SchedulingClass
-from services.scheduler.service import SchedulerService
+from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
-from services.scheduler.settings import CoreSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.rpc import serving
 from tests.fakes.scheduling import MODEL, call, settings, with_class

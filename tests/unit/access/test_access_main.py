@@ -13,7 +13,7 @@ from services.access.metrics import AccessMetrics
 from services.access.model import Reason
 from services.access.tokens import Bucket
 from services.chassis.runtime.config import ConfigError, load
-from services.scheduler.policies import BUILT_IN
+from services.scheduler.core.policies import BUILT_IN
 
 README = Path(__file__).parents[3] / "services" / "access" / "README.md"
 

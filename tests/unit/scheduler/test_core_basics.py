@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.scheduler.errors import CallUnknown, PolicyParamsInvalid, PolicyUnknown, SettingsInvalid
-from services.scheduler.events import (
+from services.scheduler.core.events import (
     AgentCancelled,
     BackendDown,
     BackendLimits,
@@ -18,6 +17,8 @@ from services.scheduler.events import (
     TimelineKind,
     Yielded,
 )
+from services.scheduler.core.settings import CoreSettings
+from services.scheduler.errors import CallUnknown, PolicyParamsInvalid, PolicyUnknown, SettingsInvalid
 from services.scheduler.model import (
     CallState,
     Completion,
@@ -27,7 +28,6 @@ from services.scheduler.model import (
     SchedulingClass,
     SnapshotInfo,
 )
-from services.scheduler.settings import CoreSettings
 from tests.fakes.scheduling import MODEL, call, desk, settings, with_class
 
 

@@ -9,8 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduler.core import SchedulerCore
-from services.scheduler.events import (
+from services.scheduler.core.events import (
     BackendDown,
     BackendLimits,
     BackendUp,
@@ -30,13 +29,14 @@ from services.scheduler.events import (
     Tick,
     Yielded,
 )
-from services.scheduler.job import Gang, Job
+from services.scheduler.core.policies import BUILT_IN, PolicyRegistry, discover
+from services.scheduler.core.policies.adaptive import Adaptive
+from services.scheduler.core.policies.base import Policy
+from services.scheduler.core.policies.fifo import Fifo
+from services.scheduler.core.pool import Pool
+from services.scheduler.core.scheduled_call import Gang, Job
+from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
-from services.scheduler.policies import BUILT_IN, PolicyRegistry, discover
-from services.scheduler.policies.adaptive import Adaptive
-from services.scheduler.policies.base import Policy
-from services.scheduler.policies.fifo import Fifo
-from services.scheduler.pool import Pool
 from tests.fakes.scheduling import MODEL, call, settings
 
 SLOTS, TOKENS, REPLICAS = 3, 1200, 2

@@ -1,9 +1,9 @@
 """What the core tells about a waiting call and about itself."""
 
-from services.scheduler.events import BackendDown, Submit
-from services.scheduler.explain import Binding
+from services.scheduler.core.events import BackendDown, Submit
+from services.scheduler.core.explain import Binding
+from services.scheduler.core.explanation_text import summary
 from services.scheduler.model import CallState, SchedulingClass
-from services.scheduler.words import summary
 from tests.fakes.scheduling import call, desk, settings
 
 

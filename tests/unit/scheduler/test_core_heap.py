@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.heap import AgeQueue, LazyHeap
+from services.scheduler.core.heap import AgeQueue, LazyHeap
 
 OPERATIONS = st.lists(
     st.tuples(

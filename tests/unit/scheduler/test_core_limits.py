@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.events import (
+from services.scheduler.core.accounts import ProgramBook
+from services.scheduler.core.adaptive_limit import AdaptiveLimit
+from services.scheduler.core.events import (
     BackendLimits,
     BackendUp,
     Cancelled,
@@ -15,12 +17,10 @@ from services.scheduler.events import (
     TimelineKind,
     Yielded,
 )
-from services.scheduler.limits import AdaptiveLimit
+from services.scheduler.core.length_history import LengthHistory
+from services.scheduler.core.prefix_cache import PrefixMap
+from services.scheduler.core.settings import CostModel, LimitSettings, PreemptionGuard
 from services.scheduler.model import Completion, Prefix, SchedulingClass, SnapshotInfo
-from services.scheduler.predict import LengthHistory
-from services.scheduler.prefixes import PrefixMap
-from services.scheduler.programs import ProgramBook
-from services.scheduler.settings import CostModel, LimitSettings, PreemptionGuard
 from tests.fakes.scheduling import MODEL, Desk, call, desk, settings
 
 RR = {"quantum": 20}

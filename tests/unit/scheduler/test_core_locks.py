@@ -8,8 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.scheduler.core import SchedulerCore
-from services.scheduler.events import (
+from services.scheduler.core.events import (
     BackendDown,
     BackendUp,
     Cancelled,
@@ -23,7 +22,8 @@ from services.scheduler.events import (
     Submit,
     Tick,
 )
-from services.scheduler.explain import Binding, LockHolder
+from services.scheduler.core.explain import Binding, LockHolder
+from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.model import Call, Completion, Lane, Lock, Outcome, SchedulingClass
 from tests.fakes.scheduling import Desk, call, settings
 

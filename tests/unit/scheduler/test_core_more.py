@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.scheduler import policies
-from services.scheduler.errors import SettingsInvalid
-from services.scheduler.events import (
+from services.scheduler.core import policies
+from services.scheduler.core.events import (
     BackendDown,
     BackendUp,
     Cancelled,
@@ -16,15 +15,16 @@ from services.scheduler.events import (
     Submit,
     TimelineKind,
 )
-from services.scheduler.job import Job
+from services.scheduler.core.length_history import LengthHistory
+from services.scheduler.core.policies import BUILT_IN, PolicyRegistry, discover
+from services.scheduler.core.policies.base import Policy
+from services.scheduler.core.policies.fair import FairTree, tenant_then_agent
+from services.scheduler.core.policies.fifo import Fifo
+from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.settings import ClassSettings, CoreSettings
+from services.scheduler.core.state import World
+from services.scheduler.errors import SettingsInvalid
 from services.scheduler.model import PolicySpec, SchedulingClass
-from services.scheduler.policies import BUILT_IN, PolicyRegistry, discover
-from services.scheduler.policies.base import Policy
-from services.scheduler.policies.fair import FairTree, tenant_then_agent
-from services.scheduler.policies.fifo import Fifo
-from services.scheduler.predict import LengthHistory
-from services.scheduler.settings import ClassSettings, CoreSettings
-from services.scheduler.world import World
 from tests.fakes.scheduling import MODEL, call, desk, settings
 
 
@@ -96,7 +96,7 @@ def test_restored_counters_place_tenants_that_come_later() -> None:
 
 
 def test_a_plug_in_is_found_through_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = EntryPoint("mine", "services.scheduler.policies.fifo:Fifo", policies.ENTRY_POINT_GROUP)
+    good = EntryPoint("mine", "services.scheduler.core.policies.fifo:Fifo", policies.ENTRY_POINT_GROUP)
     monkeypatch.setattr(policies, "entry_points", lambda group: [good] if group else [])
 
     assert discover().as_mapping()["fifo"] is Fifo

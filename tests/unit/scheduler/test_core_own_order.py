@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.events import Cancelled, PolicyChanged, Submit
+from services.scheduler.core.events import Cancelled, PolicyChanged, Submit
 from services.scheduler.model import Outcome, SchedulingClass
 from tests.fakes.scheduling import Desk, call, desk, settings
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.scheduler.core.events import PolicyChanged, Progress, Submit
+from services.scheduler.core.policies import BUILT_IN, PolicyRegistry, discover
+from services.scheduler.core.policies.base import Policy
+from services.scheduler.core.policies.fifo import Fifo
+from services.scheduler.core.settings import CoreSettings
+from services.scheduler.core.state import World
 from services.scheduler.errors import PolicyParamsInvalid
-from services.scheduler.events import PolicyChanged, Progress, Submit
 from services.scheduler.model import Call, PolicySpec, SchedulingClass
-from services.scheduler.policies import BUILT_IN, PolicyRegistry, discover
-from services.scheduler.policies.base import Policy
-from services.scheduler.policies.fifo import Fifo
-from services.scheduler.settings import CoreSettings
-from services.scheduler.world import World
 from tests.fakes.scheduling import Desk, call, desk, settings
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from services.scheduler.settings import CostModel, PreemptionGuard
+from services.scheduler.core.settings import CostModel, PreemptionGuard
 from tests.fakes.scheduling import Desk, desk, settings
 
 STEP = 0.01

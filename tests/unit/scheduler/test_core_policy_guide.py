@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from services.scheduler.policies import PolicyRegistry
-from services.scheduler.policies.base import Policy
+from services.scheduler.core.policies import PolicyRegistry
+from services.scheduler.core.policies.base import Policy
 from tests.fakes.scheduling import desk, settings
 
-GUIDE = Path(__file__).parents[3] / "services" / "scheduler" / "policies" / "README.md"
+GUIDE = Path(__file__).parents[3] / "services/scheduler/core/policies/README.md"
 
 
 def example() -> type[Policy]:

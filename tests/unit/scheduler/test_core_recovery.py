@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.events import BackendUp, Submit
-from services.scheduler.job import Job
+from services.scheduler.core.events import BackendUp, Submit
+from services.scheduler.core.scheduled_call import Job
 from services.scheduler.model import CallState
 from tests.fakes.scheduling import MODEL, Desk, desk, settings
 

@@ -1,10 +1,10 @@
 """Several replicas: a call goes where its prompt is cached, unless the load says otherwise."""
 
-from services.scheduler.events import BackendDown, BackendLimits, BackendUp, Progress
-from services.scheduler.job import Job
+from services.scheduler.core.admission import invalid
+from services.scheduler.core.events import BackendDown, BackendLimits, BackendUp, Progress
+from services.scheduler.core.prefix_cache import PrefixMap
+from services.scheduler.core.scheduled_call import Job
 from services.scheduler.model import Prefix
-from services.scheduler.prefixes import PrefixMap
-from services.scheduler.waiting import invalid
 from tests.fakes.scheduling import MODEL, Desk, call, desk
 
 

@@ -6,14 +6,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
-from services.scheduler import wire
-from services.scheduler.core import SchedulerCore
-from services.scheduler.events import BackendUp, Event, PolicyChanged
+from services.scheduler.core.events import BackendUp, Event, PolicyChanged
+from services.scheduler.core.explanation_text import limit, summary
+from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.core.stats import merged
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.model import Lane, Lock, SchedulingClass
 from services.scheduler.servicer import visible
-from services.scheduler.stats import merged
-from services.scheduler.words import limit, summary
+from services.scheduler.wire import scheduling
 from tests.fakes.scheduling import Desk, settings
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ WALL = datetime(2026, 1, 1, tzinfo=UTC)
 
 def told(d: Desk, **message: Any) -> None:
     """Let the core take a message of a tool manager."""
-    events = wire.event(pb.DispatchRequest(**message), "tools-1", d.now)
+    events = scheduling.event(pb.DispatchRequest(**message), "tools-1", d.now)
     for event in events if isinstance(events, list) else [events]:
         d.tell(event)
 
@@ -51,7 +51,7 @@ def desk() -> Desk:
 
 
 def test_a_tool_call_comes_off_the_stream_with_its_tool_and_its_tenant_s_locks() -> None:
-    event: Event | list[Event] = wire.event(
+    event: Event | list[Event] = scheduling.event(
         pb.DispatchRequest(submit=submit("c1", "acme/tools/write", "file a")), "tools-1", 0.0
     )
     found = event.call  # type: ignore[union-attr]  # a submission
@@ -88,7 +88,7 @@ def test_a_listed_tool_call_names_its_tool_without_its_tenant() -> None:
     (entry,) = d.core.snapshot_queue(0.0)
     found = d.core.call(entry.call_id)
     assert found is not None
-    shown = wire.syscall(entry, found, 0.0, WALL)
+    shown = scheduling.syscall(entry, found, 0.0, WALL)
 
     assert (shown.name, shown.lane, shown.model) == ("agents/planner/calls/c1", "tool", "tools/write")
     assert shown.replica == "tools/write"
@@ -103,7 +103,7 @@ def test_the_classes_of_all_tools_are_counted_together() -> None:
     (normal,) = [each for each in classes if each.scheduling_class is SchedulingClass.NORMAL]
 
     assert (normal.lane, normal.running) == (Lane.TOOL, 2)
-    assert wire.class_queue(normal).lane == "tool"
+    assert scheduling.class_queue(normal).lane == "tool"
 
 
 def test_metrics_give_the_tools_of_tenants_one_label() -> None:

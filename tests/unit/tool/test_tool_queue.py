@@ -10,9 +10,9 @@ from services.chassis.dispatch.client import DispatchClient
 from services.chassis.idempotency import Actor
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import SystemClock
-from services.scheduler.explain import Binding
+from services.scheduler.core.explain import Binding
 from services.scheduler.model import Lane
-from services.scheduler.service import Viewer
+from services.scheduler.service.scheduling import Viewer
 from services.tool.core.locks import lock_names
 from services.tool.dispatch import IDLE_SECONDS, ScheduledQueue, ToolPools, pool_name, queue_id
 from services.tool.model import Call, CallState, Driver, DriverKind, Effect, Needs, Tool, Wish

@@ -1,0 +1,98 @@
+"""The waiting room: who may enter the queue at all, and when a wait ends by itself."""
+
+from math import inf, isfinite
+
+from services.scheduler.core.heap import AgeQueue, Key
+from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.settings import CoreSettings
+from services.scheduler.model import Call, Lane, Outcome
+
+_LARGEST = 10_000_000
+_LARGEST_GANG = 64
+_MOST_LOCKS = 32
+
+
+def _expiry(job: Job) -> Key:
+    return (job.expires_at, job.seq)
+
+
+class WaitingRoom:
+    """Counts the waiting calls of each lane, over all and per agent, and knows when each one expires."""
+
+    def __init__(self, settings: CoreSettings) -> None:
+        self._settings = settings
+        self._per_agent: dict[tuple[Lane, str, str], int] = {}
+        self._expiry: AgeQueue[Job] = AgeQueue(_expiry)
+        self._count = dict.fromkeys(Lane, 0)
+
+    def refusal(self, call: Call) -> tuple[Outcome, str] | None:
+        """Why a new call may not wait: the outcome and which bound; None: it may."""
+        if (
+            self._per_agent.get((call.lane, call.tenant, call.agent), 0)
+            >= self._settings.max_waiting_per_agent
+        ):
+            return Outcome.REJECTED_FULL, "agent"
+        if self._count[call.lane] >= self._settings.max_waiting:
+            return Outcome.REJECTED_FULL, "queue"
+        return None
+
+    def enter(self, job: Job) -> None:
+        """Note that a call starts to wait."""
+        call = job.call
+        key = (call.lane, call.tenant, call.agent)
+        self._count[call.lane] += 1
+        self._per_agent[key] = self._per_agent.get(key, 0) + 1
+        longest = call.max_wait
+        if longest is None:
+            longest = self._settings.classes[call.scheduling_class].max_wait
+        job.expires_at = min(
+            inf if longest is None else job.queued_at + longest,
+            inf if call.deadline is None else call.deadline,
+        )
+        if job.expires_at < inf:
+            self._expiry.push(job)
+
+    def leave(self, job: Job) -> None:
+        """Note that a call waits no more."""
+        key = (job.call.lane, job.call.tenant, job.call.agent)
+        self._count[job.call.lane] -= 1
+        left = self._per_agent[key] - 1
+        if left:
+            self._per_agent[key] = left
+        else:
+            del self._per_agent[key]
+        if job.expires_at < inf:
+            self._expiry.discard(job)
+
+    def expired(self, now: float) -> Job | None:
+        """Return a call whose wait is over, still counted as waiting; None: there is none."""
+        job = self._expiry.peek()
+        return job if job is not None and job.expires_at <= now else None
+
+    def next_expiry(self) -> float | None:
+        """When the next wait ends by itself."""
+        job = self._expiry.peek()
+        return None if job is None else job.expires_at
+
+
+def invalid(call: Call) -> str:
+    """Return what is wrong with a call's numbers; empty when nothing is."""
+    sizes = (call.prompt_tokens, call.max_new_tokens, call.tokens_done)
+    if not all(0 <= size <= _LARGEST for size in sizes):
+        return "token counts must lie in 0..10000000"
+    if call.tokens_done > call.max_new_tokens:
+        return "tokens_done exceeds max_new_tokens"
+    if not all(isfinite(w) and w > 0 for w in (call.weight, call.tenant_weight, call.tree_weight or 1.0)):
+        return "weights must be above 0 and finite"
+    if bool(call.gang) != bool(call.gang_size) or not 0 <= call.gang_size <= _LARGEST_GANG:
+        return "a gang has an id and a size of 1..64"
+    if not isfinite(call.arrived_at) or not -1000 <= call.priority <= 1000:  # noqa: PLR2004 - plain bounds
+        return "arrived_at must be finite and priority lie in -1000..1000"
+    return _invalid_locks(call)
+
+
+def _invalid_locks(call: Call) -> str:
+    names = {lock.name for lock in call.locks}
+    if len(call.locks) > _MOST_LOCKS or len(names) < len(call.locks) or any(k.limit < 1 for k in call.locks):
+        return "there may be 32 locks, each once, with a limit of at least 1"
+    return "a call of a gang cannot have locks" if call.locks and call.gang else ""

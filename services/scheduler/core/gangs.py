@@ -1,0 +1,102 @@
+"""Gangs: calls of one agent that start together or, when not all come in time, each on its own."""
+
+from services.scheduler.core.scheduled_call import Gang, Job
+
+_REMEMBERED = 60.0
+
+
+class GangBook:
+    """The gangs of one class in one pool.
+
+    A gang that came apart is remembered for a minute, so that its late calls need not wait for
+    calls that went already. O(1) a call: gangs are kept in the order in which they began.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._gangs: dict[tuple[str, str], Gang] = {}
+        self._gathering: dict[tuple[str, str], Gang] = {}
+        self._apart: dict[tuple[str, str], Gang] = {}
+
+    def __len__(self) -> int:
+        return len(self._gangs)
+
+    def problem(self, job: Job) -> str:
+        """Return why a call cannot join its gang; empty when it can."""
+        gang = self._gangs.get(_key(job))
+        if gang is not None and gang.size != job.call.gang_size:
+            return f"the gang was begun with size {gang.size}, not {job.call.gang_size}"
+        return ""
+
+    def join(self, job: Job, now: float) -> Gang | None:
+        """Count a waiting call in; None: it starts alone, as a call does that ran before."""
+        if not job.call.gang or job.preemptions or job.tokens_done:
+            return None
+        self._forget(now)
+        key = _key(job)
+        gang = self._gangs.get(key)
+        if gang is None:
+            gang = self._gangs[key] = self._gathering[key] = Gang(key, job.call.gang_size, now)
+        if gang.apart or gang.ready:
+            return None
+        gang.arrived += 1
+        gang.members[job.call.id] = job
+        gang.ready = gang.arrived >= gang.size
+        if gang.ready:
+            del self._gathering[key]
+        job.gang = gang
+        return gang
+
+    def leave(self, job: Job) -> None:
+        """Take a waiting call out; those that are left go on without it."""
+        gang = job.gang
+        if gang is None:
+            return
+        del gang.members[job.call.id]
+        job.gang = None
+        if gang.ready and not gang.members:
+            del self._gangs[gang.key]
+
+    def start(self, gang: Gang) -> list[Job]:
+        """Let the calls of a gang go, all at once. Return those that were held."""
+        del self._gangs[gang.key]
+        return _let_go(gang)
+
+    def part(self, now: float) -> list[Job]:
+        """Let the calls go whose gangs have waited too long for the last ones."""
+        parted: list[Job] = []
+        gang = next(iter(self._gathering.values()), None)
+        while gang is not None and now >= gang.since + self._patience:
+            del self._gathering[gang.key]
+            self._apart[gang.key] = gang
+            gang.apart = True
+            parted += _let_go(gang)
+            gang = next(iter(self._gathering.values()), None)
+        return parted
+
+    def gathering(self) -> list[Job]:
+        """Return the calls that wait for others of their gang to arrive."""
+        return [job for gang in self._gathering.values() for job in gang.members.values()]
+
+    def next_change(self) -> float | None:
+        """When the patience of the next gang ends."""
+        gang = next(iter(self._gathering.values()), None)
+        return None if gang is None else gang.since + self._patience
+
+    def _forget(self, now: float) -> None:
+        gang = next(iter(self._apart.values()), None)
+        while gang is not None and now >= gang.since + self._patience + _REMEMBERED:
+            del self._apart[gang.key], self._gangs[gang.key]
+            gang = next(iter(self._apart.values()), None)
+
+
+def _let_go(gang: Gang) -> list[Job]:
+    held = [job for job in gang.members.values() if job.held]
+    for job in gang.members.values():
+        job.gang = None
+    gang.members = {}
+    return held
+
+
+def _key(job: Job) -> tuple[str, str]:
+    return (job.call.agent, job.call.gang)

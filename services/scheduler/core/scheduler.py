@@ -1,0 +1,439 @@
+"""The scheduler's core: events in, decisions out; no clock, no I/O, no threads."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from services.scheduler.core.admission import invalid
+from services.scheduler.core.call_table import CallTable
+from services.scheduler.core.events import (
+    AgentCancelled,
+    BackendDown,
+    BackendLimits,
+    BackendUp,
+    Cancelled,
+    Decision,
+    Event,
+    Finished,
+    GatewayLost,
+    PolicyChanged,
+    ProgramCancelled,
+    Progress,
+    Revoke,
+    Submit,
+    Tick,
+    TimelineKind,
+    Yielded,
+)
+from services.scheduler.core.explain import Explanation, QueueEntry, explain, list_queue
+from services.scheduler.core.policies import PolicyRegistry
+from services.scheduler.core.pool import Pool
+from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.settings import CoreSettings
+from services.scheduler.core.state import World
+from services.scheduler.core.stats import Stats, gather
+from services.scheduler.errors import CallUnknown
+from services.scheduler.model import (
+    Call,
+    CallId,
+    CallState,
+    Completion,
+    Lane,
+    Outcome,
+    PolicySpec,
+    PoolKey,
+    ReplicaId,
+    SchedulingClass,
+)
+
+
+class SchedulerCore:
+    """Decides who runs next, on which replica and for how long.
+
+    `step(event, now)` is synchronous and deterministic: the same events at the same times give the
+    same decisions. `now` is in seconds on any clock that never goes back. Invariants: every
+    submitted call leaves exactly once (a finish, a Reject, a Revoke or its gateway's loss), no call
+    runs twice at a time, budgets are never exceeded by grants, ties are broken by submission.
+    """
+
+    def __init__(self, settings: CoreSettings | None = None, registry: PolicyRegistry | None = None) -> None:
+        settings = settings or CoreSettings()
+        settings.check()
+        self._world = World(settings, registry or PolicyRegistry())
+        self._specs: dict[Lane, dict[SchedulingClass, PolicySpec]] = {
+            Lane.INFERENCE: {name: kind.policy for name, kind in settings.classes.items()},
+            Lane.TOOL: {name: kind.tool_policy for name, kind in settings.classes.items()},
+        }
+        for spec in (spec for specs in self._specs.values() for spec in specs.values()):
+            self._world.registry.build(spec, self._world)
+        self._calls = CallTable()
+        self._pools: dict[PoolKey, Pool] = {}
+        self._pool_of: dict[ReplicaId, PoolKey] = {}
+        self._seq = 0
+        self._started: float | None = None
+        self._handlers: Mapping[type[Event], Callable[[Any, float], Iterable[Pool]]] = {
+            Submit: self._submit,
+            Progress: self._progress,
+            Yielded: self._yielded,
+            Finished: self._finished,
+            Cancelled: self._cancelled,
+            ProgramCancelled: self._program_cancelled,
+            AgentCancelled: self._agent_cancelled,
+            Tick: self._tick,
+            BackendUp: self._backend_up,
+            BackendDown: self._backend_down,
+            BackendLimits: self._backend_limits,
+            GatewayLost: self._gateway_lost,
+            PolicyChanged: self._policy_changed,
+        }
+
+    def step(self, event: Event, now: float) -> list[Decision]:
+        """Take one event in and give the decisions it leads to, in the order to carry them out.
+
+        Raises PolicyUnknown or PolicyParamsInvalid for a PolicyChanged that cannot be; the state is
+        then as before. Events about unknown calls or replicas are ignored: they come from races.
+        """
+        if self._started is None:
+            self._started = now
+        touched = {pool.key: pool for pool in self._handlers[type(event)](event, now)}
+        for pool in self._expire(now):
+            touched[pool.key] = pool
+        todo = [*self._woken(), *touched.values()]
+        while todo:
+            for pool in todo:
+                pool.dispatch(now)
+                self._drop_if_unused(pool, now)
+            todo = self._woken()
+        decisions, self._world.out = self._world.out, []
+        return decisions
+
+    def watch_tokens(self, *, on: bool) -> None:
+        """Tell a running call's tokens at each power of two, or stop telling them. Changes no decision."""
+        self._world.watched = on
+
+    def next_wakeup(self, now: float) -> float | None:
+        """When a Tick is needed, in the clock of `step`; None: nothing changes with time alone.
+
+        Never before `now`.
+        """
+        times = [self._world.room.next_expiry(), *(p.next_change(now) for p in self._pools.values())]
+        known = [t for t in times if t is not None]
+        return max(now, min(known)) if known else None
+
+    def explain(self, call_id: CallId, now: float) -> Explanation:
+        """Why a call waits. O(n log n) in the waiting calls of its class. Raises CallUnknown."""
+        job = self._calls.find(call_id)
+        if job is None:
+            raise CallUnknown(call_id)
+        return explain(job, self._pools[job.call.pool], now)
+
+    def snapshot_queue(self, now: float) -> list[QueueEntry]:
+        """Every known call, running ones first, then waiting ones in the order of service."""
+        return [entry for pool in self._pools.values() for entry in list_queue(pool, now)]
+
+    def stats(self, now: float) -> Stats:
+        """Gauges for metrics."""
+        return gather(self._pools.values(), now)
+
+    def policy_of(self, name: SchedulingClass, lane: Lane = Lane.INFERENCE) -> PolicySpec:
+        """Return the policy a class is under in a lane."""
+        return self._specs[lane][name]
+
+    @property
+    def policy_names(self) -> tuple[str, ...]:
+        """Policies that PolicyChanged may name."""
+        return self._world.registry.names
+
+    def call(self, call_id: CallId) -> Call | None:
+        """Return the call of this id while it is known."""
+        job = self._calls.find(call_id)
+        return None if job is None else job.call
+
+    # Calls
+
+    def _submit(self, event: Submit, now: float) -> Iterable[Pool]:
+        known = self._calls.find(event.call.id)
+        if known is not None:
+            return self._submit_again(known, event, now)
+        call = self._with_known_policy(event)
+        since = call.arrived_at if call.waiting_since is None else call.waiting_since
+        job = Job(call, self._seq, queued_at=min(since, now))
+        job.tokens_done, job.preemptions = call.tokens_done, call.preemptions
+        self._seq += 1
+        problem = invalid(call)
+        if problem:
+            self._world.reject(job, Outcome.REJECTED_INVALID, now, detail=problem)
+            return ()
+        if call.policy and call.policy not in self._world.registry:
+            text = f"unknown policy {call.policy!r}; known: {', '.join(self.policy_names)}"
+            self._world.reject(job, Outcome.REJECTED_POLICY, now, detail=text)
+            return ()
+        pool = self._pool(call.pool, now)
+        if event.running_on is not None:
+            self._adopt(job, event.running_on, event.epoch, pool, now)
+            return (pool,)
+        return self._enqueue(job, pool, now, bounded=not event.resubmission)
+
+    def _with_known_policy(self, event: Submit) -> Call:
+        """Return the call; one that was accepted before must not end because its policy is gone."""
+        call = event.call
+        accepted = event.resubmission or event.running_on is not None
+        return replace(call, policy="") if accepted and call.policy not in self._world.registry else call
+
+    def _enqueue(self, job: Job, pool: Pool, now: float, *, bounded: bool) -> Iterable[Pool]:
+        refused = self._world.room.refusal(job.call) if bounded else None
+        if refused is not None:
+            outcome, bound = refused
+            self._world.reject(job, outcome, now, pool.retry_after(job), bound)
+        elif pool.without_backend(now):
+            self._world.reject(job, Outcome.NO_BACKEND, now, self._world.settings.backend_grace)
+        elif not pool.could_hold(job):
+            self._world.reject(job, Outcome.REJECTED_TOO_LARGE, now)
+        elif job.call.gang and (disagreement := pool.queue_of(job).gangs.problem(job)):
+            self._world.reject(job, Outcome.REJECTED_INVALID, now, detail=disagreement)
+        else:
+            self._calls.add(job)
+            job.program = self._world.programs.enter(job.call, job.seq)
+            pool.add(job, now)
+            self._world.note(now, TimelineKind.SUBMITTED, job)
+            if job.gang is not None and not pool.could_hold(job):
+                self._evict_too_large(list(job.gang.members.values()), pool, now)
+        return (pool,)
+
+    def _submit_again(self, job: Job, event: Submit, now: float) -> Iterable[Pool]:
+        call = event.call
+        if job.call.gateway != call.gateway:
+            self._calls.remove(job)
+            job.call = replace(job.call, gateway=call.gateway)
+            self._calls.add(job)
+        pool = self._pools[job.call.pool]
+        if job.state is CallState.WAITING and event.running_on is not None:
+            pool.remove(job, now)
+            self._run_again(job, event.running_on, event.epoch, pool, now)
+        elif job.state is not CallState.WAITING and event.running_on is None:
+            # The gateway missed the grant: tell it again, under the same epoch.
+            self._world.out.append(job.grant())
+        return (pool,)
+
+    def _adopt(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
+        self._calls.add(job)
+        job.program = self._world.programs.enter(job.call, job.seq)
+        self._run_again(job, replica_id, epoch, pool, now)
+
+    def _run_again(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
+        self._world.seen_epoch(epoch)
+        self._pool_of.setdefault(replica_id, pool.key)
+        pool.adopt(job, pool.replica(replica_id), epoch, now)
+        self._world.note(now, TimelineKind.ADOPTED, job)
+
+    def _running(self, call_id: CallId, epoch: int) -> Job | None:
+        job = self._calls.find(call_id)
+        if job is None or job.state is CallState.WAITING or epoch not in (0, job.epoch):
+            return None
+        return job
+
+    def _progress(self, event: Progress, now: float) -> Iterable[Pool]:
+        job = self._running(event.call_id, event.epoch)
+        if job is None:
+            return ()
+        pool = self._pools[job.call.pool]
+        if event.cached_tokens is not None:
+            pool.cache_report(job, event.cached_tokens, now)
+        pool.progress(job, max(0, event.tokens), now)
+        pool.relieve(now)
+        return ()
+
+    def _yielded(self, event: Yielded, now: float) -> Iterable[Pool]:
+        job = self._running(event.call_id, event.epoch)
+        if job is None:
+            return ()
+        pool = self._pools[job.call.pool]
+        if event.tokens_done > job.tokens_done:
+            pool.progress(job, event.tokens_done - job.tokens_done, now)
+        job.snapshot = event.snapshot
+        if event.backend_failed:
+            job.avoid_replica = job.replica
+        pool.put_back(job, now)
+        self._world.note(now, TimelineKind.YIELDED, job)
+        return (pool,)
+
+    def _finished(self, event: Finished, now: float) -> Iterable[Pool]:
+        job = self._running(event.call_id, event.epoch)
+        if job is None:
+            return ()
+        pool = self._pools[job.call.pool]
+        if event.cached_tokens is not None:
+            pool.cache_report(job, event.cached_tokens, now)
+        if event.tokens_done is not None and event.tokens_done > job.tokens_done:
+            pool.progress(job, event.tokens_done - job.tokens_done, now)
+        if event.completion is Completion.COMPLETED and pool.key.lane is Lane.INFERENCE:
+            self._world.history.learn(job.call, job.tokens_done)
+        self._world.note(now, TimelineKind.FINISHED, job, event.completion.value)
+        self._end_run(job, pool, now)
+        return (pool,)
+
+    def _cancelled(self, event: Cancelled, now: float) -> Iterable[Pool]:
+        job = self._calls.find(event.call_id)
+        return () if job is None else self._cancel_all([job], now)
+
+    def _program_cancelled(self, event: ProgramCancelled, now: float) -> Iterable[Pool]:
+        programs = self._world.programs.tree(event.program)
+        return self._cancel_all([job for name in programs for job in self._calls.of_program(name)], now)
+
+    def _agent_cancelled(self, event: AgentCancelled, now: float) -> Iterable[Pool]:
+        return self._cancel_all(self._calls.of_agent(event.agent), now)
+
+    def _cancel_all(self, jobs: list[Job], now: float) -> list[Pool]:
+        """End these calls and the calls they are parents of."""
+        pools: dict[PoolKey, Pool] = {}
+        todo = list(jobs)
+        while todo:
+            job = todo.pop(0)
+            if self._calls.find(job.call.id) is not job:
+                continue
+            todo += self._calls.children(job.call.id)
+            pool = pools.setdefault(job.call.pool, self._pools[job.call.pool])
+            self._cancel(job, pool, now)
+        return list(pools.values())
+
+    def _cancel(self, job: Job, pool: Pool, now: float) -> None:
+        if job.state is CallState.WAITING:
+            self._evict(job, pool, Outcome.EVICTED_CANCELLED, now)
+            return
+        call = job.call
+        self._world.out.append(
+            Revoke(call.id, call.gateway, job.replica, job.epoch, Outcome.EVICTED_CANCELLED)
+        )
+        self._world.note(now, TimelineKind.FINISHED, job, Completion.CANCELLED.value)
+        self._end_run(job, pool, now)
+
+    def _end_run(self, job: Job, pool: Pool, now: float) -> None:
+        pool.finish(job, now)
+        self._forget(job)
+
+    def _evict(self, job: Job, pool: Pool, outcome: Outcome, now: float, retry_after: float = 0.0) -> None:
+        pool.remove(job, now)
+        self._forget(job)
+        self._world.reject(job, outcome, now, retry_after)
+
+    def _forget(self, job: Job) -> None:
+        self._calls.remove(job)
+        self._world.programs.leave(job.call)
+
+    def _gateway_lost(self, event: GatewayLost, now: float) -> Iterable[Pool]:
+        pools: dict[PoolKey, Pool] = {}
+        for job in self._calls.of_gateway(event.gateway):
+            pool = pools.setdefault(job.call.pool, self._pools[job.call.pool])
+            self._world.note(
+                now, TimelineKind.GATEWAY_LOST, job, Outcome.EVICTED_GATEWAY.value, job.wait(now)
+            )
+            if job.state is CallState.WAITING:
+                pool.remove(job, now)
+                self._forget(job)
+            else:
+                self._end_run(job, pool, now)
+        return list(pools.values())
+
+    # Time
+
+    def _tick(self, _event: Tick, now: float) -> Iterable[Pool]:
+        for pool in self._pools.values():
+            pool.age(now)
+            self._forget_lost(pool, now)
+        return list(self._pools.values())
+
+    def _expire(self, now: float) -> Iterable[Pool]:
+        pools: dict[PoolKey, Pool] = {}
+        room = self._world.room
+        job = room.expired(now)
+        while job is not None:
+            pool = pools.setdefault(job.call.pool, self._pools[job.call.pool])
+            late = job.call.deadline is not None and job.call.deadline <= now
+            outcome = Outcome.EVICTED_DEADLINE if late else Outcome.EVICTED_WAIT
+            self._evict(job, pool, outcome, now, 0.0 if late else pool.retry_after(job))
+            job = room.expired(now)
+        for pool in list(self._pools.values()):
+            if pool.no_backend_since is not None and pool.waiting and pool.without_backend(now):
+                pools[pool.key] = pool
+                for orphan in pool.waiting_jobs():
+                    self._evict(orphan, pool, Outcome.NO_BACKEND, now, self._world.settings.backend_grace)
+        return list(pools.values())
+
+    # Backends and policies
+
+    def _pool(self, key: PoolKey, now: float) -> Pool:
+        pool = self._pools.get(key)
+        if pool is None:
+            since = now if self._started is None else self._started
+            pool = self._pools[key] = Pool(key, self._world, self._specs[key.lane], since)
+        return pool
+
+    def _woken(self) -> list[Pool]:
+        """Return the pools where calls wait for locks that have come free, most urgent first."""
+        return [self._pools[key] for key in self._world.locks.woken()]
+
+    def _forget_lost(self, pool: Pool, now: float) -> None:
+        for replica_id in pool.forget_lost(now):
+            if self._pool_of.get(replica_id) == pool.key:
+                del self._pool_of[replica_id]
+
+    def _drop_if_unused(self, pool: Pool, now: float) -> None:
+        if pool.key.lane is Lane.TOOL:
+            self._forget_lost(pool, now)
+        if not pool.replicas and not pool.waiting:
+            self._pools.pop(pool.key, None)
+
+    def _backend_up(self, event: BackendUp, now: float) -> Iterable[Pool]:
+        key = PoolKey(event.lane, event.resource)
+        pool = self._pool(key, now)
+        before = self._pool_of.get(event.replica)
+        touched = [pool]
+        if before is not None and before != key:
+            old = self._pools[before]
+            touched.append(old)
+            old.down(event.replica, now)
+        self._pool_of[event.replica] = key
+        replica = pool.replica(event.replica)
+        if not replica.up:
+            self._world.note(now, TimelineKind.REPLICA_UP, detail=event.replica)
+        pool.no_backend_since = None
+        if replica.announce(event):
+            self._evict_too_large(pool.waiting_jobs(), pool, now)
+        return touched
+
+    def _backend_down(self, event: BackendDown, now: float) -> Iterable[Pool]:
+        key = self._pool_of.get(event.replica)
+        if key is None:
+            return ()
+        self._pools[key].down(event.replica, now)
+        self._world.note(now, TimelineKind.REPLICA_DOWN, detail=event.replica)
+        return (self._pools[key],)
+
+    def _backend_limits(self, event: BackendLimits, now: float) -> Iterable[Pool]:
+        key = self._pool_of.get(event.replica)
+        if key is None:
+            return ()
+        pool = self._pools[key]
+        replica = pool.replicas[event.replica]
+        shrunk = replica.update(event)
+        if event.queue_size is not None and replica.limit.queue_seen(event.queue_size, now):
+            self._world.note(now, TimelineKind.LIMIT_CUT, detail=f"{event.replica}: backend queues")
+        if shrunk:
+            self._evict_too_large(pool.waiting_jobs(), pool, now)
+        return (pool,)
+
+    def _evict_too_large(self, jobs: list[Job], pool: Pool, now: float) -> None:
+        """End the calls that no replica could ever hold. All are judged first: gangs go as a whole."""
+        for job in [job for job in jobs if not pool.could_hold(job)]:
+            self._evict(job, pool, Outcome.REJECTED_TOO_LARGE, now)
+
+    def _policy_changed(self, event: PolicyChanged, now: float) -> Iterable[Pool]:
+        spec = PolicySpec(event.policy, dict(event.params))
+        self._world.registry.build(spec, self._world)
+        self._specs[event.lane][event.scheduling_class] = spec
+        changed = [pool for pool in self._pools.values() if pool.key.lane is event.lane]
+        for pool in changed:
+            pool.change_policy(event.scheduling_class, spec, now)
+        text = f"{event.scheduling_class.value}: {event.policy}"
+        self._world.note(now, TimelineKind.POLICY_CHANGED, detail=text)
+        return changed

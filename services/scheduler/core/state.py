@@ -1,0 +1,85 @@
+"""What all parts of the core share: settings, accounts, history and the outbox."""
+
+from services.scheduler.core.accounts import ProgramBook
+from services.scheduler.core.admission import WaitingRoom
+from services.scheduler.core.events import Decision, Reject, TimelineEvent, TimelineKind
+from services.scheduler.core.length_history import LengthHistory
+from services.scheduler.core.locks import LockBook
+from services.scheduler.core.policies import PolicyRegistry
+from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.settings import CoreSettings, CostModel
+from services.scheduler.model import Outcome, SchedulingClass
+
+
+class World:
+    """Shared state of one core. Implements what policies may ask (`Surroundings`)."""
+
+    def __init__(self, settings: CoreSettings, registry: PolicyRegistry) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.programs = ProgramBook()
+        self.room = WaitingRoom(settings)
+        self.locks = LockBook(settings)
+        self.history = LengthHistory(settings.default_prediction)
+        self.out: list[Decision] = []
+        self.watched = False
+        """Whether anybody looks at token milestones."""
+
+        self._epoch = settings.first_epoch - 1
+
+    @property
+    def cost(self) -> CostModel:
+        """Shape of the backend."""
+        return self.settings.cost
+
+    def attained(self, job: Job) -> float:
+        """Backend seconds the call's program has received."""
+        return 0.0 if job.program is None else job.program.attained
+
+    def born(self, job: Job) -> int:
+        """Sequence number of the program's first call."""
+        return job.seq if job.program is None else job.program.born
+
+    def next_epoch(self) -> int:
+        """Return a fencing number above all given before."""
+        self._epoch += 1
+        return self._epoch
+
+    def seen_epoch(self, epoch: int) -> None:
+        """Note that a grant of an earlier life carries this number; later ones must exceed it."""
+        self._epoch = max(self._epoch, epoch)
+
+    def note(
+        self, now: float, kind: TimelineKind, job: Job | None = None, detail: str = "", wait: float = 0.0
+    ) -> None:
+        """Tell watchers."""
+        if job is None:
+            self.out.append(TimelineEvent(now, kind, detail=detail))
+            return
+        self.out.append(
+            TimelineEvent(
+                now,
+                kind,
+                job.call.id,
+                job.call.lane,
+                job.call.scheduling_class,
+                job.replica or (job.last_replica if kind is TimelineKind.YIELDED else ""),
+                detail,
+                wait,
+                job.tokens_done,
+                job.preemptions,
+                job.resumed,
+            )
+        )
+
+    def note_class(self, now: float, kind: TimelineKind, name: SchedulingClass, wait: float) -> None:
+        """Tell watchers about a whole class; `wait` is its oldest."""
+        self.out.append(TimelineEvent(now, kind, scheduling_class=name, detail=name.value, wait_seconds=wait))
+
+    def reject(
+        self, job: Job, outcome: Outcome, now: float, retry_after: float = 0.0, detail: str = ""
+    ) -> None:
+        """Tell the gateway and watchers that a call leaves without (further) running."""
+        call = job.call
+        self.out.append(Reject(call.id, call.gateway, outcome, retry_after, detail))
+        self.note(now, TimelineKind.REJECTED, job, outcome.value, job.wait(now))

@@ -1,0 +1,291 @@
+"""The scheduler's use cases: feeds events to the core, routes its decisions, keeps its clock ticking."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from services.scheduler.core.events import (
+    BackendDown,
+    BackendUp,
+    Cancelled,
+    Decision,
+    Event,
+    GatewayLost,
+    Grant,
+    PolicyChanged,
+    Preempt,
+    Reject,
+    Revoke,
+    Submit,
+    Tick,
+    TimelineEvent,
+)
+from services.scheduler.core.explain import Explanation, QueueEntry
+from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.core.stats import Stats
+from services.scheduler.errors import PolicyParamsInvalid, PolicyUnknown
+from services.scheduler.model import (
+    Call,
+    CallId,
+    Lane,
+    ParamValue,
+    PolicySpec,
+    SchedulingClass,
+)
+from services.scheduler.ports import Clock, ScheduleMetrics
+from services.scheduler.refusals import PolicyRefused, SyscallNotFound
+
+WATCHED_EVENTS = 4096
+"""Events that a slow watcher may fall behind before it loses the oldest."""
+
+Instruction = Grant | Preempt | Revoke | Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at the queue, and at whose calls."""
+
+    tenant: str
+    agent: str
+    """Only the calls of this agent and its descendants; empty: all of the tenant."""
+
+    def sees(self, call: Call) -> bool:
+        """Whether a call may be shown."""
+        if call.tenant != self.tenant:
+            return False
+        return not self.agent or self.agent == call.agent or self.agent in call.agent_path
+
+
+class Session:
+    """One gateway's stream: decisions on their way to it."""
+
+    def __init__(self, gateway: str) -> None:
+        self.gateway = gateway
+        self.replicas: set[str] = set()
+        """Replicas it has announced."""
+        self.outbox: asyncio.Queue[Instruction | None] = asyncio.Queue()
+
+    def close(self) -> None:
+        """End the stream after what is on its way."""
+        self.outbox.put_nowait(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One event for a watcher."""
+
+    event: TimelineEvent
+    call: Call | None
+    lost: int
+    """Events this watcher lost just before."""
+
+
+@dataclass(eq=False, slots=True)
+class _Watcher:
+    viewer: Viewer
+    events: deque[tuple[TimelineEvent, Call | None]] = field(default_factory=deque)
+    lost: int = 0
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def offer(self, event: TimelineEvent, call: Call | None) -> None:
+        if call is not None and not self.viewer.sees(call):
+            return
+        if len(self.events) >= WATCHED_EVENTS:
+            self.events.popleft()
+            self.lost += 1
+        self.events.append((event, call))
+        self.more.set()
+
+
+class SchedulerService:
+    """Owns the core. All methods run on one event loop, so that events are taken one at a time."""
+
+    def __init__(self, core: SchedulerCore, clock: Clock, metrics: ScheduleMetrics) -> None:
+        self._core = core
+        self._clock = clock
+        self._metrics = metrics
+        self._sessions: dict[str, Session] = {}
+        self._calls: dict[CallId, Call] = {}
+        self._watchers: set[_Watcher] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._preemptions = 0
+
+    # The gateways' side
+
+    def connect(self, gateway: str) -> Session:
+        """Begin a gateway's stream. An older one of the same gateway ends and its grants are void."""
+        if (old := self._sessions.get(gateway)) is not None:
+            self.disconnect(old)
+            old.close()
+        session = self._sessions[gateway] = Session(gateway)
+        return session
+
+    def disconnect(self, session: Session) -> None:
+        """End a gateway's stream: its grants are void, its waiting calls go until they are resubmitted.
+
+        Replicas that no other gateway has announced are nobody's any more.
+        """
+        if self._sessions.get(session.gateway) is not session:
+            return
+        del self._sessions[session.gateway]
+        self.take(GatewayLost(session.gateway))
+        others = {name for each in self._sessions.values() for name in each.replicas}
+        for replica in sorted(session.replicas - others):
+            self.take(BackendDown(replica))
+
+    def report(self, session: Session, event: Event) -> None:
+        """Take one report of a gateway."""
+        if isinstance(event, BackendUp):
+            session.replicas.add(event.replica)
+        elif isinstance(event, BackendDown):
+            session.replicas.discard(event.replica)
+        self.take(event)
+
+    def take(self, event: Event) -> None:
+        """Give the core one event and carry out what it decides."""
+        now = self._clock.monotonic()
+        if isinstance(event, Submit):
+            self._move(event.call)
+            self._calls[event.call.id] = event.call
+        self._carry_out(self._core.step(event, now))
+        self._arm()
+
+    def close(self) -> None:
+        """End every stream; the gateways connect to the next scheduler and submit again."""
+        for session in self._sessions.values():
+            session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # The agents' and administrators' side
+
+    def queue(self, viewer: Viewer) -> list[tuple[QueueEntry, Call]]:
+        """Every call that the viewer may see, oldest arrival first."""
+        seen = [
+            (entry, call)
+            for entry in self._core.snapshot_queue(self._clock.monotonic())
+            if (call := self._calls.get(entry.call_id)) is not None and viewer.sees(call)
+        ]
+        return sorted(seen, key=lambda each: (each[1].arrived_at, each[1].id))
+
+    def entry(self, call_id: CallId, viewer: Viewer) -> tuple[QueueEntry, Call]:
+        """One call. Raises SyscallNotFound."""
+        for entry, call in self.queue(viewer):
+            if call.id == call_id:
+                return entry, call
+        raise SyscallNotFound("no such syscall is waiting or running")
+
+    def explain(self, call_id: CallId, viewer: Viewer) -> Explanation:
+        """Explain why a call waits. Raises SyscallNotFound."""
+        call = self._calls.get(call_id)
+        if call is None or not viewer.sees(call) or self._core.call(call_id) is None:
+            raise SyscallNotFound("no such syscall is waiting or running")
+        return self._core.explain(call_id, self._clock.monotonic())
+
+    def may_name(self, call_id: CallId, viewer: Viewer) -> bool:
+        """Whether a viewer may learn the name of another waiting call."""
+        call = self._calls.get(call_id)
+        return call is not None and viewer.sees(call)
+
+    def stats(self) -> Stats:
+        """Every gauge."""
+        return self._core.stats(self._clock.monotonic())
+
+    @property
+    def preemptions(self) -> int:
+        """Running calls told to stop since the start."""
+        return self._preemptions
+
+    def policies(self, lane: Lane = Lane.INFERENCE) -> Mapping[SchedulingClass, PolicySpec]:
+        """Which policy is in charge of which class of a lane."""
+        return {kind: self._core.policy_of(kind, lane) for kind in SchedulingClass}
+
+    @property
+    def policy_names(self) -> tuple[str, ...]:
+        """Names that `set_policy` takes."""
+        return self._core.policy_names
+
+    def set_policy(
+        self,
+        classes: Iterable[SchedulingClass],
+        name: str,
+        params: Mapping[str, ParamValue],
+        lane: Lane = Lane.INFERENCE,
+    ) -> None:
+        """Put a policy in charge. Calls stay. Raises PolicyRefused."""
+        try:
+            for kind in classes:
+                self.take(PolicyChanged(kind, name, params, lane))
+        except (PolicyUnknown, PolicyParamsInvalid) as error:
+            raise PolicyRefused(str(error)) from error
+
+    def cancel(self, call_id: CallId, viewer: Viewer) -> None:
+        """Cancel a waiting or running call. Raises SyscallNotFound."""
+        self.entry(call_id, viewer)
+        self.take(Cancelled(call_id))
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody follows what happens."""
+        return bool(self._watchers)
+
+    async def watch(self, viewer: Viewer) -> AsyncGenerator[Shown, None]:
+        """Follow what happens from now on."""
+        watcher = _Watcher(viewer)
+        self._watchers.add(watcher)
+        self._core.watch_tokens(on=True)
+        try:
+            while True:
+                await watcher.more.wait()
+                watcher.more.clear()
+                while watcher.events:
+                    event, call = watcher.events.popleft()
+                    lost, watcher.lost = watcher.lost, 0
+                    yield Shown(event, call, lost)
+        finally:
+            self._watchers.discard(watcher)
+            self._core.watch_tokens(on=bool(self._watchers))
+
+    # Inside
+
+    def _move(self, call: Call) -> None:
+        """Take a call that comes back through another gateway from the first one for good."""
+        known = self._core.call(call.id)
+        if known is not None and known.gateway != call.gateway:
+            self._carry_out(self._core.step(Cancelled(call.id), self._clock.monotonic()))
+
+    def _carry_out(self, decisions: list[Decision]) -> None:
+        self._metrics.decided(decisions)
+        for decision in decisions:
+            if isinstance(decision, TimelineEvent):
+                self._show(decision)
+                continue
+            self._preemptions += isinstance(decision, Preempt)
+            if (session := self._sessions.get(decision.gateway)) is not None:
+                session.outbox.put_nowait(decision)
+        for decision in decisions:
+            if decision.call_id and self._core.call(decision.call_id) is None:
+                self._calls.pop(decision.call_id, None)
+
+    def _show(self, event: TimelineEvent) -> None:
+        call = self._calls.get(event.call_id)
+        if event.call_id and call is None:
+            return
+        for watcher in self._watchers:
+            watcher.offer(event, call)
+
+    def _arm(self) -> None:
+        """Wake up when the core needs to see time pass."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock.monotonic()
+        due = self._core.next_wakeup(now)
+        if due is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.001, due - now), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.take(Tick())

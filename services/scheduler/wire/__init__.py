@@ -1,0 +1,1 @@
+"""Between the scheduler's protos and its model: the only code that knows both."""

@@ -1,0 +1,399 @@
+"""The only converter between the scheduler protos and the model."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aios.api.agent.v1 import agent_pb2
+from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
+from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.wire import duration
+from services.scheduler.core.events import (
+    FROM_LANE,
+    BackendDown,
+    BackendLimits,
+    BackendUp,
+    Cancelled,
+    Event,
+    Finished,
+    Grant,
+    Preempt,
+    Progress,
+    Reject,
+    Revoke,
+    Submit,
+    TimelineEvent,
+    TimelineKind,
+    Yielded,
+)
+from services.scheduler.core.explain import Explanation, QueueEntry
+from services.scheduler.core.explanation_text import OTHER_TENANT, limit
+from services.scheduler.core.stats import ClassStats, ReplicaStats
+from services.scheduler.model import (
+    Call,
+    CallId,
+    CallState,
+    Completion,
+    Lane,
+    Lock,
+    ParamValue,
+    PolicySpec,
+    Prefix,
+    SchedulingClass,
+    SnapshotInfo,
+)
+
+CLASSES = {
+    agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
+    agent_pb2.SCHEDULING_CLASS_INTERACTIVE: SchedulingClass.INTERACTIVE,
+    agent_pb2.SCHEDULING_CLASS_NORMAL: SchedulingClass.NORMAL,
+    agent_pb2.SCHEDULING_CLASS_BATCH: SchedulingClass.BATCH,
+    agent_pb2.SCHEDULING_CLASS_IDLE: SchedulingClass.IDLE,
+}
+_CLASS_NUMBERS = {kind: number for number, kind in CLASSES.items()}
+_STATES = {
+    CallState.WAITING: scheduler_pb2.SYSCALL_STATE_WAITING,
+    CallState.RUNNING: scheduler_pb2.SYSCALL_STATE_RUNNING,
+    CallState.STOPPING: scheduler_pb2.SYSCALL_STATE_PREEMPTING,
+}
+_KINDS = {
+    TimelineKind.SUBMITTED: scheduler_pb2.SCHEDULE_EVENT_KIND_SUBMITTED,
+    TimelineKind.ADOPTED: scheduler_pb2.SCHEDULE_EVENT_KIND_GRANTED,
+    TimelineKind.GRANTED: scheduler_pb2.SCHEDULE_EVENT_KIND_GRANTED,
+    TimelineKind.PROGRESSED: scheduler_pb2.SCHEDULE_EVENT_KIND_PROGRESSED,
+    TimelineKind.PREEMPT_ASKED: scheduler_pb2.SCHEDULE_EVENT_KIND_PREEMPTED,
+    TimelineKind.YIELDED: scheduler_pb2.SCHEDULE_EVENT_KIND_YIELDED,
+    TimelineKind.FINISHED: scheduler_pb2.SCHEDULE_EVENT_KIND_FINISHED,
+    TimelineKind.GATEWAY_LOST: scheduler_pb2.SCHEDULE_EVENT_KIND_FINISHED,
+    TimelineKind.REJECTED: scheduler_pb2.SCHEDULE_EVENT_KIND_REJECTED,
+    TimelineKind.LANE_ENTERED: scheduler_pb2.SCHEDULE_EVENT_KIND_BOOSTED,
+    TimelineKind.BOOST_ON: scheduler_pb2.SCHEDULE_EVENT_KIND_CLASS_BOOST_STARTED,
+    TimelineKind.BOOST_OFF: scheduler_pb2.SCHEDULE_EVENT_KIND_CLASS_BOOST_ENDED,
+    TimelineKind.POLICY_CHANGED: scheduler_pb2.SCHEDULE_EVENT_KIND_POLICY_CHANGED,
+}
+_STATE_AFTER = {
+    TimelineKind.SUBMITTED: scheduler_pb2.SYSCALL_STATE_WAITING,
+    TimelineKind.LANE_ENTERED: scheduler_pb2.SYSCALL_STATE_WAITING,
+    TimelineKind.YIELDED: scheduler_pb2.SYSCALL_STATE_WAITING,
+    TimelineKind.ADOPTED: scheduler_pb2.SYSCALL_STATE_RUNNING,
+    TimelineKind.GRANTED: scheduler_pb2.SYSCALL_STATE_RUNNING,
+    TimelineKind.PROGRESSED: scheduler_pb2.SYSCALL_STATE_RUNNING,
+    TimelineKind.PREEMPT_ASKED: scheduler_pb2.SYSCALL_STATE_PREEMPTING,
+}
+_RUNS = {kind for kind, state in _STATE_AFTER.items() if state == scheduler_pb2.SYSCALL_STATE_RUNNING}
+_NO_TOKEN_LIMIT = 2**62
+
+
+def call_id(tenant: str, agent: str, call: str) -> str:
+    """Build the id that names a call in the core. None of the parts holds a slash."""
+    return f"{tenant}/{agent}/{call}"
+
+
+def scoped(tenant: str, agent: str) -> str:
+    """Build the name of an agent or program in the core: ids are unique within a tenant only."""
+    return f"{tenant}/{agent}" if agent else ""
+
+
+def lane(name: str) -> Lane:
+    """Read a lane; empty: inference."""
+    return Lane(name) if name else Lane.INFERENCE
+
+
+# From the gateway
+
+
+def event(message: dispatch_pb2.DispatchRequest, gateway: str, now: float) -> Event | list[Event]:
+    """Read one report of a gateway. Raises InvalidRequest for a second hello or an empty message."""
+    match message.WhichOneof("message"):
+        case "submit":
+            return _submit(message.submit, gateway, now)
+        case "progress":
+            body = message.progress
+            cached = body.cached_prompt_tokens if body.HasField("cached_prompt_tokens") else None
+            return Progress(_id(body.key), body.tokens, body.number, cached)
+        case "yielded":
+            return _yielded(message.yielded)
+        case "ended":
+            return _ended(message.ended)
+        case "withdraw":
+            return Cancelled(_id(message.withdraw.key))
+        case "replica":
+            return _replica(message.replica)
+        case _:
+            raise InvalidRequest.field("message", "expected a report; hello comes once, first")
+
+
+def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
+    hints, arrived_at = body.hints, now - _seconds(body.age)
+    call = Call(
+        id=call_id(body.tenant, body.agent, body.call),
+        gateway=gateway,
+        agent=scoped(body.tenant, body.agent),
+        tenant=body.tenant,
+        agent_kind=body.agent_kind,
+        agent_path=tuple(scoped(body.tenant, each) for each in body.agent_path),
+        program=scoped(body.tenant, body.program or body.agent),
+        step_index=body.step,
+        lane=lane(body.lane),
+        resource=body.model,
+        scheduling_class=CLASSES.get(hints.scheduling_class, SchedulingClass.NORMAL),
+        priority=hints.priority,
+        policy=hints.policy,
+        weight=float(hints.weight or 1),
+        tree_weight=float(body.tree_weight) or None,
+        tenant_weight=float(body.tenant_weight or 1),
+        arrived_at=arrived_at,
+        due=arrived_at + _seconds(hints.deadline) if hints.HasField("deadline") else None,
+        deadline=now + _seconds(body.time_left) if body.HasField("time_left") else None,
+        max_wait=_seconds(hints.max_wait) or None,
+        prompt_tokens=body.prompt_tokens,
+        max_new_tokens=body.max_new_tokens,
+        tokens_done=body.tokens_done,
+        attained_seconds=_seconds(body.attained),
+        waiting_since=now - _seconds(body.waiting_for) if body.HasField("waiting_for") else None,
+        preemptions=body.preemption_count,
+        preemptible=body.preemptible,
+        prefixes=tuple(Prefix(each.key, each.tokens) for each in body.prefixes),
+        locks=tuple(Lock(scoped(body.tenant, each.name), each.limit or 1) for each in body.locks),
+        gang=body.gang,
+        gang_size=body.gang_size,
+    )
+    return Submit(call, body.running_on or None, body.number, body.resubmission)
+
+
+def _yielded(body: dispatch_pb2.Yielded) -> Yielded:
+    snapshot = SnapshotInfo(replica=body.kv_replica, has_kv=bool(body.kv_replica))
+    return Yielded(_id(body.key), body.tokens_done, snapshot, body.number, body.replica_lost)
+
+
+def _ended(body: dispatch_pb2.Ended) -> Finished:
+    cached = body.cached_prompt_tokens if body.HasField("cached_prompt_tokens") else None
+    return Finished(_id(body.key), Completion(body.completion), body.tokens_done, body.number, cached)
+
+
+def _replica(body: dispatch_pb2.ReplicaState) -> list[Event]:
+    if not body.up:
+        return [BackendDown(body.name)]
+    up = BackendUp(
+        replica=body.name,
+        resource=body.model,
+        slots=body.slots,
+        lane=lane(body.lane),
+        max_batch_total_tokens=body.max_batch_total_tokens or None,
+        kv_snapshot=body.kv_snapshot,
+    )
+    if not body.HasField("queue_size"):
+        return [up]
+    return [up, BackendLimits(body.name, queue_size=body.queue_size)]
+
+
+# To the gateway
+
+
+def instruction(decision: Grant | Preempt | Revoke | Reject) -> dispatch_pb2.DispatchResponse:
+    """Write one decision."""
+    key = _key(decision.call_id)
+    match decision:
+        case Grant():
+            grant = dispatch_pb2.Grant(
+                key=key,
+                replica=decision.replica,
+                quantum_tokens=decision.quantum_tokens,
+                max_new_tokens=decision.max_new_tokens,
+                number=decision.epoch,
+                wait=duration(decision.wait_seconds),
+                attained=duration(decision.attained_seconds),
+            )
+            return dispatch_pb2.DispatchResponse(grant=grant)
+        case Preempt():
+            return dispatch_pb2.DispatchResponse(preempt=dispatch_pb2.Preempt(key=key, number=decision.epoch))
+        case Revoke():
+            revoke = dispatch_pb2.Revoke(key=key, number=decision.epoch, outcome=decision.outcome.value)
+            return dispatch_pb2.DispatchResponse(revoke=revoke)
+        case Reject():
+            reject = dispatch_pb2.Reject(key=key, outcome=decision.outcome.value, message=decision.detail)
+            if decision.retry_after:
+                reject.retry_after.CopyFrom(duration(decision.retry_after))
+            return dispatch_pb2.DispatchResponse(reject=reject)
+
+
+# To agents and administrators
+
+
+def syscall(entry: QueueEntry, call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:
+    """Write one known call."""
+    message = known_call(call, now, wall)
+    message.state = _STATES[entry.state]
+    message.tokens_done = entry.tokens_done
+    message.wait.CopyFrom(duration(entry.wait_seconds))
+    message.replica = public(entry.replica, call.lane) if entry.state is not CallState.WAITING else ""
+    message.preemption_count = entry.preemptions
+    return message
+
+
+def known_call(call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:
+    """Write what never changes about a call."""
+    arrived = Timestamp()
+    arrived.FromDatetime((wall - timedelta(seconds=max(0.0, now - call.arrived_at))).astimezone(UTC))
+    return scheduler_pb2.Syscall(
+        name=name_of(call.id),
+        scheduling_class=_CLASS_NUMBERS[call.scheduling_class],
+        priority=call.priority,
+        model=public(call.resource, call.lane),
+        lane=call.lane.value,
+        prompt_tokens=call.prompt_tokens,
+        max_new_tokens=call.max_new_tokens,
+        arrive_time=arrived,
+    )
+
+
+def public(name: str, lane: Lane) -> str:
+    """Return what a model or tool is called by those who may see it: a tool without its tenant."""
+    return f"tools/{name.rpartition('/')[2]}" if name and lane is Lane.TOOL else name
+
+
+def name_of(identifier: str) -> str:
+    """Return the resource name of a call of the core."""
+    _, agent, call = identifier.split("/", 2)
+    return f"agents/{agent}/calls/{call}"
+
+
+def class_queue(stats: ClassStats) -> scheduler_pb2.ClassQueue:
+    """Write one class of one lane."""
+    return scheduler_pb2.ClassQueue(
+        scheduling_class=_CLASS_NUMBERS[stats.scheduling_class],
+        policy=stats.policy,
+        waiting_count=stats.waiting,
+        running_count=stats.running,
+        oldest_wait=duration(stats.oldest_wait),
+        lane=stats.lane.value,
+    )
+
+
+def replica(stats: ReplicaStats) -> scheduler_pb2.Replica:
+    """Write one replica."""
+    return scheduler_pb2.Replica(
+        name=public(stats.replica, stats.lane),
+        model=public(stats.resource, stats.lane),
+        up=stats.up,
+        slots=stats.slot_limit,
+        running_count=stats.running,
+        token_budget=int(min(stats.token_limit, _NO_TOKEN_LIMIT)),
+        tokens_in_flight=stats.tokens_reserved,
+        lane=stats.lane.value,
+    )
+
+
+def explanation(
+    found: Explanation, shown: scheduler_pb2.Syscall, named: Collection[CallId], tenant: str, summary: str
+) -> scheduler_pb2.ExplainWaitResponse:
+    """Write why a call waits.
+
+    `named`: those of the calls ahead that the caller may know by name. Of another tenant's calls even the
+    numbers are left out: they tell how big they are and what the tenant has used.
+    """
+    response = scheduler_pb2.ExplainWaitResponse(
+        syscall=shown,
+        position=found.position + 1 if found.state is CallState.WAITING else 0,
+        policy=found.policy,
+        policy_key=key_text(found.key),
+        ahead=[
+            scheduler_pb2.Ahead(
+                name=name_of(each.call_id) if each.call_id in named else "",
+                why=key_text(each.key) if each.tenant == tenant else OTHER_TENANT,
+            )
+            for each in found.ahead
+        ],
+        binding_limit=limit(found),
+        summary=summary,
+        in_lane=found.in_lane,
+        boosted=found.boosted,
+        prediction_count=found.predictions,
+        cached_tokens=found.cached_tokens,
+        cached_replica=found.cached_replica,
+    )
+    if found.lane_in_seconds is not None:
+        response.lane_wait.CopyFrom(duration(max(0.0, found.lane_in_seconds)))
+    if found.expires_in_seconds is not None:
+        response.time_left.CopyFrom(duration(max(0.0, found.expires_in_seconds)))
+    if found.predicted_start_seconds is not None:
+        response.predicted_wait.CopyFrom(duration(found.predicted_start_seconds))
+    if found.predictions:
+        response.prediction_error.CopyFrom(duration(found.prediction_error_seconds))
+    return response
+
+
+def key_text(key: Mapping[str, float | int | str]) -> str:
+    """Spell a policy's key out."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.3g}"
+        if isinstance(value, float)
+        else f"{name.replace('_', ' ')} {value}"
+        for name, value in key.items()
+    )
+
+
+def policy(kind: SchedulingClass, spec: PolicySpec) -> scheduler_pb2.ClassPolicy:
+    """Write the policy of a class."""
+    parameters = struct_pb2.Struct()
+    parameters.update(dict(spec.params))
+    return scheduler_pb2.ClassPolicy(
+        scheduling_class=_CLASS_NUMBERS[kind],
+        policy=scheduler_pb2.Policy(name=spec.name, parameters=parameters),
+    )
+
+
+def params(message: scheduler_pb2.Policy) -> dict[str, ParamValue]:
+    """Read the parameters of a policy: whole numbers come as int. Raises InvalidRequest for nested values."""
+    read: dict[str, ParamValue] = {}
+    for name, value in json_format.MessageToDict(message.parameters).items():
+        if not isinstance(value, str | float | int | bool):
+            raise InvalidRequest.field(
+                f"policy.parameters.{name}", "expected a number, a string or a boolean"
+            )
+        read[name] = int(value) if isinstance(value, float) and value.is_integer() else value
+    return read
+
+
+def schedule_event(
+    shown: TimelineEvent, call: Call | None, lost: int, now: float, wall: datetime
+) -> scheduler_pb2.WatchScheduleResponse | None:
+    """Write one event, or None for one that is only of interest inside."""
+    if shown.kind not in _KINDS:
+        return None
+    at = Timestamp()
+    at.FromDatetime((wall - timedelta(seconds=max(0.0, now - shown.at))).astimezone(UTC))
+    response = scheduler_pb2.WatchScheduleResponse(
+        kind=_KINDS[shown.kind],
+        time=at,
+        outcome=shown.detail[:64],
+        lost_count=lost,
+        resumed=shown.resumed and shown.kind in _RUNS,
+        from_lane=shown.kind is TimelineKind.GRANTED and shown.detail == FROM_LANE,
+    )
+    if shown.scheduling_class is not None:
+        response.scheduling_class = _CLASS_NUMBERS[shown.scheduling_class]
+    if call is not None:
+        response.syscall.CopyFrom(known_call(call, now, wall))
+        response.syscall.state = _STATE_AFTER.get(shown.kind, scheduler_pb2.SYSCALL_STATE_UNSPECIFIED)
+        response.syscall.replica = public(shown.replica, call.lane)
+        response.syscall.tokens_done = shown.tokens
+        response.syscall.preemption_count = shown.preemptions
+        response.syscall.wait.CopyFrom(duration(shown.wait_seconds))
+    return response
+
+
+def _id(key: dispatch_pb2.CallKey) -> str:
+    return call_id(key.tenant, key.agent, key.call)
+
+
+def _key(identifier: str) -> dispatch_pb2.CallKey:
+    tenant, agent, call = identifier.split("/", 2)
+    return dispatch_pb2.CallKey(tenant=tenant, agent=agent, call=call)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
