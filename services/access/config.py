@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from services.access.kit import Settings
-from services.access.tree import TreeLimits
+from services.access.core.agent_tree import TreeLimits
+from services.access.service.dependencies import Settings
 
 _HEAVIEST: Final = 1000
 

@@ -9,14 +9,14 @@ from typing import Final
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
-from services.access.authorize import LocalAuthenticator, LocalAuthorizer
-from services.access.cedar import CedarEngine, base_policies
+from services.access.adapters.cedar import CedarEngine, base_policies
+from services.access.adapters.keys import KeyFile, admin_of, ensure_service_key, write_admin_token
+from services.access.adapters.local_authorizer import LocalAuthenticator, LocalAuthorizer
 from services.access.config import AccessConfig
-from services.access.keys import KeyFile, admin_of, ensure_service_key, write_admin_token
-from services.access.kit import Kit
 from services.access.metrics import AccessMetrics
 from services.access.ports import Meter, Signer, Store, Transaction
-from services.access.service import AccessManager
+from services.access.service.dependencies import Kit
+from services.access.service.facade import AccessManager
 from services.access.servicer import AccessServicer
 from services.access.servicer_agent import AgentServicer
 from services.access.store.sql import MIGRATIONS, SqlStore

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from services.access.core.decision_input import Slice, Target
 from services.access.model import (
     Agent,
     AgentKey,
@@ -29,7 +30,6 @@ from services.access.model import (
     Revocation,
     Token,
 )
-from services.access.slice import Slice, Target
 from services.chassis.auth.identity import Principal
 
 T = TypeVar("T")

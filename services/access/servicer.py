@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Final
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
-from services.access import wire
-from services.access.service import AccessManager
+from services.access.service.facade import AccessManager
+from services.access.wire import access
 from services.chassis.auth.identity import current_caller
 
 _HEARTBEAT: Final = timedelta(seconds=5)
@@ -23,44 +23,44 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def Check(self, request: access_pb2.CheckRequest, _context: object) -> access_pb2.CheckResponse:
         """Decide one check."""
         caller = current_caller()
-        check = self._manager.checks.may_name(caller, wire.check(request, caller))
+        check = self._manager.checks.may_name(caller, access.check(request, caller))
         decision = await self._manager.checks.check(check)
-        return access_pb2.CheckResponse(decision=wire.decision(decision))
+        return access_pb2.CheckResponse(decision=access.decision(decision))
 
     async def BatchCheck(
         self, request: access_pb2.BatchCheckRequest, _context: object
     ) -> access_pb2.BatchCheckResponse:
         """Decide many checks."""
         caller, desk = current_caller(), self._manager.checks
-        checks = [desk.may_name(caller, wire.check(one, caller)) for one in request.checks]
-        decisions = [wire.decision(made) for made in await desk.batch(checks)]
+        checks = [desk.may_name(caller, access.check(one, caller)) for one in request.checks]
+        decisions = [access.decision(made) for made in await desk.batch(checks)]
         return access_pb2.BatchCheckResponse(decisions=decisions)
 
     async def WatchRevision(
         self, request: access_pb2.WatchRevisionRequest, _context: object
     ) -> AsyncIterator[access_pb2.WatchRevisionResponse]:
         """Stream the revision of the rules."""
-        heartbeat = wire.duration(request, "heartbeat") or _HEARTBEAT
+        heartbeat = access.duration(request, "heartbeat") or _HEARTBEAT
         async with aclosing(self._manager.checks.watch(heartbeat.total_seconds())) as events:
             async for event in events:
-                yield wire.revision(event)
+                yield access.revision(event)
 
     async def CreateGroup(
         self, request: access_pb2.CreateGroupRequest, _context: object
     ) -> access_pb2.CreateGroupResponse:
         """Create a group."""
-        new, asked = request.group, wire.asked("CreateGroup", request)
+        new, asked = request.group, access.asked("CreateGroup", request)
         group = await self._manager.groups.create(
             current_caller(), new.name, title=new.title, description=new.description, asked=asked
         )
-        return access_pb2.CreateGroupResponse(group=wire.group(group))
+        return access_pb2.CreateGroupResponse(group=access.group(group))
 
     async def GetGroup(
         self, request: access_pb2.GetGroupRequest, _context: object
     ) -> access_pb2.GetGroupResponse:
         """Return one group."""
         group = await self._manager.groups.get(current_caller(), request.name)
-        return access_pb2.GetGroupResponse(group=wire.group(group))
+        return access_pb2.GetGroupResponse(group=access.group(group))
 
     async def ListGroups(
         self, request: access_pb2.ListGroupsRequest, _context: object
@@ -69,14 +69,14 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         page, token = await self._manager.groups.page(
             current_caller(), request.member, request.page_size, request.page_token
         )
-        groups = [wire.group(group) for group in page]
+        groups = [access.group(group) for group in page]
         return access_pb2.ListGroupsResponse(groups=groups, next_page_token=token)
 
     async def DeleteGroup(
         self, request: access_pb2.DeleteGroupRequest, _context: object
     ) -> access_pb2.DeleteGroupResponse:
         """Delete a group."""
-        asked = wire.asked("DeleteGroup", request)
+        asked = access.asked("DeleteGroup", request)
         await self._manager.groups.delete(current_caller(), request.name, request.etag, asked)
         return access_pb2.DeleteGroupResponse()
 
@@ -84,19 +84,19 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.AddMemberRequest, _context: object
     ) -> access_pb2.AddMemberResponse:
         """Add a member to a group."""
-        asked = wire.asked("AddMember", request)
+        asked = access.asked("AddMember", request)
         group = await self._manager.groups.add_member(current_caller(), request.group, request.member, asked)
-        return access_pb2.AddMemberResponse(group=wire.group(group))
+        return access_pb2.AddMemberResponse(group=access.group(group))
 
     async def RemoveMember(
         self, request: access_pb2.RemoveMemberRequest, _context: object
     ) -> access_pb2.RemoveMemberResponse:
         """Remove a member from a group."""
-        asked = wire.asked("RemoveMember", request)
+        asked = access.asked("RemoveMember", request)
         group = await self._manager.groups.remove_member(
             current_caller(), request.group, request.member, asked
         )
-        return access_pb2.RemoveMemberResponse(group=wire.group(group))
+        return access_pb2.RemoveMemberResponse(group=access.group(group))
 
     async def ListMembers(
         self, request: access_pb2.ListMembersRequest, _context: object
@@ -105,22 +105,22 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         page, token = await self._manager.groups.members(
             current_caller(), request.group, request.page_size, request.page_token
         )
-        members = [wire.member(member) for member in page]
+        members = [access.member(member) for member in page]
         return access_pb2.ListMembersResponse(members=members, next_page_token=token)
 
     async def CreateGrant(
         self, request: access_pb2.CreateGrantRequest, _context: object
     ) -> access_pb2.CreateGrantResponse:
         """Make a grant."""
-        asked = wire.asked("CreateGrant", request)
-        grant = await self._manager.grants.create(current_caller(), wire.new_grant(request.grant), asked)
-        return access_pb2.CreateGrantResponse(grant=wire.grant(grant))
+        asked = access.asked("CreateGrant", request)
+        grant = await self._manager.grants.create(current_caller(), access.new_grant(request.grant), asked)
+        return access_pb2.CreateGrantResponse(grant=access.grant(grant))
 
     async def RevokeGrant(
         self, request: access_pb2.RevokeGrantRequest, _context: object
     ) -> access_pb2.RevokeGrantResponse:
         """Take a grant back."""
-        asked = wire.asked("RevokeGrant", request)
+        asked = access.asked("RevokeGrant", request)
         await self._manager.grants.revoke(current_caller(), request.name, asked)
         return access_pb2.RevokeGrantResponse()
 
@@ -135,19 +135,19 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             size=request.page_size,
             token=request.page_token,
         )
-        grants = [wire.grant(grant) for grant in page]
+        grants = [access.grant(grant) for grant in page]
         return access_pb2.ListGrantsResponse(grants=grants, next_page_token=token)
 
     async def PutPolicy(
         self, request: access_pb2.PutPolicyRequest, _context: object
     ) -> access_pb2.PutPolicyResponse:
         """Put a policy in force."""
-        new, asked = request.policy, wire.asked("PutPolicy", request)
+        new, asked = request.policy, access.asked("PutPolicy", request)
         policy, found = await self._manager.policies.put(
             current_caller(), new.name, new.text, description=new.description, etag=new.etag, asked=asked
         )
-        warnings = [wire.finding(finding) for finding in found]
-        return access_pb2.PutPolicyResponse(policy=wire.policy(policy), warnings=warnings)
+        warnings = [access.finding(finding) for finding in found]
+        return access_pb2.PutPolicyResponse(policy=access.policy(policy), warnings=warnings)
 
     async def ValidatePolicy(
         self, request: access_pb2.ValidatePolicyRequest, _context: object
@@ -155,14 +155,14 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         """Check a policy text."""
         found = await self._manager.policies.validate(current_caller(), request.text)
         valid = self._manager.policies.is_valid(found)
-        return access_pb2.ValidatePolicyResponse(valid=valid, findings=[wire.finding(one) for one in found])
+        return access_pb2.ValidatePolicyResponse(valid=valid, findings=[access.finding(one) for one in found])
 
     async def GetPolicy(
         self, request: access_pb2.GetPolicyRequest, _context: object
     ) -> access_pb2.GetPolicyResponse:
         """Return one version of a policy."""
         policy = await self._manager.policies.get(current_caller(), request.name, request.version)
-        return access_pb2.GetPolicyResponse(policy=wire.policy(policy))
+        return access_pb2.GetPolicyResponse(policy=access.policy(policy))
 
     async def ListPolicies(
         self, request: access_pb2.ListPoliciesRequest, _context: object
@@ -171,7 +171,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         page, token = await self._manager.policies.page(
             current_caller(), request.page_size, request.page_token
         )
-        policies = [wire.policy(policy) for policy in page]
+        policies = [access.policy(policy) for policy in page]
         return access_pb2.ListPoliciesResponse(policies=policies, next_page_token=token)
 
     async def ListPolicyVersions(
@@ -181,14 +181,14 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         page, token = await self._manager.policies.versions(
             current_caller(), request.name, request.page_size, request.page_token
         )
-        policies = [wire.policy(policy) for policy in page]
+        policies = [access.policy(policy) for policy in page]
         return access_pb2.ListPolicyVersionsResponse(policies=policies, next_page_token=token)
 
     async def DeletePolicy(
         self, request: access_pb2.DeletePolicyRequest, _context: object
     ) -> access_pb2.DeletePolicyResponse:
         """Take a policy out of force."""
-        asked = wire.asked("DeletePolicy", request)
+        asked = access.asked("DeletePolicy", request)
         await self._manager.policies.delete(current_caller(), request.name, request.etag, asked)
         return access_pb2.DeletePolicyResponse()
 
@@ -196,11 +196,11 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.RequestApprovalRequest, _context: object
     ) -> access_pb2.RequestApprovalResponse:
         """Ask for an approval."""
-        asked = wire.asked("RequestApproval", request)
-        lifetime = wire.duration(request, "lifetime") or _APPROVAL_LIFE
-        wanted = wire.wanted_approval(request)
+        asked = access.asked("RequestApproval", request)
+        lifetime = access.duration(request, "lifetime") or _APPROVAL_LIFE
+        wanted = access.wanted_approval(request)
         approval = await self._manager.approvals.request(current_caller(), wanted, lifetime, asked)
-        return access_pb2.RequestApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.RequestApprovalResponse(approval=access.approval(approval))
 
     async def UseApproval(
         self, request: access_pb2.UseApprovalRequest, _context: object
@@ -212,16 +212,16 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             request.name,
             agent=request.agent.removeprefix("agents/"),
             arguments_sha256=request.arguments_sha256,
-            asked=wire.asked("UseApproval", request),
+            asked=access.asked("UseApproval", request),
         )
-        return access_pb2.UseApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.UseApprovalResponse(approval=access.approval(approval))
 
     async def GetApproval(
         self, request: access_pb2.GetApprovalRequest, _context: object
     ) -> access_pb2.GetApprovalResponse:
         """Return one approval."""
         approval = await self._manager.approvals.get(current_caller(), request.name)
-        return access_pb2.GetApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.GetApprovalResponse(approval=access.approval(approval))
 
     async def ListApprovals(
         self, request: access_pb2.ListApprovalsRequest, _context: object
@@ -230,11 +230,11 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         page, token = await self._manager.approvals.page(
             current_caller(),
             agent=request.agent,
-            states=wire.states(request.states),
+            states=access.states(request.states),
             size=request.page_size,
             token=request.page_token,
         )
-        approvals = [wire.approval(approval) for approval in page]
+        approvals = [access.approval(approval) for approval in page]
         return access_pb2.ListApprovalsResponse(approvals=approvals, next_page_token=token)
 
     async def WatchApprovals(
@@ -243,7 +243,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         """Stream approvals."""
         async with aclosing(self._manager.approvals.watch(current_caller(), request.agent)) as events:
             async for approval in events:
-                found = wire.approval(approval) if approval else None
+                found = access.approval(approval) if approval else None
                 yield access_pb2.WatchApprovalsResponse(approval=found)
 
     async def DecideApproval(
@@ -256,16 +256,16 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             approve=request.decision == access_pb2.APPROVAL_DECISION_APPROVE,
             comment=request.comment,
             arguments_sha256=request.arguments_sha256,
-            asked=wire.asked("DecideApproval", request),
+            asked=access.asked("DecideApproval", request),
         )
-        return access_pb2.DecideApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.DecideApprovalResponse(approval=access.approval(approval))
 
     async def AppendAudit(
         self, request: access_pb2.AppendAuditRequest, _context: object
     ) -> access_pb2.AppendAuditResponse:
         """Append to the audit log."""
-        events = [wire.event(entry) for entry in request.entries]
-        asked = wire.asked("AppendAudit", request)
+        events = [access.event(entry) for entry in request.entries]
+        asked = access.asked("AppendAudit", request)
         last = await self._manager.audit.append(current_caller(), request.tenant, events, asked)
         return access_pb2.AppendAuditResponse(last_sequence=last)
 
@@ -274,9 +274,9 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     ) -> access_pb2.QueryAuditResponse:
         """List audit entries."""
         caller = current_caller()
-        query = wire.audit_query(request, caller)
+        query = access.audit_query(request, caller)
         page, token = await self._manager.audit.query(caller, query, request.page_size, request.page_token)
-        entries = [wire.audit_entry(entry) for entry in page]
+        entries = [access.audit_entry(entry) for entry in page]
         return access_pb2.QueryAuditResponse(entries=entries, next_page_token=token)
 
     async def VerifyAudit(
@@ -286,13 +286,13 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         found = await self._manager.audit.verify(
             current_caller(), request.first_sequence, request.last_sequence, request.expected_head_hash
         )
-        return wire.verified(found)
+        return access.verified(found)
 
     async def IssueToken(
         self, request: access_pb2.IssueTokenRequest, _context: object
     ) -> access_pb2.IssueTokenResponse:
         """Exchange a key or a token for a fresh token."""
-        desk, lifetime = self._manager.tokens, wire.duration(request, "lifetime")
+        desk, lifetime = self._manager.tokens, access.duration(request, "lifetime")
         which = request.WhichOneof("credential")
         if which == "agent_key":
             token = await desk.by_agent_key(request.agent_key.key, lifetime)
@@ -300,13 +300,13 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             token = await desk.by_service_key(request.service_key.service, request.service_key.key, lifetime)
         else:
             token = await desk.by_renewal(request.renew.token, lifetime)
-        return wire.token(token)
+        return access.token(token)
 
     async def RevokeToken(
         self, request: access_pb2.RevokeTokenRequest, _context: object
     ) -> access_pb2.RevokeTokenResponse:
         """Revoke tokens."""
-        target, asked = wire.revoke_target(request), wire.asked("RevokeToken", request)
+        target, asked = access.revoke_target(request), access.asked("RevokeToken", request)
         revision = await self._manager.tokens.revoke(current_caller(), request.agent, target, asked)
         return access_pb2.RevokeTokenResponse(revision=revision)
 
@@ -314,4 +314,4 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         self, _request: access_pb2.GetJwksRequest, _context: object
     ) -> access_pb2.GetJwksResponse:
         """Return the keys that verify tokens."""
-        return wire.jwks(self._manager.tokens.public_keys())
+        return access.jwks(self._manager.tokens.public_keys())

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
-from services.access import wire, wire_agent
-from services.access.agents import AgentDesk
 from services.access.model import Agent
+from services.access.service.agents import AgentDesk
+from services.access.wire import access
+from services.access.wire import agents as wire_agent
 from services.chassis.auth.identity import current_caller
 
 
@@ -21,7 +22,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         self, request: agent_pb2.RegisterAgentRequest, _context: object
     ) -> agent_pb2.RegisterAgentResponse:
         """Register an agent."""
-        asked = wire.asked("RegisterAgent", request)
+        asked = access.asked("RegisterAgent", request)
         made = await self._agents.register(current_caller(), wire_agent.new_agent(request), asked)
         return wire_agent.registered(made, self._shown(made.agent))
 

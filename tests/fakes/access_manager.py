@@ -6,14 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from services.access.agents import NewAgent, Registered
-from services.access.cedar import CedarEngine, base_policies
-from services.access.keys import KeyFile
-from services.access.kit import Kit, Request, Settings
+from services.access.adapters.cedar import CedarEngine, base_policies
+from services.access.adapters.keys import KeyFile
+from services.access.core.agent_tree import TreeLimits
 from services.access.model import AuditEntry, AuditQuery, Check, Decision, Hints, Reason
 from services.access.ports import Store
-from services.access.service import AccessManager
-from services.access.tree import TreeLimits
+from services.access.service.agents import NewAgent, Registered
+from services.access.service.dependencies import Kit, Request, Settings
+from services.access.service.facade import AccessManager
 from services.chassis.auth.identity import Caller, Kind, Principal
 from tests.fakes.clock import FakeClock
 

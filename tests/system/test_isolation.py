@@ -25,7 +25,7 @@ from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from gateway.routing import manager_of
-from services.access.keys import KeyFile
+from services.access.adapters.keys import KeyFile
 from services.chassis.rpc.methods import Audience
 from tests.fakes.kernel import chat
 from tests.system.cluster import Cluster, cluster

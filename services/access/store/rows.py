@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from services.access.caps import covering
+from services.access.core.caps import covering
 from services.access.model import (
     Agent,
     AgentState,

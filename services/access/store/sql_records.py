@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.access import chain
+from services.access.core import audit_chain
 from services.access.model import (
     Approval,
     ApprovalState,
@@ -101,7 +101,7 @@ class SqlAudit:
     def head(self, tenant: str) -> AuditHead:
         """Return the end of a chain."""
         row = self._conn.execute(sa.select(audit_heads).where(audit_heads.c.tenant == tenant)).first()
-        return AuditHead(row.sequence, row.hash) if row else chain.GENESIS
+        return AuditHead(row.sequence, row.hash) if row else audit_chain.GENESIS
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
         """Add entries that follow the head."""

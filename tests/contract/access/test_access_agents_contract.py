@@ -6,21 +6,21 @@ from datetime import timedelta
 
 import pytest
 
-from services.access import agents as agents_module
-from services.access.agents import Changes, NewAgent
 from services.access.errors import (
     AgentExists,
     AgentNotFound,
     AgentTreeLimit,
     EtagMismatch,
 )
-from services.access.grants import NewGrant
 from services.access.model import (
     AgentState,
     Hints,
     Reason,
     SchedulingClass,
 )
+from services.access.service import agents as agents_module
+from services.access.service.agents import Changes, NewAgent
+from services.access.service.grants import NewGrant
 from services.chassis.rpc.errors import (
     AgentInactive,
     CredentialInvalid,

@@ -6,8 +6,6 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from services.access import kit
-from services.access.agents import NewAgent
 from services.access.errors import (
     AgentExists,
 )
@@ -16,6 +14,8 @@ from services.access.model import (
     Outcome,
 )
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.agents import NewAgent
 from services.access.store.sql import MIGRATIONS, SqlStore
 from services.access.store.tables import audit, audit_heads
 from services.chassis.db import Database
@@ -82,7 +82,7 @@ async def test_an_empty_log_is_intact(desk: Desk) -> None:
 async def test_appended_entries_are_found_by_every_filter(desk: Desk) -> None:
     start = desk.clock.now()
     base = dataclasses.replace(
-        kit.event(PLANNER, "X", "storage.delete", "agents/planner/files/a%b"),
+        dependencies.event(PLANNER, "X", "storage.delete", "agents/planner/files/a%b"),
         policies=("policies/owner",),
         event_time=start,
         syscall_id="s1",

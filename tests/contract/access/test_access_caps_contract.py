@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from services.access.agents import Changes, NewAgent
 from services.access.errors import PolicyUnknown
 from services.access.model import Caps, Hints, SchedulingClass
+from services.access.service.agents import Changes, NewAgent
 from services.chassis.rpc.errors import PermissionDenied
 from tests.fakes.access_manager import ADMIN, NEW, Desk, agent
 

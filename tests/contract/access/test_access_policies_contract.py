@@ -2,13 +2,13 @@
 
 import pytest
 
-from services.access.agents import NewAgent
 from services.access.errors import (
     EtagMismatch,
     PolicyInvalid,
     RuleNotFound,
     RuleProtected,
 )
+from services.access.service.agents import NewAgent
 from tests.fakes.access_manager import (
     ADMIN,
     KERNEL_ADMIN,

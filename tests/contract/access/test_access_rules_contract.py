@@ -14,11 +14,11 @@ from services.access.errors import (
     GroupCycle,
     RuleNotFound,
 )
-from services.access.grants import NewGrant
 from services.access.model import (
     Outcome,
     Reason,
 )
+from services.access.service.grants import NewGrant
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest, PermissionDenied
 from tests.fakes.access_manager import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.access import chain, tree
+from services.access.core import agent_tree, audit_chain
 from services.access.model import (
     Agent,
     AgentKey,
@@ -91,8 +91,10 @@ class Script:
             root = tx.agents.get(tenant, target)
             if root is not None:
                 below = tx.agents.descendants(root)
-                changed = tree.propagate(dataclasses.replace(root, state=state), AgentState.ACTIVE, below)
-                tx.agents.update(tree.touched(changed, tx.ledger.bump(), now))
+                changed = agent_tree.propagate(
+                    dataclasses.replace(root, state=state), AgentState.ACTIVE, below
+                )
+                tx.agents.update(agent_tree.touched(changed, tx.ledger.bump(), now))
             tx.agents.drop_keys(tenant, [target])
             return (
                 tx.agents.page(tenant, under, "a-b", 3),
@@ -233,7 +235,7 @@ class Script:
         query = AuditQuery(tenant=tenant, resource_prefix="tools/a", oldest_first=agent < "b")
 
         def work(tx: Transaction) -> Any:
-            entry = chain.link(tenant, tx.audit.head(tenant), event, now)
+            entry = audit_chain.link(tenant, tx.audit.head(tenant), event, now)
             tx.audit.append([entry])
             until = now + timedelta(seconds=40)
             tx.tokens.revoke(

@@ -8,7 +8,7 @@ from services.access.errors import (
     AgentNotFound,
     TooManyCalls,
 )
-from services.access.tokens import Target
+from services.access.service.tokens import Target
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.rpc.errors import AgentInactive, CredentialInvalid, CredentialRevoked, InvalidRequest
 from tests.fakes.access_manager import (

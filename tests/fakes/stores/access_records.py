@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.access import chain
+from services.access.core import audit_chain
 from services.access.model import Approval, ApprovalState, AuditEntry, AuditHead, AuditQuery
 from services.chassis.times import micros
 from tests.fakes.stores.access_tables import World
@@ -76,7 +76,7 @@ class MemoryAudit:
     def head(self, tenant: str) -> AuditHead:
         """Return the end of a chain."""
         last = self._world.counters.get(f"audit/{tenant}", 0)
-        return chain.head_of(self._world.audit[tenant, last]) if last else chain.GENESIS
+        return audit_chain.head_of(self._world.audit[tenant, last]) if last else audit_chain.GENESIS
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
         """Add entries that follow the head."""

@@ -15,9 +15,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
-from services.access.agents import key_hash
-from services.access.authorize import LocalAuthorizer
+from services.access.adapters.local_authorizer import LocalAuthorizer
 from services.access.main import authenticator, servicers
+from services.access.service.agents import key_hash
 from services.chassis.auth.authz_client import AccessAuthorizer, Question
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier

@@ -17,8 +17,8 @@ from google.rpc import error_details_pb2
 from aios.api.agent.v1 import agent_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from services.access.agents import AgentDesk, NewAgent
 from services.access.model import Caps, Hints
+from services.access.service.agents import AgentDesk, NewAgent
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc.status import status_of
 from tests.fakes.access_manager import ADMIN, NEW, agent, desk

@@ -8,8 +8,8 @@ import pytest
 
 import aios.api
 from aios.api.common.v1 import options_pb2
-from services.access.actions import ACTIONS, Scope
-from services.access.cedar import BASE_TEXT, base_policies, schema_text
+from services.access.adapters.cedar import BASE_TEXT, base_policies, schema_text
+from services.access.core.actions import ACTIONS, Scope
 from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Audience, Method
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.access import caps, tree
-from services.access.caps import Excess
+from services.access.core import agent_tree, caps
+from services.access.core.caps import Excess
 from services.access.model import Agent, AgentState, Caps, Hints, SchedulingClass
 from tests.fakes.clock import FakeClock
 
@@ -111,12 +111,12 @@ def test_no_agent_of_a_tree_is_above_its_parent(root: Caps, lines: list[tuple[in
         parent = agents[pick % len(agents)]
         agents.append(agent(f"a{number}", (*parent.ancestors, parent.id), cap, hints))
     world = {one.id: one for one in agents}
-    world |= {one.id: one for one in tree.cap(agents[0], reversed(agents[1:]))}
+    world |= {one.id: one for one in agent_tree.cap(agents[0], reversed(agents[1:]))}
 
     for one in world.values():
         assert caps.excess(one.hints, one.caps) is None or one.id == "root"
         if one.parent:
             assert caps.wider(one.caps, world[one.parent].caps) is None
-    again = tree.cap(world["root"], [one for one in world.values() if one.parent])
+    again = agent_tree.cap(world["root"], [one for one in world.values() if one.parent])
     assert again == [world["root"]], "nothing is left to lower"
     assert replace(world["root"]) == agents[0]

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.access import cedar as cedar_module
-from services.access.cedar import CedarEngine
-from services.access.decide import Memo
+from services.access.adapters import cedar as cedar_module
+from services.access.adapters.cedar import CedarEngine
+from services.access.core.decision import Memo
+from services.access.core.decision_input import Slice, Target, prefixes, target_of
 from services.access.model import (
     Agent,
     AgentState,
@@ -19,7 +20,6 @@ from services.access.model import (
     Reason,
     Severity,
 )
-from services.access.slice import Slice, Target, prefixes, target_of
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.rpc import names
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.access import chain
+from services.access.core import audit_chain
 from services.access.model import AuditEntry, Event, Outcome
 from services.chassis.auth.identity import Kind
 from services.chassis.times import micros
@@ -25,17 +25,17 @@ EVENT = Event(
 
 def entries(count: int) -> list[AuditEntry]:
     """Make a chain."""
-    head, found = chain.GENESIS, []
+    head, found = audit_chain.GENESIS, []
     for number in range(count):
         event = dataclasses.replace(EVENT, syscall_id=str(number))
-        entry = chain.link("acme", head, event, NOW + timedelta(seconds=number))
-        head = chain.head_of(entry)
+        entry = audit_chain.link("acme", head, event, NOW + timedelta(seconds=number))
+        head = audit_chain.head_of(entry)
         found.append(entry)
     return found
 
 
 def test_a_whole_chain_is_intact() -> None:
-    result = chain.verify(chain.GENESIS, entries(5))
+    result = audit_chain.verify(audit_chain.GENESIS, entries(5))
 
     assert result.intact
     assert result.verified_count == 5
@@ -43,7 +43,7 @@ def test_a_whole_chain_is_intact() -> None:
 
 
 def test_the_hash_of_a_known_entry_never_changes() -> None:
-    entry = chain.link("acme", chain.GENESIS, EVENT, NOW)
+    entry = audit_chain.link("acme", audit_chain.GENESIS, EVENT, NOW)
 
     assert entry.hash == "63451c9452663f12383419964b7e088ece97ff1782191cfc4051c238297c9c83"
 
@@ -69,7 +69,7 @@ def test_the_hash_of_a_known_entry_never_changes() -> None:
 def test_a_changed_field_breaks_the_chain_there(change: dict[str, Any]) -> None:
     kept = entries(3)
     kept[1] = dataclasses.replace(kept[1], event=dataclasses.replace(kept[1].event, **change))
-    result = chain.verify(chain.GENESIS, kept)
+    result = audit_chain.verify(audit_chain.GENESIS, kept)
 
     assert not result.intact
     assert result.broken_sequence == 2
@@ -78,7 +78,7 @@ def test_a_changed_field_breaks_the_chain_there(change: dict[str, Any]) -> None:
 
 def test_a_removed_entry_breaks_the_chain() -> None:
     kept = entries(3)
-    result = chain.verify(chain.GENESIS, [kept[0], kept[2]])
+    result = audit_chain.verify(audit_chain.GENESIS, [kept[0], kept[2]])
 
     assert result.broken_sequence == 2
     assert "missing" in result.problem
@@ -86,18 +86,18 @@ def test_a_removed_entry_breaks_the_chain() -> None:
 
 def test_an_entry_of_another_chain_does_not_fit() -> None:
     kept = entries(2)
-    stranger = chain.link("acme", chain.head_of(entries(1)[0]), EVENT, NOW)
+    stranger = audit_chain.link("acme", audit_chain.head_of(entries(1)[0]), EVENT, NOW)
     forged = dataclasses.replace(stranger, previous_hash="f" * 64)
 
-    assert chain.verify(chain.GENESIS, [kept[0], forged]).broken_sequence == 2
+    assert audit_chain.verify(audit_chain.GENESIS, [kept[0], forged]).broken_sequence == 2
 
 
 def test_a_changed_time_or_tenant_shows() -> None:
     [entry] = entries(1)
 
-    assert not chain.verify(chain.GENESIS, [dataclasses.replace(entry, tenant="other")]).intact
+    assert not audit_chain.verify(audit_chain.GENESIS, [dataclasses.replace(entry, tenant="other")]).intact
     later = dataclasses.replace(entry, create_time=NOW + timedelta(microseconds=1))
-    assert not chain.verify(chain.GENESIS, [later]).intact
+    assert not audit_chain.verify(audit_chain.GENESIS, [later]).intact
 
 
 def test_times_count_in_whole_microseconds() -> None:

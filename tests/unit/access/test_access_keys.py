@@ -11,13 +11,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.access.adapters.keys import KeyFile, KeyFileBroken, ensure_service_key, write_new
 from services.access.config import AccessConfig
-from services.access.keys import (
-    KeyFile,
-    KeyFileBroken,
-    ensure_service_key,
-    write_new,
-)
 from services.access.main import renew_admin_token
 from services.access.model import Revocation
 from services.access.ports import Store

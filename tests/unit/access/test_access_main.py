@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.access.config import AccessConfig
-from services.access.kit import Pulse
 from services.access.metrics import AccessMetrics
 from services.access.model import Reason
-from services.access.tokens import Bucket
+from services.access.service.dependencies import Pulse
+from services.access.service.tokens import Bucket
 from services.chassis.runtime.config import ConfigError, load
 from services.scheduler.core.policies import BUILT_IN
 

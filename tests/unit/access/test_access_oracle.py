@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.access.actions import ACTIONS, Scope
-from services.access.cedar import CedarEngine
-from services.access.decide import decide, gather
+from services.access.adapters.cedar import CedarEngine
+from services.access.core.actions import ACTIONS, Scope
+from services.access.core.decision import decide, gather
 from services.access.model import Agent, AgentState, Check, Grant, Group, Hints, Member, Reason
 from services.chassis.auth.identity import Kind, Principal
 from tests.fakes.stores.access import MemoryTransaction

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.access import tree
+from services.access.core import agent_tree
+from services.access.core.agent_tree import TreeLimits
 from services.access.errors import AgentTreeLimit
 from services.access.model import Agent, AgentState, Hints
-from services.access.tree import TreeLimits
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ACTIVE, SUSPENDED, KILLED = AgentState
@@ -44,22 +44,22 @@ LEAF = agent("leaf", CHILD)
 
 
 def test_a_child_hangs_below_its_parent() -> None:
-    assert tree.ancestors_of_child(CHILD, 0, TreeLimits()) == ("root", "child")
+    assert agent_tree.ancestors_of_child(CHILD, 0, TreeLimits()) == ("root", "child")
 
 
 def test_a_tree_grows_only_so_deep() -> None:
     with pytest.raises(AgentTreeLimit, match="deep"):
-        tree.ancestors_of_child(LEAF, 0, TreeLimits(max_depth=3))
+        agent_tree.ancestors_of_child(LEAF, 0, TreeLimits(max_depth=3))
 
 
 def test_an_agent_has_only_so_many_children() -> None:
     with pytest.raises(AgentTreeLimit, match="children"):
-        tree.ancestors_of_child(ROOT, 2, TreeLimits(max_children=2))
+        agent_tree.ancestors_of_child(ROOT, 2, TreeLimits(max_children=2))
 
 
 def test_a_suspension_runs_down_the_tree() -> None:
     root = dataclasses.replace(ROOT, suspended=True)
-    changed = tree.propagate(root, ACTIVE, [LEAF, CHILD])
+    changed = agent_tree.propagate(root, ACTIVE, [LEAF, CHILD])
 
     assert {one.id: one.state for one in changed} == dict.fromkeys(("root", "child", "leaf"), SUSPENDED)
     assert [one.suspended for one in changed] == [True, False, False]
@@ -71,7 +71,7 @@ def test_resuming_a_parent_leaves_a_child_that_was_suspended_on_its_own() -> Non
     other = agent("other", ROOT, state=SUSPENDED)
     root = dataclasses.replace(ROOT, state=SUSPENDED)
 
-    assert {one.id: one.state for one in tree.propagate(root, ACTIVE, [leaf, child, other])} == {
+    assert {one.id: one.state for one in agent_tree.propagate(root, ACTIVE, [leaf, child, other])} == {
         "root": ACTIVE,
         "other": ACTIVE,
     }
@@ -80,15 +80,17 @@ def test_resuming_a_parent_leaves_a_child_that_was_suspended_on_its_own() -> Non
 def test_an_agent_below_a_suspended_one_is_not_resumed() -> None:
     child = agent("child", ROOT, state=SUSPENDED)
 
-    assert tree.propagate(child, SUSPENDED, [])[0].state is SUSPENDED
+    assert agent_tree.propagate(child, SUSPENDED, [])[0].state is SUSPENDED
 
 
 def test_a_kill_runs_down_and_is_for_good() -> None:
     root = dataclasses.replace(ROOT, state=KILLED)
-    changed = tree.propagate(root, ACTIVE, [CHILD, LEAF])
+    changed = agent_tree.propagate(root, ACTIVE, [CHILD, LEAF])
 
     assert {one.state for one in changed} == {KILLED}
-    assert tree.propagate(dataclasses.replace(changed[1], suspended=False), ACTIVE, [])[0].state is KILLED
+    assert (
+        agent_tree.propagate(dataclasses.replace(changed[1], suspended=False), ACTIVE, [])[0].state is KILLED
+    )
 
 
 @given(st.integers(0, 2**32))
@@ -110,7 +112,7 @@ def test_states_agree_with_the_definition_after_any_changes(seed: int) -> None:
             above = world[target.parent].state if target.parent else ACTIVE
             below = [row for row in world.values() if target.id in row.ancestors]
             dice.shuffle(below)
-            world |= {row.id: row for row in tree.propagate(root, above, below)}
+            world |= {row.id: row for row in agent_tree.propagate(root, above, below)}
     for row in world.values():
         line = [world[name] for name in (*row.ancestors, row.id)]
         dead = any(one.state is KILLED for one in line)

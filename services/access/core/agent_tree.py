@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from services.access import caps
+from services.access.core import caps
 from services.access.errors import AgentTreeLimit
 from services.access.model import Agent, AgentState
 

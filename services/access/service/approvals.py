@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from services.access import kit
 from services.access.errors import (
     AgentNotFound,
     ApprovalDecided,
@@ -15,9 +14,10 @@ from services.access.errors import (
     EtagMismatch,
     QuotaExceeded,
 )
-from services.access.kit import Kit, Request
 from services.access.model import Approval, ApprovalState
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.dependencies import Kit, Request
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied, QuotaViolation
@@ -45,7 +45,7 @@ class ApprovalDesk:
         now = self._kit.clock.now()
 
         def work(tx: Transaction) -> Approval:
-            known = kit.answered(tx, caller, asked)
+            known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 return _found(tx, wanted.tenant, known)
             if tx.agents.get(wanted.tenant, wanted.agent) is None:
@@ -55,12 +55,12 @@ class ApprovalDesk:
             if approval is None:
                 approval = self._insert(tx, wanted, lifetime)
                 done = dataclasses.replace(
-                    kit.event(caller, "RequestApproval", "access.approval", _name(approval)),
+                    dependencies.event(caller, "RequestApproval", "access.approval", _name(approval)),
                     arguments_sha256=approval.arguments_sha256,
                     approval=approval.id,
                 )
-                kit.record(tx, wanted.tenant, now, [done])
-            kit.remember(tx, caller, asked, now, approval.id)
+                dependencies.record(tx, wanted.tenant, now, [done])
+            dependencies.remember(tx, caller, asked, now, approval.id)
             return approval
 
         return await self._kit.commit(work)
@@ -76,7 +76,7 @@ class ApprovalDesk:
 
         def work(tx: Transaction) -> Approval:
             approval = _found(tx, tenant, _id(name))
-            if kit.answered(tx, caller, asked) is not None:
+            if dependencies.answered(tx, caller, asked) is not None:
                 return approval
             if approval.agent != agent:
                 raise _missing(name)
@@ -88,13 +88,13 @@ class ApprovalDesk:
                 )
             spent = dataclasses.replace(approval, state=ApprovalState.USED, sequence=tx.ledger.advance())
             tx.approvals.update(spent)
-            kit.remember(tx, caller, asked, now)
+            dependencies.remember(tx, caller, asked, now)
             done = dataclasses.replace(
-                kit.event(caller, "UseApproval", "access.approval", name),
+                dependencies.event(caller, "UseApproval", "access.approval", name),
                 arguments_sha256=arguments_sha256,
                 approval=approval.id,
             )
-            kit.record(tx, tenant, now, [done])
+            dependencies.record(tx, tenant, now, [done])
             return spent
 
         return await self._kit.commit(work)
@@ -138,7 +138,7 @@ class ApprovalDesk:
 
         def work(tx: Transaction) -> Approval:
             approval = _found(tx, caller.tenant, _id(name))
-            if kit.answered(tx, caller, asked) is not None:
+            if dependencies.answered(tx, caller, asked) is not None:
                 return approval
             if caller.kind is Kind.AGENT and approval.agent == caller.agent:
                 raise PermissionDenied("nobody decides on an own approval", metadata={"approval": name})
@@ -159,13 +159,13 @@ class ApprovalDesk:
                 sequence=tx.ledger.advance(),
             )
             tx.approvals.update(decided)
-            kit.remember(tx, caller, asked, now)
+            dependencies.remember(tx, caller, asked, now)
             done = dataclasses.replace(
-                kit.event(caller, "DecideApproval", "access.approve", name, reason=wanted.value),
+                dependencies.event(caller, "DecideApproval", "access.approve", name, reason=wanted.value),
                 arguments_sha256=approval.arguments_sha256,
                 approval=approval.id,
             )
-            kit.record(tx, caller.tenant, now, [done])
+            dependencies.record(tx, caller.tenant, now, [done])
             return decided
 
         return await self._kit.commit(work)
@@ -210,7 +210,7 @@ class ApprovalDesk:
             )
         approval = dataclasses.replace(
             wanted,
-            id=kit.new_id(),
+            id=dependencies.new_id(),
             state=ApprovalState.PENDING,
             create_time=now,
             expire_time=now + lifetime,

@@ -1,10 +1,10 @@
 """Use cases of privilege groups and their members."""
 
-from services.access import kit
 from services.access.errors import AgentNotFound, AlreadyExists, GroupCycle, RuleNotFound
-from services.access.kit import Kit, Request
 from services.access.model import Group, Member
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.dependencies import Kit, Request
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidRequest
@@ -26,13 +26,15 @@ class GroupDesk:
         now = self._kit.clock.now()
 
         def work(tx: Transaction) -> Group:
-            if kit.answered(tx, caller, asked) is None:
+            if dependencies.answered(tx, caller, asked) is None:
                 revision = tx.ledger.bump()
                 group = Group(caller.tenant, group_id, title, description, 0, now, revision)
                 if not tx.groups.insert(group):
                     raise AlreadyExists(f"{name} exists already", metadata={"group": name})
-                kit.remember(tx, caller, asked, now, group_id)
-                kit.record(tx, caller.tenant, now, [kit.event(caller, "CreateGroup", _ACTION, name)])
+                dependencies.remember(tx, caller, asked, now, group_id)
+                dependencies.record(
+                    tx, caller.tenant, now, [dependencies.event(caller, "CreateGroup", _ACTION, name)]
+                )
             return _found(tx, caller.tenant, name)
 
         return await self._kit.commit(work)
@@ -56,14 +58,16 @@ class GroupDesk:
         now = self._kit.clock.now()
 
         def work(tx: Transaction) -> None:
-            if kit.answered(tx, caller, asked) is not None:
+            if dependencies.answered(tx, caller, asked) is not None:
                 return
             group = _found(tx, caller.tenant, name)
-            kit.check_etag(etag, group.etag, name)
+            dependencies.check_etag(etag, group.etag, name)
             tx.groups.delete(caller.tenant, group.id)
             tx.ledger.bump()
-            kit.remember(tx, caller, asked, now)
-            kit.record(tx, caller.tenant, now, [kit.event(caller, "DeleteGroup", _ACTION, name)])
+            dependencies.remember(tx, caller, asked, now)
+            dependencies.record(
+                tx, caller.tenant, now, [dependencies.event(caller, "DeleteGroup", _ACTION, name)]
+            )
 
         await self._kit.commit(work)
 
@@ -73,7 +77,7 @@ class GroupDesk:
 
         def work(tx: Transaction) -> Group:
             group = _found(tx, caller.tenant, name)
-            if kit.answered(tx, caller, asked) is not None:
+            if dependencies.answered(tx, caller, asked) is not None:
                 return group
             must_exist(tx, caller.tenant, member)
             inner = member.removeprefix("groups/")
@@ -81,8 +85,10 @@ class GroupDesk:
                 raise GroupCycle(f"{name} would be in itself", metadata={"group": name, "member": member})
             if tx.groups.add_member(caller.tenant, group.id, Member(member, now)):
                 tx.groups.touch(caller.tenant, group.id, tx.ledger.bump())
-                kit.record(tx, caller.tenant, now, [kit.event(caller, "AddMember", _ACTION, name)])
-            kit.remember(tx, caller, asked, now)
+                dependencies.record(
+                    tx, caller.tenant, now, [dependencies.event(caller, "AddMember", _ACTION, name)]
+                )
+            dependencies.remember(tx, caller, asked, now)
             return _found(tx, caller.tenant, name)
 
         return await self._kit.commit(work)
@@ -93,12 +99,14 @@ class GroupDesk:
 
         def work(tx: Transaction) -> Group:
             group = _found(tx, caller.tenant, name)
-            if kit.answered(tx, caller, asked) is not None:
+            if dependencies.answered(tx, caller, asked) is not None:
                 return group
             if tx.groups.remove_member(caller.tenant, group.id, member):
                 tx.groups.touch(caller.tenant, group.id, tx.ledger.bump())
-                kit.record(tx, caller.tenant, now, [kit.event(caller, "RemoveMember", _ACTION, name)])
-            kit.remember(tx, caller, asked, now)
+                dependencies.record(
+                    tx, caller.tenant, now, [dependencies.event(caller, "RemoveMember", _ACTION, name)]
+                )
+            dependencies.remember(tx, caller, asked, now)
             return _found(tx, caller.tenant, name)
 
         return await self._kit.commit(work)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from services.access import chain, kit
-from services.access.kit import Kit, Request
+from services.access.core import audit_chain
 from services.access.model import AuditEntry, AuditHead, AuditQuery, Event, Outcome, Verification
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.dependencies import Kit, Request
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import PermissionDenied
@@ -41,11 +42,11 @@ class AuditDesk:
         now = self._kit.clock.now()
 
         def work(tx: Transaction) -> int:
-            known = kit.answered(tx, caller, asked)
+            known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 return int(known)
-            last = kit.record(tx, tenant, now, events)
-            kit.remember(tx, caller, asked, now, str(last))
+            last = dependencies.record(tx, tenant, now, events)
+            dependencies.remember(tx, caller, asked, now, str(last))
             return last
 
         last = await self._kit.store.write(work)
@@ -90,7 +91,7 @@ class AuditDesk:
         if result.intact and not known:
             problem = "the expected head is not in the log: it was cut or replaced"
             result = dataclasses.replace(result, broken_sequence=result.head.sequence, problem=problem)
-        kid, signature = self._kit.signer.sign(chain.signed_text(tenant, result.head))
+        kid, signature = self._kit.signer.sign(audit_chain.signed_text(tenant, result.head))
         return Verified(result, kid, signature)
 
     def deny(self, tenant: str, event: Event) -> None:
@@ -116,12 +117,12 @@ class AuditDesk:
         self._kit.meter.audited(Outcome.DENIED.value, len(taken))
 
     async def _run(self, tenant: str, first: int, last: int) -> Verification:
-        before = chain.GENESIS
+        before = audit_chain.GENESIS
         if first > 1:
             entries = await self._kit.store.read(lambda tx: tx.audit.between(tenant, first - 1, first - 1))
             if not entries:
                 return Verification(0, before, first - 1, f"the entry is missing: {first - 1}")
-            before = chain.head_of(entries[0])
+            before = audit_chain.head_of(entries[0])
         count, head = 0, before
         while head.sequence < last:
             step = await self._step(tenant, head, last)
@@ -133,7 +134,7 @@ class AuditDesk:
     async def _step(self, tenant: str, head: AuditHead, last: int) -> Verification:
         until = min(head.sequence + _VERIFY_RUN, last)
         entries = await self._kit.store.read(lambda tx: tx.audit.between(tenant, head.sequence + 1, until))
-        step = await asyncio.to_thread(chain.verify, head, entries)
+        step = await asyncio.to_thread(audit_chain.verify, head, entries)
         if step.intact and step.head.sequence < until:
             missing = step.head.sequence + 1
             return dataclasses.replace(
@@ -149,7 +150,7 @@ def _write(tx: Transaction, taken: dict[tuple[str, Event], int], now: datetime) 
             for (owner, event), count in taken.items()
             if owner == tenant
         ]
-        kit.record(tx, tenant, now, events)
+        dependencies.record(tx, tenant, now, events)
 
 
 def _page_key(query: AuditQuery) -> tuple[str | int, ...]:

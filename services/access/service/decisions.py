@@ -5,11 +5,11 @@ import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
-from services.access.auditlog import AuditDesk
-from services.access.decide import Case, Memo, decide, gather_all
-from services.access.kit import Kit
+from services.access.core.decision import Case, Memo, decide, gather_all
 from services.access.model import Check, Decision, Event, Outcome, Reason, Revocation
 from services.access.ports import Transaction
+from services.access.service.audit_log import AuditDesk
+from services.access.service.dependencies import Kit
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc.errors import PermissionDenied
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from services.access import kit
-from services.access.decide import Case, decide, gather
+from services.access.core.decision import Case, decide, gather
 from services.access.errors import PolicyInvalid, RuleNotFound, RuleProtected
-from services.access.kit import Kit, Request
 from services.access.model import Check, Finding, Policy, Severity
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.dependencies import Kit, Request
 from services.chassis.auth.identity import Caller, Principal
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest
@@ -44,11 +44,11 @@ class PolicyDesk:
         now = self._kit.clock.now()
 
         def work(tx: Transaction) -> tuple[Policy, list[Finding]]:
-            known = kit.answered(tx, caller, asked)
+            known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 return _found(tx, caller.tenant, rule, int(known)), []
             newest = tx.policies.newest(caller.tenant, rule)
-            kit.check_etag(etag, newest.etag if newest and newest.active else "", name)
+            dependencies.check_etag(etag, newest.etag if newest and newest.active else "", name)
             others = tuple(policy for policy in tx.policies.active(caller.tenant) if policy.id != rule)
             found = self._kit.engine.findings(text, others)
             _refuse(found)
@@ -57,8 +57,10 @@ class PolicyDesk:
             self._must_stay_in(tx, caller, (*others, policy), now)
             tx.policies.put(policy)
             tx.ledger.bump()
-            kit.remember(tx, caller, asked, now, str(version))
-            kit.record(tx, caller.tenant, now, [kit.event(caller, "PutPolicy", _ACTION, name)])
+            dependencies.remember(tx, caller, asked, now, str(version))
+            dependencies.record(
+                tx, caller.tenant, now, [dependencies.event(caller, "PutPolicy", _ACTION, name)]
+            )
             return policy, found
 
         return await self._kit.commit(work)
@@ -69,14 +71,16 @@ class PolicyDesk:
         now = self._kit.clock.now()
 
         def work(tx: Transaction) -> None:
-            if kit.answered(tx, caller, asked) is not None:
+            if dependencies.answered(tx, caller, asked) is not None:
                 return
             policy = _found(tx, caller.tenant, rule, 0)
-            kit.check_etag(etag, policy.etag, name)
+            dependencies.check_etag(etag, policy.etag, name)
             tx.policies.deactivate(caller.tenant, rule)
             tx.ledger.bump()
-            kit.remember(tx, caller, asked, now)
-            kit.record(tx, caller.tenant, now, [kit.event(caller, "DeletePolicy", _ACTION, name)])
+            dependencies.remember(tx, caller, asked, now)
+            dependencies.record(
+                tx, caller.tenant, now, [dependencies.event(caller, "DeletePolicy", _ACTION, name)]
+            )
 
         await self._kit.commit(work)
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 
 from aios.api.agent.v1 import agent_pb2
-from services.access.agents import Change, Changes, NewAgent, Registered
 from services.access.model import Agent, AgentState, Caps, Hints, SchedulingClass
+from services.access.service.agents import Change, Changes, NewAgent, Registered
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.wire import stamp

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import cedarpy
 
-from services.access.actions import schema_of_actions
-from services.access.model import Check, Decision, Finding, Policy, Reason, Severity
-from services.access.slice import (
+from services.access.core.actions import schema_of_actions
+from services.access.core.decision_input import (
     PRINCIPAL_TYPES,
     RESOURCE_TYPES,
     Slice,
@@ -23,6 +22,7 @@ from services.access.slice import (
     entities,
     request,
 )
+from services.access.model import Check, Decision, Finding, Policy, Reason, Severity
 
 _MAX_FINDINGS: Final = 100
 _MAX_POLICIES: Final = 64
@@ -30,12 +30,12 @@ _MAX_ID: Final = 100
 _CACHED_SETS: Final = 256
 _GRANT_RULE: Final = "grant"
 
-BASE_TEXT: Final = (resources.files("services.access") / "rules" / "base.cedar").read_text("utf-8")
+BASE_TEXT: Final = (resources.files("services.access.adapters") / "rules" / "base.cedar").read_text("utf-8")
 
 
 def schema_text() -> str:
     """Return the whole schema: entity types from the data file, actions from the table."""
-    types = (resources.files("services.access") / "rules" / "schema.cedarschema").read_text("utf-8")
+    types = (resources.files("services.access.adapters") / "rules" / "schema.cedarschema").read_text("utf-8")
     return types + "\n" + schema_of_actions(", ".join(PRINCIPAL_TYPES), ", ".join(RESOURCE_TYPES))
 
 

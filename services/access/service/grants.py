@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.access import kit
-from services.access.actions import is_grantable
-from services.access.decide import decide, gather
+from services.access.core.actions import is_grantable
+from services.access.core.decision import decide, gather
 from services.access.errors import RuleNotFound
-from services.access.groups import must_exist
-from services.access.kit import Kit, Request
 from services.access.model import Check, Grant
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.dependencies import Kit, Request
+from services.access.service.groups import must_exist
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
@@ -57,7 +57,7 @@ class GrantDesk:
             raise InvalidRequest.field("grant.expire_time", "lies in the past")
 
         def work(tx: Transaction) -> Grant:
-            known = kit.answered(tx, caller, asked)
+            known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 return _found(tx, caller.tenant, known)
             must_exist(tx, caller.tenant, new.grantee)
@@ -65,7 +65,7 @@ class GrantDesk:
                 self._must_hold(tx, caller, action, resource, now)
             grant = Grant(
                 tenant=caller.tenant,
-                id=kit.new_id(),
+                id=dependencies.new_id(),
                 grantee=new.grantee,
                 resource=resource,
                 prefix=new.prefix,
@@ -78,8 +78,10 @@ class GrantDesk:
             )
             tx.grants.insert(grant)
             tx.ledger.bump()
-            kit.remember(tx, caller, asked, now, grant.id)
-            kit.record(tx, caller.tenant, now, [kit.event(caller, "CreateGrant", _ACTION, resource)])
+            dependencies.remember(tx, caller, asked, now, grant.id)
+            dependencies.record(
+                tx, caller.tenant, now, [dependencies.event(caller, "CreateGrant", _ACTION, resource)]
+            )
             return grant
 
         return await self._kit.commit(work)
@@ -91,12 +93,14 @@ class GrantDesk:
 
         def work(tx: Transaction) -> None:
             grant = _found(tx, caller.tenant, grant_id)
-            if kit.answered(tx, caller, asked) is not None or grant.revoked:
+            if dependencies.answered(tx, caller, asked) is not None or grant.revoked:
                 return
             tx.grants.revoke(caller.tenant, grant_id)
             tx.ledger.bump()
-            kit.remember(tx, caller, asked, now)
-            kit.record(tx, caller.tenant, now, [kit.event(caller, "RevokeGrant", _ACTION, grant.resource)])
+            dependencies.remember(tx, caller, asked, now)
+            dependencies.record(
+                tx, caller.tenant, now, [dependencies.event(caller, "RevokeGrant", _ACTION, grant.resource)]
+            )
 
         await self._kit.commit(work)
 
@@ -114,8 +118,8 @@ class GrantDesk:
         def work(tx: Transaction) -> list[Grant]:
             seen_by: frozenset[str] | None = None
             if caller.kind is Kind.AGENT:
-                mine = tx.groups.closure(caller.tenant, kit.me(caller))
-                seen_by = frozenset({kit.me(caller), *(f"groups/{group}" for group in mine)})
+                mine = tx.groups.closure(caller.tenant, dependencies.me(caller))
+                seen_by = frozenset({dependencies.me(caller), *(f"groups/{group}" for group in mine)})
             return tx.grants.page(
                 caller.tenant,
                 seen_by=seen_by,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from services.access import chain
+from services.access.core import audit_chain
+from services.access.core.agent_tree import TreeLimits
 from services.access.errors import EtagMismatch
 from services.access.model import Event, Outcome, RequestKey
 from services.access.ports import Engine, Meter, Signer, Store, Transaction, Work
-from services.access.tree import TreeLimits
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
@@ -138,8 +138,8 @@ def record(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event])
     head = tx.audit.head(tenant)
     entries = []
     for event in events:
-        entry = chain.link(tenant, head, event, now)
-        head = chain.head_of(entry)
+        entry = audit_chain.link(tenant, head, event, now)
+        head = audit_chain.head_of(entry)
         entries.append(entry)
     tx.audit.append(entries)
     return head.sequence

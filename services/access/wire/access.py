@@ -8,11 +8,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from aios.api.access.v1 import access_pb2, resources_pb2
 from services.access import model
-from services.access.auditlog import Verified
-from services.access.checks import Revision
-from services.access.grants import NewGrant
-from services.access.kit import Request
-from services.access.tokens import Target
+from services.access.service.audit_log import Verified
+from services.access.service.decisions import Revision
+from services.access.service.dependencies import Request
+from services.access.service.grants import NewGrant
+from services.access.service.tokens import Target
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.db import idempotency
 from services.chassis.rpc import names

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.access import kit
-from services.access.agents import key_hash
 from services.access.errors import AgentNotFound, TooManyCalls
-from services.access.kit import Kit, Request
 from services.access.model import AgentState, PublicKey, Revocation, Token
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.agents import key_hash
+from services.access.service.dependencies import Kit, Request
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import AgentInactive, CredentialInvalid, CredentialRevoked, InvalidRequest
@@ -104,7 +104,7 @@ class TokenDesk:
             revocation = Revocation(token_id, caller.tenant, "", now, until)
 
         def work(tx: Transaction) -> int:
-            if kit.answered(tx, caller, asked) is not None:
+            if dependencies.answered(tx, caller, asked) is not None:
                 return tx.ledger.revision()
             if owner != caller.agent and tx.agents.get(caller.tenant, owner) is None:
                 name = names.agent_name(owner)
@@ -113,9 +113,9 @@ class TokenDesk:
             tx.tokens.revoke([_at(revocation, revision)])
             if target.everything and target.key_too:
                 tx.agents.drop_keys(caller.tenant, [owner])
-            kit.remember(tx, caller, asked, now)
-            done = kit.event(caller, "RevokeToken", "access.revoke", names.agent_name(owner))
-            kit.record(tx, caller.tenant, now, [done])
+            dependencies.remember(tx, caller, asked, now)
+            done = dependencies.event(caller, "RevokeToken", "access.revoke", names.agent_name(owner))
+            dependencies.record(tx, caller.tenant, now, [done])
             return revision
 
         return await self._kit.commit(work)

@@ -2,10 +2,10 @@
 
 import math
 
-from services.access.checks import CheckDesk
-from services.access.kit import Kit
 from services.access.model import Check, Reason, Revocation
 from services.access.ports import Transaction
+from services.access.service.decisions import CheckDesk
+from services.access.service.dependencies import Kit
 from services.chassis.auth.authz_client import Question
 from services.chassis.auth.identity import Principal
 from services.chassis.auth.tokens import Revocations, TokenVerifier

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from services.access import caps, kit, tree
-from services.access.actions import PRIVILEGE
-from services.access.caps import Excess
-from services.access.decide import decide, gather
+from services.access.core import agent_tree, caps
+from services.access.core.actions import PRIVILEGE
+from services.access.core.caps import Excess
+from services.access.core.decision import decide, gather
 from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
-from services.access.kit import Kit, Request
 from services.access.model import Agent, AgentKey, AgentState, Caps, Check, Hints, Revocation, Token
 from services.access.ports import Transaction
+from services.access.service import dependencies
+from services.access.service.dependencies import Kit, Request
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
@@ -100,15 +101,17 @@ class AgentDesk:
         now = self._kit.clock.now()
 
         def work(tx: Transaction) -> Agent:
-            known = kit.answered(tx, caller, asked)
+            known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 agent = _found(tx, tenant, known)
                 _must_live(agent)
             else:
                 agent = self._insert(tx, caller, new, tenant=tenant, parent=parent, agent_id=agent_id)
-                kit.remember(tx, caller, asked, now, agent.id)
+                dependencies.remember(tx, caller, asked, now, agent.id)
             tx.agents.put_key(key_hash(key), AgentKey(tenant, agent.id))
-            kit.record(tx, tenant, now, [kit.event(caller, "RegisterAgent", "agent.register", _name(agent))])
+            dependencies.record(
+                tx, tenant, now, [dependencies.event(caller, "RegisterAgent", "agent.register", _name(agent))]
+            )
             return agent
 
         agent = await self._kit.commit(work)
@@ -147,7 +150,7 @@ class AgentDesk:
 
         def work(tx: Transaction) -> Agent:
             before = _found(tx, caller.tenant, agent)
-            kit.check_etag(etag, before.etag, _name(before))
+            dependencies.check_etag(etag, before.etag, _name(before))
             _must_live(before)
             given = {
                 field.name: value
@@ -158,11 +161,14 @@ class AgentDesk:
             if after == before:
                 return before
             below = tx.agents.descendants(before) if after.caps != before.caps else []
-            changed = tree.touched(tree.cap(after, below), tx.ledger.bump(), now)
+            changed = agent_tree.touched(agent_tree.cap(after, below), tx.ledger.bump(), now)
             tx.agents.update(changed)
             after = changed[0]
-            kit.record(
-                tx, caller.tenant, now, [kit.event(caller, "UpdateAgent", "agent.update", _name(after))]
+            dependencies.record(
+                tx,
+                caller.tenant,
+                now,
+                [dependencies.event(caller, "UpdateAgent", "agent.update", _name(after))],
             )
             return after
 
@@ -243,10 +249,10 @@ class AgentDesk:
             if root == before:
                 return before, 0
             above = tx.agents.get(caller.tenant, before.parent) if before.parent else None
-            changed = tree.propagate(
+            changed = agent_tree.propagate(
                 root, above.state if above else AgentState.ACTIVE, tx.agents.descendants(before)
             )
-            changed = tree.touched(changed, tx.ledger.bump(), now)
+            changed = agent_tree.touched(changed, tx.ledger.bump(), now)
             tx.agents.update(changed)
             killed = [one for one in changed if one.state is AgentState.KILLED]
             if killed:
@@ -255,8 +261,8 @@ class AgentDesk:
                     Revocation("", caller.tenant, one.id, now, now + 2 * revoke_life, one.revision)
                     for one in killed
                 )
-            done = kit.event(caller, method, "agent.control", _name(root), reason=reason[:64])
-            kit.record(tx, caller.tenant, now, [done])
+            done = dependencies.event(caller, method, "agent.control", _name(root), reason=reason[:64])
+            dependencies.record(tx, caller.tenant, now, [done])
             return changed[0], len(killed)
 
         return await self._kit.commit(work)
@@ -274,7 +280,7 @@ class AgentDesk:
                     f"agents/{parent} is {above.state.value}", metadata={"agent": _name(above)}
                 )
             children = tx.agents.living_children(tenant, parent)
-            ancestors = tree.ancestors_of_child(above, children, self._kit.settings.tree)
+            ancestors = agent_tree.ancestors_of_child(above, children, self._kit.settings.tree)
         caps = self._caps_of_new(tx, caller, new, above)
         agent = Agent(
             tenant=tenant,
@@ -305,7 +311,7 @@ class AgentDesk:
         if above is not None:
             over = caps.wider(wanted, limit) or over
         elif caps.wider(wanted, Caps()):
-            self._check_privilege(tx, caller, kit.me(caller), caps.wider(wanted, Caps()))
+            self._check_privilege(tx, caller, dependencies.me(caller), caps.wider(wanted, Caps()))
         if over is not None:
             raise _above(over)
         return wanted

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from services.access.core.decision_input import Slice, Target, target_of
 from services.access.model import Agent, Check, Decision, Grant, Policy
 from services.access.ports import Engine, Transaction
-from services.access.slice import Slice, Target, target_of
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc import names
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from services.access.agents import AgentDesk
-from services.access.approvals import ApprovalDesk
-from services.access.auditlog import AuditDesk
-from services.access.checks import CheckDesk
-from services.access.grants import GrantDesk
-from services.access.groups import GroupDesk
-from services.access.kit import Kit
-from services.access.policies import PolicyDesk
-from services.access.tokens import TokenDesk
+from services.access.service.agents import AgentDesk
+from services.access.service.approvals import ApprovalDesk
+from services.access.service.audit_log import AuditDesk
+from services.access.service.decisions import CheckDesk
+from services.access.service.dependencies import Kit
+from services.access.service.grants import GrantDesk
+from services.access.service.groups import GroupDesk
+from services.access.service.policies import PolicyDesk
+from services.access.service.tokens import TokenDesk
 
 
 class AccessManager:

@@ -1,0 +1,1 @@
+"""The use cases of the access manager: asynchronous, without gRPC, SQL and protobuf."""
