@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-DEMO_MODEL: Final = Path(__file__).parent / "model" / "aios-demo.gguf"
+DEMO_MODEL: Final = Path(__file__).parent / "demo_model" / "aios-demo.gguf"
 _PREFIX: Final = "AIOS_TGI_LOCAL_"
 _MAX_PORT: Final = 65_535
 

@@ -13,19 +13,19 @@ from typing import IO
 
 from aiohttp import web
 
-from services.tgi_local import logs
-from services.tgi_local.app import About, Routes
+from services.tgi_local.adapters import logs
+from services.tgi_local.adapters.logs import log
+from services.tgi_local.adapters.model_files import ModelError, fingerprint, locate
+from services.tgi_local.adapters.vocabulary import UnreadableModel
 from services.tgi_local.config import ConfigError, TgiLocalConfig, load
-from services.tgi_local.engine import Engine, EngineError
-from services.tgi_local.layout import Layout
-from services.tgi_local.logs import log
+from services.tgi_local.core.engine import Engine, EngineError
+from services.tgi_local.core.layout import Layout
+from services.tgi_local.core.parameters import Limits
+from services.tgi_local.core.snapshots import Catalogue
 from services.tgi_local.metrics import PrometheusMetrics
-from services.tgi_local.models import ModelError, fingerprint, locate
-from services.tgi_local.parameters import Limits
-from services.tgi_local.service import TgiService
-from services.tgi_local.snapshot_files import SnapshotFiles
-from services.tgi_local.snapshots import Catalogue
-from services.tgi_local.vocabulary import UnreadableModel
+from services.tgi_local.service.inference import TgiService
+from services.tgi_local.servicer import About, Routes
+from services.tgi_local.store.snapshot_files import SnapshotFiles
 
 
 class StartError(Exception):
@@ -142,7 +142,7 @@ def main() -> int:
 
 async def _engine(config: TgiLocalConfig, model: Path, snapshots: Path) -> Engine:
     # Imported here: it loads the native library, which tests with another engine do without.
-    from services.tgi_local.xllama import XllamaEngine  # noqa: PLC0415 - see above
+    from services.tgi_local.adapters.xllama import XllamaEngine  # noqa: PLC0415 - see above
 
     return await XllamaEngine.open(
         model,

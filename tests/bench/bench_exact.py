@@ -34,11 +34,11 @@ from gateway.inference.model import Capabilities, GenerationSpec, ReplicaInfo
 from gateway.inference.openai import OpenAiBackend, OpenAiConfig
 from gateway.inference.ports import Backend
 from gateway.inference.tgi import TgiBackend, TgiConfig
+from services.tgi_local.adapters.xllama import XllamaEngine
 from services.tgi_local.config import DEMO_MODEL
-from services.tgi_local.engine import Job as EngineJob
-from services.tgi_local.layout import Layout
-from services.tgi_local.parameters import Sampling
-from services.tgi_local.xllama import XllamaEngine
+from services.tgi_local.core.engine import Job as EngineJob
+from services.tgi_local.core.layout import Layout
+from services.tgi_local.core.parameters import Sampling
 from tests.fakes.faults import Fault, FaultKind, Trial
 from tests.fakes.gguf_model import write_random_model
 from tests.fakes.tgi_local import tgi_local

@@ -6,16 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.tgi_local.engine import (
-    Alternative,
-    EngineError,
-    EngineToken,
-    Job,
-    StopKind,
-    TemplateError,
-)
-from services.tgi_local.slots import common_prefix
-from services.tgi_local.vocabulary import Vocabulary
+from services.tgi_local.adapters.vocabulary import Vocabulary
+from services.tgi_local.core.engine import Alternative, EngineError, EngineToken, Job, StopKind, TemplateError
+from services.tgi_local.core.slots import common_prefix
 
 EOS = 257
 VOCABULARY = Vocabulary(

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from services.tgi_local.config import TgiLocalConfig
-from services.tgi_local.engine import Engine
+from services.tgi_local.core.engine import Engine
 from services.tgi_local.main import Server, build
 
 

@@ -10,11 +10,11 @@ from gguf import GGMLQuantizationType
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from services.tgi_local.adapters.xllama import XllamaEngine
 from services.tgi_local.config import DEMO_MODEL
-from services.tgi_local.engine import EngineToken, Job
-from services.tgi_local.layout import Layout
-from services.tgi_local.parameters import Sampling
-from services.tgi_local.xllama import XllamaEngine
+from services.tgi_local.core.engine import EngineToken, Job
+from services.tgi_local.core.layout import Layout
+from services.tgi_local.core.parameters import Sampling
 from tests.fakes.gguf_model import write_random_model
 
 pytestmark = pytest.mark.timeout(60)

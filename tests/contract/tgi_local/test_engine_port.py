@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services.tgi_local.engine import Engine, EngineError, EngineToken, Job, PromptTooLong, StopKind
-from services.tgi_local.grammar import constraint_of
-from services.tgi_local.layout import Layout
-from services.tgi_local.parameters import Sampling
-from services.tgi_local.xllama import XllamaEngine
+from services.tgi_local.adapters.xllama import XllamaEngine
+from services.tgi_local.core.engine import Engine, EngineError, EngineToken, Job, PromptTooLong, StopKind
+from services.tgi_local.core.grammar import constraint_of
+from services.tgi_local.core.layout import Layout
+from services.tgi_local.core.parameters import Sampling
 from tests.fakes.fake_engine import FakeEngine
 from tests.fakes.gguf_model import write_random_model
 

@@ -24,7 +24,7 @@ from gateway.inference.model import (
 )
 from gateway.inference.openai import OpenAiBackend, OpenAiConfig
 
-MODEL = Path(__file__).parents[3] / "services/tgi_local/model/aios-demo.gguf"
+MODEL = Path(__file__).parents[3] / "services/tgi_local/demo_model/aios-demo.gguf"
 SCHEMA = '{"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}'
 CHAT = [Message(Role.USER, "What is 12 plus 30?")]
 

@@ -16,10 +16,10 @@ from gateway.inference.tgi_client import (
     Suspension,
     TokenEvent,
 )
-from services.tgi_local.engine import Job
-from services.tgi_local.layout import Layout
-from services.tgi_local.parameters import Sampling
-from services.tgi_local.xllama import XllamaEngine
+from services.tgi_local.adapters.xllama import XllamaEngine
+from services.tgi_local.core.engine import Job
+from services.tgi_local.core.layout import Layout
+from services.tgi_local.core.parameters import Sampling
 from tests.fakes.gguf_model import write_random_model
 from tests.fakes.tgi_local import tgi_local
 

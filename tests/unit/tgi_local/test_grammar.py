@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from services.tgi_local.core.grammar import JsonConstraint, RegexConstraint, constraint_of
 from services.tgi_local.errors import InvalidRequest
-from services.tgi_local.grammar import JsonConstraint, RegexConstraint, constraint_of
 
 OBJECT: dict[str, Any] = {
     "type": "object",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tgi_local.layout import Layout
+from services.tgi_local.core.layout import Layout
 
 
 @given(slots=st.integers(1, 127), ctx=st.integers(16, 10_000))

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from services.tgi_local.models import ModelError, fingerprint, locate
+from services.tgi_local.adapters.model_files import ModelError, fingerprint, locate
 
 CONTENT = b"GGUF" + b"weights" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
-FETCH = "import sys; from services.tgi_local.models import locate; print(locate(sys.argv[1]))"
+FETCH = "import sys; from services.tgi_local.adapters.model_files import locate; print(locate(sys.argv[1]))"
 
 
 @dataclass

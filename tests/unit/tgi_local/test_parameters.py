@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.tgi_local.core.parameters import GenerateRequest, Limits, parse_generate
 from services.tgi_local.errors import InvalidRequest, MalformedBody
-from services.tgi_local.parameters import GenerateRequest, Limits, parse_generate
 
 LIMITS = Limits(max_total_tokens=100, max_input_tokens=99)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tgi_local.slots import SlotAllocator, common_prefix
+from services.tgi_local.core.slots import SlotAllocator, common_prefix
 
 ids = st.lists(st.integers(0, 2), max_size=12).map(tuple)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tgi_local.snapshot_files import SnapshotFiles
-from services.tgi_local.snapshots import Catalogue, Miss, Snapshot
+from services.tgi_local.core.snapshots import Catalogue, Miss, Snapshot
+from services.tgi_local.store.snapshot_files import SnapshotFiles
 
 
 def catalogue(**settings: object) -> Catalogue:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tgi_local.text import TextAssembler, segmentations
+from services.tgi_local.core.text import TextAssembler, segmentations
 
 Cut = tuple[str, list[bytes]]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import gguf
 import pytest
 
-from services.tgi_local.vocabulary import UnreadableModel, read_vocabulary
+from services.tgi_local.adapters.vocabulary import UnreadableModel, read_vocabulary
 from tests.fakes.gguf_model import tokens, write_random_model
 
 

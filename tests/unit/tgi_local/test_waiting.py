@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.tgi_local.waiting import Grant, SlotQueue
+from services.tgi_local.service.waiting import Grant, SlotQueue
 
 
 def queue(slots: int, seen: list[tuple[int, int]] | None = None) -> SlotQueue:

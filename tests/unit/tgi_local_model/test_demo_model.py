@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.tgi_local.model.chat import Call, Param, Tool, parse_calls, render, system_content
-from services.tgi_local.model.evaluate import (
+from services.tgi_local.demo_model.chat import Call, Param, Tool, parse_calls, render, system_content
+from services.tgi_local.demo_model.evaluate import (
     EVAL_SET,
     MODEL,
     Engine,

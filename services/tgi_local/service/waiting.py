@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.tgi_local.slots import SlotAllocator
+from services.tgi_local.core.slots import SlotAllocator
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Measures every phrasing by itself, with the real words and short values that demos use.
 
-    python -m services.tgi_local.model.phrasings --out /tmp/phrasings.md
+    python -m services.tgi_local.demo_model.phrasings --out /tmp/phrasings.md
 
 Half of the draws use words that training never saw. No frames such as "could you", no errors.
 """
@@ -11,14 +11,14 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.tgi_local.model.chains import chain_of
-from services.tgi_local.model.chat import Tool, system_content
-from services.tgi_local.model.episodes import Episode, Maker, Part, Step
-from services.tgi_local.model.evaluate import MODEL, Engine, Row, judge
-from services.tgi_local.model.generate import PARAMS
-from services.tgi_local.model.phrases import ASK, QUESTION
-from services.tgi_local.model.scenes import CHAIN, DESCRIPTIONS
-from services.tgi_local.model.words import Values
+from services.tgi_local.demo_model.chains import chain_of
+from services.tgi_local.demo_model.chat import Tool, system_content
+from services.tgi_local.demo_model.episodes import Episode, Maker, Part, Step
+from services.tgi_local.demo_model.evaluate import MODEL, Engine, Row, judge
+from services.tgi_local.demo_model.generate import PARAMS
+from services.tgi_local.demo_model.phrases import ASK, QUESTION
+from services.tgi_local.demo_model.scenes import CHAIN, DESCRIPTIONS
+from services.tgi_local.demo_model.words import Values
 
 ARITHMETIC = {"arithmetic", "add", "subtract", "multiply", "divide", "percent"}
 DRAWS = 8

@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from services.tgi_local.model.chat import Call, Param, Tool
-from services.tgi_local.model.phrases import (
+from services.tgi_local.demo_model.chat import Call, Param, Tool
+from services.tgi_local.demo_model.phrases import (
     ASK,
     HELD_OUT,
     QUESTION,
@@ -16,8 +16,8 @@ from services.tgi_local.model.phrases import (
     TASK_CLOSERS,
     TASK_OPENERS,
 )
-from services.tgi_local.model.scenes import TALK
-from services.tgi_local.model.words import Values
+from services.tgi_local.demo_model.scenes import TALK
+from services.tgi_local.demo_model.words import Values
 
 ERRORS = (
     "permission denied",

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from services.tgi_local.errors import TgiError
-from services.tgi_local.generation import Finish, Step, Suspension, Token
-from services.tgi_local.service import Result, TextToken
+from services.tgi_local.service.generation import Finish, Step, Suspension, Token
+from services.tgi_local.service.inference import Result, TextToken
 
 KEEP_ALIVE = b":\n\n"
 SUSPENDED = b'data: {"aios":{"suspended":true}}\n\n'

@@ -1,7 +1,7 @@
 """Conversations for training and evaluation.
 
-    python -m services.tgi_local.model.generate --show 5            print some training conversations
-    python -m services.tgi_local.model.generate --eval eval.jsonl   write the fixed evaluation set
+    python -m services.tgi_local.demo_model.generate --show 5            print some training conversations
+    python -m services.tgi_local.demo_model.generate --eval eval.jsonl   write the fixed evaluation set
 
 Training draws conversations endlessly from a seed, so no data file is kept.
 """
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.tgi_local.model.chains import chain
-from services.tgi_local.model.chat import Param, Tool, render, system_content
-from services.tgi_local.model.episodes import Episode, Maker
-from services.tgi_local.model.scenes import DESCRIPTIONS, SYSTEM
-from services.tgi_local.model.words import Values
+from services.tgi_local.demo_model.chains import chain
+from services.tgi_local.demo_model.chat import Param, Tool, render, system_content
+from services.tgi_local.demo_model.episodes import Episode, Maker
+from services.tgi_local.demo_model.scenes import DESCRIPTIONS, SYSTEM
+from services.tgi_local.demo_model.words import Values
 
 PARAMS: dict[str, tuple[Param, ...]] = {
     "calculator": (Param("expression"),),

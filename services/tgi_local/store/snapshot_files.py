@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from services.tgi_local.snapshots import Catalogue, Miss, Snapshot
+from services.tgi_local.core.snapshots import Catalogue, Miss, Snapshot
 
 
 class SnapshotFiles:

@@ -8,7 +8,8 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.tgi_local.engine import Engine, EngineError, TemplateError
+from services.tgi_local.core.engine import Engine, EngineError, TemplateError
+from services.tgi_local.core.parameters import GenerateRequest, Limits
 from services.tgi_local.errors import (
     DuplicateRequest,
     GenerationFailed,
@@ -19,11 +20,18 @@ from services.tgi_local.errors import (
     Suspended,
     TemplateFailed,
 )
-from services.tgi_local.generation import Finish, Generation, Prepared, Step, Surroundings, Suspension, Token
-from services.tgi_local.parameters import GenerateRequest, Limits
 from services.tgi_local.ports import Clock, Metrics
-from services.tgi_local.snapshot_files import SnapshotFiles
-from services.tgi_local.waiting import SlotQueue
+from services.tgi_local.service.generation import (
+    Finish,
+    Generation,
+    Prepared,
+    Step,
+    Surroundings,
+    Suspension,
+    Token,
+)
+from services.tgi_local.service.waiting import SlotQueue
+from services.tgi_local.store.snapshot_files import SnapshotFiles
 
 SUSPEND_SECONDS = 60.0
 """Longest wait for a running generation to stop and be saved."""

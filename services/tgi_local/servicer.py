@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from services.tgi_local import events
+from services.tgi_local.adapters.logs import log
+from services.tgi_local.core.parameters import GenerateRequest, Limits, parse_generate, parse_object
 from services.tgi_local.errors import InvalidRequest, MalformedBody, TgiError
-from services.tgi_local.generation import Finish, Generation
-from services.tgi_local.logs import log
 from services.tgi_local.metrics import PrometheusMetrics
-from services.tgi_local.parameters import GenerateRequest, Limits, parse_generate, parse_object
-from services.tgi_local.service import TgiService
+from services.tgi_local.service.generation import Finish, Generation
+from services.tgi_local.service.inference import TgiService
+from services.tgi_local.wire import answers
 
 MAX_BODY = 2_000_000
 """Bytes of a request body, as in TGI."""
@@ -159,8 +159,8 @@ class Routes:
             inference=best.inference_seconds,
             tokens=best.finish.generated_tokens,
         )
-        headers = events.unary_headers(results, validation=validation, total=self._now() - started)
-        answer = events.unary(results, prefill)
+        headers = answers.unary_headers(results, validation=validation, total=self._now() - started)
+        answer = answers.unary(results, prefill)
         return _json([answer] if listed else answer, headers=headers)
 
     @contextlib.asynccontextmanager
@@ -181,14 +181,14 @@ class Routes:
 
     async def _streamed(self, request: web.Request, body: bytes) -> web.StreamResponse:
         """Answer 200 and stream; a body that is no request at all is refused before."""
-        response = web.StreamResponse(headers=events.stream_headers(_characters(body)))
+        response = web.StreamResponse(headers=answers.stream_headers(_characters(body)))
         response.enable_chunked_encoding()
         try:
             async with self._counted():
                 await self._stream_events(request, response, body)
         except TgiError as error:
             await _prepared(request, response)
-            await _write(response, events.sse_error(error))
+            await _write(response, answers.sse_error(error))
         return response
 
     async def _stream_events(self, request: web.Request, response: web.StreamResponse, body: bytes) -> None:
@@ -221,14 +221,14 @@ class Routes:
         async with aclosing(self._service.stream(generation)) as steps:
             async for step in steps:
                 finish = step.finish
-                data = events.sse(
+                data = answers.sse(
                     step,
                     details=parsed.details,
                     top_n=parsed.top_n_tokens,
                     prompt_ids=told,
                     cached_tokens=generation.cached_tokens,
                 )
-                data += events.SUSPENDED if step.suspended else b""
+                data += answers.SUSPENDED if step.suspended else b""
                 if data and not await _write(response, data, self._write_timeout):
                     self._metrics.failed("dropped")
                     return None
@@ -241,7 +241,9 @@ class Routes:
         if not raw["inputs"]:
             raise InvalidRequest("`inputs` cannot be empty")
         add_special = raw.get("add_special_tokens", True) is not False
-        return _json(events.text_tokens(await self._service.tokenize(raw["inputs"], add_special=add_special)))
+        return _json(
+            answers.text_tokens(await self._service.tokenize(raw["inputs"], add_special=add_special))
+        )
 
     async def _chat_tokenize(self, request: web.Request) -> web.Response:
         raw = parse_object(await _body(request))
@@ -249,13 +251,13 @@ class Routes:
         if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
             raise _missing("messages")
         tokens, text = await self._service.chat_tokenize([_plain_message(m) for m in messages])
-        return _json({"tokenize_response": events.text_tokens(tokens), "templated_text": text})
+        return _json({"tokenize_response": answers.text_tokens(tokens), "templated_text": text})
 
     async def _suspend(self, request: web.Request) -> web.Response:
         request_id = parse_object(await _body(request)).get("request_id")
         if not isinstance(request_id, str) or not request_id:
             raise _missing("request_id")
-        return _json(events.suspension(await self._service.suspend(request_id)))
+        return _json(answers.suspension(await self._service.suspend(request_id)))
 
     async def _drop_snapshot(self, request: web.Request) -> web.Response:
         await self._service.drop_snapshot(request.match_info["handle"])
@@ -269,7 +271,7 @@ async def _keeping_alive(response: web.StreamResponse, every: float) -> AsyncIte
     async def send() -> None:
         while True:
             await asyncio.sleep(every)
-            if not await _write(response, events.KEEP_ALIVE):
+            if not await _write(response, answers.KEEP_ALIVE):
                 return
 
     task = asyncio.create_task(send())
@@ -315,7 +317,7 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except TgiError as error:
-        return _json(events.error_body(error), status=error.status)
+        return _json(answers.error_body(error), status=error.status)
     except MalformedBody as error:
         return web.Response(status=error.status, text=str(error))
     except web.HTTPException:
@@ -325,8 +327,8 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
         broken = TgiError("internal error")
         streaming: web.StreamResponse | None = request.get(_STREAM)
         if streaming is None:
-            return _json(events.error_body(broken), status=broken.status)
-        await _write(streaming, events.sse_error(broken))
+            return _json(answers.error_body(broken), status=broken.status)
+        await _write(streaming, answers.sse_error(broken))
         return streaming
 
 

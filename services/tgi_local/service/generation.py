@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from services.tgi_local.engine import Engine, EngineError, EngineRun, EngineToken, Job
+from services.tgi_local.core.engine import Engine, EngineError, EngineRun, EngineToken, Job
+from services.tgi_local.core.parameters import GenerateRequest
+from services.tgi_local.core.snapshots import Miss
+from services.tgi_local.core.text import TextAssembler
 from services.tgi_local.errors import GenerationFailed, IncompleteGeneration, NotRunning
-from services.tgi_local.parameters import GenerateRequest
 from services.tgi_local.ports import Clock, Metrics
-from services.tgi_local.snapshot_files import SnapshotFiles
-from services.tgi_local.snapshots import Miss
-from services.tgi_local.text import TextAssembler
-from services.tgi_local.waiting import Place, SlotQueue
+from services.tgi_local.service.waiting import Place, SlotQueue
+from services.tgi_local.store.snapshot_files import SnapshotFiles
 
 
 class FinishReason(Enum):

@@ -4,7 +4,7 @@ A word must get the same tokens wherever it stands (after a space, a quotation m
 a small model cannot copy words it never saw. So merges never join a letter with what is no letter,
 but for a leading space before the commonest words of the phrasings.
 
-    python -m services.tgi_local.model.tokenizer tokenizer.json
+    python -m services.tgi_local.demo_model.tokenizer tokenizer.json
 """
 
 import re
@@ -15,10 +15,10 @@ from itertools import islice, pairwise
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from services.tgi_local.model.chat import CALL_CLOSE, CALL_OPEN, IM_END, IM_START, PAD, render
-from services.tgi_local.model.generate import conversations
-from services.tgi_local.model.phrases import ASK, QUESTION, TASK_OPENERS
-from services.tgi_local.model.scenes import CHAIN, DESCRIPTIONS, SYSTEM, TALK
+from services.tgi_local.demo_model.chat import CALL_CLOSE, CALL_OPEN, IM_END, IM_START, PAD, render
+from services.tgi_local.demo_model.generate import conversations
+from services.tgi_local.demo_model.phrases import ASK, QUESTION, TASK_OPENERS
+from services.tgi_local.demo_model.scenes import CHAIN, DESCRIPTIONS, SYSTEM, TALK
 
 QWEN2_SPLIT = (
     r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"

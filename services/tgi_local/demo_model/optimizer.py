@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from services.tgi_local.model.network import Network
+from services.tgi_local.demo_model.network import Network
 
 
 def orthogonal(g: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from services.tgi_local.grammar import Constraint
-from services.tgi_local.parameters import Sampling
-from services.tgi_local.vocabulary import Vocabulary
+from services.tgi_local.adapters.vocabulary import Vocabulary
+from services.tgi_local.core.grammar import Constraint
+from services.tgi_local.core.parameters import Sampling
 
 
 class EngineError(Exception):

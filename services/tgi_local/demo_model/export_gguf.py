@@ -1,6 +1,6 @@
 """Writes a trained checkpoint as the GGUF file that llama.cpp loads (F16 matrices, F32 norms).
 
-python -m services.tgi_local.model.export_gguf --run /tmp/demo --out aios-demo.gguf
+python -m services.tgi_local.demo_model.export_gguf --run /tmp/demo --out aios-demo.gguf
 """
 
 import argparse
@@ -11,8 +11,8 @@ import gguf
 import numpy as np
 import torch
 
-from services.tgi_local.model.chat import CHAT_TEMPLATE, IM_END, PAD
-from services.tgi_local.model.tokenizer import MARKERS, SPECIALS
+from services.tgi_local.demo_model.chat import CHAT_TEMPLATE, IM_END, PAD
+from services.tgi_local.demo_model.tokenizer import MARKERS, SPECIALS
 
 CONTEXT = 2048
 

@@ -1,8 +1,8 @@
 """Judges the GGUF through the engine that serves it, on the fixed evaluation set.
 
-    python -m services.tgi_local.model.evaluate                    table per set and task
-    python -m services.tgi_local.model.evaluate --misses 20        also print wrong rows
-    python -m services.tgi_local.model.evaluate --speed            also measure tokens a second
+    python -m services.tgi_local.demo_model.evaluate                    table per set and task
+    python -m services.tgi_local.demo_model.evaluate --misses 20        also print wrong rows
+    python -m services.tgi_local.demo_model.evaluate --speed            also measure tokens a second
 
 Greedy. A row is played to its end: every assistant turn must equal the expected calls exactly (as
 JSON), only then are the scripted tool results given and the next turn asked; the final answer must
@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import aiohttp
 import xllamacpp
 
-from services.tgi_local.model.chat import Message, parse_calls, render
+from services.tgi_local.demo_model.chat import Message, parse_calls, render
 
 HERE = Path(__file__).parent
 MODEL = HERE / "aios-demo.gguf"

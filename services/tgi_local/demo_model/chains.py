@@ -6,9 +6,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from services.tgi_local.model.chat import Call
-from services.tgi_local.model.episodes import Episode, Maker, Step, evaluate, failed, number_text
-from services.tgi_local.model.scenes import CHAIN
+from services.tgi_local.demo_model.chat import Call
+from services.tgi_local.demo_model.episodes import Episode, Maker, Step, evaluate, failed, number_text
+from services.tgi_local.demo_model.scenes import CHAIN
 
 Plan = Iterator[tuple[list[Call], list[str]]]
 

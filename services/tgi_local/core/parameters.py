@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.tgi_local.core.grammar import Constraint, constraint_of
 from services.tgi_local.errors import InvalidRequest, MalformedBody
-from services.tgi_local.grammar import Constraint, constraint_of
 
 MAX_REQUEST_ID: int = 200
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{1,64}")

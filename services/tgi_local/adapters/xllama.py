@@ -22,7 +22,8 @@ import aiohttp
 import orjson
 import xllamacpp
 
-from services.tgi_local.engine import (
+from services.tgi_local.adapters.vocabulary import Vocabulary, read_vocabulary
+from services.tgi_local.core.engine import (
     Alternative,
     EngineError,
     EngineToken,
@@ -31,10 +32,9 @@ from services.tgi_local.engine import (
     StopKind,
     TemplateError,
 )
-from services.tgi_local.grammar import JsonConstraint
-from services.tgi_local.layout import Layout
-from services.tgi_local.text import segmentations
-from services.tgi_local.vocabulary import Vocabulary, read_vocabulary
+from services.tgi_local.core.grammar import JsonConstraint
+from services.tgi_local.core.layout import Layout
+from services.tgi_local.core.text import segmentations
 
 STALL_SECONDS = 600.0
 """Longest silence of the engine within one call: the prefill of a long prompt by a big model."""

@@ -1,6 +1,6 @@
 """Trains the demo model on CPU, from the generator's endless conversations.
 
-    python -m services.tgi_local.model.train --out /tmp/demo --seconds 3600
+    python -m services.tgi_local.demo_model.train --out /tmp/demo --seconds 3600
 
 Writes tokenizer.json and checkpoint.pt into --out, the checkpoint anew every two minutes. The schedule
 follows wall time: short conversations first, long ones later, learning rate constant, then falling to 0.
@@ -23,12 +23,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, distributed, multiprocessing
 
-from services.tgi_local.model.chat import training_spans
-from services.tgi_local.model.generate import conversation
-from services.tgi_local.model.network import Network, Shape
-from services.tgi_local.model.optimizer import Muon, rate
-from services.tgi_local.model.seeding import seed_copying
-from services.tgi_local.model.tokenizer import train as train_tokenizer
+from services.tgi_local.demo_model.chat import training_spans
+from services.tgi_local.demo_model.generate import conversation
+from services.tgi_local.demo_model.network import Network, Shape
+from services.tgi_local.demo_model.optimizer import Muon, rate
+from services.tgi_local.demo_model.seeding import seed_copying
+from services.tgi_local.demo_model.tokenizer import train as train_tokenizer
 
 Row = tuple[list[int], list[bool]]
 SAVE_EVERY = 120.0

@@ -11,7 +11,7 @@ The residual stream is laid out as: token embedding | token before | token befor
 
 import torch
 
-from services.tgi_local.model.network import Network
+from services.tgi_local.demo_model.network import Network
 
 BACK = 32
 """Channels that hold the token one (and two) before: one head's width."""

@@ -1,0 +1,1 @@
+"""What the server decides without I/O: parameters, constraints, slots, snapshots, text."""

@@ -1,0 +1,1 @@
+"""Where saved states of the engine are kept."""

@@ -1,0 +1,1 @@
+"""Answers as text-generation-inference writes them."""
