@@ -8,26 +8,26 @@ from aios.api.memory.v1 import memory_pb2
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.process import App, Process
-from services.context.access import CallersAccess
+from services.context.adapters.access_client import CallersAccess
+from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, Nobody
+from services.context.adapters.tokenizer_client import GatewayTokenizer, NoTokenizer
 from services.context.config import ContextConfig
 from services.context.core.conversations import ContextLimits
 from services.context.core.snapshots import SnapshotLimits
-from services.context.gateway import GatewayMemory, GatewaySummarizer, Nobody
 from services.context.metrics import ContextMetrics
 from services.context.ports import Access, Memory, Meter, Store, Summarizer, TokenCounter
 from services.context.service.conversations import Conversations
+from services.context.service.dependencies import Kit
 from services.context.service.facade import ContextService
-from services.context.service.kit import Kit
-from services.context.service.places import Places
 from services.context.service.recall import Recall
 from services.context.service.snapshots import Snapshots
 from services.context.service.summaries import Summaries, SummaryLimits
+from services.context.service.window_limiter import Places
 from services.context.service.windows import WindowLimits, Windows
 from services.context.servicer import ContextServicer
 from services.context.store.encrypted import EncryptedStore
 from services.context.store.keys import KeyRing
 from services.context.store.sql import MIGRATIONS, SqlStore
-from services.context.tokenizer import GatewayTokenizer, NoTokenizer
 
 NAME = "context"
 

@@ -4,11 +4,11 @@ from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.process import App, Process
 from services.memory.config import MemoryConfig
+from services.memory.core.cache_policy import WaterMarks
 from services.memory.core.notes import NoteLimits
-from services.memory.core.residence import WaterMarks
 from services.memory.metrics import MemoryMetrics
 from services.memory.ports import Meter, NoteStore
-from services.memory.service.agents import Residents
+from services.memory.service.agent_caches import Residents
 from services.memory.service.facade import MemoryService
 from services.memory.service.notes import Notes
 from services.memory.service.searching import Searching

@@ -4,8 +4,8 @@ from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import actor_of
-from services.memory import wire
 from services.memory.service.facade import MemoryService
+from services.memory.wire import notes
 
 
 class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
@@ -21,10 +21,10 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Write a whole note."""
         caller = current_caller()
         scope, actor = caller.scope, actor_of(caller, "PutNote", request)
-        key, fields = wire.key(request.note.name, caller, "note.name"), wire.fields(request.note, caller)
-        mode, etag = wire.mode(request), request.note.etag
+        key, fields = notes.key(request.note.name, caller, "note.name"), notes.fields(request.note, caller)
+        mode, etag = notes.mode(request), request.note.etag
         done = await self._notes.put(scope, actor, key, fields, mode=mode, etag=etag)
-        return memory_pb2.PutNoteResponse(note=wire.written(scope, done), created=done.created)
+        return memory_pb2.PutNoteResponse(note=notes.written(scope, done), created=done.created)
 
     async def GetNote(
         self, request: memory_pb2.GetNoteRequest, _context: object
@@ -32,8 +32,8 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Return a note."""
         caller = current_caller()
         scope = caller.scope
-        found = await self._notes.get(scope, wire.key(request.name, caller))
-        return memory_pb2.GetNoteResponse(note=wire.note(scope, found, resident=True))
+        found = await self._notes.get(scope, notes.key(request.name, caller))
+        return memory_pb2.GetNoteResponse(note=notes.note(scope, found, resident=True))
 
     async def UpdateNote(
         self, request: memory_pb2.UpdateNoteRequest, _context: object
@@ -41,9 +41,9 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Change fields of a note."""
         caller = current_caller()
         scope, actor = caller.scope, actor_of(caller, "UpdateNote", request)
-        key, changes = wire.key(request.note.name, caller, "note.name"), wire.changes(request, caller)
+        key, changes = notes.key(request.note.name, caller, "note.name"), notes.changes(request, caller)
         done = await self._notes.update(scope, actor, key, changes, etag=request.note.etag)
-        return memory_pb2.UpdateNoteResponse(note=wire.written(scope, done))
+        return memory_pb2.UpdateNoteResponse(note=notes.written(scope, done))
 
     async def DeleteNote(
         self, request: memory_pb2.DeleteNoteRequest, _context: object
@@ -51,7 +51,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Delete a note."""
         caller = current_caller()
         scope, actor = caller.scope, actor_of(caller, "DeleteNote", request)
-        key, missing = wire.key(request.name, caller), request.allow_missing
+        key, missing = notes.key(request.name, caller), request.allow_missing
         await self._notes.delete(scope, actor, key, etag=request.etag, allow_missing=missing)
         return memory_pb2.DeleteNoteResponse()
 
@@ -60,22 +60,22 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.ListNotesResponse:
         """List notes."""
         scope = current_caller().scope
-        limit = paging.page_size(request.page_size, default=wire.PAGE, maximum=wire.MOST)
-        wanted, order, after = wire.wanted(request), wire.order(request), wire.position(request, scope)
+        limit = paging.page_size(request.page_size, default=notes.PAGE, maximum=notes.MOST)
+        wanted, order, after = notes.wanted(request), notes.order(request), notes.position(request, scope)
         found, last = await self._notes.page(
-            scope, wanted, order, after=after, limit=limit, room=wire.room(request.view)
+            scope, wanted, order, after=after, limit=limit, room=notes.room(request.view)
         )
-        return wire.note_page(request, scope, found, last)
+        return notes.note_page(request, scope, found, last)
 
     async def SearchNotes(
         self, request: memory_pb2.SearchNotesRequest, _context: object
     ) -> memory_pb2.SearchNotesResponse:
         """Find notes."""
-        scope, search = current_caller().scope, wire.search(request)
-        limit = paging.page_size(request.page_size, default=search.limit, maximum=wire.MOST_HITS)
-        skip, room = wire.skip(request, scope), wire.room(request.view)
+        scope, search = current_caller().scope, notes.search(request)
+        limit = paging.page_size(request.page_size, default=search.limit, maximum=notes.MOST_HITS)
+        skip, room = notes.skip(request, scope), notes.room(request.view)
         found, more = await self._searching.find(scope, search, skip=skip, limit=limit, room=room)
-        return wire.hits(request, scope, found, more=more)
+        return notes.hits(request, scope, found, more=more)
 
     async def LinkNotes(
         self, request: memory_pb2.LinkNotesRequest, _context: object
@@ -86,16 +86,16 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         done = await self._notes.link(
             scope,
             actor,
-            wire.key(request.name, caller),
-            add=wire.links(request.add, caller, "add"),
-            remove=[wire.target_key(name, caller, "remove") for name in request.remove],
+            notes.key(request.name, caller),
+            add=notes.links(request.add, caller, "add"),
+            remove=[notes.target_key(name, caller, "remove") for name in request.remove],
             both_ways=request.both_ways,
             etag=request.etag,
         )
-        return memory_pb2.LinkNotesResponse(note=wire.written(scope, done))
+        return memory_pb2.LinkNotesResponse(note=notes.written(scope, done))
 
     async def GetUsage(
         self, _request: memory_pb2.GetUsageRequest, _context: object
     ) -> memory_pb2.GetUsageResponse:
         """Tell how much memory an agent uses."""
-        return wire.usage(await self._notes.usage(current_caller().scope))
+        return notes.usage(await self._notes.usage(current_caller().scope))

@@ -6,7 +6,7 @@ from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.process import App, Process
 from services.chassis.runtime.process import serve as serve_process
 from services.chassis.runtime.server import Servicer
-from services.storage.access import AccessClient
+from services.storage.adapters.access_client import AccessClient
 from services.storage.config import StorageConfig
 from services.storage.metrics import StorageMetrics
 from services.storage.model import Limits

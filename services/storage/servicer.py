@@ -9,9 +9,10 @@ from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidPageToken
 from services.chassis.rpc.wire import moment
-from services.storage import wire, wire_records
 from services.storage.model import Label
 from services.storage.service import StorageService
+from services.storage.wire import files as wire
+from services.storage.wire import records
 
 _FILES = {"default": 100, "maximum": 1000}
 _VERSIONS = {"default": 50, "maximum": 500}
@@ -279,17 +280,17 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def PutRecords(self, request: pb.PutRecordsRequest, context: Any) -> pb.PutRecordsResponse:
         """Write records."""
         caller = current_caller()
-        name = wire_records.collection(request.collection, caller)
+        name = records.collection(request.collection, caller)
         call = wire.call(caller, request.request_id)
-        rows, mode = wire_records.rows(request.records), wire.MODES[request.mode]
+        rows, mode = records.rows(request.records), wire.MODES[request.mode]
         put = await self._service.records.put(call, name, rows, mode)
         return pb.PutRecordsResponse(etags=put.etags, created_count=put.created)
 
     async def QueryRecords(self, request: pb.QueryRecordsRequest, context: Any) -> pb.QueryRecordsResponse:
         """Find records."""
         caller = current_caller()
-        name = wire_records.collection(request.collection, caller)
-        question = wire_records.question(request)
+        name = records.collection(request.collection, caller)
+        question = records.question(request)
         query = (*_list_of(caller, "records"), name, question.fingerprint())
         size = paging.page_size(request.page_size, **_VERSIONS)
         skip = _number(request.page_token, query) if question.ranked else 0
@@ -299,15 +300,15 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
         position = skip + size if question.ranked else found[:size][-1].record.key if found else ""
         token = paging.encode([position], *query) if len(found) > size else ""
-        hits = [wire_records.hit(each, vector=request.include_vectors) for each in found[:size]]
+        hits = [records.hit(each, vector=request.include_vectors) for each in found[:size]]
         return pb.QueryRecordsResponse(hits=hits, next_page_token=token)
 
     async def DeleteRecords(self, request: pb.DeleteRecordsRequest, context: Any) -> pb.DeleteRecordsResponse:
         """Delete records."""
         caller = current_caller()
-        name = wire_records.collection(request.collection, caller)
+        name = records.collection(request.collection, caller)
         call = wire.call(caller, request.request_id)
-        question = wire_records.doomed(request)
+        question = records.doomed(request)
         count = await self._service.records.delete(call, name, question, everything=request.all)
         return pb.DeleteRecordsResponse(deleted_count=count)
 
@@ -323,7 +324,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
         token = paging.encode([found[size - 1].name], *query) if len(found) > size else ""
         return pb.ListCollectionsResponse(
-            collections=[wire_records.collection_message(caller.owner, each) for each in found[:size]],
+            collections=[records.collection_message(caller.owner, each) for each in found[:size]],
             next_page_token=token,
         )
 

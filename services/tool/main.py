@@ -13,22 +13,22 @@ from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.metrics import DispatchMetrics
 from services.chassis.runtime.process import App, Process
-from services.tool.access import CallersAccess
-from services.tool.approvals import AccessApprovals
-from services.tool.builtin.functions import BuiltinFunctions
+from services.tool.adapters.access_client import CallersAccess
+from services.tool.adapters.approvals_client import AccessApprovals
+from services.tool.adapters.builtin.functions import BuiltinFunctions
+from services.tool.adapters.scheduler_queue import ScheduledQueue
+from services.tool.adapters.storage_client import StorageSearch
 from services.tool.config import ToolConfig
-from services.tool.dispatch import ScheduledQueue
 from services.tool.metrics import ToolMetrics
 from services.tool.ports import Access, Approvals, Builtins, Meter, Queue, Store
 from services.tool.service.calls import Calls
-from services.tool.service.desk import Desk
-from services.tool.service.execution import Execution
+from services.tool.service.dependencies import Kit
+from services.tool.service.executor import Execution
 from services.tool.service.facade import ToolService
-from services.tool.service.kit import Kit
+from services.tool.service.leases import Desk
 from services.tool.service.providers import Providers
 from services.tool.service.registry import Registry
 from services.tool.servicer import ToolServicer
-from services.tool.storage import StorageSearch
 from services.tool.store.sql import MIGRATIONS, SqlStore
 
 NAME = "tool"

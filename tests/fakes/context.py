@@ -8,15 +8,15 @@ from services.chassis.auth.authz_client import Authorizer
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import Clock
-from services.context.access import CallersAccess
+from services.context.adapters.access_client import CallersAccess
+from services.context.adapters.gateway_client import Nobody
+from services.context.adapters.tokenizer_client import NoTokenizer
 from services.context.config import ContextConfig
-from services.context.gateway import Nobody
 from services.context.main import Peers, build
 from services.context.model import Chat, Note
 from services.context.ports import Memory, Store, Summarizer, TokenCounter
 from services.context.service.facade import ContextService
 from services.context.servicer import ContextServicer
-from services.context.tokenizer import NoTokenizer
 from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
 from tests.fakes.meters import RecordingMeter

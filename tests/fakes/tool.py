@@ -12,8 +12,8 @@ from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import ApprovalRequired
 from services.chassis.runtime.clock import Clock
-from services.tool.access import CallersAccess
-from services.tool.builtin.functions import BuiltinFunctions
+from services.tool.adapters.access_client import CallersAccess
+from services.tool.adapters.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
 from services.tool.main import build
 from services.tool.model import Approval, Call, Tool

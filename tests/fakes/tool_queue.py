@@ -13,7 +13,7 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.wire import scheduling
-from services.tool.dispatch import ScheduledQueue, ScheduledTurn
+from services.tool.adapters.scheduler_queue import ScheduledQueue, ScheduledTurn
 from services.tool.model import Needs
 from tests.fakes.meters import RecordingMeter
 

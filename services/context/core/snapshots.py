@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from services.chassis.db.checksummed import seal, unseal
 from services.chassis.rpc.errors import DataCorrupt, QuotaExceeded
-from services.context.core import runs as packed
+from services.context.core import output_codec as packed
 from services.context.errors import SnapshotConflict, SnapshotNotFound
 from services.context.model import Emitted, Head, Save, Snapshot
 from services.context.ports import Part, Transaction

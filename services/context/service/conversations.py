@@ -11,7 +11,7 @@ from services.context.core import conversations as rules
 from services.context.core.conversations import Appended, Circumstances, ContextLimits, Pinned
 from services.context.model import Context, Draft, Message, Nothing, Settings
 from services.context.ports import Access, Transaction
-from services.context.service.kit import Kit
+from services.context.service.dependencies import Kit
 
 READ: Final = "context.read"
 PAGE_BYTES: Final = 3 * 1024 * 1024

@@ -7,9 +7,9 @@ from services.context.core import recall as rules
 from services.context.core import window
 from services.context.model import Added, Message, Note, Strategy
 from services.context.ports import Memory, TokenCounter
-from services.context.service.fitting import Draft, Task, costs, made_group
-from services.context.service.kit import Kit
-from services.context.service.places import Places
+from services.context.service.dependencies import Kit
+from services.context.service.window_builder import Draft, Task, costs, made_group
+from services.context.service.window_limiter import Places
 
 
 class Recall:

@@ -10,7 +10,7 @@ from services.context.core.snapshots import Saved, SnapshotLimits
 from services.context.errors import SnapshotConflict
 from services.context.model import Head, Nothing, Save, Snapshot
 from services.context.ports import Transaction
-from services.context.service.kit import Kit
+from services.context.service.dependencies import Kit
 
 _COLLECT_BATCH = 500
 

@@ -10,9 +10,9 @@ from services.context.core.window import Item
 from services.context.errors import WindowTooSmall
 from services.context.model import Added, Message, Strategy, Summary
 from services.context.ports import Summarizer, TokenCounter
-from services.context.service.fitting import Draft, Task, costs, made_group
-from services.context.service.kit import Kit
-from services.context.service.places import Places
+from services.context.service.dependencies import Kit
+from services.context.service.window_builder import Draft, Task, costs, made_group
+from services.context.service.window_limiter import Places
 
 _LEAST_PIECE: Final = 64
 _MARKS: Final = 64

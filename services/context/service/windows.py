@@ -10,10 +10,10 @@ from services.context.core import summaries as summary_rules
 from services.context.core.window import Choice, Item, Room
 from services.context.model import Context, Message, Role, Strategy, Summary, ToolDefinition, Window
 from services.context.ports import TokenCounter, Transaction
-from services.context.service.fitting import Count, Draft, Fitting, Task, costs
-from services.context.service.kit import Kit
+from services.context.service.dependencies import Kit
 from services.context.service.recall import Recall
 from services.context.service.summaries import Summaries
+from services.context.service.window_builder import Count, Draft, Fitting, Task, costs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,7 @@ from services.memory.model import (
     Usage,
 )
 from services.memory.ports import Meter, NoteStore, Position, Transaction
-from services.memory.service.agents import AgentMemory, Residents
+from services.memory.service.agent_caches import AgentMemory, Residents
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from services.chassis.runtime.clock import Clock
 from services.memory.core.ranking import Candidates, Search, follow, rank
 from services.memory.model import Hit, Link, Note, SearchMode
 from services.memory.ports import Meter, NoteStore, Transaction
-from services.memory.service.agents import Residents
+from services.memory.service.agent_caches import Residents
 
 MOST_TEXTS: Final = 2_000
 """Notes that are scored by their words: the last changed of those that hold a word of the query."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.storage.core import paths
+from services.storage.core.file_tree import Text, Write, find, make_directory, with_descendants, write
 from services.storage.core.history import content_of, get_version
-from services.storage.core.session import Session
-from services.storage.core.tree import Text, Write, find, make_directory, with_descendants, write
+from services.storage.core.unit_of_work import Session
 from services.storage.errors import AlreadyExists, WrongFileKind
 from services.storage.model import Content, Kind, Label, Mode, Node, Piece
 from services.storage.ports import Transaction

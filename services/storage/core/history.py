@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.storage.core.tree import find_file
+from services.storage.core.file_tree import find_file
 from services.storage.errors import FileNotFound
 from services.storage.model import NEWEST, Content, Node, Version
 from services.storage.ports import Transaction

@@ -11,8 +11,8 @@ from services.chassis.rpc.errors import InvalidRequest
 from services.storage.core.content import sha256
 from services.storage.core.filters import Filter, passes
 from services.storage.core.requests import fingerprint
-from services.storage.core.session import Session
 from services.storage.core.texts import query_words
+from services.storage.core.unit_of_work import Session
 from services.storage.errors import AlreadyExists, EtagMismatch, QueryInvalid, RecordNotFound
 from services.storage.model import Collection, Mode, Record, SearchMode
 from services.storage.ports import Records

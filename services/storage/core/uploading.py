@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.chassis.rpc.errors import InvalidRequest
-from services.storage.core.session import BlobVanished, Session
-from services.storage.core.tree import Text, Write, Written, check_target, write
+from services.storage.core.file_tree import Text, Write, Written, check_target, write
+from services.storage.core.unit_of_work import BlobVanished, Session
 from services.storage.errors import OffsetMismatch, QuotaExceeded, UploadIncomplete, UploadNotFound
 from services.storage.model import Content, Label, Mode, Piece, Upload
 from services.storage.ports import Uploads

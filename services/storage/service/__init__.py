@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 from services.storage.service.files import FileService
 from services.storage.service.reading import ReadingService
 from services.storage.service.records import RecordService

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.storage.core import tree
+from services.storage.core import file_tree
 from services.storage.core.content import extended
+from services.storage.core.file_tree import Write, Written
 from services.storage.core.history import Opened, open_version
-from services.storage.core.session import HeadMoved, Session
-from services.storage.core.tree import Write, Written
+from services.storage.core.unit_of_work import HeadMoved, Session
 from services.storage.errors import EtagMismatch
 from services.storage.model import Call
 from services.storage.ports import Transaction
-from services.storage.service.engine import Engine, Prepared, settle_pieces
+from services.storage.service.changes import Engine, Prepared, settle_pieces
 
 _ATTEMPTS = 8
 _LANES = 64
@@ -60,7 +60,7 @@ class Appender:
             current = node.etag if node and node.is_file else ""
             if current != (head.node.etag if head else ""):
                 raise HeadMoved(command.path)
-            return tree.write(session, command)
+            return file_tree.write(session, command)
 
         return await self._engine.change(call, "WriteFile", arguments, Written, work, supply=supply)
 

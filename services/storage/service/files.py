@@ -6,15 +6,15 @@ from datetime import timedelta
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.names import in_agent
-from services.storage.core import copying, paths, tree
+from services.storage.core import copying, file_tree, paths
+from services.storage.core.file_tree import Deleted, Write, Written
 from services.storage.core.globs import Pattern
-from services.storage.core.session import Session
-from services.storage.core.tree import Deleted, Write, Written
+from services.storage.core.unit_of_work import Session
 from services.storage.errors import ChecksumMismatch, PathInvalid, WrongFileKind
 from services.storage.model import Call, Kind, Label, Limits, Mode, Node, Totals
 from services.storage.ports import Transaction
 from services.storage.service.appending import Appender
-from services.storage.service.engine import Engine, Supply
+from services.storage.service.changes import Engine, Supply
 from services.storage.service.sharing import SharingService
 
 _BATCH = 500
@@ -65,7 +65,7 @@ class FileService:
             "WriteFile",
             arguments,
             Written,
-            lambda session: tree.write(session, command),
+            lambda session: file_tree.write(session, command),
             supply=self._engine.supply(call.scope, prepared.blobs),
         )
 
@@ -80,7 +80,7 @@ class FileService:
             "MakeDirectory",
             {"path": path, "allow_existing": allow_existing},
             Node,
-            lambda session: tree.make_directory(session, path, allow_existing=allow_existing),
+            lambda session: file_tree.make_directory(session, path, allow_existing=allow_existing),
         )
 
     async def set_label(self, call: Call, path: str, label: Label, remove: Sequence[str], etag: str) -> Node:
@@ -94,7 +94,7 @@ class FileService:
             "SetFileMetadata",
             {"path": path, "label": label, "remove": sorted(remove), "etag": etag},
             Node,
-            lambda session: tree.set_label(session, path, label, frozenset(remove), etag),
+            lambda session: file_tree.set_label(session, path, label, frozenset(remove), etag),
         )
 
     async def stat(self, scope: Scope, path: str) -> Node:
@@ -103,7 +103,7 @@ class FileService:
         Raises PathInvalid and FileNotFound.
         """
         paths.check(path)
-        return await self._engine.read(scope, lambda tx: tree.find(tx, path))
+        return await self._engine.read(scope, lambda tx: file_tree.find(tx, path))
 
     async def list_directory(
         self, scope: Scope, directory: str, *, recursive: bool, pattern: str, after: str, limit: int
@@ -116,7 +116,7 @@ class FileService:
         wanted = Pattern(pattern)
 
         def collect(tx: Transaction) -> list[Node]:
-            if tree.find(tx, directory).is_file:
+            if file_tree.find(tx, directory).is_file:
                 raise WrongFileKind.at(directory, Kind.FILE.value)
             fetch = tx.tree if recursive else tx.children
             found: list[Node] = []
@@ -143,7 +143,7 @@ class FileService:
             "MoveFile",
             {"path": path, "destination": destination, "etag": etag, "overwrite": overwrite},
             Node,
-            lambda session: tree.move(session, path, destination, etag=etag, overwrite=overwrite),
+            lambda session: file_tree.move(session, path, destination, etag=etag, overwrite=overwrite),
         )
         if path != destination:
             await self._sharing.end_below(call, path)
@@ -195,7 +195,7 @@ class FileService:
         paths.check_entry(path)
 
         def work(session: Session) -> Deleted:
-            return tree.delete(
+            return file_tree.delete(
                 session, path, etag=etag, recursive=recursive, missing_ok=missing_ok, purge=purge
             )
 
@@ -213,7 +213,7 @@ class FileService:
         """
         paths.check_entry(path)
         return await self._engine.change(
-            call, "RestoreFile", {"path": path}, Node, lambda session: tree.restore(session, path)
+            call, "RestoreFile", {"path": path}, Node, lambda session: file_tree.restore(session, path)
         )
 
     async def usage(self, scope: Scope) -> tuple[Totals, Limits]:

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import DataCorrupt
-from services.storage.core import diff, history, paths, tree
+from services.storage.core import diff, file_tree, history, paths
 from services.storage.core.content import spans
+from services.storage.core.file_tree import Write
 from services.storage.core.history import Opened, Target
-from services.storage.core.session import HeadMoved, Session, match_etag
-from services.storage.core.tree import Write
+from services.storage.core.unit_of_work import HeadMoved, Session, match_etag
 from services.storage.errors import EtagMismatch, FileNotFound, NotComparable, OffsetMismatch
 from services.storage.model import Call, Content, Node, Version
 from services.storage.ports import Transaction
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 
 SEND_BYTES = 256 * 1024
 """Largest run of bytes handed to a reader at once."""
@@ -81,7 +81,7 @@ class ReadingService:
         paths.check_entry(path)
 
         def work(tx: Transaction) -> tuple[Node, list[Version]]:
-            node = tree.find_file(tx, path)
+            node = file_tree.find_file(tx, path)
             return node, tx.versions(node.id, before=before, limit=limit)
 
         return await self._engine.read(scope, work)
@@ -94,7 +94,7 @@ class ReadingService:
         paths.check_entry(path)
 
         def work(tx: Transaction) -> tuple[Opened, Opened]:
-            node = tree.find_file(tx, path)
+            node = file_tree.find_file(tx, path)
             later = history.get_version(tx, node, new)
             earlier = history.get_version(tx, node, old) if old else history.before(tx, node, later.number)
             return (
@@ -148,14 +148,14 @@ class ReadingService:
             _, text = await self._engine.scan(call.scope, seen.content.pieces)
 
         def work(session: Session) -> Node:
-            node = tree.find_file(session.tx, path)
+            node = file_tree.find_file(session.tx, path)
             match_etag(node, etag)
             version = history.resolve(session.tx, node, target)
             if seen is None or version.digest != seen.version.digest:
                 raise HeadMoved(path)
             content = Content(version.digest, version.size, ())
             command = Write(path, content, text, comment=version.comment)
-            return tree.write(session, command, restored=version.number).node
+            return file_tree.write(session, command, restored=version.number).node
 
         arguments = {"path": path, "target": target, "etag": etag}
         return await self._engine.change(call, "RollbackFile", arguments, Node, work)

@@ -11,7 +11,7 @@ from services.storage.core import filters, rows
 from services.storage.core.content import sha256
 from services.storage.core.rows import Found, Put, Question, Row
 from services.storage.model import Call, Collection, Mode
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 
 
 class RecordService:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import PermissionDenied
-from services.storage.core import finding, paths, tree
-from services.storage.core.finding import Gathered, Search
+from services.storage.core import file_tree, paths
+from services.storage.core import search as finding
+from services.storage.core.search import Gathered, Search
 from services.storage.core.texts import query_words
 from services.storage.errors import PathInvalid
 from services.storage.model import Call, Grant, Hit
 from services.storage.ports import Transaction
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 
 READ = "storage.read"
 MAX_SHARED = 32
@@ -45,7 +46,7 @@ class SearchService:
 
     async def _in_scope(self, scope: Scope, search: Search) -> list[Hit]:
         def work(tx: Transaction) -> Gathered:
-            tree.find(tx, search.directory)
+            file_tree.find(tx, search.directory)
             return finding.gather(tx, search)
 
         gathered = await self._engine.read(scope, work)

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.names import in_agent
-from services.storage.core import paths, shares, tree
+from services.storage.core import file_tree, paths, shares
 from services.storage.model import Call, Grant, Role, Share
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 
 
 class SharingService:
@@ -24,7 +24,7 @@ class SharingService:
         Raises PathInvalid, FileNotFound and what access answers.
         """
         paths.check(path)
-        node = await self._engine.read(call.scope, lambda tx: tree.find(tx, path))
+        node = await self._engine.read(call.scope, lambda tx: file_tree.find(tx, path))
         name = file_name(call.scope, path)
         old = await self._given(name, grantee)
         wanted = shares.grants_for(name, grantee, role, expires_at, directory=not node.is_file)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from services.chassis.auth.identity import Scope
-from services.storage.core import tree, uploading
-from services.storage.core.session import Session
+from services.storage.core import file_tree, uploading
+from services.storage.core.unit_of_work import Session
 from services.storage.model import Call
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 
 MAINTAINER = "kernel"
 """Who deletes what is due."""
@@ -59,7 +59,7 @@ class UpkeepService:
 
     def _purge_trash(self, session: Session) -> int:
         due = session.tx.expired_trash(session.now - self._trash_life, limit=_BATCH)
-        return sum(tree.purge_deletion(session, root.trash_id) for root in due)
+        return sum(file_tree.purge_deletion(session, root.trash_id) for root in due)
 
     async def _collect_blobs(self, scope: Scope) -> int:
         idle = await asyncio.to_thread(

@@ -5,13 +5,13 @@ from datetime import timedelta
 from services.chassis.auth.identity import Scope
 from services.storage.core import paths, uploading
 from services.storage.core.content import PIECE_BYTES, cut, is_inline, sha256
-from services.storage.core.session import Session
-from services.storage.core.tree import Written
+from services.storage.core.file_tree import Written
+from services.storage.core.unit_of_work import Session
 from services.storage.core.uploading import Begin
 from services.storage.errors import ChecksumMismatch, UploadNotFound
 from services.storage.model import Call, Content, Piece, Upload
 from services.storage.ports import Transaction
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 
 CHUNK_BYTES = PIECE_BYTES
 """Best and largest size of a chunk."""

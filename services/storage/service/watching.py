@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from services.chassis.auth.identity import Scope
-from services.storage.core import paths, tree
+from services.storage.core import file_tree, paths
 from services.storage.errors import EventsExpired
 from services.storage.model import Change, ChangeKind
 from services.storage.ports import Transaction
-from services.storage.service.engine import Engine
+from services.storage.service.changes import Engine
 
 _BATCH = 200
 
@@ -77,7 +77,7 @@ def as_seen_from(path: str, change: Change) -> Change | None:
 
 
 def _start(tx: Transaction, path: str, after: int) -> int:
-    tree.find(tx, path)
+    file_tree.find(tx, path)
     last = tx.last_sequence()
     if not after:
         return last

@@ -13,10 +13,10 @@ from services.tool.core import ledger, schemas
 from services.tool.errors import CallNotFound, TooManyCalls
 from services.tool.model import Call, CallEvent, CallQuery, Nothing, Tool, Wish
 from services.tool.ports import Transaction
-from services.tool.service.execution import Execution
-from services.tool.service.kit import Kit
+from services.tool.service.call_run import Run, Stop
+from services.tool.service.dependencies import Kit
+from services.tool.service.executor import Execution
 from services.tool.service.registry import Registry
-from services.tool.service.run import Run, Stop
 
 _LARGE: Final = 16_384
 """Arguments of more characters are parsed and checked in a thread."""

@@ -8,7 +8,7 @@ from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import PermissionDenied
 from services.tool.errors import ToolNotFound
 from services.tool.model import CallState, DriverKind, Outcome, Progress, ProviderEvent, Tool
-from services.tool.service.desk import Desk, Station
+from services.tool.service.leases import Desk, Station
 from services.tool.service.registry import Registry
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import Actor
 from services.chassis.rpc.errors import PermissionDenied, QuotaViolation
-from services.tool.builtin.functions import TOOLS
+from services.tool.adapters.builtin.functions import TOOLS
 from services.tool.core.schemas import check_schema
 from services.tool.errors import (
     CapabilityMissing,
@@ -20,8 +20,8 @@ from services.tool.errors import (
 )
 from services.tool.model import DriverKind, Nothing, Tool, ToolQuery
 from services.tool.ports import Access, Transaction
-from services.tool.service.desk import Desk
-from services.tool.service.kit import Kit
+from services.tool.service.dependencies import Kit
+from services.tool.service.leases import Desk
 
 CALL: Final = "tool.call"
 _BUILTIN: Final = {tool.id: tool for tool in TOOLS}

@@ -13,7 +13,7 @@ from services.chassis.auth.identity import Scope
 from services.chassis.db import Database
 from services.chassis.rpc.errors import DataCorrupt, ServiceUnavailable
 from services.chassis.runtime.clock import SystemClock
-from services.storage.core.tree import Written
+from services.storage.core.file_tree import Written
 from services.storage.errors import FileNotFound
 from services.storage.model import Call
 from services.storage.ports import FileIndex, Transaction

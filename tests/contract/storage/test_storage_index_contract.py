@@ -14,9 +14,9 @@ from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core.filters import Filter, Operator
-from services.storage.core.finding import Search
 from services.storage.core.history import Target
 from services.storage.core.rows import Question, Row
+from services.storage.core.search import Search
 from services.storage.core.uploading import Begin
 from services.storage.errors import (
     AlreadyExists,

@@ -17,9 +17,9 @@ from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller, set_caller
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
+from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, Nobody
 from services.context.core.recall import MOST_NOTE
 from services.context.errors import CapabilityMissing
-from services.context.gateway import GatewayMemory, GatewaySummarizer, Nobody
 from services.context.model import Chat, Note, Role
 from tests.fakes import tokens
 from tests.fakes.context import context_service, context_stub

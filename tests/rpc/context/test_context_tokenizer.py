@@ -12,9 +12,9 @@ from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from services.chassis.auth.identity import Caller, set_caller
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
+from services.context.adapters.tokenizer_client import GatewayTokenizer
 from services.context.core import estimate
 from services.context.model import Chat, Role, ToolCall, ToolDefinition
-from services.context.tokenizer import GatewayTokenizer
 from tests.fakes.rpc import serving
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 

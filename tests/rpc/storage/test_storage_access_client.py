@@ -9,7 +9,7 @@ import pytest
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis.auth.identity import Caller, current_caller, set_caller
 from services.chassis.rpc.errors import KernelError, PermissionDenied
-from services.storage.access import AccessClient
+from services.storage.adapters.access_client import AccessClient
 from services.storage.errors import FileNotFound
 from services.storage.model import Grant
 from tests.fakes import tokens

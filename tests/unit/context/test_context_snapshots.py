@@ -13,8 +13,8 @@ from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import Actor
 from services.chassis.rpc.errors import DataCorrupt, QuotaExceeded
 from services.context.config import ContextConfig
-from services.context.core import runs as packed
-from services.context.core.runs import MOST_PLACES
+from services.context.core import output_codec as packed
+from services.context.core.output_codec import MOST_PLACES
 from services.context.core.snapshots import MOST_CHUNKS
 from services.context.errors import SnapshotConflict, SnapshotNotFound
 from services.context.model import Emitted, Place, Save

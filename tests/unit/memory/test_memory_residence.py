@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.memory.core.residence import MOST_HISTORIES, WaterMarks, WorkingSet
+from services.memory.core.cache_policy import MOST_HISTORIES, WaterMarks, WorkingSet
 from services.memory.model import Fields, Note
 from tests.fakes.clock import FakeClock
 

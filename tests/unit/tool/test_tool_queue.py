@@ -13,8 +13,14 @@ from services.chassis.runtime.clock import SystemClock
 from services.scheduler.core.explain import Binding
 from services.scheduler.model import Lane
 from services.scheduler.service.scheduling import Viewer
+from services.tool.adapters.scheduler_queue import (
+    IDLE_SECONDS,
+    ScheduledQueue,
+    ToolPools,
+    pool_name,
+    queue_id,
+)
 from services.tool.core.locks import lock_names
-from services.tool.dispatch import IDLE_SECONDS, ScheduledQueue, ToolPools, pool_name, queue_id
 from services.tool.model import Call, CallState, Driver, DriverKind, Effect, Needs, Tool, Wish
 from services.tool.service.facade import ToolService
 from tests.fakes.clock import FakeClock

@@ -18,7 +18,7 @@ from services.chassis.rpc.names import in_agent
 from services.storage.core.filters import Filter, Json, Operator
 from services.storage.core.rows import Found, Question, Row
 from services.storage.model import Collection, Record
-from services.storage.wire import SEARCH_MODES
+from services.storage.wire.files import SEARCH_MODES
 
 _OPERATORS: Final = {
     res.FILTER_OPERATOR_EQUAL: Operator.EQUAL,

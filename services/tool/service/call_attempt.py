@@ -14,9 +14,9 @@ from services.tool.core.locks import lock_names
 from services.tool.errors import ProviderLost, ToolFailed, ToolNotFound, ToolTimeout
 from services.tool.model import Call, CallState, DriverKind, Needs, Outcome, Started, WaitsForApproval, Wish
 from services.tool.ports import Queue, Turn
-from services.tool.service.desk import Desk, LeaseEndedError
-from services.tool.service.kit import Kit
-from services.tool.service.run import Run, Stop
+from services.tool.service.call_run import Run, Stop
+from services.tool.service.dependencies import Kit
+from services.tool.service.leases import Desk, LeaseEndedError
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from datetime import UTC
 from typing import Any
 
 from services.chassis.runtime.clock import Clock
-from services.tool.builtin.calculator import BadExpression, calculate
-from services.tool.builtin.units import BadUnit, convert
+from services.tool.adapters.builtin.calculator import BadExpression, calculate
+from services.tool.adapters.builtin.units import BadUnit, convert
 from services.tool.errors import ToolFailed
 from services.tool.model import Driver, DriverKind, Effect, Tool
 from services.tool.ports import FileSearch

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.memory.core.residence import WaterMarks, WorkingSet
+from services.memory.core.cache_policy import WaterMarks, WorkingSet
 from services.memory.model import Note, Totals
 from services.memory.ports import Meter
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.times import EPOCH
 from services.storage.core import paths
-from services.storage.core.session import BlobVanished, Session, match_etag
+from services.storage.core.unit_of_work import BlobVanished, Session, match_etag
 from services.storage.errors import (
     AlreadyExists,
     DirectoryNotEmpty,

@@ -12,15 +12,15 @@ from services.chassis.db import codec
 from services.chassis.rpc.errors import DataCorrupt, KernelError, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
 from services.storage.core.content import Scanner, cut, is_inline, sha256
-from services.storage.core.finding import describe
+from services.storage.core.file_tree import Text
 from services.storage.core.requests import fingerprint
-from services.storage.core.session import BlobVanished, Circumstances, Session
+from services.storage.core.search import describe
 from services.storage.core.texts import INDEXED_CHARACTERS
-from services.storage.core.tree import Text
+from services.storage.core.unit_of_work import BlobVanished, Circumstances, Session
 from services.storage.errors import QuotaExceeded
 from services.storage.model import Actor, Call, Content, Limits, Piece
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction
-from services.storage.service.bells import Bells
+from services.storage.service.notifier import Bells
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.names import agent_name, in_agent
 from services.chassis.rpc.wire import moment
 from services.chassis.times import EPOCH
-from services.storage.core.finding import Search
+from services.storage.core.file_tree import Deleted, Written
 from services.storage.core.history import Opened, Target
-from services.storage.core.tree import Deleted, Written
+from services.storage.core.search import Search
 from services.storage.core.uploading import Begin
 from services.storage.model import (
     Call,

@@ -8,10 +8,10 @@ from services.chassis.runtime.logs import logger
 from services.tool.core import ledger
 from services.tool.model import Call, Wish
 from services.tool.ports import Queue
-from services.tool.service.attempt import Attempt, Machinery
-from services.tool.service.desk import Desk
-from services.tool.service.kit import Kit
-from services.tool.service.run import Run
+from services.tool.service.call_attempt import Attempt, Machinery
+from services.tool.service.call_run import Run
+from services.tool.service.dependencies import Kit
+from services.tool.service.leases import Desk
 
 _log = logger(__name__)
 

@@ -8,9 +8,9 @@ from services.chassis import text_search
 from services.chassis.auth.identity import Scope
 from services.chassis.embedding import cosines, embed
 from services.storage.core import paths
+from services.storage.core.file_tree import Text
 from services.storage.core.globs import Pattern
 from services.storage.core.texts import INDEXED_CHARACTERS, excerpt, query_words
-from services.storage.core.tree import Text
 from services.storage.model import Hit, Node, SearchMode
 from services.storage.ports import Transaction
 

@@ -15,7 +15,7 @@ from services.chassis.runtime.clock import Clock
 from services.tool.errors import LeaseLost, ProviderLost, ToolBusy, ToolTimeout
 from services.tool.model import Heartbeat, Outcome, ProviderEvent, Revoked, Taken, Tool
 from services.tool.ports import Meter
-from services.tool.service.run import Run
+from services.tool.service.call_run import Run
 
 HEARTBEAT_SECONDS: Final = 15.0
 KEPT_OUTCOMES: Final = 4_096

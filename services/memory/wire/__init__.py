@@ -1,0 +1,1 @@
+"""Between protobuf and the model: the only code that knows both."""

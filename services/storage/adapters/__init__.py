@@ -1,0 +1,1 @@
+"""What stands behind storage's ports: the access manager."""
