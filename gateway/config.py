@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gateway.inference.openai_dialect import DIALECTS
+from gateway.inference.backends.openai.dialect import DIALECTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

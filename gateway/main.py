@@ -14,20 +14,20 @@ from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
-from gateway.checkpoints import ContextCheckpoints
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
-from gateway.dispatch import InferenceDispatcher
+from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, GateConfig
-from gateway.inference.constraints import CompilingChecker
-from gateway.inference.openai import OpenAiBackend, OpenAiConfig
-from gateway.inference.pool import PoolConfig, ReplicaPool
+from gateway.inference.adapters.checkpoints import ContextCheckpoints
+from gateway.inference.adapters.dispatcher import InferenceDispatcher
+from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
+from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
+from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.ports import Backend, CheckpointStore
-from gateway.inference.runner import RunnerConfig
-from gateway.inference.service import InferenceConfig, InferenceUseCases
+from gateway.inference.service.replicas import PoolConfig, ReplicaPool
+from gateway.inference.service.runner import RunnerConfig
+from gateway.inference.service.use_cases import InferenceConfig, InferenceUseCases
 from gateway.inference.servicer import InferenceServicer
-from gateway.inference.tgi import TgiBackend, TgiConfig
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
-from gateway.passthrough import Forwarder
 from gateway.routing import MANAGERS
 from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Caller

@@ -9,7 +9,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.gate import FairGate
-from gateway.inference.circuit import CircuitState
+from gateway.inference.core.circuit import CircuitState
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import Outcome
 from services.chassis.rpc.errors import DeadlineExceeded
@@ -128,7 +128,7 @@ class PrometheusInferenceMetrics:
 
 
 class PrometheusPoolMetrics:
-    """What calls see of the replicas; see gateway.inference.pool.PoolMetrics."""
+    """What calls see of the replicas; see gateway.inference.service.replicas.PoolMetrics."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._failures = Counter(

@@ -6,7 +6,7 @@ from typing import Any
 from aios.api.inference.v1 import inference_pb2 as pb
 from aios.api.inference.v1 import inference_pb2_grpc
 from gateway.inference import wire
-from gateway.inference.service import InferenceUseCases
+from gateway.inference.service.use_cases import InferenceUseCases
 from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest

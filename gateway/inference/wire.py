@@ -27,7 +27,7 @@ from gateway.inference.model import (
     ToolChoice,
     ToolSpec,
 )
-from gateway.inference.service import ModelSummary
+from gateway.inference.service.use_cases import ModelSummary
 from services.chassis.rpc.wire import hints_asked
 
 _ROLES = {

@@ -30,10 +30,10 @@ from pathlib import Path
 
 import xllamacpp
 
+from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
+from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.model import Capabilities, GenerationSpec, ReplicaInfo
-from gateway.inference.openai import OpenAiBackend, OpenAiConfig
 from gateway.inference.ports import Backend
-from gateway.inference.tgi import TgiBackend, TgiConfig
 from services.tgi_local.adapters.xllama import XllamaEngine
 from services.tgi_local.config import DEMO_MODEL
 from services.tgi_local.core.engine import Job as EngineJob

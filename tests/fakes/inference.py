@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.inference.circuit import CircuitConfig
-from gateway.inference.constraints import CompilingChecker
+from gateway.inference.core.circuit import CircuitConfig
+from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.model import Delta, Event, GenerationSpec, Message, Role
-from gateway.inference.pool import PoolConfig, ReplicaPool
 from gateway.inference.ports import Backend
-from gateway.inference.runner import RunnerConfig
-from gateway.inference.service import InferenceConfig, InferenceUseCases
+from gateway.inference.service.replicas import PoolConfig, ReplicaPool
+from gateway.inference.service.runner import RunnerConfig
+from gateway.inference.service.use_cases import InferenceConfig, InferenceUseCases
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.scheduling import AgentFacts, Hints
 from services.chassis.runtime.clock import Clock, SystemClock

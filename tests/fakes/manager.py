@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry
 
+from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
-from gateway.passthrough import Forwarder
 from gateway.routing import MANAGERS
 from services.chassis.rpc import client, methods
 from services.chassis.rpc.methods import Lane

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.inference.tgi_client import PooledAsyncClient, TokenEvent
+from gateway.inference.backends.tgi.client import PooledAsyncClient, TokenEvent
 from tests.fakes.gguf_model import write_random_model
 
 pytestmark = pytest.mark.system

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.checkpoints import ContextCheckpoints
+from gateway.inference.adapters.checkpoints import ContextCheckpoints
 from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Prompt
 from services.chassis.auth.identity import Caller, Scope
 from services.chassis.rpc.errors import ServiceUnavailable

@@ -1,6 +1,6 @@
 """What the gateway tells the scheduler about generations and replicas."""
 
-from gateway.dispatch import InferenceDispatcher
+from gateway.inference.adapters.dispatcher import InferenceDispatcher
 from gateway.inference.model import Capabilities, Gang, Prefix, ReplicaInfo
 from gateway.inference.ports import CallTerms
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Hints, SchedulingClass

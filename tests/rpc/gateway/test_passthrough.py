@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
-from gateway.passthrough import Forwarder
 from services.chassis.dispatch.scheduling import Outcome
 from services.chassis.rpc import methods
 from services.chassis.rpc.codes import Code

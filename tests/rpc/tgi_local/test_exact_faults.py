@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.model import GenerationSpec, Sampling
-from gateway.inference.tgi import TgiBackend, TgiConfig
 from services.tgi_local.config import DEMO_MODEL
 from tests.fakes.faults import Fault, FaultKind, Trial
 from tests.fakes.gguf_model import write_random_model

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import xllamacpp
 
+from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
 from gateway.inference.errors import BackendInvalid
 from gateway.inference.model import (
     Constraint,
@@ -22,7 +23,6 @@ from gateway.inference.model import (
     StreamItem,
     Token,
 )
-from gateway.inference.openai import OpenAiBackend, OpenAiConfig
 
 MODEL = Path(__file__).parents[3] / "services/tgi_local/demo_model/aios-demo.gguf"
 SCHEMA = '{"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}'

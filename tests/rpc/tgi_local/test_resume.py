@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.inference.errors import NotRunning
-from gateway.inference.tgi_client import (
+from gateway.inference.backends.tgi.client import (
     AiosOptions,
     PooledAsyncClient,
     Suspended,
     Suspension,
     TokenEvent,
 )
+from gateway.inference.errors import NotRunning
 from services.tgi_local.adapters.xllama import XllamaEngine
 from services.tgi_local.core.engine import Job
 from services.tgi_local.core.layout import Layout

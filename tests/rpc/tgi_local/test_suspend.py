@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.inference.backends.tgi.client import (
+    AiosOptions,
+    PooledAsyncClient,
+    Suspended,
+    Suspension,
+    TokenEvent,
+)
 from gateway.inference.errors import BackendInvalid, NotRunning, NotSuspendable
-from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, Suspended, Suspension, TokenEvent
 from services.tgi_local.main import Server
 from tests.fakes.fake_engine import FakeEngine
 from tests.fakes.tgi_local import tgi_local

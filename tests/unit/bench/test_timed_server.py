@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.errors import BackendInvalid, BackendOverloaded
 from gateway.inference.model import Job, Sampling, Stopped, StopReason, Token
-from gateway.inference.tgi import TgiBackend, TgiConfig
 from tests.bench.live.clients import DirectAgents, Overloaded, play
 from tests.bench.live.generations import Generations
 from tests.bench.live.plays import Sample, compressed, simulated, summary

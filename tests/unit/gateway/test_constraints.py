@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ConstraintInvalid
-from gateway.inference.constraints import CompilingChecker
+from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.model import Constraint, ConstraintKind
 from services.chassis.schema_cost import BadSchema, expanded_size
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.generation import MAX_DELTA_TOKENS, Generation
 from gateway.inference.model import (
     Admitted,
     Answer,
@@ -20,6 +19,7 @@ from gateway.inference.model import (
     Timings,
     Usage,
 )
+from gateway.inference.service.generation import MAX_DELTA_TOKENS, Generation
 from services.chassis.dispatch.scheduling import CallKey
 from services.chassis.rpc.errors import Cancelled
 from services.chassis.runtime.clock import SystemClock

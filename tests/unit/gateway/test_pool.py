@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
-from gateway.inference.circuit import CircuitConfig, CircuitState
+from gateway.inference.core.circuit import CircuitConfig, CircuitState
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -17,7 +17,7 @@ from gateway.inference.errors import (
     BackendUnavailable,
 )
 from gateway.inference.model import Message, ReplicaInfo, Role
-from gateway.inference.pool import PoolConfig, ReplicaPool
+from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.runtime.clock import SystemClock
 from tests.fakes.backend import PLAIN, FakeBackend

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.errors import BackendFailed
-from gateway.inference.circuit import CircuitConfig, CircuitState
+from gateway.inference.core.circuit import CircuitConfig, CircuitState
 from gateway.inference.errors import BackendBroken, BackendStalled
 from gateway.inference.model import Answer, Message, Role
 from services.chassis.dispatch.scheduling import Interrupt

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ConstraintInvalid
-from gateway.inference.constraints import CompilingChecker
-from gateway.inference.model import Message, Role, ToolCall, ToolChoice, ToolSpec
-from gateway.inference.template import (
+from gateway.inference.core.constraints import CompilingChecker
+from gateway.inference.core.template import (
     forced_call_constraint,
     parse_output,
     plain_messages,
     render_call,
     tool_line,
 )
+from gateway.inference.model import Message, Role, ToolCall, ToolChoice, ToolSpec
 from services.chassis.rpc.errors import InvalidRequest
 
 CALCULATOR = ToolSpec(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.inference.core.transcript import MOST_PLACES, Transcript
 from gateway.inference.model import Alternative, Place
-from gateway.inference.transcript import MOST_PLACES, Transcript
 
 PIECES = st.lists(st.text(alphabet="abcX", max_size=3), max_size=30)
 STOPS = st.lists(st.text(alphabet="abX", min_size=1, max_size=4), max_size=3)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
+from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -31,9 +33,7 @@ from gateway.inference.model import (
     StreamItem,
     Token,
 )
-from gateway.inference.openai import OpenAiBackend, OpenAiConfig
 from gateway.inference.ports import Backend
-from gateway.inference.tgi import TgiBackend, TgiConfig
 from tests.fakes import fake_openai, fake_tgi
 from tests.fakes.waiting import until
 

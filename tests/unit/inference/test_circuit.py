@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.circuit import Circuit, CircuitConfig, CircuitState
+from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
 
 CONFIG = CircuitConfig(first_pause=1.0, longest_pause=8.0, quarantine=4.0, forgiven_after=3)
 

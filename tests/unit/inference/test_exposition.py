@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.inference.exposition import gauge
+from gateway.inference.backends.exposition import gauge
 
 PAGE = b"""# HELP tgi_queue_size Requests waiting
 # TYPE tgi_queue_size gauge

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from gateway.inference.model import Capabilities, Message, ReplicaInfo, Role, ToolSpec
-from gateway.inference.pool import PoolConfig, ReplicaPool
+from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from services.chassis.runtime.clock import SystemClock
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.waiting import until

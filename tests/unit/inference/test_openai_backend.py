@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
+from gateway.inference.backends.openai.wire import EventReader
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
     CachedPrompt,
@@ -24,8 +26,6 @@ from gateway.inference.model import (
     ToolChoice,
     ToolSpec,
 )
-from gateway.inference.openai import OpenAiBackend, OpenAiConfig
-from gateway.inference.openai_wire import EventReader
 from tests.fakes.fake_openai import FakeOpenAi, fake_openai, words
 
 USER = Message(Role.USER, "What time is it?")

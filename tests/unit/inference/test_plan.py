@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BackendFailed, CapabilityMissing, ConstraintUnmet, PromptTooLong
-from gateway.inference import plan, replay
+from gateway.inference.backends.native import native_message
+from gateway.inference.backends.openai.dialect import estimate_chat, estimate_text
+from gateway.inference.core import prompt_plan, replay
 from gateway.inference.model import (
     Capabilities,
     Chat,
@@ -27,8 +29,6 @@ from gateway.inference.model import (
     ToolChoice,
     ToolSpec,
 )
-from gateway.inference.native import native_message
-from gateway.inference.openai_dialect import estimate_chat, estimate_text
 
 INFO = ReplicaInfo(model="m", max_total_tokens=100, slots=1, max_batch_total_tokens=100)
 FORGETFUL = replace(INFO, capabilities=Capabilities(continues_text=False, regexes=False))
@@ -52,7 +52,7 @@ REGEX = Constraint(ConstraintKind.REGEX, "a")
 def test_only_what_goes_on_cheaply_is_preempted(
     prompt: Prompt, constraint: Constraint | None, *, info: ReplicaInfo, may: bool
 ) -> None:
-    assert plan.preemptible(prompt, constraint, info) is may
+    assert prompt_plan.preemptible(prompt, constraint, info) is may
 
 
 @pytest.mark.parametrize(
@@ -70,25 +70,25 @@ def test_only_what_goes_on_cheaply_is_preempted(
 def test_a_generation_goes_on_where_its_text_is_enough(
     prompt: Prompt, constraint: Constraint | None, *, text: str, info: ReplicaInfo | None, goes_on: bool
 ) -> None:
-    assert plan.goes_on(prompt, constraint, text, info) is goes_on
+    assert prompt_plan.goes_on(prompt, constraint, text, info) is goes_on
 
 
 def test_a_constraint_that_the_backend_cannot_keep_is_refused() -> None:
-    plan.check_constraint(REGEX, INFO)
-    plan.check_constraint(SCHEMA, FORGETFUL)
-    plan.check_constraint(None, FORGETFUL)
+    prompt_plan.check_constraint(REGEX, INFO)
+    prompt_plan.check_constraint(SCHEMA, FORGETFUL)
+    prompt_plan.check_constraint(None, FORGETFUL)
     with pytest.raises(CapabilityMissing):
-        plan.check_constraint(REGEX, FORGETFUL)
+        prompt_plan.check_constraint(REGEX, FORGETFUL)
 
 
 def test_a_counted_prompt_that_does_not_fit_is_refused_and_an_estimated_one_is_cut() -> None:
     with pytest.raises(PromptTooLong):
-        plan.fitted(Prompt("x", 95), 10, 50, INFO)
-    prompt, answer = plan.fitted(Prompt("x", 500, estimated=True), 10, 50, INFO)
+        prompt_plan.fitted(Prompt("x", 95), 10, 50, INFO)
+    prompt, answer = prompt_plan.fitted(Prompt("x", 500, estimated=True), 10, 50, INFO)
 
     assert (prompt.token_count, answer) == (90, 10)
-    assert plan.fitted(Prompt("x", 10), 0, 50, INFO)[1] == 50
-    assert plan.fitted(Prompt("x", 90), 0, 50, INFO)[1] == 10
+    assert prompt_plan.fitted(Prompt("x", 10), 0, 50, INFO)[1] == 50
+    assert prompt_plan.fitted(Prompt("x", 90), 0, 50, INFO)[1] == 10
 
 
 @given(st.text(max_size=200))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference import prefixes
+from gateway.inference.core import prefixes
+from gateway.inference.core.prefixes import MOST, message_ends, of_chat, of_text, text_ends, token_marks
 from gateway.inference.model import Message, Prefix, Prompt, Role, ToolCall, ToolSpec
-from gateway.inference.prefixes import MOST, message_ends, of_chat, of_text, text_ends, token_marks
 
 SYSTEM = Message(Role.SYSTEM, "You plan.")
 TOOL = ToolSpec("find", "Finds.", "{}")

@@ -7,6 +7,8 @@ from contextlib import aclosing
 import pytest
 from text_generation.types import Grammar, GrammarType
 
+from gateway.inference.backends.tgi.client import AiosOptions, PooledAsyncClient, Suspended, TokenEvent
+from gateway.inference.backends.tgi.wire import parse_event
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -17,8 +19,6 @@ from gateway.inference.errors import (
     NotRunning,
 )
 from gateway.inference.model import Alternative
-from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, Suspended, TokenEvent
-from gateway.inference.tgi_wire import parse_event
 from tests.fakes.fake_tgi import FakeTgi, fake_tgi, word
 from tests.fakes.waiting import until
 

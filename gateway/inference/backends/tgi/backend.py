@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from gateway.inference import prefixes
+from gateway.inference.backends.tgi.client import (
+    AiosOptions,
+    PooledAsyncClient,
+    SamplingOptions,
+    Suspended,
+    TextToken,
+)
+from gateway.inference.core import prefixes
 from gateway.inference.errors import BackendBroken, NotRunning, NotSuspendable
 from gateway.inference.model import (
     CachedPrompt,
@@ -24,7 +31,6 @@ from gateway.inference.model import (
     Token,
     ToolSpec,
 )
-from gateway.inference.tgi_client import AiosOptions, PooledAsyncClient, SamplingOptions, Suspended, TextToken
 
 _REASONS = {
     "length": StopReason.LENGTH,

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound
-from gateway.inference import embedding
-from gateway.inference.generation import Generation
+from gateway.inference.core import embedding
 from gateway.inference.model import Answer, Event, GenerationSpec, Message, ReplicaInfo, ResumePoint, ToolSpec
-from gateway.inference.pool import ReplicaPool
 from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
-from gateway.inference.runner import Kit, Runner, RunnerConfig
+from gateway.inference.service.generation import Generation
+from gateway.inference.service.replicas import ReplicaPool
+from gateway.inference.service.runner import Kit, Runner, RunnerConfig
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey

@@ -15,8 +15,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from gateway.inference.core.prompt_plan import shown_tools
 from gateway.inference.model import GenerationSpec, Message, Prefix, Prompt, Role, ToolSpec
-from gateway.inference.plan import shown_tools
 
 NEWEST: Final = 5
 """Last messages that each end a part: a step adds an answer and results of its tools."""

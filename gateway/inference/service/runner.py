@@ -13,9 +13,10 @@ from gateway.errors import (
     BackendRefused,
     ConstraintUnmet,
 )
-from gateway.inference import plan, prefixes, replay
+from gateway.inference.backends.native import native_message
+from gateway.inference.core import prefixes, prompt_plan, replay
+from gateway.inference.core.template import forced_call_constraint, parse_output
 from gateway.inference.errors import BackendError, BackendInvalid
-from gateway.inference.generation import Generation
 from gateway.inference.model import (
     Answer,
     CachedPrompt,
@@ -38,8 +39,6 @@ from gateway.inference.model import (
     ToolSpec,
     Usage,
 )
-from gateway.inference.native import native_message
-from gateway.inference.pool import Live, ReplicaPool
 from gateway.inference.ports import (
     Backend,
     CallTerms,
@@ -49,7 +48,8 @@ from gateway.inference.ports import (
     InferenceMetrics,
     Ticket,
 )
-from gateway.inference.template import forced_call_constraint, parse_output
+from gateway.inference.service.generation import Generation
+from gateway.inference.service.replicas import Live, ReplicaPool
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, Grant, Interrupt
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.runtime.clock import Clock
@@ -157,7 +157,7 @@ class Runner:
     async def _prepare(self) -> None:
         """Check the request against the model, render it and take up what was produced before."""
         spec, gen = self._gen.spec, self._gen
-        tools = plan.shown_tools(spec)
+        tools = prompt_plan.shown_tools(spec)
         if spec.tool_choice is ToolChoice.REQUIRED and tools:
             self._constraint = forced_call_constraint(tools)
         if self._constraint is not None:
@@ -169,13 +169,13 @@ class Runner:
             gen.prompt, gen.prompt_ids, gen.kv = checkpoint.prompt, checkpoint.prompt_ids, checkpoint.kv
         else:
             gen.prompt = await self._render(replica, tools)
-        if plan.native(gen.prompt):
+        if prompt_plan.native(gen.prompt):
             self._constraint = self._accepts = None  # the backend sees to it that a tool is called
-        plan.check_constraint(self._constraint, replica.info)
-        gen.prompt, self._max_tokens = plan.fitted(
+        prompt_plan.check_constraint(self._constraint, replica.info)
+        gen.prompt, self._max_tokens = prompt_plan.fitted(
             gen.prompt, spec.max_tokens, self._kit.config.default_max_tokens, replica.info
         )
-        self._preemptible = plan.preemptible(gen.prompt, self._constraint, replica.info)
+        self._preemptible = prompt_plan.preemptible(gen.prompt, self._constraint, replica.info)
         if not spec.sampling.greedy:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
         self._restore(checkpoint, self._resume)
@@ -325,7 +325,7 @@ class Runner:
         ids = tuple(gen.transcript.token_ids)
         # A first slice sends text, and the backend tells the ids it made of it; going on needs exactly those.
         known = gen.prompt_ids or gen.prompt.ids
-        goes_on = plan.goes_on(gen.prompt, self._constraint, gen.transcript.text, info)
+        goes_on = prompt_plan.goes_on(gen.prompt, self._constraint, gen.transcript.text, info)
         with_ids = bool(goes_on and ids and known and info and info.capabilities.token_prompts)
         left = self._max_tokens - (len(ids) if goes_on else 0)
         # What starts over needs room for all that it has produced before.
@@ -462,7 +462,7 @@ class Runner:
     def _message(self, text: str, *, complete: bool) -> Message:
         """Make the assistant's message. Raises ConstraintUnmet."""
         spec = self._gen.spec
-        if plan.native(self._gen.prompt):
+        if prompt_plan.native(self._gen.prompt):
             return native_message(text, self._tool_calls, spec.tool_choice, complete=complete)
         return parse_output(text, spec.tools, spec.tool_choice)
 

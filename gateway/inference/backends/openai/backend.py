@@ -6,8 +6,29 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
+from gateway.inference.backends.exposition import gauge
+from gateway.inference.backends.openai.client import OpenAiClient
+from gateway.inference.backends.openai.dialect import (
+    PLAIN,
+    Continuation,
+    Counting,
+    dialect_of,
+    estimate_chat,
+    estimate_text,
+    request,
+)
+from gateway.inference.backends.openai.wire import (
+    NO_ID,
+    Chunk,
+    ServedModel,
+    TokenUsage,
+    ToolCallJoiner,
+    parse_models,
+    shape,
+    write_message,
+    write_tool,
+)
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
-from gateway.inference.exposition import gauge
 from gateway.inference.model import (
     Alternative,
     CachedPrompt,
@@ -23,27 +44,6 @@ from gateway.inference.model import (
     StreamItem,
     Token,
     ToolSpec,
-)
-from gateway.inference.openai_client import OpenAiClient
-from gateway.inference.openai_dialect import (
-    PLAIN,
-    Continuation,
-    Counting,
-    dialect_of,
-    estimate_chat,
-    estimate_text,
-    request,
-)
-from gateway.inference.openai_wire import (
-    NO_ID,
-    Chunk,
-    ServedModel,
-    TokenUsage,
-    ToolCallJoiner,
-    parse_models,
-    shape,
-    write_message,
-    write_tool,
 )
 
 DEFAULT_WINDOW: Final = 4096

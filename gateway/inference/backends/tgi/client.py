@@ -12,9 +12,8 @@ from typing import Any, Final, Unpack
 import aiohttp
 from text_generation import AsyncClient
 
-from gateway.inference.errors import BackendUnavailable
-from gateway.inference.exposition import gauge
-from gateway.inference.tgi_wire import (
+from gateway.inference.backends.exposition import gauge
+from gateway.inference.backends.tgi.wire import (
     OK,
     AiosOptions,
     BackendInfo,
@@ -33,7 +32,7 @@ from gateway.inference.tgi_wire import (
     parse_text_tokens,
     request_body,
 )
-from gateway.inference.transport import (
+from gateway.inference.backends.transport import (
     CONNECT_SECONDS,
     CONTROL_SECONDS,
     JSON,
@@ -44,6 +43,7 @@ from gateway.inference.transport import (
     page,
     payload,
 )
+from gateway.inference.errors import BackendUnavailable
 
 __all__ = [
     "AiosOptions",

@@ -6,9 +6,8 @@ from typing import Any
 
 import aiohttp
 
-from gateway.inference.errors import BackendUnavailable
-from gateway.inference.openai_wire import OK, Chunk, EventReader, parse_answer
-from gateway.inference.transport import (
+from gateway.inference.backends.openai.wire import OK, Chunk, EventReader, parse_answer
+from gateway.inference.backends.transport import (
     CONNECT_SECONDS,
     JSON,
     SILENCE_SECONDS,
@@ -18,6 +17,7 @@ from gateway.inference.transport import (
     page,
     payload,
 )
+from gateway.inference.errors import BackendUnavailable
 
 
 class OpenAiClient:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
-from gateway.inference.circuit import Circuit, CircuitConfig, CircuitState
+from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
+from gateway.inference.core.template import parse_schema, plain_messages
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid
 from gateway.inference.model import Message, Prompt, ReplicaInfo, ToolSpec
 from gateway.inference.ports import Backend
-from gateway.inference.template import parse_schema, plain_messages
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.runtime.clock import Clock
 

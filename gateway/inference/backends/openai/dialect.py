@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.inference.backends.openai.wire import write_message, write_tool
 from gateway.inference.errors import BackendInvalid
 from gateway.inference.model import Chat, Constraint, ConstraintKind, Job, Role, Sampling, ToolChoice
-from gateway.inference.openai_wire import write_message, write_tool
 
 
 class Continuation(Enum):

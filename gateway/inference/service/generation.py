@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+from gateway.inference.core.transcript import Transcript
 from gateway.inference.model import (
     Admitted,
     Alternative,
@@ -22,7 +23,6 @@ from gateway.inference.model import (
     Suspended,
     SuspendReason,
 )
-from gateway.inference.transcript import Transcript
 from services.chassis.dispatch.scheduling import CallKey
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import Clock

@@ -1,0 +1,1 @@
+"""The scheduler and the context service as inference sees them."""

@@ -1,0 +1,1 @@
+"""One port, and a driver for each kind of inference server."""

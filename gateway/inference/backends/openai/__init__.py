@@ -1,0 +1,1 @@
+"""The driver of servers that speak the OpenAI protocol."""

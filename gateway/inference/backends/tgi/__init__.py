@@ -1,0 +1,1 @@
+"""The driver of text-generation-inference and of the embedded tgi-local."""

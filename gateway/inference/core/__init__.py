@@ -1,0 +1,1 @@
+"""The rules of inference without I/O: prompts, transcripts, constraints, circuits."""
