@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from gateway.gate import FairGate
 from gateway.inference.core.circuit import CircuitState
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
-from services.chassis.dispatch.scheduling import Outcome
+from services.chassis.dispatch.scheduling import QueueOutcome
 from services.chassis.rpc.errors import DeadlineExceeded
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.metrics import DURATION_BUCKETS
@@ -43,22 +43,22 @@ class GateMetrics:
         self._series = {
             (lane, outcome): self._wait.labels(lane.value, outcome.value)
             for lane in gates
-            for outcome in Outcome
+            for outcome in QueueOutcome
         }
 
     @contextmanager
     def waiting(self, lane: Lane, deadline: float) -> Iterator[None]:
         """Time one wait, which ends with the block: by its end, or by what it raises."""
         started = time.monotonic()
-        outcome = Outcome.DISPATCHED
+        outcome = QueueOutcome.DISPATCHED
         try:
             yield
         except (QueueFull, TooManyCalls):
-            outcome = Outcome.REJECTED_FULL
+            outcome = QueueOutcome.REJECTED_FULL
             raise
         except (DeadlineExceeded, asyncio.CancelledError):
             late = time.monotonic() >= deadline
-            outcome = Outcome.EVICTED_DEADLINE if late else Outcome.EVICTED_CANCELLED
+            outcome = QueueOutcome.EVICTED_DEADLINE if late else QueueOutcome.EVICTED_CANCELLED
             raise
         finally:
             self._series[lane, outcome].observe(time.monotonic() - started)

@@ -198,7 +198,7 @@ class ReplicaInfo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class BackendRequest:
     """One stretch of a generation on one replica: continue `prompt` + what was emitted."""
 
     run_id: str

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.inference.model import (
+    BackendRequest,
     Checkpoint,
     Constraint,
     Gang,
-    Job,
     KvState,
     Message,
     Prefix,
@@ -17,7 +17,7 @@ from gateway.inference.model import (
     StreamItem,
     ToolSpec,
 )
-from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, Grant, Interrupt
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, DispatchGrant, Interrupt
 
 
 class Backend(Protocol):
@@ -51,7 +51,7 @@ class Backend(Protocol):
         """Split a text into tokens, without a template."""
         ...
 
-    def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+    def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped. Closing the generator frees the backend at once.
 
         A job with `emitted_text` is gone on with only where `continues_text` is declared.
@@ -100,7 +100,7 @@ class CallTerms:
 class Ticket(Protocol):
     """One call in the scheduler's hands, from its submission to its end."""
 
-    async def granted(self) -> Grant:
+    async def granted(self) -> DispatchGrant:
         """Wait for the next grant. Raises the KernelError that says why there is none."""
         ...
 

@@ -15,7 +15,7 @@ from services.access.adapters.local_authorizer import LocalAuthenticator, LocalA
 from services.access.config import AccessConfig
 from services.access.metrics import AccessMetrics
 from services.access.ports import Meter, Signer, Store, Transaction
-from services.access.service.dependencies import Kit
+from services.access.service.dependencies import Dependencies
 from services.access.service.facade import AccessManager
 from services.access.servicer import AccessServicer
 from services.access.servicer_agent import AgentServicer
@@ -41,7 +41,7 @@ def build(
     config: AccessConfig, *, store: Store, signer: Signer, meter: Meter, clock: Clock, service_key: str
 ) -> AccessManager:
     """Wire an access manager."""
-    ports = Kit(
+    ports = Dependencies(
         store=store,
         engine=CedarEngine(kernel_tenant=config.kernel_tenant),
         signer=signer,

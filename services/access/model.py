@@ -262,7 +262,7 @@ class Approval:
         return ApprovalState.EXPIRED if self.state in open_states and now >= self.expire_time else self.state
 
 
-class Outcome(Enum):
+class AuditOutcome(Enum):
     """How an audited call ended. Values are stored and hashed."""
 
     OK = "ok"
@@ -279,7 +279,7 @@ class Event:
     method: str
     action: str
     resource: str = ""
-    outcome: Outcome = Outcome.OK
+    outcome: AuditOutcome = AuditOutcome.OK
     reason: str = ""
     policies: tuple[str, ...] = ()
     arguments_sha256: str = ""
@@ -318,7 +318,7 @@ class AuditQuery:
     agent: str = ""
     action: str = ""
     resource_prefix: str = ""
-    outcome: Outcome | None = None
+    outcome: AuditOutcome | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
     syscall_id: str = ""

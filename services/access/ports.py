@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from services.access.core.decision_input import Slice, Target
+from services.access.core.decision_input import DecisionInput, Target
 from services.access.model import (
     Agent,
     AgentKey,
@@ -383,10 +383,12 @@ class Store(Protocol):
         ...
 
 
-class Engine(Protocol):
+class PolicyEngine(Protocol):
     """Decides by policies. Any thread may use it."""
 
-    def decide(self, check: Check, target: Target, slice_: Slice, policies: tuple[Policy, ...]) -> Decision:
+    def decide(
+        self, check: Check, target: Target, slice_: DecisionInput, policies: tuple[Policy, ...]
+    ) -> Decision:
         """Decide one check; any trouble is a refusal."""
         ...
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.model import Agent
-from services.access.service.agents import AgentDesk
+from services.access.service.agents import AgentService
 from services.access.wire import access
 from services.access.wire import agents as wire_agent
 from services.chassis.auth.identity import current_caller
@@ -15,7 +15,7 @@ from services.chassis.auth.identity import current_caller
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Registers agents and steers them."""
 
-    def __init__(self, agents: AgentDesk) -> None:
+    def __init__(self, agents: AgentService) -> None:
         self._agents = agents
 
     async def RegisterAgent(

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class RequestIdentity:
     """Who does it, and how a repeat of it is recognised."""
 
     agent: str
@@ -27,14 +27,14 @@ class Actor:
 class Replies(Protocol):
     """What a transaction knows of earlier requests."""
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request; None when it is new.
 
         Raises IdempotencyMismatch.
         """
         ...
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         ...
 
@@ -42,7 +42,7 @@ class Replies(Protocol):
 R = TypeVar("R", bound=Replies)
 
 
-def once(tx: R, actor: Actor, kind: type[T], work: Callable[[R], T]) -> tuple[T, bool]:
+def run_once(tx: R, actor: RequestIdentity, kind: type[T], work: Callable[[R], T]) -> tuple[T, bool]:
     """Run a change; a repeat of the request gets the first answer, of type `kind`, and changes nothing.
 
     Returns the answer and whether it is the first. Raises IdempotencyMismatch and what `work` raises.

@@ -9,7 +9,7 @@ from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.process import App, Process
 from services.context.adapters.access_client import CallersAccess
-from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, Nobody
+from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, NoPeers
 from services.context.adapters.tokenizer_client import GatewayTokenizer, NoTokenizer
 from services.context.config import ContextConfig
 from services.context.core.conversations import ContextLimits
@@ -17,12 +17,12 @@ from services.context.core.snapshots import SnapshotLimits
 from services.context.metrics import ContextMetrics
 from services.context.ports import Access, Memory, Meter, Store, Summarizer, TokenCounter
 from services.context.service.conversations import Conversations
-from services.context.service.dependencies import Kit
+from services.context.service.dependencies import Dependencies
 from services.context.service.facade import ContextService
 from services.context.service.recall import Recall
 from services.context.service.snapshots import Snapshots
 from services.context.service.summaries import Summaries, SummaryLimits
-from services.context.service.window_limiter import Places
+from services.context.service.window_limiter import WindowLimiter
 from services.context.service.windows import WindowLimits, Windows
 from services.context.servicer import ContextServicer
 from services.context.store.encrypted import EncryptedStore
@@ -33,7 +33,7 @@ NAME = "context"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Peers:
+class PeerClients:
     """What the kernel's other processes do for windows."""
 
     counter: TokenCounter
@@ -42,10 +42,10 @@ class Peers:
 
 
 def build(
-    config: ContextConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, peers: Peers
+    config: ContextConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, peers: PeerClients
 ) -> ContextService:
     """Wire the use cases."""
-    kit = Kit(store=store, clock=clock, meter=meter)
+    deps = Dependencies(store=store, clock=clock, meter=meter)
     contexts = ContextLimits(
         contexts=config.max_contexts,
         bytes=config.max_context_bytes,
@@ -65,15 +65,18 @@ def build(
         seconds=config.summary_time.total_seconds(),
         window=config.default_window,
     )
-    counter, places = peers.counter, Places(config.max_waiting_windows, config.max_waiting_windows_per_agent)
+    counter, places = (
+        peers.counter,
+        WindowLimiter(config.max_waiting_windows, config.max_waiting_windows_per_agent),
+    )
     windows = Windows(
-        kit,
+        deps,
         limits,
         counter,
-        Summaries(kit, summary, counter, peers.summarizer, places),
-        Recall(kit, counter, peers.memory, places),
+        Summaries(deps, summary, counter, peers.summarizer, places),
+        Recall(deps, counter, peers.memory, places),
     )
-    return ContextService(Conversations(kit, contexts, access), windows, Snapshots(kit, snapshots))
+    return ContextService(Conversations(deps, contexts, access), windows, Snapshots(deps, snapshots))
 
 
 async def assemble(process: Process) -> App:
@@ -116,12 +119,12 @@ def key_ring(config: ContextConfig) -> KeyRing:
         raise ConfigError([f"AIOS_CONTEXT_SNAPSHOT_KEYS: {error}"]) from error
 
 
-def _peers(process: Process, config: ContextConfig) -> Peers:
+def _peers(process: Process, config: ContextConfig) -> PeerClients:
     """Go through the gateway when one is configured; it may come up later than this process."""
     if not process.environ.get("AIOS_GATEWAY_ENDPOINT"):
-        return Peers(counter=NoTokenizer(), summarizer=Nobody(), memory=Nobody())
+        return PeerClients(counter=NoTokenizer(), summarizer=NoPeers(), memory=NoPeers())
     channel = process.channel("gateway", inference_pb2.DESCRIPTOR, memory_pb2.DESCRIPTOR)
-    return Peers(
+    return PeerClients(
         counter=GatewayTokenizer(channel),
         summarizer=GatewaySummarizer(channel, config.summary_class),
         memory=GatewayMemory(channel),

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.context.model import (
     Chat,
     Context,
@@ -146,14 +146,14 @@ class Transaction(Contexts, Snapshots, Protocol):
         """Return the same transaction on another agent of the same tenant."""
         ...
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer that this very request got before, or None.
 
         Raises IdempotencyMismatch when the id was used for a request with another digest.
         """
         ...
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request for its repeats; nothing happens without a request id."""
         ...
 

@@ -8,7 +8,7 @@ from services.memory.core.cache_policy import WaterMarks
 from services.memory.core.notes import NoteLimits
 from services.memory.metrics import MemoryMetrics
 from services.memory.ports import Meter, NoteStore
-from services.memory.service.agent_caches import Residents
+from services.memory.service.agent_caches import AgentCaches
 from services.memory.service.facade import MemoryService
 from services.memory.service.notes import Notes
 from services.memory.service.searching import Searching
@@ -25,11 +25,11 @@ def build(config: MemoryConfig, *, store: NoteStore, clock: Clock, meter: Meter)
         low=int(config.block_bytes * config.low_water),
         correlated=config.correlated_period.total_seconds(),
     )
-    residents = Residents(marks, most_bytes=config.max_resident_bytes, meter=meter)
+    caches = AgentCaches(marks, most_bytes=config.max_resident_bytes, meter=meter)
     limits = NoteLimits(bytes=config.quota_bytes, count=config.max_notes)
     return MemoryService(
-        Notes(store=store, clock=clock, meter=meter, residents=residents, limits=limits),
-        Searching(store=store, clock=clock, meter=meter, residents=residents),
+        Notes(store=store, clock=clock, meter=meter, caches=caches, limits=limits),
+        Searching(store=store, clock=clock, meter=meter, caches=caches),
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 
 T = TypeVar("T")
@@ -84,14 +84,14 @@ class Transaction(Protocol):
         """Replace the running sums."""
         ...
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer that this very request got before, or None.
 
         Raises IdempotencyMismatch when the id was used for a request with another digest.
         """
         ...
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request for its repeats; nothing happens without a request id."""
         ...
 

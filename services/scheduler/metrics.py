@@ -9,14 +9,14 @@ from prometheus_client.registry import Collector
 from services.chassis.runtime.metrics import DURATION_BUCKETS
 from services.scheduler.core.events import Decision, Preempt, Reject, TimelineEvent, TimelineKind
 from services.scheduler.core.stats import ClassStats, ReplicaStats, Stats, merged, merged_replicas
-from services.scheduler.model import Lane, Outcome, SchedulingClass
+from services.scheduler.model import QueueOutcome, ResourceKind, SchedulingClass
 
 
 class PrometheusScheduleMetrics:
     """Counts decisions. `policy_of` tells the policy of a class in a lane, for the label of its waits."""
 
     def __init__(
-        self, registry: CollectorRegistry, policy_of: Callable[[SchedulingClass, Lane], str]
+        self, registry: CollectorRegistry, policy_of: Callable[[SchedulingClass, ResourceKind], str]
     ) -> None:
         self._policy_of = policy_of
         self._wait = Histogram(
@@ -58,7 +58,7 @@ class PrometheusScheduleMetrics:
         self._events.labels(event.kind.value).inc()
         if event.kind is TimelineKind.GRANTED:
             self._grants.labels(_label(event.lane, event.replica)).inc()
-            self._observe(event, Outcome.DISPATCHED.value)
+            self._observe(event, QueueOutcome.DISPATCHED.value)
         elif event.kind is TimelineKind.REJECTED:
             self._observe(event, event.detail)
 
@@ -95,9 +95,9 @@ class QueueCollector(Collector):
             yield gauge
 
 
-def _label(lane: Lane | None, name: str) -> str:
+def _label(lane: ResourceKind | None, name: str) -> str:
     """Return the label of a model, tool or replica; the tools of tenants are too many and share one."""
-    return "registered" if lane is Lane.TOOL and not name.startswith("tools/") else name
+    return "registered" if lane is ResourceKind.TOOL and not name.startswith("tools/") else name
 
 
 _CLASS_LABELS = ("lane", "resource", "scheduling_class", "policy")

@@ -11,7 +11,7 @@ GatewayId: TypeAlias = str
 ParamValue: TypeAlias = float | int | str | bool
 
 
-class Lane(Enum):
+class ResourceKind(Enum):
     """The kind of resource a call waits for. Values are metric label values."""
 
     INFERENCE = "inference"
@@ -33,7 +33,7 @@ class SchedulingClass(Enum):
     __hash__ = object.__hash__
 
 
-class Outcome(Enum):
+class QueueOutcome(Enum):
     """How a call left the waiting queue. Values are metric labels and error reasons."""
 
     DISPATCHED = "dispatched"
@@ -89,7 +89,7 @@ class PoolKey(NamedTuple):
     A tool of one tenant is named `{tenant}/tools/{tool}`, one that all tenants share `tools/{tool}`.
     """
 
-    lane: Lane
+    lane: ResourceKind
     resource: str
 
 
@@ -121,7 +121,7 @@ class Call:
     step_index: int = 0
     """Which call of its program this is, from 0."""
 
-    lane: Lane = Lane.INFERENCE
+    lane: ResourceKind = ResourceKind.INFERENCE
     scheduling_class: SchedulingClass = SchedulingClass.NORMAL
     priority: int = 0
     """Like nice: lower is more urgent."""

@@ -11,8 +11,8 @@ from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.runtime.clock import Clock
 from services.scheduler.core.explanation_text import summary
 from services.scheduler.core.stats import ReplicaStats, merged
-from services.scheduler.model import Lane, SchedulingClass
-from services.scheduler.service.scheduling import SchedulerService, Session, Viewer
+from services.scheduler.model import ResourceKind, SchedulingClass
+from services.scheduler.service.scheduling import GatewaySession, SchedulerService, Viewer
 from services.scheduler.wire import scheduling
 
 
@@ -46,7 +46,9 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             await asyncio.wait({reader})
             self._service.disconnect(session)
 
-    async def _read(self, requests: AsyncIterator[dispatch_pb2.DispatchRequest], session: Session) -> None:
+    async def _read(
+        self, requests: AsyncIterator[dispatch_pb2.DispatchRequest], session: GatewaySession
+    ) -> None:
         """Take the gateway's reports until it goes; the stream ends with it, also when a report is wrong."""
         try:
             async for message in requests:
@@ -137,13 +139,13 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         self._service.cancel(identifier, viewer)
         return scheduler_pb2.CancelSyscallResponse(cancelled=True)
 
-    def _classes(self, lane: Lane) -> list[scheduler_pb2.ClassPolicy]:
+    def _classes(self, lane: ResourceKind) -> list[scheduler_pb2.ClassPolicy]:
         return [scheduling.policy(kind, spec) for kind, spec in self._service.policies(lane).items()]
 
 
 def visible(replica: ReplicaStats, tenant: str) -> bool:
     """Whether a tenant may know of a replica: of every backend, of tools its own and those all share."""
-    return replica.lane is not Lane.TOOL or replica.resource.startswith(("tools/", f"{tenant}/"))
+    return replica.lane is not ResourceKind.TOOL or replica.resource.startswith(("tools/", f"{tenant}/"))
 
 
 def _viewer(parent: str) -> Viewer:

@@ -9,9 +9,9 @@ from services.chassis.runtime.server import Servicer
 from services.storage.adapters.access_client import AccessClient
 from services.storage.config import StorageConfig
 from services.storage.metrics import StorageMetrics
-from services.storage.model import Limits
+from services.storage.model import StorageLimits
 from services.storage.ports import Access, BlobStore, FileIndex, Meter
-from services.storage.service import Engine, Lifetimes, StorageService
+from services.storage.service import ChangeRunner, Lifetimes, StorageService
 from services.storage.servicer import StorageServicer
 from services.storage.store.directory import DirectoryBlobs
 from services.storage.store.sql import MIGRATIONS, SqlIndex
@@ -29,8 +29,8 @@ def build(
     clock: Clock,
 ) -> StorageService:
     """Wire a storage service."""
-    limits = Limits(bytes=config.quota_bytes, nodes=config.quota_files, versions=config.max_versions)
-    engine = Engine(index=index, blobs=blobs, access=access, clock=clock, meter=meter, limits=limits)
+    limits = StorageLimits(bytes=config.quota_bytes, nodes=config.quota_files, versions=config.max_versions)
+    engine = ChangeRunner(index=index, blobs=blobs, access=access, clock=clock, meter=meter, limits=limits)
     lifetimes = Lifetimes(
         trash=config.trash_life,
         upload=config.upload_life,

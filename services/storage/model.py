@@ -15,7 +15,7 @@ NEWEST = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RequestContext:
     """The call that is being served."""
 
     scope: Scope
@@ -73,7 +73,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class Attributes:
     """What the owner says about a file beside its bytes."""
 
     media_type: str = ""
@@ -117,7 +117,7 @@ class Node:
     size: int = 0
     """Unit: bytes, of the newest version."""
     writer: str = ""
-    label: Label = field(default_factory=Label)
+    label: Attributes = field(default_factory=Attributes)
     trash_id: int = 0
     """The deletion that moved the node to the trash, later ones are greater; 0 while the node is live."""
     trash_root: bool = False
@@ -151,7 +151,7 @@ class Upload:
     """Bytes announced; 0 when unknown."""
     mode: Mode = Mode.ANY
     etag: str = ""
-    label: Label = field(default_factory=Label)
+    label: Attributes = field(default_factory=Attributes)
     comment: str = ""
 
     @property
@@ -208,7 +208,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StorageLimits:
     """What one agent may have."""
 
     bytes: int
@@ -300,7 +300,7 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class ShareGrant:
     """A right as access keeps it."""
 
     name: str

@@ -10,10 +10,10 @@ from services.storage.model import (
     Change,
     Collection,
     Document,
-    Grant,
     Node,
     Piece,
     Record,
+    ShareGrant,
     Totals,
     Upload,
     Version,
@@ -321,7 +321,7 @@ class Access(Protocol):
         """
         ...
 
-    async def give(self, grant: Grant, *, request_id: str) -> Grant:
+    async def give(self, grant: ShareGrant, *, request_id: str) -> ShareGrant:
         """Create a grant."""
         ...
 
@@ -329,7 +329,7 @@ class Access(Protocol):
         """Take a grant back; taking back a missing one changes nothing."""
         ...
 
-    async def grants(self, *, resource: str = "", grantee: str = "") -> list[Grant]:
+    async def grants(self, *, resource: str = "", grantee: str = "") -> list[ShareGrant]:
         """List grants in force that the caller may see: those covering `resource`, those to `grantee`."""
         ...
 

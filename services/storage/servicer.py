@@ -9,7 +9,7 @@ from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidPageToken
 from services.chassis.rpc.wire import moment
-from services.storage.model import Label
+from services.storage.model import Attributes
 from services.storage.service import StorageService
 from services.storage.wire import files as wire
 from services.storage.wire import records
@@ -122,7 +122,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         """Change media type and metadata."""
         caller = current_caller()
         path = wire.path(request.name, caller)
-        label = Label(request.media_type, dict(request.set))
+        label = Attributes(request.media_type, dict(request.set))
         call = wire.call(caller, request.request_id)
         node = await self._service.files.set_label(call, path, label, list(request.remove), request.etag)
         return pb.SetFileMetadataResponse(file=self._wire.file(caller.owner, node))

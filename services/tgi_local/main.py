@@ -20,7 +20,7 @@ from services.tgi_local.adapters.vocabulary import UnreadableModel
 from services.tgi_local.config import ConfigError, TgiLocalConfig, load
 from services.tgi_local.core.engine import Engine, EngineError
 from services.tgi_local.core.layout import Layout
-from services.tgi_local.core.parameters import Limits
+from services.tgi_local.core.parameters import RequestLimits
 from services.tgi_local.core.snapshots import Catalogue
 from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.service.inference import TgiService
@@ -63,7 +63,7 @@ async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Serv
         engine = await _engine(config, model, snapshots)
     metrics = PrometheusMetrics()
     metrics.slots(config.slots)
-    limits = Limits(max_total_tokens=config.ctx, max_input_tokens=config.ctx - 1)
+    limits = RequestLimits(max_total_tokens=config.ctx, max_input_tokens=config.ctx - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)
     service = TgiService(
         engine,

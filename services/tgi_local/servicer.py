@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from services.tgi_local.adapters.logs import log
-from services.tgi_local.core.parameters import GenerateRequest, Limits, parse_generate, parse_object
+from services.tgi_local.core.parameters import GenerateRequest, RequestLimits, parse_generate, parse_object
 from services.tgi_local.errors import InvalidRequest, MalformedBody, TgiError
 from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.service.generation import Finish, Generation
@@ -52,7 +52,7 @@ class About:
     ctx_per_slot: int
     exact: bool
     max_concurrent: int
-    limits: Limits
+    limits: RequestLimits
 
 
 class Routes:

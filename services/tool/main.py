@@ -22,10 +22,10 @@ from services.tool.config import ToolConfig
 from services.tool.metrics import ToolMetrics
 from services.tool.ports import Access, Approvals, Builtins, Meter, Queue, Store
 from services.tool.service.calls import Calls
-from services.tool.service.dependencies import Kit
-from services.tool.service.executor import Execution
+from services.tool.service.dependencies import Dependencies
+from services.tool.service.executor import CallExecutor
 from services.tool.service.facade import ToolService
-from services.tool.service.leases import Desk
+from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
 from services.tool.service.registry import Registry
 from services.tool.servicer import ToolServicer
@@ -49,11 +49,11 @@ def build(
     queue: Queue,
 ) -> ToolService:
     """Wire the use cases."""
-    kit = Kit(store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals)
-    desk = Desk(clock, meter)
-    registry = Registry(kit, desk, access, most=config.max_tools)
-    execution = Execution(kit, desk, queue, look_seconds=config.look_at_approvals_every.total_seconds())
-    calls = Calls(kit, registry, execution, most=config.max_calls, kept=config.keep_calls)
+    deps = Dependencies(store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals)
+    desk = LeaseManager(clock, meter)
+    registry = Registry(deps, desk, access, most=config.max_tools)
+    execution = CallExecutor(deps, desk, queue, look_seconds=config.look_at_approvals_every.total_seconds())
+    calls = Calls(deps, registry, execution, most=config.max_calls, kept=config.keep_calls)
     registry.watch(calls.unregistered)
     return ToolService(registry, calls, Providers(registry, desk), desk)
 

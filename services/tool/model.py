@@ -116,7 +116,7 @@ class CallError:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
+class ContentPart:
     """A piece of a result that is not JSON: one of text, data and uri."""
 
     text: str = ""
@@ -126,17 +126,17 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class ToolOutcome:
     """What came out of running a tool."""
 
     value: Any = None
     """A JSON value."""
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[ContentPart, ...] = ()
     error: CallError | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
+class ToolCall:
     """One call in the ledger."""
 
     id: str
@@ -148,7 +148,7 @@ class Call:
     state: CallState = CallState.QUEUED
     result_json: str = ""
     """The tool's result as JSON text."""
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[ContentPart, ...] = ()
     error: CallError | None = None
     untrusted: bool = False
     attempts: int = 0
@@ -174,7 +174,7 @@ class CallQuery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class CallRequest:
     """A call as it is asked for."""
 
     tool: str
@@ -194,7 +194,7 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Needs:
+class QueueRequest:
     """What a call that is ready to run waits for."""
 
     scope: Scope
@@ -252,7 +252,7 @@ class Accepted:
     """Whether an earlier request with the same id had entered it."""
 
 
-CallEvent = Accepted | WaitsForApproval | Started | Progress | Call
+CallEvent = Accepted | WaitsForApproval | Started | Progress | ToolCall
 """What a caller hears, in this order; the Call is the end."""
 
 
@@ -261,7 +261,7 @@ class Taken:
     """A call in a provider's hands."""
 
     scope: Scope
-    call: Call
+    call: ToolCall
     arguments_json: str
     lease_id: str
     deadline: datetime

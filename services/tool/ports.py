@@ -6,8 +6,8 @@ from typing import Any, Protocol, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
-from services.chassis.idempotency import Actor
-from services.tool.model import Approval, Call, CallQuery, CallState, Needs, Tool
+from services.chassis.idempotency import RequestIdentity
+from services.tool.model import Approval, CallQuery, CallState, QueueRequest, Tool, ToolCall
 
 T = TypeVar("T")
 
@@ -35,23 +35,23 @@ class Transaction(Protocol):
         """Count the tools that an agent registered."""
         ...
 
-    def call(self, call_id: str) -> Call | None:
+    def call(self, call_id: str) -> ToolCall | None:
         """Return a call of the agent."""
         ...
 
-    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[Call]:
+    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[ToolCall]:
         """List the agent's calls, newest first, from before a position: when it was made, and its id."""
         ...
 
-    def put_call(self, call: Call) -> None:
+    def put_call(self, call: ToolCall) -> None:
         """Keep a call, new or changed."""
         ...
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None. Raises IdempotencyMismatch."""
         ...
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         ...
 
@@ -67,7 +67,7 @@ class Store(Protocol):
         """Run `work` in a transaction of its own."""
         ...
 
-    async def unfinished(self, *, limit: int) -> list[tuple[Scope, Call]]:
+    async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
         """List calls of all agents that have not ended."""
         ...
 
@@ -107,20 +107,20 @@ class Access(Protocol):
 class Approvals(Protocol):
     """What persons say to calls that need it. Every method raises what the access manager refuses with."""
 
-    async def ask(self, scope: Scope, tool: Tool, call: Call, arguments_json: str) -> Approval:
+    async def ask(self, scope: Scope, tool: Tool, call: ToolCall, arguments_json: str) -> Approval:
         """Ask for an approval of a call, or return the open one of an equal call."""
         ...
 
-    async def look(self, approval_id: str) -> Approval:
+    async def poll(self, approval_id: str) -> Approval:
         """Return the calling agent's approval. Raises ApprovalRequired when it was rejected."""
         ...
 
-    async def spend(self, scope: Scope, approval_id: str, call: Call) -> None:
+    async def consume(self, scope: Scope, approval_id: str, call: ToolCall) -> None:
         """Use an approval for a call. Raises ApprovalRequired when it is not for it, or not given."""
         ...
 
 
-class Turn(Protocol):
+class Ticket(Protocol):
     """A call's place in the queue, and then its turn."""
 
     async def granted(self) -> None:
@@ -139,7 +139,7 @@ class Turn(Protocol):
 class Queue(Protocol):
     """Where calls wait for their turn at a tool and for the things they need alone."""
 
-    async def join(self, needs: Needs) -> Turn:
+    async def join(self, needs: QueueRequest) -> Ticket:
         """Put the calling agent's call into the queue. Raises AccessUnavailable."""
         ...
 

@@ -25,7 +25,7 @@ from math import log
 from pathlib import Path
 from statistics import fmean, median
 
-from services.scheduler.core.events import BackendUp, Finished, Grant, Progress, Submit
+from services.scheduler.core.events import BackendUp, DispatchGrant, Finished, Progress, Submit
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import ClassSettings, CoreSettings
@@ -71,7 +71,7 @@ def filled(policy: str, waiting: int, rng: random.Random) -> tuple[SchedulerCore
     for number in range(SLOTS + waiting):
         now = number * 1e-5
         decisions = core.step(Submit(make_call(number, now, rng)), now)
-        running += [d.call_id for d in decisions if isinstance(d, Grant)]
+        running += [d.call_id for d in decisions if isinstance(d, DispatchGrant)]
     return core, running, (SLOTS + waiting) * 1e-5
 
 
@@ -98,7 +98,7 @@ def measure(policy: str, waiting: int, rounds: int, seed: int) -> dict[str, floa
         granted = core.step(finished, now)
         core.step(submit, now)
         end = clock()
-        running += [d.call_id for d in granted if isinstance(d, Grant)]
+        running += [d.call_id for d in granted if isinstance(d, DispatchGrant)]
         progress.append((middle - begin) / 1000)
         decisions.append((end - middle) / 1000)
     seconds = time.perf_counter() - started

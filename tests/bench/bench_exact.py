@@ -36,7 +36,7 @@ from gateway.inference.model import Capabilities, GenerationSpec, ReplicaInfo
 from gateway.inference.ports import Backend
 from services.tgi_local.adapters.xllama import XllamaEngine
 from services.tgi_local.config import DEMO_MODEL
-from services.tgi_local.core.engine import Job as EngineJob
+from services.tgi_local.core.engine import EngineRequest as EngineJob
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import Sampling
 from tests.fakes.faults import Fault, FaultKind, Trial

@@ -19,8 +19,8 @@ from services.context.metrics import ContextMetrics
 from services.memory.metrics import MemoryMetrics
 from services.scheduler.core.stats import ClassStats, ReplicaStats, Stats
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
-from services.scheduler.model import Lane as SchedulerLane
 from services.scheduler.model import ReplicaId, SchedulingClass
+from services.scheduler.model import ResourceKind as SchedulerLane
 from services.storage.metrics import StorageMetrics
 from services.tgi_local.metrics import PrometheusMetrics as TgiLocalMetrics
 from services.tool.metrics import ToolMetrics

@@ -6,7 +6,7 @@ import pytest
 
 from services.access.model import Reason
 from services.scheduler.core.events import TimelineKind
-from services.scheduler.model import Outcome, SchedulingClass
+from services.scheduler.model import QueueOutcome, SchedulingClass
 from tests.deploy.manifests import KERNEL, ROOT
 from tests.deploy.monitoring import SECTIONS, documented, label_values, measured, units
 
@@ -41,7 +41,7 @@ def test_units_fit_the_names() -> None:
     ("label", "values"),
     [
         ("scheduling_class", SchedulingClass),
-        ("outcome of the scheduler", Outcome),
+        ("outcome of the scheduler", QueueOutcome),
         ("kind", TimelineKind),
         ("reason of a decision", Reason),
     ],

@@ -1,6 +1,6 @@
 """Authorizers for tests: one follows the default rules of ownership, the others always say the same."""
 
-from services.chassis.auth.authz_client import Question
+from services.chassis.auth.authz_client import PermissionCheck
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc.errors import KernelError, PermissionDenied
 
@@ -13,9 +13,9 @@ class AllowOwner:
 
     def __init__(self, *grants: tuple[str, str, str]) -> None:
         self.grants = set(grants)
-        self.asked: list[Question] = []
+        self.asked: list[PermissionCheck] = []
 
-    async def authorize(self, question: Question) -> None:
+    async def authorize(self, question: PermissionCheck) -> None:
         """Return when permitted, else raise PermissionDenied."""
         self.asked.append(question)
         who = question.principal
@@ -32,7 +32,7 @@ class AllowOwner:
 class AllowAll:
     """Permits everything."""
 
-    async def authorize(self, question: Question) -> None:
+    async def authorize(self, question: PermissionCheck) -> None:
         """Return."""
 
 
@@ -42,6 +42,6 @@ class Refuse:
     def __init__(self, error: KernelError) -> None:
         self.error = error
 
-    async def authorize(self, _question: Question) -> None:
+    async def authorize(self, _question: PermissionCheck) -> None:
         """Raise the error."""
         raise self.error

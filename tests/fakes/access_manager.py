@@ -12,7 +12,7 @@ from services.access.core.agent_tree import TreeLimits
 from services.access.model import AuditEntry, AuditQuery, Check, Decision, Hints, Reason
 from services.access.ports import Store
 from services.access.service.agents import NewAgent, Registered
-from services.access.service.dependencies import Kit, Request, Settings
+from services.access.service.dependencies import Dependencies, Request, Settings
 from services.access.service.facade import AccessManager
 from services.chassis.auth.identity import Caller, Kind, Principal
 from tests.fakes.clock import FakeClock
@@ -118,7 +118,7 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
         **fields,
     )
     engine = CedarEngine(kernel_tenant=KERNEL_TENANT)
-    kit = Kit(store=store, engine=engine, signer=keys, clock=clock, meter=meter, settings=settings)
+    kit = Dependencies(store=store, engine=engine, signer=keys, clock=clock, meter=meter, settings=settings)
     manager = AccessManager(kit, service_key=SERVICE_KEY, builtin=base_policies())
     return Desk(manager, clock, keys, meter, store)
 

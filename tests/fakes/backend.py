@@ -8,10 +8,10 @@ from typing import Any
 from gateway.inference.errors import BackendError
 from gateway.inference.model import (
     Alternative,
+    BackendRequest,
     CachedPrompt,
     Capabilities,
     Checkpoint,
-    Job,
     KvState,
     Message,
     Prompt,
@@ -23,7 +23,7 @@ from gateway.inference.model import (
     ToolSpec,
 )
 from gateway.inference.ports import CallTerms
-from services.chassis.dispatch.scheduling import Completion, Grant, Interrupt
+from services.chassis.dispatch.scheduling import Completion, DispatchGrant, Interrupt
 from services.chassis.rpc.errors import KernelError, ServiceUnavailable
 
 PLAIN = ReplicaInfo(model="m", max_total_tokens=1000, slots=4, max_batch_total_tokens=4000)
@@ -52,7 +52,7 @@ class FakeBackend:
         """Tokens it may give out; None: all at once."""
         self.suspend_fault: BackendError | None = None
         self.forget_fault: BackendError | None = None
-        self.jobs: list[Job] = []
+        self.jobs: list[BackendRequest] = []
         self.kept: set[str] = set()
         self.running = 0
         self.probes = 0
@@ -85,7 +85,7 @@ class FakeBackend:
         self._ask()
         return Prompt(text, len(text.split()))
 
-    async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+    async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Go on with the answer."""
         self.jobs.append(job)
         fault = self.faults.pop(0) if self.faults else None
@@ -176,7 +176,7 @@ class FakeTicket:
         self.ends: list[tuple[Completion, int]] = []
         self._wait_again()
 
-    async def granted(self) -> Grant:
+    async def granted(self) -> DispatchGrant:
         """Wait for the next grant."""
         return await asyncio.shield(self._grant)
 
@@ -201,7 +201,7 @@ class FakeTicket:
 
     def grant(self, replica: str, max_new_tokens: int = 0) -> None:
         """Grant a replica, for at most so many tokens unless 0."""
-        self._grant.set_result(Grant(replica, 0, max_new_tokens))
+        self._grant.set_result(DispatchGrant(replica, 0, max_new_tokens))
 
     def refuse(self, error: KernelError) -> None:
         """End the wait with an error."""
@@ -214,7 +214,7 @@ class FakeTicket:
 
     def _wait_again(self) -> None:
         loop = asyncio.get_running_loop()
-        self._grant: asyncio.Future[Grant] = loop.create_future()
+        self._grant: asyncio.Future[DispatchGrant] = loop.create_future()
         self._interrupt: asyncio.Future[Interrupt] = loop.create_future()
         if self.replica is not None:
             self.grant(self.replica)

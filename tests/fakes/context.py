@@ -9,10 +9,10 @@ from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import Clock
 from services.context.adapters.access_client import CallersAccess
-from services.context.adapters.gateway_client import Nobody
+from services.context.adapters.gateway_client import NoPeers
 from services.context.adapters.tokenizer_client import NoTokenizer
 from services.context.config import ContextConfig
-from services.context.main import Peers, build
+from services.context.main import PeerClients, build
 from services.context.model import Chat, Note
 from services.context.ports import Memory, Store, Summarizer, TokenCounter
 from services.context.service.facade import ContextService
@@ -96,8 +96,8 @@ def context_service(
         clock=clock,
         meter=meter or RecordingMeter(),
         access=CallersAccess(authorizer or AllowOwner()),
-        peers=Peers(
-            counter=counter or NoTokenizer(), summarizer=summarizer or Nobody(), memory=memory or Nobody()
+        peers=PeerClients(
+            counter=counter or NoTokenizer(), summarizer=summarizer or NoPeers(), memory=memory or NoPeers()
         ),
     )
 

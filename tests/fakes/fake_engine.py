@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from services.tgi_local.adapters.vocabulary import Vocabulary
-from services.tgi_local.core.engine import Alternative, EngineError, EngineToken, Job, StopKind, TemplateError
+from services.tgi_local.core.engine import (
+    Alternative,
+    EngineError,
+    EngineRequest,
+    EngineToken,
+    StopKind,
+    TemplateError,
+)
 from services.tgi_local.core.slots import common_prefix
 
 EOS = 257
@@ -60,7 +67,7 @@ class FakeEngine:
     script: EngineScript = field(default_factory=EngineScript)
     busy: set[int] = field(default_factory=set)
     held: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[EngineRequest] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
     closed: bool = False
     exact: bool = True
@@ -76,7 +83,7 @@ class FakeEngine:
         """256 bytes and two special tokens."""
         return VOCABULARY
 
-    def generate(self, job: Job) -> "FakeRun":
+    def generate(self, job: EngineRequest) -> "FakeRun":
         """Start a generation."""
         self.jobs.append(job)
         return FakeRun(self, job)
@@ -133,7 +140,7 @@ class FakeEngine:
 class FakeRun:
     """One generation of the fake engine."""
 
-    def __init__(self, engine: FakeEngine, job: Job) -> None:
+    def __init__(self, engine: FakeEngine, job: EngineRequest) -> None:
         self._engine = engine
         self._job = job
         self._stop = asyncio.Event()

@@ -10,9 +10,9 @@ from typing import Any
 from gateway.inference.errors import BackendUnavailable
 from gateway.inference.model import (
     Answer,
+    BackendRequest,
     Delta,
     GenerationSpec,
-    Job,
     KvState,
     Message,
     Prompt,
@@ -58,7 +58,7 @@ class Trial:
         self.text = ""
         self.faults = list(faults)
         self.happened: list[FaultKind] = []
-        self.jobs: list[Job] = []
+        self.jobs: list[BackendRequest] = []
         """Every stretch it ran, in order."""
         self._spec = spec
         self._name = name
@@ -154,7 +154,7 @@ class _Breaking:
     async def measure(self, text: str) -> Prompt:
         return await self._inner.measure(text)
 
-    async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+    async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         self._trial.jobs.append(job)
         items: Any = self._inner.stream(job)
         async with aclosing(items) as stream:

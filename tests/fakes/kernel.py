@@ -12,7 +12,7 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from aios.api.context.v1 import context_pb2, context_pb2_grpc, resources_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from gateway.main import build as build_gateway
-from services.access.service.agents import AgentDesk
+from services.access.service.agents import AgentService
 from services.access.servicer_agent import AgentServicer
 from services.chassis.rpc.client import StaticCredential
 from services.chassis.runtime.process import App, Process
@@ -167,7 +167,7 @@ class SmallKernel:
 async def small_kernel(
     behaviour: Behaviour | None = None,
     *,
-    access: AgentDesk | None = None,
+    access: AgentService | None = None,
     scheduler: dict[str, str] | None = None,
     backends: dict[str, str] | None = None,
     **gateway: str,

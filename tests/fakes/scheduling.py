@@ -7,9 +7,9 @@ from typing import Any
 from services.scheduler.core.events import (
     BackendUp,
     Decision,
+    DispatchGrant,
     Event,
     Finished,
-    Grant,
     Preempt,
     Progress,
     Reject,
@@ -70,7 +70,7 @@ class Desk:
 
     core: SchedulerCore
     now: float = 0.0
-    grants: list[Grant] = field(default_factory=list)
+    grants: list[DispatchGrant] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     preempts: list[Preempt] = field(default_factory=list)
     revokes: list[Revoke] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Desk:
         decisions = self.core.step(event, self.now)
         for decision in decisions:
             kinds: dict[type, list[Any]] = {
-                Grant: self.grants,
+                DispatchGrant: self.grants,
                 Reject: self.rejects,
                 Preempt: self.preempts,
                 Revoke: self.revokes,

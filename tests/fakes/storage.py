@@ -9,9 +9,9 @@ from itertools import count
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import PermissionDenied
 from services.chassis.runtime.clock import Clock
-from services.storage.model import Call, Grant, Limits
+from services.storage.model import RequestContext, ShareGrant, StorageLimits
 from services.storage.ports import BlobStore, FileIndex
-from services.storage.service import Engine, Lifetimes, StorageService
+from services.storage.service import ChangeRunner, Lifetimes, StorageService
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores.storage import MemoryBlobs, MemoryIndex
 
@@ -24,10 +24,10 @@ class FakeAccess:
     """The Access port: permits all but `denied`, keeps grants in a list."""
 
     def __init__(self) -> None:
-        self.kept: list[Grant] = []
+        self.kept: list[ShareGrant] = []
         self.denied: set[tuple[str, str]] = set()
         self.asked: list[tuple[str, str]] = []
-        self._replies: dict[str, Grant] = {}
+        self._replies: dict[str, ShareGrant] = {}
         self._numbers = count(1)
 
     async def require(self, action: str, resource: str) -> None:
@@ -36,7 +36,7 @@ class FakeAccess:
         if (action, resource) in self.denied:
             raise PermissionDenied(f"may not {action} {resource}")
 
-    async def give(self, grant: Grant, *, request_id: str) -> Grant:
+    async def give(self, grant: ShareGrant, *, request_id: str) -> ShareGrant:
         """Keep a grant, once per request id."""
         if request_id not in self._replies:
             given = replace(grant, name=f"grants/g{next(self._numbers)}")
@@ -50,7 +50,7 @@ class FakeAccess:
         """Forget a grant."""
         self.kept = [grant for grant in self.kept if grant.name != grant_name]
 
-    async def grants(self, *, resource: str = "", grantee: str = "") -> list[Grant]:
+    async def grants(self, *, resource: str = "", grantee: str = "") -> list[ShareGrant]:
         """List grants that cover a resource, or go to a grantee."""
         return [
             grant
@@ -107,7 +107,7 @@ class Kernel:
         *,
         index: FileIndex | None = None,
         blobs: BlobStore | None = None,
-        limits: Limits | None = None,
+        limits: StorageLimits | None = None,
         clock: Clock | None = None,
         new_id: Callable[[], str] | None = None,
     ) -> None:
@@ -117,19 +117,19 @@ class Kernel:
         self.blobs = blobs or MemoryBlobs(self.clock.monotonic)
         self.access = FakeAccess()
         self.meter = CountingMeter()
-        self.engine = Engine(
+        self.engine = ChangeRunner(
             index=self.index,
             blobs=self.blobs,
             access=self.access,
             clock=clock or self.clock,
             meter=self.meter,
-            limits=limits or Limits(bytes=10_000_000, nodes=1_000, versions=5),
+            limits=limits or StorageLimits(bytes=10_000_000, nodes=1_000, versions=5),
             new_id=new_id or (lambda: f"id-{next(numbers):08d}"),
         )
         lifetimes = Lifetimes(poll=timedelta(seconds=0.05), blob_rest=timedelta(seconds=60))
         self.service = StorageService(self.engine, lifetimes)
 
 
-def call(scope: Scope = PLANNER, request_id: str = "", *, agent: str = "") -> Call:
+def call(scope: Scope = PLANNER, request_id: str = "", *, agent: str = "") -> RequestContext:
     """Return a call of the scope's owner, or of another agent."""
-    return Call(scope, agent or scope.agent, request_id)
+    return RequestContext(scope, agent or scope.agent, request_id)

@@ -16,7 +16,7 @@ from services.tool.adapters.access_client import CallersAccess
 from services.tool.adapters.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
 from services.tool.main import build
-from services.tool.model import Approval, Call, Tool
+from services.tool.model import Approval, Tool, ToolCall
 from services.tool.ports import Queue, Store
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
@@ -70,18 +70,18 @@ class FakeApprovals:
         self.spent: list[str] = []
         self._open = 0
 
-    async def ask(self, _scope: Scope, tool: Tool, _call: Call, arguments_json: str) -> Approval:
+    async def ask(self, _scope: Scope, tool: Tool, _call: ToolCall, arguments_json: str) -> Approval:
         """Ask, or return the open approval."""
         self.asked.append((tool.id, arguments_json))
         return self._approval(f"a{self._open}")
 
-    async def look(self, approval_id: str) -> Approval:
+    async def poll(self, approval_id: str) -> Approval:
         """Return the approval."""
         if self.say is False:
             raise ApprovalRequired("rejected")
         return self._approval(approval_id)
 
-    async def spend(self, _scope: Scope, approval_id: str, _call: Call) -> None:
+    async def consume(self, _scope: Scope, approval_id: str, _call: ToolCall) -> None:
         """Use the approval."""
         if not self.say or approval_id in self.spent:
             raise ApprovalRequired("not approved")

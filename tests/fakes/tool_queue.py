@@ -13,8 +13,8 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.wire import scheduling
-from services.tool.adapters.scheduler_queue import ScheduledQueue, ScheduledTurn
-from services.tool.model import Needs
+from services.tool.adapters.scheduler_queue import ScheduledQueue, ScheduledTicket
+from services.tool.model import QueueRequest
 from tests.fakes.meters import RecordingMeter
 
 
@@ -71,7 +71,7 @@ class LocalQueue:
         """Open a stream."""
         return Stream(self.service)
 
-    async def join(self, needs: Needs) -> ScheduledTurn:
+    async def join(self, needs: QueueRequest) -> ScheduledTicket:
         """Put a call into the queue."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self.client.run())

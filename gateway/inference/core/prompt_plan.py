@@ -65,7 +65,7 @@ def preemptible(prompt: Prompt, constraint: Constraint | None, info: ReplicaInfo
     return constraint is None and info.capabilities.continues_text and not native(prompt)
 
 
-def goes_on(prompt: Prompt, constraint: Constraint | None, text: str, info: ReplicaInfo | None) -> bool:
+def can_continue(prompt: Prompt, constraint: Constraint | None, text: str, info: ReplicaInfo | None) -> bool:
     """Whether a replica goes on from `text`; otherwise it starts over, with the same seed.
 
     No backend can enter a grammar in its middle. A chat without text so far has nothing to go on from:

@@ -8,7 +8,9 @@ from gateway.errors import BackendFailed
 from gateway.inference.model import Stopped, StreamItem, Token
 
 
-async def after(known: str, items: AsyncGenerator[StreamItem, None]) -> AsyncGenerator[StreamItem, None]:
+async def skip_known_prefix(
+    known: str, items: AsyncGenerator[StreamItem, None]
+) -> AsyncGenerator[StreamItem, None]:
     """Follow a stream from where it goes beyond the known text.
 
     Raises BackendFailed where it differs from that text or ends within it.

@@ -44,7 +44,7 @@ class PoolConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveReplica:
     """A replica that is up."""
 
     backend: Backend
@@ -128,10 +128,10 @@ class ReplicaPool:
         """Return why each replica that is down is down."""
         return {name: replica.failure for name, replica in self._replicas.items() if not replica.up}
 
-    def live(self) -> list[Live]:
+    def live(self) -> list[LiveReplica]:
         """Return the replicas that are up."""
         return [
-            Live(replica.backend, replica.info)
+            LiveReplica(replica.backend, replica.info)
             for replica in self._replicas.values()
             if replica.up and replica.info is not None
         ]
@@ -171,7 +171,7 @@ class ReplicaPool:
         """Return the state of a replica's circuit."""
         return self._replicas[name].circuit.state(self._clock.monotonic())
 
-    async def ready(self, model: str, timeout: float) -> Live:
+    async def ready(self, model: str, timeout: float) -> LiveReplica:
         """Return a live replica of `model` (empty: the default), waiting up to `timeout` seconds for one.
 
         Raises ModelNotFound when no replica has ever served it, NoBackend when none came up in time.
@@ -191,7 +191,9 @@ class ReplicaPool:
                 )
             await self._until_changed(give_up - self._clock.monotonic(), wanted)
 
-    async def render(self, live: Live, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+    async def render(
+        self, live: LiveReplica, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> Prompt:
         """Apply the chat template; tools become text where the backend has no native tools.
 
         Raises ConstraintInvalid, BackendRefused or BackendFailed.
@@ -203,11 +205,11 @@ class ReplicaPool:
         plain = plain_messages(messages, tools)
         return await self._ask(live, lambda backend: backend.render(plain))
 
-    async def measure(self, live: Live, text: str) -> Prompt:
+    async def measure(self, live: LiveReplica, text: str) -> Prompt:
         """Count the tokens of a plain prompt. Raises BackendRefused or BackendFailed."""
         return await self._ask(live, lambda backend: backend.measure(text))
 
-    async def _ask(self, live: Live, question: Callable[[Backend], Coroutine[Any, Any, T]]) -> T:
+    async def _ask(self, live: LiveReplica, question: Callable[[Backend], Coroutine[Any, Any, T]]) -> T:
         """Ask a live replica, and after a failure each other one of the same model once."""
         others = [
             each

@@ -19,11 +19,11 @@ from gateway.inference.core.template import forced_call_constraint, parse_output
 from gateway.inference.errors import BackendError, BackendInvalid
 from gateway.inference.model import (
     Answer,
+    BackendRequest,
     CachedPrompt,
     Checkpoint,
     Constraint,
     FinishReason,
-    Job,
     KvState,
     Message,
     Prompt,
@@ -49,8 +49,8 @@ from gateway.inference.ports import (
     Ticket,
 )
 from gateway.inference.service.generation import Generation
-from gateway.inference.service.replicas import Live, ReplicaPool
-from services.chassis.dispatch.scheduling import AgentFacts, Completion, Grant, Interrupt
+from gateway.inference.service.replicas import LiveReplica, ReplicaPool
+from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.runtime.clock import Clock
 
@@ -73,7 +73,7 @@ class RunnerConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kit:
+class Dependencies:
     """The ports a runner works with."""
 
     pool: ReplicaPool
@@ -86,7 +86,7 @@ class Kit:
     """Starts a supervised background task."""
 
 
-class _SliceEnd(Enum):
+class _RunEnd(Enum):
     FINISHED = "finished"
     PREEMPTED = "preempted"
     LOST = "lost"
@@ -97,13 +97,13 @@ class Runner:
 
     def __init__(
         self,
-        kit: Kit,
+        deps: Dependencies,
         generation: Generation,
         agent: AgentFacts,
         checkpoints: CheckpointStore,
         resume: ResumePoint | None,
     ) -> None:
-        self._kit = kit
+        self._deps = deps
         self._gen = generation
         self._agent = agent
         self._checkpoints = checkpoints
@@ -150,8 +150,8 @@ class Runner:
             self._stop_reason = StopReason.LENGTH
             self._gen.admit(0.0)
         else:
-            self._ticket = self._kit.dispatcher.submit(self._terms())
-            await self._slices(self._ticket)
+            self._ticket = self._deps.dispatcher.submit(self._terms())
+            await self._runs(self._ticket)
         self._gen.finish(self._compose())
 
     async def _prepare(self) -> None:
@@ -161,8 +161,8 @@ class Runner:
         if spec.tool_choice is ToolChoice.REQUIRED and tools:
             self._constraint = forced_call_constraint(tools)
         if self._constraint is not None:
-            self._accepts = self._kit.checker.compile(self._constraint)
-        replica = await self._kit.pool.ready(spec.model, self._agent.hints.max_wait)
+            self._accepts = self._deps.checker.compile(self._constraint)
+        replica = await self._deps.pool.ready(spec.model, self._agent.hints.max_wait)
         gen.model = replica.info.model
         checkpoint = await self._checkpoint_of(self._resume)
         if checkpoint is not None and checkpoint.prompt.text:
@@ -173,18 +173,18 @@ class Runner:
             self._constraint = self._accepts = None  # the backend sees to it that a tool is called
         prompt_plan.check_constraint(self._constraint, replica.info)
         gen.prompt, self._max_tokens = prompt_plan.fitted(
-            gen.prompt, spec.max_tokens, self._kit.config.default_max_tokens, replica.info
+            gen.prompt, spec.max_tokens, self._deps.config.default_max_tokens, replica.info
         )
         self._preemptible = prompt_plan.preemptible(gen.prompt, self._constraint, replica.info)
         if not spec.sampling.greedy:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
         self._restore(checkpoint, self._resume)
 
-    async def _render(self, replica: Live, tools: Sequence[ToolSpec]) -> Prompt:
+    async def _render(self, replica: LiveReplica, tools: Sequence[ToolSpec]) -> Prompt:
         spec = self._gen.spec
         if spec.messages:
-            return await self._kit.pool.render(replica, spec.messages, tools)
-        return await self._kit.pool.measure(replica, spec.prompt)
+            return await self._deps.pool.render(replica, spec.messages, tools)
+        return await self._deps.pool.measure(replica, spec.prompt)
 
     async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
         if resume is None:
@@ -227,16 +227,16 @@ class Runner:
             prefixes=prefixes.of(gen.key.tenant, gen.spec, gen.prompt),
         )
 
-    async def _slices(self, ticket: Ticket) -> None:
+    async def _runs(self, ticket: Ticket) -> None:
         """Run on what is granted until the generation is complete."""
         failures, waiting_since, admitted = 0, self._gen.arrived_at, False
         label = self._agent.hints.scheduling_class.value
         while True:
             grant = await ticket.granted()
-            started = self._kit.clock.monotonic()
+            started = self._deps.clock.monotonic()
             wait = started - waiting_since
             self._wait += wait
-            self._kit.metrics.waited(label, "dispatched", wait)
+            self._deps.metrics.waited(label, "dispatched", wait)
             if admitted:
                 self._gen.resume(wait)
             else:
@@ -244,15 +244,15 @@ class Runner:
                 admitted = True
             before = len(self._gen.transcript)
             end = await self._slice(grant, ticket)
-            if end is not _SliceEnd.LOST and len(self._gen.transcript) > before:
-                self._kit.pool.succeeded(grant.replica)
-            waiting_since = self._kit.clock.monotonic()
+            if end is not _RunEnd.LOST and len(self._gen.transcript) > before:
+                self._deps.pool.succeeded(grant.replica)
+            waiting_since = self._deps.clock.monotonic()
             self._run += waiting_since - started
-            if end is not _SliceEnd.FINISHED and len(self._gen.transcript) >= self._max_tokens:
-                self._stop_reason, end = StopReason.LENGTH, _SliceEnd.FINISHED  # only its end was lost
-            if end is _SliceEnd.FINISHED:
+            if end is not _RunEnd.FINISHED and len(self._gen.transcript) >= self._max_tokens:
+                self._stop_reason, end = StopReason.LENGTH, _RunEnd.FINISHED  # only its end was lost
+            if end is _RunEnd.FINISHED:
                 return
-            if end is _SliceEnd.LOST:
+            if end is _RunEnd.LOST:
                 failures = 1 if len(self._gen.transcript) > before else failures + 1
                 await self._lost(ticket, failures)
             else:
@@ -262,13 +262,13 @@ class Runner:
     async def _preempted(self, ticket: Ticket) -> None:
         self._preemptions += 1
         self._gen.suspend(SuspendReason.PREEMPTED)
-        self._kit.metrics.suspended(SuspendReason.PREEMPTED.value)
+        self._deps.metrics.suspended(SuspendReason.PREEMPTED.value)
         kv_replica = self._gen.kv.replica if self._gen.kv is not None else ""
         ticket.yielded(len(self._gen.transcript), replica_lost=False, kv_replica=kv_replica)
         self._save()
 
     async def _lost(self, ticket: Ticket, failures: int) -> None:
-        if failures >= self._kit.config.max_failures:
+        if failures >= self._deps.config.max_failures:
             raise BackendFailed(
                 f"the backend failed {failures} times in a row; try again later",
                 metadata={"failures": str(failures)},
@@ -276,15 +276,15 @@ class Runner:
             )
         self._recoveries += 1
         self._gen.suspend(SuspendReason.BACKEND_LOST)
-        self._kit.metrics.suspended(SuspendReason.BACKEND_LOST.value)
+        self._deps.metrics.suspended(SuspendReason.BACKEND_LOST.value)
         ticket.yielded(len(self._gen.transcript), replica_lost=True)
-        await asyncio.sleep(self._kit.config.failure_pause * 2 ** (failures - 1))
+        await asyncio.sleep(self._deps.config.failure_pause * 2 ** (failures - 1))
 
-    async def _slice(self, grant: Grant, ticket: Ticket) -> _SliceEnd:
+    async def _slice(self, grant: DispatchGrant, ticket: Ticket) -> _RunEnd:
         """Generate on one replica until the end, a preemption or a failure."""
-        backend = self._kit.pool.backend(grant.replica)
+        backend = self._deps.pool.backend(grant.replica)
         if backend is None:
-            return _SliceEnd.LOST
+            return _RunEnd.LOST
         self._replica = grant.replica
         job = self._job(backend, grant.max_new_tokens)
         consume = asyncio.create_task(self._consume(backend, job, ticket))
@@ -299,8 +299,8 @@ class Runner:
         except BackendInvalid as error:
             raise BackendRefused(f"the backend refused the request: {error}") from error
         except BackendError as error:
-            self._kit.pool.failed(grant.replica, error)
-            return _SliceEnd.LOST
+            self._deps.pool.failed(grant.replica, error)
+            return _RunEnd.LOST
         else:
             return self._ended(job)
         finally:
@@ -309,28 +309,28 @@ class Runner:
             await asyncio.wait({consume, watch})
             self._report(ticket, 1)
 
-    def _ended(self, job: Job) -> _SliceEnd:
+    def _ended(self, job: BackendRequest) -> _RunEnd:
         """Say how a stream ended that nobody stopped: with the answer, or with the room kept for it."""
         unfinished = self._stop_reason is StopReason.LENGTH and len(self._gen.transcript) < self._max_tokens
         if unfinished and job.partial:
             self._gen.kv = None
-            return _SliceEnd.PREEMPTED
-        return _SliceEnd.FINISHED
+            return _RunEnd.PREEMPTED
+        return _RunEnd.FINISHED
 
-    def _job(self, backend: Backend, limit: int) -> Job:
+    def _job(self, backend: Backend, limit: int) -> BackendRequest:
         """Describe the next slice, of at most `limit` tokens unless 0."""
         gen, spec = self._gen, self._gen.spec
-        info = self._kit.pool.info(backend.name)
+        info = self._deps.pool.info(backend.name)
         kv = gen.kv if gen.kv is not None and gen.kv.replica == backend.name else None
         ids = tuple(gen.transcript.token_ids)
         # A first slice sends text, and the backend tells the ids it made of it; going on needs exactly those.
         known = gen.prompt_ids or gen.prompt.ids
-        goes_on = prompt_plan.goes_on(gen.prompt, self._constraint, gen.transcript.text, info)
+        goes_on = prompt_plan.can_continue(gen.prompt, self._constraint, gen.transcript.text, info)
         with_ids = bool(goes_on and ids and known and info and info.capabilities.token_prompts)
         left = self._max_tokens - (len(ids) if goes_on else 0)
         # What starts over needs room for all that it has produced before.
         partial = 0 < limit < left and (goes_on or not ids)
-        return Job(
+        return BackendRequest(
             run_id=secrets.token_hex(
                 16
             ),  # new each time: the run before may not have noticed yet that it ended
@@ -348,29 +348,29 @@ class Runner:
             tool_choice=spec.tool_choice,
         )
 
-    async def _stop(self, backend: Backend, job: Job, consume: asyncio.Task[None]) -> _SliceEnd:
+    async def _stop(self, backend: Backend, job: BackendRequest, consume: asyncio.Task[None]) -> _RunEnd:
         """Take the run off its replica at a token boundary, keeping its state where the backend can."""
-        info = self._kit.pool.info(backend.name)
+        info = self._deps.pool.info(backend.name)
         self._gen.kv = None
         if info is None or not info.capabilities.kv_snapshot:
-            return _SliceEnd.PREEMPTED
+            return _RunEnd.PREEMPTED
         try:
-            async with asyncio.timeout(self._kit.config.suspend_timeout):
+            async with asyncio.timeout(self._deps.config.suspend_timeout):
                 kept = await backend.suspend(job.run_id)
                 await asyncio.shield(consume)  # the tokens up to the boundary
         except TimeoutError:
-            return _SliceEnd.PREEMPTED
+            return _RunEnd.PREEMPTED
         if self._stop_reason is not StopReason.SUSPENDED:
-            return _SliceEnd.FINISHED
+            return _RunEnd.FINISHED
         self._gen.kv = kept
-        return _SliceEnd.PREEMPTED
+        return _RunEnd.PREEMPTED
 
-    async def _consume(self, backend: Backend, job: Job, ticket: Ticket) -> None:
+    async def _consume(self, backend: Backend, job: BackendRequest, ticket: Ticket) -> None:
         """Move what the backend generates into the transcript. The hot path."""
         gen = self._gen
         known = gen.transcript.text.removeprefix(job.emitted_text)
         stream = backend.stream(job)
-        async with aclosing(replay.after(known, stream) if known else stream) as items:
+        async with aclosing(replay.skip_known_prefix(known, stream) if known else stream) as items:
             async for item in items:
                 if type(item) is Token:
                     gen.append(item.id, item.text, item.alternatives)
@@ -380,7 +380,7 @@ class Runner:
                     if gen.transcript.stopped:  # before a checkpoint, which would not tell that it has ended
                         self._stop_reason = StopReason.STOP
                         return
-                    if self._unreported >= self._kit.config.progress_tokens:
+                    if self._unreported >= self._deps.config.progress_tokens:
                         self._report(ticket, 1)
                         self._checkpoint_if_due()
                 elif isinstance(item, PromptIds):
@@ -390,7 +390,7 @@ class Runner:
                 elif isinstance(item, Stopped):
                     self._note_stop(job, item)
 
-    def _note_stop(self, job: Job, item: Stopped) -> None:
+    def _note_stop(self, job: BackendRequest, item: Stopped) -> None:
         self._stop_reason = item.reason
         self._tool_calls = item.tool_calls
         if not job.emitted_text:
@@ -403,8 +403,8 @@ class Runner:
             self._cached_tokens = tokens
 
     def _note_first_token(self) -> None:
-        self._first_token = self._kit.clock.monotonic() - self._gen.arrived_at
-        self._kit.metrics.first_token(self._agent.hints.scheduling_class.value, self._first_token)
+        self._first_token = self._deps.clock.monotonic() - self._gen.arrived_at
+        self._deps.metrics.first_token(self._agent.hints.scheduling_class.value, self._first_token)
 
     def _report(self, ticket: Ticket, at_least: int) -> None:
         if self._unreported >= at_least or self._cached_unreported is not None:
@@ -412,7 +412,7 @@ class Runner:
             self._unreported, self._cached_unreported = 0, None
 
     def _checkpoint_if_due(self) -> None:
-        if len(self._gen.transcript) - self._checkpointed >= self._kit.config.checkpoint_tokens:
+        if len(self._gen.transcript) - self._checkpointed >= self._deps.config.checkpoint_tokens:
             self._save()
 
     def _save(self) -> None:
@@ -420,16 +420,16 @@ class Runner:
         if self._constraint is not None or (self._saving is not None and not self._saving.done()):
             return
         self._checkpointed = len(self._gen.transcript)
-        self._saving = self._kit.spawn(self._save_now(self._gen.checkpoint()))
+        self._saving = self._deps.spawn(self._save_now(self._gen.checkpoint()))
 
     async def _save_now(self, checkpoint: Checkpoint) -> None:
         try:
             await self._checkpoints.save(checkpoint)
         except KernelError:
             # The generation itself is fine; only a crash of this gateway would cost more tokens.
-            self._kit.metrics.checkpointed("failed")
+            self._deps.metrics.checkpointed("failed")
         else:
-            self._kit.metrics.checkpointed("saved")
+            self._deps.metrics.checkpointed("saved")
 
     def _compose(self) -> Answer:
         """Make the answer of a complete generation. Raises ConstraintUnmet."""
@@ -474,10 +474,10 @@ class Runner:
     def _settle(self, completion: Completion) -> None:
         gen = self._gen
         label = self._agent.hints.scheduling_class.value
-        seconds = self._kit.clock.monotonic() - gen.arrived_at
-        self._kit.metrics.finished(label, completion.value, seconds, len(gen.transcript))
+        seconds = self._deps.clock.monotonic() - gen.arrived_at
+        self._deps.metrics.finished(label, completion.value, seconds, len(gen.transcript))
         if self._checkpointed and completion is Completion.COMPLETED:
-            self._kit.spawn(self._forget(gen.kv))
+            self._deps.spawn(self._forget(gen.kv))
 
     async def _forget(self, kv: KvState | None) -> None:
         """Drop what was kept for a crash that did not come."""
@@ -485,7 +485,7 @@ class Runner:
             await asyncio.wait({self._saving})
         try:
             await self._checkpoints.delete(self._gen.key.call)
-            if kv is not None and (backend := self._kit.pool.backend(kv.replica)) is not None:
+            if kv is not None and (backend := self._deps.pool.backend(kv.replica)) is not None:
                 await backend.forget(kv)
         except (KernelError, BackendError):
-            self._kit.metrics.checkpointed("not_deleted")  # its keeper drops it when it is old
+            self._deps.metrics.checkpointed("not_deleted")  # its keeper drops it when it is old

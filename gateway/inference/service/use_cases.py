@@ -13,7 +13,7 @@ from gateway.inference.model import Answer, Event, GenerationSpec, Message, Repl
 from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import ReplicaPool
-from gateway.inference.service.runner import Kit, Runner, RunnerConfig
+from gateway.inference.service.runner import Dependencies, Runner, RunnerConfig
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey
@@ -87,7 +87,7 @@ class InferenceUseCases:
         self._runs: dict[Generation, asyncio.Task[None]] = {}
         self._per_agent: dict[tuple[str, str], int] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._kit = Kit(
+        self._deps = Dependencies(
             pool=pool,
             dispatcher=dispatcher,
             checker=checker,
@@ -219,7 +219,7 @@ class InferenceUseCases:
         self._check_room(key)
         generation = Generation(key=key, digest=digest, spec=spec, arrived_at=arrived_at, clock=self._clock)
         generation.deadline = caller.deadline
-        runner = Runner(self._kit, generation, facts, self._checkpoints(caller), resume)
+        runner = Runner(self._deps, generation, facts, self._checkpoints(caller), resume)
         self._start(generation, runner)
         return generation
 

@@ -16,7 +16,7 @@ from services.access.core.actions import schema_of_actions
 from services.access.core.decision_input import (
     PRINCIPAL_TYPES,
     RESOURCE_TYPES,
-    Slice,
+    DecisionInput,
     Target,
     earliest_expiry,
     entities,
@@ -67,7 +67,9 @@ class CedarEngine:
         self._sets: OrderedDict[tuple[tuple[str, str], ...], _PolicySet] = OrderedDict()
         self._lock = threading.Lock()
 
-    def decide(self, check: Check, target: Target, slice_: Slice, policies: tuple[Policy, ...]) -> Decision:
+    def decide(
+        self, check: Check, target: Target, slice_: DecisionInput, policies: tuple[Policy, ...]
+    ) -> Decision:
         """Decide one check under the kernel's policies and those of the principal's tenant."""
         rules = self._rules(policies)
         world = entities(check, target, slice_, kernel_tenant=self._kernel_tenant)
@@ -161,7 +163,7 @@ class _PolicySet:
         return self.names.get(result.diagnostics.id_annotations_by_reason.get(rule, ""), "")
 
 
-def _with_grants(decided_by: tuple[str, ...], slice_: Slice) -> tuple[str, ...]:
+def _with_grants(decided_by: tuple[str, ...], slice_: DecisionInput) -> tuple[str, ...]:
     grants = (grant.name for grant in slice_.grants) if f"policies/{_GRANT_RULE}" in decided_by else ()
     return (*decided_by, *grants)[:_MAX_POLICIES]
 

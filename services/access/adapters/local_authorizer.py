@@ -4,9 +4,9 @@ import math
 
 from services.access.model import Check, Reason, Revocation
 from services.access.ports import Transaction
-from services.access.service.decisions import CheckDesk
-from services.access.service.dependencies import Kit
-from services.chassis.auth.authz_client import Question
+from services.access.service.decisions import DecisionService
+from services.access.service.dependencies import Dependencies
+from services.chassis.auth.authz_client import PermissionCheck
 from services.chassis.auth.identity import Principal
 from services.chassis.auth.tokens import Revocations, TokenVerifier
 from services.chassis.rpc.errors import AgentInactive, ApprovalRequired, PermissionDenied
@@ -15,10 +15,10 @@ from services.chassis.rpc.errors import AgentInactive, ApprovalRequired, Permiss
 class LocalAuthorizer:
     """Decides the permission of a call with the same rules as everybody's."""
 
-    def __init__(self, checks: CheckDesk) -> None:
+    def __init__(self, checks: DecisionService) -> None:
         self._checks = checks
 
-    async def authorize(self, question: Question) -> None:
+    async def authorize(self, question: PermissionCheck) -> None:
         """Return when permitted. Raises PermissionDenied, AgentInactive or ApprovalRequired."""
         who = question.principal
         decision = await self._checks.check(Check(who, question.action, question.resource))
@@ -39,31 +39,31 @@ class LocalAuthenticator:
     A revocation made by this process counts at once, one made by another within the poll time.
     """
 
-    def __init__(self, verifier: TokenVerifier, revocations: Revocations, ports: Kit) -> None:
+    def __init__(self, verifier: TokenVerifier, revocations: Revocations, ports: Dependencies) -> None:
         """`revocations` are those that `verifier` looks at."""
         self._verifier = verifier
         self._revocations = revocations
-        self._kit = ports
+        self._deps = ports
         self._seen = -1
         self._rings = -1
         self._looked = -math.inf
 
     async def authenticate(self, token: str) -> Principal:
         """Return whom a token names. Raises the CREDENTIAL_* errors."""
-        now = self._kit.clock.monotonic()
-        rings = self._kit.pulse.count
-        if rings != self._rings or now - self._looked >= self._kit.settings.poll:
+        now = self._deps.clock.monotonic()
+        rings = self._deps.changes.count
+        if rings != self._rings or now - self._looked >= self._deps.settings.poll:
             await self._look()
             self._rings, self._looked = rings, now
         return await self._verifier.authenticate(token)
 
     async def _look(self) -> None:
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> tuple[int, list[Revocation]]:
             return tx.ledger.revision(), tx.tokens.revoked(self._seen, now)
 
-        self._seen, revoked = await self._kit.store.read(work)
+        self._seen, revoked = await self._deps.store.read(work)
         for one in revoked:
             forget_at = one.expire_time.timestamp()
             if one.token_id:

@@ -15,7 +15,7 @@ GENESIS: Final = AuditHead(sequence=0, hash="0" * 64)
 _FORMAT: Final = "aios-audit-1"
 
 
-def link(tenant: str, head: AuditHead, event: Event, now: datetime) -> AuditEntry:
+def next_entry(tenant: str, head: AuditHead, event: Event, now: datetime) -> AuditEntry:
     """Make the entry that follows `head`."""
     return AuditEntry(
         tenant=tenant,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from services.access.core.decision_input import Slice, Target, target_of
+from services.access.core.decision_input import DecisionInput, Target, target_of
 from services.access.model import Agent, Check, Decision, Grant, Policy
-from services.access.ports import Engine, Transaction
+from services.access.ports import PolicyEngine, Transaction
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc import names
 
@@ -17,16 +17,16 @@ _MOST_FACTS: Final = 100_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Case:
+class DecisionRequest:
     """A check with everything its decision needs."""
 
     check: Check
     target: Target
-    slice: Slice
+    slice: DecisionInput
     policies: tuple[Policy, ...]
 
 
-class Memo:
+class DecisionCache:
     """What was read at the newest revision: all that decisions rest on changes only together with it.
 
     Only for reading transactions; several threads may share one.
@@ -77,7 +77,7 @@ class _Reader:
         return found
 
 
-def gather(tx: Transaction, check: Check, now: datetime) -> Case:
+def gather_input(tx: Transaction, check: Check, now: datetime) -> DecisionRequest:
     """Load the slice of one check, from a transaction that may have written.
 
     Raises InvalidRequest when the resource is no resource name.
@@ -85,14 +85,18 @@ def gather(tx: Transaction, check: Check, now: datetime) -> Case:
     return _gather(_Reader(tx, {}), tx, check, now, tx.ledger.revision())
 
 
-def gather_all(tx: Transaction, checks: Sequence[Check], now: datetime, memo: Memo) -> list[Case]:
+def gather_inputs(
+    tx: Transaction, checks: Sequence[Check], now: datetime, memo: DecisionCache
+) -> list[DecisionRequest]:
     """Load the slices of many checks, from a transaction that only reads. Raises as `gather`."""
     revision = tx.ledger.revision()
     reader = _Reader(tx, memo.facts(revision))
     return [_gather(reader, tx, check, now, revision) for check in checks]
 
 
-def _gather(reader: "_Reader", tx: Transaction, check: Check, now: datetime, revision: int) -> Case:
+def _gather(
+    reader: "_Reader", tx: Transaction, check: Check, now: datetime, revision: int
+) -> DecisionRequest:
     who = check.principal
     is_agent = who.kind is Kind.AGENT
     name = names.parse(check.resource or names.agent_name(who.agent), me=who.agent, field="resource")
@@ -102,17 +106,17 @@ def _gather(reader: "_Reader", tx: Transaction, check: Check, now: datetime, rev
     if is_agent:
         groups = reader.groups(who.tenant, who.agent)
         grants = reader.grants(who.tenant, target.name, who.agent, groups)
-    slice_ = Slice(
+    slice_ = DecisionInput(
         revision=revision,
         principal=reader.agent(who.tenant, who.agent) if is_agent else None,
         owner=reader.agent(who.tenant, target.owner) if target.owner else None,
         groups=groups,
         grants=tuple(grant for grant in grants if check.action in grant.actions and grant.in_force(now)),
     )
-    return Case(check, target, slice_, reader.policies(who.tenant))
+    return DecisionRequest(check, target, slice_, reader.policies(who.tenant))
 
 
-def decide(engine: Engine, case: Case) -> Decision:
+def decide(engine: PolicyEngine, case: DecisionRequest) -> Decision:
     """Decide a gathered check."""
     return engine.decide(case.check, case.target, case.slice, case.policies)
 

@@ -57,7 +57,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class DecisionInput:
     """What the store knows about the principal and the target of one check."""
 
     revision: int
@@ -115,7 +115,7 @@ def request(check: Check, target: Target, *, approved: bool = False) -> Json:
     }
 
 
-def entities(check: Check, target: Target, slice_: Slice, *, kernel_tenant: str) -> list[Json]:
+def entities(check: Check, target: Target, slice_: DecisionInput, *, kernel_tenant: str) -> list[Json]:
     """Write the Cedar entities: the principal, the target and its owner, each once."""
     found: dict[tuple[str, str], Json] = {}
     principal = check.principal
@@ -139,7 +139,7 @@ def entities(check: Check, target: Target, slice_: Slice, *, kernel_tenant: str)
     return list(found.values())
 
 
-def _resource(target: Target, slice_: Slice) -> Json:
+def _resource(target: Target, slice_: DecisionInput) -> Json:
     attrs: Json = {"tenant": target.tenant, **_shares(slice_.grants)}
     if target.owner:
         attrs["owner"] = _ref("Agent", target.owner)

@@ -11,12 +11,12 @@ from typing import Final
 from services.access.core import agent_tree, caps
 from services.access.core.actions import PRIVILEGE
 from services.access.core.caps import Excess
-from services.access.core.decision import decide, gather
+from services.access.core.decision import decide, gather_input
 from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
 from services.access.model import Agent, AgentKey, AgentState, Caps, Check, Hints, Revocation, Token
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Kit, Request
+from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
@@ -80,11 +80,11 @@ def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-class AgentDesk:
+class AgentService:
     """Keeps the agents of all tenants."""
 
-    def __init__(self, ports: Kit) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies) -> None:
+        self._deps = ports
 
     async def register(self, caller: Caller, new: NewAgent, asked: Request) -> Registered:
         """Register an agent and issue its first credentials.
@@ -98,7 +98,7 @@ class AgentDesk:
         if agent_id in RESERVED:
             raise InvalidRequest.field("agent_id", f"{agent_id!r} is reserved")
         key = _KEY_PREFIX + secrets.token_urlsafe(32)
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Agent:
             known = dependencies.answered(tx, caller, asked)
@@ -114,20 +114,20 @@ class AgentDesk:
             )
             return agent
 
-        agent = await self._kit.commit(work)
+        agent = await self._deps.commit(work)
         holder = Principal(agent=agent.id, tenant=tenant, kind=Kind.AGENT, parent=agent.parent)
-        life = self._kit.settings.token_life
-        token = self._kit.signer.issue(holder, now=now, after=None, lifetime=life)
-        self._kit.meter.issued("registration")
+        life = self._deps.settings.token_life
+        token = self._deps.signer.issue(holder, now=now, after=None, lifetime=life)
+        self._deps.meter.issued("registration")
         return Registered(agent, token, key)
 
     def tenant_weight(self, tenant: str) -> int:
         """Return the share of a tenant against the others."""
-        return self._kit.settings.tenant_weights.get(tenant, 1)
+        return self._deps.settings.tenant_weights.get(tenant, 1)
 
     async def get(self, caller: Caller, agent: str) -> Agent:
         """Return one agent of the caller's tenant. Raises AgentNotFound."""
-        return await self._kit.store.read(lambda tx: _found(tx, caller.tenant, agent))
+        return await self._deps.store.read(lambda tx: _found(tx, caller.tenant, agent))
 
     async def page(self, caller: Caller, parent: str, size: int, token: str) -> tuple[list[Agent], str]:
         """List agents by id; return a page and the token of the next. Raises InvalidPageToken."""
@@ -135,7 +135,7 @@ class AgentDesk:
         limit = paging.page_size(size)
         position = paging.decode(token, caller.tenant, under, "agents")
         after = str(position[0]) if position else ""
-        found = await self._kit.store.read(lambda tx: tx.agents.page(caller.tenant, under, after, limit + 1))
+        found = await self._deps.store.read(lambda tx: tx.agents.page(caller.tenant, under, after, limit + 1))
         if len(found) <= limit:
             return found, ""
         return found[:limit], paging.encode([found[limit - 1].id], caller.tenant, under, "agents")
@@ -146,7 +146,7 @@ class AgentDesk:
         Lowered caps lower the hints, and those of the descendants. Raises AgentNotFound, EtagMismatch,
         AgentInactive (killed), PolicyUnknown or PermissionDenied (hints or caps above the caps).
         """
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Agent:
             before = _found(tx, caller.tenant, agent)
@@ -172,7 +172,7 @@ class AgentDesk:
             )
             return after
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def suspend(self, caller: Caller, agent: str, reason: str) -> Agent:
         """Refuse the syscalls of an agent and its descendants.
@@ -209,25 +209,25 @@ class AgentDesk:
         look: Look = _changed_anywhere
         if caller.kind is not Kind.SERVICE:
             look = partial(_changed, caller.tenant, self._under(caller, parent))
-        self._kit.meter.watching("agents", 1)
+        self._deps.meter.watching("agents", 1)
         try:
             after = 0
-            initial_until = await self._kit.store.read(lambda tx: tx.ledger.revision())
+            initial_until = await self._deps.store.read(lambda tx: tx.ledger.revision())
             while True:
                 batch = await self._whole_revisions(look, after)
                 for agent in batch:
                     yield Change(agent, initial=agent.revision <= initial_until)
                     after = agent.revision
                 if not batch:
-                    await self._kit.pulse.wait(self._kit.settings.poll)
+                    await self._deps.changes.wait(self._deps.settings.poll)
         finally:
-            self._kit.meter.watching("agents", -1)
+            self._deps.meter.watching("agents", -1)
 
     async def _whole_revisions(self, look: Look, after: int) -> list[Agent]:
         """Return the agents of whole revisions after `after`, so that none is cut in two by the page size."""
         limit = _WATCH_PAGE
         while True:
-            found = await self._kit.store.read(partial(look, after, limit))
+            found = await self._deps.store.read(partial(look, after, limit))
             if len(found) < limit:
                 return found
             whole = [agent for agent in found if agent.revision < found[-1].revision]
@@ -238,8 +238,8 @@ class AgentDesk:
     async def _steer(
         self, caller: Caller, agent: str, method: str, reason: str, alter: Callable[[Agent], Agent]
     ) -> tuple[Agent, int]:
-        now = self._kit.clock.now()
-        revoke_life = self._kit.settings.token_life
+        now = self._deps.clock.now()
+        revoke_life = self._deps.settings.token_life
 
         def work(tx: Transaction) -> tuple[Agent, int]:
             before = _found(tx, caller.tenant, agent)
@@ -265,12 +265,12 @@ class AgentDesk:
             dependencies.record(tx, caller.tenant, now, [done])
             return changed[0], len(killed)
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     def _insert(
         self, tx: Transaction, caller: Caller, new: NewAgent, *, tenant: str, parent: str, agent_id: str
     ) -> Agent:
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
         ancestors: tuple[str, ...] = ()
         above: Agent | None = None
         if parent:
@@ -280,7 +280,7 @@ class AgentDesk:
                     f"agents/{parent} is {above.state.value}", metadata={"agent": _name(above)}
                 )
             children = tx.agents.living_children(tenant, parent)
-            ancestors = agent_tree.ancestors_of_child(above, children, self._kit.settings.tree)
+            ancestors = agent_tree.ancestors_of_child(above, children, self._deps.settings.tree)
         caps = self._caps_of_new(tx, caller, new, above)
         agent = Agent(
             tenant=tenant,
@@ -343,7 +343,7 @@ class AgentDesk:
         return dataclasses.replace(after, caps=wanted)
 
     def _check_policy(self, policy: str) -> None:
-        known = self._kit.settings.scheduling_policies
+        known = self._deps.settings.scheduling_policies
         if policy and policy not in known:
             raise PolicyUnknown(
                 f"no scheduling policy {policy!r}; known: {', '.join(known)}",
@@ -354,16 +354,20 @@ class AgentDesk:
     def _check_privilege(self, tx: Transaction, caller: Caller, resource: str, over: Excess | None) -> None:
         """Raise PermissionDenied, saying the cap, unless the caller may go above it."""
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
-        case = gather(tx, Check(principal, PRIVILEGE, resource), self._kit.clock.now())
-        if over is not None and not decide(self._kit.engine, case).allowed:
+        case = gather_input(tx, Check(principal, PRIVILEGE, resource), self._deps.clock.now())
+        if over is not None and not decide(self._deps.engine, case).allowed:
             raise _above(over, {"action": PRIVILEGE, "resource": resource})
 
     def _tenant_of(self, caller: Caller, new: NewAgent) -> str:
-        if (new.tenant or caller.tenant) == self._kit.settings.service_tenant:
+        if (new.tenant or caller.tenant) == self._deps.settings.service_tenant:
             raise InvalidRequest.field("tenant", "is reserved for the kernel's processes")
         if not new.tenant or new.tenant == caller.tenant:
             return caller.tenant
-        if caller.kind is Kind.ADMIN and caller.tenant == self._kit.settings.kernel_tenant and not new.parent:
+        if (
+            caller.kind is Kind.ADMIN
+            and caller.tenant == self._deps.settings.kernel_tenant
+            and not new.parent
+        ):
             return new.tenant
         raise PermissionDenied(
             "only an administrator of the kernel registers roots in another tenant",

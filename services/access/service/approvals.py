@@ -17,7 +17,7 @@ from services.access.errors import (
 from services.access.model import Approval, ApprovalState
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Kit, Request
+from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied, QuotaViolation
@@ -28,11 +28,11 @@ _WATCH_PAGE: Final = 200
 _KEEP_ALIVE: Final = 15.0
 
 
-class ApprovalDesk:
+class ApprovalService:
     """Keeps the approvals of all tenants."""
 
-    def __init__(self, ports: Kit) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies) -> None:
+        self._deps = ports
 
     async def request(
         self, caller: Caller, wanted: Approval, lifetime: timedelta, asked: Request
@@ -42,7 +42,7 @@ class ApprovalDesk:
         `wanted` says the tenant, agent, action, resource, arguments, summary and syscall; the rest is set
         here. Raises AgentNotFound or QuotaExceeded.
         """
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Approval:
             known = dependencies.answered(tx, caller, asked)
@@ -63,7 +63,7 @@ class ApprovalDesk:
             dependencies.remember(tx, caller, asked, now, approval.id)
             return approval
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def use(
         self, caller: Caller, tenant: str, name: str, *, agent: str, arguments_sha256: str, asked: Request
@@ -72,7 +72,7 @@ class ApprovalDesk:
 
         Raises ApprovalNotFound, ApprovalRequired, ApprovalExpired or ApprovalDecided (used already).
         """
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Approval:
             approval = _found(tx, tenant, _id(name))
@@ -97,12 +97,12 @@ class ApprovalDesk:
             dependencies.record(tx, tenant, now, [done])
             return spent
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def get(self, caller: Caller, name: str) -> Approval:
         """Return one approval. Raises ApprovalNotFound."""
-        now = self._kit.clock.now()
-        approval = await self._kit.store.read(lambda tx: _found(tx, caller.tenant, _id(name)))
+        now = self._deps.clock.now()
+        approval = await self._deps.store.read(lambda tx: _found(tx, caller.tenant, _id(name)))
         return dataclasses.replace(approval, state=approval.state_at(now))
 
     async def page(
@@ -113,8 +113,8 @@ class ApprovalDesk:
         limit = paging.page_size(size, maximum=_MAX_PAGE)
         query = (caller.tenant, of, ",".join(sorted(state.value for state in states)), "approvals")
         position = [part for part in paging.decode(token, *query) if isinstance(part, int | str)]
-        now = self._kit.clock.now()
-        found = await self._kit.store.read(
+        now = self._deps.clock.now()
+        found = await self._deps.store.read(
             lambda tx: tx.approvals.page(
                 caller.tenant, of, states=states, now=now, before=position, limit=limit + 1
             )
@@ -133,7 +133,7 @@ class ApprovalDesk:
         Raises ApprovalNotFound, ApprovalDecided, ApprovalExpired, EtagMismatch (other arguments) or
         PermissionDenied (an own approval).
         """
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
         wanted = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
 
         def work(tx: Transaction) -> Approval:
@@ -168,39 +168,39 @@ class ApprovalDesk:
             dependencies.record(tx, caller.tenant, now, [done])
             return decided
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def watch(self, caller: Caller, agent: str) -> AsyncGenerator[Approval | None, None]:
         """Stream the pending approvals, None when those were sent, then changes; None shows that it lives."""
         of = _visible(caller, agent)
-        self._kit.meter.watching("approvals", 1)
+        self._deps.meter.watching("approvals", 1)
         try:
-            now = self._kit.clock.now()
-            after, pending = await self._kit.store.read(
+            now = self._deps.clock.now()
+            after, pending = await self._deps.store.read(
                 lambda tx: (tx.ledger.sequence(), _all_pending(tx, caller.tenant, of, now))
             )
             for approval in pending:
                 yield approval
             yield None
-            quiet_since = self._kit.clock.monotonic()
+            quiet_since = self._deps.clock.monotonic()
             while True:
-                batch = await self._kit.store.read(partial(_changed, caller.tenant, of, after))
+                batch = await self._deps.store.read(partial(_changed, caller.tenant, of, after))
                 for approval in batch:
                     yield approval
                     after = approval.sequence
                 if batch:
-                    quiet_since = self._kit.clock.monotonic()
+                    quiet_since = self._deps.clock.monotonic()
                     continue
-                await self._kit.pulse.wait(self._kit.settings.poll)
-                if self._kit.clock.monotonic() - quiet_since >= _KEEP_ALIVE:
+                await self._deps.changes.wait(self._deps.settings.poll)
+                if self._deps.clock.monotonic() - quiet_since >= _KEEP_ALIVE:
                     yield None
-                    quiet_since = self._kit.clock.monotonic()
+                    quiet_since = self._deps.clock.monotonic()
         finally:
-            self._kit.meter.watching("approvals", -1)
+            self._deps.meter.watching("approvals", -1)
 
     def _insert(self, tx: Transaction, wanted: Approval, lifetime: timedelta) -> Approval:
-        now = self._kit.clock.now()
-        limit = self._kit.settings.pending_approvals
+        now = self._deps.clock.now()
+        limit = self._deps.settings.pending_approvals
         if tx.approvals.pending_count(wanted.tenant, wanted.agent, now) >= limit:
             name = names.agent_name(wanted.agent)
             raise QuotaExceeded(

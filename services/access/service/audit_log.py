@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final
 
 from services.access.core import audit_chain
-from services.access.model import AuditEntry, AuditHead, AuditQuery, Event, Outcome, Verification
+from services.access.model import AuditEntry, AuditHead, AuditOutcome, AuditQuery, Event, Verification
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Kit, Request
+from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import PermissionDenied
@@ -29,17 +29,17 @@ class Verified:
     signature: bytes
 
 
-class AuditDesk:
+class AuditService:
     """Keeps the audit chains of all tenants."""
 
-    def __init__(self, ports: Kit) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies) -> None:
+        self._deps = ports
         self._denials: dict[tuple[str, Event], int] = {}
         self._flushing = asyncio.Lock()
 
     async def append(self, caller: Caller, tenant: str, events: Sequence[Event], asked: Request) -> int:
         """Append events to a tenant's log; return the place of the last one."""
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> int:
             known = dependencies.answered(tx, caller, asked)
@@ -49,9 +49,9 @@ class AuditDesk:
             dependencies.remember(tx, caller, asked, now, str(last))
             return last
 
-        last = await self._kit.store.write(work)
+        last = await self._deps.store.write(work)
         for event in events:
-            self._kit.meter.audited(event.outcome.value, 1)
+            self._deps.meter.audited(event.outcome.value, 1)
         return last
 
     async def query(
@@ -66,7 +66,7 @@ class AuditDesk:
         key = _page_key(query)
         position = paging.decode(token, *key)
         after = int(position[0] or 0) if position else 0
-        found = await self._kit.store.read(lambda tx: tx.audit.page(query, after, limit + 1))
+        found = await self._deps.store.read(lambda tx: tx.audit.page(query, after, limit + 1))
         if len(found) <= limit:
             return found, ""
         return found[:limit], paging.encode([found[limit - 1].sequence], *key)
@@ -79,26 +79,26 @@ class AuditDesk:
         if caller.kind is Kind.AGENT:
             raise PermissionDenied("verifying the log is for administrators")
         tenant = caller.tenant
-        end = await self._kit.store.read(lambda tx: tx.audit.head(tenant))
+        end = await self._deps.store.read(lambda tx: tx.audit.head(tenant))
         result = await self._run(tenant, max(first, 1), min(last or end.sequence, end.sequence))
         if result.intact and not last and result.head != end:
             result = dataclasses.replace(
                 result, broken_sequence=end.sequence, problem="the log's last entry is not its noted head"
             )
-        known = not expected_head or await self._kit.store.read(
+        known = not expected_head or await self._deps.store.read(
             lambda tx: tx.audit.has_hash(tenant, expected_head)
         )
         if result.intact and not known:
             problem = "the expected head is not in the log: it was cut or replaced"
             result = dataclasses.replace(result, broken_sequence=result.head.sequence, problem=problem)
-        kid, signature = self._kit.signer.sign(audit_chain.signed_text(tenant, result.head))
+        kid, signature = self._deps.signer.sign(audit_chain.signed_text(tenant, result.head))
         return Verified(result, kid, signature)
 
     def deny(self, tenant: str, event: Event) -> None:
         """Gather a denial; `flush` writes it. Equal denials become one entry that counts them."""
         key = (tenant, event)
         if key not in self._denials and len(self._denials) >= _MAX_GATHERED:
-            self._kit.meter.audit_lost(1)
+            self._deps.meter.audit_lost(1)
             return
         self._denials[key] = self._denials.get(key, 0) + 1
 
@@ -108,18 +108,18 @@ class AuditDesk:
             taken, self._denials = self._denials, {}
             if not taken:
                 return
-            now = self._kit.clock.now()
+            now = self._deps.clock.now()
             try:
-                await self._kit.store.write(lambda tx: _write(tx, taken, now))
+                await self._deps.store.write(lambda tx: _write(tx, taken, now))
             except BaseException:
                 self._denials = taken | self._denials
                 raise
-        self._kit.meter.audited(Outcome.DENIED.value, len(taken))
+        self._deps.meter.audited(AuditOutcome.DENIED.value, len(taken))
 
     async def _run(self, tenant: str, first: int, last: int) -> Verification:
         before = audit_chain.GENESIS
         if first > 1:
-            entries = await self._kit.store.read(lambda tx: tx.audit.between(tenant, first - 1, first - 1))
+            entries = await self._deps.store.read(lambda tx: tx.audit.between(tenant, first - 1, first - 1))
             if not entries:
                 return Verification(0, before, first - 1, f"the entry is missing: {first - 1}")
             before = audit_chain.head_of(entries[0])
@@ -133,7 +133,7 @@ class AuditDesk:
 
     async def _step(self, tenant: str, head: AuditHead, last: int) -> Verification:
         until = min(head.sequence + _VERIFY_RUN, last)
-        entries = await self._kit.store.read(lambda tx: tx.audit.between(tenant, head.sequence + 1, until))
+        entries = await self._deps.store.read(lambda tx: tx.audit.between(tenant, head.sequence + 1, until))
         step = await asyncio.to_thread(audit_chain.verify, head, entries)
         if step.intact and step.head.sequence < until:
             missing = step.head.sequence + 1

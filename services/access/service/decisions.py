@@ -5,11 +5,11 @@ import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
-from services.access.core.decision import Case, Memo, decide, gather_all
-from services.access.model import Check, Decision, Event, Outcome, Reason, Revocation
+from services.access.core.decision import DecisionCache, DecisionRequest, decide, gather_inputs
+from services.access.model import AuditOutcome, Check, Decision, Event, Reason, Revocation
 from services.access.ports import Transaction
-from services.access.service.audit_log import AuditDesk
-from services.access.service.dependencies import Kit
+from services.access.service.audit_log import AuditService
+from services.access.service.dependencies import Dependencies
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc.errors import PermissionDenied
 
@@ -32,13 +32,13 @@ class Revision:
     heartbeat: bool
 
 
-class CheckDesk:
+class DecisionService:
     """Answers who may do what."""
 
-    def __init__(self, ports: Kit, audit: AuditDesk) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies, audit: AuditService) -> None:
+        self._deps = ports
         self._audit = audit
-        self._memo = Memo()
+        self._memo = DecisionCache()
 
     async def check(self, check: Check) -> Decision:
         """Decide one check. Raises InvalidRequest when the resource is no resource name."""
@@ -47,20 +47,20 @@ class CheckDesk:
 
     async def batch(self, checks: Sequence[Check]) -> list[Decision]:
         """Decide many checks, all on one state of the store."""
-        began = self._kit.clock.monotonic()
-        now = self._kit.clock.now()
+        began = self._deps.clock.monotonic()
+        now = self._deps.clock.now()
 
-        def load(tx: Transaction) -> list[Case]:
-            return gather_all(tx, checks, now, self._memo)
+        def load(tx: Transaction) -> list[DecisionRequest]:
+            return gather_inputs(tx, checks, now, self._memo)
 
-        cases = await self._kit.store.read(load)
+        cases = await self._deps.store.read(load)
         if len(cases) > _INLINE:
             decisions = await asyncio.to_thread(self._decide, cases)
         else:
             decisions = self._decide(cases)
-        each = (self._kit.clock.monotonic() - began) / max(1, len(checks))
+        each = (self._deps.clock.monotonic() - began) / max(1, len(checks))
         for case, decision in zip(cases, decisions, strict=True):
-            self._kit.meter.decided(decision.reason, each)
+            self._deps.meter.decided(decision.reason, each)
             if not decision.allowed:
                 self._audit.deny(case.check.principal.tenant, _denial(case, decision))
         return decisions
@@ -75,10 +75,10 @@ class CheckDesk:
 
     async def watch(self, heartbeat: float) -> AsyncGenerator[Revision, None]:
         """Stream the revision: at once, at every change, and every `heartbeat` seconds."""
-        self._kit.meter.watching("revision", 1)
+        self._deps.meter.watching("revision", 1)
         try:
             seen = -1
-            clock = self._kit.clock
+            clock = self._deps.clock
             said = clock.monotonic()
             while True:
                 event = await self._look(seen)
@@ -87,12 +87,12 @@ class CheckDesk:
                     for part in _parts(event):
                         yield part
                 remaining = heartbeat - (clock.monotonic() - said)
-                await self._kit.pulse.wait(max(0.01, min(remaining, self._kit.settings.poll)))
+                await self._deps.changes.wait(max(0.01, min(remaining, self._deps.settings.poll)))
         finally:
-            self._kit.meter.watching("revision", -1)
+            self._deps.meter.watching("revision", -1)
 
     async def _look(self, seen: int) -> Revision:
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Revision:
             revision = tx.ledger.revision()
@@ -100,12 +100,12 @@ class CheckDesk:
             revoked = tuple(tx.tokens.revoked(seen, now)) if changed else ()
             return Revision(revision, tx.ledger.epoch(), revoked, heartbeat=not changed)
 
-        event = await self._kit.store.read(work)
-        self._kit.meter.revised(event.revision)
+        event = await self._deps.store.read(work)
+        self._deps.meter.revised(event.revision)
         return event
 
-    def _decide(self, cases: Sequence[Case]) -> list[Decision]:
-        return [decide(self._kit.engine, case) for case in cases]
+    def _decide(self, cases: Sequence[DecisionRequest]) -> list[Decision]:
+        return [decide(self._deps.engine, case) for case in cases]
 
 
 def _parts(event: Revision) -> list[Revision]:
@@ -117,7 +117,7 @@ def _parts(event: Revision) -> list[Revision]:
     ]
 
 
-def _denial(case: Case, decision: Decision) -> Event:
+def _denial(case: DecisionRequest, decision: Decision) -> Event:
     check = case.check
     return Event(
         agent=check.principal.agent,
@@ -125,7 +125,7 @@ def _denial(case: Case, decision: Decision) -> Event:
         method=_METHOD,
         action=check.action,
         resource=case.target.name,
-        outcome=Outcome.DENIED,
+        outcome=AuditOutcome.DENIED,
         reason=_ERROR_REASONS.get(decision.reason, "PERMISSION_DENIED"),
         policies=decision.policies,
     )

@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 from services.access.core import audit_chain
 from services.access.core.agent_tree import TreeLimits
 from services.access.errors import EtagMismatch
-from services.access.model import Event, Outcome, RequestKey
-from services.access.ports import Engine, Meter, Signer, Store, Transaction, Work
+from services.access.model import AuditOutcome, Event, RequestKey
+from services.access.ports import Meter, PolicyEngine, Signer, Store, Transaction, Work
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
@@ -60,7 +60,7 @@ class Settings:
     """Share of each tenant against the others; 1 for those that are not listed."""
 
 
-class Pulse:
+class ChangeNotifier:
     """Wakes watchers when this process changed something."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Pulse:
         self.count = 0
         """Rings so far."""
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake everybody who waits."""
         self.count += 1
         self._beat.set()
@@ -83,21 +83,21 @@ class Pulse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kit:
+class Dependencies:
     """The ports that all use cases work with."""
 
     store: Store
-    engine: Engine
+    engine: PolicyEngine
     signer: Signer
     clock: Clock
     meter: Meter
     settings: Settings
-    pulse: Pulse = field(default_factory=Pulse)
+    changes: ChangeNotifier = field(default_factory=ChangeNotifier)
 
     async def commit(self, work: Work[T]) -> T:
         """Run a change and wake the watchers when it is durable."""
         result = await self.store.write(work)
-        self.pulse.ring()
+        self.changes.notify()
         return result
 
 
@@ -138,7 +138,7 @@ def record(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event])
     head = tx.audit.head(tenant)
     entries = []
     for event in events:
-        entry = audit_chain.link(tenant, head, event, now)
+        entry = audit_chain.next_entry(tenant, head, event, now)
         head = audit_chain.head_of(entry)
         entries.append(entry)
     tx.audit.append(entries)
@@ -151,7 +151,7 @@ def event(
     action: str,
     resource: str,
     *,
-    outcome: Outcome = Outcome.OK,
+    outcome: AuditOutcome = AuditOutcome.OK,
     reason: str = "",
 ) -> Event:
     """Describe what a caller did, for the audit log. `method` is the RPC's name."""

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from services.access.service.agents import AgentDesk
-from services.access.service.approvals import ApprovalDesk
-from services.access.service.audit_log import AuditDesk
-from services.access.service.decisions import CheckDesk
-from services.access.service.dependencies import Kit
-from services.access.service.grants import GrantDesk
-from services.access.service.groups import GroupDesk
-from services.access.service.policies import PolicyDesk
-from services.access.service.tokens import TokenDesk
+from services.access.service.agents import AgentService
+from services.access.service.approvals import ApprovalService
+from services.access.service.audit_log import AuditService
+from services.access.service.decisions import DecisionService
+from services.access.service.dependencies import Dependencies
+from services.access.service.grants import GrantService
+from services.access.service.groups import GroupService
+from services.access.service.policies import PolicyService
+from services.access.service.tokens import TokenService
 
 
 class AccessManager:
@@ -20,16 +20,16 @@ class AccessManager:
     processes. Call `flush` every second or so and before the end: it writes the gathered denials.
     """
 
-    def __init__(self, ports: Kit, *, service_key: str, builtin: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, ports: Dependencies, *, service_key: str, builtin: Iterable[tuple[str, str]]) -> None:
         self.ports = ports
-        self.audit = AuditDesk(ports)
-        self.agents = AgentDesk(ports)
-        self.groups = GroupDesk(ports)
-        self.grants = GrantDesk(ports)
-        self.policies = PolicyDesk(ports, builtin)
-        self.approvals = ApprovalDesk(ports)
-        self.checks = CheckDesk(ports, self.audit)
-        self.tokens = TokenDesk(ports, service_key)
+        self.audit = AuditService(ports)
+        self.agents = AgentService(ports)
+        self.groups = GroupService(ports)
+        self.grants = GrantService(ports)
+        self.policies = PolicyService(ports, builtin)
+        self.approvals = ApprovalService(ports)
+        self.checks = DecisionService(ports, self.audit)
+        self.tokens = TokenService(ports, service_key)
 
     async def flush(self) -> None:
         """Write the gathered denials to the audit log."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.access.core.actions import is_grantable
-from services.access.core.decision import decide, gather
+from services.access.core.decision import decide, gather_input
 from services.access.errors import RuleNotFound
 from services.access.model import Check, Grant
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Kit, Request
+from services.access.service.dependencies import Dependencies, Request
 from services.access.service.groups import must_exist
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names, paging
@@ -31,18 +31,18 @@ class NewGrant:
     description: str = ""
 
 
-class GrantDesk:
+class GrantService:
     """Keeps the grants of all tenants."""
 
-    def __init__(self, ports: Kit) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies) -> None:
+        self._deps = ports
 
     async def create(self, caller: Caller, new: NewGrant, asked: Request) -> Grant:
         """Make a grant. Nobody gives what it may not do itself.
 
         Raises InvalidRequest, RuleNotFound or AgentNotFound (the grantee), or PermissionDenied.
         """
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
         parsed = names.parse(new.resource, me=caller.agent, field="grant.resource")
         resource = str(parsed)
         if new.prefix and not new.resource.endswith("/"):
@@ -84,11 +84,11 @@ class GrantDesk:
             )
             return grant
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def revoke(self, caller: Caller, name: str, asked: Request) -> None:
         """Take a grant back. Raises RuleNotFound when it never existed."""
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
         grant_id = name.removeprefix("grants/")
 
         def work(tx: Transaction) -> None:
@@ -102,7 +102,7 @@ class GrantDesk:
                 tx, caller.tenant, now, [dependencies.event(caller, "RevokeGrant", _ACTION, grant.resource)]
             )
 
-        await self._kit.commit(work)
+        await self._deps.commit(work)
 
     async def page(
         self, caller: Caller, *, grantee: str, resource: str, size: int, token: str
@@ -113,7 +113,7 @@ class GrantDesk:
             resource = str(names.parse(resource, me=caller.agent, field="resource"))
         query = (caller.tenant, caller.kind.value, caller.agent, grantee, resource, "grants")
         position = [part for part in paging.decode(token, *query) if isinstance(part, int | str)]
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> list[Grant]:
             seen_by: frozenset[str] | None = None
@@ -131,7 +131,7 @@ class GrantDesk:
                 limit=limit + 1,
             )
 
-        found = await self._kit.store.read(work)
+        found = await self._deps.store.read(work)
         if len(found) <= limit:
             return found, ""
         last = found[limit - 1]
@@ -139,7 +139,7 @@ class GrantDesk:
 
     def _must_hold(self, tx: Transaction, caller: Caller, action: str, resource: str, now: datetime) -> None:
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
-        if not decide(self._kit.engine, gather(tx, Check(principal, action, resource), now)).allowed:
+        if not decide(self._deps.engine, gather_input(tx, Check(principal, action, resource), now)).allowed:
             raise PermissionDenied(
                 f"agents/{caller.agent} cannot give {action} on {resource}: it may not do it itself",
                 metadata={"action": action, "resource": resource},

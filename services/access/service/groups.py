@@ -4,7 +4,7 @@ from services.access.errors import AgentNotFound, AlreadyExists, GroupCycle, Rul
 from services.access.model import Group, Member
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Kit, Request
+from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidRequest
@@ -12,18 +12,18 @@ from services.chassis.rpc.errors import InvalidRequest
 _ACTION = "access.manage"
 
 
-class GroupDesk:
+class GroupService:
     """Keeps the groups of all tenants."""
 
-    def __init__(self, ports: Kit) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies) -> None:
+        self._deps = ports
 
     async def create(
         self, caller: Caller, name: str, *, title: str, description: str, asked: Request
     ) -> Group:
         """Create a group. Raises AlreadyExists or IdempotencyMismatch."""
         group_id = _id(name)
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Group:
             if dependencies.answered(tx, caller, asked) is None:
@@ -37,25 +37,27 @@ class GroupDesk:
                 )
             return _found(tx, caller.tenant, name)
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def get(self, caller: Caller, name: str) -> Group:
         """Return one group. Raises RuleNotFound."""
-        return await self._kit.store.read(lambda tx: _found(tx, caller.tenant, name))
+        return await self._deps.store.read(lambda tx: _found(tx, caller.tenant, name))
 
     async def page(self, caller: Caller, member: str, size: int, token: str) -> tuple[list[Group], str]:
         """List groups by name, with `member` only those it is a direct member of."""
         limit = paging.page_size(size)
         position = paging.decode(token, caller.tenant, member, "groups")
         after = str(position[0]) if position else ""
-        found = await self._kit.store.read(lambda tx: tx.groups.page(caller.tenant, member, after, limit + 1))
+        found = await self._deps.store.read(
+            lambda tx: tx.groups.page(caller.tenant, member, after, limit + 1)
+        )
         if len(found) <= limit:
             return found, ""
         return found[:limit], paging.encode([found[limit - 1].id], caller.tenant, member, "groups")
 
     async def delete(self, caller: Caller, name: str, etag: str, asked: Request) -> None:
         """Delete a group and revoke the grants it received. Raises RuleNotFound or EtagMismatch."""
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> None:
             if dependencies.answered(tx, caller, asked) is not None:
@@ -69,11 +71,11 @@ class GroupDesk:
                 tx, caller.tenant, now, [dependencies.event(caller, "DeleteGroup", _ACTION, name)]
             )
 
-        await self._kit.commit(work)
+        await self._deps.commit(work)
 
     async def add_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
         """Add an agent or group to a group. Raises RuleNotFound, AgentNotFound or GroupCycle."""
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Group:
             group = _found(tx, caller.tenant, name)
@@ -91,11 +93,11 @@ class GroupDesk:
             dependencies.remember(tx, caller, asked, now)
             return _found(tx, caller.tenant, name)
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def remove_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
         """Remove a member from a group. Raises RuleNotFound."""
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Group:
             group = _found(tx, caller.tenant, name)
@@ -109,7 +111,7 @@ class GroupDesk:
             dependencies.remember(tx, caller, asked, now)
             return _found(tx, caller.tenant, name)
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def members(self, caller: Caller, name: str, size: int, token: str) -> tuple[list[Member], str]:
         """List the direct members of a group by name. Raises RuleNotFound."""
@@ -121,7 +123,7 @@ class GroupDesk:
             group = _found(tx, caller.tenant, name)
             return tx.groups.members(caller.tenant, group.id, after, limit + 1)
 
-        found = await self._kit.store.read(work)
+        found = await self._deps.store.read(work)
         if len(found) <= limit:
             return found, ""
         return found[:limit], paging.encode([found[limit - 1].name], caller.tenant, name, "members")

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from services.access.core.decision import Case, decide, gather
+from services.access.core.decision import DecisionRequest, decide, gather_input
 from services.access.errors import PolicyInvalid, RuleNotFound, RuleProtected
 from services.access.model import Check, Finding, Policy, Severity
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Kit, Request
+from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller, Principal
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest
@@ -18,11 +18,11 @@ _ACTION: Final = "access.manage"
 _MAX_PAGE: Final = 100
 
 
-class PolicyDesk:
+class PolicyService:
     """Keeps the policies of all tenants. `builtin` are the kernel's own, by id."""
 
-    def __init__(self, ports: Kit, builtin: Iterable[tuple[str, str]]) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies, builtin: Iterable[tuple[str, str]]) -> None:
+        self._deps = ports
         self._builtin = {
             rule: Policy("", rule, text, "", 1, True, "", datetime.fromtimestamp(0, UTC))  # noqa: FBT003 - active
             for rule, text in builtin
@@ -30,8 +30,8 @@ class PolicyDesk:
 
     async def validate(self, caller: Caller, text: str) -> list[Finding]:
         """Return what is wrong with a text, were it put beside the tenant's policies in force."""
-        others = await self._kit.store.read(lambda tx: tx.policies.active(caller.tenant))
-        return self._kit.engine.findings(text, others)
+        others = await self._deps.store.read(lambda tx: tx.policies.active(caller.tenant))
+        return self._deps.engine.findings(text, others)
 
     async def put(
         self, caller: Caller, name: str, text: str, *, description: str, etag: str, asked: Request
@@ -41,7 +41,7 @@ class PolicyDesk:
         Raises PolicyInvalid, EtagMismatch or RuleProtected.
         """
         rule = self._id(name)
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> tuple[Policy, list[Finding]]:
             known = dependencies.answered(tx, caller, asked)
@@ -50,7 +50,7 @@ class PolicyDesk:
             newest = tx.policies.newest(caller.tenant, rule)
             dependencies.check_etag(etag, newest.etag if newest and newest.active else "", name)
             others = tuple(policy for policy in tx.policies.active(caller.tenant) if policy.id != rule)
-            found = self._kit.engine.findings(text, others)
+            found = self._deps.engine.findings(text, others)
             _refuse(found)
             version = newest.version + 1 if newest else 1
             policy = Policy(caller.tenant, rule, text, description, version, True, caller.agent, now)  # noqa: FBT003 - active
@@ -63,12 +63,12 @@ class PolicyDesk:
             )
             return policy, found
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     async def delete(self, caller: Caller, name: str, etag: str, asked: Request) -> None:
         """Take a policy out of force. Raises RuleNotFound, EtagMismatch or RuleProtected."""
         rule = self._id(name)
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> None:
             if dependencies.answered(tx, caller, asked) is not None:
@@ -82,21 +82,21 @@ class PolicyDesk:
                 tx, caller.tenant, now, [dependencies.event(caller, "DeletePolicy", _ACTION, name)]
             )
 
-        await self._kit.commit(work)
+        await self._deps.commit(work)
 
     async def get(self, caller: Caller, name: str, version: int) -> Policy:
         """Return one version; 0 is the one in force. Raises RuleNotFound."""
         rule = name.removeprefix("policies/")
         if rule in self._builtin and version in (0, 1):
             return self._builtin[rule]
-        return await self._kit.store.read(lambda tx: _found(tx, caller.tenant, rule, version))
+        return await self._deps.store.read(lambda tx: _found(tx, caller.tenant, rule, version))
 
     async def page(self, caller: Caller, size: int, token: str) -> tuple[list[Policy], str]:
         """List the policies in force by name, the kernel's own included."""
         limit = paging.page_size(size, maximum=_MAX_PAGE)
         position = paging.decode(token, caller.tenant, "policies")
         after = str(position[0]) if position else ""
-        active = await self._kit.store.read(lambda tx: tx.policies.active(caller.tenant))
+        active = await self._deps.store.read(lambda tx: tx.policies.active(caller.tenant))
         found = sorted((*self._builtin.values(), *active), key=lambda policy: policy.id)
         rest = [policy for policy in found if policy.id > after]
         if len(rest) <= limit:
@@ -117,7 +117,7 @@ class PolicyDesk:
                 raise _missing(name)
             return tx.policies.versions(caller.tenant, rule, before, limit + 1)
 
-        found = await self._kit.store.read(work)
+        found = await self._deps.store.read(work)
         if len(found) <= limit:
             return found, ""
         return found[:limit], paging.encode([found[limit - 1].version], caller.tenant, rule, "versions")
@@ -131,9 +131,9 @@ class PolicyDesk:
     ) -> None:
         """Refuse a change after which its author could not take it back."""
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
-        now_case = gather(tx, Check(principal, _ACTION, f"policies/{policies[-1].id}"), now)
-        case = Case(now_case.check, now_case.target, now_case.slice, policies)
-        if decide(self._kit.engine, now_case).allowed and not decide(self._kit.engine, case).allowed:
+        now_case = gather_input(tx, Check(principal, _ACTION, f"policies/{policies[-1].id}"), now)
+        case = DecisionRequest(now_case.check, now_case.target, now_case.slice, policies)
+        if decide(self._deps.engine, now_case).allowed and not decide(self._deps.engine, case).allowed:
             message = "under this policy its author could not change policies any more"
             raise PolicyInvalid(message, violations=[FieldViolation("policy.text", message)])
 

@@ -11,7 +11,7 @@ from services.access.model import AgentState, PublicKey, Revocation, Token
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.agents import key_hash
-from services.access.service.dependencies import Kit, Request
+from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import AgentInactive, CredentialInvalid, CredentialRevoked, InvalidRequest
@@ -49,18 +49,18 @@ class Bucket:
         return 0.0
 
 
-class TokenDesk:
+class TokenService:
     """Issues and revokes tokens. `service_key` is the secret that the kernel's processes share."""
 
-    def __init__(self, ports: Kit, service_key: str) -> None:
-        self._kit = ports
+    def __init__(self, ports: Dependencies, service_key: str) -> None:
+        self._deps = ports
         self._service_key = service_key.encode()
         self._wrong = Bucket(ports.settings.wrong_keys_per_minute)
 
     async def by_agent_key(self, key: str, lifetime: timedelta | None) -> Token:
         """Exchange an agent's key. Raises CredentialInvalid, TooManyCalls or AgentInactive."""
         hashed = key_hash(key)
-        owner = await self._kit.store.read(lambda tx: tx.agents.key_owner(hashed))
+        owner = await self._deps.store.read(lambda tx: tx.agents.key_owner(hashed))
         if owner is None:
             raise self._refused("agent_key", "the agent's key is not known")
         holder = Principal(agent=owner.agent, tenant=owner.tenant, kind=Kind.AGENT)
@@ -70,7 +70,7 @@ class TokenDesk:
         """Exchange the service key. Raises CredentialInvalid or TooManyCalls."""
         if not hmac.compare_digest(key.encode(), self._service_key):
             raise self._refused("service_key", "the service key is wrong")
-        tenant = self._kit.settings.service_tenant
+        tenant = self._deps.settings.service_tenant
         holder = Principal(agent=service, tenant=tenant, kind=Kind.SERVICE)
         return await self._issue(holder, lifetime, "service_key")
 
@@ -80,10 +80,10 @@ class TokenDesk:
         Raises CredentialInvalid, CredentialExpired, CredentialRevoked, TooManyCalls or AgentInactive.
         """
         try:
-            holder = self._kit.signer.verify(text, now=self._kit.clock.now())
+            holder = self._deps.signer.verify(text, now=self._deps.clock.now())
         except CredentialInvalid as error:
             raise self._refused("renewal", error.message) from error
-        if await self._kit.store.read(lambda tx: tx.tokens.is_revoked(holder)):
+        if await self._deps.store.read(lambda tx: tx.tokens.is_revoked(holder)):
             raise CredentialRevoked("the token was revoked")
         return await self._issue(holder, lifetime, "renewal")
 
@@ -92,9 +92,9 @@ class TokenDesk:
 
         Raises CredentialInvalid (not a token of this issuer, or another's) or AgentNotFound.
         """
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
         owner = agent.removeprefix("agents/") if agent not in ("", "agents/me") else caller.agent
-        settings = self._kit.settings
+        settings = self._deps.settings
         longest = settings.admin_token_life if caller.kind is Kind.ADMIN else settings.token_life
         until = now + longest + _SPARE
         if target.everything:
@@ -118,39 +118,39 @@ class TokenDesk:
             dependencies.record(tx, caller.tenant, now, [done])
             return revision
 
-        return await self._kit.commit(work)
+        return await self._deps.commit(work)
 
     def public_keys(self) -> list[PublicKey]:
         """Return the keys that verify tokens, newest first."""
-        return self._kit.signer.public_keys()
+        return self._deps.signer.public_keys()
 
     async def forget(self) -> None:
         """Delete what need not be remembered any more: expired revocations, answers older than a day."""
-        now = self._kit.clock.now()
-        await self._kit.store.write(lambda tx: (tx.tokens.forget(now), tx.ledger.forget(now)))
+        now = self._deps.clock.now()
+        await self._deps.store.write(lambda tx: (tx.tokens.forget(now), tx.ledger.forget(now)))
 
     async def _issue(self, holder: Principal, lifetime: timedelta | None, how: str) -> Token:
         def load(tx: Transaction) -> tuple[Principal, datetime | None]:
             after = tx.tokens.revoked_until(holder.tenant, holder.agent)
             return _current(tx, holder), after
 
-        current, after = await self._kit.store.read(load)
-        settings = self._kit.settings
+        current, after = await self._deps.store.read(load)
+        settings = self._deps.settings
         most = settings.admin_token_life if current.kind is Kind.ADMIN else settings.token_life
         life = min(lifetime or settings.token_life, most)
-        token = self._kit.signer.issue(current, now=self._kit.clock.now(), after=after, lifetime=life)
-        self._kit.meter.issued(how)
+        token = self._deps.signer.issue(current, now=self._deps.clock.now(), after=after, lifetime=life)
+        self._deps.meter.issued(how)
         return token
 
     def _token_id(self, caller: Caller, owner: str, text: str, now: datetime) -> str:
-        holder = self._kit.signer.verify(text, now=now)
+        holder = self._deps.signer.verify(text, now=now)
         if (holder.tenant, holder.agent) != (caller.tenant, owner):
             raise InvalidRequest.field("agent", "the token is another agent's: name that agent")
         return holder.token_id
 
     def _refused(self, how: str, message: str) -> CredentialInvalid | TooManyCalls:
-        self._kit.meter.refused(how)
-        wait = self._wrong.take(self._kit.clock.monotonic())
+        self._deps.meter.refused(how)
+        wait = self._wrong.take(self._deps.clock.monotonic())
         if wait > 0:
             return TooManyCalls("too many wrong credentials", retry_after=wait)
         return CredentialInvalid(message)

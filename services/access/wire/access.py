@@ -44,9 +44,9 @@ APPROVAL_STATES: Final = {
     resources_pb2.APPROVAL_STATE_CANCELLED: model.ApprovalState.CANCELLED,
 }
 OUTCOMES: Final = {
-    resources_pb2.AUDIT_OUTCOME_OK: model.Outcome.OK,
-    resources_pb2.AUDIT_OUTCOME_DENIED: model.Outcome.DENIED,
-    resources_pb2.AUDIT_OUTCOME_FAILED: model.Outcome.FAILED,
+    resources_pb2.AUDIT_OUTCOME_OK: model.AuditOutcome.OK,
+    resources_pb2.AUDIT_OUTCOME_DENIED: model.AuditOutcome.DENIED,
+    resources_pb2.AUDIT_OUTCOME_FAILED: model.AuditOutcome.FAILED,
 }
 _TO_KIND: Final = {kind: number for number, kind in KINDS.items()}
 _TO_STATE: Final = {state: number for number, state in APPROVAL_STATES.items()}

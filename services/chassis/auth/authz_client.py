@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
-from services.chassis.auth.check_batcher import Decisions
+from services.chassis.auth.check_batcher import CheckBatcher
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import Revocations
 from services.chassis.rpc.client import ServiceCredential
@@ -39,7 +39,7 @@ _LAST_RETRY: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PermissionCheck:
     """Whether `principal` may do `action` on `resource`."""
 
     principal: Principal
@@ -54,7 +54,7 @@ class Question:
 class Authorizer(Protocol):
     """Decides whether a call may go on."""
 
-    async def authorize(self, question: Question) -> None:
+    async def authorize(self, question: PermissionCheck) -> None:
         """Return when permitted.
 
         Raises PermissionDenied, AgentInactive, ApprovalRequired or AccessUnavailable.
@@ -92,7 +92,7 @@ class AccessAuthorizer:
         heartbeat: float = 2.0,
     ) -> None:
         self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
-        self._decisions = Decisions(channel, credential)
+        self._decisions = CheckBatcher(channel, credential)
         self._credential = credential
         self._clock = clock
         self._revocations = revocations or Revocations()
@@ -104,7 +104,7 @@ class AccessAuthorizer:
         self._epoch = ""
         self._heard = -math.inf
 
-    async def authorize(self, question: Question) -> None:
+    async def authorize(self, question: PermissionCheck) -> None:
         """Return when permitted; see Authorizer."""
         who = question.principal
         key = (who.tenant, who.agent, who.kind, question.action, question.resource)
@@ -189,7 +189,7 @@ class AccessAuthorizer:
             self._revision = revision
             self._cache.clear()
 
-    async def _ask(self, key: _Key, question: Question) -> type[KernelError] | None:
+    async def _ask(self, key: _Key, question: PermissionCheck) -> type[KernelError] | None:
         who = question.principal
         request = access_pb2.CheckRequest(
             principal=resources_pb2.Principal(
@@ -222,7 +222,7 @@ _DENIALS: Final[dict[int, type[KernelError]]] = {
 }
 
 
-def _settle(error: type[KernelError] | None, question: Question) -> None:
+def _settle(error: type[KernelError] | None, question: PermissionCheck) -> None:
     if error is None:
         return
     who = f"agents/{question.principal.agent}"

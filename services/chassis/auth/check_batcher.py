@@ -20,7 +20,7 @@ _MOST_AT_ONCE: Final = 2
 agents costs the access manager few calls and no question waits behind more than one of them."""
 
 
-class Decisions:
+class CheckBatcher:
     """A client of AccessService.Check and BatchCheck."""
 
     def __init__(self, channel: grpc.aio.Channel, credential: ServiceCredential) -> None:

@@ -8,12 +8,12 @@ from services.chassis.rpc.errors import DataCorrupt
 _DIGEST_BYTES: Final = 16
 
 
-def seal(data: bytes) -> bytes:
+def add_checksum(data: bytes) -> bytes:
     """Put a checksum (BLAKE2b, 16 bytes) before the data."""
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest() + data
 
 
-def unseal(sealed: bytes, what: str) -> bytes:
+def verify_checksum(sealed: bytes, what: str) -> bytes:
     """Return the data that `seal` got.
 
     Raises DataCorrupt when a bit has changed.

@@ -19,7 +19,7 @@ from services.chassis.dispatch.errors import (
     TooManyCalls,
     WaitExpired,
 )
-from services.chassis.dispatch.scheduling import CallKey, Completion, Grant, Hints, Interrupt
+from services.chassis.dispatch.scheduling import CallKey, Completion, DispatchGrant, Hints, Interrupt
 from services.chassis.rpc.errors import Cancelled, DeadlineExceeded, InvalidRequest, KernelError
 from services.chassis.rpc.wire import duration, hints_message
 from services.chassis.runtime.clock import Clock
@@ -90,11 +90,11 @@ class DispatchTicket:
         self.call = call
         self.held = _Held(waiting_since=call.arrived_at, tokens_done=call.tokens_done)
         self._client = client
-        self._grant: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        self._grant: asyncio.Future[DispatchGrant] = asyncio.get_running_loop().create_future()
         self._interrupt: asyncio.Future[Interrupt] = asyncio.get_running_loop().create_future()
         self._over = False
 
-    async def granted(self) -> Grant:
+    async def granted(self) -> DispatchGrant:
         """Wait for the next grant. Raises the KernelError that says why there is none."""
         while True:
             patience = self._client.patience(self)
@@ -170,7 +170,7 @@ class DispatchTicket:
         held.running_on, held.number = grant.replica, grant.number
         held.started = True
         if not self._grant.done():
-            self._grant.set_result(Grant(grant.replica, grant.quantum_tokens, grant.max_new_tokens))
+            self._grant.set_result(DispatchGrant(grant.replica, grant.quantum_tokens, grant.max_new_tokens))
 
     def on_interrupt(self, interrupt: Interrupt, number: int) -> None:
         """Pass on what the scheduler asks of the grant `number`."""

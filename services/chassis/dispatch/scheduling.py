@@ -127,7 +127,7 @@ class CallKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class DispatchGrant:
     """The call may run on `replica`."""
 
     replica: str
@@ -138,7 +138,7 @@ class Grant:
     """Tokens after which it must yield, because room is kept for no more; 0: no limit."""
 
 
-class Outcome(Enum):
+class QueueOutcome(Enum):
     """How a call left a queue outside the scheduler; the scheduler's own words, where it has them too."""
 
     DISPATCHED = "dispatched"

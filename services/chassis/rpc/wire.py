@@ -11,7 +11,7 @@ from aios.api.agent.v1 import agent_pb2
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.db.idempotency import request_digest
 from services.chassis.dispatch.scheduling import Caps, Hints, HintsAsked, SchedulingClass
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import InvalidRequest
 
 _CLASSES: Final = {
@@ -49,10 +49,10 @@ def moment(message: Message, field: str, name: str = "") -> datetime | None:
         raise InvalidRequest.field(name or field, "is not a time between the years 1 and 9999") from None
 
 
-def actor_of(caller: Caller, method: str, request: Any) -> Actor:
+def actor_of(caller: Caller, method: str, request: Any) -> RequestIdentity:
     """Return who calls, and how a repeat of a request with a `request_id` is recognised."""
     digest = request_digest(request) if request.request_id else b""
-    return Actor(caller.agent, method, request.request_id, digest, admin=caller.kind is Kind.ADMIN)
+    return RequestIdentity(caller.agent, method, request.request_id, digest, admin=caller.kind is Kind.ADMIN)
 
 
 def duration(seconds: float) -> Duration:

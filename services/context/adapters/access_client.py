@@ -1,6 +1,6 @@
 """The Access port on the process's authorizer."""
 
-from services.chassis.auth.authz_client import Authorizer, Question
+from services.chassis.auth.authz_client import Authorizer, PermissionCheck
 from services.chassis.auth.identity import current_caller
 
 
@@ -16,4 +16,6 @@ class CallersAccess:
         Raises what the authorizer raises.
         """
         principal = current_caller().principal
-        await self._authorizer.authorize(Question(principal, action, resource, read=action.endswith(".read")))
+        await self._authorizer.authorize(
+            PermissionCheck(principal, action, resource, read=action.endswith(".read"))
+        )

@@ -28,7 +28,7 @@ _LEFT: Final = 0.8
 """How much of the call's own time may pass before the window is made without."""
 
 
-class Nobody:
+class NoPeers:
     """Writes and finds nothing: windows fall back to dropping the oldest messages."""
 
     async def write(self, _model: str, _chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:

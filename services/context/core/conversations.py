@@ -38,7 +38,7 @@ class ContextLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class ChangeContext:
     """What a change depends on beside its arguments."""
 
     now: datetime
@@ -79,7 +79,7 @@ def find(tx: Transaction, context_id: str, etag: str = "") -> Context:
 
 
 def create(
-    tx: Transaction, context_id: str, settings: Settings, drafts: Sequence[Draft], around: Circumstances
+    tx: Transaction, context_id: str, settings: Settings, drafts: Sequence[Draft], around: ChangeContext
 ) -> Context:
     """Create a context with its first messages.
 
@@ -95,7 +95,7 @@ def create(
 
 
 def append(
-    tx: Transaction, context_id: str, drafts: Sequence[Draft], etag: str, around: Circumstances
+    tx: Transaction, context_id: str, drafts: Sequence[Draft], etag: str, around: ChangeContext
 ) -> Appended:
     """Add messages at the end.
 
@@ -124,7 +124,7 @@ def update(tx: Transaction, context_id: str, changes: Mapping[str, Any], etag: s
 
 
 def pin(
-    tx: Transaction, context_id: str, position: int, etag: str, around: Circumstances, *, pinned: bool
+    tx: Transaction, context_id: str, position: int, etag: str, around: ChangeContext, *, pinned: bool
 ) -> Pinned:
     """Pin a message of this context or let it go; forks keep their own pins.
 
@@ -142,7 +142,7 @@ def pin(
 
 
 def fork(
-    tx: Transaction, context_id: str, origin: tuple[str, str], at: int, around: Circumstances
+    tx: Transaction, context_id: str, origin: tuple[str, str], at: int, around: ChangeContext
 ) -> Context:
     """Make a context that begins as another one, up to the message `at` (0: whole).
 
@@ -231,7 +231,7 @@ def extend(context: Context, drafts: Sequence[Draft], now: datetime) -> tuple[Co
 
 
 def _fresh(
-    tx: Transaction, context_id: str, settings: Settings, segments: tuple[Segment, ...], around: Circumstances
+    tx: Transaction, context_id: str, settings: Settings, segments: tuple[Segment, ...], around: ChangeContext
 ) -> Context:
     if tx.context(context_id) is not None:
         raise AlreadyExists.of(context_id)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.chassis.db.checksummed import seal, unseal
+from services.chassis.db.checksummed import add_checksum, verify_checksum
 from services.chassis.rpc.errors import DataCorrupt, QuotaExceeded
 from services.context.core import output_codec as packed
 from services.context.errors import SnapshotConflict, SnapshotNotFound
@@ -80,7 +80,7 @@ def load(tx: Transaction, generation: str, now: datetime) -> Snapshot:
     found: dict[Part, bytes] = {}
     runs: list[Emitted] = []
     for part, _, data in tx.parts(generation):
-        plain = unseal(data, f"snapshot {generation}")
+        plain = verify_checksum(data, f"snapshot {generation}")
         if part is Part.EMITTED:
             runs.append(packed.unpack(plain))
         found[part] = plain
@@ -128,7 +128,7 @@ def state_of(head: Head, states: Mapping[str, bytes]) -> bytes:
 
     Raises DataCorrupt.
     """
-    return unseal(states.get(head.generation, b""), f"snapshot {head.generation}")
+    return verify_checksum(states.get(head.generation, b""), f"snapshot {head.generation}")
 
 
 def _living(tx: Transaction, generation: str, now: datetime) -> Head:
@@ -163,8 +163,8 @@ def _new(wish: Save, now: datetime) -> Head:
 
 def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: SnapshotLimits) -> Saved:
     has_output = wish.emitted != Emitted()
-    run = seal(packed.pack(wish.emitted)) if has_output else b""
-    state = seal(wish.state)
+    run = add_checksum(packed.pack(wish.emitted)) if has_output else b""
+    state = add_checksum(wish.state)
     head = replace(
         old,
         sequence=wish.sequence,
@@ -176,7 +176,7 @@ def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: Snapsh
         chunks=int(has_output) if wish.whole else old.chunks + int(has_output),
     )
     if wish.whole:
-        base = seal(wish.base)
+        base = add_checksum(wish.base)
         head = replace(head, model=wish.model, owner=old.owner or wish.owner, base_bytes=len(base))
         tx.drop_parts(wish.generation)
         tx.put_part(wish.generation, Part.BASE, 0, base)
@@ -193,11 +193,11 @@ def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: Snapsh
 def _compact(tx: Transaction, head: Head) -> Head:
     """Put the runs of output together into one."""
     runs = [
-        packed.unpack(unseal(data, f"snapshot {head.generation}"))
+        packed.unpack(verify_checksum(data, f"snapshot {head.generation}"))
         for part, _, data in tx.parts(head.generation)
         if part is Part.EMITTED
     ]
-    whole = seal(packed.pack(packed.join(runs)))
+    whole = add_checksum(packed.pack(packed.join(runs)))
     tx.drop_parts(head.generation, Part.EMITTED)
     tx.put_part(head.generation, Part.EMITTED, 0, whole)
     return replace(head, emitted_bytes=len(whole), chunks=1)

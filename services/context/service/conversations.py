@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names
 from services.context.core import conversations as rules
-from services.context.core.conversations import Appended, Circumstances, ContextLimits, Pinned
+from services.context.core.conversations import Appended, ChangeContext, ContextLimits, Pinned
 from services.context.model import Context, Draft, Message, Nothing, Settings
 from services.context.ports import Access, Transaction
-from services.context.service.dependencies import Kit
+from services.context.service.dependencies import Dependencies
 
 READ: Final = "context.read"
 PAGE_BYTES: Final = 3 * 1024 * 1024
@@ -23,39 +23,44 @@ _FEW: Final = 50
 class Conversations:
     """Creates, extends, forks and deletes contexts."""
 
-    def __init__(self, kit: Kit, limits: ContextLimits, access: Access) -> None:
-        self._kit = kit
+    def __init__(self, deps: Dependencies, limits: ContextLimits, access: Access) -> None:
+        self._deps = deps
         self._limits = limits
         self._access = access
 
     async def create(
-        self, scope: Scope, actor: Actor, context_id: str, settings: Settings, drafts: Sequence[Draft]
+        self,
+        scope: Scope,
+        actor: RequestIdentity,
+        context_id: str,
+        settings: Settings,
+        drafts: Sequence[Draft],
     ) -> Context:
         """Create a context. Raises AlreadyExists, OrphanToolResult, QuotaExceeded and IdempotencyMismatch."""
 
         def work(tx: Transaction) -> Context:
             return rules.create(tx, context_id, settings, drafts, self._around())
 
-        context, first = await self._kit.once(scope, actor, Context, work)
-        self._kit.meter.appended(len(drafts) if first else 0)
+        context, first = await self._deps.once(scope, actor, Context, work)
+        self._deps.meter.appended(len(drafts) if first else 0)
         return context
 
     async def get(self, scope: Scope, context_id: str) -> Context:
         """Return a context. Raises ContextNotFound."""
-        return await self._kit.store.read(scope, lambda tx: rules.find(tx, context_id))
+        return await self._deps.store.read(scope, lambda tx: rules.find(tx, context_id))
 
     async def update(
-        self, scope: Scope, actor: Actor, context_id: str, changes: Mapping[str, Any], etag: str
+        self, scope: Scope, actor: RequestIdentity, context_id: str, changes: Mapping[str, Any], etag: str
     ) -> Context:
         """Change named settings. Raises ContextNotFound, EtagMismatch and IdempotencyMismatch."""
 
         def work(tx: Transaction) -> Context:
-            return rules.update(tx, context_id, changes, etag, self._kit.clock.now())
+            return rules.update(tx, context_id, changes, etag, self._deps.clock.now())
 
-        return (await self._kit.once(scope, actor, Context, work))[0]
+        return (await self._deps.once(scope, actor, Context, work))[0]
 
     async def append(
-        self, scope: Scope, actor: Actor, context_id: str, drafts: Sequence[Draft], etag: str
+        self, scope: Scope, actor: RequestIdentity, context_id: str, drafts: Sequence[Draft], etag: str
     ) -> Appended:
         """Append messages, all or none.
 
@@ -65,8 +70,8 @@ class Conversations:
         def work(tx: Transaction) -> Appended:
             return rules.append(tx, context_id, drafts, etag, self._around())
 
-        appended, first = await self._kit.once(scope, actor, Appended, work)
-        self._kit.meter.appended(len(drafts) if first else 0)
+        appended, first = await self._deps.once(scope, actor, Appended, work)
+        self._deps.meter.appended(len(drafts) if first else 0)
         return appended
 
     async def messages(
@@ -97,10 +102,10 @@ class Conversations:
                 low, high = (low, more[-1].position) if newest_first else (more[-1].position, high)
             return [(message, message.position in pinned) for message in found]
 
-        return await self._kit.store.read(scope, work)
+        return await self._deps.store.read(scope, work)
 
     async def pin(
-        self, scope: Scope, actor: Actor, context_id: str, position: int, etag: str, *, pinned: bool
+        self, scope: Scope, actor: RequestIdentity, context_id: str, position: int, etag: str, *, pinned: bool
     ) -> Pinned:
         """Pin a message or let it go.
 
@@ -110,10 +115,10 @@ class Conversations:
         def work(tx: Transaction) -> Pinned:
             return rules.pin(tx, context_id, position, etag, self._around(), pinned=pinned)
 
-        return (await self._kit.once(scope, actor, Pinned, work))[0]
+        return (await self._deps.once(scope, actor, Pinned, work))[0]
 
     async def fork(
-        self, scope: Scope, actor: Actor, context_id: str, source: tuple[str, str], at: int
+        self, scope: Scope, actor: RequestIdentity, context_id: str, source: tuple[str, str], at: int
     ) -> Context:
         """Make a context that begins as another one: `source` is its agent and id.
 
@@ -125,7 +130,7 @@ class Conversations:
         def work(tx: Transaction) -> Context:
             return rules.fork(tx, context_id, source, at, self._around())
 
-        return (await self._kit.once(scope, actor, Context, work))[0]
+        return (await self._deps.once(scope, actor, Context, work))[0]
 
     async def page(self, scope: Scope, *, labels: Mapping[str, str], after: str, limit: int) -> list[Context]:
         """List contexts by id that carry all of some labels."""
@@ -141,10 +146,10 @@ class Conversations:
                 last = batch[-1].id
             return found[:limit]
 
-        return await self._kit.store.read(scope, work)
+        return await self._deps.store.read(scope, work)
 
     async def delete(
-        self, scope: Scope, actor: Actor, context_id: str, etag: str, *, allow_missing: bool
+        self, scope: Scope, actor: RequestIdentity, context_id: str, etag: str, *, allow_missing: bool
     ) -> None:
         """Delete a context. Raises ContextNotFound, EtagMismatch and IdempotencyMismatch."""
 
@@ -152,7 +157,7 @@ class Conversations:
             rules.delete(tx, context_id, etag, allow_missing=allow_missing)
             return Nothing()
 
-        await self._kit.once(scope, actor, Nothing, work)
+        await self._deps.once(scope, actor, Nothing, work)
 
-    def _around(self) -> Circumstances:
-        return Circumstances(self._kit.clock.now(), self._limits, lambda: secrets.token_hex(8))
+    def _around(self) -> ChangeContext:
+        return ChangeContext(self._deps.clock.now(), self._limits, lambda: secrets.token_hex(8))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor, once
+from services.chassis.idempotency import RequestIdentity, run_once
 from services.chassis.runtime.clock import Clock
 from services.context.ports import Meter, Store, Transaction
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kit:
+class Dependencies:
     """The ports that all use cases work with."""
 
     store: Store
@@ -21,10 +21,10 @@ class Kit:
     meter: Meter
 
     async def once(
-        self, scope: Scope, actor: Actor, kind: type[T], work: Callable[[Transaction], T]
+        self, scope: Scope, actor: RequestIdentity, kind: type[T], work: Callable[[Transaction], T]
     ) -> tuple[T, bool]:
         """Run a change; a repeat of the request gets the first answer, of type `kind`, and changes nothing.
 
         Returns the answer and whether it is the first. Raises IdempotencyMismatch.
         """
-        return await self.store.write(scope, lambda tx: once(tx, actor, kind, work))
+        return await self.store.write(scope, lambda tx: run_once(tx, actor, kind, work))

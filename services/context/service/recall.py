@@ -7,16 +7,18 @@ from services.context.core import recall as rules
 from services.context.core import window
 from services.context.model import Added, Message, Note, Strategy
 from services.context.ports import Memory, TokenCounter
-from services.context.service.dependencies import Kit
+from services.context.service.dependencies import Dependencies
 from services.context.service.window_builder import Draft, Task, costs, made_group
-from services.context.service.window_limiter import Places
+from services.context.service.window_limiter import WindowLimiter
 
 
 class Recall:
     """Finds notes that fit what is being said."""
 
-    def __init__(self, kit: Kit, counter: TokenCounter, memory: Memory, places: Places) -> None:
-        self._kit = kit
+    def __init__(
+        self, deps: Dependencies, counter: TokenCounter, memory: Memory, places: WindowLimiter
+    ) -> None:
+        self._deps = deps
         self._places = places
         self._counter = counter
         self._memory = memory
@@ -34,7 +36,7 @@ class Recall:
             with self._places.taken(task.scope):
                 found = await self._memory.search(task.scope.agent, query, rules.MOST_NOTES)
         made = await self._fitted(task, found, share)
-        self._kit.meter.recalled("found" if made.added else "none")
+        self._deps.meter.recalled("found" if made.added else "none")
         return made
 
     async def _fitted(self, task: Task, found: Sequence[Note], share: int) -> Draft:
@@ -48,6 +50,6 @@ class Recall:
         notes = [note for note, total in zip(fresh, accumulate(lines), strict=True) if total <= share]
         if not notes:
             return Draft(task.groups)
-        message = Message(0, rules.message(notes), self._kit.clock.now())
+        message = Message(0, rules.message(notes), self._deps.clock.now())
         (tokens,) = await costs(self._counter, task.model, [message.chat])
         return Draft(task.groups, (Added(message, notes=tuple(notes)),), (made_group(message, tokens),))

@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DataCorrupt, InvalidRequest
 from services.context.core import snapshots as rules
 from services.context.core.snapshots import Saved, SnapshotLimits
 from services.context.errors import SnapshotConflict
 from services.context.model import Head, Nothing, Save, Snapshot
 from services.context.ports import Transaction
-from services.context.service.dependencies import Kit
+from services.context.service.dependencies import Dependencies
 
 _COLLECT_BATCH = 500
 
@@ -18,8 +18,8 @@ _COLLECT_BATCH = 500
 class Snapshots:
     """Saves, loads, claims and forgets snapshots."""
 
-    def __init__(self, kit: Kit, limits: SnapshotLimits) -> None:
-        self._kit = kit
+    def __init__(self, deps: Dependencies, limits: SnapshotLimits) -> None:
+        self._deps = deps
         self._limits = limits
 
     async def save(self, scope: Scope, wish: Save) -> Saved:
@@ -27,14 +27,14 @@ class Snapshots:
         if wish.sequence < wish.after:
             raise InvalidRequest.field("snapshot.sequence", "must not be less than after_sequence")
         try:
-            saved = await self._kit.store.write(
-                scope, lambda tx: rules.save(tx, wish, self._kit.clock.now(), self._limits)
+            saved = await self._deps.store.write(
+                scope, lambda tx: rules.save(tx, wish, self._deps.clock.now(), self._limits)
             )
         except SnapshotConflict:
-            self._kit.meter.fenced()
+            self._deps.meter.fenced()
             raise
         if saved.stored:
-            self._kit.meter.saved(
+            self._deps.meter.saved(
                 whole=wish.whole, size=len(wish.base) + len(wish.state) + len(wish.emitted.text)
             )
         return saved
@@ -42,11 +42,11 @@ class Snapshots:
     async def load(self, scope: Scope, generation: str) -> Snapshot:
         """Return a snapshot. Raises SnapshotNotFound and DataCorrupt."""
         try:
-            return await self._kit.store.read(
-                scope, lambda tx: rules.load(tx, generation, self._kit.clock.now())
+            return await self._deps.store.read(
+                scope, lambda tx: rules.load(tx, generation, self._deps.clock.now())
             )
         except DataCorrupt:
-            self._kit.meter.corrupt()
+            self._deps.meter.corrupt()
             raise
 
     async def claim(self, scope: Scope, generation: str, owner: str, expected_epoch: int) -> Snapshot:
@@ -56,17 +56,17 @@ class Snapshots:
         """
 
         def work(tx: Transaction) -> tuple[Snapshot, bool]:
-            now = self._kit.clock.now()
+            now = self._deps.clock.now()
             changed = rules.claim(tx, generation, owner, expected_epoch, now)
             return rules.load(tx, generation, now), changed
 
         try:
-            snapshot, changed = await self._kit.store.write(scope, work)
+            snapshot, changed = await self._deps.store.write(scope, work)
         except DataCorrupt:
-            self._kit.meter.corrupt()
+            self._deps.meter.corrupt()
             raise
         if changed:
-            self._kit.meter.claimed()
+            self._deps.meter.claimed()
         return snapshot
 
     async def page(
@@ -75,22 +75,22 @@ class Snapshots:
         """List heads with their states, last saved first."""
 
         def work(tx: Transaction) -> list[tuple[Head, bytes]]:
-            heads = tx.heads(before=before, unfinished=unfinished, now=self._kit.clock.now(), limit=limit)
+            heads = tx.heads(before=before, unfinished=unfinished, now=self._deps.clock.now(), limit=limit)
             states = tx.states([head.generation for head in heads])
             return [(head, rules.state_of(head, states)) for head in heads]
 
-        return await self._kit.store.read(scope, work)
+        return await self._deps.store.read(scope, work)
 
-    async def delete(self, scope: Scope, actor: Actor, generation: str, epoch: int) -> None:
+    async def delete(self, scope: Scope, actor: RequestIdentity, generation: str, epoch: int) -> None:
         """Delete a snapshot; deleting one that is gone changes nothing. Raises SnapshotConflict."""
 
         def work(tx: Transaction) -> Nothing:
-            rules.delete(tx, generation, epoch, self._kit.clock.now(), self._limits.finished_life)
+            rules.delete(tx, generation, epoch, self._deps.clock.now(), self._limits.finished_life)
             return Nothing()
 
-        await self._kit.once(scope, actor, Nothing, work)
+        await self._deps.once(scope, actor, Nothing, work)
 
     async def collect(self) -> None:
         """Forget all expired snapshots. Run it from time to time."""
-        while count := await self._kit.store.collect(limit=_COLLECT_BATCH):
-            self._kit.meter.collected(count)
+        while count := await self._deps.store.collect(limit=_COLLECT_BATCH):
+            self._deps.meter.collected(count)

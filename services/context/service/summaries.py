@@ -10,9 +10,9 @@ from services.context.core.window import Item
 from services.context.errors import WindowTooSmall
 from services.context.model import Added, Message, Strategy, Summary
 from services.context.ports import Summarizer, TokenCounter
-from services.context.service.dependencies import Kit
+from services.context.service.dependencies import Dependencies
 from services.context.service.window_builder import Draft, Task, costs, made_group
-from services.context.service.window_limiter import Places
+from services.context.service.window_limiter import WindowLimiter
 
 _LEAST_PIECE: Final = 64
 _MARKS: Final = 64
@@ -35,9 +35,14 @@ class Summaries:
     """Finds the summary that a window needs, or has it written."""
 
     def __init__(
-        self, kit: Kit, limits: SummaryLimits, counter: TokenCounter, summarizer: Summarizer, places: Places
+        self,
+        deps: Dependencies,
+        limits: SummaryLimits,
+        counter: TokenCounter,
+        summarizer: Summarizer,
+        places: WindowLimiter,
     ) -> None:
-        self._kit = kit
+        self._deps = deps
         self._places = places
         self._limits = limits
         self._counter = counter
@@ -53,12 +58,12 @@ class Summaries:
             return Draft(task.groups)
         for draft in await self._drafts(task, task.summaries):
             if not window.choose([*draft.made, *draft.groups], task.room, Strategy.DROP_OLDEST).dropped:
-                self._kit.meter.summarized("reused")
+                self._deps.meter.summarized("reused")
                 return draft
         with self._places.taken(task.scope):
             summary = await self._extend(task)
         (made,) = await self._drafts(task, [summary])
-        self._kit.meter.summarized("made")
+        self._deps.meter.summarized("made")
         return made
 
     async def _drafts(self, task: Task, summaries: Sequence[Summary]) -> list[Draft]:
@@ -97,14 +102,14 @@ class Summaries:
         so_far, covered = (base.text, rules.positions_of(base.covers)) if base else ("", frozenset[int]())
         overhead = most + _MARKS + estimate.text(rules.INSTRUCTIONS)
         piece = max(_LEAST_PIECE, room - overhead - max(most, estimate.text(so_far)))
-        ends = self._kit.clock.monotonic() + self._limits.seconds
+        ends = self._deps.clock.monotonic() + self._limits.seconds
         summary = base
         for text, done in rules.pieces(items, piece):
-            so_far = await self._ask(task.model, so_far, text, most, ends - self._kit.clock.monotonic())
+            so_far = await self._ask(task.model, so_far, text, most, ends - self._deps.clock.monotonic())
             covered |= done
             if done:
                 covers = rules.runs_of(covered)
-                summary = Summary(covers, so_far, task.model, self._kit.clock.now())
+                summary = Summary(covers, so_far, task.model, self._deps.clock.now())
                 await self._keep(task, summary)
         if summary is None:
             raise AssertionError("a summary is extended by something, or there is one already")
@@ -120,6 +125,6 @@ class Summaries:
         """Keep a summary for the next window; one that a reader had written is not the owner's."""
         if task.own:
             branch = task.context.segments[-1].branch
-            await self._kit.store.write(
+            await self._deps.store.write(
                 task.scope, lambda tx: tx.put_summary(branch, summary, keep=rules.MOST_KEPT)
             )

@@ -67,7 +67,7 @@ def made_group(message: Message, tokens: int) -> Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitting:
+class WindowBuilder:
     """Chooses messages and checks the choice with the tokenizer until it fits."""
 
     counter: TokenCounter

@@ -12,7 +12,7 @@ from services.chassis.auth.identity import Scope
 from services.context.errors import TooManyCalls
 
 
-class Places:
+class WindowLimiter:
     """Counts what is under way, of all agents and of each."""
 
     def __init__(self, total: int, per_agent: int) -> None:

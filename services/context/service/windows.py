@@ -10,10 +10,10 @@ from services.context.core import summaries as summary_rules
 from services.context.core.window import Choice, Item, Room
 from services.context.model import Context, Message, Role, Strategy, Summary, ToolDefinition, Window
 from services.context.ports import TokenCounter, Transaction
-from services.context.service.dependencies import Kit
+from services.context.service.dependencies import Dependencies
 from services.context.service.recall import Recall
 from services.context.service.summaries import Summaries
-from services.context.service.window_builder import Count, Draft, Fitting, Task, costs
+from services.context.service.window_builder import Count, Draft, Task, WindowBuilder, costs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ class WindowLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WindowRequest:
     """What a window is to be like; zero, empty or None: as the context says."""
 
     model: str = ""
@@ -53,15 +53,22 @@ class Windows:
     """Assembles windows."""
 
     def __init__(
-        self, kit: Kit, limits: WindowLimits, counter: TokenCounter, summaries: Summaries, recall: Recall
+        self,
+        deps: Dependencies,
+        limits: WindowLimits,
+        counter: TokenCounter,
+        summaries: Summaries,
+        recall: Recall,
     ) -> None:
-        self._kit = kit
+        self._deps = deps
         self._limits = limits
         self._counter = counter
         self._summaries = summaries
         self._recall = recall
 
-    async def assemble(self, scope: Scope, context_id: str, wish: Wish, *, own: bool = True) -> Window:
+    async def assemble(
+        self, scope: Scope, context_id: str, wish: WindowRequest, *, own: bool = True
+    ) -> Window:
         """Return the messages to send to the model, never more tokens than the window less the reserve.
 
         A strategy that cannot be used is replaced by DROP_OLDEST, which the window tells. `own` tells whether
@@ -74,7 +81,7 @@ class Windows:
             stored = summary_rules.shown(context.segments, tx.summaries(context.segments))
             return context, tx.messages(context.segments, limit=self._limits.messages), stored
 
-        context, messages, stored = await self._kit.store.read(scope, work)
+        context, messages, stored = await self._deps.store.read(scope, work)
         model = wish.model or context.settings.model
         budget = wish.token_budget or context.settings.token_budget or await self._counter.window(model)
         budget = budget or self._limits.tokens
@@ -93,7 +100,7 @@ class Windows:
         )
         return self._told(task, await self._fitted(task, wish, tokens))
 
-    async def _fitted(self, task: Task, wish: Wish, tokens: int) -> _Fitted:
+    async def _fitted(self, task: Task, wish: WindowRequest, tokens: int) -> _Fitted:
         """Fit by the strategy that is asked for, else by dropping the oldest. Raises WindowTooSmall."""
         strategy = wish.strategy or task.context.settings.strategy
         if strategy in {Strategy.DROP_OLDEST, Strategy.HEAD_AND_TAIL}:
@@ -102,13 +109,15 @@ class Windows:
             return await self._fit_with_more(task, wish, tokens, strategy)
         except KernelError as error:  # whatever cannot be had now: the caller gets a window all the same
             if strategy is Strategy.SUMMARIZE:
-                self._kit.meter.summarized("failed")
+                self._deps.meter.summarized("failed")
             else:
-                self._kit.meter.recalled("failed")
+                self._deps.meter.recalled("failed")
             fitted = await self._fit(Draft(task.groups), task, wish, tokens, Strategy.DROP_OLDEST)
             return replace(fitted, fallback=error.reason)
 
-    async def _fit_with_more(self, task: Task, wish: Wish, tokens: int, strategy: Strategy) -> _Fitted:
+    async def _fit_with_more(
+        self, task: Task, wish: WindowRequest, tokens: int, strategy: Strategy
+    ) -> _Fitted:
         """Fit with a summary, or with notes. Raises WindowTooSmall, and what inference and memory raise."""
         if strategy is Strategy.RECALL:
             return await self._fit(await self._recall.draft(task), task, wish, tokens, strategy)
@@ -118,9 +127,11 @@ class Windows:
             fitted = await self._fit(await self._summaries.draft(task), task, wish, tokens, strategy)
         return fitted
 
-    async def _fit(self, draft: Draft, task: Task, wish: Wish, tokens: int, strategy: Strategy) -> _Fitted:
+    async def _fit(
+        self, draft: Draft, task: Task, wish: WindowRequest, tokens: int, strategy: Strategy
+    ) -> _Fitted:
         head = task.context.settings.head_messages
-        fitting = Fitting(self._counter, task.model, wish.tools, strategy, head)
+        fitting = WindowBuilder(self._counter, task.model, wish.tools, strategy, head)
         groups = [*draft.made, *draft.groups]
         choice, count, left = await fitting.fit(groups, tokens, self._limits.bytes)
         return _Fitted(draft, choice, count, left, strategy)
@@ -128,7 +139,7 @@ class Windows:
     def _told(self, task: Task, fitted: _Fitted) -> Window:
         context, choice, count, draft = task.context, fitted.choice, fitted.count, fitted.draft
         dropped = window.explain(choice, fitted.left, task.groups, draft.summarized)
-        self._kit.meter.assembled(fitted.strategy, dropped, exact=count.exact)
+        self._deps.meter.assembled(fitted.strategy, dropped, exact=count.exact)
         return Window(
             messages=tuple(item.message for item in choice.items),
             pinned=frozenset(context.pinned),

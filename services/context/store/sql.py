@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.context.ports import Transaction
@@ -70,14 +70,14 @@ class _Transaction(ContextRows, SnapshotRows):
         """Return the same transaction on another agent."""
         return _Transaction(self._conn, Scope(self._scope.tenant, agent), self._clock)
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         now = self._clock.now()
         idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
 
-    def _key(self, actor: Actor) -> idempotency.Key:
+    def _key(self, actor: RequestIdentity) -> idempotency.Key:
         return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)

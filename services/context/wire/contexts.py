@@ -25,7 +25,7 @@ from services.context.model import (
     Window,
 )
 from services.context.service.conversations import PAGE_BYTES
-from services.context.service.windows import Wish
+from services.context.service.windows import WindowRequest
 
 CONTEXTS: Final = "contexts"
 PAGE: Final = 50
@@ -131,13 +131,13 @@ def chat_message(chat: Chat) -> chat_pb2.ChatMessage:
     )
 
 
-def wish(request: context_pb2.AssembleWindowRequest) -> Wish:
+def wish(request: context_pb2.AssembleWindowRequest) -> WindowRequest:
     """Read what the window is to be like."""
     tools = tuple(
         ToolDefinition(tool.name, tool.description, tool.parameters_schema_json) for tool in request.tools
     )
     strategy = _STRATEGIES.get(request.strategy)
-    return Wish(request.model, request.token_budget, request.reserve_tokens, strategy, tools)
+    return WindowRequest(request.model, request.token_budget, request.reserve_tokens, strategy, tools)
 
 
 def window(made: Window) -> context_pb2.AssembleWindowResponse:

@@ -32,7 +32,7 @@ class NoteLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class ChangeContext:
     """What a change depends on beside its arguments."""
 
     now: datetime
@@ -80,7 +80,7 @@ def find(tx: Transaction, key: str, now: datetime, etag: str = "") -> Note:
 
 
 def put(
-    tx: Transaction, key: str, fields: Fields, entry: Entry, *, mode: Mode, etag: str, around: Circumstances
+    tx: Transaction, key: str, fields: Fields, entry: Entry, *, mode: Mode, etag: str, around: ChangeContext
 ) -> Effect[Written]:
     """Write a whole note.
 
@@ -105,7 +105,7 @@ def put(
 
 
 def update(
-    tx: Transaction, key: str, changes: Mapping[str, Any], *, etag: str, around: Circumstances
+    tx: Transaction, key: str, changes: Mapping[str, Any], *, etag: str, around: ChangeContext
 ) -> Effect[Written]:
     """Change named fields of a note.
 
@@ -127,7 +127,7 @@ def link(
     *,
     both_ways: bool,
     etag: str,
-    around: Circumstances,
+    around: ChangeContext,
 ) -> Effect[Written]:
     """Add and remove links.
 
@@ -156,7 +156,7 @@ def link(
 
 
 def delete(
-    tx: Transaction, key: str, *, etag: str, allow_missing: bool, around: Circumstances
+    tx: Transaction, key: str, *, etag: str, allow_missing: bool, around: ChangeContext
 ) -> Effect[Nothing]:
     """Delete a note and the links that lead to it.
 
@@ -178,7 +178,7 @@ def expire(tx: Transaction, now: datetime, *, limit: int) -> Effect[int]:
     return Effect(len(doomed), effect.changed, effect.dropped)
 
 
-def _next(old: Note, fields: Fields, around: Circumstances) -> Note:
+def _next(old: Note, fields: Fields, around: ChangeContext) -> Note:
     return replace(
         old,
         fields=fields,

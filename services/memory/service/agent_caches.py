@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class AgentMemory:
+class AgentCache:
     """One agent's notes in RAM."""
 
     notes: WorkingSet
@@ -31,14 +31,14 @@ class AgentMemory:
     """When notes were read, where the store does not know it yet."""
 
 
-class Residents:
+class AgentCaches:
     """The agents that have notes in RAM. Belongs to one event loop."""
 
     def __init__(self, marks: WaterMarks, *, most_bytes: int, meter: Meter) -> None:
         self._marks = marks
         self._most_bytes = most_bytes
         self._meter = meter
-        self._agents: OrderedDict[Scope, AgentMemory] = OrderedDict()
+        self._agents: OrderedDict[Scope, AgentCache] = OrderedDict()
         self._running: set[asyncio.Task[Any]] = set()
         self._versions = itertools.count(1)
         self._count = self._size = 0
@@ -48,19 +48,19 @@ class Residents:
         """When notes of one agent leave RAM."""
         return self._marks
 
-    def of(self, scope: Scope) -> AgentMemory:
+    def of(self, scope: Scope) -> AgentCache:
         """Return an agent's memory, and count as a use of it."""
         agent = self._agents.get(scope)
         if agent is None:
-            agent = self._agents[scope] = AgentMemory(WorkingSet(self._marks), next(self._versions))
+            agent = self._agents[scope] = AgentCache(WorkingSet(self._marks), next(self._versions))
         self._agents.move_to_end(scope)
         return agent
 
-    def changed(self, agent: AgentMemory) -> None:
+    def changed(self, agent: AgentCache) -> None:
         """Note that what was read from the store before is out of date."""
         agent.version = next(self._versions)
 
-    def keep(self, agent: AgentMemory, note: Note, now: float) -> None:
+    def keep(self, agent: AgentCache, note: Note, now: float) -> None:
         """Put a note into an agent's RAM, and let others go where there is no room."""
         self._meter.evicted(len(agent.notes.put(note, now)))
         self.settle(agent)
@@ -72,7 +72,7 @@ class Residents:
             self.settle(oldest)
             self._agents.move_to_end(next(iter(self._agents)))
 
-    def settle(self, agent: AgentMemory) -> None:
+    def settle(self, agent: AgentCache) -> None:
         """Count an agent's RAM anew after a change."""
         now = Totals(len(agent.notes), agent.notes.size)
         self._count += now.count - agent.counted.count
@@ -89,7 +89,7 @@ class Residents:
                 del self._agents[scope]
         return taken
 
-    async def alone(self, scope: Scope, work: Callable[[AgentMemory], Awaitable[T]]) -> T:
+    async def alone(self, scope: Scope, work: Callable[[AgentCache], Awaitable[T]]) -> T:
         """Run `work` while nothing else changes the agent's notes.
 
         It goes on to its end when the caller is cancelled: RAM must learn what became durable.
@@ -99,7 +99,7 @@ class Residents:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
-    async def _locked(self, scope: Scope, work: Callable[[AgentMemory], Awaitable[T]]) -> T:
+    async def _locked(self, scope: Scope, work: Callable[[AgentCache], Awaitable[T]]) -> T:
         agent = self.of(scope)
         async with agent.lock:
             return await work(agent)

@@ -8,11 +8,11 @@ from typing import Any, Final, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db import codec
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DataCorrupt, KernelError, QuotaExceeded
 from services.chassis.runtime.clock import Clock
 from services.memory.core import notes as rules
-from services.memory.core.notes import Circumstances, Effect, NoteLimits, Written
+from services.memory.core.notes import ChangeContext, Effect, NoteLimits, Written
 from services.memory.errors import NoteNotFound
 from services.memory.model import (
     Entry,
@@ -28,7 +28,7 @@ from services.memory.model import (
     Usage,
 )
 from services.memory.ports import Meter, NoteStore, Position, Transaction
-from services.memory.service.agent_caches import AgentMemory, Residents
+from services.memory.service.agent_caches import AgentCache, AgentCaches
 
 T = TypeVar("T")
 
@@ -49,16 +49,16 @@ class Notes:
     """Writes, reads, lists, links and expires notes."""
 
     def __init__(
-        self, *, store: NoteStore, clock: Clock, meter: Meter, residents: Residents, limits: NoteLimits
+        self, *, store: NoteStore, clock: Clock, meter: Meter, caches: AgentCaches, limits: NoteLimits
     ) -> None:
         self._store = store
         self._clock = clock
         self._meter = meter
-        self._residents = residents
+        self._residents = caches
         self._limits = limits
 
     async def put(
-        self, scope: Scope, actor: Actor, key: str, fields: Fields, *, mode: Mode, etag: str
+        self, scope: Scope, actor: RequestIdentity, key: str, fields: Fields, *, mode: Mode, etag: str
     ) -> Written:
         """Write a whole note.
 
@@ -72,7 +72,7 @@ class Notes:
         return await self._change(scope, actor, Written, work)
 
     async def update(
-        self, scope: Scope, actor: Actor, key: str, changes: Mapping[str, Any], *, etag: str
+        self, scope: Scope, actor: RequestIdentity, key: str, changes: Mapping[str, Any], *, etag: str
     ) -> Written:
         """Change named fields of a note.
 
@@ -87,7 +87,7 @@ class Notes:
     async def link(
         self,
         scope: Scope,
-        actor: Actor,
+        actor: RequestIdentity,
         key: str,
         *,
         add: Sequence[Link],
@@ -106,7 +106,9 @@ class Notes:
 
         return await self._change(scope, actor, Written, work)
 
-    async def delete(self, scope: Scope, actor: Actor, key: str, *, etag: str, allow_missing: bool) -> None:
+    async def delete(
+        self, scope: Scope, actor: RequestIdentity, key: str, *, etag: str, allow_missing: bool
+    ) -> None:
         """Delete a note and the links that lead to it.
 
         Raises NoteNotFound, EtagMismatch and IdempotencyMismatch.
@@ -185,7 +187,7 @@ class Notes:
             await self._store.write(scope, lambda tx, times=times: tx.touch(times))  # type: ignore[misc]
         await self._store.collect()
 
-    async def _resident(self, scope: Scope, agent: AgentMemory, key: str) -> Note | None:
+    async def _resident(self, scope: Scope, agent: AgentCache, key: str) -> Note | None:
         """Return a note from RAM; if another process may write too, only when the store has that version."""
         note = agent.notes.use(key, self._clock.monotonic())
         if note is None or self._store.exclusive:
@@ -193,7 +195,7 @@ class Notes:
         current = await self._store.read(scope, lambda tx: tx.etag(key))
         return note if current == note.etag else None
 
-    async def _load(self, scope: Scope, agent: AgentMemory, key: str) -> Note:
+    async def _load(self, scope: Scope, agent: AgentCache, key: str) -> Note:
         version = agent.version
         try:
             note = await self._store.read(scope, lambda tx: rules.find(tx, key, self._clock.now()))
@@ -207,7 +209,7 @@ class Notes:
         return note
 
     async def _change(
-        self, scope: Scope, actor: Actor, kind: type[T], work: Callable[[Transaction], Effect[T]]
+        self, scope: Scope, actor: RequestIdentity, kind: type[T], work: Callable[[Transaction], Effect[T]]
     ) -> T:
         """Make a change durable, then known in RAM; a repeat of the request gets the first answer.
 
@@ -240,7 +242,7 @@ class Notes:
         return count
 
     async def _apply(self, scope: Scope, work: Callable[[Transaction], Effect[T]]) -> T:
-        async def alone(agent: AgentMemory) -> T:
+        async def alone(agent: AgentCache) -> T:
             self._residents.changed(agent)
             try:
                 effect = await self._store.write(scope, work)
@@ -261,8 +263,8 @@ class Notes:
 
         return await self._residents.alone(scope, alone)
 
-    def _around(self, actor: Actor) -> Circumstances:
-        return Circumstances(self._clock.now(), actor.agent, self._limits, lambda: secrets.token_hex(6))
+    def _around(self, actor: RequestIdentity) -> ChangeContext:
+        return ChangeContext(self._clock.now(), actor.agent, self._limits, lambda: secrets.token_hex(6))
 
 
 async def _describe(fields: Fields) -> Entry:

@@ -11,7 +11,7 @@ from services.chassis.runtime.clock import Clock
 from services.memory.core.ranking import Candidates, Search, follow, rank
 from services.memory.model import Hit, Link, Note, SearchMode
 from services.memory.ports import Meter, NoteStore, Transaction
-from services.memory.service.agent_caches import Residents
+from services.memory.service.agent_caches import AgentCaches
 
 MOST_TEXTS: Final = 2_000
 """Notes that are scored by their words: the last changed of those that hold a word of the query."""
@@ -33,11 +33,11 @@ class Found:
 class Searching:
     """Finds notes of one agent. Everything written before the call is seen."""
 
-    def __init__(self, *, store: NoteStore, clock: Clock, meter: Meter, residents: Residents) -> None:
+    def __init__(self, *, store: NoteStore, clock: Clock, meter: Meter, caches: AgentCaches) -> None:
         self._store = store
         self._clock = clock
         self._meter = meter
-        self._residents = residents
+        self._residents = caches
 
     async def find(
         self, scope: Scope, search: Search, *, skip: int, limit: int, room: int

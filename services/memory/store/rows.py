@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from services.chassis.db import codec
-from services.chassis.db.checksummed import seal, unseal
+from services.chassis.db.checksummed import add_checksum, verify_checksum
 from services.chassis.times import from_micros, micros
 from services.memory.model import Filter, Listed, Note, Order
 from services.memory.ports import Position
@@ -33,7 +33,7 @@ def to_row(note: Note) -> dict[str, Any]:
         "importance": fields.importance,
         "category": json.dumps(fields.category),
         "tags": "".join(f"{_BETWEEN}{json.dumps(tag)}{_BETWEEN}" for tag in fields.tags),
-        "body": seal(codec.encode(note)),
+        "body": add_checksum(codec.encode(note)),
     }
 
 
@@ -42,7 +42,7 @@ def from_row(row: Any) -> Note:
 
     Raises DataCorrupt.
     """
-    note = codec.decode(Note, unseal(bytes(row.body), f"note {row.key}"))
+    note = codec.decode(Note, verify_checksum(bytes(row.body), f"note {row.key}"))
     return replace(note, accessed_at=from_micros(row.accessed_us))
 
 

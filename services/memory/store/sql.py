@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency
 from services.chassis.db.sql import upsert
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
@@ -188,11 +188,11 @@ class _Transaction:
         row = {"note_count": totals.count, "size_bytes": totals.bytes}
         upsert(self._conn, tables.usage, {**self._columns(), **row})
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         now = self._clock.now()
         idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
@@ -220,7 +220,7 @@ class _Transaction:
     def _at(self, key: str) -> dict[str, str]:
         return {**self._columns(), "of": key}
 
-    def _key(self, actor: Actor) -> idempotency.Key:
+    def _key(self, actor: RequestIdentity) -> idempotency.Key:
         return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
 
 

@@ -3,40 +3,40 @@
 from math import inf, isfinite
 
 from services.scheduler.core.heap import AgeQueue, Key
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.model import Call, Lane, Outcome
+from services.scheduler.model import Call, QueueOutcome, ResourceKind
 
 _LARGEST = 10_000_000
 _LARGEST_GANG = 64
 _MOST_LOCKS = 32
 
 
-def _expiry(job: Job) -> Key:
+def _expiry(job: ScheduledCall) -> Key:
     return (job.expires_at, job.seq)
 
 
-class WaitingRoom:
+class Admission:
     """Counts the waiting calls of each lane, over all and per agent, and knows when each one expires."""
 
     def __init__(self, settings: CoreSettings) -> None:
         self._settings = settings
-        self._per_agent: dict[tuple[Lane, str, str], int] = {}
-        self._expiry: AgeQueue[Job] = AgeQueue(_expiry)
-        self._count = dict.fromkeys(Lane, 0)
+        self._per_agent: dict[tuple[ResourceKind, str, str], int] = {}
+        self._expiry: AgeQueue[ScheduledCall] = AgeQueue(_expiry)
+        self._count = dict.fromkeys(ResourceKind, 0)
 
-    def refusal(self, call: Call) -> tuple[Outcome, str] | None:
+    def refusal(self, call: Call) -> tuple[QueueOutcome, str] | None:
         """Why a new call may not wait: the outcome and which bound; None: it may."""
         if (
             self._per_agent.get((call.lane, call.tenant, call.agent), 0)
             >= self._settings.max_waiting_per_agent
         ):
-            return Outcome.REJECTED_FULL, "agent"
+            return QueueOutcome.REJECTED_FULL, "agent"
         if self._count[call.lane] >= self._settings.max_waiting:
-            return Outcome.REJECTED_FULL, "queue"
+            return QueueOutcome.REJECTED_FULL, "queue"
         return None
 
-    def enter(self, job: Job) -> None:
+    def enter(self, job: ScheduledCall) -> None:
         """Note that a call starts to wait."""
         call = job.call
         key = (call.lane, call.tenant, call.agent)
@@ -52,7 +52,7 @@ class WaitingRoom:
         if job.expires_at < inf:
             self._expiry.push(job)
 
-    def leave(self, job: Job) -> None:
+    def leave(self, job: ScheduledCall) -> None:
         """Note that a call waits no more."""
         key = (job.call.lane, job.call.tenant, job.call.agent)
         self._count[job.call.lane] -= 1
@@ -64,7 +64,7 @@ class WaitingRoom:
         if job.expires_at < inf:
             self._expiry.discard(job)
 
-    def expired(self, now: float) -> Job | None:
+    def expired(self, now: float) -> ScheduledCall | None:
         """Return a call whose wait is over, still counted as waiting; None: there is none."""
         job = self._expiry.peek()
         return job if job is not None and job.expires_at <= now else None

@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import dataclass, field
 
 from services.scheduler.core.policies.base import Explanation, Policy
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import PolicySpec
 
 
@@ -17,17 +17,17 @@ class _Order:
     calls: int = 0
     """Waiting and running calls."""
 
-    waiting: dict[Job, None] = field(default_factory=dict)
-    place: dict[Job, Job] = field(default_factory=dict)
+    waiting: dict[ScheduledCall, None] = field(default_factory=dict)
+    place: dict[ScheduledCall, ScheduledCall] = field(default_factory=dict)
     """Where a call stands in the class's order, when that is not where it came in."""
 
-    owner: dict[Job, Job] = field(default_factory=dict)
+    owner: dict[ScheduledCall, ScheduledCall] = field(default_factory=dict)
     """The same, the other way round."""
 
-    turn: dict[Job, Job] = field(default_factory=dict)
+    turn: dict[ScheduledCall, ScheduledCall] = field(default_factory=dict)
     """At whose place a call goes, as it was last told to the core."""
 
-    def forget(self, job: Job) -> Job:
+    def forget(self, job: ScheduledCall) -> ScheduledCall:
         """Drop a waiting call and return its place."""
         del self.waiting[job]
         self.turn.pop(job, None)
@@ -35,17 +35,17 @@ class _Order:
         self.owner.pop(place, None)
         return place
 
-    def stands(self, place: Job) -> bool:
+    def stands(self, place: ScheduledCall) -> bool:
         """Whether a place is still in the class's order."""
         return place in self.owner or (place in self.waiting and place not in self.place)
 
-    def move(self, call: Job, place: Job) -> None:
+    def move(self, call: ScheduledCall, place: ScheduledCall) -> None:
         """Give a waiting call another place."""
         self.place[call] = place
         self.owner[place] = call
 
 
-class OwnOrders:
+class AgentOrdering:
     """Who goes when it is an agent's turn.
 
     The policy of the class decides whose turn it is; a turn of a call that names a policy goes to
@@ -64,7 +64,7 @@ class OwnOrders:
     def __len__(self) -> int:
         return len(self._orders)
 
-    def on_submit(self, job: Job, now: float) -> None:
+    def on_submit(self, job: ScheduledCall, now: float) -> None:
         """Note that a call starts to wait."""
         self.policy.on_submit(job, now)
         if job.call.policy:
@@ -72,13 +72,13 @@ class OwnOrders:
             order.waiting[job] = None
             order.policy.on_submit(job, now)
 
-    def on_adopt(self, job: Job, now: float) -> None:
+    def on_adopt(self, job: ScheduledCall, now: float) -> None:
         """Note that a call that already runs comes under its policies."""
         self.policy.on_adopt(job, now)
         if job.call.policy:
             self._enter(job).policy.on_adopt(job, now)
 
-    def on_dispatch(self, job: Job, now: float, *, from_lane: bool) -> None:
+    def on_dispatch(self, job: ScheduledCall, now: float, *, from_lane: bool) -> None:
         """Note that a waiting call starts to run; the lane takes nobody's turn."""
         if not job.call.policy:
             self.policy.on_dispatch(job, now, job.uncached)
@@ -96,13 +96,13 @@ class OwnOrders:
         self.policy.on_dispatch(job, now, job.uncached)
         order.policy.on_dispatch(job, now, job.uncached)
 
-    def on_tokens(self, job: Job, tokens: int, now: float) -> None:
+    def on_tokens(self, job: ScheduledCall, tokens: int, now: float) -> None:
         """Note that a running call brought forth tokens."""
         self.policy.on_tokens(job, tokens, now)
         if job.call.policy:
             self._orders[_key(job)].policy.on_tokens(job, tokens, now)
 
-    def on_yield(self, job: Job, now: float) -> None:
+    def on_yield(self, job: ScheduledCall, now: float) -> None:
         """Note that a running call waits again."""
         self.policy.on_yield(job, now)
         if job.call.policy:
@@ -110,14 +110,14 @@ class OwnOrders:
             order.waiting[job] = None
             order.policy.on_yield(job, now)
 
-    def on_finish(self, job: Job, now: float) -> None:
+    def on_finish(self, job: ScheduledCall, now: float) -> None:
         """Note that a running call ended."""
         self.policy.on_finish(job, now)
         if job.call.policy:
             self._orders[_key(job)].policy.on_finish(job, now)
             self._leave(job)
 
-    def on_cancel(self, job: Job) -> None:
+    def on_cancel(self, job: ScheduledCall) -> None:
         """Note that a waiting call leaves without running."""
         if not job.call.policy:
             self.policy.on_cancel(job)
@@ -127,7 +127,7 @@ class OwnOrders:
         order.policy.on_cancel(job)
         self._leave(job)
 
-    def pick(self, now: float) -> Job | None:
+    def pick(self, now: float) -> ScheduledCall | None:
         """Return the call to run next."""
         place = self.policy.pick(now)
         if place is None or not place.call.policy:
@@ -137,9 +137,9 @@ class OwnOrders:
         order.turn[job] = place
         return job
 
-    def candidates(self, now: float, *, reading: bool = False) -> Iterator[Job]:
+    def candidates(self, now: float, *, reading: bool = False) -> Iterator[ScheduledCall]:
         """Return the waiting calls in the order of service; `reading`: only to tell somebody."""
-        own: dict[tuple[str, str], Iterator[Job]] = {}
+        own: dict[tuple[str, str], Iterator[ScheduledCall]] = {}
         for place in self.policy.candidates(now):
             if not place.call.policy:
                 yield place
@@ -153,11 +153,11 @@ class OwnOrders:
                 order.turn[job] = place
             yield job
 
-    def place_of(self, job: Job) -> Job:
+    def place_of(self, job: ScheduledCall) -> ScheduledCall:
         """Return what the class's policy knows a waiting call as."""
         return self._orders[_key(job)].place.get(job, job) if job.call.policy else job
 
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Return what places a waiting call: the class's key, and its own policy's."""
         if not job.call.policy:
             return self.policy.explain(job, now)
@@ -166,7 +166,9 @@ class OwnOrders:
         place = order.place.get(job, job)
         return {**self.policy.explain(place, now), "own_policy": job.call.policy, **own}
 
-    def change(self, policy: Policy, running: list[Job], waiting: list[Job], now: float) -> None:
+    def change(
+        self, policy: Policy, running: list[ScheduledCall], waiting: list[ScheduledCall], now: float
+    ) -> None:
         """Put another policy in charge of the class. Every call stands again where it came in."""
         self.policy = policy
         for order in self._orders.values():
@@ -176,7 +178,9 @@ class OwnOrders:
         for job in waiting:
             policy.on_submit(job, now)
 
-    def _take_turn(self, order: _Order, job: Job, turn: Job, place: Job, now: float) -> None:
+    def _take_turn(
+        self, order: _Order, job: ScheduledCall, turn: ScheduledCall, place: ScheduledCall, now: float
+    ) -> None:
         """Use up the place `turn`: the call that stood there gets the one that `job` leaves."""
         loser = order.owner.pop(turn, turn)
         order.place.pop(loser, None)
@@ -188,7 +192,7 @@ class OwnOrders:
             self.policy.on_submit(job, now)
         order.move(loser, place)
 
-    def _enter(self, job: Job) -> _Order:
+    def _enter(self, job: ScheduledCall) -> _Order:
         key = _key(job)
         order = self._orders.get(key)
         if order is None:
@@ -196,7 +200,7 @@ class OwnOrders:
         order.calls += 1
         return order
 
-    def _leave(self, job: Job) -> None:
+    def _leave(self, job: ScheduledCall) -> None:
         key = _key(job)
         order = self._orders[key]
         order.calls -= 1
@@ -204,5 +208,5 @@ class OwnOrders:
             del self._orders[key]
 
 
-def _key(job: Job) -> tuple[str, str]:
+def _key(job: ScheduledCall) -> tuple[str, str]:
     return (job.call.agent, job.call.policy)

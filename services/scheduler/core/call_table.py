@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import CallId
 
 
@@ -10,26 +10,26 @@ class CallTable:
     """All calls the core knows, indexed. Every look-up yields submission order."""
 
     def __init__(self) -> None:
-        self._jobs: dict[CallId, Job] = {}
-        self._index: dict[tuple[str, str], dict[CallId, Job]] = {}
+        self._jobs: dict[CallId, ScheduledCall] = {}
+        self._index: dict[tuple[str, str], dict[CallId, ScheduledCall]] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __iter__(self) -> Iterator[Job]:
+    def __iter__(self) -> Iterator[ScheduledCall]:
         return iter(self._jobs.values())
 
-    def find(self, call_id: CallId) -> Job | None:
+    def find(self, call_id: CallId) -> ScheduledCall | None:
         """Return the call of this id."""
         return self._jobs.get(call_id)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: ScheduledCall) -> None:
         """Know a call from now on."""
         self._jobs[job.call.id] = job
         for key in _keys(job):
             self._index.setdefault(key, {})[job.call.id] = job
 
-    def remove(self, job: Job) -> None:
+    def remove(self, job: ScheduledCall) -> None:
         """Forget a call."""
         del self._jobs[job.call.id]
         for key in _keys(job):
@@ -38,27 +38,27 @@ class CallTable:
             if not entry:
                 del self._index[key]
 
-    def of_gateway(self, gateway: str) -> list[Job]:
+    def of_gateway(self, gateway: str) -> list[ScheduledCall]:
         """Return the calls a gateway holds."""
         return self._of("gateway", gateway)
 
-    def of_program(self, program: str) -> list[Job]:
+    def of_program(self, program: str) -> list[ScheduledCall]:
         """Return calls of one program, forks left out."""
         return self._of("program", program)
 
-    def of_agent(self, agent: str) -> list[Job]:
+    def of_agent(self, agent: str) -> list[ScheduledCall]:
         """Return calls of an agent and of its descendants."""
         return self._of("agent", agent)
 
-    def children(self, call_id: CallId) -> list[Job]:
+    def children(self, call_id: CallId) -> list[ScheduledCall]:
         """Return calls that name this one as their parent."""
         return self._of("parent", call_id)
 
-    def _of(self, kind: str, value: str) -> list[Job]:
+    def _of(self, kind: str, value: str) -> list[ScheduledCall]:
         return sorted(self._index.get((kind, value), {}).values(), key=lambda job: job.seq)
 
 
-def _keys(job: Job) -> Iterator[tuple[str, str]]:
+def _keys(job: ScheduledCall) -> Iterator[tuple[str, str]]:
     call = job.call
     yield ("gateway", call.gateway)
     yield ("program", call.program_key)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.scheduler.core.agent_order import OwnOrders
+from services.scheduler.core.agent_order import AgentOrdering
 from services.scheduler.core.events import TimelineKind
 from services.scheduler.core.gangs import GangBook
 from services.scheduler.core.policies.base import Explanation, Policy
-from services.scheduler.core.scheduled_call import Gang, Job
+from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 from services.scheduler.core.settings import ClassSettings
-from services.scheduler.core.starvation_lane import BoundedLane
-from services.scheduler.core.state import World
+from services.scheduler.core.starvation_lane import StarvationLane
+from services.scheduler.core.state import CoreState
 from services.scheduler.core.wait_monitor import WaitMonitor
 from services.scheduler.model import CallId, PolicySpec, SchedulingClass
 
@@ -27,21 +27,23 @@ class ClassQueue:
     """The calls of one class that wait for one pool: a policy, a lane, a monitor, a pass value."""
 
     def __init__(
-        self, name: SchedulingClass, settings: ClassSettings, spec: PolicySpec, world: World
+        self, name: SchedulingClass, settings: ClassSettings, spec: PolicySpec, state: CoreState
     ) -> None:
         self.name = name
         self.settings = settings
         self.spec = spec
-        self.world = world
-        self.own = OwnOrders(world.registry.build(spec, world), lambda own: world.registry.build(own, world))
-        self.lane = BoundedLane(settings.lane_after, self._lane_share())
+        self.state = state
+        self.own = AgentOrdering(
+            state.registry.build(spec, state), lambda own: state.registry.build(own, state)
+        )
+        self.lane = StarvationLane(settings.lane_after, self._lane_share())
         self.monitor = WaitMonitor()
         self.use = ClassUse()
         self.pass_value = 0.0
-        self.gangs = GangBook(world.settings.gang_patience)
+        self.gangs = GangBook(state.settings.gang_patience)
         self.lined_up = 0
         """Waiting calls that may be served: all but those held back by their gangs."""
-        self.waiting: dict[CallId, Job] = {}
+        self.waiting: dict[CallId, ScheduledCall] = {}
         self.waiting_tokens = 0
 
     @property
@@ -49,24 +51,24 @@ class ClassQueue:
         """The policy in charge; calls come and go through `own`."""
         return self.own.policy
 
-    def add(self, job: Job, now: float) -> None:
+    def add(self, job: ScheduledCall, now: float) -> None:
         """Note that a new call waits; a call of a gang that still gathers is held back."""
         self._enter(job)
         gang = self.gangs.join(job, now)
         if gang is None:
             self._line_up(job, now)
         elif gang.leader is not None:
-            self.world.note(now, TimelineKind.GANG_READY, gang.leader, gang.key[1])
+            self.state.emit(now, TimelineKind.GANG_READY, gang.leader, gang.key[1])
             self._line_up(gang.leader, now)
 
-    def put_back(self, job: Job, now: float) -> None:
+    def put_back(self, job: ScheduledCall, now: float) -> None:
         """Note that a call that ran waits again."""
         self._enter(job)
         self.lined_up += 1
         self.lane.add(job)
         self.own.on_yield(job, now)
 
-    def remove(self, job: Job, now: float) -> None:
+    def remove(self, job: ScheduledCall, now: float) -> None:
         """Note that a waiting call leaves without running; the rest of its gang goes on without it."""
         self._exit(job)
         gang = job.gang
@@ -84,7 +86,7 @@ class ClassQueue:
         for job in self.gangs.start(gang):
             self._line_up(job, now)
 
-    def dispatch(self, job: Job, now: float, *, from_lane: bool) -> None:
+    def dispatch(self, job: ScheduledCall, now: float, *, from_lane: bool) -> None:
         """Note that a waiting call starts to run."""
         self._exit(job)
         self.lined_up -= 1
@@ -95,7 +97,7 @@ class ClassQueue:
         predicted, job.predicted_start = job.predicted_start, None
         self.monitor.dispatched(wait, None if predicted is None else predicted - job.queued_at, now)
 
-    def head(self, now: float) -> tuple[Job | None, bool]:
+    def head(self, now: float) -> tuple[ScheduledCall | None, bool]:
         """Return the call to serve next and whether the lane sends it."""
         self.age(now)
         due = self.lane.due()
@@ -103,18 +105,18 @@ class ClassQueue:
             return due, True
         return self.own.pick(now), False
 
-    def behind(self, head: Job, now: float) -> Iterator[Job]:
+    def behind(self, head: ScheduledCall, now: float) -> Iterator[ScheduledCall]:
         """Return calls after the head, in the order they would be served."""
         return (job for job in self.own.candidates(now) if job is not head)
 
-    def in_order(self, now: float) -> Iterator[Job]:
+    def in_order(self, now: float) -> Iterator[ScheduledCall]:
         """Return the calls that may be served in their order as it stands now, one for each gang."""
         due = self.lane.due()
         if due is not None:
             yield due
         yield from (job for job in self.own.candidates(now, reading=True) if job is not due)
 
-    def listed(self, now: float) -> Iterator[Job]:
+    def listed(self, now: float) -> Iterator[ScheduledCall]:
         """Return all waiting calls in the order of service; gangs that still gather come last."""
         for job in self.in_order(now):
             yield job
@@ -122,7 +124,7 @@ class ClassQueue:
                 yield from (other for other in job.gang.members.values() if other is not job)
         yield from self.gangs.gathering()
 
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Return what places a waiting call, spelled out."""
         gang = job.gang
         found: dict[str, float | int | str] = {}
@@ -135,16 +137,16 @@ class ClassQueue:
     def age(self, now: float) -> None:
         """Let gangs come apart and calls enter the lane; switch the boost as the oldest wait demands."""
         for job in self.gangs.part(now):
-            self.world.note(now, TimelineKind.GANG_APART, job, job.call.gang, job.wait(now))
+            self.state.emit(now, TimelineKind.GANG_APART, job, job.call.gang, job.wait(now))
             self._line_up(job, now)
         for job in self.lane.advance(now):
-            self.world.note(now, TimelineKind.LANE_ENTERED, job, wait=job.wait(now))
+            self.state.emit(now, TimelineKind.LANE_ENTERED, job, wait=job.wait(now))
         oldest = self.lane.oldest()
         late = oldest is not None and oldest.wait(now) >= self.settings.alert_wait
         if late != self.lane.boosted:
             self.lane.boosted = late
             kind = TimelineKind.BOOST_ON if late else TimelineKind.BOOST_OFF
-            self.world.note_class(now, kind, self.name, oldest.wait(now) if oldest else 0.0)
+            self.state.emit_class(now, kind, self.name, oldest.wait(now) if oldest else 0.0)
 
     def next_change(self) -> float | None:
         """When ageing changes something next."""
@@ -153,12 +155,12 @@ class ClassQueue:
         times = [t for t in (self.gangs.next_change(), self.lane.next_entry(), alert) if t is not None]
         return min(times) if times else None
 
-    def change_policy(self, spec: PolicySpec, running: list[Job], now: float) -> None:
+    def change_policy(self, spec: PolicySpec, running: list[ScheduledCall], now: float) -> None:
         """Hand every call to a new policy, in order of first submission.
 
         Raises PolicyUnknown or PolicyParamsInvalid and then changes nothing.
         """
-        policy = self.world.registry.build(spec, self.world)
+        policy = self.state.registry.build(spec, self.state)
         if type(policy) is type(self.policy):
             policy.restore(self.policy.snapshot())
         waiting = sorted((job for job in self.waiting.values() if not job.held), key=lambda j: j.seq)
@@ -166,19 +168,19 @@ class ClassQueue:
         self.spec = spec
         self.lane.share = self._lane_share()
 
-    def _enter(self, job: Job) -> None:
+    def _enter(self, job: ScheduledCall) -> None:
         self.waiting[job.call.id] = job
         self.waiting_tokens += job.context_tokens
-        self.world.room.enter(job)
-        self.world.locks.wait(job)
+        self.state.admission.enter(job)
+        self.state.locks.wait(job)
 
-    def _exit(self, job: Job) -> None:
+    def _exit(self, job: ScheduledCall) -> None:
         del self.waiting[job.call.id]
         self.waiting_tokens -= job.context_tokens
-        self.world.room.leave(job)
-        self.world.locks.leave(job)
+        self.state.admission.leave(job)
+        self.state.locks.leave(job)
 
-    def _line_up(self, job: Job, now: float) -> None:
+    def _line_up(self, job: ScheduledCall, now: float) -> None:
         self.lined_up += 1
         self.lane.add(job)
         self.own.on_submit(job, now)

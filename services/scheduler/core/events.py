@@ -11,10 +11,10 @@ from services.scheduler.model import (
     CallId,
     Completion,
     GatewayId,
-    Lane,
-    Outcome,
     ParamValue,
+    QueueOutcome,
     ReplicaId,
+    ResourceKind,
     SchedulingClass,
     SnapshotInfo,
 )
@@ -110,7 +110,7 @@ class BackendUp:
     max_batch_total_tokens: int | None = None
     """KV budget in tokens; None: only slots bind (tools)."""
 
-    lane: Lane = Lane.INFERENCE
+    lane: ResourceKind = ResourceKind.INFERENCE
     kv_snapshot: bool = False
     """The backend saves and restores KV state: a resume re-prefills nothing."""
 
@@ -151,7 +151,7 @@ class PolicyChanged:
     scheduling_class: SchedulingClass
     policy: str
     params: Mapping[str, ParamValue] = field(default_factory=dict)
-    lane: Lane = Lane.INFERENCE
+    lane: ResourceKind = ResourceKind.INFERENCE
 
 
 Event: TypeAlias = (
@@ -172,7 +172,7 @@ Event: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class DispatchGrant:
     """Run the call on this replica. The same grant may be told twice (same epoch)."""
 
     call_id: CallId
@@ -212,7 +212,7 @@ class Revoke:
     gateway: GatewayId
     replica: ReplicaId
     epoch: int
-    outcome: Outcome
+    outcome: QueueOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class Reject:
 
     call_id: CallId
     gateway: GatewayId
-    outcome: Outcome
+    outcome: QueueOutcome
     retry_after: float
     """Seconds after which another try makes sense; 0: it makes none."""
 
@@ -263,7 +263,7 @@ class TimelineEvent:
     at: float
     kind: TimelineKind
     call_id: CallId = ""
-    lane: Lane | None = None
+    lane: ResourceKind | None = None
     scheduling_class: SchedulingClass | None = None
     replica: ReplicaId = ""
     detail: str = ""
@@ -276,4 +276,4 @@ class TimelineEvent:
     """Whether the call had run before: a grant goes on with it."""
 
 
-Decision: TypeAlias = Grant | Preempt | Revoke | Reject | TimelineEvent
+Decision: TypeAlias = DispatchGrant | Preempt | Revoke | Reject | TimelineEvent

@@ -6,8 +6,8 @@ from enum import Enum
 
 from services.scheduler.core.pool import Pool
 from services.scheduler.core.replica import Replica
-from services.scheduler.core.scheduled_call import Job
-from services.scheduler.model import CallId, CallState, Lane, ReplicaId, SchedulingClass
+from services.scheduler.core.scheduled_call import ScheduledCall
+from services.scheduler.model import CallId, CallState, ReplicaId, ResourceKind, SchedulingClass
 
 _NAMED_AHEAD = 10
 
@@ -111,7 +111,7 @@ class QueueEntry:
     agent: str
     tenant: str
     program: str
-    lane: Lane
+    lane: ResourceKind
     resource: str
     scheduling_class: SchedulingClass
     state: CallState
@@ -128,11 +128,11 @@ class QueueEntry:
     preemptions: int
 
 
-def explain(job: Job, pool: Pool, now: float) -> Explanation:
+def explain(job: ScheduledCall, pool: Pool, now: float) -> Explanation:
     """Answer for one call; walks the waiting calls of its class in order."""
     queue = pool.queue_of(job)
     waiting = job.state is CallState.WAITING
-    before: list[Job] = []
+    before: list[ScheduledCall] = []
     if waiting:
         for other in queue.listed(now):
             if other is job:
@@ -182,7 +182,7 @@ def list_queue(pool: Pool, now: float) -> list[QueueEntry]:
     return running + waiting
 
 
-def _binding(job: Job, pool: Pool, ahead: int, now: float) -> Binding:
+def _binding(job: ScheduledCall, pool: Pool, ahead: int, now: float) -> Binding:
     up = [r for r in pool.replicas.values() if r.up]
     if not up:
         return Binding.NO_BACKEND
@@ -197,7 +197,7 @@ def _binding(job: Job, pool: Pool, ahead: int, now: float) -> Binding:
     return Binding.ORDER if ahead else Binding.RESERVATION
 
 
-def _limit(job: Job, pool: Pool, free: list[Replica], now: float) -> Binding | None:
+def _limit(job: ScheduledCall, pool: Pool, free: list[Replica], now: float) -> Binding | None:
     if not free:
         return Binding.SLOTS
     if pool.queue_of(job) not in pool.served(now):
@@ -205,8 +205,8 @@ def _limit(job: Job, pool: Pool, free: list[Replica], now: float) -> Binding | N
     return None if any(r.fits_tokens(job, now) for r in free) else Binding.TOKENS
 
 
-def _lock(job: Job, pool: Pool, now: float) -> LockWait | None:
-    found = pool.world.locks.obstacle(job, now, strict=pool.queue_of(job).settings.strict)
+def _lock(job: ScheduledCall, pool: Pool, now: float) -> LockWait | None:
+    found = pool.state.locks.obstacle(job, now, strict=pool.queue_of(job).settings.strict)
     if found is None:
         return None
     if found.kept_for is not None:
@@ -215,7 +215,7 @@ def _lock(job: Job, pool: Pool, now: float) -> LockWait | None:
     return LockWait(found.name, LockHolder.OWN if own else LockHolder.OTHER)
 
 
-def _entry(job: Job, position: int, now: float) -> QueueEntry:
+def _entry(job: ScheduledCall, position: int, now: float) -> QueueEntry:
     call = job.call
     waiting = job.state is CallState.WAITING
     return QueueEntry(

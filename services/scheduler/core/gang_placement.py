@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from services.scheduler.core.placement import Placement
 from services.scheduler.core.replica import Replica
-from services.scheduler.core.scheduled_call import Gang, Job
+from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import ReplicaId
 
-Plan = list[tuple[Job, Replica]]
-Choose = Callable[[Job, Sequence[Replica]], Replica | None]
+Plan = list[tuple[ScheduledCall, Replica]]
+Choose = Callable[[ScheduledCall, Sequence[Replica]], Replica | None]
 
 
-class Together:
+class GangPlacement:
     """Places the calls of a gang, all of them or none.
 
     Affinity is tried first, then first-fit decreasing (Johnson, "Near-optimal bin packing
@@ -36,10 +36,10 @@ class Together:
             return None
         held = [r for r in ready if r.reserved_for is not None and r.reserved_for.gang is gang]
 
-        def by_affinity(job: Job, replicas: Sequence[Replica]) -> Replica | None:
+        def by_affinity(job: ScheduledCall, replicas: Sequence[Replica]) -> Replica | None:
             return self._placement.choose(job, replicas, now, strict=strict)
 
-        def first_fit(job: Job, replicas: Sequence[Replica]) -> Replica | None:
+        def first_fit(job: ScheduledCall, replicas: Sequence[Replica]) -> Replica | None:
             open_ = (r for r in replicas if self._placement.may_enter(job, r, now, strict=strict))
             return _first_fit(job, open_, now)
 
@@ -82,7 +82,7 @@ class Together:
         return None if plan is None else frozenset(replica.id for _, replica in plan)
 
 
-def _first_fit(job: Job, replicas: Iterable[Replica], now: float) -> Replica | None:
+def _first_fit(job: ScheduledCall, replicas: Iterable[Replica], now: float) -> Replica | None:
     return next((r for r in replicas if r.has_slot(now) and r.fits_tokens(job, now)), None)
 
 
@@ -90,7 +90,7 @@ def _largest_first(replicas: Iterable[Replica]) -> list[Replica]:
     return sorted(replicas, key=lambda r: (-r.nominal_tokens, -r.slots, r.id))
 
 
-def _pack(jobs: Iterable[Job], replicas: Sequence[Replica], choose: Choose) -> Plan | None:
+def _pack(jobs: Iterable[ScheduledCall], replicas: Sequence[Replica], choose: Choose) -> Plan | None:
     """Place the calls one by one, the largest first; None when one is left over."""
     taken: Plan = []
     try:

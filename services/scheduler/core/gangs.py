@@ -1,6 +1,6 @@
 """Gangs: calls of one agent that start together or, when not all come in time, each on its own."""
 
-from services.scheduler.core.scheduled_call import Gang, Job
+from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 
 _REMEMBERED = 60.0
 
@@ -21,14 +21,14 @@ class GangBook:
     def __len__(self) -> int:
         return len(self._gangs)
 
-    def problem(self, job: Job) -> str:
+    def problem(self, job: ScheduledCall) -> str:
         """Return why a call cannot join its gang; empty when it can."""
         gang = self._gangs.get(_key(job))
         if gang is not None and gang.size != job.call.gang_size:
             return f"the gang was begun with size {gang.size}, not {job.call.gang_size}"
         return ""
 
-    def join(self, job: Job, now: float) -> Gang | None:
+    def join(self, job: ScheduledCall, now: float) -> Gang | None:
         """Count a waiting call in; None: it starts alone, as a call does that ran before."""
         if not job.call.gang or job.preemptions or job.tokens_done:
             return None
@@ -47,7 +47,7 @@ class GangBook:
         job.gang = gang
         return gang
 
-    def leave(self, job: Job) -> None:
+    def leave(self, job: ScheduledCall) -> None:
         """Take a waiting call out; those that are left go on without it."""
         gang = job.gang
         if gang is None:
@@ -57,14 +57,14 @@ class GangBook:
         if gang.ready and not gang.members:
             del self._gangs[gang.key]
 
-    def start(self, gang: Gang) -> list[Job]:
+    def start(self, gang: Gang) -> list[ScheduledCall]:
         """Let the calls of a gang go, all at once. Return those that were held."""
         del self._gangs[gang.key]
         return _let_go(gang)
 
-    def part(self, now: float) -> list[Job]:
+    def part(self, now: float) -> list[ScheduledCall]:
         """Let the calls go whose gangs have waited too long for the last ones."""
-        parted: list[Job] = []
+        parted: list[ScheduledCall] = []
         gang = next(iter(self._gathering.values()), None)
         while gang is not None and now >= gang.since + self._patience:
             del self._gathering[gang.key]
@@ -74,7 +74,7 @@ class GangBook:
             gang = next(iter(self._gathering.values()), None)
         return parted
 
-    def gathering(self) -> list[Job]:
+    def gathering(self) -> list[ScheduledCall]:
         """Return the calls that wait for others of their gang to arrive."""
         return [job for gang in self._gathering.values() for job in gang.members.values()]
 
@@ -90,7 +90,7 @@ class GangBook:
             gang = next(iter(self._apart.values()), None)
 
 
-def _let_go(gang: Gang) -> list[Job]:
+def _let_go(gang: Gang) -> list[ScheduledCall]:
     held = [job for job in gang.members.values() if job.held]
     for job in gang.members.values():
         job.gang = None
@@ -98,5 +98,5 @@ def _let_go(gang: Gang) -> list[Job]:
     return held
 
 
-def _key(job: Job) -> tuple[str, str]:
+def _key(job: ScheduledCall) -> tuple[str, str]:
     return (job.call.agent, job.call.gang)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import CallId, PoolKey, SchedulingClass
 
@@ -21,9 +21,9 @@ class Obstacle:
     """The lock that a waiting call lacks, and who has it."""
 
     name: str
-    holders: tuple[Job, ...]
+    holders: tuple[ScheduledCall, ...]
     """Calls that use it now; none: it is kept for `kept_for`."""
-    kept_for: Job | None
+    kept_for: ScheduledCall | None
 
 
 class LockBook:
@@ -37,18 +37,18 @@ class LockBook:
 
     def __init__(self, settings: CoreSettings) -> None:
         self._patience = settings.reservation_patience
-        self._holders: dict[str, dict[CallId, tuple[Job, int]]] = {}
-        self._waiting: dict[str, dict[Job, None]] = {}
-        self._reserved: dict[str, Job] = {}
-        self._reservations: dict[Job, _Reservation] = {}
+        self._holders: dict[str, dict[CallId, tuple[ScheduledCall, int]]] = {}
+        self._waiting: dict[str, dict[ScheduledCall, None]] = {}
+        self._reserved: dict[str, ScheduledCall] = {}
+        self._reservations: dict[ScheduledCall, _Reservation] = {}
         self._freed: dict[str, None] = {}
 
-    def wait(self, job: Job) -> None:
+    def wait(self, job: ScheduledCall) -> None:
         """Note that a call starts to wait."""
         for claim in job.call.locks:
             self._waiting.setdefault(claim.name, {})[job] = None
 
-    def leave(self, job: Job) -> None:
+    def leave(self, job: ScheduledCall) -> None:
         """Note that a call waits no more."""
         self.unreserve(job)
         for claim in job.call.locks:
@@ -57,9 +57,9 @@ class LockBook:
             if not waiting:
                 del self._waiting[claim.name]
 
-    def take(self, job: Job) -> None:
+    def take(self, job: ScheduledCall) -> None:
         """Note that a call runs; what it holds counts, whatever the limits say: it may have run before."""
-        passed: dict[Job, None] = {}
+        passed: dict[ScheduledCall, None] = {}
         for claim in job.call.locks:
             self._holders.setdefault(claim.name, {})[job.call.id] = (job, claim.limit)
             holder = self._reserved.get(claim.name)
@@ -69,7 +69,7 @@ class LockBook:
             reservation = self._reservations[holder]
             reservation.passes_left = max(0, reservation.passes_left - 1)
 
-    def release(self, job: Job) -> None:
+    def release(self, job: ScheduledCall) -> None:
         """Note that a call runs no more."""
         for claim in job.call.locks:
             holders = self._holders[claim.name]
@@ -78,14 +78,14 @@ class LockBook:
                 del self._holders[claim.name]
             self._freed[claim.name] = None
 
-    def free(self, job: Job, now: float, *, strict: bool = False) -> bool:
+    def free(self, job: ScheduledCall, now: float, *, strict: bool = False) -> bool:
         """Whether the call could take all its locks now; a `strict` one passes young reservations."""
         return not any(
             self._taken(claim.name, claim.limit) or self._kept(claim.name, job, now, strict=strict)
             for claim in job.call.locks
         )
 
-    def reserve(self, job: Job, passes: int, now: float) -> bool:
+    def reserve(self, job: ScheduledCall, passes: int, now: float) -> bool:
         """Keep all locks of a call that lacks one, once `passes` others have passed; whether that is new."""
         if job in self._reservations or any(claim.name in self._reserved for claim in job.call.locks):
             return False
@@ -94,7 +94,7 @@ class LockBook:
             self._reserved[claim.name] = job
         return True
 
-    def unreserve(self, job: Job) -> None:
+    def unreserve(self, job: ScheduledCall) -> None:
         """Drop the call's reservation, if it has one."""
         if self._reservations.pop(job, None) is not None:
             for claim in job.call.locks:
@@ -106,7 +106,7 @@ class LockBook:
         for job in [job for job in self._reservations if job.call.pool == key]:
             self.unreserve(job)
 
-    def due(self, key: PoolKey, now: float) -> Iterable[Job]:
+    def due(self, key: PoolKey, now: float) -> Iterable[ScheduledCall]:
         """Return the calls of a pool that were passed often enough and whose locks are all free now."""
         if not self._reservations:
             return ()
@@ -132,7 +132,7 @@ class LockBook:
                 best[job.call.pool] = rank if known is None else min(known, rank)
         return sorted(best, key=best.__getitem__)
 
-    def obstacle(self, job: Job, now: float, *, strict: bool = False) -> Obstacle | None:
+    def obstacle(self, job: ScheduledCall, now: float, *, strict: bool = False) -> Obstacle | None:
         """Return the first lock that the call lacks; None: it lacks none."""
         for claim in job.call.locks:
             if self._taken(claim.name, claim.limit):
@@ -149,7 +149,7 @@ class LockBook:
         # Each holder counts on its own limit as well as the newcomer on its.
         return len(holders) >= min(limit, *(theirs for _, theirs in holders.values()))
 
-    def _kept(self, name: str, job: Job, now: float, *, strict: bool) -> bool:
+    def _kept(self, name: str, job: ScheduledCall, now: float, *, strict: bool) -> bool:
         holder = self._reserved.get(name)
         if holder is None or holder is job:
             return False

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from services.scheduler.core.replica import Replica
 from services.scheduler.core.reservation import Reservation
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 
 
@@ -18,7 +18,9 @@ class Placement:
     def __init__(self, settings: CoreSettings) -> None:
         self._settings = settings
 
-    def choose(self, job: Job, replicas: Iterable[Replica], now: float, *, strict: bool) -> Replica | None:
+    def choose(
+        self, job: ScheduledCall, replicas: Iterable[Replica], now: float, *, strict: bool
+    ) -> Replica | None:
         """Return the best replica the call fits on now, or None."""
         fitting = [
             replica
@@ -32,7 +34,7 @@ class Placement:
         # Among equals the emptiest cache: what is put there drives least out.
         return min(fitting, key=lambda r: (r.id == job.avoid_replica, self.seconds(job, r), r.prefixes.held))
 
-    def seconds(self, job: Job, replica: Replica) -> float:
+    def seconds(self, job: ScheduledCall, replica: Replica) -> float:
         """Return expected seconds from dispatch to the end on this replica."""
         cost = self._settings.cost
         uncached = job.context_tokens - self.cached(job, replica)
@@ -41,14 +43,14 @@ class Placement:
         # Each prefill there stalls the others for its length; half of it is met on average.
         return cost.prefill(uncached) * (1 + 0.5 * sequences) + job.decode * step
 
-    def cached(self, job: Job, replica: Replica) -> int:
+    def cached(self, job: ScheduledCall, replica: Replica) -> int:
         """Context tokens the replica need not read."""
         snapshot = job.snapshot
         if snapshot.has_kv and replica.kv_snapshot and snapshot.replica in ("", replica.id):
             return max(0, job.context_tokens - 1)
         return replica.prefixes.cached(job) if replica.prefix_cache else 0
 
-    def may_enter(self, job: Job, replica: Replica, now: float, *, strict: bool) -> bool:
+    def may_enter(self, job: ScheduledCall, replica: Replica, now: float, *, strict: bool) -> bool:
         """Whether a reservation on the replica lets this call pass; a gang passes none, being many calls."""
         held = replica.reservation
         if held is None or held.job is job or (job.gang is not None and held.job.gang is job.gang):
@@ -59,12 +61,12 @@ class Placement:
             return False
         return held.lets_pass(replica.need(job), self.ends(job, replica, now))
 
-    def ends(self, job: Job, replica: Replica, now: float) -> float:
+    def ends(self, job: ScheduledCall, replica: Replica, now: float) -> float:
         """When a call dispatched now is expected to end."""
         return now + self.seconds(job, replica)
 
     def reserve(
-        self, job: Job, replicas: Iterable[Replica], now: float, *, sealed: bool, from_lane: bool
+        self, job: ScheduledCall, replicas: Iterable[Replica], now: float, *, sealed: bool, from_lane: bool
     ) -> Replica | None:
         """Hold the replica where the call lacks the fewest tokens; None: none is left to hold."""
         free = [r for r in replicas if r.up and r.reservation is None and r.could_hold(job)]
@@ -74,7 +76,9 @@ class Placement:
         self.hold(job, best, now, sealed=sealed, from_lane=from_lane)
         return best
 
-    def hold(self, job: Job, replica: Replica, now: float, *, sealed: bool, from_lane: bool) -> None:
+    def hold(
+        self, job: ScheduledCall, replica: Replica, now: float, *, sealed: bool, from_lane: bool
+    ) -> None:
         """Hold this replica for a call, or for the gang it leads."""
         replica.reservation = Reservation(job, now, sealed=sealed, from_lane=from_lane)
         self.foretell(replica.reservation, replica, now)

@@ -5,14 +5,14 @@ from itertools import islice
 
 from services.scheduler.core.class_queue import ClassMix, ClassQueue
 from services.scheduler.core.events import FROM_LANE, TimelineKind
-from services.scheduler.core.gang_placement import Together
+from services.scheduler.core.gang_placement import GangPlacement
 from services.scheduler.core.placement import Placement
-from services.scheduler.core.preemptor import Relief
+from services.scheduler.core.preemptor import Preemptor
 from services.scheduler.core.replica import Replica
 from services.scheduler.core.reservation import Reservation
-from services.scheduler.core.scheduled_call import Gang, Job
-from services.scheduler.core.state import World
-from services.scheduler.model import CallState, Lane, PolicySpec, PoolKey, ReplicaId, SchedulingClass
+from services.scheduler.core.scheduled_call import Gang, ScheduledCall
+from services.scheduler.core.state import CoreState
+from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, ResourceKind, SchedulingClass
 
 
 class Pool:
@@ -23,25 +23,25 @@ class Pool:
     """
 
     def __init__(
-        self, key: PoolKey, world: World, specs: dict[SchedulingClass, PolicySpec], since: float
+        self, key: PoolKey, state: CoreState, specs: dict[SchedulingClass, PolicySpec], since: float
     ) -> None:
         self.key = key
-        self.world = world
+        self.state = state
         self.replicas: dict[ReplicaId, Replica] = {}
         self.queues = {
-            name: ClassQueue(name, settings, specs[name], world)
-            for name, settings in world.settings.classes.items()
+            name: ClassQueue(name, settings, specs[name], state)
+            for name, settings in state.settings.classes.items()
         }
         self._queues = tuple(self.queues.values())
         self.mix = ClassMix(self._queues)
-        self.placement = Placement(world.settings)
-        self.together = Together(world.settings, self.placement, self.replicas)
-        self.relief = Relief(world, self.queues, self.replicas)
+        self.placement = Placement(state.settings)
+        self.together = GangPlacement(state.settings, self.placement, self.replicas)
+        self.relief = Preemptor(state, self.queues, self.replicas)
         self.running = 0
         self.waiting = 0
         self.no_backend_since: float | None = since
 
-    def queue_of(self, job: Job) -> ClassQueue:
+    def queue_of(self, job: ScheduledCall) -> ClassQueue:
         """Return the queue of the call's class."""
         return self.queues[job.call.scheduling_class]
 
@@ -51,7 +51,7 @@ class Pool:
         """Return the replica of this id; made, without any capacity, when it is not known yet."""
         found = self.replicas.get(replica_id)
         if found is None:
-            found = self.replicas[replica_id] = Replica(replica_id, self.key, self.world.settings)
+            found = self.replicas[replica_id] = Replica(replica_id, self.key, self.state.settings)
         return found
 
     def down(self, replica_id: ReplicaId, now: float) -> None:
@@ -62,14 +62,14 @@ class Pool:
         replica.reservation = None
         if not any(r.up for r in self.replicas.values()) and self.no_backend_since is None:
             self.no_backend_since = now
-            self.world.locks.unreserve_pool(self.key)
+            self.state.locks.unreserve_pool(self.key)
 
     def forget_lost(self, now: float) -> list[ReplicaId]:
         """Drop replicas that are down for longer than the grace period and run nothing; name them.
 
         Those of a tool go at once: they know nothing that would be of use when they return.
         """
-        oldest = now if self.key.lane is Lane.TOOL else now - self.world.settings.backend_grace
+        oldest = now if self.key.lane is ResourceKind.TOOL else now - self.state.settings.backend_grace
         gone = [r.id for r in self.replicas.values() if not r.up and not r.running and r.down_at <= oldest]
         for replica_id in gone:
             del self.replicas[replica_id]
@@ -78,9 +78,9 @@ class Pool:
     def without_backend(self, now: float) -> bool:
         """Whether nobody served this resource for longer than the grace period."""
         since = self.no_backend_since
-        return since is not None and now >= since + self.world.settings.backend_grace
+        return since is not None and now >= since + self.state.settings.backend_grace
 
-    def could_hold(self, job: Job) -> bool:
+    def could_hold(self, job: ScheduledCall) -> bool:
         """Whether some replica, now up or down, could ever hold the call; all of them its whole gang."""
         known = [r for r in self.replicas.values() if r.slots > 0]
         if not known:
@@ -91,7 +91,7 @@ class Pool:
             return False
         return any(r.could_hold(job) for r in known)
 
-    def retry_after(self, job: Job) -> float:
+    def retry_after(self, job: ScheduledCall) -> float:
         """Seconds after which a refused call may find room, from the recent dispatch rate."""
         queue = self.queue_of(job)
         guess = queue.monitor.predicted_wait(len(queue.waiting) // 4)
@@ -99,7 +99,7 @@ class Pool:
 
     # Waiting calls
 
-    def waiting_jobs(self) -> list[Job]:
+    def waiting_jobs(self) -> list[ScheduledCall]:
         """All waiting calls, in order of submission."""
         found = [job for queue in self.queues.values() for job in queue.waiting.values()]
         return sorted(found, key=lambda job: job.seq)
@@ -112,7 +112,7 @@ class Pool:
             job.quantum = self.relief.quantum(queue)
             self.relief.reconsider(job)
 
-    def add(self, job: Job, now: float) -> None:
+    def add(self, job: ScheduledCall, now: float) -> None:
         """Note that a call starts to wait."""
         self.estimate(job)
         queue = self.queue_of(job)
@@ -122,24 +122,24 @@ class Pool:
         self.waiting += 1
         queue.add(job, now)
 
-    def remove(self, job: Job, now: float) -> None:
+    def remove(self, job: ScheduledCall, now: float) -> None:
         """Note that a waiting call leaves without running."""
         self.waiting -= 1
         self.queue_of(job).remove(job, now)
         self._unreserve(job)
 
-    def estimate(self, job: Job) -> None:
+    def estimate(self, job: ScheduledCall) -> None:
         """Predict what the call still needs, on the replica that has most of its prefix."""
-        reserve = self.world.settings.reserve_tokens
-        if reserve and job.call.preemptible and self.key.lane is Lane.INFERENCE:
+        reserve = self.state.settings.reserve_tokens
+        if reserve and job.call.preemptible and self.key.lane is ResourceKind.INFERENCE:
             job.reserved = job.tokens_done + reserve
-        cost = self.world.cost
+        cost = self.state.cost
         cached, _ = self.best_cached(job)
         job.uncached = max(0, job.context_tokens - cached)
-        job.decode = self.world.history.remaining(job.call, job.tokens_done)
+        job.decode = self.state.history.remaining(job.call, job.tokens_done)
         job.work = cost.prefill(job.uncached) + cost.decode(job.decode, job.context_tokens)
 
-    def best_cached(self, job: Job) -> tuple[int, ReplicaId]:
+    def best_cached(self, job: ScheduledCall) -> tuple[int, ReplicaId]:
         """Return most context tokens that a replica which is up need not read, and that replica."""
         best, where = 0, ""
         for replica in self.replicas.values():
@@ -149,43 +149,43 @@ class Pool:
 
     # Running calls
 
-    def adopt(self, job: Job, replica: Replica, epoch: int, now: float) -> None:
+    def adopt(self, job: ScheduledCall, replica: Replica, epoch: int, now: float) -> None:
         """Take in a call that already runs (this scheduler restarted)."""
         self.estimate(job)
         self._start(job, replica, epoch, now)
         job.expected_cached = 0
         self.queue_of(job).own.on_adopt(job, now)
 
-    def progress(self, job: Job, tokens: int, now: float) -> None:
+    def progress(self, job: ScheduledCall, tokens: int, now: float) -> None:
         """Note that a running call brought forth tokens."""
         before = job.tokens_done.bit_length()
         job.tokens_done += tokens
         job.slice_tokens += tokens
-        if self.world.watched and job.tokens_done.bit_length() != before:
-            self.world.note(now, TimelineKind.PROGRESSED, job)
+        if self.state.watched and job.tokens_done.bit_length() != before:
+            self.state.emit(now, TimelineKind.PROGRESSED, job)
         job.decode -= tokens
         if job.decode <= 0:
-            job.decode = self.world.history.remaining(job.call, job.tokens_done)
-        self._charge(job, self.world.cost.decode(tokens, job.context_tokens))
+            job.decode = self.state.history.remaining(job.call, job.tokens_done)
+        self._charge(job, self.state.cost.decode(tokens, job.context_tokens))
         replica = self.replicas[job.replica]
         replica.context_tokens += tokens
         if tokens > 0 and job.reported_at > job.dispatched_at:
             replica.token_seen((now - job.reported_at) / tokens)
         if tokens > 0 and replica.limit.token_seen((now - job.reported_at) / tokens, now):
-            self.world.note(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
+            self.state.emit(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
         job.reported_at = now
         self.queue_of(job).own.on_tokens(job, tokens, now)
         self.relief.ripen(job)
 
-    def cache_report(self, job: Job, found: int, now: float) -> None:
+    def cache_report(self, job: ScheduledCall, found: int, now: float) -> None:
         """Note that the backend told how much of the prompt it had cached."""
         replica = self.replicas[job.replica]
         replica.prefixes.observed(job.expected_cached, found)
         output = job.tokens_done + job.decode
         if replica.limit.cache_seen(job.expected_cached, found, output, len(replica.running), now):
-            self.world.note(now, TimelineKind.LIMIT_CUT, job, "prefix cache thrashes")
+            self.state.emit(now, TimelineKind.LIMIT_CUT, job, "prefix cache thrashes")
 
-    def put_back(self, job: Job, now: float) -> None:
+    def put_back(self, job: ScheduledCall, now: float) -> None:
         """Note that a running call gave its slot back and waits again."""
         self._stop(job)
         job.state = CallState.WAITING
@@ -197,7 +197,7 @@ class Pool:
         self.waiting += 1
         queue.put_back(job, now)
 
-    def finish(self, job: Job, now: float) -> None:
+    def finish(self, job: ScheduledCall, now: float) -> None:
         """Note that a run ended."""
         self._stop(job)
         self.queue_of(job).own.on_finish(job, now)
@@ -227,7 +227,7 @@ class Pool:
                 continue
             if self._try(queue, head, now, from_lane=from_lane):
                 return True
-            for job in islice(self._unlocked(queue, head, now), self.world.settings.lookahead):
+            for job in islice(self._unlocked(queue, head, now), self.state.settings.lookahead):
                 if not self._open(now):
                     break
                 if self._try(queue, job, now, from_lane=False):
@@ -236,7 +236,7 @@ class Pool:
 
     def _grant_reserved(self, now: float) -> bool:
         """Grant a call for which room or locks were kept and that fits now."""
-        for job in self.world.locks.due(self.key, now):
+        for job in self.state.locks.due(self.key, now):
             replica = self.placement.choose(job, self.replicas.values(), now, strict=False)
             if replica is not None:
                 self._grant(job, replica, now, from_lane=False)
@@ -249,7 +249,7 @@ class Pool:
     def _grant_holder(self, replica: Replica, held: Reservation, now: float) -> bool:
         """Grant the call or gang that holds this replica, if it fits now."""
         job = held.job
-        if not self.world.locks.free(job, now):
+        if not self.state.locks.free(job, now):
             replica.unreserve(job)  # the room is of no use to it
             return False
         if replica.has_slot(now) and replica.fits_tokens(job, now):
@@ -258,22 +258,22 @@ class Pool:
                 return True
             if self._try_gang(self.queue_of(job), job.gang, now, from_lane=held.from_lane):
                 return True
-        if held.start <= now < held.made + self.world.settings.reservation_patience:
+        if held.start <= now < held.made + self.state.settings.reservation_patience:
             self.placement.foretell(held, replica, now)
         return False
 
-    def _unlocked(self, queue: ClassQueue, head: Job, now: float) -> Iterator[Job]:
+    def _unlocked(self, queue: ClassQueue, head: ScheduledCall, now: float) -> Iterator[ScheduledCall]:
         """Return calls behind the head, without those that lack a lock: they block nobody."""
         return (job for job in queue.behind(head, now) if not self._locked(queue, job, now))
 
-    def _locked(self, queue: ClassQueue, job: Job, now: float) -> bool:
+    def _locked(self, queue: ClassQueue, job: ScheduledCall, now: float) -> bool:
         """Whether the call lacks a lock; the first in line that does has its locks kept in the end."""
-        locks = self.world.locks
+        locks = self.state.locks
         if not job.call.locks or locks.free(job, now, strict=queue.settings.strict):
             return False
-        passes = 0 if queue.policy.in_arrival_order else self.world.settings.max_bypass
+        passes = 0 if queue.policy.in_arrival_order else self.state.settings.max_bypass
         if not queue.settings.free_only and locks.reserve(job, passes, now):
-            self.world.note(now, TimelineKind.RESERVED, job, "locks")
+            self.state.emit(now, TimelineKind.RESERVED, job, "locks")
         return True
 
     def served(self, now: float) -> list[ClassQueue]:
@@ -294,7 +294,7 @@ class Pool:
             for r in self.replicas.values()
         )
 
-    def _try(self, queue: ClassQueue, job: Job, now: float, *, from_lane: bool) -> bool:
+    def _try(self, queue: ClassQueue, job: ScheduledCall, now: float, *, from_lane: bool) -> bool:
         if job.gang is not None:
             return self._try_gang(queue, job.gang, now, from_lane=from_lane)
         if self._locked(queue, job, now):
@@ -311,7 +311,7 @@ class Pool:
                 job, self.replicas.values(), now, sealed=sealed, from_lane=from_lane
             )
             if held is not None:
-                self.world.note(now, TimelineKind.RESERVED, job, held.id)
+                self.state.emit(now, TimelineKind.RESERVED, job, held.id)
         return False
 
     def _try_gang(self, queue: ClassQueue, gang: Gang, now: float, *, from_lane: bool) -> bool:
@@ -332,18 +332,18 @@ class Pool:
         sealed = queue.policy.in_arrival_order
         fresh, freed = self.together.hold(gang, now, sealed=sealed, from_lane=from_lane)
         for replica in fresh:
-            self.world.note(now, TimelineKind.RESERVED, leader, replica.id)
+            self.state.emit(now, TimelineKind.RESERVED, leader, replica.id)
         return bool(freed)
 
-    def held_for(self, job: Job) -> ReplicaId:
+    def held_for(self, job: ScheduledCall) -> ReplicaId:
         """Return the replica a waiting call holds a reservation on, or empty."""
         return next((r.id for r in self.replicas.values() if r.reserved_for is job), "")
 
-    def _unreserve(self, job: Job) -> None:
+    def _unreserve(self, job: ScheduledCall) -> None:
         for replica in self.replicas.values():
             replica.unreserve(job)
 
-    def _grant(self, job: Job, replica: Replica, now: float, *, from_lane: bool) -> None:
+    def _grant(self, job: ScheduledCall, replica: Replica, now: float, *, from_lane: bool) -> None:
         self._unreserve(job)
         if replica.reservation is not None:
             replica.reservation.passed(replica.need(job), self.placement.ends(job, replica, now))
@@ -356,13 +356,13 @@ class Pool:
         job.from_lane = from_lane
         wait = job.wait(now)
         job.granted_wait = wait
-        self._start(job, replica, self.world.next_epoch(), now)
-        self._charge(job, self.world.cost.prefill(job.uncached))
+        self._start(job, replica, self.state.next_epoch(), now)
+        self._charge(job, self.state.cost.prefill(job.uncached))
         replica.prefixes.prefilled(job)
-        self.world.out.append(job.grant())
-        self.world.note(now, TimelineKind.GRANTED, job, FROM_LANE if from_lane else "", wait)
+        self.state.outbox.append(job.grant())
+        self.state.emit(now, TimelineKind.GRANTED, job, FROM_LANE if from_lane else "", wait)
 
-    def _start(self, job: Job, replica: Replica, epoch: int, now: float) -> None:
+    def _start(self, job: ScheduledCall, replica: Replica, epoch: int, now: float) -> None:
         job.state = CallState.RUNNING
         job.replica = replica.id
         job.epoch = epoch
@@ -370,7 +370,7 @@ class Pool:
         job.charged = 0.0
         job.dispatched_at = job.reported_at = now
         replica.take(job)
-        self.world.locks.take(job)
+        self.state.locks.take(job)
         self.running += 1
         queue = self.queue_of(job)
         job.quantum = self.relief.quantum(queue)
@@ -378,9 +378,9 @@ class Pool:
         queue.use.tokens += job.footprint
         self.mix.charge(queue, job.work)
 
-    def _stop(self, job: Job) -> None:
+    def _stop(self, job: ScheduledCall) -> None:
         self.replicas[job.replica].release(job)
-        self.world.locks.release(job)
+        self.state.locks.release(job)
         self.running -= 1
         queue = self.queue_of(job)
         queue.use.slots -= 1
@@ -390,12 +390,12 @@ class Pool:
         self.relief.forget(job)
         job.last_replica, job.replica = job.replica, ""
 
-    def _charge(self, job: Job, seconds: float) -> None:
+    def _charge(self, job: ScheduledCall, seconds: float) -> None:
         job.charged += seconds
         if job.program is not None:
             job.program.attained += seconds
 
-    def _running_of(self, name: SchedulingClass) -> Iterator[Job]:
+    def _running_of(self, name: SchedulingClass) -> Iterator[ScheduledCall]:
         if not self.queues[name].use.slots:
             return iter(())
         return (
@@ -423,13 +423,13 @@ class Pool:
             return now if any(queue.lane.boosted for queue in self._queues) else None
         times = [queue.next_change() for queue in self._queues]
         if self.no_backend_since is not None:
-            times.append(self.no_backend_since + self.world.settings.backend_grace)
+            times.append(self.no_backend_since + self.state.settings.backend_grace)
         for replica in self.replicas.values():
             if replica.up and replica.limit.is_cut(now):
                 times.append(now + 1.0)
             held = replica.reservation
             if held is not None:
-                patience = held.made + self.world.settings.reservation_patience
+                patience = held.made + self.state.settings.reservation_patience
                 times += [at for at in (held.start, patience) if at > now]
         known = [t for t in times if t is not None]
         return min(known) if known else None

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 
 from services.scheduler.core.replica import Replica
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import CallState, ReplicaId
 
 
-class Guard:
+class PreemptionGuard:
     """Refuses preemptions that cost more than they give.
 
     Unguarded round robin with small slices lost two thirds of the throughput on long contexts,
@@ -19,7 +19,7 @@ class Guard:
         self._guard = settings.guard
         self._cost = settings.cost
 
-    def allows(self, job: Job, replica: Replica, churn: int) -> bool:
+    def allows(self, job: ScheduledCall, replica: Replica, churn: int) -> bool:
         """Whether the running call may be stopped now.
 
         `churn`: context tokens of the calls that wait, all of which may run before it resumes; what
@@ -49,9 +49,11 @@ def kv_fill(replica: Replica) -> float:
     return replica.context_tokens / replica.max_tokens
 
 
-def enough(job: Job, victims: Iterable[Job], replicas: Mapping[ReplicaId, Replica], now: float) -> list[Job]:
+def enough(
+    job: ScheduledCall, victims: Iterable[ScheduledCall], replicas: Mapping[ReplicaId, Replica], now: float
+) -> list[ScheduledCall]:
     """Return the shortest run of victims on one replica whose leaving makes room for the call."""
-    chosen: dict[ReplicaId, list[Job]] = {}
+    chosen: dict[ReplicaId, list[ScheduledCall]] = {}
     for victim in victims:
         replica = replicas[victim.replica]
         if replica.reserved_for not in (None, job) or not replica.up or not replica.could_hold(job):
@@ -63,7 +65,7 @@ def enough(job: Job, victims: Iterable[Job], replicas: Mapping[ReplicaId, Replic
     return []
 
 
-def _fits_without(job: Job, leaving: list[Job], replica: Replica, now: float) -> bool:
+def _fits_without(job: ScheduledCall, leaving: list[ScheduledCall], replica: Replica, now: float) -> bool:
     staying = len(replica.running) - len(leaving)
     if staying >= max(1, replica.slot_limit(now)):
         return False

@@ -5,14 +5,14 @@ from itertools import islice
 
 from services.scheduler.core.class_queue import ClassQueue
 from services.scheduler.core.events import Preempt, TimelineKind
-from services.scheduler.core.preemption_guard import Guard, enough
+from services.scheduler.core.preemption_guard import PreemptionGuard, enough
 from services.scheduler.core.replica import Replica
-from services.scheduler.core.scheduled_call import Job
-from services.scheduler.core.state import World
+from services.scheduler.core.scheduled_call import ScheduledCall
+from services.scheduler.core.state import CoreState
 from services.scheduler.model import CallState, ReplicaId, SchedulingClass
 
 
-class Relief:
+class Preemptor:
     """Asks running calls of one pool to make room.
 
     A waiting call that does not fit may stop running calls of its own class, if its policy names
@@ -22,37 +22,37 @@ class Relief:
 
     def __init__(
         self,
-        world: World,
+        state: CoreState,
         queues: Mapping[SchedulingClass, ClassQueue],
         replicas: Mapping[ReplicaId, Replica],
     ) -> None:
-        self._world = world
+        self._state = state
         self._queues = queues
         self._replicas = replicas
-        self._guard = Guard(world.settings)
-        self._ripe: dict[Job, None] = {}
-        self._stopping: dict[Job, Job] = {}
+        self._guard = PreemptionGuard(state.settings)
+        self._ripe: dict[ScheduledCall, None] = {}
+        self._stopping: dict[ScheduledCall, ScheduledCall] = {}
         """Calls asked to stop, and for whom."""
 
-        self._stoppable = {c for settings in world.settings.classes.values() for c in settings.may_stop}
+        self._stoppable = {c for settings in state.settings.classes.values() for c in settings.may_stop}
 
     def quantum(self, queue: ClassQueue) -> int:
         """Tokens after which a call of this class may be asked to stop; 0: never."""
         if queue.policy.preempts and queue.policy.quantum_tokens:
             return queue.policy.quantum_tokens
-        return self._world.settings.guard.min_tokens if queue.name in self._stoppable else 0
+        return self._state.settings.guard.min_tokens if queue.name in self._stoppable else 0
 
-    def ripen(self, job: Job) -> None:
+    def ripen(self, job: ScheduledCall) -> None:
         """Note that a running call brought forth tokens."""
         if job.quantum and job.slice_tokens >= job.quantum and job.state is CallState.RUNNING:
             self._ripe[job] = None
 
-    def forget(self, job: Job) -> None:
+    def forget(self, job: ScheduledCall) -> None:
         """Drop a call that runs no more."""
         self._ripe.pop(job, None)
         self._stopping.pop(job, None)
 
-    def reconsider(self, job: Job) -> None:
+    def reconsider(self, job: ScheduledCall) -> None:
         """Look at a running call again: its quantum changed."""
         self._ripe.pop(job, None)
         self.ripen(job)
@@ -73,7 +73,7 @@ class Relief:
         covered = {job for job in self._stopping.values() if job.state is CallState.WAITING}
         spare = sum(job not in covered for job in self._stopping.values())
         for queue in served:
-            for job in islice(queue.in_order(now), self._world.settings.lookahead):
+            for job in islice(queue.in_order(now), self._state.settings.lookahead):
                 if job in covered:
                     continue
                 if spare > 0:
@@ -84,8 +84,8 @@ class Relief:
                     break
                 self._stop(victims, job, now)
 
-    def _victims(self, queue: ClassQueue, job: Job, now: float) -> list[Job]:
-        found: list[Job] = []
+    def _victims(self, queue: ClassQueue, job: ScheduledCall, now: float) -> list[ScheduledCall]:
+        found: list[ScheduledCall] = []
         for name in reversed(SchedulingClass):
             if name in queue.settings.may_stop:
                 found += sorted(self._ripe_of(name), key=lambda v: (v.dispatched_at, v.seq), reverse=True)
@@ -93,7 +93,7 @@ class Relief:
             found += queue.policy.victims(queue.own.place_of(job), self._ripe_of(queue.name), now)
         return enough(job, found, self._replicas, now)
 
-    def _ripe_of(self, name: SchedulingClass) -> list[Job]:
+    def _ripe_of(self, name: SchedulingClass) -> list[ScheduledCall]:
         churn = sum(queue.waiting_tokens for queue in self._queues.values())
         return [
             job
@@ -102,13 +102,13 @@ class Relief:
             and self._guard.allows(job, self._replicas[job.replica], churn)
         ]
 
-    def _stop(self, victims: list[Job], candidate: Job, now: float) -> None:
+    def _stop(self, victims: list[ScheduledCall], candidate: ScheduledCall, now: float) -> None:
         for victim in victims:
             victim.state = CallState.STOPPING
             del self._ripe[victim]
             victim.preemptions += 1
             self._stopping[victim] = candidate
             call = victim.call
-            self._world.out.append(Preempt(call.id, call.gateway, victim.replica, victim.epoch))
+            self._state.outbox.append(Preempt(call.id, call.gateway, victim.replica, victim.epoch))
             detail = f"for a call of class {candidate.call.scheduling_class.value}"
-            self._world.note(now, TimelineKind.PREEMPT_ASKED, victim, detail)
+            self._state.emit(now, TimelineKind.PREEMPT_ASKED, victim, detail)

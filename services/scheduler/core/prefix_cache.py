@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 _LENGTHS_PER_PROGRAM = 4
 _TRUST_STEP = 0.1
@@ -33,7 +33,7 @@ class PrefixMap:
         self._capacity = capacity
         self._evict()
 
-    def cached(self, job: Job) -> int:
+    def cached(self, job: ScheduledCall) -> int:
         """Tokens of the call's context this replica probably need not read again."""
         call = job.call
         best = 0
@@ -49,7 +49,7 @@ class PrefixMap:
                     best = length
         return int(min(best, max(0, context - 1)) * self.trust)
 
-    def prefilled(self, job: Job) -> None:
+    def prefilled(self, job: ScheduledCall) -> None:
         """Note that the call's context was sent to this replica."""
         call = job.call
         covered, added = 0, []

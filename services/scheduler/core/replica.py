@@ -4,7 +4,7 @@ from services.scheduler.core.adaptive_limit import AdaptiveLimit
 from services.scheduler.core.events import BackendLimits, BackendUp
 from services.scheduler.core.prefix_cache import PrefixMap
 from services.scheduler.core.reservation import Reservation
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import CallId, PoolKey, ReplicaId
 
@@ -28,7 +28,7 @@ class Replica:
         self.max_tokens: int | None = None
         self.kv_snapshot = False
         self.prefix_cache = True
-        self.running: dict[CallId, Job] = {}
+        self.running: dict[CallId, ScheduledCall] = {}
         self.limit = AdaptiveLimit(settings.limits, settings.cost)
         self.prefixes = PrefixMap(settings.prefix_cache_tokens)
         self.reservation: Reservation | None = None
@@ -96,7 +96,7 @@ class Replica:
         """Whether one more call may run, tokens aside."""
         return self.up and len(self.running) < self.slot_limit(now)
 
-    def need(self, job: Job) -> int:
+    def need(self, job: ScheduledCall) -> int:
         """Tokens this call would add to what is reserved here."""
         total = job.footprint
         if self._segments:
@@ -105,18 +105,18 @@ class Replica:
                     total -= tokens
         return total
 
-    def fits_tokens(self, job: Job, now: float) -> bool:
+    def fits_tokens(self, job: ScheduledCall, now: float) -> bool:
         """Whether the call's tokens fit; alone on the replica it needs only the nominal limit."""
         need = self.need(job)
         if not self.running:
             return need <= self.nominal_tokens
         return self.used_tokens + need <= self.token_limit(now)
 
-    def could_hold(self, job: Job) -> bool:
+    def could_hold(self, job: ScheduledCall) -> bool:
         """Whether the call fits when nothing else runs."""
         return job.whole_footprint <= self.nominal_tokens
 
-    def take(self, job: Job) -> None:
+    def take(self, job: ScheduledCall) -> None:
         """Reserve a slot and tokens for the call."""
         held = segments(job)
         job.segments = tuple(key for key, _ in held)
@@ -130,7 +130,7 @@ class Replica:
         self.running[job.call.id] = job
         self.context_tokens += job.context_tokens
 
-    def release(self, job: Job) -> None:
+    def release(self, job: ScheduledCall) -> None:
         """Give back what `take` reserved."""
         del self.running[job.call.id]
         self.context_tokens -= job.context_tokens
@@ -145,11 +145,11 @@ class Replica:
         job.private_tokens = 0
 
     @property
-    def reserved_for(self) -> Job | None:
+    def reserved_for(self) -> ScheduledCall | None:
         """The call this replica is held for."""
         return None if self.reservation is None else self.reservation.job
 
-    def unreserve(self, job: Job) -> None:
+    def unreserve(self, job: ScheduledCall) -> None:
         """Drop the reservation if this call holds it."""
         if self.reserved_for is job:
             self.reservation = None
@@ -159,14 +159,14 @@ class Replica:
         self.token_seconds += _RATE_STEP * (seconds - self.token_seconds)
 
 
-def segments(job: Job) -> tuple[tuple[str, int], ...]:
+def segments(job: ScheduledCall) -> tuple[tuple[str, int], ...]:
     """Return the parts of a call's prompt that may be shared: each prefix beyond the shorter one."""
     if job.parts is None:
         job.parts = _segments(job)
     return job.parts
 
 
-def _segments(job: Job) -> tuple[tuple[str, int], ...]:
+def _segments(job: ScheduledCall) -> tuple[tuple[str, int], ...]:
     prefixes = job.call.prefixes
     parts, covered = [], 0
     for prefix in prefixes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Reservation:
     Source: EASY backfilling, Lifka, "The ANL/IBM SP scheduling system", JSSPP 1995.
     """
 
-    job: Job
+    job: ScheduledCall
     made: float
     start: float = -inf
     """When the holder is expected to fit; in the past: nobody is let in for ending early."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.scheduler.core.accounts import Program
-from services.scheduler.core.events import Grant
+from services.scheduler.core.events import DispatchGrant
 from services.scheduler.model import NO_SNAPSHOT, Call, CallId, CallState, ReplicaId, SnapshotInfo
 
 
@@ -21,7 +21,7 @@ class Gang:
     arrived: int = 0
     """Calls that came, those that left again included."""
 
-    members: dict[CallId, "Job"] = field(default_factory=dict)
+    members: dict[CallId, "ScheduledCall"] = field(default_factory=dict)
     """Calls that wait, in order of arrival."""
 
     ready: bool = False
@@ -31,13 +31,13 @@ class Gang:
     """Not all came in time: each call goes its own way."""
 
     @property
-    def leader(self) -> "Job | None":
+    def leader(self) -> "ScheduledCall | None":
         """The member that stands in the queue."""
         return next(iter(self.members.values()), None) if self.ready else None
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class ScheduledCall:
     """A call while the scheduler knows it."""
 
     call: Call
@@ -134,10 +134,10 @@ class Job:
         """Seconds of the present wait."""
         return max(0.0, now - self.queued_at)
 
-    def grant(self) -> Grant:
+    def grant(self) -> DispatchGrant:
         """Tell where it runs."""
         attained = 0.0 if self.program is None else self.program.attained
-        return Grant(
+        return DispatchGrant(
             self.call.id,
             self.call.gateway,
             self.replica,

@@ -28,9 +28,9 @@ from services.scheduler.core.events import (
 from services.scheduler.core.explain import Explanation, QueueEntry, explain, list_queue
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.pool import Pool
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.core.state import World
+from services.scheduler.core.state import CoreState
 from services.scheduler.core.stats import Stats, gather
 from services.scheduler.errors import CallUnknown
 from services.scheduler.model import (
@@ -38,11 +38,11 @@ from services.scheduler.model import (
     CallId,
     CallState,
     Completion,
-    Lane,
-    Outcome,
     PolicySpec,
     PoolKey,
+    QueueOutcome,
     ReplicaId,
+    ResourceKind,
     SchedulingClass,
 )
 
@@ -59,13 +59,13 @@ class SchedulerCore:
     def __init__(self, settings: CoreSettings | None = None, registry: PolicyRegistry | None = None) -> None:
         settings = settings or CoreSettings()
         settings.check()
-        self._world = World(settings, registry or PolicyRegistry())
-        self._specs: dict[Lane, dict[SchedulingClass, PolicySpec]] = {
-            Lane.INFERENCE: {name: kind.policy for name, kind in settings.classes.items()},
-            Lane.TOOL: {name: kind.tool_policy for name, kind in settings.classes.items()},
+        self._state = CoreState(settings, registry or PolicyRegistry())
+        self._specs: dict[ResourceKind, dict[SchedulingClass, PolicySpec]] = {
+            ResourceKind.INFERENCE: {name: kind.policy for name, kind in settings.classes.items()},
+            ResourceKind.TOOL: {name: kind.tool_policy for name, kind in settings.classes.items()},
         }
         for spec in (spec for specs in self._specs.values() for spec in specs.values()):
-            self._world.registry.build(spec, self._world)
+            self._state.registry.build(spec, self._state)
         self._calls = CallTable()
         self._pools: dict[PoolKey, Pool] = {}
         self._pool_of: dict[ReplicaId, PoolKey] = {}
@@ -104,19 +104,19 @@ class SchedulerCore:
                 pool.dispatch(now)
                 self._drop_if_unused(pool, now)
             todo = self._woken()
-        decisions, self._world.out = self._world.out, []
+        decisions, self._state.outbox = self._state.outbox, []
         return decisions
 
     def watch_tokens(self, *, on: bool) -> None:
         """Tell a running call's tokens at each power of two, or stop telling them. Changes no decision."""
-        self._world.watched = on
+        self._state.watched = on
 
     def next_wakeup(self, now: float) -> float | None:
         """When a Tick is needed, in the clock of `step`; None: nothing changes with time alone.
 
         Never before `now`.
         """
-        times = [self._world.room.next_expiry(), *(p.next_change(now) for p in self._pools.values())]
+        times = [self._state.admission.next_expiry(), *(p.next_change(now) for p in self._pools.values())]
         known = [t for t in times if t is not None]
         return max(now, min(known)) if known else None
 
@@ -135,14 +135,14 @@ class SchedulerCore:
         """Gauges for metrics."""
         return gather(self._pools.values(), now)
 
-    def policy_of(self, name: SchedulingClass, lane: Lane = Lane.INFERENCE) -> PolicySpec:
+    def policy_of(self, name: SchedulingClass, lane: ResourceKind = ResourceKind.INFERENCE) -> PolicySpec:
         """Return the policy a class is under in a lane."""
         return self._specs[lane][name]
 
     @property
     def policy_names(self) -> tuple[str, ...]:
         """Policies that PolicyChanged may name."""
-        return self._world.registry.names
+        return self._state.registry.names
 
     def call(self, call_id: CallId) -> Call | None:
         """Return the call of this id while it is known."""
@@ -157,16 +157,16 @@ class SchedulerCore:
             return self._submit_again(known, event, now)
         call = self._with_known_policy(event)
         since = call.arrived_at if call.waiting_since is None else call.waiting_since
-        job = Job(call, self._seq, queued_at=min(since, now))
+        job = ScheduledCall(call, self._seq, queued_at=min(since, now))
         job.tokens_done, job.preemptions = call.tokens_done, call.preemptions
         self._seq += 1
         problem = invalid(call)
         if problem:
-            self._world.reject(job, Outcome.REJECTED_INVALID, now, detail=problem)
+            self._state.reject(job, QueueOutcome.REJECTED_INVALID, now, detail=problem)
             return ()
-        if call.policy and call.policy not in self._world.registry:
+        if call.policy and call.policy not in self._state.registry:
             text = f"unknown policy {call.policy!r}; known: {', '.join(self.policy_names)}"
-            self._world.reject(job, Outcome.REJECTED_POLICY, now, detail=text)
+            self._state.reject(job, QueueOutcome.REJECTED_POLICY, now, detail=text)
             return ()
         pool = self._pool(call.pool, now)
         if event.running_on is not None:
@@ -178,29 +178,29 @@ class SchedulerCore:
         """Return the call; one that was accepted before must not end because its policy is gone."""
         call = event.call
         accepted = event.resubmission or event.running_on is not None
-        return replace(call, policy="") if accepted and call.policy not in self._world.registry else call
+        return replace(call, policy="") if accepted and call.policy not in self._state.registry else call
 
-    def _enqueue(self, job: Job, pool: Pool, now: float, *, bounded: bool) -> Iterable[Pool]:
-        refused = self._world.room.refusal(job.call) if bounded else None
+    def _enqueue(self, job: ScheduledCall, pool: Pool, now: float, *, bounded: bool) -> Iterable[Pool]:
+        refused = self._state.admission.refusal(job.call) if bounded else None
         if refused is not None:
             outcome, bound = refused
-            self._world.reject(job, outcome, now, pool.retry_after(job), bound)
+            self._state.reject(job, outcome, now, pool.retry_after(job), bound)
         elif pool.without_backend(now):
-            self._world.reject(job, Outcome.NO_BACKEND, now, self._world.settings.backend_grace)
+            self._state.reject(job, QueueOutcome.NO_BACKEND, now, self._state.settings.backend_grace)
         elif not pool.could_hold(job):
-            self._world.reject(job, Outcome.REJECTED_TOO_LARGE, now)
+            self._state.reject(job, QueueOutcome.REJECTED_TOO_LARGE, now)
         elif job.call.gang and (disagreement := pool.queue_of(job).gangs.problem(job)):
-            self._world.reject(job, Outcome.REJECTED_INVALID, now, detail=disagreement)
+            self._state.reject(job, QueueOutcome.REJECTED_INVALID, now, detail=disagreement)
         else:
             self._calls.add(job)
-            job.program = self._world.programs.enter(job.call, job.seq)
+            job.program = self._state.programs.enter(job.call, job.seq)
             pool.add(job, now)
-            self._world.note(now, TimelineKind.SUBMITTED, job)
+            self._state.emit(now, TimelineKind.SUBMITTED, job)
             if job.gang is not None and not pool.could_hold(job):
                 self._evict_too_large(list(job.gang.members.values()), pool, now)
         return (pool,)
 
-    def _submit_again(self, job: Job, event: Submit, now: float) -> Iterable[Pool]:
+    def _submit_again(self, job: ScheduledCall, event: Submit, now: float) -> Iterable[Pool]:
         call = event.call
         if job.call.gateway != call.gateway:
             self._calls.remove(job)
@@ -212,21 +212,23 @@ class SchedulerCore:
             self._run_again(job, event.running_on, event.epoch, pool, now)
         elif job.state is not CallState.WAITING and event.running_on is None:
             # The gateway missed the grant: tell it again, under the same epoch.
-            self._world.out.append(job.grant())
+            self._state.outbox.append(job.grant())
         return (pool,)
 
-    def _adopt(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
+    def _adopt(self, job: ScheduledCall, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
         self._calls.add(job)
-        job.program = self._world.programs.enter(job.call, job.seq)
+        job.program = self._state.programs.enter(job.call, job.seq)
         self._run_again(job, replica_id, epoch, pool, now)
 
-    def _run_again(self, job: Job, replica_id: ReplicaId, epoch: int, pool: Pool, now: float) -> None:
-        self._world.seen_epoch(epoch)
+    def _run_again(
+        self, job: ScheduledCall, replica_id: ReplicaId, epoch: int, pool: Pool, now: float
+    ) -> None:
+        self._state.seen_epoch(epoch)
         self._pool_of.setdefault(replica_id, pool.key)
         pool.adopt(job, pool.replica(replica_id), epoch, now)
-        self._world.note(now, TimelineKind.ADOPTED, job)
+        self._state.emit(now, TimelineKind.ADOPTED, job)
 
-    def _running(self, call_id: CallId, epoch: int) -> Job | None:
+    def _running(self, call_id: CallId, epoch: int) -> ScheduledCall | None:
         job = self._calls.find(call_id)
         if job is None or job.state is CallState.WAITING or epoch not in (0, job.epoch):
             return None
@@ -254,7 +256,7 @@ class SchedulerCore:
         if event.backend_failed:
             job.avoid_replica = job.replica
         pool.put_back(job, now)
-        self._world.note(now, TimelineKind.YIELDED, job)
+        self._state.emit(now, TimelineKind.YIELDED, job)
         return (pool,)
 
     def _finished(self, event: Finished, now: float) -> Iterable[Pool]:
@@ -266,9 +268,9 @@ class SchedulerCore:
             pool.cache_report(job, event.cached_tokens, now)
         if event.tokens_done is not None and event.tokens_done > job.tokens_done:
             pool.progress(job, event.tokens_done - job.tokens_done, now)
-        if event.completion is Completion.COMPLETED and pool.key.lane is Lane.INFERENCE:
-            self._world.history.learn(job.call, job.tokens_done)
-        self._world.note(now, TimelineKind.FINISHED, job, event.completion.value)
+        if event.completion is Completion.COMPLETED and pool.key.lane is ResourceKind.INFERENCE:
+            self._state.history.learn(job.call, job.tokens_done)
+        self._state.emit(now, TimelineKind.FINISHED, job, event.completion.value)
         self._end_run(job, pool, now)
         return (pool,)
 
@@ -277,13 +279,13 @@ class SchedulerCore:
         return () if job is None else self._cancel_all([job], now)
 
     def _program_cancelled(self, event: ProgramCancelled, now: float) -> Iterable[Pool]:
-        programs = self._world.programs.tree(event.program)
+        programs = self._state.programs.tree(event.program)
         return self._cancel_all([job for name in programs for job in self._calls.of_program(name)], now)
 
     def _agent_cancelled(self, event: AgentCancelled, now: float) -> Iterable[Pool]:
         return self._cancel_all(self._calls.of_agent(event.agent), now)
 
-    def _cancel_all(self, jobs: list[Job], now: float) -> list[Pool]:
+    def _cancel_all(self, jobs: list[ScheduledCall], now: float) -> list[Pool]:
         """End these calls and the calls they are parents of."""
         pools: dict[PoolKey, Pool] = {}
         todo = list(jobs)
@@ -296,36 +298,38 @@ class SchedulerCore:
             self._cancel(job, pool, now)
         return list(pools.values())
 
-    def _cancel(self, job: Job, pool: Pool, now: float) -> None:
+    def _cancel(self, job: ScheduledCall, pool: Pool, now: float) -> None:
         if job.state is CallState.WAITING:
-            self._evict(job, pool, Outcome.EVICTED_CANCELLED, now)
+            self._evict(job, pool, QueueOutcome.EVICTED_CANCELLED, now)
             return
         call = job.call
-        self._world.out.append(
-            Revoke(call.id, call.gateway, job.replica, job.epoch, Outcome.EVICTED_CANCELLED)
+        self._state.outbox.append(
+            Revoke(call.id, call.gateway, job.replica, job.epoch, QueueOutcome.EVICTED_CANCELLED)
         )
-        self._world.note(now, TimelineKind.FINISHED, job, Completion.CANCELLED.value)
+        self._state.emit(now, TimelineKind.FINISHED, job, Completion.CANCELLED.value)
         self._end_run(job, pool, now)
 
-    def _end_run(self, job: Job, pool: Pool, now: float) -> None:
+    def _end_run(self, job: ScheduledCall, pool: Pool, now: float) -> None:
         pool.finish(job, now)
         self._forget(job)
 
-    def _evict(self, job: Job, pool: Pool, outcome: Outcome, now: float, retry_after: float = 0.0) -> None:
+    def _evict(
+        self, job: ScheduledCall, pool: Pool, outcome: QueueOutcome, now: float, retry_after: float = 0.0
+    ) -> None:
         pool.remove(job, now)
         self._forget(job)
-        self._world.reject(job, outcome, now, retry_after)
+        self._state.reject(job, outcome, now, retry_after)
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: ScheduledCall) -> None:
         self._calls.remove(job)
-        self._world.programs.leave(job.call)
+        self._state.programs.leave(job.call)
 
     def _gateway_lost(self, event: GatewayLost, now: float) -> Iterable[Pool]:
         pools: dict[PoolKey, Pool] = {}
         for job in self._calls.of_gateway(event.gateway):
             pool = pools.setdefault(job.call.pool, self._pools[job.call.pool])
-            self._world.note(
-                now, TimelineKind.GATEWAY_LOST, job, Outcome.EVICTED_GATEWAY.value, job.wait(now)
+            self._state.emit(
+                now, TimelineKind.GATEWAY_LOST, job, QueueOutcome.EVICTED_GATEWAY.value, job.wait(now)
             )
             if job.state is CallState.WAITING:
                 pool.remove(job, now)
@@ -344,19 +348,21 @@ class SchedulerCore:
 
     def _expire(self, now: float) -> Iterable[Pool]:
         pools: dict[PoolKey, Pool] = {}
-        room = self._world.room
+        room = self._state.admission
         job = room.expired(now)
         while job is not None:
             pool = pools.setdefault(job.call.pool, self._pools[job.call.pool])
             late = job.call.deadline is not None and job.call.deadline <= now
-            outcome = Outcome.EVICTED_DEADLINE if late else Outcome.EVICTED_WAIT
+            outcome = QueueOutcome.EVICTED_DEADLINE if late else QueueOutcome.EVICTED_WAIT
             self._evict(job, pool, outcome, now, 0.0 if late else pool.retry_after(job))
             job = room.expired(now)
         for pool in list(self._pools.values()):
             if pool.no_backend_since is not None and pool.waiting and pool.without_backend(now):
                 pools[pool.key] = pool
                 for orphan in pool.waiting_jobs():
-                    self._evict(orphan, pool, Outcome.NO_BACKEND, now, self._world.settings.backend_grace)
+                    self._evict(
+                        orphan, pool, QueueOutcome.NO_BACKEND, now, self._state.settings.backend_grace
+                    )
         return list(pools.values())
 
     # Backends and policies
@@ -365,12 +371,12 @@ class SchedulerCore:
         pool = self._pools.get(key)
         if pool is None:
             since = now if self._started is None else self._started
-            pool = self._pools[key] = Pool(key, self._world, self._specs[key.lane], since)
+            pool = self._pools[key] = Pool(key, self._state, self._specs[key.lane], since)
         return pool
 
     def _woken(self) -> list[Pool]:
         """Return the pools where calls wait for locks that have come free, most urgent first."""
-        return [self._pools[key] for key in self._world.locks.woken()]
+        return [self._pools[key] for key in self._state.locks.woken()]
 
     def _forget_lost(self, pool: Pool, now: float) -> None:
         for replica_id in pool.forget_lost(now):
@@ -378,7 +384,7 @@ class SchedulerCore:
                 del self._pool_of[replica_id]
 
     def _drop_if_unused(self, pool: Pool, now: float) -> None:
-        if pool.key.lane is Lane.TOOL:
+        if pool.key.lane is ResourceKind.TOOL:
             self._forget_lost(pool, now)
         if not pool.replicas and not pool.waiting:
             self._pools.pop(pool.key, None)
@@ -395,7 +401,7 @@ class SchedulerCore:
         self._pool_of[event.replica] = key
         replica = pool.replica(event.replica)
         if not replica.up:
-            self._world.note(now, TimelineKind.REPLICA_UP, detail=event.replica)
+            self._state.emit(now, TimelineKind.REPLICA_UP, detail=event.replica)
         pool.no_backend_since = None
         if replica.announce(event):
             self._evict_too_large(pool.waiting_jobs(), pool, now)
@@ -406,7 +412,7 @@ class SchedulerCore:
         if key is None:
             return ()
         self._pools[key].down(event.replica, now)
-        self._world.note(now, TimelineKind.REPLICA_DOWN, detail=event.replica)
+        self._state.emit(now, TimelineKind.REPLICA_DOWN, detail=event.replica)
         return (self._pools[key],)
 
     def _backend_limits(self, event: BackendLimits, now: float) -> Iterable[Pool]:
@@ -417,23 +423,23 @@ class SchedulerCore:
         replica = pool.replicas[event.replica]
         shrunk = replica.update(event)
         if event.queue_size is not None and replica.limit.queue_seen(event.queue_size, now):
-            self._world.note(now, TimelineKind.LIMIT_CUT, detail=f"{event.replica}: backend queues")
+            self._state.emit(now, TimelineKind.LIMIT_CUT, detail=f"{event.replica}: backend queues")
         if shrunk:
             self._evict_too_large(pool.waiting_jobs(), pool, now)
         return (pool,)
 
-    def _evict_too_large(self, jobs: list[Job], pool: Pool, now: float) -> None:
+    def _evict_too_large(self, jobs: list[ScheduledCall], pool: Pool, now: float) -> None:
         """End the calls that no replica could ever hold. All are judged first: gangs go as a whole."""
         for job in [job for job in jobs if not pool.could_hold(job)]:
-            self._evict(job, pool, Outcome.REJECTED_TOO_LARGE, now)
+            self._evict(job, pool, QueueOutcome.REJECTED_TOO_LARGE, now)
 
     def _policy_changed(self, event: PolicyChanged, now: float) -> Iterable[Pool]:
         spec = PolicySpec(event.policy, dict(event.params))
-        self._world.registry.build(spec, self._world)
+        self._state.registry.build(spec, self._state)
         self._specs[event.lane][event.scheduling_class] = spec
         changed = [pool for pool in self._pools.values() if pool.key.lane is event.lane]
         for pool in changed:
             pool.change_policy(event.scheduling_class, spec, now)
         text = f"{event.scheduling_class.value}: {event.policy}"
-        self._world.note(now, TimelineKind.POLICY_CHANGED, detail=text)
+        self._state.emit(now, TimelineKind.POLICY_CHANGED, detail=text)
         return changed

@@ -77,7 +77,7 @@ class ClassSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PreemptionGuard:
+class PreemptionSettings:
     """When stopping a running call is worth it."""
 
     max_overhead: float = 0.10
@@ -183,7 +183,7 @@ class CoreSettings:
     """Epoch of the first grant. A restarted scheduler passes one above all it may have given."""
 
     cost: CostModel = CostModel()
-    guard: PreemptionGuard = PreemptionGuard()
+    guard: PreemptionSettings = PreemptionSettings()
     limits: LimitSettings = LimitSettings()
 
     def check(self) -> None:

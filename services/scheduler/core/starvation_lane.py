@@ -1,17 +1,17 @@
 """The bounded lane: an anti-starvation path beside any policy's own order."""
 
 from services.scheduler.core.heap import AgeQueue, Key
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 _EVEN = -1e-9
 _AT_ONCE = 8
 
 
-def _age(job: Job) -> Key:
+def _age(job: ScheduledCall) -> Key:
     return (job.queued_at, job.seq)
 
 
-class BoundedLane:
+class StarvationLane:
     """Calls that waited longer than `after` seconds, oldest first, get `share` of the work dispatched.
 
     `credit` is the work the lane may send, in backend seconds, never above 0: what it sent and the
@@ -33,8 +33,8 @@ class BoundedLane:
         self.share = share
         self.boosted = False
         self.credit = 0.0
-        self._young: AgeQueue[Job] = AgeQueue(_age)
-        self._old: AgeQueue[Job] = AgeQueue(_age)
+        self._young: AgeQueue[ScheduledCall] = AgeQueue(_age)
+        self._old: AgeQueue[ScheduledCall] = AgeQueue(_age)
 
     def __len__(self) -> int:
         return len(self._old)
@@ -44,11 +44,11 @@ class BoundedLane:
         """The share, doubled (to at most one half) while boosted."""
         return max(self.share, min(0.5, 2 * self.share)) if self.boosted else self.share
 
-    def add(self, job: Job) -> None:
+    def add(self, job: ScheduledCall) -> None:
         """Note that a call starts to wait."""
         self._young.push(job)
 
-    def discard(self, job: Job) -> None:
+    def discard(self, job: ScheduledCall) -> None:
         """Note that a call waits no more."""
         if job.in_lane:
             self._old.discard(job)
@@ -56,11 +56,11 @@ class BoundedLane:
         else:
             self._young.discard(job)
 
-    def advance(self, now: float) -> list[Job]:
+    def advance(self, now: float) -> list[ScheduledCall]:
         """Move calls that became old enough into the lane, 8 at most, oldest first, and name them."""
         if not self.share:
             return []
-        entered: list[Job] = []
+        entered: list[ScheduledCall] = []
         job = self._young.peek()
         while job is not None and now >= job.queued_at + self.after and len(entered) < _AT_ONCE:
             self._young.discard(job)
@@ -70,7 +70,7 @@ class BoundedLane:
             job = self._young.peek()
         return entered
 
-    def due(self) -> Job | None:
+    def due(self) -> ScheduledCall | None:
         """Return the call the lane sends now, if it has no debt."""
         return self._old.peek() if self.credit >= _EVEN else None
 
@@ -78,7 +78,7 @@ class BoundedLane:
         """Count the work of a call of the class that starts, in seconds."""
         self.credit = min(0.0, self.credit + self.effective_share * work - (work if from_lane else 0.0))
 
-    def oldest(self) -> Job | None:
+    def oldest(self) -> ScheduledCall | None:
         """Return the call whose present wait is the longest."""
         return self._old.peek() or self._young.peek()
 

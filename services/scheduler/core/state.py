@@ -1,27 +1,27 @@
 """What all parts of the core share: settings, accounts, history and the outbox."""
 
 from services.scheduler.core.accounts import ProgramBook
-from services.scheduler.core.admission import WaitingRoom
+from services.scheduler.core.admission import Admission
 from services.scheduler.core.events import Decision, Reject, TimelineEvent, TimelineKind
 from services.scheduler.core.length_history import LengthHistory
 from services.scheduler.core.locks import LockBook
 from services.scheduler.core.policies import PolicyRegistry
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings, CostModel
-from services.scheduler.model import Outcome, SchedulingClass
+from services.scheduler.model import QueueOutcome, SchedulingClass
 
 
-class World:
+class CoreState:
     """Shared state of one core. Implements what policies may ask (`Surroundings`)."""
 
     def __init__(self, settings: CoreSettings, registry: PolicyRegistry) -> None:
         self.settings = settings
         self.registry = registry
         self.programs = ProgramBook()
-        self.room = WaitingRoom(settings)
+        self.admission = Admission(settings)
         self.locks = LockBook(settings)
         self.history = LengthHistory(settings.default_prediction)
-        self.out: list[Decision] = []
+        self.outbox: list[Decision] = []
         self.watched = False
         """Whether anybody looks at token milestones."""
 
@@ -32,11 +32,11 @@ class World:
         """Shape of the backend."""
         return self.settings.cost
 
-    def attained(self, job: Job) -> float:
+    def attained(self, job: ScheduledCall) -> float:
         """Backend seconds the call's program has received."""
         return 0.0 if job.program is None else job.program.attained
 
-    def born(self, job: Job) -> int:
+    def born(self, job: ScheduledCall) -> int:
         """Sequence number of the program's first call."""
         return job.seq if job.program is None else job.program.born
 
@@ -49,14 +49,19 @@ class World:
         """Note that a grant of an earlier life carries this number; later ones must exceed it."""
         self._epoch = max(self._epoch, epoch)
 
-    def note(
-        self, now: float, kind: TimelineKind, job: Job | None = None, detail: str = "", wait: float = 0.0
+    def emit(
+        self,
+        now: float,
+        kind: TimelineKind,
+        job: ScheduledCall | None = None,
+        detail: str = "",
+        wait: float = 0.0,
     ) -> None:
         """Tell watchers."""
         if job is None:
-            self.out.append(TimelineEvent(now, kind, detail=detail))
+            self.outbox.append(TimelineEvent(now, kind, detail=detail))
             return
-        self.out.append(
+        self.outbox.append(
             TimelineEvent(
                 now,
                 kind,
@@ -72,14 +77,21 @@ class World:
             )
         )
 
-    def note_class(self, now: float, kind: TimelineKind, name: SchedulingClass, wait: float) -> None:
+    def emit_class(self, now: float, kind: TimelineKind, name: SchedulingClass, wait: float) -> None:
         """Tell watchers about a whole class; `wait` is its oldest."""
-        self.out.append(TimelineEvent(now, kind, scheduling_class=name, detail=name.value, wait_seconds=wait))
+        self.outbox.append(
+            TimelineEvent(now, kind, scheduling_class=name, detail=name.value, wait_seconds=wait)
+        )
 
     def reject(
-        self, job: Job, outcome: Outcome, now: float, retry_after: float = 0.0, detail: str = ""
+        self,
+        job: ScheduledCall,
+        outcome: QueueOutcome,
+        now: float,
+        retry_after: float = 0.0,
+        detail: str = "",
     ) -> None:
         """Tell the gateway and watchers that a call leaves without (further) running."""
         call = job.call
-        self.out.append(Reject(call.id, call.gateway, outcome, retry_after, detail))
-        self.note(now, TimelineKind.REJECTED, job, outcome.value, job.wait(now))
+        self.outbox.append(Reject(call.id, call.gateway, outcome, retry_after, detail))
+        self.emit(now, TimelineKind.REJECTED, job, outcome.value, job.wait(now))

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 from services.scheduler.core.class_queue import ClassQueue
 from services.scheduler.core.pool import Pool
-from services.scheduler.model import Lane, ReplicaId, SchedulingClass
+from services.scheduler.model import ReplicaId, ResourceKind, SchedulingClass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassStats:
     """One class in one pool. Times in seconds."""
 
-    lane: Lane
+    lane: ResourceKind
     resource: str
     scheduling_class: SchedulingClass
     policy: str
@@ -41,7 +41,7 @@ class ReplicaStats:
     """One replica."""
 
     replica: ReplicaId
-    lane: Lane
+    lane: ResourceKind
     resource: str
     up: bool
     running: int
@@ -103,7 +103,7 @@ def gather(pools: Iterable[Pool], now: float) -> Stats:
 
 def merged(classes: Iterable[ClassStats], name: Callable[[ClassStats], str]) -> list[ClassStats]:
     """Add up the classes of pools that get the same name; waits and errors are the greatest of them."""
-    found: dict[tuple[Lane, str, SchedulingClass], ClassStats] = {}
+    found: dict[tuple[ResourceKind, str, SchedulingClass], ClassStats] = {}
     for each in classes:
         key = (each.lane, name(each), each.scheduling_class)
         known = found.get(key)

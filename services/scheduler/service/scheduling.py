@@ -10,9 +10,9 @@ from services.scheduler.core.events import (
     BackendUp,
     Cancelled,
     Decision,
+    DispatchGrant,
     Event,
     GatewayLost,
-    Grant,
     PolicyChanged,
     Preempt,
     Reject,
@@ -28,9 +28,9 @@ from services.scheduler.errors import PolicyParamsInvalid, PolicyUnknown
 from services.scheduler.model import (
     Call,
     CallId,
-    Lane,
     ParamValue,
     PolicySpec,
+    ResourceKind,
     SchedulingClass,
 )
 from services.scheduler.ports import Clock, ScheduleMetrics
@@ -39,7 +39,7 @@ from services.scheduler.refusals import PolicyRefused, SyscallNotFound
 WATCHED_EVENTS = 4096
 """Events that a slow watcher may fall behind before it loses the oldest."""
 
-Instruction = Grant | Preempt | Revoke | Reject
+Instruction = DispatchGrant | Preempt | Revoke | Reject
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Viewer:
         return not self.agent or self.agent == call.agent or self.agent in call.agent_path
 
 
-class Session:
+class GatewaySession:
     """One gateway's stream: decisions on their way to it."""
 
     def __init__(self, gateway: str) -> None:
@@ -105,7 +105,7 @@ class SchedulerService:
         self._core = core
         self._clock = clock
         self._metrics = metrics
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, GatewaySession] = {}
         self._calls: dict[CallId, Call] = {}
         self._watchers: set[_Watcher] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -113,15 +113,15 @@ class SchedulerService:
 
     # The gateways' side
 
-    def connect(self, gateway: str) -> Session:
+    def connect(self, gateway: str) -> GatewaySession:
         """Begin a gateway's stream. An older one of the same gateway ends and its grants are void."""
         if (old := self._sessions.get(gateway)) is not None:
             self.disconnect(old)
             old.close()
-        session = self._sessions[gateway] = Session(gateway)
+        session = self._sessions[gateway] = GatewaySession(gateway)
         return session
 
-    def disconnect(self, session: Session) -> None:
+    def disconnect(self, session: GatewaySession) -> None:
         """End a gateway's stream: its grants are void, its waiting calls go until they are resubmitted.
 
         Replicas that no other gateway has announced are nobody's any more.
@@ -134,7 +134,7 @@ class SchedulerService:
         for replica in sorted(session.replicas - others):
             self.take(BackendDown(replica))
 
-    def report(self, session: Session, event: Event) -> None:
+    def report(self, session: GatewaySession, event: Event) -> None:
         """Take one report of a gateway."""
         if isinstance(event, BackendUp):
             session.replicas.add(event.replica)
@@ -197,7 +197,7 @@ class SchedulerService:
         """Running calls told to stop since the start."""
         return self._preemptions
 
-    def policies(self, lane: Lane = Lane.INFERENCE) -> Mapping[SchedulingClass, PolicySpec]:
+    def policies(self, lane: ResourceKind = ResourceKind.INFERENCE) -> Mapping[SchedulingClass, PolicySpec]:
         """Which policy is in charge of which class of a lane."""
         return {kind: self._core.policy_of(kind, lane) for kind in SchedulingClass}
 
@@ -211,7 +211,7 @@ class SchedulerService:
         classes: Iterable[SchedulingClass],
         name: str,
         params: Mapping[str, ParamValue],
-        lane: Lane = Lane.INFERENCE,
+        lane: ResourceKind = ResourceKind.INFERENCE,
     ) -> None:
         """Put a policy in charge. Calls stay. Raises PolicyRefused."""
         try:

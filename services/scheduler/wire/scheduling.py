@@ -17,9 +17,9 @@ from services.scheduler.core.events import (
     BackendLimits,
     BackendUp,
     Cancelled,
+    DispatchGrant,
     Event,
     Finished,
-    Grant,
     Preempt,
     Progress,
     Reject,
@@ -37,11 +37,11 @@ from services.scheduler.model import (
     CallId,
     CallState,
     Completion,
-    Lane,
     Lock,
     ParamValue,
     PolicySpec,
     Prefix,
+    ResourceKind,
     SchedulingClass,
     SnapshotInfo,
 )
@@ -97,9 +97,9 @@ def scoped(tenant: str, agent: str) -> str:
     return f"{tenant}/{agent}" if agent else ""
 
 
-def lane(name: str) -> Lane:
+def lane(name: str) -> ResourceKind:
     """Read a lane; empty: inference."""
-    return Lane(name) if name else Lane.INFERENCE
+    return ResourceKind(name) if name else ResourceKind.INFERENCE
 
 
 # From the gateway
@@ -193,11 +193,11 @@ def _replica(body: dispatch_pb2.ReplicaState) -> list[Event]:
 # To the gateway
 
 
-def instruction(decision: Grant | Preempt | Revoke | Reject) -> dispatch_pb2.DispatchResponse:
+def instruction(decision: DispatchGrant | Preempt | Revoke | Reject) -> dispatch_pb2.DispatchResponse:
     """Write one decision."""
     key = _key(decision.call_id)
     match decision:
-        case Grant():
+        case DispatchGrant():
             grant = dispatch_pb2.Grant(
                 key=key,
                 replica=decision.replica,
@@ -250,9 +250,9 @@ def known_call(call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:
     )
 
 
-def public(name: str, lane: Lane) -> str:
+def public(name: str, lane: ResourceKind) -> str:
     """Return what a model or tool is called by those who may see it: a tool without its tenant."""
-    return f"tools/{name.rpartition('/')[2]}" if name and lane is Lane.TOOL else name
+    return f"tools/{name.rpartition('/')[2]}" if name and lane is ResourceKind.TOOL else name
 
 
 def name_of(identifier: str) -> str:

@@ -7,12 +7,12 @@ from typing import Final, TypedDict, TypeVar
 import grpc
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
-from services.chassis.auth.authz_client import Authorizer, Question
+from services.chassis.auth.authz_client import Authorizer, PermissionCheck
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import client
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.status import peer_error
-from services.storage.model import Grant
+from services.storage.model import ShareGrant
 
 T = TypeVar("T")
 
@@ -31,9 +31,9 @@ class AccessClient:
     async def require(self, action: str, resource: str) -> None:
         """Check that the running call's caller may act on a resource."""
         principal = current_caller().principal
-        await self._authorizer.authorize(Question(principal, action, resource, read=True))
+        await self._authorizer.authorize(PermissionCheck(principal, action, resource, read=True))
 
-    async def give(self, grant: Grant, *, request_id: str) -> Grant:
+    async def give(self, grant: ShareGrant, *, request_id: str) -> ShareGrant:
         """Create a grant."""
         message = resources_pb2.Grant(
             grantee=grant.grantee, resource=grant.resource, prefix=grant.prefix, actions=grant.actions
@@ -54,9 +54,9 @@ class AccessClient:
             if error.code is not Code.NOT_FOUND:
                 raise error from failure
 
-    async def grants(self, *, resource: str = "", grantee: str = "") -> list[Grant]:
+    async def grants(self, *, resource: str = "", grantee: str = "") -> list[ShareGrant]:
         """List grants in force that the caller may see."""
-        found: list[Grant] = []
+        found: list[ShareGrant] = []
         token = ""
         for _ in range(_MOST_PAGES):
             request = access_pb2.ListGrantsRequest(
@@ -91,9 +91,9 @@ def _options() -> _Options:
     }
 
 
-def _grant(message: resources_pb2.Grant) -> Grant:
+def _grant(message: resources_pb2.Grant) -> ShareGrant:
     expires = message.expire_time.ToDatetime(UTC) if message.HasField("expire_time") else None
-    return Grant(
+    return ShareGrant(
         name=message.name,
         resource=message.resource,
         grantee=message.grantee,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from services.storage.core import paths
 from services.storage.core.file_tree import Text, Write, find, make_directory, with_descendants, write
 from services.storage.core.history import content_of, get_version
-from services.storage.core.unit_of_work import Session
+from services.storage.core.unit_of_work import UnitOfWork
 from services.storage.errors import AlreadyExists, WrongFileKind
-from services.storage.model import Content, Kind, Label, Mode, Node, Piece
+from services.storage.model import Attributes, Content, Kind, Mode, Node, Piece
 from services.storage.ports import Transaction
 
 
@@ -19,7 +19,7 @@ class Item:
     path: str
     """Below the source; empty for the source itself."""
     kind: Kind
-    label: Label = Label()  # noqa: RUF009 - immutable
+    label: Attributes = Attributes()  # noqa: RUF009 - immutable
     content: Content | None = None
     text: Text | None = None
 
@@ -35,7 +35,9 @@ def collect(tx: Transaction, source: str, number: int) -> list[Item]:
     return [_item(tx, each, source, number) for each in with_descendants(tx, node)]
 
 
-def place(session: Session, items: Sequence[Item], destination: str, *, overwrite: bool, etag: str) -> Node:
+def place(
+    session: UnitOfWork, items: Sequence[Item], destination: str, *, overwrite: bool, etag: str
+) -> Node:
     """Write collected items under a new name; return the node of the first.
 
     Raises AlreadyExists, FileNotFound (an etag and no file), WrongFileKind, EtagMismatch and BlobVanished.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.times import EPOCH
 from services.storage.core import paths
-from services.storage.core.unit_of_work import BlobVanished, Session, match_etag
+from services.storage.core.unit_of_work import BlobVanished, UnitOfWork, match_etag
 from services.storage.errors import (
     AlreadyExists,
     DirectoryNotEmpty,
@@ -16,11 +16,11 @@ from services.storage.errors import (
 )
 from services.storage.model import (
     ROOT,
+    Attributes,
     ChangeKind,
     Content,
     Document,
     Kind,
-    Label,
     Mode,
     Node,
     Version,
@@ -62,7 +62,7 @@ class Write:
     """None: not a text, search forgets the file."""
     mode: Mode = Mode.ANY
     etag: str = ""
-    label: Label = Label()  # noqa: RUF009 - immutable
+    label: Attributes = Attributes()  # noqa: RUF009 - immutable
     """Empty parts keep what the file has."""
     comment: str = ""
 
@@ -124,7 +124,7 @@ def check_target(tx: Nodes, path: str, mode: Mode, etag: str) -> Node | None:
     return node
 
 
-def write(session: Session, command: Write, *, restored: int = 0) -> Written:
+def write(session: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
     """Write a new version of a file, which may be new; makes the directories it lies in.
 
     Raises what `check_target` raises, WrongFileKind when a file stands where a directory is needed, and
@@ -133,7 +133,7 @@ def write(session: Session, command: Write, *, restored: int = 0) -> Written:
     old = check_target(session.tx, command.path, command.mode, command.etag)
     node = old or _new_file(session, command.path)
     number = node.version + 1
-    label = Label(
+    label = Attributes(
         command.label.media_type or node.label.media_type or guess_media_type(command.path),
         command.label.metadata or node.label.metadata,
     )
@@ -170,7 +170,7 @@ def write(session: Session, command: Write, *, restored: int = 0) -> Written:
     return Written(new, created=old is None)
 
 
-def make_directory(session: Session, path: str, *, allow_existing: bool) -> Node:
+def make_directory(session: UnitOfWork, path: str, *, allow_existing: bool) -> Node:
     """Make a directory and those it lies in.
 
     Raises AlreadyExists and WrongFileKind.
@@ -186,7 +186,7 @@ def make_directory(session: Session, path: str, *, allow_existing: bool) -> Node
     return node
 
 
-def make_parents(session: Session, path: str) -> None:
+def make_parents(session: UnitOfWork, path: str) -> None:
     """Make the directories above a path that are not there.
 
     Raises WrongFileKind when one of them is a file.
@@ -199,7 +199,7 @@ def make_parents(session: Session, path: str) -> None:
             raise WrongFileKind.at(ancestor, node.kind.value)
 
 
-def set_label(session: Session, path: str, label: Label, remove: frozenset[str], etag: str) -> Node:
+def set_label(session: UnitOfWork, path: str, label: Attributes, remove: frozenset[str], etag: str) -> Node:
     """Change media type and metadata of a file: pairs of `label` are set, keys in `remove` go.
 
     Raises FileNotFound, WrongFileKind, EtagMismatch and InvalidRequest (too many pairs).
@@ -213,14 +213,14 @@ def set_label(session: Session, path: str, label: Label, remove: frozenset[str],
     new = replace(
         node,
         revision=node.revision + 1,
-        label=Label(label.media_type or node.label.media_type, metadata),
+        label=Attributes(label.media_type or node.label.media_type, metadata),
     )
     session.tx.put_nodes([new])
     session.tell(ChangeKind.UPDATED, new)
     return new
 
 
-def move(session: Session, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
+def move(session: UnitOfWork, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
     """Move a node with all it holds; an overwritten file or empty directory goes to the trash.
 
     Raises FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty, EtagMismatch and PathInvalid (into
@@ -245,7 +245,7 @@ def move(session: Session, path: str, destination: str, *, etag: str, overwrite:
 
 
 def delete(
-    session: Session, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
+    session: UnitOfWork, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
 ) -> Deleted:
     """Move a node with all it holds to the trash, or forget it with all that the trash has of the name.
 
@@ -270,7 +270,7 @@ def delete(
     return Deleted(_to_trash(session, nodes), len(nodes))
 
 
-def restore(session: Session, path: str) -> Node:
+def restore(session: UnitOfWork, path: str) -> Node:
     """Bring the last deletion of a path back from the trash.
 
     Raises FileNotFound when the trash has none, AlreadyExists and WrongFileKind.
@@ -295,7 +295,7 @@ def restore(session: Session, path: str) -> Node:
     return next(node for node in live if node.path == path)
 
 
-def purge_deletion(session: Session, trash_id: int) -> int:
+def purge_deletion(session: UnitOfWork, trash_id: int) -> int:
     """Forget one deletion for good; return how many nodes it had."""
     nodes = session.tx.trashed(trash_id)
     ids = [node.id for node in nodes]
@@ -322,7 +322,7 @@ def guess_media_type(path: str) -> str:
     return _MEDIA_TYPES.guess_type("/" + path)[0] or "application/octet-stream"
 
 
-def _clear_way(session: Session, node: Node, destination: str, *, overwrite: bool) -> None:
+def _clear_way(session: UnitOfWork, node: Node, destination: str, *, overwrite: bool) -> None:
     target = session.tx.node(destination)
     if target is None:
         return
@@ -333,12 +333,12 @@ def _clear_way(session: Session, node: Node, destination: str, *, overwrite: boo
     delete(session, destination, etag="", recursive=False, missing_ok=False, purge=False)
 
 
-def _new_file(session: Session, path: str) -> Node:
+def _new_file(session: UnitOfWork, path: str) -> Node:
     make_parents(session, path)
     return Node(session.new_id(), path, Kind.FILE, session.now, session.now)
 
 
-def _new_directory(session: Session, path: str) -> Node:
+def _new_directory(session: UnitOfWork, path: str) -> Node:
     node = Node(session.new_id(), path, Kind.DIRECTORY, session.now, session.now, writer=session.writer)
     session.tx.put_nodes([node])
     session.add(nodes=1)
@@ -346,7 +346,7 @@ def _new_directory(session: Session, path: str) -> Node:
     return node
 
 
-def _store(session: Session, content: Content) -> None:
+def _store(session: UnitOfWork, content: Content) -> None:
     if session.tx.pieces(content.digest) is not None:
         return
     for piece in content.pieces:
@@ -355,7 +355,7 @@ def _store(session: Session, content: Content) -> None:
     session.tx.put_pieces(content.digest, content.pieces)
 
 
-def _prune(session: Session, node: Node) -> None:
+def _prune(session: UnitOfWork, node: Node) -> None:
     surplus = node.version - session.limits.versions
     if surplus <= 0:
         return
@@ -364,20 +364,20 @@ def _prune(session: Session, node: Node) -> None:
     session.add(history=-sum(version.size for version in old))
 
 
-def _index(session: Session, node: Node, text: Text | None) -> None:
+def _index(session: UnitOfWork, node: Node, text: Text | None) -> None:
     if text is None:
         session.tx.drop_document(node.id)
     else:
         session.tx.put_document(Document(node.id, text.text, text.words, text.vector))
 
 
-def _uncount(session: Session, nodes: list[Node]) -> None:
+def _uncount(session: UnitOfWork, nodes: list[Node]) -> None:
     newest = sum(node.size for node in nodes)
     all_bytes = session.tx.version_bytes([node.id for node in nodes])
     session.add(live=-newest, history=newest - all_bytes, nodes=-len(nodes))
 
 
-def _to_trash(session: Session, nodes: list[Node]) -> Node:
+def _to_trash(session: UnitOfWork, nodes: list[Node]) -> Node:
     trash_id = session.tx.next_sequence()
     trashed = [
         replace(node, trash_id=trash_id, trash_root=at == 0, trashed_at=session.now)
@@ -388,6 +388,6 @@ def _to_trash(session: Session, nodes: list[Node]) -> Node:
     return trashed[0]
 
 
-def _purge_trash_of(session: Session, path: str) -> int:
+def _purge_trash_of(session: UnitOfWork, path: str) -> int:
     roots = session.tx.trashed_roots(before=0, limit=MAX_TREE, path=path)
     return sum(purge_deletion(session, root.trash_id) for root in roots)

@@ -12,7 +12,7 @@ from services.storage.core.content import sha256
 from services.storage.core.filters import Filter, passes
 from services.storage.core.requests import fingerprint
 from services.storage.core.texts import query_words
-from services.storage.core.unit_of_work import Session
+from services.storage.core.unit_of_work import UnitOfWork
 from services.storage.errors import AlreadyExists, EtagMismatch, QueryInvalid, RecordNotFound
 from services.storage.model import Collection, Mode, Record, SearchMode
 from services.storage.ports import Records
@@ -85,7 +85,7 @@ class Selected:
     records: tuple[Record, ...]
 
 
-def put(session: Session, name: str, rows: Sequence[Row], mode: Mode) -> Put:
+def put(session: UnitOfWork, name: str, rows: Sequence[Row], mode: Mode) -> Put:
     """Write records, all or none; the collection comes into being with its first.
 
     Raises AlreadyExists, RecordNotFound, EtagMismatch and InvalidRequest (a key twice, a vector of another
@@ -117,7 +117,7 @@ def put(session: Session, name: str, rows: Sequence[Row], mode: Mode) -> Put:
     return Put(tuple(record.etag for record in new), created=len(new) - len(old))
 
 
-def delete(session: Session, name: str, question: Question, *, everything: bool) -> int:
+def delete(session: UnitOfWork, name: str, question: Question, *, everything: bool) -> int:
     """Delete the records that a question selects, or everything with the collection; return how many."""
     collection = session.tx.collection(name)
     if collection is None:
@@ -253,7 +253,7 @@ def _vector(row: Row, length: int) -> tuple[bytes, int]:
     return b"", length
 
 
-def _record(row: Row, old: Record | None, vector: bytes, session: Session) -> Record:
+def _record(row: Row, old: Record | None, vector: bytes, session: UnitOfWork) -> Record:
     return Record(
         key=row.key,
         fields=row.fields,

@@ -48,7 +48,7 @@ class Gathered:
     vectors: Sequence[tuple[Node, bytes]]
 
 
-def describe(text: str) -> Text:
+def index_text(text: str) -> Text:
     """Work out what search knows about a text. Takes milliseconds: call it in a thread."""
     head = text[:INDEXED_CHARACTERS]
     found = text_search.words(head)

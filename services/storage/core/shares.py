@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.chassis.rpc import names
-from services.storage.model import Grant, Role, Share
+from services.storage.model import Role, Share, ShareGrant
 
 READ = "storage.read"
 WRITE = "storage.write"
@@ -12,15 +12,15 @@ WRITE = "storage.write"
 
 def grants_for(
     name: str, grantee: str, role: Role, expires_at: datetime | None, *, directory: bool
-) -> list[Grant]:
+) -> list[ShareGrant]:
     """Return the grants that make up a share. The first one names it."""
     actions = (READ, WRITE) if role is Role.WRITER else (READ,)
-    exact = Grant("", name, grantee, actions, prefix=False, expires_at=expires_at)
-    below = Grant("", name + "/", grantee, actions, prefix=True, expires_at=expires_at)
+    exact = ShareGrant("", name, grantee, actions, prefix=False, expires_at=expires_at)
+    below = ShareGrant("", name + "/", grantee, actions, prefix=True, expires_at=expires_at)
     return [exact, below] if directory else [exact]
 
 
-def merge(agent: str, grants: Sequence[Grant]) -> list[Share]:
+def merge(agent: str, grants: Sequence[ShareGrant]) -> list[Share]:
     """Turn the grants on files of an agent back into shares, oldest first; others are passed over."""
     found: dict[tuple[str, str, tuple[str, ...]], Share] = {}
     for grant in grants:

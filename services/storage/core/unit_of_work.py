@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.storage.errors import EtagMismatch, QuotaExceeded
-from services.storage.model import Change, ChangeKind, Limits, Node
+from services.storage.model import Change, ChangeKind, Node, StorageLimits
 from services.storage.ports import Transaction
 
 KEPT_CHANGES = 10_000
@@ -15,13 +15,13 @@ _SWEEP = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class ChangeContext:
     """What a change depends on beside its arguments."""
 
     now: datetime
     writer: str
     """Id of the agent that makes the change."""
-    limits: Limits
+    limits: StorageLimits
     new_id: Callable[[], str]
     has_blob: Callable[[str], bool]
     """Tells whether the blob of this digest is stored."""
@@ -35,10 +35,10 @@ class HeadMoved(Exception):
     """The file changed between being read and being written. Read it again."""
 
 
-class Session:
-    """One change of a scope. Call `settle` last, inside the transaction."""
+class UnitOfWork:
+    """One change of a scope. Call `finalize` last, inside the transaction."""
 
-    def __init__(self, tx: Transaction, circumstances: Circumstances) -> None:
+    def __init__(self, tx: Transaction, circumstances: ChangeContext) -> None:
         self.tx = tx
         self.now = circumstances.now
         self.writer = circumstances.writer
@@ -63,7 +63,7 @@ class Session:
         """Record an event."""
         self._changes.append(Change(kind, node, self.now, old_path))
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Write sums and events.
 
         Raises QuotaExceeded when the change adds to what is already, or is then, above a limit.

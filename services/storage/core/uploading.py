@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from services.chassis.rpc.errors import InvalidRequest
 from services.storage.core.file_tree import Text, Write, Written, check_target, write
-from services.storage.core.unit_of_work import BlobVanished, Session
+from services.storage.core.unit_of_work import BlobVanished, UnitOfWork
 from services.storage.errors import OffsetMismatch, QuotaExceeded, UploadIncomplete, UploadNotFound
-from services.storage.model import Content, Label, Mode, Piece, Upload
+from services.storage.model import Attributes, Content, Mode, Piece, Upload
 from services.storage.ports import Uploads
 
 MAX_CHUNKS = 20_000
@@ -22,7 +22,7 @@ class Begin:
     total: int
     mode: Mode
     etag: str
-    label: Label
+    label: Attributes
     comment: str
 
 
@@ -37,7 +37,7 @@ def find(tx: Uploads, upload_id: str) -> Upload:
     return upload
 
 
-def begin(session: Session, command: Begin, lifetime: timedelta) -> Upload:
+def begin(session: UnitOfWork, command: Begin, lifetime: timedelta) -> Upload:
     """Start an upload and reserve what was announced.
 
     Raises what a write of the file would raise now.
@@ -60,7 +60,7 @@ def begin(session: Session, command: Begin, lifetime: timedelta) -> Upload:
     return upload
 
 
-def take(session: Session, upload_id: str, offset: int, piece: Piece, lifetime: timedelta) -> Upload:
+def take(session: UnitOfWork, upload_id: str, offset: int, piece: Piece, lifetime: timedelta) -> Upload:
     """Add a chunk; one that is already there changes nothing.
 
     Raises UploadNotFound, OffsetMismatch, InvalidRequest (more than announced), QuotaExceeded and
@@ -102,7 +102,7 @@ def check_complete(upload: Upload) -> None:
         )
 
 
-def commit(session: Session, upload: Upload, content: Content, text: Text | None) -> Written:
+def commit(session: UnitOfWork, upload: Upload, content: Content, text: Text | None) -> Written:
     """Turn an upload into a version of its file.
 
     Raises what a write raises.
@@ -113,7 +113,7 @@ def commit(session: Session, upload: Upload, content: Content, text: Text | None
     return write(session, command)
 
 
-def abort(session: Session, upload_id: str) -> bool:
+def abort(session: UnitOfWork, upload_id: str) -> bool:
     """Throw an upload away; tell whether it was there."""
     upload = session.tx.upload(upload_id)
     if upload is None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.storage.service.changes import Engine
+from services.storage.service.changes import ChangeRunner
 from services.storage.service.files import FileService
 from services.storage.service.reading import ReadingService
 from services.storage.service.records import RecordService
@@ -13,7 +13,7 @@ from services.storage.service.upkeep import UpkeepService
 from services.storage.service.uploads import UploadService
 from services.storage.service.watching import WatchService
 
-__all__ = ["Engine", "Lifetimes", "StorageService"]
+__all__ = ["ChangeRunner", "Lifetimes", "StorageService"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Lifetimes:
 class StorageService:
     """All use cases, on one engine."""
 
-    def __init__(self, engine: Engine, lifetimes: Lifetimes) -> None:
+    def __init__(self, engine: ChangeRunner, lifetimes: Lifetimes) -> None:
         self.sharing = SharingService(engine)
         self.files = FileService(engine, self.sharing, trash_life=lifetimes.trash)
         self.reading = ReadingService(engine)

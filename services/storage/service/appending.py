@@ -8,11 +8,11 @@ from services.storage.core import file_tree
 from services.storage.core.content import extended
 from services.storage.core.file_tree import Write, Written
 from services.storage.core.history import Opened, open_version
-from services.storage.core.unit_of_work import HeadMoved, Session
+from services.storage.core.unit_of_work import HeadMoved, UnitOfWork
 from services.storage.errors import EtagMismatch
-from services.storage.model import Call
+from services.storage.model import RequestContext
 from services.storage.ports import Transaction
-from services.storage.service.changes import Engine, Prepared, settle_pieces
+from services.storage.service.changes import ChangeRunner, PreparedContent, settle_pieces
 
 _ATTEMPTS = 8
 _LANES = 64
@@ -21,12 +21,12 @@ _LANES = 64
 class Appender:
     """Appends in the order of arrival within this process; against other processes it tries again."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ChangeRunner) -> None:
         self._engine = engine
         self._lanes = [asyncio.Lock() for _ in range(_LANES)]
 
     async def append(
-        self, call: Call, arguments: Mapping[str, object], command: Write, added: Prepared
+        self, call: RequestContext, arguments: Mapping[str, object], command: Write, added: PreparedContent
     ) -> Written:
         """Add bytes to the end of the file that `command` names, which may be new.
 
@@ -41,7 +41,7 @@ class Appender:
         raise EtagMismatch("too many others write to the file", metadata={"path": command.path})
 
     async def _once(
-        self, call: Call, arguments: Mapping[str, object], command: Write, added: Prepared
+        self, call: RequestContext, arguments: Mapping[str, object], command: Write, added: PreparedContent
     ) -> Written:
         head = await self._engine.read(call.scope, lambda tx: _head(tx, command.path))
         supply = self._engine.supply(call.scope, added.blobs)
@@ -55,7 +55,7 @@ class Appender:
             command = replace(command, content=content, text=text)
             supply = self._engine.supply(call.scope, blobs)
 
-        def work(session: Session) -> Written:
+        def work(session: UnitOfWork) -> Written:
             node = session.tx.node(command.path)
             current = node.etag if node and node.is_file else ""
             if current != (head.node.etag if head else ""):

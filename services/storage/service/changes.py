@@ -14,24 +14,24 @@ from services.chassis.runtime.clock import Clock
 from services.storage.core.content import Scanner, cut, is_inline, sha256
 from services.storage.core.file_tree import Text
 from services.storage.core.requests import fingerprint
-from services.storage.core.search import describe
+from services.storage.core.search import index_text
 from services.storage.core.texts import INDEXED_CHARACTERS
-from services.storage.core.unit_of_work import BlobVanished, Circumstances, Session
+from services.storage.core.unit_of_work import BlobVanished, ChangeContext, UnitOfWork
 from services.storage.errors import QuotaExceeded
-from services.storage.model import Actor, Call, Content, Limits, Piece
+from services.storage.model import Actor, Content, Piece, RequestContext, StorageLimits
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction
-from services.storage.service.notifier import Bells
+from services.storage.service.notifier import ChangeNotifier
 
 T = TypeVar("T")
 
 _ATTEMPTS = 5
 
-Supply = Callable[[], Awaitable[list[str]]]
+BlobUpload = Callable[[], Awaitable[list[str]]]
 """Puts blobs and returns their digests. May be called again when blobs vanished."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedContent:
     """Bytes ready to become a version."""
 
     content: Content
@@ -43,7 +43,7 @@ class Prepared:
     """The bytes themselves."""
 
 
-class Engine:
+class ChangeRunner:
     """The ports and the rules for using them. One per process."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Engine:
         access: Access,
         clock: Clock,
         meter: Meter,
-        limits: Limits,
+        limits: StorageLimits,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self.index = index
@@ -63,18 +63,18 @@ class Engine:
         self.clock = clock
         self.meter = meter
         self.limits = limits
-        self.bells = Bells()
+        self.notifier = ChangeNotifier()
         self._new_id = new_id
 
     async def change(
         self,
-        call: Call,
+        call: RequestContext,
         method: str,
         arguments: Mapping[str, object],
         kind: type[T],
-        work: Callable[[Session], T],
+        work: Callable[[UnitOfWork], T],
         *,
-        supply: Supply | None = None,
+        supply: BlobUpload | None = None,
     ) -> T:
         """Change a scope once per request id and return what `work` returned the first time.
 
@@ -89,9 +89,9 @@ class Engine:
             reply = tx.recall(actor, digest) if actor.request_id else None
             if reply is not None:
                 return codec.decode(kind, reply), None
-            session = Session(tx, self._circumstances(call))
+            session = UnitOfWork(tx, self._circumstances(call))
             result = work(session)
-            session.settle()
+            session.finalize()
             if actor.request_id:
                 tx.remember(actor, digest, codec.encode(result))
             return result, session.written
@@ -105,7 +105,7 @@ class Engine:
             self.meter.repeated()
         else:
             self.meter.written(written)
-            self.bells.ring(call.scope)
+            self.notifier.notify(call.scope)
         return result
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
@@ -128,7 +128,7 @@ class Engine:
 
         return await self.index.write(scope, remove) if wanted else 0
 
-    def supply(self, scope: Scope, blobs: Sequence[Piece]) -> Supply | None:
+    def supply(self, scope: Scope, blobs: Sequence[Piece]) -> BlobUpload | None:
         """Return what puts pieces with data as blobs; None when there is none."""
         if not blobs:
             return None
@@ -139,7 +139,7 @@ class Engine:
 
         return put
 
-    def transfer(self, origin: Scope, target: Scope, pieces: Sequence[Piece]) -> Supply | None:
+    def transfer(self, origin: Scope, target: Scope, pieces: Sequence[Piece]) -> BlobUpload | None:
         """Return what copies blobs from one scope to another, one at a time; None when there is none."""
         if not pieces:
             return None
@@ -152,7 +152,7 @@ class Engine:
 
         return put
 
-    async def prepare(self, data: bytes) -> Prepared:
+    async def prepare(self, data: bytes) -> PreparedContent:
         """Cut bytes into pieces, name them and work out what search needs."""
         return await asyncio.to_thread(_prepare, data)
 
@@ -168,7 +168,7 @@ class Engine:
             await asyncio.to_thread(scanner.feed, data)
         scanner.feed(more)
         text = scanner.text()
-        return scanner, await asyncio.to_thread(describe, text) if text else None
+        return scanner, await asyncio.to_thread(index_text, text) if text else None
 
     async def load(self, scope: Scope, pieces: Sequence[Piece]) -> AsyncIterator[bytes]:
         """Fetch the data of pieces in order, each verified.
@@ -199,7 +199,7 @@ class Engine:
         return piece.data
 
     async def _commit(
-        self, scope: Scope, run: Callable[[Transaction], tuple[T, int | None]], supply: Supply | None
+        self, scope: Scope, run: Callable[[Transaction], tuple[T, int | None]], supply: BlobUpload | None
     ) -> tuple[T, int | None]:
         supplied: list[str] = []
         try:
@@ -218,8 +218,8 @@ class Engine:
         for piece in blobs:
             self.blobs.put(scope, piece.digest, piece.data or b"")
 
-    def _circumstances(self, call: Call) -> Circumstances:
-        return Circumstances(
+    def _circumstances(self, call: RequestContext) -> ChangeContext:
+        return ChangeContext(
             now=self.clock.now(),
             writer=call.agent,
             limits=self.limits,
@@ -236,9 +236,9 @@ def settle_pieces(content: Content) -> tuple[Content, tuple[Piece, ...]]:
     return replace(content, pieces=pieces), blobs
 
 
-def _prepare(data: bytes) -> Prepared:
+def _prepare(data: bytes) -> PreparedContent:
     scanner = Scanner(INDEXED_CHARACTERS)
     scanner.feed(data)
     text = scanner.text()
     content, blobs = settle_pieces(cut(data))
-    return Prepared(content, describe(text) if text else None, blobs, data)
+    return PreparedContent(content, index_text(text) if text else None, blobs, data)

@@ -9,12 +9,12 @@ from services.chassis.rpc.names import in_agent
 from services.storage.core import copying, file_tree, paths
 from services.storage.core.file_tree import Deleted, Write, Written
 from services.storage.core.globs import Pattern
-from services.storage.core.unit_of_work import Session
+from services.storage.core.unit_of_work import UnitOfWork
 from services.storage.errors import ChecksumMismatch, PathInvalid, WrongFileKind
-from services.storage.model import Call, Kind, Label, Limits, Mode, Node, Totals
+from services.storage.model import Attributes, Kind, Mode, Node, RequestContext, StorageLimits, Totals
 from services.storage.ports import Transaction
 from services.storage.service.appending import Appender
-from services.storage.service.changes import Engine, Supply
+from services.storage.service.changes import BlobUpload, ChangeRunner
 from services.storage.service.sharing import SharingService
 
 _BATCH = 500
@@ -29,7 +29,7 @@ class NewFile:
     mode: Mode = Mode.ANY
     etag: str = ""
     sha256: str = ""
-    label: Label = Label()  # noqa: RUF009 - immutable
+    label: Attributes = Attributes()  # noqa: RUF009 - immutable
     comment: str = ""
     append: bool = False
 
@@ -37,13 +37,13 @@ class NewFile:
 class FileService:
     """The tree of a scope."""
 
-    def __init__(self, engine: Engine, sharing: SharingService, *, trash_life: timedelta) -> None:
+    def __init__(self, engine: ChangeRunner, sharing: SharingService, *, trash_life: timedelta) -> None:
         self._engine = engine
         self._sharing = sharing
         self._appender = Appender(engine)
         self.trash_life = trash_life
 
-    async def write(self, call: Call, new: NewFile) -> Written:
+    async def write(self, call: RequestContext, new: NewFile) -> Written:
         """Write a file whole, or add to its end.
 
         Raises PathInvalid, ChecksumMismatch and what `tree.write` raises.
@@ -69,7 +69,7 @@ class FileService:
             supply=self._engine.supply(call.scope, prepared.blobs),
         )
 
-    async def make_directory(self, call: Call, path: str, *, allow_existing: bool) -> Node:
+    async def make_directory(self, call: RequestContext, path: str, *, allow_existing: bool) -> Node:
         """Make a directory and those it lies in.
 
         Raises PathInvalid, AlreadyExists and WrongFileKind.
@@ -83,7 +83,9 @@ class FileService:
             lambda session: file_tree.make_directory(session, path, allow_existing=allow_existing),
         )
 
-    async def set_label(self, call: Call, path: str, label: Label, remove: Sequence[str], etag: str) -> Node:
+    async def set_label(
+        self, call: RequestContext, path: str, label: Attributes, remove: Sequence[str], etag: str
+    ) -> Node:
         """Change media type and metadata of a file.
 
         Raises PathInvalid, FileNotFound, WrongFileKind, EtagMismatch and InvalidRequest.
@@ -131,7 +133,9 @@ class FileService:
 
         return await self._engine.read(scope, collect)
 
-    async def move(self, call: Call, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
+    async def move(
+        self, call: RequestContext, path: str, destination: str, *, etag: str, overwrite: bool
+    ) -> Node:
         """Move what lies at a path; the owner's shares of the old name end.
 
         Raises PathInvalid, FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty and EtagMismatch.
@@ -151,7 +155,7 @@ class FileService:
 
     async def copy(
         self,
-        call: Call,
+        call: RequestContext,
         source: tuple[Scope, str],
         destination: str,
         *,
@@ -170,12 +174,12 @@ class FileService:
         if origin == call.scope and paths.covers(path, destination):
             raise PathInvalid("nothing can be copied into itself", metadata={"path": destination})
         foreign: list[copying.Item] = []
-        supply: Supply | None = None
+        supply: BlobUpload | None = None
         if origin != call.scope:
             foreign = await self._engine.read(origin, lambda tx: copying.collect(tx, path, version))
             supply = self._engine.transfer(origin, call.scope, copying.blobs(foreign))
 
-        def work(session: Session) -> Node:
+        def work(session: UnitOfWork) -> Node:
             items = foreign or copying.collect(session.tx, path, version)
             return copying.place(session, items, destination, overwrite=overwrite, etag=etag)
 
@@ -186,7 +190,7 @@ class FileService:
         return await self._engine.change(call, "CopyFile", arguments, Node, work, supply=supply)
 
     async def delete(
-        self, call: Call, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
+        self, call: RequestContext, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
     ) -> Deleted:
         """Move what lies at a path to the trash, or forget it.
 
@@ -194,7 +198,7 @@ class FileService:
         """
         paths.check_entry(path)
 
-        def work(session: Session) -> Deleted:
+        def work(session: UnitOfWork) -> Deleted:
             return file_tree.delete(
                 session, path, etag=etag, recursive=recursive, missing_ok=missing_ok, purge=purge
             )
@@ -206,7 +210,7 @@ class FileService:
         """List what was deleted, the last first, with trash ids below `before` (0: all)."""
         return await self._engine.read(scope, lambda tx: tx.trashed_roots(before=before, limit=limit))
 
-    async def restore(self, call: Call, path: str) -> Node:
+    async def restore(self, call: RequestContext, path: str) -> Node:
         """Bring the last deletion of a path back.
 
         Raises PathInvalid, FileNotFound, AlreadyExists and WrongFileKind.
@@ -216,6 +220,6 @@ class FileService:
             call, "RestoreFile", {"path": path}, Node, lambda session: file_tree.restore(session, path)
         )
 
-    async def usage(self, scope: Scope) -> tuple[Totals, Limits]:
+    async def usage(self, scope: Scope) -> tuple[Totals, StorageLimits]:
         """Return how much a scope uses and may use."""
         return await self._engine.read(scope, lambda tx: tx.totals()), self._engine.limits

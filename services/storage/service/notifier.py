@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from services.chassis.auth.identity import Scope
 
 
-class Bells:
+class ChangeNotifier:
     """One bell a watcher. Changes made by other processes ring none: watchers also look by themselves."""
 
     def __init__(self) -> None:
         self._listening: dict[Scope, set[asyncio.Event]] = defaultdict(set)
 
-    def ring(self, scope: Scope) -> None:
+    def notify(self, scope: Scope) -> None:
         """Wake the watchers of a scope."""
         for bell in self._listening.get(scope, ()):
             bell.set()

@@ -10,11 +10,11 @@ from services.storage.core import diff, file_tree, history, paths
 from services.storage.core.content import spans
 from services.storage.core.file_tree import Write
 from services.storage.core.history import Opened, Target
-from services.storage.core.unit_of_work import HeadMoved, Session, match_etag
+from services.storage.core.unit_of_work import HeadMoved, UnitOfWork, match_etag
 from services.storage.errors import EtagMismatch, FileNotFound, NotComparable, OffsetMismatch
-from services.storage.model import Call, Content, Node, Version
+from services.storage.model import Content, Node, RequestContext, Version
 from services.storage.ports import Transaction
-from services.storage.service.changes import Engine
+from services.storage.service.changes import ChangeRunner
 
 SEND_BYTES = 256 * 1024
 """Largest run of bytes handed to a reader at once."""
@@ -39,7 +39,7 @@ class Comparison:
 class ReadingService:
     """The contents and the history of a scope's files."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ChangeRunner) -> None:
         self._engine = engine
 
     async def open(self, scope: Scope, path: str, *, version: int, offset: int) -> Opened:
@@ -118,7 +118,7 @@ class ReadingService:
             truncated=len(cut) < len(found.text),
         )
 
-    async def roll_back(self, call: Call, path: str, target: Target, *, etag: str) -> Node:
+    async def roll_back(self, call: RequestContext, path: str, target: Target, *, etag: str) -> Node:
         """Write an old version again as the newest.
 
         Raises PathInvalid, FileNotFound, WrongFileKind and EtagMismatch.
@@ -131,7 +131,7 @@ class ReadingService:
                 continue
         raise EtagMismatch("too many others write to the file", metadata={"path": path})
 
-    async def _roll_back_once(self, call: Call, path: str, target: Target, etag: str) -> Node:
+    async def _roll_back_once(self, call: RequestContext, path: str, target: Target, etag: str) -> Node:
         def find(tx: Transaction) -> Opened | None:
             node = tx.node(path)
             if node is None or not node.is_file:
@@ -147,7 +147,7 @@ class ReadingService:
         if seen is not None:
             _, text = await self._engine.scan(call.scope, seen.content.pieces)
 
-        def work(session: Session) -> Node:
+        def work(session: UnitOfWork) -> Node:
             node = file_tree.find_file(session.tx, path)
             match_etag(node, etag)
             version = history.resolve(session.tx, node, target)

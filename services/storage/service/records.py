@@ -10,17 +10,17 @@ from services.chassis.text_search import words
 from services.storage.core import filters, rows
 from services.storage.core.content import sha256
 from services.storage.core.rows import Found, Put, Question, Row
-from services.storage.model import Call, Collection, Mode
-from services.storage.service.changes import Engine
+from services.storage.model import Collection, Mode, RequestContext
+from services.storage.service.changes import ChangeRunner
 
 
 class RecordService:
     """The collections of a scope."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ChangeRunner) -> None:
         self._engine = engine
 
-    async def put(self, call: Call, collection: str, new: Sequence[Row], mode: Mode) -> Put:
+    async def put(self, call: RequestContext, collection: str, new: Sequence[Row], mode: Mode) -> Put:
         """Write records, all or none.
 
         Raises AlreadyExists, RecordNotFound, EtagMismatch, InvalidRequest and QuotaExceeded.
@@ -53,7 +53,9 @@ class RecordService:
         ranked = await asyncio.to_thread(rows.rank, selected, question)
         return ranked[skip : skip + limit]
 
-    async def delete(self, call: Call, collection: str, question: Question, *, everything: bool) -> int:
+    async def delete(
+        self, call: RequestContext, collection: str, question: Question, *, everything: bool
+    ) -> int:
         """Delete the records that a question selects, or the whole collection; return how many.
 
         Raises QueryInvalid.

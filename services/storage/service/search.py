@@ -12,9 +12,9 @@ from services.storage.core import search as finding
 from services.storage.core.search import Gathered, Search
 from services.storage.core.texts import query_words
 from services.storage.errors import PathInvalid
-from services.storage.model import Call, Grant, Hit
+from services.storage.model import Hit, RequestContext, ShareGrant
 from services.storage.ports import Transaction
-from services.storage.service.changes import Engine
+from services.storage.service.changes import ChangeRunner
 
 READ = "storage.read"
 MAX_SHARED = 32
@@ -24,10 +24,12 @@ MAX_SHARED = 32
 class SearchService:
     """Finds files."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ChangeRunner) -> None:
         self._engine = engine
 
-    async def search(self, call: Call, search: Search, *, shared: bool, skip: int, limit: int) -> list[Hit]:
+    async def search(
+        self, call: RequestContext, search: Search, *, shared: bool, skip: int, limit: int
+    ) -> list[Hit]:
         """Rank files, best first, without the first `skip`.
 
         Raises PathInvalid, FileNotFound and QueryInvalid.
@@ -60,7 +62,7 @@ class SearchService:
                 shown[hit.scope, hit.node.id] = hit
         return [shown[hit.scope, hit.node.id] for hit in hits]
 
-    async def _shared(self, call: Call) -> list[tuple[Scope, tuple[str, str]]]:
+    async def _shared(self, call: RequestContext) -> list[tuple[Scope, tuple[str, str]]]:
         """List where else to search: a scope with a directory, and one file in it or all."""
         found: list[tuple[Scope, tuple[str, str]]] = []
         for grant in await self._engine.access.grants():
@@ -72,7 +74,7 @@ class SearchService:
                 break
         return found
 
-    async def _may_read(self, grant: Grant) -> bool:
+    async def _may_read(self, grant: ShareGrant) -> bool:
         """Tell whether the grant counts: a policy may forbid what it gives."""
         try:
             await self._engine.access.require(READ, grant.resource)
@@ -85,7 +87,7 @@ def _illustrator(hits: list[Hit], query: str) -> Callable[[Transaction], list[Hi
     return lambda tx: finding.illustrate(tx, hits, query)
 
 
-def _place(grant: Grant, call: Call) -> tuple[Scope, tuple[str, str]] | None:
+def _place(grant: ShareGrant, call: RequestContext) -> tuple[Scope, tuple[str, str]] | None:
     name = names.parse(grant.resource.rstrip("/"), field="grant")
     if READ not in grant.actions or name.collection != "files" or name.owner in ("", call.scope.agent):
         return None

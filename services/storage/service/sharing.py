@@ -6,18 +6,18 @@ from datetime import datetime
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.names import in_agent
 from services.storage.core import file_tree, paths, shares
-from services.storage.model import Call, Grant, Role, Share
-from services.storage.service.changes import Engine
+from services.storage.model import RequestContext, Role, Share, ShareGrant
+from services.storage.service.changes import ChangeRunner
 
 
 class SharingService:
     """The shares of a scope."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ChangeRunner) -> None:
         self._engine = engine
 
     async def share(
-        self, call: Call, path: str, grantee: str, role: Role, expires_at: datetime | None
+        self, call: RequestContext, path: str, grantee: str, role: Role, expires_at: datetime | None
     ) -> Share:
         """Let a grantee use a file, or a directory with all it holds; replaces an earlier share with it.
 
@@ -38,7 +38,7 @@ class SharingService:
                 await self._engine.access.revoke(grant.name)
         return shares.merge(call.scope.agent, given)[0]
 
-    async def revoke(self, call: Call, path: str, grantee: str) -> None:
+    async def revoke(self, call: RequestContext, path: str, grantee: str) -> None:
         """Take a share back; one that is gone is no error.
 
         Raises PathInvalid.
@@ -56,7 +56,7 @@ class SharingService:
         grants = await self._engine.access.grants(resource=file_name(scope, path))
         return shares.merge(scope.agent, grants)
 
-    async def end_below(self, call: Call, path: str) -> None:
+    async def end_below(self, call: RequestContext, path: str) -> None:
         """Take back the owner's shares of a path and of everything below it.
 
         Others may not, and do nothing.
@@ -68,7 +68,7 @@ class SharingService:
             if grant.resource == name or grant.resource.startswith(name + "/"):
                 await self._engine.access.revoke(grant.name)
 
-    async def _given(self, name: str, grantee: str) -> list[Grant]:
+    async def _given(self, name: str, grantee: str) -> list[ShareGrant]:
         exact = await self._engine.access.grants(resource=name, grantee=grantee)
         below = await self._engine.access.grants(resource=name + "/", grantee=grantee)
         found = {grant.name: grant for grant in (*exact, *below)}
@@ -80,7 +80,7 @@ def file_name(scope: Scope, path: str) -> str:
     return in_agent(scope.agent, "files", path).rstrip("/")
 
 
-def _derived(request_id: str, grant: Grant) -> str:
+def _derived(request_id: str, grant: ShareGrant) -> str:
     """Return the request id for one of the grants that a request makes; empty stays empty."""
     if not request_id:
         return ""

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from services.chassis.auth.identity import Scope
 from services.storage.core import file_tree, uploading
-from services.storage.core.unit_of_work import Session
-from services.storage.model import Call
-from services.storage.service.changes import Engine
+from services.storage.core.unit_of_work import UnitOfWork
+from services.storage.model import RequestContext
+from services.storage.service.changes import ChangeRunner
 
 MAINTAINER = "kernel"
 """Who deletes what is due."""
@@ -19,7 +19,7 @@ _BATCH = 100
 class UpkeepService:
     """Sweeps all scopes, one small transaction after the other."""
 
-    def __init__(self, engine: Engine, *, trash_life: timedelta, blob_rest: timedelta) -> None:
+    def __init__(self, engine: ChangeRunner, *, trash_life: timedelta, blob_rest: timedelta) -> None:
         self._engine = engine
         self._trash_life = trash_life
         self._blob_rest = blob_rest
@@ -35,7 +35,7 @@ class UpkeepService:
 
     async def sweep_scope(self, scope: Scope) -> None:
         """Sweep one scope."""
-        call = Call(scope, MAINTAINER)
+        call = RequestContext(scope, MAINTAINER)
         removed = {
             "uploads": await self._until_done(call, "ExpireUploads", self._expire_uploads),
             "trash": await self._until_done(call, "PurgeTrash", self._purge_trash),
@@ -45,19 +45,19 @@ class UpkeepService:
         for what, count in removed.items():
             self._engine.meter.collected(what, count)
 
-    async def _until_done(self, call: Call, method: str, work: Callable[[Session], int]) -> int:
+    async def _until_done(self, call: RequestContext, method: str, work: Callable[[UnitOfWork], int]) -> int:
         total = 0
         while done := await self._engine.change(call, method, {}, int, work):
             total += done
         return total
 
-    def _expire_uploads(self, session: Session) -> int:
+    def _expire_uploads(self, session: UnitOfWork) -> int:
         expired = session.tx.expired_uploads(session.now, limit=_BATCH)
         for upload in expired:
             uploading.abort(session, upload.id)
         return len(expired)
 
-    def _purge_trash(self, session: Session) -> int:
+    def _purge_trash(self, session: UnitOfWork) -> int:
         due = session.tx.expired_trash(session.now - self._trash_life, limit=_BATCH)
         return sum(file_tree.purge_deletion(session, root.trash_id) for root in due)
 

@@ -6,12 +6,12 @@ from services.chassis.auth.identity import Scope
 from services.storage.core import paths, uploading
 from services.storage.core.content import PIECE_BYTES, cut, is_inline, sha256
 from services.storage.core.file_tree import Written
-from services.storage.core.unit_of_work import Session
+from services.storage.core.unit_of_work import UnitOfWork
 from services.storage.core.uploading import Begin
 from services.storage.errors import ChecksumMismatch, UploadNotFound
-from services.storage.model import Call, Content, Piece, Upload
+from services.storage.model import Content, Piece, RequestContext, Upload
 from services.storage.ports import Transaction
-from services.storage.service.changes import Engine
+from services.storage.service.changes import ChangeRunner
 
 CHUNK_BYTES = PIECE_BYTES
 """Best and largest size of a chunk."""
@@ -20,11 +20,11 @@ CHUNK_BYTES = PIECE_BYTES
 class UploadService:
     """Unfinished uploads of a scope."""
 
-    def __init__(self, engine: Engine, *, lifetime: timedelta) -> None:
+    def __init__(self, engine: ChangeRunner, *, lifetime: timedelta) -> None:
         self._engine = engine
         self._lifetime = lifetime
 
-    async def begin(self, call: Call, command: Begin) -> Upload:
+    async def begin(self, call: RequestContext, command: Begin) -> Upload:
         """Start an upload.
 
         Raises PathInvalid, QuotaExceeded and what a write of the file would raise now.
@@ -38,7 +38,9 @@ class UploadService:
             lambda session: uploading.begin(session, command, self._lifetime),
         )
 
-    async def take(self, call: Call, upload_id: str, offset: int, data: bytes, checksum: str) -> Upload:
+    async def take(
+        self, call: RequestContext, upload_id: str, offset: int, data: bytes, checksum: str
+    ) -> Upload:
         """Add a chunk. It is safe to repeat: the offset tells a repeat from a new chunk.
 
         Raises UploadNotFound, OffsetMismatch, ChecksumMismatch, InvalidRequest and QuotaExceeded.
@@ -51,7 +53,7 @@ class UploadService:
         piece = whole if inline else Piece(digest, len(data))
         supply = None if inline else self._engine.supply(call.scope, [whole])
         return await self._engine.change(
-            Call(call.scope, call.agent),
+            RequestContext(call.scope, call.agent),
             "UploadChunk",
             {"upload": upload_id, "offset": offset, "sha256": digest},
             Upload,
@@ -66,7 +68,7 @@ class UploadService:
         """
         return await self._engine.read(scope, lambda tx: uploading.find(tx, upload_id))
 
-    async def commit(self, call: Call, upload_id: str, checksum: str) -> Written:
+    async def commit(self, call: RequestContext, upload_id: str, checksum: str) -> Written:
         """Turn an upload into a version of its file.
 
         Raises UploadNotFound, UploadIncomplete, ChecksumMismatch, DataCorrupt and what a write raises.
@@ -77,7 +79,7 @@ class UploadService:
             scanner, text = await self._engine.scan(call.scope, seen[1])
             content = Content(scanner.digest, scanner.size, seen[1] or cut(b"").pieces)
 
-        def work(session: Session) -> Written:
+        def work(session: UnitOfWork) -> Written:
             upload = uploading.find(session.tx, upload_id)
             if seen is None or content is None or upload.received != seen[0].received:
                 raise UploadNotFound(
@@ -94,7 +96,7 @@ class UploadService:
             call, "CommitUpload", {"upload": upload_id, "sha256": checksum}, Written, work
         )
 
-    async def abort(self, call: Call, upload_id: str) -> None:
+    async def abort(self, call: RequestContext, upload_id: str) -> None:
         """Throw an upload away; one that is gone is no error."""
         await self._engine.change(
             call,

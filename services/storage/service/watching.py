@@ -9,7 +9,7 @@ from services.storage.core import file_tree, paths
 from services.storage.errors import EventsExpired
 from services.storage.model import Change, ChangeKind
 from services.storage.ports import Transaction
-from services.storage.service.changes import Engine
+from services.storage.service.changes import ChangeRunner
 
 _BATCH = 200
 
@@ -17,7 +17,7 @@ _BATCH = 200
 class WatchService:
     """Streams of events of a scope."""
 
-    def __init__(self, engine: Engine, *, poll_seconds: float, heartbeat_seconds: float) -> None:
+    def __init__(self, engine: ChangeRunner, *, poll_seconds: float, heartbeat_seconds: float) -> None:
         self._engine = engine
         self._poll = poll_seconds
         self._heartbeat = heartbeat_seconds
@@ -33,7 +33,7 @@ class WatchService:
         self._engine.meter.watchers(1)
         try:
             yield position
-            with self._engine.bells.listen(scope) as bell:
+            with self._engine.notifier.listen(scope) as bell:
                 async for item in self._follow(scope, path, position, bell):
                     yield item
         finally:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.chassis.times import from_micros, micros
 from services.storage.core import paths
-from services.storage.model import Kind, Label, Node, Piece, Version
+from services.storage.model import Attributes, Kind, Node, Piece, Version
 from services.storage.store.scoped import Scoped
 from services.storage.store.tables import CHUNKS, NODES, PIECES, VERSIONS
 
@@ -146,7 +146,7 @@ def to_node(row: sa.Row[Any]) -> Node:
         digest=row.digest,
         size=row.size,
         writer=row.writer,
-        label=Label(row.media_type, orjson.loads(row.metadata)),
+        label=Attributes(row.media_type, orjson.loads(row.metadata)),
         trash_id=row.trash_id,
         trash_root=row.trash_root,
         trashed_at=None if row.trashed_at is None else from_micros(row.trashed_at),

@@ -17,18 +17,18 @@ from services.storage.core.history import Opened, Target
 from services.storage.core.search import Search
 from services.storage.core.uploading import Begin
 from services.storage.model import (
-    Call,
+    Attributes,
     Change,
     ChangeKind,
     Hit,
     Kind,
-    Label,
-    Limits,
     Mode,
     Node,
+    RequestContext,
     Role,
     SearchMode,
     Share,
+    StorageLimits,
     Totals,
     Upload,
     Version,
@@ -60,9 +60,9 @@ _CHANGES: Final = {
 _DEFAULT_CONTEXT: Final = 3
 
 
-def call(caller: Caller, request_id: str = "") -> Call:
+def call(caller: Caller, request_id: str = "") -> RequestContext:
     """Return who calls."""
-    return Call(caller.scope, caller.agent, request_id)
+    return RequestContext(caller.scope, caller.agent, request_id)
 
 
 def path(name: str, caller: Caller, field: str = "name") -> str:
@@ -100,7 +100,7 @@ def new_file(request: pb.WriteFileRequest, caller: Caller) -> NewFile:
         mode=MODES[request.mode],
         etag=request.etag,
         sha256=request.sha256,
-        label=Label(request.media_type, dict(request.metadata)),
+        label=Attributes(request.media_type, dict(request.metadata)),
         comment=request.comment,
         append=request.append,
     )
@@ -113,7 +113,7 @@ def begin(request: pb.BeginUploadRequest, caller: Caller) -> Begin:
         total=request.total_bytes,
         mode=MODES[request.mode],
         etag=request.etag,
-        label=Label(request.media_type, dict(request.metadata)),
+        label=Attributes(request.media_type, dict(request.metadata)),
         comment=request.comment,
     )
 
@@ -273,7 +273,7 @@ def share(owner: str, share: Share) -> res.Share:
     return message
 
 
-def usage(totals: Totals, limits: Limits) -> pb.GetUsageResponse:
+def usage(totals: Totals, limits: StorageLimits) -> pb.GetUsageResponse:
     """Convert how much a scope uses and may use."""
     return pb.GetUsageResponse(
         file_bytes=totals.live,

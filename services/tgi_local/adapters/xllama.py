@@ -26,8 +26,8 @@ from services.tgi_local.adapters.vocabulary import Vocabulary, read_vocabulary
 from services.tgi_local.core.engine import (
     Alternative,
     EngineError,
+    EngineRequest,
     EngineToken,
-    Job,
     PromptTooLong,
     StopKind,
     TemplateError,
@@ -105,7 +105,7 @@ class XllamaEngine:
         """Whether a token's numbers depend on nothing but the tokens before it."""
         return self.layout.exact
 
-    def generate(self, job: Job) -> "XllamaRun":
+    def generate(self, job: EngineRequest) -> "XllamaRun":
         """Start a generation; nothing happens before the first iteration."""
         run = XllamaRun(self, job)
         self._runs.add(run)
@@ -180,7 +180,7 @@ class XllamaEngine:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise EngineError(f"the engine does not answer: {type(error).__name__}") from error
 
-    def open_stream(self, job: Job) -> "asyncio.Task[aiohttp.ClientResponse]":
+    def open_stream(self, job: EngineRequest) -> "asyncio.Task[aiohttp.ClientResponse]":
         """Post a generation; the answer comes with the first token."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=STALL_SECONDS)
         return asyncio.ensure_future(self._post(_completion(job, self.layout), timeout))
@@ -192,7 +192,7 @@ class XllamaEngine:
 class XllamaRun:
     """One generation: iterate it, `stop` it from another task, `aclose` it."""
 
-    def __init__(self, engine: XllamaEngine, job: Job) -> None:
+    def __init__(self, engine: XllamaEngine, job: EngineRequest) -> None:
         self._engine = engine
         self._job = job
         self._opening: asyncio.Task[aiohttp.ClientResponse] | None = None
@@ -332,7 +332,7 @@ def _socket_directory(data_dir: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="engine-", dir=parent))
 
 
-def _completion(job: Job, layout: Layout) -> dict[str, Any]:
+def _completion(job: EngineRequest, layout: Layout) -> dict[str, Any]:
     body = _sampling(job, layout) | {
         "prompt": job.prompt,
         "n_predict": job.max_tokens,
@@ -351,7 +351,7 @@ def _completion(job: Job, layout: Layout) -> dict[str, Any]:
     return body
 
 
-def _sampling(job: Job, layout: Layout) -> dict[str, Any]:
+def _sampling(job: EngineRequest, layout: Layout) -> dict[str, Any]:
     """Spell TGI's sampling out: llama.cpp's defaults differ."""
     sampling = job.sampling
     penalised = sampling.repetition_penalty != 1.0 or sampling.frequency_penalty != 0.0

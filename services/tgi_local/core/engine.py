@@ -47,7 +47,7 @@ class EngineToken:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class EngineRequest:
     """One generation on one slot."""
 
     prompt: tuple[int, ...]
@@ -95,7 +95,7 @@ class Engine(Protocol):
         before were generated, evaluated as a prompt, found in a slot or restored.
         """
 
-    def generate(self, job: Job) -> EngineRun:
+    def generate(self, job: EngineRequest) -> EngineRun:
         """Start a generation; raises EngineError from the iteration."""
 
     async def tokenize(self, text: str, *, add_special: bool) -> list[int]:

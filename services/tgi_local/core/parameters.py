@@ -19,7 +19,7 @@ _HANDLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class RequestLimits:
     """What `/info` promises and validation enforces."""
 
     max_total_tokens: int = 2048
@@ -122,7 +122,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def parse_generate(body: bytes, limits: Limits, *, stream: bool = False) -> GenerateRequest:
+def parse_generate(body: bytes, limits: RequestLimits, *, stream: bool = False) -> GenerateRequest:
     """Read the body of a generate route.
 
     `stream`: the route always streams (otherwise the body's own `stream` decides).
@@ -146,7 +146,7 @@ def parse_generate(body: bytes, limits: Limits, *, stream: bool = False) -> Gene
 
 
 def _request(
-    inputs: str, raw: Mapping[str, Any], limits: Limits, *, streamed: bool, extension: Extension | None
+    inputs: str, raw: Mapping[str, Any], limits: RequestLimits, *, streamed: bool, extension: Extension | None
 ) -> GenerateRequest:
     best_of = _best_of(raw, limits, streamed=streamed)
     sampling = _sampling(raw)
@@ -192,7 +192,7 @@ def _request(
     )
 
 
-def _best_of(raw: Mapping[str, Any], limits: Limits, *, streamed: bool) -> int:
+def _best_of(raw: Mapping[str, Any], limits: RequestLimits, *, streamed: bool) -> int:
     best_of: int = _typed(raw, "best_of", _U32, 1)
     _check(
         0 < best_of <= limits.max_best_of,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from services.tgi_local.core.engine import Engine, EngineError, EngineRun, EngineToken, Job
+from services.tgi_local.core.engine import Engine, EngineError, EngineRequest, EngineRun, EngineToken
 from services.tgi_local.core.parameters import GenerateRequest
 from services.tgi_local.core.snapshots import Miss
 from services.tgi_local.core.text import TextAssembler
@@ -79,7 +79,7 @@ class Suspension:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
+class PreparedRequest:
     """A request whose prompt is tokenised and fits."""
 
     request: GenerateRequest
@@ -89,7 +89,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class Dependencies:
     """What every generation works with."""
 
     engine: Engine
@@ -102,7 +102,7 @@ class Surroundings:
 class Generation:
     """Runs once: iterate `steps()` to the end, or close it to cancel."""
 
-    def __init__(self, prepared: Prepared, around: Surroundings) -> None:
+    def __init__(self, prepared: PreparedRequest, around: Dependencies) -> None:
         self.prepared = prepared
         self.queue_seconds = 0.0
         self.inference_seconds = 0.0
@@ -231,9 +231,9 @@ class Generation:
         if run.ended is not None and self._held:
             yield self._finished([self._token(token) for token in self._held], FinishReason.EOS)
 
-    def _job(self, slot: int) -> Job:
+    def _job(self, slot: int) -> EngineRequest:
         request = self.prepared.request
-        return Job(
+        return EngineRequest(
             prompt=self.prepared.prompt_ids,
             slot=slot,
             max_tokens=self.prepared.max_new_tokens,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.tgi_local.core.engine import Engine, EngineError, TemplateError
-from services.tgi_local.core.parameters import GenerateRequest, Limits
+from services.tgi_local.core.parameters import GenerateRequest, RequestLimits
 from services.tgi_local.errors import (
     DuplicateRequest,
     GenerationFailed,
@@ -22,11 +22,11 @@ from services.tgi_local.errors import (
 )
 from services.tgi_local.ports import Clock, Metrics
 from services.tgi_local.service.generation import (
+    Dependencies,
     Finish,
     Generation,
-    Prepared,
+    PreparedRequest,
     Step,
-    Surroundings,
     Suspension,
     Token,
 )
@@ -54,7 +54,7 @@ class TextToken:
 class Result:
     """A whole unary generation."""
 
-    prepared: Prepared
+    prepared: PreparedRequest
     tokens: tuple[Token, ...]
     finish: Finish
     queue_seconds: float
@@ -75,13 +75,13 @@ class TgiService:
         files: SnapshotFiles,
         metrics: Metrics,
         *,
-        limits: Limits,
+        limits: RequestLimits,
         slots: int,
         max_concurrent: int,
         clock: Clock,
     ) -> None:
         queue = SlotQueue(slots, changed=metrics.queue_changed)
-        self._around = Surroundings(engine=engine, queue=queue, files=files, metrics=metrics, clock=clock)
+        self._around = Dependencies(engine=engine, queue=queue, files=files, metrics=metrics, clock=clock)
         self._engine = engine
         self._files = files
         self._metrics = metrics
@@ -101,7 +101,7 @@ class TgiService:
         finally:
             self._admitted -= 1
 
-    async def prepare(self, request: GenerateRequest) -> Prepared:
+    async def prepare(self, request: GenerateRequest) -> PreparedRequest:
         """Tokenise the prompt and check that prompt and answer fit. Raises InvalidRequest."""
         ids = await self._prompt_ids(request)
         if request.truncate is not None:
@@ -109,9 +109,9 @@ class TgiService:
         max_new = self._room(request.max_new_tokens, len(ids))
         self._metrics.accepted(len(ids), max_new)
         seed = secrets.randbits(31) if request.sampling.seed is None else request.sampling.seed
-        return Prepared(request=request, prompt_ids=ids, max_new_tokens=max_new, seed=seed)
+        return PreparedRequest(request=request, prompt_ids=ids, max_new_tokens=max_new, seed=seed)
 
-    def begin(self, prepared: Prepared) -> Generation:
+    def begin(self, prepared: PreparedRequest) -> Generation:
         """Make a generation; nothing runs before `stream`."""
         return Generation(prepared, self._around)
 
@@ -131,7 +131,7 @@ class TgiService:
         finally:
             self._running.pop(request_id, None)
 
-    async def generate(self, prepared: Prepared) -> list[Result]:
+    async def generate(self, prepared: PreparedRequest) -> list[Result]:
         """Generate to the end; with `best_of` several times, the likeliest first. Raises Suspended too."""
         count = prepared.request.best_of
         if count == 1:
@@ -179,7 +179,7 @@ class TgiService:
             raise TemplateFailed(str(error)) from error
         return await self.tokenize(text), text
 
-    def prefill(self, prepared: Prepared) -> list[TextToken]:
+    def prefill(self, prepared: PreparedRequest) -> list[TextToken]:
         """Return the prompt's tokens; the engine gives no log-probabilities for them."""
         pieces = self._engine.vocabulary.pieces
         return [TextToken(i, pieces[i].decode(errors="replace"), 0, 0) for i in prepared.prompt_ids]
@@ -214,7 +214,7 @@ class TgiService:
             raise InvalidRequest(f"`inputs` must have less than {most} tokens. Given: {given}")
         return left if asked is None else min(asked, left)
 
-    async def _collect(self, prepared: Prepared) -> Result:
+    async def _collect(self, prepared: PreparedRequest) -> Result:
         generation = self.begin(prepared)
         tokens: list[Token] = []
         finish: Finish | None = None
@@ -233,12 +233,12 @@ class TgiService:
         )
 
 
-def _request_id(prepared: Prepared) -> str:
+def _request_id(prepared: PreparedRequest) -> str:
     extension = prepared.request.extension
     return extension.request_id if extension is not None else ""
 
 
-def _reseeded(prepared: Prepared, number: int) -> Prepared:
+def _reseeded(prepared: PreparedRequest, number: int) -> PreparedRequest:
     """Give one of several attempts its own seed; only the first keeps the request id."""
     request = prepared.request
     if number and request.extension is not None:

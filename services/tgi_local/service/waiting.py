@@ -9,14 +9,14 @@ from services.tgi_local.core.slots import SlotAllocator
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class SlotGrant:
     """A slot, and how many tokens of the prompt it already holds."""
 
     slot: int
     shared: int
 
 
-Place = asyncio.Future[Grant | None]
+Place = asyncio.Future[SlotGrant | None]
 """Resolves to a grant, or to None when the place was given up while waiting."""
 
 
@@ -57,6 +57,6 @@ class SlotQueue:
                 taken = self._allocator.take(prompt)
                 if taken is None:
                     break
-                place.set_result(Grant(*taken))
+                place.set_result(SlotGrant(*taken))
             self._waiting.popleft()
         self._changed(sum(not place.done() for place, _ in self._waiting), self._allocator.busy)

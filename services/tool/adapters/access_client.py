@@ -1,6 +1,6 @@
 """The Access port on the process's authorizer."""
 
-from services.chassis.auth.authz_client import Authorizer, Question
+from services.chassis.auth.authz_client import Authorizer, PermissionCheck
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied
 
@@ -15,7 +15,7 @@ class CallersAccess:
         """Tell whether the caller may act on a resource, be it after an approval."""
         principal = current_caller().principal
         try:
-            await self._authorizer.authorize(Question(principal, action, resource))
+            await self._authorizer.authorize(PermissionCheck(principal, action, resource))
         except ApprovalRequired:
             return True
         except PermissionDenied:

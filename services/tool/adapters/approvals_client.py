@@ -12,7 +12,7 @@ from services.chassis.rpc import names
 from services.chassis.rpc.client import ServiceCredential, kernel_metadata
 from services.chassis.rpc.errors import ApprovalRequired
 from services.chassis.rpc.status import peer_error
-from services.tool.model import Approval, Call, Tool
+from services.tool.model import Approval, Tool, ToolCall
 
 _ACTION: Final = "tool.call"
 _SECONDS: Final = 5.0
@@ -28,7 +28,7 @@ class AccessApprovals:
         self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
         self._credential = credential
 
-    async def ask(self, scope: Scope, tool: Tool, call: Call, arguments_json: str) -> Approval:
+    async def ask(self, scope: Scope, tool: Tool, call: ToolCall, arguments_json: str) -> Approval:
         """Ask for an approval of a call, or return the open one of an equal call."""
         wanted = resources_pb2.Approval(
             agent=names.agent_name(scope.agent),
@@ -49,7 +49,7 @@ class AccessApprovals:
             raise peer_error(failure) from failure
         return _approval(response.approval)
 
-    async def look(self, approval_id: str) -> Approval:
+    async def poll(self, approval_id: str) -> Approval:
         """Return the calling agent's approval. Raises ApprovalRequired when it was rejected or is over."""
         try:
             response = await self._stub.GetApproval(
@@ -61,7 +61,7 @@ class AccessApprovals:
             raise peer_error(failure) from failure
         return _approval(response.approval)
 
-    async def spend(self, scope: Scope, approval_id: str, call: Call) -> None:
+    async def consume(self, scope: Scope, approval_id: str, call: ToolCall) -> None:
         """Use an approval for a call. Raises ApprovalRequired when it is not for it, or not given."""
         # Ids of calls are an agent's own; the request's must be unique among all that this process sends.
         unique = f"{scope.tenant}/{scope.agent}/{call.id}/{approval_id}"

@@ -11,7 +11,7 @@ from services.chassis.dispatch.errors import QueueFull, WaitExpired
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion
 from services.chassis.runtime.clock import Clock
 from services.tool.errors import ToolBusy
-from services.tool.model import DriverKind, Needs, Tool
+from services.tool.model import DriverKind, QueueRequest, Tool
 
 LANE: Final = "tool"
 LEAST_WAIT: Final = 0.05
@@ -29,7 +29,7 @@ class Directory(Protocol):
         ...
 
 
-class ScheduledTurn:
+class ScheduledTicket:
     """One call in the scheduler's hands."""
 
     def __init__(self, ticket: DispatchTicket, pools: "ToolPools", pool: str) -> None:
@@ -112,7 +112,7 @@ class ScheduledQueue:
         self._clock = clock
         self.pools = ToolPools(client, clock)
 
-    async def join(self, needs: Needs) -> ScheduledTurn:
+    async def join(self, needs: QueueRequest) -> ScheduledTicket:
         """Put the calling agent's call into the queue. Raises AccessUnavailable."""
         caller = current_caller()
         facts = await self._agents.facts(caller)
@@ -136,7 +136,7 @@ class ScheduledQueue:
             deadline=float("inf"),  # a caller that leaves takes its call along; others may still listen to it
             details=details,
         )
-        return ScheduledTurn(self._client.submit(submission), self.pools, pool)
+        return ScheduledTicket(self._client.submit(submission), self.pools, pool)
 
 
 def queue_id(call_id: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError, ServiceUnavailable
 from services.tool.errors import ToolFailed, UnknownOutcome
-from services.tool.model import Call, CallError, CallState, Piece
+from services.tool.model import CallError, CallState, ContentPart, ToolCall
 
 MAX_MESSAGE = 4096
 _PASSING = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
@@ -29,7 +29,7 @@ def digest(arguments_json: str) -> str:
     return hashlib.sha256(arguments_json.encode()).hexdigest()
 
 
-def same_request(known: Call, asked: Call) -> None:
+def same_request(known: ToolCall, asked: ToolCall) -> None:
     """Refuse to answer one request with the call of another. Raises IdempotencyMismatch."""
     if (known.tool, known.arguments_sha256) != (asked.tool, asked.arguments_sha256):
         raise IdempotencyMismatch(
@@ -37,7 +37,7 @@ def same_request(known: Call, asked: Call) -> None:
         )
 
 
-def started(call: Call, now: datetime, *, provider: str = "") -> Call:
+def started(call: ToolCall, now: datetime, *, provider: str = "") -> ToolCall:
     """Record that an attempt begins."""
     return replace(
         call,
@@ -52,8 +52,8 @@ def started(call: Call, now: datetime, *, provider: str = "") -> Call:
 
 
 def succeeded(
-    call: Call, result_json: str, pieces: tuple[Piece, ...], now: datetime, *, untrusted: bool
-) -> Call:
+    call: ToolCall, result_json: str, pieces: tuple[ContentPart, ...], now: datetime, *, untrusted: bool
+) -> ToolCall:
     """Record the result."""
     return replace(
         call,
@@ -65,7 +65,7 @@ def succeeded(
     )
 
 
-def failed(call: Call, error: KernelError, now: datetime) -> Call:
+def failed(call: ToolCall, error: KernelError, now: datetime) -> ToolCall:
     """Record a failure.
 
     The same request may begin the call again when it never began, or when it is harmless and what stood in
@@ -81,14 +81,14 @@ def failed(call: Call, error: KernelError, now: datetime) -> Call:
     )
 
 
-def refused_by_tool(call: Call, error: CallError, now: datetime) -> Call:
+def refused_by_tool(call: ToolCall, error: CallError, now: datetime) -> ToolCall:
     """Record the failure that a tool itself reported."""
     message = error.message[:MAX_MESSAGE] or "the tool failed"
     told = CallError(ToolFailed.reason, message, ToolFailed.code, error.details_json)
     return replace(call, state=CallState.FAILED, error=told, ended_at=now)
 
 
-def cancelled(call: Call, now: datetime, *, left: bool) -> Call:
+def cancelled(call: ToolCall, now: datetime, *, left: bool) -> ToolCall:
     """Record that the call was given up: by CancelCall, or because its caller `left`.
 
     A caller that lost its connection may begin the call again, unless it may have had an effect.
@@ -103,7 +103,7 @@ def cancelled(call: Call, now: datetime, *, left: bool) -> Call:
     )
 
 
-def interrupted(call: Call, now: datetime) -> Call:
+def interrupted(call: ToolCall, now: datetime) -> ToolCall:
     """Settle a call whose process or provider was lost: unknown, unless it can simply be made again."""
     if not call.state.begun or call.effect.repeatable:
         error: KernelError = ServiceUnavailable("the call was interrupted; call again")

@@ -12,11 +12,20 @@ from services.chassis.runtime.logs import logger
 from services.tool.core import ledger, schemas
 from services.tool.core.locks import lock_names
 from services.tool.errors import ProviderLost, ToolFailed, ToolNotFound, ToolTimeout
-from services.tool.model import Call, CallState, DriverKind, Needs, Outcome, Started, WaitsForApproval, Wish
-from services.tool.ports import Queue, Turn
-from services.tool.service.call_run import Run, Stop
-from services.tool.service.dependencies import Kit
-from services.tool.service.leases import Desk, LeaseEndedError
+from services.tool.model import (
+    CallRequest,
+    CallState,
+    DriverKind,
+    QueueRequest,
+    Started,
+    ToolCall,
+    ToolOutcome,
+    WaitsForApproval,
+)
+from services.tool.ports import Queue, Ticket
+from services.tool.service.call_run import CallRun, Stop
+from services.tool.service.dependencies import Dependencies
+from services.tool.service.leases import LeaseEndedError, LeaseManager
 
 T = TypeVar("T")
 
@@ -29,21 +38,21 @@ MAX_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Machinery:
+class AttemptPorts:
     """What all calls work with."""
 
-    kit: Kit
-    desk: Desk
+    deps: Dependencies
+    desk: LeaseManager
     queue: Queue
     look_seconds: float
     """Time between two looks at an approval."""
 
 
-class Attempt:
+class CallAttempt:
     """The work of one run."""
 
-    def __init__(self, machinery: Machinery, run: Run, wish: Wish) -> None:
-        self._kit = machinery.kit
+    def __init__(self, machinery: AttemptPorts, run: CallRun, wish: CallRequest) -> None:
+        self._deps = machinery.deps
         self._desk = machinery.desk
         self._queue = machinery.queue
         self._look_seconds = machinery.look_seconds
@@ -55,11 +64,11 @@ class Attempt:
         # durable write instead of two.
         self._deferred = builtin and run.call.effect.repeatable and not wish.detach and self._spent
         self._entered = False
-        self._asked = self._kit.clock.monotonic()
+        self._asked = self._deps.clock.monotonic()
 
-    async def outcome(self) -> Call:
+    async def outcome(self) -> ToolCall:
         """Run the tool and return how the call ended. Raises only what the ledger does."""
-        run, now = self._run, self._kit.clock.now
+        run, now = self._run, self._deps.clock.now
         try:
             outcome = await self._queued()
             if outcome.error is not None:
@@ -78,8 +87,8 @@ class Attempt:
             return ledger.failed(run.call, ToolFailed("the tool failed unexpectedly"), now())
         return ledger.succeeded(run.call, text, outcome.pieces, now(), untrusted=run.tool.returns_untrusted)
 
-    def _stopped(self) -> Call:
-        run, now = self._run, self._kit.clock.now()
+    def _stopped(self) -> ToolCall:
+        run, now = self._run, self._deps.clock.now()
         if run.task is not None and run.stop_reason is not None:
             run.task.uncancel()
         match run.stop_reason:
@@ -92,7 +101,7 @@ class Attempt:
             case None:
                 return ledger.failed(run.call, ToolFailed("the tool gave up"), now)
 
-    async def _queued(self) -> Outcome:
+    async def _queued(self) -> ToolOutcome:
         run = self._run
         if not self._spent:
             await self._approved()
@@ -100,7 +109,7 @@ class Attempt:
             run.accept(joined=False)
         locks = lock_names(run.tool, self._wish.arguments)
         turn = await self._queue.join(
-            Needs(
+            QueueRequest(
                 scope=run.scope,
                 call_id=run.call.id,
                 tool=run.tool,
@@ -120,7 +129,7 @@ class Attempt:
             turn.ended(completion)
         return outcome
 
-    async def _granted(self, turn: Turn) -> None:
+    async def _granted(self, turn: Ticket) -> None:
         """Wait for the turn; a call that does not get it at once is in the ledger meanwhile."""
         admitted = False
         try:
@@ -135,9 +144,9 @@ class Attempt:
                 await turn.granted()
             admitted = True
         finally:
-            self._kit.meter.waited(self._run.tool, self._waited, admitted=admitted)
+            self._deps.meter.waited(self._run.tool, self._waited, admitted=admitted)
 
-    async def _in_turn(self, turn: Turn) -> Outcome:
+    async def _in_turn(self, turn: Ticket) -> ToolOutcome:
         """Run, unless the kernel takes the turn back."""
 
         async def obey() -> None:
@@ -152,9 +161,9 @@ class Attempt:
 
     async def _approved(self) -> None:
         """Wait until a person has approved the call; it is spent only when the call begins."""
-        run, wish, approvals = self._run, self._wish, self._kit.approvals
+        run, wish, approvals = self._run, self._wish, self._deps.approvals
         if wish.approval:
-            approval = await approvals.look(wish.approval)
+            approval = await approvals.poll(wish.approval)
         else:
             approval = await approvals.ask(run.scope, run.tool, run.call, run.arguments_json)
         run.call = replace(run.call, approval=approval.id)
@@ -165,19 +174,21 @@ class Attempt:
         if not approval.approved:
             run.call = replace(run.call, state=CallState.WAITING_APPROVAL)
             await self._enter()
-            run.tell(WaitsForApproval(approval))
+            run.publish(WaitsForApproval(approval))
         while not approval.approved:
             await asyncio.sleep(self._look_seconds)
-            approval = await approvals.look(approval.id)
+            approval = await approvals.poll(approval.id)
         run.call = replace(run.call, state=CallState.QUEUED)
-        self._asked = self._kit.clock.monotonic()
+        self._asked = self._deps.clock.monotonic()
 
-    async def _by_driver(self) -> Outcome:
+    async def _by_driver(self) -> ToolOutcome:
         driver = self._run.tool.driver
         if driver.kind is DriverKind.BUILTIN:
             await self._begin("")
-            value = await self._limited(lambda: self._kit.builtins.run(driver.function, self._wish.arguments))
-            return Outcome(value=value)
+            value = await self._limited(
+                lambda: self._deps.builtins.run(driver.function, self._wish.arguments)
+            )
+            return ToolOutcome(value=value)
         while True:
             try:
                 return await self._by_provider()
@@ -188,16 +199,16 @@ class Attempt:
                     text = f"{MAX_ATTEMPTS} processes were lost while they ran the call"
                     raise ProviderLost(text, retry_after=1.0) from None
 
-    async def _by_provider(self) -> Outcome:
+    async def _by_provider(self) -> ToolOutcome:
         wait = self._wish.wait_seconds
         left = None if wait is None else max(0.0, wait - self._waited)
         lease = await self._desk.assign(self._run, left)
         with self._desk.leased(lease):
             await self._begin(lease.station.instance)
-            deadline = self._kit.clock.now() + timedelta(seconds=self._seconds)
-            self._desk.hand_over(lease, deadline)
+            deadline = self._deps.clock.now() + timedelta(seconds=self._seconds)
+            self._desk.dispatch(lease, deadline)
 
-            async def outcome() -> Outcome:
+            async def outcome() -> ToolOutcome:
                 return await lease.outcome
 
             return await self._limited(outcome)
@@ -206,17 +217,17 @@ class Attempt:
         """Note that the tool begins to run; durably before it does, unless it is harmless."""
         run = self._run
         if not self._spent:
-            await self._kit.approvals.spend(run.scope, run.call.approval, run.call)
+            await self._deps.approvals.consume(run.scope, run.call.approval, run.call)
             self._spent = True
-        run.call = ledger.started(run.call, self._kit.clock.now(), provider=provider)
+        run.call = ledger.started(run.call, self._deps.clock.now(), provider=provider)
         if not self._deferred and not (self._entered and run.call.effect.repeatable):
             await self._enter()
-        run.tell(Started(run.call.started_at or run.call.created_at, self._waited, run.call.attempts))
+        run.publish(Started(run.call.started_at or run.call.created_at, self._waited, run.call.attempts))
 
     async def _enter(self) -> None:
         call, entered = self._run.call, self._entered
         try:
-            await self._kit.store.write(self._run.scope, lambda tx: tx.put_call(call))
+            await self._deps.store.write(self._run.scope, lambda tx: tx.put_call(call))
         except KernelError as error:
             raise _LedgerError(error) from error
         self._entered = True
@@ -239,7 +250,7 @@ class Attempt:
 
     @property
     def _waited(self) -> float:
-        return self._kit.clock.monotonic() - self._asked
+        return self._deps.clock.monotonic() - self._asked
 
 
 class _LedgerError(Exception):

@@ -8,7 +8,7 @@ from typing import Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import KernelError
-from services.tool.model import Accepted, Call, CallEvent, Progress, Started, Tool, WaitsForApproval
+from services.tool.model import Accepted, CallEvent, Progress, Started, Tool, ToolCall, WaitsForApproval
 
 KEPT_EVENTS: Final = 32
 """Progress that a slow listener may be behind before it misses some."""
@@ -25,10 +25,10 @@ class Stop(Enum):
     SHUTDOWN = "shutdown"
 
 
-class Run:
+class CallRun:
     """A call between its request and its end. Used on the event loop only."""
 
-    def __init__(self, scope: Scope, tool: Tool, call: Call, arguments_json: str) -> None:
+    def __init__(self, scope: Scope, tool: Tool, call: ToolCall, arguments_json: str) -> None:
         self.scope = scope
         self.tool = tool
         self.call = call
@@ -59,13 +59,13 @@ class Run:
         self._accepted = Accepted(self.call.id, joined)
         self._wake()
 
-    def tell(self, event: _Told) -> None:
+    def publish(self, event: _Told) -> None:
         """Tell what happened."""
         self._events.append(event)
         self._told += 1
         self._wake()
 
-    def finish(self, call: Call) -> None:
+    def finish(self, call: ToolCall) -> None:
         """Tell that the call has ended."""
         self.call = call
         self._done = True
@@ -83,7 +83,7 @@ class Run:
             self.stop_reason = reason
             self.task.cancel()
 
-    async def ended(self) -> Call:
+    async def ended(self) -> ToolCall:
         """Wait for the end and return it. Raises what the request was refused with."""
         while not self._done:
             await self._news.wait()

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.tool.core import ledger, schemas
 from services.tool.errors import CallNotFound, TooManyCalls
-from services.tool.model import Call, CallEvent, CallQuery, Nothing, Tool, Wish
+from services.tool.model import CallEvent, CallQuery, CallRequest, Nothing, Tool, ToolCall
 from services.tool.ports import Transaction
-from services.tool.service.call_run import Run, Stop
-from services.tool.service.dependencies import Kit
-from services.tool.service.executor import Execution
+from services.tool.service.call_run import CallRun, Stop
+from services.tool.service.dependencies import Dependencies
+from services.tool.service.executor import CallExecutor
 from services.tool.service.registry import Registry
 
 _LARGE: Final = 16_384
@@ -27,17 +27,17 @@ class Calls:
     """The calls of all agents; those under way in this process are its runs."""
 
     def __init__(
-        self, kit: Kit, registry: Registry, execution: Execution, *, most: int, kept: timedelta
+        self, deps: Dependencies, registry: Registry, execution: CallExecutor, *, most: int, kept: timedelta
     ) -> None:
-        self._kit = kit
+        self._deps = deps
         self._registry = registry
         self._execution = execution
         self._most = most
         self._kept = kept
-        self._runs: dict[tuple[Scope, str], Run] = {}
+        self._runs: dict[tuple[Scope, str], CallRun] = {}
         self._under_way: Counter[Scope] = Counter()
 
-    async def call(self, scope: Scope, wish: Wish) -> AsyncGenerator[CallEvent, None]:
+    async def call(self, scope: Scope, wish: CallRequest) -> AsyncGenerator[CallEvent, None]:
         """Run a tool, or join the call that an earlier request with the same id made.
 
         Ends with the Call, whether it succeeded or not; the listener that leaves before stops the work,
@@ -54,35 +54,35 @@ class Calls:
         finally:
             await events.aclose()
 
-    async def cancel(self, scope: Scope, actor: Actor, call_id: str) -> Call:
+    async def cancel(self, scope: Scope, actor: RequestIdentity, call_id: str) -> ToolCall:
         """Stop a call that has not ended and return how it ended. Raises CallNotFound."""
-        await self._kit.once(scope, actor, Nothing, lambda _tx: Nothing())
+        await self._deps.once(scope, actor, Nothing, lambda _tx: Nothing())
         run = self._runs.get((scope, call_id))
         if run is not None:
             run.stop(Stop.CANCELLED)
             return await run.ended()
 
-        def work(tx: Transaction) -> Call:
+        def work(tx: Transaction) -> ToolCall:
             call = _found(tx, call_id)
             if not call.state.ended:
-                call = ledger.interrupted(call, self._kit.clock.now())
+                call = ledger.interrupted(call, self._deps.clock.now())
                 tx.put_call(call)
             return call
 
-        return await self._kit.store.write(scope, work)
+        return await self._deps.store.write(scope, work)
 
-    async def get(self, scope: Scope, call_id: str) -> Call:
+    async def get(self, scope: Scope, call_id: str) -> ToolCall:
         """Return a call. Raises CallNotFound."""
         run = self._runs.get((scope, call_id))
         if run is not None:
             return run.call
-        return self._shown(scope, await self._kit.store.read(scope, lambda tx: _found(tx, call_id)))
+        return self._shown(scope, await self._deps.store.read(scope, lambda tx: _found(tx, call_id)))
 
     async def page(
         self, scope: Scope, query: CallQuery, *, before: tuple[datetime, str] | None, limit: int
-    ) -> list[Call]:
+    ) -> list[ToolCall]:
         """List calls in the ledger, newest first."""
-        found = await self._kit.store.read(scope, lambda tx: tx.calls(query, before=before, limit=limit))
+        found = await self._deps.store.read(scope, lambda tx: tx.calls(query, before=before, limit=limit))
         return [self._shown(scope, call) for call in found]
 
     def under_way(self, scope: Scope) -> int:
@@ -111,17 +111,17 @@ class Calls:
     async def recover(self) -> int:
         """Settle what a process that is gone left unfinished; returns how many calls that were."""
         count = 0
-        while found := await self._kit.store.unfinished(limit=_BATCH):
+        while found := await self._deps.store.unfinished(limit=_BATCH):
             await asyncio.gather(*(self._settle(scope, call) for scope, call in found))
             count += len(found)
         return count
 
     async def collect(self) -> None:
         """Forget calls that ended long ago."""
-        before = self._kit.clock.now() - self._kept
+        before = self._deps.clock.now() - self._kept
         count = _BATCH
         while count == _BATCH:
-            count = await self._kit.store.collect(ended_before=before, limit=_BATCH)
+            count = await self._deps.store.collect(ended_before=before, limit=_BATCH)
 
     async def stop(self) -> None:
         """Stop everything that runs and keep how it ended. The process is shutting down."""
@@ -130,13 +130,13 @@ class Calls:
             run.stop(Stop.SHUTDOWN)
         await asyncio.gather(*(run.task for run in runs if run.task is not None))
 
-    async def _settle(self, scope: Scope, call: Call) -> None:
-        settled = ledger.interrupted(call, self._kit.clock.now())
-        await self._kit.store.write(scope, lambda tx: tx.put_call(settled))
+    async def _settle(self, scope: Scope, call: ToolCall) -> None:
+        settled = ledger.interrupted(call, self._deps.clock.now())
+        await self._deps.store.write(scope, lambda tx: tx.put_call(settled))
 
-    def _run(self, scope: Scope, tool: Tool, wish: Wish, arguments_json: str) -> tuple[Run, bool]:
-        now = self._kit.clock.now()
-        call = Call(
+    def _run(self, scope: Scope, tool: Tool, wish: CallRequest, arguments_json: str) -> tuple[CallRun, bool]:
+        now = self._deps.clock.now()
+        call = ToolCall(
             id=wish.call_id or secrets.token_hex(16),
             tool=tool.id,
             arguments_sha256=ledger.digest(arguments_json),
@@ -148,14 +148,14 @@ class Calls:
         if known is not None and not known.done:
             ledger.same_request(known.call, call)
             known.detached = known.detached or wish.detach
-            self._kit.meter.joined()
+            self._deps.meter.joined()
             return known, True
         if self._under_way[scope] >= self._most:
             text = f"agents/{scope.agent} has {self._most} calls under way"
             raise TooManyCalls(text, retry_after=1.0)
-        return self._start(Run(scope, tool, call, arguments_json), wish), False
+        return self._start(CallRun(scope, tool, call, arguments_json), wish), False
 
-    def _start(self, run: Run, wish: Wish) -> Run:
+    def _start(self, run: CallRun, wish: CallRequest) -> CallRun:
         key = run.scope, run.call.id
         run.detached = wish.detach
         self._runs[key] = run
@@ -172,12 +172,12 @@ class Calls:
         run.task.add_done_callback(ended)
         return run
 
-    def _shown(self, scope: Scope, call: Call) -> Call:
+    def _shown(self, scope: Scope, call: ToolCall) -> ToolCall:
         """Return a call of the ledger as it stands: what nobody runs was interrupted."""
         run = self._runs.get((scope, call.id))
         if run is not None:
             return run.call
-        return call if call.state.ended else ledger.interrupted(call, self._kit.clock.now())
+        return call if call.state.ended else ledger.interrupted(call, self._deps.clock.now())
 
 
 async def _checked(tool: Tool, arguments: Any) -> str:
@@ -189,7 +189,7 @@ async def _checked(tool: Tool, arguments: Any) -> str:
     return text
 
 
-def _found(tx: Transaction, call_id: str) -> Call:
+def _found(tx: Transaction, call_id: str) -> ToolCall:
     call = tx.call(call_id)
     if call is None:
         raise CallNotFound(f"there is no call {call_id}", metadata={"call": call_id})

@@ -6,24 +6,24 @@ from dataclasses import replace
 from services.chassis.rpc.errors import Cancelled, Internal, KernelError
 from services.chassis.runtime.logs import logger
 from services.tool.core import ledger
-from services.tool.model import Call, Wish
+from services.tool.model import CallRequest, ToolCall
 from services.tool.ports import Queue
-from services.tool.service.call_attempt import Attempt, Machinery
-from services.tool.service.call_run import Run
-from services.tool.service.dependencies import Kit
-from services.tool.service.leases import Desk
+from services.tool.service.call_attempt import AttemptPorts, CallAttempt
+from services.tool.service.call_run import CallRun
+from services.tool.service.dependencies import Dependencies
+from services.tool.service.leases import LeaseManager
 
 _log = logger(__name__)
 
 
-class Execution:
+class CallExecutor:
     """Runs calls."""
 
-    def __init__(self, kit: Kit, desk: Desk, queue: Queue, *, look_seconds: float) -> None:
-        self._kit = kit
-        self._machinery = Machinery(kit, desk, queue, look_seconds)
+    def __init__(self, deps: Dependencies, desk: LeaseManager, queue: Queue, *, look_seconds: float) -> None:
+        self._deps = deps
+        self._machinery = AttemptPorts(deps, desk, queue, look_seconds)
 
-    async def execute(self, run: Run, wish: Wish) -> None:
+    async def execute(self, run: CallRun, wish: CallRequest) -> None:
         """Bring a run to its end, whatever happens. The body of the run's task."""
         try:
             known = await self._known(run, wish)
@@ -31,10 +31,10 @@ class Execution:
                 run.accept(joined=True)
                 run.finish(known)
                 return
-            call = await Attempt(self._machinery, run, wish).outcome()
+            call = await CallAttempt(self._machinery, run, wish).outcome()
             run.settling = True
-            await self._kit.store.write(run.scope, lambda tx: tx.put_call(call))
-            self._kit.meter.ended(run.tool, call.state, _seconds(call))
+            await self._deps.store.write(run.scope, lambda tx: tx.put_call(call))
+            self._deps.meter.ended(run.tool, call.state, _seconds(call))
             run.finish(call)
         except KernelError as error:
             run.refuse(error)
@@ -44,27 +44,27 @@ class Execution:
             _log.error("a call could not be brought to its end", exc=error, tool=run.tool.id)
             run.refuse(Internal("the call could not be brought to its end"))
 
-    async def _known(self, run: Run, wish: Wish) -> Call | None:
+    async def _known(self, run: CallRun, wish: CallRequest) -> ToolCall | None:
         """Return the call that an earlier request with this id made, None when it is to be made now."""
         if not wish.call_id:
             return None
-        found = await self._kit.store.read(run.scope, lambda tx: tx.call(run.call.id))
+        found = await self._deps.store.read(run.scope, lambda tx: tx.call(run.call.id))
         if found is None:
             return None
         ledger.same_request(found, run.call)
         known = found
         if not known.state.ended:  # by a process that is gone: its runs end before it does
-            known = ledger.interrupted(known, self._kit.clock.now())
+            known = ledger.interrupted(known, self._deps.clock.now())
         if known.repeatable:
             run.call = replace(run.call, attempts=known.attempts, created_at=known.created_at)
             return None
         if known is not found:
             settled = known
-            await self._kit.store.write(run.scope, lambda tx: tx.put_call(settled))
-        self._kit.meter.joined()
+            await self._deps.store.write(run.scope, lambda tx: tx.put_call(settled))
+        self._deps.meter.joined()
         return known
 
 
-def _seconds(call: Call) -> float:
+def _seconds(call: ToolCall) -> float:
     ended = call.ended_at or call.created_at
     return max(0.0, (ended - call.created_at).total_seconds())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.tool.service.calls import Calls
-from services.tool.service.leases import Desk
+from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
 from services.tool.service.registry import Registry
 
@@ -15,4 +15,4 @@ class ToolService:
     registry: Registry
     calls: Calls
     providers: Providers
-    desk: Desk
+    desk: LeaseManager

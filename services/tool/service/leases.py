@@ -13,9 +13,9 @@ from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch
 from services.chassis.runtime.clock import Clock
 from services.tool.errors import LeaseLost, ProviderLost, ToolBusy, ToolTimeout
-from services.tool.model import Heartbeat, Outcome, ProviderEvent, Revoked, Taken, Tool
+from services.tool.model import Heartbeat, ProviderEvent, Revoked, Taken, Tool, ToolOutcome
 from services.tool.ports import Meter
-from services.tool.service.call_run import Run
+from services.tool.service.call_run import CallRun
 
 HEARTBEAT_SECONDS: Final = 15.0
 KEPT_OUTCOMES: Final = 4_096
@@ -27,7 +27,7 @@ class LeaseEndedError(Exception):
 
 
 @dataclass(eq=False, slots=True)
-class Station:
+class ProviderStream:
     """One connected stream of a provider."""
 
     scope: Scope
@@ -44,27 +44,27 @@ class Lease:
     """A call in the hands of a station."""
 
     id: str
-    station: Station
-    run: Run
-    outcome: "asyncio.Future[Outcome]"
+    station: ProviderStream
+    run: CallRun
+    outcome: "asyncio.Future[ToolOutcome]"
     expires_at: float
     """On the steady clock."""
 
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    run: Run
+    run: CallRun
     place: "asyncio.Future[Lease]"
 
 
-class Desk:
+class LeaseManager:
     """All stations of this process. Used on the event loop only."""
 
     def __init__(self, clock: Clock, meter: Meter, *, heartbeat: float = HEARTBEAT_SECONDS) -> None:
         self._clock = clock
         self._meter = meter
         self._heartbeat = heartbeat
-        self._stations: dict[Scope, list[Station]] = {}
+        self._stations: dict[Scope, list[ProviderStream]] = {}
         self._leases: dict[str, Lease] = {}
         self._completed: OrderedDict[str, Lease] = OrderedDict()
         self._waiting: deque[_Waiter] = deque()
@@ -73,7 +73,7 @@ class Desk:
         """Whether anybody provides a tool right now."""
         return bool(self._of(tenant, tool))
 
-    async def attend(self, station: Station) -> AsyncGenerator[ProviderEvent, None]:
+    async def serve(self, station: ProviderStream) -> AsyncGenerator[ProviderEvent, None]:
         """Give a station calls until it leaves; its leases end with the stream."""
         self._stations.setdefault(station.scope, []).append(station)
         try:
@@ -98,7 +98,7 @@ class Desk:
             reason = Cancelled.reason if lease.run.stop_reason else ToolTimeout.reason
             self._release(lease, reason)
 
-    async def assign(self, run: Run, wait: float | None) -> Lease:
+    async def assign(self, run: CallRun, wait: float | None) -> Lease:
         """Reserve room at a station that provides the tool.
 
         Raises ProviderLost when none is connected, ToolBusy when none had room for `wait` seconds.
@@ -119,7 +119,7 @@ class Desk:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
-    def hand_over(self, lease: Lease, deadline: datetime) -> None:
+    def dispatch(self, lease: Lease, deadline: datetime) -> None:
         """Send the call to its station."""
         run = lease.run
         lease.expires_at = self._clock.monotonic() + run.tool.driver.lease_seconds
@@ -130,7 +130,7 @@ class Desk:
             Taken(run.scope, run.call, run.arguments_json, lease.id, deadline, self._expiry(lease))
         )
 
-    def prolong(self, provider: Scope, owner: str, call_id: str, lease_id: str) -> tuple[Run, datetime]:
+    def renew(self, provider: Scope, owner: str, call_id: str, lease_id: str) -> tuple[CallRun, datetime]:
         """Note a sign of life; returns the call's run and when the lease ends now. Raises LeaseLost."""
         lease = self._leases.get(lease_id)
         if lease is None:
@@ -139,7 +139,9 @@ class Desk:
         lease.expires_at = self._clock.monotonic() + lease.run.tool.driver.lease_seconds
         return lease.run, self._expiry(lease)
 
-    def complete(self, provider: Scope, owner: str, call_id: str, lease_id: str, outcome: Outcome) -> Run:
+    def complete(
+        self, provider: Scope, owner: str, call_id: str, lease_id: str, outcome: ToolOutcome
+    ) -> CallRun:
         """Take the outcome of a call. Raises LeaseLost, IdempotencyMismatch."""
         lease = self._leases.get(lease_id) or self._completed.get(lease_id)
         if lease is None:
@@ -162,7 +164,7 @@ class Desk:
         for lease in [lease for lease in self._leases.values() if lease.expires_at <= now]:
             self._end(lease)
 
-    def _of(self, tenant: str, tool: Tool) -> list[Station]:
+    def _of(self, tenant: str, tool: Tool) -> list[ProviderStream]:
         stations = self._stations.get(Scope(tenant, tool.owner), [])
         return [station for station in stations if tool.id in station.tools]
 
@@ -181,9 +183,9 @@ class Desk:
                 station = min(roomy, key=lambda station: len(station.held) / station.capacity)
                 waiter.place.set_result(self._lease(station, waiter.run))
 
-    def _lease(self, station: Station, run: Run) -> Lease:
+    def _lease(self, station: ProviderStream, run: CallRun) -> Lease:
         expires = self._clock.monotonic() + run.tool.driver.lease_seconds
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[ToolOutcome] = asyncio.get_running_loop().create_future()
         lease = Lease(secrets.token_hex(16), station, run, future, expires)
         station.held[lease.id] = self._leases[lease.id] = lease
         return lease
@@ -208,7 +210,7 @@ class Desk:
                 lease.station.events.put_nowait(Revoked(lease.run.scope, lease.run.call.id, lease.id, reason))
         self._serve_waiting()
 
-    def _disconnect(self, station: Station) -> None:
+    def _disconnect(self, station: ProviderStream) -> None:
         station.connected = False
         stations = self._stations[station.scope]
         stations.remove(station)

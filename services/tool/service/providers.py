@@ -7,8 +7,8 @@ from datetime import datetime
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import PermissionDenied
 from services.tool.errors import ToolNotFound
-from services.tool.model import CallState, DriverKind, Outcome, Progress, ProviderEvent, Tool
-from services.tool.service.leases import Desk, Station
+from services.tool.model import CallState, DriverKind, Progress, ProviderEvent, Tool, ToolOutcome
+from services.tool.service.leases import LeaseManager, ProviderStream
 from services.tool.service.registry import Registry
 
 
@@ -25,7 +25,7 @@ class Held:
 class Providers:
     """What provider processes ask for."""
 
-    def __init__(self, registry: Registry, desk: Desk) -> None:
+    def __init__(self, registry: Registry, desk: LeaseManager) -> None:
         self._registry = registry
         self._desk = desk
 
@@ -39,8 +39,8 @@ class Providers:
         """
         for tool_id in tools:
             _provided_by(await self._registry.get(scope, tool_id), scope)
-        station = Station(scope, frozenset(tools), capacity, instance or scope.agent)
-        events = self._desk.attend(station)
+        station = ProviderStream(scope, frozenset(tools), capacity, instance or scope.agent)
+        events = self._desk.serve(station)
         try:
             async for event in events:
                 yield event
@@ -49,12 +49,12 @@ class Providers:
 
     def report(self, provider: Scope, held: Held, progress: Progress | None) -> datetime:
         """Note a sign of life and how far a call is; returns when its lease ends now. Raises LeaseLost."""
-        run, expires = self._desk.prolong(provider, held.owner, held.call_id, held.lease_id)
+        run, expires = self._desk.renew(provider, held.owner, held.call_id, held.lease_id)
         if progress is not None:
-            run.tell(progress)
+            run.publish(progress)
         return expires
 
-    async def complete(self, provider: Scope, held: Held, outcome: Outcome) -> CallState:
+    async def complete(self, provider: Scope, held: Held, outcome: ToolOutcome) -> CallState:
         """End a call; returns once its end is kept. Raises LeaseLost, IdempotencyMismatch."""
         run = self._desk.complete(provider, held.owner, held.call_id, held.lease_id, outcome)
         return (await run.ended()).state

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import PermissionDenied, QuotaViolation
 from services.tool.adapters.builtin.functions import TOOLS
 from services.tool.core.schemas import check_schema
@@ -20,8 +20,8 @@ from services.tool.errors import (
 )
 from services.tool.model import DriverKind, Nothing, Tool, ToolQuery
 from services.tool.ports import Access, Transaction
-from services.tool.service.dependencies import Kit
-from services.tool.service.leases import Desk
+from services.tool.service.dependencies import Dependencies
+from services.tool.service.leases import LeaseManager
 
 CALL: Final = "tool.call"
 _BUILTIN: Final = {tool.id: tool for tool in TOOLS}
@@ -40,8 +40,8 @@ class Shown:
 class Registry:
     """The tools of each tenant, on top of those that come with the kernel."""
 
-    def __init__(self, kit: Kit, desk: Desk, access: Access, *, most: int) -> None:
-        self._kit = kit
+    def __init__(self, deps: Dependencies, desk: LeaseManager, access: Access, *, most: int) -> None:
+        self._deps = deps
         self._desk = desk
         self._access = access
         self._most = most
@@ -51,7 +51,7 @@ class Registry:
         """Call `removed(tenant, tool)` after a tool has gone."""
         self._watchers.append(removed)
 
-    async def register(self, scope: Scope, actor: Actor, tool: Tool, etag: str) -> Shown:
+    async def register(self, scope: Scope, actor: RequestIdentity, tool: Tool, etag: str) -> Shown:
         """Register a tool, or change it when `etag` is its current one.
 
         Raises ToolExists, ToolNotFound, EtagMismatch, SchemaInvalid, CapabilityMissing, QuotaExceeded,
@@ -61,9 +61,9 @@ class Registry:
         check_schema(tool.result_schema, "result_schema", of_object=False)
         if tool.id in _BUILTIN:
             raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
-        if tool.driver.kind is DriverKind.BUILTIN and not self._kit.builtins.has(tool.driver.function):
+        if tool.driver.kind is DriverKind.BUILTIN and not self._deps.builtins.has(tool.driver.function):
             raise CapabilityMissing(f"there is no built-in function {tool.driver.function!r}")
-        now = self._kit.clock.now()
+        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Tool:
             known = tx.tool(tool.id)
@@ -82,10 +82,10 @@ class Registry:
             tx.put_tool(made)
             return made
 
-        return self._shown(scope, await self._kit.once(scope, actor, Tool, work))
+        return self._shown(scope, await self._deps.once(scope, actor, Tool, work))
 
     async def unregister(
-        self, scope: Scope, actor: Actor, tool_id: str, etag: str, *, allow_missing: bool
+        self, scope: Scope, actor: RequestIdentity, tool_id: str, etag: str, *, allow_missing: bool
     ) -> None:
         """Forget a tool. Raises ToolNotFound, EtagMismatch, PermissionDenied, IdempotencyMismatch."""
         if tool_id in _BUILTIN:
@@ -98,7 +98,7 @@ class Registry:
                 tx.drop_tool(tool_id)
             return Nothing()
 
-        await self._kit.once(scope, actor, Nothing, work)
+        await self._deps.once(scope, actor, Nothing, work)
         for removed in self._watchers:
             removed(scope.tenant, tool_id)
 
@@ -106,7 +106,7 @@ class Registry:
         """Return a tool. Raises ToolNotFound."""
         if tool_id in _BUILTIN:
             return _BUILTIN[tool_id]
-        found = await self._kit.store.read(scope, lambda tx: tx.tool(tool_id))
+        found = await self._deps.store.read(scope, lambda tx: tx.tool(tool_id))
         if found is None:
             raise _missing(tool_id)
         return found
@@ -130,7 +130,7 @@ class Registry:
         return found[:limit]
 
     async def _batch(self, scope: Scope, after: str) -> Sequence[Tool]:
-        own = await self._kit.store.read(scope, lambda tx: tx.tools(after=after, limit=_BATCH))
+        own = await self._deps.store.read(scope, lambda tx: tx.tools(after=after, limit=_BATCH))
         given = [tool for tool in TOOLS if tool.id > after]
         return sorted([*given, *own], key=lambda tool: tool.id)[:_BATCH]
 
@@ -151,7 +151,7 @@ class Registry:
             return ProviderLost.reason
         return ""
 
-    def _has_room(self, tx: Transaction, known: Tool | None, tool_id: str, actor: Actor) -> None:
+    def _has_room(self, tx: Transaction, known: Tool | None, tool_id: str, actor: RequestIdentity) -> None:
         if known is not None:
             raise ToolExists(f"tools/{tool_id} exists already", metadata={"tool": f"tools/{tool_id}"})
         if tx.owned(actor.agent) >= self._most:
@@ -160,7 +160,7 @@ class Registry:
             raise QuotaExceeded(text, quota=QuotaViolation(subject, text))
 
 
-def _current(known: Tool | None, tool_id: str, etag: str, actor: Actor) -> Tool:
+def _current(known: Tool | None, tool_id: str, etag: str, actor: RequestIdentity) -> Tool:
     if known is None:
         raise _missing(tool_id)
     if known.owner != actor.agent and not actor.admin:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from services.chassis.db import codec
 from services.chassis.db.sql import upsert
 from services.chassis.times import micros
-from services.tool.model import Call, CallQuery, Tool
+from services.tool.model import CallQuery, Tool, ToolCall
 from services.tool.store import tables
 
 
@@ -49,14 +49,14 @@ class Rows:
         query = sa.select(sa.func.count()).where(table.c.tenant == self._tenant, table.c.owner == agent)
         return int(self._conn.execute(query).scalar_one())
 
-    def call(self, call_id: str) -> Call | None:
+    def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""
         table = tables.calls
         query = sa.select(table.c.body).where(self._mine, table.c.call == call_id)
         body = self._conn.execute(query).scalar_one_or_none()
-        return None if body is None else codec.decode(Call, body)
+        return None if body is None else codec.decode(ToolCall, body)
 
-    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[Call]:
+    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[ToolCall]:
         """List calls, newest first."""
         table = tables.calls
         query = sa.select(table.c.body).where(self._mine)
@@ -70,9 +70,9 @@ class Rows:
             position = sa.tuple_(table.c.created_us, table.c.call)
             query = query.where(position < (micros(before[0]), before[1]))
         ordered = query.order_by(table.c.created_us.desc(), table.c.call.desc()).limit(limit)
-        return [codec.decode(Call, body) for body in self._conn.execute(ordered).scalars()]
+        return [codec.decode(ToolCall, body) for body in self._conn.execute(ordered).scalars()]
 
-    def put_call(self, call: Call) -> None:
+    def put_call(self, call: ToolCall) -> None:
         """Insert or replace a call."""
         row = {
             "tenant": self._tenant,

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, codec, idempotency
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
-from services.tool.model import Call
+from services.tool.model import ToolCall
 from services.tool.ports import Transaction
 from services.tool.store import tables
 from services.tool.store.rows import Rows
@@ -37,12 +37,12 @@ class SqlStore:
         """Run `work` in a transaction."""
         return await self._database.write(lambda conn: work(_Transaction(conn, scope, self._clock)))
 
-    async def unfinished(self, *, limit: int) -> list[tuple[Scope, Call]]:
+    async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
         """List calls of all agents that have not ended."""
         table = tables.calls
         query = sa.select(table.c.tenant, table.c.agent, table.c.body).where(table.c.ended_us.is_(None))
         rows = await self._database.read(lambda conn: conn.execute(query.limit(limit)).all())
-        return [(Scope(row.tenant, row.agent), codec.decode(Call, row.body)) for row in rows]
+        return [(Scope(row.tenant, row.agent), codec.decode(ToolCall, row.body)) for row in rows]
 
     async def collect(self, *, ended_before: datetime, limit: int) -> int:
         """Forget old calls and old replies."""
@@ -67,14 +67,14 @@ class _Transaction(Rows):
         super().__init__(conn, scope.tenant, scope.agent)
         self._clock = clock
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         now = self._clock.now()
         idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
 
-    def _key(self, actor: Actor) -> idempotency.Key:
+    def _key(self, actor: RequestIdentity) -> idempotency.Key:
         return idempotency.Key(self._tenant, actor.agent, actor.method, actor.request_id)

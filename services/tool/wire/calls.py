@@ -18,17 +18,17 @@ from services.tool.core import schemas
 from services.tool.errors import ArgumentsInvalid, CallFailed
 from services.tool.model import (
     Accepted,
-    Call,
     CallError,
     CallEvent,
     CallQuery,
+    CallRequest,
     CallState,
-    Outcome,
-    Piece,
+    ContentPart,
     Progress,
     Started,
+    ToolCall,
+    ToolOutcome,
     WaitsForApproval,
-    Wish,
 )
 from services.tool.wire import common
 
@@ -50,12 +50,12 @@ STATES_BACK: Final = {state: number for number, state in STATES.items()}
 _PASSING: Final = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
 
 
-def wish(request: tool_pb2.CallToolRequest, caller: Caller) -> Wish:
+def wish(request: tool_pb2.CallToolRequest, caller: Caller) -> CallRequest:
     """Read a call to make. Raises ArgumentsInvalid."""
     wait = common.seconds(request, "max_wait")
     if wait is None and request.detach:
         wait = _LONGEST  # nobody's deadline ends it
-    return Wish(
+    return CallRequest(
         tool=common.tool_id(request.tool, "tool"),
         arguments=_arguments(request),
         call_id=request.request_id,
@@ -90,14 +90,14 @@ def event(
             response.waits_for_approval.expire_time.FromDatetime(happened.approval.expires_at)
         case Progress():
             response.progress.CopyFrom(_progress(happened))
-        case Call():
+        case ToolCall():
             if happened.state is not CallState.SUCCEEDED:
                 raise failure(scope, happened)
             response.result.CopyFrom(call(scope, happened))
     return response
 
 
-def failure(scope: Scope, ended: Call) -> CallFailed:
+def failure(scope: Scope, ended: ToolCall) -> CallFailed:
     """Return the error of a call that did not succeed."""
     error = ended.error or CallError("INTERNAL", "the call ended without a reason", Code.INTERNAL)
     approval = {"approval": f"approvals/{ended.approval}"} if ended.approval else {}
@@ -110,7 +110,7 @@ def failure(scope: Scope, ended: Call) -> CallFailed:
     )
 
 
-def call(scope: Scope, found: Call, *, listed: bool = False) -> resources_pb2.Call:
+def call(scope: Scope, found: ToolCall, *, listed: bool = False) -> resources_pb2.Call:
     """Write a call; `listed` leaves the result out."""
     message = resources_pb2.Call(
         name=common.call_name(scope.agent, found.id),
@@ -158,7 +158,7 @@ def position(request: tool_pb2.ListCallsRequest, scope: Scope) -> tuple[datetime
 
 
 def page(
-    request: tool_pb2.ListCallsRequest, scope: Scope, found: list[Call], size: int
+    request: tool_pb2.ListCallsRequest, scope: Scope, found: list[ToolCall], size: int
 ) -> tool_pb2.ListCallsResponse:
     """Write a page of at most `size` calls out of `found`, which holds one more if there is one."""
     response = tool_pb2.ListCallsResponse(calls=[call(scope, item, listed=True) for item in found[:size]])
@@ -170,12 +170,12 @@ def page(
     return response
 
 
-def outcome(request: tool_pb2.CompleteCallRequest) -> Outcome:
+def outcome(request: tool_pb2.CompleteCallRequest) -> ToolOutcome:
     """Read how a provider ended a call. Raises InvalidRequest."""
     if request.WhichOneof("outcome") == "error":
         given = request.error
         details = json.dumps(common.plain_object(given.details)) if given.HasField("details") else ""
-        return Outcome(error=CallError("TOOL_FAILED", given.message, details_json=details))
+        return ToolOutcome(error=CallError("TOOL_FAILED", given.message, details_json=details))
     result = request.result
     if result.value_json and result.HasField("value"):
         raise InvalidRequest.field("result", "give value or value_json, not both")
@@ -184,7 +184,7 @@ def outcome(request: tool_pb2.CompleteCallRequest) -> Outcome:
         value = schemas.parse_json(result.value_json, "result.value_json", InvalidRequest)
     elif result.HasField("value"):
         value = common.plain(result.value)
-    return Outcome(value=value, pieces=tuple(_piece(piece) for piece in result.content))
+    return ToolOutcome(value=value, pieces=tuple(_piece(piece) for piece in result.content))
 
 
 def progress(given: tool_pb2.CallProgress) -> Progress:
@@ -207,7 +207,7 @@ def _progress(happened: Progress) -> tool_pb2.CallProgress:
     )
 
 
-def _result(found: Call) -> resources_pb2.CallResult:
+def _result(found: ToolCall) -> resources_pb2.CallResult:
     return resources_pb2.CallResult(
         value=common.shown(json.loads(found.result_json)),
         value_json=found.result_json,
@@ -216,8 +216,8 @@ def _result(found: Call) -> resources_pb2.CallResult:
     )
 
 
-def _piece(given: resources_pb2.Content) -> Piece:
-    return Piece(
+def _piece(given: resources_pb2.Content) -> ContentPart:
+    return ContentPart(
         text=given.text,
         data_base64=base64.b64encode(given.data).decode(),
         uri=given.uri,
@@ -225,7 +225,7 @@ def _piece(given: resources_pb2.Content) -> Piece:
     )
 
 
-def _content(piece: Piece) -> resources_pb2.Content:
+def _content(piece: ContentPart) -> resources_pb2.Content:
     message = resources_pb2.Content(media_type=piece.media_type)
     if piece.uri:
         message.uri = piece.uri

@@ -6,9 +6,9 @@ from typing import Final
 
 from services.scheduler.core.events import (
     BackendUp,
+    DispatchGrant,
     Event,
     Finished,
-    Grant,
     Preempt,
     Progress,
     Reject,
@@ -141,7 +141,7 @@ class Aios:
     def _tell(self, event: Event, now: float) -> None:
         self._now = max(self._now, now)
         for decision in self.core.step(event, self._now):
-            if isinstance(decision, Grant):
+            if isinstance(decision, DispatchGrant):
                 call = self._calls[decision.call_id]
                 self._running[call] = (decision.epoch, call.done)
                 self.engine.send(call, self._now, self.hop, decision.max_new_tokens)

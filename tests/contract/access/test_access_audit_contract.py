@@ -10,8 +10,8 @@ from services.access.errors import (
     AgentExists,
 )
 from services.access.model import (
+    AuditOutcome,
     AuditQuery,
-    Outcome,
 )
 from services.access.ports import Transaction
 from services.access.service import dependencies
@@ -87,7 +87,7 @@ async def test_appended_entries_are_found_by_every_filter(desk: Desk) -> None:
         event_time=start,
         syscall_id="s1",
     )
-    denied = dataclasses.replace(base, outcome=Outcome.DENIED, agent="critic", resource="tools/t")
+    denied = dataclasses.replace(base, outcome=AuditOutcome.DENIED, agent="critic", resource="tools/t")
     last = await desk.manager.audit.append(SERVICE, TENANT, [base, denied], asked("r"))
     desk.clock.advance(10)
     again = await desk.manager.audit.append(SERVICE, TENANT, [base, denied], asked("r"))
@@ -108,7 +108,7 @@ async def test_appended_entries_are_found_by_every_filter(desk: Desk) -> None:
     assert await found(action="storage.read") == []
     assert await found(resource_prefix="agents/planner/files/a%") == [3, 1]
     assert await found(resource_prefix="agents/planner/files/%") == []
-    assert await found(outcome=Outcome.DENIED) == [2]
+    assert await found(outcome=AuditOutcome.DENIED) == [2]
     assert await found(start_time=desk.clock.now()) == [3]
     assert await found(end_time=desk.clock.now()) == [2, 1]
     assert await found(syscall_id="s2") == []

@@ -15,7 +15,7 @@ from services.access.errors import (
     RuleNotFound,
 )
 from services.access.model import (
-    Outcome,
+    AuditOutcome,
     Reason,
 )
 from services.access.service.grants import NewGrant
@@ -83,7 +83,7 @@ async def test_a_denial_changes_nothing_and_is_audited_once(desk: Desk) -> None:
         await desk.decide(PLANNER, "access.manage", "groups/g")
     last = (await whole_log(desk))[-1]
 
-    assert last.event.outcome is Outcome.DENIED
+    assert last.event.outcome is AuditOutcome.DENIED
     assert (last.event.agent, last.event.action, last.event.resource) == (
         "planner",
         "access.manage",

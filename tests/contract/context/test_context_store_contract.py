@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.context.model import (
     Chat,
@@ -259,7 +259,7 @@ class StoreContract:
         assert await store.read(PLANNER, lambda tx: tx.head("young")) is not None
 
     async def test_a_repeated_request_gets_its_first_answer(self, store: Store) -> None:
-        actor = Actor("planner", "AppendMessages", "r1", b"digest")
+        actor = RequestIdentity("planner", "AppendMessages", "r1", b"digest")
         await store.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
 
         assert await store.write(PLANNER, lambda tx: tx.recall(actor)) == b"answer"
@@ -270,7 +270,7 @@ class StoreContract:
             await store.write(PLANNER, lambda tx: tx.recall(replace(actor, digest=b"other")))
 
     async def test_a_request_without_an_id_is_not_remembered(self, store: Store) -> None:
-        actor = Actor("planner", "AppendMessages")
+        actor = RequestIdentity("planner", "AppendMessages")
         await store.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
 
         assert await store.write(PLANNER, lambda tx: tx.recall(actor)) is None

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
 from services.memory.core.notes import describe
 from services.memory.model import Fields, Filter, Link, LinkKind, Note, Order, Totals
@@ -198,7 +198,7 @@ class StoreContract:
         assert await store.read(CRITIC, lambda tx: tx.totals()) == Totals()
 
     async def test_a_repeated_request_gets_its_first_answer(self, store: NoteStore) -> None:
-        actor = Actor("planner", "PutNote", "r1", b"digest")
+        actor = RequestIdentity("planner", "PutNote", "r1", b"digest")
         await store.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
         await store.collect()
 

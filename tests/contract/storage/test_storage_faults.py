@@ -15,7 +15,7 @@ from services.chassis.rpc.errors import DataCorrupt, ServiceUnavailable
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core.file_tree import Written
 from services.storage.errors import FileNotFound
-from services.storage.model import Call
+from services.storage.model import RequestContext
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.directory import DirectoryBlobs
@@ -65,7 +65,7 @@ def index(request: pytest.FixtureRequest, sqlite_index: FileIndex) -> FileIndex:
     return MemoryIndex() if request.param == "memory" else sqlite_index
 
 
-async def until_answered(kernel: Kernel, who: Call, new: NewFile) -> Written:
+async def until_answered(kernel: Kernel, who: RequestContext, new: NewFile) -> Written:
     while True:
         try:
             return await kernel.service.files.write(who, new)

@@ -33,7 +33,7 @@ from services.storage.errors import (
     UploadNotFound,
     WrongFileKind,
 )
-from services.storage.model import Actor, Kind, Label, Limits, Mode, Node, SearchMode, Totals
+from services.storage.model import Actor, Attributes, Kind, Mode, Node, SearchMode, StorageLimits, Totals
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
@@ -358,10 +358,10 @@ class IndexContract:
 
     async def test_metadata_changes_without_a_version(self, kernel: Kernel) -> None:
         written = await kernel.service.files.write(
-            call(), replace(text_of("a"), label=Label("text/x-note", {"k": "v", "old": "1"}))
+            call(), replace(text_of("a"), label=Attributes("text/x-note", {"k": "v", "old": "1"}))
         )
         node = await kernel.service.files.set_label(
-            call(), "a", Label("", {"k": "w"}), ["old"], written.node.etag
+            call(), "a", Attributes("", {"k": "w"}), ["old"], written.node.etag
         )
 
         assert (node.label.media_type, dict(node.label.metadata)) == ("text/x-note", {"k": "w"})
@@ -369,7 +369,7 @@ class IndexContract:
         assert node.etag != written.node.etag
 
     async def test_the_quota_counts_history_and_is_given_back(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=Limits(bytes=100, nodes=5, versions=2))
+        kernel = Kernel(index=index, limits=StorageLimits(bytes=100, nodes=5, versions=2))
         for _ in range(3):
             await kernel.service.files.write(call(), NewFile("a", b"x" * 50))
 
@@ -382,21 +382,21 @@ class IndexContract:
         assert kernel.meter.counts["refused bytes"] == 1
 
     async def test_the_number_of_files_is_limited(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=Limits(bytes=10_000, nodes=2, versions=2))
+        kernel = Kernel(index=index, limits=StorageLimits(bytes=10_000, nodes=2, versions=2))
         await kernel.service.files.write(call(), text_of("a/b"))
 
         with pytest.raises(QuotaExceeded):
             await kernel.service.files.write(call(), text_of("c"))
 
     async def test_a_refused_write_leaves_no_blob(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=Limits(bytes=100, nodes=2, versions=2))
+        kernel = Kernel(index=index, limits=StorageLimits(bytes=100, nodes=2, versions=2))
         with pytest.raises(QuotaExceeded):
             await kernel.service.files.write(call(), NewFile("x", BIG))
 
         assert kernel.blobs.idle(PLANNER, seconds=0, limit=10) == []
 
     async def test_an_upload_becomes_a_file_when_committed(self, kernel: Kernel) -> None:
-        begin = Begin("big", 0, Mode.ANY, "", Label(), "from far")
+        begin = Begin("big", 0, Mode.ANY, "", Attributes(), "from far")
         upload = await kernel.service.uploads.begin(call(), begin)
         chunks = [BIG[:1_000_000], b"small", BIG[1_000_000:]]
         offset = 0
@@ -418,7 +418,7 @@ class IndexContract:
             await kernel.service.uploads.get(PLANNER, upload.id)
 
     async def test_an_upload_refuses_gaps_other_bytes_and_too_few(self, kernel: Kernel) -> None:
-        begin = Begin("big", 10, Mode.ANY, "", Label(), "")
+        begin = Begin("big", 10, Mode.ANY, "", Attributes(), "")
         upload = await kernel.service.uploads.begin(call(), begin)
         await kernel.service.uploads.take(call(), upload.id, 0, b"12345", "")
 
@@ -435,8 +435,8 @@ class IndexContract:
             await kernel.service.uploads.commit(call(), upload.id, "0" * 64)
 
     async def test_an_announced_upload_reserves_its_quota(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=Limits(bytes=100, nodes=5, versions=2))
-        begin = Begin("big", 80, Mode.ANY, "", Label(), "")
+        kernel = Kernel(index=index, limits=StorageLimits(bytes=100, nodes=5, versions=2))
+        begin = Begin("big", 80, Mode.ANY, "", Attributes(), "")
         upload = await kernel.service.uploads.begin(call(), begin)
 
         with pytest.raises(QuotaExceeded):
@@ -547,7 +547,7 @@ class IndexContract:
     async def test_maintenance_removes_what_is_due_and_nothing_else(self, kernel: Kernel) -> None:
         await kernel.service.files.write(call(), NewFile("keep", BIG))
         await kernel.service.files.write(call(), NewFile("gone", BIG + b"x" * 100_000))
-        upload = await kernel.service.uploads.begin(call(), Begin("u", 5, Mode.ANY, "", Label(), ""))
+        upload = await kernel.service.uploads.begin(call(), Begin("u", 5, Mode.ANY, "", Attributes(), ""))
         await delete(kernel, "gone")
         kernel.clock.advance(31 * 86_400)
 

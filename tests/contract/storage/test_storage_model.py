@@ -16,7 +16,7 @@ from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core import paths
 from services.storage.core.history import Target
-from services.storage.model import Limits, Mode, Totals
+from services.storage.model import Mode, StorageLimits, Totals
 from services.storage.ports import Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.sql import MIGRATIONS, SqlIndex
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
 
     async def build(self) -> Kernel:
         """Make the storage under test."""
-        return Kernel(index=MemoryIndex(), limits=Limits(QUOTA, 1000, KEPT))
+        return Kernel(index=MemoryIndex(), limits=StorageLimits(QUOTA, 1000, KEPT))
 
     def both(self, expected: Callable[[], None], operation: Awaitable[Any]) -> None:
         """Run an operation on both and compare how it ends."""
@@ -282,7 +282,7 @@ class SqliteMachine(Machine):
         path = Path(self.directory.name) / "storage.db"
         self.database = Database.open(f"sqlite:///{path}", migrations=MIGRATIONS)
         await self.database.migrate()
-        return Kernel(index=SqlIndex(self.database, SystemClock()), limits=Limits(QUOTA, 1000, KEPT))
+        return Kernel(index=SqlIndex(self.database, SystemClock()), limits=StorageLimits(QUOTA, 1000, KEPT))
 
     async def close(self) -> None:
         await self.database.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.tgi_local.adapters.xllama import XllamaEngine
 from services.tgi_local.config import DEMO_MODEL
-from services.tgi_local.core.engine import EngineToken, Job
+from services.tgi_local.core.engine import EngineRequest, EngineToken
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import Sampling
 from tests.fakes.gguf_model import write_random_model
@@ -47,7 +47,7 @@ async def numbers(
     engine: XllamaEngine, prompt: Sequence[int], slot: int, count: int = LENGTH, *, reuse: bool = True
 ) -> list[EngineToken]:
     """Generate; the tokens carry the log-probabilities of the likeliest three."""
-    job = Job(
+    job = EngineRequest(
         prompt=tuple(prompt),
         slot=slot,
         max_tokens=count,

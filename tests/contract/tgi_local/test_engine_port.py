@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from services.tgi_local.adapters.xllama import XllamaEngine
-from services.tgi_local.core.engine import Engine, EngineError, EngineToken, Job, PromptTooLong, StopKind
+from services.tgi_local.core.engine import (
+    Engine,
+    EngineError,
+    EngineRequest,
+    EngineToken,
+    PromptTooLong,
+    StopKind,
+)
 from services.tgi_local.core.grammar import constraint_of
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import Sampling
@@ -24,11 +31,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_model(tmp_path_factory.mktemp("model") / "random.gguf")
 
 
-def job(prompt: tuple[int, ...] = PROMPT, count: int = 6, *, slot: int = 0, top_n: int = 0) -> Job:
-    return Job(prompt=prompt, slot=slot, max_tokens=count, sampling=Sampling(), seed=1, top_n=top_n)
+def job(prompt: tuple[int, ...] = PROMPT, count: int = 6, *, slot: int = 0, top_n: int = 0) -> EngineRequest:
+    return EngineRequest(prompt=prompt, slot=slot, max_tokens=count, sampling=Sampling(), seed=1, top_n=top_n)
 
 
-async def run(engine: Engine, wanted: Job) -> list[EngineToken]:
+async def run(engine: Engine, wanted: EngineRequest) -> list[EngineToken]:
     async with aclosing(engine.generate(wanted)) as batches:
         return [token for batch in [b async for b in batches] for token in batch]
 
@@ -221,7 +228,7 @@ class TestXllama(EngineContract):
     async def test_constraints_hold(self, engine: XllamaEngine, grammar: dict[str, object]) -> None:
         constraint = constraint_of(grammar)
         assert constraint is not None
-        wanted = Job(
+        wanted = EngineRequest(
             prompt=PROMPT, slot=0, max_tokens=300, sampling=Sampling(), seed=1, constraint=constraint
         )
 
@@ -235,9 +242,9 @@ class TestXllama(EngineContract):
         assert engine.vocabulary.text(ids(await run(engine, wanted))) == '{"a": 1, "b": [1, 2]}'
 
     async def test_a_seed_repeats_a_sampled_run(self, engine: XllamaEngine) -> None:
-        def sampled(seed: int) -> Job:
+        def sampled(seed: int) -> EngineRequest:
             hot = Sampling(temperature=1.0)
-            return Job(prompt=PROMPT, slot=0, max_tokens=20, sampling=hot, seed=seed, reuse=False)
+            return EngineRequest(prompt=PROMPT, slot=0, max_tokens=20, sampling=hot, seed=seed, reuse=False)
 
         first, second, other = [ids(await run(engine, sampled(seed))) for seed in (7, 7, 8)]
 

@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import IdempotencyMismatch
-from services.tool.model import Call, CallError, CallQuery, CallState, Driver, DriverKind, Effect, Piece, Tool
+from services.tool.model import (
+    CallError,
+    CallQuery,
+    CallState,
+    ContentPart,
+    Driver,
+    DriverKind,
+    Effect,
+    Tool,
+    ToolCall,
+)
 from services.tool.ports import Store, Transaction
 from services.tool.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
@@ -40,9 +50,11 @@ def tool(id_: str, *, owner: str = "planner") -> Tool:
     )
 
 
-def call(id_: str, *, minute: int = 0, state: CallState = CallState.SUCCEEDED, of: str = "search") -> Call:
+def call(
+    id_: str, *, minute: int = 0, state: CallState = CallState.SUCCEEDED, of: str = "search"
+) -> ToolCall:
     at = NOW + timedelta(minutes=minute)
-    return Call(
+    return ToolCall(
         id=id_,
         tool=of,
         arguments_sha256="0" * 64,
@@ -53,7 +65,7 @@ def call(id_: str, *, minute: int = 0, state: CallState = CallState.SUCCEEDED, o
     )
 
 
-async def put(store: Store, scope: Scope, *items: Tool | Call) -> None:
+async def put(store: Store, scope: Scope, *items: Tool | ToolCall) -> None:
     def work(tx: Transaction) -> None:
         for item in items:
             if isinstance(item, Tool):
@@ -101,7 +113,7 @@ class StoreContract:
         settled = replace(
             call("c1", state=CallState.FAILED),
             error=CallError("TOOL_FAILED", "ö \u0000", Code.FAILED_PRECONDITION, '{"a": 1}'),
-            pieces=(Piece(text="t"), Piece(data_base64="AA==", media_type="image/png")),
+            pieces=(ContentPart(text="t"), ContentPart(data_base64="AA==", media_type="image/png")),
             result_json='{"x": 1}',
             attempts=2,
             started_at=NOW,
@@ -174,7 +186,7 @@ class StoreContract:
         assert await store.read(PLANNER, lambda tx: tx.call("c1")) is None
 
     async def test_a_repeated_request_gets_its_first_answer(self, store: Store) -> None:
-        actor = Actor("planner", "RegisterTool", "r1", b"digest")
+        actor = RequestIdentity("planner", "RegisterTool", "r1", b"digest")
         await store.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
 
         assert await store.write(PLANNER, lambda tx: tx.recall(actor)) == b"answer"
@@ -184,7 +196,7 @@ class StoreContract:
             await store.write(PLANNER, lambda tx: tx.recall(replace(actor, digest=b"other")))
 
     async def test_a_request_without_an_id_is_not_remembered(self, store: Store) -> None:
-        actor = Actor("planner", "RegisterTool")
+        actor = RequestIdentity("planner", "RegisterTool")
         await store.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
 
         assert await store.write(PLANNER, lambda tx: tx.recall(actor)) is None

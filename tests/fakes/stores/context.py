@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.context.model import Context, Head, Message, Segment, Summary, Totals
@@ -106,7 +106,7 @@ class _Transaction:
         """Return the same transaction on another agent."""
         return _Transaction(self._draft, Scope(self._scope.tenant, agent))
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         replies = self.beside(actor.agent).data.replies
         known = replies.get(_request(actor)) if actor.request_id else None
@@ -116,7 +116,7 @@ class _Transaction:
             raise IdempotencyMismatch(f"request_id {actor.request_id} was used for a different request")
         return known[1]
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         if actor.request_id:
             self.beside(actor.agent).data.replies[_request(actor)] = (actor.digest, reply)
@@ -248,5 +248,5 @@ class _Transaction:
             self.data.parts[generation] = kept
 
 
-def _request(actor: Actor) -> _Request:
+def _request(actor: RequestIdentity) -> _Request:
     return actor.agent, actor.method, actor.request_id

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
@@ -173,7 +173,7 @@ class _Transaction:
         """Replace the running sums."""
         self._data.totals = totals
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         replies = self._copies.of(actor.agent).replies
         known = replies.get(_request(actor)) if actor.request_id else None
@@ -183,7 +183,7 @@ class _Transaction:
             raise IdempotencyMismatch(f"request_id {actor.request_id} was used for a different request")
         return known[1]
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         if actor.request_id:
             self._copies.of(actor.agent).replies[_request(actor)] = (actor.digest, reply)
@@ -204,7 +204,7 @@ class _Transaction:
                 yield note
 
 
-def _request(actor: Actor) -> _Request:
+def _request(actor: RequestIdentity) -> _Request:
     return actor.agent, actor.method, actor.request_id
 
 

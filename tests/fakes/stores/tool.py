@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
-from services.tool.model import Call, CallQuery, Tool
+from services.tool.model import CallQuery, Tool, ToolCall
 from services.tool.ports import Transaction
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class _Data:
     """Everything; the keys say whose it is."""
 
     tools: dict[tuple[str, str], Tool] = field(default_factory=dict)
-    calls: dict[tuple[Scope, str], Call] = field(default_factory=dict)
+    calls: dict[tuple[Scope, str], ToolCall] = field(default_factory=dict)
     replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
 
     def copied(self) -> "_Data":
@@ -50,7 +50,7 @@ class InMemoryStore:
             self._data = draft
         return result
 
-    async def unfinished(self, *, limit: int) -> list[tuple[Scope, Call]]:
+    async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
         """List calls of all agents that have not ended."""
         found = [(scope, call) for (scope, _), call in self._data.calls.items() if call.ended_at is None]
         return found[:limit]
@@ -97,11 +97,11 @@ class _Transaction:
         tenant = self._scope.tenant
         return sum(key[0] == tenant and tool.owner == agent for key, tool in self._data.tools.items())
 
-    def call(self, call_id: str) -> Call | None:
+    def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""
         return self._data.calls.get((self._scope, call_id))
 
-    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[Call]:
+    def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[ToolCall]:
         """List calls, newest first."""
         found = [
             call
@@ -114,11 +114,11 @@ class _Transaction:
         ]
         return sorted(found, key=lambda call: (call.created_at, call.id), reverse=True)[:limit]
 
-    def put_call(self, call: Call) -> None:
+    def put_call(self, call: ToolCall) -> None:
         """Insert or replace a call."""
         self._data.calls[self._scope, call.id] = call
 
-    def recall(self, actor: Actor) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         known = self._data.replies.get(self._request(actor)) if actor.request_id else None
         if known is None:
@@ -127,10 +127,10 @@ class _Transaction:
             raise IdempotencyMismatch(f"request_id {actor.request_id} was used for a different request")
         return known[1]
 
-    def remember(self, actor: Actor, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         if actor.request_id:
             self._data.replies[self._request(actor)] = (actor.digest, reply)
 
-    def _request(self, actor: Actor) -> _Request:
+    def _request(self, actor: RequestIdentity) -> _Request:
         return self._scope.tenant, actor.agent, actor.method, actor.request_id

@@ -18,7 +18,7 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.adapters.local_authorizer import LocalAuthorizer
 from services.access.main import authenticator, servicers
 from services.access.service.agents import key_hash
-from services.chassis.auth.authz_client import AccessAuthorizer, Question
+from services.chassis.auth.authz_client import AccessAuthorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.rpc.client import AccessKeySource, KeyCredential, StaticCredential
@@ -231,9 +231,9 @@ async def test_every_process_verifies_decides_and_follows(kernel: Kernel) -> Non
     watch = asyncio.create_task(authorizer.watch())
     try:
         holder = await verifier.authenticate(token)
-        await authorizer.authorize(Question(holder, "memory.write", "agents/planner/notes/n"))
+        await authorizer.authorize(PermissionCheck(holder, "memory.write", "agents/planner/notes/n"))
         with pytest.raises(PermissionDenied):
-            await authorizer.authorize(Question(holder, "memory.write", "agents/critic/notes/n"))
+            await authorizer.authorize(PermissionCheck(holder, "memory.write", "agents/critic/notes/n"))
         await until(lambda: authorizer.live)
         await kernel.agents.KillAgent(
             agent_pb2.KillAgentRequest(name="agents/planner"), metadata=kernel.admin
@@ -488,4 +488,4 @@ async def test_a_static_credential_is_enough_for_the_client(kernel: Kernel) -> N
     await kernel.register("planner")
     who = Principal(agent="planner", tenant=TENANT, kind=Kind.AGENT)
 
-    await authorizer.authorize(Question(who, "inference.generate", "agents/planner"))
+    await authorizer.authorize(PermissionCheck(who, "inference.generate", "agents/planner"))

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from aios.api.access.v1 import access_pb2, resources_pb2
-from services.chassis.auth.authz_client import AccessAuthorizer, Question
+from services.chassis.auth.authz_client import AccessAuthorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.rpc.client import AccessKeySource, KeyCredential
@@ -28,8 +28,8 @@ from tests.fakes.rpc import connected, running
 from tests.fakes.tokens import Issuer
 
 PLANNER = Principal("planner", "acme", Kind.AGENT)
-READ = Question(PLANNER, "memory.read", "agents/planner/notes/x", read=True)
-WRITE = Question(PLANNER, "memory.write", "agents/planner/notes/x")
+READ = PermissionCheck(PLANNER, "memory.read", "agents/planner/notes/x", read=True)
+WRITE = PermissionCheck(PLANNER, "memory.write", "agents/planner/notes/x")
 
 
 @dataclass
@@ -190,7 +190,7 @@ async def test_while_access_is_away_only_fresh_permissions_to_read_count(world: 
         await world.authorizer.authorize(WRITE)
     with pytest.raises(AccessUnavailable):
         await world.authorizer.authorize(
-            Question(PLANNER, "memory.read", "agents/planner/notes/y", read=True)
+            PermissionCheck(PLANNER, "memory.read", "agents/planner/notes/y", read=True)
         )
     world.clock.advance(5)
     with pytest.raises(AccessUnavailable):

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from aios.api.access.v1 import access_pb2
-from services.chassis.auth.check_batcher import Decisions
+from services.chassis.auth.check_batcher import CheckBatcher
 from services.chassis.rpc.client import StaticCredential
 from services.chassis.rpc.errors import AccessUnavailable
 from tests.fakes import tokens
@@ -30,7 +30,7 @@ async def test_a_burst_of_questions_shares_a_few_calls_and_each_gets_its_own_ans
     access = FakeAccess(tokens.ISSUER_FOR_TESTS)  # type: ignore[abstract]  # what a test needs of it
     access.denied["a7", "memory.read", "agents/a7/notes/n"] = 2
     async with serving(access.servicer()) as channel:
-        decisions = Decisions(channel, credential())
+        decisions = CheckBatcher(channel, credential())
         answers = await asyncio.gather(*(decisions.decide(question(number)) for number in range(300)))
 
     assert [answer.allowed for answer in answers] == [number != 7 for number in range(300)]
@@ -41,7 +41,7 @@ async def test_a_burst_of_questions_shares_a_few_calls_and_each_gets_its_own_ans
 async def test_a_question_that_is_given_up_disturbs_no_other() -> None:
     access = FakeAccess(tokens.ISSUER_FOR_TESTS)  # type: ignore[abstract]  # what a test needs of it
     async with serving(access.servicer()) as channel:
-        decisions = Decisions(channel, credential())
+        decisions = CheckBatcher(channel, credential())
         asked = [asyncio.create_task(decisions.decide(question(number))) for number in range(50)]
         await asyncio.sleep(0)
         for task in asked[::2]:
@@ -54,7 +54,7 @@ async def test_a_question_that_is_given_up_disturbs_no_other() -> None:
 
 async def test_every_question_is_refused_while_access_is_away() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        decisions = Decisions(channel, credential())
+        decisions = CheckBatcher(channel, credential())
         answers = await asyncio.gather(
             *(decisions.decide(question(number)) for number in range(20)), return_exceptions=True
         )

@@ -17,7 +17,7 @@ from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller, set_caller
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
-from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, Nobody
+from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, NoPeers
 from services.context.core.recall import MOST_NOTE
 from services.context.errors import CapabilityMissing
 from services.context.model import Chat, Note, Role
@@ -139,9 +139,9 @@ async def test_nothing_is_asked_when_no_time_is_left(channel: grpc.aio.Channel, 
 
 async def test_without_a_gateway_the_capability_is_missing() -> None:
     with pytest.raises(CapabilityMissing):
-        await Nobody().write("", CHATS, most_tokens=5, seconds=5)
+        await NoPeers().write("", CHATS, most_tokens=5, seconds=5)
     with pytest.raises(CapabilityMissing):
-        await Nobody().search("planner", "budget", 7)
+        await NoPeers().search("planner", "budget", 7)
 
 
 @pytest.mark.parametrize(

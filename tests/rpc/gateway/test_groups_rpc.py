@@ -18,7 +18,7 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from services.access.model import Caps, Hints
-from services.access.service.agents import AgentDesk, NewAgent
+from services.access.service.agents import AgentService, NewAgent
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc.status import status_of
 from tests.fakes.access_manager import ADMIN, NEW, agent, desk
@@ -33,12 +33,12 @@ BETA_ADMIN = replace(ADMIN, tenant="beta")
 
 
 @pytest.fixture
-async def agents(tmp_path: Path) -> AgentDesk:
+async def agents(tmp_path: Path) -> AgentService:
     made = await asyncio.to_thread(desk, MemoryStore(), tmp_path, tenant_weights={"acme": 3})
     return made.manager.agents
 
 
-async def register(agents: AgentDesk, name: str, *, by: Caller = ADMIN, **fields: Any) -> None:
+async def register(agents: AgentService, name: str, *, by: Caller = ADMIN, **fields: Any) -> None:
     """Register an agent."""
     await agents.register(by, NewAgent(id=name, **fields), NEW)
 
@@ -68,7 +68,7 @@ async def queued(kernel: SmallKernel, expected: tuple[int, int]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def served_in_order(agents: AgentDesk, policy: str, names: list[tuple[str, str]]) -> list[str]:
+async def served_in_order(agents: AgentService, policy: str, names: list[tuple[str, str]]) -> list[str]:
     """Let calls of these (agent, tenant) queue up behind two others; return the agents as they are served."""
     await register(agents, "first", by=replace(ADMIN, tenant="gamma"))
     served: list[str] = []
@@ -95,7 +95,7 @@ async def served_in_order(agents: AgentDesk, policy: str, names: list[tuple[str,
 
 
 @pytest.mark.parametrize("policy", ["stride", "vtc"])
-async def test_tenants_are_served_by_their_weights(agents: AgentDesk, policy: str) -> None:
+async def test_tenants_are_served_by_their_weights(agents: AgentService, policy: str) -> None:
     await register(agents, "heavy")
     await register(agents, "light", by=BETA_ADMIN)
 
@@ -106,7 +106,7 @@ async def test_tenants_are_served_by_their_weights(agents: AgentDesk, policy: st
     assert while_both_wait["heavy"] == pytest.approx(48, abs=4), while_both_wait
 
 
-async def test_a_tree_weighs_as_much_as_its_root(agents: AgentDesk) -> None:
+async def test_a_tree_weighs_as_much_as_its_root(agents: AgentService) -> None:
     await register(agents, "root")
     await register(agents, "single")
     for number in range(3):
@@ -118,7 +118,7 @@ async def test_a_tree_weighs_as_much_as_its_root(agents: AgentDesk) -> None:
     assert Counter(served[8:88])["single"] == pytest.approx(40, abs=4)
 
 
-async def test_killing_a_parent_ends_the_waiting_and_running_calls_of_its_tree(agents: AgentDesk) -> None:
+async def test_killing_a_parent_ends_the_waiting_and_running_calls_of_its_tree(agents: AgentService) -> None:
     await register(agents, "root")
     await register(agents, "child", by=agent("root"))
     await register(agents, "grandchild", by=agent("child"))
@@ -147,7 +147,7 @@ async def test_killing_a_parent_ends_the_waiting_and_running_calls_of_its_tree(a
         bystander.cancel()
 
 
-async def test_a_killed_agent_starts_nothing_more(agents: AgentDesk) -> None:
+async def test_a_killed_agent_starts_nothing_more(agents: AgentService) -> None:
     await register(agents, "root")
     async with small_kernel(access=agents) as kernel, kernel.inference() as stub:
         await stub.Generate(chat("hi", max_tokens=2), metadata=metadata("root"))
@@ -176,7 +176,7 @@ async def test_a_killed_agent_starts_nothing_more(agents: AgentDesk) -> None:
     ],
 )
 async def test_a_call_that_asks_for_more_than_its_agents_caps_is_refused(
-    agents: AgentDesk, hints: agent_pb2.SchedulingHints, said: tuple[str, str, str]
+    agents: AgentService, hints: agent_pb2.SchedulingHints, said: tuple[str, str, str]
 ) -> None:
     caps = Caps(
         highest_weight=3,

@@ -19,7 +19,7 @@ from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
-from services.chassis.dispatch.scheduling import Outcome
+from services.chassis.dispatch.scheduling import QueueOutcome
 from services.chassis.rpc import methods
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import FieldViolation, KernelError, QuotaViolation
@@ -373,4 +373,4 @@ def _details(failure: grpc.aio.AioRpcError) -> Any:
 
 
 def test_the_gates_speak_the_scheduler_s_words() -> None:
-    assert {each.value for each in Outcome} <= {each.value for each in scheduler.Outcome}
+    assert {each.value for each in QueueOutcome} <= {each.value for each in scheduler.QueueOutcome}

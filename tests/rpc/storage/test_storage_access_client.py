@@ -11,7 +11,7 @@ from services.chassis.auth.identity import Caller, current_caller, set_caller
 from services.chassis.rpc.errors import KernelError, PermissionDenied
 from services.storage.adapters.access_client import AccessClient
 from services.storage.errors import FileNotFound
-from services.storage.model import Grant
+from services.storage.model import ShareGrant
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
 from tests.fakes.rpc import serving
@@ -79,7 +79,7 @@ async def test_a_grant_is_given_listed_over_pages_and_taken_back(
     client: AccessClient, grants: Grants
 ) -> None:
     as_planner()
-    wanted = Grant(
+    wanted = ShareGrant(
         "", "agents/planner/files/d/", "agents/critic", ("storage.read",), prefix=True, expires_at=EXPIRES
     )
     given = [await client.give(wanted, request_id="") for _ in range(3)]

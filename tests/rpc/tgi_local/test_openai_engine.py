@@ -11,9 +11,9 @@ import xllamacpp
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
 from gateway.inference.errors import BackendInvalid
 from gateway.inference.model import (
+    BackendRequest,
     Constraint,
     ConstraintKind,
-    Job,
     Message,
     Prompt,
     Role,
@@ -49,7 +49,9 @@ async def backend(engine: Any) -> AsyncIterator[OpenAiBackend]:
 
 
 async def run(backend: OpenAiBackend, prompt: Prompt, **fields: Any) -> list[StreamItem]:
-    job = Job(**{"run_id": "r", "prompt": prompt, "max_new_tokens": 24, "sampling": Sampling(), **fields})
+    job = BackendRequest(
+        **{"run_id": "r", "prompt": prompt, "max_new_tokens": 24, "sampling": Sampling(), **fields}
+    )
     async with aclosing(backend.stream(job)) as items:
         return [item async for item in items]
 

@@ -17,7 +17,7 @@ from gateway.inference.backends.tgi.client import (
 )
 from gateway.inference.errors import NotRunning
 from services.tgi_local.adapters.xllama import XllamaEngine
-from services.tgi_local.core.engine import Job
+from services.tgi_local.core.engine import EngineRequest
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import Sampling
 from tests.fakes.gguf_model import write_random_model
@@ -51,7 +51,7 @@ async def client(model: Path, tmp_path: Path) -> AsyncIterator[PooledAsyncClient
 
 
 async def tokens(engine: XllamaEngine, prompt: tuple[int, ...], count: int, slot: int = 0) -> list[int]:
-    job = Job(prompt=prompt, slot=slot, max_tokens=count, sampling=Sampling(), seed=1)
+    job = EngineRequest(prompt=prompt, slot=slot, max_tokens=count, sampling=Sampling(), seed=1)
     async with aclosing(engine.generate(job)) as run:
         return [token.id for batch in [b async for b in run] for token in batch]
 

@@ -7,8 +7,8 @@ import pytest
 
 from services.access.adapters import cedar as cedar_module
 from services.access.adapters.cedar import CedarEngine
-from services.access.core.decision import Memo
-from services.access.core.decision_input import Slice, Target, prefixes, target_of
+from services.access.core.decision import DecisionCache
+from services.access.core.decision_input import DecisionInput, Target, prefixes, target_of
 from services.access.model import (
     Agent,
     AgentState,
@@ -39,7 +39,7 @@ PLANNER = Agent(
     create_time=NOW,
     update_time=NOW,
 )
-SLICE = Slice(revision=7, principal=PLANNER, owner=PLANNER, groups=frozenset(), grants=())
+SLICE = DecisionInput(revision=7, principal=PLANNER, owner=PLANNER, groups=frozenset(), grants=())
 WHO = Principal(agent="planner", tenant="acme", kind=Kind.AGENT)
 TENANT_ADMIN = Principal(agent="admin", tenant="acme", kind=Kind.ADMIN)
 ENGINE = CedarEngine(kernel_tenant="default")
@@ -56,7 +56,7 @@ def ask(
     *texts: str,
     who: Principal = WHO,
     untrusted: bool = False,
-    world: Slice = SLICE,
+    world: DecisionInput = SLICE,
 ) -> Decision:
     """Decide with the tenant's policies `texts`."""
     name = names.parse(resource or f"agents/{who.agent}")
@@ -198,7 +198,7 @@ def test_the_prefixes_of_a_name_end_with_a_slash() -> None:
 
 
 def test_what_an_older_revision_saw_is_not_remembered() -> None:
-    memo = Memo()
+    memo = DecisionCache()
     memo.facts(5)["a"] = 1
     memo.facts(4)["a"] = 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.access.core import audit_chain
-from services.access.model import AuditEntry, Event, Outcome
+from services.access.model import AuditEntry, AuditOutcome, Event
 from services.chassis.auth.identity import Kind
 from services.chassis.times import micros
 
@@ -28,7 +28,7 @@ def entries(count: int) -> list[AuditEntry]:
     head, found = audit_chain.GENESIS, []
     for number in range(count):
         event = dataclasses.replace(EVENT, syscall_id=str(number))
-        entry = audit_chain.link("acme", head, event, NOW + timedelta(seconds=number))
+        entry = audit_chain.next_entry("acme", head, event, NOW + timedelta(seconds=number))
         head = audit_chain.head_of(entry)
         found.append(entry)
     return found
@@ -43,7 +43,7 @@ def test_a_whole_chain_is_intact() -> None:
 
 
 def test_the_hash_of_a_known_entry_never_changes() -> None:
-    entry = audit_chain.link("acme", audit_chain.GENESIS, EVENT, NOW)
+    entry = audit_chain.next_entry("acme", audit_chain.GENESIS, EVENT, NOW)
 
     assert entry.hash == "63451c9452663f12383419964b7e088ece97ff1782191cfc4051c238297c9c83"
 
@@ -56,7 +56,7 @@ def test_the_hash_of_a_known_entry_never_changes() -> None:
         {"method": "/x"},
         {"action": "storage.read"},
         {"resource": "agents/critic/files/x"},
-        {"outcome": Outcome.DENIED},
+        {"outcome": AuditOutcome.DENIED},
         {"reason": "x"},
         {"policies": ()},
         {"arguments_sha256": ""},
@@ -86,7 +86,7 @@ def test_a_removed_entry_breaks_the_chain() -> None:
 
 def test_an_entry_of_another_chain_does_not_fit() -> None:
     kept = entries(2)
-    stranger = audit_chain.link("acme", audit_chain.head_of(entries(1)[0]), EVENT, NOW)
+    stranger = audit_chain.next_entry("acme", audit_chain.head_of(entries(1)[0]), EVENT, NOW)
     forged = dataclasses.replace(stranger, previous_hash="f" * 64)
 
     assert audit_chain.verify(audit_chain.GENESIS, [kept[0], forged]).broken_sequence == 2

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from services.access.config import AccessConfig
 from services.access.metrics import AccessMetrics
 from services.access.model import Reason
-from services.access.service.dependencies import Pulse
+from services.access.service.dependencies import ChangeNotifier
 from services.access.service.tokens import Bucket
 from services.chassis.runtime.config import ConfigError, load
 from services.scheduler.core.policies import BUILT_IN
@@ -122,8 +122,8 @@ def test_a_bucket_fills_again_with_time() -> None:
 
 
 async def test_a_pulse_that_does_not_ring_lets_go() -> None:
-    pulse = Pulse()
-    await pulse.wait(0.001)
-    pulse.ring()
+    changes = ChangeNotifier()
+    await changes.wait(0.001)
+    changes.notify()
 
-    assert pulse.count == 1
+    assert changes.count == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.access.adapters.cedar import CedarEngine
 from services.access.core.actions import ACTIONS, Scope
-from services.access.core.decision import decide, gather
+from services.access.core.decision import decide, gather_input
 from services.access.model import Agent, AgentState, Check, Grant, Group, Hints, Member, Reason
 from services.chassis.auth.identity import Kind, Principal
 from tests.fakes.stores.access import MemoryTransaction
@@ -164,7 +164,7 @@ def _granted(world: World, check: Check, resource: str) -> bool:
 def cedar(case: Case) -> bool:
     """Decide as the access manager does."""
     tx = MemoryTransaction(case.world, "epoch")
-    decision = decide(ENGINE, gather(tx, case.check, NOW))
+    decision = decide(ENGINE, gather_input(tx, case.check, NOW))
     assert decision.reason is not Reason.POLICY_ERROR
     return decision.allowed
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.errors import BackendInvalid, BackendOverloaded
-from gateway.inference.model import Job, Sampling, Stopped, StopReason, Token
+from gateway.inference.model import BackendRequest, Sampling, Stopped, StopReason, Token
 from tests.bench.live.clients import DirectAgents, Overloaded, play
 from tests.bench.live.generations import Generations
 from tests.bench.live.plays import Sample, compressed, simulated, summary
@@ -151,11 +151,13 @@ async def test_the_gateways_driver_reads_it_as_a_plain_tgi() -> None:
         backend = TgiBackend(server.url, TgiConfig(slots=2, batch_tokens=20_000))
         info = await backend.info()
         prompt = await backend.measure(encode((Block("a", 70),), 9))
-        job = Job(run_id="r", prompt=prompt, max_new_tokens=1024, sampling=Sampling())
+        job = BackendRequest(run_id="r", prompt=prompt, max_new_tokens=1024, sampling=Sampling())
         whole = await _stream(backend, job)
         rest = await _stream(
             backend,
-            Job(run_id="r", prompt=prompt, emitted_text=answer(4), max_new_tokens=1020, sampling=Sampling()),
+            BackendRequest(
+                run_id="r", prompt=prompt, emitted_text=answer(4), max_new_tokens=1020, sampling=Sampling()
+            ),
         )
         await backend.close()
 
@@ -172,7 +174,9 @@ async def test_a_prompt_that_holds_its_whole_answer_gets_the_end_alone() -> None
         prompt = await backend.measure(encode((Block("a", 70),), 9))
         rest = await _stream(
             backend,
-            Job(run_id="r", prompt=prompt, emitted_text=answer(9), max_new_tokens=50, sampling=Sampling()),
+            BackendRequest(
+                run_id="r", prompt=prompt, emitted_text=answer(9), max_new_tokens=50, sampling=Sampling()
+            ),
         )
         await backend.close()
 
@@ -183,12 +187,14 @@ async def test_it_refuses_as_tgi_does() -> None:
     async with timed(max_concurrent=0) as server:
         backend = TgiBackend(server.url, TgiConfig())
         prompt = await backend.measure(encode((Block("a", 70),), 9))
-        job = Job(run_id="r", prompt=prompt, max_new_tokens=10, sampling=Sampling())
+        job = BackendRequest(run_id="r", prompt=prompt, max_new_tokens=10, sampling=Sampling())
         with pytest.raises(BackendOverloaded):
             await _stream(backend, job)
         server.config = TimedConfig(shape=FAST)
         with pytest.raises(BackendInvalid, match="must be <= 32768"):
-            await _stream(backend, Job(run_id="r", prompt=prompt, max_new_tokens=40_000, sampling=Sampling()))
+            await _stream(
+                backend, BackendRequest(run_id="r", prompt=prompt, max_new_tokens=40_000, sampling=Sampling())
+            )
         await backend.close()
 
 
@@ -203,7 +209,7 @@ async def test_its_metrics_have_tgis_names() -> None:
     assert "tgi_request_success 1\n" in text
 
 
-async def _stream(backend: TgiBackend, job: Job) -> tuple[str, StopReason | None]:
+async def _stream(backend: TgiBackend, job: BackendRequest) -> tuple[str, StopReason | None]:
     text, reason = "", None
     async with aclosing(backend.stream(job)) as items:
         async for item in items:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.db import codec
-from services.chassis.db.checksummed import seal, unseal
+from services.chassis.db.checksummed import add_checksum, verify_checksum
 from services.chassis.embedding import SIZE, cosines, embed
 from services.chassis.rpc.errors import DataCorrupt
 from services.chassis.text_search import fuse, query_words, relevance, words
@@ -84,11 +84,11 @@ def test_vectors_of_another_length_or_scale_can_be_compared() -> None:
 
 @given(st.binary(), st.integers(0, 10_000))
 def test_any_flipped_bit_is_noticed(data: bytes, place: int) -> None:
-    sealed = bytearray(seal(data))
-    assert unseal(bytes(sealed), "it") == data
+    sealed = bytearray(add_checksum(data))
+    assert verify_checksum(bytes(sealed), "it") == data
     sealed[place % len(sealed)] ^= 1 << (place % 8)
     with pytest.raises(DataCorrupt):
-        unseal(bytes(sealed), "it")
+        verify_checksum(bytes(sealed), "it")
 
 
 def test_values_come_back_as_they_were_encoded() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DataCorrupt, QuotaExceeded
 from services.context.config import ContextConfig
 from services.context.core import output_codec as packed
@@ -26,7 +26,7 @@ from tests.fakes.meters import RecordingMeter
 from tests.fakes.stores.context import InMemoryStore
 
 PLANNER = Scope("acme", "planner")
-ACTOR = Actor("planner", "DeleteSnapshot")
+ACTOR = RequestIdentity("planner", "DeleteSnapshot")
 
 
 def run(first: int, last: int) -> Emitted:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.auth.identity import Caller, Scope, set_caller
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.context.config import ContextConfig
 from services.context.core import estimate
 from services.context.core import recall as recall_rules
@@ -31,7 +31,7 @@ from services.context.model import (
     Window,
 )
 from services.context.service.facade import ContextService
-from services.context.service.windows import Wish
+from services.context.service.windows import WindowRequest
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import Notebook, Writer, context_service
 from tests.fakes.meters import RecordingMeter
@@ -54,15 +54,15 @@ async def begun(service: ContextService, *drafts: Draft, **settings: Any) -> Non
     chosen = Settings(
         **{"token_budget": 400, "reserve_tokens": 40, "strategy": Strategy.SUMMARIZE, **settings}
     )
-    await service.conversations.create(PLANNER, Actor("planner", "Create"), "c", chosen, drafts)
+    await service.conversations.create(PLANNER, RequestIdentity("planner", "Create"), "c", chosen, drafts)
 
 
 async def append(service: ContextService, *drafts: Draft) -> None:
-    await service.conversations.append(PLANNER, Actor("planner", "Append"), "c", drafts, "")
+    await service.conversations.append(PLANNER, RequestIdentity("planner", "Append"), "c", drafts, "")
 
 
 async def assemble(service: ContextService, **wish: Any) -> Window:
-    return await service.windows.assemble(PLANNER, "c", Wish(**wish))
+    return await service.windows.assemble(PLANNER, "c", WindowRequest(**wish))
 
 
 def reasons(window: Window) -> list[tuple[int, int, DropReason]]:
@@ -129,11 +129,13 @@ async def test_a_fork_uses_what_was_summarised_before_the_cut_and_nothing_from_b
     made = len(writer.requests)
     set_caller(Caller("planner", "acme"))
     for name, cut in (("early", 30), ("late", 60)):
-        await service.conversations.fork(PLANNER, Actor("planner", "Fork"), name, ("planner", "c"), cut)
-        fork = await service.windows.assemble(PLANNER, name, Wish())
+        await service.conversations.fork(
+            PLANNER, RequestIdentity("planner", "Fork"), name, ("planner", "c"), cut
+        )
+        fork = await service.windows.assemble(PLANNER, name, WindowRequest())
         assert fork.added[0].summary is not None
         assert fork.added[0].summary.through <= cut
-    early = await service.windows.assemble(PLANNER, "early", Wish())
+    early = await service.windows.assemble(PLANNER, "early", WindowRequest())
 
     assert early.added == first.added
     assert len(writer.requests) == made
@@ -188,8 +190,10 @@ async def test_a_window_that_finds_too_many_waiting_drops_the_oldest_at_once(
     other = Scope("acme", others)
     if other != PLANNER:
         chosen = Settings(token_budget=400, reserve_tokens=40, strategy=Strategy.SUMMARIZE)
-        await service.conversations.create(other, Actor(others, "Create"), "c", chosen, facts(1, 30))
-    waiting = asyncio.create_task(service.windows.assemble(other, "c", Wish()))
+        await service.conversations.create(
+            other, RequestIdentity(others, "Create"), "c", chosen, facts(1, 30)
+        )
+    waiting = asyncio.create_task(service.windows.assemble(other, "c", WindowRequest()))
     await writer.asking.wait()
     refused = await assemble(service)
     writer.answer.set()
@@ -265,7 +269,7 @@ async def test_a_summary_that_a_reader_had_written_is_not_kept() -> None:
     service = context_service(summarizer=writer)
     await begun(service, *facts(1, 30))
     for _ in range(2):
-        await service.windows.assemble(PLANNER, "c", Wish(), own=False)
+        await service.windows.assemble(PLANNER, "c", WindowRequest(), own=False)
 
     assert len(writer.requests) == 2
 
@@ -275,7 +279,9 @@ async def test_summaries_go_with_their_context() -> None:
     service = context_service(summarizer=Writer(), store=store)
     await begun(service, *facts(1, 30))
     await assemble(service)
-    await service.conversations.delete(PLANNER, Actor("planner", "Delete"), "c", "", allow_missing=False)
+    await service.conversations.delete(
+        PLANNER, RequestIdentity("planner", "Delete"), "c", "", allow_missing=False
+    )
 
     assert store._data[PLANNER].summaries == {}
 

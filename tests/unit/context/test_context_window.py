@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.context.core import estimate, window
 from services.context.core.window import Item, Room
 from services.context.errors import WindowTooSmall
@@ -26,7 +26,7 @@ from services.context.model import (
     ToolDefinition,
     Window,
 )
-from services.context.service.windows import Wish
+from services.context.service.windows import WindowRequest
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import Notebook, Writer, context_service
 
@@ -89,10 +89,10 @@ async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what
     """Whatever the strategy, and whatever inference and memory answer. The same is asked twice."""
     service = context_service(summarizer=Writer(length, failure), memory=Notebook(length, failure))
     settings = Settings(token_budget=budget, strategy=strategy, head_messages=head, recall_tokens=60)
-    await service.conversations.create(PLANNER, Actor("planner", "Create"), "c", settings, drafts)
+    await service.conversations.create(PLANNER, RequestIdentity("planner", "Create"), "c", settings, drafts)
     reserve = window.reserve(budget, 0)
     try:
-        made = await service.windows.assemble(PLANNER, "c", Wish())
+        made = await service.windows.assemble(PLANNER, "c", WindowRequest())
     except WindowTooSmall:
         assert _least(drafts) > budget - reserve
         return
@@ -110,7 +110,7 @@ async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what
     assert {p for run in made.dropped if run.reason is DropReason.SUMMARIZED for p in _places(run)} == (
         told - kept
     )
-    again = await service.windows.assemble(PLANNER, "c", Wish())
+    again = await service.windows.assemble(PLANNER, "c", WindowRequest())
     assert again.messages == made.messages
     assert again.dropped == made.dropped
     for group in _groups(drafts):
@@ -132,8 +132,10 @@ async def test_a_window_counted_by_a_tokenizer_fits_what_the_tokenizer_says(
     service = context_service(counter=counter, summarizer=Writer(length), memory=Notebook(length))
     uncounted = [Draft(draft.chat, draft.pinned) for draft in drafts]
     settings = Settings(strategy=strategy, reserve_tokens=20)
-    await service.conversations.create(PLANNER, Actor("planner", "Create"), "c", settings, uncounted)
-    wish = Wish(tools=tuple(ToolDefinition("t") for _ in range(tools)))
+    await service.conversations.create(
+        PLANNER, RequestIdentity("planner", "Create"), "c", settings, uncounted
+    )
+    wish = WindowRequest(tools=tuple(ToolDefinition("t") for _ in range(tools)))
     try:
         made = await service.windows.assemble(PLANNER, "c", wish)
     except WindowTooSmall:

@@ -19,9 +19,9 @@ from gateway.inference.errors import (
     BackendUnavailable,
 )
 from gateway.inference.model import (
+    BackendRequest,
     Constraint,
     ConstraintKind,
-    Job,
     KvState,
     Message,
     Prompt,
@@ -125,8 +125,8 @@ class OpenAiServed:
         return self.server.seen.bodies[-1]
 
 
-def job(prompt: Prompt, **fields: Any) -> Job:
-    return Job(
+def job(prompt: Prompt, **fields: Any) -> BackendRequest:
+    return BackendRequest(
         **{
             "run_id": "t/a/c",
             "prompt": prompt,
@@ -137,7 +137,7 @@ def job(prompt: Prompt, **fields: Any) -> Job:
     )
 
 
-async def follow(backend: Backend, what: Job, into: list[StreamItem]) -> list[StreamItem]:
+async def follow(backend: Backend, what: BackendRequest, into: list[StreamItem]) -> list[StreamItem]:
     async with aclosing(backend.stream(what)) as items:
         async for item in items:
             into.append(item)  # noqa: PERF401 - what came before a failure must stay

@@ -10,11 +10,11 @@ from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfi
 from gateway.inference.backends.openai.wire import EventReader
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
+    BackendRequest,
     CachedPrompt,
     Chat,
     Constraint,
     ConstraintKind,
-    Job,
     Message,
     Prompt,
     Role,
@@ -51,7 +51,9 @@ def chat(*messages: Message, tools: tuple[ToolSpec, ...] = ()) -> Prompt:
 
 
 async def run(backend: OpenAiBackend, prompt: Prompt, **fields: Any) -> list[StreamItem]:
-    job = Job(**{"run_id": "r", "prompt": prompt, "max_new_tokens": 50, "sampling": Sampling(), **fields})
+    job = BackendRequest(
+        **{"run_id": "r", "prompt": prompt, "max_new_tokens": 50, "sampling": Sampling(), **fields}
+    )
     try:
         async with aclosing(backend.stream(job)) as items:
             return [item async for item in items]

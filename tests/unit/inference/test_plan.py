@@ -70,7 +70,7 @@ def test_only_what_goes_on_cheaply_is_preempted(
 def test_a_generation_goes_on_where_its_text_is_enough(
     prompt: Prompt, constraint: Constraint | None, *, text: str, info: ReplicaInfo | None, goes_on: bool
 ) -> None:
-    assert prompt_plan.goes_on(prompt, constraint, text, info) is goes_on
+    assert prompt_plan.can_continue(prompt, constraint, text, info) is goes_on
 
 
 def test_a_constraint_that_the_backend_cannot_keep_is_refused() -> None:
@@ -115,7 +115,7 @@ async def stream(*pieces: str) -> AsyncGenerator[StreamItem, None]:
 
 
 async def text_after(known: str, pieces: list[str]) -> str:
-    items = [item async for item in replay.after(known, stream(*pieces))]
+    items = [item async for item in replay.skip_known_prefix(known, stream(*pieces))]
     assert isinstance(items[-1], Stopped)
     return "".join(item.text for item in items if isinstance(item, Token))
 

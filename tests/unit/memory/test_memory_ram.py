@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import ServiceUnavailable
 from services.memory.config import MemoryConfig
 from services.memory.core.notes import Written
@@ -22,7 +22,7 @@ from tests.fakes.stores.memory import InMemoryStore
 T = TypeVar("T")
 
 PLANNER = Scope("acme", "planner")
-ACTOR = Actor("planner", "PutNote")
+ACTOR = RequestIdentity("planner", "PutNote")
 
 
 class GatedStore(InMemoryStore):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import QuotaExceeded
 from services.memory.config import MemoryConfig
 from services.memory.core.ranking import Search
@@ -98,7 +98,7 @@ class MemoryMachine(RuleBasedStateMachine):
         expires = self.clock.now() + timedelta(seconds=life) if life else None
         fields = Fields(content, links=(Link(to),) if to != key else (), expires_at=expires)
         etag = "stale" if stale else ""
-        actor = Actor(agent, "PutNote")
+        actor = RequestIdentity(agent, "PutNote")
         got = self.run(self.service.put(Scope("t", agent), actor, key, fields, mode=mode, etag=etag))
         there = key in self.living(agent)
         if there and mode is Mode.CREATE:
@@ -117,7 +117,7 @@ class MemoryMachine(RuleBasedStateMachine):
     @rule(agent=AGENTS, key=KEYS, content=CONTENTS)
     def update_twice_with_one_request(self, agent: str, key: str, content: str) -> None:
         self.requests += 1
-        actor = Actor(agent, "UpdateNote", f"r{self.requests}", b"digest")
+        actor = RequestIdentity(agent, "UpdateNote", f"r{self.requests}", b"digest")
         changes: dict[str, Any] = {"content": content}
         old = self.living(agent).get(key)
         got = self.run(self.service.update(Scope("t", agent), actor, key, changes, etag=""))
@@ -137,7 +137,7 @@ class MemoryMachine(RuleBasedStateMachine):
     @rule(agent=AGENTS, key=KEYS)
     def delete(self, agent: str, key: str) -> None:
         there = key in self.living(agent)
-        actor = Actor(agent, "DeleteNote")
+        actor = RequestIdentity(agent, "DeleteNote")
         got = self.run(self.service.delete(Scope("t", agent), actor, key, etag="", allow_missing=False))
         assert got is (None if there else NoteNotFound)
         if there:

@@ -22,9 +22,9 @@ from services.scheduler.errors import CallUnknown, PolicyParamsInvalid, PolicyUn
 from services.scheduler.model import (
     CallState,
     Completion,
-    Lane,
-    Outcome,
     Prefix,
+    QueueOutcome,
+    ResourceKind,
     SchedulingClass,
     SnapshotInfo,
 )
@@ -128,7 +128,7 @@ def test_a_call_that_fits_nowhere_is_refused_with_a_reason() -> None:
 
     d.submit("huge", prompt_tokens=2000)
 
-    assert d.rejects[0].outcome is Outcome.REJECTED_TOO_LARGE
+    assert d.rejects[0].outcome is QueueOutcome.REJECTED_TOO_LARGE
     assert d.rejects[0].retry_after == 0.0
 
 
@@ -139,7 +139,7 @@ def test_a_call_too_large_for_a_replica_that_shrinks_is_refused() -> None:
 
     d.tell(BackendLimits("r0", max_batch_total_tokens=500))
 
-    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.REJECTED_TOO_LARGE)]
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", QueueOutcome.REJECTED_TOO_LARGE)]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_call_with_impossible_numbers_is_refused(fields: dict[str, float]) -> 
 
     d.submit("bad", **fields)
 
-    assert [r.outcome for r in d.rejects] == [Outcome.REJECTED_INVALID]
+    assert [r.outcome for r in d.rejects] == [QueueOutcome.REJECTED_INVALID]
     assert d.core.stats(0.0).waiting == 0
 
 
@@ -167,7 +167,9 @@ def test_the_queue_is_bounded_and_says_when_to_come_back() -> None:
     for n in range(4):
         d.submit(f"c{n}", agent=f"agent{n}")
 
-    assert [(r.call_id, r.outcome, r.detail) for r in d.rejects] == [("c3", Outcome.REJECTED_FULL, "queue")]
+    assert [(r.call_id, r.outcome, r.detail) for r in d.rejects] == [
+        ("c3", QueueOutcome.REJECTED_FULL, "queue")
+    ]
     assert d.rejects[0].retry_after > 0
 
 
@@ -285,7 +287,7 @@ def test_cancelling_a_waiting_call_frees_its_place() -> None:
 
     d.tell(Cancelled("b"))
 
-    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.EVICTED_CANCELLED)]
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", QueueOutcome.EVICTED_CANCELLED)]
     with pytest.raises(CallUnknown):
         d.core.explain("b", 0.0)
 
@@ -354,7 +356,7 @@ def test_a_call_that_waits_longer_than_it_may_is_evicted() -> None:
 
     d.tick(10.0)
 
-    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.EVICTED_WAIT)]
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", QueueOutcome.EVICTED_WAIT)]
 
 
 def test_a_call_whose_deadline_passes_is_evicted() -> None:
@@ -364,7 +366,7 @@ def test_a_call_whose_deadline_passes_is_evicted() -> None:
 
     d.finish("a", at=3.0)
 
-    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.EVICTED_DEADLINE)]
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", QueueOutcome.EVICTED_DEADLINE)]
     assert d.order == ["a"]
 
 
@@ -417,11 +419,11 @@ def test_without_any_backend_a_call_waits_for_the_grace_period_only() -> None:
     assert not d.rejects
     d.tick(d.core.next_wakeup(4.9) or 0.0)
 
-    assert [(r.call_id, r.outcome) for r in d.rejects] == [("a", Outcome.NO_BACKEND)]
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("a", QueueOutcome.NO_BACKEND)]
 
     d.submit("b", at=100.0, resource="unknown-model")
 
-    assert d.rejects[-1].outcome is Outcome.NO_BACKEND
+    assert d.rejects[-1].outcome is QueueOutcome.NO_BACKEND
 
 
 def test_calls_wait_out_a_short_absence_of_the_last_replica() -> None:
@@ -481,9 +483,9 @@ def test_pools_of_different_models_do_not_block_one_another() -> None:
 
 def test_tools_wait_by_slots_alone() -> None:
     d = desk(replicas=0)
-    d.tell(BackendUp("browser", "browser", 1, None, Lane.TOOL))
-    d.submit("a", resource="browser", lane=Lane.TOOL, prompt_tokens=0, max_new_tokens=0)
-    d.submit("b", resource="browser", lane=Lane.TOOL, prompt_tokens=0, max_new_tokens=0)
+    d.tell(BackendUp("browser", "browser", 1, None, ResourceKind.TOOL))
+    d.submit("a", resource="browser", lane=ResourceKind.TOOL, prompt_tokens=0, max_new_tokens=0)
+    d.submit("b", resource="browser", lane=ResourceKind.TOOL, prompt_tokens=0, max_new_tokens=0)
 
     assert d.order == ["a"]
     d.finish("a")

@@ -15,10 +15,10 @@ from services.scheduler.core.events import (
     BackendUp,
     Cancelled,
     Decision,
+    DispatchGrant,
     Event,
     Finished,
     GatewayLost,
-    Grant,
     PolicyChanged,
     Preempt,
     ProgramCancelled,
@@ -34,7 +34,7 @@ from services.scheduler.core.policies.adaptive import Adaptive
 from services.scheduler.core.policies.base import Policy
 from services.scheduler.core.policies.fifo import Fifo
 from services.scheduler.core.pool import Pool
-from services.scheduler.core.scheduled_call import Gang, Job
+from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
 from tests.fakes.scheduling import MODEL, call, settings
@@ -69,7 +69,7 @@ WISHES = st.fixed_dictionaries(
 )
 
 
-def owner(job: Job) -> tuple[str, str, int]:
+def owner(job: ScheduledCall) -> tuple[str, str, int]:
     """Return whose turn a place is: an agent's with its own policy, or one call's."""
     return (job.call.agent, job.call.policy, 0) if job.call.policy else ("", "", job.seq)
 
@@ -90,7 +90,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.count = 0
         self.history: list[tuple[Event, float, list[Decision]]] = []
         self.waiting: dict[str, Call] = {}
-        self.running: dict[str, Grant] = {}
+        self.running: dict[str, DispatchGrant] = {}
         self.known: dict[str, Call] = {}
         self.done: dict[str, int] = {}
         self.asked: set[str] = set()
@@ -108,14 +108,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.history.append((event, self.now, decisions))
         for decision in decisions:
             self.account(decision)
-        granted = {d.call_id for d in decisions if isinstance(d, Grant)}
+        granted = {d.call_id for d in decisions if isinstance(d, DispatchGrant)}
         for gang, members in before.items():
             if not gang.apart and granted & members:
                 assert members & self.waiting.keys() == set(), "a gang starts as a whole"
 
     def account(self, decision: Decision) -> None:
         match decision:
-            case Grant(call_id=name, epoch=epoch):
+            case DispatchGrant(call_id=name, epoch=epoch):
                 if epoch in self.epochs:
                     assert self.running[name].epoch == epoch, "only the same grant may be told again"
                     return
@@ -394,7 +394,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         stats = self.core.stats(self.now)
         assert stats.tokens_in_flight == stats.waiting == stats.running == 0
         assert len(self.core._calls) == 0
-        assert len(self.core._world.programs) <= 4
+        assert len(self.core._state.programs) <= 4
 
 
 def conformance(kind: type[Policy], reserve_tokens: int = 0) -> type[Any]:

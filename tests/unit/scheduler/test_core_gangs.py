@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.scheduler.core.events import BackendDown, BackendUp, Cancelled, TimelineKind
 from services.scheduler.core.explain import Binding
 from services.scheduler.core.explanation_text import summary
-from services.scheduler.model import Outcome, Prefix, SchedulingClass
+from services.scheduler.model import Prefix, QueueOutcome, SchedulingClass
 from tests.fakes.scheduling import MODEL, Desk, desk, settings
 
 TOGETHER = {"gang": "g", "gang_size": 3}
@@ -90,14 +90,14 @@ def test_only_calls_that_end_before_the_others_pass_a_gang_that_waits_for_room()
 def test_a_gang_that_can_never_fit_is_refused_as_a_whole() -> None:
     d = desk(slots=2)
     gather(d, "a")
-    assert [(r.call_id, r.outcome) for r in d.rejects] == [("a", Outcome.REJECTED_TOO_LARGE)]
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("a", QueueOutcome.REJECTED_TOO_LARGE)]
 
     tokens = desk(slots=3, tokens=400)
     gather(tokens, "a", "b")
     assert tokens.rejects == []
     gather(tokens, "c")
     assert {r.call_id for r in tokens.rejects} == {"a", "b", "c"}
-    assert {r.outcome for r in tokens.rejects} == {Outcome.REJECTED_TOO_LARGE}
+    assert {r.outcome for r in tokens.rejects} == {QueueOutcome.REJECTED_TOO_LARGE}
     assert tokens.order == []
 
 
@@ -171,7 +171,7 @@ def test_a_call_names_the_size_that_its_gang_began_with() -> None:
     gather(d, "a")
     gather(d, "b", gang_size=4)
 
-    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", Outcome.REJECTED_INVALID)]
+    assert [(r.call_id, r.outcome) for r in d.rejects] == [("b", QueueOutcome.REJECTED_INVALID)]
 
 
 def test_gangs_of_two_agents_are_different_gangs() -> None:

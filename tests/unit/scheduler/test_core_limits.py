@@ -19,7 +19,7 @@ from services.scheduler.core.events import (
 )
 from services.scheduler.core.length_history import LengthHistory
 from services.scheduler.core.prefix_cache import PrefixMap
-from services.scheduler.core.settings import CostModel, LimitSettings, PreemptionGuard
+from services.scheduler.core.settings import CostModel, LimitSettings, PreemptionSettings
 from services.scheduler.model import Completion, Prefix, SchedulingClass, SnapshotInfo
 from tests.fakes.scheduling import MODEL, Desk, call, desk, settings
 
@@ -362,7 +362,7 @@ def test_idle_programs_are_forgotten_beyond_a_bound() -> None:
 
 @pytest.mark.parametrize("max_overhead", [0.0, 1.0])
 def test_the_guard_can_be_tuned(max_overhead: float) -> None:
-    guard = PreemptionGuard(max_overhead=max_overhead)
+    guard = PreemptionSettings(max_overhead=max_overhead)
     d = desk(settings("rr", RR, guard=guard), prefix_cache=False)
     d.submit("a", prompt_tokens=200, max_new_tokens=500)
     d.submit("b")

@@ -13,10 +13,10 @@ from services.scheduler.core.events import (
     BackendUp,
     Cancelled,
     Decision,
+    DispatchGrant,
     Event,
     Finished,
     GatewayLost,
-    Grant,
     Reject,
     Revoke,
     Submit,
@@ -24,7 +24,7 @@ from services.scheduler.core.events import (
 )
 from services.scheduler.core.explain import Binding, LockHolder
 from services.scheduler.core.scheduler import SchedulerCore
-from services.scheduler.model import Call, Completion, Lane, Lock, Outcome, SchedulingClass
+from services.scheduler.model import Call, Completion, Lock, QueueOutcome, ResourceKind, SchedulingClass
 from tests.fakes.scheduling import Desk, call, settings
 
 SLOTS = 2
@@ -35,14 +35,14 @@ def desk(**tools: int) -> Desk:
     """Build a core where each named tool has so many slots; the policy is the tools' own."""
     made = Desk(SchedulerCore(settings()))
     for tool, slots in tools.items():
-        made.tell(BackendUp(tool, tool, slots, lane=Lane.TOOL))
+        made.tell(BackendUp(tool, tool, slots, lane=ResourceKind.TOOL))
     return made
 
 
 def ask(d: Desk, name: str, tool: str, *locks: str, **fields: Any) -> None:
     """Submit a tool call that needs locks."""
     needs: dict[str, Any] = {
-        "lane": Lane.TOOL,
+        "lane": ResourceKind.TOOL,
         "resource": tool,
         "locks": tuple(Lock(lock) for lock in locks),
     }
@@ -115,7 +115,7 @@ def test_a_call_that_needs_two_locks_is_passed_a_bounded_number_of_times() -> No
     """Each lock alone is always in use by somebody; together they would never be free by chance."""
     d = Desk(SchedulerCore(settings(max_bypass=4)))
     for tool in ("move", "write"):
-        d.tell(BackendUp(tool, tool, 4, lane=Lane.TOOL))
+        d.tell(BackendUp(tool, tool, 4, lane=ResourceKind.TOOL))
     ask(d, "a0", "write", "a")
     ask(d, "b0", "write", "b")
     ask(d, "both", "move", "a", "b")
@@ -154,7 +154,7 @@ def test_a_lock_may_have_room_for_several_and_the_strictest_limit_counts() -> No
 
 def test_a_running_call_that_comes_back_after_a_restart_has_its_locks_again() -> None:
     d = desk(write=2)
-    held = call("held", lane=Lane.TOOL, resource="write", locks=(Lock("file a"),), max_new_tokens=0)
+    held = call("held", lane=ResourceKind.TOOL, resource="write", locks=(Lock("file a"),), max_new_tokens=0)
     d.tell(Submit(held, running_on="write", epoch=7, resubmission=True))
     ask(d, "next", "write", "file a")
     assert order(d) == []
@@ -177,7 +177,7 @@ def test_a_lost_gateway_gives_the_locks_of_its_calls_back() -> None:
 def test_a_call_that_gives_up_gives_its_reservation_up() -> None:
     d = Desk(SchedulerCore(settings(max_bypass=0)))
     for tool in ("move", "write"):
-        d.tell(BackendUp(tool, tool, 4, lane=Lane.TOOL))
+        d.tell(BackendUp(tool, tool, 4, lane=ResourceKind.TOOL))
     ask(d, "holder", "write", "a")
     ask(d, "both", "move", "a", "b")
     ask(d, "b", "write", "b")
@@ -186,13 +186,13 @@ def test_a_call_that_gives_up_gives_its_reservation_up() -> None:
     d.tell(Cancelled("both"))
 
     assert order(d) == ["holder", "b"]
-    assert [each.outcome for each in d.rejects] == [Outcome.EVICTED_CANCELLED]
+    assert [each.outcome for each in d.rejects] == [QueueOutcome.EVICTED_CANCELLED]
 
 
 def test_a_tool_that_nobody_serves_keeps_no_locks_from_others() -> None:
     d = Desk(SchedulerCore(settings(max_bypass=0)))
     for tool in ("move", "write"):
-        d.tell(BackendUp(tool, tool, 4, lane=Lane.TOOL))
+        d.tell(BackendUp(tool, tool, 4, lane=ResourceKind.TOOL))
     ask(d, "holder", "write", "a")
     ask(d, "both", "move", "a", "b")
     ask(d, "b", "write", "b")
@@ -219,7 +219,7 @@ def test_a_waiting_call_tells_which_lock_it_lacks_and_whose_it_is() -> None:
 def test_a_call_for_which_no_lock_is_in_use_is_told_that_it_is_kept_for_another() -> None:
     d = Desk(SchedulerCore(settings(max_bypass=0)))
     for tool in ("move", "write"):
-        d.tell(BackendUp(tool, tool, 4, lane=Lane.TOOL))
+        d.tell(BackendUp(tool, tool, 4, lane=ResourceKind.TOOL))
     ask(d, "holder", "write", "a")
     ask(d, "both", "move", "a", "b")
     ask(d, "b", "write", "b")
@@ -237,7 +237,7 @@ def test_senseless_locks_are_refused(locks: tuple[Lock, ...]) -> None:
     d = desk(write=1)
     ask(d, "bad", "write", locks=locks)
 
-    assert [each.outcome for each in d.rejects] == [Outcome.REJECTED_INVALID]
+    assert [each.outcome for each in d.rejects] == [QueueOutcome.REJECTED_INVALID]
 
 
 def test_the_pool_of_a_tool_goes_when_the_tool_goes_and_nothing_runs_there() -> None:
@@ -259,7 +259,7 @@ def test_calls_of_tools_teach_nothing_about_the_lengths_of_generations() -> None
         ask(d, f"c{number}", "write", agent_kind="coder")
         d.finish(f"c{number}")
 
-    assert d.core._world.history._means == {}
+    assert d.core._state.history._means == {}
 
 
 LOCKS = st.lists(st.sampled_from(["a", "b", "c"]), unique=True, max_size=3)
@@ -293,7 +293,7 @@ class LockMachine(RuleBasedStateMachine):
 
     def account(self, decision: Decision) -> None:
         match decision:
-            case Grant(call_id=name):
+            case DispatchGrant(call_id=name):
                 granted = self.waiting.pop(name)
                 self.check_grant(granted)
                 self.running[name] = granted
@@ -318,14 +318,14 @@ class LockMachine(RuleBasedStateMachine):
     @initialize()
     def tools(self) -> None:
         for tool in TOOLS:
-            self.tell(BackendUp(tool, tool, SLOTS, lane=Lane.TOOL))
+            self.tell(BackendUp(tool, tool, SLOTS, lane=ResourceKind.TOOL))
 
     @rule(wish=WISHES, names=LOCKS, limit=st.sampled_from([1, 1, 1, 2]))
     def submit(self, wish: dict[str, Any], names: list[str], limit: int) -> None:
         self.count += 1
         locks = tuple(Lock(name, limit) for name in names)
         sizes = {"prompt_tokens": 0, "max_new_tokens": 0}
-        fields = wish | sizes | {"lane": Lane.TOOL, "locks": locks, "arrived_at": self.now}
+        fields = wish | sizes | {"lane": ResourceKind.TOOL, "locks": locks, "arrived_at": self.now}
         new = call(f"c{self.count}", **fields)
         self.waiting[new.id] = new
         self.tell(Submit(new))
@@ -352,7 +352,7 @@ class LockMachine(RuleBasedStateMachine):
         """Start another scheduler, which is told what runs, then what waits."""
         self.core = SchedulerCore(settings(max_bypass=2, lookahead=4, first_epoch=1_000_000))
         for tool in TOOLS:
-            self.tell(BackendUp(tool, tool, SLOTS, lane=Lane.TOOL))
+            self.tell(BackendUp(tool, tool, SLOTS, lane=ResourceKind.TOOL))
         for held in list(self.running.values()):
             self.tell(Submit(held, running_on=held.resource, epoch=1, resubmission=True))
         for waits in list(self.waiting.values()):
@@ -360,7 +360,7 @@ class LockMachine(RuleBasedStateMachine):
 
     @invariant()
     def who_can_run_runs_unless_something_is_kept(self) -> None:
-        kept = set(self.core._world.locks._reserved)
+        kept = set(self.core._state.locks._reserved)
         for name, waits in self.waiting.items():
             if self.core.explain(name, self.now).binding is Binding.CLASS_SHARE:
                 continue
@@ -381,7 +381,7 @@ class LockMachine(RuleBasedStateMachine):
             del self.running[name]
             self.tell(Finished(name, Completion.COMPLETED))
         assert not self.waiting
-        locks = self.core._world.locks
+        locks = self.core._state.locks
         assert not locks._holders
         assert not locks._waiting
         assert not locks._reserved

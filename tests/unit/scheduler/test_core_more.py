@@ -20,18 +20,18 @@ from services.scheduler.core.policies import BUILT_IN, PolicyRegistry, discover
 from services.scheduler.core.policies.base import Policy
 from services.scheduler.core.policies.fair import FairTree, tenant_then_agent
 from services.scheduler.core.policies.fifo import Fifo
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import ClassSettings, CoreSettings
-from services.scheduler.core.state import World
+from services.scheduler.core.state import CoreState
 from services.scheduler.errors import SettingsInvalid
 from services.scheduler.model import PolicySpec, SchedulingClass
 from tests.fakes.scheduling import MODEL, call, desk, settings
 
 
-def job(name: str, seq: int, **fields: Any) -> Job:
+def job(name: str, seq: int, **fields: Any) -> ScheduledCall:
     """Make a waiting job outside of any core."""
     made = call(name, **fields)
-    return Job(made, seq, made.arrived_at)
+    return ScheduledCall(made, seq, made.arrived_at)
 
 
 @pytest.mark.parametrize("policy", [p.name for p in BUILT_IN])
@@ -114,7 +114,9 @@ def test_the_least_a_policy_must_write_is_enough() -> None:
     class Last(Fifo):
         name = "last"
 
-    policy: Policy = PolicyRegistry([Last]).build(PolicySpec("last"), World(CoreSettings(), PolicyRegistry()))
+    policy: Policy = PolicyRegistry([Last]).build(
+        PolicySpec("last"), CoreState(CoreSettings(), PolicyRegistry())
+    )
     waiting = job("a", 0)
     policy.on_submit(waiting, 0.0)
 
@@ -193,4 +195,4 @@ def test_a_call_that_is_its_own_program_leaves_no_trace() -> None:
     d.submit("last")
     d.tell(GatewayLost("gw"))
 
-    assert len(d.core._world.programs) == 0
+    assert len(d.core._state.programs) == 0

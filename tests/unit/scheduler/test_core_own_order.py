@@ -3,7 +3,7 @@
 import pytest
 
 from services.scheduler.core.events import Cancelled, PolicyChanged, Submit
-from services.scheduler.model import Outcome, SchedulingClass
+from services.scheduler.model import QueueOutcome, SchedulingClass
 from tests.fakes.scheduling import Desk, call, desk, settings
 
 
@@ -83,7 +83,7 @@ def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
     d.submit("a", policy="astrology")
 
     (refused,) = d.rejects
-    assert refused.outcome is Outcome.REJECTED_POLICY
+    assert refused.outcome is QueueOutcome.REJECTED_POLICY
     assert "astrology" in refused.detail
     assert "adaptive" in refused.detail
 

@@ -12,7 +12,7 @@ from services.scheduler.core.policies import BUILT_IN, PolicyRegistry, discover
 from services.scheduler.core.policies.base import Policy
 from services.scheduler.core.policies.fifo import Fifo
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.core.state import World
+from services.scheduler.core.state import CoreState
 from services.scheduler.errors import PolicyParamsInvalid
 from services.scheduler.model import Call, PolicySpec, SchedulingClass
 from tests.fakes.scheduling import Desk, call, desk, settings
@@ -27,7 +27,7 @@ def serve_all(d: Desk, seconds: float = 1.0) -> list[str]:
 
 def build(name: str, **params: float | str | bool) -> Policy:
     """Make a policy without a core around it."""
-    return PolicyRegistry().build(PolicySpec(name, params), World(CoreSettings(), PolicyRegistry()))
+    return PolicyRegistry().build(PolicySpec(name, params), CoreState(CoreSettings(), PolicyRegistry()))
 
 
 def test_fifo_serves_in_order_of_arrival_not_of_submission() -> None:

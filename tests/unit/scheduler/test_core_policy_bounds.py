@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from services.scheduler.core.settings import CostModel, PreemptionGuard
+from services.scheduler.core.settings import CostModel, PreemptionSettings
 from tests.fakes.scheduling import Desk, desk, settings
 
 STEP = 0.01
@@ -50,7 +50,7 @@ def test_under_rr_the_next_turn_comes_within_one_round(
     count: int, slots: int, quantum: int, slices: list[int]
 ) -> None:
     """Next turn <= ceil(n / slots) * quantum * step, where a resume costs nothing."""
-    base = settings("rr", {"quantum": quantum}, guard=PreemptionGuard(max_per_call=100))
+    base = settings("rr", {"quantum": quantum}, guard=PreemptionSettings(max_per_call=100))
     d = desk(base, slots=slots, kv_snapshot=True)
     left = {f"c{n}": slices[n] for n in range(count)}
     done = dict.fromkeys(left, 0)

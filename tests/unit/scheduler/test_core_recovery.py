@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scheduler.core.events import BackendUp, Submit
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import CallState
 from tests.fakes.scheduling import MODEL, Desk, desk, settings
 
@@ -25,7 +25,7 @@ steps = st.lists(
 )
 
 
-def jobs(world: Desk) -> list[Job]:
+def jobs(world: Desk) -> list[ScheduledCall]:
     """Return what the core knows, in order of submission."""
     return sorted(world.core._calls, key=lambda job: job.seq)
 

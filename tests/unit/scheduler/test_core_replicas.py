@@ -3,7 +3,7 @@
 from services.scheduler.core.admission import invalid
 from services.scheduler.core.events import BackendDown, BackendLimits, BackendUp, Progress
 from services.scheduler.core.prefix_cache import PrefixMap
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import Prefix
 from tests.fakes.scheduling import MODEL, Desk, call, desk
 
@@ -100,22 +100,22 @@ def test_a_conversation_that_grows_is_counted_once() -> None:
         lengths = [100, *(100 + 250 * at for at in range(max(1, n - 3), n + 1)), 100 + 250 * (n + 1)]
         made = call(f"c{n}", prompt_tokens=lengths[-1], prefixes=told(*lengths), program="p")
         assert not invalid(made)
-        cache.prefilled(Job(made, n, 0.0))
+        cache.prefilled(ScheduledCall(made, n, 0.0))
     probe = call("probe", prompt_tokens=5000, prefixes=told(100, 5000, of="p"))
 
-    assert cache.cached(Job(probe, 99, 0.0)) == 100
+    assert cache.cached(ScheduledCall(probe, 99, 0.0)) == 100
 
 
 def test_a_beginning_that_many_share_outlives_their_ends() -> None:
     cache = PrefixMap(capacity=3000)
     for n in range(20):
         made = call(f"c{n}", prompt_tokens=600, prefixes=(Prefix("head", 200), Prefix(f"tail{n}", 600)))
-        cache.prefilled(Job(made, n, 0.0))
+        cache.prefilled(ScheduledCall(made, n, 0.0))
 
     first = call("x", prompt_tokens=600, prefixes=(Prefix("head", 200), Prefix("tail0", 600)))
     last = call("y", prompt_tokens=600, prefixes=(Prefix("head", 200), Prefix("tail19", 600)))
-    assert cache.cached(Job(first, 98, 0.0)) == 200
-    assert cache.cached(Job(last, 99, 0.0)) == 599
+    assert cache.cached(ScheduledCall(first, 98, 0.0)) == 200
+    assert cache.cached(ScheduledCall(last, 99, 0.0)) == 599
 
 
 def test_a_reported_miss_lowers_what_is_expected_there() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.scheduler.core.events import FROM_LANE, TimelineKind
 from services.scheduler.core.reservation import Reservation
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import SchedulingClass
 from tests.fakes.scheduling import Desk, call, desk, settings, with_class
@@ -95,7 +95,7 @@ def test_a_holder_that_the_lane_sent_is_paid_for_by_the_lane() -> None:
 
 
 def test_room_beside_the_holder_is_given_away_once() -> None:
-    held = Reservation(Job(call("big"), 0, 0.0), 0.0, start=10.0, spare_tokens=100, spare_slots=1)
+    held = Reservation(ScheduledCall(call("big"), 0, 0.0), 0.0, start=10.0, spare_tokens=100, spare_slots=1)
 
     assert held.lets_pass(500, ends=9.0)
     held.passed(500, ends=9.0)

@@ -1,6 +1,6 @@
 """Room is kept for a part of what a call may produce, where the settings say so."""
 
-from services.scheduler.model import Outcome
+from services.scheduler.model import QueueOutcome
 from tests.fakes.scheduling import desk, settings
 
 
@@ -36,7 +36,7 @@ def test_a_call_that_would_not_fit_in_the_end_is_refused_at_once() -> None:
 
     made.submit("a", prompt_tokens=500, max_new_tokens=500)
 
-    assert [reject.outcome for reject in made.rejects] == [Outcome.REJECTED_TOO_LARGE]
+    assert [reject.outcome for reject in made.rejects] == [QueueOutcome.REJECTED_TOO_LARGE]
 
 
 def test_room_for_a_call_that_cannot_be_stopped_is_kept_for_all_of_it() -> None:

@@ -11,7 +11,7 @@ from services.scheduler.core.explanation_text import limit, summary
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.stats import merged
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
-from services.scheduler.model import Lane, Lock, SchedulingClass
+from services.scheduler.model import Lock, ResourceKind, SchedulingClass
 from services.scheduler.servicer import visible
 from services.scheduler.wire import scheduling
 from tests.fakes.scheduling import Desk, settings
@@ -56,7 +56,7 @@ def test_a_tool_call_comes_off_the_stream_with_its_tool_and_its_tenant_s_locks()
     )
     found = event.call  # type: ignore[union-attr]  # a submission
 
-    assert (found.lane, found.resource) == (Lane.TOOL, "acme/tools/write")
+    assert (found.lane, found.resource) == (ResourceKind.TOOL, "acme/tools/write")
     assert found.locks == (Lock("acme/file a", 1),)
 
 
@@ -102,7 +102,7 @@ def test_the_classes_of_all_tools_are_counted_together() -> None:
     classes = merged(d.core.stats(0.0).classes, lambda _each: "")
     (normal,) = [each for each in classes if each.scheduling_class is SchedulingClass.NORMAL]
 
-    assert (normal.lane, normal.running) == (Lane.TOOL, 2)
+    assert (normal.lane, normal.running) == (ResourceKind.TOOL, 2)
     assert scheduling.class_queue(normal).lane == "tool"
 
 
@@ -132,9 +132,9 @@ def test_metrics_give_the_tools_of_tenants_one_label() -> None:
 def test_a_policy_is_changed_for_one_lane_only() -> None:
     d = desk()
     d.tell(BackendUp("r0", "llama", 1))
-    d.tell(PolicyChanged(SchedulingClass.NORMAL, "sjf", lane=Lane.TOOL))
+    d.tell(PolicyChanged(SchedulingClass.NORMAL, "sjf", lane=ResourceKind.TOOL))
 
-    assert d.core.policy_of(SchedulingClass.NORMAL, Lane.TOOL).name == "sjf"
+    assert d.core.policy_of(SchedulingClass.NORMAL, ResourceKind.TOOL).name == "sjf"
     assert d.core.policy_of(SchedulingClass.NORMAL).name == "fifo"
 
 

@@ -13,7 +13,7 @@ from services.storage.core.globs import Pattern
 from services.storage.core.requests import fingerprint
 from services.storage.core.shares import grants_for, merge
 from services.storage.errors import PathInvalid, QueryInvalid
-from services.storage.model import Content, Grant, Role
+from services.storage.model import Content, Role, ShareGrant
 
 GOOD = ["a", "a/b.txt", "ä/日本", "a b", "...", "a/..b", ".hidden", "-", "a" * 255]
 BAD = [
@@ -181,7 +181,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_arguments() -> None:
 
 def test_a_share_of_a_directory_is_two_grants_and_one_share() -> None:
     grants = grants_for("agents/a/files/d", "agents/b", Role.WRITER, None, directory=True)
-    found = merge("a", [*grants, Grant("g", "agents/a/notes/x", "agents/b", ("storage.read",))])
+    found = merge("a", [*grants, ShareGrant("g", "agents/a/notes/x", "agents/b", ("storage.read",))])
 
     assert [(grant.resource, grant.prefix) for grant in grants] == [
         ("agents/a/files/d", False),

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tgi_local.core.parameters import GenerateRequest, Limits, parse_generate
+from services.tgi_local.core.parameters import GenerateRequest, RequestLimits, parse_generate
 from services.tgi_local.errors import InvalidRequest, MalformedBody
 
-LIMITS = Limits(max_total_tokens=100, max_input_tokens=99)
+LIMITS = RequestLimits(max_total_tokens=100, max_input_tokens=99)
 
 
 def parse(*, stream: bool = False, **parameters: Any) -> GenerateRequest:

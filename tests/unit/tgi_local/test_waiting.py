@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.tgi_local.service.waiting import Grant, SlotQueue
+from services.tgi_local.service.waiting import SlotGrant, SlotQueue
 
 
 def queue(slots: int, seen: list[tuple[int, int]] | None = None) -> SlotQueue:
@@ -15,7 +15,7 @@ async def test_slots_go_to_whoever_waited_longest() -> None:
     first, second, third = (waiting.enter((n,)) for n in range(3))
     waiting.give_back(0, ())
 
-    assert (first.result(), second.result(), third.done()) == (Grant(0, 0), Grant(0, 0), False)
+    assert (first.result(), second.result(), third.done()) == (SlotGrant(0, 0), SlotGrant(0, 0), False)
     assert seen[-1] == (1, 1)
 
 
@@ -25,7 +25,7 @@ async def test_a_place_given_up_is_skipped() -> None:
     waiting.leave(second)
     waiting.give_back(0, ())
 
-    assert third.result() == Grant(0, 0)
+    assert third.result() == SlotGrant(0, 0)
 
 
 async def test_a_place_resolved_to_nothing_is_skipped() -> None:
@@ -35,7 +35,7 @@ async def test_a_place_resolved_to_nothing_is_skipped() -> None:
     waiting.leave(second)
     waiting.give_back(0, ())
 
-    assert third.result() == Grant(0, 0)
+    assert third.result() == SlotGrant(0, 0)
 
 
 async def test_a_slot_granted_to_someone_who_left_goes_to_the_next() -> None:
@@ -43,7 +43,7 @@ async def test_a_slot_granted_to_someone_who_left_goes_to_the_next() -> None:
     first, second = (waiting.enter((n,)) for n in range(2))
     waiting.leave(first)
 
-    assert second.result() == Grant(0, 0)
+    assert second.result() == SlotGrant(0, 0)
 
 
 async def test_a_cancelled_waiter_loses_no_slot() -> None:
@@ -56,10 +56,10 @@ async def test_a_cancelled_waiter_loses_no_slot() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
-    assert waiting.enter(()).result() == Grant(0, 0)
+    assert waiting.enter(()).result() == SlotGrant(0, 0)
 
 
-async def _wait(waiting: SlotQueue, place: "asyncio.Future[Grant | None]") -> None:
+async def _wait(waiting: SlotQueue, place: "asyncio.Future[SlotGrant | None]") -> None:
     try:
         await place
     except asyncio.CancelledError:

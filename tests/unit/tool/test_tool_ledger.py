@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.auth.identity import Caller, Scope, set_caller
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DiskFull, IdempotencyMismatch, PermissionDenied, ServiceUnavailable
 from services.chassis.runtime.clock import SystemClock
 from services.tool.core import ledger
 from services.tool.errors import CallNotFound
-from services.tool.model import Call, CallEvent, CallState, Driver, DriverKind, Effect, Tool, Wish
+from services.tool.model import CallEvent, CallRequest, CallState, Driver, DriverKind, Effect, Tool, ToolCall
 from services.tool.ports import Transaction
 from services.tool.service.facade import ToolService
 from tests.fakes.clock import FakeClock
@@ -46,11 +46,11 @@ class CountingStore(InMemoryStore):
         return await super().write(scope, work)
 
 
-def reserved(effect: Effect = Effect.REVERSIBLE, *, sha: str = "0", tool: str = "job") -> Call:
-    return Call(id="c1", tool=tool, arguments_sha256=sha, effect=effect, created_at=NOW)
+def reserved(effect: Effect = Effect.REVERSIBLE, *, sha: str = "0", tool: str = "job") -> ToolCall:
+    return ToolCall(id="c1", tool=tool, arguments_sha256=sha, effect=effect, created_at=NOW)
 
 
-async def events(service: ToolService, wish: Wish) -> list[CallEvent]:
+async def events(service: ToolService, wish: CallRequest) -> list[CallEvent]:
     set_caller(Caller("planner", "acme", owner="planner", trace_id="0" * 32))
     async with aclosing(service.calls.call(PLANNER, wish)) as stream:
         return [event async for event in stream]
@@ -59,7 +59,7 @@ async def events(service: ToolService, wish: Wish) -> list[CallEvent]:
 async def register(service: ToolService, effect: Effect, **fields: Any) -> None:
     driver = Driver(DriverKind.BUILTIN, "slow")
     tool = Tool(id="job", description="x", effect=effect, driver=driver, **fields)
-    await service.registry.register(PLANNER, Actor("planner", "RegisterTool"), tool, "")
+    await service.registry.register(PLANNER, RequestIdentity("planner", "RegisterTool"), tool, "")
 
 
 def test_only_the_same_tool_and_arguments_are_the_same_request() -> None:
@@ -102,7 +102,7 @@ def test_the_order_of_arguments_makes_no_other_call() -> None:
 async def test_a_harmless_built_in_call_costs_one_durable_write() -> None:
     store = CountingStore()
     service = tool_service(store=store)
-    await events(service, Wish(tool="calculator", arguments=SUM, call_id="r1"))
+    await events(service, CallRequest(tool="calculator", arguments=SUM, call_id="r1"))
 
     assert store.writes == 1
 
@@ -112,7 +112,7 @@ async def test_a_call_with_an_effect_is_entered_before_it_runs() -> None:
     service = tool_service(store=store, builtins=ScriptedBuiltins(SystemClock(), slow=gate))
     await register(service, Effect.REVERSIBLE)
     before = store.writes
-    calling = asyncio.create_task(events(service, Wish(tool="job", arguments={}, call_id="r1")))
+    calling = asyncio.create_task(events(service, CallRequest(tool="job", arguments={}, call_id="r1")))
     await gate.entered.wait()
     entered = await store.read(PLANNER, lambda tx: tx.call("r1"))
     gate.opened.set()
@@ -130,13 +130,13 @@ async def test_nothing_runs_when_the_call_cannot_be_entered() -> None:
     await register(service, Effect.REVERSIBLE)
     store.full = True
     with pytest.raises(DiskFull):
-        await events(service, Wish(tool="job", arguments={}, call_id="r1"))
+        await events(service, CallRequest(tool="job", arguments={}, call_id="r1"))
     store.full = False
     gate.opened.set()
-    done = await events(service, Wish(tool="job", arguments={}, call_id="r1"))
+    done = await events(service, CallRequest(tool="job", arguments={}, call_id="r1"))
 
     assert builtins.runs["slow"] == 1
-    assert isinstance(done[-1], Call)
+    assert isinstance(done[-1], ToolCall)
     assert done[-1].state is CallState.SUCCEEDED
 
 
@@ -144,7 +144,7 @@ async def test_a_call_whose_end_could_not_be_kept_has_an_unknown_outcome() -> No
     store, gate = CountingStore(), Gate()
     service = tool_service(store=store, builtins=ScriptedBuiltins(SystemClock(), slow=gate))
     await register(service, Effect.REVERSIBLE)
-    calling = asyncio.create_task(events(service, Wish(tool="job", arguments={}, call_id="r1")))
+    calling = asyncio.create_task(events(service, CallRequest(tool="job", arguments={}, call_id="r1")))
     await gate.entered.wait()
     store.full = True
     gate.opened.set()
@@ -153,8 +153,8 @@ async def test_a_call_whose_end_could_not_be_kept_has_an_unknown_outcome() -> No
     store.full = False
 
     assert (await service.calls.get(PLANNER, "r1")).state is CallState.UNKNOWN
-    again = await events(service, Wish(tool="job", arguments={}, call_id="r1"))
-    assert isinstance(again[-1], Call)
+    again = await events(service, CallRequest(tool="job", arguments={}, call_id="r1"))
+    assert isinstance(again[-1], ToolCall)
     assert again[-1].state is CallState.UNKNOWN
 
 
@@ -183,7 +183,7 @@ async def test_what_a_dead_process_left_is_settled_when_the_next_one_starts() ->
 async def test_calls_are_forgotten_when_they_are_old() -> None:
     clock = FakeClock()
     service = tool_service(clock=clock)
-    await events(service, Wish(tool="calculator", arguments=SUM, call_id="r1"))
+    await events(service, CallRequest(tool="calculator", arguments=SUM, call_id="r1"))
     await until(lambda: service.calls.under_way(PLANNER) == 0)
     clock.advance(6 * 86_400)
     await service.calls.collect()

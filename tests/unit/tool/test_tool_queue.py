@@ -7,11 +7,11 @@ import pytest
 
 from services.chassis.auth.identity import Caller, Scope, set_caller
 from services.chassis.dispatch.client import DispatchClient
-from services.chassis.idempotency import Actor
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import SystemClock
 from services.scheduler.core.explain import Binding
-from services.scheduler.model import Lane
+from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import Viewer
 from services.tool.adapters.scheduler_queue import (
     IDLE_SECONDS,
@@ -21,7 +21,16 @@ from services.tool.adapters.scheduler_queue import (
     queue_id,
 )
 from services.tool.core.locks import lock_names
-from services.tool.model import Call, CallState, Driver, DriverKind, Effect, Needs, Tool, Wish
+from services.tool.model import (
+    CallRequest,
+    CallState,
+    Driver,
+    DriverKind,
+    Effect,
+    QueueRequest,
+    Tool,
+    ToolCall,
+)
 from services.tool.service.facade import ToolService
 from tests.fakes.clock import FakeClock
 from tests.fakes.tool import Gate, ScriptedBuiltins, tool_service
@@ -54,19 +63,19 @@ class World:
             driver=driver,
             **fields,
         )
-        await self.service.registry.register(PLANNER, Actor("planner", "RegisterTool"), tool, "")
+        await self.service.registry.register(PLANNER, RequestIdentity("planner", "RegisterTool"), tool, "")
 
-    def start(self, name: str, tool: str = "write", **fields: Any) -> asyncio.Task[Call]:
+    def start(self, name: str, tool: str = "write", **fields: Any) -> asyncio.Task[ToolCall]:
         """Call a tool in the background."""
         return asyncio.create_task(self.call(name, tool, **fields))
 
     async def call(
         self, name: str, tool: str = "write", *, wait: float | None = None, **arguments: str
-    ) -> Call:
+    ) -> ToolCall:
         """Call a tool and return how the call ended."""
-        wish = Wish(tool=tool, arguments=arguments, call_id=name, wait_seconds=wait)
+        wish = CallRequest(tool=tool, arguments=arguments, call_id=name, wait_seconds=wait)
         events = [event async for event in self.service.calls.call(PLANNER, wish)]
-        assert isinstance(events[-1], Call)
+        assert isinstance(events[-1], ToolCall)
         return events[-1]
 
     def shown(self) -> dict[str, str]:
@@ -85,7 +94,7 @@ async def test_a_tool_call_waits_where_generations_wait_and_is_listed_there() ->
     world.gate.opened.set()
     ended = await asyncio.gather(*calls)
 
-    assert (found.lane, found.resource, why.binding) == (Lane.TOOL, "acme/tools/write", Binding.SLOTS)
+    assert (found.lane, found.resource, why.binding) == (ResourceKind.TOOL, "acme/tools/write", Binding.SLOTS)
     assert waiting.state is CallState.QUEUED
     assert [call.state for call in ended] == [CallState.SUCCEEDED] * 2
     await until(lambda: not world.shown())
@@ -170,7 +179,7 @@ async def test_the_next_call_tells_the_scheduler_how_many_may_run_now() -> None:
     await until(lambda: world.shown().get("tool-c2") == "waiting")
     tool = await world.service.registry.get(PLANNER, "write")
     await world.queue.join(
-        Needs(
+        QueueRequest(
             scope=PLANNER,
             call_id="c3",
             tool=Tool(id="write", owner="planner", driver=tool.driver, max_concurrency=3),
@@ -190,7 +199,7 @@ async def test_while_the_scheduler_is_away_a_call_waits_a_bounded_time() -> None
     client = DispatchClient(None, World, clock)  # type: ignore[arg-type]  # never connects
     queue = ScheduledQueue(client, Everybody(), clock)
     set_caller(Caller("planner", "acme", owner="planner", trace_id="0" * 32))
-    needs = Needs(scope=PLANNER, call_id="c1", tool=Tool(id="write"), locks=(), max_wait=2.0)
+    needs = QueueRequest(scope=PLANNER, call_id="c1", tool=Tool(id="write"), locks=(), max_wait=2.0)
     turn = await queue.join(needs)
     clock.advance(7.1)
     with pytest.raises(KernelError) as failure:

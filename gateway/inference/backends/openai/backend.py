@@ -31,10 +31,10 @@ from gateway.inference.backends.openai.wire import (
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
     Alternative,
+    BackendRequest,
     CachedPrompt,
     Capabilities,
     Chat,
-    Job,
     KvState,
     Message,
     Prompt,
@@ -157,7 +157,7 @@ class OpenAiBackend:
             case Counting.TEMPLATE:
                 return Prompt(text, await self._count(text))
 
-    async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+    async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""
         asked = request(self._dialect, self._model, job)
         tally = _Tally(asked.withheld)

@@ -13,7 +13,15 @@ import orjson
 
 from gateway.inference.backends.openai.wire import write_message, write_tool
 from gateway.inference.errors import BackendInvalid
-from gateway.inference.model import Chat, Constraint, ConstraintKind, Job, Role, Sampling, ToolChoice
+from gateway.inference.model import (
+    BackendRequest,
+    Chat,
+    Constraint,
+    ConstraintKind,
+    Role,
+    Sampling,
+    ToolChoice,
+)
 
 
 class Continuation(Enum):
@@ -153,7 +161,7 @@ class Request:
     """White space at the end of the text so far, which templates cut off: the answer may repeat it."""
 
 
-def request(dialect: Dialect, model: str, job: Job) -> Request:
+def request(dialect: Dialect, model: str, job: BackendRequest) -> Request:
     """Write a job. Raises BackendInvalid for what the dialect has no words for."""
     body: dict[str, Any] = {
         "model": model,

@@ -16,9 +16,9 @@ from gateway.inference.backends.tgi.client import (
 from gateway.inference.core import prefixes
 from gateway.inference.errors import BackendBroken, NotRunning, NotSuspendable
 from gateway.inference.model import (
+    BackendRequest,
     CachedPrompt,
     Capabilities,
-    Job,
     KvState,
     Message,
     Prompt,
@@ -105,7 +105,7 @@ class TgiBackend:
         """Split a text into tokens, without a template."""
         return _prompt(text, await self._client.tokenize(text), prefixes.text_ends(len(text)))
 
-    async def stream(self, job: Job) -> AsyncGenerator[StreamItem, None]:
+    async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""
         text, extension = self._prompt(job)
         events = self._client.generate_stream(text, aios=extension, **_options(job))
@@ -140,7 +140,7 @@ class TgiBackend:
         """Close the connections."""
         await self._client.close()
 
-    def _prompt(self, job: Job) -> tuple[str, AiosOptions | None]:
+    def _prompt(self, job: BackendRequest) -> tuple[str, AiosOptions | None]:
         """Continue by token ids where the server takes them, else by text."""
         text = job.prompt.text + job.emitted_text
         if not self._extended:
@@ -160,7 +160,7 @@ def _prompt(text: str, tokens: Sequence[TextToken], ends: Iterable[int]) -> Prom
     return Prompt(text, len(tokens), tuple(token.id for token in tokens), marks=marks)
 
 
-def _options(job: Job) -> SamplingOptions:
+def _options(job: BackendRequest) -> SamplingOptions:
     options: dict[str, Any] = {"max_new_tokens": job.max_new_tokens, **_sampling(job.sampling)}
     if job.stop:
         options["stop_sequences"] = list(job.stop)

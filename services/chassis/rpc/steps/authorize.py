@@ -1,6 +1,6 @@
 """The steps that decide who calls and whether they may: authentication, audience, permission."""
 
-from services.chassis.auth.authz_client import Authorizer, Question
+from services.chassis.auth.authz_client import Authorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc import names
@@ -41,5 +41,5 @@ async def authorize(
         owner, resource = parsed.owner or principal.agent, str(parsed)
     if method.audience is Audience.AGENTS:
         read = method.effect is Effect.READ
-        await authorizer.authorize(Question(principal, method.permission, resource, read))
+        await authorizer.authorize(PermissionCheck(principal, method.permission, resource, read))
     return owner, resource

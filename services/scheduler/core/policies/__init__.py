@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from services.scheduler.core.policies.adaptive import Adaptive
-from services.scheduler.core.policies.base import Policy, Surroundings
+from services.scheduler.core.policies.base import Policy, PolicyContext
 from services.scheduler.core.policies.edf import EarliestDeadlineFirst
 from services.scheduler.core.policies.fifo import Fifo
 from services.scheduler.core.policies.las import LeastAttainedService
@@ -54,7 +54,7 @@ class PolicyRegistry:
         """Register a policy; one of the same name is replaced."""
         self._by_name[policy.name] = policy
 
-    def build(self, spec: PolicySpec, around: Surroundings) -> Policy:
+    def build(self, spec: PolicySpec, around: PolicyContext) -> Policy:
         """Make a policy. Raises PolicyUnknown or PolicyParamsInvalid."""
         kind = self._by_name.get(spec.name)
         if kind is None:

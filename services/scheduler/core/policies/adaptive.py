@@ -9,12 +9,12 @@ from services.scheduler.core.policies.base import (
     Explanation,
     ParamReader,
     Policy,
-    Surroundings,
+    PolicyContext,
     dump,
     load_numbers,
 )
 from services.scheduler.core.policies.fair import BandedTree
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import ParamValue
 
 
@@ -34,7 +34,7 @@ class Adaptive(Policy):
 
     name: ClassVar[str] = "adaptive"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: Surroundings) -> None:
+    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
         super().__init__(params, around)
         self.tenants = BandedTree(self.score, self.band)
 
@@ -48,56 +48,61 @@ class Adaptive(Policy):
         quantum = params.count("quantum", 256)
         self.quantum_tokens = quantum if self.preempts else 0
 
-    def level(self, job: Job) -> int:
+    def level(self, job: ScheduledCall) -> int:
         """Service level of the call's program now."""
         return int(log2(1.0 + self.around.attained(job) / self.base))
 
-    def score(self, job: Job) -> Key:
+    def score(self, job: ScheduledCall) -> Key:
         """Return what is compared within a band."""
         call = job.call
         exponent = 0.5 * (self.level(job) + max(-20, min(20, call.priority)))
         return (job.work * 2.0**exponent / call.weight, job.seq)
 
-    def on_submit(self, job: Job, now: float) -> None:  # noqa: ARG002 - the order needs no clock
+    def on_submit(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - the order needs no clock
         """Queue the call; its tenant is lifted when it was not waiting."""
         self.tenants.add(job)
 
-    def on_dispatch(self, job: Job, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
+    def on_dispatch(self, job: ScheduledCall, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
         """Charge the prompt to the tenant."""
         self.tenants.remove(job)
         self.tenants.started(job)
         self.tenants.charge(job, self.prompt_weight * uncached_tokens)
 
-    def on_adopt(self, job: Job, now: float) -> None:  # noqa: ARG002 - interface
+    def on_adopt(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - interface
         """Count the call as running."""
         self.tenants.started(job)
 
-    def on_tokens(self, job: Job, tokens: int, now: float) -> None:  # noqa: ARG002 - interface
+    def on_tokens(self, job: ScheduledCall, tokens: int, now: float) -> None:  # noqa: ARG002 - interface
         """Charge generated tokens to the tenant."""
         self.tenants.charge(job, self.output_weight * tokens)
 
-    def on_cancel(self, job: Job) -> None:
+    def on_cancel(self, job: ScheduledCall) -> None:
         """Forget the call."""
         self.tenants.remove(job)
 
-    def on_yield(self, job: Job, now: float) -> None:  # noqa: ARG002 - interface
+    def on_yield(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - interface
         """Queue the call again."""
         self.tenants.stopped(job)
         self.tenants.add(job)
 
-    def on_finish(self, job: Job, now: float) -> None:  # noqa: ARG002 - interface
+    def on_finish(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - interface
         """Count the call out."""
         self.tenants.stopped(job)
 
-    def pick(self, now: float) -> Job | None:  # noqa: ARG002 - the order needs no clock
+    def pick(self, now: float) -> ScheduledCall | None:  # noqa: ARG002 - the order needs no clock
         """Return the least score in the least band."""
         return self.tenants.peek()
 
-    def candidates(self, now: float) -> Iterator[Job]:  # noqa: ARG002 - the order needs no clock
+    def candidates(self, now: float) -> Iterator[ScheduledCall]:  # noqa: ARG002 - the order needs no clock
         """Tenant by tenant, from the one whose call is picked."""
         return self.tenants.ordered()
 
-    def victims(self, candidate: Job, running: Iterable[Job], now: float) -> list[Job]:  # noqa: ARG002 - order needs no clock
+    def victims(
+        self,
+        candidate: ScheduledCall,
+        running: Iterable[ScheduledCall],
+        now: float,  # noqa: ARG002 - order needs no clock
+    ) -> list[ScheduledCall]:
         """With `preempt`: calls with more than twice the candidate's score left, the longest first."""
         if not self.preempts:
             return []
@@ -105,7 +110,7 @@ class Adaptive(Policy):
         longer = [(self._remaining(j), j.seq, j) for j in running if j.slice_tokens >= self.quantum_tokens]
         return [job for left, _, job in sorted(longer, reverse=True) if left > bound]
 
-    def explain(self, job: Job, now: float) -> Explanation:  # noqa: ARG002 - order needs no clock
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:  # noqa: ARG002 - order needs no clock
         """Band, score and what it is made of."""
         account = self.tenants.accounts(job)[0]
         score: tuple[float, int] = self.score(job)  # type: ignore[assignment]
@@ -131,7 +136,7 @@ class Adaptive(Policy):
         counters = [account.counter for account in self.tenants.root.active]
         return {"tenants": float(len(counters)), "spread": max(counters) - min(counters) if counters else 0.0}
 
-    def _remaining(self, job: Job) -> float:
+    def _remaining(self, job: ScheduledCall) -> float:
         cost = self.around.cost
         prefill = cost.prefill(job.uncached) if not job.replica else 0.0
         factor: float = 2.0 ** (0.5 * self.level(job))

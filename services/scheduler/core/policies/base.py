@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Protocol
 
 from services.scheduler.core.heap import Key, LazyHeap
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CostModel
 from services.scheduler.errors import PolicyParamsInvalid
 from services.scheduler.model import ParamValue
@@ -15,17 +15,17 @@ Explanation = Mapping[str, float | int | str]
 """A policy key spelled out: part name to value, most significant part first."""
 
 
-class Surroundings(Protocol):
-    """What a policy may ask about the world. Answers are cheap and change over time."""
+class PolicyContext(Protocol):
+    """What a policy may ask about the state. Answers are cheap and change over time."""
 
     @property
     def cost(self) -> CostModel:
         """Shape of the backend, to turn tokens into seconds."""
 
-    def attained(self, job: Job) -> float:
+    def attained(self, job: ScheduledCall) -> float:
         """Backend seconds the call's program has received."""
 
-    def born(self, job: Job) -> int:
+    def born(self, job: ScheduledCall) -> int:
         """Sequence number of the first call of the call's program."""
 
 
@@ -50,7 +50,7 @@ class Policy(ABC):
     quantum_tokens: int = 0
     """Tokens between two chances to preempt; 0: calls run to their end."""
 
-    def __init__(self, params: Mapping[str, ParamValue], around: Surroundings) -> None:
+    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
         self.around = around
         reader = ParamReader(self.name, params)
         self.configure(reader)
@@ -60,43 +60,48 @@ class Policy(ABC):
         """Read the parameters. Called once; every one not read here is refused."""
 
     @abstractmethod
-    def on_submit(self, job: Job, now: float) -> None:
+    def on_submit(self, job: ScheduledCall, now: float) -> None:
         """Note that a call starts to wait."""
 
     @abstractmethod
-    def on_dispatch(self, job: Job, now: float, uncached_tokens: int) -> None:
+    def on_dispatch(self, job: ScheduledCall, now: float, uncached_tokens: int) -> None:
         """Note that a waiting call starts to run. It need not be the one `pick` named (lane, fit)."""
 
     @abstractmethod
-    def on_cancel(self, job: Job) -> None:
+    def on_cancel(self, job: ScheduledCall) -> None:
         """Note that a waiting call leaves without running."""
 
     @abstractmethod
-    def on_yield(self, job: Job, now: float) -> None:
+    def on_yield(self, job: ScheduledCall, now: float) -> None:
         """Note that a running call waits again."""
 
     @abstractmethod
-    def pick(self, now: float) -> Job | None:
+    def pick(self, now: float) -> ScheduledCall | None:
         """Return the call to run next, still waiting afterwards; the core commits with on_dispatch."""
 
     @abstractmethod
-    def candidates(self, now: float) -> Iterator[Job]:
+    def candidates(self, now: float) -> Iterator[ScheduledCall]:
         """Return waiting calls in the order of service, the picked one first."""
 
     @abstractmethod
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Return the key that places a waiting call, spelled out."""
 
-    def on_adopt(self, job: Job, now: float) -> None:  # noqa: B027 - optional hook
+    def on_adopt(self, job: ScheduledCall, now: float) -> None:  # noqa: B027 - optional hook
         """Note that a call that already runs comes under this policy (restart, policy change)."""
 
-    def on_tokens(self, job: Job, tokens: int, now: float) -> None:  # noqa: B027 - optional hook
+    def on_tokens(self, job: ScheduledCall, tokens: int, now: float) -> None:  # noqa: B027 - optional hook
         """Note that a running call brought forth tokens."""
 
-    def on_finish(self, job: Job, now: float) -> None:  # noqa: B027 - optional hook
+    def on_finish(self, job: ScheduledCall, now: float) -> None:  # noqa: B027 - optional hook
         """Note that a running call ended, in whatever way."""
 
-    def victims(self, candidate: Job, running: Iterable[Job], now: float) -> list[Job]:  # noqa: ARG002 - hook
+    def victims(
+        self,
+        candidate: ScheduledCall,  # noqa: ARG002 - hook
+        running: Iterable[ScheduledCall],  # noqa: ARG002 - hook
+        now: float,  # noqa: ARG002 - hook
+    ) -> list[ScheduledCall]:
         """Return running calls that may be stopped in favour of `candidate`, best first."""
         return []
 
@@ -119,35 +124,35 @@ class KeyedPolicy(Policy):
     the call comes to the front. It must not shrink.
     """
 
-    def __init__(self, params: Mapping[str, ParamValue], around: Surroundings) -> None:
+    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
         super().__init__(params, around)
-        self.waiting: LazyHeap[Job] = LazyHeap(self.key)
+        self.waiting: LazyHeap[ScheduledCall] = LazyHeap(self.key)
 
     @abstractmethod
-    def key(self, job: Job) -> Key:
+    def key(self, job: ScheduledCall) -> Key:
         """Least is served first. Ends in `job.seq`."""
 
-    def on_submit(self, job: Job, now: float) -> None:  # noqa: ARG002 - the order needs no clock
+    def on_submit(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - the order needs no clock
         """Queue the call."""
         self.waiting.push(job)
 
-    def on_dispatch(self, job: Job, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
+    def on_dispatch(self, job: ScheduledCall, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
         """Take the call out of the queue."""
         self.waiting.discard(job)
 
-    def on_cancel(self, job: Job) -> None:
+    def on_cancel(self, job: ScheduledCall) -> None:
         """Take the call out of the queue."""
         self.waiting.discard(job)
 
-    def on_yield(self, job: Job, now: float) -> None:  # noqa: ARG002 - the order needs no clock
+    def on_yield(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - the order needs no clock
         """Queue the call again."""
         self.waiting.push(job)
 
-    def pick(self, now: float) -> Job | None:  # noqa: ARG002 - the order needs no clock
+    def pick(self, now: float) -> ScheduledCall | None:  # noqa: ARG002 - the order needs no clock
         """Return the call with the least key."""
         return self.waiting.peek()
 
-    def candidates(self, now: float) -> Iterator[Job]:  # noqa: ARG002 - the order needs no clock
+    def candidates(self, now: float) -> Iterator[ScheduledCall]:  # noqa: ARG002 - the order needs no clock
         """Return calls by growing key."""
         return self.waiting.ordered()
 

@@ -5,8 +5,8 @@ from itertools import chain
 from typing import ClassVar
 
 from services.scheduler.core.heap import Key, LazyHeap
-from services.scheduler.core.policies.base import Explanation, ParamReader, Policy, Surroundings
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.policies.base import Explanation, ParamReader, Policy, PolicyContext
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import ParamValue
 
 
@@ -23,21 +23,21 @@ class EarliestDeadlineFirst(Policy):
 
     name: ClassVar[str] = "edf"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: Surroundings) -> None:
+    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
         super().__init__(params, around)
-        self.on_time: LazyHeap[Job] = LazyHeap(self._due_key)
-        self.late: LazyHeap[Job] = LazyHeap(self._due_key)
+        self.on_time: LazyHeap[ScheduledCall] = LazyHeap(self._due_key)
+        self.late: LazyHeap[ScheduledCall] = LazyHeap(self._due_key)
         self.demoted = 0
 
     def configure(self, params: ParamReader) -> None:
         """`slack`: seconds granted to a call that is not told when it is due."""
         self.slack = params.number("slack", 30.0, least=0.0)
 
-    def due(self, job: Job) -> float:
+    def due(self, job: ScheduledCall) -> float:
         """When the call should be done."""
         return job.call.arrived_at + self.slack if job.call.due is None else job.call.due
 
-    def _due_key(self, job: Job) -> Key:
+    def _due_key(self, job: ScheduledCall) -> Key:
         return (self.due(job), job.seq)
 
     def _demote(self, now: float) -> None:
@@ -48,37 +48,37 @@ class EarliestDeadlineFirst(Policy):
             self.demoted += 1
             job = self.on_time.peek()
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: ScheduledCall) -> None:
         if not self.on_time.discard(job):
             self.late.discard(job)
 
-    def on_submit(self, job: Job, now: float) -> None:  # noqa: ARG002 - lateness is judged at the front
+    def on_submit(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - lateness is judged at the front
         """Queue the call."""
         self.on_time.push(job)
 
-    def on_dispatch(self, job: Job, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
+    def on_dispatch(self, job: ScheduledCall, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
         """Take the call out."""
         self._forget(job)
 
-    def on_cancel(self, job: Job) -> None:
+    def on_cancel(self, job: ScheduledCall) -> None:
         """Take the call out."""
         self._forget(job)
 
-    def on_yield(self, job: Job, now: float) -> None:
+    def on_yield(self, job: ScheduledCall, now: float) -> None:
         """Queue the call again."""
         self.on_submit(job, now)
 
-    def pick(self, now: float) -> Job | None:
+    def pick(self, now: float) -> ScheduledCall | None:
         """Return the earliest due call that can make it, else the earliest at all."""
         self._demote(now)
         return self.on_time.peek() or self.late.peek()
 
-    def candidates(self, now: float) -> Iterator[Job]:
+    def candidates(self, now: float) -> Iterator[ScheduledCall]:
         """Feasible calls by due time, then the late ones."""
         self._demote(now)
         return chain(self.on_time.ordered(), self.late.ordered())
 
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Whether it is late, and how much slack it has."""
         due = self.due(job)
         return {

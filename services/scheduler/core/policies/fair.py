@@ -5,7 +5,7 @@ from math import inf
 from typing import TypeAlias
 
 from services.scheduler.core.heap import Key, LazyHeap
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 Path: TypeAlias = tuple[tuple[str, float], ...]
 """Accounts of a call from the outermost in: (name, weight)."""
@@ -30,7 +30,9 @@ class Account:
         "weight",
     )
 
-    def __init__(self, name: str, rank: "Callable[[Account], Key]", job_key: Callable[[Job], Key]) -> None:
+    def __init__(
+        self, name: str, rank: "Callable[[Account], Key]", job_key: Callable[[ScheduledCall], Key]
+    ) -> None:
         self.name = name
         self.weight = 1.0
         self.counter = 0.0  # service received / weight
@@ -39,33 +41,33 @@ class Account:
         self.running = 0
         self.children: dict[str, Account] = {}
         self.active: LazyHeap[Account] = LazyHeap(rank)
-        self.jobs: LazyHeap[Job] = LazyHeap(job_key)
+        self.jobs: LazyHeap[ScheduledCall] = LazyHeap(job_key)
         self.floor = 0.0  # where a newcomer starts while no sibling waits
         self.prune_at = _PRUNE_AT
 
 
-def tenant_then_agent(job: Job) -> Path:
+def tenant_then_agent(job: ScheduledCall) -> Path:
     """Tenants share by their weight, each tenant's agents by theirs; a tree of agents counts as its root."""
     call = job.call
     return ((call.tenant, call.tenant_weight), (call.tree, _tree_weight(job)))
 
 
-def agent_only(job: Job) -> Path:
+def agent_only(job: ScheduledCall) -> Path:
     """All agents share side by side."""
     call = job.call
     return ((f"{call.tenant}/{call.tree}", _tree_weight(job)),)
 
 
-def tenant_only(job: Job) -> Path:
+def tenant_only(job: ScheduledCall) -> Path:
     """Tenants share by their weight."""
     return ((job.call.tenant, job.call.tenant_weight),)
 
 
-def _tree_weight(job: Job) -> float:
+def _tree_weight(job: ScheduledCall) -> float:
     return job.call.weight if job.call.tree_weight is None else job.call.tree_weight
 
 
-PATHS: Mapping[str, Callable[[Job], Path]] = {"tenant": tenant_then_agent, "agent": agent_only}
+PATHS: Mapping[str, Callable[[ScheduledCall], Path]] = {"tenant": tenant_then_agent, "agent": agent_only}
 
 
 class FairTree:
@@ -75,11 +77,13 @@ class FairTree:
     that idleness earns no credit (Sheng et al., OSDI'24, Alg. 2). Every operation is O(log n).
     """
 
-    def __init__(self, path: Callable[[Job], Path], job_key: Callable[[Job], Key]) -> None:
+    def __init__(
+        self, path: Callable[[ScheduledCall], Path], job_key: Callable[[ScheduledCall], Key]
+    ) -> None:
         self._path = path
         self._job_key = job_key
         self.root = self._account("")
-        self._known: dict[Job, list[Account]] = {}
+        self._known: dict[ScheduledCall, list[Account]] = {}
 
     def __len__(self) -> int:
         return self.root.waiting
@@ -93,7 +97,7 @@ class FairTree:
         child = parent.active.peek()
         return parent.floor if child is None else child.counter
 
-    def accounts(self, job: Job) -> list[Account]:
+    def accounts(self, job: ScheduledCall) -> list[Account]:
         """Return the call's accounts from the outermost in, the root left out; made when missing."""
         known = self._known.get(job)
         if known is not None:
@@ -109,7 +113,7 @@ class FairTree:
             node = child
         return found
 
-    def add(self, job: Job) -> None:
+    def add(self, job: ScheduledCall) -> None:
         """Note that a call waits."""
         parent = self.root
         parent.waiting += 1
@@ -124,7 +128,7 @@ class FairTree:
             account.waiting += 1
             parent = account
 
-    def remove(self, job: Job) -> None:
+    def remove(self, job: ScheduledCall) -> None:
         """Note that a call waits no more."""
         accounts = self.accounts(job)
         self._known.pop(job, None)
@@ -137,19 +141,19 @@ class FairTree:
         accounts[-1].waiting -= 1
         self._prune(accounts)
 
-    def started(self, job: Job) -> None:
+    def started(self, job: ScheduledCall) -> None:
         """Note that a call of these accounts runs."""
         accounts = self._known[job] = self.accounts(job)
         for account in accounts:
             account.running += 1
 
-    def stopped(self, job: Job) -> None:
+    def stopped(self, job: ScheduledCall) -> None:
         """Note that a call of these accounts runs no more."""
         for account in self.accounts(job):
             account.running -= 1
         self._known.pop(job, None)
 
-    def charge(self, job: Job, amount: float) -> None:
+    def charge(self, job: ScheduledCall, amount: float) -> None:
         """Add service (or give it back, when negative) to the call's accounts."""
         parent = self.root
         for account in self.accounts(job):
@@ -158,7 +162,7 @@ class FairTree:
                 parent.active.push(account)
             parent = account
 
-    def peek(self) -> Job | None:
+    def peek(self) -> ScheduledCall | None:
         """Return the next call of the least served accounts."""
         node = self.root
         child = node.active.peek()
@@ -167,7 +171,7 @@ class FairTree:
             child = node.active.peek()
         return node.jobs.peek()
 
-    def ordered(self) -> Iterator[Job]:
+    def ordered(self) -> Iterator[ScheduledCall]:
         """All calls, account by account."""
         return _ordered(self.root)
 
@@ -205,7 +209,7 @@ class BandedTree(FairTree):
     Accounts of the least band compare by their first call, so order inside a band is free.
     """
 
-    def __init__(self, job_key: Callable[[Job], Key], band: float) -> None:
+    def __init__(self, job_key: Callable[[ScheduledCall], Key], band: float) -> None:
         self._band = band
         super().__init__(tenant_only, job_key)
 
@@ -222,7 +226,7 @@ class BandedTree(FairTree):
         child = parent.active.peek()
         return parent.floor if child is None else min(child.counter, self.band_of(child) * self._band)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: ScheduledCall) -> None:
         """Note that a call waits; its account moves forward when the call is its first."""
         super().add(job)
         account = self.root.children[job.call.tenant]
@@ -230,7 +234,7 @@ class BandedTree(FairTree):
             self.root.active.push(account)
 
 
-def _ordered(account: Account) -> Iterator[Job]:
+def _ordered(account: Account) -> Iterator[ScheduledCall]:
     yield from account.jobs.ordered()
     for child in account.active.ordered():
         yield from _ordered(child)

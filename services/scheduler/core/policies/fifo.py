@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from services.scheduler.core.heap import Key
 from services.scheduler.core.policies.base import Explanation, KeyedPolicy
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 
 class Fifo(KeyedPolicy):
@@ -17,10 +17,10 @@ class Fifo(KeyedPolicy):
     name: ClassVar[str] = "fifo"
     in_arrival_order: ClassVar[bool] = True
 
-    def key(self, job: Job) -> Key:
+    def key(self, job: ScheduledCall) -> Key:
         """Arrival."""
         return (job.call.arrived_at, job.seq)
 
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Seconds since arrival."""
         return {"age_seconds": now - job.call.arrived_at, "sequence": job.seq}

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from services.scheduler.core.heap import Key
 from services.scheduler.core.policies.base import Explanation, KeyedPolicy, ParamReader
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 
 class LeastAttainedService(KeyedPolicy):
@@ -29,15 +29,20 @@ class LeastAttainedService(KeyedPolicy):
         quantum = params.count("quantum", 128)
         self.quantum_tokens = quantum if self.preempts else 0
 
-    def level(self, job: Job) -> int:
+    def level(self, job: ScheduledCall) -> int:
         """Service level of the call's program now."""
         return int(log2(1.0 + self.around.attained(job) / self.base))
 
-    def key(self, job: Job) -> Key:
+    def key(self, job: ScheduledCall) -> Key:
         """Level, age of the program."""
         return (self.level(job), self.around.born(job), job.seq)
 
-    def victims(self, candidate: Job, running: Iterable[Job], now: float) -> list[Job]:  # noqa: ARG002 - order needs no clock
+    def victims(
+        self,
+        candidate: ScheduledCall,
+        running: Iterable[ScheduledCall],
+        now: float,  # noqa: ARG002 - order needs no clock
+    ) -> list[ScheduledCall]:
         """Return calls of programs above the candidate's level, the highest first."""
         if not self.preempts:
             return []
@@ -45,7 +50,7 @@ class LeastAttainedService(KeyedPolicy):
         higher = [(self.level(j), j.seq, j) for j in running if j.slice_tokens >= self.quantum_tokens]
         return [job for level, _, job in sorted(higher, reverse=True) if level > bound]
 
-    def explain(self, job: Job, now: float) -> Explanation:  # noqa: ARG002 - order needs no clock
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:  # noqa: ARG002 - order needs no clock
         """Level, attained service, age."""
         return {
             "level": self.level(job),

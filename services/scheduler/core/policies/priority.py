@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from services.scheduler.core.heap import Key
 from services.scheduler.core.policies.base import Explanation, KeyedPolicy, ParamReader
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 
 class Priority(KeyedPolicy):
@@ -26,14 +26,19 @@ class Priority(KeyedPolicy):
         quantum = params.count("quantum", 64)
         self.quantum_tokens = quantum if self.preempts else 0
 
-    def key(self, job: Job) -> Key:
+    def key(self, job: ScheduledCall) -> Key:
         """Virtual arrival, or (priority, arrival) without ageing."""
         call = job.call
         if isinf(self.ageing):
             return (call.priority, call.arrived_at, job.seq)
         return (call.priority * self.ageing + call.arrived_at, 0.0, job.seq)
 
-    def victims(self, candidate: Job, running: Iterable[Job], now: float) -> list[Job]:  # noqa: ARG002 - key is constant
+    def victims(
+        self,
+        candidate: ScheduledCall,
+        running: Iterable[ScheduledCall],
+        now: float,  # noqa: ARG002 - key is constant
+    ) -> list[ScheduledCall]:
         """Less urgent calls that ran for a quantum, the least urgent first."""
         if not self.preempts:
             return []
@@ -41,7 +46,7 @@ class Priority(KeyedPolicy):
         lower = [j for j in running if j.call.priority > bound and j.slice_tokens >= self.quantum_tokens]
         return sorted(lower, key=lambda job: (-job.call.priority, -job.seq))
 
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Priority and what waiting has made of it."""
         age = now - job.call.arrived_at
         levels = 0.0 if isinf(self.ageing) or not self.ageing else age / self.ageing

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from services.scheduler.core.heap import Key
 from services.scheduler.core.policies.base import Explanation, KeyedPolicy, ParamReader
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 
 class RoundRobin(KeyedPolicy):
@@ -23,15 +23,20 @@ class RoundRobin(KeyedPolicy):
         """`quantum`: tokens of one slice."""
         self.quantum_tokens = params.count("quantum", 128)
 
-    def key(self, job: Job) -> Key:
+    def key(self, job: ScheduledCall) -> Key:
         """When the present wait began: newcomers and yielded calls join the tail."""
         return (job.queued_at, job.seq)
 
-    def victims(self, candidate: Job, running: Iterable[Job], now: float) -> list[Job]:  # noqa: ARG002 - all waiters are equal
+    def victims(
+        self,
+        candidate: ScheduledCall,  # noqa: ARG002 - hook
+        running: Iterable[ScheduledCall],
+        now: float,  # noqa: ARG002 - all waiters are equal
+    ) -> list[ScheduledCall]:
         """Return calls whose slice is used up, the longest slice first."""
         spent = [job for job in running if job.slice_tokens >= self.quantum_tokens]
         return sorted(spent, key=lambda job: (-job.slice_tokens, job.seq))
 
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Place in the ring."""
         return {"queued_seconds": now - job.queued_at, "sequence": job.seq}

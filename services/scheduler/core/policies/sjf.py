@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from services.scheduler.core.heap import Key
 from services.scheduler.core.policies.base import Explanation, KeyedPolicy
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 
 class ShortestJobFirst(KeyedPolicy):
@@ -18,10 +18,10 @@ class ShortestJobFirst(KeyedPolicy):
 
     name: ClassVar[str] = "sjf"
 
-    def key(self, job: Job) -> Key:
+    def key(self, job: ScheduledCall) -> Key:
         """Predicted work."""
         return (job.work, job.seq)
 
-    def explain(self, job: Job, now: float) -> Explanation:  # noqa: ARG002 - interface
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:  # noqa: ARG002 - interface
         """Predicted work and its parts."""
         return {"work_seconds": job.work, "uncached_tokens": job.uncached, "expected_output": job.decode}

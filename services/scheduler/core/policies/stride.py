@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from services.scheduler.core.policies.base import ParamReader
 from services.scheduler.core.policies.vtc import VirtualTokenCounter
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 
 
 class Stride(VirtualTokenCounter):
@@ -22,29 +22,29 @@ class Stride(VirtualTokenCounter):
         """`by`: tenant (then agent) or agent."""
         self.by = params.choice("by", ("tenant", "agent"))
 
-    def on_dispatch(self, job: Job, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
+    def on_dispatch(self, job: ScheduledCall, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
         """Charge the expected work."""
         self.tree.remove(job)
         self.tree.started(job)
         self.tree.charge(job, job.work)
 
-    def on_adopt(self, job: Job, now: float) -> None:
+    def on_adopt(self, job: ScheduledCall, now: float) -> None:
         """Charge the expected work, to be settled at the end."""
         super().on_adopt(job, now)
         self.tree.charge(job, job.work)
 
-    def on_tokens(self, job: Job, tokens: int, now: float) -> None:
+    def on_tokens(self, job: ScheduledCall, tokens: int, now: float) -> None:
         """Nothing: the call was charged in advance."""
 
-    def on_yield(self, job: Job, now: float) -> None:
+    def on_yield(self, job: ScheduledCall, now: float) -> None:
         """Settle the slice and queue the call again."""
         self._settle(job)
         super().on_yield(job, now)
 
-    def on_finish(self, job: Job, now: float) -> None:
+    def on_finish(self, job: ScheduledCall, now: float) -> None:
         """Settle the slice."""
         self._settle(job)
         super().on_finish(job, now)
 
-    def _settle(self, job: Job) -> None:
+    def _settle(self, job: ScheduledCall) -> None:
         self.tree.charge(job, job.charged - job.work)

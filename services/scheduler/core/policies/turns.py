@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from services.scheduler.core.heap import Key
-from services.scheduler.core.policies.base import ParamReader, Surroundings
+from services.scheduler.core.policies.base import ParamReader, PolicyContext
 from services.scheduler.core.policies.fair import PATHS, FairTree
 from services.scheduler.core.policies.vtc import VirtualTokenCounter
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import ParamValue
 
 
-def _own_order(job: Job) -> Key:
+def _own_order(job: ScheduledCall) -> Key:
     return (job.call.priority, job.call.arrived_at, job.seq)
 
 
@@ -27,7 +27,7 @@ class Turns(VirtualTokenCounter):
 
     name: ClassVar[str] = "turns"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: Surroundings) -> None:
+    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
         super().__init__(params, around)
         self.tree = FairTree(PATHS[self.by], _own_order)
 
@@ -35,11 +35,11 @@ class Turns(VirtualTokenCounter):
         """`by`: tenant (then agent) or agent."""
         self.by = params.choice("by", ("tenant", "agent"))
 
-    def on_dispatch(self, job: Job, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
+    def on_dispatch(self, job: ScheduledCall, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
         """Charge one turn."""
         self.tree.remove(job)
         self.tree.started(job)
         self.tree.charge(job, 1.0)
 
-    def on_tokens(self, job: Job, tokens: int, now: float) -> None:
+    def on_tokens(self, job: ScheduledCall, tokens: int, now: float) -> None:
         """Nothing: a turn is a turn, however long the call runs."""

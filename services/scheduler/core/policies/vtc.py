@@ -8,16 +8,16 @@ from services.scheduler.core.policies.base import (
     Explanation,
     ParamReader,
     Policy,
-    Surroundings,
+    PolicyContext,
     dump,
     load_numbers,
 )
 from services.scheduler.core.policies.fair import PATHS, FairTree
-from services.scheduler.core.scheduled_call import Job
+from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import ParamValue
 
 
-def _arrival(job: Job) -> Key:
+def _arrival(job: ScheduledCall) -> Key:
     return (job.call.arrived_at, job.seq)
 
 
@@ -33,7 +33,7 @@ class VirtualTokenCounter(Policy):
 
     name: ClassVar[str] = "vtc"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: Surroundings) -> None:
+    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
         super().__init__(params, around)
         self.tree = FairTree(PATHS[self.by], _arrival)
 
@@ -43,46 +43,46 @@ class VirtualTokenCounter(Policy):
         self.prompt_weight = params.number("prompt_weight", 1.0, least=0.0)
         self.output_weight = params.number("output_weight", 2.0, least=0.0)
 
-    def on_submit(self, job: Job, now: float) -> None:  # noqa: ARG002 - the order needs no clock
+    def on_submit(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - the order needs no clock
         """Queue the call; its client is lifted when it was not waiting."""
         self.tree.add(job)
 
-    def on_dispatch(self, job: Job, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
+    def on_dispatch(self, job: ScheduledCall, now: float, uncached_tokens: int) -> None:  # noqa: ARG002 - interface
         """Charge the prompt."""
         self.tree.remove(job)
         self.tree.started(job)
         self.tree.charge(job, self.prompt_weight * uncached_tokens)
 
-    def on_adopt(self, job: Job, now: float) -> None:  # noqa: ARG002 - interface
+    def on_adopt(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - interface
         """Count the call as running; its prompt was charged elsewhere."""
         self.tree.started(job)
 
-    def on_tokens(self, job: Job, tokens: int, now: float) -> None:  # noqa: ARG002 - interface
+    def on_tokens(self, job: ScheduledCall, tokens: int, now: float) -> None:  # noqa: ARG002 - interface
         """Charge generated tokens as they come."""
         self.tree.charge(job, self.output_weight * tokens)
 
-    def on_cancel(self, job: Job) -> None:
+    def on_cancel(self, job: ScheduledCall) -> None:
         """Forget the call."""
         self.tree.remove(job)
 
-    def on_yield(self, job: Job, now: float) -> None:  # noqa: ARG002 - interface
+    def on_yield(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - interface
         """Queue the call again."""
         self.tree.stopped(job)
         self.tree.add(job)
 
-    def on_finish(self, job: Job, now: float) -> None:  # noqa: ARG002 - interface
+    def on_finish(self, job: ScheduledCall, now: float) -> None:  # noqa: ARG002 - interface
         """Count the call out."""
         self.tree.stopped(job)
 
-    def pick(self, now: float) -> Job | None:  # noqa: ARG002 - the order needs no clock
+    def pick(self, now: float) -> ScheduledCall | None:  # noqa: ARG002 - the order needs no clock
         """Return the oldest call of the least served agent of the least served tenant."""
         return self.tree.peek()
 
-    def candidates(self, now: float) -> Iterator[Job]:  # noqa: ARG002 - the order needs no clock
+    def candidates(self, now: float) -> Iterator[ScheduledCall]:  # noqa: ARG002 - the order needs no clock
         """Client by client, least served first."""
         return self.tree.ordered()
 
-    def explain(self, job: Job, now: float) -> Explanation:
+    def explain(self, job: ScheduledCall, now: float) -> Explanation:
         """Counters of the call's accounts, relative to the least served."""
         key: dict[str, float | int | str] = {}
         parent = self.tree.root
