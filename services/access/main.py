@@ -17,8 +17,7 @@ from services.access.metrics import AccessMetrics
 from services.access.ports import Meter, Signer, Store, Transaction
 from services.access.service.dependencies import Dependencies
 from services.access.service.facade import AccessManager
-from services.access.servicer import AccessServicer
-from services.access.servicer_agent import AgentServicer
+from services.access.servicer import AccessServicer, AgentServicer
 from services.access.store.sql import MIGRATIONS, SqlStore
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.runtime.clock import Clock

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from services.chassis.db import codec
+from services.chassis import codec
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import names, paging
-from services.chassis.rpc.wire import actor_of
+from services.chassis.rpc.wire import request_identity
 from services.context.service.facade import ContextService
 from services.context.wire import common
 from services.context.wire import contexts as wire
@@ -23,7 +23,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.CreateContextResponse:
         """Create a context."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "CreateContext", request)
+        scope, actor = caller.scope, request_identity(caller, "CreateContext", request)
         id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
         drafts = wire.drafts(request.messages)
         made = await self._conversations.create(scope, actor, id_, wire.settings(request.context), drafts)
@@ -43,7 +43,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.UpdateContextResponse:
         """Change fields of a context."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "UpdateContext", request)
+        scope, actor = caller.scope, request_identity(caller, "UpdateContext", request)
         id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
         etag = request.context.etag
         made = await self._conversations.update(scope, actor, id_, wire.changes(request), etag)
@@ -54,7 +54,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.AppendMessagesResponse:
         """Append messages."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "AppendMessages", request)
+        scope, actor = caller.scope, request_identity(caller, "AppendMessages", request)
         id_, drafts = _context_id(request.name, caller), wire.drafts(request.messages)
         done = await self._conversations.append(scope, actor, id_, drafts, request.etag)
         return context_pb2.AppendMessagesResponse(
@@ -84,7 +84,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.PinMessageResponse:
         """Pin a message or let it go."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "PinMessage", request)
+        scope, actor = caller.scope, request_identity(caller, "PinMessage", request)
         id_ = _context_id(request.name, caller)
         done = await self._conversations.pin(
             scope, actor, id_, request.position, request.etag, pinned=request.pinned
@@ -104,7 +104,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.ForkContextResponse:
         """Make a context out of another one."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "ForkContext", request)
+        scope, actor = caller.scope, request_identity(caller, "ForkContext", request)
         source = names.parse_in(request.source, wire.CONTEXTS, me=caller.agent, field="source")
         made = await self._conversations.fork(
             scope,
@@ -132,7 +132,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.DeleteContextResponse:
         """Delete a context."""
         caller = current_caller()
-        actor = actor_of(caller, "DeleteContext", request)
+        actor = request_identity(caller, "DeleteContext", request)
         id_ = _context_id(request.name, caller)
         missing = request.allow_missing
         await self._conversations.delete(caller.scope, actor, id_, request.etag, allow_missing=missing)
@@ -181,7 +181,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.DeleteSnapshotResponse:
         """Delete a snapshot."""
         caller = current_caller()
-        actor = actor_of(caller, "DeleteSnapshot", request)
+        actor = request_identity(caller, "DeleteSnapshot", request)
         generation = _generation(request.name, caller)
         await self._snapshots.delete(caller.scope, actor, generation, request.epoch)
         return context_pb2.DeleteSnapshotResponse()

@@ -3,7 +3,7 @@
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
-from services.chassis.rpc.wire import actor_of
+from services.chassis.rpc.wire import request_identity
 from services.memory.service.facade import MemoryService
 from services.memory.wire import notes
 
@@ -20,7 +20,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.PutNoteResponse:
         """Write a whole note."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "PutNote", request)
+        scope, actor = caller.scope, request_identity(caller, "PutNote", request)
         key, fields = notes.key(request.note.name, caller, "note.name"), notes.fields(request.note, caller)
         mode, etag = notes.mode(request), request.note.etag
         done = await self._notes.put(scope, actor, key, fields, mode=mode, etag=etag)
@@ -40,7 +40,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.UpdateNoteResponse:
         """Change fields of a note."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "UpdateNote", request)
+        scope, actor = caller.scope, request_identity(caller, "UpdateNote", request)
         key, changes = notes.key(request.note.name, caller, "note.name"), notes.changes(request, caller)
         done = await self._notes.update(scope, actor, key, changes, etag=request.note.etag)
         return memory_pb2.UpdateNoteResponse(note=notes.written(scope, done))
@@ -50,7 +50,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.DeleteNoteResponse:
         """Delete a note."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "DeleteNote", request)
+        scope, actor = caller.scope, request_identity(caller, "DeleteNote", request)
         key, missing = notes.key(request.name, caller), request.allow_missing
         await self._notes.delete(scope, actor, key, etag=request.etag, allow_missing=missing)
         return memory_pb2.DeleteNoteResponse()
@@ -82,7 +82,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.LinkNotesResponse:
         """Add and remove links."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "LinkNotes", request)
+        scope, actor = caller.scope, request_identity(caller, "LinkNotes", request)
         done = await self._notes.link(
             scope,
             actor,

@@ -53,3 +53,17 @@ class SettingsInvalid(ValueError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+class SyscallNotFound(KernelError):
+    """No such syscall is waiting or running, or the caller may not see it."""
+
+    reason = "SYSCALL_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class PolicyRefused(KernelError):
+    """No such scheduling policy, or a parameter it does not take."""
+
+    reason = "UNKNOWN_SCHEDULING_POLICY"
+    code = Code.INVALID_ARGUMENT

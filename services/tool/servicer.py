@@ -6,7 +6,7 @@ from contextlib import aclosing
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
-from services.chassis.rpc.wire import actor_of, stamp
+from services.chassis.rpc.wire import request_identity, stamp
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
@@ -28,7 +28,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.RegisterToolResponse:
         """Register or replace a tool."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "RegisterTool", request)
+        scope, actor = caller.scope, request_identity(caller, "RegisterTool", request)
         made = await self._registry.register(scope, actor, tool_wire.read(request.tool), request.tool.etag)
         return tool_pb2.RegisterToolResponse(tool=tool_wire.write(made))
 
@@ -37,7 +37,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.UnregisterToolResponse:
         """Remove a tool."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "UnregisterTool", request)
+        scope, actor = caller.scope, request_identity(caller, "UnregisterTool", request)
         id_, missing = common.tool_id(request.name), request.allow_missing
         await self._registry.unregister(scope, actor, id_, request.etag, allow_missing=missing)
         return tool_pb2.UnregisterToolResponse()
@@ -74,7 +74,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.CancelCallResponse:
         """Cancel a call."""
         caller = current_caller()
-        scope, actor = caller.scope, actor_of(caller, "CancelCall", request)
+        scope, actor = caller.scope, request_identity(caller, "CancelCall", request)
         ended = await self._calls.cancel(scope, actor, common.call_id(request.name, caller)[1])
         return tool_pb2.CancelCallResponse(call=call_wire.call(scope, ended))
 

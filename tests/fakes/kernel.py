@@ -13,7 +13,7 @@ from aios.api.context.v1 import context_pb2, context_pb2_grpc, resources_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from gateway.main import build as build_gateway
 from services.access.service.agents import AgentService
-from services.access.servicer_agent import AgentServicer
+from services.access.servicer import AgentServicer
 from services.chassis.rpc.client import StaticCredential
 from services.chassis.runtime.process import App, Process
 from services.chassis.runtime.server import ChassisServer, ServerConfig

@@ -14,9 +14,8 @@ from services.access.service.dependencies import Request
 from services.access.service.grants import NewGrant
 from services.access.service.tokens import Target
 from services.chassis.auth.identity import Caller, Kind, Principal
-from services.chassis.db import idempotency
 from services.chassis.rpc import names
-from services.chassis.rpc.wire import moment, stamp
+from services.chassis.rpc.wire import moment, request_digest, stamp
 
 KINDS: Final = {
     resources_pb2.PRINCIPAL_KIND_AGENT: Kind.AGENT,
@@ -56,7 +55,7 @@ _JWKS_MAX_AGE: Final = 300
 
 def asked(method: str, request: Any) -> Request:
     """Describe a request that carries a `request_id`."""
-    return Request(method, request.request_id, idempotency.request_digest(request))
+    return Request(method, request.request_id, request_digest(request))
 
 
 def duration(message: Any, field: str) -> timedelta | None:

@@ -2,15 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
 import sqlalchemy
-from prometheus_client import CollectorRegistry
-from sqlalchemy.engine import make_url
 
 from services.chassis.rpc.errors import KernelError
-from services.chassis.runtime.metrics import DatabaseMetrics
 
 T = TypeVar("T")
 
@@ -28,23 +24,6 @@ class Database(ABC):
 
     dialect: str
     """`sqlite` or `postgresql`."""
-
-    @classmethod
-    def open(
-        cls,
-        url: str,
-        *,
-        schema: str = "",
-        migrations: Path | None = None,
-        name: str = "main",
-        metrics: DatabaseMetrics | None = None,
-    ) -> "Database":
-        """Open the database behind a URL (sqlite:///path or postgresql://...). Nothing connects yet.
-
-        `schema` is the PostgreSQL schema that the service owns; SQLite has a file per service instead.
-        `migrations` is the directory of Alembic revision files. Raises ValueError for any other URL.
-        """
-        return open_database(url, schema=schema, migrations=migrations, name=name, metrics=metrics)
 
     @abstractmethod
     async def write(self, fn: Callable[[sqlalchemy.Connection], T]) -> T:
@@ -76,25 +55,3 @@ class Database(ABC):
         except KernelError as error:
             return error.message
         return None
-
-
-def open_database(
-    url: str,
-    *,
-    schema: str = "",
-    migrations: Path | None = None,
-    name: str = "main",
-    metrics: DatabaseMetrics | None = None,
-) -> Database:
-    """Open the database behind a URL; see Database.open."""
-    parsed = make_url(url)
-    metrics = metrics or DatabaseMetrics(CollectorRegistry())
-    if parsed.get_backend_name() == "sqlite":
-        from services.chassis.db.sqlite import SqliteDatabase  # noqa: PLC0415 - only the engine in use
-
-        return SqliteDatabase(parsed, migrations=migrations, name=name, metrics=metrics)
-    if parsed.get_backend_name() == "postgresql":
-        from services.chassis.db.postgres import PostgresDatabase  # noqa: PLC0415 - same
-
-        return PostgresDatabase(parsed, schema=schema, migrations=migrations, name=name, metrics=metrics)
-    raise ValueError(f"no support for databases of the kind {parsed.get_backend_name()}")

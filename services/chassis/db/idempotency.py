@@ -11,13 +11,11 @@ Use inside `Database.write`:
         return reply
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy
-from google.protobuf.message import Message
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table
 
 from services.chassis.rpc.errors import IdempotencyMismatch
@@ -26,8 +24,6 @@ KEPT: Final = timedelta(hours=24)
 """How long a reply is remembered at least."""
 
 TABLE_NAME: Final = "idempotency"
-
-_DIGEST_VERSION: Final = b"1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +53,6 @@ def columns() -> list[Column[Any]]:
 def table(metadata: MetaData) -> Table:
     """Return the table for a service's metadata."""
     return Table(TABLE_NAME, metadata, *columns())
-
-
-def request_digest(request: Message) -> bytes:
-    """Return a digest of everything in a request but its `request_id`.
-
-    Bytes of the same message may differ between versions of protobuf; a repeat across an upgrade of the
-    service may then be refused as a mismatch, never answered wrongly.
-    """
-    bare = type(request)()
-    bare.CopyFrom(request)
-    bare.ClearField("request_id")
-    return _DIGEST_VERSION + hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()
 
 
 def remembered(conn: sqlalchemy.Connection, table: Table, key: Key, digest: bytes) -> bytes | None:

@@ -1,5 +1,6 @@
 """What all services convert between protobuf and Python: times, durations, who asks, scheduling hints."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,7 +10,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.agent.v1 import agent_pb2
 from services.chassis.auth.identity import Caller, Kind
-from services.chassis.db.idempotency import request_digest
 from services.chassis.dispatch.scheduling import Caps, Hints, HintsAsked, SchedulingClass
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import InvalidRequest
@@ -22,6 +22,8 @@ _CLASSES: Final = {
     agent_pb2.SCHEDULING_CLASS_IDLE: SchedulingClass.IDLE,
 }
 _CLASS_NUMBERS: Final = {kind: number for number, kind in _CLASSES.items()}
+_DIGEST_VERSION: Final = b"1"
+
 _LONGEST: Final = 3.0e8
 """About ten years. Unit: seconds."""
 
@@ -49,7 +51,19 @@ def moment(message: Message, field: str, name: str = "") -> datetime | None:
         raise InvalidRequest.field(name or field, "is not a time between the years 1 and 9999") from None
 
 
-def actor_of(caller: Caller, method: str, request: Any) -> RequestIdentity:
+def request_digest(request: Message) -> bytes:
+    """Return a digest of everything in a request but its `request_id`.
+
+    Bytes of the same message may differ between versions of protobuf; a repeat across an upgrade of the
+    service may then be refused as a mismatch, never answered wrongly.
+    """
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField("request_id")
+    return _DIGEST_VERSION + hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()
+
+
+def request_identity(caller: Caller, method: str, request: Any) -> RequestIdentity:
     """Return who calls, and how a repeat of a request with a `request_id` is recognised."""
     digest = request_digest(request) if request.request_id else b""
     return RequestIdentity(caller.agent, method, request.request_id, digest, admin=caller.kind is Kind.ADMIN)

@@ -170,10 +170,11 @@ class Process:
 
     async def database(self, migrations: Path, *, name: str = "main") -> "Database":
         """Open the process's database, bring it up to date, close it at the end."""
-        from services.chassis.db import Database  # noqa: PLC0415 - 300 ms that not every process needs
+        # Imported here: the processes without a database have no use for SQLAlchemy.
+        from services.chassis.db import open_database  # noqa: PLC0415 - see above
 
         self._database_metrics = self._database_metrics or DatabaseMetrics(self.registry)
-        database = Database.open(
+        database = open_database(
             self.database_url(),
             schema=self.name,
             migrations=migrations,

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.chassis.db import codec
+from services.chassis import codec
 from services.chassis.db.sql import upsert
 from services.context.model import Context, Message, Segment, Summary, Totals
 from services.context.store import tables

@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.chassis.db import codec
+from services.chassis import codec
 from services.chassis.db.sql import upsert
 from services.chassis.times import micros
 from services.context.model import Head, Totals

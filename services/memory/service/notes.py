@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
+from services.chassis import codec
 from services.chassis.auth.identity import Scope
-from services.chassis.db import codec
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DataCorrupt, KernelError, QuotaExceeded
 from services.chassis.runtime.clock import Clock

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from services.chassis.db import codec
+from services.chassis import codec
 from services.chassis.db.checksummed import add_checksum, verify_checksum
 from services.chassis.times import from_micros, micros
 from services.memory.model import Filter, Listed, Note, Order

@@ -24,7 +24,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.explain import Explanation, QueueEntry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.stats import Stats
-from services.scheduler.errors import PolicyParamsInvalid, PolicyUnknown
+from services.scheduler.errors import PolicyParamsInvalid, PolicyRefused, PolicyUnknown, SyscallNotFound
 from services.scheduler.model import (
     Call,
     CallId,
@@ -34,7 +34,6 @@ from services.scheduler.model import (
     SchedulingClass,
 )
 from services.scheduler.ports import Clock, ScheduleMetrics
-from services.scheduler.refusals import PolicyRefused, SyscallNotFound
 
 WATCHED_EVENTS = 4096
 """Events that a slow watcher may fall behind before it loses the oldest."""

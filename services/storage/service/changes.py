@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from services.chassis import codec
 from services.chassis.auth.identity import Scope
-from services.chassis.db import codec
 from services.chassis.rpc.errors import DataCorrupt, KernelError, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
 from services.storage.core.content import Scanner, cut, is_inline, sha256

@@ -8,8 +8,9 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from services.chassis import codec
 from services.chassis.auth.identity import Scope
-from services.chassis.db import Database, codec, idempotency
+from services.chassis.db import Database, idempotency
 from services.chassis.db.sql import insert_new
 from services.chassis.runtime.clock import Clock
 from services.storage.model import Actor, Change, Totals

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.chassis.db import codec
+from services.chassis import codec
 from services.chassis.times import from_micros, micros
 from services.storage.model import Collection, Piece, Record, Upload
 from services.storage.store.scoped import Scoped

@@ -26,9 +26,15 @@ def locate(model: str) -> Path:
 
 
 def _fetched(model: str) -> Path:
-    # Imported here: it takes a third of a second, and only this branch needs it.
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - see above
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - see above
+    # Imported here: it takes a third of a second, only this branch needs it, and it is optional.
+    try:
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - see above
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - see above
+    except ImportError:
+        raise ModelError(
+            f"AIOS_MODEL={model}: fetching models needs huggingface-hub; "
+            "install aios-kernel[hub], or name a file"
+        ) from None
 
     match = _HUB.fullmatch(model)
     if match is None:

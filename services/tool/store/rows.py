@@ -4,7 +4,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.chassis.db import codec
+from services.chassis import codec
 from services.chassis.db.sql import upsert
 from services.chassis.times import micros
 from services.tool.model import CallQuery, Tool, ToolCall

@@ -7,8 +7,9 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
+from services.chassis import codec
 from services.chassis.auth.identity import Scope
-from services.chassis.db import Database, codec, idempotency
+from services.chassis.db import Database, idempotency
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from services.chassis.db import Database, idempotency
+from services.chassis.db import Database, idempotency, open_database
 from services.chassis.rpc.errors import IdempotencyMismatch, KernelError, ServiceUnavailable
 from services.chassis.runtime.metrics import DatabaseMetrics
 from tests.fakes.clock import FakeClock
@@ -93,7 +93,7 @@ def migrate_in_a_process(url: str, directory: str) -> None:
     """Migrate and add a note, as one of several processes that start at once."""
 
     async def work() -> None:
-        database = Database.open(url, schema="memory", migrations=Path(directory))
+        database = open_database(url, schema="memory", migrations=Path(directory))
         await database.migrate()
         await database.write(add_one)
         await database.close()
@@ -126,7 +126,7 @@ class DatabaseContract:
     async def database(
         self, url: str, migrations: Path, registry: CollectorRegistry
     ) -> AsyncIterator[Database]:
-        database = Database.open(
+        database = open_database(
             url, schema="memory", migrations=migrations, metrics=DatabaseMetrics(registry)
         )
         await database.migrate()
@@ -217,7 +217,7 @@ class DatabaseContract:
         await database.write(storing("k", 1))
         await database.migrate()
         (migrations / "0002_colours.py").write_text(SECOND)
-        newer = Database.open(url, schema="memory", migrations=migrations)
+        newer = open_database(url, schema="memory", migrations=migrations)
         await newer.migrate()
         row = await newer.read(lambda conn: conn.execute(sqlalchemy.text("SELECT * FROM notes")).one())
         await newer.close()
@@ -350,13 +350,13 @@ class TestSqlite(DatabaseContract):
     async def test_a_damaged_file_is_data_corrupt(self, tmp_path: Path) -> None:
         path = tmp_path / "bad.db"
         path.write_bytes(b"this is no database" * 1000)
-        database = Database.open(f"sqlite:///{path}")
+        database = open_database(f"sqlite:///{path}")
 
         assert await database.problem() == "the database is damaged"
         await database.close()
 
     async def test_a_closed_database_refuses_writes(self, url: str) -> None:
-        database = Database.open(url)
+        database = open_database(url)
         await database.migrate()
         await database.close()
 
@@ -382,7 +382,7 @@ class TestPostgres(DatabaseContract):
         assert list(schemas) == ["memory"]
 
     async def test_a_server_that_is_away_is_unavailable(self) -> None:
-        database = Database.open("postgresql://nobody@127.0.0.1:1/none", schema="memory")
+        database = open_database("postgresql://nobody@127.0.0.1:1/none", schema="memory")
 
         with pytest.raises(ServiceUnavailable):
             await database.write(lambda conn: conn.execute(select(1)))
@@ -392,8 +392,8 @@ class TestPostgres(DatabaseContract):
 
 def test_other_databases_are_refused() -> None:
     with pytest.raises(ValueError, match="mysql"):
-        Database.open("mysql://x/y")
+        open_database("mysql://x/y")
     with pytest.raises(ValueError, match="needs a file"):
-        Database.open("sqlite://")
+        open_database("sqlite://")
     with pytest.raises(ValueError, match="schema name"):
-        Database.open("postgresql://x/y", schema="a;b")
+        open_database("postgresql://x/y", schema="a;b")

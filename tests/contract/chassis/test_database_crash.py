@@ -14,7 +14,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from sqlalchemy import Column, Integer, MetaData, Table, insert
-from services.chassis.db import Database
+from services.chassis.db import open_database
 
 NOTES = Table("notes", MetaData(), Column("number", Integer, primary_key=True))
 
@@ -26,7 +26,7 @@ async def worker(database, numbers):
         sys.stdout.flush()
 
 async def main():
-    database = Database.open(sys.argv[1])
+    database = open_database(sys.argv[1])
     await database.migrate()
     await database.write(lambda conn: NOTES.create(conn))
     numbers = iter(range(10**9))
@@ -51,9 +51,9 @@ def upgrade():
 MIGRATOR = """
 import asyncio, sys
 from pathlib import Path
-from services.chassis.db import Database
+from services.chassis.db import open_database
 
-asyncio.run(Database.open(sys.argv[1], migrations=Path(sys.argv[2])).migrate())
+asyncio.run(open_database(sys.argv[1], migrations=Path(sys.argv[2])).migrate())
 """
 
 

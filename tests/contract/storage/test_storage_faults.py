@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from services.chassis.auth.identity import Scope
-from services.chassis.db import Database
+from services.chassis.db import open_database
 from services.chassis.rpc.errors import DataCorrupt, ServiceUnavailable
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core.file_tree import Written
@@ -118,7 +118,7 @@ def damage(directory: Path) -> None:
 async def test_blobs_on_disk_do_not_hold_up_the_loop_of_a_postgres_transaction(
     postgres_url: str, tmp_path: Path
 ) -> None:
-    database = Database.open(postgres_url, schema=SCHEMA, migrations=MIGRATIONS)
+    database = open_database(postgres_url, schema=SCHEMA, migrations=MIGRATIONS)
     await database.migrate()
     kernel = Kernel(index=SqlIndex(database, SystemClock()), blobs=DirectoryBlobs(tmp_path))
     await kernel.service.files.write(call(), NewFile("x", BIG))

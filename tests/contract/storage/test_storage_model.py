@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.chassis.db import Database
+from services.chassis.db import open_database
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core import paths
@@ -280,7 +280,7 @@ class SqliteMachine(Machine):
     async def build(self) -> Kernel:
         self.directory = tempfile.TemporaryDirectory()
         path = Path(self.directory.name) / "storage.db"
-        self.database = Database.open(f"sqlite:///{path}", migrations=MIGRATIONS)
+        self.database = open_database(f"sqlite:///{path}", migrations=MIGRATIONS)
         await self.database.migrate()
         return Kernel(index=SqlIndex(self.database, SystemClock()), limits=StorageLimits(QUOTA, 1000, KEPT))
 

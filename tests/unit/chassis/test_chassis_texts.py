@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.db import codec
+from services.chassis import codec
 from services.chassis.db.checksummed import add_checksum, verify_checksum
 from services.chassis.embedding import SIZE, cosines, embed
 from services.chassis.rpc.errors import DataCorrupt

@@ -1,7 +1,7 @@
-"""The `text-generation` client with one pooled session, typed failures and a fast stream.
+"""A client of TGI with the stock client's call signature, a pooled session, typed failures and a fast stream.
 
-The stock client opens a connection per call, gives every call ten seconds and builds three pydantic models a
-token. This one keeps its call signature and replaces the transport.
+The stock client (`text-generation`) opens a connection per call, gives every call ten seconds, builds three
+pydantic models a token, and pins other packages. A test holds the two signatures together.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Unpack
 
 import aiohttp
-from text_generation import AsyncClient
 
 from gateway.inference.backends.exposition import gauge
 from gateway.inference.backends.tgi.wire import (
@@ -64,7 +63,7 @@ UNARY_SECONDS: Final = 600.0
 _Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
-class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships no types
+class PooledAsyncClient:
     """A client of one TGI or tgi-local replica. Every failure is a `BackendError`.
 
     The session is made on first use; `close` it. Cancelling a call, or closing a stream, closes the
@@ -80,7 +79,9 @@ class PooledAsyncClient(AsyncClient):  # type: ignore[misc]  # the library ships
         silence_timeout: float = SILENCE_SECONDS,
         token_timeout: float = TOKEN_SECONDS,
     ) -> None:
-        super().__init__(base_url.rstrip("/"), headers, cookies, timeout=None)
+        self.base_url = base_url.rstrip("/")
+        self.headers = headers
+        self.cookies = cookies
         self._silence = silence_timeout
         self._token_timeout = token_timeout
         self._session: aiohttp.ClientSession | None = None

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 import orjson
-from text_generation.types import Grammar
 
 from gateway.inference.errors import (
     BackendBroken,
@@ -18,6 +17,10 @@ from gateway.inference.errors import (
     NotSuspendable,
 )
 from gateway.inference.model import Alternative
+
+if TYPE_CHECKING:
+    # The stock client is a dependency of this driver alone, for its types; the kernel runs without it.
+    from text_generation.types import Grammar
 
 OK: Final = 200
 
@@ -44,7 +47,7 @@ class SamplingOptions(TypedDict, total=False):
     watermark: bool
     decoder_input_details: bool
     top_n_tokens: int
-    grammar: Grammar | Mapping[str, Any]
+    grammar: "Grammar | Mapping[str, Any]"
     adapter_id: str
 
 
@@ -158,7 +161,7 @@ def request_body(prompt: str, options: SamplingOptions, aios: AiosOptions | None
     if "stop_sequences" in parameters:
         parameters["stop"] = list(parameters.pop("stop_sequences"))
     grammar = parameters.get("grammar")
-    if isinstance(grammar, Grammar):
+    if grammar is not None and not isinstance(grammar, Mapping):
         parameters["grammar"] = grammar.model_dump(mode="json")
     body: dict[str, Any] = {"inputs": prompt, "parameters": parameters}
     extension = aios.body() if aios is not None else None

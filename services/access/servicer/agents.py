@@ -1,5 +1,5 @@
 """AgentService over gRPC. The pipeline has authenticated, authorised and validated every request."""
-# ruff: noqa: N802 - gRPC's method names
+
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -8,7 +8,7 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.model import Agent
 from services.access.service.agents import AgentService
 from services.access.wire import access
-from services.access.wire import agents as wire_agent
+from services.access.wire import agents as wire
 from services.chassis.auth.identity import current_caller
 
 
@@ -23,8 +23,8 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     ) -> agent_pb2.RegisterAgentResponse:
         """Register an agent."""
         asked = access.asked("RegisterAgent", request)
-        made = await self._agents.register(current_caller(), wire_agent.new_agent(request), asked)
-        return wire_agent.registered(made, self._shown(made.agent))
+        made = await self._agents.register(current_caller(), wire.new_agent(request), asked)
+        return wire.registered(made, self._shown(made.agent))
 
     async def GetAgent(
         self, _request: agent_pb2.GetAgentRequest, _context: object
@@ -49,7 +49,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     ) -> agent_pb2.UpdateAgentResponse:
         """Change an agent."""
         caller = current_caller()
-        changes = wire_agent.changes(request)
+        changes = wire.changes(request)
         agent = await self._agents.update(caller, caller.owner, changes, request.agent.etag)
         return agent_pb2.UpdateAgentResponse(agent=self._shown(agent))
 
@@ -83,7 +83,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         """Stream changes of agents."""
         async with aclosing(self._agents.watch(current_caller(), request.parent)) as changes:
             async for change in changes:
-                yield wire_agent.change(change, self._shown(change.agent))
+                yield wire.change(change, self._shown(change.agent))
 
     def _shown(self, agent: Agent) -> agent_pb2.Agent:
-        return wire_agent.agent(agent, self._agents.tenant_weight(agent.tenant))
+        return wire.agent(agent, self._agents.tenant_weight(agent.tenant))
