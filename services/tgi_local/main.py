@@ -13,8 +13,7 @@ from typing import IO
 
 from aiohttp import web
 
-from services.tgi_local.adapters import logs
-from services.tgi_local.adapters.logs import log
+from services.chassis.runtime import logs
 from services.tgi_local.adapters.model_files import ModelError, fingerprint, locate
 from services.tgi_local.adapters.vocabulary import UnreadableModel
 from services.tgi_local.config import ConfigError, TgiLocalConfig, load
@@ -26,6 +25,8 @@ from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.service.inference import TgiService
 from services.tgi_local.servicer import About, Routes
 from services.tgi_local.store.snapshot_files import SnapshotFiles
+
+_log = logs.logger(__name__)
 
 
 class StartError(Exception):
@@ -108,7 +109,7 @@ async def _collect(service: TgiService, seconds: float) -> None:
         try:
             await service.collect()
         except OSError as error:  # a full or read-only disk: the next round tries again
-            log.warning("old snapshots are not deleted", extra={"problem": str(error)})
+            _log.warning("old snapshots are not deleted", problem=str(error))
 
 
 async def serve(config: TgiLocalConfig) -> None:
@@ -118,16 +119,16 @@ async def serve(config: TgiLocalConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    log.info("listening", extra={"host": config.host, "port": server.port, "model": config.model})
+    _log.info("listening", host=config.host, port=server.port, model=config.model)
     await stopping.wait()
-    log.info("draining")
+    _log.info("draining")
     await server.stop()
-    log.info("stopped")
+    _log.info("stopped")
 
 
 def main() -> int:
     """Start the process. Returns its exit status: 0 after a clean stop, 2 when it cannot start."""
-    logs.configure()
+    logs.configure("tgi-local", style="json")
     try:
         config = load(os.environ)
         if config.threads > 1:
@@ -135,7 +136,7 @@ def main() -> int:
         asyncio.run(serve(config))
     except (ConfigError, StartError, ModelError, UnreadableModel, EngineError) as error:
         for problem in str(error).splitlines():
-            log.error("cannot start", extra={"problem": problem})
+            _log.error("cannot start", problem=problem)
         return 2
     return 0
 

@@ -11,13 +11,15 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from services.tgi_local.adapters.logs import log
+from services.chassis.runtime.logs import logger
 from services.tgi_local.core.parameters import GenerateRequest, RequestLimits, parse_generate, parse_object
 from services.tgi_local.errors import InvalidRequest, MalformedBody, TgiError
 from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.service.generation import Finish, Generation
 from services.tgi_local.service.inference import TgiService
 from services.tgi_local.wire import answers
+
+_log = logger(__name__)
 
 MAX_BODY = 2_000_000
 """Bytes of a request body, as in TGI."""
@@ -323,7 +325,7 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the one interceptor of unknown errors
-        log.exception("request failed", extra={"path": request.path, "kind": type(error).__name__})
+        _log.error("request failed", exc=error, path=request.path, kind=type(error).__name__)
         broken = TgiError("internal error")
         streaming: web.StreamResponse | None = request.get(_STREAM)
         if streaming is None:

@@ -86,7 +86,7 @@ async def test_it_serves_and_stops_cleanly(model: Path, tmp_path: Path, number: 
 
     assert answer.generated_tokens == 4
     assert status == 0
-    assert listening["message"] == "listening"
+    assert listening["event"] == "listening"
     assert b"swordfish" not in rest
     assert await asyncio.to_thread(lambda: list((tmp_path / "data").glob("engine-*"))) == []
 

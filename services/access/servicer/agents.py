@@ -1,6 +1,5 @@
 """AgentService over gRPC. The pipeline has authenticated, authorised and validated every request."""
 
-
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.inference.backends.sse import EventLines
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -19,9 +20,6 @@ from gateway.inference.model import Alternative, Message, Role, ToolCall, ToolSp
 
 OK: Final = 200
 SERVER_ERROR: Final = 500
-
-MAX_LINE: Final = 16 * 1024 * 1024
-"""Bytes of one event at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +94,10 @@ def _write_call(call: ToolCall) -> dict[str, Any]:
 
 
 class EventReader:
-    """Cuts a stream of bytes into events, wherever the chunks happen to end."""
+    """Reads a stream of bytes as events, wherever the chunks happen to end."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._lines = EventLines()
         self.finished = False
         """Whether the model has ended its answer; the usage may still follow."""
         self.ended = False
@@ -107,18 +105,13 @@ class EventReader:
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Return the events that `data` completes. Raises BackendError, as error events tell."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE:
-            raise BackendBroken("an event of the stream has no end")
-        for line in lines:
-            event = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+        for event in self._lines.feed(data):
             if event == b"[DONE]":
                 self.ended = True
                 return
-            if event:
-                chunk = parse_chunk(event)
-                self.finished = self.finished or chunk.finish_reason is not None
-                yield chunk
+            chunk = parse_chunk(event)
+            self.finished = self.finished or chunk.finish_reason is not None
+            yield chunk
 
 
 def parse_chunk(data: bytes) -> Chunk:

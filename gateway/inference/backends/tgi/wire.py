@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 import orjson
 
+from gateway.inference.backends.sse import EventLines
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from text_generation.types import Grammar
 
 OK: Final = 200
-
-MAX_LINE: Final = 16 * 1024 * 1024
-"""Bytes of one event at most."""
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -171,25 +169,21 @@ def request_body(prompt: str, options: SamplingOptions, aios: AiosOptions | None
 
 
 class EventReader:
-    """Cuts a stream of bytes into events, wherever the chunks happen to end."""
+    """Reads a stream of bytes as events, wherever the chunks happen to end."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._lines = EventLines()
         self.ended = False
         """Whether the last event has been seen."""
 
     def feed(self, chunk: bytes) -> Iterator[TokenEvent | Suspended]:
         """Return the events that `chunk` completes. Raises BackendError, as error events tell."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > MAX_LINE:
-            raise BackendBroken("an event of the stream has no end")
-        for line in lines:
-            if line.startswith(b"data:"):
-                event = parse_event(line[5:])
-                self.ended = isinstance(event, Suspended) or event.generated_text is not None
-                yield event
-                if self.ended:
-                    return
+        for data in self._lines.feed(chunk):
+            event = parse_event(data)
+            self.ended = isinstance(event, Suspended) or event.generated_text is not None
+            yield event
+            if self.ended:
+                return
 
 
 def parse_event(data: bytes) -> TokenEvent | Suspended:
