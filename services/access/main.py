@@ -12,9 +12,10 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.adapters.cedar import CedarEngine, base_policies
 from services.access.adapters.keys import KeyFile, admin_of, ensure_service_key, write_admin_token
 from services.access.adapters.local_authorizer import LocalAuthenticator, LocalAuthorizer
+from services.access.adapters.policy_process import PolicyProcess
 from services.access.config import AccessConfig
 from services.access.metrics import AccessMetrics
-from services.access.ports import Meter, Signer, Store, Transaction
+from services.access.ports import Judge, Meter, Signer, Store, Transaction
 from services.access.service.dependencies import Dependencies
 from services.access.service.facade import AccessManager
 from services.access.servicer import AccessServicer, AgentServicer
@@ -37,12 +38,20 @@ _FORGET_SECONDS: Final = 600.0
 
 
 def build(
-    config: AccessConfig, *, store: Store, signer: Signer, meter: Meter, clock: Clock, service_key: str
+    config: AccessConfig,
+    *,
+    store: Store,
+    judge: Judge,
+    signer: Signer,
+    meter: Meter,
+    clock: Clock,
+    service_key: str,
 ) -> AccessManager:
     """Wire an access manager."""
     ports = Dependencies(
         store=store,
         engine=CedarEngine(kernel_tenant=config.kernel_tenant),
+        judge=judge,
         signer=signer,
         clock=clock,
         meter=meter,
@@ -104,7 +113,10 @@ async def assemble(process: Process) -> App:
     database = await process.database(MIGRATIONS)
     store = SqlStore(database)
     meter = AccessMetrics(process.registry)
-    manager = build(config, store=store, signer=keys, meter=meter, clock=clock, service_key=service_key)
+    judge = PolicyProcess()
+    manager = build(
+        config, store=store, judge=judge, signer=keys, meter=meter, clock=clock, service_key=service_key
+    )
 
     admin_path = config.admin_token_file or folder / "admin.token"
 
@@ -122,6 +134,8 @@ async def assemble(process: Process) -> App:
     process.tasks.every("keep-admin-token", _ADMIN_SECONDS, keep_admin_token)
     process.tasks.every("forget", _FORGET_SECONDS, manager.forget)
     process.stack.push_async_callback(manager.flush)
+    process.stack.push_async_callback(judge.close)
+    process.tasks.start("warm-policy-checker", judge.warm)
     return App(
         servicers=servicers(manager),
         readiness={"database": database.problem},

@@ -255,6 +255,8 @@ class Approval:
     comment: str = ""
     sequence: int = 0
     """The place of its last change among all changes of approvals."""
+    root: str = ""
+    """Id of the root of the tree that `agent` was in when it was asked for; empty when that was not noted."""
 
     def state_at(self, now: datetime) -> ApprovalState:
         """Return the state at `now`: what nobody decided or used in time has expired."""

@@ -392,8 +392,19 @@ class PolicyEngine(Protocol):
         """Decide one check; any trouble is a refusal."""
         ...
 
-    def findings(self, text: str, others: Iterable[Policy]) -> list[Finding]:
-        """List what is wrong with a policy text that joins `others`, errors first."""
+    def is_loaded(self, policies: tuple[Policy, ...]) -> bool:
+        """Tell whether deciding by these is quick: it need not read their texts first."""
+        ...
+
+
+class Judge(Protocol):
+    """Judges policy texts, at a distance: neither its time nor its end is the caller's."""
+
+    async def findings(self, text: str) -> list[Finding]:
+        """List what is wrong with a text on its own.
+
+        Raises PolicyInvalid when it cannot be judged, TooManyCalls when too many wait, ServiceUnavailable.
+        """
         ...
 
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from services.access.adapters.cedar import CedarEngine, base_policies
+from services.access.adapters.cedar import CedarEngine, PolicyJudge, base_policies
 from services.access.adapters.keys import KeyFile
 from services.access.core.agent_tree import TreeLimits
-from services.access.model import AuditEntry, AuditQuery, Check, Decision, Hints, Reason
+from services.access.model import AuditEntry, AuditQuery, Check, Decision, Finding, Hints, Reason
 from services.access.ports import Store
 from services.access.service.agents import NewAgent, Registered
 from services.access.service.dependencies import Dependencies, Request, Settings
@@ -61,6 +61,17 @@ class FakeMeter:
     def watching(self, stream: str, change: int) -> None:
         """Count watchers."""
         self.counts[f"watching {stream}"] += change
+
+
+class JudgeInPlace:
+    """Judges policy texts in this process."""
+
+    def __init__(self) -> None:
+        self._judge = PolicyJudge()
+
+    async def findings(self, text: str) -> list[Finding]:
+        """List what is wrong with a text."""
+        return self._judge.findings(text)
 
 
 @dataclass
@@ -118,7 +129,15 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
         **fields,
     )
     engine = CedarEngine(kernel_tenant=KERNEL_TENANT)
-    kit = Dependencies(store=store, engine=engine, signer=keys, clock=clock, meter=meter, settings=settings)
+    kit = Dependencies(
+        store=store,
+        engine=engine,
+        judge=JudgeInPlace(),
+        signer=keys,
+        clock=clock,
+        meter=meter,
+        settings=settings,
+    )
     manager = AccessManager(kit, service_key=SERVICE_KEY, builtin=base_policies())
     return Desk(manager, clock, keys, meter, store)
 

@@ -90,7 +90,6 @@ COMMONS = {
     "access.v1.AccessService/ListMembers",
     "access.v1.AccessService/ListPolicies",
     "access.v1.AccessService/ListPolicyVersions",
-    "access.v1.AccessService/ValidatePolicy",
     "access.v1.AccessService/WatchApprovals",
     "inference.v1.InferenceService/CountTokens",
     "inference.v1.InferenceService/Embed",

@@ -1,17 +1,19 @@
 """The policy engine: Cedar, with a parsed policy set per tenant and the slice of one request.
 
-Any error while evaluating is a refusal: Cedar skips a policy that errors, `forbid` included.
+Any error while evaluating is a refusal: Cedar skips a policy that errors, `forbid` included. So is a policy
+in force that cannot be read (any more): what it would have forbidden is not known.
 """
 
 import json
+import re
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict
 from importlib import resources
 from typing import Any, Final
 
 import cedarpy
 
+from services.access.core import policy_text
 from services.access.core.actions import schema_of_actions
 from services.access.core.decision_input import (
     PRINCIPAL_TYPES,
@@ -23,12 +25,19 @@ from services.access.core.decision_input import (
     request,
 )
 from services.access.model import Check, Decision, Finding, Policy, Reason, Severity
+from services.chassis.auth.identity import Kind
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.logs import logger
+
+_log = logger(__name__)
 
 _MAX_FINDINGS: Final = 100
 _MAX_POLICIES: Final = 64
-_MAX_ID: Final = 100
 _CACHED_SETS: Final = 256
 _GRANT_RULE: Final = "grant"
+_REPAIRS: Final = frozenset({"access.manage", "access.read"})
+_PLACE: Final = re.compile(r"^for policy `policy\d+`, ")
+_LONGEST_MESSAGE: Final = 500
 
 BASE_TEXT: Final = (resources.files("services.access.adapters") / "rules" / "base.cedar").read_text("utf-8")
 
@@ -54,7 +63,7 @@ def base_policies() -> list[tuple[str, str]]:
 
 
 class CedarEngine:
-    """Decides checks and judges policy texts. Any thread may use it.
+    """Decides checks. Any thread may use it.
 
     `kernel_tenant` is the tenant whose administrators are the kernel's.
     """
@@ -62,16 +71,26 @@ class CedarEngine:
     def __init__(self, *, kernel_tenant: str) -> None:
         self._kernel_tenant = kernel_tenant
         self._schema = cedarpy.Schema.from_str(schema_text())
-        self._base_ids = frozenset(_ids(BASE_TEXT))
-        self._base = _PolicySet(BASE_TEXT, {rule: f"policies/{rule}" for rule in self._base_ids})
+        self._base = _PolicySet(())
         self._sets: OrderedDict[tuple[tuple[str, str], ...], _PolicySet] = OrderedDict()
         self._lock = threading.Lock()
 
     def decide(
         self, check: Check, target: Target, slice_: DecisionInput, policies: tuple[Policy, ...]
     ) -> Decision:
-        """Decide one check under the kernel's policies and those of the principal's tenant."""
+        """Decide one check under the kernel's policies and those of the principal's tenant.
+
+        While one of them cannot be read everything is refused, except that an administrator whom the others
+        permit may look at it, replace it or delete it.
+        """
         rules = self._rules(policies)
+        if rules.unreadable and not _is_repair(check, target, rules):
+            return Decision(
+                allowed=False,
+                reason=Reason.POLICY_ERROR,
+                policies=rules.unreadable[:_MAX_POLICIES],
+                revision=slice_.revision,
+            )
         world = entities(check, target, slice_, kernel_tenant=self._kernel_tenant)
         result = self._ask(request(check, target), rules, world)
         if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
@@ -101,29 +120,10 @@ class CedarEngine:
             expire_time=expiry,
         )
 
-    def findings(self, text: str, others: Iterable[Policy]) -> list[Finding]:
-        """List what is wrong with a policy text, errors first; `others` are the tenant's others in force.
-
-        The text must parse, fit the schema, and give each policy an @id that nothing else uses.
-        """
-        try:
-            ids = _ids(text)
-        except ValueError as error:
-            return [Finding(Severity.ERROR, _cut(str(error)))]
-        taken = self._base_ids.union(*(_ids(other.text) for other in others))
-        problems = [*_id_problems(ids, taken), *self._schema_problems(text)]
-        if not ids:
-            problems.append(Finding(Severity.WARNING, "the text holds no policy"))
-        return problems[:_MAX_FINDINGS]
-
-    def _schema_problems(self, text: str) -> list[Finding]:
-        result = cedarpy.validate_policies(text, self._schema)
-        names = result.id_annotations_by_policy_id
-        found = [
-            Finding(Severity.ERROR, _cut(error.error), policy_id=names.get(error.policy_id, "")[:_MAX_ID])
-            for error in result.errors
-        ]
-        return sorted(found, key=lambda finding: (finding.policy_id, finding.message))
+    def is_loaded(self, policies: tuple[Policy, ...]) -> bool:
+        """Tell whether `decide` need not parse these first, which takes a few milliseconds."""
+        with self._lock:
+            return not policies or _key(policies) in self._sets
 
     def _ask(self, asked: dict[str, Any], rules: "_PolicySet", world: list[dict[str, Any]]) -> Any:
         return cedarpy.is_authorized(asked, rules.handle, world, schema=self._schema)
@@ -137,25 +137,45 @@ class CedarEngine:
     def _rules(self, policies: tuple[Policy, ...]) -> "_PolicySet":
         if not policies:
             return self._base
-        key = tuple((policy.id, policy.text) for policy in policies)
+        key = _key(policies)
         with self._lock:
             rules = self._sets.get(key)
-            if rules is None:
-                names = {rule: f"policies/{policy.id}" for policy in policies for rule in _ids(policy.text)}
-                text = "\n".join([BASE_TEXT, *(policy.text for policy in policies)])
-                rules = self._sets[key] = _PolicySet(text, self._base.names | names)
-                while len(self._sets) > _CACHED_SETS:
-                    self._sets.popitem(last=False)
+        if rules is None:  # parsed without the lock, so that other tenants' decisions do not wait for it
+            rules = _PolicySet(policies)
+        with self._lock:
+            self._sets[key] = rules
             self._sets.move_to_end(key)
+            while len(self._sets) > _CACHED_SETS:
+                self._sets.popitem(last=False)
         return rules
 
 
 class _PolicySet:
-    """A parsed policy set and the policy resource that each @id belongs to."""
+    """The kernel's rules with a tenant's policies, parsed, and the policy resource of each @id."""
 
-    def __init__(self, text: str, names: dict[str, str]) -> None:
+    def __init__(self, policies: tuple[Policy, ...]) -> None:
+        self.names = {rule: f"policies/{rule}" for rule in policy_text.outline(BASE_TEXT).ids}
+        """Policy resources by @id."""
+        self.unreadable: tuple[str, ...] = ()
+        """Names of the policies that are left out of the set."""
+        texts = [BASE_TEXT]
+        load = policy_text.Load()
+        for policy in policies:
+            name = f"policies/{policy.id}"
+            try:
+                outline = policy_text.outline(policy.text)
+                load = load.plus(outline, policy.tenant)
+                cedarpy.PolicySet.from_str(policy.text)
+            except (KernelError, ValueError) as error:
+                _log.error(
+                    "a policy in force cannot be read", policy=name, tenant=policy.tenant, why=str(error)
+                )
+                self.unreadable = (*self.unreadable, name)
+            else:
+                texts.append(policy.text)
+                self.names |= dict.fromkeys(outline.ids, name)
+        text = "\n".join(texts)
         self.handle = cedarpy.PolicySet.from_str(text)
-        self.names = names
         self.mentions_approval = "approved" in text
 
     def name_of(self, result: Any, rule: str) -> str:
@@ -163,34 +183,59 @@ class _PolicySet:
         return self.names.get(result.diagnostics.id_annotations_by_reason.get(rule, ""), "")
 
 
+class PolicyJudge:
+    """Says what the native parser and the schema have against a text.
+
+    It can take seconds, and a fault of native code ends the process it runs in: see policy_process.
+    """
+
+    def __init__(self) -> None:
+        self._schema = cedarpy.Schema.from_str(schema_text())
+
+    def findings(self, text: str) -> list[Finding]:
+        """List what is wrong with a text on its own, all of it errors.
+
+        Raises PolicyInvalid when the text passes a bound of `policy_text`.
+        """
+        ids = policy_text.outline(text).ids
+        try:
+            parsed = _ids(text)
+        except ValueError as error:
+            return [Finding(Severity.ERROR, _cut(str(error)))]
+        if parsed != ids:  # the two readers must agree, or a rule would go by another policy's name
+            return [Finding(Severity.ERROR, "the @ids of the text cannot be read")]
+        result = cedarpy.validate_policies(text, self._schema)
+        names = result.id_annotations_by_policy_id
+        found = [
+            Finding(Severity.ERROR, _cut(error.error), names.get(error.policy_id, "")[: policy_text.MAX_ID])
+            for error in result.errors
+        ]
+        return sorted(found, key=lambda finding: (finding.policy_id, finding.message))[:_MAX_FINDINGS]
+
+
 def _with_grants(decided_by: tuple[str, ...], slice_: DecisionInput) -> tuple[str, ...]:
     grants = (grant.name for grant in slice_.grants) if f"policies/{_GRANT_RULE}" in decided_by else ()
     return (*decided_by, *grants)[:_MAX_POLICIES]
 
 
-def _ids(text: str) -> list[str]:
+def _is_repair(check: Check, target: Target, rules: _PolicySet) -> bool:
+    is_admin = check.principal.kind is Kind.ADMIN
+    return is_admin and check.action in _REPAIRS and target.name in rules.unreadable
+
+
+def _key(policies: tuple[Policy, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((policy.id, policy.text) for policy in policies)
+
+
+def _ids(text: str) -> tuple[str, ...]:
     """List the @id of every policy in a text, "" for one that has none. Raises ValueError on bad syntax."""
     parsed = json.loads(cedarpy.policies_to_json_str(text))
-    if parsed.get("templates"):
-        raise ValueError(
-            "templates (?principal, ?resource) are not supported; write a policy or make a grant"
-        )
-    return [
-        str((policy.get("annotations") or {}).get("id") or "") for policy in parsed["staticPolicies"].values()
-    ]
-
-
-def _id_problems(ids: list[str], taken: frozenset[str]) -> list[Finding]:
-    problems: list[Finding] = []
-    for rule, count in Counter(ids).items():
-        if not rule or len(rule) > _MAX_ID:
-            problems.append(
-                Finding(Severity.ERROR, f"each policy needs an @id of 1 to {_MAX_ID} characters", "")
-            )
-        elif count > 1 or rule in taken:
-            problems.append(Finding(Severity.ERROR, f'@id("{rule}") is used by another policy', rule))
-    return problems
+    policies = sorted(
+        parsed["staticPolicies"].items(), key=lambda entry: int(entry[0].removeprefix("policy"))
+    )
+    return tuple(str((policy.get("annotations") or {}).get("id") or "") for _, policy in policies)
 
 
 def _cut(message: str) -> str:
-    return message[:2048]
+    """Leave out what only the library knows (its own names of policies), and whatever is too long."""
+    return _PLACE.sub("", message)[:_LONGEST_MESSAGE]

@@ -38,7 +38,7 @@ PRIVILEGE: Final = "agent.privilege"
 ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.append_audit": _SERVICE,
     "access.approval": _SERVICE,
-    "access.approve": _SHAREABLE_ADMIN | {Scope.TREE},
+    "access.approve": _SHAREABLE_ADMIN,
     "access.audit": _SELF,
     "access.check": _SERVICE,
     "access.grant": _SELF,

@@ -38,6 +38,11 @@ def ancestors_of_child(parent: Agent, living_children: int, limits: TreeLimits) 
     return ancestors
 
 
+def root_of(agent: Agent) -> str:
+    """Return the id of the root of an agent's tree: its own when it has no parent."""
+    return agent.ancestors[0] if agent.ancestors else agent.id
+
+
 def propagate(root: Agent, above: AgentState, descendants: Iterable[Agent]) -> list[Agent]:
     """Recompute states from `root` down and return the agents whose state or flag is to be stored.
 

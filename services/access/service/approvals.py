@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from services.access.core.agent_tree import root_of
 from services.access.errors import (
     AgentNotFound,
     ApprovalDecided,
@@ -48,12 +49,13 @@ class ApprovalService:
             known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 return _found(tx, wanted.tenant, known)
-            if tx.agents.get(wanted.tenant, wanted.agent) is None:
+            agent = tx.agents.get(wanted.tenant, wanted.agent)
+            if agent is None:
                 name = names.agent_name(wanted.agent)
                 raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
             approval = tx.approvals.open_for(wanted, now)
             if approval is None:
-                approval = self._insert(tx, wanted, lifetime)
+                approval = self._insert(tx, dataclasses.replace(wanted, root=root_of(agent)), lifetime)
                 done = dataclasses.replace(
                     dependencies.event(caller, "RequestApproval", "access.approval", _name(approval)),
                     arguments_sha256=approval.arguments_sha256,
@@ -131,17 +133,16 @@ class ApprovalService:
         """Approve or reject.
 
         Raises ApprovalNotFound, ApprovalDecided, ApprovalExpired, EtagMismatch (other arguments) or
-        PermissionDenied (an own approval).
+        PermissionDenied (an approval of the caller's own tree).
         """
         now = self._deps.clock.now()
         wanted = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
 
         def work(tx: Transaction) -> Approval:
             approval = _found(tx, caller.tenant, _id(name))
+            _must_be_impartial(tx, caller, approval)
             if dependencies.answered(tx, caller, asked) is not None:
                 return approval
-            if caller.kind is Kind.AGENT and approval.agent == caller.agent:
-                raise PermissionDenied("nobody decides on an own approval", metadata={"approval": name})
             if arguments_sha256 and arguments_sha256 != approval.arguments_sha256:
                 raise EtagMismatch("the approval is for other arguments", metadata={"approval": name})
             state = approval.state_at(now)
@@ -218,6 +219,20 @@ class ApprovalService:
         )
         tx.approvals.insert(approval)
         return approval
+
+
+def _must_be_impartial(tx: Transaction, caller: Caller, approval: Approval) -> None:
+    """Refuse an agent of the tree that waits.
+
+    An agent makes descendants at will and steers them, so the root and all below it are one party, whatever
+    grant, group or policy permits one of them. Raises PermissionDenied, also when either tree is not known.
+    """
+    if caller.kind is Kind.ADMIN:
+        return
+    agent = tx.agents.get(caller.tenant, caller.agent) if caller.kind is Kind.AGENT else None
+    if agent is None or not approval.root or root_of(agent) == approval.root:
+        name = _name(approval)
+        raise PermissionDenied("no agent decides on an approval of its own tree", metadata={"approval": name})
 
 
 def _all_pending(tx: Transaction, tenant: str, agent: str, now: datetime) -> list[Approval]:

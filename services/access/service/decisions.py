@@ -54,7 +54,7 @@ class DecisionService:
             return gather_inputs(tx, checks, now, self._memo)
 
         cases = await self._deps.store.read(load)
-        if len(cases) > _INLINE:
+        if len(cases) > _INLINE or not all(self._deps.engine.is_loaded(case.policies) for case in cases):
             decisions = await asyncio.to_thread(self._decide, cases)
         else:
             decisions = self._decide(cases)

@@ -12,7 +12,7 @@ from services.access.core import audit_chain
 from services.access.core.agent_tree import TreeLimits
 from services.access.errors import EtagMismatch
 from services.access.model import AuditOutcome, Event, RequestKey
-from services.access.ports import Meter, PolicyEngine, Signer, Store, Transaction, Work
+from services.access.ports import Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
@@ -88,6 +88,7 @@ class Dependencies:
 
     store: Store
     engine: PolicyEngine
+    judge: Judge
     signer: Signer
     clock: Clock
     meter: Meter

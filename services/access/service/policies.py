@@ -1,11 +1,15 @@
 """Use cases of policies: validated before they take effect, versioned, per tenant beside the kernel's own."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from services.access.core import policy_text
 from services.access.core.decision import DecisionRequest, decide, gather_input
-from services.access.errors import PolicyInvalid, RuleNotFound, RuleProtected
+from services.access.core.policy_text import Load, Outline
+from services.access.errors import PolicyInvalid, QuotaExceeded, RuleNotFound, RuleProtected
 from services.access.model import Check, Finding, Policy, Severity
 from services.access.ports import Transaction
 from services.access.service import dependencies
@@ -16,6 +20,7 @@ from services.chassis.rpc.errors import FieldViolation, InvalidRequest
 
 _ACTION: Final = "access.manage"
 _MAX_PAGE: Final = 100
+_MAX_FINDINGS: Final = 100
 
 
 class PolicyService:
@@ -29,19 +34,33 @@ class PolicyService:
         }
 
     async def validate(self, caller: Caller, text: str) -> list[Finding]:
-        """Return what is wrong with a text, were it put beside the tenant's policies in force."""
-        others = await self._deps.store.read(lambda tx: tx.policies.active(caller.tenant))
-        return self._deps.engine.findings(text, others)
+        """Return what is wrong with a text, were it put beside the tenant's policies in force.
+
+        Raises TooManyCalls or ServiceUnavailable when it cannot be judged now.
+        """
+        try:
+            outline = policy_text.outline(text)
+            found = await self._deps.judge.findings(text)
+        except PolicyInvalid as refused:
+            offset = int(refused.metadata.get("offset", "0"))
+            return [Finding(Severity.ERROR, refused.message, offset=offset)]
+        clashes = await self._deps.store.read(
+            lambda tx: self._clashes(outline, tx.policies.active(caller.tenant))
+        )
+        return [*clashes, *found, *_warnings(outline)][:_MAX_FINDINGS]
 
     async def put(
         self, caller: Caller, name: str, text: str, *, description: str, etag: str, asked: Request
     ) -> tuple[Policy, list[Finding]]:
         """Put a new version in force; return it and what the checks warn of.
 
-        Raises PolicyInvalid, EtagMismatch or RuleProtected.
+        Raises PolicyInvalid, QuotaExceeded, EtagMismatch or RuleProtected; TooManyCalls or ServiceUnavailable
+        when the text cannot be judged now.
         """
         rule = self._id(name)
         now = self._deps.clock.now()
+        outline = policy_text.outline(text)
+        _refuse(await self._deps.judge.findings(text))
 
         def work(tx: Transaction) -> tuple[Policy, list[Finding]]:
             known = dependencies.answered(tx, caller, asked)
@@ -50,8 +69,8 @@ class PolicyService:
             newest = tx.policies.newest(caller.tenant, rule)
             dependencies.check_etag(etag, newest.etag if newest and newest.active else "", name)
             others = tuple(policy for policy in tx.policies.active(caller.tenant) if policy.id != rule)
-            found = self._deps.engine.findings(text, others)
-            _refuse(found)
+            _refuse(self._clashes(outline, others))
+            _load(others).plus(outline, caller.tenant)
             version = newest.version + 1 if newest else 1
             policy = Policy(caller.tenant, rule, text, description, version, True, caller.agent, now)  # noqa: FBT003 - active
             self._must_stay_in(tx, caller, (*others, policy), now)
@@ -61,7 +80,7 @@ class PolicyService:
             dependencies.record(
                 tx, caller.tenant, now, [dependencies.event(caller, "PutPolicy", _ACTION, name)]
             )
-            return policy, found
+            return policy, _warnings(outline)
 
         return await self._deps.commit(work)
 
@@ -126,6 +145,18 @@ class PolicyService:
         """Tell whether findings would let a policy pass."""
         return all(finding.severity is not Severity.ERROR for finding in found)
 
+    def _clashes(self, outline: Outline, others: Iterable[Policy]) -> list[Finding]:
+        """List the @ids that are missing, too long or taken."""
+        taken = {*self._builtin, *(rule for other in others for rule in _ids(other))}
+        problems: list[Finding] = []
+        for rule, count in Counter(outline.ids).items():
+            if not 1 <= len(rule) <= policy_text.MAX_ID:
+                message = f"each policy needs an @id of 1 to {policy_text.MAX_ID} characters"
+                problems.append(Finding(Severity.ERROR, message))
+            elif count > 1 or rule in taken:
+                problems.append(Finding(Severity.ERROR, f'@id("{rule}") is used by another policy', rule))
+        return problems
+
     def _must_stay_in(
         self, tx: Transaction, caller: Caller, policies: tuple[Policy, ...], now: datetime
     ) -> None:
@@ -144,6 +175,27 @@ class PolicyService:
         if rule in self._builtin:
             raise RuleProtected(f"{name} is the kernel's own", metadata={"policy": name})
         return rule
+
+
+def _warnings(outline: Outline) -> list[Finding]:
+    return [] if outline.ids else [Finding(Severity.WARNING, "the text holds no policy")]
+
+
+def _ids(policy: Policy) -> tuple[str, ...]:
+    """List the @ids of a policy in force; of one that cannot be read none is known."""
+    try:
+        return policy_text.outline(policy.text).ids
+    except PolicyInvalid:
+        return ()
+
+
+def _load(policies: Iterable[Policy]) -> Load:
+    """Add up what policies in force cost; what does not count for decisions does not count here."""
+    load = Load()
+    for policy in policies:
+        with contextlib.suppress(PolicyInvalid, QuotaExceeded):
+            load = load.plus(policy_text.outline(policy.text), policy.tenant)
+    return load
 
 
 def _refuse(found: list[Finding]) -> None:

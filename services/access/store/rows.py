@@ -189,6 +189,7 @@ def approval_values(approval: Approval) -> Values:
         "decider": approval.decider,
         "comment": approval.comment,
         "sequence": approval.sequence,
+        "root": approval.root,
     }
 
 
@@ -211,6 +212,7 @@ def approval(row: Row[Any]) -> Approval:
         decider=row.decider,
         comment=row.comment,
         sequence=row.sequence,
+        root=row.root,
     )
 
 

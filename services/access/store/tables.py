@@ -120,6 +120,7 @@ approvals: Final = sa.Table(
     sa.Column("decider", sa.String(), nullable=False),
     sa.Column("comment", sa.String(), nullable=False),
     sa.Column("sequence", sa.BigInteger(), nullable=False),
+    sa.Column("root", sa.String(), nullable=False, server_default=""),
     sa.Index("approvals_by_agent", "tenant", "agent", "state"),
     sa.Index("approvals_by_time", "tenant", "create_time", "id"),
     sa.Index("approvals_by_sequence", "tenant", "sequence"),

@@ -1,6 +1,7 @@
 """Approvals, on every store."""
 
 import asyncio
+import dataclasses
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from services.access.model import (
     Approval,
     ApprovalState,
 )
+from services.access.service.grants import NewGrant
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied
 from tests.fakes.access_manager import (
@@ -149,3 +151,86 @@ async def test_a_watch_of_approvals_shows_the_pending_ones_then_changes(desk: De
     assert seen == [first, None]
     assert change is not None
     assert change.state is ApprovalState.REJECTED
+
+
+async def family(desk: Desk) -> None:
+    """Register a tree root > planner > helper, root > sibling, and an agent beside it."""
+    await desk.register("root")
+    await desk.register("planner", by=agent("root"))
+    await desk.register("helper", by=agent("planner"))
+    await desk.register("sibling", by=agent("root"))
+    await desk.register("critic")
+
+
+@pytest.mark.parametrize("who", ["planner", "root", "helper", "sibling"])
+async def test_no_agent_decides_an_approval_of_its_own_tree(desk: Desk, who: str) -> None:
+    await family(desk)
+    open_door = '@id("all") permit(principal, action, resource);'
+    await desk.manager.policies.put(ADMIN, "policies/p", open_door, description="", etag="", asked=NEW)
+    desk_ = desk.manager.approvals
+    name = f"approvals/{(await desk_.request(SERVICE, wanted(), timedelta(hours=1), NEW)).id}"
+
+    assert await desk.allows(agent(who), "access.approve", name)
+    for approve in (True, False):
+        with pytest.raises(PermissionDenied):
+            await desk_.decide(agent(who), name, approve=approve, comment="", arguments_sha256="", asked=NEW)
+    assert (await desk_.get(PLANNER, name)).state is ApprovalState.PENDING
+
+
+async def test_an_agent_registered_after_the_request_is_of_the_tree_too(desk: Desk) -> None:
+    await family(desk)
+    desk_ = desk.manager.approvals
+    name = f"approvals/{(await desk_.request(SERVICE, wanted(), timedelta(hours=1), NEW)).id}"
+    await desk.register("late", by=agent("sibling"))
+
+    with pytest.raises(PermissionDenied):
+        await desk_.decide(agent("late"), name, approve=True, comment="", arguments_sha256="", asked=NEW)
+
+
+async def test_an_agent_that_repeats_a_decision_of_its_tree_is_refused(desk: Desk) -> None:
+    await family(desk)
+    desk_ = desk.manager.approvals
+    name = f"approvals/{(await desk_.request(SERVICE, wanted(), timedelta(hours=1), NEW)).id}"
+    await desk_.decide(ADMIN, name, approve=True, comment="", arguments_sha256="", asked=NEW)
+
+    with pytest.raises(PermissionDenied):
+        await desk_.decide(agent("root"), name, approve=True, comment="", arguments_sha256="", asked=NEW)
+
+
+async def test_an_ancestor_may_not_decide_and_so_cannot_give_the_right_away(desk: Desk) -> None:
+    await family(desk)
+    approval = await desk.manager.approvals.request(SERVICE, wanted(), timedelta(hours=1), NEW)
+    name = f"approvals/{approval.id}"
+    new = NewGrant(grantee="agents/critic", resource=name, actions=frozenset({"access.approve"}))
+
+    assert not await desk.allows(agent("root"), "access.approve", name)
+    for giver in ("root", "planner"):
+        with pytest.raises(PermissionDenied):
+            await desk.manager.grants.create(agent(giver), new, NEW)
+
+
+async def test_an_agent_of_another_tree_decides_with_a_grant(desk: Desk) -> None:
+    await family(desk)
+    desk_ = desk.manager.approvals
+    name = f"approvals/{(await desk_.request(SERVICE, wanted(), timedelta(hours=1), NEW)).id}"
+    assert not await desk.allows(CRITIC, "access.approve", name)
+    new = NewGrant(grantee="agents/critic", resource=name, actions=frozenset({"access.approve"}))
+    await desk.manager.grants.create(ADMIN, new, NEW)
+
+    assert await desk.allows(CRITIC, "access.approve", name)
+    decided = await desk_.decide(CRITIC, name, approve=True, comment="", arguments_sha256="", asked=NEW)
+    assert decided.decider == "critic"
+
+
+async def test_an_approval_whose_tree_was_not_noted_is_for_administrators(desk: Desk) -> None:
+    await family(desk)
+    desk_ = desk.manager.approvals
+    approval = await desk_.request(SERVICE, wanted(), timedelta(hours=1), NEW)
+    unknown = dataclasses.replace(approval, root="")
+    await desk.store.write(lambda tx: tx.approvals.update(unknown))
+    name = f"approvals/{approval.id}"
+
+    assert approval.root == "root"
+    with pytest.raises(PermissionDenied):
+        await desk_.decide(CRITIC, name, approve=True, comment="", arguments_sha256="", asked=NEW)
+    await desk_.decide(ADMIN, name, approve=True, comment="", arguments_sha256="", asked=NEW)

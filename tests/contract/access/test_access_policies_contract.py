@@ -1,13 +1,19 @@
 """Policies, on every store: versions, tenants, refusals."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from services.access.core import policy_text
 from services.access.errors import (
     EtagMismatch,
     PolicyInvalid,
+    QuotaExceeded,
     RuleNotFound,
     RuleProtected,
 )
+from services.access.model import Policy, Reason, Severity
+from services.access.ports import Transaction
 from services.access.service.agents import NewAgent
 from tests.fakes.access_manager import (
     ADMIN,
@@ -18,6 +24,7 @@ from tests.fakes.access_manager import (
 )
 
 PLANNER = agent("planner")
+WIDE = '@id("wide") permit(principal, action, resource) when { ' + " && ".join(["true"] * 5000) + " };"
 ALLOW_ALL = '@id("all") permit(principal, action, resource);'
 
 
@@ -88,3 +95,93 @@ async def test_the_kernels_policies_are_listed_among_the_tenants(desk: Desk) -> 
     assert listed == sorted(listed)
     assert {"p", "owner", "tenant-wall"} <= set(listed)
     assert (await desk.manager.policies.get(ADMIN, "policies/owner", 0)).tenant == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("permit(principal, action, resource);", "needs an @id"),
+        ('@id("owner") permit(principal, action, resource);', "used by another policy"),
+        (ALLOW_ALL + ALLOW_ALL, "used by another policy"),
+        ('@id("theirs") permit(principal, action, resource);', "used by another policy"),
+        ('@id("a") permit(principal == ?principal, action, resource);', "templates"),
+        (WIDE, "more than 256 operations"),
+    ],
+)
+async def test_a_text_is_judged_beside_the_others_in_force(desk: Desk, text: str, problem: str) -> None:
+    theirs = ALLOW_ALL.replace("all", "theirs")
+    put = desk.manager.policies.put
+    await put(ADMIN, "policies/theirs", theirs, description="", etag="", asked=NEW)
+    found = await desk.manager.policies.validate(ADMIN, text)
+
+    assert found[0].severity is Severity.ERROR
+    assert problem in found[0].message
+    with pytest.raises(PolicyInvalid, match=problem):
+        await put(ADMIN, "policies/p", text, description="", etag="", asked=NEW)
+    assert len((await desk.manager.policies.page(ADMIN, 100, ""))[0]) == 13
+
+
+async def test_an_empty_text_is_taken_with_a_warning(desk: Desk) -> None:
+    (found,) = await desk.manager.policies.validate(ADMIN, "// nothing")
+    _, warnings = await desk.manager.policies.put(
+        ADMIN, "policies/p", "// nothing", description="", etag="", asked=NEW
+    )
+
+    assert [found] == warnings
+    assert found.severity is Severity.WARNING
+
+
+async def test_a_tenant_has_only_so_many_policies_in_force(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_text, "MAX_IN_FORCE", 2)
+    put = desk.manager.policies.put
+    for name in ("one", "two"):
+        text = ALLOW_ALL.replace("all", name)
+        await put(ADMIN, f"policies/{name}", text, description="", etag="", asked=NEW)
+
+    with pytest.raises(QuotaExceeded) as refused:
+        await put(ADMIN, "policies/three", ALLOW_ALL, description="", etag="", asked=NEW)
+    await put(ADMIN, "policies/two", ALLOW_ALL, description="", etag="", asked=NEW)
+    await desk.manager.policies.delete(ADMIN, "policies/one", "", NEW)
+    await put(ADMIN, "policies/three", ALLOW_ALL.replace("all", "3"), description="", etag="", asked=NEW)
+
+    assert refused.value.metadata == {"quota": "policies", "wanted": "3", "limit": "2"}
+
+
+async def test_a_stored_policy_that_cannot_be_read_fails_closed_until_it_is_deleted(desk: Desk) -> None:
+    await desk.register("planner")
+
+    def break_in(tx: Transaction) -> None:
+        made = datetime(2026, 1, 1, tzinfo=UTC)
+        tx.policies.put(
+            Policy(ADMIN.tenant, "old", WIDE, "", 1, active=True, author="admin", create_time=made)
+        )
+        tx.ledger.bump()
+
+    await desk.store.write(break_in)
+    decision = await desk.decide(PLANNER, "tool.call", "tools/t")
+
+    assert (decision.allowed, decision.reason) == (False, Reason.POLICY_ERROR)
+    assert decision.policies == ("policies/old",)
+    assert not await desk.allows(ADMIN, "access.manage", "policies/new")
+    assert await desk.allows(ADMIN, "access.manage", "policies/old")
+    await desk.manager.policies.delete(ADMIN, "policies/old", "", NEW)
+    assert await desk.allows(PLANNER, "tool.call", "tools/t")
+
+
+async def test_a_stored_policy_that_cannot_be_read_can_be_replaced(desk: Desk) -> None:
+    await desk.register("planner")
+
+    def break_in(tx: Transaction) -> None:
+        made = datetime(2026, 1, 1, tzinfo=UTC)
+        tx.policies.put(
+            Policy(ADMIN.tenant, "old", "permit(", "", 1, active=True, author="admin", create_time=made)
+        )
+        tx.ledger.bump()
+
+    await desk.store.write(break_in)
+    assert not await desk.allows(PLANNER, "tool.call", "tools/t")
+    await desk.manager.policies.put(ADMIN, "policies/old", ALLOW_ALL, description="", etag="", asked=NEW)
+
+    assert await desk.allows(PLANNER, "tool.call", "tools/t")

@@ -5,7 +5,7 @@ import itertools
 
 from aios.api.access.v1 import access_pb2 as pb
 from aios.api.access.v1 import resources_pb2 as res
-from aios.errors import NotFound, PreconditionFailed
+from aios.errors import NotFound, PermissionDenied, PreconditionFailed
 from aios.testing.agents import FakeAgents
 from aios.testing.caller import ADMIN, Caller
 
@@ -16,6 +16,7 @@ class FakeAccess(FakeAgents):
     def __init__(self, token_life: float) -> None:
         super().__init__(token_life)
         self.approvals: dict[str, res.Approval] = {}
+        self._roots: dict[str, str] = {}
         self._grants: dict[str, res.Grant] = {}
         self._policies: dict[str, res.Policy] = {}
         self._entries: list[res.AuditEntry] = []
@@ -34,6 +35,7 @@ class FakeAccess(FakeAgents):
             arguments_preview=arguments,
             state=res.APPROVAL_STATE_PENDING,
         )
+        self._roots[name] = self._root(f"agents/{agent}")
         return name
 
     async def create_grant(self, request: pb.CreateGrantRequest, caller: Caller) -> pb.CreateGrantResponse:
@@ -73,7 +75,11 @@ class FakeAccess(FakeAgents):
     async def decide_approval(
         self, request: pb.DecideApprovalRequest, caller: Caller
     ) -> pb.DecideApprovalResponse:
-        """DecideApproval."""
+        """DecideApproval: by the administrator, or by an agent of another tree that has a grant for it."""
+        if caller.agent != ADMIN and not self._may_approve(caller, request.name):
+            raise PermissionDenied(
+                f"agents/{caller.agent} may not decide {request.name}", metadata={"approval": request.name}
+            )
         if request.name not in self.approvals:
             raise NotFound(f"no {request.name}", reason="APPROVAL_NOT_FOUND")
         approval = self.approvals[request.name]
@@ -110,6 +116,16 @@ class FakeAccess(FakeAgents):
         """VerifyAudit: a list in memory is whole."""
         del request, caller
         return pb.VerifyAuditResponse(intact=True, verified_count=len(self._entries))
+
+    def _may_approve(self, caller: Caller, approval: str) -> bool:
+        me = f"agents/{caller.agent}"
+        given = any(
+            one.grantee == me
+            and "access.approve" in one.actions
+            and (approval.startswith(one.resource) if one.prefix else approval == one.resource)
+            for one in self._grants.values()
+        )
+        return given and self._roots.get(approval, "") not in ("", self._root(me))
 
     def _grant(self, grant: res.Grant) -> set[str]:
         return self.granted.setdefault(grant.grantee.removeprefix("agents/"), set())

@@ -167,6 +167,11 @@ class FakeAgents:
     def _below(self, agent: pb.Agent, root: str) -> bool:
         return agent.name == root or (agent.parent != "" and self._below(self._agents[agent.parent], root))
 
+    def _root(self, name: str) -> str:
+        """Return the root of an agent's tree; an agent that is not registered is its own."""
+        agent = self._agents.get(name)
+        return self._root(agent.parent) if agent and agent.parent else name
+
     def _set_state(self, name: str, caller: Caller, state: pb.AgentState) -> pb.Agent:
         agent = self._find(caller.resolve(name, write=True))
         if agent.state == pb.AGENT_STATE_KILLED and state == pb.AGENT_STATE_ACTIVE:
