@@ -75,7 +75,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         """List the models that are served."""
-        after = paging.decode(request.page_token, "models")
+        after = paging.decode(request.page_token, "models", shape=(str,))
         models = [each for each in self._use_cases.models() if not after or each.info.model > str(after[0])]
         size = paging.page_size(request.page_size)
         page = models[:size]

@@ -64,7 +64,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         """List waiting and running calls."""
         viewer = _viewer(request.parent)
         rows = self._service.queue(viewer)
-        after = paging.decode(request.page_token, viewer.tenant, viewer.agent)
+        after = paging.decode(request.page_token, viewer.tenant, viewer.agent, shape=(float, str))
         if after:
             mark = (float(after[0] or 0.0), str(after[1]))
             rows = [row for row in rows if (row[1].arrived_at, row[1].id) > mark]

@@ -7,7 +7,6 @@ from aios.api.storage.v1 import storage_pb2 as pb
 from aios.api.storage.v1 import storage_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import paging
-from services.chassis.rpc.errors import InvalidPageToken
 from services.chassis.rpc.wire import moment
 from services.storage.model import Attributes
 from services.storage.service import StorageService
@@ -341,15 +340,11 @@ def _list_of(caller: Caller, what: str) -> tuple[str, str, str]:
 
 def _text(token: str, query: tuple[paging.Key, ...]) -> str:
     """Return the position in a page token of a list ordered by text; "" at the beginning."""
-    position = paging.decode(token, *query)
-    if position and not isinstance(position[0], str):
-        raise InvalidPageToken("the page token belongs to another list")
+    position = paging.decode(token, *query, shape=(str,))
     return str(position[0]) if position else ""
 
 
 def _number(token: str, query: tuple[paging.Key, ...]) -> int:
     """Return the position in a page token of a list counted by numbers; 0 at the beginning."""
-    position = paging.decode(token, *query)
-    if position and not isinstance(position[0], int):
-        raise InvalidPageToken("the page token belongs to another list")
+    position = paging.decode(token, *query, shape=(int,))
     return int(position[0] or 0) if position else 0

@@ -66,3 +66,13 @@ def reason(failure: grpc.aio.AioRpcError) -> str:
         if detail.Unpack(info):
             return str(info.reason)
     return ""
+
+
+def metadata_of(failure: grpc.aio.AioRpcError) -> dict[str, str]:
+    """Return the ErrorInfo metadata of a failed call; empty when it carries none."""
+    info = error_details_pb2.ErrorInfo()
+    status = status_of(failure)
+    for detail in status.details if status else ():
+        if detail.Unpack(info):
+            return dict(info.metadata)
+    return {}

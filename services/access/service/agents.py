@@ -133,7 +133,7 @@ class AgentService:
         """List agents by id; return a page and the token of the next. Raises InvalidPageToken."""
         under = self._under(caller, parent)
         limit = paging.page_size(size)
-        position = paging.decode(token, caller.tenant, under, "agents")
+        position = paging.decode(token, caller.tenant, under, "agents", shape=(str,))
         after = str(position[0]) if position else ""
         found = await self._deps.store.read(lambda tx: tx.agents.page(caller.tenant, under, after, limit + 1))
         if len(found) <= limit:

@@ -114,7 +114,9 @@ class ApprovalService:
         of = _visible(caller, agent)
         limit = paging.page_size(size, maximum=_MAX_PAGE)
         query = (caller.tenant, of, ",".join(sorted(state.value for state in states)), "approvals")
-        position = [part for part in paging.decode(token, *query) if isinstance(part, int | str)]
+        position = [
+            part for part in paging.decode(token, *query, shape=(int, str)) if isinstance(part, int | str)
+        ]
         now = self._deps.clock.now()
         found = await self._deps.store.read(
             lambda tx: tx.approvals.page(

@@ -64,7 +64,7 @@ class AuditService:
             query = dataclasses.replace(query, agent=caller.agent)
         limit = paging.page_size(size)
         key = _page_key(query)
-        position = paging.decode(token, *key)
+        position = paging.decode(token, *key, shape=(int,))
         after = int(position[0] or 0) if position else 0
         found = await self._deps.store.read(lambda tx: tx.audit.page(query, after, limit + 1))
         if len(found) <= limit:

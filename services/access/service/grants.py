@@ -112,7 +112,9 @@ class GrantService:
         if resource:
             resource = str(names.parse(resource, me=caller.agent, field="resource"))
         query = (caller.tenant, caller.kind.value, caller.agent, grantee, resource, "grants")
-        position = [part for part in paging.decode(token, *query) if isinstance(part, int | str)]
+        position = [
+            part for part in paging.decode(token, *query, shape=(int, str)) if isinstance(part, int | str)
+        ]
         now = self._deps.clock.now()
 
         def work(tx: Transaction) -> list[Grant]:

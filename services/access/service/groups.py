@@ -46,7 +46,7 @@ class GroupService:
     async def page(self, caller: Caller, member: str, size: int, token: str) -> tuple[list[Group], str]:
         """List groups by name, with `member` only those it is a direct member of."""
         limit = paging.page_size(size)
-        position = paging.decode(token, caller.tenant, member, "groups")
+        position = paging.decode(token, caller.tenant, member, "groups", shape=(str,))
         after = str(position[0]) if position else ""
         found = await self._deps.store.read(
             lambda tx: tx.groups.page(caller.tenant, member, after, limit + 1)
@@ -116,7 +116,7 @@ class GroupService:
     async def members(self, caller: Caller, name: str, size: int, token: str) -> tuple[list[Member], str]:
         """List the direct members of a group by name. Raises RuleNotFound."""
         limit = paging.page_size(size, default=100)
-        position = paging.decode(token, caller.tenant, name, "members")
+        position = paging.decode(token, caller.tenant, name, "members", shape=(str,))
         after = str(position[0]) if position else ""
 
         def work(tx: Transaction) -> list[Member]:

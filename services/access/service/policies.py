@@ -113,7 +113,7 @@ class PolicyService:
     async def page(self, caller: Caller, size: int, token: str) -> tuple[list[Policy], str]:
         """List the policies in force by name, the kernel's own included."""
         limit = paging.page_size(size, maximum=_MAX_PAGE)
-        position = paging.decode(token, caller.tenant, "policies")
+        position = paging.decode(token, caller.tenant, "policies", shape=(str,))
         after = str(position[0]) if position else ""
         active = await self._deps.store.read(lambda tx: tx.policies.active(caller.tenant))
         found = sorted((*self._builtin.values(), *active), key=lambda policy: policy.id)
@@ -128,7 +128,7 @@ class PolicyService:
         if rule in self._builtin:
             return [self._builtin[rule]], ""
         limit = paging.page_size(size, default=20, maximum=_MAX_PAGE)
-        position = paging.decode(token, caller.tenant, rule, "versions")
+        position = paging.decode(token, caller.tenant, rule, "versions", shape=(int,))
         before = int(position[0] or 0) if position else 0
 
         def work(tx: Transaction) -> list[Policy]:

@@ -4,12 +4,19 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 
 from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 
 Key = str | int | float | None
 """One part of a keyset position; must survive JSON."""
+
+Kind = type[int] | type[str] | type[float]
+"""What one part of a position is."""
+
+_LARGEST = 253_402_300_799_999_999
+"""The last microsecond of the year 9999: no list is ordered by more, and a time can be made of it."""
 
 _DIGEST_BYTES = 9
 _MAX_TOKEN = 4096
@@ -34,10 +41,13 @@ def encode(position: Sequence[Key], *query: Key) -> str:
     return base64.urlsafe_b64encode(_digest(query) + body).decode().rstrip("=")
 
 
-def decode(token: str, *query: Key) -> list[Key]:
+def decode(token: str, *query: Key, shape: Sequence[Kind]) -> list[Key]:
     """Return the position in a token, or an empty list for the empty token (the first page).
 
-    Raises InvalidPageToken when the token was not made by `encode` for the same query.
+    The digest ties a token to its query but proves nothing: anybody can compute it. So the position is taken
+    as what a stranger wrote: it has exactly the kinds of `shape`, numbers lie between 0 and the largest time
+    in microseconds, texts are what every database stores. Raises InvalidPageToken when it is not so, or when
+    the token was not made by `encode` for the same query.
     """
     if not token:
         return []
@@ -47,7 +57,7 @@ def decode(token: str, *query: Key) -> list[Key]:
     except (binascii.Error, ValueError, RecursionError) as error:
         raise InvalidPageToken("the page token is not one this list returned") from error
     right_query = raw[:_DIGEST_BYTES] == _digest(query)
-    if len(token) > _MAX_TOKEN or not right_query or not _is_position(position):
+    if len(token) > _MAX_TOKEN or not right_query or not _has_shape(position, shape):
         raise InvalidPageToken("the page token belongs to another list or filter")
     return list(position)
 
@@ -57,7 +67,28 @@ def _digest(query: Sequence[Key]) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:_DIGEST_BYTES]
 
 
-def _is_position(value: object) -> bool:
-    return isinstance(value, list) and all(
-        part is None or (isinstance(part, str | int | float) and not isinstance(part, bool)) for part in value
+def _has_shape(position: object, shape: Sequence[Kind]) -> bool:
+    return (
+        isinstance(position, list)
+        and len(position) == len(shape)
+        and all(_is_of(part, kind) for part, kind in zip(position, shape, strict=True))
     )
+
+
+def _is_of(part: object, kind: Kind) -> bool:
+    if isinstance(part, bool):
+        return False
+    if kind is str:
+        # NUL and lone surrogates cannot be stored, so no list ever stood there.
+        return isinstance(part, str) and "\0" not in part and _encodes(part)
+    if kind is int:
+        return isinstance(part, int) and 0 <= part <= _LARGEST
+    return isinstance(part, int | float) and math.isfinite(part) and 0 <= part <= _LARGEST
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

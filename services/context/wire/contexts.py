@@ -181,7 +181,7 @@ def _added(each: Added, index: int) -> context_pb2.AddedMessage:
 
 def message_position(request: context_pb2.ListMessagesRequest, scope: Scope) -> int:
     """Return the last position of the page before; 0 for the first page. Raises InvalidPageToken."""
-    position = paging.decode(request.page_token, *_messages_query(request, scope))
+    position = paging.decode(request.page_token, *_messages_query(request, scope), shape=(int,))
     if not position:
         return 0
     if len(position) != 1 or not isinstance(position[0], int) or position[0] < 1:
@@ -208,7 +208,7 @@ def message_page(
 
 def context_position(request: context_pb2.ListContextsRequest, scope: Scope) -> str:
     """Return the last id of the page before; empty for the first page. Raises InvalidPageToken."""
-    position = paging.decode(request.page_token, *_contexts_query(request, scope))
+    position = paging.decode(request.page_token, *_contexts_query(request, scope), shape=(str,))
     return str(position[0]) if position else ""
 
 

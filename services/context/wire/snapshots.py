@@ -12,6 +12,7 @@ from services.chassis.auth.identity import Caller, Scope
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidPageToken
 from services.chassis.rpc.wire import moment
+from services.chassis.times import micros
 from services.context.core.snapshots import Saved
 from services.context.model import Emitted, Head, Place, Save, Snapshot
 from services.context.wire import common
@@ -70,14 +71,16 @@ def snapshot(scope: Scope, found: Snapshot) -> resources_pb2.Snapshot:
 
 def position(request: context_pb2.ListSnapshotsRequest, scope: Scope) -> tuple[datetime, str] | None:
     """Read where the page begins. Raises InvalidPageToken."""
-    parts = paging.decode(request.page_token, *_query(request, scope))
+    parts = paging.decode(request.page_token, *_query(request, scope), shape=(str, str))
     if not parts:
         return None
+    written, generation = map(str, parts)
     try:
-        at, generation = parts
-        return datetime.fromisoformat(str(at)), str(generation)
-    except ValueError:
+        at = datetime.fromisoformat(written)
+        micros(at)  # a time without a zone, or one whose zone puts it outside the calendar, orders nothing
+    except (ValueError, TypeError, OverflowError):
         raise InvalidPageToken("the page token is not one this list returned") from None
+    return at, generation
 
 
 def page(

@@ -172,7 +172,8 @@ def order(request: memory_pb2.ListNotesRequest) -> Order:
 
 def position(request: memory_pb2.ListNotesRequest, owner: Scope) -> Position | None:
     """Read where the page begins; None for the first one. Raises InvalidPageToken."""
-    parts = paging.decode(request.page_token, *_list_query(request, owner))
+    shape = (str,) if order(request) is Order.KEY else (int, str)
+    parts = paging.decode(request.page_token, *_list_query(request, owner), shape=shape)
     if not parts:
         return None
     match parts, order(request):
@@ -214,7 +215,7 @@ def search(request: memory_pb2.SearchNotesRequest) -> Search:
 
 def skip(request: memory_pb2.SearchNotesRequest, owner: Scope) -> int:
     """Return how many hits the pages before had. Raises InvalidPageToken."""
-    match paging.decode(request.page_token, *_search_query(request, owner)):
+    match paging.decode(request.page_token, *_search_query(request, owner), shape=(int,)):
         case []:
             return 0
         case [int(count)] if count > 0:

@@ -147,7 +147,7 @@ def query(request: tool_pb2.ListCallsRequest) -> CallQuery:
 
 def position(request: tool_pb2.ListCallsRequest, scope: Scope) -> tuple[datetime, str] | None:
     """Return where the page before ended; None for the first page. Raises InvalidPageToken."""
-    found = paging.decode(request.page_token, *_query_key(request, scope))
+    found = paging.decode(request.page_token, *_query_key(request, scope), shape=(int, str))
     match found:
         case []:
             return None

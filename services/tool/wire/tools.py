@@ -112,7 +112,7 @@ def query(request: tool_pb2.ListToolsRequest) -> ToolQuery:
 
 def position(request: tool_pb2.ListToolsRequest, scope: Scope) -> str:
     """Return the last id of the page before; empty for the first page. Raises InvalidPageToken."""
-    found = paging.decode(request.page_token, *_query_key(request, scope))
+    found = paging.decode(request.page_token, *_query_key(request, scope), shape=(str,))
     return str(found[0]) if found else ""
 
 

@@ -2,10 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import grpc
 import jwt
@@ -13,72 +10,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
-from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
-from services.access.adapters.local_authorizer import LocalAuthorizer
-from services.access.main import authenticator, servicers
+from aios.api.access.v1 import access_pb2, resources_pb2
+from aios.api.agent.v1 import agent_pb2
 from services.access.service.agents import key_hash
 from services.chassis.auth.authz_client import AccessAuthorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.rpc.client import AccessKeySource, KeyCredential, StaticCredential
 from services.chassis.rpc.errors import CredentialRevoked, PermissionDenied
-from tests.fakes.access_manager import KERNEL_TENANT, SERVICE_KEY, TENANT, Desk, desk
-from tests.fakes.rpc import reason, serving
-from tests.fakes.stores.access import MemoryStore
+from tests.fakes.access_manager import KERNEL_TENANT, SERVICE_KEY, TENANT
+from tests.fakes.access_rpc import SHA, Kernel
+from tests.fakes.rpc import reason
 from tests.fakes.waiting import until
-
-Metadata = tuple[tuple[str, str], ...]
-SHA = "ab" * 32
-
-
-def bearer(token: str) -> Metadata:
-    """Return the metadata of a caller."""
-    return (("authorization", f"Bearer {token}"),)
-
-
-@dataclass
-class Kernel:
-    """A running access manager with its stubs and callers."""
-
-    desk: Desk
-    channel: grpc.aio.Channel
-    access: "access_pb2_grpc.AccessServiceAsyncStub"
-    agents: "agent_pb2_grpc.AgentServiceAsyncStub"
-    admin: Metadata
-    service: Metadata
-
-    def token(self, agent: str, kind: Kind, tenant: str = TENANT) -> Metadata:
-        """Sign a token for anybody."""
-        holder = Principal(agent=agent, tenant=tenant, kind=kind)
-        issued = self.desk.keys.issue(
-            holder, now=self.desk.clock.now(), after=None, lifetime=timedelta(minutes=10)
-        )
-        return bearer(issued.text)
-
-    async def register(self, agent: str, metadata: Metadata | None = None) -> tuple[Metadata, str]:
-        """Register an agent; return how it calls and its key."""
-        made = await self.agents.RegisterAgent(
-            agent_pb2.RegisterAgentRequest(agent_id=agent), metadata=metadata or self.admin
-        )
-        return bearer(made.credential.token), made.agent_key
-
-
-@pytest.fixture
-async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
-    made = await asyncio.to_thread(desk, MemoryStore(), tmp_path)
-    manager = made.manager
-    async with serving(
-        *servicers(manager),
-        authenticator=authenticator(manager, made.keys),
-        authorizer=LocalAuthorizer(manager.checks),
-    ) as channel:
-        access: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
-        agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
-        kernel = Kernel(made, channel, access, agents, (), ())
-        kernel.admin = kernel.token("admin", Kind.ADMIN)
-        kernel.service = kernel.token("gateway", Kind.SERVICE, "kernel")
-        yield kernel
 
 
 def check(agent: str, action: str, resource: str = "") -> access_pb2.CheckRequest:

@@ -8,7 +8,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2 as pb
-from aios.errors import AlreadyExists, CredentialExpired, NotFound, PermissionDenied, Unauthenticated
+from aios.errors import (
+    AlreadyExists,
+    CredentialExpired,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
 from aios.testing.caller import ADMIN, Caller
 
 
@@ -110,6 +117,8 @@ class FakeAgents:
         if not root and caller.agent != ADMIN:
             root = f"agents/{caller.agent}"
         found = [agent for _, agent in sorted(self._agents.items()) if not root or self._below(agent, root)]
+        if request.page_token and not request.page_token.isdecimal():
+            raise InvalidRequest("the page token is not one this list returned", reason="INVALID_PAGE_TOKEN")
         start = int(request.page_token or 0)
         end = start + (request.page_size or 50)
         return pb.ListAgentsResponse(
