@@ -14,6 +14,7 @@ from services.context.config import ContextConfig
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
 from tests.fakes.context import context_service, context_stub
+from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ async def test_messages_are_paged_in_both_directions(stub: ContextServiceAsyncSt
     assert await listed(newest_first=False) == ["1", "2", "3", "4", "5"]
     assert await listed(newest_first=True) == ["5", "4", "3", "2", "1"]
     assert await listed(newest_first=True, after=2) == ["5", "4", "3"]
+    await refuses_forgeries(stub.ListMessages, context_pb2.ListMessagesRequest(name=TRIP), PLANNER)
     assert await listed(newest_first=False, after=2) == ["3", "4", "5"]
 
 
@@ -206,6 +208,7 @@ async def test_contexts_are_listed_by_name_and_label(stub: ContextServiceAsyncSt
 
     assert [context.name[-1] for context in (*first.contexts, *second.contexts)] == ["a", "c"]
     assert not second.next_page_token
+    await refuses_forgeries(stub.ListContexts, context_pb2.ListContextsRequest(parent="agents/me"), PLANNER)
 
 
 async def test_a_window_keeps_system_pinned_and_newest_and_explains_the_rest(

@@ -14,6 +14,7 @@ from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_service, context_stub
+from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ async def test_a_list_shows_the_last_saved_first_and_no_output(
     shown = [*first.snapshots, *second.snapshots]
     assert [snapshot.name[-1] for snapshot in shown] == ["c", "b", "a"]
     assert not second.next_page_token
+    await refuses_forgeries(stub.ListSnapshots, context_pb2.ListSnapshotsRequest(parent="agents/me"), PLANNER)
     assert shown[0].model == "demo"
     assert shown[0].usage.prompt_tokens == 3
     assert not shown[0].prompt_text

@@ -14,6 +14,7 @@ from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory import memory_service, memory_stub
+from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason
 
 if TYPE_CHECKING:
@@ -180,6 +181,9 @@ async def test_lists_page_filter_and_order(stub: MemoryServiceAsyncStub, clock: 
     assert await listed(order=memory_pb2.NOTE_ORDER_CREATE_TIME) == ["a", "b", "c", "d"]
     assert await listed(tags=["odd"]) == ["a", "c"]
     assert await listed(key_prefix="b") == ["b"]
+    for order in (memory_pb2.NOTE_ORDER_UNSPECIFIED, memory_pb2.NOTE_ORDER_CREATE_TIME):
+        request = memory_pb2.ListNotesRequest(parent="agents/me", order=order)
+        await refuses_forgeries(stub.ListNotes, request, PLANNER)
 
 
 async def test_a_search_finds_by_words_and_by_parts_of_words(stub: MemoryServiceAsyncStub) -> None:
@@ -216,6 +220,9 @@ async def test_a_search_follows_links_and_pages(stub: MemoryServiceAsyncStub) ->
     assert found[2].linked_from == "agents/planner/notes/hit"
     assert [hit.note.key for hit in (*first.hits, *second.hits)] == ["hit", "hit2", "linked", "deep"]
     assert not second.next_page_token
+    await refuses_forgeries(
+        stub.SearchNotes, memory_pb2.SearchNotesRequest(parent="agents/me", query="rome"), PLANNER
+    )
 
 
 async def test_a_query_without_words_is_invalid(stub: MemoryServiceAsyncStub) -> None:

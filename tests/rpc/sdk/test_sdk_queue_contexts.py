@@ -149,3 +149,28 @@ async def test_grants_approvals_policies_and_the_audit(fake: FakeKernel, agent: 
     assert policy.version == 1
     assert [entry.action for entry in entries] == ["access.revoke", "access.grant"]
     assert check.intact
+
+
+async def test_no_agent_of_the_fake_kernel_decides_an_approval_of_its_own_tree(fake: FakeKernel) -> None:
+    async with fake.connect() as admin, fake.agent("mal") as mal, fake.agent("critic") as critic:
+        await mal.agents.register("child")
+        name = fake.add_approval("child", "send-mail")
+        await mal.agents.register("late")
+        for grantee in ("mal", "late", "critic"):
+            await admin.access.grant(grantee, "approvals/", ["access.approve"], prefix=True)
+
+        with pytest.raises(errors.PermissionDenied):
+            await mal.access.decide(name, approve=True)
+        assert [one.name for one in await admin.access.approvals()] == [name]
+        assert (await critic.access.decide(name, approve=True)).state == "approved"
+
+        other = fake.add_approval("critic", "send-mail")
+        with pytest.raises(errors.PermissionDenied):
+            await critic.access.decide(other, approve=True)
+
+
+async def test_an_agent_without_a_grant_decides_no_approval_of_the_fake_kernel(fake: FakeKernel) -> None:
+    async with fake.agent("critic") as critic, fake.agent("mal"):
+        name = fake.add_approval("mal", "send-mail")
+        with pytest.raises(errors.PermissionDenied):
+            await critic.access.decide(name, approve=True)

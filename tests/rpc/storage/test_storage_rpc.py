@@ -18,6 +18,7 @@ from services.storage.main import servicer
 from services.storage.model import StorageLimits
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
+from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason, serving
 from tests.fakes.storage import Kernel
 
@@ -203,6 +204,30 @@ async def test_lists_are_paged_and_tokens_belong_to_their_list(stub: Any) -> Non
     assert second.next_page_token == ""
     other = pb.ListFilesRequest(parent="agents/me/files", recursive=True, page_token=first.next_page_token)
     assert (await refusal(stub.ListFiles(other, metadata=ME)))[1] == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_forged_page_token_is_an_invalid_argument_of_every_list(stub: Any) -> None:
+    for name in ("a", "b", "x", "y"):
+        await write(stub, name, b"needle")
+    await write(stub, "a", b"another needle")
+    for name in ("x", "y"):
+        await stub.DeleteFile(pb.DeleteFileRequest(name=f"agents/me/files/{name}"), metadata=ME)
+    for name in ("one", "two"):
+        records = [res.Record(key=key, text="needle") for key in ("k1", "k2")]
+        put = pb.PutRecordsRequest(collection=f"agents/me/collections/{name}", records=records)
+        await stub.PutRecords(put, metadata=ME)
+
+    lists = [
+        (stub.ListFiles, pb.ListFilesRequest(parent="agents/me/files")),
+        (stub.ListTrash, pb.ListTrashRequest(parent="agents/me")),
+        (stub.ListVersions, pb.ListVersionsRequest(name="agents/me/files/a")),
+        (stub.SearchFiles, pb.SearchFilesRequest(parent="agents/me/files", query="needle")),
+        (stub.ListCollections, pb.ListCollectionsRequest(parent="agents/me")),
+        (stub.QueryRecords, pb.QueryRecordsRequest(collection="agents/me/collections/one")),
+        (stub.QueryRecords, pb.QueryRecordsRequest(collection="agents/me/collections/one", query="needle")),
+    ]
+    for method, request in lists:
+        await refuses_forgeries(method, request, ME)
 
 
 async def test_delete_restore_and_trash(stub: Any) -> None:

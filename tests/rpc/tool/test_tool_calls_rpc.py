@@ -21,6 +21,7 @@ from services.chassis.rpc.status import status_of
 from services.chassis.runtime.clock import SystemClock
 from services.tool.config import ToolConfig
 from tests.fakes import tokens
+from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason
 from tests.fakes.stores.tool import InMemoryStore
 from tests.fakes.tool import FakeApprovals, Gate, ScriptedBuiltins, tool_service, tool_stub
@@ -498,6 +499,7 @@ async def test_calls_are_listed_newest_first_without_results(world: World) -> No
     assert not any(call.HasField("result") for call in found)
     assert rest.next_page_token == ""
     assert reason(refused.value) == "INVALID_PAGE_TOKEN"
+    await refuses_forgeries(world.stub.ListCalls, tool_pb2.ListCallsRequest(parent="agents/me"), PLANNER)
 
 
 async def test_an_irreversible_call_is_refused_until_a_person_approved_it(world: World) -> None:

@@ -18,6 +18,7 @@ from services.chassis.runtime.clock import SystemClock
 from services.tool.config import ToolConfig
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
+from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason
 from tests.fakes.tool import Gate, ScriptedBuiltins, tool_service, tool_stub
 from tests.fakes.waiting import until
@@ -212,6 +213,7 @@ async def test_tools_are_found_by_name_label_word_and_page(stub: ToolServiceAsyn
     first = await stub.ListTools(tool_pb2.ListToolsRequest(page_size=4), metadata=PLANNER)
     rest = await listed(stub, page_size=4, page_token=first.next_page_token)
     assert [found.name.removeprefix("tools/") for found in first.tools] + rest == everything
+    await refuses_forgeries(stub.ListTools, tool_pb2.ListToolsRequest(), PLANNER)
 
 
 async def test_a_short_view_leaves_schemas_and_driver_out(stub: ToolServiceAsyncStub) -> None:

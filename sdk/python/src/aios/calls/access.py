@@ -95,7 +95,8 @@ class Access:
     ) -> Approval:
         """Approve or reject a call; `arguments_sha256` makes sure that it is still the one that was shown.
 
-        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied.
+        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied: an agent needs a
+        grant, and decides nothing that an agent of its own tree asks for.
         """
         decision = pb.APPROVAL_DECISION_APPROVE if approve else pb.APPROVAL_DECISION_REJECT
         request = pb.DecideApprovalRequest(

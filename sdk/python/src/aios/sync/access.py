@@ -70,7 +70,8 @@ class SyncAccess:
     ) -> Approval:
         """Approve or reject a call; `arguments_sha256` makes sure that it is still the one that was shown.
 
-        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied.
+        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied: an agent needs a
+        grant, and decides nothing that an agent of its own tree asks for.
         """
         return self._portal.run(
             self._inner.decide(
