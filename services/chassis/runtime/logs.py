@@ -14,6 +14,9 @@ from services.chassis.auth.identity import caller_or_none
 
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m"}
 
+_SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_SHOWN_LINES = {code: shown for code, shown in _SHOWN.items() if chr(code) != "\n"}
+
 # Libraries whose normal events say nothing about this process.
 _CHATTY = ("alembic.runtime.plugins", "asyncio")
 
@@ -83,8 +86,9 @@ class ConsoleFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         text = f"{time} {self._service:<9} {record.levelname.lower():<7} {record.getMessage()}"
         text += "".join(f" {key}={value}" for key, value in fields.items())
+        text = text.translate(_SHOWN)  # a caller's words must not steer the terminal, nor pass for a line
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "\n" + self.formatException(record.exc_info).translate(_SHOWN_LINES)
         colour = _COLOURS.get(record.levelname)
         return f"{colour}{text}\x1b[0m" if colour else text
 

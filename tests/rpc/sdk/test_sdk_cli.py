@@ -269,3 +269,23 @@ def test_a_chart_needs_a_known_format_and_matplotlib(run: Run, monkeypatch: pyte
 
     assert code == 2
     assert "pip install matplotlib" in told
+
+
+def test_what_agents_write_does_not_steer_the_terminal(fake: FakeKernel, run: Run) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[2J\x9b2J"
+    run("agents", "register", "writer", "--kind", hostile)
+    run("memory", "put", "k", hostile)
+    fake.fail_next("KillAgent", errors.PermissionDenied(hostile))
+
+    shown = [
+        run("agents", "list"),
+        run("ps"),
+        run("agents", "list", "--json"),
+        run("memory", "get", "k"),
+        run("agents", "kill", "writer"),
+    ]
+    for _, out, err in shown:
+        assert not {"\x1b", "\x07", "\x9b"} & set(out + err)
+    assert "\\x1b]0;owned" in shown[0][1]
+    assert "\\x1b]0;owned" in shown[3][1]
+    assert "\\x1b]0;owned" in shown[4][2]

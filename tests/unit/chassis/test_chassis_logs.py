@@ -69,5 +69,18 @@ def test_the_console_form_is_one_readable_line() -> None:
     assert "Traceback" not in stream.getvalue()
 
 
+@pytest.mark.usefixtures("root")
+def test_what_a_caller_wrote_neither_steers_the_console_nor_passes_for_a_line() -> None:
+    stream = io.StringIO()
+    logs.configure("memory", style="console", stream=stream)
+
+    logs.logger("x").info("seen", kind="\x1b[2J\n12:00:00 memory error forged\x9b")
+    logs.logger("x").info("broke")
+
+    first, second = stream.getvalue().splitlines()
+    assert "kind=\\x1b[2J\\x0a12:00:00 memory error forged\\x9b" in first
+    assert "broke" in second
+
+
 def test_the_token_is_not_in_the_caller_s_text() -> None:
     assert "secret" not in repr(Caller("planner", "acme", token="secret"))

@@ -35,7 +35,7 @@ def reject(approval: str, comment: str = "") -> None:
 def _decide(approval: str, comment: str, *, approve: bool) -> None:
     name = approval if approval.startswith("approvals/") else f"approvals/{approval}"
     found = session.call(lambda kernel: kernel.access.decide(name, approve=approve, comment=comment))
-    session.emit(found, lambda: typer.echo(f"{found.name}: {found.state}"))
+    session.emit(found, lambda: session.say(f"{found.name}: {found.state}"))
 
 
 @grants_app.callback()
@@ -60,7 +60,7 @@ def add(
     """Permit actions on a resource."""
     prefix = resource.endswith("/")
     found = session.call(lambda kernel: kernel.access.grant(grantee, resource, action, prefix=prefix))
-    session.emit(found, lambda: typer.echo(found.name))
+    session.emit(found, lambda: session.say(found.name))
 
 
 @grants_app.command()
@@ -68,7 +68,7 @@ def revoke(grant: str) -> None:
     """Take a grant back."""
     name = grant if grant.startswith("grants/") else f"grants/{grant}"
     session.call(lambda kernel: kernel.access.revoke(name))
-    session.emit({"revoked": name}, lambda: typer.echo(f"revoked {name}"))
+    session.emit({"revoked": name}, lambda: session.say(f"revoked {name}"))
 
 
 def audit(
@@ -83,7 +83,7 @@ def audit(
         text = f"intact: {check.verified_count} entries, head {check.head_hash}"
         session.emit(
             check,
-            lambda: typer.echo(
+            lambda: session.say(
                 text if check.intact else f"broken at {check.broken_sequence}: {check.problem}"
             ),
         )

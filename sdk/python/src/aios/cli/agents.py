@@ -56,7 +56,7 @@ def register(
         lambda kernel: kernel.agents.register(agent_id, parent=parent, kind=kind, hints=hints)
     )
     told = {"name": handle.name, "agent_key": handle.credential.agent_key}
-    session.emit(told, lambda: typer.echo(f"{handle.name}\nagent key: {handle.credential.agent_key}"))
+    session.emit(told, lambda: session.say(f"{handle.name}\nagent key: {handle.credential.agent_key}"))
 
 
 @app.command()
@@ -77,7 +77,7 @@ def resume(agent: Agent) -> None:
 def kill(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "") -> None:
     """End an agent and its children for good; their data stays."""
     count = session.call(lambda kernel: kernel.agents.kill(agent, reason=reason))
-    session.emit({"killed": count}, lambda: typer.echo(f"{count} ended"))
+    session.emit({"killed": count}, lambda: session.say(f"{count} ended"))
 
 
 def ps() -> None:

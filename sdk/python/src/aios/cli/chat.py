@@ -60,7 +60,7 @@ async def _answer(
         return answer
     async with stream:
         async for text in stream.texts():
-            typer.echo(text, nl=False)
+            session.say(text, nl=False)
         answer = await stream.answer()
-    typer.echo("")
+    session.say("")
     return answer

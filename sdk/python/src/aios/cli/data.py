@@ -36,21 +36,21 @@ def list_notes(
 def get_note(key: str, agent: Agent = "me") -> None:
     """Print a note."""
     note = session.call(lambda kernel: kernel.memory.get(key, agent=agent))
-    session.emit(note, lambda: typer.echo(note.content))
+    session.emit(note, lambda: session.say(note.content))
 
 
 @memory_app.command("put")
 def put_note(key: str, content: str, agent: Agent = "me") -> None:
     """Write a note."""
     note = session.call(lambda kernel: kernel.memory.put(key, content, agent=agent))
-    session.emit(note, lambda: typer.echo(f"{note.name} {note.etag}"))
+    session.emit(note, lambda: session.say(f"{note.name} {note.etag}"))
 
 
 @memory_app.command("delete")
 def delete_note(key: str, agent: Agent = "me") -> None:
     """Delete a note."""
     session.call(lambda kernel: kernel.memory.delete(key, agent=agent))
-    session.emit({"deleted": key}, lambda: typer.echo(f"deleted {key}"))
+    session.emit({"deleted": key}, lambda: session.say(f"deleted {key}"))
 
 
 @memory_app.command("search")
@@ -67,7 +67,7 @@ def memory_usage(agent: Agent = "me") -> None:
     used = session.call(lambda kernel: kernel.memory.usage(agent=agent))
     share = f"{used.used_bytes} of {used.quota_bytes} bytes"
     text = f"{used.note_count} notes, {used.resident_count} of them in RAM, {share}"
-    session.emit(used, lambda: typer.echo(text))
+    session.emit(used, lambda: session.say(text))
 
 
 @files_app.command("list")
@@ -116,7 +116,7 @@ def write_file(
         return await kernel.files.write(path, data, agent=agent)
 
     file = session.call(work)
-    session.emit(file, lambda: typer.echo(f"{file.name} version {file.version}, {file.size_bytes} bytes"))
+    session.emit(file, lambda: session.say(f"{file.name} version {file.version}, {file.size_bytes} bytes"))
 
 
 @files_app.command("delete")
@@ -128,7 +128,7 @@ def delete_file(
 ) -> None:
     """Move a file or directory to the trash."""
     count = session.call(lambda kernel: kernel.files.delete(path, recursive=recursive, agent=agent))
-    session.emit({"deleted": count}, lambda: typer.echo(f"{count} deleted"))
+    session.emit({"deleted": count}, lambda: session.say(f"{count} deleted"))
 
 
 @files_app.command("versions")
@@ -150,14 +150,14 @@ def diff_file(
     found = session.call(
         lambda kernel: kernel.files.diff(path, from_version=from_version, to_version=to_version, agent=agent)
     )
-    session.emit(found, lambda: typer.echo(found.unified_diff or "no difference"))
+    session.emit(found, lambda: session.say(found.unified_diff or "no difference"))
 
 
 @files_app.command("rollback")
 def rollback_file(path: str, version: int, agent: Agent = "me") -> None:
     """Write an old version again as the newest."""
     file = session.call(lambda kernel: kernel.files.rollback(path, version=version, agent=agent))
-    session.emit(file, lambda: typer.echo(f"{file.name} version {file.version}"))
+    session.emit(file, lambda: session.say(f"{file.name} version {file.version}"))
 
 
 @files_app.command("search")
@@ -191,7 +191,7 @@ def show_tool(tool: str) -> None:
     """Show a tool with its parameters."""
     found = session.call(lambda kernel: kernel.tools.get(tool))
     text = f"{found.id}: {found.description}\n{json.dumps(dict(found.parameters), indent=2)}"
-    session.emit(found, lambda: typer.echo(text))
+    session.emit(found, lambda: session.say(text))
 
 
 @tools_app.command("call")
@@ -207,4 +207,4 @@ def call_tool(
     except ValueError as error:
         raise typer.BadParameter(f"the arguments are no JSON: {error}") from error
     result = session.call(lambda kernel: kernel.tools.call(tool, given, wait_for_approval=wait))
-    session.emit(result, lambda: typer.echo(str(result)))
+    session.emit(result, lambda: session.say(str(result)))

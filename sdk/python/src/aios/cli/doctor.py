@@ -38,9 +38,9 @@ def doctor() -> None:
 
 def _show(checks: list[Check]) -> None:
     for check in checks:
-        typer.echo(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}")
+        session.say(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}")
         if check.hint and not check.ok:
-            typer.echo(f"     {check.hint}")
+            session.say(f"     {check.hint}")
 
 
 def _versions() -> Check:

@@ -42,7 +42,7 @@ def _show(state: "QueueState", calls: list["Syscall"]) -> None:
         for one in state.classes
     ]
     session.table(("lane", "class", "policy", "running", "waiting", "oldest wait"), classes, "no classes")
-    typer.echo("")
+    session.say("")
     replicas = [
         (
             one.name,
@@ -54,7 +54,7 @@ def _show(state: "QueueState", calls: list["Syscall"]) -> None:
         for one in state.replicas
     ]
     session.table(("replica", "model or tool", "state", "calls", "tokens"), replicas, "no backends")
-    typer.echo("")
+    session.say("")
     rows = [
         (
             one.name.removeprefix("agents/"),
@@ -77,14 +77,14 @@ def why(call: Call) -> None:
 
 
 def _explain(found: "Explanation") -> None:
-    typer.echo(found.summary)
+    session.say(found.summary)
     if found.position:
-        typer.echo(f"place {found.position} under {found.policy}: {found.policy_key}")
-        typer.echo(f"limit: {found.binding_limit}")
-        typer.echo(f"expected start: {_expected(found)}")
-        typer.echo(f"lane against starvation: {_lane(found)}")
+        session.say(f"place {found.position} under {found.policy}: {found.policy_key}")
+        session.say(f"limit: {found.binding_limit}")
+        session.say(f"expected start: {_expected(found)}")
+        session.say(f"lane against starvation: {_lane(found)}")
     if found.cached_replica:
-        typer.echo(f"cached prefix: about {found.cached_tokens} tokens on {found.cached_replica}")
+        session.say(f"cached prefix: about {found.cached_tokens} tokens on {found.cached_replica}")
     session.table(
         ("ahead", "why"), [(one.name or "another agent's", one.why) for one in found.ahead], "nobody ahead"
     )
@@ -112,7 +112,7 @@ def cancel(call: Call) -> None:
     """Cancel a call that waits or runs."""
     name = call if call.startswith("agents/") or "/" not in call else f"agents/{call}"
     done = session.call(lambda kernel: kernel.queue.cancel(name))
-    session.emit({"cancelled": done}, lambda: typer.echo("cancelled" if done else "it had ended already"))
+    session.emit({"cancelled": done}, lambda: session.say("cancelled" if done else "it had ended already"))
 
 
 @policy_app.callback()
@@ -157,7 +157,7 @@ def _pair(text: str) -> tuple[str, Any]:
 
 def _policies(found: "Policies") -> None:
     _classes(found.classes)
-    typer.echo(f"available: {', '.join(found.available)}")
+    session.say(f"available: {', '.join(found.available)}")
 
 
 def _classes(classes: Sequence["ClassPolicy"]) -> None:

@@ -35,7 +35,7 @@ def run(
             return await kind(kernel, on_step=shown).run(task)
         handle = await kernel.agents.register(agent_id, kind=kind.__name__.lower())
         if keep:
-            sys.stderr.write(f"{handle.name}, agent key: {handle.credential.agent_key}\n")
+            session.warn(f"{handle.name}, agent key: {handle.credential.agent_key}")
         try:
             return await kind(kernel.as_agent(handle), on_step=shown).run(task)
         finally:
@@ -43,9 +43,9 @@ def run(
                 await kernel.agents.kill(handle.name, reason="aios run has ended")
 
     result = session.call(work)
-    session.emit(result, lambda: typer.echo(result.text))
+    session.emit(result, lambda: session.say(result.text))
     if result.finish_reason != "done":
-        sys.stderr.write(f"aios: the run was cut short: {result.finish_reason}\n")
+        session.warn(f"aios: the run was cut short: {result.finish_reason}")
         raise typer.Exit(3)
 
 
@@ -69,4 +69,4 @@ def load(target: str) -> "type[Agent]":
 
 def _show(step: "Step") -> None:
     for called in step.runs:
-        sys.stderr.write(f"  {called.name} {called.arguments_json} -> {called.result}\n")
+        session.warn(f"  {called.name} {called.arguments_json} -> {called.result}")

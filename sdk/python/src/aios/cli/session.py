@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
+from aios.cli import terminal
+
 if TYPE_CHECKING:
     from aios.errors import AiosError
     from aios.kernel import Kernel
@@ -69,9 +71,9 @@ def fail(error: "AiosError") -> NoReturn:
             "metadata": error.metadata,
             "violations": [dataclasses.asdict(violation) for violation in error.violations],
         }
-        sys.stderr.write(json.dumps(told) + "\n")
+        sys.stderr.write(terminal.json(json.dumps(told)) + "\n")
     else:
-        sys.stderr.write(f"aios: {error}\n")
+        warn(f"aios: {error}")
         if hint := hint_for(error):
             sys.stderr.write(f"  {hint}\n")
     raise typer.Exit(1)
@@ -102,9 +104,19 @@ def hint_for(error: "AiosError") -> str:
 def emit(value: Any, lines: Callable[[], None]) -> None:
     """Print `value` as JSON if that was asked for, else call `lines`."""
     if options.get().as_json:
-        typer.echo(json.dumps(plain(value), ensure_ascii=False))
+        typer.echo(terminal.json(json.dumps(plain(value), ensure_ascii=False)))
     else:
         lines()
+
+
+def say(text: str, *, nl: bool = True) -> None:
+    """Print a text, whoever wrote it, with a line end unless `nl` is false."""
+    typer.echo(terminal.lines(text), nl=nl)
+
+
+def warn(text: str) -> None:
+    """Print a text to the standard error."""
+    sys.stderr.write(terminal.lines(text) + "\n")
 
 
 def plain(value: Any) -> Any:
@@ -132,7 +144,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str =
     for column in columns:
         grid.add_column(column.upper(), overflow="fold")
     for row in rows:
-        grid.add_row(*(str(cell) for cell in row))
+        grid.add_row(*(terminal.line(str(cell)) for cell in row))
     Console(highlight=False, markup=False).print(grid)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aios.cli import session
+from aios.cli import session, terminal
 
 if TYPE_CHECKING:
     from aios.cli.timeline import Timeline
@@ -81,7 +81,7 @@ def _show(timeline: "Timeline", out: Path) -> None:
         for cell in row.cells:
             cells.append(cell, STYLES.get(cell))
         sums = (row.calls, session.seconds(row.waited), session.seconds(row.ran), row.switches)
-        grid.add_row(row.agent, cells, *(str(each) for each in sums))
+        grid.add_row(terminal.line(row.agent), cells, *(str(each) for each in sums))
     if timeline.spans:
         console.print(grid)
         console.print("   ".join(f"{cell} {kind}" for kind, cell in CELLS.items()))
