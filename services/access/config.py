@@ -28,7 +28,11 @@ class AccessConfig:
     """Life of an agent's or service's token; at most an hour. Unit: seconds."""
 
     admin_token_life: timedelta = timedelta(days=30)
-    """Longest life of an administrator's token; at most 31 days. Unit: seconds."""
+    """Longest life of an administrator's token with its renewals; at most 31 days. Unit: seconds."""
+
+    session_life: timedelta = timedelta(days=1)
+    """How long an agent's or service's token can be renewed before its key is needed again; at most 31 days.
+    Unit: seconds."""
 
     max_depth: int = 8
     """Agents on the way from a root of a tree to a leaf, both included."""
@@ -57,6 +61,8 @@ class AccessConfig:
             raise ValueError("token_life must be 60 to 3600 seconds")
         if not timedelta(seconds=60) <= self.admin_token_life <= timedelta(days=31):
             raise ValueError("admin_token_life must be 60 seconds to 31 days")
+        if not timedelta(seconds=60) <= self.session_life <= timedelta(days=31):
+            raise ValueError("session_life must be 60 seconds to 31 days")
         if min(self.max_depth, self.max_children, self.pending_approvals, self.wrong_keys_per_minute) < 1:
             raise ValueError("limits must be at least 1")
         if self.poll <= timedelta(0):
@@ -70,6 +76,7 @@ class AccessConfig:
             tree=TreeLimits(max_depth=self.max_depth, max_children=self.max_children),
             token_life=self.token_life,
             admin_token_life=self.admin_token_life,
+            session_life=self.session_life,
             pending_approvals=self.pending_approvals,
             poll=self.poll.total_seconds(),
             wrong_keys_per_minute=self.wrong_keys_per_minute,

@@ -273,7 +273,7 @@ class Tokens(Protocol):
         ...
 
     def is_revoked(self, holder: Principal) -> bool:
-        """Tell whether a token is refused, by its id or because all of its agent's are."""
+        """Tell whether a token is refused, by its id, its session's, or because all of its agent's are."""
         ...
 
     def revoked_until(self, tenant: str, agent: str) -> datetime | None:

@@ -105,6 +105,8 @@ class KeyFile:
             issued = max(issued, math.floor(after.timestamp()) + 1)
         expires = issued + max(1, round(lifetime.total_seconds()))
         token_id = secrets.token_hex(16)
+        session_id = holder.session_id or token_id
+        authenticated_at = holder.authenticated_at or float(issued)
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -115,11 +117,18 @@ class KeyFile:
             "jti": token_id,
             "iat": issued,
             "exp": expires,
+            "sid": session_id,
+            "auth_time": authenticated_at,
         }
         key = self._keys[0]
         text = jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
         principal = dataclasses.replace(
-            holder, token_id=token_id, issued_at=float(issued), expires_at=float(expires)
+            holder,
+            token_id=token_id,
+            issued_at=float(issued),
+            expires_at=float(expires),
+            session_id=session_id,
+            authenticated_at=authenticated_at,
         )
         return Token(text, principal, datetime.fromtimestamp(expires, UTC))
 
@@ -142,6 +151,8 @@ class KeyFile:
             raise CredentialInvalid("the token is malformed, forged or meant for another audience") from error
         if now.timestamp() >= claims["exp"] + LEEWAY_SECONDS:
             raise CredentialExpired("the token has expired")
+        if claims.get("nbf", 0) > now.timestamp() + LEEWAY_SECONDS:
+            raise CredentialInvalid("the token does not count yet")
         return Principal(
             agent=claims["sub"],
             tenant=claims["tenant"],
@@ -150,6 +161,8 @@ class KeyFile:
             token_id=claims["jti"],
             issued_at=float(claims["iat"]),
             expires_at=float(claims["exp"]),
+            session_id=claims.get("sid", claims["jti"]),
+            authenticated_at=float(claims.get("auth_time", claims["iat"])),
         )
 
     def public_keys(self) -> list[PublicKey]:

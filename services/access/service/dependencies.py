@@ -35,7 +35,9 @@ class Settings:
     token_life: timedelta = timedelta(minutes=10)
     """Life of an agent's or service's token, and the most they may ask for."""
     admin_token_life: timedelta = timedelta(days=30)
-    """Longest life of an administrator's token."""
+    """Longest life of an administrator's token, and of its renewals."""
+    session_life: timedelta = timedelta(days=1)
+    """How long the token of an agent or service can be renewed after the key was shown."""
     pending_approvals: int = 100
     """Approvals of one agent that may wait for a decision."""
     poll: float = 0.5

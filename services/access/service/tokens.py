@@ -1,5 +1,6 @@
 """Use cases of credentials: exchange a key or a token for a fresh token, revoke, publish the keys."""
 
+import dataclasses
 import hmac
 import math
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ from services.access.service.agents import key_hash
 from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names
-from services.chassis.rpc.errors import AgentInactive, CredentialInvalid, CredentialRevoked, InvalidRequest
+from services.chassis.rpc.errors import (
+    AgentInactive,
+    CredentialExpired,
+    CredentialInvalid,
+    CredentialRevoked,
+    InvalidRequest,
+)
 
 _SPARE: Final = timedelta(minutes=1)
 
@@ -75,9 +82,10 @@ class TokenService:
         return await self._issue(holder, lifetime, "service_key")
 
     async def by_renewal(self, text: str, lifetime: timedelta | None) -> Token:
-        """Exchange a token that is still valid.
+        """Exchange a token that is still valid. The new one belongs to the session of the first.
 
-        Raises CredentialInvalid, CredentialExpired, CredentialRevoked, TooManyCalls or AgentInactive.
+        Raises CredentialInvalid, CredentialExpired (also when the session ends), CredentialRevoked,
+        TooManyCalls or AgentInactive.
         """
         try:
             holder = self._deps.signer.verify(text, now=self._deps.clock.now())
@@ -135,10 +143,21 @@ class TokenService:
             return _current(tx, holder), after
 
         current, after = await self._deps.store.read(load)
-        settings = self._deps.settings
-        most = settings.admin_token_life if current.kind is Kind.ADMIN else settings.token_life
-        life = min(lifetime or settings.token_life, most)
-        token = self._deps.signer.issue(current, now=self._deps.clock.now(), after=after, lifetime=life)
+        settings, now = self._deps.settings, self._deps.clock.now()
+        is_admin = current.kind is Kind.ADMIN
+        life = min(
+            lifetime or settings.token_life, settings.admin_token_life if is_admin else settings.token_life
+        )
+        if holder.session_id:
+            current = dataclasses.replace(
+                current, session_id=holder.session_id, authenticated_at=holder.authenticated_at
+            )
+            longest = settings.admin_token_life if is_admin else settings.session_life
+            left = holder.authenticated_at + longest.total_seconds() - now.timestamp()
+            if left <= 0:
+                raise CredentialExpired("the session has ended: authenticate with a key again")
+            life = min(life, timedelta(seconds=left))
+        token = self._deps.signer.issue(current, now=now, after=after, lifetime=life)
         self._deps.meter.issued(how)
         return token
 
@@ -146,7 +165,7 @@ class TokenService:
         holder = self._deps.signer.verify(text, now=now)
         if (holder.tenant, holder.agent) != (caller.tenant, owner):
             raise InvalidRequest.field("agent", "the token is another agent's: name that agent")
-        return holder.token_id
+        return holder.session_id
 
     def _refused(self, how: str, message: str) -> CredentialInvalid | TooManyCalls:
         self._deps.meter.refused(how)

@@ -74,8 +74,9 @@ class SqlTokens:
 
     def is_revoked(self, holder: Principal) -> bool:
         """Tell whether a token is refused."""
-        by_id = sa.select(revocations.c.token_id).where(revocations.c.token_id == holder.token_id)
-        if holder.token_id and self._conn.execute(by_id.limit(1)).first():
+        ids = [one for one in (holder.token_id, holder.session_id) if one]
+        by_id = sa.select(revocations.c.token_id).where(revocations.c.token_id.in_(ids))
+        if ids and self._conn.execute(by_id.limit(1)).first():
             return True
         until = self.revoked_until(holder.tenant, holder.agent)
         return until is not None and holder.issued_at <= until.timestamp()

@@ -30,6 +30,10 @@ class Principal:
     """Unix time in seconds."""
     expires_at: float = math.inf
     """Unix time in seconds."""
+    session_id: str = ""
+    """The `sid` claim: id of the first token of the chain of renewals; who revokes that revokes them all."""
+    authenticated_at: float = 0.0
+    """The `auth_time` claim: when the first token of the chain was issued. Unix time in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Revocations:
         self._agents: dict[tuple[str, str], tuple[float, float]] = {}
 
     def revoke_token(self, token_id: str, *, forget_at: float) -> None:
-        """Refuse one token until it expires by itself at `forget_at` (Unix seconds)."""
+        """Refuse a token and its renewals until all have expired at `forget_at` (Unix seconds)."""
         self._tokens[token_id] = forget_at
 
     def revoke_agent(self, tenant: str, agent: str, *, issued_until: float, forget_at: float) -> None:
@@ -78,7 +78,7 @@ class Revocations:
 
     def covers(self, principal: Principal) -> bool:
         """Tell whether the credential of a principal was revoked."""
-        if principal.token_id in self._tokens:
+        if principal.token_id in self._tokens or principal.session_id in self._tokens:
             return True
         until = self._agents.get((principal.tenant, principal.agent))
         return until is not None and principal.issued_at <= until[0]
@@ -210,13 +210,18 @@ def _principal(claims: Mapping[str, Any], now: float) -> Principal:
     agent, tenant, parent = claims["sub"], claims["tenant"], claims.get("parent", "")
     kind = _KINDS.get(claims["kind"]) if isinstance(claims["kind"], str) else None
     issued, expires = claims["iat"], claims["exp"]
+    not_before, authenticated = claims.get("nbf", issued), claims.get("auth_time", issued)
+    session = claims.get("sid", claims["jti"])
     texts = isinstance(agent, str) and isinstance(tenant, str) and isinstance(parent, str)
     if kind is None or not texts or not is_id(agent) or not is_id(tenant) or (parent and not is_id(parent)):
         raise CredentialInvalid("the token names no principal of the kernel")
-    if not all(isinstance(at, int | float) and math.isfinite(at) for at in (issued, expires)):
+    times = (issued, expires, not_before, authenticated)
+    if not all(isinstance(at, int | float) and math.isfinite(at) for at in times):
         raise CredentialInvalid("the token's times are not numbers")
     if issued > now + LEEWAY_SECONDS:
         raise CredentialInvalid("the token was issued in the future")
+    if not_before > now + LEEWAY_SECONDS:
+        raise CredentialInvalid("the token does not count yet")
     if not 0 < expires - issued <= LONGEST_LIFE[kind]:
         raise CredentialInvalid("the token lives longer than tokens of its kind may")
     return Principal(
@@ -227,4 +232,6 @@ def _principal(claims: Mapping[str, Any], now: float) -> Principal:
         token_id=str(claims["jti"]),
         issued_at=float(issued),
         expires_at=float(expires),
+        session_id=str(session),
+        authenticated_at=float(authenticated),
     )

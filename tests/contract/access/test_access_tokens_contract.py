@@ -10,7 +10,13 @@ from services.access.errors import (
 )
 from services.access.service.tokens import Target
 from services.chassis.auth.identity import Kind, Principal
-from services.chassis.rpc.errors import AgentInactive, CredentialInvalid, CredentialRevoked, InvalidRequest
+from services.chassis.rpc.errors import (
+    AgentInactive,
+    CredentialExpired,
+    CredentialInvalid,
+    CredentialRevoked,
+    InvalidRequest,
+)
 from tests.fakes.access_manager import (
     ADMIN,
     NEW,
@@ -122,3 +128,45 @@ async def test_only_tokens_of_this_issuer_and_agent_are_revoked(desk: Desk) -> N
         await revoke(PLANNER, "", Target(token=made.token.text), NEW)
     with pytest.raises(AgentNotFound):
         await revoke(ADMIN, "agents/ghost", Target(everything=True), NEW)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_a_revoked_token_takes_all_its_renewals_along(desk: Desk, which: int) -> None:
+    made = await desk.register("planner")
+    chain = [made.token]
+    for _ in range(2):
+        chain.append(await desk.manager.tokens.by_renewal(chain[-1].text, None))
+    other = await desk.manager.tokens.by_agent_key(made.key, None)
+    await desk.manager.tokens.revoke(PLANNER, "", Target(token=chain[which].text), NEW)
+
+    for token in chain:
+        with pytest.raises(CredentialRevoked):
+            await desk.manager.tokens.by_renewal(token.text, None)
+    assert await desk.manager.tokens.by_renewal(other.text, None)
+
+
+async def test_the_id_of_the_first_token_revokes_its_renewals(desk: Desk) -> None:
+    made = await desk.register("planner")
+    renewed = await desk.manager.tokens.by_renewal(made.token.text, None)
+    target = Target(token_id=made.token.principal.token_id)
+    await desk.manager.tokens.revoke(PLANNER, "", target, NEW)
+
+    with pytest.raises(CredentialRevoked):
+        await desk.manager.tokens.by_renewal(renewed.text, None)
+
+
+async def test_renewals_end_with_the_session(desk: Desk) -> None:
+    made = await desk.register("planner")
+    token = made.token
+    began = desk.clock.now()
+    for _ in range(159):
+        desk.clock.advance(9 * 60)
+        token = await desk.manager.tokens.by_renewal(token.text, None)
+    desk.clock.advance(8 * 60)
+    last = await desk.manager.tokens.by_renewal(token.text, None)
+
+    assert last.expire_time == began + timedelta(days=1)
+    desk.clock.advance(60)
+    with pytest.raises(CredentialExpired):
+        await desk.manager.tokens.by_renewal(last.text, None)
+    assert await desk.manager.tokens.by_agent_key(made.key, None)

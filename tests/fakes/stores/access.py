@@ -315,7 +315,8 @@ class MemoryTokens:
 
     def is_revoked(self, holder: Principal) -> bool:
         """Tell whether a token is refused."""
-        if any(one.token_id == holder.token_id for one in self._world.revocations.values() if one.token_id):
+        ids = {holder.token_id, holder.session_id} - {""}
+        if any(one.token_id in ids for one in self._world.revocations.values()):
             return True
         until = self.revoked_until(holder.tenant, holder.agent)
         return until is not None and holder.issued_at <= until.timestamp()

@@ -72,6 +72,9 @@ async def test_every_kind_of_principal_is_known(issuer: Issuer, verifier: TokenV
         {"parent": "../x"},
         {"parent": 7},
         {"exp": "soon"},
+        {"nbf": "soon"},
+        {"nbf": 10**12},
+        {"auth_time": "then"},
         {"iat": None},
         {"exp": None},
         {"jti": None},
@@ -318,3 +321,29 @@ async def test_a_key_ring_asks_again_only_after_a_while(issuer: Issuer, clock: F
         await verifier.authenticate(issuer.token())
 
     assert source.fetches == 1
+
+
+async def test_a_token_counts_from_its_not_before_on(
+    issuer: Issuer, verifier: TokenVerifier, clock: FakeClock
+) -> None:
+    token = _sign(issuer, {**_claims(issuer), "nbf": clock.now().timestamp() + 100})
+    with pytest.raises(CredentialInvalid):
+        await verifier.authenticate(token)
+    clock.advance(100)
+
+    assert (await verifier.authenticate(token)).agent == "planner"
+
+
+async def test_a_revoked_session_ends_every_token_of_it(issuer: Issuer, clock: FakeClock) -> None:
+    revocations = Revocations()
+    verifier = TokenVerifier(KeyRing(issuer.jwks(), clock), clock, revocations)
+    first = _sign(issuer, {**_claims(issuer), "sid": "t1"})
+    renewed = _sign(issuer, {**_claims(issuer), "jti": "t2", "sid": "t1"})
+    other = _sign(issuer, {**_claims(issuer), "jti": "t3", "sid": "t3"})
+    await verifier.authenticate(renewed)
+    revocations.revoke_token("t1", forget_at=clock.now().timestamp() + 600)
+
+    for token in (first, renewed):
+        with pytest.raises(CredentialRevoked):
+            await verifier.authenticate(token)
+    assert (await verifier.authenticate(other)).token_id == "t3"

@@ -495,8 +495,8 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes one token, or all tokens an agent holds. Verifiers refuse them within a heartbeat of WatchRevision. An
-        agent may revoke its own. Revoking again succeeds and changes nothing.
+        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
+        within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same

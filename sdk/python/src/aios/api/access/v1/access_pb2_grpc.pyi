@@ -213,8 +213,8 @@ class AccessServiceStub:
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]
-    """Revokes one token, or all tokens an agent holds. Verifiers refuse them within a heartbeat of WatchRevision. An
-    agent may revoke its own. Revoking again succeeds and changes nothing.
+    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
+    within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -410,8 +410,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
     RevokeToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]  # type: ignore[assignment]
-    """Revokes one token, or all tokens an agent holds. Verifiers refuse them within a heartbeat of WatchRevision. An
-    agent may revoke its own. Revoking again succeeds and changes nothing.
+    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
+    within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -784,8 +784,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RevokeTokenResponse, _abc.Awaitable[_access_pb2.RevokeTokenResponse]]:
-        """Revokes one token, or all tokens an agent holds. Verifiers refuse them within a heartbeat of WatchRevision. An
-        agent may revoke its own. Revoking again succeeds and changes nothing.
+        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
+        within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
