@@ -61,7 +61,7 @@ class GroupCycle(KernelError):
 
 
 class PolicyInvalid(KernelError):
-    """The policy text does not parse or breaks the schema."""
+    """The policy text does not parse, breaks the schema or passes a bound; metadata holds the `bound`."""
 
     reason = "POLICY_INVALID"
     code = Code.INVALID_ARGUMENT
@@ -89,14 +89,14 @@ class ApprovalExpired(KernelError):
 
 
 class QuotaExceeded(KernelError):
-    """A limit per agent is reached; QuotaFailure names it."""
+    """A limit of an agent or tenant is reached; QuotaFailure names it."""
 
     reason = "QUOTA_EXCEEDED"
     code = Code.RESOURCE_EXHAUSTED
 
 
 class TooManyCalls(KernelError):
-    """Too many wrong credentials, or a watcher too slow; RetryInfo says when to come back."""
+    """Too many wrong credentials or policy texts, or a watcher too slow; RetryInfo says when to come back."""
 
     reason = "TOO_MANY_CALLS"
     code = Code.RESOURCE_EXHAUSTED

@@ -15,6 +15,7 @@ import pytest
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.chassis.rpc import client
+from tests.fakes.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -122,3 +123,55 @@ async def test_a_rotation_of_keys_is_taken_up_while_it_runs(tmp_path: Path) -> N
     assert rotation.returncode == 0
     assert len(keys.keys) == 2
     assert await ended(process, signal.SIGTERM) == 0
+
+
+def children(process: Process) -> list[int]:
+    """List the processes that a process started."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process runs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def test_hostile_policies_cost_their_own_call(tmp_path: Path) -> None:
+    process = await start(tmp_path)
+    port = await port_of(process)
+    token = await asyncio.to_thread((tmp_path / "admin.token").read_text)
+    admin = bearer(token.strip())
+    deep = "(" * 800 + "true" + ")" * 800
+    wide = " && ".join(['principal.tenant == "acme"'] * 400)
+    costly = " && ".join(["principal.nope == 1"] * 85)
+    async with client.channel(f"127.0.0.1:{port}") as channel:
+        access: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
+
+        async def judged(condition: str) -> bool:
+            text = f'@id("d") permit(principal, action, resource) when {{ {condition} }};'
+            request = access_pb2.ValidatePolicyRequest(text=text)
+            return (await access.ValidatePolicy(request, metadata=admin, timeout=60)).valid
+
+        hostile = [asyncio.create_task(judged(text)) for text in (deep, wide, costly)]
+        await register(channel, admin, "planner")
+        assert await asyncio.gather(*hostile) == [False, False, False]
+        assert await judged("true")
+
+    assert process.returncode is None
+    checkers = await asyncio.to_thread(children, process)
+    assert len(checkers) == 1
+    await ended(process, signal.SIGKILL)
+    await until(lambda: not lives(checkers[0]))
+
+
+async def test_the_policy_checker_ends_with_its_manager(tmp_path: Path) -> None:
+    process = await start(tmp_path)
+    await port_of(process)
+    await until(lambda: bool(children(process)))
+    (checker,) = await asyncio.to_thread(children, process)
+
+    assert await ended(process, signal.SIGTERM) == 0
+    assert not await asyncio.to_thread(lives, checker)

@@ -36,7 +36,8 @@ _MAX_POLICIES: Final = 64
 _CACHED_SETS: Final = 256
 _GRANT_RULE: Final = "grant"
 _REPAIRS: Final = frozenset({"access.manage", "access.read"})
-_PLACE: Final = re.compile(r"^for policy `policy\d+`, ")
+_INTERNAL: Final = re.compile(r"(?:for )?policy `policy\d+`,? ?|__cedar::(?:internal::)?")
+"""The library's own names, of policies by their place and of types."""
 _LONGEST_MESSAGE: Final = 500
 
 BASE_TEXT: Final = (resources.files("services.access.adapters") / "rules" / "base.cedar").read_text("utf-8")
@@ -237,5 +238,5 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 def _cut(message: str) -> str:
-    """Leave out what only the library knows (its own names of policies), and whatever is too long."""
-    return _PLACE.sub("", message)[:_LONGEST_MESSAGE]
+    """Leave out the library's own names, and whatever is too long."""
+    return _INTERNAL.sub("", message)[:_LONGEST_MESSAGE]

@@ -17,7 +17,7 @@ from services.access.model import Finding, Severity
 
 _STACK_BYTES: Final = 4 << 20
 """Half of what the access manager's threads have: what passes here does not overflow there."""
-_MEMORY_BYTES: Final = 1 << 30
+_MEMORY_BYTES: Final = 384 << 20
 _CPU_SECONDS: Final = 10
 
 

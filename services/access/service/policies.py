@@ -19,6 +19,8 @@ from services.chassis.rpc import paging
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest
 
 _ACTION: Final = "access.manage"
+_KEPT: Final = (_ACTION, "access.read")
+"""What no policy takes from its author: to find it and to take it back."""
 _MAX_PAGE: Final = 100
 _MAX_FINDINGS: Final = 100
 
@@ -162,11 +164,12 @@ class PolicyService:
     ) -> None:
         """Refuse a change after which its author could not take it back."""
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
-        now_case = gather_input(tx, Check(principal, _ACTION, f"policies/{policies[-1].id}"), now)
-        case = DecisionRequest(now_case.check, now_case.target, now_case.slice, policies)
-        if decide(self._deps.engine, now_case).allowed and not decide(self._deps.engine, case).allowed:
-            message = "under this policy its author could not change policies any more"
-            raise PolicyInvalid(message, violations=[FieldViolation("policy.text", message)])
+        for action in _KEPT:
+            before = gather_input(tx, Check(principal, action, f"policies/{policies[-1].id}"), now)
+            after = DecisionRequest(before.check, before.target, before.slice, policies)
+            if decide(self._deps.engine, before).allowed and not decide(self._deps.engine, after).allowed:
+                message = "under this policy its author could not read or change policies any more"
+                raise PolicyInvalid(message, violations=[FieldViolation("policy.text", message)])
 
     def _id(self, name: str) -> str:
         collection, _, rule = name.partition("/")

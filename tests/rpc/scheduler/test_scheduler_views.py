@@ -28,6 +28,7 @@ from services.scheduler.model import Completion, Prefix, SchedulingClass
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
 from tests.fakes.clock import FakeClock
+from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import serving
 from tests.fakes.scheduling import MODEL, call, settings, with_class
 from tests.fakes.tokens import metadata
@@ -305,3 +306,12 @@ async def test_a_backend_that_is_gone_is_what_a_call_waits_for() -> None:
 
     assert told.binding_limit == "no backend serves its model right now"
     assert told.cached_replica == ""
+
+
+async def test_a_forged_page_token_of_the_queue_is_an_invalid_argument() -> None:
+    async with scheduler() as desk:
+        for name in ("a", "b", "c"):
+            desk.submit(name)
+        request = pb.ListSyscallsRequest(parent="agents/me")
+
+        await refuses_forgeries(desk.stub.ListSyscalls, request, metadata("planner"))
