@@ -73,6 +73,33 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A content made by appending: everything an earlier content holds, then one more piece.
+
+    Links share what they have in common, so that an append stores what it adds. Never changes.
+    """
+
+    digest: str
+    """Names the content; see `core.appending.name_link`."""
+    base: str
+    """Digest of the content before: another link, or one kept as a list of pieces."""
+    size: int
+    """Of the whole content. Unit: bytes."""
+    piece: Piece
+    pending: bytes | None
+    """The bytes at the end that begin a character of UTF-8; None when the content is no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class VacatedName:
+    """A path whose node was moved or deleted, while access may still hold grants on the name."""
+
+    path: str
+    sequence: int
+    """Number of the change that vacated it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attributes:
     """What the owner says about a file beside its bytes."""
 
@@ -98,6 +125,8 @@ class Version:
     comment: str = ""
     restored: int = 0
     """The version that this one brought back; 0 when it is no rollback."""
+    shared: int = 0
+    """Bytes that the next version holds too, being made by appending; the quota counts them there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ from services.storage.model import (
     Change,
     Collection,
     Document,
+    Link,
     Node,
     Piece,
     Record,
     ShareGrant,
     Totals,
     Upload,
+    VacatedName,
     Version,
 )
 
@@ -74,11 +76,15 @@ class Versions(Protocol):
         ...
 
     def version_bytes(self, node_ids: Sequence[str]) -> int:
-        """Sum the sizes of all versions of some files. Unit: bytes."""
+        """Sum what all versions of some files count, each without what its next one shares. Unit: bytes."""
         ...
 
     def put_version(self, version: Version) -> None:
         """Add a version."""
+        ...
+
+    def share_version(self, node_id: str, number: int) -> None:
+        """Mark a version as held whole by the next one."""
         ...
 
     def drop_versions(self, node_id: str, numbers: Sequence[int]) -> None:
@@ -89,16 +95,48 @@ class Versions(Protocol):
         """Return the pieces of a content, inline data included; None when it is unknown."""
         ...
 
+    def has_content(self, digest: str) -> bool:
+        """Tell whether a content is known, without reading its pieces."""
+        ...
+
+    def link(self, digest: str) -> Link | None:
+        """Return a content made by appending, its inline data included; None for any other."""
+        ...
+
+    def put_link(self, link: Link) -> None:
+        """Remember a content made by appending. A piece with data is kept inline."""
+        ...
+
     def put_pieces(self, digest: str, pieces: Sequence[Piece]) -> None:
         """Remember the pieces of a content. Pieces with data are kept inline."""
         ...
 
     def drop_unused_contents(self) -> int:
-        """Forget contents that no version refers to; return how many."""
+        """Forget contents that no version refers to, itself or through links; return how many."""
         ...
 
     def referenced(self, digests: Iterable[str]) -> set[str]:
         """Tell which of these blobs a content or an upload needs."""
+        ...
+
+
+class VacatedNames(Protocol):
+    """Names of one scope that grants in access must not outlive."""
+
+    def put_vacated(self, name: VacatedName) -> None:
+        """Insert or replace a name by its path."""
+        ...
+
+    def vacated(self, *, limit: int) -> list[VacatedName]:
+        """List vacated names, by path."""
+        ...
+
+    def vacated_over(self, wanted: Sequence[str]) -> list[VacatedName]:
+        """Return the vacated names that are, or contain, one of these paths."""
+        ...
+
+    def drop_vacated(self, names: Sequence[VacatedName]) -> None:
+        """Forget names, unless they were vacated again since."""
         ...
 
 
@@ -201,7 +239,7 @@ class Records(Protocol):
         ...
 
 
-class Transaction(Nodes, Versions, Uploads, Texts, Records, Protocol):
+class Transaction(Nodes, Versions, VacatedNames, Uploads, Texts, Records, Protocol):
     """One transaction on one scope. Sees and changes nothing of another scope."""
 
     @property
@@ -331,6 +369,13 @@ class Access(Protocol):
 
     async def grants(self, *, resource: str = "", grantee: str = "") -> list[ShareGrant]:
         """List grants in force that the caller may see: those covering `resource`, those to `grantee`."""
+        ...
+
+    async def received(self, resource: str) -> list[ShareGrant]:
+        """List all grants in force by which the running call's caller may use another agent's resource.
+
+        An administrator is let in by none. Raises AccessUnavailable, also when the list is not complete.
+        """
         ...
 
 

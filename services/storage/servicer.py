@@ -78,7 +78,9 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         caller = current_caller()
         scope, path = caller.scope, wire.path(request.name, caller)
         reading, offset = self._service.reading, request.offset
-        opened = await reading.open(scope, path, version=request.version, offset=offset)
+        opened = await reading.open(
+            scope, path, version=request.version, offset=offset, caller=wire.call(caller)
+        )
         yield self._wire.opened(caller.owner, opened)
         async for data in reading.stream(scope, opened, offset=offset, length=request.length):
             yield pb.ReadFileResponse(data=data)
@@ -86,7 +88,8 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def StatFile(self, request: pb.StatFileRequest, context: Any) -> pb.StatFileResponse:
         """Return what lies at a name."""
         caller = current_caller()
-        node = await self._service.files.stat(caller.scope, wire.path(request.name, caller))
+        path = wire.path(request.name, caller)
+        node = await self._service.files.stat(caller.scope, path, caller=wire.call(caller))
         return pb.StatFileResponse(file=self._wire.file(caller.owner, node))
 
     async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
@@ -102,6 +105,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             pattern=request.pattern,
             after=_text(request.page_token, query),
             limit=size + 1,
+            caller=wire.call(caller),
         )
         token = paging.encode([nodes[size - 1].path], *query) if len(nodes) > size else ""
         files = self._wire.files(caller.owner, nodes[:size])
@@ -189,7 +193,11 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         query = (*_list_of(caller, "versions"), path)
         size = paging.page_size(request.page_size, **_VERSIONS)
         _, versions = await self._service.reading.versions(
-            caller.scope, path, before=_number(request.page_token, query), limit=size + 1
+            caller.scope,
+            path,
+            before=_number(request.page_token, query),
+            limit=size + 1,
+            caller=wire.call(caller),
         )
         token = paging.encode([versions[size - 1].number], *query) if len(versions) > size else ""
         return pb.ListVersionsResponse(
@@ -205,6 +213,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             old=request.from_version,
             new=request.to_version,
             context=wire.context_lines(request),
+            caller=wire.call(caller),
         )
         return wire.comparison(found)
 
@@ -273,7 +282,9 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         """Stream changes."""
         caller = current_caller()
         path = wire.path(request.parent, caller, "parent")
-        async for item in self._service.watching.watch(caller.scope, path, request.after_sequence):
+        async for item in self._service.watching.watch(
+            caller.scope, path, request.after_sequence, caller=wire.call(caller)
+        ):
             yield self._wire.change(caller.owner, item)
 
     async def PutRecords(self, request: pb.PutRecordsRequest, context: Any) -> pb.PutRecordsResponse:

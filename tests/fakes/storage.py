@@ -63,6 +63,10 @@ class FakeAccess:
             )
         ]
 
+    async def received(self, resource: str) -> list[ShareGrant]:
+        """List grants that cover a resource, whoever calls."""
+        return await self.grants(resource=resource)
+
 
 class CountingMeter:
     """The Meter port: counts by name."""

@@ -8,9 +8,10 @@ import grpc
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis.auth.authz_client import Authorizer, PermissionCheck
-from services.chassis.auth.identity import current_caller
+from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.rpc import client
 from services.chassis.rpc.codes import Code
+from services.chassis.rpc.errors import ServiceUnavailable
 from services.chassis.rpc.status import peer_error
 from services.storage.model import ShareGrant
 
@@ -66,8 +67,15 @@ class AccessClient:
             found += [_grant(each) for each in response.grants]
             token = response.next_page_token
             if not token:
-                break
-        return found
+                return found
+        # Whoever revokes what it finds must not take a part for the whole.
+        raise ServiceUnavailable("there are too many grants to list", retry_after=1.0)
+
+    async def received(self, resource: str) -> list[ShareGrant]:
+        """List all grants in force that cover a resource of another agent and let the caller in."""
+        if current_caller().principal.kind is not Kind.AGENT:
+            return []
+        return await self.grants(resource=resource)
 
 
 async def _answer(call: Awaitable[T]) -> T:

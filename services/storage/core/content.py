@@ -85,9 +85,3 @@ class Scanner:
             self._decoder = None
         elif len(self._head) < self._keep:
             self._head += text[: self._keep - len(self._head)]
-
-
-def extended(old: Content, last: bytes, more: bytes, digest: str) -> Content:
-    """Return `old` with `more` at its end; its last piece, whose data is `last`, is cut anew with `more`."""
-    kept = old.pieces[:-1] if old.pieces else ()
-    return Content(digest, old.size + len(more), kept + cut(last + more).pieces)

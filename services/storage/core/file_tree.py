@@ -1,6 +1,7 @@
 """Files and directories inside one transaction: find, write, make, move, delete, restore."""
 
 import mimetypes
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.chassis.rpc.errors import InvalidRequest
@@ -21,8 +22,10 @@ from services.storage.model import (
     Content,
     Document,
     Kind,
+    Link,
     Mode,
     Node,
+    Piece,
     Version,
 )
 from services.storage.ports import Nodes
@@ -65,6 +68,11 @@ class Write:
     label: Attributes = Attributes()  # noqa: RUF009 - immutable
     """Empty parts keep what the file has."""
     comment: str = ""
+    links: tuple[Link, ...] = ()
+    """When the version is made by appending: the new links, the last one is the content. Its base is the
+    newest version's content, or one that this builds on."""
+    keep_text: bool = False
+    """Whether search knows the file already as well as it would with this version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +155,9 @@ def write(session: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
         writer=session.writer,
         label=label,
     )
-    _store(session, command.content)
+    _store(session, command)
+    if command.links:
+        session.tx.share_version(node.id, node.version)
     session.tx.put_nodes([new])
     session.tx.put_version(
         Version(
@@ -163,9 +173,13 @@ def write(session: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
         )
     )
     session.written += new.size
-    session.add(live=new.size - node.size, history=node.size, nodes=0 if old else 1)
+    history = (
+        0 if command.links else node.size
+    )  # what an append left as it was is counted with the new version
+    session.add(live=new.size - node.size, history=history, nodes=0 if old else 1)
     _prune(session, new)
-    _index(session, new, command.text)
+    if not command.keep_text:
+        _index(session, new, command.text)
     session.tell(ChangeKind.UPDATED if old else ChangeKind.CREATED, new)
     return Written(new, created=old is None)
 
@@ -239,6 +253,7 @@ def move(session: UnitOfWork, path: str, destination: str, *, etag: str, overwri
         for item in with_descendants(session.tx, node)
     ]
     session.tx.put_nodes(moved)
+    session.vacate(path)
     for item in moved:
         session.tell(ChangeKind.MOVED, item, old_path=paths.rebase(item.path, destination, path))
     return moved[0]
@@ -264,6 +279,7 @@ def delete(
     for item in nodes:
         session.tell(ChangeKind.DELETED, item)
     _uncount(session, nodes)
+    session.vacate(path)
     if purge:
         session.tx.drop_nodes([item.id for item in nodes])
         return Deleted(None, purged + len(nodes))
@@ -346,13 +362,23 @@ def _new_directory(session: UnitOfWork, path: str) -> Node:
     return node
 
 
-def _store(session: UnitOfWork, content: Content) -> None:
-    if session.tx.pieces(content.digest) is not None:
+def _store(session: UnitOfWork, command: Write) -> None:
+    content = command.content
+    if session.tx.has_content(content.digest):
         return
-    for piece in content.pieces:
+    if not command.links:
+        _check_blobs(session, content.pieces)
+        session.tx.put_pieces(content.digest, content.pieces)
+    for link in command.links:
+        if not session.tx.has_content(link.digest):
+            _check_blobs(session, [link.piece])
+            session.tx.put_link(link)
+
+
+def _check_blobs(session: UnitOfWork, pieces: Sequence[Piece]) -> None:
+    for piece in pieces:
         if piece.data is None and not session.has_blob(piece.digest):
             raise BlobVanished(piece.digest)
-    session.tx.put_pieces(content.digest, content.pieces)
 
 
 def _prune(session: UnitOfWork, node: Node) -> None:
@@ -361,7 +387,7 @@ def _prune(session: UnitOfWork, node: Node) -> None:
         return
     old = session.tx.versions(node.id, before=surplus + 1, limit=session.limits.versions)
     session.tx.drop_versions(node.id, [version.number for version in old])
-    session.add(history=-sum(version.size for version in old))
+    session.add(history=-sum(version.size - version.shared for version in old))
 
 
 def _index(session: UnitOfWork, node: Node, text: Text | None) -> None:

@@ -1,11 +1,11 @@
 """The bookkeeping of one transaction: sums, limits and events, settled once at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.storage.errors import EtagMismatch, QuotaExceeded
-from services.storage.model import Change, ChangeKind, Node, StorageLimits
+from services.storage.model import Change, ChangeKind, Node, StorageLimits, VacatedName
 from services.storage.ports import Transaction
 
 KEPT_CHANGES = 10_000
@@ -35,6 +35,14 @@ class HeadMoved(Exception):
     """The file changed between being read and being written. Read it again."""
 
 
+class NameVacated(Exception):
+    """A name lost the node that it was shared for; access may still hold grants on it."""
+
+    def __init__(self, names: Iterable[VacatedName]) -> None:
+        self.names = frozenset(names)
+        super().__init__(", ".join(sorted(name.path for name in self.names)))
+
+
 class UnitOfWork:
     """One change of a scope. Call `finalize` last, inside the transaction."""
 
@@ -47,6 +55,8 @@ class UnitOfWork:
         self._has_blob = circumstances.has_blob
         self.written = 0
         """Bytes of the versions written. Unit: bytes."""
+        self.vacated = False
+        """Whether a name lost its node."""
         self._before = tx.totals()
         self._totals = self._before
         self._changes: list[Change] = []
@@ -62,6 +72,11 @@ class UnitOfWork:
     def tell(self, kind: ChangeKind, node: Node, *, old_path: str = "") -> None:
         """Record an event."""
         self._changes.append(Change(kind, node, self.now, old_path))
+
+    def vacate(self, path: str) -> None:
+        """Record that a name lost its node, so that the grants on it end; see SharingService."""
+        self.vacated = True
+        self.tx.put_vacated(VacatedName(path, self.tx.next_sequence()))
 
     def finalize(self) -> None:
         """Write sums and events.

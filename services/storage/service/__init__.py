@@ -35,7 +35,7 @@ class StorageService:
 
     def __init__(self, engine: ChangeRunner, lifetimes: Lifetimes) -> None:
         self.sharing = SharingService(engine)
-        self.files = FileService(engine, self.sharing, trash_life=lifetimes.trash)
+        self.files = FileService(engine, trash_life=lifetimes.trash)
         self.reading = ReadingService(engine)
         self.uploads = UploadService(engine, lifetime=lifetimes.upload)
         self.search = SearchService(engine)

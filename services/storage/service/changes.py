@@ -21,6 +21,7 @@ from services.storage.errors import QuotaExceeded
 from services.storage.model import Actor, Content, Piece, RequestContext, StorageLimits
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction
 from services.storage.service.notifier import ChangeNotifier
+from services.storage.service.vacated import VacatedNames, Visit
 
 T = TypeVar("T")
 
@@ -64,6 +65,7 @@ class ChangeRunner:
         self.meter = meter
         self.limits = limits
         self.notifier = ChangeNotifier()
+        self.vacated = VacatedNames(index, access, clock)
         self._new_id = new_id
 
     async def change(
@@ -75,17 +77,19 @@ class ChangeRunner:
         work: Callable[[UnitOfWork], T],
         *,
         supply: BlobUpload | None = None,
+        touches: tuple[str, ...] = (),
     ) -> T:
         """Change a scope once per request id and return what `work` returned the first time.
 
         `arguments` is what makes a request the same request; `kind` is the type `work` returns, for storing
         it. `supply` puts the blobs that `work` refers to; if the change is refused, those nobody needs are
-        removed. Raises what `work` raises, QuotaExceeded and IdempotencyMismatch.
+        removed. `touches` are the paths that another agent than the owner reaches by a grant. Raises what
+        `work` raises, QuotaExceeded, IdempotencyMismatch and PermissionDenied; see `VacatedNames.admit`.
         """
         actor = Actor(call.agent, method, call.request_id)
         digest = fingerprint(method, {"scope": call.scope.agent, **arguments})
 
-        def run(tx: Transaction) -> tuple[T, int | None]:
+        def run(tx: Transaction) -> tuple[T, UnitOfWork | None]:
             reply = tx.recall(actor, digest) if actor.request_id else None
             if reply is not None:
                 return codec.decode(kind, reply), None
@@ -94,23 +98,32 @@ class ChangeRunner:
             session.finalize()
             if actor.request_id:
                 tx.remember(actor, digest, codec.encode(result))
-            return result, session.written
+            return result, session
 
         try:
-            result, written = await self._commit(call.scope, run, supply)
+            result, session = await self.vacated.admit(
+                Visit(call, touches), run, lambda admitted: self._commit(call.scope, admitted, supply)
+            )
         except QuotaExceeded as error:
             self.meter.refused(error.metadata["quota"])
             raise
-        if written is None:
+        if session is None:
             self.meter.repeated()
         else:
-            self.meter.written(written)
+            self.meter.written(session.written)
             self.notifier.notify(call.scope)
+        await self.vacated.after_change(call, vacated=session is not None and session.vacated)
         return result
 
-    async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
-        """Run `work` on a consistent view of a scope."""
-        return await self.index.read(scope, work)
+    async def read(self, scope: Scope, work: Callable[[Transaction], T], *, visit: Visit | None = None) -> T:
+        """Run `work` on a consistent view of a scope.
+
+        `visit` tells which paths a call reads. Raises what `work` raises and PermissionDenied; see
+        `VacatedNames.admit`.
+        """
+        if visit is None:
+            return await self.index.read(scope, work)
+        return await self.vacated.admit(visit, work, lambda admitted: self.index.read(scope, admitted))
 
     async def collect(self, scope: Scope, digests: Iterable[str]) -> int:
         """Remove the blobs out of `digests` that nothing refers to; return how many.
@@ -198,9 +211,7 @@ class ChangeRunner:
             )
         return piece.data
 
-    async def _commit(
-        self, scope: Scope, run: Callable[[Transaction], tuple[T, int | None]], supply: BlobUpload | None
-    ) -> tuple[T, int | None]:
+    async def _commit(self, scope: Scope, run: Callable[[Transaction], T], supply: BlobUpload | None) -> T:
         supplied: list[str] = []
         try:
             for _ in range(_ATTEMPTS):

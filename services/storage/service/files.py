@@ -15,7 +15,7 @@ from services.storage.model import Attributes, Kind, Mode, Node, RequestContext,
 from services.storage.ports import Transaction
 from services.storage.service.appending import Appender
 from services.storage.service.changes import BlobUpload, ChangeRunner
-from services.storage.service.sharing import SharingService
+from services.storage.service.vacated import Visit, visit
 
 _BATCH = 500
 
@@ -37,9 +37,8 @@ class NewFile:
 class FileService:
     """The tree of a scope."""
 
-    def __init__(self, engine: ChangeRunner, sharing: SharingService, *, trash_life: timedelta) -> None:
+    def __init__(self, engine: ChangeRunner, *, trash_life: timedelta) -> None:
         self._engine = engine
-        self._sharing = sharing
         self._appender = Appender(engine)
         self.trash_life = trash_life
 
@@ -67,6 +66,7 @@ class FileService:
             Written,
             lambda session: file_tree.write(session, command),
             supply=self._engine.supply(call.scope, prepared.blobs),
+            touches=(new.path,),
         )
 
     async def make_directory(self, call: RequestContext, path: str, *, allow_existing: bool) -> Node:
@@ -81,6 +81,7 @@ class FileService:
             {"path": path, "allow_existing": allow_existing},
             Node,
             lambda session: file_tree.make_directory(session, path, allow_existing=allow_existing),
+            touches=(path,),
         )
 
     async def set_label(
@@ -97,18 +98,27 @@ class FileService:
             {"path": path, "label": label, "remove": sorted(remove), "etag": etag},
             Node,
             lambda session: file_tree.set_label(session, path, label, frozenset(remove), etag),
+            touches=(path,),
         )
 
-    async def stat(self, scope: Scope, path: str) -> Node:
+    async def stat(self, scope: Scope, path: str, *, caller: RequestContext | None = None) -> Node:
         """Return what lies at a path.
 
         Raises PathInvalid and FileNotFound.
         """
         paths.check(path)
-        return await self._engine.read(scope, lambda tx: file_tree.find(tx, path))
+        return await self._engine.read(scope, lambda tx: file_tree.find(tx, path), visit=visit(caller, path))
 
     async def list_directory(
-        self, scope: Scope, directory: str, *, recursive: bool, pattern: str, after: str, limit: int
+        self,
+        scope: Scope,
+        directory: str,
+        *,
+        recursive: bool,
+        pattern: str,
+        after: str,
+        limit: int,
+        caller: RequestContext | None = None,
     ) -> list[Node]:
         """List what lies in a directory, by path, after the path `after`.
 
@@ -131,27 +141,25 @@ class FileService:
                 position = batch[-1].path
             return found[:limit]
 
-        return await self._engine.read(scope, collect)
+        return await self._engine.read(scope, collect, visit=visit(caller, directory))
 
     async def move(
         self, call: RequestContext, path: str, destination: str, *, etag: str, overwrite: bool
     ) -> Node:
-        """Move what lies at a path; the owner's shares of the old name end.
+        """Move what lies at a path; the shares of the old name end.
 
         Raises PathInvalid, FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty and EtagMismatch.
         """
         paths.check_entry(path)
         paths.check_entry(destination)
-        moved = await self._engine.change(
+        return await self._engine.change(
             call,
             "MoveFile",
             {"path": path, "destination": destination, "etag": etag, "overwrite": overwrite},
             Node,
             lambda session: file_tree.move(session, path, destination, etag=etag, overwrite=overwrite),
+            touches=(path, destination),
         )
-        if path != destination:
-            await self._sharing.end_below(call, path)
-        return moved
 
     async def copy(
         self,
@@ -176,7 +184,11 @@ class FileService:
         foreign: list[copying.Item] = []
         supply: BlobUpload | None = None
         if origin != call.scope:
-            foreign = await self._engine.read(origin, lambda tx: copying.collect(tx, path, version))
+            foreign = await self._engine.read(
+                origin,
+                lambda tx: copying.collect(tx, path, version),
+                visit=Visit(RequestContext(origin, call.agent), (path,)),
+            )
             supply = self._engine.transfer(origin, call.scope, copying.blobs(foreign))
 
         def work(session: UnitOfWork) -> Node:
@@ -187,12 +199,15 @@ class FileService:
             "origin": origin.agent, "path": path, "destination": destination, "version": version,
             "overwrite": overwrite, "etag": etag,
         }  # fmt: skip
-        return await self._engine.change(call, "CopyFile", arguments, Node, work, supply=supply)
+        touches = (destination,) if foreign else (path, destination)
+        return await self._engine.change(
+            call, "CopyFile", arguments, Node, work, supply=supply, touches=touches
+        )
 
     async def delete(
         self, call: RequestContext, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
     ) -> Deleted:
-        """Move what lies at a path to the trash, or forget it.
+        """Move what lies at a path to the trash, or forget it; the shares of the name end.
 
         Raises PathInvalid, FileNotFound, DirectoryNotEmpty and EtagMismatch.
         """
@@ -204,7 +219,8 @@ class FileService:
             )
 
         choices = {"etag": etag, "recursive": recursive, "missing_ok": missing_ok, "purge": purge}
-        return await self._engine.change(call, "DeleteFile", {"path": path, **choices}, Deleted, work)
+        arguments = {"path": path, **choices}
+        return await self._engine.change(call, "DeleteFile", arguments, Deleted, work, touches=(path,))
 
     async def list_trash(self, scope: Scope, *, before: int, limit: int) -> list[Node]:
         """List what was deleted, the last first, with trash ids below `before` (0: all)."""
@@ -217,7 +233,12 @@ class FileService:
         """
         paths.check_entry(path)
         return await self._engine.change(
-            call, "RestoreFile", {"path": path}, Node, lambda session: file_tree.restore(session, path)
+            call,
+            "RestoreFile",
+            {"path": path},
+            Node,
+            lambda session: file_tree.restore(session, path),
+            touches=(path,),
         )
 
     async def usage(self, scope: Scope) -> tuple[Totals, StorageLimits]:

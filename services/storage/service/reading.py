@@ -15,6 +15,7 @@ from services.storage.errors import EtagMismatch, FileNotFound, NotComparable, O
 from services.storage.model import Content, Node, RequestContext, Version
 from services.storage.ports import Transaction
 from services.storage.service.changes import ChangeRunner
+from services.storage.service.vacated import visit
 
 SEND_BYTES = 256 * 1024
 """Largest run of bytes handed to a reader at once."""
@@ -42,13 +43,17 @@ class ReadingService:
     def __init__(self, engine: ChangeRunner) -> None:
         self._engine = engine
 
-    async def open(self, scope: Scope, path: str, *, version: int, offset: int) -> Opened:
+    async def open(
+        self, scope: Scope, path: str, *, version: int, offset: int, caller: RequestContext | None = None
+    ) -> Opened:
         """Find a version of a file to read.
 
         Raises PathInvalid, FileNotFound, WrongFileKind and OffsetMismatch (beyond the end).
         """
         paths.check_entry(path)
-        opened = await self._engine.read(scope, lambda tx: history.open_version(tx, path, version))
+        opened = await self._engine.read(
+            scope, lambda tx: history.open_version(tx, path, version), visit=visit(caller, path)
+        )
         if offset > opened.version.size:
             raise OffsetMismatch.beyond(opened.version.size, offset)
         return opened
@@ -72,7 +77,7 @@ class ReadingService:
                 yield part
 
     async def versions(
-        self, scope: Scope, path: str, *, before: int, limit: int
+        self, scope: Scope, path: str, *, before: int, limit: int, caller: RequestContext | None = None
     ) -> tuple[Node, list[Version]]:
         """List versions, newest first, with numbers below `before` (0: all).
 
@@ -84,9 +89,18 @@ class ReadingService:
             node = file_tree.find_file(tx, path)
             return node, tx.versions(node.id, before=before, limit=limit)
 
-        return await self._engine.read(scope, work)
+        return await self._engine.read(scope, work, visit=visit(caller, path))
 
-    async def compare(self, scope: Scope, path: str, *, old: int, new: int, context: int) -> Comparison:
+    async def compare(
+        self,
+        scope: Scope,
+        path: str,
+        *,
+        old: int,
+        new: int,
+        context: int,
+        caller: RequestContext | None = None,
+    ) -> Comparison:
         """Compare two versions line by line; `new` 0 is the newest, `old` 0 the one before `new`.
 
         Raises PathInvalid, FileNotFound, WrongFileKind, NotComparable and DataCorrupt.
@@ -102,7 +116,7 @@ class ReadingService:
                 Opened(node, later, history.content_of(tx, later)),
             )
 
-        before, after = await self._engine.read(scope, work)
+        before, after = await self._engine.read(scope, work, visit=visit(caller, path))
         texts = [await self._text(scope, each) for each in (before, after)]
         names = [f"{path}\tversion {each.version.number}" for each in (before, after)]
         found = await asyncio.to_thread(
@@ -158,7 +172,7 @@ class ReadingService:
             return file_tree.write(session, command, restored=version.number).node
 
         arguments = {"path": path, "target": target, "etag": etag}
-        return await self._engine.change(call, "RollbackFile", arguments, Node, work)
+        return await self._engine.change(call, "RollbackFile", arguments, Node, work, touches=(path,))
 
     async def _text(self, scope: Scope, opened: Opened) -> str:
         if opened.version.size > MAX_COMPARED_BYTES:

@@ -11,10 +11,11 @@ from services.storage.core import file_tree, paths
 from services.storage.core import search as finding
 from services.storage.core.search import Gathered, Search
 from services.storage.core.texts import query_words
-from services.storage.errors import PathInvalid
+from services.storage.errors import FileNotFound, PathInvalid
 from services.storage.model import Hit, RequestContext, ShareGrant
 from services.storage.ports import Transaction
 from services.storage.service.changes import ChangeRunner
+from services.storage.service.vacated import Visit
 
 READ = "storage.read"
 MAX_SHARED = 32
@@ -36,22 +37,30 @@ class SearchService:
         """
         paths.check(search.directory)
         query_words(search.query)
-        hits = await self._in_scope(call.scope, search)
+        hits = await self._in_scope(call, search, search.directory)
         if shared:
             known = {(hit.scope, hit.node.id) for hit in hits}
             for scope, place in await self._shared(call):
-                found = await self._in_scope(scope, replace(search, directory=place[0], only=place[1]))
+                given = RequestContext(scope, call.agent)
+                found = await self._given(given, replace(search, directory=place[0], only=place[1]))
                 hits += [hit for hit in found if (hit.scope, hit.node.id) not in known]
                 known |= {(hit.scope, hit.node.id) for hit in found}
             hits.sort(key=lambda hit: (-hit.score, hit.scope.agent, hit.node.path))
         return await self._illustrate(hits[skip : skip + limit], search.query)
 
-    async def _in_scope(self, scope: Scope, search: Search) -> list[Hit]:
+    async def _given(self, call: RequestContext, search: Search) -> list[Hit]:
+        """Search what a grant names; nothing when the name is no longer what it was given for."""
+        try:
+            return await self._in_scope(call, search, search.only or search.directory)
+        except (PermissionDenied, FileNotFound):
+            return []
+
+    async def _in_scope(self, call: RequestContext, search: Search, path: str) -> list[Hit]:
         def work(tx: Transaction) -> Gathered:
             file_tree.find(tx, search.directory)
             return finding.gather(tx, search)
 
-        gathered = await self._engine.read(scope, work)
+        gathered = await self._engine.read(call.scope, work, visit=Visit(call, (path,)))
         return await asyncio.to_thread(finding.rank, search, gathered)
 
     async def _illustrate(self, hits: list[Hit], query: str) -> list[Hit]:

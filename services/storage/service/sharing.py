@@ -4,14 +4,17 @@ import hashlib
 from datetime import datetime
 
 from services.chassis.auth.identity import Scope
-from services.chassis.rpc.names import in_agent
 from services.storage.core import file_tree, paths, shares
-from services.storage.model import RequestContext, Role, Share, ShareGrant
+from services.storage.core.file_tree import ROOT_NODE
+from services.storage.errors import FileNotFound
+from services.storage.model import ROOT, RequestContext, Role, Share, ShareGrant
+from services.storage.ports import Transaction
 from services.storage.service.changes import ChangeRunner
+from services.storage.service.vacated import Visit, file_name
 
 
 class SharingService:
-    """The shares of a scope."""
+    """The shares of a scope; see VacatedNames for their end when a file leaves its name."""
 
     def __init__(self, engine: ChangeRunner) -> None:
         self._engine = engine
@@ -21,13 +24,29 @@ class SharingService:
     ) -> Share:
         """Let a grantee use a file, or a directory with all it holds; replaces an earlier share with it.
 
-        Raises PathInvalid, FileNotFound and what access answers.
+        Raises PathInvalid, FileNotFound (also when the file moves meanwhile) and what access answers.
         """
         paths.check(path)
-        node = await self._engine.read(call.scope, lambda tx: file_tree.find(tx, path))
-        name = file_name(call.scope, path)
+        async with self._engine.vacated.lane(call.scope):
+            if call.agent == call.scope.agent:
+                await self._engine.vacated.end(call.scope)
+            visit = Visit(call, (path,))
+            node = await self._engine.read(call.scope, lambda tx: file_tree.find(tx, path), visit=visit)
+            name = file_name(call.scope, path)
+            wanted = shares.grants_for(name, grantee, role, expires_at, directory=not node.is_file)
+            given = await self._replace(call, name, grantee, wanted)
+            now = await self._engine.read(call.scope, lambda tx: _node_id(tx, path))
+            if now != node.id:
+                for grant in given:
+                    await self._engine.access.revoke(grant.name)
+                raise FileNotFound.at(path)
+            return shares.merge(call.scope.agent, given)[0]
+
+    async def _replace(
+        self, call: RequestContext, name: str, grantee: str, wanted: list[ShareGrant]
+    ) -> list[ShareGrant]:
+        """Give grants and take back what the grantee had on the name before."""
         old = await self._given(name, grantee)
-        wanted = shares.grants_for(name, grantee, role, expires_at, directory=not node.is_file)
         given = [
             await self._engine.access.give(grant, request_id=_derived(call.request_id, grant))
             for grant in wanted
@@ -36,7 +55,7 @@ class SharingService:
         for grant in old:
             if grant.name not in kept:
                 await self._engine.access.revoke(grant.name)
-        return shares.merge(call.scope.agent, given)[0]
+        return given
 
     async def revoke(self, call: RequestContext, path: str, grantee: str) -> None:
         """Take a share back; one that is gone is no error.
@@ -56,18 +75,6 @@ class SharingService:
         grants = await self._engine.access.grants(resource=file_name(scope, path))
         return shares.merge(scope.agent, grants)
 
-    async def end_below(self, call: RequestContext, path: str) -> None:
-        """Take back the owner's shares of a path and of everything below it.
-
-        Others may not, and do nothing.
-        """
-        if call.agent != call.scope.agent:
-            return
-        name = file_name(call.scope, path)
-        for grant in await self._engine.access.grants():
-            if grant.resource == name or grant.resource.startswith(name + "/"):
-                await self._engine.access.revoke(grant.name)
-
     async def _given(self, name: str, grantee: str) -> list[ShareGrant]:
         exact = await self._engine.access.grants(resource=name, grantee=grantee)
         below = await self._engine.access.grants(resource=name + "/", grantee=grantee)
@@ -75,9 +82,9 @@ class SharingService:
         return [grant for grant in found.values() if grant.resource in (name, name + "/")]
 
 
-def file_name(scope: Scope, path: str) -> str:
-    """Return the resource name of a path."""
-    return in_agent(scope.agent, "files", path).rstrip("/")
+def _node_id(tx: Transaction, path: str) -> str:
+    node = ROOT_NODE if path == ROOT else tx.node(path)
+    return node.id if node else ""
 
 
 def _derived(request_id: str, grant: ShareGrant) -> str:

@@ -36,6 +36,7 @@ class UploadService:
             {"command": command},
             Upload,
             lambda session: uploading.begin(session, command, self._lifetime),
+            touches=(command.path,),
         )
 
     async def take(

@@ -7,9 +7,10 @@ from dataclasses import replace
 from services.chassis.auth.identity import Scope
 from services.storage.core import file_tree, paths
 from services.storage.errors import EventsExpired
-from services.storage.model import Change, ChangeKind
+from services.storage.model import Change, ChangeKind, RequestContext
 from services.storage.ports import Transaction
 from services.storage.service.changes import ChangeRunner
+from services.storage.service.vacated import Visit, file_name, visit
 
 _BATCH = 200
 
@@ -22,35 +23,44 @@ class WatchService:
         self._poll = poll_seconds
         self._heartbeat = heartbeat_seconds
 
-    async def watch(self, scope: Scope, path: str, after: int) -> AsyncIterator[Change | int]:
+    async def watch(
+        self, scope: Scope, path: str, after: int, *, caller: RequestContext | None = None
+    ) -> AsyncIterator[Change | int]:
         """Yield events below a path after a sequence number (0: from now on), until the caller leaves.
 
         A bare number is a sign of life: the sequence reached. The first one comes at once.
-        Raises PathInvalid, FileNotFound and EventsExpired.
+        Raises PathInvalid, FileNotFound and EventsExpired; PermissionDenied when another agent watches a name
+        that is no longer what was shared with it.
         """
         paths.check(path)
-        position = await self._engine.read(scope, lambda tx: _start(tx, path, after))
+        seen = visit(caller, path)
+        position = await self._engine.read(scope, lambda tx: _start(tx, path, after), visit=seen)
         self._engine.meter.watchers(1)
         try:
             yield position
             with self._engine.notifier.listen(scope) as bell:
-                async for item in self._follow(scope, path, position, bell):
+                async for item in self._follow(scope, path, position, bell, seen):
                     yield item
         finally:
             self._engine.meter.watchers(-1)
 
     async def _follow(
-        self, scope: Scope, path: str, position: int, bell: asyncio.Event
+        self, scope: Scope, path: str, position: int, bell: asyncio.Event, seen: Visit | None
     ) -> AsyncIterator[Change | int]:
         silent_since = self._engine.clock.monotonic()
+        foreign = seen is not None and seen.call.agent != scope.agent
+        lost = False
         while True:
             bell.clear()
-            batch = await self._engine.read(scope, _reader(position))
+            batch = await self._engine.read(scope, _reader(position), visit=seen)
+            if batch and lost:  # a new file may have the name by now
+                await self._engine.access.require("storage.read", file_name(scope, path))
             for change in batch:
                 position = change.sequence
-                seen = as_seen_from(path, change)
-                if seen is not None:
-                    yield seen
+                lost = lost or (foreign and _vacates(path, change))
+                shown = as_seen_from(path, change)
+                if shown is not None:
+                    yield shown
                     silent_since = self._engine.clock.monotonic()
             if batch:
                 continue
@@ -74,6 +84,13 @@ def as_seen_from(path: str, change: Change) -> Change | None:
         node = replace(change.node, path=change.old_path)
         return replace(change, kind=ChangeKind.DELETED, node=node, old_path="")
     return None
+
+
+def _vacates(path: str, change: Change) -> bool:
+    """Tell whether an event takes the node away that had the name `path`."""
+    if change.kind is ChangeKind.MOVED:
+        return change.old_path == path
+    return change.kind is ChangeKind.DELETED and change.node.path == path
 
 
 def _start(tx: Transaction, path: str, after: int) -> int:

@@ -15,7 +15,7 @@ from services.chassis.db.sql import insert_new
 from services.chassis.runtime.clock import Clock
 from services.storage.model import Actor, Change, Totals
 from services.storage.ports import Transaction
-from services.storage.store.sql_nodes import SqlNodes, SqlVersions
+from services.storage.store.sql_nodes import SqlNodes, SqlVacatedNames, SqlVersions
 from services.storage.store.sql_records import SqlRecords, SqlUploads
 from services.storage.store.sql_texts import SqlTexts
 from services.storage.store.tables import CHANGES, NODES, REPLIES, SCOPES, VERSIONS
@@ -64,7 +64,7 @@ class SqlIndex:
         return [Scope(row.tenant, row.agent) for row in rows]
 
 
-class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlUploads, SqlRecords):
+class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlVacatedNames, SqlUploads, SqlRecords):
     """A Transaction on one connection."""
 
     def __init__(self, conn: sa.Connection, scope: Scope, clock: Clock) -> None:

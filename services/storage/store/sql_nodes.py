@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from services.chassis.times import from_micros, micros
 from services.storage.core import paths
-from services.storage.model import Attributes, Kind, Node, Piece, Version
+from services.storage.model import Attributes, Kind, Link, Node, Piece, VacatedName, Version
 from services.storage.store.scoped import Scoped
-from services.storage.store.tables import CHUNKS, NODES, PIECES, VERSIONS
+from services.storage.store.tables import CHUNKS, LINKS, NODES, PIECES, VACATED, VERSIONS
 
 
 class SqlNodes(Scoped):
@@ -84,8 +84,8 @@ class SqlVersions(Scoped):
         return [_to_version(row) for row in self._rows(found)]
 
     def version_bytes(self, node_ids: Sequence[str]) -> int:
-        """Sum the sizes of all versions of some files."""
-        total = sa.select(sa.func.coalesce(sa.func.sum(VERSIONS.c.size), 0))
+        """Sum what all versions of some files count."""
+        total = sa.select(sa.func.coalesce(sa.func.sum(VERSIONS.c.size - VERSIONS.c.shared), 0))
         found = self._conn.execute(total.where(self._mine(VERSIONS), VERSIONS.c.node_id.in_(node_ids)))
         return int(found.scalar_one())
 
@@ -93,14 +93,52 @@ class SqlVersions(Scoped):
         """Add a version."""
         self._insert(VERSIONS, [_from_version(version)])
 
+    def share_version(self, node_id: str, number: int) -> None:
+        """Mark a version as held whole by the next one."""
+        which = (self._mine(VERSIONS), VERSIONS.c.node_id == node_id, VERSIONS.c.number == number)
+        self._conn.execute(sa.update(VERSIONS).where(*which).values(shared=VERSIONS.c.size))
+
     def drop_versions(self, node_id: str, numbers: Sequence[int]) -> None:
         """Forget versions of a file."""
         self._delete(VERSIONS, VERSIONS.c.node_id == node_id, VERSIONS.c.number.in_(numbers))
 
     def pieces(self, digest: str) -> tuple[Piece, ...] | None:
         """Return the pieces of a content."""
+        own = self._listed(digest)
+        if own:
+            return own
+        links = self._links(digest)
+        if not links:
+            return None
+        return (*self._listed(links[0].base), *(link.piece for link in links))
+
+    def has_content(self, digest: str) -> bool:
+        """Tell whether a content is known."""
+        listed = sa.exists().where(self._mine(PIECES), PIECES.c.digest == digest)
+        linked = sa.exists().where(self._mine(LINKS), LINKS.c.digest == digest)
+        return bool(self._conn.execute(sa.select(sa.or_(listed, linked))).scalar_one())
+
+    def link(self, digest: str) -> Link | None:
+        """Return a content made by appending."""
+        row = self._row(LINKS, digest=digest)
+        return _to_link(row) if row else None
+
+    def put_link(self, link: Link) -> None:
+        """Remember a content made by appending."""
+        self._insert(LINKS, [_from_link(link)])
+
+    def _listed(self, digest: str) -> tuple[Piece, ...]:
         found = self._select(PIECES, PIECES.c.digest == digest).order_by(PIECES.c.position)
-        return tuple(to_piece(row) for row in self._rows(found)) or None
+        return tuple(to_piece(row) for row in self._rows(found))
+
+    def _links(self, digest: str) -> list[Link]:
+        """Return a link and those it builds on, the first one first."""
+        first = sa.select(LINKS.c.digest, LINKS.c.base, sa.literal(0).label("depth"))
+        chain = first.where(self._mine(LINKS), LINKS.c.digest == digest).cte("chain", recursive=True)
+        before = sa.select(LINKS.c.digest, LINKS.c.base, chain.c.depth + 1)
+        chain = chain.union_all(before.where(self._mine(LINKS), LINKS.c.digest == chain.c.base))
+        found = self._select(LINKS, LINKS.c.digest == chain.c.digest).order_by(chain.c.depth.desc())
+        return [_to_link(row) for row in self._rows(found)]
 
     def put_pieces(self, digest: str, pieces: Sequence[Piece]) -> None:
         """Remember the pieces of a content."""
@@ -110,21 +148,53 @@ class SqlVersions(Scoped):
 
     def drop_unused_contents(self) -> int:
         """Forget contents that no version refers to."""
-        used = sa.select(VERSIONS.c.digest).where(self._mine(VERSIONS))
-        unused = sa.select(PIECES.c.digest).where(self._mine(PIECES), PIECES.c.digest.not_in(used)).distinct()
-        digests = list(self._conn.execute(unused).scalars())
-        for digest in digests:
-            self._remove(PIECES, digest=digest)
-        return len(digests)
+        used = sa.select(VERSIONS.c.digest).where(self._mine(VERSIONS)).cte("used", recursive=True)
+        below = sa.select(LINKS.c.base).where(self._mine(LINKS), LINKS.c.digest == used.c.digest)
+        used = used.union(below)
+        count = 0
+        for table in (PIECES, LINKS):
+            unused = sa.select(table.c.digest).where(
+                self._mine(table), table.c.digest.not_in(sa.select(used.c.digest))
+            )
+            digests = list(self._conn.execute(unused.distinct()).scalars())
+            for digest in digests:
+                self._remove(table, digest=digest)
+            count += len(digests)
+        return count
 
     def referenced(self, digests: Iterable[str]) -> set[str]:
         """Tell which of these blobs a content or an upload needs."""
         wanted = list(digests)
         found: set[str] = set()
-        for table in (PIECES, CHUNKS):
+        for table in (PIECES, LINKS, CHUNKS):
             needed = sa.select(table.c.piece).where(self._mine(table), table.c.piece.in_(wanted))
             found |= set(self._conn.execute(needed).scalars())
         return found
+
+
+class SqlVacatedNames(Scoped):
+    """The VacatedNames part of a transaction."""
+
+    def put_vacated(self, name: VacatedName) -> None:
+        """Insert or replace a name by its path."""
+        self._upsert(VACATED, [{"path": name.path, "sequence": name.sequence}])
+
+    def vacated(self, *, limit: int) -> list[VacatedName]:
+        """List vacated names, by path."""
+        return self._vacated(self._select(VACATED).order_by(VACATED.c.path).limit(limit))
+
+    def vacated_over(self, wanted: Sequence[str]) -> list[VacatedName]:
+        """Return the vacated names that are, or contain, one of these paths."""
+        names = {name for path in wanted for name in (*paths.ancestors(path), path)}
+        return self._vacated(self._select(VACATED, VACATED.c.path.in_(sorted(names))))
+
+    def drop_vacated(self, names: Sequence[VacatedName]) -> None:
+        """Forget names, unless they were vacated again since."""
+        for name in names:
+            self._remove(VACATED, path=name.path, sequence=name.sequence)
+
+    def _vacated(self, statement: sa.Select[Any]) -> list[VacatedName]:
+        return [VacatedName(row.path, row.sequence) for row in self._rows(statement)]
 
 
 def is_below(directory: str) -> sa.ColumnElement[bool]:
@@ -195,6 +265,7 @@ def _to_version(row: sa.Row[Any]) -> Version:
         etag=row.etag,
         comment=row.comment,
         restored=row.restored,
+        shared=row.shared,
     )
 
 
@@ -209,4 +280,23 @@ def _from_version(version: Version) -> Mapping[str, Any]:
         "etag": version.etag,
         "comment": version.comment,
         "restored": version.restored,
+        "shared": version.shared,
+    }
+
+
+def _to_link(row: sa.Row[Any]) -> Link:
+    data = None if row.data is None else bytes(row.data)
+    pending = None if row.pending is None else bytes(row.pending)
+    return Link(row.digest, row.base, row.size, Piece(row.piece, row.piece_size, data), pending)
+
+
+def _from_link(link: Link) -> Mapping[str, Any]:
+    return {
+        "digest": link.digest,
+        "base": link.base,
+        "size": link.size,
+        "piece": link.piece.digest,
+        "piece_size": link.piece.size,
+        "data": link.piece.data,
+        "pending": link.pending,
     }

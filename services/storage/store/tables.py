@@ -80,6 +80,7 @@ VERSIONS: Final = sa.Table(
     _text("etag"),
     _text("comment"),
     _number("restored"),
+    _number("shared", server_default="0"),
     sa.Index("versions_by_digest", "tenant", "agent", "digest"),
 )
 
@@ -93,6 +94,28 @@ PIECES: Final = sa.Table(
     _number("size"),
     sa.Column("data", sa.LargeBinary),
     sa.Index("pieces_by_piece", "tenant", "agent", "piece"),
+)
+
+LINKS: Final = sa.Table(
+    "links",
+    METADATA,
+    *scope_columns(),
+    _key("digest"),
+    _text("base"),
+    _number("size"),
+    _text("piece"),
+    _number("piece_size"),
+    sa.Column("data", sa.LargeBinary),
+    sa.Column("pending", sa.LargeBinary),
+    sa.Index("links_by_piece", "tenant", "agent", "piece"),
+)
+
+VACATED: Final = sa.Table(
+    "vacated_names",
+    METADATA,
+    *scope_columns(),
+    _key("path", KEY),
+    _number("sequence"),
 )
 
 UPLOADS: Final = sa.Table(

@@ -12,6 +12,7 @@ from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.names import agent_name, in_agent
 from services.chassis.rpc.wire import moment
 from services.chassis.times import EPOCH
+from services.storage.core.appending import is_sha256
 from services.storage.core.file_tree import Deleted, Written
 from services.storage.core.history import Opened, Target
 from services.storage.core.search import Search
@@ -159,7 +160,7 @@ class Wire:
             size_bytes=node.size,
             version=node.version,
             etag=node.etag,
-            sha256=node.digest,
+            sha256=node.digest if is_sha256(node.digest) else "",
             media_type=node.label.media_type,
             metadata=node.label.metadata,
             writer=agent_name(node.writer) if node.writer else "",
@@ -236,7 +237,7 @@ def version(version: Version) -> res.FileVersion:
     message = res.FileVersion(
         version=version.number,
         size_bytes=version.size,
-        sha256=version.digest,
+        sha256=version.digest if is_sha256(version.digest) else "",
         writer=agent_name(version.writer),
         comment=version.comment,
         restored_version=version.restored,

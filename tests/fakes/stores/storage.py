@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
@@ -18,11 +18,13 @@ from services.storage.model import (
     Change,
     Collection,
     Document,
+    Link,
     Node,
     Piece,
     Record,
     Totals,
     Upload,
+    VacatedName,
     Version,
 )
 from services.storage.ports import Transaction
@@ -42,6 +44,8 @@ class _State:
     """Ids of the live nodes by path."""
     versions: dict[tuple[str, int], Version] = field(default_factory=dict)
     contents: dict[str, tuple[Piece, ...]] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    vacated: dict[str, VacatedName] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
     chunks: dict[tuple[str, int], Piece] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
@@ -227,13 +231,20 @@ class MemoryTransaction:
         return sorted(found, key=lambda version: -version.number)[:limit]
 
     def version_bytes(self, node_ids: Sequence[str]) -> int:
-        """Sum the sizes of all versions of some files."""
+        """Sum what all versions of some files count."""
         wanted = set(node_ids)
-        return sum(version.size for (owner, _), version in self._state.versions.items() if owner in wanted)
+        mine = (version for (owner, _), version in self._state.versions.items() if owner in wanted)
+        return sum(version.size - version.shared for version in mine)
 
     def put_version(self, version: Version) -> None:
         """Add a version."""
         self._state.versions[version.node_id, version.number] = version
+
+    def share_version(self, node_id: str, number: int) -> None:
+        """Mark a version as held whole by the next one."""
+        version = self._state.versions.get((node_id, number))
+        if version is not None:
+            self._state.versions[node_id, number] = replace(version, shared=version.size)
 
     def drop_versions(self, node_id: str, numbers: Sequence[int]) -> None:
         """Forget versions of a file."""
@@ -242,7 +253,45 @@ class MemoryTransaction:
 
     def pieces(self, digest: str) -> tuple[Piece, ...] | None:
         """Return the pieces of a content."""
-        return self._state.contents.get(digest)
+        above: list[Piece] = []
+        link = None if digest in self._state.contents else self._state.links.get(digest)
+        while link is not None:
+            above.append(link.piece)
+            digest = link.base
+            link = None if digest in self._state.contents else self._state.links.get(digest)
+        pieces = (*self._state.contents.get(digest, ()), *reversed(above))
+        return pieces or None
+
+    def has_content(self, digest: str) -> bool:
+        """Tell whether a content is known."""
+        return digest in self._state.contents or digest in self._state.links
+
+    def link(self, digest: str) -> Link | None:
+        """Return a content made by appending."""
+        return self._state.links.get(digest)
+
+    def put_link(self, link: Link) -> None:
+        """Remember a content made by appending."""
+        self._state.links[link.digest] = link
+
+    def put_vacated(self, name: VacatedName) -> None:
+        """Insert or replace a name by its path."""
+        self._state.vacated[name.path] = name
+
+    def vacated(self, *, limit: int) -> list[VacatedName]:
+        """List vacated names, by path."""
+        return [self._state.vacated[path] for path in sorted(self._state.vacated)[:limit]]
+
+    def vacated_over(self, wanted: Sequence[str]) -> list[VacatedName]:
+        """Return the vacated names that are, or contain, one of these paths."""
+        found = self._state.vacated.values()
+        return [name for name in found if any(paths.covers(name.path, path) for path in wanted)]
+
+    def drop_vacated(self, names: Sequence[VacatedName]) -> None:
+        """Forget names, unless they were vacated again since."""
+        for name in names:
+            if self._state.vacated.get(name.path) == name:
+                del self._state.vacated[name.path]
 
     def put_pieces(self, digest: str, pieces: Sequence[Piece]) -> None:
         """Remember the pieces of a content."""
@@ -251,14 +300,21 @@ class MemoryTransaction:
     def drop_unused_contents(self) -> int:
         """Forget contents that no version refers to."""
         used = {version.digest for version in self._state.versions.values()}
-        unused = self._state.contents.keys() - used
-        for digest in unused:
-            del self._state.contents[digest]
+        edge = used
+        while edge:
+            links = (self._state.links.get(digest) for digest in edge)
+            edge = {link.base for link in links if link} - used
+            used |= edge
+        known: tuple[dict[str, Any], ...] = (self._state.contents, self._state.links)
+        unused = [(each, digest) for each in known for digest in each.keys() - used]
+        for each, digest in unused:
+            del each[digest]
         return len(unused)
 
     def referenced(self, digests: Iterable[str]) -> set[str]:
         """Tell which of these blobs a content or an upload needs."""
         needed = {piece.digest for pieces in self._state.contents.values() for piece in pieces}
+        needed |= {link.piece.digest for link in self._state.links.values()}
         needed |= {piece.digest for piece in self._state.chunks.values()}
         return needed & set(digests)
 

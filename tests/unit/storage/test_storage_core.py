@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.storage.core import filters, paths, texts
-from services.storage.core.content import Scanner, cut, extended, sha256, spans
+from services.storage.core.content import Scanner, cut, sha256, spans
 from services.storage.core.filters import Filter, Operator
 from services.storage.core.globs import Pattern
 from services.storage.core.requests import fingerprint
@@ -94,15 +94,6 @@ def test_spans_of_pieces_give_the_slice_of_the_whole(data: bytes, offset: int, l
 
     assert found == data[offset : offset + length]
     assert content.digest == sha256(data)
-
-
-@given(st.binary(max_size=50), st.binary(max_size=50))
-def test_extending_a_content_gives_the_bytes_of_both(old: bytes, more: bytes) -> None:
-    before = cut(old, piece_bytes=8)
-    whole = extended(before, before.pieces[-1].data or b"", more, sha256(old + more))
-
-    assert b"".join(piece.data or b"" for piece in whole.pieces) == old + more
-    assert whole.size == len(old + more)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), st.integers(1, 5), st.integers(1, 50))
