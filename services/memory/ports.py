@@ -68,6 +68,14 @@ class Transaction(Protocol):
         """Return the embeddings of notes; of the last changed ones when there are more."""
         ...
 
+    def keep_ranking(self, ranking: str, body: bytes) -> None:
+        """Keep a ranking of a search under a new id for a while; see `chassis.rankings`."""
+        ...
+
+    def ranking(self, ranking: str) -> bytes | None:
+        """Return a ranking that was kept, or None."""
+        ...
+
     def expired(self, now: datetime, *, limit: int) -> list[str]:
         """Return the keys of notes that have expired."""
         ...
@@ -121,7 +129,7 @@ class NoteStore(Protocol):
         ...
 
     async def collect(self) -> None:
-        """Forget answers that are no longer kept."""
+        """Forget answers and rankings that are no longer kept."""
         ...
 
 

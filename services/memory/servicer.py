@@ -1,5 +1,7 @@
 """The gRPC face of the memory manager: each method converts, calls a use case, converts back."""
 
+from dataclasses import replace
+
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
@@ -73,9 +75,12 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Find notes."""
         scope, search = current_caller().scope, notes.search(request)
         limit = paging.page_size(request.page_size, default=search.limit, maximum=notes.MOST_HITS)
-        skip, room = notes.skip(request, scope), notes.room(request.view)
-        found, more = await self._searching.find(scope, search, skip=skip, limit=limit, room=room)
-        return notes.hits(request, scope, found, more=more)
+        place, room = notes.place(request, scope), notes.room(request.view)
+        found, following = await self._searching.find(
+            scope, search, skip=place.rank, limit=limit, room=room, ranking=place.ranking
+        )
+        next_place = None if following is None else replace(place, rank=following)
+        return notes.hits(request, scope, found, next_place)
 
     async def LinkNotes(
         self, request: memory_pb2.LinkNotesRequest, _context: object

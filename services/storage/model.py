@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum
 
 from services.chassis.auth.identity import Scope
+from services.chassis.times import EPOCH, micros
 
 ROOT = ""
 """Path of the directory that holds everything. It always exists and is never stored."""
@@ -280,6 +281,8 @@ class Hit:
     excerpt: str = ""
     excerpt_offset: int = 0
     """Unit: bytes."""
+    rank: int = 0
+    """Where it stands in the whole ranking; 0 is the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,3 +357,8 @@ class Share:
     role: Role
     expires_at: datetime | None = None
     created_at: datetime | None = None
+
+    @property
+    def position(self) -> tuple[int, str]:
+        """Where it stands in a list, oldest first."""
+        return micros(self.created_at or EPOCH), self.grant

@@ -175,6 +175,14 @@ class Uploads(Protocol):
 class Texts(Protocol):
     """The search index of one scope."""
 
+    def keep_ranking(self, ranking: str, body: bytes) -> None:
+        """Keep a ranking of a search under a new id for a while; see `chassis.rankings`."""
+        ...
+
+    def ranking(self, ranking: str) -> bytes | None:
+        """Return a ranking that was kept, or None."""
+        ...
+
     def put_document(self, document: Document) -> None:
         """Insert or replace what search knows about a node."""
         ...
@@ -311,7 +319,7 @@ class FileIndex(Protocol):
         ...
 
     async def forget_replies(self) -> int:
-        """Forget the answers that were kept long enough; return how many."""
+        """Forget the answers and rankings that were kept long enough; return how many answers."""
         ...
 
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:

@@ -6,6 +6,7 @@ from typing import Any
 from aios.api.storage.v1 import storage_pb2 as pb
 from aios.api.storage.v1 import storage_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.db import rankings
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import moment
 from services.storage.model import Attributes
@@ -238,11 +239,17 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             search.min_score,
             int(request.include_shared),
         )
-        skip, size = _number(request.page_token, query), paging.page_size(request.page_size, **_HITS)
+        place = rankings.place(request.page_token, *query)
+        size = paging.page_size(request.page_size, **_HITS)
         hits = await self._service.search.search(
-            wire.call(caller), search, shared=request.include_shared, skip=skip, limit=size + 1
+            wire.call(caller),
+            search,
+            shared=request.include_shared,
+            skip=place.rank,
+            limit=size + 1,
+            ranking=place.ranking,
         )
-        token = paging.encode([skip + size], *query) if len(hits) > size else ""
+        token = paging.encode([place.ranking, hits[size].rank], *query) if len(hits) > size else ""
         return pb.SearchFilesResponse(
             hits=[self._wire.hit(hit) for hit in hits[:size]], next_page_token=token
         )
@@ -268,12 +275,13 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         caller = current_caller()
         path = wire.path(request.name, caller)
         query = (*_list_of(caller, "shares"), path)
-        skip, size = _number(request.page_token, query), paging.page_size(request.page_size, **_VERSIONS)
+        size = paging.page_size(request.page_size, **_VERSIONS)
+        after = wire.share_position(paging.decode(request.page_token, *query))
         shares = await self._service.sharing.list_shares(caller.scope, path)
-        token = paging.encode([skip + size], *query) if len(shares) > skip + size else ""
+        shares = [each for each in shares if after is None or each.position > after]
+        token = paging.encode(shares[size - 1].position, *query) if len(shares) > size else ""
         return pb.ListSharesResponse(
-            shares=[wire.share(caller.owner, each) for each in shares[skip : skip + size]],
-            next_page_token=token,
+            shares=[wire.share(caller.owner, each) for each in shares[:size]], next_page_token=token
         )
 
     async def WatchFiles(
@@ -303,13 +311,24 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         question = records.question(request)
         query = (*_list_of(caller, "records"), name, question.fingerprint())
         size = paging.page_size(request.page_size, **_VERSIONS)
-        skip = _number(request.page_token, query) if question.ranked else 0
-        after = "" if question.ranked else _text(request.page_token, query)
-        found = await self._service.records.query(
-            caller.scope, name, question, after=after, skip=skip, limit=size + 1
-        )
-        position = skip + size if question.ranked else found[:size][-1].record.key if found else ""
-        token = paging.encode([position], *query) if len(found) > size else ""
+        if question.ranked:
+            place = rankings.place(request.page_token, *query)
+            found = await self._service.records.query(
+                caller.scope,
+                name,
+                question,
+                after="",
+                skip=place.rank,
+                limit=size + 1,
+                ranking=place.ranking,
+            )
+            token = paging.encode([place.ranking, found[size].rank], *query) if len(found) > size else ""
+        else:
+            after = _text(request.page_token, query)
+            found = await self._service.records.query(
+                caller.scope, name, question, after=after, skip=0, limit=size + 1
+            )
+            token = paging.encode([found[size - 1].record.key], *query) if len(found) > size else ""
         hits = [records.hit(each, vector=request.include_vectors) for each in found[:size]]
         return pb.QueryRecordsResponse(hits=hits, next_page_token=token)
 

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from services.chassis.auth.identity import Scope
+from services.chassis.db import rankings
+from services.chassis.db.rankings import Ranked
 from services.chassis.runtime.clock import Clock
 from services.memory.core.ranking import Candidates, Search, follow, rank
 from services.memory.model import Hit, Link, Note, SearchMode
@@ -30,6 +32,14 @@ class Found:
     resident: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a page holds at most, but always one hit."""
+
+    hits: int
+    bytes: int
+
+
 class Searching:
     """Finds notes of one agent. Everything written before the call is seen."""
 
@@ -40,12 +50,33 @@ class Searching:
         self._residents = caches
 
     async def find(
-        self, scope: Scope, search: Search, *, skip: int, limit: int, room: int
-    ) -> tuple[list[Found], bool]:
-        """Return hits after the first `skip`, and whether more follow.
+        self, scope: Scope, search: Search, *, skip: int, limit: int, room: int, ranking: str = ""
+    ) -> tuple[list[Found], int | None]:
+        """Return hits from rank `skip` on, and the rank where the next page begins, None when none follows.
 
-        A page has up to `limit` hits and `room` bytes, at least one hit. Raises QueryInvalid and DataCorrupt.
+        A page has up to `limit` hits and `room` bytes, at least one hit. The first page keeps its ranking
+        under the id `ranking`, if given, and later ones go on with it: they neither skip nor repeat a note
+        that did not change. Raises QueryInvalid, InvalidPageToken (the ranking is gone) and DataCorrupt.
         """
+        if skip and ranking:
+            body = await self._store.read(scope, lambda tx: tx.ranking(ranking))
+            hits = [_hit(each) for each in rankings.decode(body)]
+        else:
+            hits = await self._rank(scope, search)
+
+        def show(tx: Transaction) -> tuple[list[tuple[Hit, Note]], int | None]:
+            return _page(tx, hits, skip, Room(limit, room), self._clock.now())
+
+        found, following = await self._store.read(scope, show)
+        if ranking and not skip and following is not None:
+            kept = rankings.encode([_ranked(hit) for hit in hits])
+            await self._store.write(scope, lambda tx: tx.keep_ranking(ranking, kept))
+        agent = self._residents.of(scope)
+        for _, note in found:
+            agent.used[note.key] = self._clock.now()
+        return [Found(hit, note, note.key in agent.notes) for hit, note in found], following
+
+    async def _rank(self, scope: Scope, search: Search) -> list[Hit]:
         words = search.words
         lexical, semantic = search.mode is not SearchMode.SEMANTIC, search.mode is not SearchMode.LEXICAL
 
@@ -64,17 +95,12 @@ class Searching:
             else rank(search, candidates)
         )
 
-        def show(tx: Transaction) -> tuple[list[tuple[Hit, Note]], bool]:
-            everything = hits
-            if search.link_depth:
-                everything = follow(hits, search.link_depth, search.limit, lambda keys: self._links(tx, keys))
-            return _page(tx, everything[skip:], limit, room, self._clock.now())
-
-        found, more = await self._store.read(scope, show)
-        agent = self._residents.of(scope)
-        for _, note in found:
-            agent.used[note.key] = self._clock.now()
-        return [Found(hit, note, note.key in agent.notes) for hit, note in found], more
+        if not search.link_depth:
+            return hits
+        return await self._store.read(
+            scope,
+            lambda tx: follow(hits, search.link_depth, search.limit, lambda keys: self._links(tx, keys)),
+        )
 
     def _links(self, tx: Transaction, keys: Sequence[str]) -> Mapping[str, Sequence[Link]]:
         """Return the links of some notes to notes that exist."""
@@ -85,19 +111,29 @@ class Searching:
         return {key: [link for link in some if link.key in living] for key, some in links.items()}
 
 
+def _ranked(hit: Hit) -> Ranked:
+    return Ranked(hit.key, (hit.score, hit.lexical, hit.semantic), hit.linked_from)
+
+
+def _hit(ranked: Ranked) -> Hit:
+    score, lexical, semantic = ranked.scores
+    return Hit(ranked.key, score, lexical, semantic, linked_from=ranked.origin)
+
+
 def _page(
-    tx: Transaction, hits: Sequence[Hit], limit: int, room: int, now: datetime
-) -> tuple[list[tuple[Hit, Note]], bool]:
+    tx: Transaction, hits: Sequence[Hit], skip: int, room: Room, now: datetime
+) -> tuple[list[tuple[Hit, Note]], int | None]:
     """Fetch the notes of a page; hits that were deleted meanwhile are left out."""
     shown: list[tuple[Hit, Note]] = []
-    for hit in hits:
-        if len(shown) == limit:
-            return shown, True
+    used = 0
+    for number, hit in enumerate(hits[skip:], start=skip):
+        if len(shown) == room.hits:
+            return shown, number
         note = tx.note(hit.key)
         if note is None or note.expired(now):
             continue
-        room -= note.size
-        if room < 0 and shown:
-            return shown, True
+        used += note.size
+        if used > room.bytes and shown:
+            return shown, number
         shown.append((hit, note))
-    return shown, False
+    return shown, None

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
-from services.chassis.db import Database, idempotency
+from services.chassis.db import Database, idempotency, rankings
 from services.chassis.db.sql import upsert
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.runtime.clock import Clock, SystemClock
@@ -74,9 +74,10 @@ class SqlStore:
         return await self._database.read(lambda conn: self._expiring(conn, limit))
 
     async def collect(self) -> None:
-        """Forget old replies."""
+        """Forget old replies and rankings."""
         now = self._clock.now()
         await self._database.write(lambda conn: idempotency.forget_expired(conn, tables.replies, now))
+        await self._database.write(lambda conn: rankings.forget_expired(conn, tables.rankings, now))
 
     def _expiring(self, conn: sa.Connection, limit: int) -> list[Scope]:
         table, now = tables.notes, micros(self._clock.now())
@@ -162,6 +163,16 @@ class _Transaction:
         """Return the embeddings of notes."""
         query = self._with_texts(wanted, now, tables.note_texts.c.vector, limit)
         return [(rows.listed(row), bytes(row.vector)) for row in self._conn.execute(query)]
+
+    def keep_ranking(self, ranking: str, body: bytes) -> None:
+        """Keep a ranking of a search under a new id."""
+        owner = (self._scope.tenant, self._scope.agent)
+        rankings.keep(self._conn, tables.rankings, owner, (ranking, body), self._clock.now())
+
+    def ranking(self, ranking: str) -> bytes | None:
+        """Return a ranking that was kept, or None."""
+        owner = (self._scope.tenant, self._scope.agent)
+        return rankings.kept(self._conn, tables.rankings, owner, ranking, self._clock.now())
 
     def expired(self, now: datetime, *, limit: int) -> list[str]:
         """Return the keys of notes that have expired."""

@@ -6,6 +6,7 @@ Tenant and agent lead every primary key; bodies are sealed JSON of the model (ch
 from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, MetaData, String, Table, Text
 
 from services.chassis.db import idempotency
+from services.chassis.db import rankings as ranking_table
 
 metadata = MetaData()
 
@@ -64,3 +65,4 @@ usage = Table(
 )
 
 replies = idempotency.table(metadata)
+rankings = ranking_table.table(metadata)

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from aios.api.memory.v1 import memory_pb2
 from services.chassis.auth.identity import Caller, Scope
+from services.chassis.db import rankings
+from services.chassis.db.rankings import Place
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.wire import moment, stamp
@@ -213,21 +215,15 @@ def search(request: memory_pb2.SearchNotesRequest) -> Search:
     )
 
 
-def skip(request: memory_pb2.SearchNotesRequest, owner: Scope) -> int:
-    """Return how many hits the pages before had. Raises InvalidPageToken."""
-    match paging.decode(request.page_token, *_search_query(request, owner), shape=(int,)):
-        case []:
-            return 0
-        case [int(count)] if count > 0:
-            return count
-        case _:
-            raise InvalidPageToken("the page token is not one this search returned")
+def place(request: memory_pb2.SearchNotesRequest, owner: Scope) -> Place:
+    """Return where a page of hits begins. Raises InvalidPageToken."""
+    return rankings.place(request.page_token, *_search_query(request, owner))
 
 
 def hits(
-    request: memory_pb2.SearchNotesRequest, owner: Scope, found: Sequence[Found], *, more: bool
+    request: memory_pb2.SearchNotesRequest, owner: Scope, found: Sequence[Found], following: Place | None
 ) -> memory_pb2.SearchNotesResponse:
-    """Write a page of hits."""
+    """Write a page of hits, and where the next one begins."""
     show = full(request.view)
     response = memory_pb2.SearchNotesResponse()
     for item in found:
@@ -239,9 +235,9 @@ def hits(
             semantic_score=item.hit.semantic,
             linked_from=names.in_agent(owner.agent, NOTES, source) if source else "",
         )
-    if more:
-        count = skip(request, owner) + len(found)
-        response.next_page_token = paging.encode([count], *_search_query(request, owner))
+    if following is not None:
+        position: list[paging.Key] = [following.ranking, following.rank]
+        response.next_page_token = paging.encode(position, *_search_query(request, owner))
     return response
 
 

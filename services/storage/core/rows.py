@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from services.chassis import text_search
+from services.chassis.db.rankings import Ranked
 from services.chassis.embedding import DIMENSIONS, cosines, embed
 from services.chassis.rpc.errors import InvalidRequest
 from services.storage.core.content import sha256
@@ -49,6 +50,8 @@ class Found:
 
     record: Record
     score: float = 0.0
+    rank: int = 0
+    """Where it stands in the whole ranking; 0 is the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,25 @@ def rank(selected: Selected, question: Question) -> list[Found]:
     scores = _merge(wording, meaning) if lexical and target else wording or meaning
     known = {record.key: record for record in selected.records}
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-    return [Found(known[key], score) for key, score in ranked if score >= question.min_score]
+    good = ((key, score) for key, score in ranked if score >= question.min_score)
+    return [Found(known[key], score, rank) for rank, (key, score) in enumerate(good)]
+
+
+def found_again(
+    tx: Records, name: str, question: Question, ranked: Sequence[Ranked], *, skip: int, limit: int
+) -> list[Found]:
+    """Return the records of a kept ranking from rank `skip` on that the question still selects."""
+    found: list[Found] = []
+    for at in range(skip, len(ranked), _BATCH):
+        batch = ranked[at : at + _BATCH]
+        here = {record.key: record for record in tx.records_of(name, [each.key for each in batch])}
+        for number, each in enumerate(batch, start=at):
+            record = here.get(each.key)
+            if record is not None and _selects(question, record):
+                found.append(Found(record, each.scores[0], number))
+            if len(found) == limit:
+                return found
+    return found
 
 
 def _merge(*scores: Mapping[str, float]) -> Mapping[str, float]:
@@ -219,8 +240,12 @@ def _candidates(tx: Records, name: str, question: Question, after: str = "") -> 
         batches = _scan(tx, name, after)
     for batch in batches:
         for record in batch:
-            if not question.filters or passes(orjson.loads(record.fields), question.filters):
+            if _selects(question, record):
                 yield record
+
+
+def _selects(question: Question, record: Record) -> bool:
+    return not question.filters or passes(orjson.loads(record.fields), question.filters)
 
 
 def _scan(tx: Records, name: str, after: str) -> Iterator[list[Record]]:

@@ -30,4 +30,4 @@ def merge(agent: str, grants: Sequence[ShareGrant]) -> list[Share]:
         role = Role.WRITER if WRITE in grant.actions else Role.READER
         share = Share(grant.name, name.id, grant.grantee, role, grant.expires_at, grant.created_at)
         found.setdefault((share.path, share.grantee, grant.actions), share)
-    return list(found.values())
+    return sorted(found.values(), key=lambda share: share.position)

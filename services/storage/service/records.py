@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.chassis.auth.identity import Scope
+from services.chassis.db import rankings
+from services.chassis.db.rankings import Ranked
 from services.chassis.embedding import embed
 from services.chassis.text_search import words
 from services.storage.core import filters, rows
@@ -38,19 +40,39 @@ class RecordService:
         )
 
     async def query(
-        self, scope: Scope, collection: str, question: Question, *, after: str, skip: int, limit: int
+        self,
+        scope: Scope,
+        collection: str,
+        question: Question,
+        *,
+        after: str,
+        skip: int,
+        limit: int,
+        ranking: str = "",
     ) -> list[Found]:
-        """Find records: by key after the key `after`, or by nearness without the first `skip`.
+        """Find records: by key after the key `after`, or by nearness from rank `skip` on.
 
-        Raises QueryInvalid.
+        The first page of a ranking keeps it under the id `ranking`, if given, and later ones go on with it:
+        they neither skip nor repeat a record that did not change. Raises QueryInvalid and InvalidPageToken
+        (the ranking is gone).
         """
         filters.check(question.filters)
         if not question.ranked:
             return await self._engine.read(
                 scope, lambda tx: rows.by_key(tx, collection, question, after=after, limit=limit)
             )
+        if skip and ranking:
+            body = await self._engine.read(scope, lambda tx: tx.ranking(ranking))
+            known = rankings.decode(body)
+            return await self._engine.read(
+                scope,
+                lambda tx: rows.found_again(tx, collection, question, known, skip=skip, limit=limit),
+            )
         selected = await self._engine.read(scope, lambda tx: rows.select(tx, collection, question))
         ranked = await asyncio.to_thread(rows.rank, selected, question)
+        if ranking and len(ranked) >= skip + limit:
+            body = rankings.encode([Ranked(found.record.key, (found.score,)) for found in ranked])
+            await self._engine.index.write(scope, lambda tx: tx.keep_ranking(ranking, body))
         return ranked[skip : skip + limit]
 
     async def delete(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
-from services.chassis.db import Database, idempotency
+from services.chassis.db import Database, idempotency, rankings
 from services.chassis.db.sql import insert_new
 from services.chassis.runtime.clock import Clock
 from services.storage.model import Actor, Change, Totals
@@ -18,7 +18,7 @@ from services.storage.ports import Transaction
 from services.storage.store.sql_nodes import SqlNodes, SqlVacatedNames, SqlVersions
 from services.storage.store.sql_records import SqlRecords, SqlUploads
 from services.storage.store.sql_texts import SqlTexts
-from services.storage.store.tables import CHANGES, NODES, REPLIES, SCOPES, VERSIONS
+from services.storage.store.tables import CHANGES, NODES, RANKINGS, REPLIES, SCOPES, VERSIONS
 
 T = TypeVar("T")
 
@@ -50,8 +50,9 @@ class SqlIndex:
         return await self._database.write(run)
 
     async def forget_replies(self) -> int:
-        """Forget the answers that were kept long enough."""
+        """Forget the answers and rankings that were kept long enough; return how many answers."""
         now = self._clock.now()
+        await self._database.write(lambda conn: rankings.forget_expired(conn, RANKINGS, now))
         return await self._database.write(lambda conn: idempotency.forget_expired(conn, REPLIES, now))
 
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
@@ -96,6 +97,16 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlVacatedNames, SqlUpload
             self.drop_document(node_id)
         self._delete(VERSIONS, VERSIONS.c.node_id.in_(node_ids))
         self._delete(NODES, NODES.c.id.in_(node_ids))
+
+    def keep_ranking(self, ranking: str, body: bytes) -> None:
+        """Keep a ranking of a search under a new id."""
+        owner = (self._scope.tenant, self._scope.agent)
+        rankings.keep(self._conn, RANKINGS, owner, (ranking, body), self._clock.now())
+
+    def ranking(self, ranking: str) -> bytes | None:
+        """Return a ranking that was kept, or None."""
+        owner = (self._scope.tenant, self._scope.agent)
+        return rankings.kept(self._conn, RANKINGS, owner, ranking, self._clock.now())
 
     def totals(self) -> Totals:
         """Return the running sums."""

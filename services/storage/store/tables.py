@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from services.chassis.db import idempotency
+from services.chassis.db import idempotency, rankings
 
 METADATA: Final = sa.MetaData()
 
@@ -185,3 +185,4 @@ RECORDS: Final = sa.Table(
 )
 
 REPLIES: Final = idempotency.table(METADATA)
+RANKINGS: Final = rankings.table(METADATA)

@@ -7,8 +7,8 @@ from typing import Final
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
 from services.chassis.auth.identity import Caller, Scope
-from services.chassis.rpc import names
-from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.names import agent_name, in_agent
 from services.chassis.rpc.wire import moment
 from services.chassis.times import EPOCH
@@ -86,6 +86,20 @@ def place(name: str, caller: Caller, field: str = "name") -> tuple[Scope, str]:
     if parsed.collection != "files":
         raise InvalidRequest.field(field, "expected a name in files/")
     return Scope(caller.tenant, parsed.owner), parsed.id
+
+
+def share_position(position: Sequence[paging.Key]) -> tuple[int, str] | None:
+    """Return the place after which a page of shares begins; None at the beginning.
+
+    Raises InvalidPageToken.
+    """
+    match position:
+        case []:
+            return None
+        case [int(created), str(grant)]:
+            return created, grant
+        case _:
+            raise InvalidPageToken("the page token belongs to another list")
 
 
 def upload_id(name: str, caller: Caller) -> str:

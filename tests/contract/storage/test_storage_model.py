@@ -15,6 +15,7 @@ from services.chassis.db import open_database
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core import paths
+from services.storage.core.content import INLINE_BYTES
 from services.storage.core.history import Target
 from services.storage.model import Mode, StorageLimits, Totals
 from services.storage.ports import Transaction
@@ -43,9 +44,18 @@ class File:
     def newest(self) -> int:
         return max(self.versions)
 
+    shared: set[int] = field(default_factory=set)
+    """Versions that the next one holds whole because it was appended to them: they count once."""
+
     @property
     def size(self) -> int:
-        return sum(map(len, self.versions.values()))
+        return sum(len(data) for number, data in self.versions.items() if number not in self.shared)
+
+    def append(self, more: bytes) -> None:
+        old = self.versions[self.newest]
+        if old and more and len(old) + len(more) > INLINE_BYTES:
+            self.shared.add(self.newest)
+        self.write(old + more)
 
     def write(self, data: bytes) -> None:
         self.versions[max(self.versions, default=0) + 1] = data
@@ -92,7 +102,10 @@ class Model:
             raise Refused("ALREADY_EXISTS")
         self.parents(path)
         node = node or File()
-        node.write(node.versions[node.newest] + data if append and node.versions else data)
+        if append and node.versions:
+            node.append(data)
+        else:
+            node.write(data)
         self.tree[path] = node
 
     def mkdir(self, path: str) -> None:
@@ -172,7 +185,7 @@ class Machine(RuleBasedStateMachine):
 
     def both(self, expected: Callable[[], None], operation: Awaitable[Any]) -> None:
         """Run an operation on both and compare how it ends."""
-        tree = {p: File(dict(n.versions)) if n else None for p, n in self.model.tree.items()}
+        tree = {p: File(dict(n.versions), set(n.shared)) if n else None for p, n in self.model.tree.items()}
         trash = list(self.model.trash)
         before = self.model.size
         try:

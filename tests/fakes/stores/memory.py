@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
+from services.chassis.db.rankings import PER_AGENT
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.runtime.clock import Clock, SystemClock
@@ -28,6 +29,7 @@ class _Data:
     notes: dict[str, Note] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
+    rankings: dict[str, bytes] = field(default_factory=dict)
     replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
 
     def copied(self) -> "_Data":
@@ -155,6 +157,16 @@ class _Transaction:
         """Return the embeddings of notes."""
         found = self._newest(wanted, now)[:limit]
         return [(_listed(note), self._data.entries[note.key].vector) for note in found]
+
+    def keep_ranking(self, ranking: str, body: bytes) -> None:
+        """Keep a ranking of a search under a new id."""
+        self._data.rankings[ranking] = body
+        for old in list(self._data.rankings)[:-PER_AGENT]:
+            del self._data.rankings[old]
+
+    def ranking(self, ranking: str) -> bytes | None:
+        """Return a ranking that was kept, or None."""
+        return self._data.rankings.get(ranking)
 
     def expired(self, now: datetime, *, limit: int) -> list[str]:
         """Return the keys of notes that have expired."""

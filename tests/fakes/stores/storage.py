@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from services.chassis.auth.identity import Scope
+from services.chassis.db.rankings import PER_AGENT
 from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
 from services.storage.core import paths
 from services.storage.core.content import sha256
@@ -48,6 +49,7 @@ class _State:
     vacated: dict[str, VacatedName] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
     chunks: dict[tuple[str, int], Piece] = field(default_factory=dict)
+    rankings: dict[str, bytes] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
     collections: dict[str, Collection] = field(default_factory=dict)
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
@@ -349,6 +351,16 @@ class MemoryTransaction:
     def expired_uploads(self, now: datetime, *, limit: int) -> list[Upload]:
         """List uploads that expired."""
         return [upload for upload in self._state.uploads.values() if upload.expires_at <= now][:limit]
+
+    def keep_ranking(self, ranking: str, body: bytes) -> None:
+        """Keep a ranking of a search under a new id."""
+        self._state.rankings[ranking] = body
+        for old in list(self._state.rankings)[:-PER_AGENT]:
+            del self._state.rankings[old]
+
+    def ranking(self, ranking: str) -> bytes | None:
+        """Return a ranking that was kept, or None."""
+        return self._state.rankings.get(ranking)
 
     def put_document(self, document: Document) -> None:
         """Insert or replace what search knows about a node."""

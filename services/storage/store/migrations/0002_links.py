@@ -1,7 +1,9 @@
-"""Contents made by appending, what versions share, and names whose grants must end."""
+"""Contents made by appending, what versions share, names whose grants must end, rankings for later pages."""
 
 import sqlalchemy as sa
 from alembic import op
+
+from services.chassis.db import rankings
 
 revision = "storage_0002"
 down_revision = "storage_0001"
@@ -35,6 +37,7 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "agent", "path"),
     )
+    op.create_table("rankings", *rankings.columns())
     # Deletions used to leave their shares in force: what is in the trash may still be shared by its name.
     op.execute(
         "INSERT INTO vacated_names (tenant, agent, path, sequence) "
