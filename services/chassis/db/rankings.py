@@ -102,7 +102,7 @@ def table(metadata: sa.MetaData) -> sa.Table:
 def keep(
     conn: sa.Connection, rankings: sa.Table, owner: tuple[str, str], row: tuple[str, bytes], now: datetime
 ) -> None:
-    """Keep a ranking, given as id and bytes, for the agent `owner` of a tenant, in place of its oldest one."""
+    """Keep a ranking, given as id and bytes, of the tenant and agent `owner`; its oldest ones go."""
     tenant, agent = owner
     mine = (rankings.c.tenant == tenant, rankings.c.agent == agent)
     newest = sa.select(rankings.c.id).where(*mine).order_by(rankings.c.created_at.desc(), rankings.c.id)

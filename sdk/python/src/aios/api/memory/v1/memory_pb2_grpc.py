@@ -145,7 +145,10 @@ class MemoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchNotes(self, request, context):
-        """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call.
+        """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call. The pages
+        of one search show one ranking, that of the first page, and neither skip nor repeat a note that does not change
+        meanwhile. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several
+        pages.
         Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """

@@ -72,7 +72,10 @@ class MemoryServiceStub:
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     SearchNotes: _grpc.UnaryUnaryMultiCallable[_memory_pb2.SearchNotesRequest, _memory_pb2.SearchNotesResponse]
-    """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call.
+    """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call. The pages
+    of one search show one ranking, that of the first page, and neither skip nor repeat a note that does not change
+    meanwhile. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several
+    pages.
     Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -133,7 +136,10 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     SearchNotes: _aio.UnaryUnaryMultiCallable[_memory_pb2.SearchNotesRequest, _memory_pb2.SearchNotesResponse]  # type: ignore[assignment]
-    """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call.
+    """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call. The pages
+    of one search show one ranking, that of the first page, and neither skip nor repeat a note that does not change
+    meanwhile. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several
+    pages.
     Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -227,7 +233,10 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_pb2.SearchNotesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_pb2.SearchNotesResponse, _abc.Awaitable[_memory_pb2.SearchNotesResponse]]:
-        """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call.
+        """Finds an agent's notes by words, by meaning, or both, best first. Sees every note written before the call. The pages
+        of one search show one ranking, that of the first page, and neither skip nor repeat a note that does not change
+        meanwhile. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several
+        pages.
         Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """

@@ -315,7 +315,8 @@ class StorageServiceServicer(object):
 
     def MoveFile(self, request, context):
         """Moves or renames a file, or a directory with all it holds, within one agent's files. Versions move along; shares
-        of the old name end.
+        of the old name end, and of the name it overwrites; a new file of that name never inherits them: until access has
+        confirmed their end, whom they would let in is refused with PERMISSION_DENIED.
         Errors: NOT_FOUND FILE_NOT_FOUND, ALREADY_EXISTS ALREADY_EXISTS (unless `overwrite`), FAILED_PRECONDITION
         WRONG_FILE_KIND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY, ABORTED ETAG_MISMATCH, INVALID_ARGUMENT PATH_INVALID
         (into itself, or to another agent), ABORTED IDEMPOTENCY_MISMATCH.
@@ -340,7 +341,8 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFile(self, request, context):
-        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`.
+        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
+        name end, as with MoveFile, and RestoreFile does not bring them back.
         Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
         ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -402,7 +404,10 @@ class StorageServiceServicer(object):
 
     def SearchFiles(self, request, context):
         """Finds files by words, by meaning, or both, best first. Only text files are indexed. A write is found at the latest
-        `index_lag` later than it was acknowledged.
+        `index_lag` later than it was acknowledged. The pages of one search show one ranking, that of the first page, and
+        neither skip nor repeat a file that does not change meanwhile; files that are gone or no longer shared are left
+        out. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several pages;
+        a ranking has at most 10,000 files.
         Errors: NOT_FOUND FILE_NOT_FOUND, INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
@@ -464,7 +469,8 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def QueryRecords(self, request, context):
-        """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first.
+        """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first. Pages by
+        nearness show one ranking, as with SearchFiles.
         Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN. A collection that does not exist is
         empty.
         Idempotent: changes nothing. Cancelling stops the work at once.

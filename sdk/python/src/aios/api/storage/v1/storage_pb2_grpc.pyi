@@ -113,7 +113,8 @@ class StorageServiceStub:
     """
     MoveFile: _grpc.UnaryUnaryMultiCallable[_storage_pb2.MoveFileRequest, _storage_pb2.MoveFileResponse]
     """Moves or renames a file, or a directory with all it holds, within one agent's files. Versions move along; shares
-    of the old name end.
+    of the old name end, and of the name it overwrites; a new file of that name never inherits them: until access has
+    confirmed their end, whom they would let in is refused with PERMISSION_DENIED.
     Errors: NOT_FOUND FILE_NOT_FOUND, ALREADY_EXISTS ALREADY_EXISTS (unless `overwrite`), FAILED_PRECONDITION
     WRONG_FILE_KIND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY, ABORTED ETAG_MISMATCH, INVALID_ARGUMENT PATH_INVALID
     (into itself, or to another agent), ABORTED IDEMPOTENCY_MISMATCH.
@@ -130,7 +131,8 @@ class StorageServiceStub:
     `request_id` to learn which.
     """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_storage_pb2.DeleteFileRequest, _storage_pb2.DeleteFileResponse]
-    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`.
+    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
+    name end, as with MoveFile, and RestoreFile does not bring them back.
     Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
     ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -168,7 +170,10 @@ class StorageServiceStub:
     """
     SearchFiles: _grpc.UnaryUnaryMultiCallable[_storage_pb2.SearchFilesRequest, _storage_pb2.SearchFilesResponse]
     """Finds files by words, by meaning, or both, best first. Only text files are indexed. A write is found at the latest
-    `index_lag` later than it was acknowledged.
+    `index_lag` later than it was acknowledged. The pages of one search show one ranking, that of the first page, and
+    neither skip nor repeat a file that does not change meanwhile; files that are gone or no longer shared are left
+    out. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several pages;
+    a ranking has at most 10,000 files.
     Errors: NOT_FOUND FILE_NOT_FOUND, INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -206,7 +211,8 @@ class StorageServiceStub:
     `request_id` to learn which.
     """
     QueryRecords: _grpc.UnaryUnaryMultiCallable[_storage_pb2.QueryRecordsRequest, _storage_pb2.QueryRecordsResponse]
-    """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first.
+    """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first. Pages by
+    nearness show one ranking, as with SearchFiles.
     Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN. A collection that does not exist is
     empty.
     Idempotent: changes nothing. Cancelling stops the work at once.
@@ -312,7 +318,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """
     MoveFile: _aio.UnaryUnaryMultiCallable[_storage_pb2.MoveFileRequest, _storage_pb2.MoveFileResponse]  # type: ignore[assignment]
     """Moves or renames a file, or a directory with all it holds, within one agent's files. Versions move along; shares
-    of the old name end.
+    of the old name end, and of the name it overwrites; a new file of that name never inherits them: until access has
+    confirmed their end, whom they would let in is refused with PERMISSION_DENIED.
     Errors: NOT_FOUND FILE_NOT_FOUND, ALREADY_EXISTS ALREADY_EXISTS (unless `overwrite`), FAILED_PRECONDITION
     WRONG_FILE_KIND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY, ABORTED ETAG_MISMATCH, INVALID_ARGUMENT PATH_INVALID
     (into itself, or to another agent), ABORTED IDEMPOTENCY_MISMATCH.
@@ -329,7 +336,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     `request_id` to learn which.
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_storage_pb2.DeleteFileRequest, _storage_pb2.DeleteFileResponse]  # type: ignore[assignment]
-    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`.
+    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
+    name end, as with MoveFile, and RestoreFile does not bring them back.
     Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
     ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -367,7 +375,10 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """
     SearchFiles: _aio.UnaryUnaryMultiCallable[_storage_pb2.SearchFilesRequest, _storage_pb2.SearchFilesResponse]  # type: ignore[assignment]
     """Finds files by words, by meaning, or both, best first. Only text files are indexed. A write is found at the latest
-    `index_lag` later than it was acknowledged.
+    `index_lag` later than it was acknowledged. The pages of one search show one ranking, that of the first page, and
+    neither skip nor repeat a file that does not change meanwhile; files that are gone or no longer shared are left
+    out. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several pages;
+    a ranking has at most 10,000 files.
     Errors: NOT_FOUND FILE_NOT_FOUND, INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -405,7 +416,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     `request_id` to learn which.
     """
     QueryRecords: _aio.UnaryUnaryMultiCallable[_storage_pb2.QueryRecordsRequest, _storage_pb2.QueryRecordsResponse]  # type: ignore[assignment]
-    """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first.
+    """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first. Pages by
+    nearness show one ranking, as with SearchFiles.
     Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN. A collection that does not exist is
     empty.
     Idempotent: changes nothing. Cancelling stops the work at once.
@@ -580,7 +592,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.MoveFileResponse, _abc.Awaitable[_storage_pb2.MoveFileResponse]]:
         """Moves or renames a file, or a directory with all it holds, within one agent's files. Versions move along; shares
-        of the old name end.
+        of the old name end, and of the name it overwrites; a new file of that name never inherits them: until access has
+        confirmed their end, whom they would let in is refused with PERMISSION_DENIED.
         Errors: NOT_FOUND FILE_NOT_FOUND, ALREADY_EXISTS ALREADY_EXISTS (unless `overwrite`), FAILED_PRECONDITION
         WRONG_FILE_KIND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY, ABORTED ETAG_MISMATCH, INVALID_ARGUMENT PATH_INVALID
         (into itself, or to another agent), ABORTED IDEMPOTENCY_MISMATCH.
@@ -609,7 +622,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.DeleteFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.DeleteFileResponse, _abc.Awaitable[_storage_pb2.DeleteFileResponse]]:
-        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`.
+        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
+        name end, as with MoveFile, and RestoreFile does not bring them back.
         Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
         ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -683,7 +697,10 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.SearchFilesResponse, _abc.Awaitable[_storage_pb2.SearchFilesResponse]]:
         """Finds files by words, by meaning, or both, best first. Only text files are indexed. A write is found at the latest
-        `index_lag` later than it was acknowledged.
+        `index_lag` later than it was acknowledged. The pages of one search show one ranking, that of the first page, and
+        neither skip nor repeat a file that does not change meanwhile; files that are gone or no longer shared are left
+        out. A page token is good for 15 minutes and while the agent has begun at most 31 newer searches of several pages;
+        a ranking has at most 10,000 files.
         Errors: NOT_FOUND FILE_NOT_FOUND, INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
@@ -757,7 +774,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.QueryRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.QueryRecordsResponse, _abc.Awaitable[_storage_pb2.QueryRecordsResponse]]:
-        """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first.
+        """Finds the records that pass every filter: by key, or by nearness to a text or vector, nearest first. Pages by
+        nearness show one ranking, as with SearchFiles.
         Errors: INVALID_ARGUMENT QUERY_INVALID, INVALID_ARGUMENT INVALID_PAGE_TOKEN. A collection that does not exist is
         empty.
         Idempotent: changes nothing. Cancelling stops the work at once.
