@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import count
 
 from services.chassis.auth.identity import Scope
-from services.chassis.rpc.errors import PermissionDenied
+from services.chassis.rpc.errors import AccessUnavailable, PermissionDenied
 from services.chassis.runtime.clock import Clock
 from services.storage.model import RequestContext, ShareGrant, StorageLimits
 from services.storage.ports import BlobStore, FileIndex
@@ -21,9 +21,14 @@ STRANGER = Scope("globex", "planner")
 
 
 class FakeAccess:
-    """The Access port: permits all but `denied`, keeps grants in a list."""
+    """The Access port: permits all but `denied`, keeps grants in a list.
+
+    While `away` it answers nothing; it goes away by itself after `revocations_left` more of them.
+    """
 
     def __init__(self) -> None:
+        self.away = False
+        self.revocations_left = 1_000_000
         self.kept: list[ShareGrant] = []
         self.denied: set[tuple[str, str]] = set()
         self.asked: list[tuple[str, str]] = []
@@ -38,6 +43,7 @@ class FakeAccess:
 
     async def give(self, grant: ShareGrant, *, request_id: str) -> ShareGrant:
         """Keep a grant, once per request id."""
+        self._answer()
         if request_id not in self._replies:
             given = replace(grant, name=f"grants/g{next(self._numbers)}")
             self.kept.append(given)
@@ -48,10 +54,14 @@ class FakeAccess:
 
     async def revoke(self, grant_name: str) -> None:
         """Forget a grant."""
+        self.away = self.away or self.revocations_left == 0
+        self.revocations_left -= 1
+        self._answer()
         self.kept = [grant for grant in self.kept if grant.name != grant_name]
 
     async def grants(self, *, resource: str = "", grantee: str = "") -> list[ShareGrant]:
         """List grants that cover a resource, or go to a grantee."""
+        self._answer()
         return [
             grant
             for grant in self.kept
@@ -66,6 +76,10 @@ class FakeAccess:
     async def received(self, resource: str) -> list[ShareGrant]:
         """List grants that cover a resource, whoever calls."""
         return await self.grants(resource=resource)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise AccessUnavailable("nobody answers")
 
 
 class CountingMeter:
