@@ -77,6 +77,10 @@ bench-overhead: setup ## Measure what the kernel adds to a bare backend
 bench-core: setup ## Measure the scheduler's decisions per second
 	$(BIN)/python -m tests.bench.bench_core
 
+.PHONY: bench-storage
+bench-storage: setup ## Measure what an append costs by the length of the file
+	$(BIN)/python -m tests.bench.bench_storage
+
 .PHONY: bench-live
 bench-live: setup ## Compare policies in the real processes, and load them with up to 2,000 agents
 	$(BIN)/python -m tests.bench.bench_live

@@ -16,6 +16,7 @@ from services.storage.core.history import Target
 from services.storage.core.search import Search
 from services.storage.model import Piece, SearchMode, StorageLimits
 from services.storage.ports import FileIndex, Transaction
+from services.storage.service import appending
 from services.storage.service.files import NewFile
 from services.storage.store.directory import DirectoryBlobs
 from services.storage.store.sql import MIGRATIONS, SqlIndex
@@ -237,9 +238,10 @@ async def test_a_text_whose_last_character_arrives_in_two_appends_is_found(kerne
 
 
 async def test_appending_to_a_long_text_leaves_its_entry_in_search_as_it_is(
-    kernel: Kernel, blobs: CountingBlobs
+    kernel: Kernel, blobs: CountingBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kernel.service.files.write(call(), NewFile("log", b"word " * 300_000))
+    monkeypatch.setattr(appending, "describe", lambda _: pytest.fail("the text was indexed again"))
 
     def entry(tx: Transaction) -> object:
         node = tx.node("log")
