@@ -306,6 +306,8 @@ async def test_a_file_of_the_version_before_keeps_its_etag_and_can_be_appended_t
     node = await kernel.service.files.stat(PLANNER, "log")
     assert node.etag == f"1-1-{node.id[:12]}"
     assert await read(kernel) == BIG
+    vacated = await kernel.index.read(PLANNER, lambda tx: tx.vacated(limit=10))
+    assert [name.path for name in vacated] == ["gone"], "its shares may still stand"
     await append(kernel, LINE)
 
     assert await read(kernel) == BIG + LINE
