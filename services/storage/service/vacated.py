@@ -94,8 +94,8 @@ class VacatedNames:
             self._settled.discard(scope)
         if call.agent != scope.agent or scope in self._settled:
             return
-        if not vacated and self._clock.monotonic() < self._retry_at.get(scope, 0.0):
-            return
+        if self._clock.monotonic() < self._retry_at.get(scope, 0.0):
+            return  # access did not answer a moment ago; the caller need not wait for that again
         try:
             async with self.lane(scope):
                 await self.end(scope)

@@ -8,7 +8,7 @@ from services.chassis.rpc.errors import AccessUnavailable, KernelError, Permissi
 from services.storage.core.history import Target
 from services.storage.core.search import Search
 from services.storage.core.uploading import Begin
-from services.storage.model import Attributes, Mode, RequestContext, Role, SearchMode, ShareGrant
+from services.storage.model import Attributes, ChangeKind, Mode, RequestContext, Role, SearchMode, ShareGrant
 from services.storage.ports import FileIndex
 from services.storage.service.files import NewFile
 from tests.fakes.storage import PLANNER, Kernel, call
@@ -270,3 +270,36 @@ async def test_another_scope_copies_nothing_by_an_old_grant(kernel: Kernel) -> N
         await kernel.service.files.copy(critic, (PLANNER, "a"), "mine", version=0, overwrite=False, etag="")
     search = Search("", "new", SearchMode.HYBRID)
     assert await kernel.service.search.search(critic, search, shared=True, skip=0, limit=5) == []
+
+
+async def test_a_watch_by_a_share_ends_when_another_file_has_the_name(kernel: Kernel) -> None:
+    await write(kernel, "a")
+    await share(kernel, "a")
+    watch = kernel.service.watching.watch(PLANNER, "a", 0, caller=GUEST)
+    assert isinstance(await anext(watch), int)
+    await move(kernel, "a", "b")
+    seen = await anext(watch)
+    assert not isinstance(seen, int)
+    assert seen.kind is ChangeKind.DELETED
+    kernel.access.denied.add(("storage.read", "agents/planner/files/a"))  # as access decides from now on
+    await write(kernel, "a", b"new")
+
+    with pytest.raises(PermissionDenied):
+        await anext(watch)
+
+
+async def test_a_later_page_of_a_search_shows_nothing_that_is_shared_no_more(kernel: Kernel) -> None:
+    for number in range(6):
+        await write(kernel, f"d/{number}", b"amber")
+    await share(kernel, "d")
+    critic = RequestContext(type(PLANNER)("acme", "critic"), "critic")
+    search = Search("", "amber", SearchMode.LEXICAL)
+    ranking = "f" * 32
+    first = await kernel.service.search.search(critic, search, shared=True, skip=0, limit=3, ranking=ranking)
+    assert len(first) == 3
+    still = await kernel.service.search.search(critic, search, shared=True, skip=3, limit=3, ranking=ranking)
+    assert len(still) == 3
+    await kernel.service.sharing.revoke(call(), "d", "agents/critic")
+
+    later = await kernel.service.search.search(critic, search, shared=True, skip=3, limit=3, ranking=ranking)
+    assert later == []
