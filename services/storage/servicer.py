@@ -276,7 +276,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         path = wire.path(request.name, caller)
         query = (*_list_of(caller, "shares"), path)
         size = paging.page_size(request.page_size, **_VERSIONS)
-        after = wire.share_position(paging.decode(request.page_token, *query))
+        after = wire.share_position(paging.decode(request.page_token, *query, shape=(int, str)))
         shares = await self._service.sharing.list_shares(caller.scope, path)
         shares = [each for each in shares if after is None or each.position > after]
         token = paging.encode(shares[size - 1].position, *query) if len(shares) > size else ""

@@ -57,7 +57,7 @@ def place(token: str, *query: paging.Key) -> Place:
 
     Raises InvalidPageToken.
     """
-    match paging.decode(token, *query):
+    match paging.decode(token, *query, shape=(str, int)):
         case []:
             return Place(uuid.uuid4().hex, 0)
         case [str(ranking), int(rank)] if 0 < rank <= MOST_RANKED and _ID.fullmatch(ranking):
