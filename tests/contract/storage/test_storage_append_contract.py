@@ -241,7 +241,7 @@ async def test_appending_to_a_long_text_leaves_its_entry_in_search_as_it_is(
     kernel: Kernel, blobs: CountingBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kernel.service.files.write(call(), NewFile("log", b"word " * 300_000))
-    monkeypatch.setattr(appending, "describe", lambda _: pytest.fail("the text was indexed again"))
+    monkeypatch.setattr(appending, "index_text", lambda _: pytest.fail("the text was indexed again"))
 
     def entry(tx: Transaction) -> object:
         node = tx.node("log")
