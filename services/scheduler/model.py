@@ -93,6 +93,29 @@ class PoolKey(NamedTuple):
     resource: str
 
 
+class Attempt(NamedTuple):
+    """Which submission of a call a report is about: a gateway's, and its number there.
+
+    An id can come again, from the same gateway or through another one, before everything about its
+    last attempt has arrived; what is said of one attempt never concerns another.
+    """
+
+    gateway: GatewayId = ""
+    """Empty: whichever gateway holds the call."""
+
+    number: int = 0
+    """0: whichever attempt of that gateway is known, as from a gateway that numbers none."""
+
+    def is_of(self, call: "Call") -> bool:
+        """Whether this is the attempt that is known as `call`."""
+        if self.gateway and self.gateway != call.gateway:
+            return False
+        return self.number == call.attempt or not (self.number and call.attempt)
+
+
+ANY_ATTEMPT: Final = Attempt()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """One syscall that wants a slot. Times are seconds on the scheduler's monotonic clock."""
@@ -105,6 +128,9 @@ class Call:
 
     arrived_at: float
     """When the kernel first saw the call. Kept across preemption and resubmission."""
+
+    attempt: int = 0
+    """Number of this submission among those of its gateway, kept when it is told again; 0: not numbered."""
 
     tenant: str = ""
     agent_kind: str = ""

@@ -13,7 +13,7 @@ import jsonschema_rs
 
 from gateway.errors import ConstraintInvalid
 from gateway.inference.model import Constraint, ConstraintKind
-from services.chassis.schema_cost import BadSchema, expanded_size, no_retrieval
+from services.chassis.constraints.schemas import BadSchema, expanded_size, no_retrieval
 
 MAX_DEPTH = 32
 

@@ -1,6 +1,7 @@
 """A process's end of the Dispatch stream: hands calls to the scheduler and survives its restarts."""
 
 import asyncio
+import itertools
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -77,6 +78,8 @@ class _Held:
     waiting_since: float
     running_on: str = ""
     number: int = 0
+    given_back: int = 0
+    """Newest grant of this stream that was given back: it and what came before it are void."""
     tokens_done: int = 0
     preemptions: int = 0
     submitted: bool = False
@@ -84,14 +87,20 @@ class _Held:
 
 
 class DispatchTicket:
-    """One call in the scheduler's hands."""
+    """One attempt at a call, in the scheduler's hands.
 
-    def __init__(self, client: "DispatchClient", call: Submission) -> None:
+    The same call may come again as another attempt before everything about this one has arrived. `attempt` is
+    its number, which every message about it carries, so that nothing said of one attempt touches another.
+    """
+
+    def __init__(self, client: "DispatchClient", call: Submission, attempt: int) -> None:
         self.call = call
+        self.attempt = attempt
         self.held = _Held(waiting_since=call.arrived_at, tokens_done=call.tokens_done)
         self._client = client
         self._grant: asyncio.Future[DispatchGrant] = asyncio.get_running_loop().create_future()
         self._interrupt: asyncio.Future[Interrupt] = asyncio.get_running_loop().create_future()
+        self._revoked: KernelError | None = None
         self._over = False
 
     async def granted(self) -> DispatchGrant:
@@ -107,6 +116,11 @@ class DispatchTicket:
                     retry_after=1.0,
                 )
 
+    @property
+    def revoked(self) -> bool:
+        """Whether the scheduler has ended the attempt, and only its run has still to stop."""
+        return self._revoked is not None
+
     async def interrupted(self) -> Interrupt:
         """Wait until the scheduler wants the running call back."""
         return await asyncio.shield(self._interrupt)
@@ -121,6 +135,7 @@ class DispatchTicket:
                 tokens=tokens,
                 number=held.number,
                 cached_prompt_tokens=cached_prompt_tokens,
+                attempt=self.attempt,
             )
             self._client.send(pb.DispatchRequest(progress=report))
 
@@ -128,17 +143,22 @@ class DispatchTicket:
         """Give the slot back and wait again."""
         held, now = self.held, self._client.now()
         number = held.number
-        self._stop_running()
+        held.running_on, held.number, held.given_back = "", 0, number
         held.tokens_done, held.waiting_since = tokens_done, now
         held.preemptions += 0 if replica_lost else 1
         loop = asyncio.get_running_loop()
         self._grant, self._interrupt = loop.create_future(), loop.create_future()
+        if self._revoked is not None:
+            # The scheduler ended the attempt while the run was stopping for it: it would wait for ever.
+            self.on_reject(self._revoked)
+            return
         report = pb.Yielded(
             key=_key(self.call.key),
             tokens_done=tokens_done,
             replica_lost=replica_lost,
             number=number,
             kv_replica=kv_replica,
+            attempt=self.attempt,
         )
         self._client.send(pb.DispatchRequest(yielded=report))
 
@@ -151,31 +171,47 @@ class DispatchTicket:
         key = _key(self.call.key)
         if self.held.running_on:
             report = pb.Ended(
-                key=key, completion=completion.value, tokens_done=tokens_done, number=self.held.number
+                key=key,
+                completion=completion.value,
+                tokens_done=tokens_done,
+                number=self.held.number,
+                attempt=self.attempt,
             )
             self._client.send(pb.DispatchRequest(ended=report))
         elif not self._grant.done():
-            self._client.send(pb.DispatchRequest(withdraw=pb.Withdraw(key=key)))
+            withdraw = pb.Withdraw(key=key, attempt=self.attempt)
+            self._client.send(pb.DispatchRequest(withdraw=withdraw))
 
     def on_grant(self, grant: pb.Grant) -> None:
         """Take a grant; one for a call that runs only renews the number.
 
-        Such a grant follows a new stream, or a grant that was meant for an earlier call of the same id. The
-        newest is the one that the scheduler counts, so that one is given back in the end.
+        Such a grant follows a new stream, or was meant for an earlier call of the same id by a scheduler that
+        numbers no attempts. The newest is the one the scheduler counts, so that one is given back in the end.
         """
         held = self.held
-        if held.running_on:
-            held.running_on, held.number = grant.replica, grant.number
-            return
+        if grant.number <= max(held.number, held.given_back):
+            return  # told twice
+        running = bool(held.running_on)
         held.running_on, held.number = grant.replica, grant.number
+        if running:
+            return
         held.started = True
         if not self._grant.done():
             self._grant.set_result(DispatchGrant(grant.replica, grant.quantum_tokens, grant.max_new_tokens))
 
-    def on_interrupt(self, interrupt: Interrupt, number: int) -> None:
-        """Pass on what the scheduler asks of the grant `number`."""
+    def on_preempt(self, number: int) -> None:
+        """Ask the run to yield, if it is the one under the grant `number`."""
         if self.held.running_on and number == self.held.number and not self._interrupt.done():
-            self._interrupt.set_result(interrupt)
+            self._interrupt.set_result(Interrupt.PREEMPT)
+
+    def on_revoke(self, error: KernelError) -> None:
+        """End the attempt, whether it runs, is just stopping, or has given its slot back meanwhile."""
+        if not self.held.running_on:
+            self.on_reject(error)
+            return
+        self._revoked = error
+        if not self._interrupt.done():
+            self._interrupt.set_result(Interrupt.REVOKE)
 
     def on_reject(self, error: KernelError) -> None:
         """End the wait with an error."""
@@ -193,7 +229,7 @@ class DispatchTicket:
         submit.call, submit.agent, submit.tenant = call.key.call, call.key.agent, call.key.tenant
         submit.hints.CopyFrom(hints_message(call.hints))
         submit.tokens_done = held.tokens_done
-        submit.running_on, submit.number = held.running_on, held.number
+        submit.running_on, submit.number, submit.attempt = held.running_on, held.number, self.attempt
         submit.preemption_count = held.preemptions
         if held.started:  # with its gang, if it had one: from now on it is on its own
             submit.gang, submit.gang_size = "", 0
@@ -205,10 +241,8 @@ class DispatchTicket:
         if left < STREAM_SECONDS:
             submit.time_left.CopyFrom(duration(left))
         held.submitted = True
+        held.given_back = 0  # a new stream tells no grant of the one before, and may begin at lower numbers
         return submit
-
-    def _stop_running(self) -> None:
-        self.held.running_on, self.held.number = "", 0
 
 
 class _Programs:
@@ -241,7 +275,10 @@ class DispatchClient:
         self._clock = clock
         self.programs = _Programs()
         self._id = secrets.token_hex(8)
-        self._tickets: dict[CallKey, DispatchTicket] = {}
+        self._attempts = itertools.count(1)
+        # Unique together with the id, which is new in each process: the scheduler knows attempts by both.
+        self._tickets: dict[int, DispatchTicket] = {}
+        self._newest: dict[CallKey, DispatchTicket] = {}
         self._replicas: dict[str, pb.ReplicaState] = {}
         self._outbox: asyncio.Queue[pb.DispatchRequest] = asyncio.Queue()
         self._connected = False
@@ -255,7 +292,7 @@ class DispatchClient:
 
     @property
     def held(self) -> int:
-        """Calls that wait or run."""
+        """Calls that wait or run, each attempt for itself."""
         return len(self._tickets)
 
     def now(self) -> float:
@@ -263,9 +300,12 @@ class DispatchClient:
         return self._clock.monotonic()
 
     def submit(self, call: Submission) -> DispatchTicket:
-        """Put a call into the queue, now or as soon as the scheduler is there."""
-        ticket = DispatchTicket(self, call)
-        self._tickets[call.key] = ticket
+        """Put a call into the queue, now or as soon as the scheduler is there.
+
+        An attempt under the same key that has not ended is ended by the scheduler when it sees the new one.
+        """
+        ticket = DispatchTicket(self, call, next(self._attempts))
+        self._tickets[ticket.attempt] = self._newest[call.key] = ticket
         if self._connected:
             self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(self.now())))
         return ticket
@@ -289,9 +329,10 @@ class DispatchClient:
             self._outbox.put_nowait(message)
 
     def drop(self, ticket: DispatchTicket) -> None:
-        """Forget a call that has left."""
-        if self._tickets.get(ticket.call.key) is ticket:
-            del self._tickets[ticket.call.key]
+        """Forget an attempt that has left."""
+        self._tickets.pop(ticket.attempt, None)
+        if self._newest.get(ticket.call.key) is ticket:
+            del self._newest[ticket.call.key]
 
     def patience(self, ticket: DispatchTicket) -> float:
         """Return how long a call may go on waiting before it looks again; 0: it must give up."""
@@ -352,7 +393,8 @@ class DispatchClient:
         self._outbox = asyncio.Queue()
         self._connected = True
         now = self.now()
-        for ticket in sorted(self._tickets.values(), key=lambda each: each.call.arrived_at):
+        held = (each for each in self._tickets.values() if not each.revoked)
+        for ticket in sorted(held, key=lambda each: each.call.arrived_at):
             self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(now)))
         for replica in self._replicas.values():
             self._outbox.put_nowait(pb.DispatchRequest(replica=replica))
@@ -373,24 +415,44 @@ class DispatchClient:
         if kind not in {"grant", "preempt", "reject", "revoke"}:
             return
         body: pb.Grant | pb.Preempt | pb.Reject | pb.Revoke = getattr(message, kind)
-        ticket = self._tickets.get(CallKey(body.key.tenant, body.key.agent, body.key.call))
+        ticket = self._ticket_of(body)
         if ticket is None:
             self._return_unwanted(body)
         elif isinstance(body, pb.Grant):
             self.programs.note(ticket, body.attained.ToNanoseconds() / 1e9)
             ticket.on_grant(body)
         elif isinstance(body, pb.Preempt):
-            ticket.on_interrupt(Interrupt.PREEMPT, body.number)
+            ticket.on_preempt(body.number)
         elif isinstance(body, pb.Revoke):
-            ticket.on_interrupt(Interrupt.REVOKE, body.number)
+            # Without an attempt it may be about an earlier call of the same id, but not with a grant of this.
+            if body.attempt or body.number in {ticket.held.number, ticket.held.given_back}:
+                ticket.on_revoke(refusal(body.outcome, "", None))
         else:
             seconds = body.retry_after.ToNanoseconds() / 1e9 if body.HasField("retry_after") else None
-            ticket.on_reject(refusal(body.outcome, body.message, seconds))
+            error = refusal(body.outcome, body.message, seconds)
+            if body.attempt:
+                ticket.on_revoke(error)  # a run, too, that a new scheduler will not take over
+            else:
+                ticket.on_reject(error)
+
+    def _ticket_of(self, body: pb.Grant | pb.Preempt | pb.Reject | pb.Revoke) -> DispatchTicket | None:
+        """Find the attempt that a decision is about; None: it has left.
+
+        A scheduler that numbers no attempts can only mean the newest.
+        """
+        if body.attempt:
+            return self._tickets.get(body.attempt)
+        return self._newest.get(CallKey(body.key.tenant, body.key.agent, body.key.call))
 
     def _return_unwanted(self, body: pb.Grant | pb.Preempt | pb.Reject | pb.Revoke) -> None:
-        """Give back the slot of a call that left while its grant was on the way."""
+        """Give back the slot of an attempt that left while its grant was on the way."""
         if isinstance(body, pb.Grant):
-            ended = pb.Ended(key=body.key, completion=Completion.CANCELLED.value, number=body.number)
+            ended = pb.Ended(
+                key=body.key,
+                completion=Completion.CANCELLED.value,
+                number=body.number,
+                attempt=body.attempt,
+            )
             self.send(pb.DispatchRequest(ended=ended))
 
 

@@ -57,7 +57,8 @@ class ClassQueue:
         gang = self.gangs.join(job, now)
         if gang is None:
             self._line_up(job, now)
-        elif gang.leader is not None:
+        elif gang.leader is not None and not gang.lined_up:
+            gang.lined_up = True
             self.state.emit(now, TimelineKind.GANG_READY, gang.leader, gang.key[1])
             self._line_up(gang.leader, now)
 

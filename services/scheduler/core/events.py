@@ -6,7 +6,9 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from services.scheduler.model import (
+    ANY_ATTEMPT,
     NO_SNAPSHOT,
+    Attempt,
     Call,
     CallId,
     Completion,
@@ -24,8 +26,9 @@ from services.scheduler.model import (
 class Submit:
     """A gateway asks for a slot, or tells again what it holds after a reconnect.
 
-    Idempotent while the id is known. `running_on` names the replica of a call that already runs
-    (the scheduler restarted): it takes its slot back. `resubmission` exempts from queue bounds.
+    Idempotent while the attempt is known; a newer attempt of a known id ends the one before.
+    `running_on` names the replica of a call that already runs (the scheduler restarted): it takes
+    its slot back. `resubmission` exempts from queue bounds.
     """
 
     call: Call
@@ -46,6 +49,8 @@ class Progress:
     cached_tokens: int | None = None
     """Prompt tokens the backend found in its prefix cache, when it says so (first report)."""
 
+    attempt: Attempt = ANY_ATTEMPT
+
 
 @dataclass(frozen=True, slots=True)
 class Yielded:
@@ -60,6 +65,8 @@ class Yielded:
     backend_failed: bool = False
     """True: not a preemption, the backend died; the call resumes elsewhere."""
 
+    attempt: Attempt = ANY_ATTEMPT
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -72,6 +79,7 @@ class Finished:
 
     epoch: int = 0
     cached_tokens: int | None = None
+    attempt: Attempt = ANY_ATTEMPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ class Cancelled:
     """The caller gave up; the call and the calls it is the parent of end wherever they stand."""
 
     call_id: CallId
+    attempt: Attempt = ANY_ATTEMPT
+    """The attempt to end; of another one than is known nothing ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +203,9 @@ class DispatchGrant:
     max_new_tokens: int = 0
     """Tokens that room is kept for; an unfinished call then answers Yielded. 0: all it may produce."""
 
+    attempt: int = 0
+    """Number of the attempt, as its gateway gave it; so in every decision."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preempt:
@@ -202,6 +215,7 @@ class Preempt:
     gateway: GatewayId
     replica: ReplicaId
     epoch: int
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +227,7 @@ class Revoke:
     replica: ReplicaId
     epoch: int
     outcome: QueueOutcome
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +241,7 @@ class Reject:
     """Seconds after which another try makes sense; 0: it makes none."""
 
     detail: str = ""
+    attempt: int = 0
 
 
 FROM_LANE: Final = "from the bounded lane"

@@ -29,7 +29,11 @@ class GangBook:
         return ""
 
     def join(self, job: ScheduledCall, now: float) -> Gang | None:
-        """Count a waiting call in; None: it starts alone, as a call does that ran before."""
+        """Count a waiting call in; None: it starts alone, as a call does that ran before.
+
+        One that left and comes again takes its place among the members that wait, and is not counted twice:
+        the gang must not start without a call that is still to come.
+        """
         if not job.call.gang or job.preemptions or job.tokens_done:
             return None
         self._forget(now)
@@ -37,12 +41,12 @@ class GangBook:
         gang = self._gangs.get(key)
         if gang is None:
             gang = self._gangs[key] = self._gathering[key] = Gang(key, job.call.gang_size, now)
-        if gang.apart or gang.ready:
+        if gang.apart or (gang.ready and job.call.id not in gang.came):
             return None
-        gang.arrived += 1
+        gang.came.add(job.call.id)
         gang.members[job.call.id] = job
-        gang.ready = gang.arrived >= gang.size
-        if gang.ready:
+        if not gang.ready and gang.arrived >= gang.size:
+            gang.ready = True
             del self._gathering[key]
         job.gang = gang
         return gang

@@ -109,6 +109,8 @@ class Preemptor:
             victim.preemptions += 1
             self._stopping[victim] = candidate
             call = victim.call
-            self._state.outbox.append(Preempt(call.id, call.gateway, victim.replica, victim.epoch))
+            self._state.outbox.append(
+                Preempt(call.id, call.gateway, victim.replica, victim.epoch, call.attempt)
+            )
             detail = f"for a call of class {candidate.call.scheduling_class.value}"
             self._state.emit(now, TimelineKind.PREEMPT_ASKED, victim, detail)

@@ -18,8 +18,8 @@ class Gang:
     since: float
     """When the first of them arrived."""
 
-    arrived: int = 0
-    """Calls that came, those that left again included."""
+    came: set[CallId] = field(default_factory=set)
+    """Calls that came, those that left again included; one that comes twice is one."""
 
     members: dict[CallId, "ScheduledCall"] = field(default_factory=dict)
     """Calls that wait, in order of arrival."""
@@ -27,8 +27,16 @@ class Gang:
     ready: bool = False
     """All have arrived. The first member then stands in the queue for the whole gang."""
 
+    lined_up: bool = False
+    """The first member stands in the queue."""
+
     apart: bool = False
     """Not all came in time: each call goes its own way."""
+
+    @property
+    def arrived(self) -> int:
+        """Count the calls that came."""
+        return len(self.came)
 
     @property
     def leader(self) -> "ScheduledCall | None":
@@ -146,4 +154,5 @@ class ScheduledCall:
             self.granted_wait,
             attained,
             self.grant_tokens,
+            self.call.attempt,
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from services.scheduler.core.admission import invalid
 from services.scheduler.core.call_table import CallTable
@@ -19,6 +19,7 @@ from services.scheduler.core.events import (
     PolicyChanged,
     ProgramCancelled,
     Progress,
+    Reject,
     Revoke,
     Submit,
     Tick,
@@ -34,6 +35,7 @@ from services.scheduler.core.state import CoreState
 from services.scheduler.core.stats import Stats, gather
 from services.scheduler.errors import CallUnknown
 from services.scheduler.model import (
+    Attempt,
     Call,
     CallId,
     CallState,
@@ -45,6 +47,8 @@ from services.scheduler.model import (
     ResourceKind,
     SchedulingClass,
 )
+
+_SUPERSEDED: Final = "a newer request with the same id has taken its place"
 
 
 class SchedulerCore:
@@ -152,9 +156,23 @@ class SchedulerCore:
     # Calls
 
     def _submit(self, event: Submit, now: float) -> Iterable[Pool]:
-        known = self._calls.find(event.call.id)
-        if known is not None:
+        call = event.call
+        known = self._calls.find(call.id)
+        if known is None:
+            return self._submit_new(event, now)
+        if Attempt(call.gateway, call.attempt).is_of(known.call):
             return self._submit_again(known, event, now)
+        if _older(call, known.call):
+            # Its gateway may still hold it, so it is told; the newer attempt and its watchers are not concerned.
+            self._state.outbox.append(
+                Reject(call.id, call.gateway, QueueOutcome.EVICTED_CANCELLED, 0.0, _SUPERSEDED, call.attempt)
+            )
+            return ()
+        # What is still reported of the attempt before will be ignored, so its slot must come back here and now.
+        ended = self._cancel_all([known], now)
+        return [*ended, *self._submit_new(event, now)]
+
+    def _submit_new(self, event: Submit, now: float) -> Iterable[Pool]:
         call = self._with_known_policy(event)
         since = call.arrived_at if call.waiting_since is None else call.waiting_since
         job = ScheduledCall(call, self._seq, queued_at=min(since, now))
@@ -201,11 +219,6 @@ class SchedulerCore:
         return (pool,)
 
     def _submit_again(self, job: ScheduledCall, event: Submit, now: float) -> Iterable[Pool]:
-        call = event.call
-        if job.call.gateway != call.gateway:
-            self._calls.remove(job)
-            job.call = replace(job.call, gateway=call.gateway)
-            self._calls.add(job)
         pool = self._pools[job.call.pool]
         if job.state is CallState.WAITING and event.running_on is not None:
             pool.remove(job, now)
@@ -228,14 +241,15 @@ class SchedulerCore:
         pool.adopt(job, pool.replica(replica_id), epoch, now)
         self._state.emit(now, TimelineKind.ADOPTED, job)
 
-    def _running(self, call_id: CallId, epoch: int) -> ScheduledCall | None:
-        job = self._calls.find(call_id)
-        if job is None or job.state is CallState.WAITING or epoch not in (0, job.epoch):
+    def _running(self, event: Progress | Yielded | Finished) -> ScheduledCall | None:
+        """Return the run that a report is about; None: it came late, the run or its whole attempt is over."""
+        job = self._calls.find(event.call_id)
+        if job is None or job.state is CallState.WAITING or event.epoch not in (0, job.epoch):
             return None
-        return job
+        return job if event.attempt.is_of(job.call) else None
 
     def _progress(self, event: Progress, now: float) -> Iterable[Pool]:
-        job = self._running(event.call_id, event.epoch)
+        job = self._running(event)
         if job is None:
             return ()
         pool = self._pools[job.call.pool]
@@ -246,7 +260,7 @@ class SchedulerCore:
         return ()
 
     def _yielded(self, event: Yielded, now: float) -> Iterable[Pool]:
-        job = self._running(event.call_id, event.epoch)
+        job = self._running(event)
         if job is None:
             return ()
         pool = self._pools[job.call.pool]
@@ -260,7 +274,7 @@ class SchedulerCore:
         return (pool,)
 
     def _finished(self, event: Finished, now: float) -> Iterable[Pool]:
-        job = self._running(event.call_id, event.epoch)
+        job = self._running(event)
         if job is None:
             return ()
         pool = self._pools[job.call.pool]
@@ -276,7 +290,9 @@ class SchedulerCore:
 
     def _cancelled(self, event: Cancelled, now: float) -> Iterable[Pool]:
         job = self._calls.find(event.call_id)
-        return () if job is None else self._cancel_all([job], now)
+        if job is None or not event.attempt.is_of(job.call):
+            return ()
+        return self._cancel_all([job], now)
 
     def _program_cancelled(self, event: ProgramCancelled, now: float) -> Iterable[Pool]:
         programs = self._state.programs.tree(event.program)
@@ -304,7 +320,9 @@ class SchedulerCore:
             return
         call = job.call
         self._state.outbox.append(
-            Revoke(call.id, call.gateway, job.replica, job.epoch, QueueOutcome.EVICTED_CANCELLED)
+            Revoke(
+                call.id, call.gateway, job.replica, job.epoch, QueueOutcome.EVICTED_CANCELLED, call.attempt
+            )
         )
         self._state.emit(now, TimelineKind.FINISHED, job, Completion.CANCELLED.value)
         self._end_run(job, pool, now)
@@ -443,3 +461,15 @@ class SchedulerCore:
         text = f"{event.scheduling_class.value}: {event.policy}"
         self._state.emit(now, TimelineKind.POLICY_CHANGED, detail=text)
         return changed
+
+
+def _older(call: Call, known: Call) -> bool:
+    """Whether a submission is of an earlier attempt than the known one.
+
+    A gateway numbers its own. Of two gateways the one at which the call arrived later has the newer attempt, in
+    whatever order they tell: after a restart of the scheduler each tells again what it holds.
+    """
+    if call.gateway == known.gateway:
+        return call.attempt < known.attempt
+    numbered = bool(call.attempt and known.attempt)
+    return numbered and call.arrived_at < known.arrived_at

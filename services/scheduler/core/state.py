@@ -93,5 +93,5 @@ class CoreState:
     ) -> None:
         """Tell the gateway and watchers that a call leaves without (further) running."""
         call = job.call
-        self.outbox.append(Reject(call.id, call.gateway, outcome, retry_after, detail))
+        self.outbox.append(Reject(call.id, call.gateway, outcome, retry_after, detail, call.attempt))
         self.emit(now, TimelineKind.REJECTED, job, outcome.value, job.wait(now))

@@ -134,7 +134,9 @@ class SchedulerService:
             self.take(BackendDown(replica))
 
     def report(self, session: GatewaySession, event: Event) -> None:
-        """Take one report of a gateway."""
+        """Take one report of a gateway; what was on its way when its stream was replaced is void."""
+        if self._sessions.get(session.gateway) is not session:
+            return
         if isinstance(event, BackendUp):
             session.replicas.add(event.replica)
         elif isinstance(event, BackendDown):
@@ -145,7 +147,6 @@ class SchedulerService:
         """Give the core one event and carry out what it decides."""
         now = self._clock.monotonic()
         if isinstance(event, Submit):
-            self._move(event.call)
             self._calls[event.call.id] = event.call
         self._carry_out(self._core.step(event, now))
         self._arm()
@@ -248,12 +249,6 @@ class SchedulerService:
 
     # Inside
 
-    def _move(self, call: Call) -> None:
-        """Take a call that comes back through another gateway from the first one for good."""
-        known = self._core.call(call.id)
-        if known is not None and known.gateway != call.gateway:
-            self._carry_out(self._core.step(Cancelled(call.id), self._clock.monotonic()))
-
     def _carry_out(self, decisions: list[Decision]) -> None:
         self._metrics.decided(decisions)
         for decision in decisions:
@@ -264,8 +259,12 @@ class SchedulerService:
             if (session := self._sessions.get(decision.gateway)) is not None:
                 session.outbox.put_nowait(decision)
         for decision in decisions:
-            if decision.call_id and self._core.call(decision.call_id) is None:
+            if not decision.call_id:
+                continue
+            if (call := self._core.call(decision.call_id)) is None:
                 self._calls.pop(decision.call_id, None)
+            else:
+                self._calls[call.id] = call
 
     def _show(self, event: TimelineEvent) -> None:
         call = self._calls.get(event.call_id)

@@ -33,6 +33,7 @@ from services.scheduler.core.explain import Explanation, QueueEntry
 from services.scheduler.core.explanation_text import OTHER_TENANT, limit
 from services.scheduler.core.stats import ClassStats, ReplicaStats
 from services.scheduler.model import (
+    Attempt,
     Call,
     CallId,
     CallState,
@@ -113,13 +114,13 @@ def event(message: dispatch_pb2.DispatchRequest, gateway: str, now: float) -> Ev
         case "progress":
             body = message.progress
             cached = body.cached_prompt_tokens if body.HasField("cached_prompt_tokens") else None
-            return Progress(_id(body.key), body.tokens, body.number, cached)
+            return Progress(_id(body.key), body.tokens, body.number, cached, Attempt(gateway, body.attempt))
         case "yielded":
-            return _yielded(message.yielded)
+            return _yielded(message.yielded, gateway)
         case "ended":
-            return _ended(message.ended)
+            return _ended(message.ended, gateway)
         case "withdraw":
-            return Cancelled(_id(message.withdraw.key))
+            return Cancelled(_id(message.withdraw.key), Attempt(gateway, message.withdraw.attempt))
         case "replica":
             return _replica(message.replica)
         case _:
@@ -131,6 +132,7 @@ def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
     call = Call(
         id=call_id(body.tenant, body.agent, body.call),
         gateway=gateway,
+        attempt=body.attempt,
         agent=scoped(body.tenant, body.agent),
         tenant=body.tenant,
         agent_kind=body.agent_kind,
@@ -164,14 +166,16 @@ def _submit(body: dispatch_pb2.Submit, gateway: str, now: float) -> Submit:
     return Submit(call, body.running_on or None, body.number, body.resubmission)
 
 
-def _yielded(body: dispatch_pb2.Yielded) -> Yielded:
+def _yielded(body: dispatch_pb2.Yielded, gateway: str) -> Yielded:
     snapshot = SnapshotInfo(replica=body.kv_replica, has_kv=bool(body.kv_replica))
-    return Yielded(_id(body.key), body.tokens_done, snapshot, body.number, body.replica_lost)
+    attempt = Attempt(gateway, body.attempt)
+    return Yielded(_id(body.key), body.tokens_done, snapshot, body.number, body.replica_lost, attempt)
 
 
-def _ended(body: dispatch_pb2.Ended) -> Finished:
+def _ended(body: dispatch_pb2.Ended, gateway: str) -> Finished:
     cached = body.cached_prompt_tokens if body.HasField("cached_prompt_tokens") else None
-    return Finished(_id(body.key), Completion(body.completion), body.tokens_done, body.number, cached)
+    completion, attempt = Completion(body.completion), Attempt(gateway, body.attempt)
+    return Finished(_id(body.key), completion, body.tokens_done, body.number, cached, attempt)
 
 
 def _replica(body: dispatch_pb2.ReplicaState) -> list[Event]:
@@ -195,7 +199,7 @@ def _replica(body: dispatch_pb2.ReplicaState) -> list[Event]:
 
 def instruction(decision: DispatchGrant | Preempt | Revoke | Reject) -> dispatch_pb2.DispatchResponse:
     """Write one decision."""
-    key = _key(decision.call_id)
+    key, attempt = _key(decision.call_id), decision.attempt
     match decision:
         case DispatchGrant():
             grant = dispatch_pb2.Grant(
@@ -206,15 +210,21 @@ def instruction(decision: DispatchGrant | Preempt | Revoke | Reject) -> dispatch
                 number=decision.epoch,
                 wait=duration(decision.wait_seconds),
                 attained=duration(decision.attained_seconds),
+                attempt=attempt,
             )
             return dispatch_pb2.DispatchResponse(grant=grant)
         case Preempt():
-            return dispatch_pb2.DispatchResponse(preempt=dispatch_pb2.Preempt(key=key, number=decision.epoch))
+            preempt = dispatch_pb2.Preempt(key=key, number=decision.epoch, attempt=attempt)
+            return dispatch_pb2.DispatchResponse(preempt=preempt)
         case Revoke():
-            revoke = dispatch_pb2.Revoke(key=key, number=decision.epoch, outcome=decision.outcome.value)
+            revoke = dispatch_pb2.Revoke(
+                key=key, number=decision.epoch, outcome=decision.outcome.value, attempt=attempt
+            )
             return dispatch_pb2.DispatchResponse(revoke=revoke)
         case Reject():
-            reject = dispatch_pb2.Reject(key=key, outcome=decision.outcome.value, message=decision.detail)
+            reject = dispatch_pb2.Reject(
+                key=key, outcome=decision.outcome.value, message=decision.detail, attempt=attempt
+            )
             if decision.retry_after:
                 reject.retry_after.CopyFrom(duration(decision.retry_after))
             return dispatch_pb2.DispatchResponse(reject=reject)

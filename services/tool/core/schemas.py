@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from services.chassis.constraints.schemas import BadSchema, expanded_size, no_retrieval
 from services.chassis.rpc.errors import FieldViolation, KernelError
-from services.chassis.schema_cost import BadSchema, expanded_size, no_retrieval
 from services.tool.errors import ArgumentsInvalid, ResultInvalid, SchemaInvalid
 
 MAX_SCHEMA_BYTES: Final = 65_536

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import ConstraintInvalid
 from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.model import Constraint, ConstraintKind
-from services.chassis.schema_cost import BadSchema, expanded_size
+from services.chassis.constraints.schemas import BadSchema, expanded_size
 
 CHECKER = CompilingChecker()
 

@@ -55,7 +55,7 @@ class ReplicaState(_message.Message):
     def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., max_batch_total_tokens: _Optional[int] = ..., max_total_tokens: _Optional[int] = ..., queue_size: _Optional[int] = ..., kv_snapshot: bool = ..., lane: _Optional[str] = ...) -> None: ...
 
 class Submit(_message.Message):
-    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count", "number", "resubmission", "agent_path", "prefixes", "lane", "locks", "tenant_weight", "tree_weight", "gang", "gang_size", "waiting_for")
+    __slots__ = ("call", "agent", "tenant", "program", "agent_kind", "hints", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "age", "time_left", "preemptible", "step", "running_on", "attained", "preemption_count", "number", "resubmission", "agent_path", "prefixes", "lane", "locks", "tenant_weight", "tree_weight", "gang", "gang_size", "waiting_for", "attempt")
     CALL_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class Submit(_message.Message):
     GANG_FIELD_NUMBER: _ClassVar[int]
     GANG_SIZE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     call: str
     agent: str
     tenant: str
@@ -112,7 +113,8 @@ class Submit(_message.Message):
     gang: str
     gang_size: int
     waiting_for: _duration_pb2.Duration
-    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., number: _Optional[int] = ..., resubmission: bool = ..., agent_path: _Optional[_Iterable[str]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ..., lane: _Optional[str] = ..., locks: _Optional[_Iterable[_Union[Lock, _Mapping]]] = ..., tenant_weight: _Optional[int] = ..., tree_weight: _Optional[int] = ..., gang: _Optional[str] = ..., gang_size: _Optional[int] = ..., waiting_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    attempt: int
+    def __init__(self, call: _Optional[str] = ..., agent: _Optional[str] = ..., tenant: _Optional[str] = ..., program: _Optional[str] = ..., agent_kind: _Optional[str] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., tokens_done: _Optional[int] = ..., age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemptible: bool = ..., step: _Optional[int] = ..., running_on: _Optional[str] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., number: _Optional[int] = ..., resubmission: bool = ..., agent_path: _Optional[_Iterable[str]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ..., lane: _Optional[str] = ..., locks: _Optional[_Iterable[_Union[Lock, _Mapping]]] = ..., tenant_weight: _Optional[int] = ..., tree_weight: _Optional[int] = ..., gang: _Optional[str] = ..., gang_size: _Optional[int] = ..., waiting_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Lock(_message.Message):
     __slots__ = ("name", "limit")
@@ -131,50 +133,58 @@ class Prefix(_message.Message):
     def __init__(self, key: _Optional[str] = ..., tokens: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("key", "tokens", "number", "cached_prompt_tokens")
+    __slots__ = ("key", "tokens", "number", "cached_prompt_tokens", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     tokens: int
     number: int
     cached_prompt_tokens: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens: _Optional[int] = ..., number: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens: _Optional[int] = ..., number: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Yielded(_message.Message):
-    __slots__ = ("key", "tokens_done", "replica_lost", "number", "kv_replica")
+    __slots__ = ("key", "tokens_done", "replica_lost", "number", "kv_replica", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_DONE_FIELD_NUMBER: _ClassVar[int]
     REPLICA_LOST_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KV_REPLICA_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     tokens_done: int
     replica_lost: bool
     number: int
     kv_replica: str
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens_done: _Optional[int] = ..., replica_lost: bool = ..., number: _Optional[int] = ..., kv_replica: _Optional[str] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., tokens_done: _Optional[int] = ..., replica_lost: bool = ..., number: _Optional[int] = ..., kv_replica: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Ended(_message.Message):
-    __slots__ = ("key", "completion", "tokens_done", "cached_prompt_tokens", "number")
+    __slots__ = ("key", "completion", "tokens_done", "cached_prompt_tokens", "number", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_FIELD_NUMBER: _ClassVar[int]
     TOKENS_DONE_FIELD_NUMBER: _ClassVar[int]
     CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     completion: str
     tokens_done: int
     cached_prompt_tokens: int
     number: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., completion: _Optional[str] = ..., tokens_done: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., completion: _Optional[str] = ..., tokens_done: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., number: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Withdraw(_message.Message):
-    __slots__ = ("key",)
+    __slots__ = ("key", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class CallKey(_message.Message):
     __slots__ = ("tenant", "agent", "call")
@@ -207,7 +217,7 @@ class Welcome(_message.Message):
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("key", "replica", "quantum_tokens", "number", "wait", "attained", "max_new_tokens")
+    __slots__ = ("key", "replica", "quantum_tokens", "number", "wait", "attained", "max_new_tokens", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     QUANTUM_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -215,6 +225,7 @@ class Grant(_message.Message):
     WAIT_FIELD_NUMBER: _ClassVar[int]
     ATTAINED_FIELD_NUMBER: _ClassVar[int]
     MAX_NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     replica: str
     quantum_tokens: int
@@ -222,34 +233,41 @@ class Grant(_message.Message):
     wait: _duration_pb2.Duration
     attained: _duration_pb2.Duration
     max_new_tokens: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., replica: _Optional[str] = ..., quantum_tokens: _Optional[int] = ..., number: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_new_tokens: _Optional[int] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., replica: _Optional[str] = ..., quantum_tokens: _Optional[int] = ..., number: _Optional[int] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attained: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_new_tokens: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Preempt(_message.Message):
-    __slots__ = ("key", "number")
+    __slots__ = ("key", "number", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     number: int
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., number: _Optional[int] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., number: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Revoke(_message.Message):
-    __slots__ = ("key", "number", "outcome")
+    __slots__ = ("key", "number", "outcome", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     number: int
     outcome: str
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., number: _Optional[int] = ..., outcome: _Optional[str] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., number: _Optional[int] = ..., outcome: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Reject(_message.Message):
-    __slots__ = ("key", "outcome", "message", "retry_after")
+    __slots__ = ("key", "outcome", "message", "retry_after", "attempt")
     KEY_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     key: CallKey
     outcome: str
     message: str
     retry_after: _duration_pb2.Duration
-    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., outcome: _Optional[str] = ..., message: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    attempt: int
+    def __init__(self, key: _Optional[_Union[CallKey, _Mapping]] = ..., outcome: _Optional[str] = ..., message: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,4 @@
+"""What a constraint may cost.
+
+Json schemas and regular expressions from outside, judged before anything compiles them.
+"""
