@@ -163,12 +163,12 @@ class SchedulerCore:
         if Attempt(call.gateway, call.attempt).is_of(known.call):
             return self._submit_again(known, event, now)
         if _older(call, known.call):
-            # Its gateway may still hold it, so it is told; the newer attempt and its watchers are not concerned.
+            # Its gateway may still hold it, so it is told; watchers see one call of the id, the newer one.
             self._state.outbox.append(
                 Reject(call.id, call.gateway, QueueOutcome.EVICTED_CANCELLED, 0.0, _SUPERSEDED, call.attempt)
             )
             return ()
-        # What is still reported of the attempt before will be ignored, so its slot must come back here and now.
+        # Later reports of the attempt before will be ignored, so its slot must come back here and now.
         ended = self._cancel_all([known], now)
         return [*ended, *self._submit_new(event, now)]
 
@@ -466,8 +466,8 @@ class SchedulerCore:
 def _older(call: Call, known: Call) -> bool:
     """Whether a submission is of an earlier attempt than the known one.
 
-    A gateway numbers its own. Of two gateways the one at which the call arrived later has the newer attempt, in
-    whatever order they tell: after a restart of the scheduler each tells again what it holds.
+    A gateway numbers its own. Of two gateways the one at which the call arrived later has the newer attempt,
+    in whatever order they tell: after a restart of the scheduler each tells again what it holds.
     """
     if call.gateway == known.gateway:
         return call.attempt < known.attempt
