@@ -1,4 +1,4 @@
-"""Requests sent again over a network that delays, swaps and doubles: each attempt ends once and no slot is lost.
+"""Requests sent again over a network that delays, swaps and doubles: each attempt ends once, no slot is lost.
 
 The real client and the real core, with a network between them that does what Hypothesis says.
 """
@@ -37,6 +37,8 @@ class Attempt:
         self.may_be_ended = False
         """Whether a newer request of the id was made, or somebody cancelled the call."""
         self.finish = asyncio.Event()
+        self.boundary = asyncio.Event()
+        """Set when a run that was asked to yield has come to where it can."""
         self.task = asyncio.ensure_future(self._serve())
 
     async def _serve(self) -> None:
@@ -62,6 +64,8 @@ class Attempt:
             elif asked.result() is Interrupt.REVOKE:
                 self._end("revoked")
             else:
+                await self.boundary.wait()
+                self.boundary.clear()
                 self.running = False
                 self.ticket.yielded(1, replica_lost=False)
         finally:
@@ -172,6 +176,11 @@ class Kernel(RuleBasedStateMachine):
 
     @precondition(running)
     @rule(data=st.data())
+    def come_to_a_boundary(self, data: st.DataObject) -> None:
+        self.run(data.draw(st.sampled_from(self.running())).boundary.set)
+
+    @precondition(running)
+    @rule(data=st.data())
     def produce(self, data: st.DataObject) -> None:
         attempt = data.draw(st.sampled_from(self.running()))
         self.run(lambda: attempt.ticket.progress(3))
@@ -236,6 +245,7 @@ class Kernel(RuleBasedStateMachine):
                 self.bring_everything_in_order()
                 for each in self.running():
                     self.run(each.finish.set)
+                    self.run(each.boundary.set)
             assert [each.ends for each in self.attempts if len(each.ends) != 1] == []
             assert [process.client.held for process in self.processes] == [0, 0]
             stats = self.core.stats(self.clock.monotonic())

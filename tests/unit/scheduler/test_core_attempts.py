@@ -15,6 +15,7 @@ from services.scheduler.core.events import (
     Reject,
     Revoke,
     Submit,
+    TimelineKind,
     Yielded,
 )
 from services.scheduler.model import Attempt, CallState, Completion, QueueOutcome
@@ -206,6 +207,7 @@ def test_a_member_of_a_complete_gang_that_comes_again_still_starts_with_it() -> 
     d.finish("busy")
 
     assert before == ["busy"]
+    assert d.kinds().count(TimelineKind.GANG_READY) == 1
     assert sorted((each.call_id, each.attempt) for each in d.grants[1:]) == [("a", 4), ("b", 5), ("c", 3)]
 
 
