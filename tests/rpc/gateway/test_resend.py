@@ -16,7 +16,7 @@ from tests.fakes.rpc import connected
 from tests.fakes.tokens import metadata
 from tests.fakes.waiting import until
 
-TOKENS, SLOTS, WORKERS = 6, 2, 8
+TOKENS, SLOTS, WORKERS = 6, 1, 8
 WHOLE = "".join(word(number) for number in range(TOKENS))
 LONGEST_GAP = 0.02
 MOMENTS = ("sent", "waiting", "granted", "running", "settling")
@@ -52,9 +52,8 @@ async def sent_twice(open_stream: Stream, moment: str, rng: random.Random) -> st
     first = open_stream()
     await reach(moment, first, rng)
     first.cancel()
-    gap = 0.0 if moment == "settling" else rng.random() * LONGEST_GAP
-    if gap:
-        await asyncio.sleep(gap)
+    if moment != "settling":
+        await asyncio.sleep(rng.choice((0.0, rng.random() * LONGEST_GAP)))
     return await answer(open_stream())
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from services.scheduler.core.events import (
     Cancelled,
     DispatchGrant,
@@ -19,6 +20,7 @@ from services.scheduler.core.events import (
     Yielded,
 )
 from services.scheduler.model import Attempt, CallState, Completion, QueueOutcome
+from services.scheduler.wire import scheduling
 from tests.fakes.scheduling import Desk, call, desk, settings
 
 FIRST, SECOND = Attempt("gw", 1), Attempt("gw", 2)
@@ -70,6 +72,31 @@ def test_every_decision_names_the_attempt_it_is_about() -> None:
     assert [each.attempt for each in d.preempts] == [7]
     assert [each.attempt for each in d.revokes] == [7]
     assert [each.attempt for each in d.rejects] == [9]
+
+
+def test_every_decision_goes_over_the_wire_with_its_attempt() -> None:
+    decisions = [
+        DispatchGrant("t/a/c", "gw", "r0", 3, 0, 0.0, attempt=7),
+        Preempt("t/a/c", "gw", "r0", 3, attempt=7),
+        Revoke("t/a/c", "gw", "r0", 3, QueueOutcome.EVICTED_CANCELLED, attempt=7),
+        Reject("t/a/c", "gw", QueueOutcome.EVICTED_WAIT, 0.0, attempt=7),
+    ]
+    sent = [scheduling.instruction(each) for each in decisions]
+
+    assert [getattr(each, each.WhichOneof("message")).attempt for each in sent] == [7] * 4
+
+
+def test_every_report_comes_off_the_wire_with_its_attempt_and_its_gateway() -> None:
+    key = pb.CallKey(tenant="t", agent="a", call="c")
+    reports = [
+        pb.DispatchRequest(progress=pb.Progress(key=key, attempt=7)),
+        pb.DispatchRequest(yielded=pb.Yielded(key=key, attempt=7)),
+        pb.DispatchRequest(ended=pb.Ended(key=key, completion="failed", attempt=7)),
+        pb.DispatchRequest(withdraw=pb.Withdraw(key=key, attempt=7)),
+    ]
+    read: list[Any] = [scheduling.event(each, "gw", 0.0) for each in reports]
+
+    assert [each.attempt for each in read] == [Attempt("gw", 7)] * 4
 
 
 @pytest.mark.parametrize("running", [True, False])
