@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -13,12 +14,15 @@ from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from tests.fakes.fake_tgi import Behaviour, word
 from tests.fakes.kernel import SmallKernel, chat, small_kernel
 from tests.fakes.rpc import connected
+from tests.fakes.slow_line import slow_line
 from tests.fakes.tokens import metadata
 from tests.fakes.waiting import until
 
 TOKENS, SLOTS, WORKERS = 6, 1, 8
 WHOLE = "".join(word(number) for number in range(TOKENS))
 LONGEST_GAP = 0.02
+LINE = 0.005
+"""What a message between gateway and scheduler takes, so that attempts overlap on the way. Unit: seconds."""
 MOMENTS = ("sent", "waiting", "granted", "running", "settling")
 """Where the first attempt stands when its caller gives it up."""
 
@@ -94,9 +98,23 @@ async def emptied(kernel: SmallKernel) -> None:
             await asyncio.sleep(0.01)
 
 
-async def send_all_twice(count: int, **gateway: str) -> None:
+@asynccontextmanager
+async def far_scheduler(behaviour: Behaviour) -> AsyncIterator[SmallKernel]:
+    """Run a small kernel whose gateway hears from its scheduler late."""
+    async with small_kernel(behaviour) as kernel:
+        assert kernel.scheduler is not None
+        async with slow_line(kernel.scheduler.port, LINE) as port:
+            await kernel.stop("gateway")
+            kernel.environ["AIOS_SCHEDULER_ENDPOINT"] = f"127.0.0.1:{port}"
+            await kernel.start_gateway()
+            await kernel.ready()
+            yield kernel
+            await kernel.stop("gateway")
+
+
+async def send_all_twice(count: int) -> None:
     behaviour = Behaviour(tokens=TOKENS, token_delay=0.001, slots=SLOTS)
-    async with small_kernel(behaviour, **gateway) as kernel, kernel.inference() as stub:
+    async with far_scheduler(behaviour) as kernel, kernel.inference() as stub:
 
         async def work(number: int, rng: random.Random) -> str:
             return await sent_twice(generation(stub, number), MOMENTS[number % len(MOMENTS)], rng)
@@ -120,7 +138,7 @@ async def test_a_thousand_requests_sent_again_are_all_answered() -> None:
 @pytest.mark.parametrize("gap", [0.0, 0.001, 0.005, 0.02])
 async def test_a_waiting_request_sent_again_takes_its_turn(gap: float) -> None:
     behaviour = Behaviour(tokens=4, latency=0.1, slots=1)
-    async with small_kernel(behaviour) as kernel, kernel.inference() as stub:
+    async with far_scheduler(behaviour) as kernel, kernel.inference() as stub:
         for number in range(3):
             busy = asyncio.ensure_future(
                 stub.Generate(chat("busy", request_id=f"busy{number}"), metadata=metadata())

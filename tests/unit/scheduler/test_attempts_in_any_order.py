@@ -164,22 +164,22 @@ class Kernel(RuleBasedStateMachine):
 
         self.run(submit)
 
-    @precondition(alive)
+    @precondition(lambda self: bool(self.alive()))
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
         self.run(data.draw(st.sampled_from(self.alive())).task.cancel)
 
-    @precondition(running)
+    @precondition(lambda self: bool(self.running()))
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
         self.run(data.draw(st.sampled_from(self.running())).finish.set)
 
-    @precondition(running)
+    @precondition(lambda self: bool(self.running()))
     @rule(data=st.data())
     def come_to_a_boundary(self, data: st.DataObject) -> None:
         self.run(data.draw(st.sampled_from(self.running())).boundary.set)
 
-    @precondition(running)
+    @precondition(lambda self: bool(self.running()))
     @rule(data=st.data())
     def produce(self, data: st.DataObject) -> None:
         attempt = data.draw(st.sampled_from(self.running()))

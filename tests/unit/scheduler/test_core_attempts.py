@@ -75,7 +75,7 @@ def test_every_decision_names_the_attempt_it_is_about() -> None:
 
 
 def test_every_decision_goes_over_the_wire_with_its_attempt() -> None:
-    decisions = [
+    decisions: list[DispatchGrant | Preempt | Revoke | Reject] = [
         DispatchGrant("t/a/c", "gw", "r0", 3, 0, 0.0, attempt=7),
         Preempt("t/a/c", "gw", "r0", 3, attempt=7),
         Revoke("t/a/c", "gw", "r0", 3, QueueOutcome.EVICTED_CANCELLED, attempt=7),
@@ -211,7 +211,7 @@ def test_a_stopping_run_that_is_cancelled_is_not_given_back_twice() -> None:
 
 def test_a_member_of_a_gang_that_comes_again_is_counted_once() -> None:
     d = desk(slots=4)
-    gang = {"gang": "g", "gang_size": 2}
+    gang: dict[str, Any] = {"gang": "g", "gang_size": 2}
     d.submit("a", attempt=1, **gang)
     d.tell(Cancelled("a", FIRST))
     d.submit("a", attempt=2, **gang)
@@ -225,7 +225,7 @@ def test_a_member_of_a_gang_that_comes_again_is_counted_once() -> None:
 def test_a_member_of_a_complete_gang_that_comes_again_still_starts_with_it() -> None:
     d = desk(slots=3)
     d.submit("busy")
-    gang = {"gang": "g", "gang_size": 3}
+    gang: dict[str, Any] = {"gang": "g", "gang_size": 3}
     for number, name in enumerate("abc"):
         d.submit(name, attempt=number + 1, **gang)
     for name, attempt in (("a", 4), ("b", 5)):  # the first one stands in the queue for all
