@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,8 @@ from services.access.core.agent_tree import TreeLimits
 from services.access.service.dependencies import Settings
 
 _HEAVIEST: Final = 1000
+_POLICY_GROUP: Final = "aios.scheduler_policies"
+"""Entry points of scheduling policies; each bears the name of its policy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +56,11 @@ class AccessConfig:
     """Share of each tenant against the others, such as `acme=3,beta=1`, up to 1000. Default: 1 for each."""
 
     scheduling_policies: tuple[str, ...] = Settings().scheduling_policies
-    """Scheduling policies that agents may name in their hints. Add those installed beside the scheduler's."""
+    """Scheduling policies that agents may name in their hints; a list that is set stands for itself.
+    Default: the built-in ones and those that packages installed here offer."""
+
+    additional_scheduling_policies: tuple[str, ...] = ()
+    """Names beside those of scheduling_policies, for what is installed with the scheduler but not here."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
@@ -69,8 +76,8 @@ class AccessConfig:
             raise ValueError("poll must be positive")
         _weights(self.tenant_weights)
 
-    def settings(self) -> Settings:
-        """Return what the use cases keep to."""
+    def settings(self, installed: tuple[str, ...] = ()) -> Settings:
+        """Return what the use cases keep to; `installed` are the policies that packages here offer."""
         return Settings(
             kernel_tenant=self.kernel_tenant,
             tree=TreeLimits(max_depth=self.max_depth, max_children=self.max_children),
@@ -80,9 +87,23 @@ class AccessConfig:
             pending_approvals=self.pending_approvals,
             poll=self.poll.total_seconds(),
             wrong_keys_per_minute=self.wrong_keys_per_minute,
-            scheduling_policies=self.scheduling_policies,
+            scheduling_policies=self._policies(installed),
             tenant_weights=_weights(self.tenant_weights),
         )
+
+    def _policies(self, installed: tuple[str, ...]) -> tuple[str, ...]:
+        named = self.scheduling_policies
+        if named == Settings().scheduling_policies:
+            named += installed
+        return tuple(dict.fromkeys((*named, *self.additional_scheduling_policies)))
+
+
+def installed_policies() -> tuple[str, ...]:
+    """Return the names of the policies that installed packages offer the scheduler.
+
+    Reads package metadata and loads nothing: only the scheduler runs their code.
+    """
+    return tuple(sorted(point.name for point in entry_points(group=_POLICY_GROUP)))
 
 
 def _weights(entries: tuple[str, ...]) -> dict[str, int]:

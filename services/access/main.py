@@ -13,7 +13,7 @@ from services.access.adapters.cedar import CedarEngine, base_policies
 from services.access.adapters.keys import KeyFile, admin_of, ensure_service_key, write_admin_token
 from services.access.adapters.local_authorizer import LocalAuthenticator, LocalAuthorizer
 from services.access.adapters.policy_process import PolicyProcess
-from services.access.config import AccessConfig
+from services.access.config import AccessConfig, installed_policies
 from services.access.metrics import AccessMetrics
 from services.access.ports import Judge, Meter, Signer, Store, Transaction
 from services.access.service.dependencies import Dependencies
@@ -46,8 +46,9 @@ def build(
     meter: Meter,
     clock: Clock,
     service_key: str,
+    installed: tuple[str, ...] = (),
 ) -> AccessManager:
-    """Wire an access manager."""
+    """Wire an access manager; `installed` are the scheduling policies that packages here offer."""
     ports = Dependencies(
         store=store,
         engine=CedarEngine(kernel_tenant=config.kernel_tenant),
@@ -55,7 +56,7 @@ def build(
         signer=signer,
         clock=clock,
         meter=meter,
-        settings=config.settings(),
+        settings=config.settings(installed),
     )
     return AccessManager(ports, service_key=service_key, builtin=base_policies())
 
@@ -115,7 +116,14 @@ async def assemble(process: Process) -> App:
     meter = AccessMetrics(process.registry)
     judge = PolicyProcess()
     manager = build(
-        config, store=store, judge=judge, signer=keys, meter=meter, clock=clock, service_key=service_key
+        config,
+        store=store,
+        judge=judge,
+        signer=keys,
+        meter=meter,
+        clock=clock,
+        service_key=service_key,
+        installed=await asyncio.to_thread(installed_policies),
     )
 
     admin_path = config.admin_token_file or folder / "admin.token"

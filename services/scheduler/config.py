@@ -13,7 +13,7 @@ class SchedulerConfig:
 
     policy: str = "adaptive"
     """Policy of the classes interactive, normal and batch at the start: adaptive, fifo, rr, priority, stride,
-    mlfq, vtc, sjf, edf or las. SetPolicy changes it at run time."""
+    mlfq, vtc, sjf, edf, las, or one that an installed package offers. SetPolicy changes it at run time."""
 
     tool_policy: str = "turns"
     """Policy of the same classes for calls of tools at the start: turns, or any of the others."""
