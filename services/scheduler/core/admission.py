@@ -1,13 +1,20 @@
 """The waiting room: who may enter the queue at all, and when a wait ends by itself."""
 
 from math import inf, isfinite
+from typing import Final
 
 from services.scheduler.core.heap import AgeQueue, Key
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import Call, QueueOutcome, ResourceKind
 
-_LARGEST = 10_000_000
+LARGEST: Final = 10_000_000
+"""Most tokens of one call, of its prompt and of its answer."""
+
+_LONGEST = 315_576_000.0
+"""Ten years. Unit: seconds."""
+
+_HEAVIEST = 1_000_000.0
 _LARGEST_GANG = 64
 _MOST_LOCKS = 32
 
@@ -78,17 +85,26 @@ class Admission:
 def invalid(call: Call) -> str:
     """Return what is wrong with a call's numbers; empty when nothing is."""
     sizes = (call.prompt_tokens, call.max_new_tokens, call.tokens_done)
-    if not all(0 <= size <= _LARGEST for size in sizes):
+    if not all(0 <= size <= LARGEST for size in sizes):
         return "token counts must lie in 0..10000000"
     if call.tokens_done > call.max_new_tokens:
         return "tokens_done exceeds max_new_tokens"
-    if not all(isfinite(w) and w > 0 for w in (call.weight, call.tenant_weight, call.tree_weight or 1.0)):
-        return "weights must be above 0 and finite"
+    weights = (call.weight, call.tenant_weight, 1.0 if call.tree_weight is None else call.tree_weight)
+    if not all(0 < weight <= _HEAVIEST for weight in weights):
+        return "weights must be above 0 and at most 1000000"
     if bool(call.gang) != bool(call.gang_size) or not 0 <= call.gang_size <= _LARGEST_GANG:
         return "a gang has an id and a size of 1..64"
-    if not isfinite(call.arrived_at) or not -1000 <= call.priority <= 1000:  # noqa: PLR2004 - plain bounds
-        return "arrived_at must be finite and priority lie in -1000..1000"
-    return _invalid_locks(call)
+    if not -1000 <= call.priority <= 1000:  # noqa: PLR2004 - plain bounds
+        return "priority must lie in -1000..1000"
+    return _invalid_times(call) or _invalid_locks(call)
+
+
+def _invalid_times(call: Call) -> str:
+    moments = (call.arrived_at, call.due, call.deadline, call.waiting_since)
+    if not all(moment is None or isfinite(moment) for moment in moments):
+        return "times must be finite"
+    spans = (call.max_wait or 0.0, call.attained_seconds)
+    return "" if all(0 <= span <= _LONGEST for span in spans) else "durations must lie in 0..ten years"
 
 
 def _invalid_locks(call: Call) -> str:

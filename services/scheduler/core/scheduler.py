@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from services.scheduler.core.admission import invalid
+from services.scheduler.core.admission import LARGEST, invalid
 from services.scheduler.core.call_table import CallTable
 from services.scheduler.core.events import (
     AgentCancelled,
@@ -255,7 +255,7 @@ class SchedulerCore:
         pool = self._pools[job.call.pool]
         if event.cached_tokens is not None:
             pool.cache_report(job, event.cached_tokens, now)
-        pool.progress(job, max(0, event.tokens), now)
+        pool.progress(job, _more(job, job.tokens_done + event.tokens), now)
         pool.relieve(now)
         return ()
 
@@ -264,8 +264,8 @@ class SchedulerCore:
         if job is None:
             return ()
         pool = self._pools[job.call.pool]
-        if event.tokens_done > job.tokens_done:
-            pool.progress(job, event.tokens_done - job.tokens_done, now)
+        if more := _more(job, event.tokens_done):
+            pool.progress(job, more, now)
         job.snapshot = event.snapshot
         if event.backend_failed:
             job.avoid_replica = job.replica
@@ -280,8 +280,8 @@ class SchedulerCore:
         pool = self._pools[job.call.pool]
         if event.cached_tokens is not None:
             pool.cache_report(job, event.cached_tokens, now)
-        if event.tokens_done is not None and event.tokens_done > job.tokens_done:
-            pool.progress(job, event.tokens_done - job.tokens_done, now)
+        if more := _more(job, event.tokens_done or 0):
+            pool.progress(job, more, now)
         if event.completion is Completion.COMPLETED and pool.key.lane is ResourceKind.INFERENCE:
             self._state.history.learn(job.call, job.tokens_done)
         self._state.emit(now, TimelineKind.FINISHED, job, event.completion.value)
@@ -461,6 +461,11 @@ class SchedulerCore:
         text = f"{event.scheduling_class.value}: {event.policy}"
         self._state.emit(now, TimelineKind.POLICY_CHANGED, detail=text)
         return changed
+
+
+def _more(job: ScheduledCall, tokens_done: int) -> int:
+    """Return what a run has produced beyond what is known; no report makes it more than a call may have."""
+    return max(0, min(tokens_done, LARGEST) - job.tokens_done)
 
 
 def _older(call: Call, known: Call) -> bool:

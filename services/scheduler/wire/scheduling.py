@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -86,6 +87,8 @@ _STATE_AFTER = {
 }
 _RUNS = {kind for kind, state in _STATE_AFTER.items() if state == scheduler_pb2.SYSCALL_STATE_RUNNING}
 _NO_TOKEN_LIMIT = 2**62
+_MOST_PARAMS = 64
+_LONGEST_PARAM = 256
 
 
 def call_id(tenant: str, agent: str, call: str) -> str:
@@ -357,15 +360,29 @@ def policy(kind: SchedulingClass, spec: PolicySpec) -> scheduler_pb2.ClassPolicy
 
 
 def params(message: scheduler_pb2.Policy) -> dict[str, ParamValue]:
-    """Read the parameters of a policy: whole numbers come as int. Raises InvalidRequest for nested values."""
-    read: dict[str, ParamValue] = {}
-    for name, value in json_format.MessageToDict(message.parameters).items():
-        if not isinstance(value, str | float | int | bool):
-            raise InvalidRequest.field(
-                f"policy.parameters.{name}", "expected a number, a string or a boolean"
-            )
-        read[name] = int(value) if isinstance(value, float) and value.is_integer() else value
-    return read
+    """Read the parameters of a policy: whole numbers come as int.
+
+    Raises InvalidRequest for too many of them, and for one that is nested, not finite or too long.
+    """
+    fields = message.parameters.fields
+    if len(fields) > _MOST_PARAMS:
+        raise InvalidRequest.field("policy.parameters", f"expected at most {_MOST_PARAMS}")
+    return {name: _param(name, value) for name, value in fields.items()}
+
+
+def _param(name: str, value: struct_pb2.Value) -> ParamValue:
+    match value.WhichOneof("kind"):
+        case "number_value" if isfinite(value.number_value):
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "string_value" if len(value.string_value) <= _LONGEST_PARAM:
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+    raise InvalidRequest.field(
+        f"policy.parameters.{name[:64]}",
+        f"expected a finite number, a string of at most {_LONGEST_PARAM} characters, or a boolean",
+    )
 
 
 def schedule_event(

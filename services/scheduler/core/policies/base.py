@@ -3,13 +3,16 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from services.scheduler.core.heap import Key, LazyHeap
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CostModel
 from services.scheduler.errors import PolicyParamsInvalid
 from services.scheduler.model import ParamValue
+
+LARGEST: Final = 1e12
+"""Largest parameter of a policy, unless it says otherwise."""
 
 Explanation = Mapping[str, float | int | str]
 """A policy key spelled out: part name to value, most significant part first."""
@@ -165,14 +168,18 @@ class ParamReader:
         self._left = dict(params)
         self._problems: list[str] = []
 
-    def number(
-        self, name: str, default: float, *, least: float = float("-inf"), most: float = float("inf")
-    ) -> float:
-        """Return a number within bounds; infinity may be written as the text "inf"."""
-        value = self._left.pop(name, default)
+    def number(self, name: str, default: float, *, least: float = -LARGEST, most: float = LARGEST) -> float:
+        """Return a number within bounds.
+
+        Where `most` is infinite, infinity may be written as the text "inf"; elsewhere a key that is made of
+        it would order nothing.
+        """
+        if name not in self._left:
+            return default
+        value = self._left.pop(name)
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self._problems.append(f"{name} must be a number, not {value!r}")
             return default
         if not least <= number <= most:

@@ -1,7 +1,7 @@
 """Static priorities with ageing."""
 
 from collections.abc import Iterable
-from math import isinf
+from math import inf, isinf
 from typing import ClassVar
 
 from services.scheduler.core.heap import Key
@@ -21,7 +21,7 @@ class Priority(KeyedPolicy):
 
     def configure(self, params: ParamReader) -> None:
         """`ageing`: seconds per level; `preempt`: stop less urgent calls; `quantum`: not before."""
-        self.ageing = params.number("ageing", 30.0, least=0.0)
+        self.ageing = params.number("ageing", 30.0, least=0.0, most=inf)
         self.preempts = params.flag("preempt", default=False)
         quantum = params.count("quantum", 64)
         self.quantum_tokens = quantum if self.preempts else 0

@@ -121,7 +121,8 @@ class SchedulerServiceServicer(object):
 
     def SetPolicy(self, request, context):
         """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
-        Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED.
+        Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
+        that is no value at all, such as NaN or a list); PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,7 +57,8 @@ class SchedulerServiceStub:
     """
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]
     """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
-    Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED.
+    Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
+    that is no value at all, such as NaN or a list); PERMISSION_DENIED.
     """
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetPolicyRequest, _scheduler_pb2.GetPolicyResponse]
     """Reads which policy is in charge of each class, and which policies there are.
@@ -102,7 +103,8 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """
     SetPolicy: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
-    Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED.
+    Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
+    that is no value at all, such as NaN or a list); PERMISSION_DENIED.
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetPolicyRequest, _scheduler_pb2.GetPolicyResponse]  # type: ignore[assignment]
     """Reads which policy is in charge of each class, and which policies there are.
@@ -174,7 +176,8 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.SetPolicyResponse, _abc.Awaitable[_scheduler_pb2.SetPolicyResponse]]:
         """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
-        Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY; PERMISSION_DENIED.
+        Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
+        that is no value at all, such as NaN or a list); PERMISSION_DENIED.
         """
 
     @_abc_1.abstractmethod
