@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blockbuster import BlockBuster
 
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from services.access.config import AccessConfig, installed_policies
+from services.access.main import assemble
 from services.access.model import Caps, Hints
-from services.access.service.agents import NewAgent
+from services.access.service.agents import AgentService, NewAgent
+from services.access.servicer_agent import AgentServicer
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.config import load
+from services.chassis.runtime.process import Process
 from services.scheduler.core.policies import BUILT_IN
 from tests.fakes import offered_policy
 from tests.fakes.access_manager import ADMIN, NEW, desk
@@ -94,3 +98,22 @@ async def test_a_policy_that_is_installed_nowhere_is_refused_at_registration(tmp
         await access.manager.agents.register(ADMIN, NewAgent(id="a", hints=Hints(policy="lifo")), NEW)
 
     assert refused.value.reason == "UNKNOWN_SCHEDULING_POLICY"
+
+
+async def registered_by_a_process(folder: Path, policy: str) -> str:
+    """Assemble an access process and register an agent; returns the policy that it has then."""
+    process = Process("access", {"AIOS_DATA_DIR": str(folder)})
+    async with process.stack:
+        process.stack.push_async_callback(process.tasks.stop)
+        app = await assemble(process)
+        servicers: list[Any] = [servicer for _, servicer, _ in app.servicers]
+        agents: AgentService = next(each._agents for each in servicers if isinstance(each, AgentServicer))
+        made = await agents.register(ADMIN, NewAgent(id="a", hints=Hints(policy=policy)), NEW)
+    return made.agent.hints.policy
+
+
+def test_an_access_process_knows_what_is_installed_beside_it(
+    lifo: str, tmp_path: Path, blocked_loop_detector: BlockBuster
+) -> None:
+    blocked_loop_detector.deactivate()  # a process reads its own files once, before it serves anybody
+    assert asyncio.run(registered_by_a_process(tmp_path, lifo)) == lifo
