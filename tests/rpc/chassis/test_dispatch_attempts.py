@@ -22,6 +22,7 @@ from tests.fakes.dispatch import REPLICA, Session, dispatching, key, scripted, s
 from tests.fakes.waiting import until
 
 ME = Viewer("acme", "acme/planner")
+FENCE = 999
 
 
 @asynccontextmanager
@@ -53,9 +54,8 @@ def grant(ticket: DispatchTicket, number: int) -> pb.Grant:
 
 async def fenced(session: Session) -> None:
     """Wait until the client has taken everything sent so far: a grant of an unknown call comes back last."""
-    before = len(session.of("ended"))
-    session.send(grant=pb.Grant(key=key("fence"), replica="r0", number=999, attempt=999))
-    await session.until("ended", before + 1)
+    session.send(grant=pb.Grant(key=key("fence"), replica="r0", number=FENCE, attempt=FENCE))
+    await until(lambda: FENCE in [each.number for each in session.of("ended")])
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.0005, 0.001, 0.002, 0.005, 0.02])
