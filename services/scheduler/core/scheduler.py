@@ -153,6 +153,19 @@ class SchedulerCore:
         job = self._calls.find(call_id)
         return None if job is None else job.call
 
+    def outdated(self, call: Call) -> bool:
+        """Whether a newer attempt of a call is known.
+
+        A gateway numbers its own. Of two gateways the one at which the call arrived later has the newer one,
+        in whatever order they tell: after a restart of the scheduler each tells again what it holds.
+        """
+        known = self.call(call.id)
+        if known is None or not (call.attempt and known.attempt):
+            return False
+        if call.gateway == known.gateway:
+            return call.attempt < known.attempt
+        return call.arrived_at < known.arrived_at
+
     # Calls
 
     def _submit(self, event: Submit, now: float) -> Iterable[Pool]:
@@ -162,7 +175,7 @@ class SchedulerCore:
             return self._submit_new(event, now)
         if Attempt(call.gateway, call.attempt).is_of(known.call):
             return self._submit_again(known, event, now)
-        if _older(call, known.call):
+        if self.outdated(call):
             # Its gateway may still hold it, so it is told; watchers see one call of the id, the newer one.
             self._state.outbox.append(
                 Reject(call.id, call.gateway, QueueOutcome.EVICTED_CANCELLED, 0.0, _SUPERSEDED, call.attempt)
@@ -466,15 +479,3 @@ class SchedulerCore:
 def _more(job: ScheduledCall, tokens_done: int) -> int:
     """Return what a run has produced beyond what is known; no report makes it more than a call may have."""
     return max(0, min(tokens_done, LARGEST) - job.tokens_done)
-
-
-def _older(call: Call, known: Call) -> bool:
-    """Whether a submission is of an earlier attempt than the known one.
-
-    A gateway numbers its own. Of two gateways the one at which the call arrived later has the newer attempt,
-    in whatever order they tell: after a restart of the scheduler each tells again what it holds.
-    """
-    if call.gateway == known.gateway:
-        return call.attempt < known.attempt
-    numbered = bool(call.attempt and known.attempt)
-    return numbered and call.arrived_at < known.arrived_at

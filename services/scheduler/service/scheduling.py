@@ -146,7 +146,7 @@ class SchedulerService:
     def take(self, event: Event) -> None:
         """Give the core one event and carry out what it decides."""
         now = self._clock.monotonic()
-        if isinstance(event, Submit):
+        if isinstance(event, Submit) and not self._core.outdated(event.call):
             self._calls[event.call.id] = event.call
         self._carry_out(self._core.step(event, now))
         self._arm()
@@ -259,12 +259,8 @@ class SchedulerService:
             if (session := self._sessions.get(decision.gateway)) is not None:
                 session.outbox.put_nowait(decision)
         for decision in decisions:
-            if not decision.call_id:
-                continue
-            if (call := self._core.call(decision.call_id)) is None:
+            if decision.call_id and self._core.call(decision.call_id) is None:
                 self._calls.pop(decision.call_id, None)
-            else:
-                self._calls[call.id] = call
 
     def _show(self, event: TimelineEvent) -> None:
         call = self._calls.get(event.call_id)

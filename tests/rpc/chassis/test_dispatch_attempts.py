@@ -295,3 +295,16 @@ async def test_what_an_older_stream_of_a_process_still_says_is_void() -> None:
         service.report(old, late)  # type: ignore[arg-type]  # one submission
 
         assert service.queue(ME) == []
+
+
+async def test_an_older_attempt_told_late_changes_nothing_of_what_is_listed() -> None:
+    async with real_scheduler() as (client, service):
+        client.submit(submission("c1"))
+        newer = client.submit(submission("c1"))
+        await until(lambda: [call.attempt for _, call in service.queue(ME)] == [newer.attempt])
+        ((gateway, session),) = service._sessions.items()
+        submit = newer.submission(SystemClock().monotonic())
+        submit.attempt, submit.model = newer.attempt - 1, "another"
+        service.report(session, scheduling.event(pb.DispatchRequest(submit=submit), gateway, 0.0))  # type: ignore[arg-type]
+
+        assert [(call.attempt, call.resource) for _, call in service.queue(ME)] == [(newer.attempt, "m")]
