@@ -13,7 +13,7 @@ from services.access.config import AccessConfig, installed_policies
 from services.access.main import assemble
 from services.access.model import Caps, Hints
 from services.access.service.agents import AgentService, NewAgent
-from services.access.servicer_agent import AgentServicer
+from services.access.servicer import AgentServicer
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.config import load
 from services.chassis.runtime.process import Process
