@@ -18,7 +18,7 @@ FILES = {"__init__", "__main__", "main", "config", "metrics", "servicer", "model
 EVERYWHERE = {"main", "config", "metrics", "servicer", "errors", "ports", "core", "service", "wire"}
 """What each process has; `model`, `store` and `adapters` where there is something to put into them."""
 
-CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch"}
+CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch", "constraints"}
 CHASSIS_FILES = {
     "__init__",
     "codec",
