@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import inf
 from typing import Any
 
 from gateway.errors import (
@@ -162,7 +163,8 @@ class Runner:
             self._constraint = forced_call_constraint(tools)
         if self._constraint is not None:
             self._accepts = self._deps.checker.compile(self._constraint)
-        replica = await self._deps.pool.ready(spec.model, self._agent.hints.max_wait)
+        wait = self._agent.hints.max_wait
+        replica = await self._deps.pool.ready(spec.model, inf if wait is None else wait)
         gen.model = replica.info.model
         checkpoint = await self._checkpoint_of(self._resume)
         if checkpoint is not None and checkpoint.prompt.text:

@@ -33,13 +33,13 @@ _MAX_VALUE: Final = 256
 
 
 def hints(message: agent_pb2.SchedulingHints) -> Hints:
-    """Read scheduling hints; zero values mean the defaults."""
+    """Read scheduling hints; what is not set is the default."""
     return Hints(
         scheduling_class=CLASSES[message.scheduling_class],
         weight=message.weight or 1,
         priority=message.priority,
         max_wait=message.max_wait.ToTimedelta() if message.HasField("max_wait") else None,
-        deadline=message.deadline.ToTimedelta() or None,
+        deadline=message.deadline.ToTimedelta() or None,  # 0: none
         policy=message.policy,
     )
 
@@ -129,10 +129,10 @@ def _hints(found: Hints) -> agent_pb2.SchedulingHints:
     return agent_pb2.SchedulingHints(
         scheduling_class=_TO_CLASS[found.scheduling_class],
         weight=found.weight,
-        priority=found.priority,
+        priority=found.priority or None,
         max_wait=_duration(found.max_wait),
         deadline=_duration(found.deadline),
-        policy=found.policy,
+        policy=found.policy or None,
     )
 
 

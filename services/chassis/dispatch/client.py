@@ -221,6 +221,11 @@ class DispatchTicket:
             self._grant.set_exception(error)
             self._grant.exception()  # seen, also when the caller has just left
 
+    def waited_out(self, now: float) -> bool:
+        """Whether the call has not begun yet and can wait no longer, as one that may not wait at all."""
+        longest = self.call.hints.max_wait
+        return not self.held.started and longest is not None and now >= self.held.waiting_since + longest
+
     def submission(self, now: float) -> pb.Submit:
         """Describe the call as it stands now."""
         call, held = self.call, self.held
@@ -338,7 +343,7 @@ class DispatchClient:
         """Return how long a call may go on waiting before it looks again; 0: it must give up."""
         if self._connected:
             return 5.0
-        limit = ticket.held.waiting_since + ticket.call.hints.max_wait + DISCONNECTED_GRACE
+        limit = ticket.held.waiting_since + (ticket.call.hints.max_wait or 0.0) + DISCONNECTED_GRACE
         limit = max(limit, self._away_since + DISCONNECTED_GRACE)
         return min(5.0, max(0.0, limit - self.now()))
 
@@ -388,16 +393,24 @@ class DispatchClient:
         """Start a stream with everything this process holds: calls, the oldest first, then replicas.
 
         In this order nothing is granted before every call is known, or the first ones told would pass those
-        that run already and those that come before them.
+        that run already and those that come before them. Only calls that can wait no longer come after the
+        replicas: told before, they would be refused although there is room.
         """
         self._outbox = asyncio.Queue()
         self._connected = True
         now = self.now()
-        held = (each for each in self._tickets.values() if not each.revoked)
-        for ticket in sorted(held, key=lambda each: each.call.arrived_at):
+        held = sorted(
+            (each for each in self._tickets.values() if not each.revoked),
+            key=lambda each: each.call.arrived_at,
+        )
+        waits = [ticket for ticket in held if not ticket.waited_out(now)]
+        last = [ticket for ticket in held if ticket.waited_out(now)]
+        for ticket in waits:
             self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(now)))
         for replica in self._replicas.values():
             self._outbox.put_nowait(pb.DispatchRequest(replica=replica))
+        for ticket in last:
+            self._outbox.put_nowait(pb.DispatchRequest(submit=ticket.submission(now)))
 
     async def _write(
         self, call: "grpc.aio.StreamStreamCall[pb.DispatchRequest, pb.DispatchResponse]"

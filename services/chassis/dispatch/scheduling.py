@@ -22,7 +22,10 @@ _URGENCY: Final = tuple(SchedulingClass)
 
 @dataclass(frozen=True, slots=True)
 class HintsAsked:
-    """What one call asks of its scheduling; None: as the agent is registered."""
+    """What one call asks of its scheduling; None: as the agent is registered.
+
+    Zero is not None: priority 0, no wait at all, no deadline, no policy.
+    """
 
     scheduling_class: SchedulingClass | None = None
     weight: int | None = None
@@ -77,8 +80,8 @@ class Hints:
     scheduling_class: SchedulingClass = SchedulingClass.NORMAL
     weight: int = 1
     priority: int = 0
-    max_wait: float = 30.0
-    """Longest time in the queue. Unit: seconds."""
+    max_wait: float | None = 30.0
+    """Longest time in the queue; 0: it does not wait; None: as long as its class allows. Unit: seconds."""
     deadline: float | None = None
     """Time from arrival by which the answer is wanted; missing it ends nothing. Unit: seconds."""
     policy: str = ""
@@ -93,9 +96,9 @@ class Hints:
             scheduling_class=asked.scheduling_class or self.scheduling_class,
             weight=asked.weight or self.weight,
             priority=self.priority if asked.priority is None else asked.priority,
-            max_wait=asked.max_wait or self.max_wait,
-            deadline=asked.deadline or self.deadline,
-            policy=asked.policy or self.policy,
+            max_wait=self.max_wait if asked.max_wait is None else asked.max_wait,
+            deadline=self.deadline if asked.deadline is None else asked.deadline or None,
+            policy=self.policy if asked.policy is None else asked.policy,
         )
         caps.check(hints)
         return hints

@@ -77,14 +77,14 @@ def duration(seconds: float) -> Duration:
 
 
 def hints_asked(message: agent_pb2.SchedulingHints) -> HintsAsked:
-    """Read the fields that are set."""
+    """Read the fields that are set. A zero that was sent is a zero; only a weight has no meaningful one."""
     return HintsAsked(
         scheduling_class=_CLASSES.get(message.scheduling_class),
         weight=message.weight or None,
-        priority=message.priority or None,
-        max_wait=_seconds(message.max_wait) or None,
-        deadline=_seconds(message.deadline) or None,
-        policy=message.policy or None,
+        priority=message.priority if message.HasField("priority") else None,
+        max_wait=_seconds(message.max_wait) if message.HasField("max_wait") else None,
+        deadline=_seconds(message.deadline) if message.HasField("deadline") else None,
+        policy=message.policy if message.HasField("policy") else None,
     )
 
 
@@ -106,7 +106,7 @@ def hints_message(hints: Hints) -> agent_pb2.SchedulingHints:
         scheduling_class=_CLASS_NUMBERS[hints.scheduling_class],
         weight=hints.weight,
         priority=hints.priority,
-        max_wait=duration(hints.max_wait),
+        max_wait=None if hints.max_wait is None else duration(hints.max_wait),
         deadline=None if hints.deadline is None else duration(hints.deadline),
         policy=hints.policy,
     )

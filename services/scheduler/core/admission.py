@@ -30,6 +30,9 @@ class Admission:
         self._settings = settings
         self._per_agent: dict[tuple[ResourceKind, str, str], int] = {}
         self._expiry: AgeQueue[ScheduledCall] = AgeQueue(_expiry)
+        self._at_once: list[ScheduledCall] = []
+        """Calls that came in this step and whose wait is over as they come."""
+
         self._count = dict.fromkeys(ResourceKind, 0)
 
     def refusal(self, call: Call) -> tuple[QueueOutcome, str] | None:
@@ -43,19 +46,25 @@ class Admission:
             return QueueOutcome.REJECTED_FULL, "queue"
         return None
 
-    def enter(self, job: ScheduledCall) -> None:
-        """Note that a call starts to wait."""
+    def enter(self, job: ScheduledCall, now: float) -> None:
+        """Note that a call starts to wait.
+
+        A call that may not wait, or whose wait is over before it comes here, has one chance all the same:
+        it is kept apart and does not expire before `take_at_once`. Once it has run it waits as its class
+        does: what it has done is not thrown away because it gave way to another.
+        """
         call = job.call
         key = (call.lane, call.tenant, call.agent)
         self._count[call.lane] += 1
         self._per_agent[key] = self._per_agent.get(key, 0) + 1
         longest = call.max_wait
-        if longest is None:
+        if longest is None or (not longest and job.resumed):
             longest = self._settings.classes[call.scheduling_class].max_wait
-        job.expires_at = min(
-            inf if longest is None else job.queued_at + longest,
-            inf if call.deadline is None else call.deadline,
-        )
+        latest = inf if longest is None else job.queued_at + longest
+        if latest <= now and not job.resumed:
+            self._at_once.append(job)
+            latest = inf
+        job.expires_at = min(latest, inf if call.deadline is None else call.deadline)
         if job.expires_at < inf:
             self._expiry.push(job)
 
@@ -70,6 +79,11 @@ class Admission:
             del self._per_agent[key]
         if job.expires_at < inf:
             self._expiry.discard(job)
+
+    def take_at_once(self) -> list[ScheduledCall]:
+        """Return, once, the calls that must start now or not at all, in the order they came."""
+        taken, self._at_once = self._at_once, []
+        return taken
 
     def expired(self, now: float) -> ScheduledCall | None:
         """Return a call whose wait is over, still counted as waiting; None: there is none."""

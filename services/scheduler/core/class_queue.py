@@ -53,7 +53,7 @@ class ClassQueue:
 
     def add(self, job: ScheduledCall, now: float) -> None:
         """Note that a new call waits; a call of a gang that still gathers is held back."""
-        self._enter(job)
+        self._enter(job, now)
         gang = self.gangs.join(job, now)
         if gang is None:
             self._line_up(job, now)
@@ -64,7 +64,7 @@ class ClassQueue:
 
     def put_back(self, job: ScheduledCall, now: float) -> None:
         """Note that a call that ran waits again."""
-        self._enter(job)
+        self._enter(job, now)
         self.lined_up += 1
         self.lane.add(job)
         self.own.on_yield(job, now)
@@ -169,10 +169,10 @@ class ClassQueue:
         self.spec = spec
         self.lane.share = self._lane_share()
 
-    def _enter(self, job: ScheduledCall) -> None:
+    def _enter(self, job: ScheduledCall, now: float) -> None:
         self.waiting[job.call.id] = job
         self.waiting_tokens += job.context_tokens
-        self.state.admission.enter(job)
+        self.state.admission.enter(job, now)
         self.state.locks.wait(job)
 
     def _exit(self, job: ScheduledCall) -> None:

@@ -206,9 +206,13 @@ class Pool:
 
     def dispatch(self, now: float) -> None:
         """Grant whatever fits, then ask running calls to make room where a policy wants it."""
+        self.grant(now)
+        self.relieve(now)
+
+    def grant(self, now: float) -> None:
+        """Grant whatever fits."""
         while self._room(now) and self._grant_one(now):
             pass
-        self.relieve(now)
 
     def relieve(self, now: float) -> None:
         """Ask running calls to stop for waiting ones, where policies and the guard allow."""

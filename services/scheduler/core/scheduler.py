@@ -102,6 +102,7 @@ class SchedulerCore:
         touched = {pool.key: pool for pool in self._handlers[type(event)](event, now)}
         for pool in self._expire(now):
             touched[pool.key] = pool
+        self._start_or_refuse(self._state.admission.take_at_once(), now)
         todo = [*self._woken(), *touched.values()]
         while todo:
             for pool in todo:
@@ -376,6 +377,15 @@ class SchedulerCore:
             pool.age(now)
             self._forget_lost(pool, now)
         return list(self._pools.values())
+
+    def _start_or_refuse(self, jobs: list[ScheduledCall], now: float) -> None:
+        """Grant calls that may not wait, or end their wait. No running call is stopped for them."""
+        for pool in {job.call.pool: self._pools[job.call.pool] for job in jobs}.values():
+            pool.grant(now)
+        for job in jobs:
+            if job.state is CallState.WAITING and self._calls.find(job.call.id) is job:
+                pool = self._pools[job.call.pool]
+                self._evict(job, pool, QueueOutcome.EVICTED_WAIT, now, pool.retry_after(job))
 
     def _expire(self, now: float) -> Iterable[Pool]:
         pools: dict[PoolKey, Pool] = {}

@@ -141,7 +141,7 @@ def target(request: pb.RollbackFileRequest) -> Target:
 
 def context_lines(request: pb.DiffVersionsRequest) -> int:
     """Return how many unchanged lines a diff shows."""
-    return request.context_lines or _DEFAULT_CONTEXT
+    return request.context_lines if request.HasField("context_lines") else _DEFAULT_CONTEXT
 
 
 def search(request: pb.SearchFilesRequest, caller: Caller) -> Search:

@@ -14,9 +14,6 @@ from services.tool.errors import ToolBusy
 from services.tool.model import DriverKind, QueueRequest, Tool
 
 LANE: Final = "tool"
-LEAST_WAIT: Final = 0.05
-"""Shortest wait the scheduler is told, so that a call which may not wait at all gets a place that is free.
-Unit: seconds."""
 IDLE_SECONDS: Final = 60.0
 _LONGEST_ID: Final = 64
 
@@ -117,7 +114,6 @@ class ScheduledQueue:
         caller = current_caller()
         facts = await self._agents.facts(caller)
         # How long an agent waits for generations says nothing about tools; without a limit the class has one.
-        wait = 0.0 if needs.max_wait is None else max(LEAST_WAIT, needs.max_wait)
         pool = self.pools.enter(needs.scope.tenant, needs.tool)
         details = pb.Submit(
             program=facts.program,
@@ -131,7 +127,7 @@ class ScheduledQueue:
         )
         submission = Submission(
             key=CallKey(needs.scope.tenant, needs.scope.agent, queue_id(needs.call_id)),
-            hints=replace(facts.hints, max_wait=wait),
+            hints=replace(facts.hints, max_wait=needs.max_wait),
             arrived_at=self._clock.monotonic(),
             deadline=float("inf"),  # a caller that leaves takes its call along; others may still listen to it
             details=details,

@@ -48,6 +48,20 @@ async def test_a_stream_begins_with_who_the_process_is_and_what_it_has() -> None
         assert not session.of("submit")[0].resubmission
 
 
+async def test_a_stream_tells_calls_that_may_not_wait_after_the_replicas() -> None:
+    scheduler = scripted()
+    async with dispatching(scheduler) as client:
+        client.announce(REPLICA)
+        client.submit(submission("now", hints=Hints(max_wait=0.0)))
+        client.submit(submission("later", hints=Hints(max_wait=None)))
+        session = await scheduler.session(0)
+        await session.until("submit", 2)
+
+        told = [(each.WhichOneof("message"), each.submit.call) for each in session.received[1:]]
+        assert told == [("submit", "later"), ("replica", ""), ("submit", "now")]
+        assert [each.hints.HasField("max_wait") for each in session.of("submit")] == [False, True]
+
+
 async def test_after_a_break_every_call_is_submitted_again_in_the_order_of_arrival() -> None:
     scheduler = scripted()
     async with dispatching(scheduler) as client:

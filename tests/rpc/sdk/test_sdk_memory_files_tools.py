@@ -88,6 +88,7 @@ async def test_a_file_has_versions_that_can_be_compared_and_restored(agent: Kern
     await agent.files.write("/notes/may.md", "one\n", comment="first")
     second = await agent.files.write("notes/may.md", "one\ntwo\n", etag="v1")
     difference = await agent.files.diff("notes/may.md")
+    bare = await agent.files.diff("notes/may.md", context_lines=0)
     versions = await agent.files.versions("notes/may.md")
     restored = await agent.files.rollback("notes/may.md", version=1)
 
@@ -95,6 +96,9 @@ async def test_a_file_has_versions_that_can_be_compared_and_restored(agent: Kern
     assert second.path == "notes/may.md"
     assert difference.added_lines == 1
     assert "+two" in difference.unified_diff
+    assert " one" in difference.unified_diff
+    assert "+two" in bare.unified_diff
+    assert " one" not in bare.unified_diff
     assert [version.version for version in versions] == [2, 1]
     assert versions[1].comment == "first"
     assert restored.version == 3

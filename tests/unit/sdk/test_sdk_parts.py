@@ -15,6 +15,7 @@ import aios
 from aios import _settings, errors
 from aios._methods import method_of
 from aios._tokens import RENEW_PAUSE, FileToken, KeyedToken, issued_at, lifetime
+from aios._wire import agents as agents_wire
 from aios._wire import records
 from aios._wire.common import duration, number, seconds, word
 from aios.api.access.v1 import access_pb2
@@ -264,3 +265,14 @@ def test_the_sdk_imports_nothing_of_the_kernel() -> None:
     texts = [path.read_text() for path in root.rglob("*.py") if "api" not in path.parts]
 
     assert not [text for text in texts if "from services" in text or "from gateway" in text]
+
+
+def test_hints_tell_a_zero_from_what_is_left_out() -> None:
+    empty = agents_wire.hints_message(agents.Hints())
+    zeros = agents_wire.hints_message(agents.Hints(priority=0, max_wait=0, deadline=0, policy=""))
+
+    assert empty is not None and not empty.ListFields()
+    assert zeros is not None
+    assert {field.name for field, _ in zeros.ListFields()} == {"priority", "max_wait", "deadline", "policy"}
+    assert agents_wire.hints(zeros) == agents.Hints(priority=0, max_wait=0.0, deadline=0.0, policy="")
+    assert agents_wire.hints(empty) == agents.Hints()

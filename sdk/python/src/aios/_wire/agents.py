@@ -50,10 +50,10 @@ def hints(message: pb.SchedulingHints) -> Hints:
     return Hints(
         scheduling_class=scheduling_class(message.scheduling_class),
         weight=message.weight,
-        priority=message.priority,
+        priority=message.priority if message.HasField("priority") else None,
         max_wait=common.span(message, "max_wait"),
         deadline=common.span(message, "deadline"),
-        policy=message.policy,
+        policy=message.policy if message.HasField("policy") else None,
     )
 
 

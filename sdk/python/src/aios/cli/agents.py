@@ -119,7 +119,7 @@ def _table(agents: list["AgentInfo"]) -> None:
             agent.parent.removeprefix("agents/") or "-",
             agent.hints.scheduling_class,
             agent.hints.weight or 1,
-            agent.hints.priority,
+            agent.hints.priority or 0,
         )
         for agent in agents
     ]

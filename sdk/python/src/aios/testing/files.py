@@ -152,7 +152,8 @@ class FakeFiles:
         new, newer = self._version(name, request.to_version)
         old, older = self._version(name, request.from_version or max(newer.version - 1, 1))
         before, after = old.decode().splitlines(), new.decode().splitlines()
-        lines = list(difflib.unified_diff(before, after, lineterm="", n=request.context_lines or 3))
+        around = request.context_lines if request.HasField("context_lines") else 3
+        lines = list(difflib.unified_diff(before, after, lineterm="", n=around))
         return pb.DiffVersionsResponse(
             from_version=older.version,
             to_version=newer.version,

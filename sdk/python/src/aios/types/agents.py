@@ -11,28 +11,31 @@ SchedulingClass = Literal["unspecified", "realtime", "interactive", "normal", "b
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hints:
-    """How calls are scheduled, within what the agent may ask for. Unset fields leave the default."""
+    """How calls are scheduled, within what the agent may ask for.
+
+    What is left out stays the default; with a single call, the agent's own. A zero that is given means zero.
+    """
 
     scheduling_class: SchedulingClass = "unspecified"
     """Default: normal."""
 
     weight: int = 0
-    """Share of the capacity against siblings, 1 to 1000. 0: the default, 1."""
+    """Share of the capacity against siblings, 1 to 1000. 0: left out; the default is 1."""
 
-    priority: int = 0
-    """Smaller runs earlier where the policy looks at it, -20 to 19."""
+    priority: int | None = None
+    """Smaller runs earlier where the policy looks at it, -20 to 19. Default: 0."""
 
     max_wait: float | None = None
-    """Longest wait in the queue. Unit: seconds; default: the kernel's, 30."""
+    """Longest wait in the queue; 0: start at once or be refused. Unit: seconds; default: the kernel's, 30."""
 
     deadline: float | None = None
     """Time from a call's arrival by which its answer is wanted; a late call is put back, never ended.
 
-    Unit: seconds.
+    0: none, also where the agent has one. Unit: seconds.
     """
 
-    policy: str = ""
-    """Orders the agent's own calls among themselves, such as `edf` or `sjf`."""
+    policy: str | None = None
+    """Orders the agent's own calls among themselves, such as `edf` or `sjf`. Empty: nothing does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

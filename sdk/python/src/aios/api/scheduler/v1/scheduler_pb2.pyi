@@ -164,7 +164,7 @@ class Ahead(_message.Message):
     def __init__(self, name: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class ExplainWaitResponse(_message.Message):
-    __slots__ = ("syscall", "position", "policy", "policy_key", "ahead", "binding_limit", "predicted_wait", "summary", "in_lane", "prediction_error", "boosted", "lane_wait", "prediction_count", "cached_tokens", "cached_replica", "time_left")
+    __slots__ = ("syscall", "position", "policy", "policy_key", "ahead", "binding_limit", "predicted_wait", "summary", "in_lane", "prediction_error", "boosted", "lane_wait", "prediction_count", "cached_tokens", "cached_replica", "time_left", "position_is_bound", "waiting_count")
     SYSCALL_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,8 @@ class ExplainWaitResponse(_message.Message):
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_REPLICA_FIELD_NUMBER: _ClassVar[int]
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_IS_BOUND_FIELD_NUMBER: _ClassVar[int]
+    WAITING_COUNT_FIELD_NUMBER: _ClassVar[int]
     syscall: Syscall
     position: int
     policy: str
@@ -197,7 +199,9 @@ class ExplainWaitResponse(_message.Message):
     cached_tokens: int
     cached_replica: str
     time_left: _duration_pb2.Duration
-    def __init__(self, syscall: _Optional[_Union[Syscall, _Mapping]] = ..., position: _Optional[int] = ..., policy: _Optional[str] = ..., policy_key: _Optional[str] = ..., ahead: _Optional[_Iterable[_Union[Ahead, _Mapping]]] = ..., binding_limit: _Optional[str] = ..., predicted_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., summary: _Optional[str] = ..., in_lane: bool = ..., prediction_error: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., boosted: bool = ..., lane_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., prediction_count: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cached_replica: _Optional[str] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    position_is_bound: bool
+    waiting_count: int
+    def __init__(self, syscall: _Optional[_Union[Syscall, _Mapping]] = ..., position: _Optional[int] = ..., policy: _Optional[str] = ..., policy_key: _Optional[str] = ..., ahead: _Optional[_Iterable[_Union[Ahead, _Mapping]]] = ..., binding_limit: _Optional[str] = ..., predicted_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., summary: _Optional[str] = ..., in_lane: bool = ..., prediction_error: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., boosted: bool = ..., lane_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., prediction_count: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cached_replica: _Optional[str] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., position_is_bound: bool = ..., waiting_count: _Optional[int] = ...) -> None: ...
 
 class Policy(_message.Message):
     __slots__ = ("name", "parameters")

@@ -112,7 +112,8 @@ class SchedulerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExplainWait(self, request, context):
-        """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start.
+        """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start. It
+        costs the same however many wait: of a call far back only a bound of its position is told.
         Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

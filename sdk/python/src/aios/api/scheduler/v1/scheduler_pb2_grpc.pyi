@@ -52,7 +52,8 @@ class SchedulerServiceStub:
     Errors: PERMISSION_DENIED. Read only.
     """
     ExplainWait: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainWaitRequest, _scheduler_pb2.ExplainWaitResponse]
-    """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start.
+    """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start. It
+    costs the same however many wait: of a call far back only a bound of its position is told.
     Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
     """
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]
@@ -98,7 +99,8 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     Errors: PERMISSION_DENIED. Read only.
     """
     ExplainWait: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainWaitRequest, _scheduler_pb2.ExplainWaitResponse]  # type: ignore[assignment]
-    """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start.
+    """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start. It
+    costs the same however many wait: of a call far back only a bound of its position is told.
     Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
     """
     SetPolicy: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]  # type: ignore[assignment]
@@ -165,7 +167,8 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_pb2.ExplainWaitRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.ExplainWaitResponse, _abc.Awaitable[_scheduler_pb2.ExplainWaitResponse]]:
-        """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start.
+        """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start. It
+        costs the same however many wait: of a call far back only a bound of its position is told.
         Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
         """
 
