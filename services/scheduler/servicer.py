@@ -63,12 +63,10 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     ) -> scheduler_pb2.ListSyscallsResponse:
         """List waiting and running calls."""
         viewer = _viewer(request.parent)
-        rows = self._service.queue(viewer)
         after = paging.decode(request.page_token, viewer.tenant, viewer.agent, shape=(float, str))
-        if after:
-            mark = (float(after[0] or 0.0), str(after[1]))
-            rows = [row for row in rows if (row[1].arrived_at, row[1].id) > mark]
         size = paging.page_size(request.page_size)
+        mark = scheduling.place(after) if request.page_token else None
+        rows = self._service.queue(viewer, mark, size + 1)
         page, now, wall = rows[:size], self._clock.monotonic(), self._clock.now()
         token = ""
         if len(rows) > size:

@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
+from services.scheduler.core.class_queue import ClassQueue
 from services.scheduler.core.pool import Pool
 from services.scheduler.core.replica import Replica
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.model import CallId, CallState, ReplicaId, ResourceKind, SchedulingClass
+
+COUNTED = 64
+"""Places from the front of a class's queue within which a position is exact.
+
+The order of a policy is not kept as a list: keys may change while calls wait, and only what comes to the
+front is put in its place. To count further would cost the whole queue, and nothing is granted meanwhile.
+"""
 
 _NAMED_AHEAD = 10
 
@@ -63,6 +72,12 @@ class Explanation:
     position: int
     """Calls of its class before it; 0: it is next (or it runs)."""
 
+    position_is_bound: bool
+    """Whether it is further back than is counted: `position` is then the least that there are before it."""
+
+    waiting: int
+    """Calls of its class that wait for the same resource, itself included; 0: it runs."""
+
     wait_seconds: float
     key: Mapping[str, float | int | str]
     """The policy's key of this call, most significant part first."""
@@ -116,7 +131,7 @@ class QueueEntry:
     scheduling_class: SchedulingClass
     state: CallState
     position: int
-    """Among the waiting calls of its class, from 0; -1 while running."""
+    """Among the waiting calls of its class, from 0; -1 while running, and where it was not asked for."""
 
     wait_seconds: float
     """Of the present wait, or of the wait before the running slice."""
@@ -129,16 +144,11 @@ class QueueEntry:
 
 
 def explain(job: ScheduledCall, pool: Pool, now: float) -> Explanation:
-    """Answer for one call; walks the waiting calls of its class in order."""
+    """Answer for one call; walks the first `COUNTED` waiting calls of its class in order."""
     queue = pool.queue_of(job)
     waiting = job.state is CallState.WAITING
-    before: list[ScheduledCall] = []
-    if waiting:
-        for other in queue.listed(now):
-            if other is job:
-                break
-            before.append(other)
-    wait = queue.monitor.predicted_wait(len(before)) if waiting else 0.0
+    before, bound = _before(job, queue, now) if waiting else ([], False)
+    wait = _predicted(job, queue, len(before), now, bound=bound) if waiting else 0.0
     lane = queue.lane
     cached, cached_replica = pool.best_cached(job) if waiting else (job.expected_cached, job.replica)
     to_lane = job.queued_at + lane.after - now if waiting and lane.share and not job.in_lane else None
@@ -148,6 +158,8 @@ def explain(job: ScheduledCall, pool: Pool, now: float) -> Explanation:
         scheduling_class=queue.name,
         policy=queue.policy.name,
         position=len(before),
+        position_is_bound=bound,
+        waiting=len(queue.waiting) if waiting else 0,
         wait_seconds=job.wait(now) if waiting else job.granted_wait,
         key=queue.explain(job, now) if waiting else {},
         ahead=tuple(
@@ -171,11 +183,38 @@ def explain(job: ScheduledCall, pool: Pool, now: float) -> Explanation:
     )
 
 
+def _before(job: ScheduledCall, queue: ClassQueue, now: float) -> tuple[list[ScheduledCall], bool]:
+    """Return the calls served before a waiting one, and whether there may be more than were counted."""
+    before: list[ScheduledCall] = []
+    for other in islice(queue.listed(now), COUNTED):
+        if other is job:
+            return before, False
+        before.append(other)
+    return before, True
+
+
+def _predicted(
+    job: ScheduledCall, queue: ClassQueue, before: int, now: float, *, bound: bool
+) -> float | None:
+    """Return the seconds until a waiting call should start; None: there is no history to tell it from.
+
+    Of a call beyond those counted it is what was foretold on its arrival, not sooner than after the calls
+    counted and not later than after all that wait now.
+    """
+    soonest = queue.monitor.predicted_wait(before)
+    if not bound or soonest is None:
+        return soonest
+    latest = queue.monitor.predicted_wait(len(queue.waiting) - 1)
+    if latest is None or job.predicted_start is None:
+        return None
+    return min(latest, max(soonest, job.predicted_start - now))
+
+
 def list_queue(pool: Pool, now: float) -> list[QueueEntry]:
     """Return running calls, then each class's waiting calls in order."""
-    running = [_entry(job, -1, now) for r in pool.replicas.values() for job in r.running.values()]
+    running = [entry_of(job, now) for r in pool.replicas.values() for job in r.running.values()]
     waiting = [
-        _entry(job, place, now)
+        entry_of(job, now, place)
         for queue in pool.queues.values()
         for place, job in enumerate(queue.listed(now))
     ]
@@ -215,7 +254,8 @@ def _lock(job: ScheduledCall, pool: Pool, now: float) -> LockWait | None:
     return LockWait(found.name, LockHolder.OWN if own else LockHolder.OTHER)
 
 
-def _entry(job: ScheduledCall, position: int, now: float) -> QueueEntry:
+def entry_of(job: ScheduledCall, now: float, position: int = -1) -> QueueEntry:
+    """Describe one call, for listings."""
     call = job.call
     waiting = job.state is CallState.WAITING
     return QueueEntry(

@@ -32,6 +32,12 @@ def limit(found: Explanation) -> str:
     return _LIMITS[found.binding]
 
 
+def _ahead(found: Explanation) -> str:
+    if not found.position_is_bound:
+        return str(found.position)
+    return f"at least {found.position} of the {found.waiting} that wait"
+
+
 def _own_name(found: Explanation) -> str:
     # In the core a lock is named after its tenant, which is the caller's.
     return "" if found.lock is None else found.lock.name.partition("/")[2][:256]
@@ -44,7 +50,7 @@ def summary(found: Explanation) -> str:
     parts = [
         (
             f"The call has waited {found.wait_seconds:.1f} s in class {found.scheduling_class.value} under "
-            f"the {found.policy} policy, with {found.position} ahead of it: {limit(found)}."
+            f"the {found.policy} policy, with {_ahead(found)} ahead of it: {limit(found)}."
         )
     ]
     if found.in_lane:

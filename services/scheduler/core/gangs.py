@@ -1,5 +1,7 @@
 """Gangs: calls of one agent that start together or, when not all come in time, each on its own."""
 
+from collections.abc import Iterator
+
 from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 
 _REMEMBERED = 60.0
@@ -78,9 +80,9 @@ class GangBook:
             gang = next(iter(self._gathering.values()), None)
         return parted
 
-    def gathering(self) -> list[ScheduledCall]:
+    def gathering(self) -> Iterator[ScheduledCall]:
         """Return the calls that wait for others of their gang to arrive."""
-        return [job for gang in self._gathering.values() for job in gang.members.values()]
+        return (job for gang in self._gathering.values() for job in gang.members.values())
 
     def next_change(self) -> float | None:
         """When the patience of the next gang ends."""

@@ -26,7 +26,7 @@ from services.scheduler.core.events import (
     TimelineKind,
     Yielded,
 )
-from services.scheduler.core.explain import Explanation, QueueEntry, explain, list_queue
+from services.scheduler.core.explain import Explanation, QueueEntry, entry_of, explain, list_queue
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.pool import Pool
 from services.scheduler.core.scheduled_call import ScheduledCall
@@ -126,19 +126,24 @@ class SchedulerCore:
         return max(now, min(known)) if known else None
 
     def explain(self, call_id: CallId, now: float) -> Explanation:
-        """Why a call waits. O(n log n) in the waiting calls of its class. Raises CallUnknown."""
+        """Why a call waits. Costs the same however many wait. Raises CallUnknown."""
         job = self._calls.find(call_id)
         if job is None:
             raise CallUnknown(call_id)
         return explain(job, self._pools[job.call.pool], now)
 
+    def entry(self, call_id: CallId, now: float) -> QueueEntry | None:
+        """Return one known call as `snapshot_queue` does, but without its position. O(1)."""
+        job = self._calls.find(call_id)
+        return None if job is None else entry_of(job, now)
+
     def snapshot_queue(self, now: float) -> list[QueueEntry]:
-        """Every known call, running ones first, then waiting ones in the order of service."""
+        """Every known call, running ones first, then waiting ones in the order of service. O(n log n)."""
         return [entry for pool in self._pools.values() for entry in list_queue(pool, now)]
 
-    def stats(self, now: float) -> Stats:
-        """Gauges for metrics."""
-        return gather(self._pools.values(), now)
+    def stats(self, now: float, *, of_policies: bool = True) -> Stats:
+        """Gauges for metrics. Those of policies may cost as much as the accounts or calls they compare."""
+        return gather(self._pools.values(), now, of_policies=of_policies)
 
     def policy_of(self, name: SchedulingClass, lane: ResourceKind = ResourceKind.INFERENCE) -> PolicySpec:
         """Return the policy a class is under in a lane."""

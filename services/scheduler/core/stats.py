@@ -34,6 +34,7 @@ class ClassStats:
     """Since the start."""
 
     policy_gauges: Mapping[str, float]
+    """Empty when they were not asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,10 +70,14 @@ class Stats:
     replicas: tuple[ReplicaStats, ...]
 
 
-def gather(pools: Iterable[Pool], now: float) -> Stats:
-    """Read every gauge. O(classes + replicas)."""
+def gather(pools: Iterable[Pool], now: float, *, of_policies: bool = True) -> Stats:
+    """Read every gauge. O(classes + replicas), and what the gauges of the policies cost."""
     pools = list(pools)
-    classes = tuple(_of_class(pool, queue, now) for pool in pools for queue in pool.queues.values())
+    classes = tuple(
+        _of_class(pool, queue, now, of_policies=of_policies)
+        for pool in pools
+        for queue in pool.queues.values()
+    )
     replicas = tuple(
         ReplicaStats(
             replica=r.id,
@@ -145,7 +150,7 @@ def merged_replicas(
     return list(found.values())
 
 
-def _of_class(pool: Pool, queue: ClassQueue, now: float) -> ClassStats:
+def _of_class(pool: Pool, queue: ClassQueue, now: float, *, of_policies: bool) -> ClassStats:
     oldest = queue.lane.oldest()
     return ClassStats(
         lane=pool.key.lane,
@@ -161,5 +166,5 @@ def _of_class(pool: Pool, queue: ClassQueue, now: float) -> ClassStats:
         in_bounded_lane=len(queue.lane),
         boosted=queue.lane.boosted,
         dispatched=queue.monitor.count,
-        policy_gauges=queue.policy.stats(),
+        policy_gauges=queue.policy.stats() if of_policies else {},
     )

@@ -34,6 +34,7 @@ from services.scheduler.model import (
     SchedulingClass,
 )
 from services.scheduler.ports import Clock, ScheduleMetrics
+from services.scheduler.service.listing import CallListing, Place
 
 WATCHED_EVENTS = 4096
 """Events that a slow watcher may fall behind before it loses the oldest."""
@@ -105,7 +106,7 @@ class SchedulerService:
         self._clock = clock
         self._metrics = metrics
         self._sessions: dict[str, GatewaySession] = {}
-        self._calls: dict[CallId, Call] = {}
+        self._calls = CallListing()
         self._watchers: set[_Watcher] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._preemptions = 0
@@ -147,7 +148,10 @@ class SchedulerService:
         """Give the core one event and carry out what it decides."""
         now = self._clock.monotonic()
         if isinstance(event, Submit) and not self._core.outdated(event.call):
-            self._calls[event.call.id] = event.call
+            known = self._calls.get(event.call.id)
+            if known is not None and (known.gateway, known.attempt) != (event.call.gateway, event.call.attempt):
+                self._calls.discard(known.id)  # a newer attempt takes the older one's place, with its own arrival
+            self._calls.add(event.call)
         self._carry_out(self._core.step(event, now))
         self._arm()
 
@@ -160,27 +164,28 @@ class SchedulerService:
 
     # The agents' and administrators' side
 
-    def queue(self, viewer: Viewer) -> list[tuple[QueueEntry, Call]]:
-        """Every call that the viewer may see, oldest arrival first."""
-        seen = [
-            (entry, call)
-            for entry in self._core.snapshot_queue(self._clock.monotonic())
-            if (call := self._calls.get(entry.call_id)) is not None and viewer.sees(call)
-        ]
-        return sorted(seen, key=lambda each: (each[1].arrived_at, each[1].id))
+    def queue(
+        self, viewer: Viewer, after: Place | None = None, size: int | None = None
+    ) -> list[tuple[QueueEntry, Call]]:
+        """Return calls that the viewer may see, oldest arrival first: up to `size` of those beyond a place.
+
+        Costs what it returns, however many others wait.
+        """
+        now = self._clock.monotonic()
+        shown = self._calls.page((viewer.tenant, viewer.agent), after, size)
+        return [(entry, call) for call in shown if (entry := self._core.entry(call.id, now)) is not None]
 
     def entry(self, call_id: CallId, viewer: Viewer) -> tuple[QueueEntry, Call]:
         """One call. Raises SyscallNotFound."""
-        for entry, call in self.queue(viewer):
-            if call.id == call_id:
-                return entry, call
-        raise SyscallNotFound("no such syscall is waiting or running")
+        call = self._calls.get(call_id)
+        entry = self._core.entry(call_id, self._clock.monotonic())
+        if call is None or entry is None or not viewer.sees(call):
+            raise SyscallNotFound("no such syscall is waiting or running")
+        return entry, call
 
     def explain(self, call_id: CallId, viewer: Viewer) -> Explanation:
         """Explain why a call waits. Raises SyscallNotFound."""
-        call = self._calls.get(call_id)
-        if call is None or not viewer.sees(call) or self._core.call(call_id) is None:
-            raise SyscallNotFound("no such syscall is waiting or running")
+        self.entry(call_id, viewer)
         return self._core.explain(call_id, self._clock.monotonic())
 
     def may_name(self, call_id: CallId, viewer: Viewer) -> bool:
@@ -189,8 +194,8 @@ class SchedulerService:
         return call is not None and viewer.sees(call)
 
     def stats(self) -> Stats:
-        """Every gauge."""
-        return self._core.stats(self._clock.monotonic())
+        """Every gauge but those of the policies, some of which look at all that waits."""
+        return self._core.stats(self._clock.monotonic(), of_policies=False)
 
     @property
     def preemptions(self) -> int:
@@ -260,7 +265,7 @@ class SchedulerService:
                 session.outbox.put_nowait(decision)
         for decision in decisions:
             if decision.call_id and self._core.call(decision.call_id) is None:
-                self._calls.pop(decision.call_id, None)
+                self._calls.discard(decision.call_id)
 
     def _show(self, event: TimelineEvent) -> None:
         call = self._calls.get(event.call_id)

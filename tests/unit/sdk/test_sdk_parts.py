@@ -271,8 +271,9 @@ def test_hints_tell_a_zero_from_what_is_left_out() -> None:
     empty = agents_wire.hints_message(agents.Hints())
     zeros = agents_wire.hints_message(agents.Hints(priority=0, max_wait=0, deadline=0, policy=""))
 
-    assert empty is not None and not empty.ListFields()
+    assert empty is not None
     assert zeros is not None
+    assert not empty.ListFields()
     assert {field.name for field, _ in zeros.ListFields()} == {"priority", "max_wait", "deadline", "policy"}
     assert agents_wire.hints(zeros) == agents.Hints(priority=0, max_wait=0.0, deadline=0.0, policy="")
     assert agents_wire.hints(empty) == agents.Hints()

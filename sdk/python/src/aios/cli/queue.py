@@ -79,7 +79,8 @@ def why(call: Call) -> None:
 def _explain(found: "Explanation") -> None:
     session.say(found.summary)
     if found.position:
-        session.say(f"place {found.position} under {found.policy}: {found.policy_key}")
+        later = f" or later of {found.waiting_count}" if found.position_is_bound else ""
+        session.say(f"place {found.position}{later} under {found.policy}: {found.policy_key}")
         session.say(f"limit: {found.binding_limit}")
         session.say(f"expected start: {_expected(found)}")
         session.say(f"lane against starvation: {_lane(found)}")

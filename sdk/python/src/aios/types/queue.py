@@ -137,7 +137,13 @@ class Explanation:
     """The call."""
 
     position: int = 0
-    """Place in its class, from 1; 0 when it runs."""
+    """Place in its class, from 1; 0 when it runs. With `position_is_bound` the first place it can be."""
+
+    position_is_bound: bool = False
+    """Whether it is further back than places are counted."""
+
+    waiting_count: int = 0
+    """Calls of its class that wait for the same resource, itself included."""
 
     policy: str = ""
     """The policy in charge."""
@@ -146,7 +152,7 @@ class Explanation:
     """The policy's key of this call, spelled out."""
 
     ahead: tuple[Ahead, ...] = ()
-    """The nearest ones ahead."""
+    """Of those ahead the first to be served."""
 
     binding_limit: str = ""
     """The limit that keeps the head of the queue from running."""
