@@ -28,11 +28,23 @@ class GatewayConfig:
     data_calls_per_agent: int = 32
     """DATA calls of one agent that are forwarded at once; more of them wait."""
 
+    control_calls: int = 256
+    """CONTROL calls of agents that are forwarded at once; administrators have places of their own."""
+
+    control_calls_per_tree: int = 64
+    """CONTROL calls of one agent and its descendants that are forwarded at once; more of them wait."""
+
+    control_calls_per_agent: int = 16
+    """CONTROL calls of one agent that are forwarded at once; more of them wait."""
+
+    streams_per_agent: int = 256
+    """Endless streams that one agent may hold open; more are refused."""
+
     tool_calls_per_agent: int = 256
     """TOOL calls of one agent that are forwarded at once; more are refused. They wait in the scheduler."""
 
     waiting_calls_per_agent: int = 256
-    """DATA calls of one agent that may wait at the gate; more are refused."""
+    """DATA calls of one agent that may wait at the gate, and as many CONTROL calls; more are refused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,10 +10,11 @@ from typing import Any
 
 import grpc
 
-from gateway.gate import FairGate
+from gateway.control_gate import OpenStreams
+from gateway.gate import Agent, Gate, Visitor
 from gateway.metrics import GateMetrics
 from gateway.routing import manager_of
-from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.auth.identity import Caller, Kind, current_caller
 from services.chassis.rpc.client import kernel_metadata
 from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
@@ -35,15 +36,20 @@ class Forwarder(grpc.GenericRpcHandler):
         self,
         channels: Mapping[str, grpc.aio.Channel],
         methods: Mapping[str, Method],
-        gates: Mapping[Lane, FairGate],
+        gates: Mapping[Lane, Gate],
         metrics: GateMetrics,
         weight: Callable[[Caller], float] = lambda _caller: 1.0,
+        *,
+        tree: Callable[[Caller], tuple[str, float]] = lambda caller: (caller.agent, 1.0),
+        streams: OpenStreams | None = None,
     ) -> None:
         self._channels = channels
         self._methods = methods
         self._gates = gates
         self._metrics = metrics
         self._weight = weight
+        self._tree = tree
+        self._streams = streams or OpenStreams()
         self._handlers: dict[str, Any] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -64,15 +70,18 @@ class Forwarder(grpc.GenericRpcHandler):
         open_call: Any = channel.unary_stream(method.path)
 
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
-            if gate is None or method.endless:
+            visitor = self._visitor(current_caller(), context)
+            if method.endless:
+                with self._streams.hold(visitor.agent):
+                    async for message in _copy(open_call, request, context):
+                        yield message
+                return
+            if gate is None:
                 async for message in _copy(open_call, request, context):
                     yield message
                 return
-            caller = current_caller()
-            place = gate.pass_through(
-                (caller.tenant, caller.agent), weight=self._weight(caller), deadline=caller.deadline
-            )
-            with self._metrics.waiting(method.lane, caller.deadline):
+            place = gate.admit(visitor)
+            with self._metrics.waiting(method.lane, visitor.deadline):
                 await place.__aenter__()
             try:
                 async for message in _copy(open_call, request, context):
@@ -81,6 +90,22 @@ class Forwarder(grpc.GenericRpcHandler):
                 await place.__aexit__(None, None, None)
 
         return forward
+
+    def _visitor(self, caller: Caller, context: Context) -> Visitor:
+        root, tree_weight = self._tree(caller)
+        return Visitor(
+            agent=_address(context) if caller.kind is Kind.ANONYMOUS else (caller.tenant, caller.agent),
+            kind=caller.kind,
+            weight=self._weight(caller),
+            tree=(caller.tenant, root),
+            tree_weight=tree_weight,
+            deadline=caller.deadline,
+        )
+
+
+def _address(context: Context) -> Agent:
+    """Return where a call without a credential comes from, its port left out."""
+    return ("", str(context.peer()).rpartition(":")[0])
 
 
 async def _copy(open_call: Any, request: bytes, context: Context) -> AsyncGenerator[bytes, None]:

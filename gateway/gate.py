@@ -5,10 +5,12 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from typing import Protocol
 
+from services.chassis.auth.identity import Kind
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.rpc.errors import DeadlineExceeded
 
@@ -30,6 +32,40 @@ class GateConfig:
     """Calls of one agent that may wait; more are refused. 0: none waits."""
     waiting: int = 20_000
     """Calls that may wait, all agents together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visitor:
+    """A call that asks for a place."""
+
+    agent: Agent
+    kind: Kind = Kind.AGENT
+    weight: float = 1.0
+    """The agent's share against other agents."""
+    tree: Agent = ("", "")
+    """The root of the agent's tree."""
+    tree_weight: float = 1.0
+    """The tree's share against other trees."""
+    deadline: float = math.inf
+    """On the steady clock."""
+
+
+class Gate(Protocol):
+    """Bounds the calls of a lane."""
+
+    @property
+    def running(self) -> int:
+        """Calls inside."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls outside."""
+
+    def oldest_wait(self) -> float:
+        """Return how long the call that waits longest has waited. Unit: seconds."""
+
+    def admit(self, visitor: Visitor) -> AbstractAsyncContextManager[None]:
+        """Hold a place for the duration of a call. Raises TooManyCalls, QueueFull or DeadlineExceeded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +122,10 @@ class FairGate:
         """Return how long the call that waits longest has waited. Unit: seconds."""
         since = [line.places[0].since for line in self._lines.values()]
         return time.monotonic() - min(since) if since else 0.0
+
+    def admit(self, visitor: Visitor) -> AbstractAsyncContextManager[None]:
+        """Hold a place for the duration of a call, in the turn of its agent. Raises as `pass_through`."""
+        return self.pass_through(visitor.agent, weight=visitor.weight, deadline=visitor.deadline)
 
     @asynccontextmanager
     async def pass_through(

@@ -15,8 +15,9 @@ from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
+from gateway.control_gate import ControlGate, OpenStreams, TreeGateConfig
 from gateway.forwarder import Forwarder
-from gateway.gate import FairGate, GateConfig
+from gateway.gate import FairGate, Gate, GateConfig
 from gateway.inference.adapters.checkpoints import ContextCheckpoints
 from gateway.inference.adapters.dispatcher import InferenceDispatcher
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
@@ -71,11 +72,12 @@ async def build(process: Process) -> App:
     pool = _pool(dispatcher, process)
     directory = AccessAgentDirectory(agent_pb2_grpc.AgentServiceStub(channels["access"]), process.credential)
     use_cases = _use_cases(settings, pool, dispatcher, channels, process, directory=directory)
-    gates = _gates(settings)
+    gates, streams = _gates(settings), OpenStreams(settings.streams_per_agent)
     StateMetrics(
         process.registry,
         generations=lambda: use_cases.running,
         replicas_up=lambda: len(pool.live()),
+        streams=lambda: streams.open,
     )
     DispatchMetrics(process.registry, held=lambda: stream.held, connected=lambda: stream.connected)
     process.tasks.start("dispatch", stream.run)
@@ -106,6 +108,8 @@ async def build(process: Process) -> App:
                 gates,
                 GateMetrics(process.registry, gates),
                 directory.weight,
+                tree=directory.tree,
+                streams=streams,
             )
         ],
         known=FORWARDED,
@@ -187,7 +191,7 @@ def _checkpoints(stub: "context_pb2_grpc.ContextServiceAsyncStub") -> Callable[[
     return lambda caller: ContextCheckpoints(stub, caller)
 
 
-def _gates(settings: GatewayConfig) -> dict[Lane, FairGate]:
+def _gates(settings: GatewayConfig) -> dict[Lane, Gate]:
     return {
         Lane.DATA: FairGate(
             GateConfig(
@@ -201,6 +205,14 @@ def _gates(settings: GatewayConfig) -> dict[Lane, FairGate]:
                 running=ALL_TOOL_CALLS,
                 running_per_agent=settings.tool_calls_per_agent,
                 waiting_per_agent=0,
+            )
+        ),
+        Lane.CONTROL: ControlGate(
+            TreeGateConfig(
+                running=settings.control_calls,
+                running_per_tree=settings.control_calls_per_tree,
+                running_per_agent=settings.control_calls_per_agent,
+                waiting_per_agent=settings.waiting_calls_per_agent,
             )
         ),
     }

@@ -8,7 +8,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.gate import FairGate
+from gateway.gate import Gate
 from gateway.inference.core.circuit import CircuitState
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import QueueOutcome
@@ -18,9 +18,9 @@ from services.chassis.runtime.metrics import DURATION_BUCKETS
 
 
 class GateMetrics:
-    """Waits at the gates of the DATA and TOOL lanes, in the words of the scheduler."""
+    """Waits at the gates of the DATA, TOOL and CONTROL lanes, in the words of the scheduler."""
 
-    def __init__(self, registry: CollectorRegistry, gates: Mapping[Lane, FairGate]) -> None:
+    def __init__(self, registry: CollectorRegistry, gates: Mapping[Lane, Gate]) -> None:
         self._wait = Histogram(
             "aios_gate_wait_seconds",
             "Time a call waited at the gateway's gate, by lane and outcome.",
@@ -174,8 +174,10 @@ class StateMetrics:
         *,
         generations: Callable[[], int],
         replicas_up: Callable[[], int],
+        streams: Callable[[], int],
     ) -> None:
         for name, text, read in (
+            ("aios_gate_open_streams", "Endless streams that are open.", lambda: float(streams())),
             ("aios_inference_running", "Generations that wait or run.", lambda: float(generations())),
             ("aios_backend_replicas_up", "Backend replicas that are up.", lambda: float(replicas_up())),
         ):
@@ -186,9 +188,9 @@ def _circuit(state: Callable[[str], CircuitState], replica: str) -> float:
     return float(state(replica).value)
 
 
-def _running(gate: FairGate) -> float:
+def _running(gate: Gate) -> float:
     return float(gate.running)
 
 
-def _waiting(gate: FairGate) -> float:
+def _waiting(gate: Gate) -> float:
     return float(gate.waiting)

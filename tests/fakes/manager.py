@@ -7,8 +7,9 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry
 
+from gateway.control_gate import ControlGate, OpenStreams
 from gateway.forwarder import Forwarder
-from gateway.gate import FairGate, GateConfig
+from gateway.gate import FairGate, Gate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
 from gateway.routing import MANAGERS
@@ -55,16 +56,34 @@ class RawManager(grpc.GenericRpcHandler):
 
 @asynccontextmanager
 async def front(
-    manager: str, gates: Mapping[Lane, FairGate] | None = None, **options: Any
+    manager: str,
+    gates: Mapping[Lane, Gate] | None = None,
+    streams: OpenStreams | None = None,
+    parents: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """Run the forwarding half of a gateway in front of the manager at an address; yields a channel to it."""
-    own = gates if gates is not None else {lane: FairGate(GateConfig()) for lane in (Lane.DATA, Lane.TOOL)}
+    """Run the forwarding half of a gateway in front of the manager at an address; yields a channel to it.
+
+    `parents`: the roots of agents that are not their own.
+    """
+    roots = parents or {}
+    own: Mapping[Lane, Gate] = (
+        gates
+        if gates is not None
+        else {
+            Lane.DATA: FairGate(GateConfig()),
+            Lane.TOOL: FairGate(GateConfig()),
+            Lane.CONTROL: ControlGate(),
+        }
+    )
     upstream = client.channel(manager, *FORWARDED, options=[("grpc.use_local_subchannel_pool", 1)])
     forwarder = Forwarder(
         dict.fromkeys(MANAGERS.values(), upstream),
         methods.table(*FORWARDED),
         own,
         GateMetrics(CollectorRegistry(), own),
+        tree=lambda caller: (roots.get(caller.agent, caller.agent), 1.0),
+        streams=streams,
     )
     async with (
         upstream,

@@ -67,6 +67,16 @@ class AccessAgentDirectory:
         known = self._known.get((caller.tenant, caller.agent))
         return 1.0 if known is None else float(known.hints.weight)
 
+    def tree(self, caller: Caller) -> tuple[str, float]:
+        """Return the root of the calling agent's tree and its weight, as far as known without asking.
+
+        An agent that is not known yet is its own root, of weight 1.
+        """
+        known = self._known.get((caller.tenant, caller.agent))
+        root = caller.agent if known is None else known.program
+        facts = self._known.get((caller.tenant, root))
+        return root, 1.0 if facts is None else float(facts.hints.weight)
+
     async def _ask(self, caller: Caller, key: tuple[str, str]) -> AgentFacts:
         """Ask for an agent. It may be killed while the answer is on its way."""
         self._asking[key] += 1

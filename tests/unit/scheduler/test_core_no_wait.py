@@ -93,5 +93,5 @@ def test_no_call_that_may_not_wait_is_ever_left_waiting(steps: list[tuple[str, i
         d.submit(name, prompt_tokens=1 + 20 * amount, max_wait=0.0 if what == "now" else None)
         waiting = [e.call_id for e in d.core.snapshot_queue(d.now) if e.position >= 0]
         assert not [each for each in waiting if each.startswith("now")]
-        answers = [each.call_id for each in (*d.grants, *d.rejects)]
+        answers = [*(each.call_id for each in d.grants), *(each.call_id for each in d.rejects)]
         assert what != "now" or answers.count(name) == 1
