@@ -9,7 +9,8 @@ single event; `decision` is the sum of the Finished and Submit steps of one roun
 pick + dispatch. Times are CPU times of the thread, so that other processes do not blur them.
 Machines differ: a yardstick in the same run, plain heap exchanges, says how fast this one is.
 Growth compares the mean cost of a decision, rare rebuilds counted in, with that at 100 waiting: it may grow
-no faster than the logarithm of the queue. Writes core.json and core.md.
+no faster than the logarithm of the queue. Reads (find, list, explain, cancel) are timed beside queues of the
+same lengths, under one policy. Writes core.json and core.md.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import platform
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log
 from pathlib import Path
 from statistics import fmean, median
@@ -30,11 +32,14 @@ from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import ClassSettings, CoreSettings
 from services.scheduler.model import Call, Completion, PolicySpec, SchedulingClass
+from tests.bench.core_reads import PAGE, measure_reads, read_table, read_verdicts
 
 SLOTS = 64
 TARGET_P99_US = 100.0
 TARGET_WAITING = 10_000
 EXCHANGES = 100
+READS_POLICY = "adaptive"
+READS = 500
 
 
 def make_call(number: int, now: float, rng: random.Random) -> Call:
@@ -56,8 +61,8 @@ def make_call(number: int, now: float, rng: random.Random) -> Call:
     )
 
 
-def filled(policy: str, waiting: int, rng: random.Random) -> tuple[SchedulerCore, list[str], float]:
-    """Build a core with all slots busy and `waiting` calls behind them."""
+def empty(policy: str) -> SchedulerCore:
+    """Build a core with one replica and nothing to do."""
     # Waits and lane at production defaults, bounds out of the way; simulated time stands nearly still.
     classes = {
         name: ClassSettings(policy=PolicySpec(policy), max_wait=3600.0, alert_wait=7200.0)
@@ -67,7 +72,12 @@ def filled(policy: str, waiting: int, rng: random.Random) -> tuple[SchedulerCore
         CoreSettings(classes=classes, max_waiting=10**7, max_waiting_per_agent=10**7), PolicyRegistry()
     )
     core.step(BackendUp("r0", "model", SLOTS, 10**9), 0.0)
-    running = []
+    return core
+
+
+def filled(policy: str, waiting: int, rng: random.Random) -> tuple[SchedulerCore, list[str], float]:
+    """Build a core with all slots busy and `waiting` calls behind them."""
+    core, running = empty(policy), []
     for number in range(SLOTS + waiting):
         now = number * 1e-5
         decisions = core.step(Submit(make_call(number, now, rng)), now)
@@ -117,6 +127,21 @@ def measure(policy: str, waiting: int, rounds: int, seed: int) -> dict[str, floa
         "decision_max_us": round(max(decisions), 1),
         "progress_p99_us": round(quantile(progress, 0.99), 1),
     }
+
+
+def reads(waiting: int, seed: int) -> dict[str, float]:
+    """Time reads of a queue with all slots busy and `waiting` calls behind them, in milliseconds.
+
+    All are of one tenant, PAGE of each agent, so that lists are as long in every queue.
+    """
+    rng = random.Random(seed)  # noqa: S311 - a workload, not a secret
+    core, now = empty(READS_POLICY), SLOTS * 1e-5
+    for number in range(SLOTS):
+        core.step(Submit(make_call(number, number * 1e-5, rng)), number * 1e-5)
+    made = [make_call(SLOTS + n, now + n * 1e-5, rng) for n in range(waiting)]
+    agents = waiting // PAGE
+    calls = [replace(each, tenant="tenant", agent=f"agent-{n % agents}") for n, each in enumerate(made)]
+    return measure_reads(core, [Submit(call) for call in calls], now + waiting * 1e-5, READS, rng)
 
 
 def yardstick() -> float:
@@ -216,6 +241,8 @@ def main() -> None:
             rows.append(measure(policy, waiting, rounds, options.seed))
             print(json.dumps(rows[-1]), flush=True)
         floors.append(yardstick())
+    of_reads = {waiting: reads(waiting, options.seed) for waiting in sizes}
+    floors.append(yardstick())
     floor = median(floors)
     load = max(begun, os.getloadavg()[0])
     machine = (
@@ -229,10 +256,14 @@ def main() -> None:
         "yardstick_us": round(floor, 1),
         "rows": rows,
         "verdicts": verdicts(rows),
+        "reads_policy": READS_POLICY,
+        "reads_ms": {str(waiting): row for waiting, row in of_reads.items()},
+        "read_verdicts": read_verdicts(of_reads),
     }
+    written = table(rows, machine, floor) + "\n".join(read_table(of_reads, READS_POLICY)) + "\n"
     (options.out / "core.json").write_text(json.dumps(report, indent=2) + "\n")
-    (options.out / "core.md").write_text(table(rows, machine, floor))
-    print(table(rows, machine, floor))
+    (options.out / "core.md").write_text(written)
+    print(written)
 
 
 if __name__ == "__main__":
