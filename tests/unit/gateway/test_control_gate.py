@@ -69,9 +69,10 @@ async def test_an_agent_a_tree_and_the_lane_run_no_more_calls_than_they_may() ->
     assert (gate.running, gate.waiting, gate.oldest_wait()) == (0, 0, 0.0)
 
 
-async def test_a_crowd_of_children_gets_no_more_turns_than_one_agent() -> None:
+@pytest.mark.parametrize("running_per_tree", [1, 64])
+async def test_a_crowd_of_children_gets_no_more_turns_than_one_agent(running_per_tree: int) -> None:
     log: list[str] = []
-    gate = TreeGate(TreeGateConfig(running=1, running_per_tree=1))
+    gate = TreeGate(TreeGateConfig(running=1, running_per_tree=running_per_tree))
     first = Call(gate, who("first"), log)
     await settle()
     crowd = [Call(gate, who(f"child{n}", "root"), log) for n in range(50)]

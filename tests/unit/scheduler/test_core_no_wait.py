@@ -52,13 +52,15 @@ def test_the_way_to_the_scheduler_is_no_wait() -> None:
 
 
 def test_no_running_call_is_stopped_for_it() -> None:
-    d = desk(settings("priority", {"preempt": True, "quantum": 1}))
-    d.submit("running", priority=9)
-    d.progress("running", 10, at=50.0)
-    d.submit("now", at=60.0, priority=-9, max_wait=0.0)
+    d = desk(settings("priority", {"preempt": True, "quantum": 8}))
+    d.submit("running", priority=9, max_new_tokens=5000)
+    d.progress("running", 200, at=5.0)
+    d.submit("now", at=6.0, priority=-9, max_wait=0.0)
 
     assert d.preempts == []
     assert [each.call_id for each in d.rejects] == ["now"]
+    d.submit("patient", priority=-9)
+    assert [each.call_id for each in d.preempts] == ["running"]
 
 
 def test_once_it_has_run_it_waits_as_its_class_does() -> None:
