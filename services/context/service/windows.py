@@ -30,11 +30,11 @@ class WindowLimits:
 
 @dataclass(frozen=True, slots=True)
 class WindowRequest:
-    """What a window is to be like; zero, empty or None: as the context says."""
+    """What a window is to be like; empty or None, and of the budget zero: as the context says."""
 
     model: str = ""
     token_budget: int = 0
-    reserve_tokens: int = 0
+    reserve_tokens: int | None = None
     strategy: Strategy | None = None
     tools: tuple[ToolDefinition, ...] = ()
 
@@ -85,7 +85,10 @@ class Windows:
         model = wish.model or context.settings.model
         budget = wish.token_budget or context.settings.token_budget or await self._counter.window(model)
         budget = budget or self._limits.tokens
-        tokens = budget - window.reserve(budget, wish.reserve_tokens or context.settings.reserve_tokens)
+        reserve = wish.reserve_tokens
+        if reserve is None:
+            reserve = window.reserve(budget, context.settings.reserve_tokens)
+        tokens = budget - reserve
         items = await self._items(model, messages, frozenset(context.pinned))
         task = Task(
             scope=scope,

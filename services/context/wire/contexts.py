@@ -137,7 +137,8 @@ def wish(request: context_pb2.AssembleWindowRequest) -> WindowRequest:
         ToolDefinition(tool.name, tool.description, tool.parameters_schema_json) for tool in request.tools
     )
     strategy = _STRATEGIES.get(request.strategy)
-    return WindowRequest(request.model, request.token_budget, request.reserve_tokens, strategy, tools)
+    reserve = request.reserve_tokens if request.HasField("reserve_tokens") else None
+    return WindowRequest(request.model, request.token_budget, reserve, strategy, tools)
 
 
 def window(made: Window) -> context_pb2.AssembleWindowResponse:

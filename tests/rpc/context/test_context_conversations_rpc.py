@@ -274,3 +274,15 @@ async def test_too_many_messages_are_refused_with_the_quota(stub: ContextService
 
     assert reason(refused.value) == "QUOTA_EXCEEDED"
     assert len(await contents(stub)) == 50
+
+
+async def test_a_window_that_keeps_nothing_free_is_not_one_that_says_nothing(
+    stub: ContextServiceAsyncStub,
+) -> None:
+    await create(stub, *(said(f"message {number}") for number in range(9)))
+    counts = []
+    for reserve in (None, 0, 50):
+        request = context_pb2.AssembleWindowRequest(name=TRIP, reserve_tokens=reserve)
+        counts.append((await stub.AssembleWindow(request, metadata=PLANNER)).token_count)
+
+    assert counts == [80, 90, 50]

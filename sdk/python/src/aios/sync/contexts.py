@@ -126,13 +126,15 @@ class SyncContexts:
         *,
         model: str = "",
         token_budget: int = 0,
-        reserve_tokens: int = 0,
+        reserve_tokens: int | None = None,
         strategy: WindowStrategy = "unspecified",
         tools: Sequence[ToolSpec] = (),
         agent: str = "me",
         timeout: float | None = None,
     ) -> Window:
         """Return the messages to send to the model, fitted to its window; `llm.chat` takes `window.chat`.
+
+        `reserve_tokens` is kept free for the answer; None: as the context says.
 
         Raises NotFound, PreconditionFailed when system and pinned messages alone are too long.
         """
