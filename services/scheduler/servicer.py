@@ -63,10 +63,9 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     ) -> scheduler_pb2.ListSyscallsResponse:
         """List waiting and running calls."""
         viewer = _viewer(request.parent)
-        after = paging.decode(request.page_token, viewer.tenant, viewer.agent, shape=(float, str))
+        after = scheduling.place(request.page_token, viewer.tenant, viewer.agent)
         size = paging.page_size(request.page_size)
-        mark = scheduling.place(after) if request.page_token else None
-        rows = self._service.queue(viewer, mark, size + 1)
+        rows = self._service.queue(viewer, after, size + 1)
         page, now, wall = rows[:size], self._clock.monotonic(), self._clock.now()
         token = ""
         if len(rows) > size:

@@ -46,7 +46,7 @@ def measure_reads(
 async def _measure(
     core: SchedulerCore, waiting: list[Submit], now: float, repeats: int, rng: random.Random
 ) -> dict[str, float]:
-    service = SchedulerService(core, _Clock(now), _Silent())  # type: ignore[arg-type]  # reads need no wall clock
+    service = SchedulerService(core, _Clock(now), _Silent())
     for submit in waiting:
         service.take(submit)
     calls = [rng.choice(waiting).call for _ in range(repeats)]

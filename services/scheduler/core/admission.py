@@ -30,7 +30,7 @@ class Admission:
         self._settings = settings
         self._per_agent: dict[tuple[ResourceKind, str, str], int] = {}
         self._expiry: AgeQueue[ScheduledCall] = AgeQueue(_expiry)
-        self._at_once: list[ScheduledCall] = []
+        self.at_once: list[ScheduledCall] = []
         """Calls that came in this step and whose wait is over as they come."""
 
         self._count = dict.fromkeys(ResourceKind, 0)
@@ -62,7 +62,7 @@ class Admission:
             longest = self._settings.classes[call.scheduling_class].max_wait
         latest = inf if longest is None else job.queued_at + longest
         if latest <= now and not job.resumed:
-            self._at_once.append(job)
+            self.at_once.append(job)
             latest = inf
         job.expires_at = min(latest, inf if call.deadline is None else call.deadline)
         if job.expires_at < inf:
@@ -82,7 +82,7 @@ class Admission:
 
     def take_at_once(self) -> list[ScheduledCall]:
         """Return, once, the calls that must start now or not at all, in the order they came."""
-        taken, self._at_once = self._at_once, []
+        taken, self.at_once = self.at_once, []
         return taken
 
     def expired(self, now: float) -> ScheduledCall | None:

@@ -102,7 +102,8 @@ class SchedulerCore:
         touched = {pool.key: pool for pool in self._handlers[type(event)](event, now)}
         for pool in self._expire(now):
             touched[pool.key] = pool
-        self._start_or_refuse(self._state.admission.take_at_once(), now)
+        if self._state.admission.at_once:
+            self._start_or_refuse(self._state.admission.take_at_once(), now)
         todo = [*self._woken(), *touched.values()]
         while todo:
             for pool in todo:

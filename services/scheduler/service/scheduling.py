@@ -148,10 +148,7 @@ class SchedulerService:
         """Give the core one event and carry out what it decides."""
         now = self._clock.monotonic()
         if isinstance(event, Submit) and not self._core.outdated(event.call):
-            known = self._calls.get(event.call.id)
-            if known is not None and (known.gateway, known.attempt) != (event.call.gateway, event.call.attempt):
-                self._calls.discard(known.id)  # a newer attempt takes the older one's place, with its own arrival
-            self._calls.add(event.call)
+            self._list(event.call)
         self._carry_out(self._core.step(event, now))
         self._arm()
 
@@ -253,6 +250,13 @@ class SchedulerService:
             self._core.watch_tokens(on=bool(self._watchers))
 
     # Inside
+
+    def _list(self, call: Call) -> None:
+        """Show a call; a newer attempt is shown instead of the older one, by its own arrival."""
+        known = self._calls.get(call.id)
+        if known is not None and (known.gateway, known.attempt) != (call.gateway, call.attempt):
+            self._calls.discard(known.id)
+        self._calls.add(call)
 
     def _carry_out(self, decisions: list[Decision]) -> None:
         self._metrics.decided(decisions)

@@ -1,6 +1,6 @@
 """The only converter between the scheduler protos and the model."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 
@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
 from services.chassis.rpc import paging
-from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.wire import duration
 from services.scheduler.core.events import (
     FROM_LANE,
@@ -91,8 +91,6 @@ _RUNS = {kind for kind, state in _STATE_AFTER.items() if state == scheduler_pb2.
 _NO_TOKEN_LIMIT = 2**62
 _MOST_PARAMS = 64
 _LONGEST_PARAM = 256
-_LATEST = 1e15
-"""No clock gets there. Unit: seconds."""
 
 
 def call_id(tenant: str, agent: str, call: str) -> str:
@@ -240,13 +238,10 @@ def instruction(decision: DispatchGrant | Preempt | Revoke | Reject) -> dispatch
 # To agents and administrators
 
 
-def place(position: Sequence[paging.Key]) -> Place:
-    """Read where the page before ended. Raises InvalidPageToken for what no page has told."""
-    match position:
-        case [int() | float() as arrived_at, str() as identifier] if -_LATEST < arrived_at < _LATEST:
-            return float(arrived_at), identifier
-        case _:
-            raise InvalidPageToken("the page token is not one this list returned")
+def place(token: str, *query: paging.Key) -> Place | None:
+    """Read where the page before ended; None: there is none before. Raises InvalidPageToken."""
+    position = paging.decode(token, *query, shape=(float, str))
+    return (float(position[0] or 0.0), str(position[1])) if position else None
 
 
 def syscall(entry: QueueEntry, call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:

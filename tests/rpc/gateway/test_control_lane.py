@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -41,6 +41,14 @@ def slow(agent: str) -> Any:
     return (*metadata(agent), ("x-slow", "1"))
 
 
+def unary(channel: grpc.aio.Channel, path: str = LIST) -> Any:
+    return channel.unary_unary(path)
+
+
+def watching(channel: grpc.aio.Channel, agent: str) -> Any:
+    return cast("Any", channel.unary_stream(WATCH))(b"", metadata=metadata(agent))
+
+
 async def refusal(call: Any) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await call
@@ -52,7 +60,7 @@ async def test_one_agents_flood_of_lists_stalls_no_other_agent_and_beyond_its_li
     gate = ControlGate(TreeGateConfig(running=8, running_per_agent=4, waiting_per_agent=20))
     gates = {Lane.CONTROL: gate}
     async with RawManager(held).running() as address, front(address, gates) as channel:
-        ask = channel.unary_unary(LIST)
+        ask = unary(channel)
         flood = [asyncio.ensure_future(ask(LISTING, metadata=slow("amy"))) for _ in range(24)]
         await until(lambda: (gate.running, gate.waiting) == (4, 20))
         quiet = await ask(LISTING, metadata=metadata("bob"))
@@ -70,13 +78,10 @@ async def test_an_administrator_kills_an_agent_while_agents_hold_every_place_of_
     held, gate = Slow(), ControlGate(TreeGateConfig(running=2))
     kill = agent_pb2.KillAgentRequest(name="agents/amy").SerializeToString()
     async with RawManager(held).running() as address, front(address, {Lane.CONTROL: gate}) as channel:
-        flood = [
-            asyncio.ensure_future(channel.unary_unary(LIST)(LISTING, metadata=slow(f"amy{n}")))
-            for n in range(10)
-        ]
+        flood = [asyncio.ensure_future(unary(channel)(LISTING, metadata=slow(f"amy{n}"))) for n in range(10)]
         await until(lambda: (gate.running, gate.waiting) == (2, 8))
-        killed = await channel.unary_unary(KILL)(kill, metadata=metadata("ops", kind="admin"), timeout=10)
-        keys = await channel.unary_unary(JWKS)(b"", timeout=10)
+        killed = await unary(channel, KILL)(kill, metadata=metadata("ops", kind="admin"), timeout=10)
+        keys = await unary(channel, JWKS)(b"", timeout=10)
         held.release.set()
         await asyncio.gather(*flood)
 
@@ -89,7 +94,7 @@ async def test_a_crowd_of_children_counts_as_one_tree() -> None:
     parents = {f"child{n}": "root" for n in range(20)}
     gates = {Lane.CONTROL: gate}
     async with RawManager(held).running() as address, front(address, gates, parents=parents) as channel:
-        ask = channel.unary_unary(LIST)
+        ask = unary(channel)
         flood = [asyncio.ensure_future(ask(LISTING, metadata=slow(name))) for name in parents]
         await until(lambda: (gate.running, gate.waiting) == (3, 17))
         quiet = await ask(LISTING, metadata=metadata("bob"))
@@ -102,7 +107,7 @@ async def test_a_crowd_of_children_counts_as_one_tree() -> None:
 async def test_a_call_that_is_cancelled_at_the_gate_leaves_its_line() -> None:
     held, gate = Slow(), ControlGate(TreeGateConfig(running=1))
     async with RawManager(held).running() as address, front(address, {Lane.CONTROL: gate}) as channel:
-        ask = channel.unary_unary(LIST)
+        ask = unary(channel)
         first = asyncio.ensure_future(ask(LISTING, metadata=slow("amy")))
         await until(lambda: gate.running == 1)
         second = ask(LISTING, metadata=metadata("bob"))
@@ -124,16 +129,16 @@ async def test_watches_hold_no_place_and_are_bounded_by_agent() -> None:
         RawManager(watch).running() as address,
         front(address, {Lane.CONTROL: gate}, streams) as channel,
     ):
-        opened = [channel.unary_stream(WATCH)(b"", metadata=metadata("amy")) for _ in range(2)]
+        opened = [watching(channel, "amy") for _ in range(2)]
         for each in opened:
             await each.read()
         running = gate.running
-        refused = await refusal(channel.unary_stream(WATCH)(b"", metadata=metadata("amy")).read())
-        other = channel.unary_stream(WATCH)(b"", metadata=metadata("bob"))
+        refused = await refusal(watching(channel, "amy").read())
+        other = watching(channel, "bob")
         await other.read()
         opened[0].cancel()
         await until(lambda: streams.open == 2)
-        again = channel.unary_stream(WATCH)(b"", metadata=metadata("amy"))
+        again = watching(channel, "amy")
         first = await again.read()
         for each in (*opened, other, again):
             each.cancel()
@@ -147,7 +152,7 @@ async def test_watches_hold_no_place_and_are_bounded_by_agent() -> None:
 async def test_a_call_that_the_gate_admits_is_forwarded_as_it_is() -> None:
     manager = RawManager(echo)
     async with manager.running() as address, front(address) as channel:
-        answer = await channel.unary_unary(LIST)(LISTING, metadata=metadata("amy"))
+        answer = await unary(channel)(LISTING, metadata=metadata("amy"))
 
     assert answer == LISTING
     assert manager.paths == [LIST]

@@ -246,6 +246,18 @@ async def test_delete_restore_and_trash(stub: Any) -> None:
     assert (await read(stub, "agents/me/files/d/x"))[1] == b"hello"
 
 
+async def test_a_diff_shows_as_many_unchanged_lines_as_are_asked_for_and_none_is_a_number(stub: Any) -> None:
+    await write(stub, "a", b"1\n2\n3\n4\n5\n")
+    await write(stub, "a", b"1\n2\n3\n4\nfive\n")
+    shown = []
+    for lines in ({}, {"context_lines": 0}, {"context_lines": 1}):
+        request = pb.DiffVersionsRequest(name="agents/me/files/a", **lines)
+        diff = (await stub.DiffVersions(request, metadata=ME)).unified_diff
+        shown.append(sum(line.startswith(" ") for line in diff.splitlines()))
+
+    assert shown == [3, 0, 1]
+
+
 async def test_versions_diff_and_rollback(stub: Any) -> None:
     for content in (b"one\n", b"two\n", b"three\n"):
         await write(stub, "a", content)

@@ -19,8 +19,8 @@ from services.scheduler.core.events import (
 )
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
+from services.scheduler.errors import SyscallNotFound
 from services.scheduler.model import Call, CallState, Completion
-from services.scheduler.refusals import SyscallNotFound
 from services.scheduler.service.listing import ArrivalOrder, CallListing, Place
 from services.scheduler.service.scheduling import SchedulerService, Viewer
 from tests.fakes.clock import FakeClock

@@ -41,6 +41,7 @@ GATEWAY = {
     "routing",
     "forwarder",
     "gate",
+    "control_gate",
     "inference",
 }
 INFERENCE = {
