@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import EntryPoint
@@ -251,10 +252,18 @@ def test_a_trace_shows_who_waited_and_ran(fake: FakeKernel, run: Run, tmp_path: 
 def test_a_trace_ends_with_an_interrupt(fake: FakeKernel, run: Run, tmp_path: Path) -> None:
     fake.add_waiting_call("writer", "c2")
     out = tmp_path / "trace.json"
-    timer = threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
-    timer.start()
+
+    def interrupt() -> None:
+        while not any(call.method == "WatchSchedule" for call in fake.calls):
+            time.sleep(0.05)
+        time.sleep(0.5)  # for the first events to come through
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main = threading.main_thread().ident or 0
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
     code, shown, _ = run("trace", "--out", str(out))
-    timer.join()
+    thread.join()
 
     assert code == 0
     assert "writer" in shown
