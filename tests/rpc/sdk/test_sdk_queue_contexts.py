@@ -174,3 +174,8 @@ async def test_an_agent_without_a_grant_decides_no_approval_of_the_fake_kernel(f
         name = fake.add_approval("mal", "send-mail")
         with pytest.raises(errors.PermissionDenied):
             await critic.access.decide(name, approve=True)
+
+
+async def test_an_agent_puts_no_policy_in_the_fake_kernel(agent: Kernel) -> None:
+    with pytest.raises(errors.PermissionDenied):
+        await agent.access.put_policy("policies/mine", "permit(principal, action, resource);")

@@ -92,7 +92,9 @@ class FakeAccess(FakeAgents):
         return pb.DecideApprovalResponse(approval=approval)
 
     async def put_policy(self, request: pb.PutPolicyRequest, caller: Caller) -> pb.PutPolicyResponse:
-        """PutPolicy: kept, not enforced."""
+        """PutPolicy, for the administrator: kept, not enforced."""
+        if caller.agent != ADMIN:
+            raise PermissionDenied(f"agents/{caller.agent} may not put policies")
         policy = request.policy
         old = self._policies.get(policy.name)
         policy.version = old.version + 1 if old else 1
