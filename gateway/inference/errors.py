@@ -13,6 +13,10 @@ class BackendInvalid(BackendError):
     """The backend refused the request for what it says. Trying again cannot help."""
 
 
+class ConstraintRefused(BackendInvalid):
+    """The backend cannot compile the constraint, or cannot keep it to the end."""
+
+
 class BackendOverloaded(BackendError):
     """The backend has no room now. Trying later, or elsewhere, may help."""
 

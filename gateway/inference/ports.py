@@ -159,6 +159,10 @@ class ConstraintChecker(Protocol):
         """Return a predicate over finished output. Raises ConstraintInvalid."""
         ...
 
+    def compile_tools(self, tools: Sequence[ToolSpec]) -> Callable[[str, str], bool]:
+        """Return a predicate over calls, by name and JSON text of the arguments. Raises ConstraintInvalid."""
+        ...
+
 
 class InferenceMetrics(Protocol):
     """What inference records."""

@@ -14,6 +14,7 @@ from typing import IO
 from aiohttp import web
 
 from services.chassis.runtime import logs
+from services.tgi_local.adapters.compiler import ProcessCompiler
 from services.tgi_local.adapters.model_files import ModelError, fingerprint, locate
 from services.tgi_local.adapters.vocabulary import UnreadableModel
 from services.tgi_local.config import ConfigError, TgiLocalConfig, load
@@ -66,10 +67,12 @@ async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Serv
     metrics.slots(config.slots)
     limits = RequestLimits(max_total_tokens=config.ctx, max_input_tokens=config.ctx - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)
+    compiler = await asyncio.to_thread(ProcessCompiler)
     service = TgiService(
         engine,
         files,
         metrics,
+        compiler,
         limits=limits,
         slots=config.slots,
         max_concurrent=config.max_concurrent,

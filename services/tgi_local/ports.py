@@ -3,8 +3,20 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from services.tgi_local.core.grammar import Constraint
+
 Clock = Callable[[], float]
 """Monotonic seconds."""
+
+
+class Compiler(Protocol):
+    """The engine's own judgement of constraints."""
+
+    async def check(self, constraint: Constraint) -> None:
+        """Raise InvalidRequest for what the engine cannot compile within its limits."""
+
+    async def check_beginning(self, constraint: Constraint, output: bytes) -> None:
+        """Raise InvalidRequest when `output`, cut short, is no beginning of what the constraint allows."""
 
 
 class Metrics(Protocol):

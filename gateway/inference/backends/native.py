@@ -1,26 +1,41 @@
 """Reads the answer of a backend that tells tool calls apart from text. Pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.errors import ConstraintUnmet
 from gateway.inference.model import Message, Role, ToolCall, ToolChoice
 
 
-def native_message(text: str, calls: Sequence[ToolCall], choice: ToolChoice, *, complete: bool) -> Message:
+def native_message(
+    text: str,
+    calls: Sequence[ToolCall],
+    choice: ToolChoice,
+    *,
+    complete: bool,
+    accepts: Callable[[str, str], bool] | None = None,
+) -> Message:
     """Make the assistant's message.
 
-    The calls of an answer that was cut off are left out, since the last one lacks its end. Raises
-    ConstraintUnmet for a call whose arguments are no JSON object, and for none where one is required.
+    The calls of an answer that was cut off are left out, since the last one lacks its end. Where a call is
+    required the backend has been asked to force it into the tool's schema, and not every backend does:
+    `accepts` tells whether a call, by name and arguments, keeps it. Raises ConstraintUnmet for a call whose
+    arguments are no JSON object or break the schema, and for none where one is required.
     """
     if not complete:
         return Message(Role.ASSISTANT, text)
-    if choice is ToolChoice.REQUIRED and not calls:
+    required = choice is ToolChoice.REQUIRED
+    if required and not calls:
         raise ConstraintUnmet("the model called no tool although it must; try again or with fewer tools")
     for call in calls:
         if not call.name or not _is_object(call.arguments_json):
             raise ConstraintUnmet(
                 f"the model called tool {call.name!r} with arguments that are no JSON object; try again",
+                metadata={"tool": call.name},
+            )
+        if required and accepts is not None and not accepts(call.name, call.arguments_json):
+            raise ConstraintUnmet(
+                f"the model called tool {call.name!r} in a way that its schema does not allow; try again",
                 metadata={"tool": call.name},
             )
     return Message(Role.ASSISTANT, text, tuple(calls))

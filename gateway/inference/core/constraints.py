@@ -1,21 +1,26 @@
 """Compiles constraints before a backend sees them.
 
 An engine that cannot compile one generates freely instead. A constraint comes from an agent, so what
-compiling and checking it can cost is bounded: a schema leads nowhere but into itself, and regular expressions
-run in linear time, without look-around and back-references.
+compiling and checking it can cost is bounded: by what it unrolls to, not by its length
+(`services.chassis.constraints.schema_cost`).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jsonschema_rs
-
 from gateway.errors import ConstraintInvalid
-from gateway.inference.model import Constraint, ConstraintKind
-from services.chassis.constraints.schemas import BadSchema, expanded_size, no_retrieval
-
-MAX_DEPTH = 32
+from gateway.inference.model import Constraint, ConstraintKind, ToolSpec
+from services.chassis.constraints.schema_cost import MAX_PARTS, MAX_UNROLLED
+from services.chassis.constraints.schemas import (
+    BadRegex,
+    BadSchema,
+    Cost,
+    parse,
+    schema_cost,
+    validator,
+    whole_match,
+)
 
 
 class CompilingChecker:
@@ -27,55 +32,59 @@ class CompilingChecker:
             return _regex(constraint.text)
         return _schema(constraint.text)
 
+    def compile_tools(self, tools: Sequence[ToolSpec]) -> Callable[[str, str], bool]:
+        """Return a predicate over calls: the name of a tool and the JSON text of its arguments.
+
+        Engines compile the parameters of the tools they are shown, also where no call is forced. Raises
+        ConstraintInvalid.
+        """
+        accepts: dict[str, Callable[[str], bool]] = {}
+        parts = unrolled = 0
+        for tool in tools:
+            cost, accepts[tool.name] = _parameters(tool)
+            parts, unrolled = parts + cost.parts, unrolled + cost.unrolled
+            if parts > MAX_PARTS or unrolled > MAX_UNROLLED:
+                raise ConstraintInvalid(
+                    "the tools together are too costly: give fewer, or simpler parameters"
+                )
+        return lambda name, arguments: name in accepts and accepts[name](arguments or "{}")
+
 
 def _regex(text: str) -> Callable[[str], bool]:
     try:
-        validator = _validator({"type": "string", "pattern": rf"\A(?:{text})\z"})
-    except (ValueError, jsonschema_rs.ValidationError) as error:
-        raise ConstraintInvalid("the regular expression does not compile") from error
-    return lambda output: bool(validator.is_valid(output))
+        return whole_match(text)
+    except BadRegex as error:
+        raise ConstraintInvalid(f"the regular expression cannot be used: {error}") from error
 
 
 def _schema(text: str) -> Callable[[str], bool]:
     try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConstraintInvalid("the JSON schema is not valid JSON") from error
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        raise ConstraintInvalid("the JSON schema must be an object schema with `properties` at its root")
-    if _depth(schema) > MAX_DEPTH:
-        raise ConstraintInvalid(f"the JSON schema is nested deeper than {MAX_DEPTH} levels")
-    try:
-        expanded_size(schema)
-        validator = _validator(schema)
+        schema = parse(text)
+        if not isinstance(schema.get("properties"), dict):
+            raise ConstraintInvalid("the JSON schema must be an object schema with `properties` at its root")
+        schema_cost(schema)
+        return _predicate(schema)
     except BadSchema as error:
         raise ConstraintInvalid(f"the JSON schema cannot be used: {error}") from error
-    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        text = str(error).partition("\n")[0][:256]
-        raise ConstraintInvalid(f"the JSON schema does not compile: {text}") from error
+
+
+def _parameters(tool: ToolSpec) -> tuple[Cost, Callable[[str], bool]]:
+    try:
+        schema = parse(tool.parameters_schema_json or "{}")
+        return schema_cost(schema), _predicate(schema)
+    except BadSchema as error:
+        raise ConstraintInvalid(f"the parameters of tool {tool.name!r} cannot be used: {error}") from error
+
+
+def _predicate(schema: dict[str, Any]) -> Callable[[str], bool]:
+    """Compile a schema that has been judged. Raises BadSchema."""
+    compiled = validator(schema)
 
     def accepts(output: str) -> bool:
         try:
             value = json.loads(output)
         except (ValueError, RecursionError):
             return False
-        return bool(validator.is_valid(value))
+        return bool(compiled.is_valid(value))
 
     return accepts
-
-
-def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(
-        schema, retriever=no_retrieval, pattern_options=jsonschema_rs.RegexOptions()
-    )
-
-
-def _depth(value: Any) -> int:
-    """Depth of nested containers, found without recursion."""
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        node, level = stack.pop()
-        deepest = max(deepest, level)
-        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        stack.extend((child, level + 1) for child in children)
-    return deepest

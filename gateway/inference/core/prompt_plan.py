@@ -1,8 +1,11 @@
 """What the form of a prompt and the capabilities of a replica mean for a generation. Pure."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from gateway.errors import CapabilityMissing, PromptTooLong
+from gateway.inference.core.template import forced_call_constraint
 from gateway.inference.model import (
     Constraint,
     ConstraintKind,
@@ -12,6 +15,7 @@ from gateway.inference.model import (
     ToolChoice,
     ToolSpec,
 )
+from gateway.inference.ports import ConstraintChecker
 
 
 def native(prompt: Prompt) -> bool:
@@ -22,6 +26,29 @@ def native(prompt: Prompt) -> bool:
 def shown_tools(spec: GenerationSpec) -> tuple[ToolSpec, ...]:
     """Return the tools that the model is shown."""
     return spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
+
+
+class Bound(NamedTuple):
+    """What binds the output of a generation, and how to tell whether it was kept."""
+
+    constraint: Constraint | None
+    accepts: Callable[[str], bool] | None
+    """Whether a whole output keeps the constraint."""
+    accepts_call: Callable[[str, str], bool] | None
+    """Whether a call, by tool and JSON text of its arguments, keeps that tool's schema."""
+
+
+def bind(checker: ConstraintChecker, spec: GenerationSpec, tools: Sequence[ToolSpec]) -> Bound:
+    """Judge and compile what a request binds its output to. Nothing is queued before.
+
+    The schemas of tools are judged whether or not a call is forced, since engines compile those that they are
+    shown. Raises ConstraintInvalid.
+    """
+    accepts_call = checker.compile_tools(tools) if tools else None
+    constraint = spec.constraint
+    if tools and spec.tool_choice is ToolChoice.REQUIRED:
+        constraint = forced_call_constraint(tools)
+    return Bound(constraint, checker.compile(constraint) if constraint is not None else None, accepts_call)
 
 
 def check_constraint(constraint: Constraint | None, info: ReplicaInfo) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 from gateway.errors import (
     BackendFailed,
     BackendRefused,
+    ConstraintInvalid,
     ConstraintUnmet,
 )
 from gateway.inference.backends.native import native_message
 from gateway.inference.core import prefixes, prompt_plan, replay
-from gateway.inference.core.template import forced_call_constraint, parse_output
-from gateway.inference.errors import BackendError, BackendInvalid
+from gateway.inference.core.template import parse_output
+from gateway.inference.errors import BackendError, BackendInvalid, ConstraintRefused
 from gateway.inference.model import (
     Answer,
     BackendRequest,
@@ -36,7 +37,6 @@ from gateway.inference.model import (
     Timings,
     Token,
     ToolCall,
-    ToolChoice,
     ToolSpec,
     Usage,
 )
@@ -111,6 +111,7 @@ class Runner:
         self._resume = resume
         self._constraint: Constraint | None = generation.spec.constraint
         self._accepts: Callable[[str], bool] | None = None
+        self._accepts_call: Callable[[str, str], bool] | None = None
         self._max_tokens = 0
         self._preemptible = False
         self._ticket: Ticket | None = None
@@ -159,10 +160,10 @@ class Runner:
         """Check the request against the model, render it and take up what was produced before."""
         spec, gen = self._gen.spec, self._gen
         tools = prompt_plan.shown_tools(spec)
-        if spec.tool_choice is ToolChoice.REQUIRED and tools:
-            self._constraint = forced_call_constraint(tools)
-        if self._constraint is not None:
-            self._accepts = self._deps.checker.compile(self._constraint)
+        if tools or spec.constraint is not None:
+            # In a thread: the longest schemas take some hundredths of a second.
+            bound = await asyncio.to_thread(prompt_plan.bind, self._deps.checker, spec, tools)
+            self._constraint, self._accepts, self._accepts_call = bound
         wait = self._agent.hints.max_wait
         replica = await self._deps.pool.ready(spec.model, inf if wait is None else wait)
         gen.model = replica.info.model
@@ -298,6 +299,8 @@ class Runner:
                     raise Cancelled("the call was cancelled by the kernel")
                 return await self._stop(backend, job, consume)
             consume.result()
+        except ConstraintRefused as error:
+            raise ConstraintInvalid(f"the backend cannot keep the constraint: {error}") from error
         except BackendInvalid as error:
             raise BackendRefused(f"the backend refused the request: {error}") from error
         except BackendError as error:
@@ -465,7 +468,10 @@ class Runner:
         """Make the assistant's message. Raises ConstraintUnmet."""
         spec = self._gen.spec
         if prompt_plan.native(self._gen.prompt):
-            return native_message(text, self._tool_calls, spec.tool_choice, complete=complete)
+            calls = self._tool_calls
+            return native_message(
+                text, calls, spec.tool_choice, complete=complete, accepts=self._accepts_call
+            )
         return parse_output(text, spec.tools, spec.tool_choice)
 
     def _usage(self) -> Usage:

@@ -144,6 +144,8 @@ class InferenceUseCases:
         self, model: str, messages: Sequence[Message], tools: Sequence[ToolSpec], texts: Sequence[str]
     ) -> tuple[int, list[int]]:
         """Count the tokens of a chat, or of each text alone."""
+        if tools:  # a server that counts a chat may compile the tools that it shows
+            await asyncio.to_thread(self._deps.checker.compile_tools, tools)
         live = await self._pool.ready(model, 1.0)
         if texts:
             return 0, [(await self._pool.measure(live, text)).token_count for text in texts]

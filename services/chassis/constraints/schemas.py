@@ -1,78 +1,102 @@
-"""What it can cost to check a value against a JSON schema from outside. Pure."""
+"""JSON schemas and regular expressions from outside: read, judged and compiled. Pure.
 
-from collections.abc import Mapping
+Whoever takes one from a caller starts here: `parse` bounds the text, `schema_cost` what it stands for,
+`validator` and `whole_match` compile it. Matching runs in time linear in the text, so a hostile pattern
+stalls nobody.
+"""
+
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-MAX_EXPANDED: Final = 20_000
-"""Most parts of a schema with all references followed."""
-MAX_PATTERN: Final = 512
-"""Longest regular expression in a schema. Unit: characters."""
+import jsonschema_rs
 
-_DYNAMIC: Final = frozenset({"$dynamicRef", "$recursiveRef"})
+from services.chassis.constraints.regexes import BadRegex, regex_cost
+from services.chassis.constraints.schema_cost import BadSchema, Cost, schema_cost
+
+__all__ = ["BadRegex", "BadSchema", "Cost", "parse", "regex_cost", "schema_cost", "validator", "whole_match"]
+
+MAX_SCHEMA_BYTES: Final = 65_536
+"""Longest text of a schema. Unit: bytes of UTF-8."""
+MAX_DEPTH: Final = 32
+"""Deepest nesting of the text."""
+_ERROR_CHARACTERS: Final = 256
 
 
-class BadSchema(ValueError):
-    """The schema refers elsewhere or to itself, or costs too much to check."""
+def parse(text: str, *, max_bytes: int = MAX_SCHEMA_BYTES, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Read the text of a schema. Raises BadSchema when it is too long or deep, or no JSON object.
 
-
-def expanded_size(schema: Mapping[str, Any]) -> int:
-    """Count the parts of a schema with its references followed.
-
-    Twenty nested choices between two references to the next one are a million checks, so a schema is bounded
-    by this size rather than by its length. Nesting must have been bounded before. Raises BadSchema.
+    A name that is given twice is refused: readers differ in which of the two they take.
     """
-    return _Expansion(schema).size(schema)
+    if len(text) > max_bytes or len(text.encode(errors="replace")) > max_bytes:
+        raise BadSchema(f"it is larger than {max_bytes} bytes")
+    try:
+        schema = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once_each)
+        json.dumps(schema, ensure_ascii=False).encode()  # half a surrogate pair is no text to the engines
+    except BadSchema:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise BadSchema("it is not valid JSON") from error
+    if not isinstance(schema, dict):
+        raise BadSchema("it must be a JSON object")
+    if depth(schema) > max_depth:
+        raise BadSchema(f"it is nested deeper than {max_depth} levels")
+    return schema
+
+
+def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    """Compile a schema that has been judged. Raises BadSchema when it means nothing."""
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            schema, retriever=no_retrieval, pattern_options=jsonschema_rs.RegexOptions()
+        )
+    except BadSchema:
+        raise
+    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        text = str(error).partition("\n")[0][:_ERROR_CHARACTERS]
+        raise BadSchema(f"it does not compile: {text}") from error
+
+
+def whole_match(pattern: str) -> Callable[[str], bool]:
+    """Compile a regular expression into a test of whole texts. Raises BadRegex.
+
+    It is judged and compiled alone before it is put between anchors: `a)|(?:.*` is balanced only in there.
+    """
+    regex_cost(pattern, whole=True)
+    try:
+        for text in (pattern, rf"\A(?:{pattern})\z"):
+            compiled = validator({"type": "string", "pattern": text})
+    except BadSchema as error:
+        raise BadRegex("its syntax is not supported") from error
+    return lambda text: bool(compiled.is_valid(text))
+
+
+def depth(value: Any) -> int:
+    """Return the depth of nested containers, found without recursion."""
+    deepest, stack = 0, [(value, 1)]
+    while stack:
+        node, level = stack.pop()
+        if isinstance(node, Mapping):
+            stack += [(child, level + 1) for child in node.values()]
+        elif isinstance(node, list):
+            stack += [(child, level + 1) for child in node]
+        else:
+            continue
+        deepest = max(deepest, level)
+    return deepest
 
 
 def no_retrieval(uri: str) -> Any:
-    """Refuse to fetch another document: give it as `retriever` to every validator. Raises BadSchema."""
+    """Refuse to fetch another document: the retriever of every validator. Raises BadSchema."""
     raise BadSchema(f"references to {uri} are not followed")
 
 
-class _Expansion:
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._schema = schema
-        self._open: set[str] = set()
-        self._known: dict[str, int] = {}
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadSchema("it gives a name twice")
+    return found
 
-    def size(self, node: Any) -> int:
-        if isinstance(node, list):
-            return self._bounded(1 + sum(self.size(child) for child in node))
-        if not isinstance(node, Mapping):
-            return 1
-        if not _DYNAMIC.isdisjoint(node):
-            raise BadSchema("dynamic references are not supported")
-        total = 1
-        for name, child in node.items():
-            if name == "$ref" and isinstance(child, str):
-                total += self._target(child)
-            elif name == "pattern" and isinstance(child, str) and len(child) > MAX_PATTERN:
-                raise BadSchema(f"a pattern is longer than {MAX_PATTERN} characters")
-            else:
-                total += self.size(child)
-        return self._bounded(total)
 
-    def _bounded(self, total: int) -> int:
-        if total > MAX_EXPANDED:
-            raise BadSchema("too costly to check")
-        return total
-
-    def _target(self, reference: str) -> int:
-        if reference in self._open:
-            raise BadSchema(f"{reference[:64]} refers to itself")
-        if reference not in self._known:
-            self._open.add(reference)
-            self._known[reference] = self.size(self._find(reference))
-            self._open.discard(reference)
-        return self._known[reference]
-
-    def _find(self, reference: str) -> Any:
-        node: Any = self._schema
-        if reference != "#" and not reference.startswith("#/"):
-            raise BadSchema(f"references must begin with #/, not {reference[:64]}")
-        for part in reference.split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(node, Mapping) or key not in node:
-                raise BadSchema(f"{reference[:64]} leads nowhere")
-            node = node[key]
-        return node
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

@@ -9,7 +9,6 @@ depends on what it computes beside it, unless the sequences lie as `layout.py` s
 import asyncio
 import contextlib
 import json
-import re
 import shutil
 import tempfile
 import threading
@@ -32,7 +31,6 @@ from services.tgi_local.core.engine import (
     StopKind,
     TemplateError,
 )
-from services.tgi_local.core.grammar import JsonConstraint
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.text import segmentations
 
@@ -48,10 +46,6 @@ CLOSE_SECONDS = 5.0
 _OK = 200
 _MAX_SOCKET_PATH = 100
 _RANDOM_SEED = 0xFFFFFFFF
-_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""Constrained JSON is written as `json.dumps` does: with free white space a weak model emits nothing else."""
-
-_UNESCAPED_SLASH = re.compile(r"((?<!\\)(?:\\\\)*)/")
 
 
 class XllamaEngine:
@@ -343,11 +337,8 @@ def _completion(job: EngineRequest, layout: Layout) -> dict[str, Any]:
         "return_progress": True,
         "n_probs": max(1, job.top_n),
     }
-    if isinstance(job.constraint, JsonConstraint):
-        body["json_schema"] = {"x-guidance": _JSON_STYLE} | job.constraint.schema
-    elif job.constraint is not None:
-        pattern = _UNESCAPED_SLASH.sub(r"\1\\/", job.constraint.pattern)
-        body["grammar"] = f"%llguidance {{}}\nstart: /{pattern}/\n"
+    if job.constraint is not None:
+        body["grammar"] = job.constraint.grammar
     return body
 
 

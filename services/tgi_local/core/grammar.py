@@ -1,28 +1,46 @@
 r"""Output constraints: JSON schemas and regular expressions. Pure.
 
-The engine answers an invalid schema or pattern with plain, unconstrained text. So each is compiled
-here first, and the finished output is checked against it. Patterns run on Rust's `regex`, whose time is
-linear in the input: a hostile pattern cannot stall the server.
+The engine answers a constraint that it cannot compile with plain, unconstrained text. So each is judged and
+compiled here first (`services.chassis.constraints.schemas`, as the gateway does), then by the engine's own compiler in a
+process apart (`compiler.py`), and the output is checked against it.
 """
 
+import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
-import jsonschema_rs
 import orjson
 
+from services.chassis.constraints.schemas import (
+    BadRegex,
+    BadSchema,
+    parse,
+    schema_cost,
+    validator,
+    whole_match,
+)
 from services.tgi_local.errors import InvalidRequest
 
-_JSON_TYPES = ("json", "json_object")
-_ASSERTIONS = re.compile(r"(?<!\\)(?:\\\\)*\\[bBAzZ<>]")
+_JSON_TYPES: Final = ("json", "json_object")
+_JSON_STYLE: Final = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""Constrained JSON is written as `json.dumps` does: with free white space a weak model emits nothing else."""
+_HEADER: Final = "%llguidance {}\nstart: "
+_UNESCAPED_SLASH: Final = re.compile(r"((?<!\\)(?:\\\\)*)/")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JsonConstraint:
     """The output is a JSON text that satisfies `schema`."""
 
     schema: dict[str, Any]
+
+    @cached_property
+    def grammar(self) -> str:
+        """What the engine is given."""
+        return f"{_HEADER}%json {json.dumps(self.schema | {'x-guidance': _JSON_STYLE})}"
 
     def accepts(self, text: str) -> bool:
         """Whether the finished output keeps the promise."""
@@ -30,18 +48,25 @@ class JsonConstraint:
             value = orjson.loads(text)
         except orjson.JSONDecodeError:
             return False
-        return _validator(self.schema).is_valid(value)
+        return validator(self.schema).is_valid(value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RegexConstraint:
     """The whole output matches `pattern`."""
 
     pattern: str
 
+    @cached_property
+    def grammar(self) -> str:
+        """What the engine is given: between slashes, on one line."""
+        escaped = _UNESCAPED_SLASH.sub(r"\1\\/", self.pattern)
+        line = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", escaped)
+        return f"{_HEADER}/{line}/\n"
+
     def accepts(self, text: str) -> bool:
         """Whether the finished output keeps the promise."""
-        return _validator(_whole(self.pattern)).is_valid(text)
+        return whole_match(self.pattern)(text)
 
 
 Constraint = JsonConstraint | RegexConstraint
@@ -66,48 +91,27 @@ def constraint_of(raw: object) -> Constraint | None:
 
 
 def _json(value: object) -> JsonConstraint:
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise InvalidRequest(f"grammar is not valid: {error}") from error
-    if not isinstance(value, dict):
+    """Read a schema given as text or as JSON; both are held to the same bounds."""
+    if not isinstance(value, str | dict):
         raise InvalidRequest("grammar is not supported")
     try:
-        _validator(value)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        raise InvalidRequest(f"grammar is not valid: {_first_line(error)}") from error
-    if "properties" not in value:
+        schema = parse(value if isinstance(value, str) else orjson.dumps(value).decode())
+        schema_cost(schema)
+        validator(schema)
+    except (BadSchema, orjson.JSONEncodeError) as error:
+        raise InvalidRequest(f"grammar is not valid: {error}") from error
+    if "properties" not in schema:
         raise InvalidRequest("grammar is not valid: Grammar must have a 'properties' field")
-    return JsonConstraint(value)
+    return JsonConstraint(schema)
 
 
 def _regex(value: object) -> RegexConstraint:
     if not isinstance(value, str) or not value:
         raise InvalidRequest("grammar is not valid: `regex` needs a pattern")
-    if _ASSERTIONS.search(value):
-        raise InvalidRequest("grammar is not valid: word boundaries and anchors by escape are not supported")
     try:
-        _validator(_whole(value))
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        raise InvalidRequest("grammar is not valid: the regular expression does not compile") from error
+        whole_match(value)
+    except BadRegex as error:
+        raise InvalidRequest(
+            f"grammar is not valid: the regular expression does not compile: {error}"
+        ) from error
     return RegexConstraint(value)
-
-
-def _whole(pattern: str) -> dict[str, Any]:
-    return {"type": "string", "pattern": rf"\A(?:{pattern})\z"}
-
-
-def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(
-        schema, retriever=_no_retrieval, pattern_options=jsonschema_rs.RegexOptions()
-    )
-
-
-def _no_retrieval(uri: str) -> Any:
-    """Refuse references to other documents: a request must not make the server fetch."""
-    raise ValueError(f"references to other documents are not followed: {uri}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -12,7 +12,7 @@ from services.tgi_local.core.parameters import GenerateRequest
 from services.tgi_local.core.snapshots import Miss
 from services.tgi_local.core.text import TextAssembler
 from services.tgi_local.errors import GenerationFailed, IncompleteGeneration, NotRunning
-from services.tgi_local.ports import Clock, Metrics
+from services.tgi_local.ports import Clock, Compiler, Metrics
 from services.tgi_local.service.waiting import Place, SlotQueue
 from services.tgi_local.store.snapshot_files import SnapshotFiles
 
@@ -96,6 +96,7 @@ class Dependencies:
     queue: SlotQueue
     files: SnapshotFiles
     metrics: Metrics
+    compiler: Compiler
     clock: Clock
 
 
@@ -141,11 +142,18 @@ class Generation:
         return await asyncio.shield(self._suspending)
 
     async def steps(self) -> AsyncGenerator[Step, None]:
-        """Give out the tokens. Raises GenerationFailed and IncompleteGeneration."""
+        """Give out the tokens. Raises GenerationFailed, IncompleteGeneration and InvalidRequest."""
+        last: Step | None = None
         try:
             async with contextlib.aclosing(self._steps()) as steps:
                 async for step in steps:
-                    yield step
+                    if step.finish is not None and self._unproven(step.finish):
+                        last = step  # kept back until the slot is free and the output is judged
+                    else:
+                        yield step
+            if last is not None:
+                await self._check_beginning()
+                yield last
         except EngineError as error:
             raise GenerationFailed(str(error)) from error
         finally:
@@ -172,6 +180,18 @@ class Generation:
             self.inference_seconds = self._around.clock() - started
             self._around.queue.give_back(slot, (*self.prepared.prompt_ids, *self.ids))
         yield Step(suspended=True)
+
+    def _unproven(self, finish: Finish) -> bool:
+        """Whether output under a constraint was cut short, so that only its beginning can be judged."""
+        return self.constrained and finish.reason is not FinishReason.EOS
+
+    async def _check_beginning(self) -> None:
+        """Raise InvalidRequest when the engine has let go of the constraint on the way."""
+        constraint = self.prepared.request.constraint
+        special, pieces = self._vocabulary.special, self._vocabulary.pieces
+        if constraint is not None:
+            output = b"".join(pieces[token] for token in self.ids if token not in special)
+            await self._around.compiler.check_beginning(constraint, output)
 
     async def _take_slot(self) -> int | None:
         """Wait for a slot and load the snapshot into it. None: suspended while waiting."""

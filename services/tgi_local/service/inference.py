@@ -20,7 +20,7 @@ from services.tgi_local.errors import (
     Suspended,
     TemplateFailed,
 )
-from services.tgi_local.ports import Clock, Metrics
+from services.tgi_local.ports import Clock, Compiler, Metrics
 from services.tgi_local.service.generation import (
     Dependencies,
     Finish,
@@ -74,6 +74,7 @@ class TgiService:
         engine: Engine,
         files: SnapshotFiles,
         metrics: Metrics,
+        compiler: Compiler,
         *,
         limits: RequestLimits,
         slots: int,
@@ -81,7 +82,10 @@ class TgiService:
         clock: Clock,
     ) -> None:
         queue = SlotQueue(slots, changed=metrics.queue_changed)
-        self._around = Dependencies(engine=engine, queue=queue, files=files, metrics=metrics, clock=clock)
+        self._around = Dependencies(
+            engine=engine, queue=queue, files=files, metrics=metrics, compiler=compiler, clock=clock
+        )
+        self._compiler = compiler
         self._engine = engine
         self._files = files
         self._metrics = metrics
@@ -102,11 +106,16 @@ class TgiService:
             self._admitted -= 1
 
     async def prepare(self, request: GenerateRequest) -> PreparedRequest:
-        """Tokenise the prompt and check that prompt and answer fit. Raises InvalidRequest."""
+        """Tokenise the prompt, check that prompt and answer fit and that the engine can keep the constraint.
+
+        Raises InvalidRequest.
+        """
         ids = await self._prompt_ids(request)
         if request.truncate is not None:
             ids = ids[-request.truncate :]
         max_new = self._room(request.max_new_tokens, len(ids))
+        if request.constraint is not None:
+            await self._compiler.check(request.constraint)
         self._metrics.accepted(len(ids), max_new)
         seed = secrets.randbits(31) if request.sampling.seed is None else request.sampling.seed
         return PreparedRequest(request=request, prompt_ids=ids, max_new_tokens=max_new, seed=seed)

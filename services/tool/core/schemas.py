@@ -1,8 +1,8 @@
 """JSON Schemas of tools: bounded, compiled, and applied to arguments and results. Pure.
 
-A schema comes from an agent, so what checking it can cost is bounded before anything is checked: references
-lead nowhere but into the schema itself and never in a circle, and the size of the schema with all references
-followed, times the size of the value, has a limit.
+A schema comes from an agent, so what checking it can cost is bounded before anything is checked: by what it
+unrolls to, since it also becomes the constraint of a forced call (`services.chassis.constraints.schema_cost`), and by its
+parts with all references followed, times those of the value.
 """
 
 import json
@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import jsonschema_rs
-
-from services.chassis.constraints.schemas import BadSchema, expanded_size, no_retrieval
+from services.chassis.constraints.schemas import (
+    MAX_SCHEMA_BYTES,
+    BadSchema,
+    depth,
+    parse,
+    schema_cost,
+    validator,
+)
 from services.chassis.rpc.errors import FieldViolation, KernelError
 from services.tool.errors import ArgumentsInvalid, ResultInvalid, SchemaInvalid
 
-MAX_SCHEMA_BYTES: Final = 65_536
 MAX_DEPTH: Final = 16
 MAX_JSON_BYTES: Final = 1_048_576
 MAX_JSON_DEPTH: Final = 64
@@ -35,11 +39,7 @@ def check_schema(text: str, field: str, *, of_object: bool) -> None:
     """
     if not text:
         return
-    if len(text.encode()) > MAX_SCHEMA_BYTES:
-        raise SchemaInvalid(f"{field} is larger than {MAX_SCHEMA_BYTES} bytes")
     schema = parse_schema(text, field)
-    if depth(schema) > MAX_DEPTH:
-        raise SchemaInvalid(f"{field} is nested deeper than {MAX_DEPTH} levels")
     if of_object and schema.get("type", "object") != "object":
         raise SchemaInvalid(f"{field} must describe an object")
     _compiled(text, field)
@@ -48,12 +48,9 @@ def check_schema(text: str, field: str, *, of_object: bool) -> None:
 def parse_schema(text: str, field: str) -> dict[str, Any]:
     """Parse the text of a schema. Raises SchemaInvalid."""
     try:
-        schema = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise SchemaInvalid(f"{field} is not valid JSON") from error
-    if not isinstance(schema, dict):
-        raise SchemaInvalid(f"{field} must be a JSON object")
-    return schema
+        return parse(text, max_bytes=MAX_SCHEMA_BYTES, max_depth=MAX_DEPTH)
+    except BadSchema as error:
+        raise SchemaInvalid(f"{field} cannot be used: {error}") from error
 
 
 def check_arguments(schema: str, arguments: Any) -> None:
@@ -61,7 +58,7 @@ def check_arguments(schema: str, arguments: Any) -> None:
     if not isinstance(arguments, dict):
         raise ArgumentsInvalid("the arguments must be a JSON object")
     checker = _compiled(schema or _NO_ARGUMENTS, "parameters_schema")
-    if checker.expanded * size(arguments) > MAX_CHECKS:
+    if checker.parts * size(arguments) > MAX_CHECKS:
         raise ArgumentsInvalid("the arguments have too many parts to be checked against the tool's schema")
     found = checker.violations(arguments)
     if found:
@@ -82,7 +79,7 @@ def check_result(schema: str, result: Any) -> str:
         raise ResultInvalid(f"the tool's result is nested deeper than {MAX_JSON_DEPTH} levels")
     if schema:
         checker = _compiled(schema, "result_schema")
-        if checker.expanded * size(result) > MAX_CHECKS or checker.violations(result):
+        if checker.parts * size(result) > MAX_CHECKS or checker.violations(result):
             raise ResultInvalid("the tool's result does not match its own schema")
     return text
 
@@ -96,21 +93,6 @@ def parse_json(text: str, what: str, refused: type[KernelError]) -> Any:
     if depth(value) > MAX_JSON_DEPTH:
         raise refused(f"{what} is nested deeper than {MAX_JSON_DEPTH} levels")
     return value
-
-
-def depth(value: Any) -> int:
-    """Return the depth of nested containers, found without recursion."""
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        node, level = stack.pop()
-        if isinstance(node, Mapping):
-            stack += [(child, level + 1) for child in node.values()]
-        elif isinstance(node, list):
-            stack += [(child, level + 1) for child in node]
-        else:
-            continue
-        deepest = max(deepest, level)
-    return deepest
 
 
 def size(value: Any) -> int:
@@ -131,15 +113,10 @@ class _Checker:
 
     def __init__(self, schema: dict[str, Any], field: str) -> None:
         try:
-            self.expanded = expanded_size(schema)
-            self._validator = jsonschema_rs.Draft202012Validator(
-                schema, retriever=no_retrieval, pattern_options=jsonschema_rs.RegexOptions()
-            )
+            self.parts = schema_cost(schema).parts
+            self._validator = validator(schema)
         except BadSchema as error:
-            raise SchemaInvalid(f"{field}: {error}") from error
-        except (ValueError, jsonschema_rs.ReferencingError) as error:
-            text = str(error).splitlines()[0][:256]
-            raise SchemaInvalid(f"{field} does not compile: {text}") from error
+            raise SchemaInvalid(f"{field} cannot be used: {error}") from error
 
     def violations(self, value: Any) -> list[FieldViolation]:
         found = []

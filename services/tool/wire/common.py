@@ -7,8 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from services.chassis.auth.identity import Caller, Scope
+from services.chassis.constraints.schemas import depth
 from services.chassis.rpc import names
-from services.tool.core import schemas
 
 TOOLS: Final = "tools"
 CALLS: Final = "calls"
@@ -71,7 +71,7 @@ def plain_object(struct: struct_pb2.Struct) -> dict[str, Any]:
 
 def shown(value: Any) -> struct_pb2.Value | None:
     """Return a JSON value as protobuf; None when it is too deep for that, or a number too large."""
-    if schemas.depth(value) > _DEEPEST:
+    if depth(value) > _DEEPEST:
         return None
     try:
         return _shown(value)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import ConstraintInvalid
 from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.model import Constraint, ConstraintKind
-from services.chassis.constraints.schemas import BadSchema, expanded_size
+from services.chassis.constraints.schemas import BadSchema, schema_cost
 
 CHECKER = CompilingChecker()
 
@@ -105,9 +105,9 @@ def test_a_schema_that_costs_too_much_or_says_nothing_is_refused(bad: object) ->
 
 
 def test_the_size_of_a_schema_counts_what_its_references_repeat() -> None:
-    assert expanded_size(doubling(8)) > 2**8
+    assert schema_cost(doubling(8)).parts > 2**8
     with pytest.raises(BadSchema):
-        expanded_size(doubling(16))
+        schema_cost(doubling(16))
 
 
 JSON = st.recursive(

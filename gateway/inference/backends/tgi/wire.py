@@ -14,6 +14,7 @@ from gateway.inference.errors import (
     BackendInvalid,
     BackendOverloaded,
     BackendUnavailable,
+    ConstraintRefused,
     NotRunning,
     NotSuspendable,
 )
@@ -255,6 +256,8 @@ _BY_TYPE: Final[Mapping[str, type[BackendError]]] = {
     "not_running": NotRunning,
     "not_suspendable": NotSuspendable,
 }
+_GRAMMAR: Final = "grammar is not "
+"""What every refusal of a constraint says: TGI has no error type of its own for it."""
 _BY_STATUS: Final[Mapping[int, type[BackendError]]] = {
     400: BackendInvalid,
     409: BackendInvalid,
@@ -272,6 +275,8 @@ _BY_STATUS: Final[Mapping[int, type[BackendError]]] = {
 
 def _failure(status: int, message: str, kind: str) -> BackendError:
     found = _BY_TYPE.get(kind) or _BY_STATUS.get(status, BackendBroken)
+    if found is BackendInvalid and _GRAMMAR in message:
+        found = ConstraintRefused
     return found(message or f"status {status}")
 
 

@@ -1,0 +1,352 @@
+"""What a JSON schema from outside costs: to check values against it, and to force output into it. Pure.
+
+A schema is short and what it stands for is not. An engine that turns it into a grammar writes `maxItems`
+out as so many places, follows a reference once for each mention and tries every combination of the branches
+of an `allOf`. So a schema is judged by what it unrolls to. Each of its objects is looked at once, whatever
+refers to it, so the judgement itself is linear in the text.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.chassis.constraints.regexes import BadRegex, regex_cost
+
+MAX_PARTS: Final = 20_000
+"""Most parts of a schema with all references followed: what checking one value may visit."""
+MAX_UNROLLED: Final = 50_000
+"""Most symbols of grammar. The engine compiles as many in some 0.1 s and 80 MB."""
+MAX_LEVELS: Final = 64
+"""Deepest nesting of schemas with references followed; validators and engines go down by recursion."""
+MAX_PATTERN: Final = 512
+"""Longest regular expression in a schema. Unit: characters."""
+
+_CHARACTERS_PER_SYMBOL: Final = 64
+"""A bound on a text's length is a counter in most engines, not a chain of places; it still has a limit."""
+_SYMBOLS_PER_DIGIT: Final = 4
+_FORMAT_SYMBOLS: Final = 64
+
+_IN_PLACE: Final = frozenset({"not", "if", "then", "else"})
+_CHOICES: Final = frozenset({"anyOf", "oneOf"})
+_BELOW: Final = frozenset({"propertyNames", "contentSchema"})
+_EACH_ITEM: Final = frozenset({"additionalItems", "unevaluatedItems"})
+_EACH_PROPERTY: Final = frozenset({"additionalProperties", "unevaluatedProperties"})
+_DEFINITIONS: Final = frozenset({"$defs", "definitions"})
+_DEPENDENT: Final = frozenset({"dependentSchemas", "dependencies"})
+_LITERALS: Final = frozenset({"enum", "const", "required", "dependentRequired"})
+_COUNTS: Final = frozenset(
+    {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
+    | {"minContains", "maxContains"}
+)
+_BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_REFUSED: Final = frozenset({"$dynamicRef", "$recursiveRef", "x-guidance"})
+"""References whose target depends on the way taken, and the embedded engine's own switches."""
+_ROOT_ONLY: Final = frozenset({"$id", "$schema", "$vocabulary"})
+"""Further down they would change where references lead, or what the words mean."""
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,5}")
+
+
+class BadSchema(ValueError):
+    """The schema is malformed, refers elsewhere or to itself, or costs too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one schema costs."""
+
+    parts: int = 0
+    """Its parts with references followed."""
+    unrolled: int = 0
+    """Symbols of the grammar it stands for."""
+    ways: int = 1
+    """Into how many cases it multiplies what holds beside it for the same value."""
+    levels: int = 0
+    """Its nesting with references followed."""
+
+
+_ANYTHING: Final = Cost(parts=1, unrolled=1, levels=1)
+
+
+def schema_cost(schema: Mapping[str, Any]) -> Cost:
+    """Judge a schema. Raises BadSchema when it costs more than is allowed, or cannot be judged."""
+    return _Judge(schema).cost(schema, 0)
+
+
+class _Judge:
+    """Holds what is known of each object of one schema. Objects are told apart by identity."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.root = schema
+        self._known: dict[int, Cost | None] = {}
+
+    def cost(self, node: Any, level: int) -> Cost:
+        """Cost of a schema at this depth of the descent."""
+        if isinstance(node, bool):
+            return _ANYTHING
+        if not isinstance(node, Mapping):
+            raise BadSchema("a schema must be an object or a boolean")
+        if level > MAX_LEVELS:
+            raise _too_deep()
+        key = id(node)
+        if key not in self._known:
+            self._known[key] = None  # under way: who meets it now has come round in a circle
+            self._known[key] = _Sum(self, node, level).total()
+        known = self._known[key]
+        if known is None:
+            raise BadSchema("it refers to itself")
+        return known
+
+    def target(self, reference: Any) -> Any:
+        """Find what a reference means."""
+        if not isinstance(reference, str) or (reference != "#" and not reference.startswith("#/")):
+            raise BadSchema(f"references to {str(reference)[:64]} are not followed: they must begin with #/")
+        if "%" in reference:
+            raise BadSchema("references with % are not supported")
+        node: Any = self.root
+        for part in reference.split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(node, Mapping) and name in node:
+                node = node[name]
+            elif isinstance(node, list) and _INDEX.fullmatch(name) and int(name) < len(node):
+                node = node[int(name)]
+            else:
+                raise BadSchema(f"{reference[:64]} leads nowhere")
+        return node
+
+
+class _Sum:
+    """Adds up one schema object, keyword by keyword.
+
+    Keywords that speak of the same value multiply: an engine must hold each case of the one against each
+    case of the other. Keywords that speak of parts of the value add up, and so do the keywords that count
+    them.
+    """
+
+    def __init__(self, judge: _Judge, node: Mapping[str, Any], level: int) -> None:
+        self._judge = judge
+        self._node = node
+        self._level = level
+        self._own = 1
+        self._parts = 1 + len(node)
+        self._levels = 0
+        self._conjuncts: list[tuple[int, int]] = []
+        self._below = 0
+        self._below_ways = 1
+
+    def total(self) -> Cost:
+        """Return the cost of the object."""
+        for keyword, value in self._node.items():
+            self._read(keyword, value)
+        self._arrays()
+        self._objects()
+        self._texts()
+        self._conjoin(self._below, self._below_ways)
+        ways = _product(each for _, each in self._conjuncts)
+        crossed = sum(cost * (ways // own) for cost, own in self._conjuncts)
+        found = Cost(self._parts, self._own + crossed, ways, self._levels + 1)
+        if found.parts > MAX_PARTS or found.unrolled > MAX_UNROLLED or ways > MAX_UNROLLED:
+            raise BadSchema("it is too costly: it unrolls to too much")
+        if found.levels > MAX_LEVELS:
+            raise _too_deep()
+        return found
+
+    def _read(self, keyword: str, value: Any) -> None:
+        if keyword in _REFUSED or (keyword in _ROOT_ONLY and self._node is not self._judge.root):
+            raise BadSchema(f"{keyword} is not supported here")
+        if keyword == "$ref":
+            self._conjoin_schema(self._child(self._judge.target(value)))
+        elif keyword == "allOf":
+            for each in _list(keyword, value):
+                self._conjoin_schema(self._child(each))
+        elif keyword in _CHOICES:
+            costs = [self._child(each) for each in _list(keyword, value)]
+            self._conjoin(sum(c.unrolled for c in costs), max(1, sum(c.ways for c in costs)))
+        elif keyword in _IN_PLACE:
+            found = self._child(value)
+            self._conjoin(found.unrolled, found.ways + 1)
+        elif keyword in _DEPENDENT:
+            self._dependent(keyword, value)
+        elif keyword in _DEFINITIONS:
+            for each in _map(keyword, value).values():
+                self._child(each)
+        else:
+            self._read_value(keyword, value)
+
+    def _read_value(self, keyword: str, value: Any) -> None:
+        if keyword in _COUNTS:
+            _count(keyword, value)
+        elif keyword in _BOUNDS:
+            self._own += _SYMBOLS_PER_DIGIT * _digits(keyword, value)
+        elif keyword == "multipleOf":
+            self._own += _multiple(value)
+        elif keyword == "pattern":
+            size = _pattern(value)
+            self._conjoin(size, size)
+        elif keyword == "format":
+            self._own += _FORMAT_SYMBOLS
+        elif keyword in _BELOW:
+            self._add_below(self._child(value))
+        elif keyword in _LITERALS:
+            size = _literal_size(value)
+            self._parts += size
+            self._own += size
+        else:  # annotations, and what is counted with its neighbours below
+            self._own += keyword not in _ANNOTATIONS
+
+    def _dependent(self, keyword: str, value: Any) -> None:
+        for each in _map(keyword, value).values():
+            if isinstance(each, list):
+                self._own += len(each)
+                continue
+            found = self._child(each)
+            self._conjoin(found.unrolled, found.ways + 1)
+
+    def _arrays(self) -> None:
+        node = self._node
+        items = node.get("items")
+        listed = [
+            *_list("prefixItems", node.get("prefixItems", ())),
+            *(items if isinstance(items, list) else ()),
+        ]
+        for each in listed:
+            self._add_below(self._child(each))
+        rest = [node[name] for name in sorted(_EACH_ITEM) if name in node]
+        if "items" in node and not isinstance(items, list):
+            rest.append(items)
+        count = max(node.get("minItems", 0), node.get("maxItems", 0)) - len(listed)
+        self._repeat_below([self._child(each) for each in rest], count)
+        if "contains" in node:
+            times = max(node.get("minContains", 1), node.get("maxContains", 1))
+            self._repeat_below([self._child(node["contains"])], times)
+
+    def _objects(self) -> None:
+        node = self._node
+        for each in _map("properties", node.get("properties", {})).values():
+            self._add_below(self._child(each))
+        names = _map("patternProperties", node.get("patternProperties", {}))
+        sizes = [_pattern(name) for name in names]
+        # Which of two patterns a name falls under is found by crossing them.
+        self._below += sum(sizes) + (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2
+        rest = [self._child(each) for each in names.values()]
+        rest += [self._child(node[name]) for name in sorted(_EACH_PROPERTY) if name in node]
+        self._repeat_below(rest, max(node.get("minProperties", 0), node.get("maxProperties", 0)))
+
+    def _texts(self) -> None:
+        length = max(self._node.get("minLength", 0), self._node.get("maxLength", 0))
+        self._own += length // _CHARACTERS_PER_SYMBOL
+
+    def _repeat_below(self, costs: list[Cost], count: int) -> None:
+        """Add what stands for each of `count` parts of the value; once where nothing counts them."""
+        each = max(1, sum(cost.unrolled for cost in costs))
+        self._below += each * max(count, 1 if costs else 0)
+        self._below_ways = max([self._below_ways, *(cost.ways for cost in costs)])
+
+    def _add_below(self, found: Cost) -> None:
+        self._below += found.unrolled
+        self._below_ways = max(self._below_ways, found.ways)
+
+    def _child(self, node: Any) -> Cost:
+        found = self._judge.cost(node, self._level + 1)
+        self._parts += found.parts
+        self._levels = max(self._levels, found.levels)
+        return found
+
+    def _conjoin_schema(self, found: Cost) -> None:
+        self._conjoin(found.unrolled, found.ways)
+
+    def _conjoin(self, cost: int, ways: int) -> None:
+        self._conjuncts.append((cost, ways))
+
+
+_ANNOTATIONS: Final = frozenset(
+    {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"}
+)
+
+
+def _too_deep() -> BadSchema:
+    return BadSchema(f"it is too costly: nested deeper than {MAX_LEVELS} levels with its references followed")
+
+
+def _product(factors: Iterable[int]) -> int:
+    """Multiply, but never make a number much larger than the limit it is held against."""
+    product = 1
+    for factor in factors:
+        product *= factor
+        if product > MAX_UNROLLED:
+            raise BadSchema("it is too costly: its combinations multiply")
+    return product
+
+
+def _list(keyword: str, value: Any) -> Iterable[Any]:
+    if not isinstance(value, list | tuple):
+        raise BadSchema(f"{keyword} must be a list")
+    return value
+
+
+def _map(keyword: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise BadSchema(f"{keyword} must be an object")
+    return value
+
+
+def _count(keyword: str, value: Any) -> None:
+    """Refuse what is no plain count: a whole float is one to some engines and an error to others."""
+    if type(value) is not int or not value >= 0:
+        raise BadSchema(f"{keyword} must be an integer of at least 0")
+    if value > MAX_UNROLLED * _CHARACTERS_PER_SYMBOL:
+        raise BadSchema(f"it is too costly: {keyword} is too large")
+
+
+def _number(keyword: str, value: Any) -> int | float:
+    if type(value) not in {int, float} or (type(value) is float and not math.isfinite(value)):
+        raise BadSchema(f"{keyword} must be a number")
+    return value  # type: ignore[no-any-return]
+
+
+def _digits(keyword: str, value: Any) -> int:
+    """Count the digits of a bound as an engine writes them out, without exponent."""
+    number = abs(_number(keyword, value))
+    if type(number) is int:
+        return number.bit_length() // 3 + 1
+    whole = 0 if number < 1 else math.frexp(number)[1] // 3
+    return 1 + whole + len(repr(number))
+
+
+def _multiple(value: Any) -> int:
+    """Return the states of a divisibility check: as many as the divisor, its decimal point left out."""
+    number = _number("multipleOf", value)
+    if number <= 0:
+        raise BadSchema("multipleOf must be larger than 0")
+    if number > MAX_UNROLLED:
+        raise BadSchema("it is too costly: multipleOf is too large")
+    mantissa = repr(number).partition("e")[0].replace(".", "")
+    return int(mantissa.lstrip("0") or "1")
+
+
+def _pattern(value: Any) -> int:
+    if not isinstance(value, str):
+        raise BadSchema("a pattern must be a string")
+    if len(value) > MAX_PATTERN:
+        raise BadSchema(f"a pattern is longer than {MAX_PATTERN} characters")
+    try:
+        return regex_cost(value, whole=False)
+    except BadRegex as error:
+        raise BadSchema(f"a pattern is not supported: {error}") from error
+
+
+def _literal_size(value: Any) -> int:
+    """Count the parts of literal values, long texts by their length. Without recursion."""
+    size, stack = 0, [value]
+    while stack:
+        node = stack.pop()
+        size += 1
+        if isinstance(node, Mapping):
+            size += len(node)
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+        elif isinstance(node, str):
+            size += len(node) // 16
+    return size
