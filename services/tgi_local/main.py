@@ -14,7 +14,7 @@ from typing import IO
 from aiohttp import web
 
 from services.chassis.runtime import logs
-from services.tgi_local.adapters.compiler import ProcessCompiler
+from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.adapters.model_files import ModelError, fingerprint, locate
 from services.tgi_local.adapters.vocabulary import UnreadableModel
 from services.tgi_local.config import ConfigError, TgiLocalConfig, load
@@ -23,6 +23,7 @@ from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import RequestLimits
 from services.tgi_local.core.snapshots import Catalogue
 from services.tgi_local.metrics import PrometheusMetrics
+from services.tgi_local.ports import Compiler
 from services.tgi_local.service.inference import TgiService
 from services.tgi_local.servicer import About, Routes
 from services.tgi_local.store.snapshot_files import SnapshotFiles
@@ -56,8 +57,10 @@ class Server:
         self._lock.close()
 
 
-async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Server:
-    """Start a server. Tests pass an engine; main passes none. Raises StartError and ModelError."""
+async def build(
+    config: TgiLocalConfig, *, engine: Engine | None = None, compiler: Compiler | None = None
+) -> Server:
+    """Start a server. Tests pass parts of their own; main passes none. Raises StartError and ModelError."""
     lock, snapshots = await asyncio.to_thread(_own_directory, config.data_dir)
     model = await asyncio.to_thread(locate, config.model)
     sha = await asyncio.to_thread(fingerprint, model, config.data_dir / "models.json")
@@ -67,7 +70,7 @@ async def build(config: TgiLocalConfig, *, engine: Engine | None = None) -> Serv
     metrics.slots(config.slots)
     limits = RequestLimits(max_total_tokens=config.ctx, max_input_tokens=config.ctx - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)
-    compiler = await asyncio.to_thread(ProcessCompiler)
+    compiler = compiler or ProcessCompiler(await asyncio.to_thread(engine_library))
     service = TgiService(
         engine,
         files,

@@ -24,6 +24,9 @@ _log = logger(__name__)
 MAX_BODY = 2_000_000
 """Bytes of a request body, as in TGI."""
 
+_LONG_BODY = 8_192
+"""Bytes of a body that are read within a millisecond or two, a schema in it judged and compiled."""
+
 _KEEP_ALIVE_SECONDS = 15.0
 _WRITE_SECONDS = 60.0
 """How long a caller may take nothing of a stream before it loses its slot."""
@@ -150,7 +153,7 @@ class Routes:
         started = self._now()
         async with self._counted():
             with self._service.admitted():
-                prepared = await self._service.prepare(parse_generate(body, self._about.limits))
+                prepared = await self._service.prepare(await self._parsed(body, stream=False))
                 validated = self._now()
                 results = await self._service.generate(prepared)
                 prefill = self._service.prefill(prepared) if prepared.request.decoder_input_details else []
@@ -164,6 +167,12 @@ class Routes:
         headers = answers.unary_headers(results, validation=validation, total=self._now() - started)
         answer = answers.unary(results, prefill)
         return _json([answer] if listed else answer, headers=headers)
+
+    async def _parsed(self, body: bytes, *, stream: bool) -> GenerateRequest:
+        """Read a body; a long one in a thread, since others' tokens pass through this loop meanwhile."""
+        if len(body) <= _LONG_BODY:
+            return parse_generate(body, self._about.limits, stream=stream)
+        return await asyncio.to_thread(parse_generate, body, self._about.limits, stream=stream)
 
     @contextlib.asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
@@ -196,7 +205,7 @@ class Routes:
     async def _stream_events(self, request: web.Request, response: web.StreamResponse, body: bytes) -> None:
         started = self._now()
         with self._service.admitted():
-            parsed = parse_generate(body, self._about.limits, stream=True)
+            parsed = await self._parsed(body, stream=True)
             await _prepared(request, response)
             async with _keeping_alive(response, self._keep_alive):
                 prepared = await self._service.prepare(parsed)

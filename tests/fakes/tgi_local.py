@@ -10,17 +10,22 @@ import aiohttp
 from services.tgi_local.config import TgiLocalConfig
 from services.tgi_local.core.engine import Engine
 from services.tgi_local.main import Server, build
+from services.tgi_local.ports import Compiler
 
 
 @contextlib.asynccontextmanager
 async def tgi_local(
-    model: Path, data_dir: Path, engine: Engine | None = None, **settings: Any
+    model: Path,
+    data_dir: Path,
+    engine: Engine | None = None,
+    compiler: Compiler | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Server]:
     """Run a server on a free port for the length of a block."""
     config = TgiLocalConfig(
         model=str(model), data_dir=data_dir, port=0, **{"slots": 4, "ctx": 512} | settings
     )
-    server = await build(config, engine=engine)
+    server = await build(config, engine=engine, compiler=compiler)
     try:
         yield server
     finally:

@@ -30,7 +30,7 @@ _FLAGS: Final = re.compile(r"\(\?[is]{1,2}\)")
 
 _PLAIN_COST: Final = 1
 _CLASS_COST: Final = 2
-_UNICODE_COST: Final = 40
+_UNICODE_COST: Final = 80
 """A class of Unicode letters becomes an automaton of its own."""
 _MEMBERS_PER_STATE: Final = 8
 _ASCII: Final = 128

@@ -25,6 +25,7 @@ MAX_PATTERN: Final = 512
 
 _CHARACTERS_PER_SYMBOL: Final = 64
 """A bound on a text's length is a counter in most engines, not a chain of places; it still has a limit."""
+_PROPERTIES_PER_SYMBOL: Final = 100
 _SYMBOLS_PER_DIGIT: Final = 4
 _FORMAT_SYMBOLS: Final = 64
 
@@ -223,8 +224,11 @@ class _Sum:
 
     def _objects(self) -> None:
         node = self._node
-        for each in _map("properties", node.get("properties", {})).values():
+        properties = _map("properties", node.get("properties", {}))
+        for each in properties.values():
             self._add_below(self._child(each))
+        # Each may be followed by every one behind it.
+        self._below += len(properties) ** 2 // _PROPERTIES_PER_SYMBOL
         names = _map("patternProperties", node.get("patternProperties", {}))
         sizes = [_pattern(name) for name in names]
         # Which of two patterns a name falls under is found by crossing them.

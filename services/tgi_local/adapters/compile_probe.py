@@ -16,8 +16,11 @@ import sys
 
 EXTRA_BYTES = 160 * 1024 * 1024
 """Memory a compilation may take beyond what the library itself maps."""
-CPU_SECONDS = 2
+CPU_SECONDS = 1
+_FORCED = 256
+"""Most bytes to follow where the grammar leaves no choice."""
 _BYTES = 256
+_WORD = 32
 _END = b"\xff<end>"
 _ERROR_BYTES = 512
 _REFUSED, _UNUSABLE = 10, 11  # not 1, which is the interpreter's own for whatever went wrong
@@ -60,28 +63,49 @@ class _Compiler:
         self._defaults = library.llg_constraint_init_set_defaults
         self._defaults.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         self._new = library.llg_new_matcher
+        self._new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
         self._new.restype = ctypes.c_void_p
         self._mask = library.llg_matcher_compute_mask
         self._mask.argtypes = [ctypes.c_void_p]
+        self._allowed = library.llg_matcher_get_mask
+        self._allowed.argtypes, self._allowed.restype = [ctypes.c_void_p], ctypes.POINTER(ctypes.c_uint32)
         self._consume = library.llg_matcher_consume_tokens
         self._consume.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
         self._error = library.llg_matcher_get_error
         self._error.argtypes, self._error.restype = [ctypes.c_void_p], ctypes.c_char_p
 
     def judge(self, grammar: bytes, output: bytes) -> bytes:
-        """Return why the engine would not keep the grammar, or nothing."""
+        """Return why the engine would not keep the grammar, or nothing.
+
+        Some grammars compile and are too complex to follow. That mostly shows at the first choice, so what is
+        forced before it is followed.
+        """
         settings = ctypes.create_string_buffer(
             1024
         )  # the library writes its defaults; what they are is its own
         self._defaults(settings, self._tokenizer())
         matcher = self._new(settings, b"lark", grammar)
         problem: bytes | None = self._error(matcher)
-        if problem is None and not self._mask(matcher) and output:
+        if problem is None and output:
             ids = (ctypes.c_uint32 * len(output))(*output)
             if self._consume(matcher, ids, len(output)):
                 return b"the output is no beginning of what it allows"
+        elif problem is None:
+            self._follow(matcher)
         problem = problem or self._error(matcher)
         return _first_line(problem) if problem else b""
+
+    def _follow(self, matcher: int) -> None:
+        """Take the bytes that are forced at the start, and weigh the choice behind them."""
+        for _ in range(_FORCED):
+            if self._mask(matcher):
+                return
+            words = self._allowed(matcher)[: _BYTES // _WORD + 1]
+            allowed = [bit for bit in range(_BYTES + 1) if words[bit // _WORD] >> bit % _WORD & 1]
+            if len(allowed) != 1 or allowed[0] == _BYTES:
+                return
+            if self._consume(matcher, (ctypes.c_uint32 * 1)(allowed[0]), 1):
+                return
 
     def _tokenizer(self) -> ctypes.c_void_p:
         pieces = [bytes([value]) for value in range(_BYTES)] + [_END]

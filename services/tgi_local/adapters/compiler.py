@@ -1,8 +1,9 @@
 """Finds out whether the engine can compile a constraint, and afterwards whether it kept it.
 
-The engine compiles in this process, in native code that cannot be stopped, and answers freely when it fails.
-So the same compiler runs first in a process apart (`compile_probe.py`), before a slot is taken: cancelling the
-call kills that process, and what overruns its memory or time costs that call alone. Verdicts are remembered.
+The engine compiles in this process, in native code that cannot be stopped, and answers freely when it
+fails. So the same compiler runs first in a process apart (`compile_probe.py`), before a slot is taken:
+cancelling the call kills that process, and what overruns its memory or time costs that call alone. Verdicts
+are remembered.
 """
 
 import asyncio
@@ -36,10 +37,14 @@ _NICE: Final = 10
 
 
 class ProcessCompiler:
-    """Judges constraints by the engine's own compiler. `library`: the file it is in."""
+    """Judges constraints by the engine's own compiler.
 
-    def __init__(self, library: Path | None = None) -> None:
-        self._library = library if library is not None else _engine_library()
+    `library`: the file it is in, None where there is none; `probe`: the program to run it in.
+    """
+
+    def __init__(self, library: Path | None, probe: Path = _PROBE) -> None:
+        self._library = library
+        self._probe = probe
         self._room = asyncio.Semaphore(AT_ONCE)
         self._verdicts: OrderedDict[bytes, str] = OrderedDict()
         self._under_way: weakref.WeakValueDictionary[bytes, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -109,7 +114,7 @@ class ProcessCompiler:
                 sys.executable,
                 "-I",
                 "-S",
-                str(_PROBE),
+                str(self._probe),
                 str(self._library),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -141,8 +146,8 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
         await asyncio.shield(process.wait())
 
 
-def _engine_library() -> Path | None:
-    """Find the engine's library without loading it."""
+def engine_library() -> Path | None:
+    """Find the engine's library without loading it. Reads directories."""
     found = importlib.util.find_spec("xllamacpp")
     places = found.submodule_search_locations if found is not None else None
     for place in places or ():

@@ -57,8 +57,9 @@ class Registry:
         Raises ToolExists, ToolNotFound, EtagMismatch, SchemaInvalid, CapabilityMissing, QuotaExceeded,
         PermissionDenied, IdempotencyMismatch.
         """
-        check_schema(tool.parameters_schema, "parameters_schema", of_object=True)
-        check_schema(tool.result_schema, "result_schema", of_object=False)
+        # In a thread: the longest schemas take some hundredths of a second.
+        await asyncio.to_thread(check_schema, tool.parameters_schema, "parameters_schema", of_object=True)
+        await asyncio.to_thread(check_schema, tool.result_schema, "result_schema", of_object=False)
         if tool.id in _BUILTIN:
             raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
         if tool.driver.kind is DriverKind.BUILTIN and not self._deps.builtins.has(tool.driver.function):
