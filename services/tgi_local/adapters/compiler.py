@@ -24,15 +24,15 @@ from services.tgi_local.errors import InvalidRequest, Overloaded
 
 AT_ONCE: Final = 2
 """Most processes at one time."""
-WALL_SECONDS: Final = 10.0
+WALL_SECONDS: Final = 30.0
 """Longest life of one; it may use much less of a processor (`compile_probe.CPU_SECONDS`)."""
-PLACE_SECONDS: Final = 30.0
+PLACE_SECONDS: Final = 60.0
 """Longest wait for the processes of others."""
 REMEMBERED: Final = 1_024
 
 _PROBE: Final = Path(__file__).with_name("compile_probe.py")
 _KEPT, _REFUSED, _UNUSABLE = 0, 10, 11
-_NICE: Final = 10
+_NICE: Final = 5
 """Generating goes first."""
 
 

@@ -1,6 +1,7 @@
 """Inference through real gateway and scheduler, against a TGI-shaped server."""
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -143,6 +144,17 @@ async def test_an_unknown_model_is_not_found() -> None:
         assert reason(failure.value) == "MODEL_NOT_FOUND"
 
 
+def rooted(inner: dict[str, Any], **beside: Any) -> str:
+    return json.dumps({"type": "object", "properties": {"a": inner}, "required": ["a"], **beside})
+
+
+MANY = {
+    "type": "array",
+    "items": {"type": "object", "properties": {"b": {"type": "string"}}},
+    "maxItems": 1_000_000_000,
+}
+
+
 @pytest.mark.parametrize(
     "constraint",
     [
@@ -150,6 +162,17 @@ async def test_an_unknown_model_is_not_found() -> None:
         pb.Constraint(json_schema="{"),
         pb.Constraint(json_schema='{"properties": {"a": {"type": "nonsense"}}}'),
         pb.Constraint(regex="("),
+        pb.Constraint(regex="a)|(?:.*"),
+        pb.Constraint(regex="(?=a)b"),
+        pb.Constraint(regex="((a{100}){100}){100}"),
+        pb.Constraint(json_schema=rooted(MANY)),
+        pb.Constraint(json_schema=rooted({"$ref": "#/$defs/m"}, **{"$defs": {"m": MANY}})),
+        pb.Constraint(json_schema=rooted({"anyOf": [{"type": "string"}, MANY]})),
+        pb.Constraint(json_schema=rooted({"items": {"items": {"maxItems": 2_000}, "maxItems": 2_000}})),
+        pb.Constraint(json_schema=rooted({"items": {"maxItems": 1_000}, "minItems": 1_000})),
+        pb.Constraint(json_schema=rooted({"maxItems": 1e308})),
+        pb.Constraint(json_schema=rooted({"allOf": [{"pattern": f"a.{{{n}}}b"} for n in range(30)]})),
+        pb.Constraint(json_schema=rooted({"type": "string"}, **{"x-guidance": {"lenient": True}})),
     ],
 )
 async def test_a_bad_constraint_never_reaches_the_backend(constraint: pb.Constraint) -> None:
@@ -159,6 +182,40 @@ async def test_a_bad_constraint_never_reaches_the_backend(constraint: pb.Constra
 
         assert reason(failure.value) == "CONSTRAINT_INVALID"
         assert kernel.tgi.seen.bodies == []
+
+
+@pytest.mark.parametrize("choice", [pb.TOOL_CHOICE_UNSPECIFIED, pb.TOOL_CHOICE_REQUIRED])
+async def test_tools_that_stand_for_too_much_never_reach_the_backend(choice: pb.ToolChoice.ValueType) -> None:
+    tools = [{"name": "t", "description": "d", "parameters_schema_json": rooted(MANY)}]
+    async with small_kernel() as kernel, kernel.inference() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("hi", tools=tools, tool_choice=choice), metadata=metadata())
+        counting = pb.CountTokensRequest(messages=chat("hi").messages, tools=tools)
+        with pytest.raises(grpc.aio.AioRpcError) as counted:
+            await stub.CountTokens(counting, metadata=metadata())
+
+        assert reason(failure.value) == reason(counted.value) == "CONSTRAINT_INVALID"
+        assert kernel.tgi.seen.bodies == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (422, "Input validation error: grammar is not valid: Unimplemented keys", "validation"),
+        (422, "Input validation error: grammar is not supported: too complex", "validation"),
+        (424, "Request failed during generation: the output does not satisfy the grammar", "generation"),
+    ],
+)
+async def test_a_constraint_that_the_backend_cannot_keep_is_refused_and_not_tried_again(
+    told: tuple[int, str, str],
+) -> None:
+    async with small_kernel(Behaviour(error=told)) as kernel, kernel.inference() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("hi", constraint=pb.Constraint(regex="a+")), metadata=metadata())
+
+        assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason(failure.value) == "CONSTRAINT_INVALID"
+        assert len(kernel.tgi.seen.bodies) == 1
 
 
 async def test_a_backend_that_dies_mid_stream_costs_no_token() -> None:

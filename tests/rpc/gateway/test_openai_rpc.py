@@ -97,6 +97,34 @@ async def test_a_required_call_is_the_server_s_business_and_checked() -> None:
         assert "response_format" not in server.seen.bodies[0]
 
 
+@pytest.mark.parametrize(
+    "called", [("clock", '{"a": "x"}'), ("clock", "{}"), ("clock", ""), ("other", '{"a": 1}')]
+)
+async def test_a_required_call_that_breaks_the_tool_s_schema_is_not_passed_on(
+    called: tuple[str, str],
+) -> None:
+    request = chat("hi", tools=TOOLS, tool_choice=pb.TOOL_CHOICE_REQUIRED)
+    async with kernel_on(Behaviour(tool_calls=[called])) as (stub, _, [server]):
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(request, metadata=metadata())
+        server.behaviour.tool_calls = [("clock", '{"a": 1}')]
+        answer = await stub.Generate(request, metadata=metadata())
+
+        assert reason(failure.value) == "CONSTRAINT_UNMET"
+        assert answer.finished.message.tool_calls[0].arguments_json == '{"a": 1}'
+
+
+async def test_tools_that_stand_for_too_much_are_shown_to_no_server() -> None:
+    many = '{"properties": {"a": {"items": {"maxItems": 5000}, "maxItems": 5000}}}'
+    tools = [{"name": "t", "description": "d", "parameters_schema_json": many}]
+    async with kernel_on(Behaviour()) as (stub, _, [server]):
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("hi", tools=tools), metadata=metadata())
+
+        assert reason(failure.value) == "CONSTRAINT_INVALID"
+        assert server.seen.bodies == []
+
+
 async def test_without_native_tools_they_are_shown_and_called_as_text() -> None:
     behaviour = Behaviour(pieces=['<tool_call>{"name": "clock", ', '"arguments": {"a": 1}}</tool_call>'])
     async with fake_openai(behaviour) as server:

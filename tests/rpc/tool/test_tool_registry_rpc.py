@@ -162,6 +162,15 @@ async def test_an_agent_registers_a_bounded_number_of_tools(stub: ToolServiceAsy
         json.dumps({"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}
                     | {"d40": {}}, "$ref": "#/$defs/d0"}),
         json.dumps({"properties": {"a": {"pattern": "a" * 1_000}}}),
+        '{"properties": {"a": {"type": "array", "maxItems": 1000000000}}}',
+        '{"properties": {"a": {"items": {"items": {"maxItems": 99}, "maxItems": 99}, "maxItems": 99}}}',
+        '{"properties": {"a": {"maxItems": 1e308}}}',
+        '{"properties": {"a": {"minLength": true}}}',
+        '{"properties": {"a": {"pattern": "((a{100}){100}){100}"}}}',
+        '{"properties": {"a": {"pattern": "(?=a)"}}}',
+        '{"properties": {"a": {"type": "string", "type": "integer"}}}',
+        json.dumps({"$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(1_500)} | {"d1500": {}},
+                    "properties": {"a": {"$ref": "#/$defs/d0"}}}),
     ],
 )  # fmt: skip
 async def test_a_schema_that_is_broken_or_costly_is_refused(stub: ToolServiceAsyncStub, schema: str) -> None:

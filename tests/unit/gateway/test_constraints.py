@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import ConstraintInvalid
 from gateway.inference.core.constraints import CompilingChecker
-from gateway.inference.model import Constraint, ConstraintKind
+from gateway.inference.core.template import forced_call_constraint
+from gateway.inference.model import Constraint, ConstraintKind, ToolSpec
 from services.chassis.constraints.schemas import BadSchema, schema_cost
 
 CHECKER = CompilingChecker()
@@ -36,10 +37,39 @@ def test_a_regular_expression_is_matched_in_linear_time() -> None:
     assert not accepts("a" * 100_000)
 
 
-@pytest.mark.parametrize("text", ["(", "(?=a)", r"(a)\1", "(" * 5_000, "((a{100}){100}){100}"])
+@pytest.mark.parametrize("text", ["(", "(?=a)", r"(a)\1", "(" * 5_000, "((a{100}){100}){100}", "a)|(?:.*"])
 def test_a_regular_expression_that_needs_more_is_refused(text: str) -> None:
     with pytest.raises(ConstraintInvalid):
         CHECKER.compile(regex(text))
+
+
+def tools(*schemas: str) -> list[ToolSpec]:
+    return [ToolSpec(f"t{number}", "", text) for number, text in enumerate(schemas)]
+
+
+def test_calls_are_held_against_the_schema_of_their_tool() -> None:
+    accepts = CHECKER.compile_tools(
+        tools('{"required": ["a"], "properties": {"a": {"type": "integer"}}}', "")
+    )
+
+    assert [accepts("t0", '{"a": 1}'), accepts("t1", ""), accepts("t1", '{"b": 2}')] == [True] * 3
+    assert [accepts("t0", "{}"), accepts("t0", "{"), accepts("t2", "{}")] == [False] * 3
+
+
+def test_tools_are_judged_together() -> None:
+    each = '{"properties": {"a": {"type": "array", "maxItems": 900}}}'
+    CHECKER.compile_tools(tools(*[each] * 3))
+
+    with pytest.raises(ConstraintInvalid, match="together"):
+        CHECKER.compile_tools(tools(*[each] * 100))
+
+
+def test_a_forced_call_may_cost_no_more_than_any_other_constraint() -> None:
+    each = '{"properties": {"a": {"type": "array", "maxItems": 9000}}}'
+    CHECKER.compile_tools(tools(each))
+
+    with pytest.raises(ConstraintInvalid, match="costly"):
+        CHECKER.compile(forced_call_constraint(tools(each)))
 
 
 def test_a_schema_accepts_what_it_describes() -> None:

@@ -16,6 +16,7 @@ from gateway.inference.errors import (
     BackendOverloaded,
     BackendStalled,
     BackendUnavailable,
+    ConstraintRefused,
     NotRunning,
 )
 from gateway.inference.model import Alternative
@@ -145,6 +146,23 @@ async def test_cancelling_the_reader_frees_the_slot(client: PooledAsyncClient, t
     await until(lambda: tgi.seen.running == 0)
 
     assert tgi.seen.dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (422, "validation", "Input validation error: grammar is not valid: unknown keyword"),
+        (422, "validation", "Input validation error: grammar is not supported"),
+        (424, "generation", "Request failed during generation: the output does not satisfy the grammar"),
+    ],
+)
+async def test_a_constraint_that_cannot_be_kept_is_the_request_s_fault(
+    client: PooledAsyncClient, tgi: FakeTgi, status: int, kind: str, message: str
+) -> None:
+    tgi.behaviour.error = (status, message, kind)
+
+    with pytest.raises(ConstraintRefused):
+        await client.generate("x")
 
 
 @pytest.mark.parametrize(

@@ -256,8 +256,8 @@ _BY_TYPE: Final[Mapping[str, type[BackendError]]] = {
     "not_running": NotRunning,
     "not_suspendable": NotSuspendable,
 }
-_GRAMMAR: Final = "grammar is not "
-"""What every refusal of a constraint says: TGI has no error type of its own for it."""
+_GRAMMAR: Final = ("grammar is not ", "does not satisfy the grammar")
+"""What refusals of a constraint say, which have no error type. The caller is at fault, not the replica."""
 _BY_STATUS: Final[Mapping[int, type[BackendError]]] = {
     400: BackendInvalid,
     409: BackendInvalid,
@@ -275,7 +275,7 @@ _BY_STATUS: Final[Mapping[int, type[BackendError]]] = {
 
 def _failure(status: int, message: str, kind: str) -> BackendError:
     found = _BY_TYPE.get(kind) or _BY_STATUS.get(status, BackendBroken)
-    if found is BackendInvalid and _GRAMMAR in message:
+    if any(words in message for words in _GRAMMAR):
         found = ConstraintRefused
     return found(message or f"status {status}")
 
