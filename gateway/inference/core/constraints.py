@@ -17,8 +17,8 @@ from services.chassis.constraints.schemas import (
     BadSchema,
     Cost,
     parse,
+    predicate,
     schema_cost,
-    validator,
     whole_match,
 )
 
@@ -62,7 +62,6 @@ def _schema(text: str) -> Callable[[str], bool]:
         schema = parse(text)
         if not isinstance(schema.get("properties"), dict):
             raise ConstraintInvalid("the JSON schema must be an object schema with `properties` at its root")
-        schema_cost(schema)
         return _predicate(schema)
     except BadSchema as error:
         raise ConstraintInvalid(f"the JSON schema cannot be used: {error}") from error
@@ -77,14 +76,14 @@ def _parameters(tool: ToolSpec) -> tuple[Cost, Callable[[str], bool]]:
 
 
 def _predicate(schema: dict[str, Any]) -> Callable[[str], bool]:
-    """Compile a schema that has been judged. Raises BadSchema."""
-    compiled = validator(schema)
+    """Return a test of JSON texts. Raises BadSchema."""
+    holds = predicate(schema)
 
     def accepts(output: str) -> bool:
         try:
             value = json.loads(output)
         except (ValueError, RecursionError):
             return False
-        return bool(compiled.is_valid(value))
+        return holds(value)
 
     return accepts

@@ -14,12 +14,24 @@ import jsonschema_rs
 from services.chassis.constraints.regexes import BadRegex, regex_cost
 from services.chassis.constraints.schema_cost import BadSchema, Cost, schema_cost
 
-__all__ = ["BadRegex", "BadSchema", "Cost", "parse", "regex_cost", "schema_cost", "validator", "whole_match"]
+__all__ = [
+    "BadRegex",
+    "BadSchema",
+    "Cost",
+    "parse",
+    "predicate",
+    "regex_cost",
+    "schema_cost",
+    "validator",
+    "whole_match",
+]
 
 MAX_SCHEMA_BYTES: Final = 65_536
 """Longest text of a schema. Unit: bytes of UTF-8."""
 MAX_DEPTH: Final = 32
 """Deepest nesting of the text."""
+MAX_CHECKS: Final = 5_000_000
+"""Most parts of a schema times parts of a value: half a second in which nothing else of the process runs."""
 _ERROR_CHARACTERS: Final = 256
 
 
@@ -57,6 +69,16 @@ def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
         raise BadSchema(f"it does not compile: {text}") from error
 
 
+def predicate(schema: dict[str, Any]) -> Callable[[Any], bool]:
+    """Judge and compile a schema into a test of values. Raises BadSchema.
+
+    A value with too many parts to be checked against it does not pass.
+    """
+    cost = schema_cost(schema)
+    compiled = validator(schema)
+    return lambda value: cost.parts * size(value) <= MAX_CHECKS and bool(compiled.is_valid(value))
+
+
 def whole_match(pattern: str) -> Callable[[str], bool]:
     """Compile a regular expression into a test of whole texts. Raises BadRegex.
 
@@ -84,6 +106,19 @@ def depth(value: Any) -> int:
             continue
         deepest = max(deepest, level)
     return deepest
+
+
+def size(value: Any) -> int:
+    """Return how many values a JSON value consists of."""
+    count, stack = 0, [value]
+    while stack:
+        node = stack.pop()
+        count += 1
+        if isinstance(node, Mapping):
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+    return count
 
 
 def no_retrieval(uri: str) -> Any:

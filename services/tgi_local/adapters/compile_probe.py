@@ -17,6 +17,7 @@ import sys
 EXTRA_BYTES = 160 * 1024 * 1024
 """Memory a compilation may take beyond what the library itself maps."""
 CPU_SECONDS = 1
+_MAPPED_BYTES = 1024 * 1024 * 1024
 _FORCED = 256
 """Most bytes to follow where the grammar leaves no choice."""
 _BYTES = 256
@@ -136,7 +137,7 @@ def _limit() -> None:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - as few imports as can be
             mapped = int(file.read().split()[0]) * resource.getpagesize()
     except OSError:
-        return  # no such file outside Linux, where the address space is no measure either
+        mapped = _MAPPED_BYTES  # no such file outside Linux
     resource.setrlimit(resource.RLIMIT_AS, (mapped + EXTRA_BYTES, mapped + EXTRA_BYTES))
 
 

@@ -13,14 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from services.chassis.constraints.schemas import (
-    BadRegex,
-    BadSchema,
-    parse,
-    schema_cost,
-    validator,
-    whole_match,
-)
+from services.chassis.constraints.schemas import BadRegex, BadSchema, parse, predicate, whole_match
 from services.tgi_local.errors import InvalidRequest
 
 _JSON_TYPES: Final = ("json", "json_object")
@@ -48,7 +41,7 @@ class JsonConstraint:
             value = orjson.loads(text)
         except orjson.JSONDecodeError:
             return False
-        return validator(self.schema).is_valid(value)
+        return predicate(self.schema)(value)
 
 
 @dataclass(frozen=True)
@@ -96,8 +89,7 @@ def _json(value: object) -> JsonConstraint:
         raise InvalidRequest("grammar is not supported")
     try:
         schema = parse(value if isinstance(value, str) else orjson.dumps(value).decode())
-        schema_cost(schema)
-        validator(schema)
+        predicate(schema)
     except (BadSchema, orjson.JSONEncodeError) as error:
         raise InvalidRequest(f"grammar is not valid: {error}") from error
     if "properties" not in schema:

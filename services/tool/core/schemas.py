@@ -6,16 +6,17 @@ parts with all references followed, times those of the value.
 """
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from services.chassis.constraints.schemas import (
+    MAX_CHECKS,
     MAX_SCHEMA_BYTES,
     BadSchema,
     depth,
     parse,
     schema_cost,
+    size,
     validator,
 )
 from services.chassis.rpc.errors import FieldViolation, KernelError
@@ -25,8 +26,6 @@ MAX_DEPTH: Final = 16
 MAX_JSON_BYTES: Final = 1_048_576
 MAX_JSON_DEPTH: Final = 64
 MAX_VIOLATIONS: Final = 16
-MAX_CHECKS: Final = 20_000_000
-"""Most parts of schema times parts of value: under a second."""
 COMPILED: Final = 512
 
 _NO_ARGUMENTS: Final = '{"type":"object","additionalProperties":false}'
@@ -93,19 +92,6 @@ def parse_json(text: str, what: str, refused: type[KernelError]) -> Any:
     if depth(value) > MAX_JSON_DEPTH:
         raise refused(f"{what} is nested deeper than {MAX_JSON_DEPTH} levels")
     return value
-
-
-def size(value: Any) -> int:
-    """Return how many values a JSON value consists of."""
-    count, stack = 0, [value]
-    while stack:
-        node = stack.pop()
-        count += 1
-        if isinstance(node, Mapping):
-            stack += node.values()
-        elif isinstance(node, list):
-            stack += node
-    return count
 
 
 class _Checker:

@@ -140,8 +140,10 @@ class Slow(ProcessCompiler):
         self.endless = ProcessCompiler(LIBRARY, program)
 
     async def check(self, constraint: Constraint) -> None:
-        chosen = self.endless if "slow" in constraint.grammar else super()
-        await chosen.check(constraint)
+        if "slow" in constraint.grammar:
+            await self.endless.check(constraint)
+        else:
+            await super().check(constraint)
 
 
 async def test_a_compilation_under_way_is_stopped_by_its_caller_and_others_are_answered_meanwhile(

@@ -90,6 +90,14 @@ def test_a_schema_accepts_what_it_describes() -> None:
     ]
 
 
+def test_output_with_too_many_parts_for_its_schema_is_not_checked_for_ever() -> None:
+    choices = {"items": {"anyOf": [{"const": number} for number in range(2_000)]}}
+    accepts = CHECKER.compile(schema({"properties": {"a": choices}}))
+
+    assert accepts(json.dumps({"a": [1_999] * 100}))
+    assert not accepts(json.dumps({"a": [1_999] * 50_000}))
+
+
 def test_a_schema_never_makes_the_kernel_fetch_anything() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
