@@ -19,7 +19,7 @@ class PromptTooLong(KernelError):
 
 
 class ConstraintInvalid(KernelError):
-    """The JSON schema or regular expression does not compile."""
+    """The JSON schema or regular expression does not compile, costs too much, or cannot be kept."""
 
     reason = "CONSTRAINT_INVALID"
     code = Code.INVALID_ARGUMENT
