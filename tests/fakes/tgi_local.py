@@ -20,7 +20,7 @@ async def tgi_local(
     engine: Engine | None = None,
     **settings: Any,
 ) -> AsyncIterator[Server]:
-    """Run a server on a free port for the length of a block. `compiler` among the settings replaces its own."""
+    """Run a server on a free port for a block. `compiler` among the settings replaces its own."""
     compiler: Compiler | None = settings.pop("compiler", None)
     config = TgiLocalConfig(
         model=str(model), data_dir=data_dir, port=0, **{"slots": 4, "ctx": 512} | settings
