@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.tgi_local.adapters import compile_probe
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.core.grammar import Constraint, JsonConstraint, RegexConstraint
 from services.tgi_local.errors import InvalidRequest, Overloaded
@@ -23,8 +26,13 @@ time.sleep(600)
 """
 
 
-def schema(inner: Any) -> Constraint:
-    return JsonConstraint({"type": "object", "properties": {"a": inner}, "required": ["a"]})
+LONG = {"type": "object", "properties": {f"p{number}": {} for number in range(10_000)}}
+"""Takes seconds and little memory."""
+CLOSED = {"additionalProperties": False}
+
+
+def schema(inner: Any, **beside: Any) -> Constraint:
+    return JsonConstraint({"type": "object", "properties": {"a": inner}, "required": ["a"], **beside})
 
 
 async def refusal(compiler: ProcessCompiler, constraint: Constraint) -> str:
@@ -87,10 +95,17 @@ async def test_patterns_that_nobody_judged_before_are_refused_here_too(pattern: 
     assert "grammar is not valid" in await refusal(ProcessCompiler(LIBRARY), RegexConstraint(pattern))
 
 
-async def test_what_compiles_and_is_too_complex_to_follow_is_refused() -> None:
-    many = JsonConstraint({"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(600)}})
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(600)}},
+        {"enum": [{"n": n} for n in range(3_000)]},
+    ],
+)
+async def test_what_compiles_and_is_too_complex_to_follow_is_refused(inner: dict[str, Any]) -> None:
+    late = schema({"type": "object", "properties": {"b": inner}, "required": ["b"]} | CLOSED, **CLOSED)
 
-    assert "grammar is not valid" in await refusal(ProcessCompiler(LIBRARY), many)
+    assert "grammar is not valid" in await refusal(ProcessCompiler(LIBRARY), late)
 
 
 @pytest.mark.parametrize("inner", [{"type": "array", "maxItems": 1_000_000_000}, INTERSECTION])
@@ -99,6 +114,21 @@ async def test_a_compilation_without_end_reaches_its_limits_and_the_next_is_serv
 
     assert "too much memory or time" in await refusal(compiler, schema(inner))
     await compiler.check(KEPT)
+
+
+@pytest.mark.parametrize("inner", [{"type": "array", "maxItems": 1_000_000_000}, INTERSECTION, LONG])
+def test_memory_and_time_of_a_compilation_are_bounded(inner: Any) -> None:
+    grammar = schema(inner).grammar.encode()
+    command = [sys.executable, "-I", "-S", compile_probe.__file__, str(LIBRARY)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"%d\n%b" % (len(grammar), grammar))
+        process.stdin.close()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+
+    assert process.returncode < 0
+    assert used.ru_maxrss * 1024 < compile_probe.EXTRA_BYTES + 64 * 1024 * 1024
 
 
 async def test_a_verdict_is_remembered_whatever_it_is() -> None:
