@@ -9,6 +9,7 @@ be a beginning of what the grammar allows (it may be empty). Exit status: 0 kept
 stdout), 11 the library cannot be used. Any other end, a signal too, means that a limit was reached.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -139,6 +140,8 @@ def _limit() -> None:
     except OSError:
         mapped = _MAPPED_BYTES  # no such file outside Linux
     resource.setrlimit(resource.RLIMIT_AS, (mapped + EXTRA_BYTES, mapped + EXTRA_BYTES))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write("1000")  # where the container's memory runs out, this process goes and not the engine
 
 
 if __name__ == "__main__":
