@@ -18,6 +18,8 @@ import sys
 EXTRA_BYTES = 160 * 1024 * 1024
 """Memory a compilation may take beyond what the library itself maps."""
 CPU_SECONDS = 1
+_OUTPUT_PER_SECOND = 100_000
+"""Bytes of output that are followed within a second, with much to spare."""
 _MAPPED_BYTES = 1024 * 1024 * 1024
 _FORCED = 256
 """Most bytes to follow where the grammar leaves no choice."""
@@ -51,7 +53,7 @@ def main(library: str) -> int:
         compiler = _Compiler(ctypes.CDLL(library))
     except (OSError, AttributeError):
         return _UNUSABLE
-    _limit()
+    _limit(CPU_SECONDS + len(output) // _OUTPUT_PER_SECOND)
     problem = compiler.judge(grammar, output)
     sys.stdout.buffer.write(problem)
     sys.stdout.buffer.flush()
@@ -82,9 +84,7 @@ class _Compiler:
         Some grammars compile and are too complex to follow. That mostly shows at the first choice, so what is
         forced before it is followed.
         """
-        settings = ctypes.create_string_buffer(
-            1024
-        )  # the library writes its defaults; what they are is its own
+        settings = ctypes.create_string_buffer(1024)  # for the library's defaults, whose form is its own
         self._defaults(settings, self._tokenizer())
         matcher = self._new(settings, b"lark", grammar)
         problem: bytes | None = self._error(matcher)
@@ -130,10 +130,10 @@ def _first_line(problem: bytes) -> bytes:
     return (problem.partition(b"\n")[0] or b"it does not compile")[:_ERROR_BYTES]
 
 
-def _limit() -> None:
+def _limit(seconds: int) -> None:
     """Bound what comes now by what is mapped already. No core file: it would hold the grammar."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - as few imports as can be
             mapped = int(file.read().split()[0]) * resource.getpagesize()
