@@ -18,9 +18,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from services.tgi_local.adapters.logs import log
+from services.chassis.runtime.logs import logger
 from services.tgi_local.core.grammar import Constraint
 from services.tgi_local.errors import InvalidRequest, Overloaded
+
+_log = logger(__name__)
 
 AT_ONCE: Final = 2
 """Most processes at one time."""
@@ -90,7 +92,7 @@ class ProcessCompiler:
         if status == _REFUSED:
             return problem.decode(errors="replace")
         if status == _UNUSABLE:
-            log.error("the engine's compiler cannot be used", extra={"library": str(self._library)})
+            _log.error("the engine's compiler cannot be used", library=str(self._library))
             raise InvalidRequest("grammar is not supported")
         return "it takes too much memory or time to compile"
 
@@ -123,7 +125,7 @@ class ProcessCompiler:
                 start_new_session=True,
             )
         except OSError as error:
-            log.warning("no process to compile in", extra={"problem": error.strerror})
+            _log.warning("no process to compile in", problem=error.strerror)
             raise Overloaded from error
         self.started += 1
         try:
