@@ -1,7 +1,7 @@
 """JSON Schemas of tools: bounded, compiled, and applied to arguments and results. Pure.
 
 A schema comes from an agent, so what checking it can cost is bounded before anything is checked: by what it
-unrolls to, since it also becomes the constraint of a forced call (`services.chassis.constraints.schema_cost`), and by its
+unrolls to, since it also becomes the constraint of a forced call (the chassis' `schema_cost`), and by its
 parts with all references followed, times those of the value.
 """
 
