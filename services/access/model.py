@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.dispatch.scheduling import Caps, Hints
 
 
 class AgentState(Enum):
@@ -14,45 +15,6 @@ class AgentState(Enum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     KILLED = "killed"
-
-
-class SchedulingClass(Enum):
-    """The scheduling class of an agent's calls. Values are stored."""
-
-    REALTIME = "realtime"
-    INTERACTIVE = "interactive"
-    NORMAL = "normal"
-    BATCH = "batch"
-    IDLE = "idle"
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """How the scheduler treats the calls of an agent unless a call says otherwise."""
-
-    scheduling_class: SchedulingClass = SchedulingClass.NORMAL
-    weight: int = 1
-    """Share against its siblings, from 1 to 1000."""
-    priority: int = 0
-    """Smaller runs earlier; from -20 to 19."""
-    max_wait: timedelta | None = None
-    """Longest wait in the queue; None is the kernel's default."""
-    deadline: timedelta | None = None
-    """Time from arrival by which the answer is wanted; None: no wish."""
-    policy: str = ""
-    """Orders the agent's own calls among themselves; empty: nothing does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """The most that an agent may ask for in its hints. The defaults are those of a root."""
-
-    highest_class: SchedulingClass = SchedulingClass.INTERACTIVE
-    highest_weight: int = 1
-    lowest_priority: int = 0
-    policies: frozenset[str] | None = None
-    """None: every policy."""
-    shortest_deadline: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.model import PolicySpec, SchedulingClass
+from services.scheduler.model import PolicySpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,10 +6,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from services.chassis.dispatch.scheduling import QueueOutcome, SchedulingClass
 from services.chassis.runtime.metrics import DURATION_BUCKETS
 from services.scheduler.core.events import Decision, Preempt, Reject, TimelineEvent, TimelineKind
 from services.scheduler.core.stats import ClassStats, ReplicaStats, Stats, merged, merged_replicas
-from services.scheduler.model import QueueOutcome, ResourceKind, SchedulingClass
+from services.scheduler.model import ResourceKind
 
 
 class PrometheusScheduleMetrics:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
 
+from services.chassis.dispatch.scheduling import SchedulingClass
+
 CallId: TypeAlias = str
 ReplicaId: TypeAlias = str
 GatewayId: TypeAlias = str
@@ -19,42 +21,6 @@ class ResourceKind(Enum):
 
     # Members are singletons: hashing by identity is right, and several times faster than Enum's.
     __hash__ = object.__hash__
-
-
-class SchedulingClass(Enum):
-    """Service class of a call, most urgent first. Values are metric label values."""
-
-    REALTIME = "realtime"
-    INTERACTIVE = "interactive"
-    NORMAL = "normal"
-    BATCH = "batch"
-    IDLE = "idle"
-
-    __hash__ = object.__hash__
-
-
-class QueueOutcome(Enum):
-    """How a call left the waiting queue. Values are metric labels and error reasons."""
-
-    DISPATCHED = "dispatched"
-    REJECTED_FULL = "rejected_full"  # never entered: too many calls wait already
-    REJECTED_TOO_LARGE = "rejected_too_large"  # can fit on no replica, however long it waits
-    REJECTED_INVALID = "rejected_invalid"  # sizes or weights out of range
-    REJECTED_POLICY = "rejected_policy"  # it names a policy that nobody registered
-    EVICTED_WAIT = "evicted_wait"  # waited longer than its max_wait
-    EVICTED_DEADLINE = "evicted_deadline"  # its deadline passed while it waited
-    EVICTED_CANCELLED = "evicted_cancelled"  # the caller, its program or its agent went away
-    EVICTED_GATEWAY = "evicted_gateway"  # the gateway that held it is gone
-    NO_BACKEND = "no_backend"  # no replica serves what it asks for
-
-
-class Completion(Enum):
-    """How a run ended, told by the gateway. Values are metric label values."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
 
 
 class CallState(Enum):

@@ -6,12 +6,13 @@ from typing import Any
 
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2, scheduler_pb2_grpc
 from services.chassis.auth.identity import Kind, current_caller
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.runtime.clock import Clock
 from services.scheduler.core.explanation_text import summary
 from services.scheduler.core.stats import ReplicaStats, merged
-from services.scheduler.model import ResourceKind, SchedulingClass
+from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import GatewaySession, SchedulerService, Viewer
 from services.scheduler.wire import scheduling
 

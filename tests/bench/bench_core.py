@@ -27,11 +27,12 @@ from math import log
 from pathlib import Path
 from statistics import fmean, median
 
+from services.chassis.dispatch.scheduling import Completion, SchedulingClass
 from services.scheduler.core.events import BackendUp, DispatchGrant, Finished, Progress, Submit
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import ClassSettings, CoreSettings
-from services.scheduler.model import Call, Completion, PolicySpec, SchedulingClass
+from services.scheduler.model import Call, PolicySpec
 from tests.bench.core_reads import PAGE, measure_reads, read_table, read_verdicts
 
 SLOTS = 64

@@ -13,13 +13,14 @@ from prometheus_client.metrics import MetricWrapperBase
 from gateway.gate import FairGate, GateConfig
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from services.access.metrics import AccessMetrics
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
 from services.context.metrics import ContextMetrics
 from services.memory.metrics import MemoryMetrics
 from services.scheduler.core.stats import ClassStats, ReplicaStats, Stats
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
-from services.scheduler.model import ReplicaId, SchedulingClass
+from services.scheduler.model import ReplicaId
 from services.scheduler.model import ResourceKind as SchedulerLane
 from services.storage.metrics import StorageMetrics
 from services.tgi_local.metrics import PrometheusMetrics as TgiLocalMetrics

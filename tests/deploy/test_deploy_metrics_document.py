@@ -5,8 +5,8 @@ from enum import Enum
 import pytest
 
 from services.access.model import Reason
+from services.chassis.dispatch.scheduling import QueueOutcome, SchedulingClass
 from services.scheduler.core.events import TimelineKind
-from services.scheduler.model import QueueOutcome, SchedulingClass
 from tests.deploy.manifests import KERNEL, ROOT
 from tests.deploy.monitoring import SECTIONS, documented, label_values, measured, units
 

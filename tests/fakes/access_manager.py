@@ -9,12 +9,13 @@ from typing import Any
 from services.access.adapters.cedar import CedarEngine, PolicyJudge, base_policies
 from services.access.adapters.keys import KeyFile
 from services.access.core.agent_tree import TreeLimits
-from services.access.model import AuditEntry, AuditQuery, Check, Decision, Finding, Hints, Reason
+from services.access.model import AuditEntry, AuditQuery, Check, Decision, Finding, Reason
 from services.access.ports import Store
 from services.access.service.agents import NewAgent, Registered
 from services.access.service.dependencies import Dependencies, Request, Settings
 from services.access.service.facade import AccessManager
 from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.dispatch.scheduling import Hints
 from tests.fakes.clock import FakeClock
 
 TENANT = "acme"

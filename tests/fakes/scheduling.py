@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from services.chassis.dispatch.scheduling import Completion, SchedulingClass
 from services.scheduler.core.events import (
     BackendUp,
     Decision,
@@ -23,13 +24,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import ClassSettings, CoreSettings
-from services.scheduler.model import (
-    Call,
-    Completion,
-    ParamValue,
-    PolicySpec,
-    SchedulingClass,
-)
+from services.scheduler.model import Call, ParamValue, PolicySpec
 
 MODEL = "llama"
 

@@ -1,38 +1,8 @@
 """What agents may ask for in their scheduling hints: caps that only shrink on the way down a tree. Pure."""
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Final
+from dataclasses import replace
 
-from services.access.model import Caps, Hints, SchedulingClass
-
-_CLASSES: Final = tuple(SchedulingClass)
-"""The highest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Excess:
-    """One hint above its cap."""
-
-    hint: str
-    asked: str
-    cap: str
-
-
-def excess(hints: Hints, caps: Caps) -> Excess | None:
-    """Return the first hint that is above its cap, or None."""
-    policies = caps.policies
-    if _rank(hints.scheduling_class) < _rank(caps.highest_class):
-        return Excess("scheduling_class", hints.scheduling_class.value, caps.highest_class.value)
-    if hints.weight > caps.highest_weight:
-        return Excess("weight", str(hints.weight), str(caps.highest_weight))
-    if hints.priority < caps.lowest_priority:
-        return Excess("priority", str(hints.priority), str(caps.lowest_priority))
-    if policies is not None and hints.policy and hints.policy not in policies:
-        return Excess("policy", hints.policy, ", ".join(sorted(policies)) or "none")
-    if hints.deadline is not None and hints.deadline < caps.shortest_deadline:
-        return Excess("deadline", _text(hints.deadline), _text(caps.shortest_deadline))
-    return None
+from services.chassis.dispatch.scheduling import Caps, Excess, Hints, SchedulingClass, excess
 
 
 def wider(caps: Caps, limit: Caps) -> Excess | None:
@@ -89,8 +59,4 @@ def lowered(hints: Hints, caps: Caps) -> Hints:
 
 
 def _rank(kind: SchedulingClass) -> int:
-    return _CLASSES.index(kind)
-
-
-def _text(span: timedelta) -> str:
-    return f"{span.total_seconds():g} s"
+    return kind.rank

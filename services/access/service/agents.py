@@ -10,14 +10,14 @@ from typing import Final
 
 from services.access.core import agent_tree, caps
 from services.access.core.actions import PRIVILEGE
-from services.access.core.caps import Excess
 from services.access.core.decision import decide, gather_input
 from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
-from services.access.model import Agent, AgentKey, AgentState, Caps, Check, Hints, Revocation, Token
+from services.access.model import Agent, AgentKey, AgentState, Check, Revocation, Token
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies, Request
 from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.dispatch.scheduling import Caps, Excess, Hints, excess
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
 
@@ -307,7 +307,7 @@ class AgentService:
         self._check_policy(new.hints.policy)
         limit = caps.covering(Caps(), new.hints) if above is None else above.caps
         wanted = new.caps or limit
-        over = caps.excess(new.hints, wanted)
+        over = excess(new.hints, wanted)
         if above is not None:
             over = caps.wider(wanted, limit) or over
         elif caps.wider(wanted, Caps()):
@@ -332,7 +332,7 @@ class AgentService:
             after = dataclasses.replace(after, hints=caps.lowered(after.hints, wanted))
         elif changes.caps is None:
             wanted = caps.covering(wanted, after.hints)
-        if over := caps.excess(after.hints, wanted):
+        if over := excess(after.hints, wanted):
             raise _above(over)
         raised = caps.wider(wanted, before.caps)
         if raised and above is not None and (beyond := caps.wider(wanted, above.caps)):

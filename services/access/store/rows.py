@@ -1,6 +1,6 @@
 """Rows of the tables to and from what the access manager knows."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,15 +13,13 @@ from services.access.model import (
     ApprovalState,
     AuditEntry,
     AuditOutcome,
-    Caps,
     Event,
     Grant,
-    Hints,
     Policy,
     Revocation,
-    SchedulingClass,
 )
 from services.chassis.auth.identity import Kind
+from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
 from services.chassis.times import from_micros, micros
 
 Values = dict[str, Any]
@@ -53,8 +51,8 @@ def agent_values(agent: Agent) -> Values:
     }
 
 
-def _optional_span(span: timedelta | None) -> int | None:
-    return None if span is None else span // timedelta(microseconds=1)
+def _optional_span(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e6)
 
 
 def _caps_values(caps: Caps) -> Values:
@@ -63,7 +61,7 @@ def _caps_values(caps: Caps) -> Values:
         "highest_weight": caps.highest_weight,
         "lowest_priority": caps.lowest_priority,
         "policies": None if caps.policies is None else sorted(caps.policies),
-        "shortest_deadline": caps.shortest_deadline // timedelta(microseconds=1),
+        "shortest_deadline": round(caps.shortest_deadline * 1e6),
     }
 
 
@@ -74,7 +72,7 @@ def _caps(values: Values) -> Caps:
         highest_weight=values["highest_weight"],
         lowest_priority=values["lowest_priority"],
         policies=None if policies is None else frozenset(policies),
-        shortest_deadline=timedelta(microseconds=values["shortest_deadline"]),
+        shortest_deadline=values["shortest_deadline"] / 1e6,
     )
 
 
@@ -84,8 +82,8 @@ def agent(row: Row[Any]) -> Agent:
         scheduling_class=SchedulingClass(row.scheduling_class),
         weight=row.weight,
         priority=row.priority,
-        max_wait=None if row.max_wait is None else timedelta(microseconds=row.max_wait),
-        deadline=None if row.deadline is None else timedelta(microseconds=row.deadline),
+        max_wait=None if row.max_wait is None else row.max_wait / 1e6,
+        deadline=None if row.deadline is None else row.deadline / 1e6,
         policy=row.policy,
     )
     return Agent(

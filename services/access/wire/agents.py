@@ -1,14 +1,12 @@
 """Between the messages of AgentService and what the access manager knows."""
 
-from datetime import timedelta
 from typing import Any, Final
 
-from google.protobuf.duration_pb2 import Duration
-
 from aios.api.agent.v1 import agent_pb2
-from services.access.model import Agent, AgentState, Caps, Hints, SchedulingClass
+from services.access.model import Agent, AgentState
 from services.access.service.agents import Change, Changes, NewAgent, Registered
-from services.chassis.rpc import names
+from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
+from services.chassis.rpc import names, wire
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.wire import stamp
 
@@ -32,31 +30,6 @@ _MAX_KEY: Final = 63
 _MAX_VALUE: Final = 256
 
 
-def hints(message: agent_pb2.SchedulingHints) -> Hints:
-    """Read scheduling hints; what is not set is the default."""
-    return Hints(
-        scheduling_class=CLASSES[message.scheduling_class],
-        weight=message.weight or 1,
-        priority=message.priority,
-        max_wait=message.max_wait.ToTimedelta() if message.HasField("max_wait") else None,
-        deadline=message.deadline.ToTimedelta() or None,  # 0: none
-        policy=message.policy,
-    )
-
-
-def caps(message: agent_pb2.SchedulingCaps) -> Caps:
-    """Read the most that an agent may ask for; zero values mean the defaults."""
-    default = Caps()
-    named = message.highest_class != agent_pb2.SCHEDULING_CLASS_UNSPECIFIED
-    return Caps(
-        highest_class=CLASSES[message.highest_class] if named else default.highest_class,
-        highest_weight=message.highest_weight or default.highest_weight,
-        lowest_priority=message.lowest_priority,
-        policies=frozenset(message.policies.names) if message.HasField("policies") else None,
-        shortest_deadline=message.shortest_deadline.ToTimedelta(),
-    )
-
-
 def new_agent(request: agent_pb2.RegisterAgentRequest) -> NewAgent:
     """Read an agent that is to be registered."""
     return NewAgent(
@@ -65,8 +38,8 @@ def new_agent(request: agent_pb2.RegisterAgentRequest) -> NewAgent:
         tenant=request.tenant,
         display_name=request.display_name,
         kind=request.kind,
-        hints=hints(request.hints),
-        caps=caps(request.caps) if request.HasField("caps") else None,
+        hints=wire.hints(request.hints),
+        caps=wire.caps(request.caps) if request.HasField("caps") else None,
         labels=_labels(request.labels, "labels"),
     )
 
@@ -77,9 +50,9 @@ def changes(request: agent_pb2.UpdateAgentRequest) -> Changes:
     given = request.agent
     for path in request.update_mask.paths:
         if path == "hints":
-            values["hints"] = hints(given.hints)
+            values["hints"] = wire.hints(given.hints)
         elif path == "caps":
-            values["caps"] = caps(given.caps)
+            values["caps"] = wire.caps(given.caps)
         elif path == "labels":
             values["labels"] = _labels(given.labels, "agent.labels")
         elif path in ("display_name", "kind"):
@@ -126,14 +99,11 @@ def change(event: Change, shown: agent_pb2.Agent) -> agent_pb2.WatchAgentsRespon
 
 
 def _hints(found: Hints) -> agent_pb2.SchedulingHints:
-    return agent_pb2.SchedulingHints(
-        scheduling_class=_TO_CLASS[found.scheduling_class],
-        weight=found.weight,
-        priority=found.priority or None,
-        max_wait=_duration(found.max_wait),
-        deadline=_duration(found.deadline),
-        policy=found.policy or None,
-    )
+    message = wire.hints_message(found)
+    for field in ("priority", "policy"):  # an agent's default is shown as not set
+        if not getattr(message, field):
+            message.ClearField(field)
+    return message
 
 
 def _caps(found: Caps) -> agent_pb2.SchedulingCaps:
@@ -143,16 +113,8 @@ def _caps(found: Caps) -> agent_pb2.SchedulingCaps:
         highest_weight=found.highest_weight,
         lowest_priority=found.lowest_priority,
         policies=policies,
-        shortest_deadline=_duration(found.shortest_deadline),
+        shortest_deadline=wire.duration(found.shortest_deadline),
     )
-
-
-def _duration(span: timedelta | None) -> Duration | None:
-    if span is None:
-        return None
-    duration = Duration()
-    duration.FromTimedelta(span)
-    return duration
 
 
 def _labels(given: Any, field: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import grpc
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.chassis.auth.identity import Caller, Kind
-from services.chassis.dispatch.scheduling import ANYTHING, AgentFacts, Hints
+from services.chassis.dispatch.scheduling import ANYTHING, DEFAULT_HINTS, AgentFacts
 from services.chassis.rpc.client import ServiceCredential, kernel_metadata
 from services.chassis.rpc.errors import AccessUnavailable, AgentInactive
 from services.chassis.rpc.wire import caps, hints_asked
@@ -52,7 +52,7 @@ class AccessAgentDirectory:
         Raises AccessUnavailable when they are neither known nor to be had, AgentInactive when it was killed.
         """
         if caller.kind is not Kind.AGENT:
-            return AgentFacts(Hints(), program=caller.agent)
+            return AgentFacts(DEFAULT_HINTS, program=caller.agent)
         key = (caller.tenant, caller.agent)
         known = self._known.get(key)
         if known is None:
@@ -116,7 +116,7 @@ def _facts(agent: agent_pb2.Agent) -> AgentFacts:
     name = agent.name.removeprefix("agents/")
     path = tuple(agent.ancestors)
     return AgentFacts(
-        hints=Hints().overlaid(hints_asked(agent.hints), ANYTHING),
+        hints=DEFAULT_HINTS.overlaid(hints_asked(agent.hints), ANYTHING),
         kind=agent.kind,
         program=path[0] if path else name,
         caps=caps(agent.caps),

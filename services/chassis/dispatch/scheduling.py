@@ -8,13 +8,21 @@ from services.chassis.rpc.errors import PermissionDenied
 
 
 class SchedulingClass(Enum):
-    """Service class of a call. Values are metric labels."""
+    """Service class of a call, the most urgent first. Values are stored, and are metric labels."""
 
     REALTIME = "realtime"
     INTERACTIVE = "interactive"
     NORMAL = "normal"
     BATCH = "batch"
     IDLE = "idle"
+
+    # Members are singletons: hashing by identity is right, and several times faster than Enum's.
+    __hash__ = object.__hash__
+
+    @property
+    def rank(self) -> int:
+        """Return its place in the order of urgency, 0 for the most urgent."""
+        return _URGENCY.index(self)
 
 
 _URGENCY: Final = tuple(SchedulingClass)
@@ -49,28 +57,41 @@ class Caps:
 
     def check(self, hints: "Hints") -> None:
         """Raise PermissionDenied, which names the hint and its cap, for more than what is allowed."""
-        policies = self.policies
-        if _URGENCY.index(hints.scheduling_class) < _URGENCY.index(self.highest_class):
-            raise _above("scheduling_class", hints.scheduling_class.value, self.highest_class.value)
-        if hints.weight > self.highest_weight:
-            raise _above("weight", str(hints.weight), str(self.highest_weight))
-        if hints.priority < self.lowest_priority:
-            raise _above("priority", str(hints.priority), str(self.lowest_priority))
-        if policies is not None and hints.policy and hints.policy not in policies:
-            raise _above("policy", hints.policy, ", ".join(sorted(policies)) or "none")
-        if hints.deadline is not None and hints.deadline < self.shortest_deadline:
-            raise _above("deadline", f"{hints.deadline:g} s", f"{self.shortest_deadline:g} s")
+        found = excess(hints, self)
+        if found is not None:
+            raise PermissionDenied(
+                f"hints.{found.hint}: asked for {found.asked}, but this agent's cap is {found.cap}",
+                metadata={"hint": found.hint, "asked": found.asked, "cap": found.cap},
+            )
 
 
 ANYTHING: Final = Caps(SchedulingClass.REALTIME, 1000, -20)
 """Caps that nothing is above: what the access service tells is within the agent's own already."""
 
 
-def _above(hint: str, asked: str, cap: str) -> PermissionDenied:
-    return PermissionDenied(
-        f"hints.{hint}: asked for {asked}, but this agent's cap is {cap}",
-        metadata={"hint": hint, "asked": asked, "cap": cap},
-    )
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """One hint above its cap."""
+
+    hint: str
+    asked: str
+    cap: str
+
+
+def excess(hints: "Hints", caps: Caps) -> Excess | None:
+    """Return the first hint that is above its cap, or None."""
+    policies = caps.policies
+    if hints.scheduling_class.rank < caps.highest_class.rank:
+        return Excess("scheduling_class", hints.scheduling_class.value, caps.highest_class.value)
+    if hints.weight > caps.highest_weight:
+        return Excess("weight", str(hints.weight), str(caps.highest_weight))
+    if hints.priority < caps.lowest_priority:
+        return Excess("priority", str(hints.priority), str(caps.lowest_priority))
+    if policies is not None and hints.policy and hints.policy not in policies:
+        return Excess("policy", hints.policy, ", ".join(sorted(policies)) or "none")
+    if hints.deadline is not None and hints.deadline < caps.shortest_deadline:
+        return Excess("deadline", f"{hints.deadline:g} s", f"{caps.shortest_deadline:g} s")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +101,7 @@ class Hints:
     scheduling_class: SchedulingClass = SchedulingClass.NORMAL
     weight: int = 1
     priority: int = 0
-    max_wait: float | None = 30.0
+    max_wait: float | None = None
     """Longest time in the queue; 0: it does not wait; None: as long as its class allows. Unit: seconds."""
     deadline: float | None = None
     """Time from arrival by which the answer is wanted; missing it ends nothing. Unit: seconds."""
@@ -102,6 +123,10 @@ class Hints:
         )
         caps.check(hints)
         return hints
+
+
+DEFAULT_HINTS: Final = Hints(max_wait=30.0)
+"""How calls are scheduled where neither the agent nor the call says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +167,18 @@ class DispatchGrant:
 
 
 class QueueOutcome(Enum):
-    """How a call left a queue outside the scheduler; the scheduler's own words, where it has them too."""
+    """How a call left the waiting queue. Values are metric labels and error reasons."""
 
     DISPATCHED = "dispatched"
-    REJECTED_FULL = "rejected_full"
-    EVICTED_DEADLINE = "evicted_deadline"
-    EVICTED_CANCELLED = "evicted_cancelled"
+    REJECTED_FULL = "rejected_full"  # never entered: too many calls wait already
+    REJECTED_TOO_LARGE = "rejected_too_large"  # can fit on no replica, however long it waits
+    REJECTED_INVALID = "rejected_invalid"  # sizes or weights out of range
+    REJECTED_POLICY = "rejected_policy"  # it names a policy that nobody registered
+    EVICTED_WAIT = "evicted_wait"  # waited longer than its max_wait
+    EVICTED_DEADLINE = "evicted_deadline"  # its deadline passed while it waited
+    EVICTED_CANCELLED = "evicted_cancelled"  # the caller, its program or its agent went away
+    EVICTED_GATEWAY = "evicted_gateway"  # the gateway that held it is gone
+    NO_BACKEND = "no_backend"  # no replica serves what it asks for
 
 
 class Interrupt(Enum):

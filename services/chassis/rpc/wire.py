@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.agent.v1 import agent_pb2
 from services.chassis.auth.identity import Caller, Kind
-from services.chassis.dispatch.scheduling import Caps, Hints, HintsAsked, SchedulingClass
+from services.chassis.dispatch.scheduling import ANYTHING, Caps, Hints, HintsAsked, SchedulingClass
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import InvalidRequest
 
@@ -86,6 +86,11 @@ def hints_asked(message: agent_pb2.SchedulingHints) -> HintsAsked:
         deadline=_seconds(message.deadline) if message.HasField("deadline") else None,
         policy=message.policy if message.HasField("policy") else None,
     )
+
+
+def hints(message: agent_pb2.SchedulingHints) -> Hints:
+    """Read the hints of an agent; what is not set is the default."""
+    return Hints().overlaid(hints_asked(message), ANYTHING)
 
 
 def caps(message: agent_pb2.SchedulingCaps) -> Caps:

@@ -3,10 +3,11 @@
 from math import inf, isfinite
 from typing import Final
 
+from services.chassis.dispatch.scheduling import QueueOutcome
 from services.scheduler.core.heap import AgeQueue, Key
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.model import Call, QueueOutcome, ResourceKind
+from services.scheduler.model import Call, ResourceKind
 
 LARGEST: Final = 10_000_000
 """Most tokens of one call, of its prompt and of its answer."""

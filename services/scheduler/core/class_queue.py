@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.agent_order import AgentOrdering
 from services.scheduler.core.events import TimelineKind
 from services.scheduler.core.gangs import GangBook
@@ -12,7 +13,7 @@ from services.scheduler.core.settings import ClassSettings
 from services.scheduler.core.starvation_lane import StarvationLane
 from services.scheduler.core.state import CoreState
 from services.scheduler.core.wait_monitor import WaitMonitor
-from services.scheduler.model import CallId, PolicySpec, SchedulingClass
+from services.scheduler.model import CallId, PolicySpec
 
 
 @dataclass(slots=True)

@@ -5,19 +5,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
 
+from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
 from services.scheduler.model import (
     ANY_ATTEMPT,
     NO_SNAPSHOT,
     Attempt,
     Call,
     CallId,
-    Completion,
     GatewayId,
     ParamValue,
-    QueueOutcome,
     ReplicaId,
     ResourceKind,
-    SchedulingClass,
     SnapshotInfo,
 )
 

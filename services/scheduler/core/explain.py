@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.class_queue import ClassQueue
 from services.scheduler.core.pool import Pool
 from services.scheduler.core.replica import Replica
 from services.scheduler.core.scheduled_call import ScheduledCall
-from services.scheduler.model import CallId, CallState, ReplicaId, ResourceKind, SchedulingClass
+from services.scheduler.model import CallId, CallState, ReplicaId, ResourceKind
 
 COUNTED = 64
 """Places from the front of a class's queue within which a position is exact.

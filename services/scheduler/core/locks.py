@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.model import CallId, PoolKey, SchedulingClass
+from services.scheduler.model import CallId, PoolKey
 
 _RANK = {kind: place for place, kind in enumerate(SchedulingClass)}
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.class_queue import ClassMix, ClassQueue
 from services.scheduler.core.events import FROM_LANE, TimelineKind
 from services.scheduler.core.gang_placement import GangPlacement
@@ -12,7 +13,7 @@ from services.scheduler.core.replica import Replica
 from services.scheduler.core.reservation import Reservation
 from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 from services.scheduler.core.state import CoreState
-from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, ResourceKind, SchedulingClass
+from services.scheduler.model import CallState, PolicySpec, PoolKey, ReplicaId, ResourceKind
 
 
 class Pool:

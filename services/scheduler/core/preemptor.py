@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from itertools import islice
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.class_queue import ClassQueue
 from services.scheduler.core.events import Preempt, TimelineKind
 from services.scheduler.core.preemption_guard import PreemptionGuard, enough
 from services.scheduler.core.replica import Replica
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.state import CoreState
-from services.scheduler.model import CallState, ReplicaId, SchedulingClass
+from services.scheduler.model import CallState, ReplicaId
 
 
 class Preemptor:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
 from services.scheduler.core.admission import LARGEST, invalid
 from services.scheduler.core.call_table import CallTable
 from services.scheduler.core.events import (
@@ -39,13 +40,10 @@ from services.scheduler.model import (
     Call,
     CallId,
     CallState,
-    Completion,
     PolicySpec,
     PoolKey,
-    QueueOutcome,
     ReplicaId,
     ResourceKind,
-    SchedulingClass,
 )
 
 _SUPERSEDED: Final = "a newer request with the same id has taken its place"

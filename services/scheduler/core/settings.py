@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.errors import SettingsInvalid
-from services.scheduler.model import PolicySpec, SchedulingClass
+from services.scheduler.model import PolicySpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """What all parts of the core share: settings, accounts, history and the outbox."""
 
+from services.chassis.dispatch.scheduling import QueueOutcome, SchedulingClass
 from services.scheduler.core.accounts import ProgramBook
 from services.scheduler.core.admission import Admission
 from services.scheduler.core.events import Decision, Reject, TimelineEvent, TimelineKind
@@ -8,7 +9,6 @@ from services.scheduler.core.locks import LockBook
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings, CostModel
-from services.scheduler.model import QueueOutcome, SchedulingClass
 
 
 class CoreState:

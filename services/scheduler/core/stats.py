@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.class_queue import ClassQueue
 from services.scheduler.core.pool import Pool
-from services.scheduler.model import ReplicaId, ResourceKind, SchedulingClass
+from services.scheduler.model import ReplicaId, ResourceKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

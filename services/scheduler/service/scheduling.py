@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import (
     BackendDown,
     BackendUp,
@@ -25,14 +26,7 @@ from services.scheduler.core.explain import Explanation, QueueEntry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.stats import Stats
 from services.scheduler.errors import PolicyParamsInvalid, PolicyRefused, PolicyUnknown, SyscallNotFound
-from services.scheduler.model import (
-    Call,
-    CallId,
-    ParamValue,
-    PolicySpec,
-    ResourceKind,
-    SchedulingClass,
-)
+from services.scheduler.model import Call, CallId, ParamValue, PolicySpec, ResourceKind
 from services.scheduler.ports import Clock, ScheduleMetrics
 from services.scheduler.service.listing import CallListing, Place
 

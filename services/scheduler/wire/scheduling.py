@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
+from services.chassis.dispatch.scheduling import Completion, SchedulingClass
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.wire import duration
@@ -39,13 +40,11 @@ from services.scheduler.model import (
     Call,
     CallId,
     CallState,
-    Completion,
     Lock,
     ParamValue,
     PolicySpec,
     Prefix,
     ResourceKind,
-    SchedulingClass,
     SnapshotInfo,
 )
 from services.scheduler.service.listing import Place

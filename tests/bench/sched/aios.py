@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from services.chassis.dispatch.scheduling import Completion
 from services.scheduler.core.events import (
     BackendUp,
     DispatchGrant,
@@ -20,7 +21,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.model import Call, Completion, ParamValue, PolicySpec, Prefix
+from services.scheduler.model import Call, ParamValue, PolicySpec, Prefix
 from tests.bench.sched.engine import Engine, LiveCall
 from tests.bench.sched.server import MAX_NEW_TOKENS
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import aclosing
-from datetime import timedelta
 
 import pytest
 
@@ -12,15 +11,11 @@ from services.access.errors import (
     AgentTreeLimit,
     EtagMismatch,
 )
-from services.access.model import (
-    AgentState,
-    Hints,
-    Reason,
-    SchedulingClass,
-)
+from services.access.model import AgentState, Reason
 from services.access.service import agents as agents_module
 from services.access.service.agents import Changes, NewAgent
 from services.access.service.grants import NewGrant
+from services.chassis.dispatch.scheduling import Hints, SchedulingClass
 from services.chassis.rpc.errors import (
     AgentInactive,
     CredentialInvalid,
@@ -56,7 +51,7 @@ async def test_a_registered_agent_is_found_and_may_act(desk: Desk) -> None:
 
 
 async def test_hints_and_labels_survive_the_store(desk: Desk) -> None:
-    hints = Hints(SchedulingClass.REALTIME, 7, -3, timedelta(seconds=1.5))
+    hints = Hints(SchedulingClass.REALTIME, 7, -3, 1.5)
     new = NewAgent(id="planner", kind="researcher", hints=hints, labels={"team": "blue"})
     await desk.manager.agents.register(ADMIN, new, NEW)
     found = await desk.manager.agents.get(ADMIN, "planner")

@@ -1,19 +1,15 @@
 """Caps on what agents may ask for: at registration, when they change, down the tree."""
 
-from datetime import timedelta
-
 import pytest
 
 from services.access.errors import PolicyUnknown
-from services.access.model import Caps, Hints, SchedulingClass
 from services.access.service.agents import Changes, NewAgent
+from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
 from services.chassis.rpc.errors import PermissionDenied
 from tests.fakes.access_manager import ADMIN, NEW, Desk, agent
 
 PLANNER = agent("planner")
-GENEROUS = Caps(
-    SchedulingClass.REALTIME, 10, -5, frozenset({"edf", "fifo"}), shortest_deadline=timedelta(seconds=1)
-)
+GENEROUS = Caps(SchedulingClass.REALTIME, 10, -5, frozenset({"edf", "fifo"}), shortest_deadline=1)
 
 
 async def register(desk: Desk, new: NewAgent, *, by_planner: bool = False) -> None:
@@ -22,7 +18,7 @@ async def register(desk: Desk, new: NewAgent, *, by_planner: bool = False) -> No
 
 
 async def test_caps_and_hints_survive_the_store(desk: Desk) -> None:
-    hints = Hints(SchedulingClass.REALTIME, 7, -3, None, timedelta(seconds=2.5), "edf")
+    hints = Hints(SchedulingClass.REALTIME, 7, -3, None, 2.5, "edf")
     await register(desk, NewAgent(id="planner", hints=hints, caps=GENEROUS))
     found = await desk.manager.agents.get(ADMIN, "planner")
 
@@ -41,7 +37,7 @@ async def test_a_child_has_its_parents_caps_and_no_more(desk: Desk) -> None:
     await register(desk, NewAgent(id="child", hints=Hints(weight=10, priority=-5)), by_planner=True)
     assert (await desk.manager.agents.get(ADMIN, "child")).caps == GENEROUS
 
-    hasty = Hints(deadline=timedelta(seconds=0.5))
+    hasty = Hints(deadline=0.5)
     for hints in (Hints(weight=11), Hints(priority=-6), Hints(policy="sjf"), hasty):
         with pytest.raises(PermissionDenied) as refused:
             await register(desk, NewAgent(id="greedy", hints=hints), by_planner=True)
@@ -54,7 +50,7 @@ async def test_a_child_has_its_parents_caps_and_no_more(desk: Desk) -> None:
 
 async def test_a_child_may_be_given_less(desk: Desk) -> None:
     await register(desk, NewAgent(id="planner", caps=GENEROUS))
-    less = Caps(SchedulingClass.BATCH, policies=frozenset({"fifo"}), shortest_deadline=timedelta(seconds=9))
+    less = Caps(SchedulingClass.BATCH, policies=frozenset({"fifo"}), shortest_deadline=9)
     await register(desk, NewAgent(id="child", hints=Hints(SchedulingClass.BATCH), caps=less), by_planner=True)
 
     with pytest.raises(PermissionDenied) as refused:
@@ -65,7 +61,7 @@ async def test_a_child_may_be_given_less(desk: Desk) -> None:
 async def test_lowering_caps_lowers_the_tree_and_raising_them_raises_nobody(desk: Desk) -> None:
     await register(desk, NewAgent(id="planner", caps=GENEROUS))
     await register(desk, NewAgent(id="child", hints=Hints(weight=8, policy="edf")), by_planner=True)
-    low = Caps(policies=frozenset({"fifo"}), highest_weight=2, shortest_deadline=timedelta(seconds=1))
+    low = Caps(policies=frozenset({"fifo"}), highest_weight=2, shortest_deadline=1)
     await desk.manager.agents.update(ADMIN, "planner", Changes(caps=low), "")
     lowered = await desk.manager.agents.get(ADMIN, "child")
     assert (lowered.caps, lowered.hints) == (low, Hints(weight=2))
@@ -79,7 +75,7 @@ async def test_lowering_caps_lowers_the_tree_and_raising_them_raises_nobody(desk
 
 async def test_an_agent_lowers_its_own_caps_and_cannot_raise_them_again(desk: Desk) -> None:
     await register(desk, NewAgent(id="planner", caps=GENEROUS))
-    low = Caps(policies=frozenset(), shortest_deadline=timedelta(seconds=1))
+    low = Caps(policies=frozenset(), shortest_deadline=1)
     await desk.manager.agents.update(PLANNER, "planner", Changes(caps=low), "")
 
     with pytest.raises(PermissionDenied) as refused:

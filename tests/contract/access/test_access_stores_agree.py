@@ -19,7 +19,6 @@ from services.access.model import (
     Event,
     Grant,
     Group,
-    Hints,
     Member,
     Policy,
     Revocation,
@@ -27,6 +26,7 @@ from services.access.model import (
 from services.access.ports import Store, Transaction
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.db import Database
+from services.chassis.dispatch.scheduling import Hints
 from services.chassis.times import micros
 from tests.fakes.stores.access import MemoryStore
 
@@ -69,7 +69,7 @@ class Script:
                 ancestors=(*above.ancestors, above.id) if above else (),
                 display_name="x",
                 kind="k",
-                hints=Hints(max_wait=timedelta(seconds=1)),
+                hints=Hints(max_wait=1),
                 labels={"l": "v"},
                 suspended=False,
                 state=AgentState.ACTIVE,

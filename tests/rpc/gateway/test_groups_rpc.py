@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from google.rpc import error_details_pb2
 from aios.api.agent.v1 import agent_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from services.access.model import Caps, Hints
 from services.access.service.agents import AgentService, NewAgent
 from services.chassis.auth.identity import Caller
+from services.chassis.dispatch.scheduling import Caps, Hints
 from services.chassis.rpc.status import status_of
 from tests.fakes.access_manager import ADMIN, NEW, agent, desk
 from tests.fakes.fake_tgi import Behaviour
@@ -182,7 +181,7 @@ async def test_a_call_that_asks_for_more_than_its_agents_caps_is_refused(
         highest_weight=3,
         lowest_priority=-1,
         policies=frozenset({"edf", "fifo"}),
-        shortest_deadline=timedelta(seconds=1),
+        shortest_deadline=1,
     )
     await register(agents, "root", caps=caps, hints=Hints(weight=2))
     async with small_kernel(access=agents) as kernel, kernel.inference() as stub:

@@ -11,9 +11,9 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from services.access.config import AccessConfig, installed_policies
 from services.access.main import assemble
-from services.access.model import Caps, Hints
 from services.access.service.agents import AgentService, NewAgent
 from services.access.servicer import AgentServicer
+from services.chassis.dispatch.scheduling import Caps, Hints
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.config import load
 from services.chassis.runtime.process import Process

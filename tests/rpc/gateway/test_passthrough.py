@@ -19,13 +19,11 @@ from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
-from services.chassis.dispatch.scheduling import QueueOutcome
 from services.chassis.rpc import methods
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import FieldViolation, KernelError, QuotaViolation
 from services.chassis.rpc.methods import Audience, Lane
 from services.chassis.rpc.status import DETAILS_KEY, GRPC_CODES, from_status, status_of, to_status
-from services.scheduler import model as scheduler
 from tests.fakes.manager import RawManager, echo, front
 from tests.fakes.rpc import reason
 from tests.fakes.tokens import metadata
@@ -370,7 +368,3 @@ async def test_unknown_fields_and_any_text_survive_the_way(extra: bytes, text: s
 def _details(failure: grpc.aio.AioRpcError) -> Any:
     status = status_of(failure)
     return status.details if status else ()
-
-
-def test_the_gates_speak_the_scheduler_s_words() -> None:
-    assert {each.value for each in QueueOutcome} <= {each.value for each in scheduler.QueueOutcome}

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import scheduler_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2_grpc
+from services.chassis.dispatch.scheduling import Completion, SchedulingClass
 from services.scheduler.core.events import (
     BackendDown,
     BackendUp,
@@ -24,7 +25,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.metrics import PrometheusScheduleMetrics
-from services.scheduler.model import Completion, Prefix, SchedulingClass
+from services.scheduler.model import Prefix
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
 from tests.fakes.clock import FakeClock

@@ -1,19 +1,18 @@
 """Caps: what agents may ask for, and how it only shrinks on the way down a tree."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.access.core import agent_tree, caps
-from services.access.core.caps import Excess
-from services.access.model import Agent, AgentState, Caps, Hints, SchedulingClass
+from services.access.model import Agent, AgentState
+from services.chassis.dispatch.scheduling import Caps, Excess, Hints, SchedulingClass, excess
 from tests.fakes.clock import FakeClock
 
 POLICIES = ("edf", "fifo", "sjf")
-SPANS = st.integers(0, 5).map(lambda seconds: timedelta(seconds=seconds))
+SPANS = st.integers(0, 5).map(float)
 HINTS = st.builds(
     Hints,
     scheduling_class=st.sampled_from(SchedulingClass),
@@ -67,22 +66,22 @@ def agent(name: str, ancestors: tuple[str, ...], cap: Caps, hints: Hints) -> Age
     ],
 )
 def test_a_root_may_ask_for_what_takes_from_nobody(hints: Hints, found: Excess | None) -> None:
-    assert caps.excess(hints, Caps()) == found
+    assert excess(hints, Caps()) == found
 
 
 def test_policies_and_deadlines_are_capped() -> None:
-    cap = Caps(policies=frozenset({"fifo"}), shortest_deadline=timedelta(seconds=2))
+    cap = Caps(policies=frozenset({"fifo"}), shortest_deadline=2)
 
-    assert caps.excess(Hints(policy="edf"), cap) == Excess("policy", "edf", "fifo")
-    assert caps.excess(Hints(deadline=timedelta(seconds=1)), cap) == Excess("deadline", "1 s", "2 s")
-    assert caps.excess(Hints(policy="fifo", deadline=timedelta(seconds=2)), cap) is None
-    assert caps.excess(Hints(policy="fifo"), Caps(policies=frozenset())) == Excess("policy", "fifo", "none")
+    assert excess(Hints(policy="edf"), cap) == Excess("policy", "edf", "fifo")
+    assert excess(Hints(deadline=1), cap) == Excess("deadline", "1 s", "2 s")
+    assert excess(Hints(policy="fifo", deadline=2), cap) is None
+    assert excess(Hints(policy="fifo"), Caps(policies=frozenset())) == Excess("policy", "fifo", "none")
 
 
 @given(hints=HINTS, cap=CAPS)
 def test_lowered_hints_lie_within_the_caps_and_good_ones_stay(hints: Hints, cap: Caps) -> None:
-    assert caps.excess(caps.lowered(hints, cap), cap) is None
-    if caps.excess(hints, cap) is None:
+    assert excess(caps.lowered(hints, cap), cap) is None
+    if excess(hints, cap) is None:
         assert caps.lowered(hints, cap) == hints
 
 
@@ -90,7 +89,7 @@ def test_lowered_hints_lie_within_the_caps_and_good_ones_stay(hints: Hints, cap:
 def test_widened_caps_hold_the_hints_and_what_they_held_before(hints: Hints, cap: Caps) -> None:
     widened = caps.covering(cap, hints)
 
-    assert caps.excess(hints, widened) is None
+    assert excess(hints, widened) is None
     assert caps.wider(cap, widened) is None
 
 
@@ -100,8 +99,8 @@ def test_caps_within_a_limit_let_through_what_both_do(one: Caps, other: Caps, hi
 
     assert caps.wider(both, one) is None
     assert caps.wider(both, other) is None
-    allowed = caps.excess(hints, one) is None and caps.excess(hints, other) is None
-    assert (caps.excess(hints, both) is None) == allowed
+    allowed = excess(hints, one) is None and excess(hints, other) is None
+    assert (excess(hints, both) is None) == allowed
 
 
 @given(root=CAPS, lines=st.lists(st.tuples(st.integers(0, 5), CAPS, HINTS), max_size=6))
@@ -114,7 +113,7 @@ def test_no_agent_of_a_tree_is_above_its_parent(root: Caps, lines: list[tuple[in
     world |= {one.id: one for one in agent_tree.cap(agents[0], reversed(agents[1:]))}
 
     for one in world.values():
-        assert caps.excess(one.hints, one.caps) is None or one.id == "root"
+        assert excess(one.hints, one.caps) is None or one.id == "root"
         if one.parent:
             assert caps.wider(one.caps, world[one.parent].caps) is None
     again = agent_tree.cap(world["root"], [one for one in world.values() if one.parent])

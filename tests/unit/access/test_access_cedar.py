@@ -10,17 +10,9 @@ from services.access.adapters.cedar import CedarEngine, PolicyJudge
 from services.access.core.decision import DecisionCache
 from services.access.core.decision_input import DecisionInput, Target, prefixes, target_of
 from services.access.core.policy_text import MAX_IN_FORCE, outline
-from services.access.model import (
-    Agent,
-    AgentState,
-    Check,
-    Decision,
-    Hints,
-    Policy,
-    Reason,
-    Severity,
-)
+from services.access.model import Agent, AgentState, Check, Decision, Policy, Reason, Severity
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.dispatch.scheduling import Hints
 from services.chassis.rpc import names
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from services.access.adapters.cedar import CedarEngine
 from services.access.core.actions import ACTIONS, Scope
 from services.access.core.decision import decide, gather_input
-from services.access.model import Agent, AgentState, Check, Grant, Group, Hints, Member, Reason
+from services.access.model import Agent, AgentState, Check, Grant, Group, Member, Reason
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.dispatch.scheduling import Hints
 from tests.fakes.stores.access import MemoryTransaction
 from tests.fakes.stores.access_tables import World
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
+from services.chassis.dispatch.scheduling import Completion, QueueOutcome
 from services.scheduler.core.events import (
     Cancelled,
     DispatchGrant,
@@ -19,7 +20,7 @@ from services.scheduler.core.events import (
     TimelineKind,
     Yielded,
 )
-from services.scheduler.model import Attempt, CallState, Completion, QueueOutcome
+from services.scheduler.model import Attempt, CallState
 from services.scheduler.wire import scheduling
 from tests.fakes.scheduling import Desk, call, desk, settings
 

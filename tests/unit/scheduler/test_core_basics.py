@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
 from services.scheduler.core.events import (
     AgentCancelled,
     BackendDown,
@@ -19,15 +20,7 @@ from services.scheduler.core.events import (
 )
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.errors import CallUnknown, PolicyParamsInvalid, PolicyUnknown, SettingsInvalid
-from services.scheduler.model import (
-    CallState,
-    Completion,
-    Prefix,
-    QueueOutcome,
-    ResourceKind,
-    SchedulingClass,
-    SnapshotInfo,
-)
+from services.scheduler.model import CallState, Prefix, ResourceKind, SnapshotInfo
 from tests.fakes.scheduling import MODEL, call, desk, settings, with_class
 
 

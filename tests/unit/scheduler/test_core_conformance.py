@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.chassis.dispatch.scheduling import Completion, SchedulingClass
 from services.scheduler.core.events import (
     BackendDown,
     BackendLimits,
@@ -36,7 +37,7 @@ from services.scheduler.core.policies.fifo import Fifo
 from services.scheduler.core.pool import Pool
 from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 from services.scheduler.core.scheduler import SchedulerCore
-from services.scheduler.model import Call, CallState, Completion, Prefix, SchedulingClass, SnapshotInfo
+from services.scheduler.model import Call, CallState, Prefix, SnapshotInfo
 from tests.fakes.scheduling import MODEL, call, settings
 
 SLOTS, TOKENS, REPLICAS = 3, 1200, 2

@@ -1,9 +1,10 @@
 """What the core tells about a waiting call and about itself."""
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import BackendDown, Submit
 from services.scheduler.core.explain import Binding
 from services.scheduler.core.explanation_text import summary
-from services.scheduler.model import CallState, SchedulingClass
+from services.scheduler.model import CallState
 from tests.fakes.scheduling import call, desk, settings
 
 

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.chassis.dispatch.scheduling import QueueOutcome, SchedulingClass
 from services.scheduler.core.events import BackendDown, BackendUp, Cancelled, TimelineKind
 from services.scheduler.core.explain import Binding
 from services.scheduler.core.explanation_text import summary
-from services.scheduler.model import Prefix, QueueOutcome, SchedulingClass
+from services.scheduler.model import Prefix
 from tests.fakes.scheduling import MODEL, Desk, desk, settings
 
 TOGETHER = {"gang": "g", "gang_size": 3}

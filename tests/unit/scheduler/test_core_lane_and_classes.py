@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import FROM_LANE, TimelineKind
 from services.scheduler.core.settings import CoreSettings, CostModel
-from services.scheduler.model import SchedulingClass
 from tests.fakes.scheduling import Desk, desk, settings, with_class
 
 NORMAL = SchedulingClass.NORMAL

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from services.chassis.dispatch.scheduling import Completion, SchedulingClass
 from services.scheduler.core.accounts import ProgramBook
 from services.scheduler.core.adaptive_limit import AdaptiveLimit
 from services.scheduler.core.events import (
@@ -20,7 +21,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.length_history import LengthHistory
 from services.scheduler.core.prefix_cache import PrefixMap
 from services.scheduler.core.settings import CostModel, LimitSettings, PreemptionSettings
-from services.scheduler.model import Completion, Prefix, SchedulingClass, SnapshotInfo
+from services.scheduler.model import Prefix, SnapshotInfo
 from tests.fakes.scheduling import MODEL, Desk, call, desk, settings
 
 RR = {"quantum": 20}

@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
 from services.scheduler.core.events import (
     BackendDown,
     BackendUp,
@@ -24,7 +25,7 @@ from services.scheduler.core.events import (
 )
 from services.scheduler.core.explain import Binding, LockHolder
 from services.scheduler.core.scheduler import SchedulerCore
-from services.scheduler.model import Call, Completion, Lock, QueueOutcome, ResourceKind, SchedulingClass
+from services.scheduler.model import Call, Lock, ResourceKind
 from tests.fakes.scheduling import Desk, call, settings
 
 SLOTS = 2

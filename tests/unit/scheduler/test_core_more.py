@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core import policies
 from services.scheduler.core.events import (
     BackendDown,
@@ -24,7 +25,7 @@ from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import ClassSettings, CoreSettings
 from services.scheduler.core.state import CoreState
 from services.scheduler.errors import SettingsInvalid
-from services.scheduler.model import PolicySpec, SchedulingClass
+from services.scheduler.model import PolicySpec
 from tests.fakes.scheduling import MODEL, call, desk, settings
 
 

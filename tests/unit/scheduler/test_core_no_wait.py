@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chassis.dispatch.scheduling import QueueOutcome
 from services.scheduler.core.events import BackendUp, Submit
 from services.scheduler.core.policies import PolicyRegistry
-from services.scheduler.model import QueueOutcome
 from tests.fakes.scheduling import MODEL, call, desk, settings
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from services.chassis.dispatch.scheduling import QueueOutcome, SchedulingClass
 from services.scheduler.core.events import Cancelled, PolicyChanged, Submit
-from services.scheduler.model import QueueOutcome, SchedulingClass
 from tests.fakes.scheduling import Desk, call, desk, settings
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import PolicyChanged, Progress, Submit
 from services.scheduler.core.policies import BUILT_IN, PolicyRegistry, discover
 from services.scheduler.core.policies.base import Policy
@@ -14,7 +15,7 @@ from services.scheduler.core.policies.fifo import Fifo
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.core.state import CoreState
 from services.scheduler.errors import PolicyParamsInvalid
-from services.scheduler.model import Call, PolicySpec, SchedulingClass
+from services.scheduler.model import Call, PolicySpec
 from tests.fakes.scheduling import Desk, call, desk, settings
 
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import FROM_LANE, TimelineKind
 from services.scheduler.core.reservation import Reservation
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
-from services.scheduler.model import SchedulingClass
 from tests.fakes.scheduling import Desk, call, desk, settings, with_class
 
 PATIENCE = 20.0

@@ -1,6 +1,6 @@
 """Room is kept for a part of what a call may produce, where the settings say so."""
 
-from services.scheduler.model import QueueOutcome
+from services.chassis.dispatch.scheduling import QueueOutcome
 from tests.fakes.scheduling import desk, settings
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
 from services.scheduler.core.events import Finished, PolicyChanged, Progress, Submit, Yielded
 from services.scheduler.core.policies import BUILT_IN
 from services.scheduler.errors import PolicyParamsInvalid
-from services.scheduler.model import Completion, QueueOutcome, SchedulingClass
 from tests.fakes.scheduling import call, desk, settings
 
 NAN, INF = float("nan"), float("inf")

@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry
 
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.metrics import PrometheusScheduleMetrics
-from services.scheduler.model import SchedulingClass
 from tests.fakes.scheduling import desk, settings, with_class
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.chassis.dispatch.scheduling import Completion
 from services.scheduler.core import explain
 from services.scheduler.core.events import (
     BackendUp,
@@ -20,7 +21,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.errors import SyscallNotFound
-from services.scheduler.model import Call, CallState, Completion
+from services.scheduler.model import Call, CallState
 from services.scheduler.service.listing import ArrivalOrder, CallListing, Place
 from services.scheduler.service.scheduling import SchedulerService, Viewer
 from tests.fakes.clock import FakeClock

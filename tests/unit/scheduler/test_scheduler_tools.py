@@ -6,12 +6,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
+from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import BackendUp, Event, PolicyChanged
 from services.scheduler.core.explanation_text import limit, summary
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.stats import merged
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
-from services.scheduler.model import Lock, ResourceKind, SchedulingClass
+from services.scheduler.model import Lock, ResourceKind
 from services.scheduler.servicer import visible
 from services.scheduler.wire import scheduling
 from tests.fakes.scheduling import Desk, settings
