@@ -27,15 +27,6 @@ class RequestContext:
     """Chosen by the caller, to recognise a repeat; empty makes every call a new one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """What a repeat of a request is recognised by."""
-
-    agent: str
-    method: str
-    request_id: str
-
-
 class Kind(Enum):
     """What a node is."""
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import RequestIdentity
 from services.storage.model import (
-    Actor,
     Change,
     Collection,
     Document,
@@ -291,14 +291,14 @@ class Transaction(Nodes, Versions, VacatedNames, Uploads, Texts, Records, Protoc
         """Forget events up to a sequence number."""
         ...
 
-    def recall(self, actor: Actor, digest: bytes) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer that this very request got before, or None.
 
         Raises IdempotencyMismatch when the id was used for a request with another digest.
         """
         ...
 
-    def remember(self, actor: Actor, digest: bytes, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request for its repeats."""
         ...
 

@@ -17,6 +17,7 @@ from services.access.store.tables import answers, counters, facts, revocations
 from services.chassis.auth.identity import Principal
 from services.chassis.db import Database, idempotency
 from services.chassis.db.sql import upsert
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.times import from_micros, micros
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -126,12 +127,14 @@ class SqlLedger:
 
     def remembered(self, key: RequestKey, digest: bytes) -> str | None:
         """Return what the first request with this key answered. Raises IdempotencyMismatch."""
-        reply = idempotency.remembered(self._conn, answers, _key(key), digest)
+        reply = idempotency.remembered(self._conn, answers, key.tenant, _identity(key, digest))
         return None if reply is None else reply.decode()
 
     def remember(self, key: RequestKey, digest: bytes, answer: str, now: datetime) -> None:
         """Keep an answer for 24 hours."""
-        idempotency.remember(self._conn, answers, _key(key), digest, answer.encode(), now=now)
+        idempotency.remember(
+            self._conn, answers, key.tenant, _identity(key, digest), answer.encode(), now=now
+        )
 
     def forget(self, now: datetime) -> int:
         """Delete answers older than that."""
@@ -151,5 +154,5 @@ class SqlLedger:
         return int(self._conn.execute(statement).scalar_one())
 
 
-def _key(key: RequestKey) -> idempotency.Key:
-    return idempotency.Key(key.tenant, key.agent, key.method, key.id)
+def _identity(key: RequestKey, digest: bytes) -> RequestIdentity:
+    return RequestIdentity(key.agent, key.method, key.id, digest)

@@ -3,38 +3,27 @@
 Use inside `Database.write`:
 
     def put(conn):
-        known = idempotency.remembered(conn, table, key, digest)
+        known = idempotency.remembered(conn, table, tenant, request)
         if known is not None:
             return known
         ...the effect...
-        idempotency.remember(conn, table, key, digest, reply, now=now)
+        idempotency.remember(conn, table, tenant, request, reply, now=now)
         return reply
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table
 
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 
 KEPT: Final = timedelta(hours=24)
 """How long a reply is remembered at least."""
 
 TABLE_NAME: Final = "idempotency"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Whose request it was, and which one."""
-
-    tenant: str
-    agent: str
-    method: str
-    """Short and stable, such as `PutNote`."""
-    request_id: str
 
 
 def columns() -> list[Column[Any]]:
@@ -55,36 +44,45 @@ def table(metadata: MetaData) -> Table:
     return Table(TABLE_NAME, metadata, *columns())
 
 
-def remembered(conn: sqlalchemy.Connection, table: Table, key: Key, digest: bytes) -> bytes | None:
+def remembered(
+    conn: sqlalchemy.Connection, table: Table, tenant: str, request: RequestIdentity
+) -> bytes | None:
     """Return the reply to an earlier request with the same id; None when there is none or no id.
 
     Raises IdempotencyMismatch when the earlier request was a different one.
     """
-    if not key.request_id:
+    if not request.request_id:
         return None
-    row = conn.execute(sqlalchemy.select(table.c.digest, table.c.reply).where(*_is(table, key))).first()
+    same = _is(table, tenant, request)
+    row = conn.execute(sqlalchemy.select(table.c.digest, table.c.reply).where(*same)).first()
     if row is None:
         return None
-    if row.digest != digest:
+    if row.digest != request.digest:
         raise IdempotencyMismatch(
-            f"request_id {key.request_id} was used for a different request",
-            metadata={"request_id": key.request_id, "method": key.method},
+            f"request_id {request.request_id} was used for a different request",
+            metadata={"request_id": request.request_id, "method": request.method},
         )
     return bytes(row.reply)
 
 
 def remember(
-    conn: sqlalchemy.Connection, table: Table, key: Key, digest: bytes, reply: bytes, *, now: datetime
+    conn: sqlalchemy.Connection,
+    table: Table,
+    tenant: str,
+    request: RequestIdentity,
+    reply: bytes,
+    *,
+    now: datetime,
 ) -> None:
     """Keep the reply to a request; does nothing when it has no id."""
-    if key.request_id:
+    if request.request_id:
         conn.execute(
             sqlalchemy.insert(table).values(
-                tenant=key.tenant,
-                agent=key.agent,
-                method=key.method,
-                request_id=key.request_id,
-                digest=digest,
+                tenant=tenant,
+                agent=request.agent,
+                method=request.method,
+                request_id=request.request_id,
+                digest=request.digest,
                 reply=reply,
                 created_at=int(now.timestamp()),
             )
@@ -97,10 +95,10 @@ def forget_expired(conn: sqlalchemy.Connection, table: Table, now: datetime) -> 
     return conn.execute(sqlalchemy.delete(table).where(table.c.created_at < oldest)).rowcount
 
 
-def _is(table: Table, key: Key) -> list[sqlalchemy.ColumnElement[bool]]:
+def _is(table: Table, tenant: str, request: RequestIdentity) -> list[sqlalchemy.ColumnElement[bool]]:
     return [
-        table.c.tenant == key.tenant,
-        table.c.agent == key.agent,
-        table.c.method == key.method,
-        table.c.request_id == key.request_id,
+        table.c.tenant == tenant,
+        table.c.agent == request.agent,
+        table.c.method == request.method,
+        table.c.request_id == request.request_id,
     ]

@@ -72,12 +72,9 @@ class _Transaction(ContextRows, SnapshotRows):
 
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
-        return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
+        return idempotency.remembered(self._conn, tables.replies, self._scope.tenant, actor)
 
     def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         now = self._clock.now()
-        idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
-
-    def _key(self, actor: RequestIdentity) -> idempotency.Key:
-        return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
+        idempotency.remember(self._conn, tables.replies, self._scope.tenant, actor, reply, now=now)

@@ -201,12 +201,12 @@ class _Transaction:
 
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
-        return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
+        return idempotency.remembered(self._conn, tables.replies, self._scope.tenant, actor)
 
     def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         now = self._clock.now()
-        idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
+        idempotency.remember(self._conn, tables.replies, self._scope.tenant, actor, reply, now=now)
 
     def _found(self, wanted: Filter, now: datetime, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         limits = rows.conditions(self._conn, wanted, now)
@@ -230,9 +230,6 @@ class _Transaction:
 
     def _at(self, key: str) -> dict[str, str]:
         return {**self._columns(), "of": key}
-
-    def _key(self, actor: RequestIdentity) -> idempotency.Key:
-        return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
 
 
 def _listed_columns() -> Sequence[sa.ColumnElement[Any]]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DataCorrupt, KernelError, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
 from services.storage.core.content import Scanner, cut, is_inline, sha256
@@ -18,7 +19,7 @@ from services.storage.core.search import index_text
 from services.storage.core.texts import INDEXED_CHARACTERS
 from services.storage.core.unit_of_work import BlobVanished, ChangeContext, UnitOfWork
 from services.storage.errors import QuotaExceeded
-from services.storage.model import Actor, Content, Piece, RequestContext, StorageLimits
+from services.storage.model import Content, Piece, RequestContext, StorageLimits
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction
 from services.storage.service.notifier import ChangeNotifier
 from services.storage.service.vacated import VacatedNames, Visit
@@ -86,18 +87,18 @@ class ChangeRunner:
         removed. `touches` are the paths that another agent than the owner reaches by a grant. Raises what
         `work` raises, QuotaExceeded, IdempotencyMismatch and PermissionDenied; see `VacatedNames.admit`.
         """
-        actor = Actor(call.agent, method, call.request_id)
         digest = fingerprint(method, {"scope": call.scope.agent, **arguments})
+        actor = RequestIdentity(call.agent, method, call.request_id, digest)
 
         def run(tx: Transaction) -> tuple[T, UnitOfWork | None]:
-            reply = tx.recall(actor, digest) if actor.request_id else None
+            reply = tx.recall(actor) if actor.request_id else None
             if reply is not None:
                 return codec.decode(kind, reply), None
             session = UnitOfWork(tx, self._circumstances(call))
             result = work(session)
             session.finalize()
             if actor.request_id:
-                tx.remember(actor, digest, codec.encode(result))
+                tx.remember(actor, codec.encode(result))
             return result, session
 
         try:

@@ -12,8 +12,9 @@ from services.chassis import codec
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency, rankings
 from services.chassis.db.sql import insert_new
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.runtime.clock import Clock
-from services.storage.model import Actor, Change, Totals
+from services.storage.model import Change, Totals
 from services.storage.ports import Transaction
 from services.storage.store.sql_nodes import SqlNodes, SqlVacatedNames, SqlVersions
 from services.storage.store.sql_records import SqlRecords, SqlUploads
@@ -146,20 +147,17 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlVacatedNames, SqlUpload
         self._delete(CHANGES, CHANGES.c.sequence <= up_to)
         self._put_counters({"dropped": max(self.dropped_changes(), up_to)})
 
-    def recall(self, actor: Actor, digest: bytes) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer that this very request got before, or None."""
-        return idempotency.remembered(self._conn, REPLIES, self._key(actor), digest)
+        return idempotency.remembered(self._conn, REPLIES, self._scope.tenant, actor)
 
-    def remember(self, actor: Actor, digest: bytes, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request for its repeats."""
         now = self._clock.now()
-        idempotency.remember(self._conn, REPLIES, self._key(actor), digest, reply, now=now)
+        idempotency.remember(self._conn, REPLIES, self._scope.tenant, actor, reply, now=now)
 
     def _whose(self) -> dict[str, Any]:
         return {"of_tenant": self._scope.tenant, "of_agent": self._scope.agent}
-
-    def _key(self, actor: Actor) -> idempotency.Key:
-        return idempotency.Key(self._scope.tenant, actor.agent, actor.method, actor.request_id)
 
     def _take_sequence(self, count: int) -> int:
         last = self.last_sequence() + count

@@ -70,12 +70,9 @@ class _Transaction(Rows):
 
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
-        return idempotency.remembered(self._conn, tables.replies, self._key(actor), actor.digest)
+        return idempotency.remembered(self._conn, tables.replies, self._tenant, actor)
 
     def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request."""
         now = self._clock.now()
-        idempotency.remember(self._conn, tables.replies, self._key(actor), actor.digest, reply, now=now)
-
-    def _key(self, actor: RequestIdentity) -> idempotency.Key:
-        return idempotency.Key(self._tenant, actor.agent, actor.method, actor.request_id)
+        idempotency.remember(self._conn, tables.replies, self._tenant, actor, reply, now=now)

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.chassis.db import Database, idempotency, open_database
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch, KernelError, ServiceUnavailable
 from services.chassis.runtime.metrics import DatabaseMetrics
 from tests.fakes.clock import FakeClock
@@ -110,9 +112,9 @@ def migrations(tmp_path: Path) -> Path:
     return directory
 
 
-def remember_agent(conn: Connection, key: idempotency.Key, now: datetime) -> None:
+def remember_agent(conn: Connection, key: RequestIdentity, now: datetime) -> None:
     """Remember a reply that names the agent."""
-    idempotency.remember(conn, REPLIES, key, b"d", key.agent.encode(), now=now)
+    idempotency.remember(conn, REPLIES, "acme", replace(key, digest=b"d"), key.agent.encode(), now=now)
 
 
 class DatabaseContract:
@@ -246,16 +248,16 @@ class DatabaseContract:
         assert [process.exitcode for process in processes] == [0, 0, 0]
 
     async def test_a_repeated_request_gets_the_first_reply(self, database: Database) -> None:
-        key = idempotency.Key("acme", "planner", "PutNote", "r1")
+        key = RequestIdentity("planner", "PutNote", "r1")
         now = FakeClock().now()
 
         def put_once(conn: Connection) -> bytes:
-            known = idempotency.remembered(conn, REPLIES, key, b"d1")
+            known = idempotency.remembered(conn, REPLIES, "acme", replace(key, digest=b"d1"))
             if known is not None:
                 return known
             add_one(conn)
             reply = str(value_of(conn, "counter")).encode()
-            idempotency.remember(conn, REPLIES, key, b"d1", reply, now=now)
+            idempotency.remember(conn, REPLIES, "acme", replace(key, digest=b"d1"), reply, now=now)
             return reply
 
         await database.write(storing("counter", 0))
@@ -265,29 +267,37 @@ class DatabaseContract:
         assert await database.read(reading("counter")) == 1
 
     async def test_the_same_request_id_for_another_request_is_refused(self, database: Database) -> None:
-        key = idempotency.Key("acme", "planner", "PutNote", "r1")
+        key = RequestIdentity("planner", "PutNote", "r1")
         now = FakeClock().now()
-        await database.write(lambda conn: idempotency.remember(conn, REPLIES, key, b"d1", b"reply", now=now))
+        await database.write(
+            lambda conn: idempotency.remember(
+                conn, REPLIES, "acme", replace(key, digest=b"d1"), b"reply", now=now
+            )
+        )
 
         with pytest.raises(IdempotencyMismatch):
-            await database.read(lambda conn: idempotency.remembered(conn, REPLIES, key, b"d2"))
+            await database.read(
+                lambda conn: idempotency.remembered(conn, REPLIES, "acme", replace(key, digest=b"d2"))
+            )
 
     async def test_another_agent_s_request_id_is_another_request(self, database: Database) -> None:
         now = FakeClock().now()
         for agent in ("planner", "critic"):
-            key = idempotency.Key("acme", agent, "PutNote", "r1")
+            key = RequestIdentity(agent, "PutNote", "r1")
             await database.write(functools.partial(remember_agent, key=key, now=now))
-        key = idempotency.Key("acme", "critic", "PutNote", "r1")
+        key = RequestIdentity("critic", "PutNote", "r1")
 
         assert await database.read(
-            lambda conn: idempotency.remembered(conn, REPLIES, key, b"d")
+            lambda conn: idempotency.remembered(conn, REPLIES, "acme", replace(key, digest=b"d"))
         ) == b"critic"  # fmt: skip
 
     async def test_replies_are_forgotten_after_a_day(self, database: Database) -> None:
         clock = FakeClock()
-        key = idempotency.Key("acme", "planner", "PutNote", "r1")
+        key = RequestIdentity("planner", "PutNote", "r1")
         await database.write(
-            lambda conn: idempotency.remember(conn, REPLIES, key, b"d", b"r", now=clock.now())
+            lambda conn: idempotency.remember(
+                conn, REPLIES, "acme", replace(key, digest=b"d"), b"r", now=clock.now()
+            )
         )
         clock.advance(24 * 3600 - 1)
         early = await database.write(lambda conn: idempotency.forget_expired(conn, REPLIES, clock.now()))
@@ -297,11 +307,18 @@ class DatabaseContract:
         assert (early, late) == (0, 1)
 
     async def test_a_request_without_an_id_is_never_remembered(self, database: Database) -> None:
-        key = idempotency.Key("acme", "planner", "PutNote", "")
+        key = RequestIdentity("planner", "PutNote", "")
         now = FakeClock().now()
-        await database.write(lambda conn: idempotency.remember(conn, REPLIES, key, b"d", b"r", now=now))
+        await database.write(
+            lambda conn: idempotency.remember(conn, REPLIES, "acme", replace(key, digest=b"d"), b"r", now=now)
+        )
 
-        assert await database.read(lambda conn: idempotency.remembered(conn, REPLIES, key, b"d")) is None
+        assert (
+            await database.read(
+                lambda conn: idempotency.remembered(conn, REPLIES, "acme", replace(key, digest=b"d"))
+            )
+            is None
+        )
 
 
 class TestSqlite(DatabaseContract):

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core.filters import Filter, Operator
@@ -33,7 +34,7 @@ from services.storage.errors import (
     UploadNotFound,
     WrongFileKind,
 )
-from services.storage.model import Actor, Attributes, Kind, Mode, Node, SearchMode, StorageLimits, Totals
+from services.storage.model import Attributes, Kind, Mode, Node, SearchMode, StorageLimits, Totals
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
@@ -575,17 +576,17 @@ class IndexContract:
     async def test_a_reply_is_recalled_only_by_the_same_request_of_the_same_caller(
         self, index: FileIndex
     ) -> None:
-        actor = Actor("planner", "M", "r1")
-        await index.write(PLANNER, lambda tx: tx.remember(actor, b"d", b"answer"))
+        actor = RequestIdentity("planner", "M", "r1", b"d")
+        await index.write(PLANNER, lambda tx: tx.remember(actor, b"answer"))
 
-        assert await index.read(PLANNER, lambda tx: tx.recall(actor, b"d")) == b"answer"
+        assert await index.read(PLANNER, lambda tx: tx.recall(actor)) == b"answer"
         for other in (
             replace(actor, agent="critic"),
             replace(actor, method="N"),
             replace(actor, request_id="r2"),
         ):
-            assert await index.read(PLANNER, lambda tx, who=other: tx.recall(who, b"d")) is None  # type: ignore[misc]
-        assert await index.read(STRANGER, lambda tx: tx.recall(actor, b"d")) is None
+            assert await index.read(PLANNER, lambda tx, who=other: tx.recall(who)) is None  # type: ignore[misc]
+        assert await index.read(STRANGER, lambda tx: tx.recall(actor)) is None
 
     async def test_scopes_are_listed_in_pages(self, index: FileIndex) -> None:
         for scope in (STRANGER, PLANNER, CRITIC):

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db.rankings import PER_AGENT
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
 from services.storage.core import paths
 from services.storage.core.content import sha256
 from services.storage.model import (
-    Actor,
     Change,
     Collection,
     Document,
@@ -146,18 +146,18 @@ class MemoryTransaction:
             del self._state.changes[sequence]
         self._state.dropped = max(self._state.dropped, up_to)
 
-    def recall(self, actor: Actor, digest: bytes) -> bytes | None:
+    def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer that this very request got before, or None."""
         known = self._state.replies.get((actor.agent, actor.method, actor.request_id))
-        if known is not None and known[0] != digest:
+        if known is not None and known[0] != actor.digest:
             raise IdempotencyMismatch(
                 "the request_id was used for another request", metadata={"request_id": actor.request_id}
             )
         return known[1] if known else None
 
-    def remember(self, actor: Actor, digest: bytes, reply: bytes) -> None:
+    def remember(self, actor: RequestIdentity, reply: bytes) -> None:
         """Keep the answer to a request for its repeats."""
-        self._state.replies[actor.agent, actor.method, actor.request_id] = (digest, reply)
+        self._state.replies[actor.agent, actor.method, actor.request_id] = (actor.digest, reply)
 
     def node(self, path: str) -> Node | None:
         """Return the live node at a path."""
