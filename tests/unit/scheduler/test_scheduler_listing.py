@@ -22,7 +22,7 @@ from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.errors import SyscallNotFound
 from services.scheduler.model import Call, CallState
-from services.scheduler.service.listing import ArrivalOrder, CallListing, Place
+from services.scheduler.service.listing import CallListing, Place
 from services.scheduler.service.scheduling import SchedulerService, Viewer
 from tests.fakes.clock import FakeClock
 from tests.fakes.meters import RecordingMeter
@@ -226,33 +226,25 @@ def test_a_scope_sees_its_own_tenant_only_though_agents_have_the_same_name() -> 
 
 
 @given(
-    st.lists(st.tuples(st.booleans(), st.integers(0, 400)), max_size=300),
-    st.integers(0, 400),
+    st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=200),
+    st.integers(0, 60),
 )
-def test_an_order_is_a_sorted_set(steps: list[tuple[bool, int]], mark: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("services.scheduler.service.listing._BLOCK", 4)
-        order, plain = ArrivalOrder(), set()
-        for adds, number in steps:
-            place = (float(number % 37), str(number))
-            if adds and place not in plain:
-                order.add(place)
-                plain.add(place)
-            elif not adds and place in plain:
-                order.remove(place)
-                plain.discard(place)
-        beyond = (float(mark % 37), str(mark))
+def test_a_listing_is_in_the_order_of_arrival_whatever_came_and_went(
+    steps: list[tuple[bool, int]], mark: int
+) -> None:
+    listing, shown = CallListing(), dict[str, float]()
+    for adds, number in steps:
+        if adds:
+            listing.add(call(f"c{number}", tenant="acme", agent="planner", arrived_at=float(number % 7)))
+            shown.setdefault(f"c{number}", float(number % 7))
+        else:
+            listing.discard(f"c{number}")
+            shown.pop(f"c{number}", None)
+    order = sorted((at, name) for name, at in shown.items())
+    beyond = (float(mark % 7), f"c{mark}")
 
-        assert list(order.after(None)) == sorted(plain)
-        assert list(order.after(beyond)) == sorted(each for each in plain if each > beyond)
-        assert bool(order) == bool(plain)
-
-
-def test_one_page_of_a_crowded_tenant_looks_at_no_more_calls_than_it_shows() -> None:
-    order = ArrivalOrder()
-    for number in range(20_000):
-        order.add((float(number), f"c{number}"))
-    begun = order.after((10_000.0, "c10000"))
-
-    assert next(begun) == (10_001.0, "c10001")
-    assert max(len(block) for block in order._blocks) <= 2 * 512
+    assert [each.id for each in listing.page(("acme", ""), None, None)] == [name for _, name in order]
+    assert [each.id for each in listing.page(("acme", "planner"), beyond, 5)] == [
+        name for at, name in order if (at, name) > beyond
+    ][:5]
+    assert len(listing) == len(shown)
