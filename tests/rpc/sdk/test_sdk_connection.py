@@ -36,7 +36,8 @@ async def test_an_administrator_registers_finds_and_steers_agents(fake: FakeKern
         suspended = await kernel.agents.suspend("writer")
         resumed = await kernel.agents.resume("writer")
         listed = await kernel.agents.list()
-        events = [event async for event in kernel.agents.watch()]
+        watch = aiter(kernel.agents.watch())
+        events = [await anext(watch) for _ in listed]
         killed = await kernel.agents.kill("writer")
 
     assert handle.id == "writer"

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import runpy
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_calls_streams_and_lists_work(fake: FakeKernel, agent: SyncKernel) -> No
     assert list(agent.llm.stream("a b").texts()) == ["echo: ", "a ", "b"]
     agent.memory.put("k", "v")
     assert [note.key for note in agent.memory.list()] == ["k"]
-    assert [event.agent.id for event in agent.agents.watch()] == ["planner"]
+    assert next(agent.agents.watch()).agent.id == "planner"
     agent.files.write("f", b"abc")
     assert b"".join(agent.files.stream("f")) == b"abc"
 
@@ -97,6 +98,20 @@ def double(number: int) -> int:
 def test_tools_can_be_provided(agent: SyncKernel) -> None:
     with agent.tools.provide(double):
         assert agent.tools.call("double", {"number": 4}).value == 8
+
+
+def _provide_until_it_ends(agent: SyncKernel) -> None:
+    with agent.tools.provide(double) as provider:
+        while provider.error is None:
+            time.sleep(0.01)
+
+
+def test_the_block_of_a_provider_that_was_refused_raises_why(fake: FakeKernel, agent: SyncKernel) -> None:
+    fake.fail_next("TakeCalls", errors.Unavailable("gone"), after=1)
+    fake.fail_next("TakeCalls", errors.AgentInactive("killed"), after=1)
+
+    with pytest.raises(errors.AgentInactive):
+        _provide_until_it_ends(agent)
 
 
 def test_several_threads_share_a_kernel(agent: SyncKernel) -> None:

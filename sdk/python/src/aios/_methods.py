@@ -10,6 +10,9 @@ from google.protobuf.message import Message
 
 from aios.api.common.v1 import options_pb2
 
+ENDLESS_SECONDS = 3600.0
+"""A stream whose default deadline is this long or longer has no end of its own."""
+
 _SAFE_LEVELS = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
 
 
@@ -32,6 +35,9 @@ class Method:
     default_timeout: float
     """Time the call may take when nobody says otherwise. Unit: seconds."""
 
+    endless: bool = False
+    """Whether it is a stream that runs until the caller leaves; its deadline bounds one attempt."""
+
 
 def method_of(request: Message) -> Method:
     """Return the RPC that takes `request`: each request type belongs to exactly one."""
@@ -47,6 +53,13 @@ def _method(request: Descriptor) -> Method:
     raise LookupError(f"no RPC takes {request.full_name}")
 
 
+def endless(method: MethodDescriptor) -> bool:
+    """Tell whether a method is a stream that runs until its caller leaves."""
+    extensions: Any = method.GetOptions().Extensions
+    syscall: options_pb2.Syscall = extensions[options_pb2.syscall]
+    return method.server_streaming and syscall.default_deadline.ToMilliseconds() / 1000 >= ENDLESS_SECONDS
+
+
 def _describe(method: MethodDescriptor) -> Method:
     options = method.GetOptions()
     takes_request_id = "request_id" in method.input_type.fields_by_name
@@ -58,4 +71,5 @@ def _describe(method: MethodDescriptor) -> Method:
         repeatable=takes_request_id or options.idempotency_level in _SAFE_LEVELS,
         takes_request_id=takes_request_id,
         default_timeout=syscall.default_deadline.ToMilliseconds() / 1000,
+        endless=endless(method),
     )

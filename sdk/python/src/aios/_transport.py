@@ -18,6 +18,9 @@ from aios.errors import AiosError, DeadlineExceeded, Unauthenticated
 
 R = TypeVar("R", bound=Message)
 
+OPEN_KEY = "aios-open"
+"""Initial metadata by which the kernel says that it has let an endless stream in, which may stay silent."""
+
 _RENEWABLE = frozenset({"CREDENTIAL_EXPIRED", "CREDENTIAL_INVALID"})
 
 
@@ -36,16 +39,20 @@ class Transport:
         self.channel = channel
         self.policy = policy
         self._tokens = tokens
-        self._clock = clock
-        self._sleep = sleep
+        self.clock = clock
+        self.sleep = sleep
 
     def with_tokens(self, tokens: Tokens) -> "Transport":
         """Return a transport for another caller over the same channel."""
-        return Transport(self.channel, tokens, self.policy, clock=self._clock, sleep=self._sleep)
+        return Transport(self.channel, tokens, self.policy, clock=self.clock, sleep=self.sleep)
 
     async def token(self) -> str:
         """Return the caller's bearer token. Raises an `AiosError` when there is none."""
         return await self._tokens.get()
+
+    async def renew(self, rejected: str) -> bool:
+        """Get another token than `rejected`; False when there is no way to. Raises an `AiosError`."""
+        return await self._tokens.renew(rejected)
 
     async def call_once(self, request: Message, response: type[R], *, timeout: float) -> R:
         """Send one unary request once, whatever happens. Raises an `AiosError`."""
@@ -68,7 +75,7 @@ class Transport:
         """
         method = method_of(request)
         _identify(method, request)
-        attempts = _Attempts(method, timeout, self.policy, self._clock)
+        attempts = _Attempts(method, timeout, self.policy, self.clock)
         while True:
             token = ""
             try:
@@ -90,27 +97,24 @@ class Transport:
     ) -> AsyncGenerator[R, None]:
         """Send a request and yield its responses.
 
-        Before the first response a lost call is repeated like a unary one. After it the stream is repeated
-        only with `resume`, which makes the request that continues where the caller stands, or None when
-        nothing is missing; each response starts a new retry window. Closing the generator cancels the RPC.
+        For methods that end by themselves; those that do not are for `follow_forever`. Before the first
+        response a lost call is repeated like a unary one. After it the stream is repeated only with
+        `resume`, which makes the request that continues where the caller stands, or None when nothing is
+        missing; each response starts a new retry window. Closing the generator cancels the RPC.
         """
         method = method_of(request)
         _identify(method, request)
-        attempts = _Attempts(method, timeout, self.policy, self._clock)
+        attempts = _Attempts(method, timeout, self.policy, self.clock)
         started = False
         while True:
             token = ""
             try:
                 token = await self._tokens.get()
-                async with aclosing(
-                    self._receive(request, response, token, attempts.remaining())
-                ) as messages:
+                async with aclosing(self.attempt(request, response, token, attempts.remaining())) as messages:
                     async for message in messages:
                         started = True
                         attempts.progressed()
                         yield message
-            except grpc.aio.AioRpcError as failure:
-                error = error_of(failure, method.name)
             except AiosError as failure:
                 error = failure
             else:
@@ -123,22 +127,38 @@ class Transport:
             request = again
             await self._recover(attempts, error, token)
 
-    async def _receive(
-        self, request: Message, response: type[R], token: str, timeout: float
+    async def attempt(
+        self,
+        request: Message,
+        response: type[R],
+        token: str,
+        timeout: float,
+        *,
+        opened: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[R, None]:
+        """Send a request once and yield its responses; `opened` is told when the kernel lets it in.
+
+        Raises an `AiosError`. Closing the generator cancels the RPC.
+        """
+        method = method_of(request)
         rpc = self.channel.unary_stream(
-            method_of(request).path, request_serializer=_to_bytes, response_deserializer=response.FromString
+            method.path, request_serializer=_to_bytes, response_deserializer=response.FromString
         )
         call = rpc(request, timeout=timeout, metadata=_metadata(token))
         try:
+            if method.endless and any(key == OPEN_KEY for key, _ in await call.initial_metadata() or ()):
+                opened()
             async for message in call:
+                opened()
                 yield message
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure, method.name) from failure
         finally:
             call.cancel()
 
     async def _recover(self, attempts: "_Attempts", error: AiosError, token: str) -> None:
         """Make ready for the next attempt, or raise `error`."""
-        if isinstance(error, Unauthenticated) and error.reason in _RENEWABLE and token:
+        if renewable(error) and token:
             try:
                 if attempts.may_renew() and await self._tokens.renew(token):
                     return
@@ -147,7 +167,12 @@ class Transport:
                 # retry.
                 attempts.not_renewed()
                 error = failure
-        await self._sleep(attempts.pause_after(error))
+        await self.sleep(attempts.pause_after(error))
+
+
+def renewable(error: AiosError) -> bool:
+    """Tell whether the credential was refused in a way that another token may mend."""
+    return isinstance(error, Unauthenticated) and error.reason in _RENEWABLE
 
 
 class _Attempts:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from datetime import datetime
 
 from aios._paging import pages
+from aios._streams import follow_forever
 from aios._transport import Transport
 from aios._wire import access as wire
 from aios._wire.common import agent_name, timestamp
@@ -108,11 +109,12 @@ class Access:
     async def watch_approvals(
         self, *, agent: str = "", timeout: float | None = None
     ) -> AsyncIterator[Approval]:
-        """Yield the pending approvals, then every change; after a lost connection the pending ones again."""
+        """Yield the pending approvals, then every change; after a lost connection the pending ones again.
+
+        `timeout` bounds the whole watch. Unit: seconds; default: no bound.
+        """
         request = pb.WatchApprovalsRequest(agent=agent_name(agent))
-        stream = self._transport.stream(
-            request, pb.WatchApprovalsResponse, timeout=timeout, resume=lambda: request
-        )
+        stream = follow_forever(self._transport, lambda: request, pb.WatchApprovalsResponse, timeout=timeout)
         async with aclosing(stream):
             async for message in stream:
                 if message.HasField("approval"):

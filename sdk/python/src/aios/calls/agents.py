@@ -6,6 +6,7 @@ from contextlib import aclosing
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from aios._paging import pages
+from aios._streams import follow_forever
 from aios._transport import Transport
 from aios._wire import agents as wire
 from aios._wire.common import agent_name
@@ -140,12 +141,11 @@ class Agents:
     async def watch(self, *, parent: str = "", timeout: float | None = None) -> AsyncIterator[AgentEvent]:
         """Yield the agents as they are, then every change.
 
-        After a broken connection the state is described again (`initial`). Raises PermissionDenied.
+        After a broken connection the state is described again (`initial`). `timeout` bounds the whole watch.
+        Unit: seconds; default: no bound. Raises PermissionDenied.
         """
         request = pb.WatchAgentsRequest(parent=agent_name(parent))
-        stream = self._transport.stream(
-            request, pb.WatchAgentsResponse, timeout=timeout, resume=lambda: request
-        )
+        stream = follow_forever(self._transport, lambda: request, pb.WatchAgentsResponse, timeout=timeout)
         async with aclosing(stream):
             async for message in stream:
                 yield wire.event(message)

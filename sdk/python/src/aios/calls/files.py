@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aios._paging import pages
+from aios._streams import follow_forever
 from aios._transport import Transport
 from aios._wire import files as wire
 from aios._wire.common import agent_name, timestamp
@@ -423,14 +424,15 @@ class Files:
     ) -> AsyncIterator[FileEvent]:
         """Yield what changes below a directory, each change once, also after a broken connection.
 
-        Raises NotFound, OutOfRange when events after `after_sequence` are no longer kept.
+        `timeout` bounds the whole watch. Unit: seconds; default: no bound. Raises NotFound, OutOfRange when
+        events after `after_sequence` are no longer kept, PermissionDenied also when a share is taken back.
         """
         position = after_sequence
 
         def request() -> pb.WatchFilesRequest:
             return pb.WatchFilesRequest(parent=wire.file_name(path, agent), after_sequence=position)
 
-        responses = self._transport.stream(request(), pb.WatchFilesResponse, timeout=timeout, resume=request)
+        responses = follow_forever(self._transport, request, pb.WatchFilesResponse, timeout=timeout)
         async with aclosing(responses):
             async for response in responses:
                 position = max(position, response.sequence)

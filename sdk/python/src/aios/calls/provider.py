@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from aios._streams import follow_forever
 from aios._transport import Transport
 from aios._wire.tools import tool_name
 from aios.api.tool.v1 import resources_pb2 as res
@@ -18,8 +20,14 @@ BEATS_PER_LEASE = 3
 SHORTEST_BEAT = 0.2
 
 
+_log = logging.getLogger("aios")
+
+
 class Provider:
     """Takes calls of tools, runs them and reports what came out. Lost connections are made again.
+
+    When the kernel refuses for good, the provider ends with that error: `wait` raises it, `error` keeps it,
+    the log has it, and the block around it is cancelled and raises it.
 
     A call that the kernel takes back (it was cancelled, or ran too long) is cancelled here too; a plain
     function in a thread cannot be stopped, but its result is no longer reported.
@@ -34,36 +42,73 @@ class Provider:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._taking: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._body: asyncio.Task[Any] | None = None
+        self._interrupted = False
+        self._waiting = 0
+        self._told = False
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the provider for good; None while it serves and after its block was left."""
+        done = self._taking is not None and self._taking.done() and not self._taking.cancelled()
+        return self._taking.exception() if done and self._taking is not None else None
 
     async def wait(self) -> None:
         """Serve until the block is left or the kernel refuses for good. Raises what it refused with."""
-        if self._taking is not None:
+        if self._taking is None:
+            return
+        self._waiting += 1
+        try:
             await asyncio.shield(self._taking)
+        finally:
+            self._waiting -= 1
+            self._told = self._told or self._taking.done()
 
     async def __aenter__(self) -> Self:
         self._taking = asyncio.create_task(self._take(), name="aios tool provider")
         ready = asyncio.create_task(self._ready.wait())
-        await asyncio.wait((self._taking, ready), return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
+        try:
+            await asyncio.wait((self._taking, ready), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._taking.cancel()
+            raise
+        finally:
+            ready.cancel()
         if self._taking.done():
             self._taking.result()
+        self._body = asyncio.current_task()
+        self._taking.add_done_callback(self._ended)
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        error = self.error
+        self._body = None
         tasks = [*self._running.values(), *([self._taking] if self._taking else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        current = asyncio.current_task()
+        if self._interrupted and current is not None and current.uncancel() > 0:
+            return  # somebody else cancelled the block too, and that goes on
+        own = asyncio.CancelledError if self._interrupted else None
+        if error is not None and not self._told and kind in (None, own):
+            raise error
+
+    def _ended(self, taking: asyncio.Task[None]) -> None:
+        """Tell the block that nobody serves any more, unless it waits for just that."""
+        if taking.cancelled() or taking.exception() is None or self._body is None:
+            return
+        _log.error("the provider has ended: %s", taking.exception())
+        if not self._waiting and not self._body.done():
+            self._interrupted = True
+            self._body.cancel()
 
     async def _take(self) -> None:
-        while True:
-            stream = self._transport.stream(
-                self._request, pb.TakeCallsResponse, timeout=None, resume=lambda: self._request
-            )
-            async with aclosing(stream):
-                async for event in stream:
-                    self._ready.set()
-                    self._handle(event)
+        stream = follow_forever(self._transport, lambda: self._request, pb.TakeCallsResponse)
+        async with aclosing(stream):
+            async for event in stream:
+                self._ready.set()
+                self._handle(event)
 
     def _handle(self, event: pb.TakeCallsResponse) -> None:
         kind = event.WhichOneof("event")

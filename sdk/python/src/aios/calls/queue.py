@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any, Literal
 
 from aios._paging import pages
+from aios._streams import follow_forever
 from aios._transport import Transport
 from aios._wire import agents as agents_wire
 from aios._wire import queue as wire
@@ -75,12 +76,11 @@ class Queue:
     async def watch(self, *, agent: str = "", timeout: float | None = None) -> AsyncIterator[ScheduleEvent]:
         """Yield what happens to calls from now on.
 
-        After a broken connection events in between are missing.
+        After a broken connection events in between are missing. `timeout` bounds the whole watch. Unit:
+        seconds; default: no bound.
         """
         request = pb.WatchScheduleRequest(parent=agent_name(agent))
-        stream = self._transport.stream(
-            request, pb.WatchScheduleResponse, timeout=timeout, resume=lambda: request
-        )
+        stream = follow_forever(self._transport, lambda: request, pb.WatchScheduleResponse, timeout=timeout)
         async with aclosing(stream):
             async for message in stream:
                 yield wire.event(message)

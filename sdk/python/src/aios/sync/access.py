@@ -80,7 +80,10 @@ class SyncAccess:
         )
 
     def watch_approvals(self, *, agent: str = "", timeout: float | None = None) -> Iterator[Approval]:
-        """Yield the pending approvals, then every change; after a lost connection the pending ones again."""
+        """Yield the pending approvals, then every change; after a lost connection the pending ones again.
+
+        `timeout` bounds the whole watch. Unit: seconds; default: no bound.
+        """
         return self._portal.iterate(self._inner.watch_approvals(agent=agent, timeout=timeout))
 
     def put_policy(

@@ -115,6 +115,7 @@ class SyncAgents:
     def watch(self, *, parent: str = "", timeout: float | None = None) -> Iterator[AgentEvent]:
         """Yield the agents as they are, then every change.
 
-        After a broken connection the state is described again (`initial`). Raises PermissionDenied.
+        After a broken connection the state is described again (`initial`). `timeout` bounds the whole watch.
+        Unit: seconds; default: no bound. Raises PermissionDenied.
         """
         return self._portal.iterate(self._inner.watch(parent=parent, timeout=timeout))

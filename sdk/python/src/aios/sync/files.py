@@ -371,7 +371,8 @@ class SyncFiles:
     ) -> Iterator[FileEvent]:
         """Yield what changes below a directory, each change once, also after a broken connection.
 
-        Raises NotFound, OutOfRange when events after `after_sequence` are no longer kept.
+        `timeout` bounds the whole watch. Unit: seconds; default: no bound. Raises NotFound, OutOfRange when
+        events after `after_sequence` are no longer kept, PermissionDenied also when a share is taken back.
         """
         return self._portal.iterate(
             self._inner.watch(path, after_sequence=after_sequence, agent=agent, timeout=timeout)

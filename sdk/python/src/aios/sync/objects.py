@@ -48,11 +48,19 @@ class SyncTextStream:
 
 
 class SyncProvider:
-    """Serves calls of local functions in the background."""
+    """Serves calls of local functions in the background.
+
+    When the kernel refuses for good, `error` says why, and so does the end of the block.
+    """
 
     def __init__(self, inner: Provider, portal: Portal) -> None:
         self._inner = inner
         self._portal = portal
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the provider for good; None while it serves."""
+        return self._inner.error
 
     def wait(self) -> None:
         """Serve until the kernel refuses for good, or an interrupt. Raises what it refused with."""

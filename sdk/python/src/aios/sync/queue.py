@@ -63,7 +63,8 @@ class SyncQueue:
     def watch(self, *, agent: str = "", timeout: float | None = None) -> Iterator[ScheduleEvent]:
         """Yield what happens to calls from now on.
 
-        After a broken connection events in between are missing.
+        After a broken connection events in between are missing. `timeout` bounds the whole watch. Unit:
+        seconds; default: no bound.
         """
         return self._portal.iterate(self._inner.watch(agent=agent, timeout=timeout))
 

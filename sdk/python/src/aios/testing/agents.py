@@ -1,5 +1,6 @@
 """Agents and tokens of a fake kernel."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -155,10 +156,11 @@ class FakeAgents:
     async def watch_agents(
         self, request: pb.WatchAgentsRequest, caller: Caller
     ) -> AsyncIterator[pb.WatchAgentsResponse]:
-        """WatchAgents: only the state at the start."""
+        """WatchAgents: the state at the start, then silence."""
         listed = await self.list_agents(pb.ListAgentsRequest(parent=request.parent, page_size=1000), caller)
         for revision, agent in enumerate(listed.agents, 1):
             yield pb.WatchAgentsResponse(agent=agent, initial=True, revision=revision)
+        await asyncio.Event().wait()
 
     def _issue(self, agent_id: str, life: float | None = None) -> tuple[str, Timestamp]:
         token = f"fake-{agent_id}-{next(self._numbers)}"

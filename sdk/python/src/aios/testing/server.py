@@ -10,6 +10,8 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
+from aios._methods import endless
+from aios._transport import OPEN_KEY
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2
 from aios.api.context.v1 import context_pb2
@@ -100,6 +102,8 @@ class Handlers(grpc.GenericRpcHandler):
         sent = 0
         handle = self._handler(method)
         if method.server_streaming:
+            if endless(method):
+                await context.send_initial_metadata(((OPEN_KEY, "1"),))
             async for response in handle(request, caller):
                 yield response
                 sent += 1
