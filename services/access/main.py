@@ -137,6 +137,8 @@ async def assemble(process: Process) -> App:
             _log.info("read changed signing keys", newest=keys.public_keys()[0].kid)
 
     await keep_admin_token()
+    authorizer = LocalAuthorizer(manager.checks)
+    process.tasks.start("rules", authorizer.watch)
     process.tasks.every("flush-denials", _FLUSH_SECONDS, manager.flush)
     process.tasks.every("reload-keys", _KEYS_SECONDS, reload_keys)
     process.tasks.every("keep-admin-token", _ADMIN_SECONDS, keep_admin_token)
@@ -148,7 +150,7 @@ async def assemble(process: Process) -> App:
         servicers=servicers(manager),
         readiness={"database": database.problem},
         authenticator=authenticator(manager, keys),
-        authorizer=LocalAuthorizer(manager.checks),
+        authorizer=authorizer,
     )
 
 

@@ -27,6 +27,7 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         self.batches: list[int] = []
         self.tokens = 0
         self.watches = 0
+        self.confirmed = -1
         self.decision_life: timedelta | None = None
         self.token_life = timedelta(minutes=10)
         self.silent = False
@@ -72,6 +73,13 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
                 )
             async with self._changed:
                 await self._changed.wait()
+
+    async def ConfirmRevision(  # noqa: N802 - gRPC's name
+        self, request: access_pb2.ConfirmRevisionRequest, _context: Any
+    ) -> access_pb2.ConfirmRevisionResponse:
+        """Note how far a watcher is."""
+        self.confirmed = max(self.confirmed, request.revision)
+        return access_pb2.ConfirmRevisionResponse()
 
     async def IssueToken(  # noqa: N802 - gRPC's name
         self, request: access_pb2.IssueTokenRequest, context: Any

@@ -1,29 +1,74 @@
 """This process's own calls: decided and verified here, without a round trip to itself."""
 
 import math
+import secrets
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import Final
 
 from services.access.model import Check, Reason, Revocation
 from services.access.ports import Transaction
-from services.access.service.decisions import DecisionService
+from services.access.service.decisions import DecisionService, Revision
 from services.access.service.dependencies import Dependencies
+from services.access.service.watchers import MISSED_HEARTBEATS
 from services.chassis.auth.authz_client import PermissionCheck
 from services.chassis.auth.identity import Principal
+from services.chassis.auth.rules import Listener, RulesChanged, Withdrawal
 from services.chassis.auth.tokens import Revocations, TokenVerifier
 from services.chassis.rpc.errors import AgentInactive, ApprovalRequired, PermissionDenied
 
+_HEARTBEAT: Final = 2.0
+"""Longest silence between two events of the watch. Unit: seconds."""
+
 
 class LocalAuthorizer:
-    """Decides the permission of a call with the same rules as everybody's."""
+    """Decides the permission of a call with the same rules as everybody's.
+
+    Run `watch` as a supervised background task: this process's own streams follow the rules by it, as those
+    of the other processes do.
+    """
 
     def __init__(self, checks: DecisionService) -> None:
         self._checks = checks
+        self._listeners: list[Listener] = []
+        self._revocations = Revocations()
+        self._name = f"access-{secrets.token_hex(8)}"
+        self._heard = -math.inf
 
-    async def authorize(self, question: PermissionCheck) -> None:
+    def subscribe(self, listener: Listener) -> None:
+        """Tell `listener` of every change of the rules, before it is confirmed."""
+        self._listeners.append(listener)
+
+    @property
+    def live(self) -> bool:
+        """Whether changes of the rules would be heard right now."""
+        return self._checks.clock.monotonic() - self._heard < MISSED_HEARTBEATS * _HEARTBEAT
+
+    async def watch(self) -> None:
+        """Follow the rules for ever. Raises what the store raises."""
+        async with aclosing(self._checks.watch(_HEARTBEAT, self._name)) as events:
+            async for event in events:
+                self._learn(event)
+
+    def _learn(self, event: Revision) -> None:
+        self._heard = self._checks.clock.monotonic()
+        if event.heartbeat:
+            return
+        add_revocations(self._revocations, event.revoked)
+        withdrawals = None
+        if event.changes is not None:
+            withdrawals = tuple(Withdrawal(one.tenant, one.agents or frozenset()) for one in event.changes)
+        for listener in self._listeners:
+            listener(RulesChanged(self._revocations, withdrawals))
+        self._revocations.forget(self._checks.clock.now().timestamp())
+        self._checks.confirm(self._name, event.revision)
+
+    async def authorize(self, question: PermissionCheck) -> float | None:
         """Return when permitted. Raises PermissionDenied, AgentInactive or ApprovalRequired."""
         who = question.principal
         decision = await self._checks.check(Check(who, question.action, question.resource))
         if decision.allowed:
-            return
+            return decision.expire_time.timestamp() if decision.expire_time is not None else None
         name = f"agents/{who.agent}"
         metadata = {"agent": name, "action": question.action, "resource": question.resource}
         if decision.reason is Reason.AGENT_INACTIVE:
@@ -44,6 +89,8 @@ class LocalAuthenticator:
         self._verifier = verifier
         self._revocations = revocations
         self._deps = ports
+        self.clock = ports.clock
+        """By which tokens expire."""
         self._seen = -1
         self._rings = -1
         self._looked = -math.inf
@@ -64,11 +111,16 @@ class LocalAuthenticator:
             return tx.ledger.revision(), tx.tokens.revoked(self._seen, now)
 
         self._seen, revoked = await self._deps.store.read(work)
-        for one in revoked:
-            forget_at = one.expire_time.timestamp()
-            if one.token_id:
-                self._revocations.revoke_token(one.token_id, forget_at=forget_at)
-            else:
-                until = one.revoke_time.timestamp()
-                self._revocations.revoke_agent(one.tenant, one.agent, issued_until=until, forget_at=forget_at)
+        add_revocations(self._revocations, revoked)
         self._revocations.forget(now.timestamp())
+
+
+def add_revocations(known: Revocations, revoked: Iterable[Revocation]) -> None:
+    """Add what the store has to what a verifier looks at."""
+    for one in revoked:
+        forget_at = one.expire_time.timestamp()
+        if one.token_id:
+            known.revoke_token(one.token_id, forget_at=forget_at)
+        else:
+            until = one.revoke_time.timestamp()
+            known.revoke_agent(one.tenant, one.agent, issued_until=until, forget_at=forget_at)

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -16,6 +16,7 @@ from services.access.model import Agent, AgentKey, AgentState, Check, Revocation
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies, Request
+from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.dispatch.scheduling import Caps, Excess, Hints, excess
 from services.chassis.rpc import names, paging
@@ -75,6 +76,11 @@ class Change:
     initial: bool
 
 
+def _concerning(agents: Sequence[Agent]) -> RuleChange:
+    """Return the change that concerns what these agents may do, and what may be done with what they own."""
+    return RuleChange(agents[0].tenant, frozenset(_name(agent) for agent in agents))
+
+
 def key_hash(key: str) -> str:
     """Return what is stored of an agent's key. The key has 256 random bits, so a fast hash is enough."""
     return hashlib.sha256(key.encode()).hexdigest()
@@ -114,7 +120,7 @@ class AgentService:
             )
             return agent
 
-        agent = await self._deps.commit(work)
+        agent = await self._deps.commit(work, nothing(tenant))
         holder = Principal(agent=agent.id, tenant=tenant, kind=Kind.AGENT, parent=agent.parent)
         life = self._deps.settings.token_life
         token = self._deps.signer.issue(holder, now=now, after=None, lifetime=life)
@@ -172,7 +178,7 @@ class AgentService:
             )
             return after
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, lambda after: _concerning([after]))
 
     async def suspend(self, caller: Caller, agent: str, reason: str) -> Agent:
         """Refuse the syscalls of an agent and its descendants.
@@ -241,13 +247,13 @@ class AgentService:
         now = self._deps.clock.now()
         revoke_life = self._deps.settings.token_life
 
-        def work(tx: Transaction) -> tuple[Agent, int]:
+        def work(tx: Transaction) -> tuple[list[Agent], int]:
             before = _found(tx, caller.tenant, agent)
             root = alter(before)
             if method != _KILL:
                 _must_live(before)
             if root == before:
-                return before, 0
+                return [before], 0
             above = tx.agents.get(caller.tenant, before.parent) if before.parent else None
             changed = agent_tree.propagate(
                 root, above.state if above else AgentState.ACTIVE, tx.agents.descendants(before)
@@ -263,9 +269,10 @@ class AgentService:
                 )
             done = dependencies.event(caller, method, "agent.control", _name(root), reason=reason[:64])
             dependencies.record(tx, caller.tenant, now, [done])
-            return changed[0], len(killed)
+            return changed, len(killed)
 
-        return await self._deps.commit(work)
+        changed, killed = await self._deps.commit(work, lambda made: _concerning(made[0]))
+        return changed[0], killed
 
     def _insert(
         self, tx: Transaction, caller: Caller, new: NewAgent, *, tenant: str, parent: str, agent_id: str

@@ -19,6 +19,7 @@ from services.access.model import Approval, ApprovalState
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies, Request
+from services.access.service.watchers import nothing
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied, QuotaViolation
@@ -65,7 +66,7 @@ class ApprovalService:
             dependencies.remember(tx, caller, asked, now, approval.id)
             return approval
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, nothing(caller.tenant))
 
     async def use(
         self, caller: Caller, tenant: str, name: str, *, agent: str, arguments_sha256: str, asked: Request
@@ -99,7 +100,7 @@ class ApprovalService:
             dependencies.record(tx, tenant, now, [done])
             return spent
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, nothing(caller.tenant))
 
     async def get(self, caller: Caller, name: str) -> Approval:
         """Return one approval. Raises ApprovalNotFound."""
@@ -171,7 +172,7 @@ class ApprovalService:
             dependencies.record(tx, caller.tenant, now, [done])
             return decided
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, nothing(caller.tenant))
 
     async def watch(self, caller: Caller, agent: str) -> AsyncGenerator[Approval | None, None]:
         """Stream the pending approvals, None when those were sent, then changes; None shows that it lives."""

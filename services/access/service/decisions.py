@@ -10,6 +10,7 @@ from services.access.model import AuditOutcome, Check, Decision, Event, Reason, 
 from services.access.ports import Transaction
 from services.access.service.audit_log import AuditService
 from services.access.service.dependencies import Dependencies
+from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc.errors import PermissionDenied
 
@@ -30,6 +31,8 @@ class Revision:
     epoch: str
     revoked: tuple[Revocation, ...]
     heartbeat: bool
+    changes: tuple[RuleChange, ...] | None
+    """What may have been taken away since the event before; None when that is not known."""
 
 
 class DecisionService:
@@ -39,6 +42,7 @@ class DecisionService:
         self._deps = ports
         self._audit = audit
         self._memo = DecisionCache()
+        self.clock = ports.clock
 
     async def check(self, check: Check) -> Decision:
         """Decide one check. Raises InvalidRequest when the resource is no resource name."""
@@ -73,9 +77,18 @@ class DecisionService:
             raise PermissionDenied("only the kernel's processes ask for somebody else")
         return check
 
-    async def watch(self, heartbeat: float) -> AsyncGenerator[Revision, None]:
-        """Stream the revision: at once, at every change, and every `heartbeat` seconds."""
+    def confirm(self, watcher: str, revision: int) -> None:
+        """Note that a watcher delivers nothing more by rules older than a revision."""
+        self._deps.watchers.confirm(watcher, revision)
+
+    async def watch(self, heartbeat: float, watcher: str = "") -> AsyncGenerator[Revision, None]:
+        """Stream the revision: at once, at every change, and every `heartbeat` seconds.
+
+        A `watcher` that names itself confirms what it was told, and withdrawals wait for that.
+        """
         self._deps.meter.watching("revision", 1)
+        if watcher:
+            self._deps.watchers.joined(watcher, heartbeat)
         try:
             seen = -1
             clock = self._deps.clock
@@ -83,13 +96,16 @@ class DecisionService:
             while True:
                 event = await self._look(seen)
                 if event.revision > seen or clock.monotonic() - said >= heartbeat:
+                    parts = _parts(event, seen)
                     seen, said = event.revision, clock.monotonic()
-                    for part in _parts(event):
+                    for part in parts:
                         yield part
                 remaining = heartbeat - (clock.monotonic() - said)
                 await self._deps.changes.wait(max(0.01, min(remaining, self._deps.settings.poll)))
         finally:
             self._deps.meter.watching("revision", -1)
+            if watcher:
+                self._deps.watchers.left(watcher)
 
     async def _look(self, seen: int) -> Revision:
         now = self._deps.clock.now()
@@ -98,9 +114,12 @@ class DecisionService:
             revision = tx.ledger.revision()
             changed = revision > seen
             revoked = tuple(tx.tokens.revoked(seen, now)) if changed else ()
-            return Revision(revision, tx.ledger.epoch(), revoked, heartbeat=not changed)
+            return Revision(revision, tx.ledger.epoch(), revoked, heartbeat=not changed, changes=())
 
         event = await self._deps.store.read(work)
+        if not event.heartbeat:
+            changes = self._deps.rule_changes.between(seen, event.revision) if seen >= 0 else None
+            event = dataclasses.replace(event, changes=changes)
         self._deps.meter.revised(event.revision)
         return event
 
@@ -108,13 +127,17 @@ class DecisionService:
         return [decide(self._deps.engine, case) for case in cases]
 
 
-def _parts(event: Revision) -> list[Revision]:
-    """Split an event whose list of revocations is too long for one message."""
-    starts = range(0, max(1, len(event.revoked)), _REVOKED_PER_EVENT)
-    return [
-        dataclasses.replace(event, revoked=event.revoked[start : start + _REVOKED_PER_EVENT])
-        for start in starts
-    ]
+def _parts(event: Revision, seen: int) -> list[Revision]:
+    """Split an event whose list of revocations is too long for one message.
+
+    Only the last part has the new revision: who confirms it has heard of every revocation.
+    """
+    parts = []
+    rest = event.revoked
+    while len(rest) > _REVOKED_PER_EVENT:
+        first, rest = rest[:_REVOKED_PER_EVENT], rest[_REVOKED_PER_EVENT:]
+        parts.append(dataclasses.replace(event, revision=max(0, seen), revoked=first, changes=()))
+    return [*parts, dataclasses.replace(event, revoked=rest)]
 
 
 def _denial(case: DecisionRequest, decision: Decision) -> Event:

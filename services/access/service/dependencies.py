@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -13,6 +13,7 @@ from services.access.core.agent_tree import TreeLimits
 from services.access.errors import EtagMismatch
 from services.access.model import AuditOutcome, Event, RequestKey
 from services.access.ports import Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
+from services.access.service.watchers import ChangeLog, RuleChange, Watchers
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
@@ -96,11 +97,30 @@ class Dependencies:
     meter: Meter
     settings: Settings
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
+    rule_changes: ChangeLog = field(default_factory=ChangeLog)
+    watchers: Watchers = field(init=False)
 
-    async def commit(self, work: Work[T]) -> T:
-        """Run a change and wake the watchers when it is durable."""
-        result = await self.store.write(work)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "watchers", Watchers(self.clock))
+
+    async def commit(self, work: Work[T], change: "RuleChange | Callable[[T], RuleChange]") -> T:
+        """Run a change; when it is durable wake the watchers, and wait until a withdrawal holds everywhere.
+
+        `change` says what it may take away, or tells it from what `work` returned.
+        """
+
+        def run(tx: Transaction) -> tuple[T, int, int]:
+            before = tx.ledger.revision()
+            return work(tx), before, tx.ledger.revision()
+
+        result, before, after = await self.store.write(run)
+        made = change if isinstance(change, RuleChange) else change(result)
+        for revision in range(before + 1, after + 1):
+            self.rule_changes.note(revision, made)
         self.changes.notify()
+        if made.withdraws:
+            # Also when nothing changed: a repeated request is acknowledged as the first one would have been.
+            await self.watchers.confirmed(after)
         return result
 
 

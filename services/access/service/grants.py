@@ -11,6 +11,7 @@ from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies, Request
 from services.access.service.groups import must_exist
+from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
@@ -84,25 +85,26 @@ class GrantService:
             )
             return grant
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, nothing(caller.tenant))
 
     async def revoke(self, caller: Caller, name: str, asked: Request) -> None:
         """Take a grant back. Raises RuleNotFound when it never existed."""
         now = self._deps.clock.now()
         grant_id = name.removeprefix("grants/")
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> Grant:
             grant = _found(tx, caller.tenant, grant_id)
             if dependencies.answered(tx, caller, asked) is not None or grant.revoked:
-                return
+                return grant
             tx.grants.revoke(caller.tenant, grant_id)
             tx.ledger.bump()
             dependencies.remember(tx, caller, asked, now)
             dependencies.record(
                 tx, caller.tenant, now, [dependencies.event(caller, "RevokeGrant", _ACTION, grant.resource)]
             )
+            return grant
 
-        await self._deps.commit(work)
+        await self._deps.commit(work, _loss)
 
     async def page(
         self, caller: Caller, *, grantee: str, resource: str, size: int, token: str
@@ -153,3 +155,9 @@ def _found(tx: Transaction, tenant: str, grant_id: str) -> Grant:
     if grant is None:
         raise RuleNotFound(f"no grant grants/{grant_id}", metadata={"grant": f"grants/{grant_id}"})
     return grant
+
+
+def _loss(grant: Grant) -> RuleChange:
+    """Return what its end takes away: from one agent, or from whoever is in the group."""
+    one = grant.grantee.startswith("agents/")
+    return RuleChange(grant.tenant, frozenset({grant.grantee}) if one else None)

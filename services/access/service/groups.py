@@ -5,6 +5,7 @@ from services.access.model import Group, Member
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies, Request
+from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidRequest
@@ -37,7 +38,7 @@ class GroupService:
                 )
             return _found(tx, caller.tenant, name)
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, nothing(caller.tenant))
 
     async def get(self, caller: Caller, name: str) -> Group:
         """Return one group. Raises RuleNotFound."""
@@ -71,7 +72,7 @@ class GroupService:
                 tx, caller.tenant, now, [dependencies.event(caller, "DeleteGroup", _ACTION, name)]
             )
 
-        await self._deps.commit(work)
+        await self._deps.commit(work, RuleChange(caller.tenant))
 
     async def add_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
         """Add an agent or group to a group. Raises RuleNotFound, AgentNotFound or GroupCycle."""
@@ -93,7 +94,7 @@ class GroupService:
             dependencies.remember(tx, caller, asked, now)
             return _found(tx, caller.tenant, name)
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, RuleChange(caller.tenant))
 
     async def remove_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
         """Remove a member from a group. Raises RuleNotFound."""
@@ -111,7 +112,7 @@ class GroupService:
             dependencies.remember(tx, caller, asked, now)
             return _found(tx, caller.tenant, name)
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, RuleChange(caller.tenant))
 
     async def members(self, caller: Caller, name: str, size: int, token: str) -> tuple[list[Member], str]:
         """List the direct members of a group by name. Raises RuleNotFound."""

@@ -14,6 +14,7 @@ from services.access.model import Check, Finding, Policy, Severity
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies, Request
+from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Principal
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest
@@ -84,7 +85,7 @@ class PolicyService:
             )
             return policy, _warnings(outline)
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, RuleChange(caller.tenant))
 
     async def delete(self, caller: Caller, name: str, etag: str, asked: Request) -> None:
         """Take a policy out of force. Raises RuleNotFound, EtagMismatch or RuleProtected."""
@@ -103,7 +104,7 @@ class PolicyService:
                 tx, caller.tenant, now, [dependencies.event(caller, "DeletePolicy", _ACTION, name)]
             )
 
-        await self._deps.commit(work)
+        await self._deps.commit(work, RuleChange(caller.tenant))
 
     async def get(self, caller: Caller, name: str, version: int) -> Policy:
         """Return one version; 0 is the one in force. Raises RuleNotFound."""

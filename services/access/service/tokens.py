@@ -13,6 +13,7 @@ from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.agents import key_hash
 from services.access.service.dependencies import Dependencies, Request
+from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import (
@@ -126,7 +127,7 @@ class TokenService:
             dependencies.record(tx, caller.tenant, now, [done])
             return revision
 
-        return await self._deps.commit(work)
+        return await self._deps.commit(work, RuleChange(caller.tenant, frozenset({names.agent_name(owner)})))
 
     def public_keys(self) -> list[PublicKey]:
         """Return the keys that verify tokens, newest first."""

@@ -41,9 +41,17 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     ) -> AsyncIterator[access_pb2.WatchRevisionResponse]:
         """Stream the revision of the rules."""
         heartbeat = access.duration(request, "heartbeat") or _HEARTBEAT
-        async with aclosing(self._manager.checks.watch(heartbeat.total_seconds())) as events:
+        watch = self._manager.checks.watch(heartbeat.total_seconds(), request.watcher)
+        async with aclosing(watch) as events:
             async for event in events:
                 yield access.revision(event)
+
+    async def ConfirmRevision(
+        self, request: access_pb2.ConfirmRevisionRequest, _context: object
+    ) -> access_pb2.ConfirmRevisionResponse:
+        """Note how far a watcher is."""
+        self._manager.checks.confirm(request.watcher, request.revision)
+        return access_pb2.ConfirmRevisionResponse()
 
     async def CreateGroup(
         self, request: access_pb2.CreateGroupRequest, _context: object

@@ -13,6 +13,7 @@ from services.access.service.decisions import Revision
 from services.access.service.dependencies import Request
 from services.access.service.grants import NewGrant
 from services.access.service.tokens import Target
+from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.rpc import names
 from services.chassis.rpc.wire import moment, request_digest, stamp
@@ -50,6 +51,7 @@ OUTCOMES: Final = {
 _TO_KIND: Final = {kind: number for number, kind in KINDS.items()}
 _TO_STATE: Final = {state: number for number, state in APPROVAL_STATES.items()}
 _TO_OUTCOME: Final = {outcome: number for number, outcome in OUTCOMES.items()}
+_MOST_CHANGES: Final = 1000
 _JWKS_MAX_AGE: Final = 300
 
 
@@ -98,12 +100,24 @@ def decision(made: model.Decision) -> resources_pb2.Decision:
 
 def revision(event: Revision) -> access_pb2.WatchRevisionResponse:
     """Write one event of the watch of revisions."""
+    changes = event.changes
+    complete = (
+        changes is not None
+        and len(changes) <= _MOST_CHANGES
+        and all(len(change.agents or ()) <= _MOST_CHANGES for change in changes)
+    )
     return access_pb2.WatchRevisionResponse(
         revision=event.revision,
         revoked_tokens=[_revoked(one) for one in event.revoked],
         heartbeat=event.heartbeat,
         epoch=event.epoch,
+        changes=[_rule_change(change) for change in changes or ()] if complete else (),
+        complete=complete,
     )
+
+
+def _rule_change(change: RuleChange) -> access_pb2.RuleChange:
+    return access_pb2.RuleChange(tenant=change.tenant, agents=sorted(change.agents or ()))
 
 
 def _revoked(one: model.Revocation) -> resources_pb2.RevokedToken:

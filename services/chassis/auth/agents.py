@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 
 import grpc
@@ -13,6 +14,7 @@ from services.chassis.dispatch.scheduling import ANYTHING, DEFAULT_HINTS, AgentF
 from services.chassis.rpc.client import ServiceCredential, kernel_metadata
 from services.chassis.rpc.errors import AccessUnavailable, AgentInactive
 from services.chassis.rpc.wire import caps, hints_asked
+from services.chassis.streams import LongStream, events_of, follow_forever
 
 FETCH_SECONDS = 5.0
 FETCHES_AT_ONCE = 16
@@ -31,20 +33,25 @@ class AccessAgentDirectory:
         self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def watch(self, on_killed: Callable[[str, str], None] | None = None) -> None:
-        """Follow changes until the stream breaks. Raises AccessUnavailable then; start it again.
+        """Follow changes for ever, connecting again when the stream breaks. Raises a refusal.
 
         `on_killed` is told the tenant and id of every agent that has ended, also of those that ended before.
+        After a break all agents are described again.
         """
-        request = agent_pb2.WatchAgentsRequest()
-        try:
-            stream = self._stub.WatchAgents(request, metadata=await self._credential.metadata())
-            async for event in stream:
-                self._learn(event.agent)
-                if event.agent.state == agent_pb2.AGENT_STATE_KILLED and on_killed is not None:
-                    on_killed(event.agent.tenant, event.agent.name.removeprefix("agents/"))
-        except grpc.aio.AioRpcError as error:
-            raise AccessUnavailable(f"the watch of agents broke: {error.code().name}") from error
-        raise AccessUnavailable("the access service ended the watch of agents")
+
+        def take(event: agent_pb2.WatchAgentsResponse) -> None:
+            self._learn(event.agent)
+            if event.agent.state == agent_pb2.AGENT_STATE_KILLED and on_killed is not None:
+                on_killed(event.agent.tenant, event.agent.name.removeprefix("agents/"))
+
+        await follow_forever(LongStream("agents"), self._events, take)
+
+    async def _events(self) -> AsyncGenerator[agent_pb2.WatchAgentsResponse, None]:
+        metadata = await self._credential.metadata()
+        call = self._stub.WatchAgents(agent_pb2.WatchAgentsRequest(), metadata=metadata)
+        async with aclosing(events_of(call)) as events:
+            async for event in events:
+                yield event
 
     async def facts(self, caller: Caller) -> AgentFacts:
         """Return the scheduling facts of the calling agent, as last heard.

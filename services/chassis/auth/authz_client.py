@@ -1,9 +1,10 @@
 """Authorisation: the port that every call passes, and the client of the access manager behind it."""
 
-import asyncio
 import math
-import random
-from dataclasses import dataclass
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis.auth.check_batcher import CheckBatcher
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.rules import Listener, RulesChanged, Withdrawal
 from services.chassis.auth.tokens import Revocations
 from services.chassis.rpc.client import ServiceCredential
 from services.chassis.rpc.errors import (
@@ -25,6 +27,7 @@ from services.chassis.rpc.errors import (
 )
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
+from services.chassis.streams import LongStream, events_of, follow_forever
 
 _log = logger(__name__)
 
@@ -34,8 +37,7 @@ _KINDS: Final = {
     Kind.SERVICE: resources_pb2.PRINCIPAL_KIND_SERVICE,
 }
 _MISSED_HEARTBEATS: Final = 3
-_FIRST_RETRY: Final = 0.1
-_LAST_RETRY: Final = 2.0
+_CONFIRM_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class PermissionCheck:
 class Authorizer(Protocol):
     """Decides whether a call may go on."""
 
-    async def authorize(self, question: PermissionCheck) -> None:
-        """Return when permitted.
+    async def authorize(self, question: PermissionCheck) -> float | None:
+        """Return when permitted: until when, in Unix seconds; None for as long as the rules stay.
 
         Raises PermissionDenied, AgentInactive, ApprovalRequired or AccessUnavailable.
         """
@@ -65,8 +67,10 @@ class Authorizer(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Cached:
     error: type[KernelError] | None  # None: permitted
-    at: float
     until: float
+    """When it is forgotten, on the monotonic clock. Unit: seconds."""
+    expires: float | None
+    """When the decision ends by itself, in Unix seconds."""
 
 
 _Key = tuple[str, str, Kind, str, str]
@@ -101,24 +105,34 @@ class AccessAuthorizer:
         self._heartbeat = heartbeat
         self._cache: dict[_Key, _Cached] = {}
         self._revision = -1
+        self._told = -1
+        """The revision that the watch has told, and the listeners know of."""
         self._epoch = ""
         self._heard = -math.inf
+        self._name = secrets.token_hex(8)
+        self._listeners: list[Listener] = []
 
-    async def authorize(self, question: PermissionCheck) -> None:
+    def subscribe(self, listener: Listener) -> None:
+        """Tell `listener` of every change of the rules, before it is confirmed."""
+        self._listeners.append(listener)
+
+    async def authorize(self, question: PermissionCheck) -> float | None:
         """Return when permitted; see Authorizer."""
         who = question.principal
         key = (who.tenant, who.agent, who.kind, question.action, question.resource)
         cached = self._cache.get(key)
         now = self._clock.monotonic()
         if cached is not None and now < cached.until and self.live:
-            return _settle(cached.error, question)
+            _settle(cached.error, question)
+            return cached.expires
         try:
-            error = await self._ask(key, question)
+            error, expires = await self._ask(key, question)
         except AccessUnavailable:
             if cached is not None and question.read and cached.error is None and now < cached.until:
-                return None
+                return cached.expires
             raise
-        return _settle(error, question)
+        _settle(error, question)
+        return expires
 
     @property
     def live(self) -> bool:
@@ -130,47 +144,49 @@ class AccessAuthorizer:
         return None if self.live else "the access manager is silent"
 
     async def watch(self) -> None:
-        """Follow the rules for ever, connecting again when the stream breaks."""
-        delay, told = _FIRST_RETRY, False
-        while True:
-            heard = self._heard
-            try:
-                await self._follow()
-            except AccessUnavailable as failure:
-                fresh = self._heard > heard
-                delay = _FIRST_RETRY if fresh else min(delay * 2, _LAST_RETRY)
-                if fresh or not told:
-                    _log.warning("the access manager is not heard", problem=failure.message)
-                told = True
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        """Follow the rules for ever, connecting again when the stream breaks. Raises a refusal."""
+        silence = _MISSED_HEARTBEATS * self._heartbeat
+        await follow_forever(LongStream("rules", silence=silence), self._events, self._learn)
 
-    async def _follow(self) -> None:
-        request = access_pb2.WatchRevisionRequest(heartbeat=Duration(seconds=max(1, round(self._heartbeat))))
-        stream = self._stub.WatchRevision(request, metadata=await self._credential.metadata())
-        try:
-            while True:
-                async with asyncio.timeout(_MISSED_HEARTBEATS * self._heartbeat):
-                    event = await stream.read()
-                if not isinstance(event, access_pb2.WatchRevisionResponse):  # the end of the stream
-                    raise AccessUnavailable("the access manager ended the watch")
-                self._learn(event)
-        except TimeoutError:
-            raise AccessUnavailable("the access manager went silent") from None
-        except grpc.aio.AioRpcError as failure:
-            raise AccessUnavailable(f"the access manager's watch broke: {failure.code().name}") from failure
-        finally:
-            stream.cancel()
+    async def _events(self) -> AsyncGenerator[access_pb2.WatchRevisionResponse, None]:
+        heartbeat = Duration(seconds=max(1, round(self._heartbeat)))
+        request = access_pb2.WatchRevisionRequest(heartbeat=heartbeat, watcher=self._name)
+        call = self._stub.WatchRevision(request, metadata=await self._credential.metadata())
+        async with aclosing(events_of(call)) as events:
+            async for event in events:
+                yield event
 
-    def _learn(self, event: access_pb2.WatchRevisionResponse) -> None:
+    async def _learn(self, event: access_pb2.WatchRevisionResponse) -> None:
+        changed = event.revision > self._told or event.epoch != self._epoch
+        withdrawals = _withdrawals(event) if event.epoch == self._epoch else None
         if event.epoch != self._epoch:
             self._epoch = event.epoch
-            self._revision = -1
+            self._revision = self._told = -1
             self._cache.clear()
         self._reached(event.revision)
         for revoked in event.revoked_tokens:
             self._revoke(revoked)
-        self._revocations.forget(self._clock.now().timestamp())
         self._heard = self._clock.monotonic()
+        if changed or event.revoked_tokens:
+            news = RulesChanged(self._revocations, withdrawals if changed else ())
+            for listener in self._listeners:
+                listener(news)
+        self._revocations.forget(self._clock.now().timestamp())
+        self._told = max(self._told, event.revision)
+        if changed:
+            await self._confirm()
+
+    async def _confirm(self) -> None:
+        """Let the access manager acknowledge what it told: nothing is delivered by older rules any more.
+
+        Without it the acknowledgment waits in vain for a moment; that is no reason to leave the stream.
+        """
+        request = access_pb2.ConfirmRevisionRequest(watcher=self._name, revision=self._told)
+        try:
+            metadata = await self._credential.metadata()
+            await self._stub.ConfirmRevision(request, timeout=_CONFIRM_SECONDS, metadata=metadata)
+        except (grpc.aio.AioRpcError, AccessUnavailable) as failure:
+            _log.warning("a revision could not be confirmed", revision=self._told, why=str(failure))
 
     def _revoke(self, revoked: resources_pb2.RevokedToken) -> None:
         forget_at = _unix(revoked.expire_time)
@@ -189,7 +205,9 @@ class AccessAuthorizer:
             self._revision = revision
             self._cache.clear()
 
-    async def _ask(self, key: _Key, question: PermissionCheck) -> type[KernelError] | None:
+    async def _ask(
+        self, key: _Key, question: PermissionCheck
+    ) -> tuple[type[KernelError] | None, float | None]:
         who = question.principal
         request = access_pb2.CheckRequest(
             principal=resources_pb2.Principal(
@@ -200,20 +218,20 @@ class AccessAuthorizer:
         )
         decision = await self._decisions.decide(request)
         error = None if decision.allowed else _DENIALS.get(decision.reason, PermissionDenied)
-        self._remember(key, decision, error)
-        return error
+        expires = _unix(decision.expire_time) if decision.HasField("expire_time") else None
+        self._remember(key, decision, _Cached(error, math.inf, expires))
+        return error, expires
 
-    def _remember(self, key: _Key, decision: resources_pb2.Decision, error: type[KernelError] | None) -> None:
+    def _remember(self, key: _Key, decision: resources_pb2.Decision, made: _Cached) -> None:
         self._reached(decision.revision)
         if decision.revision < self._revision:
             return  # decided by rules that have changed since
         life = self._max_age
-        if decision.HasField("expire_time"):
-            life = min(life, _unix(decision.expire_time) - self._clock.now().timestamp())
+        if made.expires is not None:
+            life = min(life, made.expires - self._clock.now().timestamp())
         if len(self._cache) >= self._max_cached:
             self._cache.pop(next(iter(self._cache)))
-        now = self._clock.monotonic()
-        self._cache[key] = _Cached(error=error, at=now, until=now + life)
+        self._cache[key] = replace(made, until=self._clock.monotonic() + life)
 
 
 _DENIALS: Final[dict[int, type[KernelError]]] = {
@@ -236,6 +254,13 @@ def _settle(error: type[KernelError] | None, question: PermissionCheck) -> None:
             precondition=PreconditionViolation("APPROVAL", question.resource, "not approved yet"),
         )
     raise error(f"{who} may not {question.action} {question.resource}", metadata=metadata)
+
+
+def _withdrawals(event: access_pb2.WatchRevisionResponse) -> tuple[Withdrawal, ...] | None:
+    """Return what an event says was withdrawn; None when it does not know all of it."""
+    if not event.complete:
+        return None
+    return tuple(Withdrawal(change.tenant, frozenset(change.agents)) for change in event.changes)
 
 
 def _unix(moment: Timestamp) -> float:

@@ -76,9 +76,13 @@ class Revocations:
         """Refuse all tokens of an agent that were issued at or before `issued_until` (Unix seconds)."""
         self._agents[tenant, agent] = (issued_until, forget_at)
 
+    def covers_token(self, principal: Principal) -> bool:
+        """Tell whether the very token of a principal was revoked, or the session it belongs to."""
+        return principal.token_id in self._tokens or principal.session_id in self._tokens
+
     def covers(self, principal: Principal) -> bool:
-        """Tell whether the credential of a principal was revoked."""
-        if principal.token_id in self._tokens or principal.session_id in self._tokens:
+        """Tell whether the credential was revoked, by itself or with all others of its agent."""
+        if self.covers_token(principal):
             return True
         until = self._agents.get((principal.tenant, principal.agent))
         return until is not None and principal.issued_at <= until[0]
@@ -143,7 +147,8 @@ class TokenVerifier:
 
     def __init__(self, keys: KeyRing, clock: Clock, revocations: Revocations | None = None) -> None:
         self._keys = keys
-        self._clock = clock
+        self.clock = clock
+        """By which tokens expire."""
         self._revocations = revocations or Revocations()
         self._verified: dict[bytes, Principal] = {}
 
@@ -156,7 +161,7 @@ class TokenVerifier:
             raise CredentialInvalid("the token is too long")
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         principal = self._verified.get(digest)
-        now = self._clock.now().timestamp()
+        now = self.clock.now().timestamp()
         if principal is None:
             principal = await self._verify(token, now)
             self._remember(digest, principal)

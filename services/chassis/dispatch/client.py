@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -24,9 +24,7 @@ from services.chassis.dispatch.scheduling import CallKey, Completion, DispatchGr
 from services.chassis.rpc.errors import Cancelled, DeadlineExceeded, InvalidRequest, KernelError
 from services.chassis.rpc.wire import duration, hints_message
 from services.chassis.runtime.clock import Clock
-from services.chassis.runtime.logs import logger
-
-_log = logger(__name__)
+from services.chassis.streams import LongStream, follow_forever
 
 STREAM_SECONDS = 86_400.0
 FIRST_BACKOFF = 0.05
@@ -288,7 +286,6 @@ class DispatchClient:
         self._outbox: asyncio.Queue[pb.DispatchRequest] = asyncio.Queue()
         self._connected = False
         self._away_since = clock.monotonic()
-        self._told = False
 
     @property
     def connected(self) -> bool:
@@ -348,29 +345,12 @@ class DispatchClient:
         return min(5.0, max(0.0, limit - self.now()))
 
     async def run(self) -> None:
-        """Keep the stream up until cancelled."""
-        backoff = FIRST_BACKOFF
-        while True:
-            try:
-                await self._session()
-            except grpc.aio.AioRpcError as error:
-                self._tell(f"{error.code().name}: {error.details()}")
-            except KernelError as error:
-                self._tell(f"no credential: {error}")
-            finally:
-                backoff = FIRST_BACKOFF if self._connected else min(LONGEST_BACKOFF, backoff * 2)
-                if self._connected:
-                    self._away_since = self.now()
-                self._connected = False
-            await asyncio.sleep(backoff)
+        """Keep the stream up until cancelled. Raises a refusal."""
+        stream = LongStream("dispatch", first_pause=FIRST_BACKOFF, longest_pause=LONGEST_BACKOFF)
+        await follow_forever(stream, self._session, self._take)
 
-    def _tell(self, why: str) -> None:
-        """Log an outage once, when it begins."""
-        if self._connected or not self._told:
-            _log.warning("no stream to the scheduler", why=why)
-        self._told = True
-
-    async def _session(self) -> None:
+    async def _session(self) -> AsyncGenerator[pb.DispatchResponse, None]:
+        """Yield what the scheduler says over one stream, from its welcome on."""
         metadata = tuple(await self._metadata())
         call = self._stub.Dispatch(timeout=STREAM_SECONDS, metadata=metadata)
         writer: asyncio.Task[None] | None = None
@@ -381,9 +361,13 @@ class DispatchClient:
                 return
             self._refill()
             writer = asyncio.create_task(self._write(call))
+            yield first
             while isinstance(message := await call.read(), pb.DispatchResponse):
-                self._take(message)
+                yield message
         finally:
+            if self._connected:
+                self._away_since = self.now()
+            self._connected = False
             if writer is not None:
                 writer.cancel()
                 await asyncio.wait({writer})

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -19,14 +19,22 @@ from google.protobuf.message import DecodeError
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Caller, Principal, set_caller
 from services.chassis.auth.tokens import Authenticator
-from services.chassis.rpc.errors import DeadlineExceeded, Draining, UnknownMethod
+from services.chassis.rpc.errors import DeadlineExceeded, Draining, KernelError, UnknownMethod
+from services.chassis.rpc.live_streams import LiveStream, LiveStreams
 from services.chassis.rpc.methods import Method
 from services.chassis.rpc.steps import authorize, deadline, headers, mapping, validation
 from services.chassis.rpc.steps.observe import MethodMetrics
+from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.metrics import OTHER, RpcMetrics
 from services.chassis.runtime.tracing import Span, Tracer
 
 Context = grpc.aio.ServicerContext[Any, Any]
+WATCHES_PER_AGENT: Final = 256
+"""Watches that one agent may have open at a process."""
+
+LET_IN: Final = (("aios-open", "1"),)
+"""Initial metadata of an endless stream: it was let in, and may stay silent from now on."""
+
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 
 
@@ -42,6 +50,7 @@ class Pipeline(grpc.GenericRpcHandler):
         metrics: RpcMetrics,
         trust_ids: bool = True,
         tracer: Tracer | None = None,
+        watches_per_agent: int = WATCHES_PER_AGENT,
     ) -> None:
         self.tracer = tracer
         self._known = known
@@ -49,6 +58,13 @@ class Pipeline(grpc.GenericRpcHandler):
         self.authorizer = authorizer
         self.trust_ids = trust_ids
         self.endless = deadline.EndlessCalls()
+        clock: Clock = getattr(authenticator, "clock", None) or SystemClock()
+        self.streams = LiveStreams(
+            authorizer,
+            clock,
+            watches_per_agent=watches_per_agent,
+            ended=lambda reason: metrics.withdrawn.labels(reason).inc(),
+        )
         self._series = {path: MethodMetrics(metrics, method.label) for path, method in known.items()}
         self._other = MethodMetrics(metrics, OTHER)
         self._unknown: Handler = grpc.unary_stream_rpc_method_handler(self._refuse_unknown)
@@ -122,7 +138,10 @@ class _Wrapper:
     def _stream_out(self, inner: Callable[..., Any], *, raw: bool) -> Callable[..., Any]:
         async def behaviour(data: bytes, context: Context) -> None:
             async with _Call(self._pipeline, self._method, self._series, context) as call:
-                await _pump(inner(await call.admit(data, raw=raw), context), context)
+                request = await call.admit(data, raw=raw)
+                if self._method.endless and not raw:  # a forwarding handler passes on what the manager says
+                    await context.send_initial_metadata(LET_IN)
+                await _pump(inner(request, context), context, call.stream)
 
         return behaviour
 
@@ -138,7 +157,9 @@ class _Wrapper:
         async def behaviour(requests: Any, context: Context) -> None:
             async with _Call(self._pipeline, self._method, self._series, context) as call:
                 await call.admit_stream()
-                await _pump(inner(requests, context), context)
+                if self._method.endless:
+                    await context.send_initial_metadata(LET_IN)
+                await _pump(inner(requests, context), context, call.stream)
 
         return behaviour
 
@@ -152,7 +173,17 @@ class _Wrapper:
 class _Call:
     """One running call: entered when it arrives, left when it ends, however it ends."""
 
-    __slots__ = ("_context", "_method", "_pipeline", "_series", "_span", "_started", "_timer", "deadline")
+    __slots__ = (
+        "_context",
+        "_method",
+        "_pipeline",
+        "_series",
+        "_span",
+        "_started",
+        "_timer",
+        "deadline",
+        "stream",
+    )
 
     def __init__(self, pipeline: Pipeline, method: Method, series: MethodMetrics, context: Context) -> None:
         self._pipeline = pipeline
@@ -162,15 +193,21 @@ class _Call:
         self._started = time.perf_counter()
         self._timer: asyncio.Timeout | None = None
         self._span: Span | None = None
+        self.stream: LiveStream | None = None
+        """None for a call that answers once."""
 
     async def __aenter__(self) -> Self:
         self._series.begin()
         seconds, enforced = deadline.budget(self._context, self._method)
         self.deadline = time.monotonic() + seconds
-        if enforced or self._method.endless:
-            self._timer = asyncio.timeout(seconds)
+        method = self._method
+        if enforced or method.server_streaming:
+            self._timer = asyncio.timeout(seconds if enforced or method.endless else None)
             await self._timer.__aenter__()
-            if self._method.endless:
+        if self._timer is not None and method.server_streaming:
+            self.stream = LiveStream(self._timer, endless=method.endless)
+            self._pipeline.streams.open(self.stream)
+            if method.endless:
                 self._pipeline.endless.add(self._timer)
         return self
 
@@ -193,10 +230,7 @@ class _Call:
         head, principal = await self._identify()
         method = self._method
         request = validation.parse(method, data)
-        owner, resource = await authorize.authorize(
-            self._pipeline.authorizer, method, principal, method.resource_of(request)
-        )
-        set_caller(_caller(head, principal, owner, resource, self.deadline))
+        await self._authorize(head, principal, method.resource_of(request))
         if raw:
             return data
         validation.validate(method, request)
@@ -205,8 +239,13 @@ class _Call:
     async def admit_stream(self) -> None:
         """Run the steps before a handler that reads a stream; each message is checked when it is read."""
         head, principal = await self._identify()
-        owner, resource = await authorize.authorize(self._pipeline.authorizer, self._method, principal, "")
-        set_caller(_caller(head, principal, owner, resource, self.deadline))
+        await self._authorize(head, principal, "")
+
+    async def _authorize(self, head: headers.Headers, principal: Principal, name: str) -> None:
+        permit = await authorize.authorize(self._pipeline.authorizer, self._method, principal, name)
+        if self.stream is not None:
+            self._pipeline.streams.admitted(self.stream, permit.question, permit.until)
+        set_caller(_caller(head, principal, permit.owner, permit.resource, self.deadline))
 
     async def _identify(self) -> tuple[headers.Headers, Principal]:
         if self._method.endless and self._pipeline.endless.draining:
@@ -215,6 +254,8 @@ class _Call:
         if self._pipeline.tracer is not None:
             self._begin_span(self._pipeline.tracer, head)
         principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)
+        if self.stream is not None:
+            self._pipeline.streams.identified(self.stream, principal)
         return head, principal
 
     def _begin_span(self, tracer: Tracer, head: headers.Headers) -> None:
@@ -225,6 +266,8 @@ class _Call:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> str:
         """Return the code of a call that ends by itself; abort it when it failed."""
+        if self.stream is not None:
+            self._pipeline.streams.close(self.stream)
         if self._timer is not None:
             self._pipeline.endless.discard(self._timer)
             try:
@@ -242,7 +285,9 @@ class _Call:
             await mapping.abort(self._context, mapping.typed(error, self._method.label))
         return "UNKNOWN"
 
-    def _expired(self) -> DeadlineExceeded | Draining:
+    def _expired(self) -> KernelError:
+        if self.stream is not None and self.stream.error is not None:
+            return self.stream.error
         if self._method.endless and self._pipeline.endless.draining:
             return Draining("the process is shutting down; watch again", retry_after=0.1)
         return DeadlineExceeded(
@@ -266,16 +311,16 @@ def _caller(head: headers.Headers, principal: Principal, owner: str, resource: s
     )
 
 
-async def _pump(answer: Any, context: Context) -> None:
-    """Send what a streaming handler yields; a handler that writes by itself is only awaited.
+async def _pump(answer: Any, context: Context, stream: LiveStream | None) -> None:
+    """Send what a streaming handler yields, as long as the stream may deliver.
 
     The generator is closed here, at once, so that its `finally` runs when the caller leaves.
     """
-    if not hasattr(answer, "__aiter__"):
-        await answer
-        return
     try:
         async for message in answer:
+            if stream is not None:
+                await stream.may_deliver()
+            # From the check to the transport nothing else runs: what is delivered was permitted then.
             await context.write(message)
     finally:
         if hasattr(answer, "aclose"):

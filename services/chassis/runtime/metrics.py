@@ -32,6 +32,12 @@ class RpcMetrics:
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
+        self.withdrawn = Counter(
+            "aios_streams_withdrawn",
+            "Streams ended because their credential or permission was withdrawn, by reason.",
+            ["reason"],
+            registry=registry,
+        )
         self.in_flight = Gauge(
             "aios_rpc_in_flight", "Calls running now, by method.", ["method"], registry=registry
         )

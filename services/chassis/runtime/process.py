@@ -20,6 +20,7 @@ from aios.api.access.v1 import access_pb2
 from services.chassis.auth.authz_client import AccessAuthorizer, Authorizer
 from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
 from services.chassis.rpc import client
+from services.chassis.rpc.pipeline import WATCHES_PER_AGENT
 from services.chassis.runtime import config, logs, ports
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.config import ConfigError
@@ -59,6 +60,9 @@ class CommonConfig:
 
     grace_seconds: timedelta = timedelta(seconds=30)
     """Time that running calls get to finish when the process stops."""
+
+    watches_per_agent: int = WATCHES_PER_AGENT
+    """Watches that one agent may have open at each process."""
 
     otel_endpoint: str = ""
     """Where spans are sent, as OTLP over gRPC, such as http://127.0.0.1:4317. Default: nowhere."""
@@ -158,6 +162,7 @@ class Process:
             health_port=ports.health_port(port) if listen.health_port is None else listen.health_port,
             drain=self.common.drain_seconds,
             grace=self.common.grace_seconds,
+            watches_per_agent=self.common.watches_per_agent,
         )
 
     def http_address(self) -> tuple[str, int]:

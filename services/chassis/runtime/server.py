@@ -20,7 +20,8 @@ from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc import methods
 from services.chassis.rpc.client import MAX_MESSAGE_BYTES
-from services.chassis.rpc.pipeline import Pipeline
+from services.chassis.rpc.live_streams import SWEEP_SECONDS
+from services.chassis.rpc.pipeline import WATCHES_PER_AGENT, Pipeline
 from services.chassis.runtime import metrics
 from services.chassis.runtime.http import HttpServer, Page, Route
 from services.chassis.runtime.logs import logger
@@ -61,6 +62,9 @@ class ServerConfig:
 
     grace: timedelta = timedelta(seconds=30)
     """Time that running calls get to finish when the process stops. Unit: seconds."""
+
+    watches_per_agent: int = WATCHES_PER_AGENT
+    """Watches that one agent may have open here."""
 
 
 def server_options() -> list[tuple[str, Any]]:
@@ -122,6 +126,7 @@ class ChassisServer:
             metrics=metrics.RpcMetrics(self.registry),
             trust_ids=trust_ids,
             tracer=tracer,
+            watches_per_agent=config.watches_per_agent,
         )
         self._servicers = servicers
         self._handlers = handlers
@@ -142,6 +147,7 @@ class ChassisServer:
             raise
         await self._report_health()
         self._supervisor.every("health", _HEALTH_SECONDS, self._report_health)
+        self._supervisor.every("streams", SWEEP_SECONDS, self._pipeline.streams.sweep)
 
     async def drain(self) -> None:
         """Say that the process goes, wait for load balancers to notice, end the watches."""
@@ -154,7 +160,6 @@ class ChassisServer:
         """Drain, give running calls `grace` seconds (default: the configured ones), then close everything."""
         if not self.readiness.draining:
             await self.drain()
-        await self._supervisor.stop()
         await self._close(self.config.grace.total_seconds() if grace is None else grace)
 
     async def _bind(self) -> None:
@@ -183,6 +188,8 @@ class ChassisServer:
         await self._http.stop()
         if self._health_server is not None:
             await self._health_server.stop(0)
+        await self._supervisor.stop()  # until here running streams are held against the rules
+        await self._pipeline.streams.stop()
 
     async def _start_http(self, host: str, port: int) -> None:
         try:

@@ -1,5 +1,7 @@
 """The steps that decide who calls and whether they may: authentication, audience, permission."""
 
+from dataclasses import dataclass
+
 from services.chassis.auth.authz_client import Authorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import Authenticator
@@ -25,21 +27,33 @@ async def authenticate(authenticator: Authenticator, method: Method, token: str)
     return principal
 
 
-async def authorize(
-    authorizer: Authorizer, method: Method, principal: Principal, name: str
-) -> tuple[str, str]:
-    """Return the owner and the full name of the resource that the call is about.
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What a call was let in for."""
+
+    owner: str = ""
+    """Agent whose resource the call is about."""
+    resource: str = ""
+    """Full name of the resource."""
+    question: PermissionCheck | None = None
+    """What was asked; None for a method that needs no permission."""
+    until: float | None = None
+    """When the permission ends by itself, in Unix seconds; None: not before the rules change."""
+
+
+async def authorize(authorizer: Authorizer, method: Method, principal: Principal, name: str) -> Permit:
+    """Return what the call was let in for.
 
     `name` is the resource name in the request; empty means the caller itself. A kernel-only method needs no
     further permission. Raises InvalidRequest and what the authorizer raises.
     """
     if method.audience is Audience.PUBLIC:
-        return "", ""
+        return Permit()
     owner, resource = principal.agent, names.agent_name(principal.agent)
     if name:
         parsed = names.parse(name, me=principal.agent, field=method.resource)
         owner, resource = parsed.owner or principal.agent, str(parsed)
-    if method.audience is Audience.AGENTS:
-        read = method.effect is Effect.READ
-        await authorizer.authorize(PermissionCheck(principal, method.permission, resource, read))
-    return owner, resource
+    if method.audience is not Audience.AGENTS:
+        return Permit(owner, resource)
+    question = PermissionCheck(principal, method.permission, resource, method.effect is Effect.READ)
+    return Permit(owner, resource, question, await authorizer.authorize(question))

@@ -51,22 +51,48 @@ class BatchCheckResponse(_message.Message):
     def __init__(self, decisions: _Optional[_Iterable[_Union[_resources_pb2.Decision, _Mapping]]] = ...) -> None: ...
 
 class WatchRevisionRequest(_message.Message):
-    __slots__ = ("heartbeat",)
+    __slots__ = ("heartbeat", "watcher")
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    WATCHER_FIELD_NUMBER: _ClassVar[int]
     heartbeat: _duration_pb2.Duration
-    def __init__(self, heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    watcher: str
+    def __init__(self, heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., watcher: _Optional[str] = ...) -> None: ...
+
+class RuleChange(_message.Message):
+    __slots__ = ("tenant", "agents")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    agents: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tenant: _Optional[str] = ..., agents: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConfirmRevisionRequest(_message.Message):
+    __slots__ = ("watcher", "revision")
+    WATCHER_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    watcher: str
+    revision: int
+    def __init__(self, watcher: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class ConfirmRevisionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class WatchRevisionResponse(_message.Message):
-    __slots__ = ("revision", "revoked_tokens", "heartbeat", "epoch")
+    __slots__ = ("revision", "revoked_tokens", "heartbeat", "epoch", "changes", "complete")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     REVOKED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
     revision: int
     revoked_tokens: _containers.RepeatedCompositeFieldContainer[_resources_pb2.RevokedToken]
     heartbeat: bool
     epoch: str
-    def __init__(self, revision: _Optional[int] = ..., revoked_tokens: _Optional[_Iterable[_Union[_resources_pb2.RevokedToken, _Mapping]]] = ..., heartbeat: bool = ..., epoch: _Optional[str] = ...) -> None: ...
+    changes: _containers.RepeatedCompositeFieldContainer[RuleChange]
+    complete: bool
+    def __init__(self, revision: _Optional[int] = ..., revoked_tokens: _Optional[_Iterable[_Union[_resources_pb2.RevokedToken, _Mapping]]] = ..., heartbeat: bool = ..., epoch: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[RuleChange, _Mapping]]] = ..., complete: bool = ...) -> None: ...
 
 class CreateGroupRequest(_message.Message):
     __slots__ = ("group", "request_id")

@@ -54,6 +54,11 @@ class AccessServiceStub(object):
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WatchRevisionRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WatchRevisionResponse.FromString,
                 _registered_method=True)
+        self.ConfirmRevision = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/ConfirmRevision',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ConfirmRevisionRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ConfirmRevisionResponse.FromString,
+                _registered_method=True)
         self.CreateGroup = channel.unary_unary(
                 '/aios.api.access.v1.AccessService/CreateGroup',
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.CreateGroupRequest.SerializeToString,
@@ -224,9 +229,21 @@ class AccessServiceServicer(object):
     def WatchRevision(self, request, context):
         """Streams the revision of the rules: at once, then at every change and as a heartbeat every few seconds. The first
         event lists every revoked token that has not expired, later ones the new ones. A caller that hears nothing for
-        three heartbeats must treat its cached decisions as lost and call again.
+        three heartbeats must treat its cached decisions as lost and call again. A caller that names itself (`watcher`) and
+        confirms each revision (ConfirmRevision) is waited for when a permission or credential is withdrawn.
         Errors: UNAVAILABLE DRAINING.
         Idempotent: changes nothing. Cancelling ends the stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmRevision(self, request, context):
+        """Says that a watcher delivers nothing any more by rules older than a revision. Whatever withdraws a permission or
+        credential (RevokeToken, KillAgent, RevokeGrant, ...) is acknowledged when every watcher that was heard lately has
+        confirmed, or half a second later.
+        Errors: none of its own.
+        Idempotent: the highest revision counts. Cancelling has no effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -332,10 +349,8 @@ class AccessServiceServicer(object):
 
     def PutPolicy(self, request, context):
         """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-        Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
-        `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
-        RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
-        RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
+        Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
+        ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -344,9 +359,7 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ValidatePolicy(self, request, context):
-        """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
-        For those who may put policies. Findings are an answer, not an error.
-        Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
+        """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -442,10 +455,8 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DecideApproval(self, request, context):
-        """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-        has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-        below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-        agent was in when the approval was asked for.
+        """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
+        except an administrator.
         Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
         APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -495,8 +506,9 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
-        within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
+        """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
+        deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
+        revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -531,6 +543,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.WatchRevision,
                     request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WatchRevisionRequest.FromString,
                     response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.WatchRevisionResponse.SerializeToString,
+            ),
+            'ConfirmRevision': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmRevision,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ConfirmRevisionRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ConfirmRevisionResponse.SerializeToString,
             ),
             'CreateGroup': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGroup,
@@ -759,6 +776,33 @@ class AccessService(object):
             '/aios.api.access.v1.AccessService/WatchRevision',
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.WatchRevisionRequest.SerializeToString,
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.WatchRevisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmRevision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/ConfirmRevision',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ConfirmRevisionRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ConfirmRevisionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,9 +50,17 @@ class AccessServiceStub:
     WatchRevision: _grpc.UnaryStreamMultiCallable[_access_pb2.WatchRevisionRequest, _access_pb2.WatchRevisionResponse]
     """Streams the revision of the rules: at once, then at every change and as a heartbeat every few seconds. The first
     event lists every revoked token that has not expired, later ones the new ones. A caller that hears nothing for
-    three heartbeats must treat its cached decisions as lost and call again.
+    three heartbeats must treat its cached decisions as lost and call again. A caller that names itself (`watcher`) and
+    confirms each revision (ConfirmRevision) is waited for when a permission or credential is withdrawn.
     Errors: UNAVAILABLE DRAINING.
     Idempotent: changes nothing. Cancelling ends the stream.
+    """
+    ConfirmRevision: _grpc.UnaryUnaryMultiCallable[_access_pb2.ConfirmRevisionRequest, _access_pb2.ConfirmRevisionResponse]
+    """Says that a watcher delivers nothing any more by rules older than a revision. Whatever withdraws a permission or
+    credential (RevokeToken, KillAgent, RevokeGrant, ...) is acknowledged when every watcher that was heard lately has
+    confirmed, or half a second later.
+    Errors: none of its own.
+    Idempotent: the highest revision counts. Cancelling has no effect.
     """
     CreateGroup: _grpc.UnaryUnaryMultiCallable[_access_pb2.CreateGroupRequest, _access_pb2.CreateGroupResponse]
     """Creates a group.
@@ -114,17 +122,13 @@ class AccessServiceStub:
     """
     PutPolicy: _grpc.UnaryUnaryMultiCallable[_access_pb2.PutPolicyRequest, _access_pb2.PutPolicyResponse]
     """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-    Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
-    `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
-    RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
-    RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
+    Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
+    ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     ValidatePolicy: _grpc.UnaryUnaryMultiCallable[_access_pb2.ValidatePolicyRequest, _access_pb2.ValidatePolicyResponse]
-    """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
-    For those who may put policies. Findings are an answer, not an error.
-    Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
+    """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetPolicyRequest, _access_pb2.GetPolicyResponse]
@@ -180,10 +184,8 @@ class AccessServiceStub:
     Idempotent: changes nothing. Cancelling ends the stream.
     """
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_access_pb2.DecideApprovalRequest, _access_pb2.DecideApprovalResponse]
-    """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-    has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-    below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-    agent was in when the approval was asked for.
+    """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
+    except an administrator.
     Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
     APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -213,8 +215,9 @@ class AccessServiceStub:
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]
-    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
-    within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
+    """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
+    deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
+    revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -247,9 +250,17 @@ class AccessServiceAsyncStub(AccessServiceStub):
     WatchRevision: _aio.UnaryStreamMultiCallable[_access_pb2.WatchRevisionRequest, _access_pb2.WatchRevisionResponse]  # type: ignore[assignment]
     """Streams the revision of the rules: at once, then at every change and as a heartbeat every few seconds. The first
     event lists every revoked token that has not expired, later ones the new ones. A caller that hears nothing for
-    three heartbeats must treat its cached decisions as lost and call again.
+    three heartbeats must treat its cached decisions as lost and call again. A caller that names itself (`watcher`) and
+    confirms each revision (ConfirmRevision) is waited for when a permission or credential is withdrawn.
     Errors: UNAVAILABLE DRAINING.
     Idempotent: changes nothing. Cancelling ends the stream.
+    """
+    ConfirmRevision: _aio.UnaryUnaryMultiCallable[_access_pb2.ConfirmRevisionRequest, _access_pb2.ConfirmRevisionResponse]  # type: ignore[assignment]
+    """Says that a watcher delivers nothing any more by rules older than a revision. Whatever withdraws a permission or
+    credential (RevokeToken, KillAgent, RevokeGrant, ...) is acknowledged when every watcher that was heard lately has
+    confirmed, or half a second later.
+    Errors: none of its own.
+    Idempotent: the highest revision counts. Cancelling has no effect.
     """
     CreateGroup: _aio.UnaryUnaryMultiCallable[_access_pb2.CreateGroupRequest, _access_pb2.CreateGroupResponse]  # type: ignore[assignment]
     """Creates a group.
@@ -311,17 +322,13 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     PutPolicy: _aio.UnaryUnaryMultiCallable[_access_pb2.PutPolicyRequest, _access_pb2.PutPolicyResponse]  # type: ignore[assignment]
     """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-    Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
-    `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
-    RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
-    RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
+    Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
+    ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     ValidatePolicy: _aio.UnaryUnaryMultiCallable[_access_pb2.ValidatePolicyRequest, _access_pb2.ValidatePolicyResponse]  # type: ignore[assignment]
-    """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
-    For those who may put policies. Findings are an answer, not an error.
-    Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
+    """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_access_pb2.GetPolicyRequest, _access_pb2.GetPolicyResponse]  # type: ignore[assignment]
@@ -377,10 +384,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: changes nothing. Cancelling ends the stream.
     """
     DecideApproval: _aio.UnaryUnaryMultiCallable[_access_pb2.DecideApprovalRequest, _access_pb2.DecideApprovalResponse]  # type: ignore[assignment]
-    """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-    has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-    below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-    agent was in when the approval was asked for.
+    """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
+    except an administrator.
     Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
     APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -410,8 +415,9 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
     RevokeToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]  # type: ignore[assignment]
-    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
-    within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
+    """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
+    deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
+    revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -459,9 +465,23 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_access_pb2.WatchRevisionResponse], _abc.AsyncIterator[_access_pb2.WatchRevisionResponse]]:
         """Streams the revision of the rules: at once, then at every change and as a heartbeat every few seconds. The first
         event lists every revoked token that has not expired, later ones the new ones. A caller that hears nothing for
-        three heartbeats must treat its cached decisions as lost and call again.
+        three heartbeats must treat its cached decisions as lost and call again. A caller that names itself (`watcher`) and
+        confirms each revision (ConfirmRevision) is waited for when a permission or credential is withdrawn.
         Errors: UNAVAILABLE DRAINING.
         Idempotent: changes nothing. Cancelling ends the stream.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmRevision(
+        self,
+        request: _access_pb2.ConfirmRevisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.ConfirmRevisionResponse, _abc.Awaitable[_access_pb2.ConfirmRevisionResponse]]:
+        """Says that a watcher delivers nothing any more by rules older than a revision. Whatever withdraws a permission or
+        credential (RevokeToken, KillAgent, RevokeGrant, ...) is acknowledged when every watcher that was heard lately has
+        confirmed, or half a second later.
+        Errors: none of its own.
+        Idempotent: the highest revision counts. Cancelling has no effect.
         """
 
     @_abc_1.abstractmethod
@@ -589,10 +609,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.PutPolicyResponse, _abc.Awaitable[_access_pb2.PutPolicyResponse]]:
         """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-        Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
-        `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
-        RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
-        RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
+        Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
+        ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -603,9 +621,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.ValidatePolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.ValidatePolicyResponse, _abc.Awaitable[_access_pb2.ValidatePolicyResponse]]:
-        """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
-        For those who may put policies. Findings are an answer, not an error.
-        Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
+        """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
@@ -721,10 +737,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.DecideApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.DecideApprovalResponse, _abc.Awaitable[_access_pb2.DecideApprovalResponse]]:
-        """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-        has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-        below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-        agent was in when the approval was asked for.
+        """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
+        except an administrator.
         Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
         APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -784,8 +798,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RevokeTokenResponse, _abc.Awaitable[_access_pb2.RevokeTokenResponse]]:
-        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. Verifiers refuse them
-        within a heartbeat of WatchRevision. An agent may revoke its own. Revoking again succeeds and changes nothing.
+        """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
+        deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
+        revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
