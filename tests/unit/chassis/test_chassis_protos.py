@@ -27,6 +27,7 @@ WITHOUT_REQUEST_ID: Final = {
     "SchedulerService.Dispatch": "a session: its messages carry the ids of calls",
     "SchedulerService.SetPolicy": "sets a value: a repeat sets it again",
     "SchedulerService.CancelSyscall": "sets a state for good",
+    "AccessService.ConfirmRevision": "the highest revision counts",
     "StorageService.UploadChunk": "the offset tells repeats",
     "ToolService.TakeCalls": "a session: leases tell who holds a call",
     "ToolService.ReportCallProgress": "tells how far a call is: a repeat tells it again",
