@@ -1,0 +1,319 @@
+"""A stream is authorised for as long as it lives: whatever withdraws its credential or permission ends it.
+
+Every streaming method of the protos is opened, with a real access manager, and through the gateway where that
+forwards it. What is asserted is an order: nothing that happened after a withdrawal was acknowledged arrives.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from google.protobuf.message import Message
+
+from aios.api.access.v1 import access_pb2, resources_pb2
+from aios.api.agent.v1 import agent_pb2
+from aios.api.inference.v1 import inference_pb2
+from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
+from aios.api.storage.v1 import storage_pb2
+from aios.api.tool.v1 import tool_pb2
+from services.access.core.actions import is_grantable
+from services.access.service.tokens import Target
+from services.chassis.auth.identity import Caller, Kind
+from services.chassis.rpc import methods
+from services.chassis.rpc.methods import Audience, Method
+from tests.fakes.access_manager import NEW
+from tests.fakes.rpc import reason
+from tests.fakes.ticking import Reading, World, bearer, ticking_kernel
+from tests.fakes.waiting import until
+from tests.unit.chassis.test_chassis_methods import api_files
+
+STREAMS = {method.label.rpartition("/")[2]: method for method in methods.table(*api_files()).values()
+           if method.server_streaming}  # fmt: skip
+"""Every method of the protos that streams its answer."""
+
+HOW: dict[str, Message] = {
+    "WatchAgents": agent_pb2.WatchAgentsRequest(parent="agents/owner"),
+    "WatchRevision": access_pb2.WatchRevisionRequest(),
+    "WatchApprovals": access_pb2.WatchApprovalsRequest(),
+    "Dispatch": dispatch_pb2.DispatchRequest(),
+    "WatchSchedule": scheduler_pb2.WatchScheduleRequest(parent="agents/owner"),
+    "StreamGenerate": inference_pb2.StreamGenerateRequest(),
+    "WatchGeneration": inference_pb2.WatchGenerationRequest(name="agents/owner/generations/g"),
+    "ReadFile": storage_pb2.ReadFileRequest(name="agents/owner/files/f"),
+    "WatchFiles": storage_pb2.WatchFilesRequest(parent="agents/owner/files/d"),
+    "CallTool": tool_pb2.CallToolRequest(tool="tools/t"),
+    "TakeCalls": tool_pb2.TakeCallsRequest(parent="agents/reader"),
+}
+"""How each is opened."""
+
+PERMIT = '@id("reader") permit(principal == Agent::"reader", action, resource);'
+FORBID = '@id("stop") forbid(principal == Agent::"reader", action, resource);'
+
+
+def of_agents() -> list[Method]:
+    return [method for method in STREAMS.values() if method.audience is Audience.AGENTS]
+
+
+def of_the_kernel() -> list[Method]:
+    return [method for method in STREAMS.values() if method.audience is Audience.KERNEL]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with ticking_kernel(tmp_path, api_files()) as made:
+        await made.register("owner")
+        yield made
+
+
+async def put_policy(world: World, name: str, text: str) -> None:
+    policy = resources_pb2.Policy(name=f"policies/{name}", text=text)
+    await world.access.PutPolicy(access_pb2.PutPolicyRequest(policy=policy), metadata=world.admin)
+
+
+async def opened(
+    world: World, wanted: list[Method], token: str
+) -> "list[tuple[Reading, asyncio.Task[None]]]":
+    """Open streams and return them once each has delivered something."""
+    name = {method.path: name for name, method in STREAMS.items()}
+    readings = [world.open(each, HOW[name[each.path]].SerializeToString(), token) for each in wanted]
+    tasks = [asyncio.create_task(reading.read()) for reading in readings]
+    await until(lambda: all(reading.numbers or reading.error for reading in readings), within=30.0)
+    assert [reading.error for reading in readings] == [None] * len(readings)
+    return list(zip(readings, tasks, strict=True))
+
+
+async def assert_all_ended(
+    world: World, streams: "list[tuple[Reading, asyncio.Task[None]]]", last: int | None, why: str
+) -> None:
+    """Assert that the streams have ended for a reason and delivered nothing after number `last`."""
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(task for _, task in streams))
+    for reading, _ in streams:
+        assert reading.error is not None, reading.method.label
+        assert reason(reading.error) == why, reading.method.label
+        if last is not None:
+            assert reading.numbers[-1] <= last, reading.method.label
+    await until(lambda: not len(world.manager._pipeline.streams))
+    await until(lambda: not len(world.gateway._pipeline.streams))
+
+
+def test_every_streaming_method_of_the_protos_is_opened_here() -> None:
+    assert set(HOW) == set(STREAMS)
+
+
+Withdraw = Callable[[World], Awaitable[object]]
+
+
+async def kill(world: World) -> object:
+    return await world.agents.KillAgent(
+        agent_pb2.KillAgentRequest(name="agents/reader"), metadata=world.admin
+    )
+
+
+async def suspend(world: World) -> object:
+    return await world.agents.SuspendAgent(
+        agent_pb2.SuspendAgentRequest(name="agents/reader"), metadata=world.admin
+    )
+
+
+async def revoke_all(world: World) -> object:
+    return await world.access.RevokeToken(
+        access_pb2.RevokeTokenRequest(agent="agents/reader", all=True), metadata=world.admin
+    )
+
+
+async def forbid(world: World) -> object:
+    return await put_policy(world, "stop", FORBID)
+
+
+@pytest.mark.parametrize(
+    ("withdraw", "why"),
+    [
+        (kill, "AGENT_INACTIVE"),
+        (suspend, "AGENT_INACTIVE"),
+        (revoke_all, "CREDENTIAL_REVOKED"),
+        (forbid, "PERMISSION_DENIED"),
+    ],
+    ids=["killed", "suspended", "all tokens revoked", "forbidden"],
+)
+async def test_every_stream_of_an_agent_ends_before_the_withdrawal_is_acknowledged(
+    world: World, withdraw: Withdraw, why: str
+) -> None:
+    token = await world.register("reader")
+    await put_policy(world, "reader", PERMIT)
+    streams = await opened(world, of_agents(), token)
+
+    await withdraw(world)
+    last = world.ticking.count
+
+    await assert_all_ended(world, streams, last, why)
+
+
+async def test_every_stream_ends_when_its_own_token_is_revoked_and_no_other(world: World) -> None:
+    token = await world.register("reader")
+    await put_policy(world, "reader", PERMIT)
+    others = await opened(world, of_agents(), world.token("reader", Kind.AGENT))
+    streams = await opened(world, of_agents(), token)
+
+    await world.access.RevokeToken(access_pb2.RevokeTokenRequest(token=token), metadata=bearer(token))
+    last = world.ticking.count
+
+    for reading, task in streams:
+        await task
+        assert reading.error is not None
+        assert reason(reading.error) == "CREDENTIAL_REVOKED"
+        assert reading.numbers[-1] <= last
+    seen = world.ticking.count
+    await until(lambda: all(reading.numbers[-1] > seen for reading, _ in others))
+    assert all(reading.error is None for reading, _ in others)
+    for reading, _ in others:
+        reading.call.cancel()
+    await asyncio.gather(*(task for _, task in others), return_exceptions=True)
+
+
+async def test_every_stream_ends_when_its_token_expires(world: World) -> None:
+    token = await world.register("reader")
+    await put_policy(world, "reader", PERMIT)
+    streams = await opened(world, of_agents(), token)
+    services = await opened(world, of_the_kernel(), world.token("gateway", Kind.SERVICE, "kernel"))
+
+    world.desk.clock.advance(606)
+
+    await assert_all_ended(world, streams + services, None, "CREDENTIAL_EXPIRED")
+
+
+async def test_every_stream_of_a_process_ends_when_its_token_is_revoked(world: World) -> None:
+    token = world.token("gateway", Kind.SERVICE, "kernel")
+    streams = await opened(world, of_the_kernel(), token)
+
+    own = Caller(agent="gateway", tenant="kernel", kind=Kind.SERVICE, token=token)
+    await world.desk.manager.tokens.revoke(own, "agents/gateway", Target(token=token), NEW)
+    last = world.ticking.count
+
+    await assert_all_ended(world, streams, last, "CREDENTIAL_REVOKED")
+
+
+@pytest.mark.parametrize("to_group", [False, True], ids=["to the agent", "to its group"])
+async def test_every_stream_that_a_grant_let_in_ends_before_the_grant_has_been_taken_back(
+    world: World, *, to_group: bool
+) -> None:
+    token = await world.register("reader")
+    grantee = "agents/reader"
+    if to_group:
+        grantee = "groups/readers"
+        group = resources_pb2.Group(name=grantee)
+        await world.access.CreateGroup(access_pb2.CreateGroupRequest(group=group), metadata=world.admin)
+        member = access_pb2.AddMemberRequest(group=grantee, member="agents/reader")
+        await world.access.AddMember(member, metadata=world.admin)
+    shared = [
+        method
+        for name, method in STREAMS.items()
+        if is_grantable(method.permission) and "owner" in str(HOW[name])
+    ]
+    grants = []
+    for method in shared:
+        name = method.label.rpartition("/")[2]
+        grant = resources_pb2.Grant(
+            grantee=grantee, resource=method.resource_of(HOW[name]), actions=[method.permission]
+        )
+        made = await world.access.CreateGrant(
+            access_pb2.CreateGrantRequest(grant=grant), metadata=world.admin
+        )
+        grants.append(made.grant.name)
+    streams = await opened(world, shared, token)
+
+    for name in grants:
+        await world.access.RevokeGrant(access_pb2.RevokeGrantRequest(name=name), metadata=world.admin)
+    last = world.ticking.count
+
+    assert len(shared) >= 4
+    await assert_all_ended(world, streams, last, "PERMISSION_DENIED")
+
+
+async def test_a_stream_ends_when_the_policy_that_let_it_in_is_deleted_or_its_group_left(
+    world: World,
+) -> None:
+    token = await world.register("reader")
+    group = resources_pb2.Group(name="groups/readers")
+    await world.access.CreateGroup(access_pb2.CreateGroupRequest(group=group), metadata=world.admin)
+    member = access_pb2.AddMemberRequest(group="groups/readers", member="agents/reader")
+    await world.access.AddMember(member, metadata=world.admin)
+    of_group = '@id("g") permit(principal in Group::"readers", action == Action::"storage.read", resource);'
+    await put_policy(world, "g", of_group)
+    await put_policy(
+        world, "p", '@id("p") permit(principal == Agent::"reader", action == Action::"agent.list", resource);'
+    )
+    files = await opened(world, [STREAMS["WatchFiles"], STREAMS["ReadFile"]], token)
+    agents = await opened(world, [STREAMS["WatchAgents"]], token)
+
+    await world.access.RemoveMember(
+        access_pb2.RemoveMemberRequest(group="groups/readers", member="agents/reader"), metadata=world.admin
+    )
+    left = world.ticking.count
+    await world.access.DeletePolicy(access_pb2.DeletePolicyRequest(name="policies/p"), metadata=world.admin)
+    deleted = world.ticking.count
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(task for _, task in files + agents))
+    for reading, last in [*((reading, left) for reading, _ in files), (agents[0][0], deleted)]:
+        assert reading.error is not None
+        assert reason(reading.error) == "PERMISSION_DENIED"
+        assert reading.numbers[-1] <= last
+
+
+async def test_a_stream_ends_when_the_grant_that_let_it_in_runs_out(world: World) -> None:
+    token = await world.register("reader")
+    grant = resources_pb2.Grant(
+        grantee="agents/reader", resource="agents/owner/files/d", actions=["storage.read"]
+    )
+    grant.expire_time.FromSeconds(int(world.desk.clock.now().timestamp()) + 60)
+    await world.access.CreateGrant(access_pb2.CreateGrantRequest(grant=grant), metadata=world.admin)
+    streams = await opened(world, [STREAMS["WatchFiles"]], token)
+
+    world.desk.clock.advance(61)
+
+    await assert_all_ended(world, streams, None, "PERMISSION_DENIED")
+
+
+async def test_streams_whose_permission_stands_go_on_after_every_change(world: World) -> None:
+    token = await world.register("reader")
+    await world.register("other")
+    await put_policy(world, "reader", PERMIT)
+    streams = await opened(world, of_agents(), token)
+
+    await put_policy(world, "more", '@id("more") permit(principal is Agent, action, resource);')
+    await world.agents.KillAgent(agent_pb2.KillAgentRequest(name="agents/other"), metadata=world.admin)
+    await world.register("another")
+    seen = world.ticking.count
+
+    await until(lambda: all(reading.numbers[-1] > seen for reading, _ in streams), within=30.0)
+    assert all(reading.error is None for reading, _ in streams)
+    for reading, _ in streams:
+        reading.call.cancel()
+    await asyncio.gather(*(task for _, task in streams), return_exceptions=True)
+    await until(lambda: world.ticking.left == len(streams))
+
+
+async def test_the_agents_of_a_killed_parent_lose_their_streams_too(world: World) -> None:
+    await world.register("parent")
+    made = await world.agents.RegisterAgent(
+        agent_pb2.RegisterAgentRequest(agent_id="child", parent="agents/parent"), metadata=world.admin
+    )
+    streams = await opened(world, [STREAMS["StreamGenerate"]], made.credential.token)
+
+    await world.agents.KillAgent(agent_pb2.KillAgentRequest(name="agents/parent"), metadata=world.admin)
+    last = world.ticking.count
+
+    await assert_all_ended(world, streams, last, "AGENT_INACTIVE")
+
+
+async def test_a_withdrawn_stream_is_counted_by_its_reason(world: World) -> None:
+    token = await world.register("reader")
+    streams = await opened(world, [STREAMS["StreamGenerate"]], token)
+
+    await suspend(world)
+    await assert_all_ended(world, streams, None, "AGENT_INACTIVE")
+
+    labels = {"reason": "AGENT_INACTIVE"}
+    assert world.manager.registry.get_sample_value("aios_streams_withdrawn_total", labels) == 1.0
