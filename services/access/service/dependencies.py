@@ -43,6 +43,8 @@ class Settings:
     """Approvals of one agent that may wait for a decision."""
     poll: float = 0.5
     """Seconds between looks for changes that another process made."""
+    confirm: float = 0.5
+    """Longest wait for the processes that follow the rules before a withdrawal is acknowledged. Unit: seconds."""
     wrong_keys_per_minute: int = 60
     """Wrong credentials answered as such before the answer is to slow down."""
     scheduling_policies: tuple[str, ...] = (
@@ -120,7 +122,7 @@ class Dependencies:
         self.changes.notify()
         if made.withdraws:
             # Also when nothing changed: a repeated request is acknowledged as the first one would have been.
-            await self.watchers.confirmed(after)
+            await self.watchers.confirmed(after, within=self.settings.confirm)
         return result
 
 

@@ -11,9 +11,6 @@ from typing import Final
 
 from services.chassis.runtime.clock import Clock
 
-CONFIRM_SECONDS: Final = 0.5
-"""Longest wait for watchers before a withdrawal is acknowledged without them."""
-
 MISSED_HEARTBEATS: Final = 3
 """Heartbeats after which a watcher that is not heard has stopped to deliver by itself."""
 
@@ -115,7 +112,7 @@ class Watchers:
             del self._known[name]
         return [name for name, watcher in self._known.items() if watcher.confirmed < revision]
 
-    async def confirmed(self, revision: int, *, within: float = CONFIRM_SECONDS) -> bool:
+    async def confirmed(self, revision: int, *, within: float) -> bool:
         """Wait until every watcher has confirmed a revision; False when some did not within the seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):

@@ -124,7 +124,8 @@ async def revoke_all(world: World) -> object:
 
 
 async def forbid(world: World) -> object:
-    return await put_policy(world, "stop", FORBID)
+    await put_policy(world, "stop", FORBID)
+    return None
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,20 @@ async def test_every_stream_of_an_agent_ends_before_the_withdrawal_is_acknowledg
     last = world.ticking.count
 
     await assert_all_ended(world, streams, last, why)
+
+
+async def test_a_withdrawal_is_acknowledged_after_the_last_process_has_heard_of_it(world: World) -> None:
+    """Not only in most cases: here every process hears late, and delivers until then."""
+    token = await world.register("reader")
+    await put_policy(world, "reader", PERMIT)
+    streams = await opened(world, of_agents(), token)
+    for authorizer in world.authorizers:
+        authorizer.late = 0.1
+
+    await suspend(world)
+    last = world.ticking.count
+
+    await assert_all_ended(world, streams, last, "AGENT_INACTIVE")
 
 
 async def test_every_stream_ends_when_its_own_token_is_revoked_and_no_other(world: World) -> None:
