@@ -95,7 +95,7 @@ class World:
     gateway: ChassisServer
     to_manager: grpc.aio.Channel
     to_gateway: grpc.aio.Channel
-    authorizers: list[LateAuthorizer]
+    authorizers: "list[LateAuthorizer]"
     forwarded: set[str]
 
     def token(self, agent: str, kind: Kind, tenant: str = TENANT) -> str:

@@ -44,7 +44,7 @@ class Settings:
     poll: float = 0.5
     """Seconds between looks for changes that another process made."""
     confirm: float = 0.5
-    """Longest wait for the processes that follow the rules before a withdrawal is acknowledged. Unit: seconds."""
+    """Longest wait for the processes that follow the rules, before a withdrawal is acknowledged. Seconds."""
     wrong_keys_per_minute: int = 60
     """Wrong credentials answered as such before the answer is to slow down."""
     scheduling_policies: tuple[str, ...] = (

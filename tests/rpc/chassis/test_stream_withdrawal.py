@@ -8,19 +8,24 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from aios.api.access.v1 import access_pb2, resources_pb2
-from aios.api.agent.v1 import agent_pb2
+from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from aios.api.inference.v1 import inference_pb2
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from services.access.core.actions import is_grantable
 from services.access.service.tokens import Target
+from services.chassis.auth.authz_client import PermissionCheck
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import methods
+from services.chassis.rpc.errors import CredentialRevoked
+from services.chassis.rpc.live_streams import LiveStream
 from services.chassis.rpc.methods import Audience, Method
 from tests.fakes.access_manager import NEW
 from tests.fakes.rpc import reason
@@ -332,3 +337,150 @@ async def test_a_withdrawn_stream_is_counted_by_its_reason(world: World) -> None
 
     labels = {"reason": "AGENT_INACTIVE"}
     assert world.manager.registry.get_sample_value("aios_streams_withdrawn_total", labels) == 1.0
+
+
+async def test_a_stream_that_is_being_let_in_while_its_permission_goes_delivers_nothing(world: World) -> None:
+    """The permission is asked for, then withdrawn, and only then the answer arrives."""
+    token = await world.register("reader")
+    await put_policy(world, "reader", PERMIT)
+    authorizer = world.authorizers[0]
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    real = authorizer.authorize
+
+    async def slow(question: PermissionCheck) -> float | None:
+        answer = await real(question)
+        asked.set()
+        await go_on.wait()
+        return answer
+
+    world.manager._pipeline.authorizer.authorize = slow  # type: ignore[method-assign]
+    method = STREAMS["WatchGeneration"]
+    reading = world.open(method, HOW["WatchGeneration"].SerializeToString(), token)
+    task = asyncio.create_task(reading.read())
+    await asyncio.wait_for(asked.wait(), 30)
+
+    await suspend(world)
+    go_on.set()
+
+    await asyncio.wait_for(task, 30)
+    assert reading.error is not None
+    assert reason(reading.error) == "AGENT_INACTIVE"
+    assert reading.numbers == []
+
+
+async def test_streams_end_when_the_access_manager_is_not_heard_and_cannot_be_asked(world: World) -> None:
+    token = await world.register("reader")
+    await put_policy(world, "reader", PERMIT)
+    streams = await opened(world, of_agents(), token)
+
+    await world.access_server.stop(grace=0)
+    world.desk.clock.advance(7)  # three heartbeats, and longer than an answer is remembered
+    await until(lambda: all(stream.doubted_at is not None for stream in standing(world)))
+    silent = world.ticking.count
+    world.desk.clock.advance(6)
+
+    await assert_all_ended(world, streams, silent, "ACCESS_UNAVAILABLE")
+
+
+def standing(world: World) -> list[LiveStream]:
+    """Return the agents' streams at the manager and at the gateway."""
+    both = (world.manager._pipeline.streams, world.gateway._pipeline.streams)
+    return [stream for streams in both for stream in streams._streams if stream.question is not None]
+
+
+async def test_streams_with_the_same_question_ask_it_once_and_those_not_concerned_ask_nothing(
+    world: World,
+) -> None:
+    reader, bystander = await world.register("reader"), await world.register("bystander")
+    await opened(world, [STREAMS["StreamGenerate"]] * 5, reader)
+    await opened(world, [STREAMS["StreamGenerate"]] * 5, bystander)
+    decided = world.desk.meter.counts
+    before = decided["decided permitted"]
+
+    await world.agents.UpdateAgent(
+        agent_pb2.UpdateAgentRequest(
+            agent=agent_pb2.Agent(name="agents/reader", kind="writer"), update_mask=FieldMask(paths=["kind"])
+        ),
+        metadata=world.admin,
+    )
+    await until(lambda: all(stream.doubted_at is None for stream in standing(world)))
+
+    # The administrator's own call, and one question of the manager: the gateway has no stream here.
+    assert decided["decided permitted"] - before == 2
+    for stream in standing(world):
+        stream.end(CredentialRevoked("the test is over"))
+
+
+@pytest.fixture
+async def narrow(tmp_path: Path) -> AsyncIterator[World]:
+    async with ticking_kernel(tmp_path, api_files(), watches_per_agent=3) as made:
+        yield made
+
+
+async def test_an_agent_has_a_limited_number_of_watches_and_others_have_theirs(narrow: World) -> None:
+    token, other = await narrow.register("reader"), await narrow.register("other")
+    watch = STREAMS["TakeCalls"]
+    request = tool_pb2.TakeCallsRequest(parent="agents/me").SerializeToString()
+    held = [narrow.open(watch, request, token) for _ in range(3)]
+    tasks = [asyncio.create_task(reading.read()) for reading in held]
+    await until(lambda: all(reading.numbers for reading in held))
+
+    refused = narrow.open(watch, request, token)
+    await refused.read()
+    others = narrow.open(watch, request, other)
+    tasks.append(asyncio.create_task(others.read()))
+    await until(lambda: bool(others.numbers))
+
+    assert refused.error is not None
+    assert refused.error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason(refused.error) == "TOO_MANY_CALLS"
+    held[0].call.cancel()
+    await until(lambda: len(narrow.manager._pipeline.streams) == 3)
+    again = narrow.open(watch, request, token)
+    tasks.append(asyncio.create_task(again.read()))
+    await until(lambda: bool(again.numbers or again.error))
+    assert again.error is None
+    for reading in [*held, others, again]:
+        reading.call.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_the_access_managers_own_watches_end_too(world: World) -> None:
+    token = await world.register("reader")
+    agents: agent_pb2_grpc.AgentServiceAsyncStub = world.agents
+    watch = agents.WatchAgents(agent_pb2.WatchAgentsRequest(parent="agents/me"), metadata=bearer(token))
+    await watch.initial_metadata()
+    approvals = world.access.WatchApprovals(access_pb2.WatchApprovalsRequest(), metadata=bearer(token))
+    await approvals.initial_metadata()
+
+    await suspend(world)
+
+    for call in (watch, approvals):
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            async for _ in call:
+                pass
+        assert reason(ended.value) == "AGENT_INACTIVE"
+
+
+async def test_a_withdrawal_waits_for_a_watcher_to_confirm(world: World) -> None:
+    await world.register("reader")
+    service = bearer(world.token("tool", Kind.SERVICE, "kernel"))
+    watch = world.access.WatchRevision(access_pb2.WatchRevisionRequest(watcher="w"), metadata=service)
+    first = await watch.read()
+    assert isinstance(first, access_pb2.WatchRevisionResponse)
+    confirm = access_pb2.ConfirmRevisionRequest(watcher="w", revision=first.revision)
+    await world.access.ConfirmRevision(confirm, metadata=service)
+
+    withdrawal = asyncio.create_task(suspend(world))
+    news = await watch.read()
+    assert isinstance(news, access_pb2.WatchRevisionResponse)
+    await world.agents.GetAgent(agent_pb2.GetAgentRequest(name="agents/reader"), metadata=world.admin)
+    waited = not withdrawal.done()
+    confirm.revision = news.revision
+    await world.access.ConfirmRevision(confirm, metadata=service)
+    await asyncio.wait_for(withdrawal, 20)
+    watch.cancel()
+
+    assert waited
+    assert news.complete
+    assert [(change.tenant, list(change.agents)) for change in news.changes] == [("acme", ["agents/reader"])]
