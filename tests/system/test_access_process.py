@@ -175,3 +175,24 @@ async def test_the_policy_checker_ends_with_its_manager(tmp_path: Path) -> None:
 
     assert await ended(process, signal.SIGTERM) == 0
     assert not await asyncio.to_thread(lives, checker)
+
+
+async def test_the_watches_of_the_process_itself_end_with_their_permission(tmp_path: Path) -> None:
+    process = await start(tmp_path)
+    port = await port_of(process)
+    token = await asyncio.to_thread((tmp_path / "admin.token").read_text)
+    admin = bearer(token.strip())
+    async with client.channel(f"127.0.0.1:{port}") as channel:
+        agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
+        made = await agents.RegisterAgent(agent_pb2.RegisterAgentRequest(agent_id="a"), metadata=admin)
+        own = bearer(made.credential.token)
+        watch = agents.WatchAgents(agent_pb2.WatchAgentsRequest(parent="agents/me"), metadata=own, timeout=60)
+        await watch.initial_metadata()
+
+        await agents.SuspendAgent(agent_pb2.SuspendAgentRequest(name="agents/a"), metadata=admin)
+
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            async for _ in watch:
+                pass
+    await ended(process, signal.SIGTERM)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

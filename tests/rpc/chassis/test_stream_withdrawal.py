@@ -426,7 +426,7 @@ async def test_an_agent_has_a_limited_number_of_watches_and_others_have_theirs(n
     await until(lambda: all(reading.numbers for reading in held))
 
     refused = narrow.open(watch, request, token)
-    await refused.read()
+    await asyncio.wait_for(refused.read(), 30)
     others = narrow.open(watch, request, other)
     tasks.append(asyncio.create_task(others.read()))
     await until(lambda: bool(others.numbers))
