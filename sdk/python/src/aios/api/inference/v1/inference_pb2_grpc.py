@@ -92,7 +92,8 @@ class InferenceServiceServicer(object):
         """Generates one answer and streams it: one `admitted`, many `delta`, possibly `suspended` and `resumed` between them, one
         `finished`, then OK. Delivered text is never repeated or retracted. After a broken stream send the same request again
         with `resume` set: the generation goes on where the caller stands. A caller that reads too slowly makes the generation
-        pause; after the deadline it ends. Otherwise as Generate, with the same errors.
+        pause; after the deadline it ends. When the caller's credential or permission is withdrawn the stream ends with that
+        error, and the generation with its last caller. Otherwise as Generate, with the same errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class InferenceServiceStub:
     """Generates one answer and streams it: one `admitted`, many `delta`, possibly `suspended` and `resumed` between them, one
     `finished`, then OK. Delivered text is never repeated or retracted. After a broken stream send the same request again
     with `resume` set: the generation goes on where the caller stands. A caller that reads too slowly makes the generation
-    pause; after the deadline it ends. Otherwise as Generate, with the same errors.
+    pause; after the deadline it ends. When the caller's credential or permission is withdrawn the stream ends with that
+    error, and the generation with its last caller. Otherwise as Generate, with the same errors.
     """
     WatchGeneration: _grpc.UnaryStreamMultiCallable[_inference_pb2.WatchGenerationRequest, _inference_pb2.WatchGenerationResponse]
     """Streams the events of a generation from `after_sequence` on: a second reader, or the first one after a broken stream.
@@ -88,7 +89,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """Generates one answer and streams it: one `admitted`, many `delta`, possibly `suspended` and `resumed` between them, one
     `finished`, then OK. Delivered text is never repeated or retracted. After a broken stream send the same request again
     with `resume` set: the generation goes on where the caller stands. A caller that reads too slowly makes the generation
-    pause; after the deadline it ends. Otherwise as Generate, with the same errors.
+    pause; after the deadline it ends. When the caller's credential or permission is withdrawn the stream ends with that
+    error, and the generation with its last caller. Otherwise as Generate, with the same errors.
     """
     WatchGeneration: _aio.UnaryStreamMultiCallable[_inference_pb2.WatchGenerationRequest, _inference_pb2.WatchGenerationResponse]  # type: ignore[assignment]
     """Streams the events of a generation from `after_sequence` on: a second reader, or the first one after a broken stream.
@@ -140,7 +142,8 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Generates one answer and streams it: one `admitted`, many `delta`, possibly `suspended` and `resumed` between them, one
         `finished`, then OK. Delivered text is never repeated or retracted. After a broken stream send the same request again
         with `resume` set: the generation goes on where the caller stands. A caller that reads too slowly makes the generation
-        pause; after the deadline it ends. Otherwise as Generate, with the same errors.
+        pause; after the deadline it ends. When the caller's credential or permission is withdrawn the stream ends with that
+        error, and the generation with its last caller. Otherwise as Generate, with the same errors.
         """
 
     @_abc_1.abstractmethod
