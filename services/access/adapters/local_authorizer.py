@@ -58,8 +58,9 @@ class LocalAuthorizer:
         withdrawals = None
         if event.changes is not None:
             withdrawals = tuple(Withdrawal(one.tenant, one.agents or frozenset()) for one in event.changes)
-        for listener in self._listeners:
-            listener(RulesChanged(self._revocations, withdrawals))
+        if withdrawals != () or event.revoked:
+            for listener in self._listeners:
+                listener(RulesChanged(self._revocations, withdrawals))
         self._revocations.forget(self._checks.clock.now().timestamp())
         self._checks.confirm(self._name, event.revision)
 

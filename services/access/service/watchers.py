@@ -42,10 +42,14 @@ class ChangeLog:
     def __init__(self, keep: int = _CHANGES_KEPT) -> None:
         self._keep = keep
         self._changes: OrderedDict[int, RuleChange] = OrderedDict()
+        self.withdrawn = -1
+        """The last revision that took something away; the one that watchers confirm."""
 
     def note(self, revision: int, change: RuleChange) -> None:
         """Remember what made a revision."""
         self._changes[revision] = change
+        if change.withdraws:
+            self.withdrawn = max(self.withdrawn, revision)
         while len(self._changes) > self._keep:
             self._changes.popitem(last=False)
 

@@ -167,13 +167,13 @@ class AccessAuthorizer:
         for revoked in event.revoked_tokens:
             self._revoke(revoked)
         self._heard = self._clock.monotonic()
-        if changed or event.revoked_tokens:
-            news = RulesChanged(self._revocations, withdrawals if changed else ())
-            for listener in self._listeners:
-                listener(news)
-        self._revocations.forget(self._clock.now().timestamp())
         self._told = max(self._told, event.revision)
-        if changed:
+        news = RulesChanged(self._revocations, withdrawals if changed else ())
+        lost = news.withdrawals != () or bool(event.revoked_tokens)
+        for listener in self._listeners if lost else ():
+            listener(news)
+        self._revocations.forget(self._clock.now().timestamp())
+        if lost:
             await self._confirm()
 
     async def _confirm(self) -> None:

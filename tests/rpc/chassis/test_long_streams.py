@@ -107,20 +107,20 @@ class Script(grpc.GenericRpcHandler):
     async def _answer(self, _request: Any, context: Any) -> AsyncIterator[bytes]:
         self.attempts += 1
         end = self.ends.pop(0) if self.ends else "stay"
-        yield self.event
-        if isinstance(end, KernelError):
-            await mapping.abort(context, end)
-        elif end == "deadline":
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
-        elif end == "lost":
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
-        elif end == "reset":
-            await context.abort(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")
-        elif end == "stay":
-            try:
+        try:
+            yield self.event
+            if isinstance(end, KernelError):
+                await mapping.abort(context, end)
+            elif end == "deadline":
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            elif end == "lost":
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+            elif end == "reset":
+                await context.abort(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")
+            elif end == "stay":
                 await asyncio.Event().wait()
-            finally:
-                self.left += 1
+        finally:
+            self.left += 1
 
 
 @asynccontextmanager
@@ -159,7 +159,7 @@ async def test_an_endless_stream_goes_on_after_deadlines_broken_connections_and_
         assert not task.done()
         task.cancel()
         await asyncio.wait({task})
-        await until(lambda: script.left == 1)
+        await until(lambda: script.left == 7)
 
 
 @pytest.mark.parametrize("name", sorted(ENDLESS))

@@ -9,6 +9,8 @@ import grpc
 import pytest
 
 from aios.api.inference.v1 import inference_pb2 as pb
+from services.chassis.auth.rules import RulesChanged
+from services.chassis.auth.tokens import Revocations
 from tests.fakes.fake_tgi import Behaviour
 from tests.fakes.kernel import chat, small_kernel
 from tests.fakes.rpc import reason
@@ -90,6 +92,24 @@ async def test_cancelling_frees_the_backend_at_once() -> None:
         await until(lambda: kernel.tgi.seen.running == 1)
         call.cancel()
 
+        await until(lambda: kernel.tgi.seen.running == 0)
+        assert kernel.tgi.seen.dropped == 1
+
+
+async def test_a_generation_ends_with_the_stream_of_its_last_caller_when_the_credential_is_revoked() -> None:
+    async with small_kernel(Behaviour(tokens=500, token_delay=0.05)) as kernel, kernel.inference() as stub:
+        request = pb.StreamGenerateRequest(generation=chat("long", max_tokens=500))
+        call = stub.StreamGenerate(request, metadata=metadata())
+        await call.read()
+        await until(lambda: kernel.tgi.seen.running == 1)
+        assert kernel.gateway is not None
+        streams, revoked = kernel.gateway._pipeline.streams, Revocations()
+        [stream] = streams._streams
+        assert stream.principal is not None
+        revoked.revoke_token(stream.principal.token_id, forget_at=stream.principal.expires_at)
+        streams.learn(RulesChanged(revoked))
+
+        assert await ended(call) is grpc.StatusCode.UNAUTHENTICATED
         await until(lambda: kernel.tgi.seen.running == 0)
         assert kernel.tgi.seen.dropped == 1
 

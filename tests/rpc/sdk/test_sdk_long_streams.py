@@ -114,16 +114,16 @@ class Script(grpc.GenericRpcHandler):
         self.requests.append(request)
         end = self.ends.pop(0) if self.ends else "stay"
         await context.send_initial_metadata(((OPEN_KEY, "1"),))
-        yield self.event
-        if isinstance(end, AiosError):
-            await context.abort(code_of(end), end.message, trailers_of(end))
-        elif end == "lost":
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
-        elif end != "ok":  # "deadline" and "stay" differ in who loses patience
-            try:
+        try:
+            yield self.event
+            if isinstance(end, AiosError):
+                await context.abort(code_of(end), end.message, trailers_of(end))
+            elif end == "lost":
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+            elif end != "ok":  # "deadline" and "stay" differ in who loses patience
                 await asyncio.sleep(60)
-            finally:
-                self.left.set()
+        finally:
+            self.left.set()
 
 
 @asynccontextmanager

@@ -90,6 +90,14 @@ def test_the_withdrawals_between_two_revisions_are_told_each_once() -> None:
     assert log.between(5, 6) == ()
 
 
+def test_the_revision_to_confirm_is_the_last_one_that_took_something_away() -> None:
+    log = ChangeLog()
+    log.note(5, RuleChange("acme"))
+    log.note(6, nothing("acme"))
+
+    assert log.withdrawn == 5
+
+
 def test_what_another_process_changed_is_not_known() -> None:
     log = ChangeLog()
     log.note(5, nothing("acme"))
