@@ -21,6 +21,8 @@ _log = logger(__name__)
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
 
+OPENING_SECONDS: Final = 5.0
+
 _FINAL: Final = frozenset(
     {
         Code.UNAUTHENTICATED,
@@ -45,10 +47,16 @@ class LongStream:
     silence: float | None = None
     """Longest time between two events of an attempt; None: any. Unit: seconds."""
     attempt: int = 0
+    """Number of the attempt that runs, from 1."""
     failures: int = 0
     """Attempts since the last one that was let in."""
     told: bool = False
     """Whether the outage was logged."""
+
+    @property
+    def opening(self) -> float | None:
+        """Longest wait for the first event, credential and connection included. Unit: seconds."""
+        return None if self.silence is None else max(self.silence, OPENING_SECONDS)
 
     def begin(self) -> None:
         """Count an attempt."""
@@ -92,9 +100,11 @@ async def follow_forever(
         stream.begin()
         try:
             async with aclosing(open_()) as events:
+                patience = stream.opening
                 while True:
-                    async with asyncio.timeout(stream.silence):
+                    async with asyncio.timeout(patience):
                         event = await anext(events)
+                    patience = stream.silence
                     stream.stands()
                     done = on_event(event)
                     if done is not None:
