@@ -49,6 +49,12 @@ class AccessConfig:
     poll: timedelta = timedelta(milliseconds=500)
     """Time between looks for changes that another access process made. Unit: seconds."""
 
+    confirm: timedelta = timedelta(milliseconds=500)
+    """Longest wait for the processes that follow the rules, before a withdrawal is acknowledged without them.
+
+    At most 2. Unit: seconds.
+    """
+
     wrong_keys_per_minute: int = 60
     """Wrong credentials answered as such before the answer is to slow down."""
 
@@ -74,6 +80,8 @@ class AccessConfig:
             raise ValueError("limits must be at least 1")
         if self.poll <= timedelta(0):
             raise ValueError("poll must be positive")
+        if not timedelta(0) <= self.confirm <= timedelta(seconds=2):
+            raise ValueError("confirm must be 0 to 2 seconds")
         _weights(self.tenant_weights)
 
     def settings(self, installed: tuple[str, ...] = ()) -> Settings:
@@ -86,6 +94,7 @@ class AccessConfig:
             session_life=self.session_life,
             pending_approvals=self.pending_approvals,
             poll=self.poll.total_seconds(),
+            confirm=self.confirm.total_seconds(),
             wrong_keys_per_minute=self.wrong_keys_per_minute,
             scheduling_policies=self._policies(installed),
             tenant_weights=_weights(self.tenant_weights),

@@ -64,6 +64,7 @@ def test_the_defaults_are_a_usable_configuration() -> None:
         ("ADMIN_TOKEN_LIFE", "9999999"),
         ("MAX_DEPTH", "0"),
         ("POLL", "0"),
+        ("CONFIRM", "60"),
         ("SPEED", "1"),
     ],
 )
@@ -82,6 +83,7 @@ def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
         max_children=3,
         pending_approvals=4,
         poll=timedelta(seconds=5),
+        confirm=timedelta(seconds=1.5),
         wrong_keys_per_minute=6,
         tenant_weights=("acme=3", "beta=1"),
         scheduling_policies=("fifo",),
@@ -96,6 +98,7 @@ def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
         "admin_token_life": timedelta(seconds=62),
         "session_life": timedelta(seconds=63),
         "pending_approvals": 4,
+        "confirm": 1.5,
         "poll": 5.0,
         "wrong_keys_per_minute": 6,
         "tenant_weights": {"acme": 3, "beta": 1},
