@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
@@ -190,9 +191,16 @@ async def test_the_watches_of_the_process_itself_end_with_their_permission(tmp_p
         await watch.initial_metadata()
 
         await agents.SuspendAgent(agent_pb2.SuspendAgentRequest(name="agents/a"), metadata=admin)
+        later = agent_pb2.UpdateAgentRequest(
+            agent=agent_pb2.Agent(name="agents/a", display_name="later"),
+            update_mask=FieldMask(paths=["display_name"]),
+        )
+        await agents.UpdateAgent(later, metadata=admin)
 
+        seen = []
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            async for _ in watch:
-                pass
+            async for event in watch:
+                seen.append(event.agent.display_name)
     await ended(process, signal.SIGTERM)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "later" not in seen
