@@ -8,6 +8,7 @@ import stat
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -126,6 +127,14 @@ async def test_a_rotation_of_keys_is_taken_up_while_it_runs(tmp_path: Path) -> N
     assert await ended(process, signal.SIGTERM) == 0
 
 
+async def read(
+    watch: "grpc.aio.UnaryStreamCall[Any, agent_pb2.WatchAgentsResponse]", seen: list[str]
+) -> None:
+    """Read a watch to its end and keep the names that the agents show."""
+    async for event in watch:
+        seen.append(event.agent.display_name)  # noqa: PERF401 - what came before the error counts
+
+
 def children(process: Process) -> list[int]:
     """List the processes that a process started."""
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -197,10 +206,9 @@ async def test_the_watches_of_the_process_itself_end_with_their_permission(tmp_p
         )
         await agents.UpdateAgent(later, metadata=admin)
 
-        seen = []
+        seen: list[str] = []
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            async for event in watch:
-                seen.append(event.agent.display_name)
+            await read(watch, seen)
     await ended(process, signal.SIGTERM)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert "later" not in seen
