@@ -122,7 +122,7 @@ class Dependencies:
         self.changes.notify()
         if made.withdraws:
             # Also when nothing changed: a repeated request is acknowledged as the first one would have been.
-            await self.watchers.confirmed(self.changes.withdrawn, within=self.settings.confirm)
+            await self.watchers.confirmed(self.rule_changes.withdrawn, within=self.settings.confirm)
         return result
 
 

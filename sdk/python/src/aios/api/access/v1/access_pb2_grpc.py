@@ -349,8 +349,10 @@ class AccessServiceServicer(object):
 
     def PutPolicy(self, request, context):
         """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-        Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
-        ABORTED IDEMPOTENCY_MISMATCH.
+        Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
+        `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
+        RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+        RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -359,7 +361,9 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ValidatePolicy(self, request, context):
-        """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
+        """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
+        For those who may put policies. Findings are an answer, not an error.
+        Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -455,8 +459,10 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DecideApproval(self, request, context):
-        """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
-        except an administrator.
+        """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
+        has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
+        below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
+        agent was in when the approval was asked for.
         Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
         APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -506,9 +512,9 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
-        deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
-        revoke its own. Revoking again succeeds and changes nothing.
+        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+        are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
+        heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same

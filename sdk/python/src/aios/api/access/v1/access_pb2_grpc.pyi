@@ -122,13 +122,17 @@ class AccessServiceStub:
     """
     PutPolicy: _grpc.UnaryUnaryMultiCallable[_access_pb2.PutPolicyRequest, _access_pb2.PutPolicyResponse]
     """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-    Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
-    ABORTED IDEMPOTENCY_MISMATCH.
+    Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
+    `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
+    RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+    RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     ValidatePolicy: _grpc.UnaryUnaryMultiCallable[_access_pb2.ValidatePolicyRequest, _access_pb2.ValidatePolicyResponse]
-    """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
+    """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
+    For those who may put policies. Findings are an answer, not an error.
+    Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetPolicyRequest, _access_pb2.GetPolicyResponse]
@@ -184,8 +188,10 @@ class AccessServiceStub:
     Idempotent: changes nothing. Cancelling ends the stream.
     """
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_access_pb2.DecideApprovalRequest, _access_pb2.DecideApprovalResponse]
-    """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
-    except an administrator.
+    """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
+    has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
+    below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
+    agent was in when the approval was asked for.
     Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
     APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -215,9 +221,9 @@ class AccessServiceStub:
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]
-    """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
-    deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
-    revoke its own. Revoking again succeeds and changes nothing.
+    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+    are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
+    heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -322,13 +328,17 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     PutPolicy: _aio.UnaryUnaryMultiCallable[_access_pb2.PutPolicyRequest, _access_pb2.PutPolicyResponse]  # type: ignore[assignment]
     """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-    Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
-    ABORTED IDEMPOTENCY_MISMATCH.
+    Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
+    `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
+    RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+    RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     ValidatePolicy: _aio.UnaryUnaryMultiCallable[_access_pb2.ValidatePolicyRequest, _access_pb2.ValidatePolicyResponse]  # type: ignore[assignment]
-    """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
+    """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
+    For those who may put policies. Findings are an answer, not an error.
+    Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_access_pb2.GetPolicyRequest, _access_pb2.GetPolicyResponse]  # type: ignore[assignment]
@@ -384,8 +394,10 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: changes nothing. Cancelling ends the stream.
     """
     DecideApproval: _aio.UnaryUnaryMultiCallable[_access_pb2.DecideApprovalRequest, _access_pb2.DecideApprovalResponse]  # type: ignore[assignment]
-    """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
-    except an administrator.
+    """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
+    has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
+    below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
+    agent was in when the approval was asked for.
     Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
     APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -415,9 +427,9 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
     RevokeToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]  # type: ignore[assignment]
-    """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
-    deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
-    revoke its own. Revoking again succeeds and changes nothing.
+    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+    are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
+    heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -609,8 +621,10 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.PutPolicyResponse, _abc.Awaitable[_access_pb2.PutPolicyResponse]]:
         """Puts a new version of a policy in force, after the same checks as ValidatePolicy. Decisions follow it at once.
-        Errors: INVALID_ARGUMENT POLICY_INVALID, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION RULE_PROTECTED,
-        ABORTED IDEMPOTENCY_MISMATCH.
+        Errors: INVALID_ARGUMENT POLICY_INVALID (its metadata names the `bound` that the text passes, if one, and its
+        `limit`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many policies in force, or too much text in them),
+        RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+        RULE_PROTECTED, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -621,7 +635,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.ValidatePolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.ValidatePolicyResponse, _abc.Awaitable[_access_pb2.ValidatePolicyResponse]]:
-        """Checks a policy text against the grammar and the schema without keeping it. Findings are an answer, not an error.
+        """Checks a policy text against the grammar, the schema and the bounds of size, depth and cost without keeping it.
+        For those who may put policies. Findings are an answer, not an error.
+        Errors: RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many texts wait to be checked).
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
@@ -737,8 +753,10 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.DecideApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.DecideApprovalResponse, _abc.Awaitable[_access_pb2.DecideApprovalResponse]]:
-        """Approves or rejects. The same decision again succeeds and changes nothing. Nobody decides on an own approval,
-        except an administrator.
+        """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
+        has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
+        below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
+        agent was in when the approval was asked for.
         Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
         APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -798,9 +816,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RevokeTokenResponse, _abc.Awaitable[_access_pb2.RevokeTokenResponse]]:
-        """Revokes one token, or all tokens an agent holds. When this returns they are refused, and streams opened with them
-        deliver nothing more; at a process that access does not hear, three heartbeats of WatchRevision later. An agent may
-        revoke its own. Revoking again succeeds and changes nothing.
+        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+        are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
+        heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
