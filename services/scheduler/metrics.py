@@ -108,7 +108,7 @@ _CLASS_GAUGES: tuple[tuple[str, str, Callable[[ClassStats], float]], ...] = (
     ("oldest_wait_seconds", "Wait of the oldest waiting call.", lambda kind: kind.oldest_wait),
     ("mean_wait_seconds", "Wait of granted calls, lately (EWMA).", lambda kind: kind.mean_wait),
     ("p99_wait_seconds", "99th percentile of the last 512 grants' waits.", lambda kind: kind.p99_wait),
-    ("in_lane", "Calls in the bounded lane against starvation.", lambda kind: kind.in_bounded_lane),
+    ("in_lane", "Calls in the starvation lane.", lambda kind: kind.in_starvation_lane),
     ("boosted", "1 while the lane has twice its share.", lambda kind: kind.boosted),
     ("prediction_error_seconds", "Mean error of predicted starts.", lambda kind: kind.prediction_error),
 )

@@ -60,7 +60,7 @@ def _stats() -> Stats:
         mean_wait=0.0,
         p99_wait=0.0,
         prediction_error=0.0,
-        in_bounded_lane=0,
+        in_starvation_lane=0,
         boosted=False,
         dispatched=0,
         policy_gauges={},

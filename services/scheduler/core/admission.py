@@ -1,4 +1,4 @@
-"""The waiting room: who may enter the queue at all, and when a wait ends by itself."""
+"""Admission: who may enter the queue at all, and when a wait ends by itself."""
 
 from math import inf, isfinite
 from typing import Final

@@ -34,8 +34,8 @@ class ClassQueue:
         self.settings = settings
         self.spec = spec
         self.state = state
-        self.own = AgentOrdering(
-            state.registry.build(spec, state), lambda own: state.registry.build(own, state)
+        self.ordering = AgentOrdering(
+            state.registry.build(spec, state), lambda spec: state.registry.build(spec, state)
         )
         self.lane = StarvationLane(settings.lane_after, self._lane_share())
         self.monitor = WaitMonitor()
@@ -49,8 +49,8 @@ class ClassQueue:
 
     @property
     def policy(self) -> Policy:
-        """The policy in charge; calls come and go through `own`."""
-        return self.own.policy
+        """The policy in charge; calls come and go through `ordering`."""
+        return self.ordering.policy
 
     def add(self, job: ScheduledCall, now: float) -> None:
         """Note that a new call waits; a call of a gang that still gathers is held back."""
@@ -68,7 +68,7 @@ class ClassQueue:
         self._enter(job, now)
         self.lined_up += 1
         self.lane.add(job)
-        self.own.on_yield(job, now)
+        self.ordering.on_yield(job, now)
 
     def remove(self, job: ScheduledCall, now: float) -> None:
         """Note that a waiting call leaves without running; the rest of its gang goes on without it."""
@@ -77,7 +77,7 @@ class ClassQueue:
         if not job.held:
             self.lined_up -= 1
             self.lane.discard(job)
-            self.own.on_cancel(job)
+            self.ordering.on_cancel(job)
         led = gang is not None and gang.leader is job
         self.gangs.leave(job)
         if led and gang is not None and gang.leader is not None:
@@ -94,7 +94,7 @@ class ClassQueue:
         self.lined_up -= 1
         self.lane.discard(job)
         self.lane.dispatched(job.work, from_lane=from_lane)
-        self.own.on_dispatch(job, now, from_lane=from_lane)
+        self.ordering.on_dispatch(job, now, from_lane=from_lane)
         wait = job.wait(now)
         predicted, job.predicted_start = job.predicted_start, None
         self.monitor.dispatched(wait, None if predicted is None else predicted - job.queued_at, now)
@@ -105,18 +105,18 @@ class ClassQueue:
         due = self.lane.due()
         if due is not None:
             return due, True
-        return self.own.pick(now), False
+        return self.ordering.pick(now), False
 
     def behind(self, head: ScheduledCall, now: float) -> Iterator[ScheduledCall]:
         """Return calls after the head, in the order they would be served."""
-        return (job for job in self.own.candidates(now) if job is not head)
+        return (job for job in self.ordering.candidates(now) if job is not head)
 
     def in_order(self, now: float) -> Iterator[ScheduledCall]:
         """Return the calls that may be served in their order as it stands now, one for each gang."""
         due = self.lane.due()
         if due is not None:
             yield due
-        yield from (job for job in self.own.candidates(now, reading=True) if job is not due)
+        yield from (job for job in self.ordering.candidates(now, reading=True) if job is not due)
 
     def listed(self, now: float) -> Iterator[ScheduledCall]:
         """Return all waiting calls in the order of service; gangs that still gather come last."""
@@ -133,7 +133,7 @@ class ClassQueue:
         if gang is not None:
             found = {"gang": gang.key[1], "gang_arrived": gang.arrived, "gang_size": gang.size}
         if not job.held:
-            found |= self.own.explain(job, now)
+            found |= self.ordering.explain(job, now)
         return found
 
     def age(self, now: float) -> None:
@@ -166,7 +166,7 @@ class ClassQueue:
         if type(policy) is type(self.policy):
             policy.restore(self.policy.snapshot())
         waiting = sorted((job for job in self.waiting.values() if not job.held), key=lambda j: j.seq)
-        self.own.change(policy, running, waiting, now)
+        self.ordering.change(policy, running, waiting, now)
         self.spec = spec
         self.lane.share = self._lane_share()
 
@@ -185,7 +185,7 @@ class ClassQueue:
     def _line_up(self, job: ScheduledCall, now: float) -> None:
         self.lined_up += 1
         self.lane.add(job)
-        self.own.on_submit(job, now)
+        self.ordering.on_submit(job, now)
 
     def _lane_share(self) -> float:
         return 0.0 if self.policy.in_arrival_order else self.settings.lane_share

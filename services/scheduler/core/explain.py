@@ -92,7 +92,7 @@ class Explanation:
 
     in_lane: bool
     lane_in_seconds: float | None
-    """Until it enters the bounded lane; None: it is there, or there is none."""
+    """Until it enters the starvation lane; None: it is there, or there is none."""
 
     lane_credit: float
     boosted: bool

@@ -36,8 +36,8 @@ class Pool:
         self._queues = tuple(self.queues.values())
         self.mix = ClassMix(self._queues)
         self.placement = Placement(state.settings)
-        self.together = GangPlacement(state.settings, self.placement, self.replicas)
-        self.relief = Preemptor(state, self.queues, self.replicas)
+        self.gang_placement = GangPlacement(state.settings, self.placement, self.replicas)
+        self.preemptor = Preemptor(state, self.queues, self.replicas)
         self.running = 0
         self.waiting = 0
         self.no_backend_since: float | None = since
@@ -87,7 +87,7 @@ class Pool:
         if not known:
             return True
         if job.gang is not None and job.gang.ready:
-            return self.together.could_hold(job.gang)
+            return self.gang_placement.could_hold(job.gang)
         if job.call.gang and sum(r.slots for r in known) < job.call.gang_size:
             return False
         return any(r.could_hold(job) for r in known)
@@ -110,8 +110,8 @@ class Pool:
         queue, running = self.queues[name], list(self._running_of(name))
         queue.change_policy(spec, running, now)
         for job in running:
-            job.quantum = self.relief.quantum(queue)
-            self.relief.reconsider(job)
+            job.quantum = self.preemptor.quantum(queue)
+            self.preemptor.reconsider(job)
 
     def add(self, job: ScheduledCall, now: float) -> None:
         """Note that a call starts to wait."""
@@ -155,7 +155,7 @@ class Pool:
         self.estimate(job)
         self._start(job, replica, epoch, now)
         job.expected_cached = 0
-        self.queue_of(job).own.on_adopt(job, now)
+        self.queue_of(job).ordering.on_adopt(job, now)
 
     def progress(self, job: ScheduledCall, tokens: int, now: float) -> None:
         """Note that a running call brought forth tokens."""
@@ -175,8 +175,8 @@ class Pool:
         if tokens > 0 and replica.limit.token_seen((now - job.reported_at) / tokens, now):
             self.state.emit(now, TimelineKind.LIMIT_CUT, job, "tokens come slowly")
         job.reported_at = now
-        self.queue_of(job).own.on_tokens(job, tokens, now)
-        self.relief.ripen(job)
+        self.queue_of(job).ordering.on_tokens(job, tokens, now)
+        self.preemptor.ripen(job)
 
     def cache_report(self, job: ScheduledCall, found: int, now: float) -> None:
         """Note that the backend told how much of the prompt it had cached."""
@@ -201,7 +201,7 @@ class Pool:
     def finish(self, job: ScheduledCall, now: float) -> None:
         """Note that a run ended."""
         self._stop(job)
-        self.queue_of(job).own.on_finish(job, now)
+        self.queue_of(job).ordering.on_finish(job, now)
 
     # Decisions
 
@@ -217,8 +217,8 @@ class Pool:
 
     def relieve(self, now: float) -> None:
         """Ask running calls to stop for waiting ones, where policies and the guard allow."""
-        if self.relief.possible():
-            self.relief.ask(self.served(now), now)
+        if self.preemptor.possible():
+            self.preemptor.ask(self.served(now), now)
 
     def _room(self, now: float) -> bool:
         return self.waiting > 0 and any(r.has_slot(now) for r in self.replicas.values())
@@ -325,7 +325,7 @@ class Pool:
         True also when it gave a replica back: calls that were tried before may fit there.
         """
         leader = gang.leader
-        plan = self.together.plan(gang, now, strict=queue.settings.strict)
+        plan = self.gang_placement.plan(gang, now, strict=queue.settings.strict)
         if plan is not None and leader is not None:
             self._unreserve(leader)
             queue.start_gang(gang, now)
@@ -335,7 +335,7 @@ class Pool:
         if queue.settings.free_only:
             return False
         sealed = queue.policy.in_arrival_order
-        fresh, freed = self.together.hold(gang, now, sealed=sealed, from_lane=from_lane)
+        fresh, freed = self.gang_placement.hold(gang, now, sealed=sealed, from_lane=from_lane)
         for replica in fresh:
             self.state.emit(now, TimelineKind.RESERVED, leader, replica.id)
         return bool(freed)
@@ -378,7 +378,7 @@ class Pool:
         self.state.locks.take(job)
         self.running += 1
         queue = self.queue_of(job)
-        job.quantum = self.relief.quantum(queue)
+        job.quantum = self.preemptor.quantum(queue)
         queue.use.slots += 1
         queue.use.tokens += job.footprint
         self.mix.charge(queue, job.work)
@@ -392,7 +392,7 @@ class Pool:
         queue.use.tokens -= job.footprint
         # The class paid the expected work at dispatch; settle what the slice really took.
         self.mix.charge(queue, job.charged - job.work)
-        self.relief.forget(job)
+        self.preemptor.forget(job)
         job.last_replica, job.replica = job.replica, ""
 
     def _charge(self, job: ScheduledCall, seconds: float) -> None:

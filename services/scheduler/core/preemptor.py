@@ -91,7 +91,7 @@ class Preemptor:
             if name in queue.settings.may_stop:
                 found += sorted(self._ripe_of(name), key=lambda v: (v.dispatched_at, v.seq), reverse=True)
         if queue.policy.preempts:
-            found += queue.policy.victims(queue.own.place_of(job), self._ripe_of(queue.name), now)
+            found += queue.policy.victims(queue.ordering.place_of(job), self._ripe_of(queue.name), now)
         return enough(job, found, self._replicas, now)
 
     def _ripe_of(self, name: SchedulingClass) -> list[ScheduledCall]:

@@ -32,7 +32,7 @@ class Reservation:
     """Nobody passes, whatever is expected: the policy's promise is the order of arrival."""
 
     from_lane: bool = False
-    """Whether the bounded lane sent the holder, and pays for it."""
+    """Whether the starvation lane sent the holder, and pays for it."""
 
     def open(self, now: float) -> bool:
         """Whether anyone at all may pass."""

@@ -68,7 +68,7 @@ class ClassSettings:
     """Seconds a call waits at most when it names no limit of its own; None: for ever."""
 
     lane_after: float = 30.0
-    """Seconds of waiting after which a call enters the bounded lane."""
+    """Seconds of waiting after which a call enters the starvation lane."""
 
     lane_share: float = 0.15
     """Part of the class's dispatched work that goes to the lane; 0 switches the lane off."""

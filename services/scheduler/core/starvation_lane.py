@@ -1,4 +1,4 @@
-"""The bounded lane: an anti-starvation path beside any policy's own order."""
+"""The starvation lane: an anti-starvation path beside any policy's own order."""
 
 from services.scheduler.core.heap import AgeQueue, Key
 from services.scheduler.core.scheduled_call import ScheduledCall

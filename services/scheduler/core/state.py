@@ -12,7 +12,7 @@ from services.scheduler.core.settings import CoreSettings, CostModel
 
 
 class CoreState:
-    """Shared state of one core. Implements what policies may ask (`Surroundings`)."""
+    """Shared state of one core. Implements what policies may ask (`PolicyContext`)."""
 
     def __init__(self, settings: CoreSettings, registry: PolicyRegistry) -> None:
         self.settings = settings

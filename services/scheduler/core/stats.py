@@ -29,7 +29,7 @@ class ClassStats:
     prediction_error: float
     """Mean error of predicted starts, in seconds."""
 
-    in_bounded_lane: int
+    in_starvation_lane: int
     boosted: bool
     dispatched: int
     """Since the start."""
@@ -126,7 +126,7 @@ def _added(one: ClassStats, other: ClassStats) -> ClassStats:
         mean_wait=max(one.mean_wait, other.mean_wait),
         p99_wait=max(one.p99_wait, other.p99_wait),
         prediction_error=max(one.prediction_error, other.prediction_error),
-        in_bounded_lane=one.in_bounded_lane + other.in_bounded_lane,
+        in_starvation_lane=one.in_starvation_lane + other.in_starvation_lane,
         boosted=one.boosted or other.boosted,
         dispatched=one.dispatched + other.dispatched,
     )
@@ -164,7 +164,7 @@ def _of_class(pool: Pool, queue: ClassQueue, now: float, *, of_policies: bool) -
         mean_wait=queue.monitor.mean,
         p99_wait=queue.monitor.p99(),
         prediction_error=queue.monitor.prediction_error,
-        in_bounded_lane=len(queue.lane),
+        in_starvation_lane=len(queue.lane),
         boosted=queue.lane.boosted,
         dispatched=queue.monitor.count,
         policy_gauges=queue.policy.stats() if of_policies else {},

@@ -35,25 +35,23 @@ def collect(tx: Transaction, source: str, number: int) -> list[Item]:
     return [_item(tx, each, source, number) for each in with_descendants(tx, node)]
 
 
-def place(
-    session: UnitOfWork, items: Sequence[Item], destination: str, *, overwrite: bool, etag: str
-) -> Node:
+def place(unit: UnitOfWork, items: Sequence[Item], destination: str, *, overwrite: bool, etag: str) -> Node:
     """Write collected items under a new name; return the node of the first.
 
     Raises AlreadyExists, FileNotFound (an etag and no file), WrongFileKind, EtagMismatch and BlobVanished.
     """
-    target = session.tx.node(destination)
+    target = unit.tx.node(destination)
     if target is not None and not overwrite:
         raise AlreadyExists.at(destination)
     first: Node | None = None
     for item in items:
         path = paths.check_entry(f"{destination}/{item.path}" if item.path else destination)
         if item.content is None:
-            node = make_directory(session, path, allow_existing=overwrite)
+            node = make_directory(unit, path, allow_existing=overwrite)
         else:
             expected = "" if item.path else etag
             command = Write(path, item.content, item.text, Mode.ANY, expected, item.label)
-            node = write(session, command).node
+            node = write(unit, command).node
         first = first or node
     if first is None:
         raise AssertionError("nothing was collected")

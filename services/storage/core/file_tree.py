@@ -132,14 +132,14 @@ def check_target(tx: Nodes, path: str, mode: Mode, etag: str) -> Node | None:
     return node
 
 
-def write(session: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
+def write(unit: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
     """Write a new version of a file, which may be new; makes the directories it lies in.
 
     Raises what `check_target` raises, WrongFileKind when a file stands where a directory is needed, and
     BlobVanished.
     """
-    old = check_target(session.tx, command.path, command.mode, command.etag)
-    node = old or _new_file(session, command.path)
+    old = check_target(unit.tx, command.path, command.mode, command.etag)
+    node = old or _new_file(unit, command.path)
     number = node.version + 1
     label = Attributes(
         command.label.media_type or node.label.media_type or guess_media_type(command.path),
@@ -147,52 +147,52 @@ def write(session: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
     )
     new = replace(
         node,
-        updated_at=session.now,
+        updated_at=unit.now,
         revision=node.revision + (1 if old else 0),
         version=number,
         digest=command.content.digest,
         size=command.content.size,
-        writer=session.writer,
+        writer=unit.writer,
         label=label,
     )
-    _store(session, command)
+    _store(unit, command)
     if command.links:
-        session.tx.share_version(node.id, node.version)
-    session.tx.put_nodes([new])
-    session.tx.put_version(
+        unit.tx.share_version(node.id, node.version)
+    unit.tx.put_nodes([new])
+    unit.tx.put_version(
         Version(
             node_id=new.id,
             number=number,
             digest=new.digest,
             size=new.size,
-            created_at=session.now,
-            writer=session.writer,
+            created_at=unit.now,
+            writer=unit.writer,
             etag=new.etag,
             comment=command.comment,
             restored=restored,
         )
     )
-    session.written += new.size
+    unit.written += new.size
     history = (
         0 if command.links else node.size
     )  # what an append left as it was is counted with the new version
-    session.add(live=new.size - node.size, history=history, nodes=0 if old else 1)
-    _prune(session, new)
+    unit.add(live=new.size - node.size, history=history, nodes=0 if old else 1)
+    _prune(unit, new)
     if not command.keep_text:
-        _index(session, new, command.text)
-    session.tell(ChangeKind.UPDATED if old else ChangeKind.CREATED, new)
+        _index(unit, new, command.text)
+    unit.tell(ChangeKind.UPDATED if old else ChangeKind.CREATED, new)
     return Written(new, created=old is None)
 
 
-def make_directory(session: UnitOfWork, path: str, *, allow_existing: bool) -> Node:
+def make_directory(unit: UnitOfWork, path: str, *, allow_existing: bool) -> Node:
     """Make a directory and those it lies in.
 
     Raises AlreadyExists and WrongFileKind.
     """
-    node = session.tx.node(path)
+    node = unit.tx.node(path)
     if node is None:
-        make_parents(session, path)
-        return _new_directory(session, path)
+        make_parents(unit, path)
+        return _new_directory(unit, path)
     if node.is_file:
         raise WrongFileKind.at(path, node.kind.value)
     if not allow_existing:
@@ -200,25 +200,25 @@ def make_directory(session: UnitOfWork, path: str, *, allow_existing: bool) -> N
     return node
 
 
-def make_parents(session: UnitOfWork, path: str) -> None:
+def make_parents(unit: UnitOfWork, path: str) -> None:
     """Make the directories above a path that are not there.
 
     Raises WrongFileKind when one of them is a file.
     """
     for ancestor in paths.ancestors(path):
-        node = session.tx.node(ancestor)
+        node = unit.tx.node(ancestor)
         if node is None:
-            _new_directory(session, ancestor)
+            _new_directory(unit, ancestor)
         elif node.is_file:
             raise WrongFileKind.at(ancestor, node.kind.value)
 
 
-def set_label(session: UnitOfWork, path: str, label: Attributes, remove: frozenset[str], etag: str) -> Node:
+def set_label(unit: UnitOfWork, path: str, label: Attributes, remove: frozenset[str], etag: str) -> Node:
     """Change media type and metadata of a file: pairs of `label` are set, keys in `remove` go.
 
     Raises FileNotFound, WrongFileKind, EtagMismatch and InvalidRequest (too many pairs).
     """
-    node = find_file(session.tx, path)
+    node = find_file(unit.tx, path)
     match_etag(node, etag)
     kept = {key: value for key, value in node.label.metadata.items() if key not in remove}
     metadata = {**kept, **label.metadata}
@@ -229,94 +229,94 @@ def set_label(session: UnitOfWork, path: str, label: Attributes, remove: frozens
         revision=node.revision + 1,
         label=Attributes(label.media_type or node.label.media_type, metadata),
     )
-    session.tx.put_nodes([new])
-    session.tell(ChangeKind.UPDATED, new)
+    unit.tx.put_nodes([new])
+    unit.tell(ChangeKind.UPDATED, new)
     return new
 
 
-def move(session: UnitOfWork, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
+def move(unit: UnitOfWork, path: str, destination: str, *, etag: str, overwrite: bool) -> Node:
     """Move a node with all it holds; an overwritten file or empty directory goes to the trash.
 
     Raises FileNotFound, AlreadyExists, WrongFileKind, DirectoryNotEmpty, EtagMismatch and PathInvalid (into
     itself).
     """
-    node = find(session.tx, path)
+    node = find(unit.tx, path)
     match_etag(node, etag)
     if path == destination:
         return node
     if paths.contains(path, destination):
         raise PathInvalid("a directory cannot be moved into itself", metadata={"path": destination})
-    _clear_way(session, node, destination, overwrite=overwrite)
-    make_parents(session, destination)
+    _clear_way(unit, node, destination, overwrite=overwrite)
+    make_parents(unit, destination)
     moved = [
         replace(item, path=paths.rebase(item.path, path, destination), revision=item.revision + 1)
-        for item in with_descendants(session.tx, node)
+        for item in with_descendants(unit.tx, node)
     ]
-    session.tx.put_nodes(moved)
-    session.vacate(path)
+    unit.tx.put_nodes(moved)
+    unit.vacate(path)
     for item in moved:
-        session.tell(ChangeKind.MOVED, item, old_path=paths.rebase(item.path, destination, path))
+        unit.tell(ChangeKind.MOVED, item, old_path=paths.rebase(item.path, destination, path))
     return moved[0]
 
 
 def delete(
-    session: UnitOfWork, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
+    unit: UnitOfWork, path: str, *, etag: str, recursive: bool, missing_ok: bool, purge: bool
 ) -> Deleted:
     """Move a node with all it holds to the trash, or forget it with all that the trash has of the name.
 
     Raises FileNotFound, DirectoryNotEmpty and EtagMismatch.
     """
-    node = session.tx.node(path)
-    purged = _purge_trash_of(session, path) if purge else 0
+    node = unit.tx.node(path)
+    purged = _purge_trash_of(unit, path) if purge else 0
     if node is None:
         if missing_ok or purged:
             return Deleted(None, purged)
         raise FileNotFound.at(path)
     match_etag(node, etag)
-    if not (recursive or node.is_file) and session.tx.children(path, after="", limit=1):
+    if not (recursive or node.is_file) and unit.tx.children(path, after="", limit=1):
         raise DirectoryNotEmpty(f"{path!r} is not empty", metadata={"path": path})
-    nodes = with_descendants(session.tx, node)
+    nodes = with_descendants(unit.tx, node)
     for item in nodes:
-        session.tell(ChangeKind.DELETED, item)
-    _uncount(session, nodes)
-    session.vacate(path)
+        unit.tell(ChangeKind.DELETED, item)
+    _uncount(unit, nodes)
+    unit.vacate(path)
     if purge:
-        session.tx.drop_nodes([item.id for item in nodes])
+        unit.tx.drop_nodes([item.id for item in nodes])
         return Deleted(None, purged + len(nodes))
-    return Deleted(_to_trash(session, nodes), len(nodes))
+    return Deleted(_to_trash(unit, nodes), len(nodes))
 
 
-def restore(session: UnitOfWork, path: str) -> Node:
+def restore(unit: UnitOfWork, path: str) -> Node:
     """Bring the last deletion of a path back from the trash.
 
     Raises FileNotFound when the trash has none, AlreadyExists and WrongFileKind.
     """
-    roots = session.tx.trashed_roots(before=0, limit=1, path=path)
+    roots = unit.tx.trashed_roots(before=0, limit=1, path=path)
     if not roots:
         raise FileNotFound(f"the trash holds nothing named {path!r}", metadata={"path": path})
-    if session.tx.node(path) is not None:
+    if unit.tx.node(path) is not None:
         raise AlreadyExists.at(path)
-    make_parents(session, path)
-    trashed = session.tx.trashed(roots[0].trash_id)
+    make_parents(unit, path)
+    trashed = unit.tx.trashed(roots[0].trash_id)
     live = [
         replace(node, trash_id=0, trash_root=False, trashed_at=None, revision=node.revision + 1)
         for node in trashed
     ]
-    session.tx.put_nodes(live)
-    all_bytes = session.tx.version_bytes([node.id for node in live])
+    unit.tx.put_nodes(live)
+    all_bytes = unit.tx.version_bytes([node.id for node in live])
     newest = sum(node.size for node in live)
-    session.add(live=newest, history=all_bytes - newest, trash=-all_bytes, nodes=len(live))
+    unit.add(live=newest, history=all_bytes - newest, trash=-all_bytes, nodes=len(live))
     for node in live:
-        session.tell(ChangeKind.CREATED, node)
+        unit.tell(ChangeKind.CREATED, node)
     return next(node for node in live if node.path == path)
 
 
-def purge_deletion(session: UnitOfWork, trash_id: int) -> int:
+def purge_deletion(unit: UnitOfWork, trash_id: int) -> int:
     """Forget one deletion for good; return how many nodes it had."""
-    nodes = session.tx.trashed(trash_id)
+    nodes = unit.tx.trashed(trash_id)
     ids = [node.id for node in nodes]
-    session.add(trash=-session.tx.version_bytes(ids))
-    session.tx.drop_nodes(ids)
+    unit.add(trash=-unit.tx.version_bytes(ids))
+    unit.tx.drop_nodes(ids)
     return len(nodes)
 
 
@@ -338,82 +338,82 @@ def guess_media_type(path: str) -> str:
     return _MEDIA_TYPES.guess_type("/" + path)[0] or "application/octet-stream"
 
 
-def _clear_way(session: UnitOfWork, node: Node, destination: str, *, overwrite: bool) -> None:
-    target = session.tx.node(destination)
+def _clear_way(unit: UnitOfWork, node: Node, destination: str, *, overwrite: bool) -> None:
+    target = unit.tx.node(destination)
     if target is None:
         return
     if target.kind is not node.kind:
         raise WrongFileKind.at(destination, target.kind.value)
     if not overwrite:
         raise AlreadyExists.at(destination)
-    delete(session, destination, etag="", recursive=False, missing_ok=False, purge=False)
+    delete(unit, destination, etag="", recursive=False, missing_ok=False, purge=False)
 
 
-def _new_file(session: UnitOfWork, path: str) -> Node:
-    make_parents(session, path)
-    return Node(session.new_id(), path, Kind.FILE, session.now, session.now)
+def _new_file(unit: UnitOfWork, path: str) -> Node:
+    make_parents(unit, path)
+    return Node(unit.new_id(), path, Kind.FILE, unit.now, unit.now)
 
 
-def _new_directory(session: UnitOfWork, path: str) -> Node:
-    node = Node(session.new_id(), path, Kind.DIRECTORY, session.now, session.now, writer=session.writer)
-    session.tx.put_nodes([node])
-    session.add(nodes=1)
-    session.tell(ChangeKind.CREATED, node)
+def _new_directory(unit: UnitOfWork, path: str) -> Node:
+    node = Node(unit.new_id(), path, Kind.DIRECTORY, unit.now, unit.now, writer=unit.writer)
+    unit.tx.put_nodes([node])
+    unit.add(nodes=1)
+    unit.tell(ChangeKind.CREATED, node)
     return node
 
 
-def _store(session: UnitOfWork, command: Write) -> None:
+def _store(unit: UnitOfWork, command: Write) -> None:
     content = command.content
-    if session.tx.has_content(content.digest):
+    if unit.tx.has_content(content.digest):
         return
     if not command.links:
-        _check_blobs(session, content.pieces)
-        session.tx.put_pieces(content.digest, content.pieces)
+        _check_blobs(unit, content.pieces)
+        unit.tx.put_pieces(content.digest, content.pieces)
     for link in command.links:
-        if not session.tx.has_content(link.digest):
-            _check_blobs(session, [link.piece])
-            session.tx.put_link(link)
+        if not unit.tx.has_content(link.digest):
+            _check_blobs(unit, [link.piece])
+            unit.tx.put_link(link)
 
 
-def _check_blobs(session: UnitOfWork, pieces: Sequence[Piece]) -> None:
+def _check_blobs(unit: UnitOfWork, pieces: Sequence[Piece]) -> None:
     for piece in pieces:
-        if piece.data is None and not session.has_blob(piece.digest):
+        if piece.data is None and not unit.has_blob(piece.digest):
             raise BlobVanished(piece.digest)
 
 
-def _prune(session: UnitOfWork, node: Node) -> None:
-    surplus = node.version - session.limits.versions
+def _prune(unit: UnitOfWork, node: Node) -> None:
+    surplus = node.version - unit.limits.versions
     if surplus <= 0:
         return
-    old = session.tx.versions(node.id, before=surplus + 1, limit=session.limits.versions)
-    session.tx.drop_versions(node.id, [version.number for version in old])
-    session.add(history=-sum(version.size - version.shared for version in old))
+    old = unit.tx.versions(node.id, before=surplus + 1, limit=unit.limits.versions)
+    unit.tx.drop_versions(node.id, [version.number for version in old])
+    unit.add(history=-sum(version.size - version.shared for version in old))
 
 
-def _index(session: UnitOfWork, node: Node, text: Text | None) -> None:
+def _index(unit: UnitOfWork, node: Node, text: Text | None) -> None:
     if text is None:
-        session.tx.drop_document(node.id)
+        unit.tx.drop_document(node.id)
     else:
-        session.tx.put_document(Document(node.id, text.text, text.words, text.vector))
+        unit.tx.put_document(Document(node.id, text.text, text.words, text.vector))
 
 
-def _uncount(session: UnitOfWork, nodes: list[Node]) -> None:
+def _uncount(unit: UnitOfWork, nodes: list[Node]) -> None:
     newest = sum(node.size for node in nodes)
-    all_bytes = session.tx.version_bytes([node.id for node in nodes])
-    session.add(live=-newest, history=newest - all_bytes, nodes=-len(nodes))
+    all_bytes = unit.tx.version_bytes([node.id for node in nodes])
+    unit.add(live=-newest, history=newest - all_bytes, nodes=-len(nodes))
 
 
-def _to_trash(session: UnitOfWork, nodes: list[Node]) -> Node:
-    trash_id = session.tx.next_sequence()
+def _to_trash(unit: UnitOfWork, nodes: list[Node]) -> Node:
+    trash_id = unit.tx.next_sequence()
     trashed = [
-        replace(node, trash_id=trash_id, trash_root=at == 0, trashed_at=session.now)
+        replace(node, trash_id=trash_id, trash_root=at == 0, trashed_at=unit.now)
         for at, node in enumerate(nodes)
     ]
-    session.tx.put_nodes(trashed)
-    session.add(trash=session.tx.version_bytes([node.id for node in nodes]))
+    unit.tx.put_nodes(trashed)
+    unit.add(trash=unit.tx.version_bytes([node.id for node in nodes]))
     return trashed[0]
 
 
-def _purge_trash_of(session: UnitOfWork, path: str) -> int:
-    roots = session.tx.trashed_roots(before=0, limit=MAX_TREE, path=path)
-    return sum(purge_deletion(session, root.trash_id) for root in roots)
+def _purge_trash_of(unit: UnitOfWork, path: str) -> int:
+    roots = unit.tx.trashed_roots(before=0, limit=MAX_TREE, path=path)
+    return sum(purge_deletion(unit, root.trash_id) for root in roots)

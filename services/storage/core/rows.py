@@ -88,7 +88,7 @@ class Selected:
     records: tuple[Record, ...]
 
 
-def put(session: UnitOfWork, name: str, rows: Sequence[Row], mode: Mode) -> Put:
+def put(unit: UnitOfWork, name: str, rows: Sequence[Row], mode: Mode) -> Put:
     """Write records, all or none; the collection comes into being with its first.
 
     Raises AlreadyExists, RecordNotFound, EtagMismatch and InvalidRequest (a key twice, a vector of another
@@ -96,51 +96,51 @@ def put(session: UnitOfWork, name: str, rows: Sequence[Row], mode: Mode) -> Put:
     """
     if len({row.key for row in rows}) != len(rows):
         raise InvalidRequest.field("records", "a key is given twice")
-    collection = session.tx.collection(name) or Collection(name, session.now, session.now)
-    old = {record.key: record for record in session.tx.records_of(name, [row.key for row in rows])}
+    collection = unit.tx.collection(name) or Collection(name, unit.now, unit.now)
+    old = {record.key: record for record in unit.tx.records_of(name, [row.key for row in rows])}
     length = collection.vector_length
     new: list[Record] = []
     for row in rows:
         before = old.get(row.key)
         _check_row(name, row, before, mode)
         vector, length = _vector(row, length)
-        new.append(_record(row, before, vector, session))
+        new.append(_record(row, before, vector, unit))
     grown = sum(record.size for record in new) - sum(record.size for record in old.values())
-    session.tx.put_records(name, new)
-    session.tx.put_collection(
+    unit.tx.put_records(name, new)
+    unit.tx.put_collection(
         replace(
             collection,
-            updated_at=session.now,
+            updated_at=unit.now,
             count=collection.count + len(new) - len(old),
             size=collection.size + grown,
             vector_length=length,
         )
     )
-    session.add(records=grown)
+    unit.add(records=grown)
     return Put(tuple(record.etag for record in new), created=len(new) - len(old))
 
 
-def delete(session: UnitOfWork, name: str, question: Question, *, everything: bool) -> int:
+def delete(unit: UnitOfWork, name: str, question: Question, *, everything: bool) -> int:
     """Delete the records that a question selects, or everything with the collection; return how many."""
-    collection = session.tx.collection(name)
+    collection = unit.tx.collection(name)
     if collection is None:
         return 0
     if everything:
-        session.tx.drop_collection(name)
-        session.add(records=-collection.size)
+        unit.tx.drop_collection(name)
+        unit.add(records=-collection.size)
         return collection.count
-    doomed = list(_candidates(session.tx, name, question))
+    doomed = list(_candidates(unit.tx, name, question))
     size = sum(record.size for record in doomed)
-    session.tx.drop_records(name, [record.key for record in doomed])
-    session.tx.put_collection(
+    unit.tx.drop_records(name, [record.key for record in doomed])
+    unit.tx.put_collection(
         replace(
             collection,
-            updated_at=session.now,
+            updated_at=unit.now,
             count=collection.count - len(doomed),
             size=collection.size - size,
         )
     )
-    session.add(records=-size)
+    unit.add(records=-size)
     return len(doomed)
 
 
@@ -278,12 +278,12 @@ def _vector(row: Row, length: int) -> tuple[bytes, int]:
     return b"", length
 
 
-def _record(row: Row, old: Record | None, vector: bytes, session: UnitOfWork) -> Record:
+def _record(row: Row, old: Record | None, vector: bytes, unit: UnitOfWork) -> Record:
     return Record(
         key=row.key,
         fields=row.fields,
-        created_at=old.created_at if old else session.now,
-        updated_at=session.now,
+        created_at=old.created_at if old else unit.now,
+        updated_at=unit.now,
         text=row.text,
         vector=vector,
         revision=old.revision + 1 if old else 1,

@@ -37,56 +37,56 @@ def find(tx: Uploads, upload_id: str) -> Upload:
     return upload
 
 
-def begin(session: UnitOfWork, command: Begin, lifetime: timedelta) -> Upload:
+def begin(unit: UnitOfWork, command: Begin, lifetime: timedelta) -> Upload:
     """Start an upload and reserve what was announced.
 
     Raises what a write of the file would raise now.
     """
-    check_target(session.tx, command.path, command.mode, command.etag)
+    check_target(unit.tx, command.path, command.mode, command.etag)
     upload = Upload(
-        id=session.new_id(),
+        id=unit.new_id(),
         path=command.path,
-        created_at=session.now,
-        expires_at=session.now + lifetime,
-        writer=session.writer,
+        created_at=unit.now,
+        expires_at=unit.now + lifetime,
+        writer=unit.writer,
         total=command.total,
         mode=command.mode,
         etag=command.etag,
         label=command.label,
         comment=command.comment,
     )
-    session.tx.put_upload(upload)
-    session.add(uploads=upload.reserved)
+    unit.tx.put_upload(upload)
+    unit.add(uploads=upload.reserved)
     return upload
 
 
-def take(session: UnitOfWork, upload_id: str, offset: int, piece: Piece, lifetime: timedelta) -> Upload:
+def take(unit: UnitOfWork, upload_id: str, offset: int, piece: Piece, lifetime: timedelta) -> Upload:
     """Add a chunk; one that is already there changes nothing.
 
     Raises UploadNotFound, OffsetMismatch, InvalidRequest (more than announced), QuotaExceeded and
     BlobVanished.
     """
-    upload = find(session.tx, upload_id)
+    upload = find(unit.tx, upload_id)
     if offset < upload.received:
-        known = session.tx.chunk(upload_id, offset)
+        known = unit.tx.chunk(upload_id, offset)
         if known is not None and (known.digest, known.size) == (piece.digest, piece.size):
             return upload
     if offset != upload.received:
         raise OffsetMismatch.at(upload.received, offset)
     if upload.total and offset + piece.size > upload.total:
         raise InvalidRequest.field("data", f"the upload was announced with {upload.total} bytes")
-    if piece.data is None and not session.has_blob(piece.digest):
+    if piece.data is None and not unit.has_blob(piece.digest):
         raise BlobVanished(piece.digest)
-    _check_chunks(session.tx.scope.agent, upload.chunks + 1)
+    _check_chunks(unit.tx.scope.agent, upload.chunks + 1)
     new = replace(
         upload,
         received=offset + piece.size,
         chunks=upload.chunks + 1,
-        expires_at=session.now + lifetime,
+        expires_at=unit.now + lifetime,
     )
-    session.tx.add_chunk(upload_id, offset, piece)
-    session.tx.put_upload(new)
-    session.add(uploads=new.reserved - upload.reserved)
+    unit.tx.add_chunk(upload_id, offset, piece)
+    unit.tx.put_upload(new)
+    unit.add(uploads=new.reserved - upload.reserved)
     return new
 
 
@@ -102,24 +102,24 @@ def check_complete(upload: Upload) -> None:
         )
 
 
-def commit(session: UnitOfWork, upload: Upload, content: Content, text: Text | None) -> Written:
+def commit(unit: UnitOfWork, upload: Upload, content: Content, text: Text | None) -> Written:
     """Turn an upload into a version of its file.
 
     Raises what a write raises.
     """
-    session.tx.drop_upload(upload.id)
-    session.add(uploads=-upload.reserved)
+    unit.tx.drop_upload(upload.id)
+    unit.add(uploads=-upload.reserved)
     command = Write(upload.path, content, text, upload.mode, upload.etag, upload.label, upload.comment)
-    return write(session, command)
+    return write(unit, command)
 
 
-def abort(session: UnitOfWork, upload_id: str) -> bool:
+def abort(unit: UnitOfWork, upload_id: str) -> bool:
     """Throw an upload away; tell whether it was there."""
-    upload = session.tx.upload(upload_id)
+    upload = unit.tx.upload(upload_id)
     if upload is None:
         return False
-    session.tx.drop_upload(upload_id)
-    session.add(uploads=-upload.reserved)
+    unit.tx.drop_upload(upload_id)
+    unit.add(uploads=-upload.reserved)
     return True
 
 

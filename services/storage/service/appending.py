@@ -64,12 +64,12 @@ class Appender:
                 raise HeadMoved(command.path) from None
             raise
 
-        def work(session: UnitOfWork) -> Written:
-            node = session.tx.node(command.path)
+        def work(unit: UnitOfWork) -> Written:
+            node = unit.tx.node(command.path)
             current = node.etag if node and node.is_file else ""
             if current != _etag(head):
                 raise HeadMoved(command.path)
-            return file_tree.write(session, command)
+            return file_tree.write(unit, command)
 
         supply = self._engine.supply(call.scope, blobs)
         return await self._engine.change(

@@ -94,26 +94,26 @@ class ChangeRunner:
             reply = tx.recall(actor) if actor.request_id else None
             if reply is not None:
                 return codec.decode(kind, reply), None
-            session = UnitOfWork(tx, self._circumstances(call))
-            result = work(session)
-            session.finalize()
+            unit = UnitOfWork(tx, self._circumstances(call))
+            result = work(unit)
+            unit.finalize()
             if actor.request_id:
                 tx.remember(actor, codec.encode(result))
-            return result, session
+            return result, unit
 
         try:
-            result, session = await self.vacated.admit(
+            result, unit = await self.vacated.admit(
                 Visit(call, touches), run, lambda admitted: self._commit(call.scope, admitted, supply)
             )
         except QuotaExceeded as error:
             self.meter.refused(error.metadata["quota"])
             raise
-        if session is None:
+        if unit is None:
             self.meter.repeated()
         else:
-            self.meter.written(session.written)
+            self.meter.written(unit.written)
             self.notifier.notify(call.scope)
-        await self.vacated.after_change(call, vacated=session is not None and session.vacated)
+        await self.vacated.after_change(call, vacated=unit is not None and unit.vacated)
         return result
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T], *, visit: Visit | None = None) -> T:

@@ -64,7 +64,7 @@ class FileService:
             "WriteFile",
             arguments,
             Written,
-            lambda session: file_tree.write(session, command),
+            lambda unit: file_tree.write(unit, command),
             supply=self._engine.supply(call.scope, prepared.blobs),
             touches=(new.path,),
         )
@@ -80,7 +80,7 @@ class FileService:
             "MakeDirectory",
             {"path": path, "allow_existing": allow_existing},
             Node,
-            lambda session: file_tree.make_directory(session, path, allow_existing=allow_existing),
+            lambda unit: file_tree.make_directory(unit, path, allow_existing=allow_existing),
             touches=(path,),
         )
 
@@ -97,7 +97,7 @@ class FileService:
             "SetFileMetadata",
             {"path": path, "label": label, "remove": sorted(remove), "etag": etag},
             Node,
-            lambda session: file_tree.set_label(session, path, label, frozenset(remove), etag),
+            lambda unit: file_tree.set_label(unit, path, label, frozenset(remove), etag),
             touches=(path,),
         )
 
@@ -157,7 +157,7 @@ class FileService:
             "MoveFile",
             {"path": path, "destination": destination, "etag": etag, "overwrite": overwrite},
             Node,
-            lambda session: file_tree.move(session, path, destination, etag=etag, overwrite=overwrite),
+            lambda unit: file_tree.move(unit, path, destination, etag=etag, overwrite=overwrite),
             touches=(path, destination),
         )
 
@@ -191,9 +191,9 @@ class FileService:
             )
             supply = self._engine.transfer(origin, call.scope, copying.blobs(foreign))
 
-        def work(session: UnitOfWork) -> Node:
-            items = foreign or copying.collect(session.tx, path, version)
-            return copying.place(session, items, destination, overwrite=overwrite, etag=etag)
+        def work(unit: UnitOfWork) -> Node:
+            items = foreign or copying.collect(unit.tx, path, version)
+            return copying.place(unit, items, destination, overwrite=overwrite, etag=etag)
 
         arguments = {
             "origin": origin.agent, "path": path, "destination": destination, "version": version,
@@ -213,9 +213,9 @@ class FileService:
         """
         paths.check_entry(path)
 
-        def work(session: UnitOfWork) -> Deleted:
+        def work(unit: UnitOfWork) -> Deleted:
             return file_tree.delete(
-                session, path, etag=etag, recursive=recursive, missing_ok=missing_ok, purge=purge
+                unit, path, etag=etag, recursive=recursive, missing_ok=missing_ok, purge=purge
             )
 
         choices = {"etag": etag, "recursive": recursive, "missing_ok": missing_ok, "purge": purge}
@@ -237,7 +237,7 @@ class FileService:
             "RestoreFile",
             {"path": path},
             Node,
-            lambda session: file_tree.restore(session, path),
+            lambda unit: file_tree.restore(unit, path),
             touches=(path,),
         )
 

@@ -161,15 +161,15 @@ class ReadingService:
         if seen is not None:
             _, text = await self._engine.scan(call.scope, seen.content.pieces)
 
-        def work(session: UnitOfWork) -> Node:
-            node = file_tree.find_file(session.tx, path)
+        def work(unit: UnitOfWork) -> Node:
+            node = file_tree.find_file(unit.tx, path)
             match_etag(node, etag)
-            version = history.resolve(session.tx, node, target)
+            version = history.resolve(unit.tx, node, target)
             if seen is None or version.digest != seen.version.digest:
                 raise HeadMoved(path)
             content = Content(version.digest, version.size, ())
             command = Write(path, content, text, comment=version.comment)
-            return file_tree.write(session, command, restored=version.number).node
+            return file_tree.write(unit, command, restored=version.number).node
 
         arguments = {"path": path, "target": target, "etag": etag}
         return await self._engine.change(call, "RollbackFile", arguments, Node, work, touches=(path,))

@@ -36,7 +36,7 @@ class RecordService:
             "PutRecords",
             {"collection": collection, "rows": digests, "mode": mode},
             Put,
-            lambda session: rows.put(session, collection, ready, mode),
+            lambda unit: rows.put(unit, collection, ready, mode),
         )
 
     async def query(
@@ -88,7 +88,7 @@ class RecordService:
             "DeleteRecords",
             {"collection": collection, "question": question.arguments(), "everything": everything},
             int,
-            lambda session: rows.delete(session, collection, question, everything=everything),
+            lambda unit: rows.delete(unit, collection, question, everything=everything),
         )
 
     async def collections(self, scope: Scope, *, after: str, limit: int) -> list[Collection]:

@@ -10,7 +10,7 @@ from services.chassis.db.rankings import MOST_RANKED, Ranked
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import PermissionDenied
 from services.storage.core import file_tree, paths
-from services.storage.core import search as finding
+from services.storage.core import search as core_search
 from services.storage.core.search import Gathered, Search
 from services.storage.core.texts import query_words
 from services.storage.errors import FileNotFound, PathInvalid
@@ -132,10 +132,10 @@ class SearchService:
     async def _in_scope(self, call: RequestContext, search: Search, path: str) -> list[Hit]:
         def work(tx: Transaction) -> Gathered:
             file_tree.find(tx, search.directory)
-            return finding.gather(tx, search)
+            return core_search.gather(tx, search)
 
         gathered = await self._engine.read(call.scope, work, visit=Visit(call, (path,)))
-        return await asyncio.to_thread(finding.rank, search, gathered)
+        return await asyncio.to_thread(core_search.rank, search, gathered)
 
     async def _illustrate(self, hits: list[Hit], query: str) -> list[Hit]:
         shown: dict[tuple[Scope, str], Hit] = {}
@@ -167,7 +167,7 @@ class SearchService:
 
 
 def _illustrator(hits: list[Hit], query: str) -> Callable[[Transaction], list[Hit]]:
-    return lambda tx: finding.illustrate(tx, hits, query)
+    return lambda tx: core_search.illustrate(tx, hits, query)
 
 
 def _ranked(hit: Hit) -> Ranked:

@@ -51,15 +51,15 @@ class UpkeepService:
             total += done
         return total
 
-    def _expire_uploads(self, session: UnitOfWork) -> int:
-        expired = session.tx.expired_uploads(session.now, limit=_BATCH)
+    def _expire_uploads(self, unit: UnitOfWork) -> int:
+        expired = unit.tx.expired_uploads(unit.now, limit=_BATCH)
         for upload in expired:
-            uploading.abort(session, upload.id)
+            uploading.abort(unit, upload.id)
         return len(expired)
 
-    def _purge_trash(self, session: UnitOfWork) -> int:
-        due = session.tx.expired_trash(session.now - self._trash_life, limit=_BATCH)
-        return sum(file_tree.purge_deletion(session, root.trash_id) for root in due)
+    def _purge_trash(self, unit: UnitOfWork) -> int:
+        due = unit.tx.expired_trash(unit.now - self._trash_life, limit=_BATCH)
+        return sum(file_tree.purge_deletion(unit, root.trash_id) for root in due)
 
     async def _collect_blobs(self, scope: Scope) -> int:
         idle = await asyncio.to_thread(

@@ -35,7 +35,7 @@ class UploadService:
             "BeginUpload",
             {"command": command},
             Upload,
-            lambda session: uploading.begin(session, command, self._lifetime),
+            lambda unit: uploading.begin(unit, command, self._lifetime),
             touches=(command.path,),
         )
 
@@ -58,7 +58,7 @@ class UploadService:
             "UploadChunk",
             {"upload": upload_id, "offset": offset, "sha256": digest},
             Upload,
-            lambda session: uploading.take(session, upload_id, offset, piece, self._lifetime),
+            lambda unit: uploading.take(unit, upload_id, offset, piece, self._lifetime),
             supply=supply,
         )
 
@@ -80,8 +80,8 @@ class UploadService:
             scanner, text = await self._engine.scan(call.scope, seen[1])
             content = Content(scanner.digest, scanner.size, seen[1] or cut(b"").pieces)
 
-        def work(session: UnitOfWork) -> Written:
-            upload = uploading.find(session.tx, upload_id)
+        def work(unit: UnitOfWork) -> Written:
+            upload = uploading.find(unit.tx, upload_id)
             if seen is None or content is None or upload.received != seen[0].received:
                 raise UploadNotFound(
                     "the upload changed while it was committed", metadata={"upload": upload_id}
@@ -91,7 +91,7 @@ class UploadService:
                 raise ChecksumMismatch(
                     "the file does not match `sha256`", metadata={"sha256": content.digest}
                 )
-            return uploading.commit(session, upload, content, text)
+            return uploading.commit(unit, upload, content, text)
 
         return await self._engine.change(
             call, "CommitUpload", {"upload": upload_id, "sha256": checksum}, Written, work
@@ -104,7 +104,7 @@ class UploadService:
             "AbortUpload",
             {"upload": upload_id},
             bool,
-            lambda session: uploading.abort(session, upload_id),
+            lambda unit: uploading.abort(unit, upload_id),
         )
 
 

@@ -1,4 +1,4 @@
-"""Files between protobuf and the model. The only converter, with wire_records."""
+"""Files between protobuf and the model. The only converter, with wire.records."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -317,11 +317,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         }
         for queue in pool.queues.values() if pool else ():
             turns = list(queue.policy.candidates(self.now))
-            served = list(queue.own.candidates(self.now, reading=True))
+            served = list(queue.ordering.candidates(self.now, reading=True))
             lined_up = [j for j in queue.waiting.values() if not j.held]
             assert sorted(j.seq for j in served) == sorted(j.seq for j in lined_up)
             assert list(map(owner, served)) == list(map(owner, turns))
-            assert len(queue.own) <= len(chosen)
+            assert len(queue.ordering) <= len(chosen)
 
     @invariant()
     def gangs_hold_no_slots_and_keep_one_call_in_the_queue(self) -> None:

@@ -1,4 +1,4 @@
-"""The bounded lane, the wait monitor and the sharing of a pool among classes."""
+"""The starvation lane, the wait monitor and the sharing of a pool among classes."""
 
 from dataclasses import replace
 from math import inf
@@ -32,7 +32,7 @@ def test_an_old_call_enters_the_lane_and_watchers_see_it() -> None:
 
     assert TimelineKind.LANE_ENTERED in d.kinds()
     assert d.core.explain("old", 31.0).in_lane
-    assert next(c for c in d.core.stats(31.0).classes if c.waiting).in_bounded_lane == 1
+    assert next(c for c in d.core.stats(31.0).classes if c.waiting).in_starvation_lane == 1
 
 
 def test_of_calls_of_one_length_the_lane_gets_one_of_every_four_dispatches() -> None:

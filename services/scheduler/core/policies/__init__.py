@@ -54,12 +54,12 @@ class PolicyRegistry:
         """Register a policy; one of the same name is replaced."""
         self._by_name[policy.name] = policy
 
-    def build(self, spec: PolicySpec, around: PolicyContext) -> Policy:
+    def build(self, spec: PolicySpec, context: PolicyContext) -> Policy:
         """Make a policy. Raises PolicyUnknown or PolicyParamsInvalid."""
         kind = self._by_name.get(spec.name)
         if kind is None:
             raise PolicyUnknown(spec.name, self.names)
-        return kind(spec.params, around)
+        return kind(spec.params, context)
 
     def as_mapping(self) -> Mapping[str, type[Policy]]:
         """Return a copy of the table."""

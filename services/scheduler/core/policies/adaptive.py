@@ -26,7 +26,7 @@ class Adaptive(Policy):
     programs give way without being shut out. Tenants are compared first, by their virtual token
     counters in bands of `band` tokens: within a band the order is free to be efficient, beyond it
     the less served tenant goes first. A priority level is worth a factor of sqrt(2), a weight its
-    own factor. Late calls are the business of the class's bounded lane.
+    own factor. Late calls are the business of the class's starvation lane.
 
     Sources: shortest predicted work, Fu et al. arXiv 2408.15792; attained service of programs,
     Luo et al. arXiv 2502.13965; virtual token counters, Sheng et al. OSDI'24.
@@ -34,8 +34,8 @@ class Adaptive(Policy):
 
     name: ClassVar[str] = "adaptive"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
-        super().__init__(params, around)
+    def __init__(self, params: Mapping[str, ParamValue], context: PolicyContext) -> None:
+        super().__init__(params, context)
         self.tenants = BandedTree(self.score, self.band)
 
     def configure(self, params: ParamReader) -> None:
@@ -50,7 +50,7 @@ class Adaptive(Policy):
 
     def level(self, job: ScheduledCall) -> int:
         """Service level of the call's program now."""
-        return int(log2(1.0 + self.around.attained(job) / self.base))
+        return int(log2(1.0 + self.context.attained(job) / self.base))
 
     def score(self, job: ScheduledCall) -> Key:
         """Return what is compared within a band."""
@@ -137,7 +137,7 @@ class Adaptive(Policy):
         return {"tenants": float(len(counters)), "spread": max(counters) - min(counters) if counters else 0.0}
 
     def _remaining(self, job: ScheduledCall) -> float:
-        cost = self.around.cost
+        cost = self.context.cost
         prefill = cost.prefill(job.uncached) if not job.replica else 0.0
         factor: float = 2.0 ** (0.5 * self.level(job))
         return factor * (prefill + cost.decode(job.decode, job.context_tokens))

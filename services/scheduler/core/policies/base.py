@@ -53,8 +53,8 @@ class Policy(ABC):
     quantum_tokens: int = 0
     """Tokens between two chances to preempt; 0: calls run to their end."""
 
-    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
-        self.around = around
+    def __init__(self, params: Mapping[str, ParamValue], context: PolicyContext) -> None:
+        self.context = context
         reader = ParamReader(self.name, params)
         self.configure(reader)
         reader.done()
@@ -127,8 +127,8 @@ class KeyedPolicy(Policy):
     the call comes to the front. It must not shrink.
     """
 
-    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
-        super().__init__(params, around)
+    def __init__(self, params: Mapping[str, ParamValue], context: PolicyContext) -> None:
+        super().__init__(params, context)
         self.waiting: LazyHeap[ScheduledCall] = LazyHeap(self.key)
 
     @abstractmethod

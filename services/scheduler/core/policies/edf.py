@@ -23,8 +23,8 @@ class EarliestDeadlineFirst(Policy):
 
     name: ClassVar[str] = "edf"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
-        super().__init__(params, around)
+    def __init__(self, params: Mapping[str, ParamValue], context: PolicyContext) -> None:
+        super().__init__(params, context)
         self.on_time: LazyHeap[ScheduledCall] = LazyHeap(self._due_key)
         self.late: LazyHeap[ScheduledCall] = LazyHeap(self._due_key)
         self.demoted = 0

@@ -31,11 +31,11 @@ class LeastAttainedService(KeyedPolicy):
 
     def level(self, job: ScheduledCall) -> int:
         """Service level of the call's program now."""
-        return int(log2(1.0 + self.around.attained(job) / self.base))
+        return int(log2(1.0 + self.context.attained(job) / self.base))
 
     def key(self, job: ScheduledCall) -> Key:
         """Level, age of the program."""
-        return (self.level(job), self.around.born(job), job.seq)
+        return (self.level(job), self.context.born(job), job.seq)
 
     def victims(
         self,
@@ -54,6 +54,6 @@ class LeastAttainedService(KeyedPolicy):
         """Level, attained service, age."""
         return {
             "level": self.level(job),
-            "attained_seconds": self.around.attained(job),
-            "program_sequence": self.around.born(job),
+            "attained_seconds": self.context.attained(job),
+            "program_sequence": self.context.born(job),
         }

@@ -16,7 +16,7 @@ class MultiLevelFeedback(KeyedPolicy):
     Level l grants base * 2^l tokens; the prefill time, in decode steps, decides where a call
     joins (skip-join), so a long prompt does not disturb the top level only to be demoted at once.
     A running call that used up its level yields to a waiter of a lower level. Long calls starve:
-    use it with the bounded lane.
+    use it with the starvation lane.
 
     Source: Wu et al., "Fast Distributed Inference Serving for Large Language Models"
     (FastServe), arXiv 2305.05920.
@@ -25,8 +25,8 @@ class MultiLevelFeedback(KeyedPolicy):
     name: ClassVar[str] = "mlfq"
     preempts = True
 
-    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
-        super().__init__(params, around)
+    def __init__(self, params: Mapping[str, ParamValue], context: PolicyContext) -> None:
+        super().__init__(params, context)
         self._level: dict[ScheduledCall, int] = {}
         self._used: dict[ScheduledCall, int] = {}
 
@@ -97,7 +97,7 @@ class MultiLevelFeedback(KeyedPolicy):
         return {f"level_{level}": float(count) for level, count in counts.items()}
 
     def _join(self, job: ScheduledCall) -> None:
-        cost = self.around.cost
+        cost = self.context.cost
         steps = cost.prefill(job.uncached) / cost.step_seconds if cost.step_seconds else 0.0
         level = 0 if steps <= self.base else ceil(log2(steps / self.base))
         self._level[job] = min(level, self.levels - 1)

@@ -10,7 +10,7 @@ from services.scheduler.core.scheduled_call import ScheduledCall
 class ShortestJobFirst(KeyedPolicy):
     """Least predicted backend seconds (uncached prefill + decode) first.
 
-    Optimal in the mean and starves long calls: use it with the bounded lane.
+    Optimal in the mean and starves long calls: use it with the starvation lane.
 
     Source: Schrage and Miller (1966) for the mean; predictions as in Fu et al., "Efficient LLM
     Scheduling by Learning to Rank", arXiv 2408.15792, here by running means.

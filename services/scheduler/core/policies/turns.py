@@ -27,8 +27,8 @@ class Turns(VirtualTokenCounter):
 
     name: ClassVar[str] = "turns"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
-        super().__init__(params, around)
+    def __init__(self, params: Mapping[str, ParamValue], context: PolicyContext) -> None:
+        super().__init__(params, context)
         self.tree = FairTree(PATHS[self.by], _own_order)
 
     def configure(self, params: ParamReader) -> None:

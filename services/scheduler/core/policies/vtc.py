@@ -33,8 +33,8 @@ class VirtualTokenCounter(Policy):
 
     name: ClassVar[str] = "vtc"
 
-    def __init__(self, params: Mapping[str, ParamValue], around: PolicyContext) -> None:
-        super().__init__(params, around)
+    def __init__(self, params: Mapping[str, ParamValue], context: PolicyContext) -> None:
+        super().__init__(params, context)
         self.tree = FairTree(PATHS[self.by], _arrival)
 
     def configure(self, params: ParamReader) -> None:
