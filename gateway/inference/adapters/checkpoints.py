@@ -51,6 +51,7 @@ class ContextCheckpoints:
                 raise self._failed(checkpoint, error) from error
             answer = await self._send_whole(checkpoint)
         self._refused.pop(checkpoint.call, None)
+        # Otherwise something newer is stored, and the next increment must not begin where this save ends.
         if answer.sequence == len(checkpoint.pieces):
             self._stored[checkpoint.call] = checkpoint
 
@@ -60,6 +61,8 @@ class ContextCheckpoints:
         An unreachable context service is no reason to refuse a call: it then starts from what its caller
         received.
         """
+        # Claimed, not just read: a gateway that still runs the generation is refused from here on, so its
+        # next save cannot mix with ours.
         request = context_pb2.ClaimSnapshotRequest(name=self._name(call), owner=GATEWAY)
         try:
             answer = await self._stub.ClaimSnapshot(request, timeout=LOAD_SECONDS, metadata=self._metadata())
@@ -99,7 +102,11 @@ class ContextCheckpoints:
         return _unavailable(error)
 
     def _behind(self, call: str, error: grpc.aio.AioRpcError) -> bool:
-        """Whether the snapshot is still this gateway's, but does not stand where the increment begins."""
+        """Whether the snapshot is still this gateway's, but does not stand where the increment begins.
+
+        It expired, or an answer was lost: a whole save mends that. Under another epoch it has a new owner,
+        over whose newer state a whole save must not write.
+        """
         told = peer_error(error)
         same_epoch = told.metadata.get("epoch") == str(self._epochs.get(call, 0))
         return told.reason == "SNAPSHOT_NOT_FOUND" or (told.reason == "SNAPSHOT_CONFLICT" and same_epoch)

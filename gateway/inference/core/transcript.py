@@ -66,6 +66,8 @@ class Transcript:
         self.released = len(self.pieces)
 
     def _release(self) -> None:
+        # Searched from the first held-back token on: a stop string that began earlier would have held that
+        # back.
         held = "".join(self.pieces[self.released :])
         found = min((at for stop in self._stops if (at := held.find(stop)) >= 0), default=-1)
         if found >= 0:
@@ -73,6 +75,8 @@ class Transcript:
             self.stopped = True
             self.release_all()
             return
+        # A stop string that is still to come can begin no earlier than the longest end of the text that is
+        # the beginning of one. What lies before that is clear, as far as it consists of whole tokens.
         clear = len(held) - max(_overlap(held, stop) for stop in self._stops)
         while self.released < len(self.pieces) and len(self.pieces[self.released]) <= clear:
             clear -= len(self.pieces[self.released])

@@ -87,6 +87,7 @@ class Generation:
         self._answer: Answer | None = None
         self._waiters: list[_Waiter] = []
         self._wake_at: float = math.inf
+        """Least threshold of the waiters: a token costs one comparison, however many readers sleep."""
 
     @property
     def name(self) -> str:
@@ -166,21 +167,26 @@ class Generation:
 
         Raises the KernelError it ended with, once everything before it was delivered.
         """
+        # Two cursors: `cursor` in the tokens, `mark` in what happened between them. A mark's position says
+        # after how many tokens it belongs, so every reader sees the same order, however late it comes.
         cursor, mark, sent_at = after, 0, -math.inf
         while True:
             while mark < len(self._marks) and self._marks[mark].position <= cursor:
                 body, position = self._marks[mark].body, self._marks[mark].position
                 mark += 1
+                # What happened before the reader's first token is old news, but how it began and ended is
+                # not.
                 if position >= after or isinstance(body, Admitted | Answer):
                     yield Event(cursor, body)
                 if isinstance(body, Answer):
                     return
             available = self._limit(mark) - cursor
             if available <= 0:
-                if self._error is not None:
+                if self._error is not None:  # only now: everything before it has been delivered
                     raise self._error
                 await self._wait(cursor + 1, None)
                 continue
+            # A few tokens wait for more, unless something else is to be told after them.
             pause = sent_at + COALESCE_SECONDS - self._clock.monotonic()
             if available < COALESCE_TOKENS and pause > 0 and mark == len(self._marks) and not self.ended:
                 await self._wait(cursor + COALESCE_TOKENS, pause)

@@ -140,7 +140,11 @@ class SqliteDatabase(Database):
                 return
 
     def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
-        """Return the jobs that wait now, and whether more may come."""
+        """Return the jobs that wait now, and whether more may come.
+
+        Nothing is waited for: what comes while one group commits is the next group, so groups grow with the
+        load and a lone write is not delayed.
+        """
         group, more = [first], True
         while len(group) < _LARGEST_GROUP and more:
             try:
@@ -161,6 +165,7 @@ class SqliteDatabase(Database):
         outcomes: list[_Outcome]
         try:
             with self._writer_engine.connect() as conn, conn.begin() as transaction:
+                # Nobody is told before the commit: until then even a job that went well may be lost.
                 outcomes = [_attempt(conn, job) for job in group]
                 self._commit(transaction)
         except (SQLAlchemyError, _GroupLost):
@@ -195,7 +200,11 @@ class _GroupLost(Exception):
 
 
 def _attempt(conn: sqlalchemy.Connection, job: _Job) -> _Outcome:
-    """Run one job of a group in its savepoint."""
+    """Run one job of a group in its savepoint: its failure undoes its own changes and nobody else's.
+
+    Raises _GroupLost where SQLite has rolled back the whole transaction instead (a full disk, for one). The
+    jobs before this one have then lost their changes, and those after it would each commit at once.
+    """
     try:
         with conn.begin_nested():
             return job.fn(conn), None

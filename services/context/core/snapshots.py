@@ -57,9 +57,10 @@ def save(tx: Transaction, wish: Save, now: datetime, limits: SnapshotLimits) -> 
     if stored is not None:
         _check_owner(stored, wish)
     if stored is None or stored.deleted:
-        if not wish.whole:
+        if not wish.whole:  # an increment on nothing would leave a hole; the writer then saves everything
             raise SnapshotNotFound.of(wish.generation)
         return _write(tx, wish, _new(wish, now), now, limits)
+    # A save that was overtaken, or comes again: what is stored covers it, and going back would lose output.
     if wish.sequence < stored.sequence or (stored.finished and wish.sequence == stored.sequence):
         return Saved(stored.sequence, stored.epoch, stored=False)
     if stored.finished:
@@ -96,7 +97,7 @@ def claim(tx: Transaction, generation: str, owner: str, expected_epoch: int, now
     Raises SnapshotNotFound and SnapshotConflict.
     """
     head = _living(tx, generation, now)
-    if head.owner == owner and head.epoch:
+    if head.owner == owner and head.epoch:  # a repeated claim must not fence off its own owner's saves
         return False
     if expected_epoch and expected_epoch != head.epoch:
         raise _conflict(f"the epoch is {head.epoch}, not {expected_epoch}", head)
@@ -139,7 +140,13 @@ def _living(tx: Transaction, generation: str, now: datetime) -> Head:
 
 
 def _check_owner(stored: Head, wish: Save) -> None:
-    """Refuse a save of an older epoch, or of another owner within the same one."""
+    """Refuse a save of an older epoch, or of another owner within the same one.
+
+    The epoch is a fencing token. Each claim raises it, so a gateway that was cut off and has been replaced
+    fails with its next save instead of writing over its successor's. No claim has given out an epoch above
+    the stored one; after a deletion the remembered one is only a lower bound.
+    Before the first claim all owners have epoch 0, and the owner's name tells two of them apart.
+    """
     if wish.epoch < stored.epoch or (wish.epoch > stored.epoch and not stored.deleted):
         raise _conflict(f"the epoch is {stored.epoch}, not {wish.epoch}", stored)
     both = wish.whole and wish.owner and stored.owner and not stored.deleted

@@ -84,6 +84,9 @@ class AgentOrdering:
             self.policy.on_dispatch(job, now, job.uncached)
             return
         order = self._orders[_key(job)]
+        # `turn` is the place whose turn it was when the core was told of this call, `place` where the call
+        # itself stands. The lane goes by age, so its call uses up its own place; so does one whose turn is
+        # gone since.
         turn = order.turn.get(job, job)
         place = order.forget(job)
         if from_lane or not order.stands(turn):
@@ -91,6 +94,8 @@ class AgentOrdering:
         if turn is not place:
             self._take_turn(order, job, turn, place, now)
         elif place is not job:
+            # It goes at the place that it got from another call, known to the class's policy by that copy.
+            # The policy must see the call itself start, as its tokens and its end will be told of the call.
             self.policy.on_cancel(place)
             self.policy.on_submit(job, now)
         self.policy.on_dispatch(job, now, job.uncached)
@@ -186,6 +191,8 @@ class AgentOrdering:
         order.place.pop(loser, None)
         self.policy.on_cancel(turn)
         if place is job:
+            # The place stays in the order after its call has gone, now the loser's: a copy, with the same
+            # arrival and priority, keeps it, since the policy is about to see the call itself start and end.
             place = copy(job)
             self.policy.on_submit(place, now)
         else:

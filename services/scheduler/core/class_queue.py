@@ -78,6 +78,7 @@ class ClassQueue:
             self.lined_up -= 1
             self.lane.discard(job)
             self.ordering.on_cancel(job)
+        # The leader stood in the queue for all; when it leaves, the next member takes its place there.
         led = gang is not None and gang.leader is job
         self.gangs.leave(job)
         if led and gang is not None and gang.leader is not None:
@@ -93,6 +94,7 @@ class ClassQueue:
         self._exit(job)
         self.lined_up -= 1
         self.lane.discard(job)
+        # Every dispatch counts, whoever sent it: the class's work is what pays the lane's debt back.
         self.lane.dispatched(job.work, from_lane=from_lane)
         self.ordering.on_dispatch(job, now, from_lane=from_lane)
         wait = job.wait(now)
@@ -163,6 +165,7 @@ class ClassQueue:
         Raises PolicyUnknown or PolicyParamsInvalid and then changes nothing.
         """
         policy = self.state.registry.build(spec, self.state)
+        # Same policy with other parameters: what it learned stays. Another policy could not read it.
         if type(policy) is type(self.policy):
             policy.restore(self.policy.snapshot())
         waiting = sorted((job for job in self.waiting.values() if not job.held), key=lambda j: j.seq)
@@ -203,7 +206,11 @@ class ClassMix:
         self._queues = queues
 
     def joined(self, queue: ClassQueue) -> None:
-        """Note that a class starts to wait: it starts at the least pass of the others, without old credit."""
+        """Note that a class starts to wait: it starts at the least pass of the others, without old credit.
+
+        Its own pass value stands where it last ran. Kept, an idle class would be served alone until it had
+        caught up with all the work of the time in which it wanted nothing.
+        """
         passes = [q.pass_value for q in self._queues if q.waiting and q is not queue]
         if passes:
             queue.pass_value = max(queue.pass_value, min(passes))

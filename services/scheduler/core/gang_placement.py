@@ -43,6 +43,9 @@ class GangPlacement:
             open_ = (r for r in replicas if self._placement.may_enter(job, r, now, strict=strict))
             return _first_fit(job, open_, now)
 
+        # Affinity may scatter the calls so that the last one does not fit. First-fit decreasing over the
+        # replicas held for the gang is what they were chosen by, so once these are drained the second try
+        # succeeds.
         return _pack(jobs, ready, by_affinity) or _pack(jobs, _largest_first(held or ready), first_fit)
 
     def could_hold(self, gang: Gang) -> bool:
@@ -59,6 +62,7 @@ class GangPlacement:
         """
         leader = gang.leader
         holders = {r.reserved_for.gang for r in self._replicas.values() if r.reserved_for is not None}
+        # Two gangs that each held a part of what both need would wait for each other for ever.
         if leader is None or any(other is not None and other is not gang for other in holders):
             return [], []
         wanted = self._wanted(gang, [r for r in self._replicas.values() if r.up and r.slots > 0]) or ()
@@ -91,7 +95,11 @@ def _largest_first(replicas: Iterable[Replica]) -> list[Replica]:
 
 
 def _pack(jobs: Iterable[ScheduledCall], replicas: Sequence[Replica], choose: Choose) -> Plan | None:
-    """Place the calls one by one, the largest first; None when one is left over."""
+    """Place the calls one by one, the largest first; None when one is left over.
+
+    Each call is really taken in, so that the next one is judged by the room that is left, and released at the
+    end whatever came of it: nothing is granted here.
+    """
     taken: Plan = []
     try:
         for job in sorted(jobs, key=lambda j: (-j.footprint, j.seq)):

@@ -36,6 +36,7 @@ class GangBook:
         One that left and comes again takes its place among the members that wait, and is not counted twice:
         the gang must not start without a call that is still to come.
         """
+        # A call that has run started with its gang already; held back again it would wait for calls that run.
         if not job.call.gang or job.preemptions or job.tokens_done:
             return None
         self._forget(now)
@@ -43,8 +44,11 @@ class GangBook:
         gang = self._gangs.get(key)
         if gang is None:
             gang = self._gangs[key] = self._gathering[key] = Gang(key, job.call.gang_size, now)
+        # One too many for a gang that is complete, or one that comes after the gang came apart, starts alone.
         if gang.apart or (gang.ready and job.call.id not in gang.came):
             return None
+        # Counted by id, not by members: members shrink when one leaves, and the gang would wait for ever for
+        # a number that was reached already.
         gang.came.add(job.call.id)
         gang.members[job.call.id] = job
         if not gang.ready and gang.arrived >= gang.size:
@@ -60,6 +64,7 @@ class GangBook:
             return
         del gang.members[job.call.id]
         job.gang = None
+        # A gang that still gathers is kept even when empty: the calls that left count as having come.
         if gang.ready and not gang.members:
             del self._gangs[gang.key]
 

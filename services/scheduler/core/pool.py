@@ -224,6 +224,12 @@ class Pool:
         return self.waiting > 0 and any(r.has_slot(now) for r in self.replicas.values())
 
     def _grant_one(self, now: float) -> bool:
+        """Grant the first call that may go and fits; False: none does, and `grant` is done.
+
+        One at a time: each grant changes the room, the classes' pass values and what reservations let pass,
+        so what comes next is decided anew.
+        """
+        # Who holds a reservation has had its turn; asking the queues first would let newcomers take its room.
         if self._grant_reserved(now):
             return True
         for queue in self.served(now):
@@ -232,6 +238,8 @@ class Pool:
                 continue
             if self._try(queue, head, now, from_lane=from_lane):
                 return True
+            # The head did not fit. Some calls behind it may, without delaying it: a reservation that it holds
+            # lets only such calls pass, and the bound keeps one long head from costing a walk of the queue.
             for job in islice(self._unlocked(queue, head, now), self.state.settings.lookahead):
                 if not self._open(now):
                     break
@@ -263,6 +271,8 @@ class Pool:
                 return True
             if self._try_gang(self.queue_of(job), job.gang, now, from_lane=held.from_lane):
                 return True
+        # The predicted start has passed in vain. A new one lets others pass again, so it is made only while
+        # the reservation is young: repeated for ever, wrong predictions could starve the holder.
         if held.start <= now < held.made + self.state.settings.reservation_patience:
             self.placement.foretell(held, replica, now)
         return False
@@ -328,8 +338,13 @@ class Pool:
         plan = self.gang_placement.plan(gang, now, strict=queue.settings.strict)
         if plan is not None and leader is not None:
             self._unreserve(leader)
+            # Only the leader stood in the queue so far. The others join it now, in the same step in which
+            # they are granted, so each leaves the way an ordinary call does and no policy sees a call it was
+            # not told of.
             queue.start_gang(gang, now)
             for job, replica in plan:
+                # The lane sent the leader; charging it for all would make its next call wait for the whole
+                # gang.
                 self._grant(job, replica, now, from_lane=from_lane and job is leader)
             return True
         if queue.settings.free_only:
@@ -350,6 +365,7 @@ class Pool:
 
     def _grant(self, job: ScheduledCall, replica: Replica, now: float, *, from_lane: bool) -> None:
         self._unreserve(job)
+        # Somebody else holds this replica and lets the call pass: what it takes of the spare room is used up.
         if replica.reservation is not None:
             replica.reservation.passed(replica.need(job), self.placement.ends(job, replica, now))
         cached = self.placement.cached(job, replica)

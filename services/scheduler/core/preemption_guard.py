@@ -31,13 +31,17 @@ class PreemptionGuard:
         if job.preemptions >= guard.max_per_call or job.slice_tokens < max(guard.min_tokens, job.quantum):
             return False
         if replica.kv_snapshot:
-            return True
+            return True  # its state is saved and loaded again: nothing is read twice
         fill = kv_fill(replica)
         if fill > guard.max_kv_use:
             return False
         context = job.context_tokens
+        # A stopped call's prefix stays cached only while nobody needs its room. All that waits may run before
+        # it resumes, so what fits beside all of that counts as kept, discounted by how often such guesses
+        # came true.
         kept = replica.prefix_cache and fill * replica.nominal_tokens + churn <= replica.nominal_tokens
         cached = (context - job.slice_tokens) * replica.prefixes.trust if kept else 0.0
+        # Both sides in backend seconds: what resuming costs, against what the slice brought.
         resume = self._cost.prefill(int(context - cached))
         return resume < guard.max_overhead * self._cost.decode(job.slice_tokens, context)
 
@@ -52,7 +56,10 @@ def kv_fill(replica: Replica) -> float:
 def enough(
     job: ScheduledCall, victims: Iterable[ScheduledCall], replicas: Mapping[ReplicaId, Replica], now: float
 ) -> list[ScheduledCall]:
-    """Return the shortest run of victims on one replica whose leaving makes room for the call."""
+    """Return the shortest run of victims on one replica whose leaving makes room for the call.
+
+    Victims on several replicas would each be stopped in vain: a call runs on one.
+    """
     chosen: dict[ReplicaId, list[ScheduledCall]] = {}
     for victim in victims:
         replica = replicas[victim.replica]

@@ -71,6 +71,9 @@ class Preemptor:
         Calls whose room is being made already are passed over, and so is one waiting call for
         each stop that was asked for a call that waits no more.
         """
+        # Stops take until the next token boundary. What they will free is spoken for by the calls they were
+        # asked for; the room of those that wait no more goes to whoever is next, so nobody else need stop for
+        # these.
         covered = {job for job in self._stopping.values() if job.state is CallState.WAITING}
         spare = sum(job not in covered for job in self._stopping.values())
         for queue in served:

@@ -39,11 +39,14 @@ class Reservation:
         return now < self.start or self.spare_slots > 0
 
     def lets_pass(self, need: int, ends: float) -> bool:
-        """Whether a call that adds `need` tokens and is expected to end at `ends` delays nobody."""
+        """Whether a call that adds `need` tokens and is expected to end at `ends` delays nobody.
+
+        EASY's two cases: it is gone before the holder starts, or it fits beside the holder and may stay.
+        """
         return ends <= self.start or (self.spare_slots > 0 and need <= self.spare_tokens)
 
     def passed(self, need: int, ends: float) -> None:
         """Note that a call passed."""
-        if ends > self.start:
+        if ends > self.start:  # one that is gone by then takes nothing of what is left beside the holder
             self.spare_tokens -= need
             self.spare_slots -= 1

@@ -4,7 +4,9 @@ from services.scheduler.core.heap import AgeQueue, Key
 from services.scheduler.core.scheduled_call import ScheduledCall
 
 _EVEN = -1e-9
+"""Debts are sums of floats: paid back in full they may miss zero by a rounding."""
 _AT_ONCE = 8
+"""Calls that one step moves in, so that a crowd that grows old together makes no step long."""
 
 
 def _age(job: ScheduledCall) -> Key:
@@ -75,7 +77,10 @@ class StarvationLane:
         return self._old.peek() if self.credit >= _EVEN else None
 
     def dispatched(self, work: float, *, from_lane: bool) -> None:
-        """Count the work of a call of the class that starts, in seconds."""
+        """Count the work of a call of the class that starts, in seconds.
+
+        Never above 0: an empty lane saves nothing up, or a burst of late calls would push all others aside.
+        """
         self.credit = min(0.0, self.credit + self.effective_share * work - (work if from_lane else 0.0))
 
     def oldest(self) -> ScheduledCall | None:

@@ -1,9 +1,9 @@
 """Names that lost their file: their grants are revoked, and let nobody in until then.
 
 A share is given for a file, but access knows only the file's name. A change that takes a file away from its
-name records the name as vacated, in its own transaction (`UnitOfWork.vacate`). Then, and again with each change
-of the owner until it succeeds, the grants on the name are revoked and the record is forgotten: only the
-owner's token can revoke. While access cannot be reached, or after the process died between the two, the
+name records the name as vacated, in its own transaction (`UnitOfWork.vacate`). Then, and again with each
+change of the owner until it succeeds, the grants on the name are revoked and the record is forgotten: only
+the owner's token can revoke. While access cannot be reached, or after the process died between the two, the
 record stands, and whom a grant from a vacated name would let in is refused here.
 """
 
