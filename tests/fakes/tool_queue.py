@@ -77,6 +77,12 @@ class LocalQueue:
             self._running = asyncio.create_task(self.client.run())
         return await self._queue.join(needs)
 
+    async def close(self) -> None:
+        """Leave the scheduler."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+
     @property
     def pools(self) -> set[str]:
         """Tools that the scheduler knows."""

@@ -78,8 +78,6 @@ class Generation:
         self.kv: KvState | None = None
         self.deadline = math.inf
         """When the last of its callers gives up, on the monotonic clock. Unit: seconds."""
-        self.callers = 0
-        """Callers whose going away ends it."""
         self.ended_at: float | None = None
         self._clock = clock
         self._marks: list[_Mark] = []

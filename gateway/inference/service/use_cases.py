@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from gateway.inference.service.runner import Dependencies, Runner, RunnerConfig
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey
+from services.chassis.joinable import JoinableRun, RunRegistry
 from services.chassis.rpc.errors import (
     AgentInactive,
     Cancelled,
@@ -30,7 +32,8 @@ from services.chassis.runtime.logs import logger
 
 _log = logger(__name__)
 
-SETTLE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
+"""How long a gateway that shuts down waits for what it stopped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,8 +87,7 @@ class InferenceUseCases:
         self._clock = clock
         self._config = config
         self._generations: dict[CallKey, Generation] = {}
-        self._runs: dict[Generation, asyncio.Task[None]] = {}
-        self._per_agent: dict[tuple[str, str], int] = {}
+        self._runs: RunRegistry[GenerationRun] = RunRegistry()
         self._background: set[asyncio.Task[None]] = set()
         self._deps = Dependencies(
             pool=pool,
@@ -107,7 +109,7 @@ class InferenceUseCases:
     ) -> tuple[str, Answer]:
         """Generate one answer; returns the generation's name with it."""
         generation = await self._join(caller, spec, request_id, resume)
-        with _Presence(self, generation, caller.deadline):
+        with self._attached(generation, caller.deadline):
             return generation.name, await generation.answer()
 
     async def stream(
@@ -115,7 +117,7 @@ class InferenceUseCases:
     ) -> AsyncGenerator[tuple[str, Event], None]:
         """Generate and follow the events, each with the generation's name."""
         generation = await self._join(caller, spec, request_id, resume)
-        with _Presence(self, generation, caller.deadline):
+        with self._attached(generation, caller.deadline):
             async for event in generation.events(resume.after_sequence if resume is not None else 0):
                 yield generation.name, event
 
@@ -129,16 +131,13 @@ class InferenceUseCases:
         generation = self._find(tenant, agent, call)
         if generation.ended:
             return False
-        self._end(generation, Cancelled("the generation was cancelled"))
+        self._stop(generation, Cancelled("the generation was cancelled"))
         return True
 
     def end_agent(self, tenant: str, agent: str) -> None:
         """End all generations of an agent that was killed: places, slots and backends are free at once."""
-        if (tenant, agent) not in self._per_agent:
-            return
-        for generation in list(self._runs):
-            if (generation.key.tenant, generation.key.agent) == (tenant, agent):
-                self._end(generation, AgentInactive(f"agents/{agent} was killed"))
+        for run in self._runs.of_agent(tenant, agent):
+            run.stop(AgentInactive(f"agents/{agent} was killed"))
 
     async def count(
         self, model: str, messages: Sequence[Message], tools: Sequence[ToolSpec], texts: Sequence[str]
@@ -177,19 +176,16 @@ class InferenceUseCases:
 
     async def close(self) -> None:
         """End every generation: their callers are told to come back."""
-        for generation in list(self._runs):
-            self._end(
-                generation,
-                BackendFailed("the gateway is shutting down; send the call again", retry_after=0.5),
-            )
-        tasks = [*self._runs.values(), *self._background]
-        if tasks:
-            await asyncio.wait(tasks, timeout=5.0)
+        for run in self._runs.every():
+            run.stop(BackendFailed("the gateway is shutting down; send the call again", retry_after=0.5))
+        await self._runs.drained(timeout=CLOSE_SECONDS)
+        if self._background:
+            await asyncio.wait(self._background, timeout=CLOSE_SECONDS)
 
     def forget_old(self) -> None:
         """Drop finished generations that are too old or too many."""
         horizon = self._clock.monotonic() - self._config.keep_seconds
-        ended = [each for each in self._generations.values() if each.ended_at is not None]
+        ended = [each for each in self._generations.values() if each.ended and not self._runs.get(each.key)]
         tokens = sum(len(each.transcript) for each in ended)
         for generation in ended:
             if (generation.ended_at or 0.0) < horizon or tokens > self._config.keep_tokens:
@@ -207,8 +203,7 @@ class InferenceUseCases:
             raise InvalidRequest.field("constraint", "a constraint and tools exclude one another")
         key = CallKey(caller.tenant, caller.agent, request_id or secrets.token_hex(16))
         digest = digest_of(spec, key.call)
-        await self._settled(key)
-        registered = await self._agents.facts(caller)  # last: a call that starts after a kill would not end
+        registered = await self._facts(caller, key)
         facts = replace(registered, hints=registered.hints.overlaid(spec.hints, registered.caps))
         known = self._generations.get(key)
         if known is not None and known.digest != digest:
@@ -225,16 +220,19 @@ class InferenceUseCases:
         self._start(generation, runner)
         return generation
 
-    async def _settled(self, key: CallKey) -> None:
-        """Wait until a cancelled generation has left the scheduler, before another takes its name."""
-        known = self._generations.get(key)
-        task = self._runs.get(known) if known is not None and known.failed else None
-        if task is not None:
-            await asyncio.wait({task}, timeout=SETTLE_SECONDS)
+    async def _facts(self, caller: Caller, key: CallKey) -> AgentFacts:
+        """Return the caller's facts when no stopped run of this name has to leave the scheduler any more.
+
+        The facts are asked for last: a call that starts after its agent was killed would not end.
+        """
+        while True:
+            await self._runs.settled(key)
+            facts = await self._agents.facts(caller)
+            if not self._runs.unsettled(key):
+                return facts
 
     def _check_room(self, key: CallKey) -> None:
-        owner = (key.tenant, key.agent)
-        if self._per_agent.get(owner, 0) >= self._config.calls_per_agent:
+        if self._runs.count(key.tenant, key.agent) >= self._config.calls_per_agent:
             raise TooManyCalls(
                 f"agents/{key.agent} has {self._config.calls_per_agent} generations under way; wait for some",
                 retry_after=0.5,
@@ -242,37 +240,25 @@ class InferenceUseCases:
 
     def _start(self, generation: Generation, runner: Runner) -> None:
         key = generation.key
-        owner = (key.tenant, key.agent)
         self._generations.pop(key, None)
         self._generations[key] = generation
-        self._per_agent[owner] = self._per_agent.get(owner, 0) + 1
-        task = asyncio.create_task(runner.run(), name=f"generation {key.call}")
-        self._runs[generation] = task
-        task.add_done_callback(lambda done: self._run_ended(generation, done))
+        self._runs.begin(GenerationRun(generation), runner.run(), f"generation {key.call}")
 
-    def _run_ended(self, generation: Generation, task: asyncio.Task[None]) -> None:
-        owner = (generation.key.tenant, generation.key.agent)
-        left = self._per_agent.get(owner, 1) - 1
-        if left:
-            self._per_agent[owner] = left
-        else:
-            self._per_agent.pop(owner, None)
-        self._runs.pop(generation, None)
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            _log.error("a generation broke", exc=failure, generation=generation.name)
-        if not generation.ended:
-            generation.fail(Internal("the generation broke; send the call again under a new request_id"))
+    @contextmanager
+    def _attached(self, generation: Generation, deadline: float) -> Iterator[None]:
+        """Keep a generation going for the length of the block; the last caller's going ends it."""
+        generation.deadline = max(generation.deadline, deadline)
+        run = self._runs.get(generation.key)
+        if run is None or run.generation is not generation:  # it is kept for its log only
+            yield
+            return
+        with run.attach():
+            yield
 
-    def leave(self, generation: Generation) -> None:
-        """Note that a caller went away; the last one's going ends the generation."""
-        generation.callers -= 1
-        if generation.callers == 0 and not generation.ended:
-            self._end(generation, Cancelled("its caller went away"))
-
-    def _end(self, generation: Generation, error: KernelError) -> None:
-        generation.fail(error)
-        if (task := self._runs.get(generation)) is not None:
-            task.cancel()
+    def _stop(self, generation: Generation, error: KernelError) -> None:
+        run = self._runs.get(generation.key)
+        if run is not None and run.generation is generation:
+            run.stop(error)
 
     def _find(self, tenant: str, agent: str, call: str) -> Generation:
         generation = self._generations.get(CallKey(tenant, agent, call))
@@ -292,20 +278,28 @@ class InferenceUseCases:
             _log.error("background work of a generation failed", exc=failure)
 
 
-class _Presence:
-    """A caller's attendance: while it lasts the generation goes on."""
+class GenerationRun(JoinableRun[KernelError]):
+    """The work on one generation. Its callers hear of a stop at once, before the work has settled."""
 
-    def __init__(self, owner: InferenceUseCases, generation: Generation, deadline: float) -> None:
-        self._owner = owner
-        self._generation = generation
-        self._deadline = deadline
+    def __init__(self, generation: Generation) -> None:
+        super().__init__(generation.key, when_left=Cancelled("its caller went away"))
+        self.generation = generation
 
-    def __enter__(self) -> None:
-        self._generation.callers += 1
-        self._generation.deadline = max(self._generation.deadline, self._deadline)
+    @property
+    def joinable(self) -> bool:
+        """Whether a request with its identity gets its answer; one that failed is made again."""
+        return super().joinable and not self.generation.failed
 
-    def __exit__(self, *_: object) -> None:
-        self._owner.leave(self._generation)
+    def stop(self, reason: KernelError) -> None:
+        """End the generation with an error; one that has ended is left to give its things back."""
+        if not self.generation.ended:
+            self.generation.fail(reason)
+            super().stop(reason)
+
+    def on_end(self) -> None:
+        """Fail a generation that broke."""
+        if not self.generation.ended:
+            self.generation.fail(Internal("the generation broke; send the call again under a new request_id"))
 
 
 def digest_of(spec: GenerationSpec, call: str) -> str:

@@ -89,8 +89,7 @@ class CallAttempt:
 
     def _stopped(self) -> ToolCall:
         run, now = self._run, self._deps.clock.now()
-        if run.task is not None and run.stop_reason is not None:
-            run.task.uncancel()
+        run.absorb_stop()
         match run.stop_reason:
             case Stop.LEFT | Stop.CANCELLED:
                 return ledger.cancelled(run.call, now, left=run.stop_reason is Stop.LEFT)

@@ -1,13 +1,13 @@
 """One call under way in this process: what happened so far, and whoever listens."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from enum import Enum
 from typing import Final
 
 from services.chassis.auth.identity import Scope
-from services.chassis.rpc.errors import KernelError
+from services.chassis.dispatch.scheduling import CallKey
+from services.chassis.joinable import EventLog, JoinableRun
+from services.chassis.rpc.errors import Cancelled, Internal, KernelError, ServiceUnavailable
 from services.tool.model import Accepted, CallEvent, Progress, Started, Tool, ToolCall, WaitsForApproval
 
 KEPT_EVENTS: Final = 32
@@ -25,68 +25,75 @@ class Stop(Enum):
     SHUTDOWN = "shutdown"
 
 
-class CallRun:
+class CallRun(JoinableRun[Stop]):
     """A call between its request and its end. Used on the event loop only."""
 
     def __init__(self, scope: Scope, tool: Tool, call: ToolCall, arguments_json: str) -> None:
+        super().__init__(run_key(scope, call.id), when_left=Stop.LEFT)
         self.scope = scope
         self.tool = tool
         self.call = call
         self.arguments_json = arguments_json
-        self.detached = False
-        self.settling = False
-        """Whether the end is decided and being kept; it can no longer be stopped."""
-        self.stop_reason: Stop | None = None
         self.lost_by: set[object] = set()
         """Providers that were lost while they held the call."""
         self.error: KernelError | None = None
         """Why the request was refused; nothing is in the ledger then."""
-        self.task: asyncio.Task[None] | None = None
         self._accepted: Accepted | None = None
-        self._events: deque[_Told] = deque(maxlen=KEPT_EVENTS)
-        self._told = 0
+        self._log: EventLog[_Told] = EventLog(KEPT_EVENTS)
         self._done = False
-        self.listeners = 0
-        self._news = asyncio.Event()
 
     @property
     def done(self) -> bool:
         """Whether the call has ended or the request was refused."""
         return self._done
 
+    @property
+    def joinable(self) -> bool:
+        """Whether a request with its identity gets its answer; a refusal is only for those who heard it."""
+        return super().joinable and self.error is None
+
     def accept(self, *, joined: bool) -> None:
         """Tell that the call is in the ledger, or will be when it ends."""
         self._accepted = Accepted(self.call.id, joined)
-        self._wake()
+        self._log.wake()
 
     def publish(self, event: _Told) -> None:
         """Tell what happened."""
-        self._events.append(event)
-        self._told += 1
-        self._wake()
+        self._log.publish(event)
 
     def finish(self, call: ToolCall) -> None:
         """Tell that the call has ended."""
+        self.settle()
         self.call = call
         self._done = True
-        self._wake()
+        self._log.wake()
 
     def refuse(self, error: KernelError) -> None:
         """Tell that there is no call."""
+        self.settle()
         self.error = error
         self._done = True
-        self._wake()
+        self._log.wake()
 
-    def stop(self, reason: Stop) -> None:
-        """Stop the work, unless the end is being kept already."""
-        if self.task is not None and self.stop_reason is None and not self.settling:
-            self.stop_reason = reason
-            self.task.cancel()
+    def on_end(self) -> None:
+        """Refuse what was stopped before it began, or broke: nobody listens in vain."""
+        if not self._done:
+            self.refuse(self.why_stopped())
+
+    def why_stopped(self) -> KernelError:
+        """Return what listeners of a call are told that was stopped before it came into the ledger."""
+        match self.stop_reason:
+            case None:
+                return Internal("the call could not be brought to its end")
+            case Stop.SHUTDOWN:
+                return ServiceUnavailable("the tool manager is shutting down; call again", retry_after=1.0)
+            case _:
+                return Cancelled("the call was cancelled")
 
     async def ended(self) -> ToolCall:
         """Wait for the end and return it. Raises what the request was refused with."""
         while not self._done:
-            await self._news.wait()
+            await self._log.news().wait()
         if self.error is not None:
             raise self.error
         return self.call
@@ -96,30 +103,22 @@ class CallRun:
 
         Raises what the request was refused with.
         """
-        self.listeners += 1
         heard, accepted = 0, False
-        try:
+        with self.attach():
             while True:
-                news = self._news
+                news = self._log.news()
                 if self._accepted is not None and not accepted:
                     accepted = True
                     yield Accepted(self.call.id, joined or self._accepted.joined)
-                for event in self._after(heard):
+                for event in self._log.after(heard):
                     yield event
-                heard = self._told
+                heard = self._log.position
                 if self._done:
                     yield await self.ended()
                     return
                 await news.wait()
-        finally:
-            self.listeners -= 1
-            if not (self.listeners or self.detached or self._done):
-                self.stop(Stop.LEFT)
 
-    def _after(self, heard: int) -> list[_Told]:
-        missing = min(self._told - heard, len(self._events))
-        return list(self._events)[len(self._events) - missing :]
 
-    def _wake(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+def run_key(scope: Scope, call_id: str) -> CallKey:
+    """Return what names a call among the runs of this process."""
+    return CallKey(scope.tenant, scope.agent, call_id)

@@ -2,18 +2,18 @@
 
 import asyncio
 import secrets
-from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.joinable import RunRegistry
 from services.tool.core import ledger, schemas
 from services.tool.errors import CallNotFound, TooManyCalls
 from services.tool.model import CallEvent, CallQuery, CallRequest, Nothing, Tool, ToolCall
 from services.tool.ports import Transaction
-from services.tool.service.call_run import CallRun, Stop
+from services.tool.service.call_run import CallRun, Stop, run_key
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.executor import CallExecutor
 from services.tool.service.registry import Registry
@@ -34,19 +34,21 @@ class Calls:
         self._execution = execution
         self._most = most
         self._kept = kept
-        self._runs: dict[tuple[Scope, str], CallRun] = {}
-        self._under_way: Counter[Scope] = Counter()
+        self._runs: RunRegistry[CallRun] = RunRegistry()
 
     async def call(self, scope: Scope, wish: CallRequest) -> AsyncGenerator[CallEvent, None]:
         """Run a tool, or join the call that an earlier request with the same id made.
 
-        Ends with the Call, whether it succeeded or not; the listener that leaves before stops the work,
-        unless others listen or the call is detached. Raises ToolNotFound, ArgumentsInvalid, TooManyCalls,
-        IdempotencyMismatch.
+        While that call is being stopped the request waits, and then runs the tool again or is told how the
+        call ended, as the ledger has it. Ends with the Call, whether it succeeded or not; the listener that
+        leaves before stops the work, unless others listen or the call is detached. Raises ToolNotFound,
+        ArgumentsInvalid, TooManyCalls, IdempotencyMismatch, ServiceUnavailable.
         """
         tool = await self._registry.get(scope, wish.tool)
         arguments_json = await _checked(tool, wish.arguments)
-        run, joined = self._run(scope, tool, wish, arguments_json)
+        call = self._asked_for(tool, wish, arguments_json)
+        await self._runs.settled(run_key(scope, call.id))
+        run, joined = self._run(scope, tool, call, wish, arguments_json)
         events = run.follow(joined=joined)
         try:
             async for event in events:
@@ -57,7 +59,7 @@ class Calls:
     async def cancel(self, scope: Scope, actor: RequestIdentity, call_id: str) -> ToolCall:
         """Stop a call that has not ended and return how it ended. Raises CallNotFound."""
         await self._deps.once(scope, actor, Nothing, lambda _tx: Nothing())
-        run = self._runs.get((scope, call_id))
+        run = self._runs.get(run_key(scope, call_id))
         if run is not None:
             run.stop(Stop.CANCELLED)
             return await run.ended()
@@ -73,7 +75,7 @@ class Calls:
 
     async def get(self, scope: Scope, call_id: str) -> ToolCall:
         """Return a call. Raises CallNotFound."""
-        run = self._runs.get((scope, call_id))
+        run = self._runs.get(run_key(scope, call_id))
         if run is not None:
             return run.call
         return self._shown(scope, await self._deps.store.read(scope, lambda tx: _found(tx, call_id)))
@@ -87,26 +89,23 @@ class Calls:
 
     def under_way(self, scope: Scope) -> int:
         """Count an agent's calls that have not ended in this process."""
-        return self._under_way[scope]
+        return self._runs.count(scope.tenant, scope.agent)
 
     def listeners(self, scope: Scope, call_id: str) -> int:
         """Count who hears of a call under way."""
-        run = self._runs.get((scope, call_id))
+        run = self._runs.get(run_key(scope, call_id))
         return 0 if run is None else run.listeners
 
     def unregistered(self, tenant: str, tool_id: str) -> None:
         """Stop the calls that wait for a tool which is no more; those that run go on."""
-        for (scope, _), run in list(self._runs.items()):
-            if scope.tenant == tenant and run.tool.id == tool_id and not run.call.state.begun:
+        for run in self._runs.every():
+            if run.scope.tenant == tenant and run.tool.id == tool_id and not run.call.state.begun:
                 run.stop(Stop.UNREGISTERED)
 
     def end_agent(self, tenant: str, agent: str) -> None:
         """Stop all calls of an agent that was killed, detached ones too."""
-        if not self.under_way(Scope(tenant, agent)):
-            return
-        for (scope, _), run in list(self._runs.items()):
-            if scope == Scope(tenant, agent):
-                run.stop(Stop.CANCELLED)
+        for run in self._runs.of_agent(tenant, agent):
+            run.stop(Stop.CANCELLED)
 
     async def recover(self) -> int:
         """Settle what a process that is gone left unfinished; returns how many calls that were."""
@@ -125,56 +124,45 @@ class Calls:
 
     async def stop(self) -> None:
         """Stop everything that runs and keep how it ended. The process is shutting down."""
-        runs = list(self._runs.values())
-        for run in runs:
+        for run in self._runs.every():
             run.stop(Stop.SHUTDOWN)
-        await asyncio.gather(*(run.task for run in runs if run.task is not None))
+        await self._runs.drained()
 
     async def _settle(self, scope: Scope, call: ToolCall) -> None:
         settled = ledger.interrupted(call, self._deps.clock.now())
         await self._deps.store.write(scope, lambda tx: tx.put_call(settled))
 
-    def _run(self, scope: Scope, tool: Tool, wish: CallRequest, arguments_json: str) -> tuple[CallRun, bool]:
-        now = self._deps.clock.now()
-        call = ToolCall(
+    def _asked_for(self, tool: Tool, wish: CallRequest, arguments_json: str) -> ToolCall:
+        return ToolCall(
             id=wish.call_id or secrets.token_hex(16),
             tool=tool.id,
             arguments_sha256=ledger.digest(arguments_json),
             effect=tool.effect,
-            created_at=now,
+            created_at=self._deps.clock.now(),
             syscall_id=wish.syscall_id,
         )
-        known = self._runs.get((scope, call.id))
-        if known is not None and not known.done:
+
+    def _run(
+        self, scope: Scope, tool: Tool, call: ToolCall, wish: CallRequest, arguments_json: str
+    ) -> tuple[CallRun, bool]:
+        """Join the run of this call, which goes on, or begin one; no other has to settle."""
+        known = self._runs.get(run_key(scope, call.id))
+        if known is not None:
             ledger.same_request(known.call, call)
             known.detached = known.detached or wish.detach
             self._deps.meter.joined()
             return known, True
-        if self._under_way[scope] >= self._most:
+        if self.under_way(scope) >= self._most:
             text = f"agents/{scope.agent} has {self._most} calls under way"
             raise TooManyCalls(text, retry_after=1.0)
-        return self._start(CallRun(scope, tool, call, arguments_json), wish), False
-
-    def _start(self, run: CallRun, wish: CallRequest) -> CallRun:
-        key = run.scope, run.call.id
+        run = CallRun(scope, tool, call, arguments_json)
         run.detached = wish.detach
-        self._runs[key] = run
-        self._under_way[run.scope] += 1
-
-        def ended(_task: object) -> None:
-            if self._runs.get(key) is run:
-                del self._runs[key]
-            self._under_way[run.scope] -= 1
-            if not self._under_way[run.scope]:
-                del self._under_way[run.scope]
-
-        run.task = asyncio.create_task(self._execution.execute(run, wish), name=f"call {run.call.id}")
-        run.task.add_done_callback(ended)
-        return run
+        self._runs.begin(run, self._execution.execute(run, wish), f"call {call.id}")
+        return run, False
 
     def _shown(self, scope: Scope, call: ToolCall) -> ToolCall:
         """Return a call of the ledger as it stands: what nobody runs was interrupted."""
-        run = self._runs.get((scope, call.id))
+        run = self._runs.get(run_key(scope, call.id))
         if run is not None:
             return run.call
         return call if call.state.ended else ledger.interrupted(call, self._deps.clock.now())

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from services.chassis.rpc.errors import Cancelled, Internal, KernelError
+from services.chassis.rpc.errors import Internal, KernelError
 from services.chassis.runtime.logs import logger
 from services.tool.core import ledger
 from services.tool.model import CallRequest, ToolCall
@@ -32,14 +32,14 @@ class CallExecutor:
                 run.finish(known)
                 return
             call = await CallAttempt(self._machinery, run, wish).outcome()
-            run.settling = True
+            run.settle()
             await self._deps.store.write(run.scope, lambda tx: tx.put_call(call))
             self._deps.meter.ended(run.tool, call.state, _seconds(call))
             run.finish(call)
         except KernelError as error:
             run.refuse(error)
         except asyncio.CancelledError:
-            run.refuse(Cancelled("the call was cancelled"))
+            run.refuse(run.why_stopped())
         except Exception as error:  # noqa: BLE001 - a defect here must not leave listeners waiting
             _log.error("a call could not be brought to its end", exc=error, tool=run.tool.id)
             run.refuse(Internal("the call could not be brought to its end"))

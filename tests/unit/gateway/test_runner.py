@@ -427,7 +427,7 @@ async def test_whatever_happens_nothing_is_left_behind(rng: random.Random, calls
             assert WHOLE.startswith(follower.text)
             assert result is not None or follower.text == WHOLE
         assert backend.running == 0
-        assert desk.use_cases._per_agent == {}
+        assert len(desk.use_cases._runs) == 0
         assert all(generation._waiters == [] for generation in desk.use_cases._generations.values())
         assert all(len(ticket.ends) == 1 for ticket in desk.dispatcher.tickets)
 
