@@ -8,6 +8,7 @@ from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.agents import AccessAgentDirectory
+from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.client import DispatchClient
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
@@ -53,9 +54,21 @@ def build(
     desk = LeaseManager(clock, meter)
     registry = Registry(deps, desk, access, most=config.max_tools)
     execution = CallExecutor(deps, desk, queue, look_seconds=config.look_at_approvals_every.total_seconds())
-    calls = Calls(deps, registry, execution, most=config.max_calls, kept=config.keep_calls)
+    calls = Calls(deps, registry, execution, desk, most=config.max_calls, kept=config.keep_calls)
     registry.watch(calls.unregistered)
+    desk.on_missing(calls.provider_gone)
     return ToolService(registry, calls, Providers(registry, desk), desk)
+
+
+def _killed(service: ToolService, tenant: str, agent: str) -> None:
+    """End what a killed agent called, and what it provided."""
+    service.calls.end_agent(tenant, agent)
+    service.desk.end_provider(Scope(tenant, agent))
+
+
+def _suspended(service: ToolService, tenant: str, agent: str) -> None:
+    """Give a suspended agent nothing to run; its own calls go on, as they were accepted."""
+    service.desk.end_provider(Scope(tenant, agent))
 
 
 def _scheduled(process: Process) -> tuple[ScheduledQueue, AccessAgentDirectory]:
@@ -97,7 +110,10 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         queue=queue,
     )
     if agents is not None:
-        process.tasks.start("watch agents", partial(agents.watch, service.calls.end_agent))
+        process.tasks.start(
+            "watch agents",
+            partial(agents.watch, partial(_killed, service), on_suspended=partial(_suspended, service)),
+        )
     interrupted = await service.calls.recover()
     if interrupted:
         _log.warning("calls were interrupted", count=interrupted)

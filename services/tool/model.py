@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.codes import Code
+from services.tool.core.places import Places
 
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
 DEFAULT_LEASE_SECONDS: Final = 60.0
@@ -204,6 +205,8 @@ class QueueRequest:
     """Things of the tenant that no other call may use meanwhile."""
     max_wait: float | None
     """Most time it may wait; None: as long as its class may. Unit: seconds."""
+    places: Places | None = None
+    """The processes that run the tool; None: the tool manager does, as often at once as the tool may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +260,26 @@ CallEvent = Accepted | WaitsForApproval | Started | Progress | ToolCall
 
 
 @dataclass(frozen=True, slots=True)
+class HeldCall:
+    """A call that a provider says it holds."""
+
+    owner: str
+    """The agent that called."""
+    call_id: str
+    lease_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """How long a lease lasts without a sign of life."""
+
+    expires_at: datetime
+    """On the wall clock of this process."""
+    left: float
+    """From now on, for whoever's wall clock shows something else. Unit: seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A call in a provider's hands."""
 
@@ -265,7 +288,9 @@ class Taken:
     arguments_json: str
     lease_id: str
     deadline: datetime
-    lease_expires_at: datetime
+    time_left: float
+    """Until the deadline. Unit: seconds."""
+    terms: LeaseTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +308,8 @@ class Heartbeat:
     """Nothing happened; the stream lives."""
 
     held: int
+    leases: tuple[str, ...] = ()
+    """Ids of the leases of the calls that the process holds."""
 
 
 ProviderEvent = Taken | Revoked | Heartbeat

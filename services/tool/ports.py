@@ -131,6 +131,10 @@ class Ticket(Protocol):
         """Wait until the kernel wants the running call to end."""
         ...
 
+    def wait_again(self) -> None:
+        """Give the turn back, because the call cannot run just now, and wait for another one."""
+        ...
+
     def ended(self, completion: Completion) -> None:
         """Give the turn back, or the place in the queue. Idempotent."""
         ...

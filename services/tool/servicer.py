@@ -6,7 +6,7 @@ from contextlib import aclosing
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
-from services.chassis.rpc.wire import request_identity, stamp
+from services.chassis.rpc.wire import request_identity
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
@@ -119,9 +119,15 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self, request: tool_pb2.TakeCallsRequest, _context: object
     ) -> AsyncIterator[tool_pb2.TakeCallsResponse]:
         """Give a provider its calls."""
-        scope = current_caller().scope
-        ids = [common.tool_id(name, "tools") for name in request.tools]
-        events = self._providers.take(scope, ids, capacity=request.capacity or 1, instance=request.instance)
+        caller = current_caller()
+        events = self._providers.take(
+            caller.scope,
+            [common.tool_id(name, "tools") for name in request.tools],
+            capacity=request.capacity or 1,
+            instance=request.instance,
+            process=request.process_id,
+            held=provider_wire.in_hand(request, caller),
+        )
         async with aclosing(events):
             async for happened in events:
                 yield provider_wire.event(happened)
@@ -133,8 +139,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         caller = current_caller()
         held = provider_wire.held(request.call, request.lease_id, caller)
         progress = call_wire.progress(request.progress) if request.HasField("progress") else None
-        expires = self._providers.report(common.own_scope(caller), held, progress)
-        return tool_pb2.ReportCallProgressResponse(lease_expire_time=stamp(expires))
+        return provider_wire.prolonged(self._providers.report(common.own_scope(caller), held, progress))
 
     async def CompleteCall(
         self, request: tool_pb2.CompleteCallRequest, _context: object

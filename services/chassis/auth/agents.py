@@ -32,17 +32,24 @@ class AccessAgentDirectory:
         self._ended_meanwhile: set[tuple[str, str]] = set()
         self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
-    async def watch(self, on_killed: Callable[[str, str], None] | None = None) -> None:
+    async def watch(
+        self,
+        on_killed: Callable[[str, str], None] | None = None,
+        *,
+        on_suspended: Callable[[str, str], None] | None = None,
+    ) -> None:
         """Follow changes for ever, connecting again when the stream breaks. Raises a refusal.
 
-        `on_killed` is told the tenant and id of every agent that has ended, also of those that ended before.
-        After a break all agents are described again.
+        `on_killed` is told the tenant and id of every agent that has ended, also of those that ended before;
+        `on_suspended` of every one that is suspended. After a break all agents are described again.
         """
+        told = {agent_pb2.AGENT_STATE_KILLED: on_killed, agent_pb2.AGENT_STATE_SUSPENDED: on_suspended}
 
         def take(event: agent_pb2.WatchAgentsResponse) -> None:
             self._learn(event.agent)
-            if event.agent.state == agent_pb2.AGENT_STATE_KILLED and on_killed is not None:
-                on_killed(event.agent.tenant, event.agent.name.removeprefix("agents/"))
+            tell = told.get(event.agent.state)
+            if tell is not None:
+                tell(event.agent.tenant, event.agent.name.removeprefix("agents/"))
 
         await follow_forever(LongStream("agents"), self._events, take)
 

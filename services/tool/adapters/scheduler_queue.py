@@ -1,21 +1,25 @@
 """The Queue port on the scheduler: calls wait for their turn where generations do."""
 
 import hashlib
-from dataclasses import dataclass, replace
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
-from services.chassis.auth.identity import Caller, current_caller
+from services.chassis.auth.identity import Caller, Scope, current_caller
 from services.chassis.dispatch.client import DispatchClient, DispatchTicket, Submission
 from services.chassis.dispatch.errors import QueueFull, WaitExpired
-from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, SchedulingClass
 from services.chassis.runtime.clock import Clock
+from services.tool.core.places import Demand, Places, slots
 from services.tool.errors import ToolBusy
 from services.tool.model import DriverKind, QueueRequest, Tool
 
 LANE: Final = "tool"
 IDLE_SECONDS: Final = 60.0
 _LONGEST_ID: Final = 64
+_URGENCY: Final = tuple(SchedulingClass)
 
 
 class Directory(Protocol):
@@ -29,10 +33,12 @@ class Directory(Protocol):
 class ScheduledTicket:
     """One call in the scheduler's hands."""
 
-    def __init__(self, ticket: DispatchTicket, pools: "ToolPools", pool: str) -> None:
+    def __init__(self, ticket: DispatchTicket, pools: "ToolPools", pool: str, urgency: int) -> None:
         self._ticket = ticket
         self._pools = pools
         self._pool = pool
+        self._urgency = urgency
+        self._granted = False
         self._over = False
 
     async def granted(self) -> None:
@@ -45,51 +51,106 @@ class ScheduledTicket:
                 metadata=error.metadata,
                 retry_after=error.retry_after or 1.0,
             ) from error
+        if not self._granted:
+            self._granted = True
+            self._pools.runs(self._pool, self._urgency)
 
     async def revoked(self) -> None:
         """Wait until the kernel wants the running call to end."""
         await self._ticket.interrupted()
 
+    def wait_again(self) -> None:
+        """Give the turn back and wait for another one."""
+        self._granted = False
+        # First how much room there is, then that the call wants some: else it would be granted again at once.
+        self._pools.waits_again(self._pool, self._urgency)
+        self._ticket.yielded(0, replica_lost=True)
+
     def ended(self, completion: Completion) -> None:
         """Give the turn back, or the place in the queue. Idempotent."""
         if not self._over:
             self._over = True
+            # In this order, for the scheduler must not grant the slot that comes free to a tool without room.
+            self._pools.leave(self._pool, self._urgency, running=self._granted)
             self._ticket.ended(completion, 0)
-            self._pools.leave(self._pool)
 
 
 @dataclass(slots=True)
 class _Pool:
-    slots: int
-    users: int
-    idle_since: float
+    limit: int
+    provider: Scope
+    tool: str
+    places: Places | None
+    slots: int = -1
+    """What the scheduler was told last."""
+    running: int = 0
+    waiting: Counter[int] = field(default_factory=Counter)
+    """Calls that wait, by urgency."""
+    served: int = 0
+    idle_since: float = 0.0
+
+    @property
+    def users(self) -> int:
+        return self.running + self.waiting.total()
+
+    def demand(self) -> Demand:
+        waiting = +self.waiting
+        urgency = min(waiting, default=0)
+        return Demand(self.tool, self.limit, self.running, waiting.total(), urgency, self.served)
 
 
 class ToolPools:
-    """The tools the scheduler knows: each from its first call on, until nobody has called it for a while."""
+    """The tools the scheduler knows: each from its first call on, until nobody has called it for a while.
+
+    It is told of a tool as many slots as may run now: all that the tool may, or as many as the processes that
+    run it have room for. See services.tool.core.places.
+    """
 
     def __init__(self, client: DispatchClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self._pools: dict[str, _Pool] = {}
+        self._watched: set[Places] = set()
+        self._grants = itertools.count(1)
 
-    def enter(self, tenant: str, tool: Tool) -> str:
-        """Make the tool known and return its name there."""
+    def enter(self, tenant: str, tool: Tool, places: Places | None = None, urgency: int = 0) -> str:
+        """Make the tool known, with one more call that waits, and return its name there."""
         name = pool_name(tenant, tool)
         pool = self._pools.get(name)
         if pool is None:
-            pool = self._pools[name] = _Pool(0, 0, 0.0)
-        if pool.slots != tool.max_concurrency:
-            pool.slots = tool.max_concurrency
-            self._client.announce(_state(name, pool.slots))
-        pool.users += 1
+            pool = self._pools[name] = _Pool(0, Scope(tenant, tool.owner), tool.id, places)
+        if places is not None and places not in self._watched:
+            self._watched.add(places)
+            places.watch(self._divide)
+        pool.limit, pool.places = tool.max_concurrency, places
+        pool.waiting[urgency] += 1
+        self._settle(name, pool)
         return name
 
-    def leave(self, name: str) -> None:
+    def runs(self, name: str, urgency: int = 0) -> None:
+        """Note that a call has its turn."""
+        pool = self._pools[name]
+        pool.waiting[urgency] -= 1
+        pool.running += 1
+        pool.served = next(self._grants)
+        self._settle(name, pool)
+
+    def waits_again(self, name: str, urgency: int = 0) -> None:
+        """Note that a call gives its turn back and waits."""
+        pool = self._pools[name]
+        pool.running -= 1
+        pool.waiting[urgency] += 1
+        self._settle(name, pool)
+
+    def leave(self, name: str, urgency: int = 0, *, running: bool = False) -> None:
         """Note that a call needs its tool no more."""
         pool = self._pools[name]
-        pool.users -= 1
+        if running:
+            pool.running -= 1
+        else:
+            pool.waiting[urgency] -= 1
         pool.idle_since = self._clock.monotonic()
+        self._settle(name, pool)
 
     async def forget_idle(self) -> None:
         """Withdraw the tools that nobody has called for a while."""
@@ -98,6 +159,31 @@ class ToolPools:
             if not pool.users and pool.idle_since <= before:
                 del self._pools[name]
                 self._client.withdraw(name)
+
+    def _settle(self, name: str, pool: _Pool) -> None:
+        if pool.places is None:
+            self._tell(name, pool, pool.limit)
+        else:
+            self._divide(pool.provider)
+
+    def _divide(self, provider: Scope) -> None:
+        """Divide the room of a provider's processes among its tools."""
+        pools = {
+            name: pool
+            for name, pool in self._pools.items()
+            if pool.provider == provider and pool.places is not None
+        }
+        places = next((pool.places for pool in pools.values() if pool.places is not None), None)
+        if places is None:
+            return
+        told = slots(places.places(provider), [pool.demand() for pool in pools.values()])
+        for name, pool in pools.items():
+            self._tell(name, pool, told[pool.tool])
+
+    def _tell(self, name: str, pool: _Pool, count: int) -> None:
+        if pool.slots != count:
+            pool.slots = count
+            self._client.announce(_state(name, count))
 
 
 class ScheduledQueue:
@@ -114,7 +200,8 @@ class ScheduledQueue:
         caller = current_caller()
         facts = await self._agents.facts(caller)
         # How long an agent waits for generations says nothing about tools; without a limit the class has one.
-        pool = self.pools.enter(needs.scope.tenant, needs.tool)
+        urgency = _URGENCY.index(facts.hints.scheduling_class)
+        pool = self.pools.enter(needs.scope.tenant, needs.tool, needs.places, urgency)
         details = pb.Submit(
             program=facts.program,
             agent_kind=facts.kind,
@@ -132,7 +219,7 @@ class ScheduledQueue:
             deadline=float("inf"),  # a caller that leaves takes its call along; others may still listen to it
             details=details,
         )
-        return ScheduledTicket(self._client.submit(submission), self.pools, pool)
+        return ScheduledTicket(self._client.submit(submission), self.pools, pool, urgency)
 
 
 def queue_id(call_id: str) -> str:

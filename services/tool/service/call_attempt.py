@@ -25,7 +25,7 @@ from services.tool.model import (
 from services.tool.ports import Queue, Ticket
 from services.tool.service.call_run import CallRun, Stop
 from services.tool.service.dependencies import Dependencies
-from services.tool.service.leases import LeaseEndedError, LeaseManager
+from services.tool.service.leases import LeaseEndedError, LeaseManager, NoRoomError
 
 T = TypeVar("T")
 
@@ -34,7 +34,9 @@ _log = logger(__name__)
 SOON_SECONDS: Final = 0.05
 """A call that gets its turn within this time is not entered as waiting."""
 MAX_ATTEMPTS: Final = 3
-"""Providers that one harmless call may bring down before it is given up."""
+"""Providers that one call may lose before it is given up."""
+ROOM_SECONDS: Final = 0.05
+"""How long a call in its turn waits for room that is just being given back, before it queues again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,12 @@ class CallAttempt:
         self._run = run
         self._wish = wish
         self._spent = not run.tool.needs_approval
-        builtin = run.tool.driver.kind is DriverKind.BUILTIN
+        self._provided = run.tool.driver.kind is DriverKind.PROVIDER
         # Nothing is lost when a harmless built-in simply runs again, so it is entered when it ends: one
         # durable write instead of two.
-        self._deferred = builtin and run.call.effect.repeatable and not wish.detach and self._spent
+        self._deferred = not self._provided and run.call.effect.repeatable and not wish.detach and self._spent
         self._entered = False
+        self._losses = 0
         self._asked = self._deps.clock.monotonic()
 
     async def outcome(self) -> ToolCall:
@@ -97,6 +100,9 @@ class CallAttempt:
                 return ledger.interrupted(run.call, now)
             case Stop.UNREGISTERED:
                 return ledger.failed(run.call, ToolNotFound(f"tools/{run.tool.id} was removed"), now)
+            case Stop.PROVIDER_GONE:
+                lost = ProviderLost(f"no process provides tools/{run.tool.id} any more", retry_after=1.0)
+                return ledger.failed(run.call, lost, now)
             case None:
                 return ledger.failed(run.call, ToolFailed("the tool gave up"), now)
 
@@ -106,20 +112,21 @@ class CallAttempt:
             await self._approved()
         if self._deferred:
             run.accept(joined=False)
-        locks = lock_names(run.tool, self._wish.arguments)
+        if self._provided:
+            self._expect_provider()
         turn = await self._queue.join(
             QueueRequest(
                 scope=run.scope,
                 call_id=run.call.id,
                 tool=run.tool,
-                locks=locks,
+                locks=lock_names(run.tool, self._wish.arguments),
                 max_wait=self._wish.wait_seconds,
+                places=self._desk if self._provided else None,
             )
         )
         completion = Completion.FAILED
         try:
-            await self._granted(turn)
-            outcome = await self._in_turn(turn)
+            outcome = await self._in_turns(turn)
             completion = Completion.FAILED if outcome.error is not None else Completion.COMPLETED
         except asyncio.CancelledError:
             completion = Completion.CANCELLED
@@ -127,6 +134,43 @@ class CallAttempt:
         finally:
             turn.ended(completion)
         return outcome
+
+    async def _in_turns(self, turn: Ticket) -> ToolOutcome:
+        """Run in the first turn in which a process has room and keeps the call to its end.
+
+        A call that has a turn and cannot run gives it back and waits in the queue again, where everybody sees
+        it: the room it was granted went to a call of another tool, or its provider was lost.
+        """
+        while True:
+            await self._granted(turn)
+            try:
+                return await self._in_turn(turn)
+            except NoRoomError:
+                pass
+            except LeaseEndedError as lost:
+                await self._lost(lost)
+            turn.wait_again()
+
+    async def _lost(self, lost: LeaseEndedError) -> None:
+        """Make the call ready to wait again after its provider was lost; raise when it must not run again."""
+        run = self._run
+        self._losses += 1
+        if lost.sent and not run.call.effect.repeatable:
+            raise lost
+        if not lost.sent:  # it never left this process, so this attempt was none
+            run.call = replace(run.call, attempts=run.call.attempts - 1, started_at=None, provider="")
+        run.call = replace(run.call, state=CallState.QUEUED)
+        if self._losses >= MAX_ATTEMPTS:
+            text = f"{MAX_ATTEMPTS} processes were lost while they ran the call"
+            raise ProviderLost(text, retry_after=1.0)
+        self._expect_provider()
+        if not lost.sent:
+            await self._enter()
+
+    def _expect_provider(self) -> None:
+        tool = self._run.tool
+        if not self._desk.connected(self._run.scope.tenant, tool):
+            raise ProviderLost(f"no process provides tools/{tool.id} right now", retry_after=1.0)
 
     async def _granted(self, turn: Ticket) -> None:
         """Wait for the turn; a call that does not get it at once is in the ledger meanwhile."""
@@ -181,31 +225,22 @@ class CallAttempt:
         self._asked = self._deps.clock.monotonic()
 
     async def _by_driver(self) -> ToolOutcome:
-        driver = self._run.tool.driver
-        if driver.kind is DriverKind.BUILTIN:
-            await self._begin("")
-            value = await self._limited(
-                lambda: self._deps.builtins.run(driver.function, self._wish.arguments)
-            )
-            return ToolOutcome(value=value)
-        while True:
-            try:
-                return await self._by_provider()
-            except LeaseEndedError:
-                if not self._run.call.effect.repeatable:
-                    raise
-                if self._run.call.attempts >= MAX_ATTEMPTS:
-                    text = f"{MAX_ATTEMPTS} processes were lost while they ran the call"
-                    raise ProviderLost(text, retry_after=1.0) from None
+        if self._provided:
+            return await self._by_provider()
+        function = self._run.tool.driver.function
+        await self._begin("")
+        self._tell_started()
+        value = await self._limited(lambda: self._deps.builtins.run(function, self._wish.arguments))
+        return ToolOutcome(value=value)
 
     async def _by_provider(self) -> ToolOutcome:
-        wait = self._wish.wait_seconds
-        left = None if wait is None else max(0.0, wait - self._waited)
-        lease = await self._desk.assign(self._run, left)
+        lease = await self._desk.assign(self._run, ROOM_SECONDS)
         with self._desk.leased(lease):
             await self._begin(lease.station.instance)
             deadline = self._deps.clock.now() + timedelta(seconds=self._seconds)
             self._desk.dispatch(lease, deadline)
+            if not lease.outcome.done():
+                self._tell_started()
 
             async def outcome() -> ToolOutcome:
                 return await lease.outcome
@@ -221,7 +256,10 @@ class CallAttempt:
         run.call = ledger.started(run.call, self._deps.clock.now(), provider=provider)
         if not self._deferred and not (self._entered and run.call.effect.repeatable):
             await self._enter()
-        run.publish(Started(run.call.started_at or run.call.created_at, self._waited, run.call.attempts))
+
+    def _tell_started(self) -> None:
+        call = self._run.call
+        self._run.publish(Started(call.started_at or call.created_at, self._waited, call.attempts))
 
     async def _enter(self) -> None:
         call, entered = self._run.call, self._entered

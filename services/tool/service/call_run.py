@@ -22,6 +22,7 @@ class Stop(Enum):
     LEFT = "left"
     CANCELLED = "cancelled"
     UNREGISTERED = "unregistered"
+    PROVIDER_GONE = "provider_gone"
     SHUTDOWN = "shutdown"
 
 

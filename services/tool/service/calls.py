@@ -11,11 +11,21 @@ from services.chassis.idempotency import RequestIdentity
 from services.chassis.joinable import RunRegistry
 from services.tool.core import ledger, schemas
 from services.tool.errors import CallNotFound, TooManyCalls
-from services.tool.model import CallEvent, CallQuery, CallRequest, Nothing, Tool, ToolCall
+from services.tool.model import (
+    CallEvent,
+    CallQuery,
+    CallRequest,
+    CallState,
+    DriverKind,
+    Nothing,
+    Tool,
+    ToolCall,
+)
 from services.tool.ports import Transaction
 from services.tool.service.call_run import CallRun, Stop, run_key
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.executor import CallExecutor
+from services.tool.service.leases import LeaseManager
 from services.tool.service.registry import Registry
 
 _LARGE: Final = 16_384
@@ -27,11 +37,19 @@ class Calls:
     """The calls of all agents; those under way in this process are its runs."""
 
     def __init__(
-        self, deps: Dependencies, registry: Registry, execution: CallExecutor, *, most: int, kept: timedelta
+        self,
+        deps: Dependencies,
+        registry: Registry,
+        execution: CallExecutor,
+        desk: LeaseManager,
+        *,
+        most: int,
+        kept: timedelta,
     ) -> None:
         self._deps = deps
         self._registry = registry
         self._execution = execution
+        self._desk = desk
         self._most = most
         self._kept = kept
         self._runs: RunRegistry[CallRun] = RunRegistry()
@@ -102,6 +120,13 @@ class Calls:
             if run.scope.tenant == tenant and run.tool.id == tool_id and not run.call.state.begun:
                 run.stop(Stop.UNREGISTERED)
 
+    def provider_gone(self, provider: Scope) -> None:
+        """Stop the calls that wait for tools which only this provider could run, and nobody runs now."""
+        for run in self._runs.every():
+            owner = Scope(run.scope.tenant, run.tool.owner)
+            if owner == provider and run.call.state is CallState.QUEUED and not self._provided(run):
+                run.stop(Stop.PROVIDER_GONE)
+
     def end_agent(self, tenant: str, agent: str) -> None:
         """Stop all calls of an agent that was killed, detached ones too."""
         for run in self._runs.of_agent(tenant, agent):
@@ -159,6 +184,10 @@ class Calls:
         run.detached = wish.detach
         self._runs.begin(run, self._execution.execute(run, wish), f"call {call.id}")
         return run, False
+
+    def _provided(self, run: CallRun) -> bool:
+        provided = run.tool.driver.kind is DriverKind.PROVIDER
+        return not provided or self._desk.connected(run.scope.tenant, run.tool)
 
     def _shown(self, scope: Scope, call: ToolCall) -> ToolCall:
         """Return a call of the ledger as it stands: what nobody runs was interrupted."""

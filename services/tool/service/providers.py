@@ -1,25 +1,22 @@
 """Processes that run tools: they take calls, tell how far they are, and end them."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import PermissionDenied
 from services.tool.errors import ToolNotFound
-from services.tool.model import CallState, DriverKind, Progress, ProviderEvent, Tool, ToolOutcome
+from services.tool.model import (
+    CallState,
+    DriverKind,
+    HeldCall,
+    LeaseTerms,
+    Progress,
+    ProviderEvent,
+    Tool,
+    ToolOutcome,
+)
 from services.tool.service.leases import LeaseManager, ProviderStream
 from services.tool.service.registry import Registry
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A call that a provider says it holds."""
-
-    owner: str
-    """The agent that called."""
-    call_id: str
-    lease_id: str
 
 
 class Providers:
@@ -30,31 +27,39 @@ class Providers:
         self._desk = desk
 
     async def take(
-        self, scope: Scope, tools: Sequence[str], *, capacity: int, instance: str
+        self,
+        scope: Scope,
+        tools: Sequence[str],
+        *,
+        capacity: int,
+        instance: str,
+        process: str = "",
+        held: Sequence[HeldCall] = (),
     ) -> AsyncGenerator[ProviderEvent, None]:
         """Give the calls of some tools to a process, for as long as it listens.
 
-        Raises ToolNotFound, also for a tool that is not run by a provider, and PermissionDenied for one that
-        belongs to another agent.
+        `held` are the calls that the process has in hand from earlier streams. Raises ToolNotFound, also for
+        a tool that is not run by a provider, PermissionDenied for one that belongs to another agent, and
+        AgentInactive when the provider is suspended or killed.
         """
         for tool_id in tools:
             _provided_by(await self._registry.get(scope, tool_id), scope)
-        station = ProviderStream(scope, frozenset(tools), capacity, instance or scope.agent)
-        events = self._desk.serve(station)
+        station = ProviderStream(scope, frozenset(tools), capacity, instance or scope.agent, process)
+        events = self._desk.serve(station, held)
         try:
             async for event in events:
                 yield event
         finally:
             await events.aclose()
 
-    def report(self, provider: Scope, held: Held, progress: Progress | None) -> datetime:
+    def report(self, provider: Scope, held: HeldCall, progress: Progress | None) -> LeaseTerms:
         """Note a sign of life and how far a call is; returns when its lease ends now. Raises LeaseLost."""
-        run, expires = self._desk.renew(provider, held.owner, held.call_id, held.lease_id)
+        run, terms = self._desk.renew(provider, held.owner, held.call_id, held.lease_id)
         if progress is not None:
             run.publish(progress)
-        return expires
+        return terms
 
-    async def complete(self, provider: Scope, held: Held, outcome: ToolOutcome) -> CallState:
+    async def complete(self, provider: Scope, held: HeldCall, outcome: ToolOutcome) -> CallState:
         """End a call; returns once its end is kept. Raises LeaseLost, IdempotencyMismatch."""
         run = self._desk.complete(provider, held.owner, held.call_id, held.lease_id, outcome)
         return (await run.ended()).state

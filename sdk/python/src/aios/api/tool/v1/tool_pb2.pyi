@@ -279,19 +279,31 @@ class ListMcpServersResponse(_message.Message):
     def __init__(self, servers: _Optional[_Iterable[_Union[_resources_pb2.McpServer, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class TakeCallsRequest(_message.Message):
-    __slots__ = ("parent", "tools", "capacity", "instance")
+    __slots__ = ("parent", "tools", "capacity", "instance", "process_id", "held")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_ID_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     parent: str
     tools: _containers.RepeatedScalarFieldContainer[str]
     capacity: int
     instance: str
-    def __init__(self, parent: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., capacity: _Optional[int] = ..., instance: _Optional[str] = ...) -> None: ...
+    process_id: str
+    held: _containers.RepeatedCompositeFieldContainer[HeldCall]
+    def __init__(self, parent: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., capacity: _Optional[int] = ..., instance: _Optional[str] = ..., process_id: _Optional[str] = ..., held: _Optional[_Iterable[_Union[HeldCall, _Mapping]]] = ...) -> None: ...
+
+class HeldCall(_message.Message):
+    __slots__ = ("call", "lease_id")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    call: str
+    lease_id: str
+    def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ...) -> None: ...
 
 class TakenCall(_message.Message):
-    __slots__ = ("call", "lease_id", "tool", "agent", "arguments_json", "deadline", "lease_expire_time", "attempt", "syscall_id")
+    __slots__ = ("call", "lease_id", "tool", "agent", "arguments_json", "deadline", "lease_expire_time", "attempt", "syscall_id", "time_left", "lease_left")
     CALL_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     TOOL_FIELD_NUMBER: _ClassVar[int]
@@ -301,6 +313,8 @@ class TakenCall(_message.Message):
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     SYSCALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
+    LEASE_LEFT_FIELD_NUMBER: _ClassVar[int]
     call: str
     lease_id: str
     tool: str
@@ -310,7 +324,9 @@ class TakenCall(_message.Message):
     lease_expire_time: _timestamp_pb2.Timestamp
     attempt: int
     syscall_id: str
-    def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., arguments_json: _Optional[str] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., syscall_id: _Optional[str] = ...) -> None: ...
+    time_left: _duration_pb2.Duration
+    lease_left: _duration_pb2.Duration
+    def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., arguments_json: _Optional[str] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., syscall_id: _Optional[str] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., lease_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RevokedCall(_message.Message):
     __slots__ = ("call", "lease_id", "reason")
@@ -323,10 +339,12 @@ class RevokedCall(_message.Message):
     def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class TakeCallsHeartbeat(_message.Message):
-    __slots__ = ("held_count",)
+    __slots__ = ("held_count", "lease_ids")
     HELD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEASE_IDS_FIELD_NUMBER: _ClassVar[int]
     held_count: int
-    def __init__(self, held_count: _Optional[int] = ...) -> None: ...
+    lease_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, held_count: _Optional[int] = ..., lease_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TakeCallsResponse(_message.Message):
     __slots__ = ("call", "revoked", "heartbeat")
@@ -349,10 +367,12 @@ class ReportCallProgressRequest(_message.Message):
     def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ..., progress: _Optional[_Union[CallProgress, _Mapping]] = ...) -> None: ...
 
 class ReportCallProgressResponse(_message.Message):
-    __slots__ = ("lease_expire_time",)
+    __slots__ = ("lease_expire_time", "lease_left")
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LEASE_LEFT_FIELD_NUMBER: _ClassVar[int]
     lease_expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, lease_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    lease_left: _duration_pb2.Duration
+    def __init__(self, lease_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CompleteCallRequest(_message.Message):
     __slots__ = ("call", "lease_id", "result", "error", "request_id")

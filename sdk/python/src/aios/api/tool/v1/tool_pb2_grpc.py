@@ -243,11 +243,14 @@ class ToolServiceServicer(object):
 
     def TakeCalls(self, request, context):
         """Streams the calls of tools whose driver is `provider` to the process that runs them, as many at once as it has
-        room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends, as it
-        does with the stream; then a pure or idempotent call goes to another provider and any other becomes
-        CALL_STATE_UNKNOWN.
-        Errors: NOT_FOUND TOOL_NOT_FOUND, UNAVAILABLE DRAINING (call again).
-        Repeating it is safe: two streams of one provider share the calls. Cancelling ends the stream and its leases.
+        room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends; then a
+        pure or idempotent call goes to another provider and any other becomes CALL_STATE_UNKNOWN. A lease outlives the
+        stream it was given on: until it ends, its holder reports and completes over whatever connection it has, and the
+        next stream of the same process takes the lease over. When the provider's agent is suspended or killed, its leases
+        end at once.
+        Errors: NOT_FOUND TOOL_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE, UNAVAILABLE DRAINING (call again).
+        Repeating it is safe: two streams of one provider share the calls, and a stream with the `process_id` of an earlier
+        one takes its place. Cancelling ends the stream and leaves its leases.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

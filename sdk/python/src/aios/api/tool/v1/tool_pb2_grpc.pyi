@@ -116,11 +116,14 @@ class ToolServiceStub:
     """
     TakeCalls: _grpc.UnaryStreamMultiCallable[_tool_pb2.TakeCallsRequest, _tool_pb2.TakeCallsResponse]
     """Streams the calls of tools whose driver is `provider` to the process that runs them, as many at once as it has
-    room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends, as it
-    does with the stream; then a pure or idempotent call goes to another provider and any other becomes
-    CALL_STATE_UNKNOWN.
-    Errors: NOT_FOUND TOOL_NOT_FOUND, UNAVAILABLE DRAINING (call again).
-    Repeating it is safe: two streams of one provider share the calls. Cancelling ends the stream and its leases.
+    room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends; then a
+    pure or idempotent call goes to another provider and any other becomes CALL_STATE_UNKNOWN. A lease outlives the
+    stream it was given on: until it ends, its holder reports and completes over whatever connection it has, and the
+    next stream of the same process takes the lease over. When the provider's agent is suspended or killed, its leases
+    end at once.
+    Errors: NOT_FOUND TOOL_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE, UNAVAILABLE DRAINING (call again).
+    Repeating it is safe: two streams of one provider share the calls, and a stream with the `process_id` of an earlier
+    one takes its place. Cancelling ends the stream and leaves its leases.
     """
     ReportCallProgress: _grpc.UnaryUnaryMultiCallable[_tool_pb2.ReportCallProgressRequest, _tool_pb2.ReportCallProgressResponse]
     """Tells how far a call is and prolongs its lease. The lease, not the call's owner, decides who may.
@@ -223,11 +226,14 @@ class ToolServiceAsyncStub(ToolServiceStub):
     """
     TakeCalls: _aio.UnaryStreamMultiCallable[_tool_pb2.TakeCallsRequest, _tool_pb2.TakeCallsResponse]  # type: ignore[assignment]
     """Streams the calls of tools whose driver is `provider` to the process that runs them, as many at once as it has
-    room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends, as it
-    does with the stream; then a pure or idempotent call goes to another provider and any other becomes
-    CALL_STATE_UNKNOWN.
-    Errors: NOT_FOUND TOOL_NOT_FOUND, UNAVAILABLE DRAINING (call again).
-    Repeating it is safe: two streams of one provider share the calls. Cancelling ends the stream and its leases.
+    room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends; then a
+    pure or idempotent call goes to another provider and any other becomes CALL_STATE_UNKNOWN. A lease outlives the
+    stream it was given on: until it ends, its holder reports and completes over whatever connection it has, and the
+    next stream of the same process takes the lease over. When the provider's agent is suspended or killed, its leases
+    end at once.
+    Errors: NOT_FOUND TOOL_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE, UNAVAILABLE DRAINING (call again).
+    Repeating it is safe: two streams of one provider share the calls, and a stream with the `process_id` of an earlier
+    one takes its place. Cancelling ends the stream and leaves its leases.
     """
     ReportCallProgress: _aio.UnaryUnaryMultiCallable[_tool_pb2.ReportCallProgressRequest, _tool_pb2.ReportCallProgressResponse]  # type: ignore[assignment]
     """Tells how far a call is and prolongs its lease. The lease, not the call's owner, decides who may.
@@ -399,11 +405,14 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_tool_pb2.TakeCallsResponse], _abc.AsyncIterator[_tool_pb2.TakeCallsResponse]]:
         """Streams the calls of tools whose driver is `provider` to the process that runs them, as many at once as it has
-        room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends, as it
-        does with the stream; then a pure or idempotent call goes to another provider and any other becomes
-        CALL_STATE_UNKNOWN.
-        Errors: NOT_FOUND TOOL_NOT_FOUND, UNAVAILABLE DRAINING (call again).
-        Repeating it is safe: two streams of one provider share the calls. Cancelling ends the stream and its leases.
+        room for. Each call is leased: without a sign of life (ReportCallProgress or CompleteCall) the lease ends; then a
+        pure or idempotent call goes to another provider and any other becomes CALL_STATE_UNKNOWN. A lease outlives the
+        stream it was given on: until it ends, its holder reports and completes over whatever connection it has, and the
+        next stream of the same process takes the lease over. When the provider's agent is suspended or killed, its leases
+        end at once.
+        Errors: NOT_FOUND TOOL_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE, UNAVAILABLE DRAINING (call again).
+        Repeating it is safe: two streams of one provider share the calls, and a stream with the `process_id` of an earlier
+        one takes its place. Cancelling ends the stream and leaves its leases.
         """
 
     @_abc_1.abstractmethod
