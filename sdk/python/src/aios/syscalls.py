@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from aios import errors
+from aios._containment import MAX_RESULT_BYTES, clean, contained, describe, refuse_lazy
 from aios.kernel import Kernel
 from aios.toolkit import Tool
 from aios.types.llm import ToolSpec
@@ -141,12 +142,31 @@ async def run_as_text(tool: RunnableTool, arguments: Mapping[str, Any]) -> str:
 
     Nothing is raised but a cancellation: the model is told what went wrong and may try something else.
     """
+
+    async def work() -> str:
+        value = await tool.run(arguments)
+        refuse_lazy(value)
+        return _sized(clean(text_of(value)))
+
     try:
-        return text_of(await tool.run(arguments))
+        return str(await contained(work))
     except errors.AiosError as error:
-        return f"error: {_reason(error)}"
+        return clean(f"error: {_reason(error)}")
     except Exception as error:  # noqa: BLE001  # a tool's failure is the model's to handle, whatever it is
-        return f"error: {error or type(error).__name__}"
+        return f"error: {_text(error)}"
+
+
+def _sized(text: str) -> str:
+    size = len(text.encode())
+    if size > MAX_RESULT_BYTES:
+        raise errors.ToolFailed(f"the result is {size} bytes; the most is {MAX_RESULT_BYTES}")
+    return text
+
+
+def _text(error: Exception) -> str:
+    """Return an exception's own words, without its type where it has any."""
+    told, name = describe(error), type(error).__name__
+    return told.removeprefix(f"{name}: ") or name
 
 
 def _reason(error: errors.AiosError) -> str:

@@ -1,11 +1,11 @@
 """`@aios.tool`: typed Python functions as tools that a model may call."""
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 from aios import schema
+from aios._containment import in_thread
 from aios.errors import ToolArgumentsInvalid
 from aios.types.llm import ToolSpec
 
@@ -42,7 +42,7 @@ class Tool:
         values = self._bind(arguments)
         if self._is_async:
             return await self.function(**values)
-        return await asyncio.to_thread(self.function, **values)
+        return await in_thread(lambda: self.function(**values))
 
     def _bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         required = self.spec.parameters["required"]
