@@ -131,6 +131,14 @@ class Ticket(Protocol):
         """Wait until the kernel wants the running call to end."""
         ...
 
+    def room_taken(self) -> None:
+        """Note that the call has room at the process that runs it."""
+        ...
+
+    def room_freed(self) -> None:
+        """Note that the room is free again, though the turn is not over yet."""
+        ...
+
     def wait_again(self) -> None:
         """Give the turn back, because the call cannot run just now, and wait for another one."""
         ...

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Final, Protocol
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
@@ -38,8 +39,7 @@ class ScheduledTicket:
         self._pools = pools
         self._pool = pool
         self._urgency = urgency
-        self._granted = False
-        self._over = False
+        self._stands = _Stands.WAITING
 
     async def granted(self) -> None:
         """Wait for the turn. Raises ToolBusy, or what else the scheduler refuses with."""
@@ -51,28 +51,46 @@ class ScheduledTicket:
                 metadata=error.metadata,
                 retry_after=error.retry_after or 1.0,
             ) from error
-        if not self._granted:
-            self._granted = True
-            self._pools.runs(self._pool, self._urgency)
 
     async def revoked(self) -> None:
         """Wait until the kernel wants the running call to end."""
         await self._ticket.interrupted()
 
+    def room_taken(self) -> None:
+        """Note that the call has room at the process that runs it."""
+        self._stand(_Stands.RUNNING)
+
+    def room_freed(self) -> None:
+        """Note that the room is free again, though the turn is not over yet."""
+        self._stand(_Stands.ENDING)
+
     def wait_again(self) -> None:
         """Give the turn back and wait for another one."""
-        self._granted = False
         # First how much room there is, then that the call wants some: else it would be granted again at once.
-        self._pools.waits_again(self._pool, self._urgency)
+        self._stand(_Stands.WAITING)
         self._ticket.yielded(0, replica_lost=True)
 
     def ended(self, completion: Completion) -> None:
         """Give the turn back, or the place in the queue. Idempotent."""
-        if not self._over:
-            self._over = True
+        if self._stands is not _Stands.ENDED:
             # In this order, for the scheduler must not grant the slot that comes free to a tool without room.
-            self._pools.leave(self._pool, self._urgency, running=self._granted)
+            self._stand(_Stands.ENDED)
             self._ticket.ended(completion, 0)
+
+    def _stand(self, where: "_Stands") -> None:
+        before, self._stands = self._stands, where
+        self._pools.moved(self._pool, before, where, self._urgency)
+
+
+class _Stands(Enum):
+    """Where a call stands, as far as the room for its tool goes."""
+
+    WAITING = "waiting"
+    """It has none, and some is kept for it when it is granted."""
+    RUNNING = "running"
+    ENDING = "ending"
+    """Its room is free again; the scheduler has still to hear that its slot is."""
+    ENDED = "ended"
 
 
 @dataclass(slots=True)
@@ -83,15 +101,13 @@ class _Pool:
     places: Places | None
     slots: int = -1
     """What the scheduler was told last."""
+    users: int = 0
     running: int = 0
+    """Calls that have room."""
     waiting: Counter[int] = field(default_factory=Counter)
-    """Calls that wait, by urgency."""
+    """Calls that want room, those granted just now included, by urgency."""
     served: int = 0
     idle_since: float = 0.0
-
-    @property
-    def users(self) -> int:
-        return self.running + self.waiting.total()
 
     def demand(self) -> Demand:
         waiting = +self.waiting
@@ -123,34 +139,26 @@ class ToolPools:
             self._watched.add(places)
             places.watch(self._divide)
         pool.limit, pool.places = tool.max_concurrency, places
+        pool.users += 1
         pool.waiting[urgency] += 1
         self._settle(name, pool)
         return name
 
-    def runs(self, name: str, urgency: int = 0) -> None:
-        """Note that a call has its turn."""
+    def moved(self, name: str, before: _Stands, now: _Stands, urgency: int = 0) -> None:
+        """Note where a call stands now."""
         pool = self._pools[name]
-        pool.waiting[urgency] -= 1
-        pool.running += 1
-        pool.served = next(self._grants)
+        pool.running += (now is _Stands.RUNNING) - (before is _Stands.RUNNING)
+        pool.waiting[urgency] += (now is _Stands.WAITING) - (before is _Stands.WAITING)
+        if now is _Stands.RUNNING:
+            pool.served = next(self._grants)
+        if now is _Stands.ENDED:
+            pool.users -= 1
+            pool.idle_since = self._clock.monotonic()
         self._settle(name, pool)
 
-    def waits_again(self, name: str, urgency: int = 0) -> None:
-        """Note that a call gives its turn back and waits."""
-        pool = self._pools[name]
-        pool.running -= 1
-        pool.waiting[urgency] += 1
-        self._settle(name, pool)
-
-    def leave(self, name: str, urgency: int = 0, *, running: bool = False) -> None:
-        """Note that a call needs its tool no more."""
-        pool = self._pools[name]
-        if running:
-            pool.running -= 1
-        else:
-            pool.waiting[urgency] -= 1
-        pool.idle_since = self._clock.monotonic()
-        self._settle(name, pool)
+    def leave(self, name: str) -> None:
+        """Note that a call that waited needs its tool no more."""
+        self.moved(name, _Stands.WAITING, _Stands.ENDED)
 
     async def forget_idle(self) -> None:
         """Withdraw the tools that nobody has called for a while."""

@@ -198,7 +198,7 @@ class CallAttempt:
 
         watch = asyncio.create_task(obey())
         try:
-            return await self._by_driver()
+            return await self._by_driver(turn)
         finally:
             watch.cancel()
 
@@ -224,17 +224,17 @@ class CallAttempt:
         run.call = replace(run.call, state=CallState.QUEUED)
         self._asked = self._deps.clock.monotonic()
 
-    async def _by_driver(self) -> ToolOutcome:
+    async def _by_driver(self, turn: Ticket) -> ToolOutcome:
         if self._provided:
-            return await self._by_provider()
+            return await self._by_provider(turn)
         function = self._run.tool.driver.function
         await self._begin("")
         self._tell_started()
         value = await self._limited(lambda: self._deps.builtins.run(function, self._wish.arguments))
         return ToolOutcome(value=value)
 
-    async def _by_provider(self) -> ToolOutcome:
-        lease = await self._desk.assign(self._run, ROOM_SECONDS)
+    async def _by_provider(self, turn: Ticket) -> ToolOutcome:
+        lease = await self._desk.assign(self._run, ROOM_SECONDS, turn)
         with self._desk.leased(lease):
             await self._begin(lease.station.instance)
             deadline = self._deps.clock.now() + timedelta(seconds=self._seconds)

@@ -24,7 +24,7 @@ from services.tool.model import (
     Tool,
     ToolOutcome,
 )
-from services.tool.ports import Meter
+from services.tool.ports import Meter, Ticket
 from services.tool.service.call_run import CallRun
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -79,6 +79,8 @@ class Lease:
     outcome: "asyncio.Future[ToolOutcome]"
     expires_at: float
     """On the steady clock."""
+    turn: Ticket | None
+    """Is told when the room is taken and when it is free again."""
     ends_at: float = 0.0
     """When the call must have ended, on the steady clock."""
     sent: bool = False
@@ -171,14 +173,14 @@ class LeaseManager:
             reason = Cancelled.reason if lease.run.stop_reason else ToolTimeout.reason
             self._release(lease, reason)
 
-    async def assign(self, run: CallRun, wait: float) -> Lease:
-        """Reserve room at a process that provides the tool.
+    async def assign(self, run: CallRun, wait: float, turn: Ticket | None = None) -> Lease:
+        """Reserve room at a process that provides the tool, for a call that has its turn.
 
         Raises NoRoomError when there was none for `wait` seconds: the call then belongs back into the queue.
         """
         try:
             async with asyncio.timeout(wait):
-                while (lease := self._try(run)) is None:
+                while (lease := self._try(run, turn)) is None:
                     await self._changed.wait()
                 return lease
         except TimeoutError:
@@ -282,7 +284,7 @@ class LeaseManager:
         stations = self._stations.get(Scope(tenant, tool.owner), [])
         return [station for station in stations if tool.id in station.tools]
 
-    def _try(self, run: CallRun) -> Lease | None:
+    def _try(self, run: CallRun, turn: Ticket | None) -> Lease | None:
         """Take room at the emptiest process, rather one that has not lost the call and serves few tools."""
         roomy = [
             station
@@ -301,8 +303,10 @@ class LeaseManager:
         )
         expires = self._clock.monotonic() + run.tool.driver.lease_seconds
         future: asyncio.Future[ToolOutcome] = asyncio.get_running_loop().create_future()
-        lease = Lease(secrets.token_hex(16), station, run, future, expires)
+        lease = Lease(secrets.token_hex(16), station, run, future, expires, turn)
         station.held[lease.id] = self._leases[lease.id] = lease
+        if turn is not None:
+            turn.room_taken()
         self._tell_changed(station.scope)
         return lease
 
@@ -318,6 +322,8 @@ class LeaseManager:
         if self._leases.pop(lease.id, None) is None:
             return
         lease.station.held.pop(lease.id, None)
+        if lease.turn is not None:
+            lease.turn.room_freed()
         # Whoever stops waiting for the outcome has cancelled it.
         if not lease.outcome.done() or lease.outcome.cancelled() or reason == CALL_LEASE_LOST:
             lease.outcome.cancel()
