@@ -3,9 +3,14 @@
 import asyncio
 import itertools
 import json
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.tool.v1 import resources_pb2 as res
 from aios.api.tool.v1 import tool_pb2 as pb
@@ -33,6 +38,12 @@ class FakeTools:
         self._queues: dict[str, _Queue] = {}
         self._held: dict[str, _Waiting] = {}
         self._numbers = itertools.count(1)
+        self.lease_seconds = 60.0
+        """How long a provider holds a call without a sign of life."""
+        self.clock_ahead = 0.0
+        """How far the kernel's wall clock is ahead of the machine's; less than 0: behind. Unit: seconds."""
+        self.beats: Counter[str] = Counter()
+        """Signs of life of each call."""
 
     def add(self, tool: Tool) -> None:
         """Make a tool callable."""
@@ -133,8 +144,11 @@ class FakeTools:
         self, request: pb.ReportCallProgressRequest, caller: Caller
     ) -> pb.ReportCallProgressResponse:
         """ReportCallProgress."""
-        del request, caller
-        return pb.ReportCallProgressResponse()
+        del caller
+        self.beats[request.call] += 1
+        response = pb.ReportCallProgressResponse(lease_left=self._lease())
+        response.lease_expire_time.CopyFrom(self._expires())
+        return response
 
     async def complete_call(self, request: pb.CompleteCallRequest, caller: Caller) -> pb.CompleteCallResponse:
         """CompleteCall."""
@@ -162,8 +176,8 @@ class FakeTools:
             arguments_json=request.arguments_json,
             attempt=1,
         )
-        call.lease_expire_time.GetCurrentTime()
-        call.lease_expire_time.seconds += 60
+        call.lease_expire_time.CopyFrom(self._expires())
+        call.lease_left.CopyFrom(self._lease())
         waiting = _Waiting(call)
         queue = self._queues[tool.name]
         await queue.put(waiting)
@@ -175,6 +189,14 @@ class FakeTools:
         if done.HasField("error"):
             raise ToolFailed(done.error.message)
         return done.result.value_json
+
+    def _lease(self) -> Duration:
+        return Duration(nanos=int(self.lease_seconds % 1 * 1e9), seconds=int(self.lease_seconds))
+
+    def _expires(self) -> Timestamp:
+        expires = Timestamp()
+        expires.FromNanoseconds(time.time_ns() + int((self.clock_ahead + self.lease_seconds) * 1e9))
+        return expires
 
     def _find(self, name: str) -> res.Tool:
         if name not in self._tools:
