@@ -46,8 +46,9 @@ async def contained(work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
-    """Run a plain function in a thread. Raises what it raises; StopIteration as ToolFailed."""
+    """Run a plain function in a thread. Raises what it raises."""
 
+    # Its error comes back as a value: a future cannot carry StopIteration, its awaiter would never wake.
     def call() -> tuple[Any, BaseException | None]:
         try:
             return function(), None
@@ -55,8 +56,6 @@ async def in_thread(function: Callable[[], Any]) -> Any:
             return None, error
 
     value, error = await asyncio.to_thread(call)
-    if isinstance(error, StopIteration):  # a future cannot carry it: its awaiter would wait for ever
-        raise ToolFailed(describe(error)) from error
     if error is not None:
         raise error
     return value
