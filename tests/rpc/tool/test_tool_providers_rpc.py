@@ -391,3 +391,46 @@ async def test_a_tool_is_available_while_a_provider_is_connected(world: World) -
 
     assert connected.tool.available
     assert not lost_again.tool.available
+
+
+async def test_a_process_may_have_as_much_in_hand_as_a_request_can_name(world: World) -> None:
+    await world.register()
+    held = [
+        tool_pb2.HeldCall(call=f"agents/{'a' * 63}/calls/{n:064d}", lease_id=f"{n:032d}" * 2)
+        for n in range(1024)
+    ]
+    request = tool_pb2.TakeCallsRequest(tools=["tools/job"], capacity=256, process_id="x1", held=held)
+    stream = world.stub.TakeCalls(request, metadata=WORKER)
+    first = await anext(aiter(stream))
+    stream.cancel()
+
+    assert first.HasField("heartbeat")
+
+
+async def test_a_process_that_is_known_by_its_instance_completes_after_it_came_back(world: World) -> None:
+    await world.register()
+    station = await world.station()
+    calling = world.call()
+    taken = await station.take()
+    station.stream.cancel()
+    await until(lambda: not world.service.desk.places(Scope("acme", "worker")))
+    again = await world.station()
+    await again.beat(taken)
+    state = await again.complete(taken)
+
+    assert state == resources_pb2.CALL_STATE_SUCCEEDED
+    assert value(await calling) == 1
+
+
+async def test_what_is_left_is_told_besides_the_kernels_clock(world: World) -> None:
+    await world.register(timeout=Duration(seconds=40))
+    station = await world.station()
+    calling = world.call()
+    taken = await station.take()
+    world.clock.advance(5)
+    prolonged = await station.beat(taken)
+    await station.complete(taken)
+    await calling
+
+    assert taken.lease_left.ToSeconds() == prolonged.lease_left.ToSeconds() == LEASE
+    assert taken.time_left.ToSeconds() == 40

@@ -28,6 +28,8 @@ SHORTEST_BEAT = 0.2
 LEASE_LOST: Final = "CALL_LEASE_LOST"
 REMEMBERED: Final = 4_096
 """Calls that have ended here and are not run again, should the kernel send one once more."""
+MOST_HELD: Final = 1_024
+"""Calls that one request can name."""
 PARTING_SECONDS: Final = 2.0
 """How long a provider that stops takes to tell the kernel of each call it had in hand."""
 _LONGEST_REASON: Final = 64
@@ -136,7 +138,7 @@ class Provider:
         """Return the request of the next stream: who this is, and what it has in hand."""
         request = pb.TakeCallsRequest()
         request.CopyFrom(self._request)
-        request.held.extend(self._in_hand.values())
+        request.held.extend(list(self._in_hand.values())[:MOST_HELD])
         return request
 
     def _handle(self, event: pb.TakeCallsResponse) -> None:
