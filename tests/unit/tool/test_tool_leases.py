@@ -1,4 +1,4 @@
-"""The desk where providers take calls: leases that outlive streams, and who gets which call when."""
+"""Where providers take calls: leases that outlive streams, and who gets which call when."""
 
 import asyncio
 from collections.abc import AsyncGenerator
