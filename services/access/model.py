@@ -341,13 +341,3 @@ class AgentKey:
 
     tenant: str
     agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class RequestKey:
-    """Whose request it was, and which one."""
-
-    tenant: str
-    agent: str
-    method: str
-    id: str

@@ -26,11 +26,11 @@ from services.access.model import (
     Policy,
     PublicKey,
     Reason,
-    RequestKey,
     Revocation,
     Token,
 )
 from services.chassis.auth.identity import Principal
+from services.chassis.idempotency import RequestIdentity
 
 T = TypeVar("T")
 
@@ -308,15 +308,15 @@ class Ledger(Protocol):
         """Return the id of this database."""
         ...
 
-    def remembered(self, key: RequestKey, digest: bytes) -> str | None:
-        """Return what the first request with this key answered, or None.
+    def remembered(self, tenant: str, request: RequestIdentity) -> str | None:
+        """Return what the first request of this identity answered; None when it is new or has no id.
 
         Raises IdempotencyMismatch when it had another digest.
         """
         ...
 
-    def remember(self, key: RequestKey, digest: bytes, answer: str, now: datetime) -> None:
-        """Keep an answer for 24 hours."""
+    def remember(self, tenant: str, request: RequestIdentity, answer: str, now: datetime) -> None:
+        """Keep an answer for 24 hours; nothing for a request without an id."""
         ...
 
     def forget(self, now: datetime) -> int:

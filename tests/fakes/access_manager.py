@@ -12,16 +12,17 @@ from services.access.core.agent_tree import TreeLimits
 from services.access.model import AuditEntry, AuditQuery, Check, Decision, Finding, Reason
 from services.access.ports import Store
 from services.access.service.agents import NewAgent, Registered
-from services.access.service.dependencies import Dependencies, Request, Settings
+from services.access.service.dependencies import Dependencies, Settings
 from services.access.service.facade import AccessManager
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.dispatch.scheduling import Hints
+from services.chassis.idempotency import RequestIdentity
 from tests.fakes.clock import FakeClock
 
 TENANT = "acme"
 KERNEL_TENANT = "default"
 SERVICE_KEY = "the-shared-secret"
-NEW = Request("Test")
+NEW = RequestIdentity("", "Test")
 """A request without an id: every time a new one."""
 
 ADMIN = Caller(agent="admin", tenant=TENANT, kind=Kind.ADMIN)
@@ -143,9 +144,9 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
     return Desk(manager, clock, keys, meter, store)
 
 
-def asked(request_id: str, digest: bytes = b"d", method: str = "Test") -> Request:
+def asked(request_id: str, digest: bytes = b"d", method: str = "Test") -> RequestIdentity:
     """Make a request that may be repeated."""
-    return Request(method, request_id, digest)
+    return RequestIdentity("", method, request_id, digest)
 
 
 async def whole_log(of: Desk) -> list[AuditEntry]:

@@ -15,10 +15,11 @@ from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
 from services.access.model import Agent, AgentKey, AgentState, Check, Revocation, Token
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Dependencies, Request
+from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.dispatch.scheduling import Caps, Excess, Hints, excess
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
 
@@ -92,7 +93,7 @@ class AgentService:
     def __init__(self, ports: Dependencies) -> None:
         self._deps = ports
 
-    async def register(self, caller: Caller, new: NewAgent, asked: Request) -> Registered:
+    async def register(self, caller: Caller, new: NewAgent, asked: RequestIdentity) -> Registered:
         """Register an agent and issue its first credentials.
 
         Raises AgentExists, AgentNotFound (parent), AgentTreeLimit, AgentInactive, PermissionDenied or

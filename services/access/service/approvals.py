@@ -18,9 +18,10 @@ from services.access.errors import (
 from services.access.model import Approval, ApprovalState
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Dependencies, Request
+from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import nothing
 from services.chassis.auth.identity import Caller, Kind
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied, QuotaViolation
 from services.chassis.times import micros
@@ -37,7 +38,7 @@ class ApprovalService:
         self._deps = ports
 
     async def request(
-        self, caller: Caller, wanted: Approval, lifetime: timedelta, asked: Request
+        self, caller: Caller, wanted: Approval, lifetime: timedelta, asked: RequestIdentity
     ) -> Approval:
         """Ask for an approval, or return the open one for the same call.
 
@@ -69,7 +70,14 @@ class ApprovalService:
         return await self._deps.commit(work, nothing(caller.tenant))
 
     async def use(
-        self, caller: Caller, tenant: str, name: str, *, agent: str, arguments_sha256: str, asked: Request
+        self,
+        caller: Caller,
+        tenant: str,
+        name: str,
+        *,
+        agent: str,
+        arguments_sha256: str,
+        asked: RequestIdentity,
     ) -> Approval:
         """Spend an approval.
 
@@ -131,7 +139,14 @@ class ApprovalService:
         return shown[:limit], paging.encode([micros(last.create_time), last.id], *query)
 
     async def decide(
-        self, caller: Caller, name: str, *, approve: bool, comment: str, arguments_sha256: str, asked: Request
+        self,
+        caller: Caller,
+        name: str,
+        *,
+        approve: bool,
+        comment: str,
+        arguments_sha256: str,
+        asked: RequestIdentity,
     ) -> Approval:
         """Approve or reject.
 

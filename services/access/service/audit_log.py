@@ -10,8 +10,9 @@ from services.access.core import audit_chain
 from services.access.model import AuditEntry, AuditHead, AuditOutcome, AuditQuery, Event, Verification
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Dependencies, Request
+from services.access.service.dependencies import Dependencies
 from services.chassis.auth.identity import Caller, Kind
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import PermissionDenied
 from services.chassis.times import micros
@@ -37,7 +38,9 @@ class AuditService:
         self._denials: dict[tuple[str, Event], int] = {}
         self._flushing = asyncio.Lock()
 
-    async def append(self, caller: Caller, tenant: str, events: Sequence[Event], asked: Request) -> int:
+    async def append(
+        self, caller: Caller, tenant: str, events: Sequence[Event], asked: RequestIdentity
+    ) -> int:
         """Append events to a tenant's log; return the place of the last one."""
         now = self._deps.clock.now()
 

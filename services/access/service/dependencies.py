@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from services.access.core import audit_chain
 from services.access.core.agent_tree import TreeLimits
 from services.access.errors import EtagMismatch
-from services.access.model import AuditOutcome, Event, RequestKey
+from services.access.model import AuditOutcome, Event
 from services.access.ports import Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
 from services.access.service.watchers import ChangeLog, RuleChange, Watchers
 from services.chassis.auth.identity import Caller
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
 
@@ -126,36 +127,24 @@ class Dependencies:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request that may be repeated: its id, and what it asked for."""
-
-    method: str
-    """The RPC's name, such as `CreateGroup`."""
-    id: str = ""
-    """Chosen by the caller; empty means that every call is new."""
-    digest: bytes = b""
-    """Digest of what was asked for."""
-
-
-def answered(tx: Transaction, caller: Caller, asked: Request) -> str | None:
+def answered(tx: Transaction, caller: Caller, asked: RequestIdentity) -> str | None:
     """Return what the same request made the first time: the id of its result; None when it is new.
 
     Raises IdempotencyMismatch when the id was used for another request.
     """
-    if not asked.id:
-        return None
-    return tx.ledger.remembered(_key(caller, asked), asked.digest)
+    return tx.ledger.remembered(caller.tenant, _of(caller, asked))
 
 
-def remember(tx: Transaction, caller: Caller, asked: Request, now: datetime, answer: str = "") -> None:
-    """Keep the id of a request's result, so that a repeat finds it."""
-    if asked.id:
-        tx.ledger.remember(_key(caller, asked), asked.digest, answer, now)
+def remember(
+    tx: Transaction, caller: Caller, asked: RequestIdentity, now: datetime, answer: str = ""
+) -> None:
+    """Keep the id of a request's result, so that a repeat finds it; nothing for a request without an id."""
+    tx.ledger.remember(caller.tenant, _of(caller, asked), answer, now)
 
 
-def _key(caller: Caller, asked: Request) -> RequestKey:
-    return RequestKey(caller.tenant, caller.agent, f"{caller.kind.value}/{asked.method}", asked.id)
+def _of(caller: Caller, asked: RequestIdentity) -> RequestIdentity:
+    # An administrator and an agent may have the same id: the kind of caller keeps their requests apart.
+    return replace(asked, agent=caller.agent, method=f"{caller.kind.value}/{asked.method}")
 
 
 def record(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event]) -> int:

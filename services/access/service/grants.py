@@ -9,10 +9,11 @@ from services.access.errors import RuleNotFound
 from services.access.model import Check, Grant
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Dependencies, Request
+from services.access.service.dependencies import Dependencies
 from services.access.service.groups import must_exist
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.times import micros
@@ -38,7 +39,7 @@ class GrantService:
     def __init__(self, ports: Dependencies) -> None:
         self._deps = ports
 
-    async def create(self, caller: Caller, new: NewGrant, asked: Request) -> Grant:
+    async def create(self, caller: Caller, new: NewGrant, asked: RequestIdentity) -> Grant:
         """Make a grant. Nobody gives what it may not do itself.
 
         Raises InvalidRequest, RuleNotFound or AgentNotFound (the grantee), or PermissionDenied.
@@ -87,7 +88,7 @@ class GrantService:
 
         return await self._deps.commit(work, nothing(caller.tenant))
 
-    async def revoke(self, caller: Caller, name: str, asked: Request) -> None:
+    async def revoke(self, caller: Caller, name: str, asked: RequestIdentity) -> None:
         """Take a grant back. Raises RuleNotFound when it never existed."""
         now = self._deps.clock.now()
         grant_id = name.removeprefix("grants/")

@@ -4,9 +4,10 @@ from services.access.errors import AgentNotFound, AlreadyExists, GroupCycle, Rul
 from services.access.model import Group, Member
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Dependencies, Request
+from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidRequest
 
@@ -20,7 +21,7 @@ class GroupService:
         self._deps = ports
 
     async def create(
-        self, caller: Caller, name: str, *, title: str, description: str, asked: Request
+        self, caller: Caller, name: str, *, title: str, description: str, asked: RequestIdentity
     ) -> Group:
         """Create a group. Raises AlreadyExists or IdempotencyMismatch."""
         group_id = _id(name)
@@ -56,7 +57,7 @@ class GroupService:
             return found, ""
         return found[:limit], paging.encode([found[limit - 1].id], caller.tenant, member, "groups")
 
-    async def delete(self, caller: Caller, name: str, etag: str, asked: Request) -> None:
+    async def delete(self, caller: Caller, name: str, etag: str, asked: RequestIdentity) -> None:
         """Delete a group and revoke the grants it received. Raises RuleNotFound or EtagMismatch."""
         now = self._deps.clock.now()
 
@@ -74,7 +75,7 @@ class GroupService:
 
         await self._deps.commit(work, RuleChange(caller.tenant))
 
-    async def add_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
+    async def add_member(self, caller: Caller, name: str, member: str, asked: RequestIdentity) -> Group:
         """Add an agent or group to a group. Raises RuleNotFound, AgentNotFound or GroupCycle."""
         now = self._deps.clock.now()
 
@@ -96,7 +97,7 @@ class GroupService:
 
         return await self._deps.commit(work, RuleChange(caller.tenant))
 
-    async def remove_member(self, caller: Caller, name: str, member: str, asked: Request) -> Group:
+    async def remove_member(self, caller: Caller, name: str, member: str, asked: RequestIdentity) -> Group:
         """Remove a member from a group. Raises RuleNotFound."""
         now = self._deps.clock.now()
 

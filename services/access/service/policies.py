@@ -13,9 +13,10 @@ from services.access.errors import PolicyInvalid, QuotaExceeded, RuleNotFound, R
 from services.access.model import Check, Finding, Policy, Severity
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.dependencies import Dependencies, Request
+from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Principal
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest
 
@@ -53,7 +54,7 @@ class PolicyService:
         return [*clashes, *found, *_warnings(outline)][:_MAX_FINDINGS]
 
     async def put(
-        self, caller: Caller, name: str, text: str, *, description: str, etag: str, asked: Request
+        self, caller: Caller, name: str, text: str, *, description: str, etag: str, asked: RequestIdentity
     ) -> tuple[Policy, list[Finding]]:
         """Put a new version in force; return it and what the checks warn of.
 
@@ -87,7 +88,7 @@ class PolicyService:
 
         return await self._deps.commit(work, RuleChange(caller.tenant))
 
-    async def delete(self, caller: Caller, name: str, etag: str, asked: Request) -> None:
+    async def delete(self, caller: Caller, name: str, etag: str, asked: RequestIdentity) -> None:
         """Take a policy out of force. Raises RuleNotFound, EtagMismatch or RuleProtected."""
         rule = self._id(name)
         now = self._deps.clock.now()

@@ -12,9 +12,10 @@ from services.access.model import AgentState, PublicKey, Revocation, Token
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.agents import key_hash
-from services.access.service.dependencies import Dependencies, Request
+from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import (
     AgentInactive,
@@ -96,7 +97,7 @@ class TokenService:
             raise CredentialRevoked("the token was revoked")
         return await self._issue(holder, lifetime, "renewal")
 
-    async def revoke(self, caller: Caller, agent: str, target: Target, asked: Request) -> int:
+    async def revoke(self, caller: Caller, agent: str, target: Target, asked: RequestIdentity) -> int:
         """Revoke tokens of `agent`; return the revision from which on they are refused.
 
         Raises CredentialInvalid (not a token of this issuer, or another's) or AgentNotFound.

@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.access.model import RequestKey, Revocation
+from services.access.model import Revocation
 from services.access.ports import T, Work
 from services.access.store import rows
 from services.access.store.sql_agents import SqlAgents
@@ -125,16 +125,14 @@ class SqlLedger:
         statement = sa.select(facts.c.value).where(facts.c.name == "epoch")
         return str(self._conn.execute(statement).scalar_one())
 
-    def remembered(self, key: RequestKey, digest: bytes) -> str | None:
-        """Return what the first request with this key answered. Raises IdempotencyMismatch."""
-        reply = idempotency.remembered(self._conn, answers, key.tenant, _identity(key, digest))
+    def remembered(self, tenant: str, request: RequestIdentity) -> str | None:
+        """Return what the first request of this identity answered. Raises IdempotencyMismatch."""
+        reply = idempotency.remembered(self._conn, answers, tenant, request)
         return None if reply is None else reply.decode()
 
-    def remember(self, key: RequestKey, digest: bytes, answer: str, now: datetime) -> None:
+    def remember(self, tenant: str, request: RequestIdentity, answer: str, now: datetime) -> None:
         """Keep an answer for 24 hours."""
-        idempotency.remember(
-            self._conn, answers, key.tenant, _identity(key, digest), answer.encode(), now=now
-        )
+        idempotency.remember(self._conn, answers, tenant, request, answer.encode(), now=now)
 
     def forget(self, now: datetime) -> int:
         """Delete answers older than that."""
@@ -152,7 +150,3 @@ class SqlLedger:
             .returning(counters.c.value)
         )
         return int(self._conn.execute(statement).scalar_one())
-
-
-def _identity(key: RequestKey, digest: bytes) -> RequestIdentity:
-    return RequestIdentity(key.agent, key.method, key.id, digest)

@@ -10,11 +10,11 @@ from aios.api.access.v1 import access_pb2, resources_pb2
 from services.access import model
 from services.access.service.audit_log import Verified
 from services.access.service.decisions import Revision
-from services.access.service.dependencies import Request
 from services.access.service.grants import NewGrant
 from services.access.service.tokens import Target
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names
 from services.chassis.rpc.wire import moment, request_digest, stamp
 
@@ -55,9 +55,9 @@ _MOST_CHANGES: Final = 1000
 _JWKS_MAX_AGE: Final = 300
 
 
-def asked(method: str, request: Any) -> Request:
+def asked(method: str, request: Any) -> RequestIdentity:
     """Describe a request that carries a `request_id`."""
-    return Request(method, request.request_id, request_digest(request))
+    return RequestIdentity("", method, request.request_id, request_digest(request))
 
 
 def duration(message: Any, field: str) -> timedelta | None:

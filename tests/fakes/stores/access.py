@@ -15,11 +15,11 @@ from services.access.model import (
     Group,
     Member,
     Policy,
-    RequestKey,
     Revocation,
 )
 from services.access.ports import T, Work
 from services.chassis.auth.identity import Principal
+from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.times import micros
 from tests.fakes.stores.access_records import MemoryApprovals, MemoryAudit
@@ -361,20 +361,22 @@ class MemoryLedger:
         """Return the id of this store."""
         return self._epoch
 
-    def remembered(self, key: RequestKey, digest: bytes) -> str | None:
-        """Return what the first request with this key answered. Raises IdempotencyMismatch."""
-        known = self._world.answers.get(key)
-        if known is None:
+    def remembered(self, tenant: str, request: RequestIdentity) -> str | None:
+        """Return what the first request of this identity answered. Raises IdempotencyMismatch."""
+        known = self._world.answers.get(_answer_key(tenant, request))
+        if known is None or not request.request_id:
             return None
-        if known[0] != digest:
+        if known[0] != request.digest:
             raise IdempotencyMismatch(
-                f"request_id {key.id} was used for another request", metadata={"request_id": key.id}
+                f"request_id {request.request_id} was used for another request",
+                metadata={"request_id": request.request_id},
             )
         return known[1]
 
-    def remember(self, key: RequestKey, digest: bytes, answer: str, now: datetime) -> None:
+    def remember(self, tenant: str, request: RequestIdentity, answer: str, now: datetime) -> None:
         """Keep an answer."""
-        self._world.answers[key] = (digest, answer, now)
+        if request.request_id:
+            self._world.answers[_answer_key(tenant, request)] = (request.digest, answer, now)
 
     def forget(self, now: datetime) -> int:
         """Delete answers older than a day."""
@@ -390,3 +392,7 @@ class MemoryLedger:
 
 def _below(agent: Agent, under: str) -> bool:
     return not under or agent.id == under or under in agent.ancestors
+
+
+def _answer_key(tenant: str, request: RequestIdentity) -> tuple[str, str, str, str]:
+    return tenant, request.agent, request.method, request.request_id

@@ -13,7 +13,6 @@ from services.access.model import (
     Group,
     Member,
     Policy,
-    RequestKey,
     Revocation,
 )
 
@@ -33,7 +32,7 @@ class World:
     approvals: dict[Key, Approval] = field(default_factory=dict)
     audit: dict[tuple[str, int], AuditEntry] = field(default_factory=dict)
     revocations: dict[tuple[str, str, str], Revocation] = field(default_factory=dict)
-    answers: dict[RequestKey, tuple[bytes, str, datetime]] = field(default_factory=dict)
+    answers: dict[tuple[str, str, str, str], tuple[bytes, str, datetime]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
 
     def snapshot(self) -> "World":
