@@ -65,12 +65,12 @@ class TreeGate:
 
     @property
     def running(self) -> int:
-        """Calls inside."""
+        """Calls that hold a place."""
         return self._turns.running
 
     @property
     def waiting(self) -> int:
-        """Calls outside."""
+        """Calls that wait for a place."""
         return len(self._waits)
 
     def oldest_wait(self) -> float:
@@ -137,12 +137,12 @@ class ControlGate:
 
     @property
     def running(self) -> int:
-        """Calls inside."""
+        """Calls that hold a place."""
         return sum(gate.running for gate in self._all)
 
     @property
     def waiting(self) -> int:
-        """Calls outside."""
+        """Calls that wait for a place."""
         return sum(gate.waiting for gate in self._all)
 
     def oldest_wait(self) -> float:

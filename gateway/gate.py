@@ -55,11 +55,11 @@ class Gate(Protocol):
 
     @property
     def running(self) -> int:
-        """Calls inside."""
+        """Calls that hold a place."""
 
     @property
     def waiting(self) -> int:
-        """Calls outside."""
+        """Calls that wait for a place."""
 
     def oldest_wait(self) -> float:
         """Return how long the call that waits longest has waited. Unit: seconds."""
@@ -70,7 +70,7 @@ class Gate(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """One call outside."""
+    """One call that waits for a place."""
 
     admitted: "asyncio.Future[None]"
     since: float
@@ -110,12 +110,12 @@ class FairGate:
 
     @property
     def running(self) -> int:
-        """Calls inside."""
+        """Calls that hold a place."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """Calls outside."""
+        """Calls that wait for a place."""
         return self._waiting
 
     def oldest_wait(self) -> float:

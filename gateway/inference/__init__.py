@@ -1,1 +1,1 @@
-"""Inference: one backend port, its drivers, and the life of a generation."""
+"""Inference: one backend port, its drivers, and the life of a generation, all on the event loop."""

@@ -120,7 +120,7 @@ class Ticket(Protocol):
         ...
 
     def ended(self, completion: Completion, tokens_done: int) -> None:
-        """Leave for good, from wherever the call stands. Idempotent."""
+        """End the call, whether it waits, runs or was revoked, and tell the scheduler. Idempotent."""
         ...
 
 
@@ -148,7 +148,7 @@ class CheckpointStore(Protocol):
         ...
 
     async def delete(self, call: str) -> None:
-        """Drop it. Idempotent."""
+        """Drop the state of a generation that has ended. Idempotent."""
         ...
 
 

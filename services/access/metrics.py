@@ -12,7 +12,7 @@ class AccessMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._decisions = Histogram(
             "aios_access_decision_seconds",
-            "Time of one decision, the load of its slice included, by reason.",
+            "Time of one decision, the load of its input included, by reason.",
             ["reason"],
             buckets=DURATION_BUCKETS,
             registry=registry,

@@ -387,7 +387,7 @@ class PolicyEngine(Protocol):
     """Decides by policies. Any thread may use it."""
 
     def decide(
-        self, check: Check, target: Target, slice_: DecisionInput, policies: tuple[Policy, ...]
+        self, check: Check, target: Target, given: DecisionInput, policies: tuple[Policy, ...]
     ) -> Decision:
         """Decide one check; any trouble is a refusal."""
         ...

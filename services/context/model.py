@@ -219,7 +219,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """A wish to save a generation."""
+    """A request to save a generation."""
 
     generation: str
     sequence: int

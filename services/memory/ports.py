@@ -69,7 +69,7 @@ class Transaction(Protocol):
         ...
 
     def keep_ranking(self, ranking: str, body: bytes) -> None:
-        """Keep a ranking of a search under a new id for a while; see `chassis.rankings`."""
+        """Keep a ranking of a search under a new id for a while; see `services.chassis.db.rankings`."""
         ...
 
     def ranking(self, ranking: str) -> bytes | None:

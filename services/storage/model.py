@@ -72,7 +72,7 @@ class Link:
     """
 
     digest: str
-    """Names the content; see `core.appending.name_link`."""
+    """Names the content; see `name_link` in `core/appending`."""
     base: str
     """Digest of the content before: another link, or one kept as a list of pieces."""
     size: int

@@ -176,7 +176,7 @@ class Texts(Protocol):
     """The search index of one scope."""
 
     def keep_ranking(self, ranking: str, body: bytes) -> None:
-        """Keep a ranking of a search under a new id for a while; see `chassis.rankings`."""
+        """Keep a ranking of a search under a new id for a while; see `services.chassis.db.rankings`."""
         ...
 
     def ranking(self, ranking: str) -> bytes | None:

@@ -72,7 +72,7 @@ class ContextCheckpoints:
         return None if answer.snapshot.finished else _checkpoint(call, answer.snapshot)
 
     async def delete(self, call: str) -> None:
-        """Drop it. Raises ServiceUnavailable."""
+        """Drop the state of a generation that has ended. Raises ServiceUnavailable."""
         self._stored.pop(call, None)
         request = context_pb2.DeleteSnapshotRequest(name=self._name(call))
         try:

@@ -1,1 +1,5 @@
-"""The use cases of inference, on the event loop: generations, their runners, the replicas."""
+"""The use cases of inference: generations, their runners, the replicas.
+
+They own every generation that waits or runs here. Called by the servicer, on the event loop, in one
+background task for each generation.
+"""

@@ -1,4 +1,4 @@
-"""The policy engine: Cedar, with a parsed policy set per tenant and the slice of one request.
+"""The policy engine: Cedar, with a parsed policy set per tenant and the input of one request.
 
 Any error while evaluating is a refusal: Cedar skips a policy that errors, `forbid` included. So is a policy
 in force that cannot be read (any more): what it would have forbidden is not known.
@@ -77,7 +77,7 @@ class CedarEngine:
         self._lock = threading.Lock()
 
     def decide(
-        self, check: Check, target: Target, slice_: DecisionInput, policies: tuple[Policy, ...]
+        self, check: Check, target: Target, given: DecisionInput, policies: tuple[Policy, ...]
     ) -> Decision:
         """Decide one check under the kernel's policies and those of the principal's tenant.
 
@@ -90,22 +90,22 @@ class CedarEngine:
                 allowed=False,
                 reason=Reason.POLICY_ERROR,
                 policies=rules.unreadable[:_MAX_POLICIES],
-                revision=slice_.revision,
+                revision=given.revision,
             )
-        world = entities(check, target, slice_, kernel_tenant=self._kernel_tenant)
+        world = entities(check, target, given, kernel_tenant=self._kernel_tenant)
         result = self._ask(request(check, target), rules, world)
         if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
-            return Decision(allowed=False, reason=Reason.POLICY_ERROR, revision=slice_.revision)
+            return Decision(allowed=False, reason=Reason.POLICY_ERROR, revision=given.revision)
         reasons = [rules.name_of(result, rule) for rule in result.diagnostics.reasons]
         decided_by = tuple(sorted({name for name in reasons if name}))
-        expiry = earliest_expiry(slice_.grants)
+        expiry = earliest_expiry(given.grants)
         if result.allowed:
-            named = _with_grants(decided_by, slice_)
+            named = _with_grants(decided_by, given)
             return Decision(
                 allowed=True,
                 reason=Reason.PERMITTED,
                 policies=named,
-                revision=slice_.revision,
+                revision=given.revision,
                 expire_time=expiry,
             )
         reason = Reason.FORBIDDEN if decided_by else Reason.NOT_PERMITTED
@@ -117,7 +117,7 @@ class CedarEngine:
             allowed=False,
             reason=reason,
             policies=decided_by[:_MAX_POLICIES],
-            revision=slice_.revision,
+            revision=given.revision,
             expire_time=expiry,
         )
 
@@ -214,8 +214,8 @@ class PolicyJudge:
         return sorted(found, key=lambda finding: (finding.policy_id, finding.message))[:_MAX_FINDINGS]
 
 
-def _with_grants(decided_by: tuple[str, ...], slice_: DecisionInput) -> tuple[str, ...]:
-    grants = (grant.name for grant in slice_.grants) if f"policies/{_GRANT_RULE}" in decided_by else ()
+def _with_grants(decided_by: tuple[str, ...], given: DecisionInput) -> tuple[str, ...]:
+    grants = (grant.name for grant in given.grants) if f"policies/{_GRANT_RULE}" in decided_by else ()
     return (*decided_by, *grants)[:_MAX_POLICIES]
 
 

@@ -1,4 +1,5 @@
 """What the access manager decides, without I/O.
 
-Every function works on values or inside a transaction it is given.
+Functions on values or inside a transaction that is passed in; they never await. Called by the use cases, the
+stores and the adapters: on the event loop, on the database's threads, and in worker threads for decisions.
 """

@@ -1,4 +1,4 @@
-"""How a decision gathers its slice from the store. Runs inside a transaction."""
+"""How a decision gathers its input from the store. Runs inside a transaction."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class DecisionRequest:
 
     check: Check
     target: Target
-    slice: DecisionInput
+    given: DecisionInput
     policies: tuple[Policy, ...]
 
 
@@ -78,7 +78,7 @@ class _Reader:
 
 
 def gather_input(tx: Transaction, check: Check, now: datetime) -> DecisionRequest:
-    """Load the slice of one check, from a transaction that may have written.
+    """Load the input of one check, from a transaction that may have written.
 
     Raises InvalidRequest when the resource is no resource name.
     """
@@ -88,7 +88,7 @@ def gather_input(tx: Transaction, check: Check, now: datetime) -> DecisionReques
 def gather_inputs(
     tx: Transaction, checks: Sequence[Check], now: datetime, memo: DecisionCache
 ) -> list[DecisionRequest]:
-    """Load the slices of many checks, from a transaction that only reads. Raises as `gather`."""
+    """Load the inputs of many checks, from a transaction that only reads. Raises as `gather_input`."""
     revision = tx.ledger.revision()
     reader = _Reader(tx, memo.facts(revision))
     return [_gather(reader, tx, check, now, revision) for check in checks]
@@ -106,19 +106,19 @@ def _gather(
     if is_agent:
         groups = reader.groups(who.tenant, who.agent)
         grants = reader.grants(who.tenant, target.name, who.agent, groups)
-    slice_ = DecisionInput(
+    given = DecisionInput(
         revision=revision,
         principal=reader.agent(who.tenant, who.agent) if is_agent else None,
         owner=reader.agent(who.tenant, target.owner) if target.owner else None,
         groups=groups,
         grants=tuple(grant for grant in grants if check.action in grant.actions and grant.in_force(now)),
     )
-    return DecisionRequest(check, target, slice_, reader.policies(who.tenant))
+    return DecisionRequest(check, target, given, reader.policies(who.tenant))
 
 
 def decide(engine: PolicyEngine, case: DecisionRequest) -> Decision:
     """Decide a gathered check."""
-    return engine.decide(case.check, case.target, case.slice, case.policies)
+    return engine.decide(case.check, case.target, case.given, case.policies)
 
 
 def _owner_of(tx: Transaction, tenant: str, name: names.ResourceName) -> str:

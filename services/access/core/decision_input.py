@@ -115,12 +115,12 @@ def request(check: Check, target: Target, *, approved: bool = False) -> Json:
     }
 
 
-def entities(check: Check, target: Target, slice_: DecisionInput, *, kernel_tenant: str) -> list[Json]:
+def entities(check: Check, target: Target, given: DecisionInput, *, kernel_tenant: str) -> list[Json]:
     """Write the Cedar entities: the principal, the target and its owner, each once."""
     found: dict[tuple[str, str], Json] = {}
     principal = check.principal
     if principal.kind is Kind.AGENT:
-        agent = _agent(principal.agent, principal.tenant, slice_.principal, slice_.groups, ())
+        agent = _agent(principal.agent, principal.tenant, given.principal, given.groups, ())
         found["Agent", principal.agent] = agent
     elif principal.kind is Kind.ADMIN:
         kernel = principal.tenant == kernel_tenant
@@ -131,16 +131,16 @@ def entities(check: Check, target: Target, slice_: DecisionInput, *, kernel_tena
         found["Service", principal.agent] = _entity("Service", principal.agent, {"tenant": principal.tenant})
     if target.owner:
         own = target.owner == principal.agent and principal.kind is Kind.AGENT
-        grants = slice_.grants if target.type == "Agent" else ()
-        groups = slice_.groups if own else frozenset()
-        found["Agent", target.owner] = _agent(target.owner, target.tenant, slice_.owner, groups, grants)
+        grants = given.grants if target.type == "Agent" else ()
+        groups = given.groups if own else frozenset()
+        found["Agent", target.owner] = _agent(target.owner, target.tenant, given.owner, groups, grants)
     if target.type != "Agent":
-        found[target.type, target.id] = _resource(target, slice_)
+        found[target.type, target.id] = _resource(target, given)
     return list(found.values())
 
 
-def _resource(target: Target, slice_: DecisionInput) -> Json:
-    attrs: Json = {"tenant": target.tenant, **_shares(slice_.grants)}
+def _resource(target: Target, given: DecisionInput) -> Json:
+    attrs: Json = {"tenant": target.tenant, **_shares(given.grants)}
     if target.owner:
         attrs["owner"] = _ref("Agent", target.owner)
     if target.type == "Object":

@@ -81,7 +81,7 @@ class ChangeNotifier:
         self._beat = asyncio.Event()
 
     async def wait(self, timeout: float) -> None:
-        """Return at the next ring, or after `timeout` seconds."""
+        """Return at the next `notify`, or after `timeout` seconds."""
         beat = self._beat
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):

@@ -168,7 +168,7 @@ class PolicyService:
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
         for action in _KEPT:
             before = gather_input(tx, Check(principal, action, f"policies/{policies[-1].id}"), now)
-            after = DecisionRequest(before.check, before.target, before.slice, policies)
+            after = DecisionRequest(before.check, before.target, before.given, policies)
             if decide(self._deps.engine, before).allowed and not decide(self._deps.engine, after).allowed:
                 message = "under this policy its author could not read or change policies any more"
                 raise PolicyInvalid(message, violations=[FieldViolation("policy.text", message)])

@@ -57,7 +57,7 @@ class Authorizer(Protocol):
     """Decides whether a call may go on."""
 
     async def authorize(self, question: PermissionCheck) -> float | None:
-        """Return when permitted: until when, in Unix seconds; None for as long as the rules stay.
+        """Return until when the permission holds, in Unix seconds; None: as long as the rules stay.
 
         Raises PermissionDenied, AgentInactive, ApprovalRequired or AccessUnavailable.
         """
@@ -117,7 +117,7 @@ class AccessAuthorizer:
         self._listeners.append(listener)
 
     async def authorize(self, question: PermissionCheck) -> float | None:
-        """Return when permitted; see Authorizer."""
+        """Return until when the permission holds; see Authorizer."""
         who = question.principal
         key = (who.tenant, who.agent, who.kind, question.action, question.resource)
         cached = self._cache.get(key)

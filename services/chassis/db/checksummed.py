@@ -14,7 +14,7 @@ def add_checksum(data: bytes) -> bytes:
 
 
 def verify_checksum(sealed: bytes, what: str) -> bytes:
-    """Return the data that `seal` got.
+    """Return the data that `add_checksum` was given.
 
     Raises DataCorrupt when a bit has changed.
     """

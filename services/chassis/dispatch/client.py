@@ -161,7 +161,7 @@ class DispatchTicket:
         self._client.send(pb.DispatchRequest(yielded=report))
 
     def ended(self, completion: Completion, tokens_done: int) -> None:
-        """Leave for good, from wherever the call stands. Idempotent."""
+        """End the attempt, whether it waits, runs or was revoked, and tell the scheduler. Idempotent."""
         if self._over:
             return
         self._over = True
@@ -220,7 +220,7 @@ class DispatchTicket:
             self._grant.exception()  # seen, also when the caller has just left
 
     def waited_out(self, now: float) -> bool:
-        """Whether the call has not begun yet and can wait no longer, as one that may not wait at all."""
+        """Whether the call was never granted and its `max_wait` is over; with `max_wait` 0 it is at once."""
         longest = self.call.hints.max_wait
         return not self.held.started and longest is not None and now >= self.held.waiting_since + longest
 

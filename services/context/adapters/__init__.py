@@ -1,4 +1,5 @@
-"""What stands behind the context manager's ports.
+"""What stands behind the context manager's other ports.
 
-Access, and the gateway with the caller's own credential.
+Access, and the gateway with the caller's own credential. Made by `main`, used by the use cases on the event
+loop.
 """

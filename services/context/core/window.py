@@ -100,7 +100,7 @@ class Choice:
 
     @property
     def least(self) -> bool:
-        """Whether nothing more can go."""
+        """Whether only the messages are left that a window always holds."""
         return all(group.stays for group in self.kept)
 
 

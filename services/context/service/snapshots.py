@@ -23,7 +23,7 @@ class Snapshots:
         self._limits = limits
 
     async def save(self, scope: Scope, wish: Save) -> Saved:
-        """Save a generation, whole or what came since the last save; see core.snapshots."""
+        """Save a generation, whole or what came since the last save; see `core/snapshots`."""
         if wish.sequence < wish.after:
             raise InvalidRequest.field("snapshot.sequence", "must not be less than after_sequence")
         try:

@@ -29,7 +29,7 @@ _STATE: Final = _SHOWN_STATE | {"kv", "gateway_state", "tool_calls"}
 
 
 def save(request: context_pb2.SaveSnapshotRequest, caller: Caller) -> Save:
-    """Read the wish to save."""
+    """Read a request to save."""
     given = request.snapshot
     whole = request.after_sequence == 0
     return Save(

@@ -1,4 +1,4 @@
-"""Programs: runs of agents as trees of calls, and the service each tree has attained."""
+"""Programs: the accounts of trees of agents, and the service that each has attained."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ _KEEP = 20_000
 
 @dataclass(slots=True, eq=False)
 class Program:
-    """One run. A fork starts with what its parent had attained."""
+    """The account of one tree of agents. A fork starts with what its parent had attained."""
 
     key: str
     born: int

@@ -46,7 +46,7 @@ class _Order:
 
 
 class AgentOrdering:
-    """Who goes when it is an agent's turn.
+    """Decides which of an agent's calls goes when it is the agent's turn.
 
     The policy of the class decides whose turn it is; a turn of a call that names a policy goes to
     the call which that policy picks among the agent's waiting calls that name it too. The call
@@ -159,7 +159,7 @@ class AgentOrdering:
             yield job
 
     def place_of(self, job: ScheduledCall) -> ScheduledCall:
-        """Return what the class's policy knows a waiting call as."""
+        """Return the place in the class's order at which a waiting call stands: itself, or a copy."""
         return self._orders[_key(job)].place.get(job, job) if job.call.policy else job
 
     def explain(self, job: ScheduledCall, now: float) -> Explanation:

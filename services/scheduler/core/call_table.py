@@ -24,13 +24,13 @@ class CallTable:
         return self._jobs.get(call_id)
 
     def add(self, job: ScheduledCall) -> None:
-        """Know a call from now on."""
+        """Add a call to every index."""
         self._jobs[job.call.id] = job
         for key in _keys(job):
             self._index.setdefault(key, {})[job.call.id] = job
 
     def remove(self, job: ScheduledCall) -> None:
-        """Forget a call."""
+        """Take a call out of every index."""
         del self._jobs[job.call.id]
         for key in _keys(job):
             entry = self._index[key]

@@ -56,7 +56,7 @@ class ScheduledCall:
     """When the present wait began: arrival, or the last yield."""
 
     program: Program | None = None
-    """Account of the run it belongs to; set while the core knows the call."""
+    """Account of the tree of agents that it belongs to; set while the core knows the call."""
 
     gang: Gang | None = None
     """The gang it waits with; None before and after, and for a call that starts alone."""

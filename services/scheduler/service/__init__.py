@@ -1,1 +1,4 @@
-"""The use cases of the scheduler. They own the core and run on one event loop."""
+"""The use cases of the scheduler: they own the core, the gateways' streams and the timer.
+
+Called by the servicer, on the event loop; nothing here awaits in the middle of a step of the core.
+"""

@@ -40,7 +40,7 @@ class CallListing:
             order.add(_place(call))
 
     def discard(self, call_id: CallId) -> None:
-        """Show a call no more."""
+        """Take a call out of all orders."""
         call = self._calls.pop(call_id, None)
         if call is None:
             return

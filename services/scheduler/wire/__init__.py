@@ -1,1 +1,1 @@
-"""Between the scheduler's protos and its model: the only code that knows both."""
+"""Between the scheduler's protos and its model: the only code that knows both. Called by the servicer."""

@@ -1,1 +1,4 @@
-"""What stands behind storage's ports: the access manager."""
+"""What stands behind storage's Access port: the access manager, with the caller's own token.
+
+Made by `main`, used by the use cases on the event loop.
+"""

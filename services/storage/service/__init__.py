@@ -1,4 +1,7 @@
-"""The use cases of storage: asynchronous, without gRPC and protobuf."""
+"""The use cases of storage: the order of blobs, transaction and wake-up, and what must end with a file.
+
+Called by the servicer and by background tasks of `main`, on the event loop. No gRPC and no protobuf here.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta

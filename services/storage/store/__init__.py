@@ -1,1 +1,5 @@
-"""Adapters of the storage ports: the index in SQL or RAM, blobs in a directory or RAM."""
+"""The storage manager's index in SQL, and its blobs in a directory.
+
+Made by `main`, used through the ports by the use cases. Transactions run on the database's threads, blobs are
+read and written in worker threads.
+"""

@@ -3,7 +3,7 @@
 Three habits of the engine are made good here. It reports no id for a token that ends inside a character
 (`tokens_predicted` jumps instead): the missing ids are found from the bytes. It keeps generating for
 a caller who went away until the response is closed, so every run is closed. And what it computes for a token
-depends on what it computes beside it, unless the sequences lie as `layout.py` says.
+depends on what it computes beside it, unless the sequences lie as `core/layout.py` says.
 """
 
 import asyncio

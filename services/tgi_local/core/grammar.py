@@ -2,7 +2,7 @@ r"""Output constraints: JSON schemas and regular expressions. Pure.
 
 The engine answers a constraint that it cannot compile with plain, unconstrained text. So each is judged and
 compiled here first (by the chassis, as in the gateway), then by the engine's own compiler in a process apart
-(`compiler.py`), and the output is checked against it.
+(`adapters/compiler.py`), and the output is checked against it.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""Answers as text-generation-inference writes them."""
+"""Answers as text-generation-inference writes them. Called by `servicer`, on the event loop."""

@@ -1,4 +1,5 @@
-"""What stands behind the tool manager's ports.
+"""What stands behind the tool manager's other ports.
 
-Access, storage, the scheduler's queue, the built-in tools.
+Access, approvals, storage, the scheduler's queue, the built-in tools. Made by `main`, used by the use cases
+on the event loop.
 """

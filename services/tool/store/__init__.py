@@ -1,1 +1,4 @@
-"""Adapters of the Store port."""
+"""The tool manager's store in SQL: tables, rows, migrations.
+
+Made by `main`, used through the port by the use cases. Transactions run on the database's threads.
+"""

@@ -1,1 +1,1 @@
-"""Conversion between protobuf and the model; nothing else knows both."""
+"""Between protobuf and the model: the only code that knows both. Called by the servicer."""
