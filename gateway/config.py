@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.inference.backends.openai.dialect import DIALECTS
+from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +22,10 @@ class GatewayConfig:
 
     keep_finished_seconds: timedelta = timedelta(seconds=300)
     """How long a finished generation can be asked for again."""
+
+    keep_finished_bytes: int = 256 * 2**20
+    """Memory of all finished generations that can be asked for again; the oldest go first. A tenant may use
+    half of it, an agent an eighth."""
 
     data_calls: int = 256
     """DATA calls that are forwarded at once."""
@@ -63,6 +68,10 @@ class BackendConfig:
     batch_tokens: int = 0
     """Tokens that the calls of one replica may hold together. Default: slots times the window."""
 
+    longest_token_bytes: int = LONGEST_TOKEN_BYTES
+    """Bytes of the longest token, on replicas that do not tell it: prompts that are too long whatever their
+    tokens are refused unread. 0: none is."""
+
     token_timeout_seconds: timedelta = timedelta(seconds=60)
     """Longest silence between two tokens before a replica counts as stalled."""
 
@@ -93,6 +102,10 @@ class OpenAiBackendConfig:
 
     batch_tokens: int = 0
     """Tokens that the calls of one replica may hold together. Default: only the slots limit them."""
+
+    longest_token_bytes: int = LONGEST_TOKEN_BYTES
+    """Bytes of the longest token: prompts that are too long whatever their tokens are refused unread, where
+    the window is known. 0: none is."""
 
     native_tools: bool = True
     """Whether the servers tell tool calls apart from text. Set it to false for a vLLM without a tool parser:

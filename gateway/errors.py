@@ -46,6 +46,10 @@ class BackendFailed(KernelError):
     code = Code.UNAVAILABLE
 
 
+class ModelReplaced(BackendFailed):
+    """The server serves something else by now, and no other replica can go on with the answer."""
+
+
 class GenerationNotFound(KernelError):
     """No such generation, or it is too long finished."""
 

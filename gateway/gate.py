@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from services.chassis.auth.identity import Kind
@@ -201,6 +201,18 @@ class FairGate:
         line.parked = False
         self._count += 1
         heappush(self._turns, (line.turn, self._count, agent))
+        if len(self._turns) > 2 * len(self._lines) + _PRUNE_AT:
+            self._drop_stale()
+
+    def _drop_stale(self) -> None:
+        """Drop turns of lines that are gone: while nothing is admitted, nobody passes over them."""
+        live: dict[Agent, tuple[float, int, Agent]] = {}
+        for entry in self._turns:
+            line = self._lines.get(entry[2])
+            if line is not None and not line.parked and line.turn == entry[0]:
+                live[entry[2]] = entry
+        self._turns = list(live.values())
+        heapify(self._turns)
 
     def _forget(self, agent: Agent, place: _Place) -> None:
         line = self._lines.get(agent)

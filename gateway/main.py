@@ -23,6 +23,7 @@ from gateway.inference.adapters.dispatcher import InferenceDispatcher
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
 from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.core.constraints import CompilingChecker
+from gateway.inference.core.kept import KeepLimits
 from gateway.inference.ports import Backend, CheckpointStore
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from gateway.inference.service.runner import RunnerConfig
@@ -138,6 +139,7 @@ def _tgi(settings: BackendConfig) -> list[Backend]:
     driver = TgiConfig(
         slots=settings.slots,
         batch_tokens=settings.batch_tokens,
+        longest_token=settings.longest_token_bytes,
         token_timeout=settings.token_timeout_seconds.total_seconds(),
         api_key=settings.api_key,
     )
@@ -151,6 +153,7 @@ def _openai(settings: OpenAiBackendConfig) -> list[Backend]:
         window=settings.window_tokens,
         slots=settings.slots,
         batch_tokens=settings.batch_tokens,
+        longest_token=settings.longest_token_bytes,
         native_tools=settings.native_tools,
         token_timeout=settings.token_timeout_seconds.total_seconds(),
         api_key=settings.api_key,
@@ -177,7 +180,12 @@ def _use_cases(
         clock=process.clock,
         config=InferenceConfig(
             calls_per_agent=settings.calls_per_agent,
-            keep_seconds=settings.keep_finished_seconds.total_seconds(),
+            keep=KeepLimits(
+                seconds=settings.keep_finished_seconds.total_seconds(),
+                total_bytes=settings.keep_finished_bytes,
+                tenant_bytes=settings.keep_finished_bytes // 2,
+                agent_bytes=settings.keep_finished_bytes // 8,
+            ),
             runner=RunnerConfig(
                 default_max_tokens=settings.default_max_tokens, checkpoint_tokens=settings.checkpoint_tokens
             ),

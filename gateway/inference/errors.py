@@ -17,6 +17,10 @@ class ConstraintRefused(BackendInvalid):
     """The backend cannot compile the constraint, or cannot keep it to the end."""
 
 
+class PromptOverflow(BackendInvalid):
+    """The prompt has more tokens than the model's window."""
+
+
 class BackendOverloaded(BackendError):
     """The backend has no room now. Trying later, or elsewhere, may help."""
 

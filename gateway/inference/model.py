@@ -1,6 +1,7 @@
 """Terms of inference: what is asked for, what a backend needs, what it gives back. Pure."""
 
 import math
+import sys
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -10,6 +11,10 @@ from services.chassis.dispatch.scheduling import HintsAsked
 LEAST_LOGPROB: Final = -1e6
 MOST_TEXT: Final = 64
 """Characters of an alternative's text."""
+MESSAGE_BYTES: Final = 512
+"""Memory of a message, a tool or a request without its texts, about."""
+ID_BYTES: Final = 48
+"""Memory of a token's id where it is kept, about."""
 
 
 class Role(Enum):
@@ -101,6 +106,11 @@ class ResumePoint:
     token_ids: tuple[int, ...] = ()
     text: str = ""
 
+    @property
+    def size(self) -> int:
+        """Memory that it takes, about. Unit: bytes."""
+        return sys.getsizeof(self.text) + ID_BYTES * len(self.token_ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Gang:
@@ -128,6 +138,31 @@ class GenerationSpec:
     step: int = 0
     top_alternatives: int = 0
     gang: Gang | None = None
+
+    @property
+    def size(self) -> int:
+        """Memory of its texts, about. Unit: bytes."""
+        texts = [self.prompt, *(each.content for each in self.messages)]
+        texts += [call.arguments_json for each in self.messages for call in each.tool_calls]
+        texts += [part for tool in self.tools for part in (tool.description, tool.parameters_schema_json)]
+        texts += [self.constraint.text] if self.constraint is not None else []
+        return MESSAGE_BYTES * (1 + len(self.messages) + len(self.tools)) + sum(map(sys.getsizeof, texts))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CountSpec:
+    """What to count the tokens of: a chat, or each of some texts."""
+
+    model: str = ""
+    messages: tuple[Message, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Memory of its texts, about. Unit: bytes."""
+        chat = GenerationSpec(messages=self.messages, tools=self.tools).size
+        return chat + sum(map(sys.getsizeof, self.texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +230,14 @@ class ReplicaInfo:
     max_batch_total_tokens: int
     """Tokens that its calls may hold together; 0: the slots alone limit them."""
     capabilities: Capabilities = Capabilities()
+    longest_token: int = 0
+    """Bytes of the longest token of its vocabulary; 0: not known."""
+    revision: str = ""
+    """Which weights of the model these are; empty: it does not tell."""
+
+    def same_model(self, model: str, revision: str) -> bool:
+        """Whether an answer that such a model began may go on here; unknown revisions are taken to agree."""
+        return self.model == model and (not revision or not self.revision or self.revision == revision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -63,9 +63,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
         """Count tokens."""
-        total, each = await self._use_cases.count(
-            request.model, wire.messages(request.messages), wire.tools(request.tools), list(request.texts)
-        )
+        total, each = await self._use_cases.count(current_caller(), wire.count_spec(request))
         return pb.CountTokensResponse(token_count=total, text_token_counts=each)
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:

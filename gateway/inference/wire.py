@@ -11,6 +11,7 @@ from gateway.inference.model import (
     Answer,
     Constraint,
     ConstraintKind,
+    CountSpec,
     Delta,
     Event,
     FinishReason,
@@ -69,6 +70,16 @@ def spec(request: pb.GenerateRequest) -> GenerationSpec:
         step=request.step,
         top_alternatives=request.top_alternatives,
         gang=Gang(request.gang.id, request.gang.size) if request.HasField("gang") else None,
+    )
+
+
+def count_spec(request: pb.CountTokensRequest) -> CountSpec:
+    """Read what to count."""
+    return CountSpec(
+        model=request.model,
+        messages=messages(request.messages),
+        tools=tools(request.tools),
+        texts=tuple(request.texts),
     )
 
 

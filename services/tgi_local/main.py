@@ -87,6 +87,7 @@ async def build(
         slots=config.slots,
         ctx_per_slot=config.ctx,
         exact=engine.exact,
+        longest_token=engine.vocabulary.longest,
         max_concurrent=config.max_concurrent,
         limits=limits,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +16,7 @@ from services.tgi_local.core.parameters import GenerateRequest, RequestLimits, p
 from services.tgi_local.errors import InvalidRequest, MalformedBody, TgiError
 from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.service.generation import Finish, Generation
-from services.tgi_local.service.inference import TgiService
+from services.tgi_local.service.inference import TextToken, TgiService
 from services.tgi_local.wire import answers
 
 _log = logger(__name__)
@@ -56,6 +56,8 @@ class About:
     slots: int
     ctx_per_slot: int
     exact: bool
+    longest_token: int
+    """Bytes; 0: not known."""
     max_concurrent: int
     limits: RequestLimits
 
@@ -130,6 +132,7 @@ class Routes:
                     "slots": about.slots,
                     "ctx_per_slot": about.ctx_per_slot,
                     "max_total_tokens": limits.max_total_tokens,
+                    "longest_token_bytes": about.longest_token,
                 },
             }
         )
@@ -252,17 +255,17 @@ class Routes:
         if not raw["inputs"]:
             raise InvalidRequest("`inputs` cannot be empty")
         add_special = raw.get("add_special_tokens", True) is not False
-        return _json(
-            answers.text_tokens(await self._service.tokenize(raw["inputs"], add_special=add_special))
-        )
+        pieces = self._service.tokenize(raw["inputs"], add_special=add_special)
+        return _written(await _token_list(pieces))
 
     async def _chat_tokenize(self, request: web.Request) -> web.Response:
         raw = parse_object(await _body(request))
         messages = raw.get("messages")
         if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
             raise _missing("messages")
-        tokens, text = await self._service.chat_tokenize([_plain_message(m) for m in messages])
-        return _json({"tokenize_response": answers.text_tokens(tokens), "templated_text": text})
+        pieces, text = await self._service.chat_tokenize([_plain_message(m) for m in messages])
+        tokens = await _token_list(pieces)
+        return _written(b'{"tokenize_response":' + tokens + b',"templated_text":' + orjson.dumps(text) + b"}")
 
     async def _suspend(self, request: web.Request) -> web.Response:
         request_id = parse_object(await _body(request)).get("request_id")
@@ -347,6 +350,16 @@ def _missing(field: str) -> MalformedBody:
     return MalformedBody(
         422, f"Failed to deserialize the JSON body into the target type: missing field `{field}`"
     )
+
+
+async def _token_list(pieces: AsyncIterator[Sequence[TextToken]]) -> bytes:
+    """Write the tokens of a text piece by piece: a list of all would hold up every generation."""
+    written = [orjson.dumps(answers.text_tokens(piece))[1:-1] async for piece in pieces]
+    return b"[" + b",".join(written) + b"]"
+
+
+def _written(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
 
 
 def _json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -72,6 +72,13 @@ class FakeEngine:
     closed: bool = False
     exact: bool = True
     saving: int = 0
+    split: list[int] = field(default_factory=list)
+    """Characters of each text it was asked to split."""
+    splitting: int = 0
+    split_gate: asyncio.Event | None = None
+    """Wait here before a text is split."""
+    produced: int = 0
+    """Tokens of all generations."""
     flooded: int = 0
 
     def files(self) -> list[str]:
@@ -90,12 +97,15 @@ class FakeEngine:
 
     async def tokenize(self, text: str, *, add_special: bool) -> list[int]:  # noqa: ARG002 - has none to add
         """Return the bytes; special tokens are recognised."""
-        await asyncio.sleep(0)
-        data, ids = text.encode(), list[int]()
-        while data:
-            special = next((i for i in VOCABULARY.special if data.startswith(VOCABULARY.pieces[i])), None)
-            ids.append(data[0] if special is None else special)
-            data = data[len(VOCABULARY.pieces[ids[-1]]) :]
+        self.split.append(len(text))
+        self.splitting += 1
+        await (asyncio.sleep(0) if self.split_gate is None else self.split_gate.wait())
+        self.splitting -= 1
+        data, ids, at = text.encode(), list[int](), 0
+        while at < len(data):
+            special = next((i for i in VOCABULARY.special if data.startswith(VOCABULARY.pieces[i], at)), None)
+            ids.append(data[at] if special is None else special)
+            at += len(VOCABULARY.pieces[ids[-1]])
         return ids
 
     async def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -178,6 +188,7 @@ class FakeRun:
             if token is None:
                 return
             sequence.append(token)
+            self._engine.produced += 1
             self._engine.held[self._job.slot] = tuple(sequence[:-1])
             top = tuple(Alternative(other, -1.0) for other in range(self._job.top_n))
             yield (EngineToken(token, -0.5, top),)

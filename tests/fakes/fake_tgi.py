@@ -63,6 +63,11 @@ class Behaviour:
     error: tuple[int, str, str] | None = None
     """Fail every generation: status, message, error_type."""
 
+    model: str = "fake"
+    revision: str = "0" * 40
+    window: int = 4096
+    longest_token: int = 0
+    """Bytes that it says a token has at most; 0: it tells nothing."""
     healthy: bool = True
     kv_snapshot: bool = True
     """Offer suspend and token prompts, as tgi-local does."""
@@ -82,6 +87,8 @@ class Seen:
     """What the server saw."""
 
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    split: int = 0
+    """Texts and chats that it was asked to split into tokens."""
     running: int = 0
     most_running: int = 0
     finished: int = 0
@@ -162,13 +169,13 @@ class FakeTgi:
 
     async def _info(self, _request: web.Request) -> web.Response:
         info: dict[str, Any] = {
-            "model_id": "fake",
-            "model_sha": "0" * 40,
+            "model_id": self.behaviour.model,
+            "model_sha": self.behaviour.revision,
             "max_concurrent_requests": self.behaviour.max_concurrent,
             "max_best_of": 2,
             "max_stop_sequences": 4,
-            "max_input_tokens": 4095,
-            "max_total_tokens": 4096,
+            "max_input_tokens": self.behaviour.window - 1,
+            "max_total_tokens": self.behaviour.window,
             "router": "fake",
             "version": "3.3.5",
             "sha": None,
@@ -178,15 +185,18 @@ class FakeTgi:
                 "kv_snapshot": True,
                 "token_prompts": True,
                 "slots": self.behaviour.slots,
-                "ctx_per_slot": 4096,
-                "max_total_tokens": 4096,
+                "ctx_per_slot": self.behaviour.window,
+                "max_total_tokens": self.behaviour.window,
+                "longest_token_bytes": self.behaviour.longest_token,
             }
         return _json(info)
 
     async def _tokenize(self, request: web.Request) -> web.Response:
+        self.seen.split += 1
         return _json(text_tokens(orjson.loads(await request.read())["inputs"]))
 
     async def _chat_tokenize(self, request: web.Request) -> web.Response:
+        self.seen.split += 1
         messages = orjson.loads(await request.read())["messages"]
         text = "".join(f"<|{m['role']}|> {m.get('content') or ''}\n" for m in messages) + "<|assistant|> "
         return _json({"tokenize_response": text_tokens(text), "templated_text": text})

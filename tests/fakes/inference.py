@@ -10,6 +10,7 @@ from gateway.inference.core.circuit import CircuitConfig
 from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.model import Delta, Event, GenerationSpec, Message, Role
 from gateway.inference.ports import Backend
+from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from gateway.inference.service.runner import RunnerConfig
 from gateway.inference.service.use_cases import InferenceConfig, InferenceUseCases
@@ -47,6 +48,11 @@ class Desk:
     def ticket(self) -> FakeTicket:
         """The newest call in the scheduler's hands."""
         return self.dispatcher.tickets[-1]
+
+    @property
+    def generations(self) -> list[Generation]:
+        """Every generation that the gateway knows, under way or ended."""
+        return [*(run.generation for run in self.use_cases._runs.every()), *self.use_cases.kept]
 
     async def submitted(self, count: int = 1) -> FakeTicket:
         """Wait until so many calls were submitted; returns the newest."""

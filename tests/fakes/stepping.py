@@ -45,7 +45,7 @@ async def running(backend: FakeBackend, tokens: int, **spec: Any) -> AsyncIterat
 
 def produced(desk: Desk) -> int:
     """Count the tokens of the one generation."""
-    (generation,) = desk.use_cases._generations.values()
+    (generation,) = desk.generations
     return len(generation.transcript)
 
 
@@ -58,7 +58,7 @@ def delivered(follower: Follower) -> list[Place]:
 
 def count(desk: Desk) -> int:
     """Count the tokens of the first generation, if there is one."""
-    generations = list(desk.use_cases._generations.values())
+    generations = desk.generations
     return len(generations[0].transcript) if generations else 0
 
 

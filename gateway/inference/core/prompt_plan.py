@@ -92,6 +92,18 @@ def preemptible(prompt: Prompt, constraint: Constraint | None, info: ReplicaInfo
     return constraint is None and info.capabilities.continues_text and not native(prompt)
 
 
+def obstacle(info: ReplicaInfo, model: str, revision: str, tokens: int) -> str | None:
+    """Say why a replica cannot run or go on with an answer that it was granted; None: it can.
+
+    `tokens`: of the prompt and the longest answer. A replica may have changed since the grant.
+    """
+    if not info.same_model(model, revision):
+        return f"the backend of model {model} serves {info.model} {info.revision[:12]} by now".rstrip()
+    if tokens > info.max_total_tokens:
+        return f"the backend of model {model} holds only {info.max_total_tokens} tokens by now"
+    return None
+
+
 def can_continue(prompt: Prompt, constraint: Constraint | None, text: str, info: ReplicaInfo | None) -> bool:
     """Whether a replica goes on from `text`; otherwise it starts over, with the same seed.
 

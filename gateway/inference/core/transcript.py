@@ -1,14 +1,16 @@
 """What a generation has produced, and how much of it may be delivered. Pure."""
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Final
 
-from gateway.inference.model import Alternative, Place
+from gateway.inference.model import ID_BYTES, Alternative, Place
 
 MOST_PLACES: Final = 4_096
 """Places whose alternatives are kept; the newest ones."""
+_ALTERNATIVE_BYTES: Final = 256
 
 
 class Transcript:
@@ -37,6 +39,13 @@ class Transcript:
     def text(self) -> str:
         """All text so far, the held-back part included."""
         return "".join(self.pieces)
+
+    @property
+    def size(self) -> int:
+        """Memory that it takes, about. Unit: bytes."""
+        texts = sum(map(sys.getsizeof, self.pieces))
+        alternatives = sum(1 + len(place.alternatives) for place in self._places)
+        return texts + len(self.pieces) * ID_BYTES + alternatives * _ALTERNATIVE_BYTES
 
     def append(self, token_id: int, piece: str, alternatives: tuple[Alternative, ...] = ()) -> None:
         """Add one token."""

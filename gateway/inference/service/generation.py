@@ -5,8 +5,10 @@ A log of tokens and marks that any number of them can read. Pure asyncio.
 
 import asyncio
 import math
+import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.inference.core.transcript import Transcript
 from gateway.inference.model import (
@@ -33,6 +35,12 @@ COALESCE_SECONDS = 0.02
 """Fewer tokens are sent this long after the delta before. The first one is sent at once."""
 MAX_DELTA_TOKENS = 512
 """Most tokens in one delta: what a slow reader finds waiting is cut into messages of bounded size."""
+RECORD_BYTES: Final = 2048
+"""Memory of an ended generation without its text, about."""
+_NO_SPEC: Final = GenerationSpec()
+_NO_PROMPT: Final = Prompt("", 0)
+_NO_OUTPUT: Final = Transcript()
+"""What a generation that ended before its first token has to show: one for all of them, never written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,12 @@ class Generation:
         self.arrived_at = arrived_at
         self.transcript = Transcript(spec.stop)
         self.model = spec.model
-        self.prompt = Prompt("", 0)
+        self.revision = ""
+        """Of the model whose tokens the transcript holds; empty: none yet, or not told."""
+        self.prompt = _NO_PROMPT
         self.prompt_ids: tuple[int, ...] = ()
+        self.restored = 0
+        """Tokens of the transcript that came with the request or with a checkpoint."""
         self.seed: int | None = None
         self.kv: KvState | None = None
         self.deadline = math.inf
@@ -131,9 +143,28 @@ class Generation:
         """End it with an error. Ignored when it has ended."""
         if self.ended:
             return
-        self._error = error
+        self._error = _bare(error)
         self.ended_at = self._clock.monotonic()
         self._wake_all()
+
+    def release(self) -> None:
+        """Let go of all that only its run needed, once that is over; what a late reader needs stays."""
+        self.spec, self.prompt, self.prompt_ids, self.kv = _NO_SPEC, _NO_PROMPT, (), None
+        if self.failed and (len(self.transcript) <= self.restored or not self.transcript.released):
+            self.transcript = _NO_OUTPUT
+
+    @property
+    def size(self) -> int:
+        """Memory that it takes after `release`, about. Unit: bytes."""
+        size = RECORD_BYTES + self.transcript.size
+        if self._answer is not None:
+            message = self._answer.message
+            size += sys.getsizeof(message.content)
+            size += sum(sys.getsizeof(call.arguments_json) + RECORD_BYTES for call in message.tool_calls)
+        if self._error is not None:
+            size += sys.getsizeof(self._error.message)
+            size += sum(sys.getsizeof(each) for pair in self._error.metadata.items() for each in pair)
+        return size
 
     def checkpoint(self) -> Checkpoint:
         """Copy what another gateway needs to go on."""
@@ -155,7 +186,7 @@ class Generation:
         while not self.ended:
             await self._wait(math.inf, None)
         if self._error is not None:
-            raise self._error
+            raise _bare(self._error)
         if self._answer is None:
             raise AssertionError("an ended generation has an answer or an error")
         return self._answer
@@ -181,7 +212,7 @@ class Generation:
             available = self._limit(mark) - cursor
             if available <= 0:
                 if self._error is not None:  # only now: everything before it has been delivered
-                    raise self._error
+                    raise _bare(self._error)
                 await self._wait(cursor + 1, None)
                 continue
             # A few tokens wait for more, unless something else is to be told after them.
@@ -232,3 +263,14 @@ class Generation:
     def _wake_all(self) -> None:
         for waiter in self._waiters:
             waiter.wake()
+
+
+def _bare(error: KernelError) -> KernelError:
+    """Copy an error without its traceback and causes.
+
+    The frames of a traceback hold the request that was refused. A kept error must not, and each raising of it
+    would add the frames of one more caller, so each reader is given a copy of its own.
+    """
+    bare = type(error).__new__(type(error), *error.args)
+    vars(bare).update(vars(error))
+    return bare

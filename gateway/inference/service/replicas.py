@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
+from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, PromptTooLong
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
 from gateway.inference.core.template import parse_schema, plain_messages
-from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid
+from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
 from gateway.inference.model import Message, Prompt, ReplicaInfo, ToolSpec
 from gateway.inference.ports import Backend
 from services.chassis.dispatch.errors import NoBackend
@@ -171,6 +171,33 @@ class ReplicaPool:
         """Return the state of a replica's circuit."""
         return self._replicas[name].circuit.state(self._clock.monotonic())
 
+    async def identify(self, name: str) -> ReplicaInfo | None:
+        """Ask a replica anew what it serves and announce it if that has changed; None: it does not answer."""
+        replica = self._replicas[name]
+        try:
+            async with asyncio.timeout(self._config.probe_timeout):
+                info = await replica.backend.info()
+        except (BackendError, TimeoutError):
+            replica.poke.set()
+            return None
+        if self._learned(replica, info) and replica.up:
+            self._set(name, replica, up=True)
+        return info
+
+    async def replaced(self, name: str, info: ReplicaInfo) -> None:
+        """Wait until a replica is known to serve another model, or revision of it, than `info` says."""
+        replica = self._replicas[name]
+        while replica.info is None or replica.info.same_model(info.model, info.revision):
+            await self._changed.wait()
+
+    async def unserved(self, model: str, revision: str) -> None:
+        """Wait until no replica, up or down, was last known to serve this model."""
+        while any(
+            each.info is not None and each.info.same_model(model, revision)
+            for each in self._replicas.values()
+        ):
+            await self._changed.wait()
+
     async def ready(self, model: str, timeout: float) -> LiveReplica:
         """Return a live replica of `model` (empty: the default), waiting up to `timeout` seconds for one.
 
@@ -219,6 +246,8 @@ class ReplicaPool:
         for each in [live, *others]:
             try:
                 return await question(each.backend)
+            except PromptOverflow as error:
+                raise PromptTooLong(f"{error}: shorten it", metadata={"model": each.info.model}) from error
             except BackendInvalid as error:
                 raise BackendRefused(f"the backend refused the request: {error}") from error
             except BackendError as error:
@@ -237,11 +266,13 @@ class ReplicaPool:
             ) from None
 
     async def _probe(self, name: str, replica: _Replica) -> None:
+        changed = False
         try:
             async with asyncio.timeout(self._config.probe_timeout):
-                if not replica.up or replica.info is None:
-                    replica.info = await replica.backend.info()
-                self._check_form(replica.info)
+                # Each time: a server that restarts between two probes may serve another model, or less of it.
+                info = await replica.backend.info()
+                changed = self._learned(replica, info)
+                self._check_form(info)
                 healthy = await replica.backend.healthy()
                 queue_size = await replica.backend.queue_size() if healthy else None
         except (BackendError, TimeoutError) as error:
@@ -250,8 +281,16 @@ class ReplicaPool:
         waits = bool(queue_size) or queue_size != replica.queue_size
         replica.queue_size = queue_size
         up = healthy and self.circuit(name) is not CircuitState.OPEN
-        if up != replica.up or (up and waits):
+        if up != replica.up or (up and (waits or changed)):
             self._set(name, replica, up=up)
+
+    def _learned(self, replica: _Replica, info: ReplicaInfo) -> bool:
+        """Take in what a replica says of itself; tells whether that is news."""
+        if replica.info == info:
+            return False
+        replica.info = info
+        self._wake()
+        return True
 
     def _check_form(self, info: ReplicaInfo) -> None:
         """Let all replicas of a model take prompts in one form, the first one's: a generation may move.
@@ -270,6 +309,9 @@ class ReplicaPool:
             if self.circuit(name) is CircuitState.HALF_OPEN:
                 info = replace(info, slots=min(1, info.slots))
             self._announce(name, info, up, replica.queue_size)
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -9,16 +9,12 @@ from enum import Enum
 from math import inf
 from typing import Any
 
-from gateway.errors import (
-    BackendFailed,
-    BackendRefused,
-    ConstraintInvalid,
-    ConstraintUnmet,
-)
+from gateway.errors import ConstraintUnmet
 from gateway.inference.backends.native import native_message
 from gateway.inference.core import prefixes, prompt_plan, replay
+from gateway.inference.core.prompt_length import check_length
 from gateway.inference.core.template import parse_output
-from gateway.inference.errors import BackendError, BackendInvalid, ConstraintRefused
+from gateway.inference.errors import BackendError
 from gateway.inference.model import (
     Answer,
     BackendRequest,
@@ -49,8 +45,11 @@ from gateway.inference.ports import (
     InferenceMetrics,
     Ticket,
 )
+from gateway.inference.service import whereabouts
+from gateway.inference.service.failures import check_failures, refusals
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica, ReplicaPool
+from gateway.inference.service.tokenizing import TokenizingGate
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.runtime.clock import Clock
@@ -80,6 +79,7 @@ class Dependencies:
     pool: ReplicaPool
     dispatcher: Dispatcher
     checker: ConstraintChecker
+    tokenizing: TokenizingGate
     metrics: InferenceMetrics
     clock: Clock
     config: RunnerConfig
@@ -112,20 +112,18 @@ class Runner:
         self._constraint: Constraint | None = generation.spec.constraint
         self._accepts: Callable[[str], bool] | None = None
         self._accepts_call: Callable[[str, str], bool] | None = None
-        self._max_tokens = 0
+        self._max_tokens = self._backend_prompt_tokens = 0
         self._preemptible = False
         self._ticket: Ticket | None = None
         self._stop_reason = StopReason.END
         self._tool_calls: tuple[ToolCall, ...] = ()
-        self._backend_prompt_tokens = 0
         self._cached_tokens: int | None = None
         self._cached_unreported: int | None = None
         self._wait = self._run = 0.0
         self._first_token: float | None = None
         self._preemptions = self._recoveries = 0
         self._replica = ""
-        self._unreported = 0
-        self._checkpointed = 0
+        self._unreported = self._checkpointed = 0
         self._saving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -164,10 +162,13 @@ class Runner:
             # In a thread: the longest schemas take some hundredths of a second.
             bound = await asyncio.to_thread(prompt_plan.bind, self._deps.checker, spec, tools)
             self._constraint, self._accepts, self._accepts_call = bound
-        wait = self._agent.hints.max_wait
-        replica = await self._deps.pool.ready(spec.model, inf if wait is None else wait)
-        gen.model = replica.info.model
         checkpoint = await self._checkpoint_of(self._resume)
+        # What an empty name stands for may have changed since: an answer is of one model.
+        model = checkpoint.model if checkpoint is not None else spec.model
+        wait = self._agent.hints.max_wait
+        replica = await self._deps.pool.ready(model, inf if wait is None else wait)
+        gen.model = replica.info.model
+        check_length(spec, replica.info)
         if checkpoint is not None and checkpoint.prompt.text:
             gen.prompt, gen.prompt_ids, gen.kv = checkpoint.prompt, checkpoint.prompt_ids, checkpoint.kv
         else:
@@ -184,10 +185,11 @@ class Runner:
         self._restore(checkpoint, self._resume)
 
     async def _render(self, replica: LiveReplica, tools: Sequence[ToolSpec]) -> Prompt:
-        spec = self._gen.spec
-        if spec.messages:
-            return await self._deps.pool.render(replica, spec.messages, tools)
-        return await self._deps.pool.measure(replica, spec.prompt)
+        gen, spec = self._gen, self._gen.spec
+        async with self._deps.tokenizing.turn(gen.key.tenant, self._agent, spec.size, gen.deadline):
+            if spec.messages:
+                return await self._deps.pool.render(replica, spec.messages, tools)
+            return await self._deps.pool.measure(replica, spec.prompt)
 
     async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
         if resume is None:
@@ -211,7 +213,7 @@ class Runner:
             gen.transcript.extend(checkpoint.token_ids, checkpoint.pieces, checkpoint.places)
         elif resume is not None and received and resume.text:
             gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
-        self._checkpointed = len(gen.transcript)
+        self._checkpointed = gen.restored = len(gen.transcript)
 
     def _terms(self) -> CallTerms:
         gen = self._gen
@@ -235,7 +237,7 @@ class Runner:
         failures, waiting_since, admitted = 0, self._gen.arrived_at, False
         label = self._agent.hints.scheduling_class.value
         while True:
-            grant = await ticket.granted()
+            grant = await whereabouts.granted(self._deps.pool, self._gen, ticket)
             started = self._deps.clock.monotonic()
             wait = started - waiting_since
             self._wait += wait
@@ -271,12 +273,7 @@ class Runner:
         self._save()
 
     async def _lost(self, ticket: Ticket, failures: int) -> None:
-        if failures >= self._deps.config.max_failures:
-            raise BackendFailed(
-                f"the backend failed {failures} times in a row; try again later",
-                metadata={"failures": str(failures)},
-                retry_after=5.0,
-            )
+        check_failures(failures, self._deps.config.max_failures)
         self._recoveries += 1
         self._gen.suspend(SuspendReason.BACKEND_LOST)
         self._deps.metrics.suspended(SuspendReason.BACKEND_LOST.value)
@@ -286,33 +283,39 @@ class Runner:
     async def _slice(self, grant: DispatchGrant, ticket: Ticket) -> _RunEnd:
         """Generate on one replica until the end, a preemption or a failure."""
         backend = self._deps.pool.backend(grant.replica)
-        if backend is None:
+        info = await whereabouts.identified(self._deps.pool, self._gen, grant.replica)
+        if backend is None or info is None:
             return _RunEnd.LOST
+        if (problem := whereabouts.obstacle(self._gen, info, self._max_tokens)) is not None:
+            return self._elsewhere(problem)
         self._replica = grant.replica
         job = self._job(backend, grant.max_new_tokens)
         consume = asyncio.create_task(self._consume(backend, job, ticket))
         watch = asyncio.create_task(ticket.interrupted())
+        replaced = asyncio.create_task(self._deps.pool.replaced(grant.replica, info))
         try:
-            await asyncio.wait({consume, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if not consume.done():
+            with refusals():
+                await asyncio.wait({consume, watch, replaced}, return_when=asyncio.FIRST_COMPLETED)
+                if consume.done():
+                    consume.result()
+                    return self._ended(job)
+                if replaced.done():
+                    return self._elsewhere(f"the backend of model {self._gen.model} serves another one")
                 if watch.result() is Interrupt.REVOKE:
                     raise Cancelled("the call was cancelled by the kernel")
                 return await self._stop(backend, job, consume)
-            consume.result()
-        except ConstraintRefused as error:
-            raise ConstraintInvalid(f"the backend cannot keep the constraint: {error}") from error
-        except BackendInvalid as error:
-            raise BackendRefused(f"the backend refused the request: {error}") from error
         except BackendError as error:
             self._deps.pool.failed(grant.replica, error)
             return _RunEnd.LOST
-        else:
-            return self._ended(job)
         finally:
-            consume.cancel()
-            watch.cancel()
-            await asyncio.wait({consume, watch})
+            for task in (consume, watch, replaced):
+                task.cancel()
+            await asyncio.wait({consume, watch, replaced})
             self._report(ticket, 1)
+
+    def _elsewhere(self, problem: str) -> _RunEnd:
+        whereabouts.move_on(self._deps.pool, self._gen, self._max_tokens, problem)
+        return _RunEnd.LOST
 
     def _ended(self, job: BackendRequest) -> _RunEnd:
         """Say how a stream ended that nobody stopped: with the answer, or with the room kept for it."""
@@ -336,9 +339,7 @@ class Runner:
         # What starts over needs room for all that it has produced before.
         partial = 0 < limit < left and (goes_on or not ids)
         return BackendRequest(
-            run_id=secrets.token_hex(
-                16
-            ),  # new each time: the run before may not have noticed yet that it ended
+            run_id=secrets.token_hex(16),  # new: the run before may not have noticed yet that it ended
             prompt=gen.prompt,
             prompt_ids=known if with_ids else (),
             emitted_text=gen.transcript.text if goes_on else "",

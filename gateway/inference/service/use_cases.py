@@ -10,18 +10,23 @@ from typing import Any, Protocol
 
 from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound
 from gateway.inference.core import embedding
-from gateway.inference.model import Answer, Event, GenerationSpec, Message, ReplicaInfo, ResumePoint, ToolSpec
+from gateway.inference.core.kept import MIB, KeepLimits, KeptGenerations
+from gateway.inference.core.loads import Loads
+from gateway.inference.core.prompt_length import check_texts, kept_texts
+from gateway.inference.model import Answer, CountSpec, Event, GenerationSpec, ReplicaInfo, ResumePoint
 from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import ReplicaPool
 from gateway.inference.service.runner import Dependencies, Runner, RunnerConfig
+from gateway.inference.service.tokenizing import TokenizingConfig, TokenizingGate
 from services.chassis.auth.identity import Caller
-from services.chassis.dispatch.errors import TooManyCalls
+from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey
 from services.chassis.joinable import JoinableRun, RunRegistry
 from services.chassis.rpc.errors import (
     AgentInactive,
     Cancelled,
+    DeadlineExceeded,
     IdempotencyMismatch,
     Internal,
     InvalidRequest,
@@ -42,11 +47,14 @@ class InferenceConfig:
 
     calls_per_agent: int = 256
     """Generations of one agent that may wait or run at once."""
-    keep_seconds: float = 300.0
-    """How long a finished generation can be asked for again."""
-    keep_tokens: int = 2_000_000
-    """Tokens of finished generations that are kept at most; the oldest go first."""
+    bytes_per_program: int = 64 * MIB
+    """Memory of the requests of an agent and its descendants that may wait or run at once."""
+    bytes_under_way: int = 512 * MIB
+    """Memory of all requests that may wait or run at once."""
+    keep: KeepLimits = field(default_factory=KeepLimits)
+    """How much of what has ended can be asked for again, and for how long."""
     runner: RunnerConfig = field(default_factory=RunnerConfig)
+    tokenizing: TokenizingConfig = field(default_factory=TokenizingConfig)
 
 
 class AgentDirectory(Protocol):
@@ -86,13 +94,17 @@ class InferenceUseCases:
         self._agents = agents
         self._clock = clock
         self._config = config
-        self._generations: dict[CallKey, Generation] = {}
         self._runs: RunRegistry[GenerationRun] = RunRegistry()
+        self._loads = Loads()
+        self._tokenizing = TokenizingGate(config.tokenizing)
+        self.kept = KeptGenerations(config.keep)
+        """Generations that have ended and can be asked for again."""
         self._background: set[asyncio.Task[None]] = set()
         self._deps = Dependencies(
             pool=pool,
             dispatcher=dispatcher,
             checker=checker,
+            tokenizing=self._tokenizing,
             metrics=metrics,
             clock=clock,
             config=config.runner,
@@ -108,18 +120,39 @@ class InferenceUseCases:
         self, caller: Caller, spec: GenerationSpec, request_id: str, resume: ResumePoint | None
     ) -> tuple[str, Answer]:
         """Generate one answer; returns the generation's name with it."""
-        generation = await self._join(caller, spec, request_id, resume)
-        with self._attached(generation, caller.deadline):
-            return generation.name, await generation.answer()
+        while True:
+            generation = await self._join(caller, spec, request_id, resume)
+            with self._attached(generation, caller.deadline):
+                try:
+                    return generation.name, await generation.answer()
+                except DeadlineExceeded:
+                    if not self._anothers_deadline(caller):
+                        raise
 
     async def stream(
         self, caller: Caller, spec: GenerationSpec, request_id: str, resume: ResumePoint | None
     ) -> AsyncGenerator[tuple[str, Event], None]:
         """Generate and follow the events, each with the generation's name."""
-        generation = await self._join(caller, spec, request_id, resume)
-        with self._attached(generation, caller.deadline):
-            async for event in generation.events(resume.after_sequence if resume is not None else 0):
-                yield generation.name, event
+        after, told = resume.after_sequence if resume is not None else 0, False
+        while True:
+            generation = await self._join(caller, spec, request_id, resume)
+            with self._attached(generation, caller.deadline):
+                try:
+                    async for event in generation.events(after):
+                        told = True
+                        yield generation.name, event
+                except DeadlineExceeded:
+                    if told or not self._anothers_deadline(caller):
+                        raise
+                else:
+                    return
+
+    def _anothers_deadline(self, caller: Caller) -> bool:
+        """Whether a run that this caller joined ended by the deadline of who began it: then it starts anew.
+
+        The scheduler is told the first caller's deadline, and a request is often sent again because of it.
+        """
+        return self._clock.monotonic() < caller.deadline
 
     async def watch(self, tenant: str, agent: str, call: str, after: int) -> AsyncGenerator[Event, None]:
         """Follow a generation of this gateway. Raises GenerationNotFound."""
@@ -139,18 +172,39 @@ class InferenceUseCases:
         for run in self._runs.of_agent(tenant, agent):
             run.stop(AgentInactive(f"agents/{agent} was killed"))
 
-    async def count(
-        self, model: str, messages: Sequence[Message], tools: Sequence[ToolSpec], texts: Sequence[str]
-    ) -> tuple[int, list[int]]:
-        """Count the tokens of a chat, or of each text alone."""
-        if tools:  # a server that counts a chat may compile the tools that it shows
-            await asyncio.to_thread(self._deps.checker.compile_tools, tools)
-        live = await self._pool.ready(model, 1.0)
-        if texts:
-            return 0, [(await self._pool.measure(live, text)).token_count for text in texts]
-        if not messages:
+    async def count(self, caller: Caller, asked: CountSpec) -> tuple[int, list[int]]:
+        """Count the tokens of a chat, or of each text alone.
+
+        A chat that cannot fit its model is refused by its length, as a prompt is. Texts are counted one by
+        one, so that others have their turns between them.
+        """
+        if not asked.messages and not asked.texts:
             raise InvalidRequest.field("messages", "messages or texts are required")
-        return (await self._pool.render(live, messages, tools)).token_count, []
+        facts = await self._agents.facts(caller)
+        with self._charged(caller, facts, asked.size):
+            if asked.tools:  # a server that counts a chat may compile the tools that it shows
+                await asyncio.to_thread(self._deps.checker.compile_tools, asked.tools)
+            live = await self._pool.ready(asked.model, 1.0)
+            if not asked.texts:
+                check_texts(kept_texts(asked.messages), live.info)
+                async with self._tokenizing.turn(caller.tenant, facts, asked.size, caller.deadline):
+                    return (await self._pool.render(live, asked.messages, asked.tools)).token_count, []
+            counts = []
+            for text in asked.texts:
+                async with self._tokenizing.turn(caller.tenant, facts, len(text), caller.deadline):
+                    counts.append((await self._pool.measure(live, text)).token_count)
+            return 0, counts
+
+    @contextmanager
+    def _charged(self, caller: Caller, agent: AgentFacts, size: int) -> Iterator[None]:
+        """Count a request that is no generation among what its agents have under way."""
+        key = CallKey(caller.tenant, caller.agent, f"count-{secrets.token_hex(16)}")
+        self._check_bytes(key.tenant, agent.program, size)
+        self._loads.add(key, agent.program, size)
+        try:
+            yield
+        finally:
+            self._loads.remove(key)
 
     async def embed(self, model: str, texts: Sequence[str]) -> tuple[str, list[list[float]]]:
         """Embed texts with the built-in model. Raises ModelNotFound for any other name."""
@@ -183,14 +237,8 @@ class InferenceUseCases:
             await asyncio.wait(self._background, timeout=CLOSE_SECONDS)
 
     def forget_old(self) -> None:
-        """Drop finished generations that are too old or too many."""
-        horizon = self._clock.monotonic() - self._config.keep_seconds
-        ended = [each for each in self._generations.values() if each.ended and not self._runs.get(each.key)]
-        tokens = sum(len(each.transcript) for each in ended)
-        for generation in ended:
-            if (generation.ended_at or 0.0) < horizon or tokens > self._config.keep_tokens:
-                tokens -= len(generation.transcript)
-                del self._generations[generation.key]
+        """Drop ended generations that are too old."""
+        self.kept.expire(self._clock.monotonic())
 
     async def _join(
         self, caller: Caller, spec: GenerationSpec, request_id: str, resume: ResumePoint | None
@@ -205,7 +253,7 @@ class InferenceUseCases:
         digest = digest_of(spec, key.call)
         registered = await self._facts(caller, key)
         facts = replace(registered, hints=registered.hints.overlaid(spec.hints, registered.caps))
-        known = self._generations.get(key)
+        known = self._known(key)
         if known is not None and known.digest != digest:
             raise IdempotencyMismatch(
                 "another request was sent under this request_id; use a new one",
@@ -213,10 +261,12 @@ class InferenceUseCases:
             )
         if known is not None and not known.failed:
             return known
-        self._check_room(key)
+        size = spec.size + (resume.size if resume is not None else 0)
+        self._check_room(key, facts.program, size)
         generation = Generation(key=key, digest=digest, spec=spec, arrived_at=arrived_at, clock=self._clock)
         generation.deadline = caller.deadline
         runner = Runner(self._deps, generation, facts, self._checkpoints(caller), resume)
+        self._loads.add(key, facts.program, size)
         self._start(generation, runner)
         return generation
 
@@ -231,18 +281,38 @@ class InferenceUseCases:
             if not self._runs.unsettled(key):
                 return facts
 
-    def _check_room(self, key: CallKey) -> None:
+    def _check_room(self, key: CallKey, program: str, size: int) -> None:
         if self._runs.count(key.tenant, key.agent) >= self._config.calls_per_agent:
             raise TooManyCalls(
                 f"agents/{key.agent} has {self._config.calls_per_agent} generations under way; wait for some",
                 retry_after=0.5,
             )
+        self._check_bytes(key.tenant, program, size)
+
+    def _check_bytes(self, tenant: str, program: str, size: int) -> None:
+        if self._loads.of(tenant, program) + size > self._config.bytes_per_program:
+            raise TooManyCalls(
+                f"the requests of agents/{program} and its descendants that are under way hold as much text "
+                "as they may; wait for some",
+                retry_after=0.5,
+            )
+        if self._loads.total + size > self._config.bytes_under_way:
+            raise QueueFull("the gateway holds as much text as it may; come back later", retry_after=1.0)
 
     def _start(self, generation: Generation, runner: Runner) -> None:
         key = generation.key
-        self._generations.pop(key, None)
-        self._generations[key] = generation
-        self._runs.begin(GenerationRun(generation), runner.run(), f"generation {key.call}")
+        self.kept.drop(key)
+        self._runs.begin(GenerationRun(generation, self._ended), runner.run(), f"generation {key.call}")
+
+    def _ended(self, generation: Generation) -> None:
+        """Keep what late readers need of a generation, and nothing else of it."""
+        self._loads.remove(generation.key)
+        generation.release()
+        self.kept.add(generation)
+
+    def _known(self, key: CallKey) -> Generation | None:
+        run = self._runs.get(key)
+        return self.kept.get(key) if run is None else run.generation
 
     @contextmanager
     def _attached(self, generation: Generation, deadline: float) -> Iterator[None]:
@@ -261,7 +331,7 @@ class InferenceUseCases:
             run.stop(error)
 
     def _find(self, tenant: str, agent: str, call: str) -> Generation:
-        generation = self._generations.get(CallKey(tenant, agent, call))
+        generation = self._known(CallKey(tenant, agent, call))
         if generation is None:
             raise GenerationNotFound(f"no generation agents/{agent}/generations/{call} here")
         return generation
@@ -281,9 +351,10 @@ class InferenceUseCases:
 class GenerationRun(JoinableRun[KernelError]):
     """The work on one generation. Its callers hear of a stop at once, before the work has settled."""
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, ended: Callable[[Generation], None]) -> None:
         super().__init__(generation.key, when_left=Cancelled("its caller went away"))
         self.generation = generation
+        self._tell_end = ended
 
     @property
     def joinable(self) -> bool:
@@ -297,9 +368,10 @@ class GenerationRun(JoinableRun[KernelError]):
             super().stop(reason)
 
     def on_end(self) -> None:
-        """Fail a generation that broke."""
+        """Fail a generation that broke, and hand over what is left of it."""
         if not self.generation.ended:
             self.generation.fail(Internal("the generation broke; send the call again under a new request_id"))
+        self._tell_end(self.generation)
 
 
 def digest_of(spec: GenerationSpec, call: str) -> str:

@@ -25,6 +25,7 @@ _REQUEST_BYTES: Final = 1024 * 1024
 _MESSAGES: Final = 1_024
 _TOOLS: Final = 128
 _SECONDS: Final = 5.0
+_TOO_LONG: Final = "PROMPT_TOO_LONG"
 _AWAY: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED})
 _REFUSED: Final = frozenset({Code.PERMISSION_DENIED, Code.UNIMPLEMENTED, Code.INTERNAL})
 
@@ -93,7 +94,7 @@ class GatewayTokenizer:
     async def together(
         self, model: str, chats: Sequence[Chat], tools: Sequence[ToolDefinition]
     ) -> int | None:
-        """Count a conversation with the chat template; None when it is too long to send."""
+        """Count a conversation with the chat template; None when it is too long to be counted."""
         size = sum(chat.size for chat in chats)
         if len(chats) > _MESSAGES or len(tools) > _TOOLS or size > _REQUEST_BYTES:
             return None
@@ -126,6 +127,8 @@ class GatewayTokenizer:
 def _settle(failure: grpc.aio.AioRpcError) -> None:
     """Return when an estimate will do; raise what the caller must know."""
     error: KernelError = peer_error(failure)
+    if error.reason == _TOO_LONG:
+        return  # it is not counted because it cannot fit by far: the estimate says so too
     if error.code not in _AWAY | _REFUSED:
         raise error
     _log.warning("no tokenizer, tokens are estimated", reason=error.reason)

@@ -19,6 +19,7 @@ _ARRAY: Final = 9
 _NORMAL, _CONTROL, _BYTE = 1, 3, 6
 _BYTE_LEVEL: Final = frozenset({"gpt2"})
 _SENTENCE_PIECE: Final = frozenset({"llama", "t5"})
+_SHRINKING: Final = frozenset({"t5"})
 _VERSIONS: Final = (2, 3)
 _SHORTEST_MARKER: Final = 4
 _HEADER: Final = 24
@@ -38,6 +39,8 @@ class Vocabulary:
 
     eos: int
     name: str = ""
+    shrinks: bool = False
+    """Whether a text may lose bytes before it is split, as where blanks are put together."""
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -50,6 +53,16 @@ class Vocabulary:
             if token not in self.special and piece:
                 found[piece].append(token)
         return {piece: tuple(tokens) for piece, tokens in found.items()}
+
+    @cached_property
+    def longest(self) -> int:
+        """Bytes that a token stands for at most; 0: unknown.
+
+        It is known where nothing of a text is lost: each byte has its own token, so that none is dropped.
+        """
+        if self.shrinks or not {bytes([byte]) for byte in range(256)} <= set(self.pieces):
+            return 0
+        return max(map(len, self.pieces))
 
     def text(self, ids: Sequence[int]) -> str:
         """Return the ids as text, special tokens left out, broken characters replaced."""
@@ -85,6 +98,7 @@ def _vocabulary(path: Path, fields: dict[str, Any]) -> Vocabulary:
         special=frozenset(i for i, kind in enumerate(kinds) if kind == _CONTROL),
         eos=int(fields.get("tokenizer.ggml.eos_token_id", 0)),
         name=str(fields.get("general.name", path.stem)),
+        shrinks=model in _SHRINKING,
     )
 
 

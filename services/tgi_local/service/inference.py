@@ -2,12 +2,13 @@
 
 import asyncio
 import secrets
-from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+from services.tgi_local.adapters.vocabulary import Vocabulary
 from services.tgi_local.core.engine import Engine, EngineError, TemplateError
 from services.tgi_local.core.parameters import GenerateRequest, RequestLimits
 from services.tgi_local.errors import (
@@ -35,6 +36,15 @@ from services.tgi_local.store.snapshot_files import SnapshotFiles
 
 SUSPEND_SECONDS = 60.0
 """Longest wait for a running generation to stop and be saved."""
+
+SPLITS_AT_ONCE = 2
+"""Texts that the engine renders or splits at once, on threads of its own beside the one that generates."""
+
+PIECE_TOKENS = 1024
+"""Tokens of a text that are worked on at a stretch before generations have their turn."""
+
+COUNTED_BYTES = 64 * 1024
+"""Bytes of a text that is split on request whether or not it would fit as a prompt."""
 
 _CHECKED_TOKENS = 1024
 """TGI checks at most this much of `max_new_tokens` against the room left; longer runs end at the limit."""
@@ -92,6 +102,8 @@ class TgiService:
         self._limits = limits
         self._max_concurrent = max_concurrent
         self._admitted = 0
+        self._texts = 0
+        self._splits = asyncio.Semaphore(SPLITS_AT_ONCE)
         self._running: dict[str, Generation] = {}
 
     @contextmanager
@@ -172,21 +184,62 @@ class TgiService:
         await self._files.delete(handle)
         self._metrics.snapshots_changed(self._files.count, self._files.total_bytes)
 
-    async def tokenize(self, text: str, *, add_special: bool = True) -> list[TextToken]:
-        """Split a text into tokens with character offsets. Raises GenerationFailed."""
-        try:
-            ids = await self._engine.tokenize(text, add_special=add_special)
-        except EngineError as error:
-            raise GenerationFailed(str(error)) from error
-        return _with_offsets(text, ids, self._engine.vocabulary.pieces)
+    async def tokenize(
+        self, text: str, *, add_special: bool = True
+    ) -> AsyncGenerator[Sequence[TextToken], None]:
+        """Split a text into tokens with character offsets, told in pieces: others' steps come between them.
 
-    async def chat_tokenize(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[TextToken], str]:
-        """Render a chat and split it. Raises TemplateFailed."""
+        A text of up to COUNTED_BYTES is split even if it fits no prompt. Raises InvalidRequest, Overloaded,
+        GenerationFailed.
+        """
+        if len(text) > COUNTED_BYTES or len(text.encode()) > COUNTED_BYTES:
+            self._check_length(text)
+        tokens = with_offsets(text, await self._split(text, add_special=add_special), self._engine.vocabulary)
+        while piece := tuple(islice(tokens, PIECE_TOKENS)):
+            yield piece
+            await asyncio.sleep(0)
+
+    async def chat_tokenize(
+        self, messages: Sequence[Mapping[str, Any]]
+    ) -> tuple[AsyncGenerator[Sequence[TextToken], None], str]:
+        """Render a chat and split it, if it can fit. Raises TemplateFailed, InvalidRequest."""
         try:
-            text = await self._engine.render(messages)
+            async with self._splitting():
+                text = await self._engine.render(messages)
         except TemplateError as error:
             raise TemplateFailed(str(error)) from error
-        return await self.tokenize(text), text
+        self._check_length(text)
+        return self.tokenize(text), text
+
+    def _check_length(self, text: str) -> None:
+        """Raise InvalidRequest for a prompt that cannot fit, whatever its tokens are."""
+        longest, most = self._engine.vocabulary.longest, self._limits.max_input_tokens
+        least = -(-len(text.encode()) // longest) if longest else 0
+        if least > most:
+            raise InvalidRequest(f"`inputs` must have less than {most} tokens. Given: at least {least}")
+
+    async def _split(self, text: str, *, add_special: bool) -> list[int]:
+        """Let the engine split a text. Raises Overloaded, GenerationFailed."""
+        try:
+            async with self._splitting():
+                return await self._engine.tokenize(text, add_special=add_special)
+        except EngineError as error:
+            raise GenerationFailed(str(error)) from error
+
+    @asynccontextmanager
+    async def _splitting(self) -> AsyncIterator[None]:
+        """Hold one of the few places for work on texts; first come, first served. Raises Overloaded.
+
+        Each holds a thread of the engine's, and the generations need those too.
+        """
+        if self._texts >= self._max_concurrent:
+            raise Overloaded
+        self._texts += 1
+        try:
+            async with self._splits:
+                yield
+        finally:
+            self._texts -= 1
 
     def prefill(self, prepared: PreparedRequest) -> list[TextToken]:
         """Return the prompt's tokens; the engine gives no log-probabilities for them."""
@@ -203,10 +256,9 @@ class TgiService:
             if max(extension.prompt_ids) >= len(self._engine.vocabulary):
                 raise InvalidRequest("`aios.prompt_ids` holds an id outside the vocabulary")
             return extension.prompt_ids
-        try:
-            return tuple(await self._engine.tokenize(request.inputs, add_special=True))
-        except EngineError as error:
-            raise GenerationFailed(str(error)) from error
+        if request.truncate is None:
+            self._check_length(request.inputs)
+        return tuple(await self._split(request.inputs, add_special=True))
 
     def _room(self, asked: int | None, given: int) -> int:
         """Return how many tokens may be generated. Raises InvalidRequest."""
@@ -255,18 +307,22 @@ def _reseeded(prepared: PreparedRequest, number: int) -> PreparedRequest:
     return replace(prepared, request=request, seed=prepared.seed + number)
 
 
-def _with_offsets(text: str, ids: Sequence[int], pieces: Sequence[bytes]) -> list[TextToken]:
+def with_offsets(text: str, ids: Iterable[int], vocabulary: Vocabulary) -> Iterator[TextToken]:
     """Map each token's bytes to the characters they touch; tokens without text of their own are empty."""
-    data = text.encode()
-    starts = [n for n, byte in enumerate(data) if byte & 0xC0 != 0x80]  # noqa: PLR2004 - UTF-8 continuation bytes
-    found, at = [], 0
+    data, at, begun = text.encode(), 0, 0  # `begun`: characters that begin before byte `at`
     for token in ids:
-        piece = pieces[token]
+        piece = vocabulary.pieces[token]
         if not data.startswith(piece, at):
             piece = piece.removeprefix(b" ")  # SentencePiece puts a space before the first word
-        size = len(piece) if data.startswith(piece, at) else 0
-        first = bisect_right(starts, at) - 1 if size else bisect_left(starts, at)
-        last = bisect_left(starts, at + size)
-        found.append(TextToken(token, text[first:last] if size else "", first, last))
-        at += size
-    return found
+        if not piece or not data.startswith(piece, at):
+            yield TextToken(token, "", begun, begun)
+            continue
+        first = begun if _begins(piece[0]) else begun - 1
+        begun += sum(map(_begins, piece))
+        at += len(piece)
+        yield TextToken(token, text[first:begun], first, begun)
+
+
+def _begins(byte: int) -> bool:
+    """Whether a byte of UTF-8 begins a character."""
+    return byte & 0xC0 != 0x80  # noqa: PLR2004 - continuation bytes

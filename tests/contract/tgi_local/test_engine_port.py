@@ -150,6 +150,17 @@ class EngineContract:
         assert found[-1] in engine.vocabulary.special
         assert engine.vocabulary.text(found) == "a"
 
+    async def test_no_text_has_fewer_tokens_than_its_length_says(self, engine: Engine) -> None:
+        longest = engine.vocabulary.longest
+        pieces = [piece.decode(errors="ignore") for piece in engine.vocabulary.pieces]
+        texts = ["".join(pieces), *(piece * 50 for piece in pieces if len(piece) > 2), " " * 500, "é☃" * 99]
+        split = [await engine.tokenize(text, add_special=False) for text in texts]
+
+        assert longest
+        assert all(
+            len(found) * longest >= len(text.encode()) for found, text in zip(split, texts, strict=True)
+        )
+
     async def test_chats_are_rendered(self, engine: Engine) -> None:
         text = await engine.render([{"role": "user", "content": "hi"}])
 

@@ -24,6 +24,11 @@ class ModelNotFound(KernelError):
     code = Code.NOT_FOUND
 
 
+class TooLong(KernelError):
+    reason = "PROMPT_TOO_LONG"
+    code = Code.INVALID_ARGUMENT
+
+
 class Overloaded(KernelError):
     reason = "TOO_MANY_CALLS"
     code = Code.RESOURCE_EXHAUSTED
@@ -141,6 +146,15 @@ async def test_a_gateway_that_cannot_be_asked_means_an_estimate(
     assert await tokenizer.each("demo", [said("a")]) is None
     assert await tokenizer.together("demo", [said("a")], []) is None
     assert await tokenizer.window("demo") is None
+
+
+async def test_a_conversation_that_is_not_counted_because_it_cannot_fit_means_an_estimate(
+    tokenizer: GatewayTokenizer, inference: FakeInference
+) -> None:
+    as_planner()
+    inference.error = TooLong("the prompt has at least 9999 tokens")
+
+    assert await tokenizer.together("demo", [said("a")], []) is None
 
 
 async def test_a_model_that_is_not_there_is_told(

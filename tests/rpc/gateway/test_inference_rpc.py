@@ -156,6 +156,31 @@ async def test_a_prompt_that_cannot_fit_is_refused_with_the_numbers() -> None:
         assert reason(failure.value) == "PROMPT_TOO_LONG"
 
 
+async def test_a_prompt_that_cannot_fit_is_not_even_split_and_neither_is_a_chat_to_count() -> None:
+    async with small_kernel(Behaviour(window=2048)) as kernel, kernel.inference() as stub:
+        too_long = chat("word " * 60_000)
+        count = pb.CountTokensRequest(messages=too_long.messages)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Generate(too_long, metadata=metadata())
+        with pytest.raises(grpc.aio.AioRpcError) as uncounted:
+            await stub.CountTokens(count, metadata=metadata())
+        texts = pb.CountTokensRequest(texts=["word " * 10_000, "a b"])
+        counted = await stub.CountTokens(texts, metadata=metadata())
+
+        assert reason(refused.value) == reason(uncounted.value) == "PROMPT_TOO_LONG"
+        assert list(counted.text_token_counts) == [10_000, 2]
+        assert kernel.tgi.seen.split == 2  # the two texts
+
+
+async def test_a_prompt_with_more_tokens_than_the_window_is_told_so_whatever_the_answer_s_size() -> None:
+    async with small_kernel(Behaviour(window=2048)) as kernel, kernel.inference() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(chat("a " * 100_000), metadata=metadata())
+
+        assert reason(failure.value) == "PROMPT_TOO_LONG"
+        assert kernel.tgi.seen.split == 1
+
+
 async def test_an_unknown_model_is_not_found() -> None:
     async with small_kernel() as kernel, kernel.inference() as stub:
         with pytest.raises(grpc.aio.AioRpcError) as failure:

@@ -388,6 +388,7 @@ async def test_info_tells_limits_and_capabilities(web: aiohttp.ClientSession) ->
         "ctx_per_slot": 64,
         "exact": True,
         "max_total_tokens": 64,
+        "longest_token_bytes": 12,
     }
 
 

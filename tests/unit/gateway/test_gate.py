@@ -285,3 +285,21 @@ async def test_no_step_loses_a_place_or_lets_too_many_in(steps: list[tuple[str, 
     await asyncio.gather(*(visitor.task for _, visitor in visitors), return_exceptions=True)
 
     assert (gate.running, gate.waiting, gate._lines) == (0, 0, {})
+
+
+async def test_calls_that_come_and_go_while_nothing_is_admitted_leave_nothing_behind() -> None:
+    gate, log = FairGate(GateConfig(running=1)), []  # type: ignore[var-annotated]
+    stay = [Visitor(gate, A, log), Visitor(gate, A, log)]
+    await settle()
+    for _ in range(6_000):
+        visitor = Visitor(gate, B, log)
+        await asyncio.sleep(0)
+        visitor.task.cancel()
+        await asyncio.gather(visitor.task, return_exceptions=True)
+    held = len(gate._turns)
+    for each in stay:
+        each.leave.set()
+    await asyncio.gather(*(each.task for each in stay))
+
+    assert held < 4_200
+    assert log == [A, A]

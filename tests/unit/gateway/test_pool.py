@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ class Watched:
         self.announced: list[tuple[str, bool]] = []
         self.slots: list[int] = []
         self.queues: list[int | None] = []
+        self.infos: list[ReplicaInfo] = []
         self._backends = backends
         self.pool = ReplicaPool(backends, self._announce, config, SystemClock())
 
@@ -46,6 +48,7 @@ class Watched:
         self.announced.append((name, up))
         self.slots.append(info.slots)
         self.queues.append(queue)
+        self.infos.append(info)
 
 
 @asynccontextmanager
@@ -95,6 +98,51 @@ async def test_what_a_replica_holds_is_read_again_when_it_comes_back() -> None:
         await until(lambda: bool(made.pool.live()))
 
         assert made.pool.live()[0].info.slots == 9
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": "other"}, {"max_total_tokens": 250}, {"slots": 9}, {"revision": "2"}]
+)
+async def test_a_server_that_restarts_between_two_probes_as_another_is_noticed(
+    change: dict[str, Any],
+) -> None:
+    backend = FakeBackend()
+    async with watched(backend) as made:
+        await until(lambda: bool(made.pool.live()))
+        backend.details = replace(PLAIN, **change)
+        told, probes = len(made.announced), backend.probes
+        await until(lambda: backend.probes >= probes + 2)
+
+        assert made.pool.info("r0") == backend.details
+        assert made.announced[told:] == [("r0", True)]
+        assert made.infos[-1] == backend.details
+
+
+async def test_a_model_that_is_no_longer_served_is_unknown_and_the_new_one_is_found() -> None:
+    backend = FakeBackend()
+    async with watched(backend) as made:
+        await until(lambda: bool(made.pool.live()))
+        backend.details = replace(PLAIN, model="other")
+        await until(lambda: made.infos[-1].model == "other")
+
+        assert (await made.pool.ready("", 1.0)).info.model == "other"
+        with pytest.raises(ModelNotFound):
+            await made.pool.ready("m", 1.0)
+
+
+async def test_a_replica_that_is_asked_anew_tells_of_a_change_at_once() -> None:
+    backend = FakeBackend()
+    async with watched(backend, config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: bool(made.pool.live()))
+        waiting = asyncio.create_task(made.pool.replaced("r0", PLAIN))
+        backend.details = replace(PLAIN, model="other")
+        told = await made.pool.identify("r0")
+        await waiting
+        backend.broken = BackendUnavailable("gone")
+
+        assert told == backend.details
+        assert [info.model for info in made.infos] == ["m", "other"]
+        assert await made.pool.identify("r0") is None
 
 
 async def test_a_suspect_is_out_at_once_and_back_after_a_good_probe() -> None:

@@ -427,8 +427,8 @@ async def test_whatever_happens_nothing_is_left_behind(rng: random.Random, calls
             assert WHOLE.startswith(follower.text)
             assert result is not None or follower.text == WHOLE
         assert backend.running == 0
-        assert len(desk.use_cases._runs) == 0
-        assert all(generation._waiters == [] for generation in desk.use_cases._generations.values())
+        assert (len(desk.use_cases._runs), desk.use_cases._loads.total) == (0, 0)
+        assert all(generation._waiters == [] for generation in desk.generations)
         assert all(len(ticket.ends) == 1 for ticket in desk.dispatcher.tickets)
 
 

@@ -26,7 +26,7 @@ from gateway.inference.model import (
     ToolChoice,
     ToolSpec,
 )
-from tests.fakes.fake_openai import FakeOpenAi, fake_openai, words
+from tests.fakes.fake_openai import Behaviour, FakeOpenAi, fake_openai, words
 
 USER = Message(Role.USER, "What time is it?")
 CLOCK = ToolSpec("clock", "Tells the time.", '{"type": "object", "properties": {"zone": {"type": "string"}}}')
@@ -371,3 +371,19 @@ async def test_torn_events_and_carriage_returns_are_read() -> None:
     assert [chunk.text for chunk in chunks] == ["a", "b"]
     assert reader.finished
     assert reader.ended
+
+
+@pytest.mark.parametrize(
+    ("owner", "window", "longest"), [("vllm", 0, 128), ("library", 0, 0), ("library", 8192, 128)]
+)
+async def test_a_prompt_is_refused_by_its_length_only_where_the_window_is_known(
+    owner: str, window: int, longest: int
+) -> None:
+    async with fake_openai(Behaviour(owner=owner)) as server:
+        backend = OpenAiBackend(server.url, OpenAiConfig(window=window))
+        try:
+            info = await backend.info()
+        finally:
+            await backend.close()
+
+    assert info.longest_token == longest

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import pytest
 from text_generation.types import Grammar, GrammarType
 
+from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.backends.tgi.client import AiosOptions, PooledAsyncClient, Suspended, TokenEvent
 from gateway.inference.backends.tgi.wire import parse_event
 from gateway.inference.errors import (
@@ -18,6 +19,7 @@ from gateway.inference.errors import (
     BackendUnavailable,
     ConstraintRefused,
     NotRunning,
+    PromptOverflow,
 )
 from gateway.inference.model import Alternative
 from tests.fakes.fake_tgi import FakeTgi, fake_tgi, word
@@ -372,3 +374,31 @@ async def test_many_streams_at_once_share_the_slots(client: PooledAsyncClient, t
 
     assert all("".join(e.text for e in s) == "".join(word(n) for n in range(5)) for s in streams)
     assert tgi.seen.most_running == 8
+
+
+async def test_an_answer_of_more_tokens_than_fit_is_not_read(client: PooledAsyncClient) -> None:
+    text = 'a "id": b\\"id": c'
+    tokens = await client.tokenize(text, most_tokens=4)
+
+    assert len(tokens) == 4
+    for question in (
+        client.tokenize(text, most_tokens=3),
+        client.chat_tokenize([{"role": "user", "content": text}], most_tokens=4),
+    ):
+        with pytest.raises(PromptOverflow):
+            await question
+
+
+async def test_what_a_server_tells_of_its_longest_token_and_revision_is_passed_on(tgi: FakeTgi) -> None:
+    backends = [TgiBackend(tgi.url, TgiConfig()), TgiBackend(tgi.url, TgiConfig(longest_token=300))]
+    try:
+        plain = [await each.info() for each in backends]
+        tgi.behaviour.longest_token = 13
+        told = [await each.info() for each in backends]
+    finally:
+        for each in backends:
+            await each.close()
+
+    assert [info.longest_token for info in plain] == [128, 300]
+    assert [info.longest_token for info in told] == [13, 13]
+    assert told[0].revision == "0" * 40

@@ -1,5 +1,6 @@
 """Reading the tokens of a GGUF file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -48,6 +49,15 @@ def test_special_tokens_are_not_text(tmp_path: Path) -> None:
     assert vocabulary.ids_by_bytes[b"th"] == (256,)
     assert vocabulary.may_end(264)
     assert not vocabulary.may_end(ord(">"))
+
+
+def test_the_longest_token_is_known_where_no_byte_of_a_text_is_lost(tmp_path: Path) -> None:
+    vocabulary = read_vocabulary(write_random_model(tmp_path / "m.gguf"))
+    incomplete = read_vocabulary(write_sentence_piece(tmp_path / "s.gguf"))
+
+    assert vocabulary.longest == len(b"<|im_start|>")
+    assert incomplete.longest == 0
+    assert replace(vocabulary, shrinks=True).longest == 0
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from gateway.inference.backends.openai.wire import (
     write_message,
     write_tool,
 )
+from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
     Alternative,
@@ -70,6 +71,8 @@ class OpenAiConfig:
     """Calls that run at once; 0: what the server declares, or the dialect's number."""
     batch_tokens: int = 0
     """Tokens that its calls may hold together; 0: the slots alone limit them."""
+    longest_token: int = LONGEST_TOKEN_BYTES
+    """Bytes of the longest token of its vocabulary; 0: no prompt is refused by its length."""
     native_tools: bool = True
     """Whether the server tells tool calls apart; without, tools are shown and called as text."""
     token_timeout: float = 60.0
@@ -110,6 +113,8 @@ class OpenAiBackend:
             max_total_tokens=window,
             slots=slots,
             max_batch_total_tokens=self._config.batch_tokens,
+            # A window that nobody told is a guess, and a guess is no ground for a refusal.
+            longest_token=self._config.longest_token if self._config.window or served.window else 0,
             capabilities=Capabilities(
                 regexes=bool(dialect.regex),
                 chat_prompts=True,

@@ -14,6 +14,7 @@ from gateway.inference.backends.tgi.client import (
     TextToken,
 )
 from gateway.inference.core import prefixes
+from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
 from gateway.inference.errors import BackendBroken, NotRunning, NotSuspendable
 from gateway.inference.model import (
     BackendRequest,
@@ -47,12 +48,16 @@ class TgiConfig:
     """Calls that run at once; 0: what the server declares, or 64."""
     batch_tokens: int = 0
     """Tokens that its calls may hold together; 0: slots times the window."""
+    longest_token: int = LONGEST_TOKEN_BYTES
+    """Bytes of the longest token, where the server does not tell; 0: no prompt is refused by its length."""
     token_timeout: float = 60.0
     """Longest silence between two tokens. Unit: seconds."""
     api_key: str = ""
 
 
 DEFAULT_SLOTS = 64
+MOST_COUNTED = 64 * 1024
+"""Characters up to which a text is counted even where it is no prompt that would fit."""
 
 
 class TgiBackend:
@@ -67,6 +72,7 @@ class TgiBackend:
         self._config = config
         self._name = urlsplit(endpoint).netloc or endpoint
         self._extended = False
+        self._window = 0
 
     @property
     def name(self) -> str:
@@ -77,6 +83,7 @@ class TgiBackend:
         """Ask what it serves and holds."""
         info = await self._client.info()
         self._extended = info.token_prompts
+        self._window = info.max_total_tokens
         slots = self._config.slots or info.slots or min(DEFAULT_SLOTS, info.max_concurrent_requests)
         return ReplicaInfo(
             model=info.model_id,
@@ -84,6 +91,8 @@ class TgiBackend:
             slots=slots,
             max_batch_total_tokens=self._config.batch_tokens or slots * info.max_total_tokens,
             capabilities=Capabilities(kv_snapshot=info.kv_snapshot, token_prompts=info.token_prompts),
+            longest_token=info.longest_token or self._config.longest_token,
+            revision=info.model_sha or "",
         )
 
     async def healthy(self) -> bool:
@@ -97,13 +106,15 @@ class TgiBackend:
     async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:  # noqa: ARG002 - not declared
         """Apply the server's own chat template."""
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
-        tokens, text = await self._client.chat_tokenize(plain)
+        tokens, text = await self._client.chat_tokenize(plain, most_tokens=self._window)
         ends = prefixes.message_ends(text, (message.content for message in messages))
         return _prompt(text, tokens, ends)
 
     async def measure(self, text: str) -> Prompt:
         """Split a text into tokens, without a template."""
-        return _prompt(text, await self._client.tokenize(text), prefixes.text_ends(len(text)))
+        most = self._window if len(text) > MOST_COUNTED else 0
+        tokens = await self._client.tokenize(text, most_tokens=most)
+        return _prompt(text, tokens, prefixes.text_ends(len(text)))
 
     async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""

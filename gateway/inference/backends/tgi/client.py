@@ -23,6 +23,7 @@ from gateway.inference.backends.tgi.wire import (
     Suspension,
     TextToken,
     TokenEvent,
+    check_count,
     parse_answer,
     parse_chat_tokens,
     parse_generation,
@@ -157,19 +158,30 @@ class PooledAsyncClient:
         found = await page(self._http(), f"{self.base_url}/metrics")
         return None if found is None else gauge(found, "tgi_queue_size")
 
-    async def tokenize(self, text: str) -> list[TextToken]:
-        """Split a text with the backend's tokenizer. Raises BackendError."""
+    async def tokenize(self, text: str, *, most_tokens: int = 0) -> list[TextToken]:
+        """Split a text with the backend's tokenizer. Raises BackendError.
+
+        `most_tokens`: with more of them, unless 0, it raises PromptOverflow.
+        """
         with failures():
             async with self._post("/tokenize", {"inputs": text}, CONTROL_SECONDS) as response:
-                return parse_text_tokens(parse_answer(response.status, await response.read()))
+                found = await response.read()
+        check_count(found, most_tokens)
+        return parse_text_tokens(parse_answer(response.status, found))
 
-    async def chat_tokenize(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[TextToken], str]:
-        """Render a chat with the model's template; returns tokens and text. Raises BackendError."""
+    async def chat_tokenize(
+        self, messages: Sequence[Mapping[str, Any]], *, most_tokens: int = 0
+    ) -> tuple[list[TextToken], str]:
+        """Render a chat with the model's template; returns tokens and text. Raises BackendError.
+
+        `most_tokens`: with more of them, unless 0, it raises PromptOverflow.
+        """
         body = {"messages": list(messages)}
         with failures():
             async with self._post("/chat_tokenize", body, CONTROL_SECONDS) as response:
-                answer = parse_answer(response.status, await response.read())
-        return parse_chat_tokens(answer)
+                found = await response.read()
+        check_count(found, most_tokens)
+        return parse_chat_tokens(parse_answer(response.status, found))
 
     async def suspend(self, request_id: str) -> Suspension:
         """Stop a running generation at a token boundary and save its state.

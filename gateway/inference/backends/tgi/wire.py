@@ -17,6 +17,7 @@ from gateway.inference.errors import (
     ConstraintRefused,
     NotRunning,
     NotSuspendable,
+    PromptOverflow,
 )
 from gateway.inference.model import Alternative
 
@@ -118,7 +119,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """What a backend says about itself. The last four are this project's own and absent on plain TGI."""
+    """What a backend says about itself. The last five are this project's own and absent on plain TGI."""
 
     model_id: str
     model_sha: str | None
@@ -132,6 +133,8 @@ class BackendInfo:
     token_prompts: bool = False
     slots: int | None = None
     ctx_per_slot: int | None = None
+    longest_token: int = 0
+    """Bytes of the longest token; 0: it does not tell."""
 
 
 class TextToken(NamedTuple):
@@ -289,6 +292,16 @@ def _shape() -> Iterator[None]:
         raise BackendBroken(f"the answer makes no sense: {type(error).__name__}") from error
 
 
+def check_count(body: bytes, most_tokens: int) -> None:
+    """Raise PromptOverflow for a list of more tokens than `most_tokens`, unless 0, without reading it.
+
+    A million tokens are 50 MB of JSON, which would hold up the event loop for a second. Inside of a text the
+    mark that is counted would have its quotes escaped.
+    """
+    if most_tokens and (count := body.count(b'"id":')) > most_tokens:
+        raise PromptOverflow(f"the prompt has {count} tokens, the window {most_tokens}")
+
+
 def parse_text_tokens(raw: Any) -> list[TextToken]:
     """Read the answer of `/tokenize`."""
     with _shape():
@@ -328,6 +341,7 @@ def parse_info(raw: Any) -> BackendInfo:
             token_prompts=own.get("token_prompts", False),
             slots=own.get("slots"),
             ctx_per_slot=own.get("ctx_per_slot"),
+            longest_token=own.get("longest_token_bytes", 0),
         )
 
 

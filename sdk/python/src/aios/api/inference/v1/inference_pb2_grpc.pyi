@@ -36,7 +36,8 @@ class InferenceServiceStub:
     Generate: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GenerateRequest, _inference_pb2.GenerateResponse]
     """Generates one answer and returns it whole. The call waits for its grant in the scheduler; a deadline or a cancel frees
     its place, its slot and the backend at once. Idempotent by `request_id`: a repetition joins the running generation, or
-    goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes).
+    goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
+    answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
     Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED; NOT_FOUND
     MODEL_NOT_FOUND; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
     NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
@@ -59,8 +60,10 @@ class InferenceServiceStub:
     Errors: NOT_FOUND GENERATION_NOT_FOUND; PERMISSION_DENIED.
     """
     CountTokens: _grpc.UnaryUnaryMultiCallable[_inference_pb2.CountTokensRequest, _inference_pb2.CountTokensResponse]
-    """Counts the tokens of a chat or a text with the tokenizer of the model's backend.
-    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST; UNAVAILABLE NO_BACKEND. Read only.
+    """Counts the tokens of a chat or a text with the tokenizer of the model's backend. Agents take turns. A chat that cannot fit
+    the model's window is refused by its length, as a prompt is; texts are counted whether or not they would fit.
+    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
+    QUEUE_FULL; UNAVAILABLE NO_BACKEND, ACCESS_UNAVAILABLE. Read only.
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_inference_pb2.EmbedRequest, _inference_pb2.EmbedResponse]
     """Embeds texts as vectors of unit length. Without an embedding backend the kernel's own hashing of character n-grams is
@@ -80,7 +83,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     Generate: _aio.UnaryUnaryMultiCallable[_inference_pb2.GenerateRequest, _inference_pb2.GenerateResponse]  # type: ignore[assignment]
     """Generates one answer and returns it whole. The call waits for its grant in the scheduler; a deadline or a cancel frees
     its place, its slot and the backend at once. Idempotent by `request_id`: a repetition joins the running generation, or
-    goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes).
+    goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
+    answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
     Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED; NOT_FOUND
     MODEL_NOT_FOUND; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
     NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
@@ -103,8 +107,10 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     Errors: NOT_FOUND GENERATION_NOT_FOUND; PERMISSION_DENIED.
     """
     CountTokens: _aio.UnaryUnaryMultiCallable[_inference_pb2.CountTokensRequest, _inference_pb2.CountTokensResponse]  # type: ignore[assignment]
-    """Counts the tokens of a chat or a text with the tokenizer of the model's backend.
-    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST; UNAVAILABLE NO_BACKEND. Read only.
+    """Counts the tokens of a chat or a text with the tokenizer of the model's backend. Agents take turns. A chat that cannot fit
+    the model's window is refused by its length, as a prompt is; texts are counted whether or not they would fit.
+    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
+    QUEUE_FULL; UNAVAILABLE NO_BACKEND, ACCESS_UNAVAILABLE. Read only.
     """
     Embed: _aio.UnaryUnaryMultiCallable[_inference_pb2.EmbedRequest, _inference_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embeds texts as vectors of unit length. Without an embedding backend the kernel's own hashing of character n-grams is
@@ -127,7 +133,8 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inference_pb2.GenerateResponse, _abc.Awaitable[_inference_pb2.GenerateResponse]]:
         """Generates one answer and returns it whole. The call waits for its grant in the scheduler; a deadline or a cancel frees
         its place, its slot and the backend at once. Idempotent by `request_id`: a repetition joins the running generation, or
-        goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes).
+        goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
+        answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
         Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED; NOT_FOUND
         MODEL_NOT_FOUND; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
         NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
@@ -174,8 +181,10 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_pb2.CountTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.CountTokensResponse, _abc.Awaitable[_inference_pb2.CountTokensResponse]]:
-        """Counts the tokens of a chat or a text with the tokenizer of the model's backend.
-        Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST; UNAVAILABLE NO_BACKEND. Read only.
+        """Counts the tokens of a chat or a text with the tokenizer of the model's backend. Agents take turns. A chat that cannot fit
+        the model's window is refused by its length, as a prompt is; texts are counted whether or not they would fit.
+        Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
+        QUEUE_FULL; UNAVAILABLE NO_BACKEND, ACCESS_UNAVAILABLE. Read only.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,55 @@
+"""Who may have texts split into tokens, and when: turns by agent tree, the long ones in a line of their own.
+
+Splitting happens before admission, because the scheduler wants to know a call's tokens; so it has its own
+gate. It costs the backend and this process time in proportion to the text. Pure asyncio.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.gate import FairGate, GateConfig
+from services.chassis.dispatch.scheduling import AgentFacts
+
+LONG_TEXT: Final = 64 * 1024
+"""Bytes from which a text is a long one."""
+
+_SHORT: Final = GateConfig(running=32, running_per_agent=8, waiting_per_agent=1024)
+_LONG: Final = GateConfig(running=2, running_per_agent=1, waiting_per_agent=256, waiting=2048)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizingConfig:
+    """How many texts are split at once; the rest waits, in turns. What waits beyond that is refused."""
+
+    short: GateConfig = _SHORT
+    long: GateConfig = _LONG
+
+
+class TokenizingGate:
+    """Admits the splitting of texts.
+
+    An agent tree that floods it delays another tree's short text by at most one short text of each tree that
+    waits, and never by a long one.
+    """
+
+    def __init__(self, config: TokenizingConfig) -> None:
+        self._short = FairGate(config.short)
+        self._long = FairGate(config.long)
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for their turn."""
+        return self._short.waiting + self._long.waiting
+
+    @asynccontextmanager
+    async def turn(self, tenant: str, agent: AgentFacts, size: int, deadline: float) -> AsyncIterator[None]:
+        """Hold a turn for a text of so many bytes; `deadline` is on the steady clock.
+
+        Raises TooManyCalls or QueueFull without waiting, DeadlineExceeded.
+        """
+        gate = self._short if size < LONG_TEXT else self._long
+        weight = float(agent.tree_weight or agent.hints.weight)
+        async with gate.pass_through((tenant, agent.program), weight=weight, deadline=deadline):
+            yield
