@@ -76,7 +76,7 @@ class Refusal:
 BAD_REGEX = Constraint(ConstraintKind.REGEX, "(")
 REGEX = Constraint(ConstraintKind.REGEX, "a+")
 REFUSALS = {
-    "a constraint that does not compile": Refusal(ConstraintInvalid, {"constraint": BAD_REGEX}),
+    "a constraint that a group is not closed": Refusal(ConstraintInvalid, {"constraint": BAD_REGEX}),
     "a model that nobody serves": Refusal(ModelNotFound, {"model": "other"}),
     "a prompt that does not fit": Refusal(PromptTooLong, {}, lambda: FakeBackend(info=SMALL)),
     "a backend that cannot do it": Refusal(
@@ -149,7 +149,7 @@ async def test_a_refused_generation_can_still_be_asked_for_its_error() -> None:
             await desk.use_cases.generate(Caller("mal", "acme"), spec, "g1", None)
 
         for _ in range(2):
-            with pytest.raises(ConstraintInvalid, match="does not compile"):
+            with pytest.raises(ConstraintInvalid, match="a group is not closed"):
                 async for _event in desk.use_cases.watch("acme", "mal", "g1", 0):
                     pass
 
