@@ -121,7 +121,7 @@ import resource, subprocess, sys
 status = subprocess.run(sys.argv[1:], stdin=sys.stdin.buffer, stderr=subprocess.DEVNULL).returncode
 print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
-"""Runs a program and tells its status and memory. Apart from the tests: a child counts what its parent held."""
+"""Runs a program and tells its status and memory. Apart from the tests, whose own memory would be counted."""
 
 
 @pytest.mark.parametrize("inner", [{"type": "array", "maxItems": 1_000_000_000}, INTERSECTION, LONG])
