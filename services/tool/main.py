@@ -51,24 +51,24 @@ def build(
 ) -> ToolService:
     """Wire the use cases."""
     deps = Dependencies(store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals)
-    desk = LeaseManager(clock, meter)
-    registry = Registry(deps, desk, access, most=config.max_tools)
-    execution = CallExecutor(deps, desk, queue, look_seconds=config.look_at_approvals_every.total_seconds())
-    calls = Calls(deps, registry, execution, desk, most=config.max_calls, kept=config.keep_calls)
+    leases = LeaseManager(clock, meter)
+    registry = Registry(deps, leases, access, most=config.max_tools)
+    execution = CallExecutor(deps, leases, queue, look_seconds=config.look_at_approvals_every.total_seconds())
+    calls = Calls(deps, registry, execution, leases, most=config.max_calls, kept=config.keep_calls)
     registry.watch(calls.unregistered)
-    desk.on_missing(calls.provider_gone)
-    return ToolService(registry, calls, Providers(registry, desk), desk)
+    leases.on_missing(calls.provider_gone)
+    return ToolService(registry, calls, Providers(registry, leases), leases)
 
 
 def _killed(service: ToolService, tenant: str, agent: str) -> None:
     """End what a killed agent called, and what it provided."""
     service.calls.end_agent(tenant, agent)
-    service.desk.end_provider(Scope(tenant, agent))
+    service.leases.end_provider(Scope(tenant, agent))
 
 
 def _suspended(service: ToolService, tenant: str, agent: str) -> None:
     """Give a suspended agent nothing to run; its own calls go on, as they were accepted."""
-    service.desk.end_provider(Scope(tenant, agent))
+    service.leases.end_provider(Scope(tenant, agent))
 
 
 def _scheduled(process: Process) -> tuple[ScheduledQueue, AccessAgentDirectory]:
@@ -119,7 +119,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         _log.warning("calls were interrupted", count=interrupted)
     process.stack.push_async_callback(service.calls.stop)
     process.tasks.every("collect", config.collect_every.total_seconds(), service.calls.collect)
-    process.tasks.every("leases", config.check_leases_every.total_seconds(), service.desk.expire)
+    process.tasks.every("leases", config.check_leases_every.total_seconds(), service.leases.expire)
     return App(
         servicers=[
             (tool_pb2_grpc.add_ToolServiceServicer_to_server, ToolServicer(service), tool_pb2.DESCRIPTOR)

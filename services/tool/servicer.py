@@ -64,7 +64,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         """Run a tool."""
         caller = current_caller()
         scope, sequence = common.own_scope(caller), 0
-        async with aclosing(self._calls.call(scope, call_wire.wish(request, caller))) as events:
+        async with aclosing(self._calls.call(scope, call_wire.call_request(request, caller))) as events:
             async for happened in events:
                 sequence += 1
                 yield call_wire.event(scope, request, sequence, happened)

@@ -44,7 +44,7 @@ class AttemptPorts:
     """What all calls work with."""
 
     deps: Dependencies
-    desk: LeaseManager
+    leases: LeaseManager
     queue: Queue
     look_seconds: float
     """Time between two looks at an approval."""
@@ -53,18 +53,20 @@ class AttemptPorts:
 class CallAttempt:
     """The work of one run."""
 
-    def __init__(self, machinery: AttemptPorts, run: CallRun, wish: CallRequest) -> None:
-        self._deps = machinery.deps
-        self._desk = machinery.desk
-        self._queue = machinery.queue
-        self._look_seconds = machinery.look_seconds
+    def __init__(self, ports: AttemptPorts, run: CallRun, request: CallRequest) -> None:
+        self._deps = ports.deps
+        self._leases = ports.leases
+        self._queue = ports.queue
+        self._look_seconds = ports.look_seconds
         self._run = run
-        self._wish = wish
+        self._request = request
         self._spent = not run.tool.needs_approval
         self._provided = run.tool.driver.kind is DriverKind.PROVIDER
         # Nothing is lost when a harmless built-in simply runs again, so it is entered when it ends: one
         # durable write instead of two.
-        self._deferred = not self._provided and run.call.effect.repeatable and not wish.detach and self._spent
+        self._deferred = (
+            not self._provided and run.call.effect.repeatable and not request.detach and self._spent
+        )
         self._entered = False
         self._losses = 0
         self._asked = self._deps.clock.monotonic()
@@ -119,9 +121,9 @@ class CallAttempt:
                 scope=run.scope,
                 call_id=run.call.id,
                 tool=run.tool,
-                locks=lock_names(run.tool, self._wish.arguments),
-                max_wait=self._wish.wait_seconds,
-                places=self._desk if self._provided else None,
+                locks=lock_names(run.tool, self._request.arguments),
+                max_wait=self._request.wait_seconds,
+                places=self._leases if self._provided else None,
             )
         )
         completion = Completion.FAILED
@@ -169,7 +171,7 @@ class CallAttempt:
 
     def _expect_provider(self) -> None:
         tool = self._run.tool
-        if not self._desk.connected(self._run.scope.tenant, tool):
+        if not self._leases.connected(self._run.scope.tenant, tool):
             raise ProviderLost(f"no process provides tools/{tool.id} right now", retry_after=1.0)
 
     async def _granted(self, turn: Ticket) -> None:
@@ -204,13 +206,13 @@ class CallAttempt:
 
     async def _approved(self) -> None:
         """Wait until a person has approved the call; it is spent only when the call begins."""
-        run, wish, approvals = self._run, self._wish, self._deps.approvals
-        if wish.approval:
-            approval = await approvals.poll(wish.approval)
+        run, request, approvals = self._run, self._request, self._deps.approvals
+        if request.approval:
+            approval = await approvals.poll(request.approval)
         else:
             approval = await approvals.ask(run.scope, run.tool, run.call, run.arguments_json)
         run.call = replace(run.call, approval=approval.id)
-        if not approval.approved and not wish.wait_for_approval:
+        if not approval.approved and not request.wait_for_approval:
             raise ApprovalRequired(
                 f"approvals/{approval.id} must be approved first", metadata={"approval": approval.id}
             )
@@ -230,15 +232,15 @@ class CallAttempt:
         function = self._run.tool.driver.function
         await self._begin("")
         self._tell_started()
-        value = await self._limited(lambda: self._deps.builtins.run(function, self._wish.arguments))
+        value = await self._limited(lambda: self._deps.builtins.run(function, self._request.arguments))
         return ToolOutcome(value=value)
 
     async def _by_provider(self, turn: Ticket) -> ToolOutcome:
-        lease = await self._desk.assign(self._run, ROOM_SECONDS, turn)
-        with self._desk.leased(lease):
-            await self._begin(lease.station.instance)
+        lease = await self._leases.assign(self._run, ROOM_SECONDS, turn)
+        with self._leases.leased(lease):
+            await self._begin(lease.stream.instance)
             deadline = self._deps.clock.now() + timedelta(seconds=self._seconds)
-            self._desk.dispatch(lease, deadline)
+            self._leases.dispatch(lease, deadline)
             if not lease.outcome.done():
                 self._tell_started()
 
@@ -282,7 +284,7 @@ class CallAttempt:
 
     @property
     def _seconds(self) -> float:
-        own, asked = self._run.tool.timeout_seconds, self._wish.run_seconds
+        own, asked = self._run.tool.timeout_seconds, self._request.run_seconds
         return own if asked is None else min(own, asked)
 
     @property

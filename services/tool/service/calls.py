@@ -41,7 +41,7 @@ class Calls:
         deps: Dependencies,
         registry: Registry,
         execution: CallExecutor,
-        desk: LeaseManager,
+        leases: LeaseManager,
         *,
         most: int,
         kept: timedelta,
@@ -49,12 +49,12 @@ class Calls:
         self._deps = deps
         self._registry = registry
         self._execution = execution
-        self._desk = desk
+        self._leases = leases
         self._most = most
         self._kept = kept
         self._runs: RunRegistry[CallRun] = RunRegistry()
 
-    async def call(self, scope: Scope, wish: CallRequest) -> AsyncGenerator[CallEvent, None]:
+    async def call(self, scope: Scope, request: CallRequest) -> AsyncGenerator[CallEvent, None]:
         """Run a tool, or join the call that an earlier request with the same id made.
 
         While that call is being stopped the request waits, and then runs the tool again or is told how the
@@ -62,11 +62,11 @@ class Calls:
         leaves before stops the work, unless others listen or the call is detached. Raises ToolNotFound,
         ArgumentsInvalid, TooManyCalls, IdempotencyMismatch, ServiceUnavailable.
         """
-        tool = await self._registry.get(scope, wish.tool)
-        arguments_json = await _checked(tool, wish.arguments)
-        call = self._asked_for(tool, wish, arguments_json)
+        tool = await self._registry.get(scope, request.tool)
+        arguments_json = await _checked(tool, request.arguments)
+        call = self._asked_for(tool, request, arguments_json)
         await self._runs.settled(run_key(scope, call.id))
-        run, joined = self._run(scope, tool, call, wish, arguments_json)
+        run, joined = self._run(scope, tool, call, request, arguments_json)
         events = run.follow(joined=joined)
         try:
             async for event in events:
@@ -157,37 +157,37 @@ class Calls:
         settled = ledger.interrupted(call, self._deps.clock.now())
         await self._deps.store.write(scope, lambda tx: tx.put_call(settled))
 
-    def _asked_for(self, tool: Tool, wish: CallRequest, arguments_json: str) -> ToolCall:
+    def _asked_for(self, tool: Tool, request: CallRequest, arguments_json: str) -> ToolCall:
         return ToolCall(
-            id=wish.call_id or secrets.token_hex(16),
+            id=request.call_id or secrets.token_hex(16),
             tool=tool.id,
             arguments_sha256=ledger.digest(arguments_json),
             effect=tool.effect,
             created_at=self._deps.clock.now(),
-            syscall_id=wish.syscall_id,
+            syscall_id=request.syscall_id,
         )
 
     def _run(
-        self, scope: Scope, tool: Tool, call: ToolCall, wish: CallRequest, arguments_json: str
+        self, scope: Scope, tool: Tool, call: ToolCall, request: CallRequest, arguments_json: str
     ) -> tuple[CallRun, bool]:
         """Join the run of this call, which goes on, or begin one; no other has to settle."""
         known = self._runs.get(run_key(scope, call.id))
         if known is not None:
             ledger.same_request(known.call, call)
-            known.detached = known.detached or wish.detach
+            known.detached = known.detached or request.detach
             self._deps.meter.joined()
             return known, True
         if self.under_way(scope) >= self._most:
             text = f"agents/{scope.agent} has {self._most} calls under way"
             raise TooManyCalls(text, retry_after=1.0)
         run = CallRun(scope, tool, call, arguments_json)
-        run.detached = wish.detach
-        self._runs.begin(run, self._execution.execute(run, wish), f"call {call.id}")
+        run.detached = request.detach
+        self._runs.begin(run, self._execution.execute(run, request), f"call {call.id}")
         return run, False
 
     def _provided(self, run: CallRun) -> bool:
         provided = run.tool.driver.kind is DriverKind.PROVIDER
-        return not provided or self._desk.connected(run.scope.tenant, run.tool)
+        return not provided or self._leases.connected(run.scope.tenant, run.tool)
 
     def _shown(self, scope: Scope, call: ToolCall) -> ToolCall:
         """Return a call of the ledger as it stands: what nobody runs was interrupted."""

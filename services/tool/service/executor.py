@@ -19,19 +19,21 @@ _log = logger(__name__)
 class CallExecutor:
     """Runs calls."""
 
-    def __init__(self, deps: Dependencies, desk: LeaseManager, queue: Queue, *, look_seconds: float) -> None:
+    def __init__(
+        self, deps: Dependencies, leases: LeaseManager, queue: Queue, *, look_seconds: float
+    ) -> None:
         self._deps = deps
-        self._machinery = AttemptPorts(deps, desk, queue, look_seconds)
+        self._ports = AttemptPorts(deps, leases, queue, look_seconds)
 
-    async def execute(self, run: CallRun, wish: CallRequest) -> None:
+    async def execute(self, run: CallRun, request: CallRequest) -> None:
         """Bring a run to its end, whatever happens. The body of the run's task."""
         try:
-            known = await self._known(run, wish)
+            known = await self._known(run, request)
             if known is not None:
                 run.accept(joined=True)
                 run.finish(known)
                 return
-            call = await CallAttempt(self._machinery, run, wish).outcome()
+            call = await CallAttempt(self._ports, run, request).outcome()
             run.settle()
             await self._deps.store.write(run.scope, lambda tx: tx.put_call(call))
             self._deps.meter.ended(run.tool, call.state, _seconds(call))
@@ -44,9 +46,9 @@ class CallExecutor:
             _log.error("a call could not be brought to its end", exc=error, tool=run.tool.id)
             run.refuse(Internal("the call could not be brought to its end"))
 
-    async def _known(self, run: CallRun, wish: CallRequest) -> ToolCall | None:
+    async def _known(self, run: CallRun, request: CallRequest) -> ToolCall | None:
         """Return the call that an earlier request with this id made, None when it is to be made now."""
-        if not wish.call_id:
+        if not request.call_id:
             return None
         found = await self._deps.store.read(run.scope, lambda tx: tx.call(run.call.id))
         if found is None:

@@ -15,4 +15,4 @@ class ToolService:
     registry: Registry
     calls: Calls
     providers: Providers
-    desk: LeaseManager
+    leases: LeaseManager

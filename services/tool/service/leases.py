@@ -73,7 +73,7 @@ class Lease:
     """A call in the hands of a process. It outlives the stream it was given on, until it expires."""
 
     id: str
-    station: ProviderStream
+    stream: ProviderStream
     """The stream whose room it takes, which may have gone."""
     run: CallRun
     outcome: "asyncio.Future[ToolOutcome]"
@@ -88,13 +88,13 @@ class Lease:
 
 
 class LeaseManager:
-    """All stations of this process. Used on the event loop only."""
+    """The streams of all providers and the leases of their calls. Used on the event loop only."""
 
     def __init__(self, clock: Clock, meter: Meter, *, heartbeat: float = HEARTBEAT_SECONDS) -> None:
         self._clock = clock
         self._meter = meter
         self._heartbeat = heartbeat
-        self._stations: dict[Scope, list[ProviderStream]] = {}
+        self._streams: dict[Scope, list[ProviderStream]] = {}
         self._leases: dict[str, Lease] = {}
         self._completed: OrderedDict[str, Lease] = OrderedDict()
         self._left: dict[Scope, float] = {}
@@ -111,8 +111,8 @@ class LeaseManager:
     def places(self, provider: Scope) -> Sequence[Place]:
         """Return the connected processes of a provider and their free room."""
         return [
-            Place(station.tools, station.capacity - len(station.held))
-            for station in self._stations.get(provider, ())
+            Place(stream.tools, stream.capacity - len(stream.held))
+            for stream in self._streams.get(provider, ())
         ]
 
     def watch(self, changed: Callable[[Scope], None]) -> None:
@@ -126,39 +126,39 @@ class LeaseManager:
     # Streams
 
     async def serve(
-        self, station: ProviderStream, held: Sequence[HeldCall] = ()
+        self, stream: ProviderStream, held: Sequence[HeldCall] = ()
     ) -> AsyncGenerator[ProviderEvent, None]:
         """Give a process calls until its stream ends. `held` is what it has in hand from earlier streams.
 
         Raises AgentInactive when the provider is suspended or killed.
         """
-        self._connect(station, held)
+        self._connect(stream, held)
         try:
-            yield self._beat(station)
+            yield self._beat(stream)
             while True:
                 try:
                     async with asyncio.timeout(self._heartbeat):
-                        event = await station.events.get()
+                        event = await stream.events.get()
                 except TimeoutError:
-                    yield self._beat(station)
+                    yield self._beat(stream)
                     continue
                 if event is None:
                     return
                 if isinstance(event, KernelError):
                     raise event
-                told = self._taken(station, event) if isinstance(event, Lease) else event
+                told = self._taken(stream, event) if isinstance(event, Lease) else event
                 if told is not None:
                     yield told
         finally:
-            self._disconnect(station)
+            self._disconnect(stream)
 
     def end_provider(self, provider: Scope) -> None:
         """Give a suspended or killed provider nothing more and take back all it holds."""
-        for station in list(self._stations.get(provider, ())):
+        for stream in list(self._streams.get(provider, ())):
             inactive = AgentInactive(f"agents/{provider.agent} is not active")
-            station.events.put_nowait(inactive)
-            self._disconnect(station)
-        for lease in [lease for lease in self._leases.values() if lease.station.scope == provider]:
+            stream.events.put_nowait(inactive)
+            self._disconnect(stream)
+        for lease in [lease for lease in self._leases.values() if lease.stream.scope == provider]:
             self._end(lease)
         self._tell_missing(provider)
 
@@ -191,12 +191,13 @@ class LeaseManager:
         if lease.id not in self._leases:
             return
         now = self._clock.monotonic()
-        if lease.expires_at <= now or not lease.station.connected:
+        # The process left between the reservation and now. It never had the call, so any other may run it.
+        if lease.expires_at <= now or not lease.stream.connected:
             self._end(lease)
             return
         lease.expires_at = now + lease.run.tool.driver.lease_seconds
         lease.ends_at = now + (deadline - self._clock.now()).total_seconds()
-        lease.station.events.put_nowait(lease)
+        lease.stream.events.put_nowait(lease)
 
     def renew(self, provider: Scope, owner: str, call_id: str, lease_id: str) -> tuple[CallRun, LeaseTerms]:
         """Note a sign of life; returns the call's run and when the lease ends now. Raises LeaseLost."""
@@ -236,37 +237,44 @@ class LeaseManager:
 
     # Inside
 
-    def _connect(self, station: ProviderStream, held: Sequence[HeldCall]) -> None:
+    def _connect(self, stream: ProviderStream, held: Sequence[HeldCall]) -> None:
         """Let a stream in. What its process holds from earlier streams becomes this one's."""
-        for older in list(self._stations.get(station.scope, ())):
-            if station.process and older.identity == station.identity:
+        # A process that connects again may be ahead of the news that its old connection broke. Both streams
+        # would count its room, and its leases would hang on the dead one.
+        for older in list(self._streams.get(stream.scope, ())):
+            if stream.process and older.identity == stream.identity:
                 older.events.put_nowait(None)
                 self._disconnect(older)
-        station.connected = True
-        self._stations.setdefault(station.scope, []).append(station)
-        self._left.pop(station.scope, None)
-        self._take_over(station, {call.lease_id for call in held})
+        stream.connected = True
+        self._streams.setdefault(stream.scope, []).append(stream)
+        self._left.pop(stream.scope, None)
+        self._take_over(stream, {call.lease_id for call in held})
         for call in held:
-            if call.lease_id not in station.held:
-                scope = Scope(station.scope.tenant, call.owner)
-                station.events.put_nowait(Revoked(scope, call.call_id, call.lease_id, CALL_LEASE_LOST))
-        self._tell_changed(station.scope)
+            if call.lease_id not in stream.held:
+                scope = Scope(stream.scope.tenant, call.owner)
+                stream.events.put_nowait(Revoked(scope, call.call_id, call.lease_id, CALL_LEASE_LOST))
+        self._tell_changed(stream.scope)
 
-    def _take_over(self, station: ProviderStream, in_hand: set[str]) -> None:
+    def _take_over(self, stream: ProviderStream, in_hand: set[str]) -> None:
+        """Move the leases of a process from its dead stream to its new one.
+
+        Only a process that names itself is believed about what it does not have: one known by its instance
+        alone may be another start of the same program, and its call may have run.
+        """
         for lease in self._leases.values():
-            if lease.station.connected or lease.station.identity != station.identity:
+            if lease.stream.connected or lease.stream.identity != stream.identity:
                 continue
-            lease.station.held.pop(lease.id, None)
-            lease.station = station
-            station.held[lease.id] = lease
+            lease.stream.held.pop(lease.id, None)
+            lease.stream = stream
+            stream.held[lease.id] = lease
             # The same process does not have it: it was lost on its way, and running it is not a second time.
-            if station.process and lease.sent and lease.id not in in_hand:
+            if stream.process and lease.sent and lease.id not in in_hand:
                 lease.sent = False
-                station.events.put_nowait(lease)
+                stream.events.put_nowait(lease)
 
-    def _taken(self, station: ProviderStream, lease: Lease) -> Taken | None:
+    def _taken(self, stream: ProviderStream, lease: Lease) -> Taken | None:
         """Return a call to send now, unless it has ended, expired or moved while it waited for the stream."""
-        if lease.id not in self._leases or lease.station is not station:
+        if lease.id not in self._leases or lease.stream is not stream:
             return None
         now = self._clock.monotonic()
         if lease.expires_at <= now:
@@ -277,23 +285,21 @@ class LeaseManager:
         deadline = self._clock.now() + timedelta(seconds=left)
         return Taken(run.scope, run.call, run.arguments_json, lease.id, deadline, left, self._terms(lease))
 
-    def _beat(self, station: ProviderStream) -> Heartbeat:
-        return Heartbeat(len(station.held), tuple(station.held))
+    def _beat(self, stream: ProviderStream) -> Heartbeat:
+        return Heartbeat(len(stream.held), tuple(stream.held))
 
     def _of(self, tenant: str, tool: Tool) -> list[ProviderStream]:
-        stations = self._stations.get(Scope(tenant, tool.owner), [])
-        return [station for station in stations if tool.id in station.tools]
+        streams = self._streams.get(Scope(tenant, tool.owner), [])
+        return [stream for stream in streams if tool.id in stream.tools]
 
     def _try(self, run: CallRun, turn: Ticket | None) -> Lease | None:
         """Take room at the emptiest process, rather one that has not lost the call and serves few tools."""
         roomy = [
-            station
-            for station in self._of(run.scope.tenant, run.tool)
-            if len(station.held) < station.capacity
+            stream for stream in self._of(run.scope.tenant, run.tool) if len(stream.held) < stream.capacity
         ]
         if not roomy:
             return None
-        station = min(
+        stream = min(
             roomy,
             key=lambda each: (
                 each.identity in run.lost_by,
@@ -303,48 +309,50 @@ class LeaseManager:
         )
         expires = self._clock.monotonic() + run.tool.driver.lease_seconds
         future: asyncio.Future[ToolOutcome] = asyncio.get_running_loop().create_future()
-        lease = Lease(secrets.token_hex(16), station, run, future, expires, turn)
-        station.held[lease.id] = self._leases[lease.id] = lease
+        lease = Lease(secrets.token_hex(16), stream, run, future, expires, turn)
+        stream.held[lease.id] = self._leases[lease.id] = lease
         if turn is not None:
             turn.room_taken()
-        self._tell_changed(station.scope)
+        self._tell_changed(stream.scope)
         return lease
 
     def _end(self, lease: Lease) -> None:
         """End a lease whose holder is lost."""
         if not lease.outcome.done():
             lease.outcome.set_exception(LeaseEndedError(sent=lease.sent))
-            lease.run.lost_by.add(lease.station.identity)
+            lease.run.lost_by.add(lease.stream.identity)
             lease.outcome.exception()  # retrieved, even when nobody waits any more
         self._release(lease, CALL_LEASE_LOST)
 
     def _release(self, lease: Lease, reason: str) -> None:
         if self._leases.pop(lease.id, None) is None:
             return
-        lease.station.held.pop(lease.id, None)
+        lease.stream.held.pop(lease.id, None)
         if lease.turn is not None:
             lease.turn.room_freed()
-        # Whoever stops waiting for the outcome has cancelled it.
+        # Whoever stops waiting for the outcome has cancelled it. One that ended with its outcome needs no
+        # word.
         if not lease.outcome.done() or lease.outcome.cancelled() or reason == CALL_LEASE_LOST:
             lease.outcome.cancel()
             self._meter.revoked(reason)
-            if lease.station.connected:
-                lease.station.events.put_nowait(Revoked(lease.run.scope, lease.run.call.id, lease.id, reason))
-        self._tell_changed(lease.station.scope)
+            if lease.stream.connected:
+                lease.stream.events.put_nowait(Revoked(lease.run.scope, lease.run.call.id, lease.id, reason))
+        self._tell_changed(lease.stream.scope)
 
-    def _disconnect(self, station: ProviderStream) -> None:
+    def _disconnect(self, stream: ProviderStream) -> None:
         """Let a stream go. Its leases stay, but for calls that were not sent yet: others may run those."""
-        if not station.connected:
+        if not stream.connected:
             return
-        station.connected = False
-        stations = self._stations[station.scope]
-        stations.remove(station)
-        if not stations:
-            del self._stations[station.scope]
-        self._left[station.scope] = self._clock.monotonic()
-        for lease in [lease for lease in station.held.values() if not lease.sent]:
+        stream.connected = False
+        streams = self._streams[stream.scope]
+        streams.remove(stream)
+        if not streams:
+            del self._streams[stream.scope]
+        self._left[stream.scope] = self._clock.monotonic()
+        # What was sent may be running: only its lease's end tells that it is lost, or the process comes back.
+        for lease in [lease for lease in stream.held.values() if not lease.sent]:
             self._end(lease)
-        self._tell_changed(station.scope)
+        self._tell_changed(stream.scope)
 
     def _tell_changed(self, provider: Scope) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -364,7 +372,7 @@ class LeaseManager:
 
 def _check(lease: Lease, provider: Scope, owner: str, call_id: str) -> None:
     named = lease.run.scope.agent == owner and lease.run.call.id == call_id
-    if not named or lease.station.scope != provider:
+    if not named or lease.stream.scope != provider:
         raise _lost()
 
 

@@ -22,9 +22,9 @@ from services.tool.service.registry import Registry
 class Providers:
     """What provider processes ask for."""
 
-    def __init__(self, registry: Registry, desk: LeaseManager) -> None:
+    def __init__(self, registry: Registry, leases: LeaseManager) -> None:
         self._registry = registry
-        self._desk = desk
+        self._leases = leases
 
     async def take(
         self,
@@ -44,8 +44,8 @@ class Providers:
         """
         for tool_id in tools:
             _provided_by(await self._registry.get(scope, tool_id), scope)
-        station = ProviderStream(scope, frozenset(tools), capacity, instance or scope.agent, process)
-        events = self._desk.serve(station, held)
+        stream = ProviderStream(scope, frozenset(tools), capacity, instance or scope.agent, process)
+        events = self._leases.serve(stream, held)
         try:
             async for event in events:
                 yield event
@@ -54,14 +54,14 @@ class Providers:
 
     def report(self, provider: Scope, held: HeldCall, progress: Progress | None) -> LeaseTerms:
         """Note a sign of life and how far a call is; returns when its lease ends now. Raises LeaseLost."""
-        run, terms = self._desk.renew(provider, held.owner, held.call_id, held.lease_id)
+        run, terms = self._leases.renew(provider, held.owner, held.call_id, held.lease_id)
         if progress is not None:
             run.publish(progress)
         return terms
 
     async def complete(self, provider: Scope, held: HeldCall, outcome: ToolOutcome) -> CallState:
         """End a call; returns once its end is kept. Raises LeaseLost, IdempotencyMismatch."""
-        run = self._desk.complete(provider, held.owner, held.call_id, held.lease_id, outcome)
+        run = self._leases.complete(provider, held.owner, held.call_id, held.lease_id, outcome)
         return (await run.ended()).state
 
 

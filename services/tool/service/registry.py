@@ -40,9 +40,9 @@ class Shown:
 class Registry:
     """The tools of each tenant, on top of those that come with the kernel."""
 
-    def __init__(self, deps: Dependencies, desk: LeaseManager, access: Access, *, most: int) -> None:
+    def __init__(self, deps: Dependencies, leases: LeaseManager, access: Access, *, most: int) -> None:
         self._deps = deps
-        self._desk = desk
+        self._leases = leases
         self._access = access
         self._most = most
         self._watchers: list[Callable[[str, str], None]] = []
@@ -148,7 +148,7 @@ class Registry:
         return Shown(tool, self._unavailable(scope, tool))
 
     def _unavailable(self, scope: Scope, tool: Tool) -> str:
-        if tool.driver.kind is DriverKind.PROVIDER and not self._desk.connected(scope.tenant, tool):
+        if tool.driver.kind is DriverKind.PROVIDER and not self._leases.connected(scope.tenant, tool):
             return ProviderLost.reason
         return ""
 

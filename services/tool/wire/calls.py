@@ -50,7 +50,7 @@ STATES_BACK: Final = {state: number for number, state in STATES.items()}
 _PASSING: Final = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
 
 
-def wish(request: tool_pb2.CallToolRequest, caller: Caller) -> CallRequest:
+def call_request(request: tool_pb2.CallToolRequest, caller: Caller) -> CallRequest:
     """Read a call to make. Raises ArgumentsInvalid."""
     wait = common.seconds(request, "max_wait")
     if wait is None and request.detach:

@@ -75,7 +75,7 @@ class World:
 
     def connected(self) -> int:
         """Count the streams of the worker."""
-        return len(self.service.desk.places(WORKER))
+        return len(self.service.leases.places(WORKER))
 
     async def cut(self) -> None:
         """Cut the worker's connection, and wait until the tool manager has noticed."""
@@ -109,12 +109,12 @@ async def test_a_call_goes_on_while_its_provider_s_connection_is_cut_and_is_run_
         calls = [world.call("a"), world.call("b"), world.call("c")]
         await until(lambda: len(world.job.runs) == 2)
         await world.cut()
-        await world.service.desk.expire()
+        await world.service.leases.expire()
         world.clock.advance(30)  # half of the lease
-        await world.service.desk.expire()
+        await world.service.leases.expire()
         await world.wire.join()
         await until(lambda: world.connected() == 1)
-        held = [place.free for place in world.service.desk.places(WORKER)]
+        held = [place.free for place in world.service.leases.places(WORKER)]
         world.job.released.set()
         results = [str(result) for result in await asyncio.gather(*calls)]
 
@@ -146,7 +146,7 @@ async def test_a_call_is_stopped_at_a_process_that_comes_back_too_late(world: Wo
         await until(lambda: len(world.job.runs) == 1)
         await world.cut()
         world.clock.advance(61)
-        await world.service.desk.expire()
+        await world.service.leases.expire()
         with pytest.raises(aios.errors.UnknownOutcome):
             await calling
         await world.wire.join()
@@ -169,7 +169,7 @@ async def test_a_new_process_does_not_run_the_call_of_one_that_died(world: World
         world.job.released.set()
         other = await world.call("b")
         world.clock.advance(61)
-        await world.service.desk.expire()
+        await world.service.leases.expire()
         with pytest.raises(aios.errors.UnknownOutcome):
             await calling
 
@@ -215,7 +215,7 @@ async def test_a_provider_that_is_suspended_or_killed_is_told_and_its_callers_to
     await until(lambda: world.connected() == 1)
     calling = world.call("a")
     await until(lambda: len(world.job.runs) == 1)
-    world.service.desk.end_provider(WORKER)
+    world.service.leases.end_provider(WORKER)
     with pytest.raises(aios.errors.UnknownOutcome):
         await calling
     with pytest.raises(aios.errors.AgentInactive):

@@ -85,11 +85,11 @@ class World:
         )
         await self.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=job), metadata=WORKER)
 
-    async def station(self, capacity: int = 1, instance: str = "w1") -> Station:
+    async def stream(self, capacity: int = 1, instance: str = "w1") -> Station:
         """Connect a provider."""
-        station = Station(self.stub, capacity, instance)
-        assert (await station.next()).WhichOneof("event") == "heartbeat"
-        return station
+        stream = Station(self.stub, capacity, instance)
+        assert (await stream.next()).WhichOneof("event") == "heartbeat"
+        return stream
 
     def call(self, who: Any = PLANNER, **fields: Any) -> asyncio.Task[list[tool_pb2.CallToolResponse]]:
         """Call the tool in the background."""
@@ -112,7 +112,7 @@ class World:
     async def lose_leases(self) -> None:
         """Let all leases run out."""
         self.clock.advance(LEASE + 1)
-        await self.service.desk.expire()
+        await self.service.leases.expire()
 
 
 @pytest.fixture
@@ -135,10 +135,10 @@ async def lost(attempt: Any) -> str:
 
 async def test_a_provider_runs_a_call_and_its_caller_gets_the_result(world: World) -> None:
     await world.register()
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call(arguments_json='{"b": 1, "a": "ö"}', request_id="r1")
-    taken = await station.take()
-    state = await station.complete(taken, {"answer": [1, "ö"]})
+    taken = await stream.take()
+    state = await stream.complete(taken, {"answer": [1, "ö"]})
     events = await calling
 
     assert (taken.tool, taken.agent, taken.attempt) == ("tools/job", "agents/planner", 1)
@@ -151,14 +151,14 @@ async def test_a_provider_runs_a_call_and_its_caller_gets_the_result(world: Worl
 
 async def test_progress_reaches_the_caller_and_prolongs_the_lease(world: World) -> None:
     await world.register()
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call()
-    taken = await station.take()
+    taken = await stream.take()
     world.clock.advance(LEASE - 1)
-    report = await station.beat(taken, tool_pb2.CallProgress(progress=1, total=2, message="half"))
+    report = await stream.beat(taken, tool_pb2.CallProgress(progress=1, total=2, message="half"))
     world.clock.advance(LEASE - 1)
-    await world.service.desk.expire()
-    await station.complete(taken)
+    await world.service.leases.expire()
+    await stream.complete(taken)
     events = await calling
 
     assert report.lease_expire_time.ToDatetime() > taken.lease_expire_time.ToDatetime()
@@ -168,13 +168,13 @@ async def test_progress_reaches_the_caller_and_prolongs_the_lease(world: World) 
 
 async def test_a_failure_of_the_provider_is_the_calls(world: World) -> None:
     await world.register()
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call(request_id="r1")
-    taken = await station.take()
+    taken = await stream.take()
     error = resources_pb2.CallError(reason="WHATEVER", message="no ink")
     error.details.update({"ink": 0})
     request = tool_pb2.CompleteCallRequest(call=taken.call, lease_id=taken.lease_id, error=error)
-    state = (await station.stub.CompleteCall(request, metadata=WORKER)).state
+    state = (await stream.stub.CompleteCall(request, metadata=WORKER)).state
     stored = await world.stub.GetCall(tool_pb2.GetCallRequest(name=taken.call), metadata=PLANNER)
 
     assert state == resources_pb2.CALL_STATE_FAILED
@@ -185,9 +185,9 @@ async def test_a_failure_of_the_provider_is_the_calls(world: World) -> None:
 
 async def test_a_result_that_breaks_the_schema_is_taken_and_fails_the_call(world: World) -> None:
     await world.register(result_schema_json='{"type": "string"}')
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call()
-    state = await station.complete(await station.take(), 5)
+    state = await stream.complete(await stream.take(), 5)
 
     assert state == resources_pb2.CALL_STATE_FAILED
     assert await world.failure(calling) == "TOOL_RESULT_INVALID"
@@ -195,9 +195,9 @@ async def test_a_result_that_breaks_the_schema_is_taken_and_fails_the_call(world
 
 async def test_pieces_that_are_no_json_arrive_too(world: World) -> None:
     await world.register(returns_untrusted=True)
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call()
-    taken = await station.take()
+    taken = await stream.take()
     result = resources_pb2.CallResult(
         content=[
             resources_pb2.Content(data=b"\x00\xff", media_type="image/png"),
@@ -205,7 +205,7 @@ async def test_pieces_that_are_no_json_arrive_too(world: World) -> None:
         ]
     )
     request = tool_pb2.CompleteCallRequest(call=taken.call, lease_id=taken.lease_id, result=result)
-    await station.stub.CompleteCall(request, metadata=WORKER)
+    await stream.stub.CompleteCall(request, metadata=WORKER)
     got = (await calling)[-1].result.result
 
     assert [piece.data for piece in got.content] == [b"\x00\xff", b""]
@@ -215,29 +215,29 @@ async def test_pieces_that_are_no_json_arrive_too(world: World) -> None:
 
 async def test_the_same_outcome_again_changes_nothing_and_another_is_refused(world: World) -> None:
     await world.register()
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call()
-    taken = await station.take()
-    first = await station.complete(taken, 1)
-    again = await station.complete(taken, 1)
+    taken = await stream.take()
+    first = await stream.complete(taken, 1)
+    again = await stream.complete(taken, 1)
 
     assert first == again == resources_pb2.CALL_STATE_SUCCEEDED
-    assert await lost(station.complete(taken, 2)) == "IDEMPOTENCY_MISMATCH"
+    assert await lost(stream.complete(taken, 2)) == "IDEMPOTENCY_MISMATCH"
     assert value(await calling) == 1
 
 
 async def test_only_the_holder_of_the_lease_ends_the_call(world: World) -> None:
     await world.register()
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call()
-    taken = await station.take()
+    taken = await stream.take()
     forged = tool_pb2.TakenCall(call=taken.call, lease_id="0" * 32)
     renamed = tool_pb2.TakenCall(call="agents/critic/calls/x", lease_id=taken.lease_id)
 
-    assert await lost(station.complete(forged)) == "CALL_LEASE_LOST"
-    assert await lost(station.complete(renamed)) == "CALL_LEASE_LOST"
-    assert await lost(station.complete(taken, who=CRITIC)) == "CALL_LEASE_LOST"
-    await station.complete(taken)
+    assert await lost(stream.complete(forged)) == "CALL_LEASE_LOST"
+    assert await lost(stream.complete(renamed)) == "CALL_LEASE_LOST"
+    assert await lost(stream.complete(taken, who=CRITIC)) == "CALL_LEASE_LOST"
+    await stream.complete(taken)
     assert value(await calling) == 1
 
 
@@ -246,9 +246,9 @@ async def test_a_tool_without_a_provider_cannot_be_called_now(world: World) -> N
     calling = world.call(request_id="r1")
 
     assert await world.failure(calling) == "TOOL_PROVIDER_LOST"
-    station = await world.station()
+    stream = await world.stream()
     again = world.call(request_id="r1")
-    await station.complete(await station.take())
+    await stream.complete(await stream.take())
     assert value(await again) == 1
 
 
@@ -257,11 +257,11 @@ async def test_a_call_with_an_effect_whose_provider_is_lost_has_an_unknown_outco
     world: World, how: str
 ) -> None:
     await world.register("reversible")
-    station, spare = await world.station(), await world.station(instance="w2")
+    stream, spare = await world.stream(), await world.stream(instance="w2")
     calling = world.call(request_id="r1")
-    first, second = asyncio.create_task(station.next()), asyncio.create_task(spare.next())
+    first, second = asyncio.create_task(stream.next()), asyncio.create_task(spare.next())
     await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
-    holder, event = (station, first) if first.done() else (spare, second)
+    holder, event = (stream, first) if first.done() else (spare, second)
     taken = (await event).call
     if how == "stream ends":
         holder.stream.cancel()
@@ -270,23 +270,23 @@ async def test_a_call_with_an_effect_whose_provider_is_lost_has_an_unknown_outco
 
     assert failed == "UNKNOWN_OUTCOME"
     assert await world.failure(world.call(request_id="r1")) == "UNKNOWN_OUTCOME"
-    assert await lost(station.complete(taken)) == "CALL_LEASE_LOST"
-    assert await lost(station.beat(taken)) == "CALL_LEASE_LOST"
+    assert await lost(stream.complete(taken)) == "CALL_LEASE_LOST"
+    assert await lost(stream.beat(taken)) == "CALL_LEASE_LOST"
     for task in (first, second):
         task.cancel()
 
 
 async def test_a_harmless_call_whose_provider_is_lost_goes_to_another(world: World) -> None:
     await world.register("pure")
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call(request_id="r1")
-    old = await station.take()
-    spare = await world.station(instance="w2")
+    old = await stream.take()
+    spare = await world.stream(instance="w2")
     await world.lose_leases()
-    revoked = await station.next()
-    station.stream.cancel()
+    revoked = await stream.next()
+    stream.stream.cancel()
     new = await spare.take()
-    late = await lost(station.complete(old, "old"))
+    late = await lost(stream.complete(old, "old"))
     await spare.complete(new, "new")
     events = await calling
 
@@ -302,16 +302,16 @@ async def test_a_harmless_call_whose_provider_is_lost_goes_to_another(world: Wor
 
 async def test_a_call_that_brings_its_providers_down_is_given_up(world: World) -> None:
     await world.register("pure")
-    station = await world.station(capacity=5)
+    stream = await world.stream(capacity=5)
     calling = world.call()
     attempts = []
     for number in range(3):
-        attempts.append((await station.take()).attempt)
-        spare = await world.station(capacity=5, instance=f"spare{number}")
-        station.stream.cancel()
-        await until(lambda: len(world.service.desk.places(Scope("acme", "worker"))) == 1)
+        attempts.append((await stream.take()).attempt)
+        spare = await world.stream(capacity=5, instance=f"spare{number}")
+        stream.stream.cancel()
+        await until(lambda: len(world.service.leases.places(Scope("acme", "worker"))) == 1)
         await world.lose_leases()
-        station = spare
+        stream = spare
 
     assert attempts == [1, 2, 3]
     assert await world.failure(calling) == "TOOL_PROVIDER_LOST"
@@ -320,36 +320,36 @@ async def test_a_call_that_brings_its_providers_down_is_given_up(world: World) -
 @pytest.mark.parametrize("how", ["cancelled", "left", "timed out"])
 async def test_a_provider_is_told_to_stop_when_its_call_ends_otherwise(world: World, how: str) -> None:
     await world.register(timeout=Duration(nanos=200_000_000) if how == "timed out" else None)
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call(request_id="r1")
-    taken = await station.take()
+    taken = await stream.take()
     if how == "cancelled":
         await world.stub.CancelCall(tool_pb2.CancelCallRequest(name=taken.call), metadata=PLANNER)
     elif how == "left":
         calling.cancel()
-    revoked = (await station.next()).revoked
+    revoked = (await stream.next()).revoked
     after = world.call(request_id="r2")
-    await station.complete(await station.take())
+    await stream.complete(await stream.take())
     await asyncio.gather(calling, return_exceptions=True)
 
     assert revoked.lease_id == taken.lease_id
     assert revoked.reason == ("TOOL_TIMEOUT" if how == "timed out" else "CANCELLED")
-    assert await lost(station.complete(taken)) == "CALL_LEASE_LOST"
+    assert await lost(stream.complete(taken)) == "CALL_LEASE_LOST"
     assert value(await after) == 1
 
 
 async def test_a_provider_never_holds_more_than_it_has_room_for(world: World) -> None:
     await world.register()
-    station = await world.station(capacity=2)
+    stream = await world.stream(capacity=2)
     calls = [world.call() for _ in range(3)]
-    one, two = await station.take(), await station.take()
+    one, two = await stream.take(), await stream.take()
     await until(lambda: world.service.calls.under_way(Scope("acme", "planner")) == 3)
-    third = asyncio.create_task(station.next())
+    third = asyncio.create_task(stream.next())
     await asyncio.sleep(0)
     waiting = not third.done()
-    await station.complete(one)
-    await station.complete((await third).call)
-    await station.complete(two)
+    await stream.complete(one)
+    await stream.complete((await third).call)
+    await stream.complete(two)
 
     assert waiting
     assert [value(await call) for call in calls] == [1, 1, 1]
@@ -357,11 +357,11 @@ async def test_a_provider_never_holds_more_than_it_has_room_for(world: World) ->
 
 async def test_a_call_for_which_no_provider_has_room_is_busy(world: World) -> None:
     await world.register()
-    station = await world.station(capacity=1)
+    stream = await world.stream(capacity=1)
     running = world.call()
-    taken = await station.take()
+    taken = await stream.take()
     busy = await world.failure(world.call(max_wait=Duration(nanos=1_000_000)))
-    await station.complete(taken)
+    await stream.complete(taken)
     await running
 
     assert busy == "TOOL_BUSY"
@@ -382,11 +382,11 @@ async def test_only_its_owner_provides_a_tool(world: World) -> None:
 async def test_a_tool_is_available_while_a_provider_is_connected(world: World) -> None:
     await world.register()
     request = tool_pb2.GetToolRequest(name="tools/job")
-    station = await world.station()
+    stream = await world.stream()
     connected = await world.stub.GetTool(request, metadata=PLANNER)
-    station.stream.cancel()
+    stream.stream.cancel()
     tool = await world.service.registry.get(Scope("acme", "planner"), "job")
-    await until(lambda: not world.service.desk.connected("acme", tool))
+    await until(lambda: not world.service.leases.connected("acme", tool))
     lost_again = await world.stub.GetTool(request, metadata=PLANNER)
 
     assert connected.tool.available
@@ -409,12 +409,12 @@ async def test_a_process_may_have_as_much_in_hand_as_a_request_can_name(world: W
 
 async def test_a_process_that_is_known_by_its_instance_completes_after_it_came_back(world: World) -> None:
     await world.register()
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call()
-    taken = await station.take()
-    station.stream.cancel()
-    await until(lambda: not world.service.desk.places(Scope("acme", "worker")))
-    again = await world.station()
+    taken = await stream.take()
+    stream.stream.cancel()
+    await until(lambda: not world.service.leases.places(Scope("acme", "worker")))
+    again = await world.stream()
     await again.beat(taken)
     state = await again.complete(taken)
 
@@ -424,12 +424,12 @@ async def test_a_process_that_is_known_by_its_instance_completes_after_it_came_b
 
 async def test_what_is_left_is_told_besides_the_kernels_clock(world: World) -> None:
     await world.register(timeout=Duration(seconds=40))
-    station = await world.station()
+    stream = await world.stream()
     calling = world.call()
-    taken = await station.take()
+    taken = await stream.take()
     world.clock.advance(5)
-    prolonged = await station.beat(taken)
-    await station.complete(taken)
+    prolonged = await stream.beat(taken)
+    await stream.complete(taken)
     await calling
 
     assert taken.lease_left.ToSeconds() == prolonged.lease_left.ToSeconds() == LEASE

@@ -45,19 +45,19 @@ Events = AsyncGenerator[ProviderEvent, None]
 
 
 class Office:
-    """A desk on a clock that stands still."""
+    """Leases on a clock that stands still."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.desk = LeaseManager(self.clock, RecordingMeter())
+        self.leases = LeaseManager(self.clock, RecordingMeter())
         self._numbers = 0
 
     async def serve(
         self, instance: str = "p1", *, process: str = "", capacity: int = 4, held: tuple[HeldCall, ...] = ()
     ) -> Events:
         """Connect a process and read its first heartbeat."""
-        station = ProviderStream(WORKER, frozenset({"mail"}), capacity, instance, process)
-        events = self.desk.serve(station, held)
+        stream = ProviderStream(WORKER, frozenset({"mail"}), capacity, instance, process)
+        events = self.leases.serve(stream, held)
         assert isinstance(await anext(events), Heartbeat)
         return events
 
@@ -75,22 +75,22 @@ class Office:
 
     async def lease(self) -> Lease:
         """Lease a call and hand it over."""
-        lease = await self.desk.assign(self.run(), 0.0)
+        lease = await self.leases.assign(self.run(), 0.0)
         self.dispatch(lease)
         return lease
 
     def dispatch(self, lease: Lease) -> None:
         """Hand a call over that must have ended in a minute."""
-        self.desk.dispatch(lease, self.clock.now() + timedelta(seconds=60))
+        self.leases.dispatch(lease, self.clock.now() + timedelta(seconds=60))
 
     def complete(self, lease: Lease, provider: Scope = WORKER) -> None:
         """Report a call's end."""
-        self.desk.complete(provider, "planner", lease.run.call.id, lease.id, DONE)
+        self.leases.complete(provider, "planner", lease.run.call.id, lease.id, DONE)
 
     async def expire(self, seconds: float = LEASE + 1) -> None:
         """Let time pass and look at the leases."""
         self.clock.advance(seconds)
-        await self.desk.expire()
+        await self.leases.expire()
 
 
 @pytest.fixture
@@ -145,8 +145,8 @@ async def test_signs_of_life_over_another_connection_prolong_the_lease(office: O
     await events.aclose()
     for _ in range(3):
         office.clock.advance(LEASE - 1)
-        _, terms = office.desk.renew(WORKER, "planner", lease.run.call.id, lease.id)
-        await office.desk.expire()
+        _, terms = office.leases.renew(WORKER, "planner", lease.run.call.id, lease.id)
+        await office.leases.expire()
 
     assert terms.left == LEASE
     office.complete(lease)
@@ -179,7 +179,7 @@ async def test_only_the_provider_completes_its_call_wherever_it_is(office: Offic
 @pytest.mark.parametrize("when", ["before it is handed over", "while it waits for the stream"])
 async def test_a_call_whose_lease_has_ended_is_not_handed_over(office: Office, when: str) -> None:
     events = await office.serve()
-    lease = await office.desk.assign(office.run(), 0.0)
+    lease = await office.leases.assign(office.run(), 0.0)
     if when == "before it is handed over":
         await office.expire()
         office.dispatch(lease)
@@ -197,7 +197,7 @@ async def test_a_lease_whose_time_is_up_is_not_handed_over_although_nobody_has_l
     office: Office,
 ) -> None:
     events = await office.serve()
-    lease = await office.desk.assign(office.run(), 0.0)
+    lease = await office.leases.assign(office.run(), 0.0)
     office.clock.advance(LEASE + 1)
     office.dispatch(lease)
 
@@ -231,7 +231,7 @@ async def test_a_process_that_returns_holds_what_it_held_and_hears_of_no_call_tw
 
     assert await quiet(again)
     with pytest.raises(NoRoomError):
-        await office.desk.assign(office.run(), 0.0)
+        await office.leases.assign(office.run(), 0.0)
     office.complete(lease)
 
 
@@ -282,8 +282,8 @@ async def test_a_process_of_which_only_the_instance_is_known_is_told_its_leases_
     lease = await office.lease()
     await following(events)
     await events.aclose()
-    station = ProviderStream(WORKER, frozenset({"mail"}), 1, "p1")
-    again = office.desk.serve(station)
+    stream = ProviderStream(WORKER, frozenset({"mail"}), 1, "p1")
+    again = office.leases.serve(stream)
     first = await anext(again)
 
     assert first == Heartbeat(1, (lease.id,))
@@ -299,7 +299,7 @@ async def test_a_new_stream_of_a_process_takes_the_place_of_the_old_one(office: 
 
     assert await reading is None
     assert isinstance(await following(new), Taken)
-    assert [place.free for place in office.desk.places(WORKER)] == [0]
+    assert [place.free for place in office.leases.places(WORKER)] == [0]
     office.complete(lease)
 
 
@@ -311,26 +311,26 @@ async def test_two_processes_share_the_calls(office: Office) -> None:
     assert isinstance(await following(one), Taken)
     assert isinstance(await following(two), Taken)
     with pytest.raises(NoRoomError):
-        await office.desk.assign(office.run(), 0.0)
+        await office.leases.assign(office.run(), 0.0)
 
 
 async def test_a_provider_that_is_not_active_any_more_loses_all_it_holds_and_gets_nothing(
     office: Office,
 ) -> None:
     gone: list[Scope] = []
-    office.desk.on_missing(gone.append)
+    office.leases.on_missing(gone.append)
     events, other = await office.serve("p1"), await office.serve("p2")
     sent, unsent = await office.lease(), await office.lease()
     await following(events)
-    office.desk.end_provider(WORKER)
+    office.leases.end_provider(WORKER)
     with pytest.raises(AgentInactive):
         await following(other)
 
-    assert not office.desk.connected("acme", MAIL)
+    assert not office.leases.connected("acme", MAIL)
     assert {lost(sent), lost(unsent)} == {True, False}
     assert gone == [WORKER]
     with pytest.raises(NoRoomError):
-        await office.desk.assign(office.run(), 0.0)
+        await office.leases.assign(office.run(), 0.0)
     with pytest.raises(KernelError):
         office.complete(sent)
 
@@ -340,14 +340,14 @@ async def test_a_killed_provider_also_loses_what_it_holds_without_a_stream(offic
     lease = await office.lease()
     await following(events)
     await events.aclose()
-    office.desk.end_provider(WORKER)
+    office.leases.end_provider(WORKER)
 
     assert lost(lease)
 
 
 async def test_a_provider_that_does_not_come_back_is_given_up(office: Office) -> None:
     gone: list[Scope] = []
-    office.desk.on_missing(gone.append)
+    office.leases.on_missing(gone.append)
     events = await office.serve()
     await events.aclose()
     await office.expire(RETURN_SECONDS - 1)
@@ -359,7 +359,7 @@ async def test_a_provider_that_does_not_come_back_is_given_up(office: Office) ->
 
 async def test_a_provider_that_comes_back_in_time_is_not_given_up(office: Office) -> None:
     gone: list[Scope] = []
-    office.desk.on_missing(gone.append)
+    office.leases.on_missing(gone.append)
     await (await office.serve()).aclose()
     await office.expire(RETURN_SECONDS - 1)
     again = await office.serve()
@@ -373,9 +373,9 @@ async def test_room_that_is_given_back_is_found_by_who_waits_for_it(office: Offi
     events = await office.serve(capacity=1)
     lease = await office.lease()
     await following(events)
-    waiting: asyncio.Task[Any] = asyncio.create_task(office.desk.assign(office.run(), 5.0))
+    waiting: asyncio.Task[Any] = asyncio.create_task(office.leases.assign(office.run(), 5.0))
     await asyncio.sleep(0)
-    with office.desk.leased(lease):
+    with office.leases.leased(lease):
         office.complete(lease)
 
-    assert (await waiting).station.scope == WORKER
+    assert (await waiting).stream.scope == WORKER

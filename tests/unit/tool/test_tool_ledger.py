@@ -50,9 +50,9 @@ def reserved(effect: Effect = Effect.REVERSIBLE, *, sha: str = "0", tool: str = 
     return ToolCall(id="c1", tool=tool, arguments_sha256=sha, effect=effect, created_at=NOW)
 
 
-async def events(service: ToolService, wish: CallRequest) -> list[CallEvent]:
+async def events(service: ToolService, request: CallRequest) -> list[CallEvent]:
     set_caller(Caller("planner", "acme", owner="planner", trace_id="0" * 32))
-    async with aclosing(service.calls.call(PLANNER, wish)) as stream:
+    async with aclosing(service.calls.call(PLANNER, request)) as stream:
         return [event async for event in stream]
 
 

@@ -40,7 +40,7 @@ class Process:
 
     def __init__(self, world: "World", tools: str, capacity: int, name: str, *, at_once: bool) -> None:
         self.world = world
-        self.station = ProviderStream(WORKER, frozenset(tools.split()), capacity, name, name)
+        self.stream = ProviderStream(WORKER, frozenset(tools.split()), capacity, name, name)
         self.holding: dict[str, Taken] = {}
         self.most = 0
         self.runs: Counter[str] = Counter()
@@ -48,7 +48,7 @@ class Process:
         self.serving = asyncio.create_task(self._serve())
 
     async def _serve(self) -> None:
-        events = self.world.service.desk.serve(self.station)
+        events = self.world.service.leases.serve(self.stream)
         try:
             async for event in events:
                 if isinstance(event, Taken):
@@ -64,7 +64,7 @@ class Process:
         """Complete a call."""
         taken = self.holding.pop(call)
         outcome = ToolOutcome(value=call)
-        self.world.service.desk.complete(WORKER, taken.scope.agent, call, taken.lease_id, outcome)
+        self.world.service.leases.complete(WORKER, taken.scope.agent, call, taken.lease_id, outcome)
 
     async def leave(self) -> None:
         """Close the stream."""
@@ -95,15 +95,15 @@ class World:
         """Connect a process."""
         process = Process(self, tools, capacity, name, at_once=at_once)
         self.processes.append(process)
-        await until(lambda: process.station.connected)
+        await until(lambda: process.stream.connected)
         return process
 
     def start(self, name: str, tool: str, *, wait: float | None = None) -> "asyncio.Task[ToolCall]":
         """Call a tool in the background."""
 
         async def call() -> ToolCall:
-            wish = CallRequest(tool=tool, arguments={}, call_id=name, wait_seconds=wait)
-            events = [event async for event in self.service.calls.call(PLANNER, wish)]
+            request = CallRequest(tool=tool, arguments={}, call_id=name, wait_seconds=wait)
+            events = [event async for event in self.service.calls.call(PLANNER, request)]
             assert isinstance(events[-1], ToolCall)
             return events[-1]
 
@@ -118,7 +118,7 @@ class World:
 
     def leased(self) -> int:
         """Count the calls in the hands of processes."""
-        return sum(len(process.station.held) for process in self.processes)
+        return sum(len(process.stream.held) for process in self.processes)
 
     async def close(self) -> None:
         """End everything."""
@@ -216,7 +216,7 @@ async def test_calls_wait_on_in_the_scheduler_while_their_provider_is_away_for_a
     calls = [world.start("c1", "a"), world.start("c2", "a")]
     await until(lambda: "c1" in first.holding and world.shown().get("c2") == "waiting")
     await first.leave()
-    await world.service.desk.expire()
+    await world.service.leases.expire()
     away = world.shown()
     first.end("c1")
     again = await world.provide("a", 1, at_once=True)
@@ -236,10 +236,10 @@ async def test_calls_whose_provider_stays_away_are_told_that_it_is_lost() -> Non
     await until(lambda: "c1" in process.holding and world.shown().get("c2") == "waiting")
     await process.leave()
     world.clock.advance(RETURN_SECONDS + 1)
-    await world.service.desk.expire()
+    await world.service.leases.expire()
     waiting = await calls[1]
     world.clock.advance(60)
-    await world.service.desk.expire()
+    await world.service.leases.expire()
 
     assert reason(waiting) == "TOOL_PROVIDER_LOST"
     assert waiting.repeatable
@@ -258,7 +258,7 @@ async def test_the_calls_of_a_provider_that_is_killed_or_suspended_end_at_once(
     process = await world.provide("a", 1)
     calls = [world.start("c1", "a"), world.start("c2", "a")]
     await until(lambda: "c1" in process.holding and world.shown().get("c2") == "waiting")
-    world.service.desk.end_provider(WORKER)
+    world.service.leases.end_provider(WORKER)
     ended = await asyncio.gather(*calls)
     later = await world.start("c3", "a")
 
@@ -280,9 +280,9 @@ async def test_a_harmless_call_whose_process_is_lost_waits_for_the_next_one_in_t
     await until(lambda: "c2" in busy.holding)
     await dying.leave()
     world.clock.advance(59)
-    world.service.desk.renew(WORKER, "planner", "c2", busy.holding["c2"].lease_id)
+    world.service.leases.renew(WORKER, "planner", "c2", busy.holding["c2"].lease_id)
     world.clock.advance(2)
-    await world.service.desk.expire()
+    await world.service.leases.expire()
     await until(lambda: world.shown() == {"c1": "waiting", "c2": "running"})
     stored = await world.service.calls.get(PLANNER, "c1")
     busy.at_once = True
@@ -297,11 +297,11 @@ async def test_a_harmless_call_whose_process_is_lost_waits_for_the_next_one_in_t
 async def test_a_call_that_was_not_sent_when_its_process_left_runs_elsewhere_whatever_its_effect() -> None:
     world = World()
     await world.register("a")
-    station = ProviderStream(WORKER, frozenset({"a"}), 1, "deaf")
-    deaf = world.service.desk.serve(station)
+    stream = ProviderStream(WORKER, frozenset({"a"}), 1, "deaf")
+    deaf = world.service.leases.serve(stream)
     await anext(deaf)  # it reads nothing any more
     call = world.start("c1", "a")
-    await until(lambda: len(station.held) == 1 and not station.events.empty())
+    await until(lambda: len(stream.held) == 1 and not stream.events.empty())
     spare = await world.provide("a", 1, at_once=True)
     await deaf.aclose()
     ended = await call
@@ -360,7 +360,7 @@ async def test_whatever_comes_and_goes_each_call_runs_once_and_no_process_holds_
 
     assert [call.state for call in ended] == [CallState.SUCCEEDED] * len(calls)
     assert sum((process.runs for process in world.processes), Counter()) == Counter(call.id for call in ended)
-    assert all(process.most <= process.station.capacity for process in world.processes)
+    assert all(process.most <= process.stream.capacity for process in world.processes)
     await until(lambda: not world.shown())
     await world.close()
 

@@ -73,8 +73,8 @@ class World:
         self, name: str, tool: str = "write", *, wait: float | None = None, **arguments: str
     ) -> ToolCall:
         """Call a tool and return how the call ended."""
-        wish = CallRequest(tool=tool, arguments=arguments, call_id=name, wait_seconds=wait)
-        events = [event async for event in self.service.calls.call(PLANNER, wish)]
+        request = CallRequest(tool=tool, arguments=arguments, call_id=name, wait_seconds=wait)
+        events = [event async for event in self.service.calls.call(PLANNER, request)]
         assert isinstance(events[-1], ToolCall)
         return events[-1]
 
