@@ -1,4 +1,4 @@
-"""What all tests share: the detector of blocked event loops, reproducible hypothesis runs, a PostgreSQL."""
+"""What all tests share: the fast ones, reproducible hypothesis, the detector of blocked loops, PostgreSQL."""
 
 import itertools
 import os
@@ -7,19 +7,62 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
+from tests.bench.yardstick import yardstick
+
 settings.register_profile(
     "aios",
+    max_examples=50,
     deadline=None,  # two shared cores: a slow example is no failure
     print_blob=True,  # a failure says how to repeat it exactly
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("torture", settings.get_profile("aios"), max_examples=1_000)
 settings.load_profile("aios")
+
+SLOW_MARKS: Final = ("torture", "postgres", "system")
+TESTS: Final = Path(__file__).parent
+FAST_RPC: Final = frozenset(
+    {
+        "access/test_access_rpc.py",
+        "chassis/test_dispatch_client.py",
+        "chassis/test_pipeline.py",
+        "chassis/test_server_life.py",
+        "context/test_context_conversations_rpc.py",
+        "gateway/test_passthrough.py",
+        "memory/test_memory_rpc.py",
+        "scheduler/test_scheduler_views.py",
+        "storage/test_storage_rpc.py",
+        "tgi_local/test_routes.py",
+        "tool/test_tool_calls_rpc.py",
+    }
+)
+"""The RPC tests of `make test-fast`: those of the steps that every call passes, and of each manager's calls."""
+
+
+def pytest_report_header() -> str:
+    """Say how fast this machine is: the times that CONTRIBUTING.md promises hold at 1 and below."""
+    return f"yardstick: {yardstick():.2f} (what one core takes for what takes 1 on the reference machine)"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast tests."""
+    for item in items:
+        if is_fast(item.path.relative_to(TESTS)) and not any(map(item.get_closest_marker, SLOW_MARKS)):
+            item.add_marker("fast")
+
+
+def is_fast(path: Path) -> bool:
+    """Whether a file of tests belongs to the fast loop, by its path below `tests`."""
+    area, _, file = path.as_posix().partition("/")
+    return area in ("unit", "contract") or (area == "rpc" and file in FAST_RPC)
+
 
 _DATABASES = itertools.count(1)
 

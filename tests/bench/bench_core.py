@@ -15,7 +15,6 @@ same lengths, under one policy. Writes core.json and core.md.
 
 import argparse
 import gc
-import heapq
 import json
 import os
 import platform
@@ -34,11 +33,11 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import ClassSettings, CoreSettings
 from services.scheduler.model import Call, PolicySpec
 from tests.bench.core_reads import PAGE, measure_reads, read_table, read_verdicts
+from tests.bench.yardstick import EXCHANGES, heap_exchanges
 
 SLOTS = 64
 TARGET_P99_US = 100.0
 TARGET_WAITING = 10_000
-EXCHANGES = 100
 READS_POLICY = "adaptive"
 READS = 500
 
@@ -145,20 +144,6 @@ def reads(waiting: int, seed: int) -> dict[str, float]:
     return measure_reads(core, [Submit(call) for call in calls], now + waiting * 1e-5, READS, rng)
 
 
-def yardstick() -> float:
-    """Time EXCHANGES pops and pushes on a heap of 10,000 pairs, in microseconds: how fast this machine is."""
-    heap = [(n * 0.7919 % 1.0, n) for n in range(10_000)]
-    heapq.heapify(heap)
-    times = []
-    for _ in range(200):
-        begin = time.thread_time_ns()
-        for _ in range(EXCHANGES):
-            key, number = heapq.heappop(heap)
-            heapq.heappush(heap, (key + 1.0, number))
-        times.append((time.thread_time_ns() - begin) / 1000)
-    return median(times)
-
-
 def quantile(values: Sequence[float], part: float) -> float:
     """Return the value that this part of the values does not exceed."""
     ranked = sorted(values)
@@ -235,15 +220,15 @@ def main() -> None:
     options = parser.parse_args()
     sizes = (100, 10_000) if options.quick else (100, 10_000, 100_000)
     rounds = 2_000 if options.quick else 10_000
-    rows, floors = [], [yardstick()]
+    rows, floors = [], [heap_exchanges()]
     begun = os.getloadavg()[0]
     for policy in options.policy or PolicyRegistry().names:
         for waiting in sizes:
             rows.append(measure(policy, waiting, rounds, options.seed))
             print(json.dumps(rows[-1]), flush=True)
-        floors.append(yardstick())
+        floors.append(heap_exchanges())
     of_reads = {waiting: reads(waiting, options.seed) for waiting in sizes}
-    floors.append(yardstick())
+    floors.append(heap_exchanges())
     floor = median(floors)
     load = max(begun, os.getloadavg()[0])
     machine = (

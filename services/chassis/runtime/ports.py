@@ -63,9 +63,17 @@ def _listening_inodes(port: int) -> set[str]:
 
 def _holds(process: Path, sockets: set[str]) -> bool:
     try:
-        return any(str(link.readlink()) in sockets for link in (process / "fd").iterdir())
+        links = list((process / "fd").iterdir())
     except OSError:  # gone meanwhile, or not ours to look into
         return False
+    return any(_target(link) in sockets for link in links)
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # a busy process closes files while it is looked at: that one tells nothing of the others
+        return ""
 
 
 def _read(path: Path) -> str:

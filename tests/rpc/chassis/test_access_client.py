@@ -1,6 +1,5 @@
 """The client of the access manager: what it remembers, and what happens while access is away."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +25,7 @@ from tests.fakes.access_service import SERVICE_KEY, FakeAccess
 from tests.fakes.clock import FakeClock
 from tests.fakes.rpc import connected, running
 from tests.fakes.tokens import Issuer
+from tests.fakes.waiting import until
 
 PLANNER = Principal("planner", "acme", Kind.AGENT)
 READ = PermissionCheck(PLANNER, "memory.read", "agents/planner/notes/x", read=True)
@@ -52,13 +52,14 @@ class World:
 
     async def until_live(self) -> None:
         """Wait until the watch is heard."""
-        async with asyncio.timeout(5):
-            while not self.authorizer.live:  # noqa: ASYNC110 - the client has no event to wait for
-                await asyncio.sleep(0.002)
+        await until(lambda: self.authorizer.live)
 
     async def settle(self) -> None:
-        """Let the watch hear what was sent."""
-        await asyncio.sleep(0.05)
+        """Wait until the watch has heard how things stand."""
+        told = self.access
+        await until(
+            lambda: (self.authorizer._epoch, self.authorizer._revision) == (told.epoch, told.revision)
+        )
 
 
 @pytest.fixture
@@ -233,9 +234,7 @@ async def test_the_watch_comes_back_after_a_break(world: World) -> None:
 async def test_a_watch_that_goes_silent_is_made_again(world: World) -> None:
     authorizer = AccessAuthorizer(world.channel, world.credential, world.clock, heartbeat=0.02)
     world.supervisor.start("impatient", authorizer.watch)
-    async with asyncio.timeout(10):
-        while world.access.watches < 2:  # noqa: ASYNC110 - the fake has no event to wait for
-            await asyncio.sleep(0.005)
+    await until(lambda: world.access.watches >= 2)
 
     assert world.access.watches >= 2
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 
 import pytest
 
@@ -25,11 +26,14 @@ async def granted(client: DispatchClient, session: Session, call: str, number: i
     return ticket
 
 
+FENCES = itertools.count(1_000)
+
+
 async def settled(client: DispatchClient, session: Session) -> None:
     """Wait until the client has taken everything sent so far: a grant of an unknown call comes back last."""
-    before = len(session.of("ended"))
-    session.send(grant=pb.Grant(key=key("fence"), replica="r0", number=999))
-    await session.until("ended", before + 1)
+    fence = next(FENCES)
+    session.send(grant=pb.Grant(key=key("fence"), replica="r0", number=fence))
+    await until(lambda: any(each.number == fence for each in session.of("ended")))
     assert client.connected
 
 

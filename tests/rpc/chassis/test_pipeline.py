@@ -23,6 +23,7 @@ from tests.fakes import tokens
 from tests.fakes.access import AllowOwner, Refuse
 from tests.fakes.echo import DESCRIPTOR, MAX_BYTES, SERVICE, Echo, EchoServicer, EchoStub
 from tests.fakes.rpc import connected, reason, running, serving
+from tests.fakes.waiting import until
 
 PLANNER = tokens.metadata("planner")
 SERVICE_TOKEN = tokens.metadata("memory", kind="service")
@@ -363,12 +364,12 @@ async def test_the_caller_s_own_deadline_cancels_the_handler() -> None:
             raise
 
     async with running(EchoServicer(wait).servicer()) as server, connected(server) as channel:
-        failure = await failure_of(EchoStub(channel).unary(Echo(), metadata=PLANNER, timeout=0.1))
-        await asyncio.wait_for(cancelled.wait(), 5)
-        await asyncio.sleep(0)
-        counted = server.registry.get_sample_value(
-            "aios_rpc_duration_seconds_count", {"method": f"{SERVICE}/Unary", "code": "DEADLINE_EXCEEDED"}
-        )
+        failure = await failure_of(EchoStub(channel).unary(Echo(), metadata=PLANNER, timeout=0.5))
+        await until(cancelled.is_set)
+    # Counted when it has ended, as the server has.
+    counted = server.registry.get_sample_value(
+        "aios_rpc_duration_seconds_count", {"method": f"{SERVICE}/Unary", "code": "DEADLINE_EXCEEDED"}
+    )
 
     assert failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert counted == 1
@@ -380,12 +381,12 @@ async def test_a_caller_that_leaves_ends_the_stream_s_generator() -> None:
         call = EchoStub(channel).stream_out(Echo(count=1), metadata=PLANNER)
         await call.read()
         call.cancel()
-        await asyncio.wait_for(servicer.closed.wait(), 5)
-        await asyncio.sleep(0.01)
-        in_flight = server.registry.get_sample_value("aios_rpc_in_flight", {"method": f"{SERVICE}/StreamOut"})
-        cancelled = server.registry.get_sample_value(
-            "aios_rpc_duration_seconds_count", {"method": f"{SERVICE}/StreamOut", "code": "CANCELLED"}
-        )
+        await until(servicer.closed.is_set)
+    # Counted when it has ended, as the server has.
+    in_flight = server.registry.get_sample_value("aios_rpc_in_flight", {"method": f"{SERVICE}/StreamOut"})
+    cancelled = server.registry.get_sample_value(
+        "aios_rpc_duration_seconds_count", {"method": f"{SERVICE}/StreamOut", "code": "CANCELLED"}
+    )
 
     assert (in_flight, cancelled) == (0, 1)
 
@@ -395,13 +396,13 @@ async def test_calls_are_counted_and_timed_by_method_and_code() -> None:
         stub = EchoStub(channel)
         await stub.unary(Echo(), metadata=PLANNER)
         await failure_of(stub.unary(Echo()))
-        label = {"method": f"{SERVICE}/Unary"}
-        value = server.registry.get_sample_value
+    label = {"method": f"{SERVICE}/Unary"}
+    value = server.registry.get_sample_value
 
-        assert value("aios_rpc_started_total", label) == 2
-        assert value("aios_rpc_in_flight", label) == 0
-        assert value("aios_rpc_duration_seconds_count", {**label, "code": "OK"}) == 1
-        assert value("aios_rpc_duration_seconds_count", {**label, "code": "UNAUTHENTICATED"}) == 1
+    assert value("aios_rpc_started_total", label) == 2
+    assert value("aios_rpc_in_flight", label) == 0
+    assert value("aios_rpc_duration_seconds_count", {**label, "code": "OK"}) == 1
+    assert value("aios_rpc_duration_seconds_count", {**label, "code": "UNAUTHENTICATED"}) == 1
 
 
 class Forwarder(grpc.GenericRpcHandler):

@@ -146,6 +146,11 @@ class Slow(ProcessCompiler):
             await super().check(constraint)
 
 
+def children() -> set[int]:
+    """Return the processes that this one started, whatever for."""
+    return {child.pid for child in psutil.Process().children()}
+
+
 async def test_a_compilation_under_way_is_stopped_by_its_caller_and_others_are_answered_meanwhile(
     model: Path, tmp_path: Path
 ) -> None:
@@ -156,16 +161,17 @@ async def test_a_compilation_under_way_is_stopped_by_its_caller_and_others_are_a
         tgi_local(model, tmp_path / "data", compiler=compiler, slots=1) as server,
         http(server) as web,
     ):
+        others = children()
         held = asyncio.create_task(generate(web, asking({"type": "regex", "value": "slow"})))
-        await until(lambda: compiler.endless.started == 1)
-        mine = {child.pid for child in psutil.Process().children()}
+        await until(lambda: compiler.endless.started == 1 and bool(children() - others))
+        mine = children() - others
         statuses = [
             (await generate(web, asking({"type": "regex", "value": "[ab]{3}"})))[0],
             (await generate(web, {"inputs": "hello", "parameters": {"max_new_tokens": 2}}))[0],
         ]
         held.cancel()
         await asyncio.gather(held, return_exceptions=True)
-        await until(lambda: not mine & {child.pid for child in psutil.Process().children()})
+        await until(lambda: not mine & children())
 
     assert mine
     assert statuses == [200, 200]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BackendFailed, BackendRefused, ConstraintUnmet, GenerationNotFound
+from gateway.inference.core.circuit import CircuitConfig
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
     Answer,
@@ -402,12 +403,16 @@ async def test_a_gateway_that_closes_tells_its_callers_to_come_back() -> None:
         assert backend.running == 0
 
 
+NO_PAUSE = CircuitConfig(first_pause=0.001, longest_pause=0.001)
+
+
 @settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 async def test_whatever_happens_nothing_is_left_behind(rng: random.Random, calls: int) -> None:
     backend = stepping(info=rng.choice([PLAIN, WITH_KV]))
     backend.faults = [(rng.randrange(4), BackendUnavailable("x")) for _ in range(rng.randrange(6))]
-    async with inference(backend) as desk:
+    # Without pauses between the trials of a failing replica: the calls would wait for the clock.
+    async with inference(backend, circuit=NO_PAUSE) as desk:
         followers = [desk.start(f"g{n % 8}", f"a{n % 3}", max_tokens=20) for n in range(calls)]
         for _ in range(rng.randrange(40)):
             await _something(rng, desk, backend, followers)

@@ -72,7 +72,7 @@ class Served(Protocol):
 class TgiServed:
     def __init__(self, server: fake_tgi.FakeTgi) -> None:
         self.server = server
-        self.backend: Backend = TgiBackend(server.url, TgiConfig(token_timeout=0.5))
+        self.backend: Backend = TgiBackend(server.url, TgiConfig(token_timeout=1.5))
         self.model = "fake"
 
     def fault(self, name: str, after: int) -> None:
@@ -101,7 +101,7 @@ class TgiServed:
 class OpenAiServed:
     def __init__(self, server: fake_openai.FakeOpenAi) -> None:
         self.server = server
-        self.backend: Backend = OpenAiBackend(server.url, OpenAiConfig(token_timeout=0.5))
+        self.backend: Backend = OpenAiBackend(server.url, OpenAiConfig(token_timeout=1.5))
         self.model = "fake-chat"
 
     def fault(self, name: str, after: int) -> None:

@@ -241,7 +241,7 @@ async def test_keep_alive_comments_do_not_hide_a_stalled_model(
     events: list[TokenEvent] = []
 
     with pytest.raises(BackendStalled):
-        await read_into(events, client, token_timeout=0.2)
+        await read_into(events, client, token_timeout=1.5)
     assert len(events) == 2
 
 
