@@ -15,6 +15,7 @@ from gateway.gate import Agent, Gate, Visitor
 from gateway.metrics import GateMetrics
 from gateway.routing import manager_of
 from services.chassis.auth.identity import Caller, Kind, current_caller
+from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import kernel_metadata
 from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
@@ -113,7 +114,7 @@ async def _copy(open_call: Any, request: bytes, context: Context) -> AsyncGenera
     upstream = open_call(request, timeout=_time_left(), metadata=_metadata(context))
     try:
         if head := await upstream.initial_metadata():
-            await context.send_initial_metadata(_plain(head))
+            await whole(context.send_initial_metadata(_plain(head)))
         async for message in upstream:
             yield message
         context.set_trailing_metadata(_plain(await upstream.trailing_metadata()))

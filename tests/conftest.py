@@ -42,7 +42,7 @@ FAST_RPC: Final = frozenset(
         "tool/test_tool_calls_rpc.py",
     }
 )
-"""The RPC tests of `make test-fast`: those of the steps that every call passes, and of each manager's calls."""
+"""The RPC tests of `make test-fast`: the steps that every call passes, and the calls of each manager."""
 
 
 def pytest_report_header() -> str:

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Caller, Principal, set_caller
 from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.errors import DeadlineExceeded, Draining, KernelError, UnknownMethod
 from services.chassis.rpc.live_streams import LiveStream, LiveStreams
 from services.chassis.rpc.methods import Method
@@ -140,7 +141,7 @@ class _Wrapper:
             async with _Call(self._pipeline, self._method, self._series, context) as call:
                 request = await call.admit(data, raw=raw)
                 if self._method.endless and not raw:  # a forwarding handler passes on what the manager says
-                    await context.send_initial_metadata(LET_IN)
+                    await whole(context.send_initial_metadata(LET_IN))
                 await _pump(inner(request, context), context, call.stream)
 
         return behaviour
@@ -158,7 +159,7 @@ class _Wrapper:
             async with _Call(self._pipeline, self._method, self._series, context) as call:
                 await call.admit_stream()
                 if self._method.endless:
-                    await context.send_initial_metadata(LET_IN)
+                    await whole(context.send_initial_metadata(LET_IN))
                 await _pump(inner(requests, context), context, call.stream)
 
         return behaviour
@@ -317,14 +318,21 @@ async def _pump(answer: Any, context: Context, stream: LiveStream | None) -> Non
     The generator is closed here, at once, so that its `finally` runs when the caller leaves.
     """
     try:
+        begun = False
         async for message in answer:
-            if stream is not None:
-                await stream.may_deliver()
-            # From the check to the transport nothing else runs: what is delivered was permitted then.
-            await context.write(message)
+            sending = _send(message, context, stream)
+            await (sending if begun else whole(sending))
+            begun = True
     finally:
         if hasattr(answer, "aclose"):
             await answer.aclose()
+
+
+async def _send(message: Any, context: Context, stream: LiveStream | None) -> None:
+    if stream is not None:
+        await stream.may_deliver()
+    # From the check to the transport nothing else runs: what is delivered was permitted then.
+    await context.write(message)
 
 
 def _code(context: Context) -> str:

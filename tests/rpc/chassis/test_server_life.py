@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chassis.rpc.errors import Draining
 from services.chassis.runtime.http import HttpServer, Page
 from services.chassis.runtime.ports import PortTaken
 from services.chassis.runtime.server import ChassisServer, ServerConfig
@@ -184,6 +185,11 @@ async def test_running_calls_finish_and_new_ones_are_refused_when_the_server_sto
     assert refused.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def forever(_message: Any, _context: Any) -> Any:
+    """Never end."""
+    await asyncio.Event().wait()
+
+
 async def test_a_watch_is_ended_by_the_drain_with_a_reason() -> None:
     async def forever(message: Any, _context: Any) -> Any:
         if message.count:
@@ -206,6 +212,31 @@ async def test_a_watch_is_ended_by_the_drain_with_a_reason() -> None:
     assert [reason(ended.value), reason(late.value)] == ["DRAINING", "DRAINING"]
     assert (ready, short) == (503, Echo())
     assert servicer.closed.is_set()
+
+
+async def end_of(call: Any) -> str:
+    """Read a stream to its end and return the reason."""
+    try:
+        while await call.read() is not grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError as error:
+        return reason(error)
+    return ""
+
+
+async def test_streams_that_are_ended_while_they_begin_are_told_why() -> None:
+    async with running(EchoServicer(forever).servicer()) as server, connected(server) as channel:
+        stub = EchoStub(channel)
+        calls = [begin(Echo(count=1), metadata=PLANNER) for begin in (stub.watch, stub.stream_out) * 30]
+        ends = asyncio.gather(*(end_of(call) for call in calls))
+        async with asyncio.timeout(30):
+            while not ends.done():
+                for stream in list(server._pipeline.streams._streams):
+                    if stream.admitted:
+                        stream.end(Draining("now", retry_after=1.0))
+                await asyncio.sleep(0)
+
+    assert set(ends.result()) == {"DRAINING"}
 
 
 async def test_load_balancers_get_time_to_notice() -> None:
