@@ -26,6 +26,7 @@ settings.register_profile("torture", settings.get_profile("aios"), max_examples=
 settings.load_profile("aios")
 
 SLOW_MARKS: Final = ("torture", "postgres", "system")
+ONE_KERNEL: Final = "tests/system/one_kernel/"
 TESTS: Final = Path(__file__).parent
 FAST_RPC: Final = frozenset(
     {
@@ -56,6 +57,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_fast(item.path.relative_to(TESTS)) and not any(map(item.get_closest_marker, SLOW_MARKS)):
             item.add_marker("fast")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each file to one worker, as `--dist loadfile` does, and the files that share a kernel together."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - where there is such an option
+
+    scheduler = LoadFileScheduling(config, log)
+    scheduler._split_scope = work_unit
+    return scheduler
+
+
+def work_unit(test: str) -> str:
+    """Return what a test runs in one worker with, by its id: its file, or the folder that shares a kernel."""
+    return ONE_KERNEL if test.startswith(ONE_KERNEL) else test.partition("::")[0]
 
 
 def is_fast(path: Path) -> bool:

@@ -25,6 +25,8 @@ class Cluster:
     plan: KernelPlan
     supervisor: Supervisor
     output: list[str] = field(default_factory=list)
+    _starts: dict[str, int] = field(default_factory=dict)
+    """How often a process will have been started again once it is back from its last kill."""
 
     @property
     def admin_token(self) -> str:
@@ -33,11 +35,12 @@ class Cluster:
 
     def kill(self, name: str) -> None:
         """Kill one process as the machine would."""
+        self._starts[name] = self.supervisor.restarts[name] + 1
         os.kill(self.supervisor.pids[name], signal.SIGKILL)
 
-    async def restarted(self, name: str, times: int) -> None:
-        """Wait until the supervisor has started a process again that often, and all of it is ready."""
-        await until(lambda: self.supervisor.restarts[name] >= times, within=30)
+    async def restarted(self, name: str) -> None:
+        """Wait until the supervisor has started a killed process again, and all of the kernel is ready."""
+        await until(lambda: self.supervisor.restarts[name] >= self._starts[name])
         await self.supervisor.ready(30)
 
     @asynccontextmanager

@@ -50,9 +50,8 @@ class World:
 
     async def restart_scheduler(self) -> None:
         """Kill it and wait for the next one."""
-        times = self.kernel.supervisor.restarts["scheduler"] + 1
         self.kernel.kill("scheduler")
-        await self.kernel.restarted("scheduler", times)
+        await self.kernel.restarted("scheduler")
 
     def started(self) -> list[str]:
         """Return the calls in the order in which the backend began them."""

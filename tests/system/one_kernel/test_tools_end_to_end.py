@@ -8,9 +8,9 @@ import aios
 from aios.errors import Unavailable
 from aios.syscalls import STANDARD, KernelTool, run_as_text
 from aios.types.access import Approval
-from tests.system.cluster import cluster
+from tests.system.cluster import Cluster
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="package")]
 
 
 @aios.tool
@@ -25,19 +25,21 @@ async def fire(at: str) -> str:
     return f"fired at {at}"
 
 
-async def first_pending(admin: aios.Kernel) -> Approval:
-    """Wait for somebody to ask for an approval."""
-    async with asyncio.timeout(20):
-        while not (found := await admin.access.approvals()):  # noqa: ASYNC110 - asks another process
+async def first_pending(admin: aios.Kernel, agent: str) -> Approval:
+    """Wait for an agent to ask for an approval."""
+    async with asyncio.timeout(30):
+        while True:
+            for approval in await admin.access.approvals():
+                if approval.agent == agent:
+                    return approval
             await asyncio.sleep(0.05)
-    return found[0]
 
 
-async def test_agents_call_built_in_provided_and_approved_tools() -> None:
-    async with cluster() as kernel, kernel.admin() as admin:
-        planner, worker = await kernel.agent(admin, "planner"), await kernel.agent(admin, "worker")
+async def test_agents_call_built_in_provided_and_approved_tools(kernel: Cluster) -> None:
+    async with kernel.admin() as admin:
+        planner, worker = await kernel.agent(admin, "crafter"), await kernel.agent(admin, "herald")
         for tool in ("shout", "fire"):
-            await admin.access.grant("agents/worker", f"tools/{tool}", ["tool.register"])
+            await admin.access.grant("agents/herald", f"tools/{tool}", ["tool.register"])
         await planner.files.write("notes/todo.txt", "buy unusual parsnips")
 
         async def text(agent: aios.Kernel, tool: str, **arguments: object) -> str:
@@ -56,7 +58,7 @@ async def test_agents_call_built_in_provided_and_approved_tools() -> None:
             firing = asyncio.create_task(
                 planner.tools.call("fire", {"at": "moon"}, wait_for_approval=True, timeout=60)
             )
-            approval = await first_pending(admin)
+            approval = await first_pending(admin, "agents/crafter")
             before = firing.done()
             await admin.access.decide(approval.name, approve=True)
             fired = str(await firing)

@@ -8,9 +8,9 @@ import pytest
 
 from aios.kernel import Kernel
 from aios.types.llm import Message
-from tests.system.cluster import Cluster, cluster
+from tests.system.cluster import Cluster
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="package")]
 
 VICTIMS = ["memory", "storage", "context", "tool", "access", "scheduler", "tgi-local", "gateway"]
 AGENTS = 4
@@ -46,10 +46,10 @@ async def work(agent: Kernel, journal: Journal, label: str) -> None:
         journal.answers += int(answer.finish_reason in {"length", "stop"})
 
 
-async def test_every_process_can_be_killed_while_agents_work() -> None:
+async def test_every_process_can_be_killed_while_agents_work(kernel: Cluster) -> None:
     rng = random.Random(1)  # noqa: S311 - reproducible times
-    async with cluster() as kernel, kernel.admin() as admin:
-        agents = [await kernel.agent(admin, f"worker{number}") for number in range(AGENTS)]
+    async with kernel.admin() as admin:
+        agents = [await kernel.agent(admin, f"survivor{number}") for number in range(AGENTS)]
         for victim in VICTIMS:
             await _survives(kernel, agents, victim, rng.uniform(0.1, 0.4))
 
@@ -63,7 +63,7 @@ async def _survives(kernel: Cluster, agents: list[Kernel], victim: str, moment: 
     await asyncio.sleep(moment)
     kernel.kill(victim)
     await asyncio.gather(*working)
-    await kernel.restarted(victim, 1)
+    await kernel.restarted(victim)
 
     for agent, journal in zip(agents, journals, strict=True):
         assert (journal.answers, journal.sums) == (ROUNDS, ROUNDS), victim

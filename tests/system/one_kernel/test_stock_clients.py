@@ -3,27 +3,25 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway.routing import MANAGERS
-from tests.system.cluster import Cluster, cluster
+from tests.system.cluster import Cluster
 from tests.system.world import METHODS, grpc_ports, health_ports, open_channel
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(120),
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="package"),
 ]
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 INFERENCE = "aios.api.inference.v1.InferenceService"
 SERVICES = {
     **{
@@ -33,12 +31,6 @@ SERVICES = {
     "gateway": [*sorted(MANAGERS), INFERENCE],
 }
 """Services by the process that answers for them; the gateway answers for all."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kernel() -> AsyncIterator[Cluster]:
-    async with cluster() as made:
-        yield made
 
 
 async def run_example(kernel: Cluster, name: str, *arguments: str) -> list[str]:

@@ -10,9 +10,9 @@ from aios._wire import tools as tools_wire
 from aios.api.tool.v1 import tool_pb2
 from aios.calls.provider import Provider
 from aios.kernel import Kernel
-from tests.system.cluster import cluster
+from tests.system.cluster import Cluster
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="package")]
 
 
 class Workshop:
@@ -66,12 +66,12 @@ async def listed(admin: Kernel, **wanted: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_tool_calls_survive_kill_9_of_the_scheduler() -> None:
+async def test_tool_calls_survive_kill_9_of_the_scheduler(kernel: Cluster) -> None:
     workshop = Workshop()
-    async with cluster() as kernel, kernel.admin() as admin:
-        planner, critic = await kernel.agent(admin, "planner"), await kernel.agent(admin, "critic")
-        worker = await kernel.agent(admin, "worker")
-        await admin.access.grant("agents/worker", "tools/edit", ["tool.register"])
+    async with kernel.admin() as admin:
+        planner, critic = await kernel.agent(admin, "editor"), await kernel.agent(admin, "reviewer")
+        worker = await kernel.agent(admin, "workshop")
+        await admin.access.grant("agents/workshop", "tools/edit", ["tool.register"])
 
         def edit(agent: Kernel, path: str, step: str) -> asyncio.Task[aios.types.tools.ToolResult]:
             arguments = {"path": path, "step": step}
@@ -85,7 +85,7 @@ async def test_tool_calls_survive_kill_9_of_the_scheduler() -> None:
             why = await critic.queue.explain("tool-c1")
             kernel.kill("scheduler")
             calls += [edit(critic, "b", "c2"), edit(critic, "c", "c3")]
-            await kernel.restarted("scheduler", 1)
+            await kernel.restarted("scheduler")
             await listed(admin, running=3, waiting=3)
             before = Counter(workshop.runs)
             workshop.released.set()

@@ -28,8 +28,17 @@ from gateway.routing import manager_of
 from services.access.adapters.keys import KeyFile
 from services.chassis.rpc.methods import Audience
 from tests.fakes.kernel import chat
-from tests.system.cluster import Cluster, cluster
-from tests.system.secrets_of_amy import AMY, MARK, READS, Probes, Secrets, everything, keep_secrets, marked
+from tests.system.cluster import Cluster
+from tests.system.one_kernel.secrets_of_amy import (
+    AMY,
+    MARK,
+    READS,
+    Probes,
+    Secrets,
+    everything,
+    keep_secrets,
+    marked,
+)
 from tests.system.world import (
     FROM_OUTSIDE,
     METHODS,
@@ -46,7 +55,7 @@ from tests.system.world import (
 pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(120),
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="package"),
 ]
 
 
@@ -63,9 +72,9 @@ class World:
     probes: Probes
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world() -> AsyncIterator[World]:
-    async with cluster() as kernel, open_channel(kernel.plan.gateway) as channel:
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def world(kernel: Cluster) -> AsyncIterator[World]:
+    async with open_channel(kernel.plan.gateway) as channel:
         stubs, admin = Stubs(channel), bearer(kernel.admin_token)
         amy = await stubs.register(admin, "amy")
         strangers = {
