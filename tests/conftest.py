@@ -14,15 +14,16 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tests.bench.yardstick import yardstick
+from tests.fakes.examples import LONG, USUAL
 
 settings.register_profile(
     "aios",
-    max_examples=50,
+    max_examples=USUAL,
     deadline=None,  # two shared cores: a slow example is no failure
     print_blob=True,  # a failure says how to repeat it exactly
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-settings.register_profile("torture", settings.get_profile("aios"), max_examples=1_000)
+settings.register_profile("torture", settings.get_profile("aios"), max_examples=LONG)
 settings.load_profile("aios")
 
 SLOW_MARKS: Final = ("torture", "postgres", "system")

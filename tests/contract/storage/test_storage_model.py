@@ -21,6 +21,7 @@ from services.storage.model import Mode, StorageLimits, Totals
 from services.storage.ports import Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.sql import MIGRATIONS, SqlIndex
+from tests.fakes.examples import examples
 from tests.fakes.storage import PLANNER, Kernel, call
 from tests.fakes.stores.storage import MemoryIndex
 
@@ -306,7 +307,7 @@ async def _finish(operation: Awaitable[Any]) -> None:
     await operation
 
 
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
-SqliteMachine.TestCase.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+Machine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=25, deadline=None)
+SqliteMachine.TestCase.settings = settings(max_examples=examples(10), stateful_step_count=20, deadline=None)
 TestInMemory = Machine.TestCase
 TestSqlite = SqliteMachine.TestCase

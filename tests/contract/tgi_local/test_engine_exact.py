@@ -15,6 +15,7 @@ from services.tgi_local.config import DEMO_MODEL
 from services.tgi_local.core.engine import EngineRequest, EngineToken
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import Sampling
+from tests.fakes.examples import examples
 from tests.fakes.gguf_model import write_random_model
 
 pytestmark = pytest.mark.timeout(60)
@@ -66,7 +67,7 @@ def same(some: Sequence[EngineToken], others: Sequence[EngineToken]) -> bool:
     return [t.id for t in some] == [t.id for t in others] and all(a == b for a, b in told)
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(
     prompt=prompts, others=st.lists(prompts, min_size=1, max_size=SLOTS - 1), cut=st.integers(1, LENGTH - 1)
 )

@@ -24,6 +24,7 @@ from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import FieldViolation, KernelError, QuotaViolation
 from services.chassis.rpc.methods import Audience, Lane
 from services.chassis.rpc.status import DETAILS_KEY, GRPC_CODES, from_status, status_of, to_status
+from tests.fakes.examples import examples
 from tests.fakes.manager import RawManager, echo, front
 from tests.fakes.rpc import reason
 from tests.fakes.tokens import metadata
@@ -352,7 +353,7 @@ async def test_more_calls_than_may_wait_are_refused_with_a_reason() -> None:
     assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in _details(failure))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.binary(max_size=200), st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
 async def test_unknown_fields_and_any_text_survive_the_way(extra: bytes, text: str) -> None:
     async with RawManager(echo).running() as address, front(address) as channel:

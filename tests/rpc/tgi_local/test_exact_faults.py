@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.model import GenerationSpec, Sampling
 from services.tgi_local.config import DEMO_MODEL
+from tests.fakes.examples import examples
 from tests.fakes.faults import Fault, FaultKind, Trial
 from tests.fakes.gguf_model import write_random_model
 from tests.fakes.tgi_local import tgi_local
@@ -67,7 +68,7 @@ async def same_as_undisturbed(
         assert answer.usage.completion_tokens == wanted.usage.completion_tokens
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(calls=st.lists(st.tuples(specs, faults), min_size=1, max_size=3))
 async def test_any_sequence_of_faults_leaves_ids_and_text_as_they_were(
     backends: list[TgiBackend], calls: list[tuple[GenerationSpec, list[Fault]]]

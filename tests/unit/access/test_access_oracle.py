@@ -14,6 +14,7 @@ from services.access.core.decision import decide, gather_input
 from services.access.model import Agent, AgentState, Check, Grant, Group, Member, Reason
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.dispatch.scheduling import Hints
+from tests.fakes.examples import examples
 from tests.fakes.stores.access import MemoryTransaction
 from tests.fakes.stores.access_tables import World
 
@@ -181,7 +182,7 @@ def test_cedar_and_the_oracle_agree_on_thousands_of_random_worlds() -> None:
     assert 600 < allowed < 5_400
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.integers(0, 2**32))
 @example(7)
 def test_cedar_and_the_oracle_agree(seed: int) -> None:

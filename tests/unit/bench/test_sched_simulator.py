@@ -19,6 +19,7 @@ from tests.bench.sched.report import markdown
 from tests.bench.sched.server import Happened, Request, Server, Shape
 from tests.bench.sched.targets import judge
 from tests.bench.sched.workloads import MAKERS, Program, Step, at_rate, make, mooncake_rows
+from tests.fakes.examples import examples
 
 SMALL = Shape(budget=1_000, chunk=100, slots=3)
 
@@ -171,7 +172,7 @@ def test_the_least_recently_used_leaf_is_evicted_before_its_parent() -> None:
     assert cache.idle_tokens == 10
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.integers(1, 300), st.integers(1, 40), st.integers(40, 90)),

@@ -22,6 +22,7 @@ from services.context.ports import Part, Transaction
 from services.context.service.snapshots import Snapshots
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_service
+from tests.fakes.examples import examples
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.stores.context import InMemoryStore
 
@@ -270,5 +271,5 @@ class SnapshotMachine(RuleBasedStateMachine):
         assert found.head.finished is self.finished
 
 
-SnapshotMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
+SnapshotMachine.TestCase.settings = settings(max_examples=examples(50), stateful_step_count=25, deadline=None)
 TestSnapshotMachine = SnapshotMachine.TestCase

@@ -23,6 +23,7 @@ from services.chassis.dispatch.errors import QueueFull
 from services.chassis.dispatch.scheduling import Completion, Interrupt
 from services.chassis.rpc.errors import Cancelled, KernelError
 from tests.fakes.backend import PLAIN, WITH_KV, FakeBackend
+from tests.fakes.examples import examples
 from tests.fakes.inference import Desk, Follower, ask, inference
 from tests.fakes.stepping import (
     PIECES,
@@ -406,7 +407,7 @@ async def test_a_gateway_that_closes_tells_its_callers_to_come_back() -> None:
 NO_PAUSE = CircuitConfig(first_pause=0.001, longest_pause=0.001)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 async def test_whatever_happens_nothing_is_left_behind(rng: random.Random, calls: int) -> None:
     backend = stepping(info=rng.choice([PLAIN, WITH_KV]))

@@ -12,6 +12,7 @@ from gateway.inference.model import Place, ResumePoint
 from services.chassis.dispatch.scheduling import Interrupt
 from services.chassis.rpc.errors import IdempotencyMismatch
 from tests.fakes.backend import FakeBackend, likely
+from tests.fakes.examples import examples
 from tests.fakes.inference import QUICK, Follower, ask, inference
 from tests.fakes.stepping import (
     PIECES,
@@ -101,7 +102,7 @@ async def test_alternatives_reach_the_caller_and_the_gateway_that_goes_on() -> N
         assert delivered(resumed) == [Place(number + 1, likely(number, 2)) for number in range(20)]
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.sets(st.integers(1, 59), max_size=5), st.integers(1, 7), st.integers(1, 9))
 async def test_a_crash_of_the_gateway_costs_at_most_the_tokens_of_one_checkpoint_and_one_report(
     preempted: set[int], progress: int, every: int

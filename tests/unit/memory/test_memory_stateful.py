@@ -17,6 +17,7 @@ from services.memory.core.ranking import Search
 from services.memory.errors import AlreadyExists, EtagMismatch, NoteNotFound
 from services.memory.model import Fields, Filter, Link, Mode, Order, SearchMode
 from tests.fakes.clock import FakeClock
+from tests.fakes.examples import examples
 from tests.fakes.memory import memory_service
 from tests.fakes.stores.memory import InMemoryStore
 
@@ -195,7 +196,7 @@ def _without(fields: Fields, gone: set[str]) -> Fields:
     return Fields(fields.content, links=links, expires_at=fields.expires_at)
 
 
-MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
-SharedMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+MemoryMachine.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=25, deadline=None)
+SharedMachine.TestCase.settings = settings(max_examples=examples(15), stateful_step_count=25, deadline=None)
 TestMemory = MemoryMachine.TestCase
 TestSharedMemory = SharedMachine.TestCase

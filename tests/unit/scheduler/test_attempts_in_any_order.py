@@ -19,6 +19,7 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.wire import scheduling
 from tests.fakes.clock import FakeClock
 from tests.fakes.dispatch import submission
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import settings
 
 CALLS, SLOTS = ("c0", "c1", "c2"), 2
@@ -259,4 +260,4 @@ class Kernel(RuleBasedStateMachine):
 
 
 TestKernel = Kernel.TestCase
-TestKernel.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestKernel.settings = hypothesis_settings(max_examples=examples(60), stateful_step_count=40, deadline=None)

@@ -38,6 +38,7 @@ from services.scheduler.core.pool import Pool
 from services.scheduler.core.scheduled_call import Gang, ScheduledCall
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.model import Call, CallState, Prefix, SnapshotInfo
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import MODEL, call, settings
 
 SLOTS, TOKENS, REPLICAS = 3, 1200, 2
@@ -404,7 +405,7 @@ def conformance(kind: type[Policy], reserve_tokens: int = 0) -> type[Any]:
     machine = type(f"Machine_{kind.name}", (SchedulerMachine,), body)
     case: type[Any] = machine.TestCase  # type: ignore[attr-defined]
     case.settings = hypothesis_settings(
-        max_examples=15,
+        max_examples=examples(15),
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
@@ -412,11 +413,13 @@ def conformance(kind: type[Policy], reserve_tokens: int = 0) -> type[Any]:
     return case
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", discover().as_mapping().values(), ids=lambda kind: kind.name)
 def test_every_policy_keeps_the_cores_invariants(kind: type[Policy]) -> None:
     conformance(kind)().runTest()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", [Fifo, Adaptive], ids=lambda kind: kind.name)
 def test_the_invariants_hold_when_room_is_kept_for_parts_of_calls(kind: type[Policy]) -> None:
     conformance(kind, reserve_tokens=20)().runTest()

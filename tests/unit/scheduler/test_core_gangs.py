@@ -9,6 +9,7 @@ from services.scheduler.core.events import BackendDown, BackendUp, Cancelled, Ti
 from services.scheduler.core.explain import Binding
 from services.scheduler.core.explanation_text import summary
 from services.scheduler.model import Prefix
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import MODEL, Desk, desk, settings
 
 TOGETHER = {"gang": "g", "gang_size": 3}
@@ -242,7 +243,7 @@ STEPS = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 @given(steps=STEPS, policy=st.sampled_from(["fifo", "sjf", "adaptive", "stride"]))
 def test_gangs_start_as_a_whole_and_every_call_ends(steps: list[tuple[str, int, int]], policy: str) -> None:
     d = desk(settings(policy), slots=3, tokens=1500, replicas=2)

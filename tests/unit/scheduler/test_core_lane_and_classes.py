@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.events import FROM_LANE, TimelineKind
 from services.scheduler.core.settings import CoreSettings, CostModel
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import Desk, desk, settings, with_class
 
 NORMAL = SchedulingClass.NORMAL
@@ -76,7 +77,7 @@ def test_the_lane_sends_no_more_than_its_share_of_the_work() -> None:
     ),
     share=st.sampled_from([0.1, 0.15, 0.25, 0.5]),
 )  # fmt: skip
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 def test_no_call_waits_longer_than_the_lane_promises(arrivals: list[tuple[float, int]], share: float) -> None:
     """Wait <= S + W / (share * C) + drain, whatever comes: W is older work and the call sent last."""
     d = desk(laned("sjf", after=5.0, share=share))

@@ -26,6 +26,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.explain import Binding, LockHolder
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.model import Call, Lock, ResourceKind
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import Desk, call, settings
 
 SLOTS = 2
@@ -390,5 +391,5 @@ class LockMachine(RuleBasedStateMachine):
 
 TestLocks = LockMachine.TestCase
 TestLocks.settings = hypothesis_settings(
-    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(60), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -16,6 +16,7 @@ from services.scheduler.core.settings import CoreSettings
 from services.scheduler.core.state import CoreState
 from services.scheduler.errors import PolicyParamsInvalid
 from services.scheduler.model import Call, PolicySpec
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import Desk, call, desk, settings
 
 
@@ -116,7 +117,7 @@ def test_strict_priority_serves_the_most_urgent_first() -> None:
     arrivals=st.lists(st.tuples(st.integers(0, 4), st.floats(0.0, 100.0)), min_size=2, max_size=30),
     ageing=st.floats(0.1, 50.0),
 )
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 def test_nobody_is_overtaken_by_a_call_that_came_much_later(
     arrivals: list[tuple[int, float]], ageing: float
 ) -> None:
@@ -330,7 +331,7 @@ def test_vtc_gives_no_credit_for_idleness() -> None:
     weights=st.tuples(st.sampled_from([1.0, 2.0]), st.sampled_from([1.0, 2.0])),
     slots=st.integers(1, 4),
 )
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=examples(15), deadline=None)
 def test_two_backlogged_tenants_stay_within_the_vtc_bound(
     sizes: list[tuple[int, int]], weights: tuple[float, float], slots: int
 ) -> None:

@@ -9,13 +9,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from services.scheduler.core.settings import CostModel, PreemptionSettings
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import Desk, desk, settings
 
 STEP = 0.01
 
 
 @given(durations=st.lists(st.floats(0.1, 20.0), min_size=2, max_size=40), slots=st.integers(1, 4))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 def test_under_fifo_a_call_waits_for_no_more_than_the_backlog_it_found(
     durations: list[float], slots: int
 ) -> None:
@@ -45,7 +46,7 @@ def test_under_fifo_a_call_waits_for_no_more_than_the_backlog_it_found(
     quantum=st.sampled_from([16, 32, 100]),
     slices=st.lists(st.integers(1, 4), min_size=12, max_size=12),
 )
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 def test_under_rr_the_next_turn_comes_within_one_round(
     count: int, slots: int, quantum: int, slices: list[int]
 ) -> None:
@@ -82,7 +83,7 @@ def one_round(d: Desk, left: dict[str, int], done: dict[str, int], quantum: int)
 
 @pytest.mark.parametrize("policy", ["vtc", "stride"])
 @given(served=st.integers(1, 20))
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=examples(15), deadline=None)
 def test_a_newcomer_starts_level_with_the_least_served_that_waits(policy: str, served: int) -> None:
     """However long it was idle, it takes turns from now on and gets nothing for the past."""
     d = desk(settings(policy))
@@ -101,7 +102,7 @@ def test_a_newcomer_starts_level_with_the_least_served_that_waits(policy: str, s
 
 
 @given(attained=st.lists(st.floats(0.0, 500.0), min_size=2, max_size=20), base=st.floats(0.1, 10.0))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 def test_las_serves_levels_in_order_and_old_programs_first_within_one(
     attained: list[float], base: float
 ) -> None:
@@ -118,7 +119,7 @@ def test_las_serves_levels_in_order_and_old_programs_first_within_one(
 
 
 @given(prompt=st.integers(0, 30_000), base=st.integers(1, 64), levels=st.integers(1, 8))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 def test_mlfq_lets_a_call_join_the_first_level_that_grants_its_prefill(
     prompt: int, base: int, levels: int
 ) -> None:
@@ -133,7 +134,7 @@ def test_mlfq_lets_a_call_join_the_first_level_that_grants_its_prefill(
 
 
 @given(prompts=st.lists(st.integers(1, 5000), min_size=2, max_size=20))
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=examples(30), deadline=None)
 def test_sjf_and_adaptive_alone_serve_by_predicted_work(prompts: list[int]) -> None:
     for policy in ("sjf", "adaptive"):
         d = desk(settings(policy), tokens=10**6)
@@ -148,7 +149,7 @@ def test_sjf_and_adaptive_alone_serve_by_predicted_work(prompts: list[int]) -> N
 
 
 @given(dues=st.lists(st.floats(1.0, 60.0), min_size=2, max_size=20))
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=examples(30), deadline=None)
 def test_edf_serves_what_can_be_in_time_by_its_due_time_and_counts_the_rest(dues: list[float]) -> None:
     d = desk(settings("edf"))
     d.submit("running")

@@ -12,6 +12,7 @@ from services.scheduler.core.events import FROM_LANE, TimelineKind
 from services.scheduler.core.reservation import Reservation
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
+from tests.fakes.examples import examples
 from tests.fakes.scheduling import Desk, call, desk, settings, with_class
 
 PATIENCE = 20.0
@@ -111,7 +112,7 @@ def test_room_beside_the_holder_is_given_away_once() -> None:
     lengths=st.lists(st.tuples(st.integers(1, 300), st.floats(0.1, 10.0)), min_size=10, max_size=80),
     big=st.integers(300, 880),
 )
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=examples(25), deadline=None)
 def test_a_holder_is_granted_within_its_patience_and_one_drain(
     lengths: list[tuple[int, float]], big: int
 ) -> None:

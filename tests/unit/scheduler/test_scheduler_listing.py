@@ -25,6 +25,7 @@ from services.scheduler.model import Call, CallState
 from services.scheduler.service.listing import CallListing, Place
 from services.scheduler.service.scheduling import SchedulerService, Viewer
 from tests.fakes.clock import FakeClock
+from tests.fakes.examples import examples
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.scheduling import MODEL, call
 from tests.fakes.scheduling import settings as core_settings
@@ -114,7 +115,7 @@ def play(world: World, steps: list[tuple[str, int, str, str]]) -> None:
 
 @pytest.mark.parametrize("policy", PolicyRegistry().names)
 @given(steps=STEPS, size=st.integers(1, 4))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 async def test_answers_are_those_of_a_walk_through_the_whole_queue(
     policy: str, steps: list[tuple[str, int, str, str]], size: int
 ) -> None:
@@ -137,7 +138,7 @@ async def test_answers_are_those_of_a_walk_through_the_whole_queue(
 
 @pytest.mark.parametrize("policy", PolicyRegistry().names)
 @given(steps=STEPS, counted=st.integers(1, 6))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 async def test_a_position_is_exact_or_a_bound_that_holds(
     policy: str, steps: list[tuple[str, int, str, str]], counted: int
 ) -> None:
