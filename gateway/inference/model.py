@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import HintsAsked
 
 LEAST_LOGPROB: Final = -1e6
@@ -15,47 +16,6 @@ MESSAGE_BYTES: Final = 512
 """Memory of a message, a tool or a request without its texts, about."""
 ID_BYTES: Final = 48
 """Memory of a token's id where it is kept, about."""
-
-
-class Role(Enum):
-    """Who speaks in a chat. Values are the role names of the chat templates."""
-
-    SYSTEM = "system"
-    USER = "user"
-    ASSISTANT = "assistant"
-    TOOL = "tool"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call of a tool that the model asks for."""
-
-    id: str
-    name: str
-    arguments_json: str
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a chat."""
-
-    role: Role
-    content: str
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str = ""
-    """Of the call that a tool's message answers."""
-    name: str = ""
-    """Of the tool, or of the speaker where several share a role."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
-    """A tool shown to the model."""
-
-    name: str
-    description: str
-    parameters_schema_json: str
-    """JSON schema of the arguments; empty: no arguments."""
 
 
 class ToolChoice(Enum):
@@ -125,9 +85,9 @@ class GenerationSpec:
     """What to generate. Either `messages` or `prompt` is set."""
 
     model: str = ""
-    messages: tuple[Message, ...] = ()
+    messages: tuple[ChatMessage, ...] = ()
     prompt: str = ""
-    tools: tuple[ToolSpec, ...] = ()
+    tools: tuple[ToolDefinition, ...] = ()
     tool_choice: ToolChoice = ToolChoice.AUTO
     constraint: Constraint | None = None
     sampling: Sampling = Sampling()
@@ -143,8 +103,8 @@ class GenerationSpec:
     def size(self) -> int:
         """Memory of its texts, about. Unit: bytes."""
         texts = [self.prompt, *(each.content for each in self.messages)]
-        texts += [call.arguments_json for each in self.messages for call in each.tool_calls]
-        texts += [part for tool in self.tools for part in (tool.description, tool.parameters_schema_json)]
+        texts += [call.arguments for each in self.messages for call in each.tool_calls]
+        texts += [part for tool in self.tools for part in (tool.description, tool.parameters_schema)]
         texts += [self.constraint.text] if self.constraint is not None else []
         return MESSAGE_BYTES * (1 + len(self.messages) + len(self.tools)) + sum(map(sys.getsizeof, texts))
 
@@ -154,8 +114,8 @@ class CountSpec:
     """What to count the tokens of: a chat, or each of some texts."""
 
     model: str = ""
-    messages: tuple[Message, ...] = ()
-    tools: tuple[ToolSpec, ...] = ()
+    messages: tuple[ChatMessage, ...] = ()
+    tools: tuple[ToolDefinition, ...] = ()
     texts: tuple[str, ...] = ()
 
     @property
@@ -169,8 +129,8 @@ class CountSpec:
 class Chat:
     """A chat that goes to the backend as it is, with the tools that the model may call."""
 
-    messages: tuple[Message, ...]
-    tools: tuple[ToolSpec, ...] = ()
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[ToolDefinition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +336,7 @@ class Answer:
     """A finished generation."""
 
     reason: FinishReason
-    message: Message
+    message: ChatMessage
     usage: Usage
     timings: Timings
     model: str

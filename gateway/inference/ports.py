@@ -10,13 +10,12 @@ from gateway.inference.model import (
     Constraint,
     Gang,
     KvState,
-    Message,
     Prefix,
     Prompt,
     ReplicaInfo,
     StreamItem,
-    ToolSpec,
 )
+from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, DispatchGrant, Interrupt
 
 
@@ -40,7 +39,7 @@ class Backend(Protocol):
         """Ask how many calls wait inside it; None where it does not tell. Never raises BackendError."""
         ...
 
-    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+    async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
         """Apply the model's chat template; where `chat_prompts` is declared, only count.
 
         `tools` only where `native_tools` is declared.
@@ -159,7 +158,7 @@ class ConstraintChecker(Protocol):
         """Return a predicate over finished output. Raises ConstraintInvalid."""
         ...
 
-    def compile_tools(self, tools: Sequence[ToolSpec]) -> Callable[[str, str], bool]:
+    def compile_tools(self, tools: Sequence[ToolDefinition]) -> Callable[[str, str], bool]:
         """Return a predicate over calls, by name and JSON text of the arguments. Raises ConstraintInvalid."""
         ...
 

@@ -1,10 +1,7 @@
 """The only converter between the inference protos and the model."""
 
-from collections.abc import Iterable
-
 from google.protobuf.duration_pb2 import Duration
 
-from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.inference.model import (
     Admitted,
@@ -17,26 +14,17 @@ from gateway.inference.model import (
     FinishReason,
     Gang,
     GenerationSpec,
-    Message,
     Resumed,
     ResumePoint,
-    Role,
     Sampling,
     Suspended,
     SuspendReason,
-    ToolCall,
     ToolChoice,
-    ToolSpec,
 )
 from gateway.inference.service.use_cases import ModelSummary
+from services.chassis.rpc import chat_wire
 from services.chassis.rpc.wire import hints_asked
 
-_ROLES = {
-    chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
-    chat_pb2.ROLE_USER: Role.USER,
-    chat_pb2.ROLE_ASSISTANT: Role.ASSISTANT,
-    chat_pb2.ROLE_TOOL: Role.TOOL,
-}
 _CHOICES = {
     pb.TOOL_CHOICE_UNSPECIFIED: ToolChoice.AUTO,
     pb.TOOL_CHOICE_AUTO: ToolChoice.AUTO,
@@ -58,9 +46,9 @@ def spec(request: pb.GenerateRequest) -> GenerationSpec:
     """Read what is asked for."""
     return GenerationSpec(
         model=request.model,
-        messages=messages(request.messages),
+        messages=chat_wire.messages(request.messages),
         prompt=request.prompt,
-        tools=tools(request.tools),
+        tools=chat_wire.tools(request.tools),
         tool_choice=_CHOICES[request.tool_choice],
         constraint=_constraint(request),
         sampling=_sampling(request.sampling),
@@ -77,29 +65,10 @@ def count_spec(request: pb.CountTokensRequest) -> CountSpec:
     """Read what to count."""
     return CountSpec(
         model=request.model,
-        messages=messages(request.messages),
-        tools=tools(request.tools),
+        messages=chat_wire.messages(request.messages),
+        tools=chat_wire.tools(request.tools),
         texts=tuple(request.texts),
     )
-
-
-def messages(sent: Iterable[chat_pb2.ChatMessage]) -> tuple[Message, ...]:
-    """Read a chat."""
-    return tuple(
-        Message(
-            _ROLES[each.role],
-            each.content,
-            tuple(ToolCall(call.id, call.name, call.arguments_json) for call in each.tool_calls),
-            each.tool_call_id,
-            each.name,
-        )
-        for each in sent
-    )
-
-
-def tools(sent: Iterable[chat_pb2.ToolDefinition]) -> tuple[ToolSpec, ...]:
-    """Read the tools shown to the model."""
-    return tuple(ToolSpec(each.name, each.description, each.parameters_schema_json) for each in sent)
 
 
 def resume_point(request: pb.GenerateRequest) -> ResumePoint | None:
@@ -139,14 +108,7 @@ def finished(answer: Answer) -> pb.Finished:
     timings = answer.timings
     return pb.Finished(
         reason=_FINISH[answer.reason],
-        message=chat_pb2.ChatMessage(
-            role=chat_pb2.ROLE_ASSISTANT,
-            content=answer.message.content,
-            tool_calls=[
-                chat_pb2.ToolCall(id=call.id, name=call.name, arguments_json=call.arguments_json)
-                for call in answer.message.tool_calls
-            ],
-        ),
+        message=chat_wire.message_proto(answer.message),
         usage=pb.Usage(
             prompt_tokens=answer.usage.prompt_tokens,
             completion_tokens=answer.usage.completion_tokens,

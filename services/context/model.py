@@ -5,57 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from services.chassis.chat import ChatMessage
+
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
     """The answer of a request that returns nothing."""
-
-
-class Role(Enum):
-    """Who speaks."""
-
-    SYSTEM = "system"
-    USER = "user"
-    ASSISTANT = "assistant"
-    TOOL = "tool"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A model's wish to run one tool."""
-
-    id: str
-    name: str
-    arguments: str = ""
-    """The text of one JSON object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """What one message says."""
-
-    role: Role
-    content: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str = ""
-    """With a tool's result: the call it answers."""
-    name: str = ""
-
-    @property
-    def size(self) -> int:
-        """What it counts against the quota. Unit: bytes."""
-        calls = sum(len(call.id) + len(call.name) + len(call.arguments.encode()) for call in self.tool_calls)
-        return len(self.content.encode()) + calls + len(self.tool_call_id) + len(self.name.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class ToolDefinition:
-    """A tool as it is shown to a model."""
-
-    name: str
-    description: str = ""
-    parameters_schema: str = ""
-    """The text of one JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +19,7 @@ class Message:
 
     position: int
     """1 for the first."""
-    chat: Chat
+    chat: ChatMessage
     created_at: datetime
     token_count: int = 0
     """As the caller gave it; 0 when it did not."""
@@ -80,7 +35,7 @@ class Message:
 class Draft:
     """A message that is to be appended."""
 
-    chat: Chat
+    chat: ChatMessage
     pinned: bool = False
     token_count: int = 0
 

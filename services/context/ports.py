@@ -6,9 +6,9 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.chassis.auth.identity import Scope
+from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.idempotency import RequestIdentity
 from services.context.model import (
-    Chat,
     Context,
     DroppedRun,
     Head,
@@ -17,7 +17,6 @@ from services.context.model import (
     Segment,
     Strategy,
     Summary,
-    ToolDefinition,
     Totals,
 )
 
@@ -192,12 +191,12 @@ class TokenCounter(Protocol):
         """Return the size of a model's window; None when it is not known. Unit: tokens."""
         ...
 
-    async def each(self, model: str, chats: Sequence[Chat]) -> list[int] | None:
+    async def each(self, model: str, chats: Sequence[ChatMessage]) -> list[int] | None:
         """Count messages, each alone with the template's marks."""
         ...
 
     async def together(
-        self, model: str, chats: Sequence[Chat], tools: Sequence[ToolDefinition]
+        self, model: str, chats: Sequence[ChatMessage], tools: Sequence[ToolDefinition]
     ) -> int | None:
         """Count a conversation with its tools."""
         ...
@@ -206,7 +205,9 @@ class TokenCounter(Protocol):
 class Summarizer(Protocol):
     """Writes summaries by an inference call on behalf of the running call's caller."""
 
-    async def write(self, model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+    async def write(
+        self, model: str, chats: Sequence[ChatMessage], *, most_tokens: int, seconds: float
+    ) -> str:
         """Answer a conversation in the background class, within some seconds.
 
         Raises CapabilityMissing, and whatever error inference ends with.

@@ -13,16 +13,15 @@ from gateway.inference.model import (
     Capabilities,
     Checkpoint,
     KvState,
-    Message,
     Prompt,
     ReplicaInfo,
     Stopped,
     StopReason,
     StreamItem,
     Token,
-    ToolSpec,
 )
 from gateway.inference.ports import CallTerms
+from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.scheduling import Completion, DispatchGrant, Interrupt
 from services.chassis.rpc.errors import KernelError, ServiceUnavailable
 
@@ -74,7 +73,7 @@ class FakeBackend:
         """Tell how many wait."""
         return self.waiting
 
-    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:  # noqa: ARG002 - the port's
+    async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:  # noqa: ARG002 - the port's
         """Count words."""
         self._ask()
         text = "".join(f"{message.role.value}: {message.content}\n" for message in messages)

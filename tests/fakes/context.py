@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from services.chassis.auth.authz_client import Authorizer
+from services.chassis.chat import ChatMessage
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import Clock
@@ -13,7 +14,7 @@ from services.context.adapters.gateway_client import NoPeers
 from services.context.adapters.tokenizer_client import NoTokenizer
 from services.context.config import ContextConfig
 from services.context.main import PeerClients, build
-from services.context.model import Chat, Note
+from services.context.model import Note
 from services.context.ports import Memory, Store, Summarizer, TokenCounter
 from services.context.service.facade import ContextService
 from services.context.servicer import ContextServicer
@@ -40,10 +41,12 @@ class Writer:
     def __init__(self, words: int = 3, failure: str = "") -> None:
         self.words = words
         self.failure = failure
-        self.requests: list[Sequence[Chat]] = []
+        self.requests: list[Sequence[ChatMessage]] = []
         self.limits: list[tuple[int, float]] = []
 
-    async def write(self, _model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+    async def write(
+        self, _model: str, chats: Sequence[ChatMessage], *, most_tokens: int, seconds: float
+    ) -> str:
         """Answer."""
         if self.failure:
             raise Refused(self.failure)

@@ -14,16 +14,15 @@ from gateway.inference.model import (
     Delta,
     GenerationSpec,
     KvState,
-    Message,
     Prompt,
     ReplicaInfo,
     ResumePoint,
     StreamItem,
     Token,
-    ToolSpec,
 )
 from gateway.inference.ports import Backend
 from services.chassis.auth.identity import Caller
+from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.scheduling import Interrupt
 from tests.fakes.backend import FakeCheckpoints
 from tests.fakes.inference import Desk, Follower, inference
@@ -148,7 +147,7 @@ class _Breaking:
     async def queue_size(self) -> int | None:
         return await self._inner.queue_size()
 
-    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+    async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
         return await self._inner.render(messages, tools)
 
     async def measure(self, text: str) -> Prompt:

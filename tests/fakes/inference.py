@@ -8,13 +8,14 @@ from typing import Any
 
 from gateway.inference.core.circuit import CircuitConfig
 from gateway.inference.core.constraints import CompilingChecker
-from gateway.inference.model import Delta, Event, GenerationSpec, Message, Role
+from gateway.inference.model import Delta, Event, GenerationSpec
 from gateway.inference.ports import Backend
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from gateway.inference.service.runner import RunnerConfig
 from gateway.inference.service.use_cases import InferenceConfig, InferenceUseCases
 from services.chassis.auth.identity import Caller
+from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.scheduling import AgentFacts, Hints
 from services.chassis.runtime.clock import Clock, SystemClock
 from tests.fakes.backend import FakeCheckpoints, FakeDispatcher, FakeTicket, RecordingMetrics
@@ -99,7 +100,7 @@ class Follower:
 
 def ask(**fields: Any) -> GenerationSpec:
     """Build what to generate: one user message unless told otherwise."""
-    defaults: dict[str, Any] = {"messages": (Message(Role.USER, "hello"),), "max_tokens": 20}
+    defaults: dict[str, Any] = {"messages": (ChatMessage(Role.USER, "hello"),), "max_tokens": 20}
     return GenerationSpec(**(defaults | fields))
 
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 
 from gateway.errors import ConstraintUnmet
-from gateway.inference.model import Message, Role, ToolCall, ToolChoice
+from gateway.inference.model import ToolChoice
+from services.chassis.chat import ChatMessage, Role, ToolCall
 
 
 def native_message(
@@ -14,7 +15,7 @@ def native_message(
     *,
     complete: bool,
     accepts: Callable[[str, str], bool] | None = None,
-) -> Message:
+) -> ChatMessage:
     """Make the assistant's message.
 
     The calls of an answer that was cut off are left out, since the last one lacks its end. Where a call is
@@ -23,22 +24,22 @@ def native_message(
     arguments are no JSON object or break the schema, and for none where one is required.
     """
     if not complete:
-        return Message(Role.ASSISTANT, text)
+        return ChatMessage(Role.ASSISTANT, text)
     required = choice is ToolChoice.REQUIRED
     if required and not calls:
         raise ConstraintUnmet("the model called no tool although it must; try again or with fewer tools")
     for call in calls:
-        if not call.name or not _is_object(call.arguments_json):
+        if not call.name or not _is_object(call.arguments):
             raise ConstraintUnmet(
                 f"the model called tool {call.name!r} with arguments that are no JSON object; try again",
                 metadata={"tool": call.name},
             )
-        if required and accepts is not None and not accepts(call.name, call.arguments_json):
+        if required and accepts is not None and not accepts(call.name, call.arguments):
             raise ConstraintUnmet(
                 f"the model called tool {call.name!r} in a way that its schema does not allow; try again",
                 metadata={"tool": call.name},
             )
-    return Message(Role.ASSISTANT, text, tuple(calls))
+    return ChatMessage(Role.ASSISTANT, text, tuple(calls))
 
 
 def _is_object(text: str) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.errors import ConstraintInvalid
-from gateway.inference.model import Constraint, ConstraintKind, ToolSpec
+from gateway.inference.model import Constraint, ConstraintKind
+from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.schema_cost import MAX_PARTS, MAX_UNROLLED
 from services.chassis.constraints.schemas import (
     BadRegex,
@@ -32,7 +33,7 @@ class CompilingChecker:
             return _regex(constraint.text)
         return _schema(constraint.text)
 
-    def compile_tools(self, tools: Sequence[ToolSpec]) -> Callable[[str, str], bool]:
+    def compile_tools(self, tools: Sequence[ToolDefinition]) -> Callable[[str, str], bool]:
         """Return a predicate over calls: the name of a tool and the JSON text of its arguments.
 
         Engines compile the parameters of the tools they are shown, also where no call is forced. Raises
@@ -67,9 +68,9 @@ def _schema(text: str) -> Callable[[str], bool]:
         raise ConstraintInvalid(f"the JSON schema cannot be used: {error}") from error
 
 
-def _parameters(tool: ToolSpec) -> tuple[Cost, Callable[[str], bool]]:
+def _parameters(tool: ToolDefinition) -> tuple[Cost, Callable[[str], bool]]:
     try:
-        schema = parse(tool.parameters_schema_json or "{}")
+        schema = parse(tool.parameters_schema or "{}")
         return schema_cost(schema), _predicate(schema)
     except BadSchema as error:
         raise ConstraintInvalid(f"the parameters of tool {tool.name!r} cannot be used: {error}") from error

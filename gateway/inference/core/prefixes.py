@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.inference.core.prompt_plan import shown_tools
-from gateway.inference.model import GenerationSpec, Message, Prefix, Prompt, Role, ToolSpec
+from gateway.inference.model import GenerationSpec, Prefix, Prompt
+from services.chassis.chat import ChatMessage, Role, ToolDefinition
 
 NEWEST: Final = 5
 """Last messages that each end a part: a step adds an answer and results of its tools."""
@@ -40,7 +41,7 @@ def of(tenant: str, spec: GenerationSpec, prompt: Prompt) -> tuple[Prefix, ...]:
 
 
 def of_chat(
-    tenant: str, messages: Sequence[Message], tools: Sequence[ToolSpec], prompt: Prompt
+    tenant: str, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition], prompt: Prompt
 ) -> tuple[Prefix, ...]:
     """Return the parts of a chat, short to long, the whole prompt last."""
     ends = _ends(messages, has_tools=bool(tools))
@@ -48,7 +49,7 @@ def of_chat(
     sizes: list[int] = []
     digest = _Chain("chat", tenant)
     for tool in tools:
-        digest.add(tool.name, tool.description, tool.parameters_schema_json)
+        digest.add(tool.name, tool.description, tool.parameters_schema)
     for count in range(len(messages) + 1):
         if count:
             digest.add(*_fields(messages[count - 1]))
@@ -137,17 +138,17 @@ def _framed(fields: Sequence[str]) -> bytes:
     return "".join((lengths, ";", *fields)).encode(errors="surrogatepass")
 
 
-def _fields(message: Message) -> tuple[str, ...]:
+def _fields(message: ChatMessage) -> tuple[str, ...]:
     fixed = (message.role.value, message.content, message.name, message.tool_call_id)
     if not message.tool_calls:
         return fixed
     return (
         *fixed,
-        *(part for call in message.tool_calls for part in (call.id, call.name, call.arguments_json)),
+        *(part for call in message.tool_calls for part in (call.id, call.name, call.arguments)),
     )
 
 
-def _ends(messages: Sequence[Message], *, has_tools: bool) -> set[int]:
+def _ends(messages: Sequence[ChatMessage], *, has_tools: bool) -> set[int]:
     """Choose behind how many messages a part ends."""
     total = len(messages)
     head = next((at for at, each in enumerate(messages) if each.role is not Role.SYSTEM), total)

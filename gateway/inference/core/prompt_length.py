@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.errors import PromptTooLong
-from gateway.inference.model import GenerationSpec, Message, ReplicaInfo, Role
+from gateway.inference.model import GenerationSpec, ReplicaInfo
+from services.chassis.chat import ChatMessage, Role
 
 LONGEST_TOKEN_BYTES: Final = 128
 """Taken for a server that does not tell its longest token. The byte-level vocabularies of GPT-2 to GPT-4o,
@@ -39,7 +40,7 @@ def least_tokens(size: int, longest: int) -> int:
     return -(-size // longest) if longest else 0
 
 
-def kept_texts(messages: Iterable[Message]) -> Iterator[str]:
+def kept_texts(messages: Iterable[ChatMessage]) -> Iterator[str]:
     """Return what a chat template surely keeps of a chat.
 
     Templates strip the white space around contents and drop the thoughts of earlier answers.

@@ -13,9 +13,9 @@ from gateway.inference.model import (
     Prompt,
     ReplicaInfo,
     ToolChoice,
-    ToolSpec,
 )
 from gateway.inference.ports import ConstraintChecker
+from services.chassis.chat import ToolDefinition
 
 
 def native(prompt: Prompt) -> bool:
@@ -23,7 +23,7 @@ def native(prompt: Prompt) -> bool:
     return prompt.chat is not None and bool(prompt.chat.tools)
 
 
-def shown_tools(spec: GenerationSpec) -> tuple[ToolSpec, ...]:
+def shown_tools(spec: GenerationSpec) -> tuple[ToolDefinition, ...]:
     """Return the tools that the model is shown."""
     return spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
 
@@ -38,7 +38,7 @@ class Bound(NamedTuple):
     """Whether a call, by tool and JSON text of its arguments, keeps that tool's schema."""
 
 
-def bind(checker: ConstraintChecker, spec: GenerationSpec, tools: Sequence[ToolSpec]) -> Bound:
+def bind(checker: ConstraintChecker, spec: GenerationSpec, tools: Sequence[ToolDefinition]) -> Bound:
     """Judge and compile what a request binds its output to. Nothing is queued before.
 
     The schemas of tools are judged whether or not a call is forced, since engines compile those that they are

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.errors import ConstraintInvalid
-from gateway.inference.model import Constraint, ConstraintKind, Message, Role, ToolCall, ToolChoice, ToolSpec
+from gateway.inference.model import Constraint, ConstraintKind, ToolChoice
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from services.chassis.rpc.errors import InvalidRequest
 
 CALL_INSTRUCTION = (
@@ -21,19 +22,19 @@ _CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 MAX_FORCED_CALLS = 8
 
 
-def plain_messages(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[Message]:
+def plain_messages(messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition]) -> list[ChatMessage]:
     """Fold `tools` into the system message and tool calls into the assistant's text."""
     folded = [_fold_calls(message) for message in messages]
     if not tools:
         return folded
     listing = "\n".join(["# Tools", *(tool_line(tool) for tool in tools), CALL_INSTRUCTION])
     if folded and folded[0].role is Role.SYSTEM:
-        system = Message(Role.SYSTEM, f"{folded[0].content}\n\n{listing}")
+        system = ChatMessage(Role.SYSTEM, f"{folded[0].content}\n\n{listing}")
         return [system, *folded[1:]]
-    return [Message(Role.SYSTEM, listing), *folded]
+    return [ChatMessage(Role.SYSTEM, listing), *folded]
 
 
-def tool_line(tool: ToolSpec) -> str:
+def tool_line(tool: ToolDefinition) -> str:
     """Show a tool as `name(param: type, optional?: type): first sentence of its description`.
 
     Raises ConstraintInvalid when its parameters are no JSON schema.
@@ -49,10 +50,10 @@ def tool_line(tool: ToolSpec) -> str:
     return f"{tool.name}({parameters}): {sentence}"
 
 
-def parse_schema(tool: ToolSpec) -> dict[str, Any]:
+def parse_schema(tool: ToolDefinition) -> dict[str, Any]:
     """Parse the schema of a tool's arguments. Raises ConstraintInvalid when it is no JSON object."""
     try:
-        schema = json.loads(tool.parameters_schema_json or "{}")
+        schema = json.loads(tool.parameters_schema or "{}")
     except (ValueError, RecursionError) as error:
         raise ConstraintInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
     if not isinstance(schema, dict):
@@ -71,7 +72,7 @@ def render_call(name: str, arguments_json: str) -> str:
     return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}</tool_call>"
 
 
-def forced_call_constraint(tools: Sequence[ToolSpec]) -> Constraint:
+def forced_call_constraint(tools: Sequence[ToolDefinition]) -> Constraint:
     """Build the schema that forces at least one call of one of `tools`."""
     calls = [
         {
@@ -97,16 +98,16 @@ def forced_call_constraint(tools: Sequence[ToolSpec]) -> Constraint:
     return Constraint(ConstraintKind.JSON, json.dumps(schema))
 
 
-def parse_output(text: str, tools: Sequence[ToolSpec], choice: ToolChoice) -> Message:
+def parse_output(text: str, tools: Sequence[ToolDefinition], choice: ToolChoice) -> ChatMessage:
     """Decode a model's whole output. What does not parse as a call of a known tool stays text."""
     if not tools or choice is ToolChoice.NONE:
-        return Message(Role.ASSISTANT, text)
+        return ChatMessage(Role.ASSISTANT, text)
     known = {tool.name for tool in tools}
     if choice is ToolChoice.REQUIRED:
         forced = _decode(text)
         raw = forced.get("tool_calls", []) if forced else []
         calls = [call for call in raw if _is_call(call, known)] if isinstance(raw, list) else []
-        return Message(Role.ASSISTANT, "" if calls else text, _number(calls))
+        return ChatMessage(Role.ASSISTANT, "" if calls else text, _number(calls))
     found: list[dict[str, Any]] = []
 
     def take(match: re.Match[str]) -> str:
@@ -117,7 +118,7 @@ def parse_output(text: str, tools: Sequence[ToolSpec], choice: ToolChoice) -> Me
         return ""
 
     rest = _CALL.sub(take, text)
-    return Message(Role.ASSISTANT, rest.strip() if found else text, _number(found))
+    return ChatMessage(Role.ASSISTANT, rest.strip() if found else text, _number(found))
 
 
 def _number(calls: Sequence[dict[str, Any]]) -> tuple[ToolCall, ...]:
@@ -141,11 +142,11 @@ def _is_call(call: object, known: set[str]) -> bool:
     )
 
 
-def _fold_calls(message: Message) -> Message:
+def _fold_calls(message: ChatMessage) -> ChatMessage:
     if not message.tool_calls:
-        return Message(message.role, message.content)
-    rendered = "\n".join(render_call(call.name, call.arguments_json) for call in message.tool_calls)
-    return Message(message.role, "\n".join(part for part in (message.content, rendered) if part))
+        return ChatMessage(message.role, message.content)
+    rendered = "\n".join(render_call(call.name, call.arguments) for call in message.tool_calls)
+    return ChatMessage(message.role, "\n".join(part for part in (message.content, rendered) if part))
 
 
 def _type_name(spec: object) -> str:

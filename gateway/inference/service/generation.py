@@ -160,7 +160,7 @@ class Generation:
         if self._answer is not None:
             message = self._answer.message
             size += sys.getsizeof(message.content)
-            size += sum(sys.getsizeof(call.arguments_json) + RECORD_BYTES for call in message.tool_calls)
+            size += sum(sys.getsizeof(call.arguments) + RECORD_BYTES for call in message.tool_calls)
         if self._error is not None:
             size += sys.getsizeof(self._error.message)
             size += sum(sys.getsizeof(each) for pair in self._error.metadata.items() for each in pair)

@@ -9,8 +9,9 @@ from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, PromptT
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
 from gateway.inference.core.template import parse_schema, plain_messages
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
-from gateway.inference.model import Message, Prompt, ReplicaInfo, ToolSpec
+from gateway.inference.model import Prompt, ReplicaInfo
 from gateway.inference.ports import Backend
+from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.runtime.clock import Clock
 
@@ -219,7 +220,7 @@ class ReplicaPool:
             await self._until_changed(give_up - self._clock.monotonic(), wanted)
 
     async def render(
-        self, live: LiveReplica, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+        self, live: LiveReplica, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()
     ) -> Prompt:
         """Apply the chat template; tools become text where the backend has no native tools.
 

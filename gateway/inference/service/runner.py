@@ -23,7 +23,6 @@ from gateway.inference.model import (
     Constraint,
     FinishReason,
     KvState,
-    Message,
     Prompt,
     PromptIds,
     ResumePoint,
@@ -32,8 +31,6 @@ from gateway.inference.model import (
     SuspendReason,
     Timings,
     Token,
-    ToolCall,
-    ToolSpec,
     Usage,
 )
 from gateway.inference.ports import (
@@ -50,6 +47,7 @@ from gateway.inference.service.failures import check_failures, refusals
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica, ReplicaPool
 from gateway.inference.service.tokenizing import TokenizingGate
+from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.runtime.clock import Clock
@@ -184,7 +182,7 @@ class Runner:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
         self._restore(checkpoint, self._resume)
 
-    async def _render(self, replica: LiveReplica, tools: Sequence[ToolSpec]) -> Prompt:
+    async def _render(self, replica: LiveReplica, tools: Sequence[ToolDefinition]) -> Prompt:
         gen, spec = self._gen, self._gen.spec
         async with self._deps.tokenizing.turn(gen.key.tenant, self._agent, spec.size, gen.deadline):
             if spec.messages:
@@ -465,7 +463,7 @@ class Runner:
             model=gen.model,
         )
 
-    def _message(self, text: str, *, complete: bool) -> Message:
+    def _message(self, text: str, *, complete: bool) -> ChatMessage:
         """Make the assistant's message. Raises ConstraintUnmet."""
         spec = self._gen.spec
         if prompt_plan.native(self._gen.prompt):

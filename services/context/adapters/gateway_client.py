@@ -10,13 +10,14 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import current_caller
+from services.chassis.chat import ChatMessage
+from services.chassis.rpc import chat_wire
 from services.chassis.rpc.client import kernel_metadata, remaining
 from services.chassis.rpc.errors import DeadlineExceeded
 from services.chassis.rpc.status import peer_error
 from services.context.core.recall import MOST_NOTE
 from services.context.errors import CapabilityMissing
-from services.context.model import Chat, Note
-from services.context.wire import contexts as wire
+from services.context.model import Note
 
 _CLASSES: Final = {
     "batch": agent_pb2.SCHEDULING_CLASS_BATCH,
@@ -31,7 +32,9 @@ _LEFT: Final = 0.8
 class NoPeers:
     """Writes and finds nothing: windows fall back to dropping the oldest messages."""
 
-    async def write(self, _model: str, _chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+    async def write(
+        self, _model: str, _chats: Sequence[ChatMessage], *, most_tokens: int, seconds: float
+    ) -> str:
         """Raise CapabilityMissing."""
         raise CapabilityMissing.of(f"summarised in {most_tokens} tokens and {seconds:.0f} s")
 
@@ -49,7 +52,9 @@ class GatewaySummarizer:
         )
         self._class = _CLASSES[scheduling_class]
 
-    async def write(self, model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+    async def write(
+        self, model: str, chats: Sequence[ChatMessage], *, most_tokens: int, seconds: float
+    ) -> str:
         """Answer a conversation.
 
         Equal requests have one id, so that windows made at once share one generation, and one that is made
@@ -58,7 +63,7 @@ class GatewaySummarizer:
         timeout = _bounded(seconds)
         request = inference_pb2.GenerateRequest(
             model=model,
-            messages=[wire.chat_message(chat) for chat in chats],
+            messages=[chat_wire.message_proto(chat) for chat in chats],
             max_tokens=most_tokens,
             hints=agent_pb2.SchedulingHints(scheduling_class=self._class),
         )

@@ -5,17 +5,16 @@ from typing import Final
 
 import grpc
 
-from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from services.chassis.auth.identity import current_caller
+from services.chassis.chat import ChatMessage, ToolDefinition
+from services.chassis.rpc import chat_wire
 from services.chassis.rpc.client import kernel_metadata, remaining
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
 from services.chassis.rpc.status import peer_error
 from services.chassis.runtime.logs import logger
 from services.context.core import estimate
-from services.context.model import Chat, ToolDefinition
-from services.context.wire import contexts as wire
 
 _log = logger(__name__)
 
@@ -37,12 +36,12 @@ class NoTokenizer:
         """Return None."""
         return None
 
-    async def each(self, _model: str, _chats: Sequence[Chat]) -> list[int] | None:
+    async def each(self, _model: str, _chats: Sequence[ChatMessage]) -> list[int] | None:
         """Return None."""
         return None
 
     async def together(
-        self, _model: str, _chats: Sequence[Chat], _tools: Sequence[ToolDefinition]
+        self, _model: str, _chats: Sequence[ChatMessage], _tools: Sequence[ToolDefinition]
     ) -> int | None:
         """Return None."""
         return None
@@ -79,7 +78,7 @@ class GatewayTokenizer:
         ]
         return sizes[0] if sizes else None
 
-    async def each(self, model: str, chats: Sequence[Chat]) -> list[int] | None:
+    async def each(self, model: str, chats: Sequence[ChatMessage]) -> list[int] | None:
         """Count each message as a text of its own, and add the template's marks."""
         counts = [estimate.MARKS * (1 + len(chat.tool_calls)) for chat in chats]
         for batch in _batches([_text(chat) for chat in chats]):
@@ -92,23 +91,17 @@ class GatewayTokenizer:
         return counts
 
     async def together(
-        self, model: str, chats: Sequence[Chat], tools: Sequence[ToolDefinition]
+        self, model: str, chats: Sequence[ChatMessage], tools: Sequence[ToolDefinition]
     ) -> int | None:
         """Count a conversation with the chat template; None when it is too long to be counted."""
         size = sum(chat.size for chat in chats)
         if len(chats) > _MESSAGES or len(tools) > _TOOLS or size > _REQUEST_BYTES:
             return None
         request = inference_pb2.CountTokensRequest(
-            model=model, messages=[wire.chat_message(chat) for chat in chats]
+            model=model,
+            messages=[chat_wire.message_proto(chat) for chat in chats],
+            tools=map(chat_wire.tool_proto, tools),
         )
-        for tool in tools:
-            request.tools.append(
-                chat_pb2.ToolDefinition(
-                    name=tool.name,
-                    description=tool.description,
-                    parameters_schema_json=tool.parameters_schema,
-                )
-            )
         response = await self._count(request)
         return None if response is None else response.token_count
 
@@ -139,7 +132,7 @@ def _timeout() -> float:
     return _SECONDS if left is None else min(_SECONDS, left / 2)
 
 
-def _text(chat: Chat) -> str:
+def _text(chat: ChatMessage) -> str:
     calls = "".join(f'\n{{"name": "{call.name}", "arguments": {call.arguments}}}' for call in chat.tool_calls)
     return f"{chat.name} {chat.content}{calls}" if chat.name else f"{chat.content}{calls}"
 

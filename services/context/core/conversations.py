@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from services.chassis.chat import ChatMessage, Role
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import QuotaExceeded
 from services.context.errors import AlreadyExists, ContextNotFound, EtagMismatch, OrphanToolResult
-from services.context.model import Chat, Context, Draft, Message, Role, Segment, Settings
+from services.context.model import Context, Draft, Message, Segment, Settings
 from services.context.ports import Transaction
 
 MOST_SEGMENTS = 64
@@ -238,7 +239,7 @@ def _fresh(
     return Context(context_id, settings, around.now, around.now, around.new_id()[:8], segments)
 
 
-def _open_after(open_calls: tuple[str, ...], chat: Chat, position: int) -> tuple[str, ...]:
+def _open_after(open_calls: tuple[str, ...], chat: ChatMessage, position: int) -> tuple[str, ...]:
     """Return the tool calls that wait for a result after a message."""
     if chat.role is Role.TOOL:
         if chat.tool_call_id not in open_calls:

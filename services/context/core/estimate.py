@@ -9,7 +9,7 @@ is counted so here.
 from collections.abc import Sequence
 from typing import Final
 
-from services.context.model import Chat, ToolDefinition
+from services.chassis.chat import ChatMessage, ToolDefinition
 
 MARKS: Final = 8
 """Tokens of the template around one message."""
@@ -29,7 +29,7 @@ def text(content: str) -> int:
     return (light + 1) // 2 + (heavy - wide) + four + (2 * (wide - four) + 2) // 3
 
 
-def message(chat: Chat) -> int:
+def message(chat: ChatMessage) -> int:
     """Estimate the tokens of a message with the template's marks."""
     calls = sum(MARKS + text(call.name) + text(call.arguments) for call in chat.tool_calls)
     return MARKS + text(chat.content) + text(chat.name) + calls

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from services.chassis.chat import ChatMessage, Role
 from services.context.core.summaries import SPEAKER
-from services.context.model import Chat, Message, Note, Role
+from services.context.model import Message, Note
 
 MOST_NOTES: Final = 20
 MOST_QUERY: Final = 1_000
@@ -50,10 +51,10 @@ def fresh(notes: Sequence[Note], messages: Sequence[Message]) -> list[Note]:
     return kept
 
 
-def message(notes: Sequence[Note]) -> Chat:
+def message(notes: Sequence[Note]) -> ChatMessage:
     """Return notes as they are shown to a model."""
     lines = "".join(f"- [{note.key}] {note.text[:MOST_NOTE]}\n" for note in notes)
-    return Chat(Role.USER, _HEADING + lines, name=SPEAKER)
+    return ChatMessage(Role.USER, _HEADING + lines, name=SPEAKER)
 
 
 def _plain(text: str) -> str:

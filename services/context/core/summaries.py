@@ -7,9 +7,10 @@ when more must go, the next summary is written from the last one and what came s
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from services.chassis.chat import ChatMessage, Role
 from services.context.core import estimate
 from services.context.core.window import Choice, Group, Item, Room, choose
-from services.context.model import Chat, Role, Run, Segment, Strategy, Summary
+from services.context.model import Run, Segment, Strategy, Summary
 
 MOST_KEPT: Final = 8
 """Summaries of one branch; those that cover the most."""
@@ -80,18 +81,20 @@ def most_tokens(room: Room, limit: int) -> int:
     return max(1, min(limit, room.tokens // 4))
 
 
-def message(summary: Summary) -> Chat:
+def message(summary: Summary) -> ChatMessage:
     """Return a summary as it is shown to a model."""
     places = ", ".join(f"{run.first} to {run.last}" for run in summary.covers[:3])
     more = " and others" if len(summary.covers) > 3 else ""  # noqa: PLR2004 - enough to be understood
-    return Chat(Role.USER, _HEADING.format(places=f"messages {places}{more}") + summary.text, name=SPEAKER)
+    return ChatMessage(
+        Role.USER, _HEADING.format(places=f"messages {places}{more}") + summary.text, name=SPEAKER
+    )
 
 
-def request(so_far: str, text: str, most: int) -> tuple[Chat, ...]:
+def request(so_far: str, text: str, most: int) -> tuple[ChatMessage, ...]:
     """Return the conversation that asks a model for a summary."""
-    instructions = Chat(Role.SYSTEM, INSTRUCTIONS.format(words=max(10, most // 2)))
+    instructions = ChatMessage(Role.SYSTEM, INSTRUCTIONS.format(words=max(10, most // 2)))
     notes = f"Notes so far:\n{so_far}\n\n" if so_far else ""
-    return instructions, Chat(Role.USER, f"{notes}New messages:\n{text}")
+    return instructions, ChatMessage(Role.USER, f"{notes}New messages:\n{text}")
 
 
 def pieces(items: Sequence[Item], tokens: int) -> list[tuple[str, frozenset[int]]]:
@@ -115,7 +118,7 @@ def bounded(text: str) -> str:
     return text.strip().encode()[:MOST_BYTES].decode(errors="ignore")
 
 
-def _line(chat: Chat) -> str:
+def _line(chat: ChatMessage) -> str:
     calls = "".join(f" [calls {call.name} {call.arguments}]" for call in chat.tool_calls)
     return f"{chat.role.value}: {chat.content}{calls}\n"
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from services.context.model import DroppedRun, DropReason, Message, Role, Strategy
+from services.chassis.chat import Role
+from services.context.model import DroppedRun, DropReason, Message, Strategy
 
 DEFAULT_HEAD = 2
 MOST_RESERVE = 1_024

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.chassis.auth.identity import Scope
+from services.chassis.chat import ChatMessage, ToolDefinition
 from services.context.core import estimate, window
 from services.context.core.window import Choice, Group, Item, Room
 from services.context.errors import WindowTooSmall
-from services.context.model import Added, Chat, Context, Message, Strategy, Summary, ToolDefinition
+from services.context.model import Added, Context, Message, Strategy, Summary
 from services.context.ports import TokenCounter
 
 _ROUNDS: Final = 8
@@ -53,7 +54,7 @@ class Count:
     exact: bool
 
 
-async def costs(counter: TokenCounter, model: str, chats: Sequence[Chat]) -> list[int]:
+async def costs(counter: TokenCounter, model: str, chats: Sequence[ChatMessage]) -> list[int]:
     """Count messages each alone, or estimate them."""
     if not chats:
         return []

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.chassis.auth.identity import Scope
+from services.chassis.chat import Role, ToolDefinition
 from services.chassis.rpc.errors import KernelError
 from services.context.core import conversations, estimate, window
 from services.context.core import summaries as summary_rules
 from services.context.core.window import Choice, Item, Room
-from services.context.model import Context, Message, Role, Strategy, Summary, ToolDefinition, Window
+from services.context.model import Context, Message, Strategy, Summary, Window
 from services.context.ports import TokenCounter, Transaction
 from services.context.service.dependencies import Dependencies
 from services.context.service.recall import Recall

@@ -3,27 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from aios.api.common.v1 import chat_pb2
 from aios.api.context.v1 import context_pb2, resources_pb2
 from services.chassis.auth.identity import Scope
-from services.chassis.rpc import names, paging
+from services.chassis.rpc import chat_wire, names, paging
 from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.wire import stamp
 from services.context.core.window import MOST_RUNS
-from services.context.model import (
-    Added,
-    Chat,
-    Context,
-    Draft,
-    DropReason,
-    Message,
-    Role,
-    Settings,
-    Strategy,
-    ToolCall,
-    ToolDefinition,
-    Window,
-)
+from services.context.model import Added, Context, Draft, DropReason, Message, Settings, Strategy, Window
 from services.context.service.conversations import PAGE_BYTES
 from services.context.service.windows import WindowRequest
 
@@ -33,13 +19,6 @@ MOST: Final = 500
 MESSAGES_PAGE: Final = 100
 MESSAGES_MOST: Final = 1_000
 
-_ROLES: Final = {
-    chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
-    chat_pb2.ROLE_USER: Role.USER,
-    chat_pb2.ROLE_ASSISTANT: Role.ASSISTANT,
-    chat_pb2.ROLE_TOOL: Role.TOOL,
-}
-_ROLES_BACK: Final = {role: number for number, role in _ROLES.items()}
 _STRATEGIES: Final = {
     resources_pb2.WINDOW_STRATEGY_DROP_OLDEST: Strategy.DROP_OLDEST,
     resources_pb2.WINDOW_STRATEGY_KEEP_HEAD_AND_TAIL: Strategy.HEAD_AND_TAIL,
@@ -80,7 +59,9 @@ def changes(request: context_pb2.UpdateContextRequest) -> dict[str, Any]:
 
 def drafts(given: Sequence[resources_pb2.Message]) -> list[Draft]:
     """Read messages that are to be appended."""
-    return [Draft(_chat(message.message), message.pinned, message.token_count) for message in given]
+    return [
+        Draft(chat_wire.message(message.message), message.pinned, message.token_count) for message in given
+    ]
 
 
 def context(scope: Scope, found: Context) -> resources_pb2.Context:
@@ -110,35 +91,20 @@ def message(found: Message, *, pinned: bool) -> resources_pb2.Message:
     """Write a message."""
     return resources_pb2.Message(
         position=found.position,
-        message=chat_message(found.chat),
+        message=chat_wire.message_proto(found.chat),
         pinned=pinned,
         token_count=found.token_count,
         create_time=stamp(found.created_at),
     )
 
 
-def chat_message(chat: Chat) -> chat_pb2.ChatMessage:
-    """Write what a message says."""
-    return chat_pb2.ChatMessage(
-        role=_ROLES_BACK[chat.role],
-        content=chat.content,
-        tool_calls=[
-            chat_pb2.ToolCall(id=call.id, name=call.name, arguments_json=call.arguments)
-            for call in chat.tool_calls
-        ],
-        tool_call_id=chat.tool_call_id,
-        name=chat.name,
-    )
-
-
 def wish(request: context_pb2.AssembleWindowRequest) -> WindowRequest:
     """Read what the window is to be like."""
-    tools = tuple(
-        ToolDefinition(tool.name, tool.description, tool.parameters_schema_json) for tool in request.tools
-    )
     strategy = _STRATEGIES.get(request.strategy)
     reserve = request.reserve_tokens if request.HasField("reserve_tokens") else None
-    return WindowRequest(request.model, request.token_budget, reserve, strategy, tools)
+    return WindowRequest(
+        request.model, request.token_budget, reserve, strategy, chat_wire.tools(request.tools)
+    )
 
 
 def window(made: Window) -> context_pb2.AssembleWindowResponse:
@@ -221,11 +187,6 @@ def context_page(
     if len(found) > size:
         response.next_page_token = paging.encode([found[size - 1].id], *_contexts_query(request, scope))
     return response
-
-
-def _chat(given: chat_pb2.ChatMessage) -> Chat:
-    calls = tuple(ToolCall(call.id, call.name, call.arguments_json) for call in given.tool_calls)
-    return Chat(_ROLES[given.role], given.content, calls, given.tool_call_id, given.name)
 
 
 def _messages_query(request: context_pb2.ListMessagesRequest, scope: Scope) -> tuple[str, ...]:

@@ -9,21 +9,10 @@ from pathlib import Path
 import pytest
 
 from services.chassis.auth.identity import Scope
+from services.chassis.chat import ChatMessage, Role, ToolCall
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
-from services.context.model import (
-    Chat,
-    Context,
-    Head,
-    Message,
-    Role,
-    Run,
-    Segment,
-    Settings,
-    Summary,
-    ToolCall,
-    Totals,
-)
+from services.context.model import Context, Head, Message, Run, Segment, Settings, Summary, Totals
 from services.context.ports import Part, Store, StoredPart, Transaction
 from services.context.store.encrypted import EncryptedStore
 from services.context.store.keys import KeyRing
@@ -50,7 +39,7 @@ def own(branch: str, agent: str = "planner") -> Segment:
 
 
 def message(position: int) -> Message:
-    chat = Chat(Role.ASSISTANT, f"says {position} \u0000", (ToolCall("c1", "search", '{"q": 1}'),))
+    chat = ChatMessage(Role.ASSISTANT, f"says {position} \u0000", (ToolCall("c1", "search", '{"q": 1}'),))
     return Message(position, chat, NOW, 3, 3 * position, 9 * position, ("c1",))
 
 

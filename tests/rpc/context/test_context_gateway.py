@@ -15,18 +15,19 @@ from aios.api.context.v1 import context_pb2, resources_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller, set_caller
+from services.chassis.chat import ChatMessage, Role
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
 from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, NoPeers
 from services.context.core.recall import MOST_NOTE
 from services.context.errors import CapabilityMissing
-from services.context.model import Chat, Note, Role
+from services.context.model import Note
 from tests.fakes import tokens
 from tests.fakes.context import context_service, context_stub
 from tests.fakes.rpc import serving
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 
-CHATS = (Chat(Role.SYSTEM, "Keep notes."), Chat(Role.USER, "New messages: ..."))
+CHATS = (ChatMessage(Role.SYSTEM, "Keep notes."), ChatMessage(Role.USER, "New messages: ..."))
 
 
 class NoBackend(KernelError):

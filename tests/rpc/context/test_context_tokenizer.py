@@ -10,11 +10,11 @@ import pytest
 
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from services.chassis.auth.identity import Caller, set_caller
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
 from services.context.adapters.tokenizer_client import GatewayTokenizer
 from services.context.core import estimate
-from services.context.model import Chat, Role, ToolCall, ToolDefinition
 from tests.fakes.rpc import serving
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 
@@ -83,13 +83,13 @@ def as_planner() -> None:
     set_caller(Caller("planner", "acme", token=ISSUER_FOR_TESTS.token("planner"), trace_id="0" * 32))
 
 
-def said(content: str) -> Chat:
-    return Chat(Role.USER, content)
+def said(content: str) -> ChatMessage:
+    return ChatMessage(Role.USER, content)
 
 
 async def test_messages_are_counted_each_alone_with_the_marks(tokenizer: GatewayTokenizer) -> None:
     as_planner()
-    call = Chat(Role.ASSISTANT, "", (ToolCall("c", "find", "{}"),))
+    call = ChatMessage(Role.ASSISTANT, "", (ToolCall("c", "find", "{}"),))
     counts = await tokenizer.each("demo", [said("four"), said(""), call])
 
     assert counts is not None

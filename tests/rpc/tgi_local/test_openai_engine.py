@@ -14,19 +14,18 @@ from gateway.inference.model import (
     BackendRequest,
     Constraint,
     ConstraintKind,
-    Message,
     Prompt,
-    Role,
     Sampling,
     Stopped,
     StopReason,
     StreamItem,
     Token,
 )
+from services.chassis.chat import ChatMessage, Role
 
 MODEL = Path(__file__).parents[3] / "services/tgi_local/demo_model/aios-demo.gguf"
 SCHEMA = '{"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}'
-CHAT = [Message(Role.USER, "What is 12 plus 30?")]
+CHAT = [ChatMessage(Role.USER, "What is 12 plus 30?")]
 
 
 @pytest.fixture(scope="module")
@@ -101,4 +100,4 @@ async def test_an_answer_is_forced_into_a_schema(backend: OpenAiBackend, *, raw:
 
 async def test_a_prompt_that_is_too_long_is_invalid(backend: OpenAiBackend) -> None:
     with pytest.raises(BackendInvalid, match="context size"):
-        await run(backend, await backend.render([Message(Role.USER, "x " * 2000)]))
+        await run(backend, await backend.render([ChatMessage(Role.USER, "x " * 2000)]))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.auth.identity import Caller, Scope, set_caller
+from services.chassis.chat import ChatMessage, Role
 from services.chassis.idempotency import RequestIdentity
 from services.context.config import ContextConfig
 from services.context.core import estimate
@@ -17,12 +18,10 @@ from services.context.core import recall as recall_rules
 from services.context.core import summaries as rules
 from services.context.core.window import Item
 from services.context.model import (
-    Chat,
     Draft,
     DropReason,
     Message,
     Note,
-    Role,
     Run,
     Segment,
     Settings,
@@ -43,7 +42,7 @@ NOW = FakeClock().now()
 
 
 def said(number: int, *, tokens: int = 20, role: Role = Role.USER, pinned: bool = False) -> Draft:
-    return Draft(Chat(role, f"fact {number}."), pinned, tokens)
+    return Draft(ChatMessage(role, f"fact {number}."), pinned, tokens)
 
 
 def facts(first: int, last: int) -> list[Draft]:
@@ -210,7 +209,9 @@ class Patient(Writer):
         super().__init__()
         self.asking, self.answer = asyncio.Event(), asyncio.Event()
 
-    async def write(self, model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+    async def write(
+        self, model: str, chats: Sequence[ChatMessage], *, most_tokens: int, seconds: float
+    ) -> str:
         self.asking.set()
         await self.answer.wait()
         return await super().write(model, chats, most_tokens=most_tokens, seconds=seconds)
@@ -227,7 +228,9 @@ async def test_a_summary_that_takes_too_much_room_falls_back() -> None:
 class Tiring(Writer):
     """Fails once, at its third request."""
 
-    async def write(self, model: str, chats: Sequence[Chat], *, most_tokens: int, seconds: float) -> str:
+    async def write(
+        self, model: str, chats: Sequence[ChatMessage], *, most_tokens: int, seconds: float
+    ) -> str:
         if len(self.requests) == 2 and not self.failure:
             self.failure = "DEADLINE_EXCEEDED"
         return await super().write(model, chats, most_tokens=most_tokens, seconds=seconds)
@@ -239,7 +242,7 @@ async def test_what_was_written_before_a_failure_is_not_written_again() -> None:
     store, config = InMemoryStore(), ContextConfig(default_window=600)
     service = context_service(summarizer=tiring, store=store, config=config)
     texts = [f"fact {number}. " + "word " * 40 for number in range(1, 31)]
-    await begun(service, *(Draft(Chat(Role.USER, text), token_count=20) for text in texts))
+    await begun(service, *(Draft(ChatMessage(Role.USER, text), token_count=20) for text in texts))
     tired = await assemble(service)
     window = await assemble(context_service(summarizer=fresh, store=store, config=config))
 
@@ -338,7 +341,7 @@ async def test_nothing_is_looked_for_in_an_empty_conversation() -> None:
 @given(st.lists(st.text(max_size=300), max_size=12), st.integers(4, 200))
 def test_pieces_hold_every_message_once_and_fit(texts: list[str], tokens: int) -> None:
     items = [
-        Item(Message(position, Chat(Role.USER, text), NOW), 1, stays=False)
+        Item(Message(position, ChatMessage(Role.USER, text), NOW), 1, stays=False)
         for position, text in enumerate(texts, start=1)
     ]
     pieces = rules.pieces(items, tokens)
@@ -363,7 +366,8 @@ def test_a_summary_is_cut_at_its_largest_size_between_characters() -> None:
 
 def test_a_query_is_what_was_said_last_and_bounded() -> None:
     messages = [
-        Message(n, Chat(Role.SYSTEM if n == 3 else Role.USER, f"m{n} " * 100), NOW) for n in range(1, 5)
+        Message(n, ChatMessage(Role.SYSTEM if n == 3 else Role.USER, f"m{n} " * 100), NOW)
+        for n in range(1, 5)
     ]
     found = recall_rules.query(messages)
 

@@ -7,23 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.auth.identity import Scope
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from services.chassis.idempotency import RequestIdentity
 from services.context.core import estimate, window
 from services.context.core.window import Item, Room
 from services.context.errors import WindowTooSmall
 from services.context.model import (
-    Chat,
     Draft,
     DroppedRun,
     DropReason,
     Message,
-    Role,
     Run,
     Settings,
     Strategy,
     Summary,
-    ToolCall,
-    ToolDefinition,
     Window,
 )
 from services.context.service.windows import WindowRequest
@@ -46,13 +43,13 @@ def conversations(draw: st.DrawFn) -> list[Draft]:
         count, pinned = draw(st.integers(1, 30)), draw(st.integers(0, 9)) == 0
         if kind == "result":
             id_ = waiting.pop(draw(st.integers(0, len(waiting) - 1)))
-            chat = Chat(Role.TOOL, "found", tool_call_id=id_)
+            chat = ChatMessage(Role.TOOL, "found", tool_call_id=id_)
         elif kind == "call":
             ids = [f"c{number}-{index}" for index in range(draw(st.integers(1, 3)))]
             waiting += ids
-            chat = Chat(Role.ASSISTANT, "", tuple(ToolCall(id_, "search", "{}") for id_ in ids))
+            chat = ChatMessage(Role.ASSISTANT, "", tuple(ToolCall(id_, "search", "{}") for id_ in ids))
         else:
-            chat = Chat(Role(kind), "words")
+            chat = ChatMessage(Role(kind), "words")
         drafts.append(Draft(chat, pinned, count))
     return drafts
 
@@ -63,15 +60,15 @@ class CharacterTokenizer:
     async def window(self, _model: str) -> int | None:
         return 120
 
-    async def each(self, _model: str, chats: Sequence[Chat]) -> list[int] | None:
+    async def each(self, _model: str, chats: Sequence[ChatMessage]) -> list[int] | None:
         return [self._count(chat) for chat in chats]
 
     async def together(
-        self, _model: str, chats: Sequence[Chat], tools: Sequence[ToolDefinition]
+        self, _model: str, chats: Sequence[ChatMessage], tools: Sequence[ToolDefinition]
     ) -> int | None:
         return sum(self._count(chat) + 2 for chat in chats) + len(tools)
 
-    def _count(self, chat: Chat) -> int:
+    def _count(self, chat: ChatMessage) -> int:
         return 1 + len(chat.content)
 
 
@@ -169,10 +166,10 @@ def test_bytes_bound_a_window_as_well() -> None:
 
 
 def test_a_dropped_group_tells_which_messages_would_have_fitted_alone() -> None:
-    call = Chat(Role.ASSISTANT, "", (ToolCall("c1", "search"),))
+    call = ChatMessage(Role.ASSISTANT, "", (ToolCall("c1", "search"),))
     items = [
         Item(Message(1, call, NOW), 5, stays=False),
-        Item(Message(2, Chat(Role.TOOL, "", tool_call_id="c1"), NOW), 50, stays=False),
+        Item(Message(2, ChatMessage(Role.TOOL, "", tool_call_id="c1"), NOW), 50, stays=False),
         _item(3, tokens=5),
     ]
     room = Room(20, 1000)
@@ -205,7 +202,7 @@ def test_a_quarter_of_the_window_is_kept_for_the_answer(budget: int, asked: int,
 
 
 def _item(position: int, *, tokens: int, content: str = "") -> Item:
-    return Item(Message(position, Chat(Role.USER, content), NOW), tokens, stays=False)
+    return Item(Message(position, ChatMessage(Role.USER, content), NOW), tokens, stays=False)
 
 
 def _dropped(made: Window) -> set[int]:

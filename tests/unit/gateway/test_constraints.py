@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from gateway.errors import ConstraintInvalid
 from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.core.template import forced_call_constraint
-from gateway.inference.model import Constraint, ConstraintKind, ToolSpec
+from gateway.inference.model import Constraint, ConstraintKind
+from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.schemas import BadSchema, schema_cost
 
 CHECKER = CompilingChecker()
@@ -43,8 +44,8 @@ def test_a_regular_expression_that_needs_more_is_refused(text: str) -> None:
         CHECKER.compile(regex(text))
 
 
-def tools(*schemas: str) -> list[ToolSpec]:
-    return [ToolSpec(f"t{number}", "", text) for number, text in enumerate(schemas)]
+def tools(*schemas: str) -> list[ToolDefinition]:
+    return [ToolDefinition(f"t{number}", "", text) for number, text in enumerate(schemas)]
 
 
 def test_calls_are_held_against_the_schema_of_their_tool() -> None:

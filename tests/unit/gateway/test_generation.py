@@ -13,13 +13,12 @@ from gateway.inference.model import (
     Event,
     FinishReason,
     GenerationSpec,
-    Message,
-    Role,
     SuspendReason,
     Timings,
     Usage,
 )
 from gateway.inference.service.generation import MAX_DELTA_TOKENS, Generation
+from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.scheduling import CallKey
 from services.chassis.rpc.errors import Cancelled
 from services.chassis.runtime.clock import SystemClock
@@ -36,7 +35,7 @@ def generation(stop: tuple[str, ...] = ()) -> Generation:
 
 
 def answer(text: str) -> Answer:
-    return Answer(FinishReason.STOP, Message(Role.ASSISTANT, text), Usage(), Timings(), "m")
+    return Answer(FinishReason.STOP, ChatMessage(Role.ASSISTANT, text), Usage(), Timings(), "m")
 
 
 async def read(source: Generation, after: int = 0) -> list[Event]:

@@ -27,15 +27,13 @@ from gateway.inference.model import (
     ConstraintKind,
     FinishReason,
     GenerationSpec,
-    Message,
     ResumePoint,
-    Role,
     Timings,
-    ToolSpec,
     Usage,
 )
 from gateway.inference.service.generation import Generation
 from services.chassis.auth.identity import Caller
+from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import CallKey
 from services.chassis.rpc.errors import AgentInactive, Cancelled, KernelError
@@ -109,7 +107,7 @@ async def test_refused_generations_of_a_megabyte_leave_next_to_nothing(how: str)
 
 async def refused(desk: Desk, refusal: Refusal, numbers: range) -> None:
     for number in numbers:
-        spec = ask(messages=(Message(Role.USER, large(number)),), **refusal.spec)
+        spec = ask(messages=(ChatMessage(Role.USER, large(number)),), **refusal.spec)
         sent = len(desk.dispatcher.tickets)
         call = asyncio.create_task(desk.use_cases.generate(Caller("mal", "acme"), spec, f"g{number}", None))
         if refusal.queue is not None:
@@ -177,8 +175,8 @@ async def test_the_reading_of_an_error_adds_nothing_to_it() -> None:
 
 async def test_a_finished_generation_keeps_its_answer_and_lets_its_request_go() -> None:
     async with inference(FakeBackend(info=ROOMY, pieces=["a ", "b "])) as desk:
-        tool = ToolSpec("look", "d" * LARGE, "")
-        spec = ask(messages=(Message(Role.USER, large(0)),), tools=(tool,))
+        tool = ToolDefinition("look", "d" * LARGE, "")
+        spec = ask(messages=(ChatMessage(Role.USER, large(0)),), tools=(tool,))
         _, answer = await desk.use_cases.generate(Caller("amy", "acme"), spec, "g1", None)
         again = await desk.use_cases.generate(Caller("amy", "acme"), spec, "g1", None)
         del spec, tool
@@ -221,12 +219,14 @@ async def test_an_answer_larger_than_the_share_of_its_agent_reaches_its_reader_a
 
 async def test_requests_under_way_are_bounded_in_bytes() -> None:
     async with inference(FakeBackend(info=ROOMY), replica=None, bytes_per_program=3 * LARGE) as desk:
-        followers = [desk.start(f"g{n}", "mal", messages=(Message(Role.USER, large(n)),)) for n in range(2)]
+        followers = [
+            desk.start(f"g{n}", "mal", messages=(ChatMessage(Role.USER, large(n)),)) for n in range(2)
+        ]
         await desk.submitted(2)
-        for follower in [desk.start("g2", "mal", messages=(Message(Role.USER, large(2)),))]:
+        for follower in [desk.start("g2", "mal", messages=(ChatMessage(Role.USER, large(2)),))]:
             with pytest.raises(TooManyCalls):
                 await follower.task
-        other = desk.start("g3", "amy", messages=(Message(Role.USER, large(3)),))
+        other = desk.start("g3", "amy", messages=(ChatMessage(Role.USER, large(3)),))
         await desk.submitted(3)
         for follower in (*followers, other):
             await follower.leave()
@@ -237,10 +237,10 @@ async def test_requests_under_way_are_bounded_in_bytes() -> None:
 
 async def test_the_gateway_as_a_whole_is_bounded_too() -> None:
     async with inference(FakeBackend(info=ROOMY), replica=None, bytes_under_way=3 * LARGE) as desk:
-        followers = [desk.start("g", f"a{n}", messages=(Message(Role.USER, large(n)),)) for n in range(2)]
+        followers = [desk.start("g", f"a{n}", messages=(ChatMessage(Role.USER, large(n)),)) for n in range(2)]
         await desk.submitted(2)
         with pytest.raises(QueueFull):
-            await desk.start("g", "a2", messages=(Message(Role.USER, large(2)),)).task
+            await desk.start("g", "a2", messages=(ChatMessage(Role.USER, large(2)),)).task
         for follower in followers:
             await follower.leave()
 
@@ -253,7 +253,7 @@ def ended(tenant: str, agent: str, call: str, *, tokens: int, clock: FakeClock |
     for number in range(tokens):
         made.append(1000 + number, f"{number:>10}")
     if tokens:
-        message = Message(Role.ASSISTANT, made.transcript.text)
+        message = ChatMessage(Role.ASSISTANT, made.transcript.text)
         made.finish(Answer(FinishReason.STOP, message, Usage(), Timings(), "m"))
     else:
         made.fail(Cancelled("left"))

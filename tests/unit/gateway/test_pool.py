@@ -17,15 +17,16 @@ from gateway.inference.errors import (
     BackendStalled,
     BackendUnavailable,
 )
-from gateway.inference.model import Message, ReplicaInfo, Role
+from gateway.inference.model import ReplicaInfo
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
+from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.runtime.clock import SystemClock
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.waiting import until
 
 QUICK = PoolConfig(healthy_interval=0.01, first_retry=0.005, longest_retry=0.02, probe_timeout=0.2)
-HELLO = [Message(Role.USER, "hello")]
+HELLO = [ChatMessage(Role.USER, "hello")]
 
 
 class Watched:

@@ -13,17 +13,10 @@ from gateway.errors import BackendRefused, ConstraintInvalid, PromptTooLong
 from gateway.gate import GateConfig
 from gateway.inference.core.prompt_length import check_length, kept_texts, least_tokens
 from gateway.inference.errors import PromptOverflow
-from gateway.inference.model import (
-    Constraint,
-    ConstraintKind,
-    CountSpec,
-    Message,
-    Prompt,
-    Role,
-    ToolSpec,
-)
+from gateway.inference.model import Constraint, ConstraintKind, CountSpec, Prompt
 from gateway.inference.service.tokenizing import LONG_TEXT, TokenizingConfig
 from services.chassis.auth.identity import Caller
+from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.rpc.errors import DeadlineExceeded, InvalidRequest
 from tests.fakes.backend import PLAIN, FakeBackend
@@ -46,7 +39,7 @@ class Counting(FakeBackend):
         self.most = 0
         self.gate: asyncio.Event | None = None
 
-    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+    async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
         """Count a chat."""
         await self._split("".join(message.content for message in messages))
         return await super().render(messages, tools)
@@ -67,8 +60,8 @@ class Counting(FakeBackend):
             self.splitting -= 1
 
 
-def said(text: str) -> tuple[Message, ...]:
-    return (Message(Role.USER, text),)
+def said(text: str) -> tuple[ChatMessage, ...]:
+    return (ChatMessage(Role.USER, text),)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +218,8 @@ def test_the_bound_is_never_above_what_any_split_into_such_tokens_has(text: str,
 
 def test_what_templates_strip_or_drop_does_not_count() -> None:
     chat = [
-        Message(Role.USER, " " * 100_000 + "hi" + "\n" * 100_000),
-        Message(Role.ASSISTANT, "<think>" + "x" * 100_000 + "</think>\n\nyes"),
+        ChatMessage(Role.USER, " " * 100_000 + "hi" + "\n" * 100_000),
+        ChatMessage(Role.ASSISTANT, "<think>" + "x" * 100_000 + "</think>\n\nyes"),
     ]
     check_length(ask(messages=tuple(chat)), WINDOW)
 

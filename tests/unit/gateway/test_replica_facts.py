@@ -7,7 +7,8 @@ import pytest
 from gateway.errors import BackendFailed
 from gateway.inference.core.circuit import CircuitConfig, CircuitState
 from gateway.inference.errors import BackendBroken, BackendStalled
-from gateway.inference.model import Answer, Message, Role
+from gateway.inference.model import Answer
+from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.scheduling import Interrupt
 from tests.fakes.backend import FakeBackend
 from tests.fakes.inference import QUICK, inference
@@ -49,7 +50,11 @@ async def test_the_scheduler_is_told_the_parts_of_the_prompt() -> None:
     async with inference(FakeBackend(pieces=PIECES)) as desk:
         await desk.start("g1").task
         first = desk.ticket.terms
-        longer = (Message(Role.USER, "hello"), Message(Role.ASSISTANT, "hi"), Message(Role.USER, "more"))
+        longer = (
+            ChatMessage(Role.USER, "hello"),
+            ChatMessage(Role.ASSISTANT, "hi"),
+            ChatMessage(Role.USER, "more"),
+        )
         await desk.start("g2", messages=longer).task
         second = desk.ticket.terms
 

@@ -15,17 +15,18 @@ from gateway.inference.core.template import (
     render_call,
     tool_line,
 )
-from gateway.inference.model import Message, Role, ToolCall, ToolChoice, ToolSpec
+from gateway.inference.model import ToolChoice
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from services.chassis.rpc.errors import InvalidRequest
 
-CALCULATOR = ToolSpec(
+CALCULATOR = ToolDefinition(
     "calculator",
     "Evaluate an arithmetic expression.\nMore text.",
     json.dumps(
         {"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]}
     ),
 )
-RECALL = ToolSpec(
+RECALL = ToolDefinition(
     "recall",
     "Read a note.",
     json.dumps(
@@ -36,7 +37,7 @@ RECALL = ToolSpec(
         }
     ),
 )
-CLOCK = ToolSpec("clock", "Tell the time.", "")
+CLOCK = ToolDefinition("clock", "Tell the time.", "")
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -52,14 +53,14 @@ def test_a_tool_is_shown_as_one_line_with_optional_parameters_marked() -> None:
 
 
 def test_tools_are_folded_into_the_system_message() -> None:
-    messages = plain_messages([Message(Role.SYSTEM, "Be kind."), Message(Role.USER, "hi")], [CLOCK])
+    messages = plain_messages([ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "hi")], [CLOCK])
 
     assert messages[0].content.startswith("Be kind.\n\n# Tools\nclock(): Tell the time.\nReply with ")
-    assert messages[1] == Message(Role.USER, "hi")
+    assert messages[1] == ChatMessage(Role.USER, "hi")
 
 
 def test_tools_without_a_system_message_make_one() -> None:
-    messages = plain_messages([Message(Role.USER, "hi")], [CLOCK])
+    messages = plain_messages([ChatMessage(Role.USER, "hi")], [CLOCK])
 
     assert [message.role for message in messages] == [Role.SYSTEM, Role.USER]
 
@@ -73,7 +74,7 @@ def test_several_calls_of_one_answer_are_found_and_the_text_around_them_is_kept(
     message = parse_output(text, [CALCULATOR, RECALL], ToolChoice.AUTO)
 
     assert message.content == "Sure."
-    assert [(call.name, json.loads(call.arguments_json)) for call in message.tool_calls] == [
+    assert [(call.name, json.loads(call.arguments)) for call in message.tool_calls] == [
         ("calculator", {"expression": "1+2"}),
         ("recall", {"key": "x"}),
     ]
@@ -91,7 +92,7 @@ def test_several_calls_of_one_answer_are_found_and_the_text_around_them_is_kept(
     ],
 )
 def test_what_is_no_call_of_a_known_tool_stays_text(text: str) -> None:
-    assert parse_output(text, [CLOCK], ToolChoice.AUTO) == Message(Role.ASSISTANT, text)
+    assert parse_output(text, [CLOCK], ToolChoice.AUTO) == ChatMessage(Role.ASSISTANT, text)
 
 
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=4))
@@ -101,13 +102,13 @@ def test_a_rendered_call_is_read_back_as_it_was(arguments: dict[str, object]) ->
     message = parse_output(rendered, [CLOCK], ToolChoice.AUTO)
 
     if "</tool_call>" not in json.dumps(arguments, ensure_ascii=False):
-        assert [json.loads(call.arguments_json) for call in message.tool_calls] == [arguments]
+        assert [json.loads(call.arguments) for call in message.tool_calls] == [arguments]
 
 
 def test_a_history_with_calls_is_rendered_the_way_the_model_writes_them() -> None:
     call = ToolCall("1", "clock", "{}")
 
-    [message] = plain_messages([Message(Role.ASSISTANT, "", (call,))], [])
+    [message] = plain_messages([ChatMessage(Role.ASSISTANT, "", (call,))], [])
 
     assert message.content == '<tool_call>{"name": "clock", "arguments": {}}</tool_call>'
 
@@ -125,7 +126,7 @@ def test_a_forced_call_is_constrained_to_the_tools_offered() -> None:
 
 def test_tool_parameters_that_are_no_json_object_are_refused() -> None:
     with pytest.raises(ConstraintInvalid):
-        plain_messages([Message(Role.USER, "hi")], [ToolSpec("t", "d", "[1")])
+        plain_messages([ChatMessage(Role.USER, "hi")], [ToolDefinition("t", "d", "[1")])
 
 
 JSON = st.recursive(
@@ -140,7 +141,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_parameters_of_a_tool_are_shown_or_refused(schema: object) -> None:
-    tool = ToolSpec("t", "does", json.dumps(schema))
+    tool = ToolDefinition("t", "does", json.dumps(schema))
     try:
         line = tool_line(tool)
     except ConstraintInvalid:
@@ -151,6 +152,6 @@ def test_any_parameters_of_a_tool_are_shown_or_refused(schema: object) -> None:
 
 @pytest.mark.parametrize("arguments", ["{", "[" * 20_000, "nonsense"])
 def test_a_tool_call_in_a_message_must_hold_json(arguments: str) -> None:
-    message = Message(Role.ASSISTANT, "", (ToolCall("1", "t", arguments),))
+    message = ChatMessage(Role.ASSISTANT, "", (ToolCall("1", "t", arguments),))
     with pytest.raises(InvalidRequest):
         plain_messages([message], [])

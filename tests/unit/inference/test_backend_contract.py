@@ -23,10 +23,8 @@ from gateway.inference.model import (
     Constraint,
     ConstraintKind,
     KvState,
-    Message,
     Prompt,
     PromptIds,
-    Role,
     Sampling,
     Stopped,
     StopReason,
@@ -34,10 +32,11 @@ from gateway.inference.model import (
     Token,
 )
 from gateway.inference.ports import Backend
+from services.chassis.chat import ChatMessage, Role
 from tests.fakes import fake_openai, fake_tgi
 from tests.fakes.waiting import until
 
-HELLO = [Message(Role.SYSTEM, "Be kind."), Message(Role.USER, "hello there")]
+HELLO = [ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "hello there")]
 SCHEMA = Constraint(ConstraintKind.JSON, '{"type": "object", "properties": {"a": {"type": "string"}}}')
 TOKENS = 12
 

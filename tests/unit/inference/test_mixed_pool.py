@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from gateway.inference.model import Capabilities, Message, ReplicaInfo, Role, ToolSpec
+from gateway.inference.model import Capabilities, ReplicaInfo
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
+from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.runtime.clock import SystemClock
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.waiting import until
 
 QUICK = PoolConfig(healthy_interval=0.01, first_retry=0.005, longest_retry=0.02, probe_timeout=0.2)
 CHATS = replace(PLAIN, capabilities=Capabilities(chat_prompts=True, native_tools=True))
-CLOCK = ToolSpec("clock", "Tells the time.", "")
+CLOCK = ToolDefinition("clock", "Tells the time.", "")
 
 
 class Recorder(FakeBackend):
@@ -21,7 +22,7 @@ class Recorder(FakeBackend):
 
     def __init__(self, name: str, info: ReplicaInfo) -> None:
         super().__init__(name, info=info)
-        self.rendered: list[tuple[list[Message], list[ToolSpec]]] = []
+        self.rendered: list[tuple[list[ChatMessage], list[ToolDefinition]]] = []
 
     async def render(self, messages, tools=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         self.rendered.append((list(messages), list(tools)))
@@ -63,7 +64,7 @@ async def test_two_models_may_have_two_forms() -> None:
 async def test_tools_go_through_or_become_text() -> None:
     native = Recorder("chat", replace(CHATS, model="other"))
     plain = Recorder("text", PLAIN)
-    hello = Message(Role.USER, "hello")
+    hello = ChatMessage(Role.USER, "hello")
     async with watched(plain, native) as pool:
         await until(lambda: len(names(pool)) == 2)
         for live in pool.live():

@@ -15,21 +15,20 @@ from gateway.inference.model import (
     Chat,
     Constraint,
     ConstraintKind,
-    Message,
     Prompt,
-    Role,
     Sampling,
     Stopped,
     StreamItem,
     Token,
-    ToolCall,
     ToolChoice,
-    ToolSpec,
 )
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from tests.fakes.fake_openai import Behaviour, FakeOpenAi, fake_openai, words
 
-USER = Message(Role.USER, "What time is it?")
-CLOCK = ToolSpec("clock", "Tells the time.", '{"type": "object", "properties": {"zone": {"type": "string"}}}')
+USER = ChatMessage(Role.USER, "What time is it?")
+CLOCK = ToolDefinition(
+    "clock", "Tells the time.", '{"type": "object", "properties": {"zone": {"type": "string"}}}'
+)
 REGEX = Constraint(ConstraintKind.REGEX, "[0-9]+")
 SCHEMA = Constraint(ConstraintKind.JSON, '{"properties": {"a": {}}}')
 
@@ -46,7 +45,7 @@ async def known(server: FakeOpenAi, **config: Any) -> OpenAiBackend:
     return backend
 
 
-def chat(*messages: Message, tools: tuple[ToolSpec, ...] = ()) -> Prompt:
+def chat(*messages: ChatMessage, tools: tuple[ToolDefinition, ...] = ()) -> Prompt:
     return Prompt("", 1, chat=Chat(messages or (USER,), tools))
 
 
@@ -156,8 +155,8 @@ async def test_a_chat_is_counted_by_the_server_where_it_can(
 
 async def test_messages_and_tools_go_through_untouched(server: FakeOpenAi) -> None:
     call = ToolCall("c1", "clock", '{"zone":"UTC"}')
-    asked = Message(Role.ASSISTANT, "", (call,))
-    told = Message(Role.TOOL, "12:00", tool_call_id="c1", name="clock")
+    asked = ChatMessage(Role.ASSISTANT, "", (call,))
+    told = ChatMessage(Role.TOOL, "12:00", tool_call_id="c1", name="clock")
     backend = await known(server)
     await run(backend, chat(USER, asked, told, tools=(CLOCK,)), tool_choice=ToolChoice.REQUIRED)
 
@@ -342,7 +341,7 @@ async def test_a_text_is_gone_on_with_by_flags(server: FakeOpenAi) -> None:
 async def test_llama_cpp_goes_on_with_one_trailing_message(server: FakeOpenAi) -> None:
     server.behaviour.owner = "llamacpp"
     server.behaviour.pieces = ["Once", " upon", " a", " time"]
-    prompt = chat(USER, Message(Role.ASSISTANT, "Well: "))
+    prompt = chat(USER, ChatMessage(Role.ASSISTANT, "Well: "))
     items = await run(await known(server), prompt, emitted_text="Once upon")
 
     assert server.seen.bodies[0]["messages"][1:] == [{"role": "assistant", "content": "Well: Once upon"}]

@@ -16,25 +16,22 @@ from gateway.inference.model import (
     Chat,
     Constraint,
     ConstraintKind,
-    Message,
     Prompt,
     PromptIds,
     ReplicaInfo,
-    Role,
     Stopped,
     StopReason,
     StreamItem,
     Token,
-    ToolCall,
     ToolChoice,
-    ToolSpec,
 )
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 
 INFO = ReplicaInfo(model="m", max_total_tokens=100, slots=1, max_batch_total_tokens=100)
 FORGETFUL = replace(INFO, capabilities=Capabilities(continues_text=False, regexes=False))
 TEXT = Prompt("hello", 10)
-CHAT = Prompt("", 10, chat=Chat((Message(Role.USER, "hi"),)))
-TOOLS = Prompt("", 10, chat=Chat((Message(Role.USER, "hi"),), (ToolSpec("t", "", ""),)))
+CHAT = Prompt("", 10, chat=Chat((ChatMessage(Role.USER, "hi"),)))
+TOOLS = Prompt("", 10, chat=Chat((ChatMessage(Role.USER, "hi"),), (ToolDefinition("t", "", ""),)))
 SCHEMA = Constraint(ConstraintKind.JSON, "{}")
 REGEX = Constraint(ConstraintKind.REGEX, "a")
 
@@ -100,11 +97,14 @@ def test_an_estimate_counts_every_text(text: str) -> None:
 
 
 def test_an_estimate_counts_tools_and_calls() -> None:
-    call = Message(Role.ASSISTANT, "", (ToolCall("c", "name", '{"a": 1}' * 10),))
-    plain = estimate_chat(Chat((Message(Role.USER, "hi"),)))
+    call = ChatMessage(Role.ASSISTANT, "", (ToolCall("c", "name", '{"a": 1}' * 10),))
+    plain = estimate_chat(Chat((ChatMessage(Role.USER, "hi"),)))
 
-    assert estimate_chat(Chat((Message(Role.USER, "hi"),), (ToolSpec("t", "d" * 400, ""),))) >= plain + 100
-    assert estimate_chat(Chat((Message(Role.USER, "hi"), call))) >= plain + 20
+    assert (
+        estimate_chat(Chat((ChatMessage(Role.USER, "hi"),), (ToolDefinition("t", "d" * 400, ""),)))
+        >= plain + 100
+    )
+    assert estimate_chat(Chat((ChatMessage(Role.USER, "hi"), call))) >= plain + 20
 
 
 async def stream(*pieces: str) -> AsyncGenerator[StreamItem, None]:
@@ -138,8 +138,8 @@ def test_calls_of_a_whole_answer_are_taken_and_of_a_cut_one_left_out() -> None:
     whole = native_message("ok", [call], ToolChoice.AUTO, complete=True)
     cut = native_message("ok", [call], ToolChoice.AUTO, complete=False)
 
-    assert whole == Message(Role.ASSISTANT, "ok", (call,))
-    assert cut == Message(Role.ASSISTANT, "ok")
+    assert whole == ChatMessage(Role.ASSISTANT, "ok", (call,))
+    assert cut == ChatMessage(Role.ASSISTANT, "ok")
 
 
 @pytest.mark.parametrize("arguments", ["[1]", "{", "3"])

@@ -8,18 +8,21 @@ from hypothesis import strategies as st
 
 from gateway.inference.core import prefixes
 from gateway.inference.core.prefixes import MOST, message_ends, of_chat, of_text, text_ends, token_marks
-from gateway.inference.model import Message, Prefix, Prompt, Role, ToolCall, ToolSpec
+from gateway.inference.model import Prefix, Prompt
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 
-SYSTEM = Message(Role.SYSTEM, "You plan.")
-TOOL = ToolSpec("find", "Finds.", "{}")
+SYSTEM = ChatMessage(Role.SYSTEM, "You plan.")
+TOOL = ToolDefinition("find", "Finds.", "{}")
 SPEAKERS = (Role.USER, Role.ASSISTANT, Role.TOOL)
 
 
-def said(*texts: str) -> tuple[Message, ...]:
-    return tuple(Message(SPEAKERS[at % 3], text) for at, text in enumerate(texts))
+def said(*texts: str) -> tuple[ChatMessage, ...]:
+    return tuple(ChatMessage(SPEAKERS[at % 3], text) for at, text in enumerate(texts))
 
 
-def chat(messages: tuple[Message, ...], *, tenant: str = "acme", tokens: int = 1000) -> tuple[Prefix, ...]:
+def chat(
+    messages: tuple[ChatMessage, ...], *, tenant: str = "acme", tokens: int = 1000
+) -> tuple[Prefix, ...]:
     return of_chat(tenant, messages, (), Prompt("", tokens))
 
 
@@ -28,15 +31,15 @@ def keys(parts: tuple[Prefix, ...]) -> list[str]:
 
 
 messages_of = st.lists(
-    st.builds(Message, st.sampled_from(SPEAKERS), st.text(max_size=30)), min_size=1, max_size=24
+    st.builds(ChatMessage, st.sampled_from(SPEAKERS), st.text(max_size=30)), min_size=1, max_size=24
 ).map(tuple)
 
 
 @given(st.booleans(), messages_of, messages_of.filter(lambda added: len(added) <= 4))
 def test_a_chat_that_goes_on_shares_all_that_the_one_before_was(
     with_system: bool,  # noqa: FBT001 - drawn
-    before: tuple[Message, ...],
-    added: tuple[Message, ...],
+    before: tuple[ChatMessage, ...],
+    added: tuple[ChatMessage, ...],
 ) -> None:
     """A step adds an answer and the results of its tools: up to four messages keep the whole prompt known."""
     head = (SYSTEM,) if with_system else ()
@@ -47,20 +50,22 @@ def test_a_chat_that_goes_on_shares_all_that_the_one_before_was(
 
 
 @given(messages_of, messages_of)
-def test_another_first_message_shares_nothing(one: tuple[Message, ...], other: tuple[Message, ...]) -> None:
-    changed = (Message(Role.USER, one[0].content + "!"), *other)
+def test_another_first_message_shares_nothing(
+    one: tuple[ChatMessage, ...], other: tuple[ChatMessage, ...]
+) -> None:
+    changed = (ChatMessage(Role.USER, one[0].content + "!"), *other)
 
     assert not set(keys(chat(one))) & set(keys(chat(changed)))
 
 
 @given(messages_of)
-def test_tenants_share_nothing(messages: tuple[Message, ...]) -> None:
+def test_tenants_share_nothing(messages: tuple[ChatMessage, ...]) -> None:
     assert not set(keys(chat(messages))) & set(keys(chat(messages, tenant="globex")))
 
 
 @given(messages_of, st.integers(1, 100_000), st.booleans())
 def test_parts_are_few_grow_and_end_with_the_whole_prompt(
-    messages: tuple[Message, ...],
+    messages: tuple[ChatMessage, ...],
     tokens: int,
     with_tools: bool,  # noqa: FBT001 - drawn
 ) -> None:
@@ -73,10 +78,12 @@ def test_parts_are_few_grow_and_end_with_the_whole_prompt(
 
 
 @given(messages_of, st.integers(0, 39))
-def test_a_fork_of_a_context_shares_what_it_was_forked_from(messages: tuple[Message, ...], at: int) -> None:
+def test_a_fork_of_a_context_shares_what_it_was_forked_from(
+    messages: tuple[ChatMessage, ...], at: int
+) -> None:
     """The parent called the model at that point, or near it."""
     at = min(at, len(messages) - 1) + 1
-    fork = (*messages[:at], Message(Role.USER, "and if not?"))
+    fork = (*messages[:at], ChatMessage(Role.USER, "and if not?"))
 
     assert chat(messages[:at])[-1].key in keys(chat(fork))
 
@@ -84,12 +91,12 @@ def test_a_fork_of_a_context_shares_what_it_was_forked_from(messages: tuple[Mess
 def test_any_field_of_a_message_tells_prompts_apart() -> None:
     call = ToolCall("c1", "find", "{}")
     kinds = [
-        Message(Role.USER, "ab"),
-        Message(Role.ASSISTANT, "ab"),
-        Message(Role.USER, "ab", name="eve"),
-        Message(Role.TOOL, "ab", tool_call_id="c1"),
-        Message(Role.ASSISTANT, "ab", (call,)),
-        Message(Role.ASSISTANT, "ab", (call, call)),
+        ChatMessage(Role.USER, "ab"),
+        ChatMessage(Role.ASSISTANT, "ab"),
+        ChatMessage(Role.USER, "ab", name="eve"),
+        ChatMessage(Role.TOOL, "ab", tool_call_id="c1"),
+        ChatMessage(Role.ASSISTANT, "ab", (call,)),
+        ChatMessage(Role.ASSISTANT, "ab", (call, call)),
     ]
     assert len({chat((each,))[-1].key for each in kinds}) == len(kinds)
     assert chat(said("ab", "c"))[-1].key != chat(said("a", "bc"))[-1].key
@@ -173,4 +180,4 @@ def test_very_long_prompts_have_no_more_parts() -> None:
 
 def test_an_empty_prompt_has_no_parts_without_tokens() -> None:
     assert of_text("acme", Prompt("", 0)) == ()
-    assert prefixes.of_chat("acme", (Message(Role.USER, ""),), (), Prompt("", 0)) == ()
+    assert prefixes.of_chat("acme", (ChatMessage(Role.USER, ""),), (), Prompt("", 0)) == ()

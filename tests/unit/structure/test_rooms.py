@@ -21,6 +21,7 @@ EVERYWHERE = {"main", "config", "metrics", "servicer", "errors", "ports", "core"
 CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch", "constraints"}
 CHASSIS_FILES = {
     "__init__",
+    "chat",
     "codec",
     "embedding",
     "idempotency",

@@ -37,15 +37,14 @@ from gateway.inference.model import (
     Capabilities,
     Chat,
     KvState,
-    Message,
     Prompt,
     ReplicaInfo,
     Stopped,
     StopReason,
     StreamItem,
     Token,
-    ToolSpec,
 )
+from services.chassis.chat import ChatMessage, ToolDefinition
 
 DEFAULT_WINDOW: Final = 4096
 
@@ -134,7 +133,7 @@ class OpenAiBackend:
         found = await self._client.metrics()
         return None if found is None else gauge(found, self._dialect.queue_metric)
 
-    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:
+    async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
         """Count a chat, which goes through as it is."""
         chat = Chat(tuple(messages), tuple(tools))
         match self._dialect.counting:

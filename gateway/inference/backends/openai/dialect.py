@@ -13,15 +13,8 @@ import orjson
 
 from gateway.inference.backends.openai.wire import write_message, write_tool
 from gateway.inference.errors import BackendInvalid
-from gateway.inference.model import (
-    BackendRequest,
-    Chat,
-    Constraint,
-    ConstraintKind,
-    Role,
-    Sampling,
-    ToolChoice,
-)
+from gateway.inference.model import BackendRequest, Chat, Constraint, ConstraintKind, Sampling, ToolChoice
+from services.chassis.chat import Role
 
 
 class Continuation(Enum):
@@ -146,8 +139,8 @@ def estimate_text(text: str) -> int:
 def estimate_chat(chat: Chat) -> int:
     """Guess the tokens of a chat with its tools."""
     texts = [message.content for message in chat.messages]
-    texts += [call.name + call.arguments_json for message in chat.messages for call in message.tool_calls]
-    texts += [tool.name + tool.description + tool.parameters_schema_json for tool in chat.tools]
+    texts += [call.name + call.arguments for message in chat.messages for call in message.tool_calls]
+    texts += [tool.name + tool.description + tool.parameters_schema for tool in chat.tools]
     return MESSAGE_TOKENS * (len(chat.messages) + len(chat.tools)) + sum(map(estimate_text, texts))
 
 

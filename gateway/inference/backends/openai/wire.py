@@ -16,7 +16,8 @@ from gateway.inference.errors import (
     BackendOverloaded,
     BackendUnavailable,
 )
-from gateway.inference.model import Alternative, Message, Role, ToolCall, ToolSpec
+from gateway.inference.model import Alternative
+from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 
 OK: Final = 200
 SERVER_ERROR: Final = 500
@@ -65,7 +66,7 @@ class ServedModel:
     window: int
 
 
-def write_message(message: Message) -> dict[str, Any]:
+def write_message(message: ChatMessage) -> dict[str, Any]:
     """Write one message of a chat."""
     written: dict[str, Any] = {"role": message.role.value, "content": message.content}
     if message.tool_calls:
@@ -78,10 +79,10 @@ def write_message(message: Message) -> dict[str, Any]:
     return written
 
 
-def write_tool(tool: ToolSpec) -> dict[str, Any]:
+def write_tool(tool: ToolDefinition) -> dict[str, Any]:
     """Write one tool. Raises BackendInvalid when its schema is no JSON."""
     try:
-        parameters = orjson.loads(tool.parameters_schema_json or '{"type":"object","properties":{}}')
+        parameters = orjson.loads(tool.parameters_schema or '{"type":"object","properties":{}}')
     except orjson.JSONDecodeError as error:
         raise BackendInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
@@ -89,7 +90,7 @@ def write_tool(tool: ToolSpec) -> dict[str, Any]:
 
 
 def _write_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments_json or "{}"}
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
     return {"id": call.id, "type": "function", "function": function}
 
 

@@ -21,7 +21,6 @@ from gateway.inference.model import (
     CachedPrompt,
     Capabilities,
     KvState,
-    Message,
     Prompt,
     PromptIds,
     ReplicaInfo,
@@ -30,8 +29,8 @@ from gateway.inference.model import (
     StopReason,
     StreamItem,
     Token,
-    ToolSpec,
 )
+from services.chassis.chat import ChatMessage, ToolDefinition
 
 _REASONS = {
     "length": StopReason.LENGTH,
@@ -103,7 +102,7 @@ class TgiBackend:
         """Read the length of its queue off its metrics."""
         return await self._client.queue_size()
 
-    async def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Prompt:  # noqa: ARG002 - not declared
+    async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:  # noqa: ARG002 - not declared
         """Apply the server's own chat template."""
         plain = [{"role": message.role.value, "content": message.content} for message in messages]
         tokens, text = await self._client.chat_tokenize(plain, most_tokens=self._window)
