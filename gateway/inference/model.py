@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
-from services.chassis.dispatch.scheduling import HintsAsked
+from services.chassis.dispatch.scheduling import Gang, HintsAsked
 
 LEAST_LOGPROB: Final = -1e6
 MOST_TEXT: Final = 64
@@ -70,14 +70,6 @@ class ResumePoint:
     def size(self) -> int:
         """Memory that it takes, about. Unit: bytes."""
         return sys.getsizeof(self.text) + ID_BYTES * len(self.token_ids)
-
-
-@dataclass(frozen=True, slots=True)
-class Gang:
-    """Calls of one agent that start together."""
-
-    id: str
-    size: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,15 +139,6 @@ class Prompt:
     """Whether the count is a guess: good enough to be admitted by, no ground for a refusal."""
     marks: tuple[int, ...] = ()
     """Tokens up to the end of each message, or of each part of a raw prompt; 0: unknown. Empty: not told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """A leading part of a prompt that other calls may share."""
-
-    key: str
-    tokens: int
-    """Its length: exact where the backend told the prompt's tokens, else in proportion to its bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,19 @@
 """What inference needs from the world: backends, grants, a place for checkpoints, metrics. Pure."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.inference.model import (
     BackendRequest,
     Checkpoint,
     Constraint,
-    Gang,
     KvState,
-    Prefix,
     Prompt,
     ReplicaInfo,
     StreamItem,
 )
 from services.chassis.chat import ChatMessage, ToolDefinition
-from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, DispatchGrant, Interrupt
+from services.chassis.dispatch.scheduling import Completion, DispatchGrant, Interrupt, Submission
 
 
 class Backend(Protocol):
@@ -73,29 +70,6 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallTerms:
-    """What the scheduler must know about a call. Times are on the gateway's monotonic clock, in seconds."""
-
-    key: CallKey
-    model: str
-    prompt_tokens: int
-    """Of the prompt itself, without produced tokens."""
-    max_new_tokens: int
-    """Of the whole answer, produced tokens included."""
-    tokens_done: int
-    """Produced before this gateway took the call up."""
-    agent: AgentFacts
-    """Who asks; its hints are those of the call."""
-    arrived_at: float
-    deadline: float
-    preemptible: bool
-    step: int = 0
-    gang: Gang | None = None
-    prefixes: tuple[Prefix, ...] = ()
-    """Leading parts of the prompt that other calls may share, short to long."""
-
-
 class Ticket(Protocol):
     """One call in the scheduler's hands, from its submission to its end."""
 
@@ -126,7 +100,7 @@ class Ticket(Protocol):
 class Dispatcher(Protocol):
     """The scheduler as the gateway sees it."""
 
-    def submit(self, terms: CallTerms) -> Ticket:
+    def submit(self, call: Submission) -> Ticket:
         """Put a call into the queue."""
         ...
 

@@ -12,7 +12,6 @@ from gateway.inference.model import (
     Delta,
     Event,
     FinishReason,
-    Gang,
     GenerationSpec,
     Resumed,
     ResumePoint,
@@ -22,6 +21,7 @@ from gateway.inference.model import (
     ToolChoice,
 )
 from gateway.inference.service.use_cases import ModelSummary
+from services.chassis.dispatch.scheduling import Gang
 from services.chassis.rpc import chat_wire
 from services.chassis.rpc.wire import hints_asked
 

@@ -20,9 +20,8 @@ from gateway.inference.model import (
     StreamItem,
     Token,
 )
-from gateway.inference.ports import CallTerms
 from services.chassis.chat import ChatMessage, ToolDefinition
-from services.chassis.dispatch.scheduling import Completion, DispatchGrant, Interrupt
+from services.chassis.dispatch.scheduling import Completion, DispatchGrant, Interrupt, Submission
 from services.chassis.rpc.errors import KernelError, ServiceUnavailable
 
 PLAIN = ReplicaInfo(model="m", max_total_tokens=1000, slots=4, max_batch_total_tokens=4000)
@@ -165,8 +164,8 @@ def likely(number: int, count: int) -> tuple[Alternative, ...]:
 class FakeTicket:
     """A call in the hands of a FakeDispatcher."""
 
-    def __init__(self, terms: CallTerms, replica: str | None) -> None:
-        self.terms = terms
+    def __init__(self, call: Submission, replica: str | None) -> None:
+        self.call = call
         self.replica = replica
         """Granted at once whenever the call waits; None: a test grants."""
         self.tokens = 0
@@ -228,9 +227,9 @@ class FakeDispatcher:
         self.announced: list[tuple[str, bool]] = []
         self.queues: list[int | None] = []
 
-    def submit(self, terms: CallTerms) -> FakeTicket:
+    def submit(self, call: Submission) -> FakeTicket:
         """Take a call."""
-        ticket = FakeTicket(terms, self.replica)
+        ticket = FakeTicket(call, self.replica)
         self.tickets.append(ticket)
         return ticket
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from services.chassis.dispatch.client import DispatchClient, Submission
-from services.chassis.dispatch.scheduling import CallKey, Hints
+from services.chassis.dispatch.client import DispatchClient
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Hints, Submission
 from services.chassis.rpc.client import StaticCredential
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.server import ServerConfig
@@ -101,15 +101,18 @@ async def dispatching(
             await asyncio.wait({task})
 
 
-def submission(call: str, **fields: Any) -> Submission:
+def submission(call: str, *, hints: Hints | None = None, **fields: Any) -> Submission:
     """Build the submission of a call of agent planner of tenant acme."""
     now = SystemClock().monotonic()
     defaults: dict[str, Any] = {
         "key": CallKey("acme", "planner", call),
-        "hints": Hints(),
+        "agent": AgentFacts(hints or Hints()),
+        "model": "m",
+        "prompt_tokens": 10,
+        "max_new_tokens": 20,
+        "preemptible": True,
         "arrived_at": now,
         "deadline": now + 60,
-        "details": pb.Submit(model="m", prompt_tokens=10, max_new_tokens=20, preemptible=True),
     }
     return Submission(**(defaults | fields))
 

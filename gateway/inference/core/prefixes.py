@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.inference.core.prompt_plan import shown_tools
-from gateway.inference.model import GenerationSpec, Prefix, Prompt
+from gateway.inference.model import GenerationSpec, Prompt
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
+from services.chassis.dispatch.scheduling import Prefix
 
 NEWEST: Final = 5
 """Last messages that each end a part: a step adds an answer and results of its tools."""

@@ -35,7 +35,6 @@ from gateway.inference.model import (
 )
 from gateway.inference.ports import (
     Backend,
-    CallTerms,
     CheckpointStore,
     ConstraintChecker,
     Dispatcher,
@@ -48,7 +47,7 @@ from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica, ReplicaPool
 from gateway.inference.service.tokenizing import TokenizingGate
 from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
-from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt
+from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt, Submission
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.runtime.clock import Clock
 
@@ -148,7 +147,7 @@ class Runner:
             self._stop_reason = StopReason.LENGTH
             self._gen.admit(0.0)
         else:
-            self._ticket = self._deps.dispatcher.submit(self._terms())
+            self._ticket = self._deps.dispatcher.submit(self._submission())
             await self._runs(self._ticket)
         self._gen.finish(self._compose())
 
@@ -213,9 +212,9 @@ class Runner:
             gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
         self._checkpointed = gen.restored = len(gen.transcript)
 
-    def _terms(self) -> CallTerms:
+    def _submission(self) -> Submission:
         gen = self._gen
-        return CallTerms(
+        return Submission(
             key=gen.key,
             model=gen.model,
             prompt_tokens=gen.prompt.token_count,

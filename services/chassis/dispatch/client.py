@@ -20,9 +20,10 @@ from services.chassis.dispatch.errors import (
     TooManyCalls,
     WaitExpired,
 )
-from services.chassis.dispatch.scheduling import CallKey, Completion, DispatchGrant, Hints, Interrupt
+from services.chassis.dispatch.scheduling import CallKey, Completion, DispatchGrant, Interrupt, Submission
+from services.chassis.dispatch.wire import submit_message
 from services.chassis.rpc.errors import Cancelled, DeadlineExceeded, InvalidRequest, KernelError
-from services.chassis.rpc.wire import duration, hints_message
+from services.chassis.rpc.wire import duration
 from services.chassis.runtime.clock import Clock
 from services.chassis.streams import LongStream, follow_forever
 
@@ -53,20 +54,6 @@ def refusal(outcome: str, message: str, retry_after: float | None) -> KernelErro
     }
     kind, text = kinds.get(outcome, (SchedulerUnavailable, "the scheduler gave the call up"))
     return kind(message or text, metadata={"outcome": outcome}, retry_after=retry_after)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
-    """A call as it is put before the scheduler. Times are on the process's monotonic clock, in seconds."""
-
-    key: CallKey
-    hints: Hints
-    arrived_at: float
-    deadline: float
-    details: pb.Submit
-    """What never changes about the call and only its lane knows; the stream fills in the rest."""
-    tokens_done: int = 0
-    """Produced before this process took the call up."""
 
 
 @dataclass(slots=True)
@@ -221,16 +208,13 @@ class DispatchTicket:
 
     def waited_out(self, now: float) -> bool:
         """Whether the call was never granted and its `max_wait` is over; with `max_wait` 0 it is at once."""
-        longest = self.call.hints.max_wait
+        longest = self.call.agent.hints.max_wait
         return not self.held.started and longest is not None and now >= self.held.waiting_since + longest
 
     def submission(self, now: float) -> pb.Submit:
         """Describe the call as it stands now."""
         call, held = self.call, self.held
-        submit = pb.Submit()
-        submit.CopyFrom(call.details)
-        submit.call, submit.agent, submit.tenant = call.key.call, call.key.agent, call.key.tenant
-        submit.hints.CopyFrom(hints_message(call.hints))
+        submit = submit_message(call)
         submit.tokens_done = held.tokens_done
         submit.running_on, submit.number, submit.attempt = held.running_on, held.number, self.attempt
         submit.preemption_count = held.preemptions
@@ -340,7 +324,7 @@ class DispatchClient:
         """Return how long a call may go on waiting before it looks again; 0: it must give up."""
         if self._connected:
             return 5.0
-        limit = ticket.held.waiting_since + (ticket.call.hints.max_wait or 0.0) + DISCONNECTED_GRACE
+        limit = ticket.held.waiting_since + (ticket.call.agent.hints.max_wait or 0.0) + DISCONNECTED_GRACE
         limit = max(limit, self._away_since + DISCONNECTED_GRACE)
         return min(5.0, max(0.0, limit - self.now()))
 
@@ -455,7 +439,7 @@ class DispatchClient:
 
 def _program(ticket: DispatchTicket) -> tuple[str, str]:
     key = ticket.call.key
-    return key.tenant, ticket.call.details.program or key.agent
+    return key.tenant, ticket.call.agent.program or key.agent
 
 
 def _key(key: CallKey) -> pb.CallKey:

@@ -155,6 +155,51 @@ class CallKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Gang:
+    """Calls of one agent that start together."""
+
+    id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A leading part of a prompt that other calls may share."""
+
+    key: str
+    tokens: int
+    """Its length: exact where the backend told the prompt's tokens, else in proportion to its bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """A call as it is put before the scheduler. Times are on the process's monotonic clock, in seconds."""
+
+    key: CallKey
+    agent: AgentFacts
+    """Who asks; its hints are those of the call."""
+    model: str
+    """What it needs one place of: a model, or the pool of a tool."""
+    arrived_at: float
+    deadline: float
+    lane: str = ""
+    """Kind of that resource, as in `Submit.lane`; empty: inference."""
+    prompt_tokens: int = 0
+    """Of the prompt itself, without produced tokens."""
+    max_new_tokens: int = 0
+    """Of the whole answer, produced tokens included."""
+    tokens_done: int = 0
+    """Produced before this process took the call up."""
+    preemptible: bool = False
+    step: int = 0
+    gang: Gang | None = None
+    prefixes: tuple[Prefix, ...] = ()
+    """Leading parts of the prompt that other calls may share, short to long."""
+    locks: tuple[str, ...] = ()
+    """Things of the tenant that no other call may use meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchGrant:
     """The call may run on `replica`."""
 

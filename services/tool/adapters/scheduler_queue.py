@@ -9,9 +9,9 @@ from typing import Final, Protocol
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from services.chassis.auth.identity import Caller, Scope, current_caller
-from services.chassis.dispatch.client import DispatchClient, DispatchTicket, Submission
+from services.chassis.dispatch.client import DispatchClient, DispatchTicket
 from services.chassis.dispatch.errors import QueueFull, WaitExpired
-from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, SchedulingClass
+from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Completion, SchedulingClass, Submission
 from services.chassis.runtime.clock import Clock
 from services.tool.core.places import Demand, Places, slots
 from services.tool.errors import ToolBusy
@@ -210,22 +210,14 @@ class ScheduledQueue:
         # How long an agent waits for generations says nothing about tools; without a limit the class has one.
         urgency = _URGENCY.index(facts.hints.scheduling_class)
         pool = self.pools.enter(needs.scope.tenant, needs.tool, needs.places, urgency)
-        details = pb.Submit(
-            program=facts.program,
-            agent_kind=facts.kind,
-            agent_path=facts.path,
-            tree_weight=facts.tree_weight,
-            tenant_weight=facts.tenant_weight,
-            model=pool,
-            lane=LANE,
-            locks=[pb.Lock(name=name, limit=1) for name in needs.locks],
-        )
         submission = Submission(
             key=CallKey(needs.scope.tenant, needs.scope.agent, queue_id(needs.call_id)),
-            hints=replace(facts.hints, max_wait=needs.max_wait),
+            agent=replace(facts, hints=replace(facts.hints, max_wait=needs.max_wait)),
+            model=pool,
+            lane=LANE,
             arrived_at=self._clock.monotonic(),
             deadline=float("inf"),  # a caller that leaves takes its call along; others may still listen to it
-            details=details,
+            locks=needs.locks,
         )
         return ScheduledTicket(self._client.submit(submission), self.pools, pool, urgency)
 

@@ -1,9 +1,16 @@
 """What the gateway tells the scheduler about generations and replicas."""
 
 from gateway.inference.adapters.dispatcher import InferenceDispatcher
-from gateway.inference.model import Capabilities, Gang, Prefix, ReplicaInfo
-from gateway.inference.ports import CallTerms
-from services.chassis.dispatch.scheduling import AgentFacts, CallKey, Hints, SchedulingClass
+from gateway.inference.model import Capabilities, ReplicaInfo
+from services.chassis.dispatch.scheduling import (
+    AgentFacts,
+    CallKey,
+    Gang,
+    Hints,
+    Prefix,
+    SchedulingClass,
+    Submission,
+)
 from services.chassis.runtime.clock import SystemClock
 from tests.fakes.dispatch import dispatching, scripted
 
@@ -35,7 +42,7 @@ async def test_a_replica_is_announced_with_what_it_can_take() -> None:
 async def test_a_generation_is_submitted_with_what_it_needs() -> None:
     scheduler = scripted()
     now = SystemClock().monotonic()
-    terms = CallTerms(
+    call = Submission(
         key=CallKey("acme", "planner", "c1"),
         model="m",
         prompt_tokens=10,
@@ -57,7 +64,7 @@ async def test_a_generation_is_submitted_with_what_it_needs() -> None:
         gang=Gang("g1", 3),
     )
     async with dispatching(scheduler) as client:
-        InferenceDispatcher(client).submit(terms)
+        InferenceDispatcher(client).submit(call)
         (told,) = await (await scheduler.session(0)).until("submit")
 
         assert (told.tenant, told.agent, told.call) == ("acme", "planner", "c1")

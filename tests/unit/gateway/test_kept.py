@@ -136,7 +136,7 @@ async def test_what_a_refused_caller_brought_back_is_not_kept_either() -> None:
         await quiet(desk)
 
         assert charged > LARGE
-        assert ticket.terms.tokens_done == 3
+        assert ticket.call.tokens_done == 3
         assert desk.use_cases.kept.bytes < LARGE // 10
 
 

@@ -49,14 +49,14 @@ async def test_a_backend_that_tells_nothing_of_its_cache_is_not_guessed_about() 
 async def test_the_scheduler_is_told_the_parts_of_the_prompt() -> None:
     async with inference(FakeBackend(pieces=PIECES)) as desk:
         await desk.start("g1").task
-        first = desk.ticket.terms
+        first = desk.ticket.call
         longer = (
             ChatMessage(Role.USER, "hello"),
             ChatMessage(Role.ASSISTANT, "hi"),
             ChatMessage(Role.USER, "more"),
         )
         await desk.start("g2", messages=longer).task
-        second = desk.ticket.terms
+        second = desk.ticket.call
 
         assert first.prefixes[-1].tokens == first.prompt_tokens
         assert first.prefixes[-1].key in {part.key for part in second.prefixes}

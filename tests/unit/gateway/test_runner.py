@@ -242,7 +242,7 @@ async def test_output_that_breaks_its_constraint_is_an_error() -> None:
         with pytest.raises(ConstraintUnmet):
             await follower.task
 
-        assert not desk.ticket.terms.preemptible
+        assert not desk.ticket.call.preemptible
         assert desk.ticket.ends == [(Completion.FAILED, 2)]
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from gateway.inference.core import prefixes
 from gateway.inference.core.prefixes import MOST, message_ends, of_chat, of_text, text_ends, token_marks
-from gateway.inference.model import Prefix, Prompt
+from gateway.inference.model import Prompt
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
+from services.chassis.dispatch.scheduling import Prefix
 
 SYSTEM = ChatMessage(Role.SYSTEM, "You plan.")
 TOOL = ToolDefinition("find", "Finds.", "{}")
