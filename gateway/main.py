@@ -25,8 +25,8 @@ from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.core.kept import KeepLimits
 from gateway.inference.ports import Backend, CheckpointStore
+from gateway.inference.service.dependencies import RunnerConfig
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
-from gateway.inference.service.runner import RunnerConfig
 from gateway.inference.service.use_cases import InferenceConfig, InferenceUseCases
 from gateway.inference.servicer import InferenceServicer
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics

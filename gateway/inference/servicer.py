@@ -13,13 +13,12 @@ from services.chassis.rpc.errors import InvalidRequest
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
-    """Converts and delegates."""
+    """Implements aios.api.inference.v1.InferenceService. The proto says what each method promises."""
 
     def __init__(self, use_cases: InferenceUseCases) -> None:
         self._use_cases = use_cases
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
-        """Generate one answer and return it whole."""
         name, answer = await self._use_cases.generate(
             current_caller(), wire.spec(request), request.request_id, wire.resume_point(request)
         )
@@ -30,7 +29,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         request: pb.StreamGenerateRequest,
         context: Any,
     ) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
-        """Generate one answer and stream its events."""
         asked = request.generation
         events = self._use_cases.stream(
             current_caller(), wire.spec(asked), asked.request_id, wire.resume_point(asked)
@@ -45,7 +43,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         request: pb.WatchGenerationRequest,
         context: Any,
     ) -> AsyncGenerator[pb.WatchGenerationResponse, None]:
-        """Follow a generation."""
         caller = current_caller()
         call = _call(request.name, caller)
         async for event in self._use_cases.watch(caller.tenant, caller.owner, call, request.after_sequence):
@@ -56,23 +53,19 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         request: pb.CancelGenerationRequest,
         context: Any,
     ) -> pb.CancelGenerationResponse:
-        """Cancel a generation."""
         caller = current_caller()
         cancelled = self._use_cases.cancel(caller.tenant, caller.owner, _call(request.name, caller))
         return pb.CancelGenerationResponse(cancelled=cancelled)
 
     async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
-        """Count tokens."""
         total, each = await self._use_cases.count(current_caller(), wire.count_spec(request))
         return pb.CountTokensResponse(token_count=total, text_token_counts=each)
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
-        """Embed texts."""
         model, vectors = await self._use_cases.embed(request.model, list(request.texts))
         return pb.EmbedResponse(embeddings=[pb.Embedding(values=each) for each in vectors], model=model)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
-        """List the models that are served."""
         after = paging.decode(request.page_token, "models", shape=(str,))
         models = [each for each in self._use_cases.models() if not after or each.info.model > str(after[0])]
         size = paging.page_size(request.page_size)

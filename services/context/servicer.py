@@ -11,7 +11,7 @@ from services.context.wire import snapshots as snapshot_wire
 
 
 class ContextServicer(context_pb2_grpc.ContextServiceServicer):
-    """Implements aios.api.context.v1.ContextService."""
+    """Implements aios.api.context.v1.ContextService. The proto says what each method promises."""
 
     def __init__(self, service: ContextService) -> None:
         self._conversations = service.conversations
@@ -21,7 +21,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def CreateContext(
         self, request: context_pb2.CreateContextRequest, _context: object
     ) -> context_pb2.CreateContextResponse:
-        """Create a context."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "CreateContext", request)
         id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
@@ -32,7 +31,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def GetContext(
         self, request: context_pb2.GetContextRequest, _context: object
     ) -> context_pb2.GetContextResponse:
-        """Return a context."""
         caller = current_caller()
         scope = caller.scope
         found = await self._conversations.get(scope, _context_id(request.name, caller))
@@ -41,7 +39,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def UpdateContext(
         self, request: context_pb2.UpdateContextRequest, _context: object
     ) -> context_pb2.UpdateContextResponse:
-        """Change fields of a context."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "UpdateContext", request)
         id_ = common.id_in(request.context.name, wire.CONTEXTS, caller, "context.name")
@@ -52,7 +49,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def AppendMessages(
         self, request: context_pb2.AppendMessagesRequest, _context: object
     ) -> context_pb2.AppendMessagesResponse:
-        """Append messages."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "AppendMessages", request)
         id_, drafts = _context_id(request.name, caller), wire.drafts(request.messages)
@@ -64,7 +60,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def ListMessages(
         self, request: context_pb2.ListMessagesRequest, _context: object
     ) -> context_pb2.ListMessagesResponse:
-        """List messages."""
         caller = current_caller()
         scope = caller.scope
         size = paging.page_size(request.page_size, default=wire.MESSAGES_PAGE, maximum=wire.MESSAGES_MOST)
@@ -82,7 +77,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def PinMessage(
         self, request: context_pb2.PinMessageRequest, _context: object
     ) -> context_pb2.PinMessageResponse:
-        """Pin a message or let it go."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "PinMessage", request)
         id_ = _context_id(request.name, caller)
@@ -94,7 +88,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def AssembleWindow(
         self, request: context_pb2.AssembleWindowRequest, _context: object
     ) -> context_pb2.AssembleWindowResponse:
-        """Fit a conversation to a window."""
         caller = current_caller()
         id_, own = _context_id(request.name, caller), caller.owner == caller.agent
         return wire.window(await self._windows.assemble(caller.scope, id_, wire.wish(request), own=own))
@@ -102,7 +95,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def ForkContext(
         self, request: context_pb2.ForkContextRequest, _context: object
     ) -> context_pb2.ForkContextResponse:
-        """Make a context out of another one."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "ForkContext", request)
         source = names.parse_in(request.source, wire.CONTEXTS, me=caller.agent, field="source")
@@ -118,7 +110,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def ListContexts(
         self, request: context_pb2.ListContextsRequest, _context: object
     ) -> context_pb2.ListContextsResponse:
-        """List contexts."""
         scope = current_caller().scope
         size = paging.page_size(request.page_size, default=wire.PAGE, maximum=wire.MOST)
         after = wire.context_position(request, scope)
@@ -130,7 +121,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def DeleteContext(
         self, request: context_pb2.DeleteContextRequest, _context: object
     ) -> context_pb2.DeleteContextResponse:
-        """Delete a context."""
         caller = current_caller()
         actor = request_identity(caller, "DeleteContext", request)
         id_ = _context_id(request.name, caller)
@@ -141,7 +131,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def SaveSnapshot(
         self, request: context_pb2.SaveSnapshotRequest, _context: object
     ) -> context_pb2.SaveSnapshotResponse:
-        """Save a generation."""
         caller = current_caller()
         wish = snapshot_wire.save(request, caller)
         return snapshot_wire.saved(await self._snapshots.save(caller.scope, wish))
@@ -149,7 +138,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def LoadSnapshot(
         self, request: context_pb2.LoadSnapshotRequest, _context: object
     ) -> context_pb2.LoadSnapshotResponse:
-        """Return a snapshot."""
         caller = current_caller()
         scope = caller.scope
         found = await self._snapshots.load(scope, _generation(request.name, caller))
@@ -158,7 +146,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def ClaimSnapshot(
         self, request: context_pb2.ClaimSnapshotRequest, _context: object
     ) -> context_pb2.ClaimSnapshotResponse:
-        """Make the caller the owner of a snapshot."""
         caller = current_caller()
         scope, generation = caller.scope, _generation(request.name, caller)
         found = await self._snapshots.claim(scope, generation, request.owner, request.expected_epoch)
@@ -167,7 +154,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def ListSnapshots(
         self, request: context_pb2.ListSnapshotsRequest, _context: object
     ) -> context_pb2.ListSnapshotsResponse:
-        """List snapshots."""
         scope = current_caller().scope
         size = paging.page_size(request.page_size, default=snapshot_wire.PAGE, maximum=snapshot_wire.MOST)
         before = snapshot_wire.position(request, scope)
@@ -179,7 +165,6 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     async def DeleteSnapshot(
         self, request: context_pb2.DeleteSnapshotRequest, _context: object
     ) -> context_pb2.DeleteSnapshotResponse:
-        """Delete a snapshot."""
         caller = current_caller()
         actor = request_identity(caller, "DeleteSnapshot", request)
         generation = _generation(request.name, caller)

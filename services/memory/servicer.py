@@ -11,7 +11,7 @@ from services.memory.wire import notes
 
 
 class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
-    """Implements aios.api.memory.v1.MemoryService."""
+    """Implements aios.api.memory.v1.MemoryService. The proto says what each method promises."""
 
     def __init__(self, service: MemoryService) -> None:
         self._notes = service.notes
@@ -20,7 +20,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def PutNote(
         self, request: memory_pb2.PutNoteRequest, _context: object
     ) -> memory_pb2.PutNoteResponse:
-        """Write a whole note."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "PutNote", request)
         key, fields = notes.key(request.note.name, caller, "note.name"), notes.fields(request.note, caller)
@@ -31,7 +30,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def GetNote(
         self, request: memory_pb2.GetNoteRequest, _context: object
     ) -> memory_pb2.GetNoteResponse:
-        """Return a note."""
         caller = current_caller()
         scope = caller.scope
         found = await self._notes.get(scope, notes.key(request.name, caller))
@@ -40,7 +38,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def UpdateNote(
         self, request: memory_pb2.UpdateNoteRequest, _context: object
     ) -> memory_pb2.UpdateNoteResponse:
-        """Change fields of a note."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "UpdateNote", request)
         key, changes = notes.key(request.note.name, caller, "note.name"), notes.changes(request, caller)
@@ -50,7 +47,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def DeleteNote(
         self, request: memory_pb2.DeleteNoteRequest, _context: object
     ) -> memory_pb2.DeleteNoteResponse:
-        """Delete a note."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "DeleteNote", request)
         key, missing = notes.key(request.name, caller), request.allow_missing
@@ -60,7 +56,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def ListNotes(
         self, request: memory_pb2.ListNotesRequest, _context: object
     ) -> memory_pb2.ListNotesResponse:
-        """List notes."""
         scope = current_caller().scope
         limit = paging.page_size(request.page_size, default=notes.PAGE, maximum=notes.MOST)
         wanted, order, after = notes.wanted(request), notes.order(request), notes.position(request, scope)
@@ -72,7 +67,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def SearchNotes(
         self, request: memory_pb2.SearchNotesRequest, _context: object
     ) -> memory_pb2.SearchNotesResponse:
-        """Find notes."""
         scope, search = current_caller().scope, notes.search(request)
         limit = paging.page_size(request.page_size, default=search.limit, maximum=notes.MOST_HITS)
         place, room = notes.place(request, scope), notes.room(request.view)
@@ -85,7 +79,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def LinkNotes(
         self, request: memory_pb2.LinkNotesRequest, _context: object
     ) -> memory_pb2.LinkNotesResponse:
-        """Add and remove links."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "LinkNotes", request)
         done = await self._notes.link(
@@ -102,5 +95,4 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def GetUsage(
         self, _request: memory_pb2.GetUsageRequest, _context: object
     ) -> memory_pb2.GetUsageResponse:
-        """Tell how much memory an agent uses."""
         return notes.usage(await self._notes.usage(current_caller().scope))

@@ -18,7 +18,7 @@ from services.scheduler.wire import scheduling
 
 
 class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
-    """Converts and delegates. Signatures are gRPC's."""
+    """Implements aios.api.scheduler.v1.SchedulerService. The proto says what each method promises."""
 
     def __init__(self, service: SchedulerService, clock: Clock, epoch: int) -> None:
         self._service = service
@@ -62,7 +62,6 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def ListSyscalls(
         self, request: scheduler_pb2.ListSyscallsRequest, context: Any
     ) -> scheduler_pb2.ListSyscallsResponse:
-        """List waiting and running calls."""
         viewer = _viewer(request.parent)
         after = scheduling.place(request.page_token, viewer.tenant, viewer.agent)
         size = paging.page_size(request.page_size)
@@ -80,7 +79,6 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def GetQueue(
         self, request: scheduler_pb2.GetQueueRequest, context: Any
     ) -> scheduler_pb2.GetQueueResponse:
-        """Read the state of the queue."""
         stats, tenant = self._service.stats(), current_caller().tenant
         classes = merged(stats.classes, lambda _each: "")
         return scheduler_pb2.GetQueueResponse(
@@ -92,7 +90,6 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def ExplainWait(
         self, request: scheduler_pb2.ExplainWaitRequest, context: Any
     ) -> scheduler_pb2.ExplainWaitResponse:
-        """Explain why a call waits."""
         identifier, viewer = _call(request.name)
         found = self._service.explain(identifier, viewer)
         entry, call = self._service.entry(identifier, viewer)
@@ -114,7 +111,6 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def GetPolicy(
         self, request: scheduler_pb2.GetPolicyRequest, context: Any
     ) -> scheduler_pb2.GetPolicyResponse:
-        """Read which policy is in charge of each class."""
         return scheduler_pb2.GetPolicyResponse(
             classes=self._classes(scheduling.lane(request.lane)), available=list(self._service.policy_names)
         )
@@ -122,7 +118,6 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def WatchSchedule(
         self, request: scheduler_pb2.WatchScheduleRequest, context: Any
     ) -> AsyncGenerator[scheduler_pb2.WatchScheduleResponse, None]:
-        """Stream what happens."""
         async for shown in self._service.watch(_viewer(request.parent)):
             now, wall = self._clock.monotonic(), self._clock.now()
             message = scheduling.schedule_event(shown.event, shown.call, shown.lost, now, wall)
@@ -132,7 +127,6 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def CancelSyscall(
         self, request: scheduler_pb2.CancelSyscallRequest, context: Any
     ) -> scheduler_pb2.CancelSyscallResponse:
-        """Cancel a waiting or running call."""
         identifier, viewer = _call(request.name)
         self._service.cancel(identifier, viewer)
         return scheduler_pb2.CancelSyscallResponse(cancelled=True)

@@ -20,28 +20,25 @@ _HITS = {"default": 10, "maximum": 100}
 
 
 class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
-    """The public face of StorageService."""
+    """Implements aios.api.storage.v1.StorageService. The proto says what each method promises."""
 
     def __init__(self, service: StorageService) -> None:
         self._service = service
         self._wire = wire.Wire(service.files.trash_life)
 
     async def WriteFile(self, request: pb.WriteFileRequest, context: Any) -> pb.WriteFileResponse:
-        """Write a whole small file."""
         caller = current_caller()
         new = wire.new_file(request, caller)
         written = await self._service.files.write(wire.call(caller, request.request_id), new)
         return self._wire.written(caller.owner, written)
 
     async def BeginUpload(self, request: pb.BeginUploadRequest, context: Any) -> pb.BeginUploadResponse:
-        """Start a large write."""
         caller = current_caller()
         command = wire.begin(request, caller)
         upload = await self._service.uploads.begin(wire.call(caller, request.request_id), command)
         return wire.begun(caller.owner, upload)
 
     async def UploadChunk(self, request: pb.UploadChunkRequest, context: Any) -> pb.UploadChunkResponse:
-        """Add one chunk."""
         caller = current_caller()
         upload = await self._service.uploads.take(
             wire.call(caller),
@@ -53,13 +50,11 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.UploadChunkResponse(upload=wire.upload(caller.owner, upload))
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Any) -> pb.GetUploadResponse:
-        """Return how far an upload has come."""
         caller = current_caller()
         upload = await self._service.uploads.get(caller.scope, wire.upload_id(request.name, caller))
         return pb.GetUploadResponse(upload=wire.upload(caller.owner, upload))
 
     async def CommitUpload(self, request: pb.CommitUploadRequest, context: Any) -> pb.CommitUploadResponse:
-        """Turn an upload into a version."""
         caller = current_caller()
         upload_id = wire.upload_id(request.upload, caller)
         call = wire.call(caller, request.request_id)
@@ -68,14 +63,12 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.CommitUploadResponse(file=file, created=written.created)
 
     async def AbortUpload(self, request: pb.AbortUploadRequest, context: Any) -> pb.AbortUploadResponse:
-        """Throw an upload away."""
         caller = current_caller()
         upload_id = wire.upload_id(request.upload, caller)
         await self._service.uploads.abort(wire.call(caller, request.request_id), upload_id)
         return pb.AbortUploadResponse()
 
     async def ReadFile(self, request: pb.ReadFileRequest, context: Any) -> AsyncIterator[pb.ReadFileResponse]:
-        """Stream a version."""
         caller = current_caller()
         scope, path = caller.scope, wire.path(request.name, caller)
         reading, offset = self._service.reading, request.offset
@@ -87,14 +80,12 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             yield pb.ReadFileResponse(data=data)
 
     async def StatFile(self, request: pb.StatFileRequest, context: Any) -> pb.StatFileResponse:
-        """Return what lies at a name."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         node = await self._service.files.stat(caller.scope, path, caller=wire.call(caller))
         return pb.StatFileResponse(file=self._wire.file(caller.owner, node))
 
     async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
-        """List a directory."""
         caller = current_caller()
         directory = wire.path(request.parent, caller, "parent")
         query = (*_list_of(caller, "files"), directory, int(request.recursive), request.pattern)
@@ -113,7 +104,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.ListFilesResponse(files=files, next_page_token=token)
 
     async def MakeDirectory(self, request: pb.MakeDirectoryRequest, context: Any) -> pb.MakeDirectoryResponse:
-        """Make a directory."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         call = wire.call(caller, request.request_id)
@@ -123,7 +113,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def SetFileMetadata(
         self, request: pb.SetFileMetadataRequest, context: Any
     ) -> pb.SetFileMetadataResponse:
-        """Change media type and metadata."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         label = Attributes(request.media_type, dict(request.set))
@@ -132,7 +121,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.SetFileMetadataResponse(file=self._wire.file(caller.owner, node))
 
     async def MoveFile(self, request: pb.MoveFileRequest, context: Any) -> pb.MoveFileResponse:
-        """Move or rename."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         destination = wire.path(request.destination, caller, "destination")
@@ -169,7 +157,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return self._wire.deleted(caller.owner, deleted)
 
     async def ListTrash(self, request: pb.ListTrashRequest, context: Any) -> pb.ListTrashResponse:
-        """List the trash."""
         caller = current_caller()
         query = _list_of(caller, "trash")
         size = paging.page_size(request.page_size, **_FILES)
@@ -181,14 +168,12 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.ListTrashResponse(files=files, next_page_token=token)
 
     async def RestoreFile(self, request: pb.RestoreFileRequest, context: Any) -> pb.RestoreFileResponse:
-        """Bring back from the trash."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         node = await self._service.files.restore(wire.call(caller, request.request_id), path)
         return pb.RestoreFileResponse(file=self._wire.file(caller.owner, node))
 
     async def ListVersions(self, request: pb.ListVersionsRequest, context: Any) -> pb.ListVersionsResponse:
-        """List versions, newest first."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         query = (*_list_of(caller, "versions"), path)
@@ -206,7 +191,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
 
     async def DiffVersions(self, request: pb.DiffVersionsRequest, context: Any) -> pb.DiffVersionsResponse:
-        """Compare two versions."""
         caller = current_caller()
         found = await self._service.reading.compare(
             caller.scope,
@@ -219,7 +203,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return wire.comparison(found)
 
     async def RollbackFile(self, request: pb.RollbackFileRequest, context: Any) -> pb.RollbackFileResponse:
-        """Write an old version again."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         call = wire.call(caller, request.request_id)
@@ -227,7 +210,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.RollbackFileResponse(file=self._wire.file(caller.owner, node))
 
     async def SearchFiles(self, request: pb.SearchFilesRequest, context: Any) -> pb.SearchFilesResponse:
-        """Find files."""
         caller = current_caller()
         search = wire.search(request, caller)
         query = (
@@ -255,7 +237,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
 
     async def ShareFile(self, request: pb.ShareFileRequest, context: Any) -> pb.ShareFileResponse:
-        """Let another agent or group use a file."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         expires = moment(request, "expire_time")
@@ -264,14 +245,12 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.ShareFileResponse(share=wire.share(caller.owner, share))
 
     async def RevokeShare(self, request: pb.RevokeShareRequest, context: Any) -> pb.RevokeShareResponse:
-        """Take a share back."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         await self._service.sharing.revoke(wire.call(caller, request.request_id), path, request.grantee)
         return pb.RevokeShareResponse()
 
     async def ListShares(self, request: pb.ListSharesRequest, context: Any) -> pb.ListSharesResponse:
-        """List shares."""
         caller = current_caller()
         path = wire.path(request.name, caller)
         query = (*_list_of(caller, "shares"), path)
@@ -287,7 +266,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def WatchFiles(
         self, request: pb.WatchFilesRequest, context: Any
     ) -> AsyncIterator[pb.WatchFilesResponse]:
-        """Stream changes."""
         caller = current_caller()
         path = wire.path(request.parent, caller, "parent")
         async for item in self._service.watching.watch(
@@ -296,7 +274,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             yield self._wire.change(caller.owner, item)
 
     async def PutRecords(self, request: pb.PutRecordsRequest, context: Any) -> pb.PutRecordsResponse:
-        """Write records."""
         caller = current_caller()
         name = records.collection(request.collection, caller)
         call = wire.call(caller, request.request_id)
@@ -305,7 +282,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.PutRecordsResponse(etags=put.etags, created_count=put.created)
 
     async def QueryRecords(self, request: pb.QueryRecordsRequest, context: Any) -> pb.QueryRecordsResponse:
-        """Find records."""
         caller = current_caller()
         name = records.collection(request.collection, caller)
         question = records.question(request)
@@ -333,7 +309,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         return pb.QueryRecordsResponse(hits=hits, next_page_token=token)
 
     async def DeleteRecords(self, request: pb.DeleteRecordsRequest, context: Any) -> pb.DeleteRecordsResponse:
-        """Delete records."""
         caller = current_caller()
         name = records.collection(request.collection, caller)
         call = wire.call(caller, request.request_id)
@@ -344,7 +319,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def ListCollections(
         self, request: pb.ListCollectionsRequest, context: Any
     ) -> pb.ListCollectionsResponse:
-        """List collections."""
         caller = current_caller()
         query = _list_of(caller, "collections")
         size = paging.page_size(request.page_size, **_VERSIONS)
@@ -358,7 +332,6 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
-        """Return use and limits."""
         totals, limits = await self._service.files.usage(current_caller().scope)
         return wire.usage(totals, limits)
 

@@ -16,7 +16,7 @@ from services.tool.wire import tools as tool_wire
 
 
 class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
-    """Implements aios.api.tool.v1.ToolService."""
+    """Implements aios.api.tool.v1.ToolService. The proto says what each method promises."""
 
     def __init__(self, service: ToolService) -> None:
         self._registry = service.registry
@@ -26,7 +26,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def RegisterTool(
         self, request: tool_pb2.RegisterToolRequest, _context: object
     ) -> tool_pb2.RegisterToolResponse:
-        """Register or replace a tool."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "RegisterTool", request)
         made = await self._registry.register(scope, actor, tool_wire.read(request.tool), request.tool.etag)
@@ -35,7 +34,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def UnregisterTool(
         self, request: tool_pb2.UnregisterToolRequest, _context: object
     ) -> tool_pb2.UnregisterToolResponse:
-        """Remove a tool."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "UnregisterTool", request)
         id_, missing = common.tool_id(request.name), request.allow_missing
@@ -45,7 +43,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def ListTools(
         self, request: tool_pb2.ListToolsRequest, _context: object
     ) -> tool_pb2.ListToolsResponse:
-        """List tools."""
         scope = current_caller().scope
         size = paging.page_size(request.page_size, default=tool_wire.PAGE, maximum=tool_wire.MOST)
         after = tool_wire.position(request, scope)
@@ -53,7 +50,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         return tool_wire.page(request, scope, found, size)
 
     async def GetTool(self, request: tool_pb2.GetToolRequest, _context: object) -> tool_pb2.GetToolResponse:
-        """Return a tool."""
         scope = current_caller().scope
         shown = await self._registry.show(scope, common.tool_id(request.name))
         return tool_pb2.GetToolResponse(tool=tool_wire.write(shown))
@@ -61,7 +57,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def CallTool(
         self, request: tool_pb2.CallToolRequest, _context: object
     ) -> AsyncIterator[tool_pb2.CallToolResponse]:
-        """Run a tool."""
         caller = current_caller()
         scope, sequence = common.own_scope(caller), 0
         async with aclosing(self._calls.call(scope, call_wire.call_request(request, caller))) as events:
@@ -72,14 +67,12 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def CancelCall(
         self, request: tool_pb2.CancelCallRequest, _context: object
     ) -> tool_pb2.CancelCallResponse:
-        """Cancel a call."""
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "CancelCall", request)
         ended = await self._calls.cancel(scope, actor, common.call_id(request.name, caller)[1])
         return tool_pb2.CancelCallResponse(call=call_wire.call(scope, ended))
 
     async def GetCall(self, request: tool_pb2.GetCallRequest, _context: object) -> tool_pb2.GetCallResponse:
-        """Return a call."""
         caller = current_caller()
         scope = caller.scope
         found = await self._calls.get(scope, common.call_id(request.name, caller)[1])
@@ -88,7 +81,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def ListCalls(
         self, request: tool_pb2.ListCallsRequest, _context: object
     ) -> tool_pb2.ListCallsResponse:
-        """List calls."""
         scope = current_caller().scope
         size = paging.page_size(request.page_size, default=call_wire.PAGE, maximum=call_wire.MOST)
         before = call_wire.position(request, scope)
@@ -118,7 +110,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def TakeCalls(
         self, request: tool_pb2.TakeCallsRequest, _context: object
     ) -> AsyncIterator[tool_pb2.TakeCallsResponse]:
-        """Give a provider its calls."""
         caller = current_caller()
         events = self._providers.take(
             caller.scope,
@@ -135,7 +126,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def ReportCallProgress(
         self, request: tool_pb2.ReportCallProgressRequest, _context: object
     ) -> tool_pb2.ReportCallProgressResponse:
-        """Note how far a call is."""
         caller = current_caller()
         held = provider_wire.held(request.call, request.lease_id, caller)
         progress = call_wire.progress(request.progress) if request.HasField("progress") else None
@@ -144,7 +134,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     async def CompleteCall(
         self, request: tool_pb2.CompleteCallRequest, _context: object
     ) -> tool_pb2.CompleteCallResponse:
-        """End a call."""
         caller = current_caller()
         held = provider_wire.held(request.call, request.lease_id, caller)
         state = await self._providers.complete(common.own_scope(caller), held, call_wire.outcome(request))

@@ -10,9 +10,9 @@ from gateway.inference.core.circuit import CircuitConfig
 from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.model import Delta, Event, GenerationSpec
 from gateway.inference.ports import Backend
+from gateway.inference.service.dependencies import RunnerConfig
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
-from gateway.inference.service.runner import RunnerConfig
 from gateway.inference.service.use_cases import InferenceConfig, InferenceUseCases
 from services.chassis.auth.identity import Caller
 from services.chassis.chat import ChatMessage, Role

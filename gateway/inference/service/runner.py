@@ -2,12 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from math import inf
-from typing import Any
 
 from gateway.errors import ConstraintUnmet
 from gateway.inference.backends.native import native_message
@@ -33,58 +32,20 @@ from gateway.inference.model import (
     Token,
     Usage,
 )
-from gateway.inference.ports import (
-    Backend,
-    CheckpointStore,
-    ConstraintChecker,
-    Dispatcher,
-    InferenceMetrics,
-    Ticket,
-)
-from gateway.inference.service import whereabouts
+from gateway.inference.ports import Backend, CheckpointStore, Ticket
+from gateway.inference.service import eligibility
+from gateway.inference.service.dependencies import Dependencies
 from gateway.inference.service.failures import check_failures, refusals
 from gateway.inference.service.generation import Generation
-from gateway.inference.service.replicas import LiveReplica, ReplicaPool
-from gateway.inference.service.tokenizing import TokenizingGate
+from gateway.inference.service.replicas import LiveReplica
 from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt, Submission
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
-from services.chassis.runtime.clock import Clock
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunnerConfig:
-    """Limits of a generation."""
-
-    default_max_tokens: int = 512
-    checkpoint_tokens: int = 32
-    """A running generation is saved every so many tokens."""
-    progress_tokens: int = 8
-    """Progress is reported to the scheduler every so many tokens."""
-    max_failures: int = 6
-    """Failures in a row without a single new token after which the generation fails."""
-    failure_pause: float = 0.1
-    """Pause after the first failure, doubled with each. Unit: seconds."""
-    suspend_timeout: float = 5.0
-    """Longest time a backend may take to keep a run's state. Unit: seconds."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dependencies:
-    """The ports a runner works with."""
-
-    pool: ReplicaPool
-    dispatcher: Dispatcher
-    checker: ConstraintChecker
-    tokenizing: TokenizingGate
-    metrics: InferenceMetrics
-    clock: Clock
-    config: RunnerConfig
-    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    """Starts a supervised background task."""
 
 
 class _RunEnd(Enum):
+    """How a run on one replica ended."""
+
     FINISHED = "finished"
     PREEMPTED = "preempted"
     LOST = "lost"
@@ -148,7 +109,7 @@ class Runner:
             self._gen.admit(0.0)
         else:
             self._ticket = self._deps.dispatcher.submit(self._submission())
-            await self._runs(self._ticket)
+            await self._run_to_end(self._ticket)
         self._gen.finish(self._compose())
 
     async def _prepare(self) -> None:
@@ -199,7 +160,8 @@ class Runner:
     def _restore(self, checkpoint: Checkpoint | None, resume: ResumePoint | None) -> None:
         """Take up the longer of the checkpoint and what the caller has received.
 
-        Ids without their text are of no use: then it starts over, and the caller skips what it has.
+        What the caller received was never retracted, so the two agree as far as both go. Ids without their
+        text are of no use: then it starts over, and the caller skips what it has.
         """
         gen = self._gen
         if checkpoint is None and resume is None:
@@ -209,6 +171,8 @@ class Runner:
         if checkpoint is not None and len(checkpoint.pieces) >= received:
             gen.transcript.extend(checkpoint.token_ids, checkpoint.pieces, checkpoint.places)
         elif resume is not None and received and resume.text:
+            # Which part of the text each id stands for is not told, and need not be: nothing is delivered of
+            # it again.
             gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
         self._checkpointed = gen.restored = len(gen.transcript)
 
@@ -229,12 +193,12 @@ class Runner:
             prefixes=prefixes.of(gen.key.tenant, gen.spec, gen.prompt),
         )
 
-    async def _runs(self, ticket: Ticket) -> None:
+    async def _run_to_end(self, ticket: Ticket) -> None:
         """Run on what is granted until the generation is complete."""
         failures, waiting_since, admitted = 0, self._gen.arrived_at, False
         label = self._agent.hints.scheduling_class.value
         while True:
-            grant = await whereabouts.granted(self._deps.pool, self._gen, ticket)
+            grant = await eligibility.granted(self._deps.pool, self._gen, ticket)
             started = self._deps.clock.monotonic()
             wait = started - waiting_since
             self._wait += wait
@@ -245,7 +209,7 @@ class Runner:
                 self._gen.admit(wait)
                 admitted = True
             before = len(self._gen.transcript)
-            end = await self._slice(grant, ticket)
+            end = await self._run_on(grant, ticket)
             if end is not _RunEnd.LOST and len(self._gen.transcript) > before:
                 self._deps.pool.succeeded(grant.replica)
             waiting_since = self._deps.clock.monotonic()
@@ -255,6 +219,7 @@ class Runner:
             if end is _RunEnd.FINISHED:
                 return
             if end is _RunEnd.LOST:
+                # A run that brought tokens is progress: only those that brought none count towards giving up.
                 failures = 1 if len(self._gen.transcript) > before else failures + 1
                 await self._lost(ticket, failures)
             else:
@@ -277,17 +242,17 @@ class Runner:
         ticket.yielded(len(self._gen.transcript), replica_lost=True)
         await asyncio.sleep(self._deps.config.failure_pause * 2 ** (failures - 1))
 
-    async def _slice(self, grant: DispatchGrant, ticket: Ticket) -> _RunEnd:
+    async def _run_on(self, grant: DispatchGrant, ticket: Ticket) -> _RunEnd:
         """Generate on one replica until the end, a preemption or a failure."""
         backend = self._deps.pool.backend(grant.replica)
-        info = await whereabouts.identified(self._deps.pool, self._gen, grant.replica)
+        info = await eligibility.identified(self._deps.pool, self._gen, grant.replica)
         if backend is None or info is None:
             return _RunEnd.LOST
-        if (problem := whereabouts.obstacle(self._gen, info, self._max_tokens)) is not None:
+        if (problem := eligibility.obstacle(self._gen, info, self._max_tokens)) is not None:
             return self._elsewhere(problem)
         self._replica = grant.replica
-        job = self._job(backend, grant.max_new_tokens)
-        consume = asyncio.create_task(self._consume(backend, job, ticket))
+        request = self._next_request(backend, grant.max_new_tokens)
+        consume = asyncio.create_task(self._consume(backend, request, ticket))
         watch = asyncio.create_task(ticket.interrupted())
         replaced = asyncio.create_task(self._deps.pool.replaced(grant.replica, info))
         try:
@@ -295,12 +260,12 @@ class Runner:
                 await asyncio.wait({consume, watch, replaced}, return_when=asyncio.FIRST_COMPLETED)
                 if consume.done():
                     consume.result()
-                    return self._ended(job)
+                    return self._ended(request)
                 if replaced.done():
                     return self._elsewhere(f"the backend of model {self._gen.model} serves another one")
                 if watch.result() is Interrupt.REVOKE:
                     raise Cancelled("the call was cancelled by the kernel")
-                return await self._stop(backend, job, consume)
+                return await self._stop(backend, request, consume)
         except BackendError as error:
             self._deps.pool.failed(grant.replica, error)
             return _RunEnd.LOST
@@ -311,24 +276,24 @@ class Runner:
             self._report(ticket, 1)
 
     def _elsewhere(self, problem: str) -> _RunEnd:
-        whereabouts.move_on(self._deps.pool, self._gen, self._max_tokens, problem)
+        eligibility.move_on(self._deps.pool, self._gen, self._max_tokens, problem)
         return _RunEnd.LOST
 
-    def _ended(self, job: BackendRequest) -> _RunEnd:
+    def _ended(self, request: BackendRequest) -> _RunEnd:
         """Say how a stream ended that nobody stopped: with the answer, or with the room kept for it."""
         unfinished = self._stop_reason is StopReason.LENGTH and len(self._gen.transcript) < self._max_tokens
-        if unfinished and job.partial:
+        if unfinished and request.partial:
             self._gen.kv = None
             return _RunEnd.PREEMPTED
         return _RunEnd.FINISHED
 
-    def _job(self, backend: Backend, limit: int) -> BackendRequest:
-        """Describe the next slice, of at most `limit` tokens unless 0."""
+    def _next_request(self, backend: Backend, limit: int) -> BackendRequest:
+        """Describe the next run, of at most `limit` tokens unless 0."""
         gen, spec = self._gen, self._gen.spec
         info = self._deps.pool.info(backend.name)
         kv = gen.kv if gen.kv is not None and gen.kv.replica == backend.name else None
         ids = tuple(gen.transcript.token_ids)
-        # A first slice sends text, and the backend tells the ids it made of it; going on needs exactly those.
+        # A first run sends text, and the backend tells the ids it made of it; going on needs exactly those.
         known = gen.prompt_ids or gen.prompt.ids
         goes_on = prompt_plan.can_continue(gen.prompt, self._constraint, gen.transcript.text, info)
         with_ids = bool(goes_on and ids and known and info and info.capabilities.token_prompts)
@@ -351,28 +316,31 @@ class Runner:
             tool_choice=spec.tool_choice,
         )
 
-    async def _stop(self, backend: Backend, job: BackendRequest, consume: asyncio.Task[None]) -> _RunEnd:
+    async def _stop(self, backend: Backend, request: BackendRequest, consume: asyncio.Task[None]) -> _RunEnd:
         """Take the run off its replica at a token boundary, keeping its state where the backend can."""
         info = self._deps.pool.info(backend.name)
-        self._gen.kv = None
+        self._gen.kv = None  # of an earlier stop: it lacks what this run has brought
         if info is None or not info.capabilities.kv_snapshot:
             return _RunEnd.PREEMPTED
         try:
             async with asyncio.timeout(self._deps.config.suspend_timeout):
-                kept = await backend.suspend(job.run_id)
-                await asyncio.shield(consume)  # the tokens up to the boundary
+                kept = await backend.suspend(request.run_id)
+                # The kept state holds every token up to the boundary. Going on from it with fewer of them
+                # would repeat some, so the stream is read to its end first.
+                await asyncio.shield(consume)
         except TimeoutError:
             return _RunEnd.PREEMPTED
-        if self._stop_reason is not StopReason.SUSPENDED:
+        if self._stop_reason is not StopReason.SUSPENDED:  # it ended by itself before the stop arrived
             return _RunEnd.FINISHED
         self._gen.kv = kept
         return _RunEnd.PREEMPTED
 
-    async def _consume(self, backend: Backend, job: BackendRequest, ticket: Ticket) -> None:
+    async def _consume(self, backend: Backend, request: BackendRequest, ticket: Ticket) -> None:
         """Move what the backend generates into the transcript. The hot path."""
         gen = self._gen
-        known = gen.transcript.text.removeprefix(job.emitted_text)
-        stream = backend.stream(job)
+        # Text that the request does not go on from comes again, and has been delivered already.
+        known = gen.transcript.text.removeprefix(request.emitted_text)
+        stream = backend.stream(request)
         async with aclosing(replay.skip_known_prefix(known, stream) if known else stream) as items:
             async for item in items:
                 if type(item) is Token:
@@ -391,12 +359,12 @@ class Runner:
                 elif isinstance(item, CachedPrompt):
                     self._note_cached(item.tokens)
                 elif isinstance(item, Stopped):
-                    self._note_stop(job, item)
+                    self._note_stop(request, item)
 
-    def _note_stop(self, job: BackendRequest, item: Stopped) -> None:
+    def _note_stop(self, request: BackendRequest, item: Stopped) -> None:
         self._stop_reason = item.reason
         self._tool_calls = item.tool_calls
-        if not job.emitted_text:
+        if not request.emitted_text:
             self._backend_prompt_tokens = item.prompt_tokens
 
     def _note_cached(self, tokens: int) -> None:

@@ -15,9 +15,10 @@ from gateway.inference.core.loads import Loads
 from gateway.inference.core.prompt_length import check_texts, kept_texts
 from gateway.inference.model import Answer, CountSpec, Event, GenerationSpec, ReplicaInfo, ResumePoint
 from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
+from gateway.inference.service.dependencies import Dependencies, RunnerConfig
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import ReplicaPool
-from gateway.inference.service.runner import Dependencies, Runner, RunnerConfig
+from gateway.inference.service.runner import Runner
 from gateway.inference.service.tokenizing import TokenizingConfig, TokenizingGate
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls

@@ -15,13 +15,12 @@ _APPROVAL_LIFE: Final = timedelta(hours=1)
 
 
 class AccessServicer(access_pb2_grpc.AccessServiceServicer):
-    """Decisions, groups, grants, policies, approvals, audit and tokens."""
+    """Implements aios.api.access.v1.AccessService. The proto says what each method promises."""
 
     def __init__(self, manager: AccessManager) -> None:
         self._manager = manager
 
     async def Check(self, request: access_pb2.CheckRequest, _context: object) -> access_pb2.CheckResponse:
-        """Decide one check."""
         caller = current_caller()
         check = self._manager.checks.may_name(caller, access.check(request, caller))
         decision = await self._manager.checks.check(check)
@@ -30,16 +29,14 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def BatchCheck(
         self, request: access_pb2.BatchCheckRequest, _context: object
     ) -> access_pb2.BatchCheckResponse:
-        """Decide many checks."""
-        caller, desk = current_caller(), self._manager.checks
-        checks = [desk.may_name(caller, access.check(one, caller)) for one in request.checks]
-        decisions = [access.decision(made) for made in await desk.batch(checks)]
+        caller, service = current_caller(), self._manager.checks
+        checks = [service.may_name(caller, access.check(one, caller)) for one in request.checks]
+        decisions = [access.decision(made) for made in await service.batch(checks)]
         return access_pb2.BatchCheckResponse(decisions=decisions)
 
     async def WatchRevision(
         self, request: access_pb2.WatchRevisionRequest, _context: object
     ) -> AsyncIterator[access_pb2.WatchRevisionResponse]:
-        """Stream the revision of the rules."""
         heartbeat = access.duration(request, "heartbeat") or _HEARTBEAT
         watch = self._manager.checks.watch(heartbeat.total_seconds(), request.watcher)
         async with aclosing(watch) as events:
@@ -56,7 +53,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def CreateGroup(
         self, request: access_pb2.CreateGroupRequest, _context: object
     ) -> access_pb2.CreateGroupResponse:
-        """Create a group."""
         new, asked = request.group, access.asked("CreateGroup", request)
         group = await self._manager.groups.create(
             current_caller(), new.name, title=new.title, description=new.description, asked=asked
@@ -66,14 +62,12 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def GetGroup(
         self, request: access_pb2.GetGroupRequest, _context: object
     ) -> access_pb2.GetGroupResponse:
-        """Return one group."""
         group = await self._manager.groups.get(current_caller(), request.name)
         return access_pb2.GetGroupResponse(group=access.group(group))
 
     async def ListGroups(
         self, request: access_pb2.ListGroupsRequest, _context: object
     ) -> access_pb2.ListGroupsResponse:
-        """List groups."""
         page, token = await self._manager.groups.page(
             current_caller(), request.member, request.page_size, request.page_token
         )
@@ -83,7 +77,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def DeleteGroup(
         self, request: access_pb2.DeleteGroupRequest, _context: object
     ) -> access_pb2.DeleteGroupResponse:
-        """Delete a group."""
         asked = access.asked("DeleteGroup", request)
         await self._manager.groups.delete(current_caller(), request.name, request.etag, asked)
         return access_pb2.DeleteGroupResponse()
@@ -91,7 +84,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def AddMember(
         self, request: access_pb2.AddMemberRequest, _context: object
     ) -> access_pb2.AddMemberResponse:
-        """Add a member to a group."""
         asked = access.asked("AddMember", request)
         group = await self._manager.groups.add_member(current_caller(), request.group, request.member, asked)
         return access_pb2.AddMemberResponse(group=access.group(group))
@@ -99,7 +91,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def RemoveMember(
         self, request: access_pb2.RemoveMemberRequest, _context: object
     ) -> access_pb2.RemoveMemberResponse:
-        """Remove a member from a group."""
         asked = access.asked("RemoveMember", request)
         group = await self._manager.groups.remove_member(
             current_caller(), request.group, request.member, asked
@@ -109,7 +100,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def ListMembers(
         self, request: access_pb2.ListMembersRequest, _context: object
     ) -> access_pb2.ListMembersResponse:
-        """List the members of a group."""
         page, token = await self._manager.groups.members(
             current_caller(), request.group, request.page_size, request.page_token
         )
@@ -119,7 +109,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def CreateGrant(
         self, request: access_pb2.CreateGrantRequest, _context: object
     ) -> access_pb2.CreateGrantResponse:
-        """Make a grant."""
         asked = access.asked("CreateGrant", request)
         grant = await self._manager.grants.create(current_caller(), access.new_grant(request.grant), asked)
         return access_pb2.CreateGrantResponse(grant=access.grant(grant))
@@ -127,7 +116,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def RevokeGrant(
         self, request: access_pb2.RevokeGrantRequest, _context: object
     ) -> access_pb2.RevokeGrantResponse:
-        """Take a grant back."""
         asked = access.asked("RevokeGrant", request)
         await self._manager.grants.revoke(current_caller(), request.name, asked)
         return access_pb2.RevokeGrantResponse()
@@ -135,7 +123,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def ListGrants(
         self, request: access_pb2.ListGrantsRequest, _context: object
     ) -> access_pb2.ListGrantsResponse:
-        """List grants in force."""
         page, token = await self._manager.grants.page(
             current_caller(),
             grantee=request.grantee,
@@ -149,7 +136,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def PutPolicy(
         self, request: access_pb2.PutPolicyRequest, _context: object
     ) -> access_pb2.PutPolicyResponse:
-        """Put a policy in force."""
         new, asked = request.policy, access.asked("PutPolicy", request)
         policy, found = await self._manager.policies.put(
             current_caller(), new.name, new.text, description=new.description, etag=new.etag, asked=asked
@@ -160,7 +146,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def ValidatePolicy(
         self, request: access_pb2.ValidatePolicyRequest, _context: object
     ) -> access_pb2.ValidatePolicyResponse:
-        """Check a policy text."""
         found = await self._manager.policies.validate(current_caller(), request.text)
         valid = self._manager.policies.is_valid(found)
         return access_pb2.ValidatePolicyResponse(valid=valid, findings=[access.finding(one) for one in found])
@@ -168,14 +153,12 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def GetPolicy(
         self, request: access_pb2.GetPolicyRequest, _context: object
     ) -> access_pb2.GetPolicyResponse:
-        """Return one version of a policy."""
         policy = await self._manager.policies.get(current_caller(), request.name, request.version)
         return access_pb2.GetPolicyResponse(policy=access.policy(policy))
 
     async def ListPolicies(
         self, request: access_pb2.ListPoliciesRequest, _context: object
     ) -> access_pb2.ListPoliciesResponse:
-        """List the policies in force."""
         page, token = await self._manager.policies.page(
             current_caller(), request.page_size, request.page_token
         )
@@ -185,7 +168,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def ListPolicyVersions(
         self, request: access_pb2.ListPolicyVersionsRequest, _context: object
     ) -> access_pb2.ListPolicyVersionsResponse:
-        """List the versions of a policy."""
         page, token = await self._manager.policies.versions(
             current_caller(), request.name, request.page_size, request.page_token
         )
@@ -195,7 +177,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def DeletePolicy(
         self, request: access_pb2.DeletePolicyRequest, _context: object
     ) -> access_pb2.DeletePolicyResponse:
-        """Take a policy out of force."""
         asked = access.asked("DeletePolicy", request)
         await self._manager.policies.delete(current_caller(), request.name, request.etag, asked)
         return access_pb2.DeletePolicyResponse()
@@ -203,7 +184,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def RequestApproval(
         self, request: access_pb2.RequestApprovalRequest, _context: object
     ) -> access_pb2.RequestApprovalResponse:
-        """Ask for an approval."""
         asked = access.asked("RequestApproval", request)
         lifetime = access.duration(request, "lifetime") or _APPROVAL_LIFE
         wanted = access.wanted_approval(request)
@@ -213,7 +193,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def UseApproval(
         self, request: access_pb2.UseApprovalRequest, _context: object
     ) -> access_pb2.UseApprovalResponse:
-        """Spend an approval."""
         approval = await self._manager.approvals.use(
             current_caller(),
             request.tenant,
@@ -227,14 +206,12 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def GetApproval(
         self, request: access_pb2.GetApprovalRequest, _context: object
     ) -> access_pb2.GetApprovalResponse:
-        """Return one approval."""
         approval = await self._manager.approvals.get(current_caller(), request.name)
         return access_pb2.GetApprovalResponse(approval=access.approval(approval))
 
     async def ListApprovals(
         self, request: access_pb2.ListApprovalsRequest, _context: object
     ) -> access_pb2.ListApprovalsResponse:
-        """List approvals."""
         page, token = await self._manager.approvals.page(
             current_caller(),
             agent=request.agent,
@@ -248,7 +225,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def WatchApprovals(
         self, request: access_pb2.WatchApprovalsRequest, _context: object
     ) -> AsyncIterator[access_pb2.WatchApprovalsResponse]:
-        """Stream approvals."""
         async with aclosing(self._manager.approvals.watch(current_caller(), request.agent)) as events:
             async for approval in events:
                 found = access.approval(approval) if approval else None
@@ -257,7 +233,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def DecideApproval(
         self, request: access_pb2.DecideApprovalRequest, _context: object
     ) -> access_pb2.DecideApprovalResponse:
-        """Approve or reject."""
         approval = await self._manager.approvals.decide(
             current_caller(),
             request.name,
@@ -271,7 +246,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def AppendAudit(
         self, request: access_pb2.AppendAuditRequest, _context: object
     ) -> access_pb2.AppendAuditResponse:
-        """Append to the audit log."""
         events = [access.event(entry) for entry in request.entries]
         asked = access.asked("AppendAudit", request)
         last = await self._manager.audit.append(current_caller(), request.tenant, events, asked)
@@ -280,7 +254,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def QueryAudit(
         self, request: access_pb2.QueryAuditRequest, _context: object
     ) -> access_pb2.QueryAuditResponse:
-        """List audit entries."""
         caller = current_caller()
         query = access.audit_query(request, caller)
         page, token = await self._manager.audit.query(caller, query, request.page_size, request.page_token)
@@ -290,7 +263,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def VerifyAudit(
         self, request: access_pb2.VerifyAuditRequest, _context: object
     ) -> access_pb2.VerifyAuditResponse:
-        """Recompute the audit chain."""
         found = await self._manager.audit.verify(
             current_caller(), request.first_sequence, request.last_sequence, request.expected_head_hash
         )
@@ -299,21 +271,21 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def IssueToken(
         self, request: access_pb2.IssueTokenRequest, _context: object
     ) -> access_pb2.IssueTokenResponse:
-        """Exchange a key or a token for a fresh token."""
-        desk, lifetime = self._manager.tokens, access.duration(request, "lifetime")
+        tokens, lifetime = self._manager.tokens, access.duration(request, "lifetime")
         which = request.WhichOneof("credential")
         if which == "agent_key":
-            token = await desk.by_agent_key(request.agent_key.key, lifetime)
+            token = await tokens.by_agent_key(request.agent_key.key, lifetime)
         elif which == "service_key":
-            token = await desk.by_service_key(request.service_key.service, request.service_key.key, lifetime)
+            token = await tokens.by_service_key(
+                request.service_key.service, request.service_key.key, lifetime
+            )
         else:
-            token = await desk.by_renewal(request.renew.token, lifetime)
+            token = await tokens.by_renewal(request.renew.token, lifetime)
         return access.token(token)
 
     async def RevokeToken(
         self, request: access_pb2.RevokeTokenRequest, _context: object
     ) -> access_pb2.RevokeTokenResponse:
-        """Revoke tokens."""
         target, asked = access.revoke_target(request), access.asked("RevokeToken", request)
         revision = await self._manager.tokens.revoke(current_caller(), request.agent, target, asked)
         return access_pb2.RevokeTokenResponse(revision=revision)
@@ -321,5 +293,4 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def GetJwks(
         self, _request: access_pb2.GetJwksRequest, _context: object
     ) -> access_pb2.GetJwksResponse:
-        """Return the keys that verify tokens."""
         return access.jwks(self._manager.tokens.public_keys())

@@ -12,7 +12,7 @@ from services.chassis.auth.identity import current_caller
 
 
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
-    """Registers agents and steers them."""
+    """Implements aios.api.agent.v1.AgentService. The proto says what each method promises."""
 
     def __init__(self, agents: AgentService) -> None:
         self._agents = agents
@@ -20,7 +20,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def RegisterAgent(
         self, request: agent_pb2.RegisterAgentRequest, _context: object
     ) -> agent_pb2.RegisterAgentResponse:
-        """Register an agent."""
         asked = access.asked("RegisterAgent", request)
         made = await self._agents.register(current_caller(), wire.new_agent(request), asked)
         return wire.registered(made, self._shown(made.agent))
@@ -28,7 +27,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def GetAgent(
         self, _request: agent_pb2.GetAgentRequest, _context: object
     ) -> agent_pb2.GetAgentResponse:
-        """Read one agent."""
         caller = current_caller()
         agent = await self._agents.get(caller, caller.owner)
         return agent_pb2.GetAgentResponse(agent=self._shown(agent))
@@ -36,7 +34,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def ListAgents(
         self, request: agent_pb2.ListAgentsRequest, _context: object
     ) -> agent_pb2.ListAgentsResponse:
-        """List agents."""
         page, token = await self._agents.page(
             current_caller(), request.parent, request.page_size, request.page_token
         )
@@ -46,7 +43,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def UpdateAgent(
         self, request: agent_pb2.UpdateAgentRequest, _context: object
     ) -> agent_pb2.UpdateAgentResponse:
-        """Change an agent."""
         caller = current_caller()
         changes = wire.changes(request)
         agent = await self._agents.update(caller, caller.owner, changes, request.agent.etag)
@@ -55,7 +51,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def SuspendAgent(
         self, request: agent_pb2.SuspendAgentRequest, _context: object
     ) -> agent_pb2.SuspendAgentResponse:
-        """Suspend an agent and its descendants."""
         caller = current_caller()
         agent = await self._agents.suspend(caller, caller.owner, request.reason)
         return agent_pb2.SuspendAgentResponse(agent=self._shown(agent))
@@ -63,7 +58,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def ResumeAgent(
         self, _request: agent_pb2.ResumeAgentRequest, _context: object
     ) -> agent_pb2.ResumeAgentResponse:
-        """End a suspension."""
         caller = current_caller()
         agent = await self._agents.resume(caller, caller.owner)
         return agent_pb2.ResumeAgentResponse(agent=self._shown(agent))
@@ -71,7 +65,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def KillAgent(
         self, request: agent_pb2.KillAgentRequest, _context: object
     ) -> agent_pb2.KillAgentResponse:
-        """End an agent and its descendants."""
         caller = current_caller()
         agent, count = await self._agents.kill(caller, caller.owner, request.reason)
         return agent_pb2.KillAgentResponse(agent=self._shown(agent), killed_count=count)
@@ -79,7 +72,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def WatchAgents(
         self, request: agent_pb2.WatchAgentsRequest, _context: object
     ) -> AsyncIterator[agent_pb2.WatchAgentsResponse]:
-        """Stream changes of agents."""
         async with aclosing(self._agents.watch(current_caller(), request.parent)) as changes:
             async for change in changes:
                 yield wire.change(change, self._shown(change.agent))

@@ -39,7 +39,6 @@ class FakeAccess(FakeAgents):
         return name
 
     async def create_grant(self, request: pb.CreateGrantRequest, caller: Caller) -> pb.CreateGrantResponse:
-        """CreateGrant."""
         grant = request.grant
         grant.resource = caller.resolve(grant.resource, write=True)
         grant.name = f"grants/{next(self._ids)}"
@@ -50,7 +49,6 @@ class FakeAccess(FakeAgents):
         return pb.CreateGrantResponse(grant=grant)
 
     async def revoke_grant(self, request: pb.RevokeGrantRequest, caller: Caller) -> pb.RevokeGrantResponse:
-        """RevokeGrant."""
         if request.name not in self._grants:
             raise NotFound(f"no {request.name}", reason="RULE_NOT_FOUND")
         grant = self._grants.pop(request.name)

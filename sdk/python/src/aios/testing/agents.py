@@ -52,7 +52,6 @@ class FakeAgents:
     async def register_agent(
         self, request: pb.RegisterAgentRequest, caller: Caller
     ) -> pb.RegisterAgentResponse:
-        """RegisterAgent."""
         if request.request_id in self._answers:
             return self._answers[request.request_id]
         agent_id = request.agent_id or f"agent-{next(self._numbers)}"
@@ -109,7 +108,6 @@ class FakeAgents:
         return access_pb2.GetJwksResponse()
 
     async def get_agent(self, request: pb.GetAgentRequest, caller: Caller) -> pb.GetAgentResponse:
-        """GetAgent."""
         return pb.GetAgentResponse(agent=self._find(caller.resolve(request.name)))
 
     async def list_agents(self, request: pb.ListAgentsRequest, caller: Caller) -> pb.ListAgentsResponse:
@@ -127,7 +125,6 @@ class FakeAgents:
         )
 
     async def update_agent(self, request: pb.UpdateAgentRequest, caller: Caller) -> pb.UpdateAgentResponse:
-        """UpdateAgent."""
         agent = self._find(caller.resolve(request.agent.name, write=True))
         request.update_mask.MergeMessage(
             request.agent, agent, replace_message_field=True, replace_repeated_field=True
@@ -136,11 +133,9 @@ class FakeAgents:
         return pb.UpdateAgentResponse(agent=agent)
 
     async def suspend_agent(self, request: pb.SuspendAgentRequest, caller: Caller) -> pb.SuspendAgentResponse:
-        """SuspendAgent."""
         return pb.SuspendAgentResponse(agent=self._set_state(request.name, caller, pb.AGENT_STATE_SUSPENDED))
 
     async def resume_agent(self, request: pb.ResumeAgentRequest, caller: Caller) -> pb.ResumeAgentResponse:
-        """ResumeAgent."""
         return pb.ResumeAgentResponse(agent=self._set_state(request.name, caller, pb.AGENT_STATE_ACTIVE))
 
     async def kill_agent(self, request: pb.KillAgentRequest, caller: Caller) -> pb.KillAgentResponse:

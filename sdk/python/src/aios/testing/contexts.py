@@ -22,20 +22,17 @@ class FakeContexts:
     async def create_context(
         self, request: pb.CreateContextRequest, caller: Caller
     ) -> pb.CreateContextResponse:
-        """CreateContext."""
         name = self._new(request.context.name, caller)
         self._contexts[name] = request.context
         self._append(name, request.messages)
         return pb.CreateContextResponse(context=self._contexts[name])
 
     async def get_context(self, request: pb.GetContextRequest, caller: Caller) -> pb.GetContextResponse:
-        """GetContext."""
         return pb.GetContextResponse(context=self._find(caller.resolve(request.name)))
 
     async def append_messages(
         self, request: pb.AppendMessagesRequest, caller: Caller
     ) -> pb.AppendMessagesResponse:
-        """AppendMessages."""
         name = caller.resolve(request.name, write=True)
         first = self._find(name).message_count + 1
         self._append(name, request.messages)
@@ -49,7 +46,6 @@ class FakeContexts:
         return pb.ListMessagesResponse(messages=reversed(found) if request.newest_first else found)
 
     async def pin_message(self, request: pb.PinMessageRequest, caller: Caller) -> pb.PinMessageResponse:
-        """PinMessage."""
         name = caller.resolve(request.name, write=True)
         self._find(name)
         message = self._messages[name][request.position - 1]
@@ -59,7 +55,6 @@ class FakeContexts:
     async def assemble_window(
         self, request: pb.AssembleWindowRequest, caller: Caller
     ) -> pb.AssembleWindowResponse:
-        """AssembleWindow."""
         name = caller.resolve(request.name)
         context = self._find(name)
         budget = request.token_budget or context.token_budget or WINDOW
@@ -85,7 +80,6 @@ class FakeContexts:
         )
 
     async def fork_context(self, request: pb.ForkContextRequest, caller: Caller) -> pb.ForkContextResponse:
-        """ForkContext."""
         source = caller.resolve(request.source)
         found = self._find(source)
         name = self._new(request.name, caller)
@@ -100,7 +94,6 @@ class FakeContexts:
     async def delete_context(
         self, request: pb.DeleteContextRequest, caller: Caller
     ) -> pb.DeleteContextResponse:
-        """DeleteContext."""
         name = caller.resolve(request.name, write=True)
         if not (request.allow_missing and name not in self._contexts):
             self._find(name)

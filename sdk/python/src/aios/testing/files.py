@@ -22,7 +22,6 @@ class FakeFiles:
         self._trash: dict[str, list[tuple[bytes, res.FileVersion]]] = {}
 
     async def write_file(self, request: pb.WriteFileRequest, caller: Caller) -> pb.WriteFileResponse:
-        """WriteFile."""
         name = caller.resolve(request.name, write=True)
         created = self._check(name, request.mode, request.etag)
         old = b"" if created or not request.append else self.versions[name][-1][0]
@@ -30,7 +29,6 @@ class FakeFiles:
         return pb.WriteFileResponse(file=self._file(name), created=created)
 
     async def begin_upload(self, request: pb.BeginUploadRequest, caller: Caller) -> pb.BeginUploadResponse:
-        """BeginUpload."""
         request.file = caller.resolve(request.file, write=True)
         name = f"agents/{caller.agent}/uploads/{len(self._uploads) + 1}"
         self._uploads[name] = (request, bytearray())
@@ -38,7 +36,6 @@ class FakeFiles:
         return pb.BeginUploadResponse(upload=upload, chunk_bytes=PIECE)
 
     async def upload_chunk(self, request: pb.UploadChunkRequest, caller: Caller) -> pb.UploadChunkResponse:
-        """UploadChunk."""
         begun, received = self._upload(request.upload, caller)
         if request.offset > len(received):
             raise OutOfRange(
@@ -51,7 +48,6 @@ class FakeFiles:
         return pb.UploadChunkResponse(upload=upload)
 
     async def commit_upload(self, request: pb.CommitUploadRequest, caller: Caller) -> pb.CommitUploadResponse:
-        """CommitUpload."""
         begun, received = self._upload(request.upload, caller)
         created = self._check(begun.file, begun.mode, begun.etag)
         self._add(begun.file, bytes(received), caller, begun.comment)
@@ -60,7 +56,6 @@ class FakeFiles:
     async def read_file(
         self, request: pb.ReadFileRequest, caller: Caller
     ) -> AsyncIterator[pb.ReadFileResponse]:
-        """ReadFile."""
         name = caller.resolve(request.name)
         data, version = self._version(name, request.version)
         file = self._file(name)
@@ -71,7 +66,6 @@ class FakeFiles:
             yield pb.ReadFileResponse(data=data[start : min(start + PIECE, end)])
 
     async def stat_file(self, request: pb.StatFileRequest, caller: Caller) -> pb.StatFileResponse:
-        """StatFile."""
         name = caller.resolve(request.name)
         if name not in self.versions and self._below(name):
             return pb.StatFileResponse(file=res.File(name=name, kind=res.FILE_KIND_DIRECTORY))
@@ -120,7 +114,6 @@ class FakeFiles:
         return pb.CopyFileResponse(file=self._file(target))
 
     async def delete_file(self, request: pb.DeleteFileRequest, caller: Caller) -> pb.DeleteFileResponse:
-        """DeleteFile."""
         name = caller.resolve(request.name, write=True)
         below = self._below(name)
         if below and not request.recursive:
@@ -147,7 +140,6 @@ class FakeFiles:
         return pb.ListVersionsResponse(versions=[version for _, version in reversed(self.versions[name])])
 
     async def diff_versions(self, request: pb.DiffVersionsRequest, caller: Caller) -> pb.DiffVersionsResponse:
-        """DiffVersions."""
         name = caller.resolve(request.name)
         new, newer = self._version(name, request.to_version)
         old, older = self._version(name, request.from_version or max(newer.version - 1, 1))
@@ -184,7 +176,6 @@ class FakeFiles:
         return pb.SearchFilesResponse(hits=hits[: request.page_size or 10])
 
     async def get_usage(self, request: pb.GetUsageRequest, caller: Caller) -> pb.GetUsageResponse:
-        """GetUsage."""
         names = self._below(f"{caller.resolve(request.name)}/files")
         size = sum(len(self.versions[name][-1][0]) for name in names)
         return pb.GetUsageResponse(file_bytes=size, file_count=len(names), quota_bytes=1 << 30)

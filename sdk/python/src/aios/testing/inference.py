@@ -36,7 +36,6 @@ class FakeInference:
         self._cancelled: set[str] = set()
 
     async def generate(self, request: pb.GenerateRequest, caller: Caller) -> pb.GenerateResponse:
-        """Generate."""
         reply = self._reply(request)
         return pb.GenerateResponse(name=_name(request, caller), finished=_finished(request, reply))
 

@@ -14,7 +14,6 @@ class FakeMemory:
         self.notes: dict[str, pb.Note] = {}
 
     async def put_note(self, request: pb.PutNoteRequest, caller: Caller) -> pb.PutNoteResponse:
-        """PutNote."""
         name = caller.resolve(request.note.name, write=True)
         old = self.notes.get(name)
         if old is not None and request.mode == pb.PUT_MODE_CREATE:
@@ -31,11 +30,9 @@ class FakeMemory:
         return pb.PutNoteResponse(note=_without_content(note), created=old is None)
 
     async def get_note(self, request: pb.GetNoteRequest, caller: Caller) -> pb.GetNoteResponse:
-        """GetNote."""
         return pb.GetNoteResponse(note=self._find(caller.resolve(request.name)))
 
     async def update_note(self, request: pb.UpdateNoteRequest, caller: Caller) -> pb.UpdateNoteResponse:
-        """UpdateNote."""
         name = caller.resolve(request.note.name, write=True)
         note = self._find(name)
         _check_etag(note, request.note.etag)
@@ -46,7 +43,6 @@ class FakeMemory:
         return pb.UpdateNoteResponse(note=_without_content(note))
 
     async def delete_note(self, request: pb.DeleteNoteRequest, caller: Caller) -> pb.DeleteNoteResponse:
-        """DeleteNote."""
         name = caller.resolve(request.name, write=True)
         if name not in self.notes and request.allow_missing:
             return pb.DeleteNoteResponse()
@@ -97,7 +93,6 @@ class FakeMemory:
         return pb.LinkNotesResponse(note=_without_content(note))
 
     async def get_usage(self, request: pb.GetUsageRequest, caller: Caller) -> pb.GetUsageResponse:
-        """GetUsage."""
         notes = self._of(caller.resolve(request.name))
         used = sum(note.size_bytes for note in notes)
         return pb.GetUsageResponse(

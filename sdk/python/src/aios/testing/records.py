@@ -31,7 +31,6 @@ class FakeStorage(FakeFiles):
         self.collections: dict[str, dict[str, res.Record]] = {}
 
     async def put_records(self, request: pb.PutRecordsRequest, caller: Caller) -> pb.PutRecordsResponse:
-        """PutRecords."""
         collection = self.collections.setdefault(caller.resolve(request.collection, write=True), {})
         created = sum(record.key not in collection for record in request.records)
         for record in request.records:
@@ -56,7 +55,6 @@ class FakeStorage(FakeFiles):
     async def delete_records(
         self, request: pb.DeleteRecordsRequest, caller: Caller
     ) -> pb.DeleteRecordsResponse:
-        """DeleteRecords."""
         collection = self.collections.get(caller.resolve(request.collection, write=True), {})
         going = [
             key

@@ -53,12 +53,10 @@ class FakeScheduler:
         self.events.append(event)
 
     async def list_syscalls(self, request: pb.ListSyscallsRequest, caller: Caller) -> pb.ListSyscallsResponse:
-        """ListSyscalls."""
         del request, caller
         return pb.ListSyscallsResponse(syscalls=[one.syscall for one in self.waiting.values()])
 
     async def get_queue(self, request: pb.GetQueueRequest, caller: Caller) -> pb.GetQueueResponse:
-        """GetQueue."""
         del request, caller
         classes = [
             pb.ClassQueue(
@@ -72,13 +70,11 @@ class FakeScheduler:
         return pb.GetQueueResponse(classes=classes, replicas=[replica])
 
     async def explain_wait(self, request: pb.ExplainWaitRequest, caller: Caller) -> pb.ExplainWaitResponse:
-        """ExplainWait."""
         return self._find(caller.resolve(request.name))
 
     async def cancel_syscall(
         self, request: pb.CancelSyscallRequest, caller: Caller
     ) -> pb.CancelSyscallResponse:
-        """CancelSyscall."""
         name = caller.resolve(request.name, write=True)
         self._find(name)
         del self.waiting[name]
@@ -94,12 +90,10 @@ class FakeScheduler:
         await asyncio.Event().wait()
 
     async def get_policy(self, request: pb.GetPolicyRequest, caller: Caller) -> pb.GetPolicyResponse:
-        """GetPolicy."""
         del request, caller
         return pb.GetPolicyResponse(classes=self._classes(), available=POLICIES)
 
     async def set_policy(self, request: pb.SetPolicyRequest, caller: Caller) -> pb.SetPolicyResponse:
-        """SetPolicy."""
         del caller
         if request.policy.name not in POLICIES:
             raise InvalidRequest(f"no policy {request.policy.name}", reason="UNKNOWN_SCHEDULING_POLICY")

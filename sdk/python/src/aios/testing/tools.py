@@ -60,7 +60,6 @@ class FakeTools:
         )
 
     async def register_tool(self, request: pb.RegisterToolRequest, caller: Caller) -> pb.RegisterToolResponse:
-        """RegisterTool."""
         tool = request.tool
         tool.owner = f"agents/{caller.agent}"
         tool.etag = str(next(self._numbers))
@@ -70,14 +69,12 @@ class FakeTools:
     async def unregister_tool(
         self, request: pb.UnregisterToolRequest, caller: Caller
     ) -> pb.UnregisterToolResponse:
-        """UnregisterTool."""
         del caller
         if self._tools.pop(request.name, None) is None and not request.allow_missing:
             raise _missing(request.name)
         return pb.UnregisterToolResponse()
 
     async def get_tool(self, request: pb.GetToolRequest, caller: Caller) -> pb.GetToolResponse:
-        """GetTool."""
         del caller
         return pb.GetToolResponse(tool=self._find(request.name))
 
@@ -92,7 +89,6 @@ class FakeTools:
     async def call_tool(
         self, request: pb.CallToolRequest, caller: Caller
     ) -> AsyncIterator[pb.CallToolResponse]:
-        """CallTool."""
         tool = self._find(request.tool)
         name = f"agents/{caller.agent}/calls/{request.request_id or next(self._numbers)}"
         joined = name in self._calls
@@ -111,7 +107,6 @@ class FakeTools:
         yield pb.CallToolResponse(sequence=2, result=self._calls[name])
 
     async def get_call(self, request: pb.GetCallRequest, caller: Caller) -> pb.GetCallResponse:
-        """GetCall."""
         name = caller.resolve(request.name)
         if name not in self._calls:
             raise NotFound(f"no {name}", reason="CALL_NOT_FOUND")
@@ -126,7 +121,6 @@ class FakeTools:
     async def take_calls(
         self, request: pb.TakeCallsRequest, caller: Caller
     ) -> AsyncIterator[pb.TakeCallsResponse]:
-        """TakeCalls."""
         del caller
         yield pb.TakeCallsResponse(heartbeat=pb.TakeCallsHeartbeat())
         queue: _Queue = asyncio.Queue()
@@ -143,7 +137,6 @@ class FakeTools:
     async def report_call_progress(
         self, request: pb.ReportCallProgressRequest, caller: Caller
     ) -> pb.ReportCallProgressResponse:
-        """ReportCallProgress."""
         del caller
         self.beats[request.call] += 1
         response = pb.ReportCallProgressResponse(lease_left=self._lease())
@@ -151,7 +144,6 @@ class FakeTools:
         return response
 
     async def complete_call(self, request: pb.CompleteCallRequest, caller: Caller) -> pb.CompleteCallResponse:
-        """CompleteCall."""
         del caller
         waiting = self._held.pop(request.lease_id, None)
         if waiting is not None and not waiting.outcome.done():
