@@ -90,7 +90,9 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.AssembleWindowResponse:
         caller = current_caller()
         id_, own = _context_id(request.name, caller), caller.owner == caller.agent
-        return wire.window(await self._windows.assemble(caller.scope, id_, wire.wish(request), own=own))
+        return wire.window(
+            await self._windows.assemble(caller.scope, id_, wire.window_request(request), own=own)
+        )
 
     async def ForkContext(
         self, request: context_pb2.ForkContextRequest, _context: object
@@ -132,8 +134,8 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
         self, request: context_pb2.SaveSnapshotRequest, _context: object
     ) -> context_pb2.SaveSnapshotResponse:
         caller = current_caller()
-        wish = snapshot_wire.save(request, caller)
-        return snapshot_wire.saved(await self._snapshots.save(caller.scope, wish))
+        save = snapshot_wire.save(request, caller)
+        return snapshot_wire.saved(await self._snapshots.save(caller.scope, save))
 
     async def LoadSnapshot(
         self, request: context_pb2.LoadSnapshotRequest, _context: object

@@ -30,7 +30,7 @@ def build(
 ) -> StorageService:
     """Wire a storage service."""
     limits = StorageLimits(bytes=config.quota_bytes, nodes=config.quota_files, versions=config.max_versions)
-    engine = ChangeRunner(index=index, blobs=blobs, access=access, clock=clock, meter=meter, limits=limits)
+    changes = ChangeRunner(index=index, blobs=blobs, access=access, clock=clock, meter=meter, limits=limits)
     lifetimes = Lifetimes(
         trash=config.trash_life,
         upload=config.upload_life,
@@ -38,7 +38,7 @@ def build(
         poll=config.watch_poll,
         heartbeat=config.watch_heartbeat,
     )
-    return StorageService(engine, lifetimes)
+    return StorageService(changes, lifetimes)
 
 
 def servicer(service: StorageService) -> Servicer:

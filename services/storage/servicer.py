@@ -117,7 +117,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         path = wire.path(request.name, caller)
         label = Attributes(request.media_type, dict(request.set))
         call = wire.call(caller, request.request_id)
-        node = await self._service.files.set_label(call, path, label, list(request.remove), request.etag)
+        node = await self._service.files.set_attributes(call, path, label, list(request.remove), request.etag)
         return pb.SetFileMetadataResponse(file=self._wire.file(caller.owner, node))
 
     async def MoveFile(self, request: pb.MoveFileRequest, context: Any) -> pb.MoveFileResponse:

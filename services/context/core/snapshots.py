@@ -45,31 +45,31 @@ class Saved:
     """Whether the save changed anything; a repeat does not."""
 
 
-def save(tx: Transaction, wish: Save, now: datetime, limits: SnapshotLimits) -> Saved:
+def save(tx: Transaction, request: Save, now: datetime, limits: SnapshotLimits) -> Saved:
     """Save a generation, whole or what came since the last save.
 
     Raises SnapshotConflict, SnapshotNotFound (nothing to add to) and QuotaExceeded.
     """
-    stored = tx.head(wish.generation)
+    stored = tx.head(request.generation)
     if stored is not None and stored.expires_at <= now:
-        tx.drop_snapshot(wish.generation)
+        tx.drop_snapshot(request.generation)
         stored = None
     if stored is not None:
-        _check_owner(stored, wish)
+        _check_owner(stored, request)
     if stored is None or stored.deleted:
-        if not wish.whole:  # an increment on nothing would leave a hole; the writer then saves everything
-            raise SnapshotNotFound.of(wish.generation)
-        return _write(tx, wish, _new(wish, now), now, limits)
+        if not request.whole:  # an increment on nothing would leave a hole; the writer then saves everything
+            raise SnapshotNotFound.of(request.generation)
+        return _write(tx, request, _new(request, now), now, limits)
     # A save that was overtaken, or comes again: what is stored covers it, and going back would lose output.
-    if wish.sequence < stored.sequence or (stored.finished and wish.sequence == stored.sequence):
+    if request.sequence < stored.sequence or (stored.finished and request.sequence == stored.sequence):
         return Saved(stored.sequence, stored.epoch, stored=False)
     if stored.finished:
         raise _conflict("the generation has finished", stored)
-    if not wish.whole and wish.after != stored.sequence:
-        if wish.sequence != stored.sequence:
-            raise _conflict(f"the stored snapshot stands at {stored.sequence}, not {wish.after}", stored)
-        wish = replace(wish, emitted=Emitted())  # a repeat: the output is there, the state may be newer
-    return _write(tx, wish, stored, now, limits)
+    if not request.whole and request.after != stored.sequence:
+        if request.sequence != stored.sequence:
+            raise _conflict(f"the stored snapshot stands at {stored.sequence}, not {request.after}", stored)
+        request = replace(request, emitted=Emitted())  # a repeat: the output is there, the state may be newer
+    return _write(tx, request, stored, now, limits)
 
 
 def load(tx: Transaction, generation: str, now: datetime) -> Snapshot:
@@ -139,7 +139,7 @@ def _living(tx: Transaction, generation: str, now: datetime) -> Head:
     return head
 
 
-def _check_owner(stored: Head, wish: Save) -> None:
+def _check_owner(stored: Head, request: Save) -> None:
     """Refuse a save of an older epoch, or of another owner within the same one.
 
     The epoch is a fencing token. Each claim raises it, so a gateway that was cut off and has been replaced
@@ -147,19 +147,19 @@ def _check_owner(stored: Head, wish: Save) -> None:
     the stored one; after a deletion the remembered one is only a lower bound.
     Before the first claim all owners have epoch 0, and the owner's name tells two of them apart.
     """
-    if wish.epoch < stored.epoch or (wish.epoch > stored.epoch and not stored.deleted):
-        raise _conflict(f"the epoch is {stored.epoch}, not {wish.epoch}", stored)
-    both = wish.whole and wish.owner and stored.owner and not stored.deleted
-    if both and wish.owner != stored.owner:
+    if request.epoch < stored.epoch or (request.epoch > stored.epoch and not stored.deleted):
+        raise _conflict(f"the epoch is {stored.epoch}, not {request.epoch}", stored)
+    both = request.whole and request.owner and stored.owner and not stored.deleted
+    if both and request.owner != stored.owner:
         raise _conflict(f"{stored.owner} owns the generation", stored)
 
 
-def _new(wish: Save, now: datetime) -> Head:
+def _new(request: Save, now: datetime) -> Head:
     return Head(
-        generation=wish.generation,
-        model=wish.model,
-        epoch=wish.epoch,
-        owner=wish.owner,
+        generation=request.generation,
+        model=request.model,
+        epoch=request.epoch,
+        owner=request.owner,
         sequence=0,
         finished=False,
         created_at=now,
@@ -168,29 +168,29 @@ def _new(wish: Save, now: datetime) -> Head:
     )
 
 
-def _write(tx: Transaction, wish: Save, old: Head, now: datetime, limits: SnapshotLimits) -> Saved:
-    has_output = wish.emitted != Emitted()
-    run = add_checksum(packed.pack(wish.emitted)) if has_output else b""
-    state = add_checksum(wish.state)
+def _write(tx: Transaction, request: Save, old: Head, now: datetime, limits: SnapshotLimits) -> Saved:
+    has_output = request.emitted != Emitted()
+    run = add_checksum(packed.pack(request.emitted)) if has_output else b""
+    state = add_checksum(request.state)
     head = replace(
         old,
-        sequence=wish.sequence,
-        finished=wish.finished,
+        sequence=request.sequence,
+        finished=request.finished,
         updated_at=now,
-        expires_at=_expiry(wish, now, limits),
+        expires_at=_expiry(request, now, limits),
         state_bytes=len(state),
-        emitted_bytes=len(run) if wish.whole else old.emitted_bytes + len(run),
-        chunks=int(has_output) if wish.whole else old.chunks + int(has_output),
+        emitted_bytes=len(run) if request.whole else old.emitted_bytes + len(run),
+        chunks=int(has_output) if request.whole else old.chunks + int(has_output),
     )
-    if wish.whole:
-        base = add_checksum(wish.base)
-        head = replace(head, model=wish.model, owner=old.owner or wish.owner, base_bytes=len(base))
-        tx.drop_parts(wish.generation)
-        tx.put_part(wish.generation, Part.BASE, 0, base)
+    if request.whole:
+        base = add_checksum(request.base)
+        head = replace(head, model=request.model, owner=old.owner or request.owner, base_bytes=len(base))
+        tx.drop_parts(request.generation)
+        tx.put_part(request.generation, Part.BASE, 0, base)
     _check_room(tx, old, head, limits)
-    tx.put_part(wish.generation, Part.STATE, 0, state)
+    tx.put_part(request.generation, Part.STATE, 0, state)
     if has_output:
-        tx.put_part(wish.generation, Part.EMITTED, wish.after, run)
+        tx.put_part(request.generation, Part.EMITTED, request.after, run)
     if head.chunks > MOST_CHUNKS:
         head = _compact(tx, head)
     tx.put_head(head)
@@ -226,10 +226,10 @@ def _check_room(tx: Transaction, old: Head, new: Head, limits: SnapshotLimits) -
         raise QuotaExceeded.of(agent, "bytes of snapshots", wanted=wanted, limit=limits.bytes)
 
 
-def _expiry(wish: Save, now: datetime, limits: SnapshotLimits) -> datetime:
-    if wish.expires_at is None:
-        return now + (limits.finished_life if wish.finished else limits.life)
-    return min(max(wish.expires_at, now), now + limits.longest_life)
+def _expiry(request: Save, now: datetime, limits: SnapshotLimits) -> datetime:
+    if request.expires_at is None:
+        return now + (limits.finished_life if request.finished else limits.life)
+    return min(max(request.expires_at, now), now + limits.longest_life)
 
 
 def _conflict(why: str, stored: Head) -> SnapshotConflict:

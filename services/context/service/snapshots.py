@@ -22,20 +22,20 @@ class Snapshots:
         self._deps = deps
         self._limits = limits
 
-    async def save(self, scope: Scope, wish: Save) -> Saved:
+    async def save(self, scope: Scope, request: Save) -> Saved:
         """Save a generation, whole or what came since the last save; see `core/snapshots`."""
-        if wish.sequence < wish.after:
+        if request.sequence < request.after:
             raise InvalidRequest.field("snapshot.sequence", "must not be less than after_sequence")
         try:
             saved = await self._deps.store.write(
-                scope, lambda tx: rules.save(tx, wish, self._deps.clock.now(), self._limits)
+                scope, lambda tx: rules.save(tx, request, self._deps.clock.now(), self._limits)
             )
         except SnapshotConflict:
             self._deps.meter.fenced()
             raise
         if saved.stored:
             self._deps.meter.saved(
-                whole=wish.whole, size=len(wish.base) + len(wish.state) + len(wish.emitted.text)
+                whole=request.whole, size=len(request.base) + len(request.state) + len(request.emitted.text)
             )
         return saved
 

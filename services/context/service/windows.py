@@ -68,7 +68,7 @@ class Windows:
         self._recall = recall
 
     async def assemble(
-        self, scope: Scope, context_id: str, wish: WindowRequest, *, own: bool = True
+        self, scope: Scope, context_id: str, request: WindowRequest, *, own: bool = True
     ) -> Window:
         """Return the messages to send to the model, never more tokens than the window less the reserve.
 
@@ -83,10 +83,10 @@ class Windows:
             return context, tx.messages(context.segments, limit=self._limits.messages), stored
 
         context, messages, stored = await self._deps.store.read(scope, work)
-        model = wish.model or context.settings.model
-        budget = wish.token_budget or context.settings.token_budget or await self._counter.window(model)
+        model = request.model or context.settings.model
+        budget = request.token_budget or context.settings.token_budget or await self._counter.window(model)
         budget = budget or self._limits.tokens
-        reserve = wish.reserve_tokens
+        reserve = request.reserve_tokens
         if reserve is None:
             reserve = window.reserve(budget, context.settings.reserve_tokens)
         tokens = budget - reserve
@@ -99,43 +99,43 @@ class Windows:
             messages=messages,
             groups=window.groups(items),
             budget=budget,
-            room=Room(tokens - estimate.tools(wish.tools), self._limits.bytes),
+            room=Room(tokens - estimate.tools(request.tools), self._limits.bytes),
             summaries=stored,
         )
-        return self._told(task, await self._fitted(task, wish, tokens))
+        return self._told(task, await self._fitted(task, request, tokens))
 
-    async def _fitted(self, task: Task, wish: WindowRequest, tokens: int) -> _Fitted:
+    async def _fitted(self, task: Task, request: WindowRequest, tokens: int) -> _Fitted:
         """Fit by the strategy that is asked for, else by dropping the oldest. Raises WindowTooSmall."""
-        strategy = wish.strategy or task.context.settings.strategy
+        strategy = request.strategy or task.context.settings.strategy
         if strategy in {Strategy.DROP_OLDEST, Strategy.HEAD_AND_TAIL}:
-            return await self._fit(Draft(task.groups), task, wish, tokens, strategy)
+            return await self._fit(Draft(task.groups), task, request, tokens, strategy)
         try:
-            return await self._fit_with_more(task, wish, tokens, strategy)
+            return await self._fit_with_more(task, request, tokens, strategy)
         except KernelError as error:  # whatever cannot be had now: the caller gets a window all the same
             if strategy is Strategy.SUMMARIZE:
                 self._deps.meter.summarized("failed")
             else:
                 self._deps.meter.recalled("failed")
-            fitted = await self._fit(Draft(task.groups), task, wish, tokens, Strategy.DROP_OLDEST)
+            fitted = await self._fit(Draft(task.groups), task, request, tokens, Strategy.DROP_OLDEST)
             return replace(fitted, fallback=error.reason)
 
     async def _fit_with_more(
-        self, task: Task, wish: WindowRequest, tokens: int, strategy: Strategy
+        self, task: Task, request: WindowRequest, tokens: int, strategy: Strategy
     ) -> _Fitted:
         """Fit with a summary, or with notes. Raises WindowTooSmall, and what inference and memory raise."""
         if strategy is Strategy.RECALL:
-            return await self._fit(await self._recall.draft(task), task, wish, tokens, strategy)
-        fitted = await self._fit(await self._summaries.draft(task), task, wish, tokens, strategy)
+            return await self._fit(await self._recall.draft(task), task, request, tokens, strategy)
+        fitted = await self._fit(await self._summaries.draft(task), task, request, tokens, strategy)
         if fitted.choice.dropped:  # the whole counts more than its parts: there is less room than thought
             task = replace(task, room=fitted.left)
-            fitted = await self._fit(await self._summaries.draft(task), task, wish, tokens, strategy)
+            fitted = await self._fit(await self._summaries.draft(task), task, request, tokens, strategy)
         return fitted
 
     async def _fit(
-        self, draft: Draft, task: Task, wish: WindowRequest, tokens: int, strategy: Strategy
+        self, draft: Draft, task: Task, request: WindowRequest, tokens: int, strategy: Strategy
     ) -> _Fitted:
         head = task.context.settings.head_messages
-        fitting = WindowBuilder(self._counter, task.model, wish.tools, strategy, head)
+        fitting = WindowBuilder(self._counter, task.model, request.tools, strategy, head)
         groups = [*draft.made, *draft.groups]
         choice, count, left = await fitting.fit(groups, tokens, self._limits.bytes)
         return _Fitted(draft, choice, count, left, strategy)

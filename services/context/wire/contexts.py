@@ -98,7 +98,7 @@ def message(found: Message, *, pinned: bool) -> resources_pb2.Message:
     )
 
 
-def wish(request: context_pb2.AssembleWindowRequest) -> WindowRequest:
+def window_request(request: context_pb2.AssembleWindowRequest) -> WindowRequest:
     """Read what the window is to be like."""
     strategy = _STRATEGIES.get(request.strategy)
     reserve = request.reserve_tokens if request.HasField("reserve_tokens") else None

@@ -89,7 +89,7 @@ class AgentCaches:
                 del self._agents[scope]
         return taken
 
-    async def alone(self, scope: Scope, work: Callable[[AgentCache], Awaitable[T]]) -> T:
+    async def exclusive(self, scope: Scope, work: Callable[[AgentCache], Awaitable[T]]) -> T:
         """Run `work` while nothing else changes the agent's notes.
 
         It goes on to its end when the caller is cancelled: RAM must learn what became durable.

@@ -54,7 +54,7 @@ class Notes:
         self._store = store
         self._clock = clock
         self._meter = meter
-        self._residents = caches
+        self._caches = caches
         self._limits = limits
 
     async def put(
@@ -67,7 +67,7 @@ class Notes:
         entry = await _describe(fields)
 
         def work(tx: Transaction) -> Effect[Written]:
-            return rules.put(tx, key, fields, entry, mode=mode, etag=etag, around=self._around(actor))
+            return rules.put(tx, key, fields, entry, mode=mode, etag=etag, around=self._context(actor))
 
         return await self._change(scope, actor, Written, work)
 
@@ -80,7 +80,7 @@ class Notes:
         """
 
         def work(tx: Transaction) -> Effect[Written]:
-            return rules.update(tx, key, changes, etag=etag, around=self._around(actor))
+            return rules.update(tx, key, changes, etag=etag, around=self._context(actor))
 
         return await self._change(scope, actor, Written, work)
 
@@ -101,7 +101,7 @@ class Notes:
         """
 
         def work(tx: Transaction) -> Effect[Written]:
-            around = self._around(actor)
+            around = self._context(actor)
             return rules.link(tx, key, add, remove, both_ways=both_ways, etag=etag, around=around)
 
         return await self._change(scope, actor, Written, work)
@@ -115,7 +115,7 @@ class Notes:
         """
 
         def work(tx: Transaction) -> Effect[Nothing]:
-            around = self._around(actor)
+            around = self._context(actor)
             return rules.delete(tx, key, etag=etag, allow_missing=allow_missing, around=around)
 
         await self._change(scope, actor, Nothing, work)
@@ -125,7 +125,7 @@ class Notes:
 
         Raises NoteNotFound and DataCorrupt.
         """
-        agent = self._residents.of(scope)
+        agent = self._caches.of(scope)
         note = await self._resident(scope, agent, key)
         self._meter.read(resident=note is not None)
         if note is None:
@@ -153,7 +153,7 @@ class Notes:
             return [notes[item.key] for item in shown], last
 
         found, last = await self._store.read(scope, work)
-        agent = self._residents.of(scope)
+        agent = self._caches.of(scope)
         return [
             Held(
                 replace(note, accessed_at=agent.used.get(note.key, note.accessed_at)), note.key in agent.notes
@@ -164,12 +164,12 @@ class Notes:
     async def usage(self, scope: Scope) -> Usage:
         """Return how much memory an agent uses and may use."""
         totals = await self._store.read(scope, lambda tx: tx.totals())
-        agent = self._residents.of(scope)
+        agent = self._caches.of(scope)
         return Usage(
             totals=totals,
             resident=Totals(len(agent.notes), agent.notes.size),
             quota_bytes=self._limits.bytes,
-            high_water_bytes=self._residents.marks.high,
+            high_water_bytes=self._caches.marks.high,
             evicted=agent.notes.evicted,
             restored=agent.notes.restored,
             mean_residence=agent.notes.mean_residence(self._clock.monotonic()),
@@ -183,7 +183,7 @@ class Notes:
         for scope in await self._store.expiring(limit=_AT_ONCE):
             while await self._expire(scope) == _AT_ONCE:
                 pass
-        for scope, times in self._residents.take_used():
+        for scope, times in self._caches.take_used():
             await self._store.write(scope, lambda tx, times=times: tx.touch(times))  # type: ignore[misc]
         await self._store.collect()
 
@@ -202,8 +202,8 @@ class Notes:
         except DataCorrupt:
             self._meter.corrupt()
             raise
-        if agent.version == version and self._residents.of(scope) is agent:
-            self._residents.keep(agent, note, self._clock.monotonic())
+        if agent.version == version and self._caches.of(scope) is agent:
+            self._caches.keep(agent, note, self._clock.monotonic())
             agent.notes.restored += 1
             self._meter.restored()
         return note
@@ -242,28 +242,28 @@ class Notes:
         return count
 
     async def _apply(self, scope: Scope, work: Callable[[Transaction], Effect[T]]) -> T:
-        async def alone(agent: AgentCache) -> T:
-            self._residents.changed(agent)
+        async def change(agent: AgentCache) -> T:
+            self._caches.changed(agent)
             try:
                 effect = await self._store.write(scope, work)
             except KernelError as error:
                 if error.retry_after is not None:  # the store may have committed all the same
                     agent.notes.clear()
-                    self._residents.settle(agent)
+                    self._caches.settle(agent)
                 raise
-            self._residents.changed(agent)
+            self._caches.changed(agent)
             for key in effect.dropped:
                 agent.notes.drop(key)
                 agent.used.pop(key, None)
             for note in effect.changed:
-                self._residents.keep(agent, note, self._clock.monotonic())
+                self._caches.keep(agent, note, self._clock.monotonic())
                 self._meter.written(note.size)
-            self._residents.settle(agent)
+            self._caches.settle(agent)
             return effect.answer
 
-        return await self._residents.alone(scope, alone)
+        return await self._caches.exclusive(scope, change)
 
-    def _around(self, actor: RequestIdentity) -> ChangeContext:
+    def _context(self, actor: RequestIdentity) -> ChangeContext:
         return ChangeContext(self._clock.now(), actor.agent, self._limits, lambda: secrets.token_hex(6))
 
 

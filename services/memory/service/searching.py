@@ -47,7 +47,7 @@ class Searching:
         self._store = store
         self._clock = clock
         self._meter = meter
-        self._residents = caches
+        self._caches = caches
 
     async def find(
         self, scope: Scope, search: Search, *, skip: int, limit: int, room: int, ranking: str = ""
@@ -71,7 +71,7 @@ class Searching:
         if ranking and not skip and following is not None:
             kept = rankings.encode([_ranked(hit) for hit in hits])
             await self._store.write(scope, lambda tx: tx.keep_ranking(ranking, kept))
-        agent = self._residents.of(scope)
+        agent = self._caches.of(scope)
         for _, note in found:
             agent.used[note.key] = self._clock.now()
         return [Found(hit, note, note.key in agent.notes) for hit, note in found], following

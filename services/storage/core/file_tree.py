@@ -213,7 +213,7 @@ def make_parents(unit: UnitOfWork, path: str) -> None:
             raise WrongFileKind.at(ancestor, node.kind.value)
 
 
-def set_label(unit: UnitOfWork, path: str, label: Attributes, remove: frozenset[str], etag: str) -> Node:
+def set_attributes(unit: UnitOfWork, path: str, label: Attributes, remove: frozenset[str], etag: str) -> Node:
     """Change media type and metadata of a file: pairs of `label` are set, keys in `remove` go.
 
     Raises FileNotFound, WrongFileKind, EtagMismatch and InvalidRequest (too many pairs).

@@ -34,18 +34,18 @@ class Lifetimes:
 
 
 class StorageService:
-    """All use cases, on one engine."""
+    """All use cases, on one runner of changes."""
 
-    def __init__(self, engine: ChangeRunner, lifetimes: Lifetimes) -> None:
-        self.sharing = SharingService(engine)
-        self.files = FileService(engine, trash_life=lifetimes.trash)
-        self.reading = ReadingService(engine)
-        self.uploads = UploadService(engine, lifetime=lifetimes.upload)
-        self.search = SearchService(engine)
-        self.records = RecordService(engine)
+    def __init__(self, changes: ChangeRunner, lifetimes: Lifetimes) -> None:
+        self.sharing = SharingService(changes)
+        self.files = FileService(changes, trash_life=lifetimes.trash)
+        self.reading = ReadingService(changes)
+        self.uploads = UploadService(changes, lifetime=lifetimes.upload)
+        self.search = SearchService(changes)
+        self.records = RecordService(changes)
         self.watching = WatchService(
-            engine,
+            changes,
             poll_seconds=lifetimes.poll.total_seconds(),
             heartbeat_seconds=lifetimes.heartbeat.total_seconds(),
         )
-        self.upkeep = UpkeepService(engine, trash_life=lifetimes.trash, blob_rest=lifetimes.blob_rest)
+        self.upkeep = UpkeepService(changes, trash_life=lifetimes.trash, blob_rest=lifetimes.blob_rest)

@@ -31,8 +31,8 @@ class Appender:
     small pieces at the end, and the indexed beginning while that grows.
     """
 
-    def __init__(self, engine: ChangeRunner) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner) -> None:
+        self._changes = changes
         self._lanes = [asyncio.Lock() for _ in range(_LANES)]
 
     async def append(
@@ -54,12 +54,12 @@ class Appender:
         self, call: RequestContext, arguments: Mapping[str, object], command: Write, added: PreparedContent
     ) -> Written:
         visit = Visit(call, (command.path,))
-        head = await self._engine.read(call.scope, lambda tx: _head(tx, command.path), visit=visit)
+        head = await self._changes.read(call.scope, lambda tx: _head(tx, command.path), visit=visit)
         try:
             command, blobs = await self._ready(call.scope, head, command, added)
         except DataCorrupt:
             # The pieces of a version that was pruned meanwhile are missing rightly.
-            now = await self._engine.read(call.scope, lambda tx: _head(tx, command.path), visit=visit)
+            now = await self._changes.read(call.scope, lambda tx: _head(tx, command.path), visit=visit)
             if _etag(now) != _etag(head):
                 raise HeadMoved(command.path) from None
             raise
@@ -71,9 +71,9 @@ class Appender:
                 raise HeadMoved(command.path)
             return file_tree.write(unit, command)
 
-        supply = self._engine.supply(call.scope, blobs)
-        return await self._engine.change(
-            call, "WriteFile", arguments, Written, work, supply=supply, touches=(command.path,)
+        blob_upload = self._changes.blob_upload(call.scope, blobs)
+        return await self._changes.change(
+            call, "WriteFile", arguments, Written, work, blob_upload=blob_upload, touches=(command.path,)
         )
 
     async def _ready(
@@ -87,7 +87,7 @@ class Appender:
             return replace(command, content=content, keep_text=True), ()
         if appending.stays_small(head.node.size, len(added.data)):
             old = await self._beginning(scope, head, head.node.size)
-            whole = await self._engine.prepare(old + added.data)
+            whole = await self._changes.prepare(old + added.data)
             return replace(command, content=whole.content, text=whole.text), whole.blobs
         return await self._linked(scope, head, command, added.data)
 
@@ -114,10 +114,10 @@ class Appender:
         base, parts, size = Base(head.node.digest, head.node.size), [added], len(added)
         link = head.link
         while link is not None and appending.joins(link.piece.size, size):
-            parts.append(await self._engine.fetch(scope, link.piece))
+            parts.append(await self._changes.fetch(scope, link.piece))
             size += link.piece.size
             base = Base(link.base, base.size - link.piece.size)
-            link = await self._engine.read(scope, partial(_link, digest=base.digest))
+            link = await self._changes.read(scope, partial(_link, digest=base.digest))
         return base, b"".join(reversed(parts))
 
     async def _indexed(self, scope: Scope, head: Head, added: bytes) -> str:
@@ -126,9 +126,9 @@ class Appender:
         return data[:HEAD_BYTES].decode(errors="ignore")
 
     async def _beginning(self, scope: Scope, head: Head, length: int) -> bytes:
-        pieces = await self._engine.read(scope, lambda tx: tx.pieces(head.node.digest))
+        pieces = await self._changes.read(scope, lambda tx: tx.pieces(head.node.digest))
         parts = [
-            (await self._engine.fetch(scope, piece))[start:stop]
+            (await self._changes.fetch(scope, piece))[start:stop]
             for piece, start, stop in spans(pieces or (), 0, length)
         ]
         return b"".join(parts)

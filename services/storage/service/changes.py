@@ -77,14 +77,14 @@ class ChangeRunner:
         kind: type[T],
         work: Callable[[UnitOfWork], T],
         *,
-        supply: BlobUpload | None = None,
+        blob_upload: BlobUpload | None = None,
         touches: tuple[str, ...] = (),
     ) -> T:
         """Change a scope once per request id and return what `work` returned the first time.
 
         `arguments` is what makes a request the same request; `kind` is the type `work` returns, for storing
-        it. `supply` puts the blobs that `work` refers to; if the change is refused, those nobody needs are
-        removed. `touches` are the paths that another agent than the owner reaches by a grant. Raises what
+        it. `blob_upload` puts the blobs that `work` refers to; if the change is refused, those nobody needs
+        are removed. `touches` are the paths that another agent than the owner reaches by a grant. Raises what
         `work` raises, QuotaExceeded, IdempotencyMismatch and PermissionDenied; see `VacatedNames.admit`.
         """
         digest = fingerprint(method, {"scope": call.scope.agent, **arguments})
@@ -94,7 +94,7 @@ class ChangeRunner:
             reply = tx.recall(actor) if actor.request_id else None
             if reply is not None:
                 return codec.decode(kind, reply), None
-            unit = UnitOfWork(tx, self._circumstances(call))
+            unit = UnitOfWork(tx, self._context(call))
             result = work(unit)
             unit.finalize()
             if actor.request_id:
@@ -103,7 +103,7 @@ class ChangeRunner:
 
         try:
             result, unit = await self.vacated.admit(
-                Visit(call, touches), run, lambda admitted: self._commit(call.scope, admitted, supply)
+                Visit(call, touches), run, lambda admitted: self._commit(call.scope, admitted, blob_upload)
             )
         except QuotaExceeded as error:
             self.meter.refused(error.metadata["quota"])
@@ -142,7 +142,7 @@ class ChangeRunner:
 
         return await self.index.write(scope, remove) if wanted else 0
 
-    def supply(self, scope: Scope, blobs: Sequence[Piece]) -> BlobUpload | None:
+    def blob_upload(self, scope: Scope, blobs: Sequence[Piece]) -> BlobUpload | None:
         """Return what puts pieces with data as blobs; None when there is none."""
         if not blobs:
             return None
@@ -212,17 +212,19 @@ class ChangeRunner:
             )
         return piece.data
 
-    async def _commit(self, scope: Scope, run: Callable[[Transaction], T], supply: BlobUpload | None) -> T:
-        supplied: list[str] = []
+    async def _commit(
+        self, scope: Scope, run: Callable[[Transaction], T], blob_upload: BlobUpload | None
+    ) -> T:
+        uploaded: list[str] = []
         try:
             for _ in range(_ATTEMPTS):
-                supplied = await supply() if supply else []
+                uploaded = await blob_upload() if blob_upload else []
                 try:
                     return await self.index.write(scope, run)
                 except BlobVanished:
                     continue
         except KernelError:
-            await self.collect(scope, supplied)
+            await self.collect(scope, uploaded)
             raise
         raise ServiceUnavailable("the blobs of this write keep vanishing", retry_after=1.0)
 
@@ -230,7 +232,7 @@ class ChangeRunner:
         for piece in blobs:
             self.blobs.put(scope, piece.digest, piece.data or b"")
 
-    def _circumstances(self, call: RequestContext) -> ChangeContext:
+    def _context(self, call: RequestContext) -> ChangeContext:
         return ChangeContext(
             now=self.clock.now(),
             writer=call.agent,

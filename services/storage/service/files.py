@@ -37,9 +37,9 @@ class NewFile:
 class FileService:
     """The tree of a scope."""
 
-    def __init__(self, engine: ChangeRunner, *, trash_life: timedelta) -> None:
-        self._engine = engine
-        self._appender = Appender(engine)
+    def __init__(self, changes: ChangeRunner, *, trash_life: timedelta) -> None:
+        self._changes = changes
+        self._appender = Appender(changes)
         self.trash_life = trash_life
 
     async def write(self, call: RequestContext, new: NewFile) -> Written:
@@ -48,7 +48,7 @@ class FileService:
         Raises PathInvalid, ChecksumMismatch and what `tree.write` raises.
         """
         paths.check_entry(new.path)
-        prepared = await self._engine.prepare(new.data)
+        prepared = await self._changes.prepare(new.data)
         digest = prepared.content.digest
         if new.sha256 and new.sha256 != digest:
             raise ChecksumMismatch("the bytes do not match `sha256`", metadata={"sha256": digest})
@@ -59,13 +59,13 @@ class FileService:
         }  # fmt: skip
         if new.append:
             return await self._appender.append(call, arguments, command, prepared)
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "WriteFile",
             arguments,
             Written,
             lambda unit: file_tree.write(unit, command),
-            supply=self._engine.supply(call.scope, prepared.blobs),
+            blob_upload=self._changes.blob_upload(call.scope, prepared.blobs),
             touches=(new.path,),
         )
 
@@ -75,7 +75,7 @@ class FileService:
         Raises PathInvalid, AlreadyExists and WrongFileKind.
         """
         paths.check_entry(path)
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "MakeDirectory",
             {"path": path, "allow_existing": allow_existing},
@@ -84,7 +84,7 @@ class FileService:
             touches=(path,),
         )
 
-    async def set_label(
+    async def set_attributes(
         self, call: RequestContext, path: str, label: Attributes, remove: Sequence[str], etag: str
     ) -> Node:
         """Change media type and metadata of a file.
@@ -92,12 +92,12 @@ class FileService:
         Raises PathInvalid, FileNotFound, WrongFileKind, EtagMismatch and InvalidRequest.
         """
         paths.check_entry(path)
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "SetFileMetadata",
             {"path": path, "label": label, "remove": sorted(remove), "etag": etag},
             Node,
-            lambda unit: file_tree.set_label(unit, path, label, frozenset(remove), etag),
+            lambda unit: file_tree.set_attributes(unit, path, label, frozenset(remove), etag),
             touches=(path,),
         )
 
@@ -107,7 +107,7 @@ class FileService:
         Raises PathInvalid and FileNotFound.
         """
         paths.check(path)
-        return await self._engine.read(scope, lambda tx: file_tree.find(tx, path), visit=visit(caller, path))
+        return await self._changes.read(scope, lambda tx: file_tree.find(tx, path), visit=visit(caller, path))
 
     async def list_directory(
         self,
@@ -141,7 +141,7 @@ class FileService:
                 position = batch[-1].path
             return found[:limit]
 
-        return await self._engine.read(scope, collect, visit=visit(caller, directory))
+        return await self._changes.read(scope, collect, visit=visit(caller, directory))
 
     async def move(
         self, call: RequestContext, path: str, destination: str, *, etag: str, overwrite: bool
@@ -152,7 +152,7 @@ class FileService:
         """
         paths.check_entry(path)
         paths.check_entry(destination)
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "MoveFile",
             {"path": path, "destination": destination, "etag": etag, "overwrite": overwrite},
@@ -178,18 +178,18 @@ class FileService:
         origin, path = source
         paths.check_entry(path)
         paths.check_entry(destination)
-        await self._engine.access.require("storage.read", in_agent(origin.agent, "files", path))
+        await self._changes.access.require("storage.read", in_agent(origin.agent, "files", path))
         if origin == call.scope and paths.covers(path, destination):
             raise PathInvalid("nothing can be copied into itself", metadata={"path": destination})
         foreign: list[copying.Item] = []
-        supply: BlobUpload | None = None
+        blob_upload: BlobUpload | None = None
         if origin != call.scope:
-            foreign = await self._engine.read(
+            foreign = await self._changes.read(
                 origin,
                 lambda tx: copying.collect(tx, path, version),
                 visit=Visit(RequestContext(origin, call.agent), (path,)),
             )
-            supply = self._engine.transfer(origin, call.scope, copying.blobs(foreign))
+            blob_upload = self._changes.transfer(origin, call.scope, copying.blobs(foreign))
 
         def work(unit: UnitOfWork) -> Node:
             items = foreign or copying.collect(unit.tx, path, version)
@@ -200,8 +200,8 @@ class FileService:
             "overwrite": overwrite, "etag": etag,
         }  # fmt: skip
         touches = (destination,) if foreign else (path, destination)
-        return await self._engine.change(
-            call, "CopyFile", arguments, Node, work, supply=supply, touches=touches
+        return await self._changes.change(
+            call, "CopyFile", arguments, Node, work, blob_upload=blob_upload, touches=touches
         )
 
     async def delete(
@@ -220,11 +220,11 @@ class FileService:
 
         choices = {"etag": etag, "recursive": recursive, "missing_ok": missing_ok, "purge": purge}
         arguments = {"path": path, **choices}
-        return await self._engine.change(call, "DeleteFile", arguments, Deleted, work, touches=(path,))
+        return await self._changes.change(call, "DeleteFile", arguments, Deleted, work, touches=(path,))
 
     async def list_trash(self, scope: Scope, *, before: int, limit: int) -> list[Node]:
         """List what was deleted, the last first, with trash ids below `before` (0: all)."""
-        return await self._engine.read(scope, lambda tx: tx.trashed_roots(before=before, limit=limit))
+        return await self._changes.read(scope, lambda tx: tx.trashed_roots(before=before, limit=limit))
 
     async def restore(self, call: RequestContext, path: str) -> Node:
         """Bring the last deletion of a path back.
@@ -232,7 +232,7 @@ class FileService:
         Raises PathInvalid, FileNotFound, AlreadyExists and WrongFileKind.
         """
         paths.check_entry(path)
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "RestoreFile",
             {"path": path},
@@ -243,4 +243,4 @@ class FileService:
 
     async def usage(self, scope: Scope) -> tuple[Totals, StorageLimits]:
         """Return how much a scope uses and may use."""
-        return await self._engine.read(scope, lambda tx: tx.totals()), self._engine.limits
+        return await self._changes.read(scope, lambda tx: tx.totals()), self._changes.limits

@@ -40,8 +40,8 @@ class Comparison:
 class ReadingService:
     """The contents and the history of a scope's files."""
 
-    def __init__(self, engine: ChangeRunner) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner) -> None:
+        self._changes = changes
 
     async def open(
         self, scope: Scope, path: str, *, version: int, offset: int, caller: RequestContext | None = None
@@ -51,7 +51,7 @@ class ReadingService:
         Raises PathInvalid, FileNotFound, WrongFileKind and OffsetMismatch (beyond the end).
         """
         paths.check_entry(path)
-        opened = await self._engine.read(
+        opened = await self._changes.read(
             scope, lambda tx: history.open_version(tx, path, version), visit=visit(caller, path)
         )
         if offset > opened.version.size:
@@ -67,13 +67,13 @@ class ReadingService:
         wanted = length or opened.version.size
         for piece, start, stop in spans(opened.content.pieces, offset, wanted):
             try:
-                data = await self._engine.fetch(scope, piece)
+                data = await self._changes.fetch(scope, piece)
             except DataCorrupt:
-                await self._engine.read(scope, lambda tx: _check_kept(tx, opened))
+                await self._changes.read(scope, lambda tx: _check_kept(tx, opened))
                 raise
             for at in range(start, stop, SEND_BYTES):
                 part = data[at : min(at + SEND_BYTES, stop)]
-                self._engine.meter.read(len(part))
+                self._changes.meter.read(len(part))
                 yield part
 
     async def versions(
@@ -89,7 +89,7 @@ class ReadingService:
             node = file_tree.find_file(tx, path)
             return node, tx.versions(node.id, before=before, limit=limit)
 
-        return await self._engine.read(scope, work, visit=visit(caller, path))
+        return await self._changes.read(scope, work, visit=visit(caller, path))
 
     async def compare(
         self,
@@ -116,7 +116,7 @@ class ReadingService:
                 Opened(node, later, history.content_of(tx, later)),
             )
 
-        before, after = await self._engine.read(scope, work, visit=visit(caller, path))
+        before, after = await self._changes.read(scope, work, visit=visit(caller, path))
         texts = [await self._text(scope, each) for each in (before, after)]
         names = [f"{path}\tversion {each.version.number}" for each in (before, after)]
         found = await asyncio.to_thread(
@@ -156,10 +156,10 @@ class ReadingService:
                 return None
             return Opened(node, version, history.content_of(tx, version))
 
-        seen = await self._engine.read(call.scope, find)
+        seen = await self._changes.read(call.scope, find)
         text = None
         if seen is not None:
-            _, text = await self._engine.scan(call.scope, seen.content.pieces)
+            _, text = await self._changes.scan(call.scope, seen.content.pieces)
 
         def work(unit: UnitOfWork) -> Node:
             node = file_tree.find_file(unit.tx, path)
@@ -172,7 +172,7 @@ class ReadingService:
             return file_tree.write(unit, command, restored=version.number).node
 
         arguments = {"path": path, "target": target, "etag": etag}
-        return await self._engine.change(call, "RollbackFile", arguments, Node, work, touches=(path,))
+        return await self._changes.change(call, "RollbackFile", arguments, Node, work, touches=(path,))
 
     async def _text(self, scope: Scope, opened: Opened) -> str:
         if opened.version.size > MAX_COMPARED_BYTES:
@@ -180,7 +180,7 @@ class ReadingService:
                 f"a version of {opened.version.size} bytes is too large to compare",
                 metadata={"size_bytes": str(opened.version.size), "limit": str(MAX_COMPARED_BYTES)},
             )
-        data = b"".join([part async for part in self._engine.load(scope, opened.content.pieces)])
+        data = b"".join([part async for part in self._changes.load(scope, opened.content.pieces)])
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError as error:

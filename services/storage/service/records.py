@@ -19,8 +19,8 @@ from services.storage.service.changes import ChangeRunner
 class RecordService:
     """The collections of a scope."""
 
-    def __init__(self, engine: ChangeRunner) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner) -> None:
+        self._changes = changes
 
     async def put(self, call: RequestContext, collection: str, new: Sequence[Row], mode: Mode) -> Put:
         """Write records, all or none.
@@ -31,7 +31,7 @@ class RecordService:
         digests = [
             [row.key, row.fields, row.text, sha256(row.vector) if row.vector else "", row.etag] for row in new
         ]
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "PutRecords",
             {"collection": collection, "rows": digests, "mode": mode},
@@ -58,21 +58,21 @@ class RecordService:
         """
         filters.check(question.filters)
         if not question.ranked:
-            return await self._engine.read(
+            return await self._changes.read(
                 scope, lambda tx: rows.by_key(tx, collection, question, after=after, limit=limit)
             )
         if skip and ranking:
-            body = await self._engine.read(scope, lambda tx: tx.ranking(ranking))
+            body = await self._changes.read(scope, lambda tx: tx.ranking(ranking))
             known = rankings.decode(body)
-            return await self._engine.read(
+            return await self._changes.read(
                 scope,
                 lambda tx: rows.found_again(tx, collection, question, known, skip=skip, limit=limit),
             )
-        selected = await self._engine.read(scope, lambda tx: rows.select(tx, collection, question))
+        selected = await self._changes.read(scope, lambda tx: rows.select(tx, collection, question))
         ranked = await asyncio.to_thread(rows.rank, selected, question)
         if ranking and len(ranked) >= skip + limit:
             body = rankings.encode([Ranked(found.record.key, (found.score,)) for found in ranked])
-            await self._engine.index.write(scope, lambda tx: tx.keep_ranking(ranking, body))
+            await self._changes.index.write(scope, lambda tx: tx.keep_ranking(ranking, body))
         return ranked[skip : skip + limit]
 
     async def delete(
@@ -83,7 +83,7 @@ class RecordService:
         Raises QueryInvalid.
         """
         filters.check(question.filters)
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "DeleteRecords",
             {"collection": collection, "question": question.arguments(), "everything": everything},
@@ -93,7 +93,7 @@ class RecordService:
 
     async def collections(self, scope: Scope, *, after: str, limit: int) -> list[Collection]:
         """List collections by name, after the name `after`."""
-        return await self._engine.read(scope, lambda tx: tx.collections(after=after, limit=limit))
+        return await self._changes.read(scope, lambda tx: tx.collections(after=after, limit=limit))
 
 
 def _embed(new: Sequence[Row]) -> list[Row]:

@@ -46,8 +46,8 @@ class Place:
 class SearchService:
     """Finds files."""
 
-    def __init__(self, engine: ChangeRunner) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner) -> None:
+        self._changes = changes
 
     async def search(
         self, call: RequestContext, search: Search, *, shared: bool, skip: int, limit: int, ranking: str = ""
@@ -62,14 +62,14 @@ class SearchService:
         query_words(search.query)
         given = await self._shared(call) if shared else []
         if skip and ranking:
-            body = await self._engine.read(call.scope, lambda tx: tx.ranking(ranking))
+            body = await self._changes.read(call.scope, lambda tx: tx.ranking(ranking))
             places = [Place(call.scope, search.directory), *given]
             hits = await self._found_again(call, places, rankings.decode(body), skip, limit)
         else:
             ranked = await self._rank(call, search, given)
             if ranking and len(ranked) >= skip + limit:
                 body = rankings.encode([_ranked(hit) for hit in ranked])
-                await self._engine.index.write(call.scope, lambda tx: tx.keep_ranking(ranking, body))
+                await self._changes.index.write(call.scope, lambda tx: tx.keep_ranking(ranking, body))
             hits = ranked[skip : skip + limit]
         return await self._illustrate(hits, search.query)
 
@@ -116,7 +116,7 @@ class SearchService:
 
         there = RequestContext(place.scope, call.agent)
         try:
-            return await self._engine.read(place.scope, work, visit=Visit(there, (place.path,)))
+            return await self._changes.read(place.scope, work, visit=Visit(there, (place.path,)))
         except PermissionDenied:
             if place.scope == call.scope:
                 raise
@@ -134,21 +134,21 @@ class SearchService:
             file_tree.find(tx, search.directory)
             return core_search.gather(tx, search)
 
-        gathered = await self._engine.read(call.scope, work, visit=Visit(call, (path,)))
+        gathered = await self._changes.read(call.scope, work, visit=Visit(call, (path,)))
         return await asyncio.to_thread(core_search.rank, search, gathered)
 
     async def _illustrate(self, hits: list[Hit], query: str) -> list[Hit]:
         shown: dict[tuple[Scope, str], Hit] = {}
         for scope in {hit.scope for hit in hits}:
             own = [hit for hit in hits if hit.scope == scope]
-            for hit in await self._engine.read(scope, _illustrator(own, query)):
+            for hit in await self._changes.read(scope, _illustrator(own, query)):
                 shown[hit.scope, hit.node.id] = hit
         return [shown[hit.scope, hit.node.id] for hit in hits]
 
     async def _shared(self, call: RequestContext) -> list[Place]:
         """List where else to search."""
         found: list[Place] = []
-        for grant in await self._engine.access.grants():
+        for grant in await self._changes.access.grants():
             place = _place(grant, call)
             if place is None or not await self._may_read(grant):
                 continue
@@ -160,7 +160,7 @@ class SearchService:
     async def _may_read(self, grant: ShareGrant) -> bool:
         """Tell whether the grant counts: a policy may forbid what it gives."""
         try:
-            await self._engine.access.require(READ, grant.resource)
+            await self._changes.access.require(READ, grant.resource)
         except PermissionDenied:
             return False
         return True

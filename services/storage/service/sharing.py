@@ -16,8 +16,8 @@ from services.storage.service.vacated import Visit, file_name
 class SharingService:
     """The shares of a scope; see VacatedNames for their end when a file leaves its name."""
 
-    def __init__(self, engine: ChangeRunner) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner) -> None:
+        self._changes = changes
 
     async def share(
         self, call: RequestContext, path: str, grantee: str, role: Role, expires_at: datetime | None
@@ -27,18 +27,18 @@ class SharingService:
         Raises PathInvalid, FileNotFound (also when the file moves meanwhile) and what access answers.
         """
         paths.check(path)
-        async with self._engine.vacated.lane(call.scope):
+        async with self._changes.vacated.lane(call.scope):
             if call.agent == call.scope.agent:
-                await self._engine.vacated.end(call.scope)
+                await self._changes.vacated.end(call.scope)
             visit = Visit(call, (path,))
-            node = await self._engine.read(call.scope, lambda tx: file_tree.find(tx, path), visit=visit)
+            node = await self._changes.read(call.scope, lambda tx: file_tree.find(tx, path), visit=visit)
             name = file_name(call.scope, path)
             wanted = shares.grants_for(name, grantee, role, expires_at, directory=not node.is_file)
             given = await self._replace(call, name, grantee, wanted)
-            now = await self._engine.read(call.scope, lambda tx: _node_id(tx, path))
+            now = await self._changes.read(call.scope, lambda tx: _node_id(tx, path))
             if now != node.id:
                 for grant in given:
-                    await self._engine.access.revoke(grant.name)
+                    await self._changes.access.revoke(grant.name)
                 raise FileNotFound.at(path)
             return shares.merge(call.scope.agent, given)[0]
 
@@ -48,13 +48,13 @@ class SharingService:
         """Give grants and take back what the grantee had on the name before."""
         old = await self._given(name, grantee)
         given = [
-            await self._engine.access.give(grant, request_id=_derived(call.request_id, grant))
+            await self._changes.access.give(grant, request_id=_derived(call.request_id, grant))
             for grant in wanted
         ]
         kept = {grant.name for grant in given}
         for grant in old:
             if grant.name not in kept:
-                await self._engine.access.revoke(grant.name)
+                await self._changes.access.revoke(grant.name)
         return given
 
     async def revoke(self, call: RequestContext, path: str, grantee: str) -> None:
@@ -64,7 +64,7 @@ class SharingService:
         """
         paths.check(path)
         for grant in await self._given(file_name(call.scope, path), grantee):
-            await self._engine.access.revoke(grant.name)
+            await self._changes.access.revoke(grant.name)
 
     async def list_shares(self, scope: Scope, path: str) -> list[Share]:
         """List the shares of a path and of the directories it lies in, oldest first.
@@ -72,12 +72,12 @@ class SharingService:
         Raises PathInvalid.
         """
         paths.check(path)
-        grants = await self._engine.access.grants(resource=file_name(scope, path))
+        grants = await self._changes.access.grants(resource=file_name(scope, path))
         return shares.merge(scope.agent, grants)
 
     async def _given(self, name: str, grantee: str) -> list[ShareGrant]:
-        exact = await self._engine.access.grants(resource=name, grantee=grantee)
-        below = await self._engine.access.grants(resource=name + "/", grantee=grantee)
+        exact = await self._changes.access.grants(resource=name, grantee=grantee)
+        below = await self._changes.access.grants(resource=name + "/", grantee=grantee)
         found = {grant.name: grant for grant in (*exact, *below)}
         return [grant for grant in found.values() if grant.resource in (name, name + "/")]
 

@@ -19,16 +19,16 @@ _BATCH = 100
 class UpkeepService:
     """Sweeps all scopes, one small transaction after the other."""
 
-    def __init__(self, engine: ChangeRunner, *, trash_life: timedelta, blob_rest: timedelta) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner, *, trash_life: timedelta, blob_rest: timedelta) -> None:
+        self._changes = changes
         self._trash_life = trash_life
         self._blob_rest = blob_rest
 
     async def sweep(self) -> None:
         """Sweep every scope once."""
-        self._engine.meter.collected("replies", await self._engine.index.forget_replies())
+        self._changes.meter.collected("replies", await self._changes.index.forget_replies())
         position: Scope | None = None
-        while scopes := await self._engine.index.scopes(after=position, limit=_BATCH):
+        while scopes := await self._changes.index.scopes(after=position, limit=_BATCH):
             for scope in scopes:
                 await self.sweep_scope(scope)
             position = scopes[-1]
@@ -39,15 +39,15 @@ class UpkeepService:
         removed = {
             "uploads": await self._until_done(call, "ExpireUploads", self._expire_uploads),
             "trash": await self._until_done(call, "PurgeTrash", self._purge_trash),
-            "contents": await self._engine.index.write(scope, lambda tx: tx.drop_unused_contents()),
+            "contents": await self._changes.index.write(scope, lambda tx: tx.drop_unused_contents()),
             "blobs": await self._collect_blobs(scope),
         }
         for what, count in removed.items():
-            self._engine.meter.collected(what, count)
+            self._changes.meter.collected(what, count)
 
     async def _until_done(self, call: RequestContext, method: str, work: Callable[[UnitOfWork], int]) -> int:
         total = 0
-        while done := await self._engine.change(call, method, {}, int, work):
+        while done := await self._changes.change(call, method, {}, int, work):
             total += done
         return total
 
@@ -63,9 +63,9 @@ class UpkeepService:
 
     async def _collect_blobs(self, scope: Scope) -> int:
         idle = await asyncio.to_thread(
-            self._engine.blobs.idle, scope, seconds=self._blob_rest.total_seconds(), limit=10_000
+            self._changes.blobs.idle, scope, seconds=self._blob_rest.total_seconds(), limit=10_000
         )
         total = 0
         for at in range(0, len(idle), _BATCH):
-            total += await self._engine.collect(scope, idle[at : at + _BATCH])
+            total += await self._changes.collect(scope, idle[at : at + _BATCH])
         return total

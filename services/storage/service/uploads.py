@@ -20,8 +20,8 @@ CHUNK_BYTES = PIECE_BYTES
 class UploadService:
     """Unfinished uploads of a scope."""
 
-    def __init__(self, engine: ChangeRunner, *, lifetime: timedelta) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner, *, lifetime: timedelta) -> None:
+        self._changes = changes
         self._lifetime = lifetime
 
     async def begin(self, call: RequestContext, command: Begin) -> Upload:
@@ -30,7 +30,7 @@ class UploadService:
         Raises PathInvalid, QuotaExceeded and what a write of the file would raise now.
         """
         paths.check_entry(command.path)
-        return await self._engine.change(
+        return await self._changes.change(
             call,
             "BeginUpload",
             {"command": command},
@@ -52,14 +52,14 @@ class UploadService:
         whole = Piece(digest, len(data), data)
         inline = is_inline(len(data))
         piece = whole if inline else Piece(digest, len(data))
-        supply = None if inline else self._engine.supply(call.scope, [whole])
-        return await self._engine.change(
+        blob_upload = None if inline else self._changes.blob_upload(call.scope, [whole])
+        return await self._changes.change(
             RequestContext(call.scope, call.agent),
             "UploadChunk",
             {"upload": upload_id, "offset": offset, "sha256": digest},
             Upload,
             lambda unit: uploading.take(unit, upload_id, offset, piece, self._lifetime),
-            supply=supply,
+            blob_upload=blob_upload,
         )
 
     async def get(self, scope: Scope, upload_id: str) -> Upload:
@@ -67,17 +67,17 @@ class UploadService:
 
         Raises UploadNotFound.
         """
-        return await self._engine.read(scope, lambda tx: uploading.find(tx, upload_id))
+        return await self._changes.read(scope, lambda tx: uploading.find(tx, upload_id))
 
     async def commit(self, call: RequestContext, upload_id: str, checksum: str) -> Written:
         """Turn an upload into a version of its file.
 
         Raises UploadNotFound, UploadIncomplete, ChecksumMismatch, DataCorrupt and what a write raises.
         """
-        seen = await self._engine.read(call.scope, lambda tx: _chunks(tx, upload_id))
+        seen = await self._changes.read(call.scope, lambda tx: _chunks(tx, upload_id))
         content, text = None, None
         if seen is not None:
-            scanner, text = await self._engine.scan(call.scope, seen[1])
+            scanner, text = await self._changes.scan(call.scope, seen[1])
             content = Content(scanner.digest, scanner.size, seen[1] or cut(b"").pieces)
 
         def work(unit: UnitOfWork) -> Written:
@@ -93,13 +93,13 @@ class UploadService:
                 )
             return uploading.commit(unit, upload, content, text)
 
-        return await self._engine.change(
+        return await self._changes.change(
             call, "CommitUpload", {"upload": upload_id, "sha256": checksum}, Written, work
         )
 
     async def abort(self, call: RequestContext, upload_id: str) -> None:
         """Throw an upload away; one that is gone is no error."""
-        await self._engine.change(
+        await self._changes.change(
             call,
             "AbortUpload",
             {"upload": upload_id},

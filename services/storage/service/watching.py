@@ -18,8 +18,8 @@ _BATCH = 200
 class WatchService:
     """Streams of events of a scope."""
 
-    def __init__(self, engine: ChangeRunner, *, poll_seconds: float, heartbeat_seconds: float) -> None:
-        self._engine = engine
+    def __init__(self, changes: ChangeRunner, *, poll_seconds: float, heartbeat_seconds: float) -> None:
+        self._changes = changes
         self._poll = poll_seconds
         self._heartbeat = heartbeat_seconds
 
@@ -34,39 +34,39 @@ class WatchService:
         """
         paths.check(path)
         seen = visit(caller, path)
-        position = await self._engine.read(scope, lambda tx: _start(tx, path, after), visit=seen)
-        self._engine.meter.watchers(1)
+        position = await self._changes.read(scope, lambda tx: _start(tx, path, after), visit=seen)
+        self._changes.meter.watchers(1)
         try:
             yield position
-            with self._engine.notifier.listen(scope) as bell:
+            with self._changes.notifier.listen(scope) as bell:
                 async for item in self._follow(scope, path, position, bell, seen):
                     yield item
         finally:
-            self._engine.meter.watchers(-1)
+            self._changes.meter.watchers(-1)
 
     async def _follow(
         self, scope: Scope, path: str, position: int, bell: asyncio.Event, seen: Visit | None
     ) -> AsyncIterator[Change | int]:
-        silent_since = self._engine.clock.monotonic()
+        silent_since = self._changes.clock.monotonic()
         foreign = seen is not None and seen.call.agent != scope.agent
         lost = False
         while True:
             bell.clear()
-            batch = await self._engine.read(scope, _reader(position), visit=seen)
+            batch = await self._changes.read(scope, _reader(position), visit=seen)
             if batch and lost:  # a new file may have the name by now
-                await self._engine.access.require("storage.read", file_name(scope, path))
+                await self._changes.access.require("storage.read", file_name(scope, path))
             for change in batch:
                 position = change.sequence
                 lost = lost or (foreign and _vacates(path, change))
                 shown = as_seen_from(path, change)
                 if shown is not None:
                     yield shown
-                    silent_since = self._engine.clock.monotonic()
+                    silent_since = self._changes.clock.monotonic()
             if batch:
                 continue
-            if self._engine.clock.monotonic() - silent_since >= self._heartbeat:
+            if self._changes.clock.monotonic() - silent_since >= self._heartbeat:
                 yield position
-                silent_since = self._engine.clock.monotonic()
+                silent_since = self._changes.clock.monotonic()
             await _wait(bell, self._poll)
 
 

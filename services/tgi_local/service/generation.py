@@ -103,13 +103,13 @@ class Dependencies:
 class Generation:
     """Runs once: iterate `steps()` to the end, or close it to cancel."""
 
-    def __init__(self, prepared: PreparedRequest, around: Dependencies) -> None:
+    def __init__(self, prepared: PreparedRequest, deps: Dependencies) -> None:
         self.prepared = prepared
         self.queue_seconds = 0.0
         self.inference_seconds = 0.0
         self.ids: list[int] = []
-        self._around = around
-        self._vocabulary = around.engine.vocabulary
+        self._deps = deps
+        self._vocabulary = deps.engine.vocabulary
         self._text = self._assembler()
         self._place: Place | None = None
         self._run: EngineRun | None = None
@@ -166,7 +166,7 @@ class Generation:
             self._settle(None, 0)
             yield Step(suspended=True)
             return
-        started = self._around.clock()
+        started = self._deps.clock()
         try:
             async with contextlib.aclosing(self._tokens(slot)) as steps:
                 async for step in steps:
@@ -177,8 +177,8 @@ class Generation:
                 raise IncompleteGeneration
             await _finishing(self._save(slot))
         finally:
-            self.inference_seconds = self._around.clock() - started
-            self._around.queue.give_back(slot, (*self.prepared.prompt_ids, *self.ids))
+            self.inference_seconds = self._deps.clock() - started
+            self._deps.queue.give_back(slot, (*self.prepared.prompt_ids, *self.ids))
         yield Step(suspended=True)
 
     def _unproven(self, finish: Finish) -> bool:
@@ -191,26 +191,26 @@ class Generation:
         special, pieces = self._vocabulary.special, self._vocabulary.pieces
         if constraint is not None:
             output = b"".join(pieces[token] for token in self.ids if token not in special)
-            await self._around.compiler.check_beginning(constraint, output)
+            await self._deps.compiler.check_beginning(constraint, output)
 
     async def _take_slot(self) -> int | None:
         """Wait for a slot and load the snapshot into it. None: suspended while waiting."""
-        entered = self._around.clock()
-        self._place = self._around.queue.enter(self.prepared.prompt_ids)
+        entered = self._deps.clock()
+        self._place = self._deps.queue.enter(self.prepared.prompt_ids)
         try:
             grant = await self._place
         except asyncio.CancelledError:
-            self._around.queue.leave(self._place)
+            self._deps.queue.leave(self._place)
             raise
-        self.queue_seconds = self._around.clock() - entered
+        self.queue_seconds = self._deps.clock() - entered
         if grant is None:
             return None
         try:
             shared = await self._restore(grant.slot, grant.shared)
         except BaseException:
-            self._around.queue.give_back(grant.slot, ())
+            self._deps.queue.give_back(grant.slot, ())
             raise
-        self._around.metrics.prefix_reused(shared)
+        self._deps.metrics.prefix_reused(shared)
         return grant.slot
 
     async def _restore(self, slot: int, shared: int) -> int:
@@ -218,24 +218,24 @@ class Generation:
         extension = self.prepared.request.extension
         if extension is None or not extension.kv_handle:
             return shared
-        found = await self._around.files.find(extension.kv_handle)
+        found = await self._deps.files.find(extension.kv_handle)
         if isinstance(found, Miss):
-            self._around.metrics.kv_restore(found.value)
+            self._deps.metrics.kv_restore(found.value)
             return shared
         usable = min(found.tokens, len(self.prepared.prompt_ids))
         if shared >= usable:
-            self._around.metrics.kv_restore("warm")
+            self._deps.metrics.kv_restore("warm")
             return shared
         try:
-            await self._around.engine.restore(slot, self._around.files.file_name(found.handle))
+            await self._deps.engine.restore(slot, self._deps.files.file_name(found.handle))
         except EngineError:
-            self._around.metrics.kv_restore("failed")
+            self._deps.metrics.kv_restore("failed")
             return 0
-        self._around.metrics.kv_restore("restored")
+        self._deps.metrics.kv_restore("restored")
         return usable
 
     async def _tokens(self, slot: int) -> AsyncGenerator[Step, None]:
-        run = self._around.engine.generate(self._job(slot))
+        run = self._deps.engine.generate(self._job(slot))
         self._run = run
         if self._suspending is not None:
             run.stop()
@@ -267,7 +267,7 @@ class Generation:
     def _may_reuse(self, request: GenerateRequest) -> bool:
         """Whether the text is the same if the slot's cache is used, or need not be the same."""
         repeatable = request.sampling.seed is not None and not request.sampling.greedy
-        return self._around.engine.exact or not repeatable or request.extension is not None
+        return self._deps.engine.exact or not repeatable or request.extension is not None
 
     def _step(self, batch: Sequence[EngineToken]) -> Step:
         """Turn a batch into events. A last token that may be the end waits for what the engine says next."""
@@ -328,19 +328,19 @@ class Generation:
 
     async def _save(self, slot: int) -> None:
         """Save the slot's KV state; without room for it the suspension has no handle."""
-        files = self._around.files
+        files = self._deps.files
         handle = files.new_handle()
         try:
-            tokens = await self._around.engine.save(slot, files.file_name(handle))
+            tokens = await self._deps.engine.save(slot, files.file_name(handle))
             snapshot = await files.keep(handle, tokens)
         except EngineError:
             await files.discard(handle)
             snapshot = None
-        self._around.metrics.snapshots_changed(files.count, files.total_bytes)
+        self._deps.metrics.snapshots_changed(files.count, files.total_bytes)
         self._settle(handle if snapshot else None, snapshot.size if snapshot else 0)
 
     def _settle(self, handle: str | None, size: int) -> None:
-        self._around.metrics.suspended(saved=handle is not None)
+        self._deps.metrics.suspended(saved=handle is not None)
         if self._suspending is not None and not self._suspending.done():
             ids = tuple(self.ids)
             self._suspending.set_result(

@@ -92,7 +92,7 @@ class TgiService:
         clock: Clock,
     ) -> None:
         queue = SlotQueue(slots, changed=metrics.queue_changed)
-        self._around = Dependencies(
+        self._deps = Dependencies(
             engine=engine, queue=queue, files=files, metrics=metrics, compiler=compiler, clock=clock
         )
         self._compiler = compiler
@@ -134,7 +134,7 @@ class TgiService:
 
     def begin(self, prepared: PreparedRequest) -> Generation:
         """Make a generation; nothing runs before `stream`."""
-        return Generation(prepared, self._around)
+        return Generation(prepared, self._deps)
 
     async def stream(self, generation: Generation) -> AsyncGenerator[Step, None]:
         """Generate step by step. Closing the iterator cancels. Raises DuplicateRequest, GenerationFailed."""

@@ -361,7 +361,7 @@ class IndexContract:
         written = await kernel.service.files.write(
             call(), replace(text_of("a"), label=Attributes("text/x-note", {"k": "v", "old": "1"}))
         )
-        node = await kernel.service.files.set_label(
+        node = await kernel.service.files.set_attributes(
             call(), "a", Attributes("", {"k": "w"}), ["old"], written.node.etag
         )
 

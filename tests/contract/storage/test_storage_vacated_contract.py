@@ -226,7 +226,7 @@ USES: dict[str, Callable[[Kernel], Awaitable[object]]] = {
     "append": lambda k: k.service.files.write(GUEST, NewFile("a", b"mine", append=True)),
     "upload": lambda k: k.service.uploads.begin(GUEST, Begin("a", 1, Mode.ANY, "", Attributes(), "")),
     "mkdir": lambda k: k.service.files.make_directory(GUEST, "a", allow_existing=True),
-    "label": lambda k: k.service.files.set_label(GUEST, "a", Attributes("text/plain"), [], ""),
+    "label": lambda k: k.service.files.set_attributes(GUEST, "a", Attributes("text/plain"), [], ""),
     "move away": lambda k: move(k, "a", "z", GUEST),
     "move onto": lambda k: move(k, "x", "a", GUEST),
     "copy": lambda k: k.service.files.copy(

@@ -236,18 +236,18 @@ class SnapshotMachine(RuleBasedStateMachine):
         """Save from `back` tokens before the stored end to `count` tokens after that place."""
         after = max(0, self.sequence - back)
         epoch = self.epochs[who]
-        wish = (
+        request = (
             more(after, after + count, epoch=epoch, finished=finish)
             if after
             else whole(count, epoch=epoch, finished=finish)
         )
         try:
-            saved = self.runner.run(self.snapshots.save(PLANNER, wish))
+            saved = self.runner.run(self.snapshots.save(PLANNER, request))
         except (SnapshotConflict, SnapshotNotFound):
             return
         assert self.epoch in (-1, epoch)
-        assert saved.sequence == max(self.sequence, wish.sequence)
-        self.finished = self.finished or (finish and wish.sequence >= self.sequence)
+        assert saved.sequence == max(self.sequence, request.sequence)
+        self.finished = self.finished or (finish and request.sequence >= self.sequence)
         self.sequence = saved.sequence
         self.epoch = epoch
 

@@ -60,8 +60,8 @@ async def append(service: ContextService, *drafts: Draft) -> None:
     await service.conversations.append(PLANNER, RequestIdentity("planner", "Append"), "c", drafts, "")
 
 
-async def assemble(service: ContextService, **wish: Any) -> Window:
-    return await service.windows.assemble(PLANNER, "c", WindowRequest(**wish))
+async def assemble(service: ContextService, **request: Any) -> Window:
+    return await service.windows.assemble(PLANNER, "c", WindowRequest(**request))
 
 
 def reasons(window: Window) -> list[tuple[int, int, DropReason]]:

@@ -132,15 +132,15 @@ async def test_a_window_counted_by_a_tokenizer_fits_what_the_tokenizer_says(
     await service.conversations.create(
         PLANNER, RequestIdentity("planner", "Create"), "c", settings, uncounted
     )
-    wish = WindowRequest(tools=tuple(ToolDefinition("t") for _ in range(tools)))
+    request = WindowRequest(tools=tuple(ToolDefinition("t") for _ in range(tools)))
     try:
-        made = await service.windows.assemble(PLANNER, "c", wish)
+        made = await service.windows.assemble(PLANNER, "c", request)
     except WindowTooSmall:
         return
 
     chats = [message.chat for message in made.messages]
     assert made.exact
-    assert made.token_count == await counter.together("", chats, wish.tools)
+    assert made.token_count == await counter.together("", chats, request.tools)
     assert made.token_count <= 100
 
 

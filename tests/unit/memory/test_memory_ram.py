@@ -94,7 +94,7 @@ async def test_a_read_that_began_before_a_write_does_not_bring_the_old_note_back
     service: MemoryService, store: GatedStore
 ) -> None:
     await put(service, "n", "old")
-    service.notes._residents.of(PLANNER).notes.clear()
+    service.notes._caches.of(PLANNER).notes.clear()
     store.after_read.clear()
     store.entered.clear()
     reading = asyncio.create_task(content(service, "n"))
@@ -119,8 +119,8 @@ async def test_writes_of_one_agent_do_not_wait_for_another(service: MemoryServic
     store.before_write.clear()
     first = asyncio.create_task(put(service, "n", "a"))
     await store.entered.wait()
-    lock = service.notes._residents.of(PLANNER).lock
-    other = service.notes._residents.of(Scope("acme", "critic")).lock
+    lock = service.notes._caches.of(PLANNER).lock
+    other = service.notes._caches.of(Scope("acme", "critic")).lock
 
     assert lock.locked()
     assert not other.locked()

@@ -31,7 +31,7 @@ ROOMS = {
 FILES = (".py", ".proto", ".md", ".sh", ".toml", ".cedar", ".cedarschema")
 SPAN = re.compile(r"`([^`]+)`")
 PATH = re.compile(r"[\w.<>*-]+(/[\w.<>*-]+)*/?")
-MODULE = re.compile(r"(?<![\w.])(?:services|chassis|launcher|gateway\.inference)(?:\.\w+)+")
+MODULE = re.compile(r"(?<![\w.])(?:(?:services|chassis|launcher|gateway\.inference)(?:\.\w+)+|aios\._\w+)")
 IMPORT = re.compile(r"^from ((?:services|gateway|launcher)[\w.]*) import", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)")
 
@@ -45,7 +45,7 @@ def is_there(name: str, folder: Path) -> bool:
 def is_module(name: str) -> bool:
     """Whether a dotted name is a module or a package, or something in one."""
     parts = name.removesuffix(".py").split(".")
-    home = ROOT / "services" if parts[0] == "chassis" else ROOT
+    home = ROOT / {"chassis": "services", "aios": "sdk/python/src"}.get(parts[0], "")
     return any(
         is_there("/".join(part), home) for part in (parts, parts[:-1]) if len(part) > 1 or part == parts
     )
@@ -82,7 +82,7 @@ def test_what_is_gone_is_noticed_in_every_form_in_which_documents_name_it() -> N
     text = """
     `services/tool/gone.py` `services/tool/main.py` `core/pool.py` `core/gone` `gone.py` `tests/unit/gone/`
     `tests/unit/
-    nowhere.py` `python -m services.gone.main` `chassis.gone.thing` `services/<manager>/main.py`
+    nowhere.py` `python -m services.gone.main` `chassis.gone.thing` `aios._gone` `services/<manager>/main.py`
     `services/<manager>/gone.py` [a](gone.md) [b](README.md) [c](https://example.org/gone.md) `MAX/2`
     """
     example = "\n```python\nfrom services.gone import Thing\nfrom services.tool.main import build\n```\n"
@@ -95,6 +95,7 @@ def test_what_is_gone_is_noticed_in_every_form_in_which_documents_name_it() -> N
         "tests/unit/nowhere.py",
         "services.gone.main",
         "chassis.gone.thing",
+        "aios._gone",
         "services/<manager>/gone.py",
         "services.gone",
         "gone.md",
