@@ -57,7 +57,7 @@ def refusal(outcome: str, message: str, retry_after: float | None) -> KernelErro
 
 
 @dataclass(slots=True)
-class _Held:
+class _CallStatus:
     """Where a call stands, for submitting it again."""
 
     waiting_since: float
@@ -81,7 +81,7 @@ class DispatchTicket:
     def __init__(self, client: "DispatchClient", call: Submission, attempt: int) -> None:
         self.call = call
         self.attempt = attempt
-        self.held = _Held(waiting_since=call.arrived_at, tokens_done=call.tokens_done)
+        self.status = _CallStatus(waiting_since=call.arrived_at, tokens_done=call.tokens_done)
         self._client = client
         self._grant: asyncio.Future[DispatchGrant] = asyncio.get_running_loop().create_future()
         self._interrupt: asyncio.Future[Interrupt] = asyncio.get_running_loop().create_future()
@@ -112,13 +112,13 @@ class DispatchTicket:
 
     def progress(self, tokens: int, cached_prompt_tokens: int | None = None) -> None:
         """Report tokens produced since the last report, and what of the prompt the backend had cached."""
-        held = self.held
-        held.tokens_done += tokens
-        if held.running_on:
+        status = self.status
+        status.tokens_done += tokens
+        if status.running_on:
             report = pb.Progress(
                 key=_key(self.call.key),
                 tokens=tokens,
-                number=held.number,
+                number=status.number,
                 cached_prompt_tokens=cached_prompt_tokens,
                 attempt=self.attempt,
             )
@@ -126,11 +126,11 @@ class DispatchTicket:
 
     def yielded(self, tokens_done: int, *, replica_lost: bool, kv_replica: str = "") -> None:
         """Give the slot back and wait again."""
-        held, now = self.held, self._client.now()
-        number = held.number
-        held.running_on, held.number, held.given_back = "", 0, number
-        held.tokens_done, held.waiting_since = tokens_done, now
-        held.preemptions += 0 if replica_lost else 1
+        status, now = self.status, self._client.now()
+        number = status.number
+        status.running_on, status.number, status.given_back = "", 0, number
+        status.tokens_done, status.waiting_since = tokens_done, now
+        status.preemptions += 0 if replica_lost else 1
         loop = asyncio.get_running_loop()
         self._grant, self._interrupt = loop.create_future(), loop.create_future()
         if self._revoked is not None:
@@ -154,12 +154,12 @@ class DispatchTicket:
         self._over = True
         self._client.drop(self)
         key = _key(self.call.key)
-        if self.held.running_on:
+        if self.status.running_on:
             report = pb.Ended(
                 key=key,
                 completion=completion.value,
                 tokens_done=tokens_done,
-                number=self.held.number,
+                number=self.status.number,
                 attempt=self.attempt,
             )
             self._client.send(pb.DispatchRequest(ended=report))
@@ -173,25 +173,25 @@ class DispatchTicket:
         Such a grant follows a new stream, or was meant for an earlier call of the same id by a scheduler that
         numbers no attempts. The newest is the one the scheduler counts, so that one is given back in the end.
         """
-        held = self.held
-        if grant.number <= max(held.number, held.given_back):
+        status = self.status
+        if grant.number <= max(status.number, status.given_back):
             return  # told twice
-        running = bool(held.running_on)
-        held.running_on, held.number = grant.replica, grant.number
+        running = bool(status.running_on)
+        status.running_on, status.number = grant.replica, grant.number
         if running:
             return
-        held.started = True
+        status.started = True
         if not self._grant.done():
             self._grant.set_result(DispatchGrant(grant.replica, grant.quantum_tokens, grant.max_new_tokens))
 
     def on_preempt(self, number: int) -> None:
         """Ask the run to yield, if it is the one under the grant `number`."""
-        if self.held.running_on and number == self.held.number and not self._interrupt.done():
+        if self.status.running_on and number == self.status.number and not self._interrupt.done():
             self._interrupt.set_result(Interrupt.PREEMPT)
 
     def on_revoke(self, error: KernelError) -> None:
         """End the attempt, whether it runs, is just stopping, or has given its slot back meanwhile."""
-        if not self.held.running_on:
+        if not self.status.running_on:
             self.on_reject(error)
             return
         self._revoked = error
@@ -209,26 +209,26 @@ class DispatchTicket:
     def waited_out(self, now: float) -> bool:
         """Whether the call was never granted and its `max_wait` is over; with `max_wait` 0 it is at once."""
         longest = self.call.agent.hints.max_wait
-        return not self.held.started and longest is not None and now >= self.held.waiting_since + longest
+        return not self.status.started and longest is not None and now >= self.status.waiting_since + longest
 
     def submission(self, now: float) -> pb.Submit:
         """Describe the call as it stands now."""
-        call, held = self.call, self.held
+        call, status = self.call, self.status
         submit = submit_message(call)
-        submit.tokens_done = held.tokens_done
-        submit.running_on, submit.number, submit.attempt = held.running_on, held.number, self.attempt
-        submit.preemption_count = held.preemptions
-        if held.started:  # with its gang, if it had one: from now on it is on its own
+        submit.tokens_done = status.tokens_done
+        submit.running_on, submit.number, submit.attempt = status.running_on, status.number, self.attempt
+        submit.preemption_count = status.preemptions
+        if status.started:  # with its gang, if it had one: from now on it is on its own
             submit.gang, submit.gang_size = "", 0
-        submit.resubmission = held.submitted
+        submit.resubmission = status.submitted
         submit.age.CopyFrom(duration(now - call.arrived_at))
         submit.attained.CopyFrom(duration(self._client.programs.attained(self)))
-        submit.waiting_for.CopyFrom(duration(now - held.waiting_since))
+        submit.waiting_for.CopyFrom(duration(now - status.waiting_since))
         left = call.deadline - now
         if left < STREAM_SECONDS:
             submit.time_left.CopyFrom(duration(left))
-        held.submitted = True
-        held.given_back = 0  # a new stream tells no grant of the one before, and may begin at lower numbers
+        status.submitted = True
+        status.given_back = 0  # a new stream tells no grant of the one before, and may begin at lower numbers
         return submit
 
 
@@ -324,7 +324,7 @@ class DispatchClient:
         """Return how long a call may go on waiting before it looks again; 0: it must give up."""
         if self._connected:
             return 5.0
-        limit = ticket.held.waiting_since + (ticket.call.agent.hints.max_wait or 0.0) + DISCONNECTED_GRACE
+        limit = ticket.status.waiting_since + (ticket.call.agent.hints.max_wait or 0.0) + DISCONNECTED_GRACE
         limit = max(limit, self._away_since + DISCONNECTED_GRACE)
         return min(5.0, max(0.0, limit - self.now()))
 
@@ -406,7 +406,7 @@ class DispatchClient:
             ticket.on_preempt(body.number)
         elif isinstance(body, pb.Revoke):
             # Without an attempt it may be about an earlier call of the same id, but not with a grant of this.
-            if body.attempt or body.number in {ticket.held.number, ticket.held.given_back}:
+            if body.attempt or body.number in {ticket.status.number, ticket.status.given_back}:
                 ticket.on_revoke(refusal(body.outcome, "", None))
         else:
             seconds = body.retry_after.ToNanoseconds() / 1e9 if body.HasField("retry_after") else None
