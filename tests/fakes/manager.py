@@ -15,7 +15,8 @@ from gateway.metrics import GateMetrics
 from gateway.routing import MANAGERS
 from services.chassis.rpc import client, methods
 from services.chassis.rpc.methods import Lane
-from tests.fakes.rpc import serving
+from services.chassis.runtime.server import ChassisServer
+from tests.fakes.rpc import connected, running
 
 Behaviour = Callable[[bytes, Any], AsyncIterator[bytes]]
 
@@ -66,6 +67,22 @@ async def front(
 
     `parents`: the roots of agents that are not their own.
     """
+    async with (
+        front_server(manager, gates, streams, parents, **options) as server,
+        connected(server) as channel,
+    ):
+        yield channel
+
+
+@asynccontextmanager
+async def front_server(
+    manager: str,
+    gates: Mapping[Lane, Gate] | None = None,
+    streams: OpenStreams | None = None,
+    parents: Mapping[str, str] | None = None,
+    **options: Any,
+) -> AsyncIterator[ChassisServer]:
+    """Run the same; yields its server."""
     roots = parents or {}
     own: Mapping[Lane, Gate] = (
         gates
@@ -87,6 +104,6 @@ async def front(
     )
     async with (
         upstream,
-        serving(handlers=[forwarder], known=FORWARDED, trust_ids=False, **options) as channel,
+        running(handlers=[forwarder], known=FORWARDED, trust_ids=False, **options) as server,
     ):
-        yield channel
+        yield server

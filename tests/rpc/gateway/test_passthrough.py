@@ -24,9 +24,10 @@ from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import FieldViolation, KernelError, QuotaViolation
 from services.chassis.rpc.methods import Audience, Lane
 from services.chassis.rpc.status import DETAILS_KEY, GRPC_CODES, from_status, status_of, to_status
+from tests.fakes.endings import ended_early
 from tests.fakes.examples import examples
-from tests.fakes.manager import RawManager, echo, front
-from tests.fakes.rpc import reason
+from tests.fakes.manager import RawManager, echo, front, front_server
+from tests.fakes.rpc import connected, reason
 from tests.fakes.tokens import metadata
 from tests.fakes.waiting import until
 
@@ -221,6 +222,25 @@ async def test_a_stream_is_forwarded_message_by_message() -> None:
 
     assert first.data == b"first"
     assert rest == [b"%d" % number for number in range(100)]
+
+
+@pytest.mark.parametrize("steps", range(14))
+async def test_streams_that_the_gateway_ends_while_they_begin_are_told_why(steps: int) -> None:
+    async def stream(_request: bytes, context: Any) -> AsyncIterator[bytes]:
+        await context.send_initial_metadata((("head", "1"),))
+        yield storage_pb2.ReadFileResponse(data=b"first").SerializeToString()
+        await asyncio.Event().wait()
+
+    async with (
+        RawManager(stream).running() as address,
+        front_server(address) as server,
+        connected(server) as channel,
+    ):
+        request = storage_pb2.ReadFileRequest(name="agents/me/files/f")
+        read: Any = storage_pb2_grpc.StorageServiceStub(channel).ReadFile
+        calls = [read(request, metadata=metadata()) for _ in range(20)]
+
+        assert await ended_early(server, calls, steps) == {"DRAINING"}
 
 
 async def test_a_stream_that_fails_in_its_middle_keeps_what_came_and_the_error() -> None:
