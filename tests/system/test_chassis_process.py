@@ -9,12 +9,13 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+import aiohttp
 import grpc
 import pytest
 
 from services.chassis.rpc import client
 from tests.fakes import tokens
-from tests.fakes.echo import Echo, EchoStub
+from tests.fakes.echo import SERVICE, Echo, EchoStub
 
 pytestmark = pytest.mark.system
 
@@ -72,21 +73,30 @@ async def ready(process: Process) -> dict[str, int]:
     pytest.fail("the process ended before it was ready")
 
 
+async def entered(where: dict[str, int]) -> None:
+    """Wait until the process runs a call."""
+    page = f"http://127.0.0.1:{where['http_port']}/metrics"
+    running = f'aios_rpc_in_flight{{method="{SERVICE}/Unary"}} 1.0'
+    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        while running not in await (await session.get(page)).text():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)
+
+
 FREE = {"AIOS_MEMORY_PORT": "0", "AIOS_LOG_FORMAT": "json"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_lets_running_calls_finish_and_ends_with_zero(number: signal.Signals) -> None:
-    process = await start(**FREE, AIOS_MEMORY_DELAY="0.4")
+    process = await start(**FREE, AIOS_MEMORY_DELAY="1.0")
     where = await ready(process)
     async with client.channel(f"127.0.0.1:{where['port']}") as channel:
         call = asyncio.ensure_future(
             EchoStub(channel).unary(Echo(text="a"), metadata=tokens.metadata(), wait_for_ready=True)
         )
-        await asyncio.sleep(0.2)
+        await entered(where)
         process.send_signal(number)
         reply = await call
-    code = await asyncio.wait_for(process.wait(), 10)
+    code = await asyncio.wait_for(process.wait(), 30)
 
     assert (reply.text, code) == ("a", 0)
 
@@ -133,10 +143,10 @@ async def test_a_killed_server_is_seen_at_once() -> None:
     where = await ready(process)
     async with client.channel(f"127.0.0.1:{where['port']}") as channel:
         call = asyncio.ensure_future(EchoStub(channel).unary(Echo(), metadata=tokens.metadata(), timeout=60))
-        await asyncio.sleep(0.3)
+        await entered(where)
         process.kill()
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await asyncio.wait_for(call, 10)
+            await asyncio.wait_for(call, 30)
     await process.wait()
 
     assert failure.value.code() is grpc.StatusCode.UNAVAILABLE

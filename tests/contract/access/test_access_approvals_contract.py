@@ -146,7 +146,7 @@ async def test_a_watch_of_approvals_shows_the_pending_ones_then_changes(desk: De
         await desk_.decide(
             ADMIN, f"approvals/{first.id}", approve=False, comment="", arguments_sha256="", asked=NEW
         )
-        change = await asyncio.wait_for(anext(events), 5)
+        change = await asyncio.wait_for(anext(events), 30)
 
     assert seen == [first, None]
     assert change is not None

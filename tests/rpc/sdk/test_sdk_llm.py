@@ -207,7 +207,7 @@ async def test_tokens_embeddings_and_models(agent: Kernel) -> None:
 async def test_cancelling_the_task_cancels_the_call(fake: FakeKernel, agent: Kernel) -> None:
     fake.fail_next("Generate", Unavailable("down", retry_after=4.0))
     task = asyncio.create_task(agent.llm.chat("hello"))
-    await asyncio.wait_for(_reached(fake, "Generate"), 5)
+    await asyncio.wait_for(_reached(fake, "Generate"), 30)
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):

@@ -225,12 +225,12 @@ async def test_a_cancelled_call_is_cancelled_where_it_runs(fake: FakeKernel, age
 
     async with fake.agent("caller") as caller, agent.tools.provide(slow):
         task = asyncio.create_task(caller.tools.call("slow"))
-        await asyncio.wait_for(started.wait(), 5)
+        await asyncio.wait_for(started.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-        await asyncio.wait_for(stopped.wait(), 5)
+        await asyncio.wait_for(stopped.wait(), 30)
 
 
 async def test_a_call_that_runs_out_of_time_ends(fake: FakeKernel, agent: Kernel) -> None:

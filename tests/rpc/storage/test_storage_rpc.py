@@ -380,7 +380,7 @@ async def test_a_watch_sees_changes_in_order_and_continues_after_a_break(stub: A
     )
     events: list[pb.WatchFilesResponse] = []
     while len(events) < 2:
-        event = await asyncio.wait_for(later.read(), 5)
+        event = await asyncio.wait_for(later.read(), 30)
         events += [event] if event.change else []
     later.cancel()
 

@@ -263,7 +263,7 @@ async def _until(
     channel: grpc.aio.Channel, label: str, request: Message, metadata: Metadata, wanted: str
 ) -> Outcome:
     """Send a call until it ends with the reason wanted; a change of the rules travels for a moment."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (outcome := await send(channel, label, request, metadata)).reason != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return outcome

@@ -68,7 +68,7 @@ async def test_a_reader_that_follows_gets_the_first_token_at_once() -> None:
     await anext(stream)
     source.append(1, "hi")
 
-    event = await asyncio.wait_for(anext(stream), 1)
+    event = await asyncio.wait_for(anext(stream), 30)
 
     assert event.body == Delta("hi", (1,))
     await stream.aclose()

@@ -25,7 +25,7 @@ from services.chassis.runtime.clock import SystemClock
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.waiting import until
 
-QUICK = PoolConfig(healthy_interval=0.01, first_retry=0.005, longest_retry=0.02, probe_timeout=0.2)
+QUICK = PoolConfig(healthy_interval=0.01, first_retry=0.005, longest_retry=0.02, probe_timeout=5.0)
 HELLO = [ChatMessage(Role.USER, "hello")]
 
 

@@ -100,7 +100,7 @@ def office() -> Office:
 
 async def following(events: Events) -> ProviderEvent:
     """Return what a process is told next."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await anext(events)
 
 
