@@ -54,7 +54,7 @@ def is_module(name: str) -> bool:
 
 def missing(text: str, folder: Path) -> Iterator[str]:
     """Yield what a document in `folder` names that is not there."""
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
     for span in SPAN.findall(prose):
         name = re.sub(r"\s*\n\s*", "", span)
         first = name.split("/")[0]
@@ -77,6 +77,13 @@ def missing(text: str, folder: Path) -> Iterator[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_a_document_names_is_there(document: Path) -> None:
     assert list(missing(document.read_text(), document.parent)) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_gone_is_noticed_at_the_end_of_every_document(document: Path) -> None:
+    text = f"{document.read_text()}\nsee `core/gone.py`\n"
+
+    assert list(missing(text, document.parent)) == ["core/gone.py"]
 
 
 def test_what_is_gone_is_noticed_in_every_form_in_which_documents_name_it() -> None:
