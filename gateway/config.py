@@ -42,9 +42,6 @@ class GatewayConfig:
     control_calls_per_agent: int = 16
     """CONTROL calls of one agent that are forwarded at once; more of them wait."""
 
-    streams_per_agent: int = 256
-    """Endless streams that one agent may hold open; more are refused."""
-
     tool_calls_per_agent: int = 256
     """TOOL calls of one agent that are forwarded at once; more are refused. They wait in the scheduler."""
 

@@ -1,13 +1,13 @@
 """The gate of the CONTROL lane: no agent crowds out others, nor those who watch over it. Pure asyncio."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.gate import Agent, FairGate, GateConfig, Visitor
 from services.chassis.auth.identity import Kind
-from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.dispatch.errors import QueueFull
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,30 +155,3 @@ class ControlGate:
             return self._agents.admit(visitor)
         gate = self._strangers if visitor.kind is Kind.ANONYMOUS else self._guardians
         return gate.admit(visitor)
-
-
-class OpenStreams:
-    """Bounds the endless streams that one agent holds open: they take no place of a lane, which has few."""
-
-    def __init__(self, per_agent: int = 256) -> None:
-        self._per_agent = per_agent
-        self._open: dict[Agent, int] = {}
-
-    @property
-    def open(self) -> int:
-        """Streams that are open, of all agents."""
-        return sum(self._open.values())
-
-    @contextmanager
-    def hold(self, agent: Agent) -> Iterator[None]:
-        """Count a stream while it is open. Raises TooManyCalls."""
-        count = self._open.get(agent, 0)
-        if count >= self._per_agent:
-            raise TooManyCalls(f"{agent[1]} has {count} streams open; close one first", retry_after=1.0)
-        self._open[agent] = count + 1
-        try:
-            yield
-        finally:
-            self._open[agent] -= 1
-            if not self._open[agent]:
-                del self._open[agent]

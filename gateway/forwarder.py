@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 
-from gateway.control_gate import OpenStreams
 from gateway.gate import Agent, Gate, Visitor
 from gateway.metrics import GateMetrics
 from gateway.routing import manager_of
@@ -42,7 +41,6 @@ class Forwarder(grpc.GenericRpcHandler):
         weight: Callable[[Caller], float] = lambda _caller: 1.0,
         *,
         tree: Callable[[Caller], tuple[str, float]] = lambda caller: (caller.agent, 1.0),
-        streams: OpenStreams | None = None,
     ) -> None:
         self._channels = channels
         self._methods = methods
@@ -50,7 +48,6 @@ class Forwarder(grpc.GenericRpcHandler):
         self._metrics = metrics
         self._weight = weight
         self._tree = tree
-        self._streams = streams or OpenStreams()
         self._handlers: dict[str, Any] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -72,12 +69,7 @@ class Forwarder(grpc.GenericRpcHandler):
 
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
             visitor = self._visitor(current_caller(), context)
-            if method.endless:
-                with self._streams.hold(visitor.agent):
-                    async for message in _copy(open_call, request, context):
-                        yield message
-                return
-            if gate is None:
+            if gate is None or method.endless:  # a watch would hold its place for as long as it lives
                 async for message in _copy(open_call, request, context):
                     yield message
                 return

@@ -15,7 +15,7 @@ from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
-from gateway.control_gate import ControlGate, OpenStreams, TreeGateConfig
+from gateway.control_gate import ControlGate, TreeGateConfig
 from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, Gate, GateConfig
 from gateway.inference.adapters.checkpoints import ContextCheckpoints
@@ -73,12 +73,11 @@ async def build(process: Process) -> App:
     pool = _pool(dispatcher, process)
     directory = AccessAgentDirectory(agent_pb2_grpc.AgentServiceStub(channels["access"]), process.credential)
     use_cases = _use_cases(settings, pool, dispatcher, channels, process, directory=directory)
-    gates, streams = _gates(settings), OpenStreams(settings.streams_per_agent)
+    gates = _gates(settings)
     StateMetrics(
         process.registry,
         generations=lambda: use_cases.running,
         replicas_up=lambda: len(pool.live()),
-        streams=lambda: streams.open,
     )
     DispatchMetrics(process.registry, held=lambda: stream.held, connected=lambda: stream.connected)
     process.tasks.start("dispatch", stream.run)
@@ -110,7 +109,6 @@ async def build(process: Process) -> App:
                 GateMetrics(process.registry, gates),
                 directory.weight,
                 tree=directory.tree,
-                streams=streams,
             )
         ],
         known=FORWARDED,

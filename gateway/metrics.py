@@ -174,10 +174,8 @@ class StateMetrics:
         *,
         generations: Callable[[], int],
         replicas_up: Callable[[], int],
-        streams: Callable[[], int],
     ) -> None:
         for name, text, read in (
-            ("aios_gate_open_streams", "Endless streams that are open.", lambda: float(streams())),
             ("aios_inference_running", "Generations that wait or run.", lambda: float(generations())),
             ("aios_backend_replicas_up", "Backend replicas that are up.", lambda: float(replicas_up())),
         ):

@@ -89,7 +89,7 @@ def _gateway(registry: CollectorRegistry) -> None:
     GateMetrics(registry, gates)
     PrometheusInferenceMetrics(registry)
     PrometheusPoolMetrics(registry)
-    StateMetrics(registry, generations=lambda: 0, replicas_up=lambda: 0, streams=lambda: 0)
+    StateMetrics(registry, generations=lambda: 0, replicas_up=lambda: 0)
     DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry
 
-from gateway.control_gate import ControlGate, OpenStreams
+from gateway.control_gate import ControlGate
 from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, Gate, GateConfig
 from gateway.main import FORWARDED
@@ -59,7 +59,6 @@ class RawManager(grpc.GenericRpcHandler):
 async def front(
     manager: str,
     gates: Mapping[Lane, Gate] | None = None,
-    streams: OpenStreams | None = None,
     parents: Mapping[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[grpc.aio.Channel]:
@@ -68,7 +67,7 @@ async def front(
     `parents`: the roots of agents that are not their own.
     """
     async with (
-        front_server(manager, gates, streams, parents, **options) as server,
+        front_server(manager, gates, parents, **options) as server,
         connected(server) as channel,
     ):
         yield channel
@@ -78,7 +77,6 @@ async def front(
 async def front_server(
     manager: str,
     gates: Mapping[Lane, Gate] | None = None,
-    streams: OpenStreams | None = None,
     parents: Mapping[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[ChassisServer]:
@@ -100,7 +98,6 @@ async def front_server(
         own,
         GateMetrics(CollectorRegistry(), own),
         tree=lambda caller: (roots.get(caller.agent, caller.agent), 1.0),
-        streams=streams,
     )
     async with (
         upstream,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from gateway.control_gate import ControlGate, OpenStreams, TreeGate, TreeGateConfig
+from gateway.control_gate import ControlGate, TreeGate, TreeGateConfig
 from gateway.gate import Gate, GateConfig, Visitor
 from gateway.metrics import GateMetrics
 from services.chassis.auth.identity import Kind
@@ -197,24 +197,6 @@ async def test_waits_are_measured_as_those_of_other_lanes() -> None:
 
     assert shown == {"running": 1, "waiting": 1}
     assert registry.get_sample_value("aios_gate_wait_seconds_count", labels) == 1
-
-
-def test_an_agent_holds_no_more_streams_than_it_may_and_others_their_own() -> None:
-    streams = OpenStreams(per_agent=2)
-    held = [streams.hold(("t", "a")) for _ in range(2)]
-    for each in held:
-        each.__enter__()
-    with pytest.raises(TooManyCalls) as refused, streams.hold(("t", "a")):
-        pass
-    with streams.hold(("t", "b")):
-        shown = streams.open
-    for each in held:
-        each.__exit__(None, None, None)
-    with streams.hold(("t", "a")):
-        again = streams.open
-
-    assert refused.value.retry_after
-    assert (shown, again, streams.open, streams._open) == (3, 1, 0, {})
 
 
 @given(
