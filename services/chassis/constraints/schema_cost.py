@@ -181,7 +181,8 @@ class _Sum:
         elif keyword in _BOUNDS:
             self._own += _SYMBOLS_PER_DIGIT * _digits(keyword, value)
         elif keyword == "multipleOf":
-            self._own += _multiple(value)
+            size = _multiple(value)
+            self._conjoin(size, size)
         elif keyword == "pattern":
             size = _pattern(value)
             self._conjoin(size, size)
@@ -190,9 +191,9 @@ class _Sum:
         elif keyword in _BELOW:
             self._add_below(self._child(value))
         elif keyword in _LITERALS:
-            size = _literal_size(value)
-            self._parts += size
-            self._own += size
+            parts, symbols = _literal_size(value)
+            self._parts += parts
+            self._own += symbols
         else:  # annotations, and what is counted with its neighbours below
             self._own += keyword not in _ANNOTATIONS
 
@@ -227,8 +228,10 @@ class _Sum:
         properties = _map("properties", node.get("properties", {}))
         for each in properties.values():
             self._add_below(self._child(each))
-        # Each may be followed by every one behind it.
-        self._below += len(properties) ** 2 // _PROPERTIES_PER_SYMBOL
+        # Each may be followed by every one behind it, those that are only required included.
+        required = node.get("required", ())
+        named = {*properties, *(each for each in _list("required", required) if isinstance(each, str))}
+        self._below += len(named) ** 2 // _PROPERTIES_PER_SYMBOL
         names = _map("patternProperties", node.get("patternProperties", {}))
         sizes = [_pattern(name) for name in names]
         # Which of two patterns a name falls under is found by crossing them.
@@ -340,17 +343,19 @@ def _pattern(value: Any) -> int:
         raise BadSchema(f"a pattern is not supported: {error}") from error
 
 
-def _literal_size(value: Any) -> int:
-    """Count the parts of literal values, long texts by their length. Without recursion."""
-    size, stack = 0, [value]
+def _literal_size(value: Any) -> tuple[int, int]:
+    """Count the parts of literal values, long texts by their length, and their symbols. Without recursion."""
+    parts, symbols, stack = 0, 0, [value]
     while stack:
         node = stack.pop()
-        size += 1
+        parts += 1
         if isinstance(node, Mapping):
-            size += len(node)
+            parts += len(node)
+            symbols += sum(map(len, node))
             stack += node.values()
         elif isinstance(node, list):
             stack += node
         elif isinstance(node, str):
-            size += len(node) // 16
-    return size
+            parts += len(node) // 16
+            symbols += len(node)
+    return parts, parts + symbols

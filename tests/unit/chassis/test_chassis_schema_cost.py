@@ -80,6 +80,12 @@ def under(schema: Any) -> list[dict[str, Any]]:
         {"properties": {f"p{n}": True for n in range(3_000)}},
         {"enum": [[n] for n in range(MAX_PARTS)]},
         {"const": {"a": ["x" * 100_000] * 10}},
+        {"const": "x" * 60_000},
+        {"enum": [{"x" * 60_000: 1}]},
+        {"allOf": [{"type": "integer", "multipleOf": factor} for factor in (7, 11, 13, 17, 19)]},
+        {"type": "integer", "multipleOf": 223, "allOf": [{"multipleOf": 227}]},
+        {"type": "object", "required": [f"p{n}" for n in range(3_000)]},
+        {"properties": {f"p{n}": True for n in range(1_500)}, "required": [f"q{n}" for n in range(1_500)]},
     ],
 )
 def test_what_unrolls_to_too_much_is_refused_wherever_it_stands(bomb: dict[str, Any]) -> None:
@@ -100,6 +106,9 @@ def test_what_unrolls_to_too_much_is_refused_wherever_it_stands(bomb: dict[str, 
         {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "format": "uuid"},
         {"allOf": [{"$ref": "#/$defs/base"}, {"required": ["a"]}], "$defs": {"base": {"type": "object"}}},
         {"type": "number", "multipleOf": 0.01},
+        {"properties": {f"p{n}": {"multipleOf": 60, "minimum": 0, "maximum": 10**6} for n in range(30)}},
+        {"properties": {f"p{n}": {} for n in range(200)}, "required": [f"p{n}" for n in range(200)]},
+        {"const": "a sentence of some length. " * 100},
     ],
 )
 def test_schemas_of_everyday_size_pass(schema: dict[str, Any]) -> None:

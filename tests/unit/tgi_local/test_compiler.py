@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,16 @@ async def test_a_cancelled_compilation_leaves_no_verdict(tmp_path: Path) -> None
 
     assert first.cancelled()
     assert compiler.started == 2
+
+
+def test_a_limit_of_less_than_a_second_ends_a_process_that_computes_longer() -> None:
+    burns = (
+        f"import runpy, sys, time; probe = runpy.run_path({compile_probe.__file__!r}, run_name='probe')\n"
+        "probe['_limit'](0.1)\n"
+        "while time.process_time() < 0.8: pass"
+    )
+
+    assert subprocess.run([sys.executable, "-I", "-c", burns], check=False).returncode == -signal.SIGPROF
 
 
 @pytest.mark.parametrize(
