@@ -18,6 +18,7 @@ from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import kernel_metadata
 from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
+from services.chassis.rpc.steps import mapping
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Pairs = tuple[tuple[str, str | bytes], ...]
@@ -113,7 +114,7 @@ async def _copy(open_call: Any, request: bytes, context: Context) -> AsyncGenera
     except grpc.aio.AioRpcError as error:
         if _unanswered(error):
             raise peer_error(error) from error
-        await context.abort(error.code(), error.details() or "", _plain(error.trailing_metadata()))
+        await mapping.end(context, error.code(), error.details() or "", _plain(error.trailing_metadata()))
     finally:
         upstream.cancel()
 

@@ -28,6 +28,8 @@ _LONG_BODY = 8_192
 """Bytes of a body that are read within a millisecond or two, a schema in it judged and compiled."""
 
 _KEEP_ALIVE_SECONDS = 15.0
+_CALLER_LEFT = 499
+"""Seen by nobody: the status of an answer without a reader."""
 _WRITE_SECONDS = 60.0
 """How long a caller may take nothing of a stream before it loses its slot."""
 
@@ -336,6 +338,8 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
         return web.Response(status=error.status, text=str(error))
     except web.HTTPException:
         raise
+    except ConnectionResetError:  # the caller left: nobody reads an answer
+        return web.Response(status=_CALLER_LEFT)
     except Exception as error:  # noqa: BLE001 - the one interceptor of unknown errors
         _log.error("request failed", exc=error, path=request.path, kind=type(error).__name__)
         broken = TgiError("internal error")

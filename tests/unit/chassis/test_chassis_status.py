@@ -5,13 +5,21 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
+import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from aios.api.common.v1 import errors_pb2
 from services.chassis.rpc import status
 from services.chassis.rpc.codes import Code
-from services.chassis.rpc.errors import FieldViolation, InvalidRequest, KernelError, QuotaViolation
+from services.chassis.rpc.errors import (
+    FieldViolation,
+    InvalidRequest,
+    KernelError,
+    QuotaViolation,
+    ServiceUnavailable,
+)
+from services.chassis.rpc.steps import mapping
 
 ROOT = Path(__file__).parents[3]
 PROTO = ROOT / "protos/aios/api/common/v1/errors.proto"
@@ -110,3 +118,21 @@ def test_a_status_fits_into_what_a_client_accepts_as_metadata(letter: str) -> No
     assert on_the_wire < 8_000
     assert packed.message.endswith("...")
     assert status.from_status(packed) is not None
+
+
+class Ended:
+    """A context whose call has ended in one of the ways the library knows."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def abort(self, *_status: object) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [grpc.aio.UsageError("Abort already called!"), grpc.aio.InternalError("the caller left")]
+)
+async def test_a_call_that_has_ended_is_not_ended_again(error: Exception) -> None:
+    with pytest.raises(grpc.aio.AbortError):
+        await mapping.abort(Ended(error), ServiceUnavailable("away", retry_after=1.0))  # type: ignore[arg-type]

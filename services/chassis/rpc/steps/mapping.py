@@ -35,7 +35,26 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: KernelError)
     trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
     if error.retry_after is not None:
         trailing.append(("grpc-retry-pushback-ms", str(round(error.retry_after * 1000))))
-    await context.abort(GRPC_CODES[error.code], status.message, tuple(trailing))
+    await end(context, GRPC_CODES[error.code], status.message, tuple(trailing))
+
+
+async def end(
+    context: grpc.aio.ServicerContext[Any, Any],
+    code: grpc.StatusCode,
+    details: str,
+    trailing: tuple[tuple[str, str | bytes], ...],
+) -> NoReturn:
+    """End the call with a status, unless it has ended: the first status stands.
+
+    A stream may be withdrawn, or its caller leave, at the very moment in which it fails by itself; the
+    library takes the second status for a fault of the handler.
+    """
+    try:
+        await context.abort(code, details, trailing)
+    except grpc.aio.AbortError:
+        raise
+    except (grpc.aio.UsageError, grpc.aio.InternalError) as ended:
+        raise grpc.aio.AbortError("the call has ended already") from ended
 
 
 def malformed(method: str) -> MalformedRequest:
