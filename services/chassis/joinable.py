@@ -8,11 +8,12 @@ never told why somebody else's run ended. All of this lives on one event loop; n
 import asyncio
 from collections import Counter, deque
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
 from services.chassis.dispatch.scheduling import CallKey
+from services.chassis.notifier import ChangeNotifier, Subscription
 from services.chassis.rpc.errors import ServiceUnavailable
 from services.chassis.runtime.logs import logger
 
@@ -194,7 +195,7 @@ class EventLog(Generic[E]):
 
     def __init__(self, keep: int) -> None:
         self._events: deque[E] = deque(maxlen=keep)
-        self._news = asyncio.Event()
+        self._changes = ChangeNotifier()
         self.position = 0
         """How many events there were."""
 
@@ -206,14 +207,13 @@ class EventLog(Generic[E]):
 
     def wake(self) -> None:
         """Let every listener look again."""
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        self._changes.notify()
 
     def after(self, position: int) -> list[E]:
         """Return what was told after a position, as far as it is kept."""
         missing = min(self.position - position, len(self._events))
         return list(self._events)[len(self._events) - missing :]
 
-    def news(self) -> asyncio.Event:
-        """Return what is set at the next change. Take it before looking, or a change is missed."""
-        return self._news
+    def subscribe(self) -> AbstractContextManager[Subscription]:
+        """Hear of every change from now on. Subscribe before looking, or a change is missed."""
+        return self._changes.subscribe()

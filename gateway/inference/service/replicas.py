@@ -13,6 +13,7 @@ from gateway.inference.model import Prompt, ReplicaInfo
 from gateway.inference.ports import Backend
 from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.errors import NoBackend
+from services.chassis.notifier import ChangeNotifier
 from services.chassis.runtime.clock import Clock
 
 T = TypeVar("T")
@@ -61,7 +62,6 @@ class _Replica:
     queue_size: int | None = None
     failure: str = "not probed yet"
     failures: int = 0
-    poke: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ReplicaPool:
@@ -80,21 +80,19 @@ class ReplicaPool:
         self._metrics = metrics
         self._config = config
         self._clock = clock
-        self._changed = asyncio.Event()
+        self._changes = ChangeNotifier()
+        self._doubts = ChangeNotifier()
+        """Tells, by name, that a replica should be probed at once."""
         self._next = 0
 
     async def watch(self, name: str) -> None:
         """Keep one replica's state fresh until cancelled."""
         replica = self._replicas[name]
-        while True:
-            replica.poke.clear()
-            await self._probe(name, replica)
-            pause = self._pause(replica)
-            try:
-                async with asyncio.timeout(pause):
-                    await replica.poke.wait()
-            except TimeoutError:
-                continue
+        with self._doubts.subscribe(name) as doubted:
+            while True:
+                doubted.reset()
+                await self._probe(name, replica)
+                await doubted.wait(self._pause(replica))
 
     def _pause(self, replica: _Replica) -> float:
         """How long to wait before the next probe."""
@@ -160,7 +158,7 @@ class ReplicaPool:
                 self._metrics.opened(name)
         if replica.up:
             self._set(name, replica, up=False)
-        replica.poke.set()
+        self._doubts.notify(name)
 
     def succeeded(self, name: str) -> None:
         """Note a call that went well; a replica on trial gets as many calls as it holds again."""
@@ -179,7 +177,7 @@ class ReplicaPool:
             async with asyncio.timeout(self._config.probe_timeout):
                 info = await replica.backend.info()
         except (BackendError, TimeoutError):
-            replica.poke.set()
+            self._doubts.notify(name)
             return None
         if self._learned(replica, info) and replica.up:
             self._set(name, replica, up=True)
@@ -189,7 +187,7 @@ class ReplicaPool:
         """Wait until a replica is known to serve another model, or revision of it, than `info` says."""
         replica = self._replicas[name]
         while replica.info is None or replica.info.same_model(info.model, info.revision):
-            await self._changed.wait()
+            await self._changes.wait()
 
     async def unserved(self, model: str, revision: str) -> None:
         """Wait until no replica, up or down, was last known to serve this model."""
@@ -197,7 +195,7 @@ class ReplicaPool:
             each.info is not None and each.info.same_model(model, revision)
             for each in self._replicas.values()
         ):
-            await self._changed.wait()
+            await self._changes.wait()
 
     async def ready(self, model: str, timeout: float) -> LiveReplica:
         """Return a live replica of `model` (empty: the default), waiting up to `timeout` seconds for one.
@@ -256,15 +254,12 @@ class ReplicaPool:
         raise BackendFailed("no backend could read the prompt; try again", retry_after=1.0)
 
     async def _until_changed(self, seconds: float, model: str) -> None:
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._changed.wait()
-        except TimeoutError:
+        if not await self._changes.wait(timeout=max(0.0, seconds)):
             raise NoBackend(
                 f"no backend serves model {model!r} right now" if model else "no backend is up right now",
                 metadata={"model": model},
                 retry_after=2.0,
-            ) from None
+            )
 
     async def _probe(self, name: str, replica: _Replica) -> None:
         changed = False
@@ -290,7 +285,7 @@ class ReplicaPool:
         if replica.info == info:
             return False
         replica.info = info
-        self._wake()
+        self._changes.notify()
         return True
 
     def _check_form(self, info: ReplicaInfo) -> None:
@@ -310,11 +305,7 @@ class ReplicaPool:
             if self.circuit(name) is CircuitState.HALF_OPEN:
                 info = replace(info, slots=min(1, info.slots))
             self._announce(name, info, up, replica.queue_size)
-        self._wake()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changes.notify()
 
 
 def _form(info: ReplicaInfo) -> tuple[bool, bool]:

@@ -220,13 +220,15 @@ class AgentService:
         try:
             after = 0
             initial_until = await self._deps.store.read(lambda tx: tx.ledger.revision())
-            while True:
-                batch = await self._whole_revisions(look, after)
-                for agent in batch:
-                    yield Change(agent, initial=agent.revision <= initial_until)
-                    after = agent.revision
-                if not batch:
-                    await self._deps.changes.wait(self._deps.settings.poll)
+            with self._deps.changes.subscribe() as changed:
+                while True:
+                    changed.reset()
+                    batch = await self._whole_revisions(look, after)
+                    for agent in batch:
+                        yield Change(agent, initial=agent.revision <= initial_until)
+                        after = agent.revision
+                    if not batch:
+                        await changed.wait(self._deps.settings.poll)
         finally:
             self._deps.meter.watching("agents", -1)
 

@@ -202,18 +202,20 @@ class ApprovalService:
                 yield approval
             yield None
             quiet_since = self._deps.clock.monotonic()
-            while True:
-                batch = await self._deps.store.read(partial(_changed, caller.tenant, of, after))
-                for approval in batch:
-                    yield approval
-                    after = approval.sequence
-                if batch:
-                    quiet_since = self._deps.clock.monotonic()
-                    continue
-                await self._deps.changes.wait(self._deps.settings.poll)
-                if self._deps.clock.monotonic() - quiet_since >= _KEEP_ALIVE:
-                    yield None
-                    quiet_since = self._deps.clock.monotonic()
+            with self._deps.changes.subscribe() as changed:
+                while True:
+                    changed.reset()
+                    batch = await self._deps.store.read(partial(_changed, caller.tenant, of, after))
+                    for approval in batch:
+                        yield approval
+                        after = approval.sequence
+                    if batch:
+                        quiet_since = self._deps.clock.monotonic()
+                        continue
+                    await changed.wait(self._deps.settings.poll)
+                    if self._deps.clock.monotonic() - quiet_since >= _KEEP_ALIVE:
+                        yield None
+                        quiet_since = self._deps.clock.monotonic()
         finally:
             self._deps.meter.watching("approvals", -1)
 

@@ -93,15 +93,17 @@ class DecisionService:
             seen = -1
             clock = self._deps.clock
             said = clock.monotonic()
-            while True:
-                event = await self._look(seen)
-                if event.revision > seen or clock.monotonic() - said >= heartbeat:
-                    parts = _parts(event, seen)
-                    seen, said = event.revision, clock.monotonic()
-                    for part in parts:
-                        yield part
-                remaining = heartbeat - (clock.monotonic() - said)
-                await self._deps.changes.wait(max(0.01, min(remaining, self._deps.settings.poll)))
+            with self._deps.changes.subscribe() as changed:
+                while True:
+                    changed.reset()
+                    event = await self._look(seen)
+                    if event.revision > seen or clock.monotonic() - said >= heartbeat:
+                        parts = _parts(event, seen)
+                        seen, said = event.revision, clock.monotonic()
+                        for part in parts:
+                            yield part
+                    remaining = heartbeat - (clock.monotonic() - said)
+                    await changed.wait(max(0.01, min(remaining, self._deps.settings.poll)))
         finally:
             self._deps.meter.watching("revision", -1)
             if watcher:

@@ -1,7 +1,5 @@
 """What the use cases share: ports, settings, audit in the effect's transaction, repeats, wake-ups. Pure."""
 
-import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +14,7 @@ from services.access.ports import Judge, Meter, PolicyEngine, Signer, Store, Tra
 from services.access.service.watchers import ChangeLog, RuleChange, Watchers
 from services.chassis.auth.identity import Caller
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.notifier import ChangeNotifier
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
 
@@ -64,28 +63,6 @@ class Settings:
     """Scheduling policies that agents may name."""
     tenant_weights: Mapping[str, int] = field(default_factory=dict)
     """Share of each tenant against the others; 1 for those that are not listed."""
-
-
-class ChangeNotifier:
-    """Wakes watchers when this process changed something."""
-
-    def __init__(self) -> None:
-        self._beat = asyncio.Event()
-        self.count = 0
-        """Rings so far."""
-
-    def notify(self) -> None:
-        """Wake everybody who waits."""
-        self.count += 1
-        self._beat.set()
-        self._beat = asyncio.Event()
-
-    async def wait(self, timeout: float) -> None:
-        """Return at the next `notify`, or after `timeout` seconds."""
-        beat = self._beat
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await beat.wait()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from services.chassis.notifier import ChangeNotifier
 from services.chassis.runtime.clock import Clock
 
 MISSED_HEARTBEATS: Final = 3
@@ -82,7 +83,7 @@ class Watchers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: dict[str, _Watcher] = {}
-        self._changed = asyncio.Event()
+        self._changes = ChangeNotifier()
 
     def joined(self, name: str, heartbeat: float) -> None:
         """Note that a watcher connected."""
@@ -95,14 +96,14 @@ class Watchers:
         watcher = self._known[name]
         watcher.connections -= 1
         watcher.gone_at = self._clock.monotonic()
-        self._wake()
+        self._changes.notify()
 
     def confirm(self, name: str, revision: int) -> None:
         """Note that a watcher delivers nothing more by older rules; one that is not known is passed over."""
         watcher = self._known.get(name)
         if watcher is not None and revision > watcher.confirmed:
             watcher.confirmed = revision
-            self._wake()
+            self._changes.notify()
 
     def behind(self, revision: int) -> list[str]:
         """Return the watchers that have not confirmed a revision, and forget those that are long gone."""
@@ -121,10 +122,6 @@ class Watchers:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while self.behind(revision):
-                    await self._changed.wait()
+                    await self._changes.wait()
                 return True
         return False
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()

@@ -10,6 +10,7 @@ from typing import TypeVar
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.notifier import ChangeNotifier
 from services.chassis.rpc.errors import DataCorrupt, KernelError, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
 from services.storage.core.content import Scanner, cut, is_inline, sha256
@@ -21,7 +22,6 @@ from services.storage.core.unit_of_work import BlobVanished, ChangeContext, Unit
 from services.storage.errors import QuotaExceeded
 from services.storage.model import Content, Piece, RequestContext, StorageLimits
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction
-from services.storage.service.notifier import ChangeNotifier
 from services.storage.service.vacated import VacatedNames, Visit
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ class ChangeRunner:
         self.meter = meter
         self.limits = limits
         self.notifier = ChangeNotifier()
+        """Its topics are scopes."""
         self.vacated = VacatedNames(index, access, clock)
         self._new_id = new_id
 

@@ -1,10 +1,10 @@
 """What changes below a directory, as it happens."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from services.chassis.auth.identity import Scope
+from services.chassis.notifier import Subscription
 from services.storage.core import file_tree, paths
 from services.storage.errors import EventsExpired
 from services.storage.model import Change, ChangeKind, RequestContext
@@ -38,20 +38,20 @@ class WatchService:
         self._changes.meter.watchers(1)
         try:
             yield position
-            with self._changes.notifier.listen(scope) as bell:
-                async for item in self._follow(scope, path, position, bell, seen):
+            with self._changes.notifier.subscribe(scope) as changed:
+                async for item in self._follow(scope, path, position, changed, seen):
                     yield item
         finally:
             self._changes.meter.watchers(-1)
 
     async def _follow(
-        self, scope: Scope, path: str, position: int, bell: asyncio.Event, seen: Visit | None
+        self, scope: Scope, path: str, position: int, changed: Subscription, seen: Visit | None
     ) -> AsyncIterator[Change | int]:
         silent_since = self._changes.clock.monotonic()
         foreign = seen is not None and seen.call.agent != scope.agent
         lost = False
         while True:
-            bell.clear()
+            changed.reset()
             batch = await self._changes.read(scope, _reader(position), visit=seen)
             if batch and lost:  # a new file may have the name by now
                 await self._changes.access.require("storage.read", file_name(scope, path))
@@ -67,7 +67,7 @@ class WatchService:
             if self._changes.clock.monotonic() - silent_since >= self._heartbeat:
                 yield position
                 silent_since = self._changes.clock.monotonic()
-            await _wait(bell, self._poll)
+            await changed.wait(self._poll)
 
 
 def as_seen_from(path: str, change: Change) -> Change | None:
@@ -108,11 +108,3 @@ def _start(tx: Transaction, path: str, after: int) -> int:
 
 def _reader(position: int) -> Callable[[Transaction], list[Change]]:
     return lambda tx: tx.changes(after=position, limit=_BATCH)
-
-
-async def _wait(bell: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await bell.wait()
-    except TimeoutError:
-        return

@@ -93,8 +93,9 @@ class CallRun(JoinableRun[Stop]):
 
     async def ended(self) -> ToolCall:
         """Wait for the end and return it. Raises what the request was refused with."""
-        while not self._done:
-            await self._log.news().wait()
+        with self._log.subscribe() as changed:
+            while not self._done:
+                await changed.wait()
         if self.error is not None:
             raise self.error
         return self.call
@@ -105,9 +106,9 @@ class CallRun(JoinableRun[Stop]):
         Raises what the request was refused with.
         """
         heard, accepted = 0, False
-        with self.attach():
+        with self.attach(), self._log.subscribe() as changed:
             while True:
-                news = self._log.news()
+                changed.reset()
                 if self._accepted is not None and not accepted:
                     accepted = True
                     yield Accepted(self.call.id, joined or self._accepted.joined)
@@ -117,7 +118,7 @@ class CallRun(JoinableRun[Stop]):
                 if self._done:
                     yield await self.ended()
                     return
-                await news.wait()
+                await changed.wait()
 
 
 def run_key(scope: Scope, call_id: str) -> CallKey:

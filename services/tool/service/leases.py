@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.chassis.auth.identity import Scope
+from services.chassis.notifier import ChangeNotifier
 from services.chassis.rpc.errors import AgentInactive, Cancelled, IdempotencyMismatch, KernelError
 from services.chassis.runtime.clock import Clock
 from services.tool.core.places import Place
@@ -98,7 +99,7 @@ class LeaseManager:
         self._leases: dict[str, Lease] = {}
         self._completed: OrderedDict[str, Lease] = OrderedDict()
         self._left: dict[Scope, float] = {}
-        self._changed = asyncio.Event()
+        self._changes = ChangeNotifier()
         self._watchers: list[Callable[[Scope], None]] = []
         self._missed: list[Callable[[Scope], None]] = []
 
@@ -181,7 +182,7 @@ class LeaseManager:
         try:
             async with asyncio.timeout(wait):
                 while (lease := self._try(run, turn)) is None:
-                    await self._changed.wait()
+                    await self._changes.wait()
                 return lease
         except TimeoutError:
             raise NoRoomError from None
@@ -355,8 +356,7 @@ class LeaseManager:
         self._tell_changed(stream.scope)
 
     def _tell_changed(self, provider: Scope) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changes.notify()
         for watcher in self._watchers:
             watcher(provider)
 

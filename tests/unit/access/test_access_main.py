@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from services.access.config import AccessConfig
 from services.access.metrics import AccessMetrics
 from services.access.model import Reason
-from services.access.service.dependencies import ChangeNotifier
 from services.access.service.tokens import Bucket
 from services.chassis.runtime.config import ConfigError, load
 from services.scheduler.core.policies import BUILT_IN
@@ -124,11 +123,3 @@ def test_a_bucket_fills_again_with_time() -> None:
     assert first[60] == pytest.approx(1.0)
     assert bucket.take(1.0) == 0.0
     assert bucket.take(1.0) > 0.0
-
-
-async def test_a_pulse_that_does_not_ring_lets_go() -> None:
-    changes = ChangeNotifier()
-    await changes.wait(0.001)
-    changes.notify()
-
-    assert changes.count == 1
