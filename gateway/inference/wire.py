@@ -1,7 +1,5 @@
 """The only converter between the inference protos and the model."""
 
-from google.protobuf.duration_pb2 import Duration
-
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.inference.model import (
     Admitted,
@@ -23,7 +21,7 @@ from gateway.inference.model import (
 from gateway.inference.service.use_cases import ModelSummary
 from services.chassis.dispatch.scheduling import Gang
 from services.chassis.rpc import chat_wire
-from services.chassis.rpc.wire import hints_asked
+from services.chassis.rpc.wire import duration, hints_asked
 
 _CHOICES = {
     pb.TOOL_CHOICE_UNSPECIFIED: ToolChoice.AUTO,
@@ -92,12 +90,12 @@ def event(body: Event) -> pb.GenerationEvent:
                 for each in place.alternatives:
                     likeliest.alternatives.add(token_id=each.id, text=each.text, logprob=each.logprob)
         case Admitted(wait, prompt_tokens):
-            message.admitted.wait.CopyFrom(_duration(wait))
+            message.admitted.wait.CopyFrom(duration(wait))
             message.admitted.prompt_tokens = prompt_tokens
         case Suspended(reason):
             message.suspended.reason = _SUSPEND[reason]
         case Resumed(wait):
-            message.resumed.wait.CopyFrom(_duration(wait))
+            message.resumed.wait.CopyFrom(duration(wait))
         case Answer():
             message.finished.CopyFrom(finished(body.body))
     return message
@@ -115,9 +113,9 @@ def finished(answer: Answer) -> pb.Finished:
             cached_prompt_tokens=answer.usage.cached_prompt_tokens,
         ),
         timings=pb.Timings(
-            wait=_duration(timings.wait),
-            run=_duration(timings.run),
-            time_to_first_token=_duration(timings.time_to_first_token),
+            wait=duration(timings.wait),
+            run=duration(timings.run),
+            time_to_first_token=duration(timings.time_to_first_token),
             preemption_count=timings.preemption_count,
             recovery_count=timings.recovery_count,
             seed=timings.seed,
@@ -159,9 +157,3 @@ def _sampling(message: pb.Sampling) -> Sampling:
         repetition_penalty=message.repetition_penalty,
         seed=message.seed if message.HasField("seed") else None,
     )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(max(0, int(seconds * 1e9)))
-    return duration

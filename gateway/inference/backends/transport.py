@@ -1,9 +1,10 @@
 """What the drivers' HTTP clients share: time limits, bodies, and the transport's failures as ours."""
 
+import asyncio
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
 import orjson
@@ -43,6 +44,69 @@ async def page(session: aiohttp.ClientSession, url: str) -> bytes | None:
             return bytes(found)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         return None
+
+
+async def is_there(session: aiohttp.ClientSession, url: str) -> bool:
+    """Whether a page is there; never raises BackendError."""
+    try:
+        async with session.get(url, timeout=control()) as response:
+            return response.status == _OK
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return False
+
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Reader(Protocol[E_co]):
+    """Cuts the bytes of a stream into events."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has said that nothing follows."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is whole: some servers leave out the last line."""
+        ...
+
+    def feed(self, data: bytes) -> Iterable[E_co]:
+        """Return the events that `data` completes. Raises BackendError, as error events tell."""
+        ...
+
+
+async def follow(
+    open_stream: Callable[[], Awaitable[aiohttp.ClientResponse]],
+    reader: Reader[E_co],
+    parse_answer: Callable[[int, bytes], Any],
+    token_seconds: float,
+) -> AsyncGenerator[E_co, None]:
+    """Follow a stream to its end; closing this closes the socket at once.
+
+    `parse_answer` raises what an answer that is no stream tells of. `token_seconds`: time without an event
+    after which the stream fails; keep-alive comments do not count. Raises BackendError.
+    """
+    with failures():
+        async with asyncio.timeout(token_seconds):
+            response = await open_stream()
+        try:
+            if response.status != _OK:
+                parse_answer(response.status, await response.read())
+            clock = asyncio.get_running_loop().time
+            deadline = clock() + token_seconds
+            while not reader.ended:
+                async with asyncio.timeout_at(deadline):
+                    data = await response.content.readany()
+                if not data and reader.finished:
+                    return
+                if not data:
+                    raise BackendUnavailable("the stream ended before the generation did")
+                for event in reader.feed(data):
+                    yield event
+                    deadline = clock() + token_seconds
+        finally:
+            response.close()
 
 
 def control() -> aiohttp.ClientTimeout:

@@ -1,12 +1,12 @@
 """A client of any server that speaks the OpenAI protocol: typed failures, no state."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 import aiohttp
 
-from gateway.inference.backends.openai.wire import OK, Chunk, EventReader, parse_answer
+from gateway.inference.backends.openai.wire import Chunk, EventReader, parse_answer
 from gateway.inference.backends.transport import (
     CONNECT_SECONDS,
     JSON,
@@ -14,10 +14,11 @@ from gateway.inference.backends.transport import (
     TOKEN_SECONDS,
     control,
     failures,
+    follow,
+    is_there,
     page,
     payload,
 )
-from gateway.inference.errors import BackendUnavailable
 
 
 class OpenAiClient:
@@ -58,41 +59,18 @@ class OpenAiClient:
 
     async def answers(self, path: str) -> bool:
         """Whether a page is there; never raises BackendError."""
-        try:
-            async with self._http().get(f"{self._base}{path}", timeout=control()) as response:
-                return response.status == OK
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return False
+        return await is_there(self._http(), f"{self._base}{path}")
 
     async def metrics(self) -> bytes | None:
         """Return the server's metrics page; None: there is none. Raises no BackendError."""
         return await page(self._http(), f"{self._base}/metrics")
 
-    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
+    def stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
         """Follow a generation to its end. Raises BackendError.
 
         Wrap it in `contextlib.aclosing`: closing it closes the socket at once.
         """
-        with failures():
-            response = await self._open(path, body)
-            try:
-                if response.status != OK:
-                    parse_answer(response.status, await response.read())
-                clock = asyncio.get_running_loop().time
-                reader = EventReader()
-                deadline = clock() + self._token_timeout
-                while not reader.ended:
-                    async with asyncio.timeout_at(deadline):
-                        data = await response.content.readany()
-                    if not data and reader.finished:
-                        return  # some servers leave out the last line
-                    if not data:
-                        raise BackendUnavailable("the stream ended before the generation did")
-                    for chunk in reader.feed(data):
-                        yield chunk
-                        deadline = clock() + self._token_timeout
-            finally:
-                response.close()
+        return follow(partial(self._open, path, body), EventReader(), parse_answer, self._token_timeout)
 
     async def close(self) -> None:
         """Close all connections; running calls fail."""
@@ -111,7 +89,6 @@ class OpenAiClient:
 
     async def _open(self, path: str, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
-        async with asyncio.timeout(self._token_timeout):
-            return await self._http().post(
-                f"{self._base}{path}", data=payload(body), headers=JSON, timeout=timeout
-            )
+        return await self._http().post(
+            f"{self._base}{path}", data=payload(body), headers=JSON, timeout=timeout
+        )

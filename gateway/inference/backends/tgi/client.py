@@ -4,8 +4,7 @@ The stock client (`text-generation`) opens a connection per call, gives every ca
 pydantic models a token, and pins other packages. A test holds the two signatures together.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Unpack
 
@@ -13,7 +12,6 @@ import aiohttp
 
 from gateway.inference.backends.exposition import gauge
 from gateway.inference.backends.tgi.wire import (
-    OK,
     AiosOptions,
     BackendInfo,
     EventReader,
@@ -40,10 +38,11 @@ from gateway.inference.backends.transport import (
     TOKEN_SECONDS,
     control,
     failures,
+    follow,
+    is_there,
     page,
     payload,
 )
-from gateway.inference.errors import BackendUnavailable
 
 __all__ = [
     "AiosOptions",
@@ -103,7 +102,7 @@ class PooledAsyncClient:
                 prompt_tokens = response.headers.get("x-prompt-tokens")
         return parse_generation(answer, prompt_tokens)
 
-    async def generate_stream(
+    def generate_stream(
         self,
         prompt: str = "",
         *,
@@ -117,26 +116,11 @@ class PooledAsyncClient:
         without a token after which the stream fails; keep-alive comments do not count. Raises BackendError.
         """
         limit = self._token_timeout if token_timeout is None else token_timeout
-        body = request_body(prompt, options, aios)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
-        with failures():
-            response = await self._open_stream(body, timeout, limit)
-            try:
-                if response.status != OK:
-                    parse_answer(response.status, await response.read())
-                clock = asyncio.get_running_loop().time
-                reader = EventReader()
-                deadline = clock() + limit
-                while not reader.ended:
-                    async with asyncio.timeout_at(deadline):
-                        chunk = await response.content.readany()
-                    if not chunk:
-                        raise BackendUnavailable("the stream ended before the generation did")
-                    for event in reader.feed(chunk):
-                        yield event
-                        deadline = clock() + limit
-            finally:
-                response.close()
+
+        def open_stream() -> Awaitable[aiohttp.ClientResponse]:
+            return self._open_stream(request_body(prompt, options, aios))
+
+        return follow(open_stream, EventReader(), parse_answer, limit)
 
     async def info(self) -> BackendInfo:
         """Ask what the backend is and can. Raises BackendError."""
@@ -147,11 +131,7 @@ class PooledAsyncClient:
 
     async def health(self) -> bool:
         """Whether the backend would take work; never raises BackendError."""
-        try:
-            async with self._http().get(f"{self.base_url}/health", timeout=control()) as response:
-                return response.status == OK
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return False
+        return await is_there(self._http(), f"{self.base_url}/health")
 
     async def queue_size(self) -> int | None:
         """How many requests wait inside the backend; None where it does not tell. Raises no BackendError."""
@@ -222,9 +202,7 @@ class PooledAsyncClient:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
         return self._http().post(url, data=payload(body), headers=JSON, timeout=timeout)
 
-    async def _open_stream(
-        self, body: Mapping[str, Any], timeout: aiohttp.ClientTimeout, limit: float
-    ) -> aiohttp.ClientResponse:
+    async def _open_stream(self, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
         url = f"{self.base_url}/generate_stream"
-        async with asyncio.timeout(limit):
-            return await self._http().post(url, data=payload(body), headers=JSON, timeout=timeout)
+        return await self._http().post(url, data=payload(body), headers=JSON, timeout=timeout)

@@ -180,6 +180,11 @@ class EventReader:
         self.ended = False
         """Whether the last event has been seen."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is whole."""
+        return self.ended
+
     def feed(self, chunk: bytes) -> Iterator[TokenEvent | Suspended]:
         """Return the events that `chunk` completes. Raises BackendError, as error events tell."""
         for data in self._lines.feed(chunk):
