@@ -1,6 +1,6 @@
 """What changes below a directory, as it happens."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 
 from services.chassis.auth.identity import Scope
@@ -25,7 +25,7 @@ class WatchService:
 
     async def watch(
         self, scope: Scope, path: str, after: int, *, caller: RequestContext | None = None
-    ) -> AsyncIterator[Change | int]:
+    ) -> AsyncGenerator[Change | int, None]:
         """Yield events below a path after a sequence number (0: from now on), until the caller leaves.
 
         A bare number is a sign of life: the sequence reached. The first one comes at once.
