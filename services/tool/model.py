@@ -126,6 +126,13 @@ class ContentPart:
     media_type: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableResult:
+    """What stands for a reported result that is no JSON value: the call ends with this reason."""
+
+    why: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolOutcome:
     """What came out of running a tool."""

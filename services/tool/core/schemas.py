@@ -21,6 +21,7 @@ from services.chassis.constraints.schemas import (
 )
 from services.chassis.rpc.errors import FieldViolation, KernelError
 from services.tool.errors import ArgumentsInvalid, ResultInvalid, SchemaInvalid
+from services.tool.model import UnreadableResult
 
 MAX_DEPTH: Final = 16
 MAX_JSON_BYTES: Final = 1_048_576
@@ -67,6 +68,8 @@ def check_arguments(schema: str, arguments: Any) -> None:
 
 def check_result(schema: str, result: Any) -> str:
     """Hold a result against a tool's schema; returns it as JSON text. Raises ResultInvalid."""
+    if isinstance(result, UnreadableResult):
+        raise ResultInvalid(result.why)
     try:
         text = json.dumps(result, ensure_ascii=False, allow_nan=False)
         length = len(text.encode())

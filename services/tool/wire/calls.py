@@ -15,7 +15,7 @@ from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.wire import duration, moment, stamp
 from services.chassis.times import from_micros, micros
 from services.tool.core import schemas
-from services.tool.errors import ArgumentsInvalid, CallFailed
+from services.tool.errors import ArgumentsInvalid, CallFailed, ResultInvalid
 from services.tool.model import (
     Accepted,
     CallError,
@@ -28,6 +28,7 @@ from services.tool.model import (
     Started,
     ToolCall,
     ToolOutcome,
+    UnreadableResult,
     WaitsForApproval,
 )
 from services.tool.wire import common
@@ -181,10 +182,18 @@ def outcome(request: tool_pb2.CompleteCallRequest) -> ToolOutcome:
         raise InvalidRequest.field("result", "give value or value_json, not both")
     value: Any = None
     if result.value_json:
-        value = schemas.parse_json(result.value_json, "result.value_json", InvalidRequest)
+        value = _reported(result.value_json)
     elif result.HasField("value"):
         value = common.plain(result.value)
     return ToolOutcome(value=value, pieces=tuple(_piece(piece) for piece in result.content))
+
+
+def _reported(text: str) -> Any:
+    """Read a result. One that is no JSON ends the call too: its caller does not wait for a better one."""
+    try:
+        return schemas.parse_json(text, "the tool's result", ResultInvalid)
+    except ResultInvalid as refused:
+        return UnreadableResult(refused.message)
 
 
 def progress(given: tool_pb2.CallProgress) -> Progress:

@@ -434,3 +434,22 @@ async def test_what_is_left_is_told_besides_the_kernels_clock(world: World) -> N
 
     assert taken.lease_left.ToSeconds() == prolonged.lease_left.ToSeconds() == LEASE
     assert taken.time_left.ToSeconds() == 40
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "-Infinity", "1e999", '"\\ud83d"', "{", "[" * 100 + "]" * 100, "1" * 5_000]
+)
+async def test_a_result_that_is_no_json_ends_the_call_at_once_with_that_reason(
+    world: World, text: str
+) -> None:
+    await world.register("pure")
+    stream = await world.stream()
+    calling = world.call()
+    taken = await stream.take()
+    request = tool_pb2.CompleteCallRequest(
+        call=taken.call, lease_id=taken.lease_id, result=resources_pb2.CallResult(value_json=text)
+    )
+    await world.stub.CompleteCall(request, metadata=WORKER)
+    await world.stub.CompleteCall(request, metadata=WORKER)  # the same outcome again changes nothing
+
+    assert await world.failure(calling) == "TOOL_RESULT_INVALID"
