@@ -152,5 +152,5 @@ class AgeQueue(Generic[T]):
             return first
         other = self._rest.peek()
         if first is None or other is None:
-            return other or first
+            return first if other is None else other
         return min(first, other, key=self._key)
