@@ -15,7 +15,7 @@ from services.chassis.dispatch.scheduling import AgentFacts
 LONG_TEXT: Final = 64 * 1024
 """Bytes from which a text is a long one."""
 
-_SHORT: Final = GateConfig(running=32, running_per_agent=8, waiting_per_agent=1024)
+_SHORT: Final = GateConfig(running=32, running_per_agent=2, waiting_per_agent=1024)
 _LONG: Final = GateConfig(running=2, running_per_agent=1, waiting_per_agent=256, waiting=2048)
 
 

@@ -1,6 +1,7 @@
 """Prompts that cannot fit are refused unread, and what is split is split in turns."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,10 +15,11 @@ from gateway.gate import GateConfig
 from gateway.inference.core.prompt_length import check_length, kept_texts, least_tokens
 from gateway.inference.errors import PromptOverflow
 from gateway.inference.model import Constraint, ConstraintKind, CountSpec, Prompt
-from gateway.inference.service.tokenizing import LONG_TEXT, TokenizingConfig
+from gateway.inference.service.tokenizing import LONG_TEXT, TokenizingConfig, TokenizingGate
 from services.chassis.auth.identity import Caller
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.dispatch.scheduling import AgentFacts, Hints
 from services.chassis.rpc.errors import DeadlineExceeded, InvalidRequest
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.inference import Desk, ask, inference
@@ -228,3 +230,24 @@ def test_what_templates_strip_or_drop_does_not_count() -> None:
 
 def test_a_server_that_tells_nothing_of_its_tokens_refuses_nothing_unread() -> None:
     check_length(ask(messages=(), prompt="x" * 10**6), replace(WINDOW, longest_token=0))
+
+
+async def test_a_tree_has_few_short_texts_split_at_once_and_another_tree_is_not_kept_waiting() -> None:
+    gate = TokenizingGate(TokenizingConfig())
+    mal, amy = AgentFacts(Hints(), program="mal"), AgentFacts(Hints(), program="amy")
+    under_way: list[str] = []
+
+    async def split(who: AgentFacts) -> None:
+        async with gate.turn("acme", who, 16_000, math.inf):
+            under_way.append(who.program)
+            await asyncio.Event().wait()
+
+    flood = [asyncio.create_task(split(mal)) for _ in range(8)]
+    await until(lambda: gate.waiting == 6)
+    other = asyncio.create_task(split(amy))
+    await until(lambda: "amy" in under_way)
+    for task in (*flood, other):
+        task.cancel()
+    await asyncio.gather(*flood, other, return_exceptions=True)
+
+    assert under_way == ["mal", "mal", "amy"]
