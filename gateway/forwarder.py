@@ -19,6 +19,7 @@ from services.chassis.rpc.client import kernel_metadata
 from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
 from services.chassis.rpc.steps import mapping
+from services.chassis.rpc.steps.deadline import budget
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Pairs = tuple[tuple[str, str | bytes], ...]
@@ -70,15 +71,17 @@ class Forwarder(grpc.GenericRpcHandler):
 
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
             visitor = self._visitor(current_caller(), context)
+            # What this process may interrupt begins whole; the care costs two tasks, so others go without.
+            careful = method.server_streaming or budget(context, method)[1]
             if gate is None or method.endless:  # a watch would hold its place for as long as it lives
-                async for message in _copy(open_call, request, context):
+                async for message in _copy(open_call, request, context, careful=careful):
                     yield message
                 return
             place = gate.admit(visitor)
             with self._metrics.waiting(method.lane, visitor.deadline):
                 await place.__aenter__()
             try:
-                async for message in _copy(open_call, request, context):
+                async for message in _copy(open_call, request, context, careful=careful):
                     yield message
             finally:
                 await place.__aexit__(None, None, None)
@@ -102,12 +105,15 @@ def _address(context: Context) -> Agent:
     return ("", str(context.peer()).rpartition(":")[0])
 
 
-async def _copy(open_call: Any, request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+async def _copy(
+    open_call: Any, request: bytes, context: Context, *, careful: bool
+) -> AsyncGenerator[bytes, None]:
     """Make the call upstream and copy what comes back. Reads are retried by the channel itself."""
     upstream = open_call(request, timeout=_time_left(), metadata=_metadata(context))
     try:
         if head := await upstream.initial_metadata():
-            await whole(context.send_initial_metadata(_plain(head)))
+            sending = context.send_initial_metadata(_plain(head))
+            await (whole(sending) if careful else sending)
         async for message in upstream:
             yield message
         context.set_trailing_metadata(_plain(await upstream.trailing_metadata()))

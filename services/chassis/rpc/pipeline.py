@@ -142,7 +142,7 @@ class _Wrapper:
                 request = await call.admit(data, raw=raw)
                 if self._method.endless and not raw:  # a forwarding handler passes on what the manager says
                     await whole(context.send_initial_metadata(LET_IN))
-                await _pump(inner(request, context), context, call.stream)
+                await _pump(inner(request, context), context, call)
 
         return behaviour
 
@@ -160,7 +160,7 @@ class _Wrapper:
                 await call.admit_stream()
                 if self._method.endless:
                     await whole(context.send_initial_metadata(LET_IN))
-                await _pump(inner(requests, context), context, call.stream)
+                await _pump(inner(requests, context), context, call)
 
         return behaviour
 
@@ -225,6 +225,11 @@ class _Call:
             if self._span is not None:
                 self._span.end(code)
             self._series.end(code, time.perf_counter() - self._started)
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether this process may end the call before its handler has; gRPC's own cancel needs no answer."""
+        return self._timer is not None
 
     async def admit(self, data: bytes, *, raw: bool) -> Any:
         """Run the steps before a handler with one request; `raw` hands the bytes on unparsed."""
@@ -312,15 +317,15 @@ def _caller(head: headers.Headers, principal: Principal, owner: str, resource: s
     )
 
 
-async def _pump(answer: Any, context: Context, stream: LiveStream | None) -> None:
+async def _pump(answer: Any, context: Context, call: _Call) -> None:
     """Send what a streaming handler yields, as long as the stream may deliver.
 
     The generator is closed here, at once, so that its `finally` runs when the caller leaves.
     """
     try:
-        begun = False
+        begun = not call.interruptible
         async for message in answer:
-            sending = _send(message, context, stream)
+            sending = _send(message, context, call.stream)
             await (sending if begun else whole(sending))
             begun = True
     finally:
