@@ -67,13 +67,14 @@ async def send(
     metadata: Iterable[tuple[str, str | bytes]] = (),
     *,
     timeout: float = 20.0,
+    sample: float = SAMPLE_SECONDS,
 ) -> Outcome:
-    """Make any call and collect what comes back. A stream is read to its end, or for a moment."""
+    """Make any call and collect what comes back. An endless stream is read for `sample` seconds at most."""
     method = METHODS[label]
     raw = request if isinstance(request, bytes) else request.SerializeToString()
     open_call: Any = channel.unary_stream(method.path)
     endless = method.server_streaming and method.default_deadline > timeout
-    call = open_call(raw, metadata=tuple(metadata), timeout=SAMPLE_SECONDS if endless else timeout)
+    call = open_call(raw, metadata=tuple(metadata), timeout=sample if endless else timeout)
     parts: list[bytes] = []
     error = None
     try:

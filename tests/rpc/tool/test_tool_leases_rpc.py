@@ -202,8 +202,10 @@ async def test_a_result_that_the_tool_manager_refuses_ends_the_call_at_once(worl
         return value
 
     async with world.worker.provide(job):
-        with pytest.raises(aios.errors.ToolFailed, match="the kernel refused the result"):
+        with pytest.raises(aios.errors.AiosError, match="nested deeper than 64 levels") as refused:
             await world.call("a")
+
+    assert refused.value.reason == "TOOL_RESULT_INVALID"
 
 
 async def test_a_provider_that_is_suspended_or_killed_is_told_and_its_callers_too(world: World) -> None:
