@@ -35,6 +35,10 @@ class Sampling:
     top_k: int = 0
     repetition_penalty: float = 0.0
     seed: int | None = None
+    frequency_penalty: float = 0.0
+    """Taken off a token's logit once for each time that the output holds it."""
+    presence_penalty: float = 0.0
+    """Taken off a token's logit when the output holds it at all."""
 
     @property
     def greedy(self) -> bool:
@@ -84,17 +88,27 @@ class GenerationSpec:
     constraint: Constraint | None = None
     sampling: Sampling = Sampling()
     max_tokens: int = 0
-    """Largest answer; 0: the kernel's default."""
+    """Largest answer; 0: the kernel's default, or with `fit_max_tokens` all that the window leaves."""
+    fit_max_tokens: bool = False
+    """Whether `max_tokens` is a ceiling: the answer may have that many tokens, or what the window leaves."""
     stop: tuple[str, ...] = ()
     hints: HintsAsked = field(default_factory=HintsAsked)
     step: int = 0
     top_alternatives: int = 0
     gang: Gang | None = None
+    tool_choice_name: str = ""
+    """The one tool that must be called, where a call is required; empty: any."""
+    max_tool_calls: int = 0
+    """Most tool calls in the answer; 0: no limit."""
+    affinity_key: str = ""
+    """Calls of one tenant with the same key go to the same replica by preference; empty: none."""
+    logprobs: bool = False
+    """Whether to tell how likely each chosen token was."""
 
     @property
     def size(self) -> int:
         """Memory of its texts, about. Unit: bytes."""
-        texts = [self.prompt, *(each.content for each in self.messages)]
+        texts = [self.prompt, *self.stop, *(each.content for each in self.messages)]
         texts += [call.arguments for each in self.messages for call in each.tool_calls]
         texts += [part for tool in self.tools for part in (tool.description, tool.parameters_schema)]
         texts += [self.constraint.text] if self.constraint is not None else []
@@ -199,8 +213,14 @@ class BackendRequest:
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
     top_alternatives: int = 0
+    logprobs: bool = False
+    """Whether to tell how likely each token was."""
     tool_choice: ToolChoice = ToolChoice.AUTO
-    """Only for a prompt that is a chat with tools."""
+    """This and the next two only for a prompt that is a chat with tools."""
+    tool_choice_name: str = ""
+    """The one tool that must be called, where a call is required; empty: any."""
+    max_tool_calls: int = 0
+    """Most calls that are of use; 0: no limit."""
     partial: bool = False
     """Whether the answer may go on in another stretch after `max_new_tokens`."""
 
@@ -216,7 +236,7 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A token that might have been chosen. `logprob` is a natural logarithm."""
+    """A token that was or might have been chosen. `logprob` is a natural logarithm."""
 
     id: int
     text: str
@@ -237,6 +257,8 @@ class Token:
     text: str
     alternatives: tuple[Alternative, ...] = ()
     """The likeliest tokens at its place, likeliest first, where the job asks for them."""
+    chosen: Alternative | None = None
+    """The token with its likelihood, where the job asks for that or for alternatives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +268,8 @@ class Place:
     sequence: int
     """1 is the first token."""
     alternatives: tuple[Alternative, ...]
+    chosen: Alternative | None = None
+    """The token itself; None: its likelihood is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +347,8 @@ class Answer:
     usage: Usage
     timings: Timings
     model: str
+    stop_string: str = ""
+    """The stop string that ended it; empty: it ended otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from gateway.inference.model import (
     Event,
     FinishReason,
     GenerationSpec,
+    Place,
     Resumed,
     ResumePoint,
     Sampling,
@@ -51,11 +52,16 @@ def spec(request: pb.GenerateRequest) -> GenerationSpec:
         constraint=_constraint(request),
         sampling=_sampling(request.sampling),
         max_tokens=request.max_tokens,
+        fit_max_tokens=request.fit_max_tokens,
         stop=tuple(request.stop),
         hints=hints_asked(request.hints),
         step=request.step,
         top_alternatives=request.top_alternatives,
         gang=Gang(request.gang.id, request.gang.size) if request.HasField("gang") else None,
+        tool_choice_name=request.tool_choice_name,
+        max_tool_calls=request.max_tool_calls,
+        affinity_key=request.affinity_key,
+        logprobs=request.logprobs,
     )
 
 
@@ -86,9 +92,7 @@ def event(body: Event) -> pb.GenerationEvent:
             message.delta.token_count = len(ids)
             message.delta.token_ids.extend(ids)
             for place in places:
-                likeliest = message.delta.top_alternatives.add(sequence=place.sequence)
-                for each in place.alternatives:
-                    likeliest.alternatives.add(token_id=each.id, text=each.text, logprob=each.logprob)
+                _write_place(message.delta.top_alternatives.add(), place)
         case Admitted(wait, prompt_tokens):
             message.admitted.wait.CopyFrom(duration(wait))
             message.admitted.prompt_tokens = prompt_tokens
@@ -122,6 +126,7 @@ def finished(answer: Answer) -> pb.Finished:
             replica=timings.replica,
         ),
         model=answer.model,
+        stop_string=answer.stop_string,
     )
 
 
@@ -137,6 +142,16 @@ def model(summary: ModelSummary) -> pb.Model:
         constraints=info.capabilities.constraints,
         is_default=summary.is_default,
     )
+
+
+def _write_place(message: pb.TopAlternatives, place: Place) -> None:
+    message.sequence = place.sequence
+    for each in place.alternatives:
+        message.alternatives.add(token_id=each.id, text=each.text, logprob=each.logprob)
+    if (chosen := place.chosen) is not None:
+        message.chosen.token_id = chosen.id
+        message.chosen.text = chosen.text
+        message.chosen.logprob = chosen.logprob
 
 
 def _constraint(request: pb.GenerateRequest) -> Constraint | None:
@@ -156,4 +171,6 @@ def _sampling(message: pb.Sampling) -> Sampling:
         top_k=message.top_k,
         repetition_penalty=message.repetition_penalty,
         seed=message.seed if message.HasField("seed") else None,
+        frequency_penalty=message.frequency_penalty,
+        presence_penalty=message.presence_penalty,
     )

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ios/api/common/v1/chat.proto\x12\x12\x61ios.api.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xe9\x03\n\x0b\x43hatMessage\x12\x32\n\x04role\x18\x01 \x01(\x0e\x32\x18.aios.api.common.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\x12;\n\ntool_calls\x18\x03 \x03(\x0b\x32\x1c.aios.api.common.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x1e\n\x0ctool_call_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x16\n\x04name\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:\x94\x02\xbaH\x90\x02\x1av\n\x17\x63hat_message.tool_calls\x12-only an assistant message may hold tool_calls\x1a,this.role == 3 || size(this.tool_calls) == 0\x1a\x95\x01\n\x19\x63hat_message.tool_call_id\x12Itool_call_id is required in a tool message and must be empty in any other\x1a-(this.role == 4) == (this.tool_call_id != \'\')\"_\n\x08ToolCall\x12\x16\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12!\n\x0e\x61rguments_json\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\"\x88\x01\n\x0eToolDefinition\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_.-]{1,128}$\x12\x1d\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12)\n\x16parameters_schema_json\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ios/api/common/v1/chat.proto\x12\x12\x61ios.api.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xe9\x03\n\x0b\x43hatMessage\x12\x32\n\x04role\x18\x01 \x01(\x0e\x32\x18.aios.api.common.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\x12;\n\ntool_calls\x18\x03 \x03(\x0b\x32\x1c.aios.api.common.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x1e\n\x0ctool_call_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x16\n\x04name\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01:\x94\x02\xbaH\x90\x02\x1av\n\x17\x63hat_message.tool_calls\x12-only an assistant message may hold tool_calls\x1a,this.role == 3 || size(this.tool_calls) == 0\x1a\x95\x01\n\x19\x63hat_message.tool_call_id\x12Itool_call_id is required in a tool message and must be empty in any other\x1a-(this.role == 4) == (this.tool_call_id != \'\')\"_\n\x08ToolCall\x12\x16\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12!\n\x0e\x61rguments_json\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\"\x89\x01\n\x0eToolDefinition\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_.-]{1,128}$\x12\x1e\n\x0b\x64\x65scription\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x02\x12)\n\x16parameters_schema_json\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,15 +53,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLDEFINITION'].fields_by_name['name']._loaded_options = None
   _globals['_TOOLDEFINITION'].fields_by_name['name']._serialized_options = b'\272H\033r\0312\027^[A-Za-z0-9_.-]{1,128}$'
   _globals['_TOOLDEFINITION'].fields_by_name['description']._loaded_options = None
-  _globals['_TOOLDEFINITION'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_TOOLDEFINITION'].fields_by_name['description']._serialized_options = b'\272H\006r\004\030\200\200\002'
   _globals['_TOOLDEFINITION'].fields_by_name['parameters_schema_json']._loaded_options = None
   _globals['_TOOLDEFINITION'].fields_by_name['parameters_schema_json']._serialized_options = b'\272H\006r\004(\200\200\004'
-  _globals['_ROLE']._serialized_start=810
-  _globals['_ROLE']._serialized_end=905
+  _globals['_ROLE']._serialized_start=811
+  _globals['_ROLE']._serialized_end=906
   _globals['_CHATMESSAGE']._serialized_start=83
   _globals['_CHATMESSAGE']._serialized_end=572
   _globals['_TOOLCALL']._serialized_start=574
   _globals['_TOOLCALL']._serialized_end=669
   _globals['_TOOLDEFINITION']._serialized_start=672
-  _globals['_TOOLDEFINITION']._serialized_end=808
+  _globals['_TOOLDEFINITION']._serialized_end=809
 # @@protoc_insertion_point(module_scope)

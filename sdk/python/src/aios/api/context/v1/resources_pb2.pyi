@@ -147,12 +147,14 @@ class Alternative(_message.Message):
     def __init__(self, token_id: _Optional[int] = ..., text: _Optional[str] = ..., logprob: _Optional[float] = ...) -> None: ...
 
 class TopAlternatives(_message.Message):
-    __slots__ = ("sequence", "alternatives")
+    __slots__ = ("sequence", "alternatives", "chosen")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     alternatives: _containers.RepeatedCompositeFieldContainer[Alternative]
-    def __init__(self, sequence: _Optional[int] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ...) -> None: ...
+    chosen: Alternative
+    def __init__(self, sequence: _Optional[int] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., chosen: _Optional[_Union[Alternative, _Mapping]] = ...) -> None: ...
 
 class KvHandle(_message.Message):
     __slots__ = ("replica", "handle", "sha256", "model_fingerprint", "size_bytes", "token_count", "expire_time")

@@ -43,18 +43,22 @@ SUSPEND_REASON_PREEMPTED: SuspendReason
 SUSPEND_REASON_BACKEND_LOST: SuspendReason
 
 class Sampling(_message.Message):
-    __slots__ = ("temperature", "top_p", "top_k", "seed", "repetition_penalty")
+    __slots__ = ("temperature", "top_p", "top_k", "seed", "repetition_penalty", "frequency_penalty", "presence_penalty")
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_PENALTY_FIELD_NUMBER: _ClassVar[int]
     temperature: float
     top_p: float
     top_k: int
     seed: int
     repetition_penalty: float
-    def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., repetition_penalty: _Optional[float] = ...) -> None: ...
+    frequency_penalty: float
+    presence_penalty: float
+    def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., repetition_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ...) -> None: ...
 
 class Constraint(_message.Message):
     __slots__ = ("json_schema", "regex")
@@ -75,7 +79,7 @@ class ResumePoint(_message.Message):
     def __init__(self, after_sequence: _Optional[int] = ..., received_token_ids: _Optional[_Iterable[int]] = ..., received_text: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("model", "messages", "prompt", "tools", "tool_choice", "constraint", "sampling", "max_tokens", "stop", "hints", "request_id", "resume", "step", "top_alternatives", "gang")
+    __slots__ = ("model", "messages", "prompt", "tools", "tool_choice", "constraint", "sampling", "max_tokens", "stop", "hints", "request_id", "resume", "step", "top_alternatives", "gang", "fit_max_tokens", "tool_choice_name", "max_tool_calls", "affinity_key", "logprobs")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +95,11 @@ class GenerateRequest(_message.Message):
     STEP_FIELD_NUMBER: _ClassVar[int]
     TOP_ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     GANG_FIELD_NUMBER: _ClassVar[int]
+    FIT_MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CHOICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_KEY_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]
     prompt: str
@@ -106,7 +115,12 @@ class GenerateRequest(_message.Message):
     step: int
     top_alternatives: int
     gang: Gang
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., prompt: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.ToolDefinition, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, str]] = ..., constraint: _Optional[_Union[Constraint, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., request_id: _Optional[str] = ..., resume: _Optional[_Union[ResumePoint, _Mapping]] = ..., step: _Optional[int] = ..., top_alternatives: _Optional[int] = ..., gang: _Optional[_Union[Gang, _Mapping]] = ...) -> None: ...
+    fit_max_tokens: bool
+    tool_choice_name: str
+    max_tool_calls: int
+    affinity_key: str
+    logprobs: bool
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_chat_pb2.ChatMessage, _Mapping]]] = ..., prompt: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_chat_pb2.ToolDefinition, _Mapping]]] = ..., tool_choice: _Optional[_Union[ToolChoice, str]] = ..., constraint: _Optional[_Union[Constraint, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., hints: _Optional[_Union[_agent_pb2.SchedulingHints, _Mapping]] = ..., request_id: _Optional[str] = ..., resume: _Optional[_Union[ResumePoint, _Mapping]] = ..., step: _Optional[int] = ..., top_alternatives: _Optional[int] = ..., gang: _Optional[_Union[Gang, _Mapping]] = ..., fit_max_tokens: bool = ..., tool_choice_name: _Optional[str] = ..., max_tool_calls: _Optional[int] = ..., affinity_key: _Optional[str] = ..., logprobs: bool = ...) -> None: ...
 
 class Gang(_message.Message):
     __slots__ = ("id", "size")
@@ -145,18 +159,20 @@ class Timings(_message.Message):
     def __init__(self, wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., run: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., time_to_first_token: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., preemption_count: _Optional[int] = ..., recovery_count: _Optional[int] = ..., seed: _Optional[int] = ..., replica: _Optional[str] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("reason", "message", "usage", "timings", "model")
+    __slots__ = ("reason", "message", "usage", "timings", "model", "stop_string")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    STOP_STRING_FIELD_NUMBER: _ClassVar[int]
     reason: FinishReason
     message: _chat_pb2.ChatMessage
     usage: Usage
     timings: Timings
     model: str
-    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+    stop_string: str
+    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., model: _Optional[str] = ..., stop_string: _Optional[str] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("name", "finished")
@@ -203,12 +219,14 @@ class Alternative(_message.Message):
     def __init__(self, token_id: _Optional[int] = ..., text: _Optional[str] = ..., logprob: _Optional[float] = ...) -> None: ...
 
 class TopAlternatives(_message.Message):
-    __slots__ = ("sequence", "alternatives")
+    __slots__ = ("sequence", "alternatives", "chosen")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     alternatives: _containers.RepeatedCompositeFieldContainer[Alternative]
-    def __init__(self, sequence: _Optional[int] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ...) -> None: ...
+    chosen: Alternative
+    def __init__(self, sequence: _Optional[int] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., chosen: _Optional[_Union[Alternative, _Mapping]] = ...) -> None: ...
 
 class Suspended(_message.Message):
     __slots__ = ("reason",)

@@ -82,7 +82,7 @@ class InferenceServiceServicer(object):
         goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
         answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
         Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED; NOT_FOUND
-        MODEL_NOT_FOUND; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+        MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
         NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

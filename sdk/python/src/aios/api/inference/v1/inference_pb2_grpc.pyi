@@ -39,7 +39,7 @@ class InferenceServiceStub:
     goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
     answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
     Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED; NOT_FOUND
-    MODEL_NOT_FOUND; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+    MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
     NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
     """
     StreamGenerate: _grpc.UnaryStreamMultiCallable[_inference_pb2.StreamGenerateRequest, _inference_pb2.StreamGenerateResponse]
@@ -86,7 +86,7 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
     answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
     Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED; NOT_FOUND
-    MODEL_NOT_FOUND; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+    MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
     NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
     """
     StreamGenerate: _aio.UnaryStreamMultiCallable[_inference_pb2.StreamGenerateRequest, _inference_pb2.StreamGenerateResponse]  # type: ignore[assignment]
@@ -136,7 +136,7 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
         answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
         Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED; NOT_FOUND
-        MODEL_NOT_FOUND; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+        MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
         NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
         """
 
