@@ -69,15 +69,19 @@ TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup ## Run the tests (below five minutes on two cores of yardstick 1)
-	$(PYTEST) $(TWO_WORKERS) -m "not torture" tests
+	$(PYTEST) $(TWO_WORKERS) -m "not torture and not clients" tests
 
 .PHONY: test-fast
 test-fast: setup ## Run what fails first: units, contracts on memory and SQLite, the telling RPCs (below two minutes)
 	$(PYTEST) $(TWO_WORKERS) -m fast tests
 
+.PHONY: test-clients
+test-clients: setup ## Run stock clients against the door; their environments are made under build/clients
+	$(PYTEST) -m clients tests/clients
+
 .PHONY: torture
 torture: setup ## Run the long fault tests, and every property on many more examples
-	$(PYTEST) $(TWO_WORKERS) -m "torture or hypothesis" --hypothesis-profile=torture --timeout=900 tests
+	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients" --hypothesis-profile=torture --timeout=900 tests
 
 .PHONY: bench-overhead
 bench-overhead: setup ## Measure what the kernel adds to a bare backend

@@ -110,18 +110,7 @@ class FakeOpenAi:
     async def start(self, port: int = 0) -> None:
         """Listen on the loopback address."""
         app = web.Application(client_max_size=2_000_000)
-        app.add_routes(
-            [
-                web.get("/health", self._health),
-                web.get("/props", self._props),
-                web.get("/metrics", self._metrics),
-                web.get("/v1/models", self._models),
-                web.post("/tokenize", self._tokenize),
-                web.post("/apply-template", self._apply_template),
-                web.post("/v1/completions", self._generate),
-                web.post("/v1/chat/completions", self._generate),
-            ]
-        )
+        app.add_routes(self._routes())
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -131,6 +120,22 @@ class FakeOpenAi:
         """Close everything, running streams too."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def behaviour_for(self, body: dict[str, Any]) -> Behaviour:  # noqa: ARG002 - a scripted server looks at it
+        """Return how one generation goes, by its request."""
+        return self.behaviour
+
+    def _routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/health", self._health),
+            web.get("/props", self._props),
+            web.get("/metrics", self._metrics),
+            web.get("/v1/models", self._models),
+            web.post("/tokenize", self._tokenize),
+            web.post("/apply-template", self._apply_template),
+            web.post("/v1/completions", self._generate),
+            web.post("/v1/chat/completions", self._generate),
+        ]
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(status=200 if self.behaviour.healthy else 503)
@@ -176,14 +181,15 @@ class FakeOpenAi:
         body: dict[str, Any] = orjson.loads(await request.read())
         self.seen.paths.append(request.path)
         self.seen.bodies.append(body)
-        if self.behaviour.error is not None:
-            return _json(self.behaviour.error[1], status=self.behaviour.error[0])
+        behaviour = self.behaviour_for(body)
+        if behaviour.error is not None:
+            return _json(behaviour.error[1], status=behaviour.error[0])
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         response.enable_chunked_encoding()
         await response.prepare(request)
         self.seen.running += 1
         try:
-            await self._stream(request, response, body)
+            await self._stream(request, response, _Run(behaviour, body))
         except (ConnectionError, asyncio.CancelledError):
             self.seen.dropped += 1
             raise
@@ -191,43 +197,26 @@ class FakeOpenAi:
             self.seen.running -= 1
         return response
 
-    async def _stream(self, request: web.Request, response: web.StreamResponse, body: dict[str, Any]) -> None:
-        run = _Run(self.behaviour, body)
-        await asyncio.sleep(self.behaviour.latency)
+    async def _stream(self, request: web.Request, response: web.StreamResponse, run: "_Run") -> None:
+        b = run.behaviour
+        await asyncio.sleep(b.latency)
         for sent, delta in enumerate(run.deltas()):
-            if await self._misbehaved(request, response, sent - self.behaviour.thoughts):
+            if await _misbehaved(b, request, response, sent - b.thoughts):
                 return
             await response.write(run.event(delta))
-            await asyncio.sleep(self.behaviour.token_delay)
-        if await self._misbehaved(request, response, run.sent - self.behaviour.thoughts):
+            await asyncio.sleep(b.token_delay)
+        if await _misbehaved(b, request, response, run.sent - b.thoughts):
             return
         for event in run.last_events():
             await response.write(event)
         self.seen.finished += 1
-
-    async def _misbehaved(self, request: web.Request, response: web.StreamResponse, sent: int) -> bool:
-        """Commit the fault due after `sent` events. Returns whether the stream is over."""
-        b = self.behaviour
-        if sent == b.malformed_after:
-            await response.write(b"data: {not json}\n\n")
-        if b.error_after is not None and sent == b.error_after[0]:
-            await response.write(_event(b.error_after[1]))
-        if sent == b.die_after:
-            b.die_after, b.pieces = None, b.pieces_after_death or b.pieces
-            if request.transport is not None:
-                request.transport.close()
-            return True
-        while sent == b.stall_after:
-            await response.write(b": still here\n\n")
-            await asyncio.sleep(b.keep_alive)
-        return sent == b.end_after
 
 
 class _Run:
     """One answer: what is left of it after the text so far, within the budget."""
 
     def __init__(self, behaviour: Behaviour, body: dict[str, Any]) -> None:
-        self._behaviour = behaviour
+        self.behaviour = behaviour
         self._chat = "messages" in body
         self._thoughts = behaviour.thoughts
         left = _left(behaviour.pieces, self._emitted(body))
@@ -248,12 +237,12 @@ class _Run:
             return str(body["prompt"])
         last = body["messages"][-1]
         told = body.get("continue_final_message") and not body.get("add_generation_prompt", True)
-        goes_on = told if self._behaviour.owner in {"vllm", "sglang"} else self._behaviour.owner == "llamacpp"
+        goes_on = told if self.behaviour.owner in {"vllm", "sglang"} else self.behaviour.owner == "llamacpp"
         return str(last["content"]).rstrip() if goes_on and last["role"] == "assistant" else ""
 
     def deltas(self) -> list[dict[str, Any]]:
         """Return the deltas, the first with the role as servers send it."""
-        size = self._behaviour.pieces_per_event
+        size = self.behaviour.pieces_per_event
         texts = ["".join(self._pieces[at : at + size]) for at in range(0, len(self._pieces), size)]
         found: list[dict[str, Any]] = [{"reasoning_content": "hm"} for _ in range(self._thoughts)]
         found += [{"content": text} for text in texts]
@@ -270,7 +259,7 @@ class _Run:
     def event(self, delta: dict[str, Any]) -> bytes:
         """Write one event."""
         self.sent += 1
-        self._told += self._behaviour.pieces_per_event if "content" in delta else 1
+        self._told += self.behaviour.pieces_per_event if "content" in delta else 1
         self._told = min(self._told, self._thoughts + len(self._pieces) + 3 * len(self._calls))
         body = self._choice(delta, None)
         if self._running_usage:
@@ -280,10 +269,10 @@ class _Run:
     def last_events(self) -> list[bytes]:
         """Return the end of the stream."""
         right = "length" if self._cut else "tool_calls" if self._calls else "stop"
-        events = [_event(self._choice({}, self._behaviour.finish_reason or right))]
-        if self._usage_asked and self._behaviour.tells_usage:
+        events = [_event(self._choice({}, self.behaviour.finish_reason or right))]
+        if self._usage_asked and self.behaviour.tells_usage:
             events.append(_event({"object": "chat.completion.chunk", "choices": [], "usage": self._usage()}))
-        return [*events, b"data: [DONE]\n\n"] if self._behaviour.says_done else events
+        return [*events, b"data: [DONE]\n\n"] if self.behaviour.says_done else events
 
     def _choice(self, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": 0, "finish_reason": reason}
@@ -295,7 +284,7 @@ class _Run:
     def _logprobs(self, text: str) -> dict[str, Any]:
         """Tell the likeliest tokens, the chosen one last; vLLM tells those of raw prompts as a table."""
         likeliest = [(text if rank == 0 else f"x{rank}", -0.25 - rank) for rank in reversed(range(self._top))]
-        if not self._chat and self._behaviour.owner == "vllm":
+        if not self._chat and self.behaviour.owner == "vllm":
             return {"tokens": [text], "token_logprobs": [-0.25], "top_logprobs": [dict(likeliest)]}
         top = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in likeliest]
         return {"content": [{"token": text, "logprob": -0.25, "bytes": None, "top_logprobs": top}]}
@@ -305,8 +294,25 @@ class _Run:
             "prompt_tokens": self._prompt_tokens,
             "completion_tokens": self._told,
             "total_tokens": self._prompt_tokens + self._told,
-            "prompt_tokens_details": {"cached_tokens": self._behaviour.cached},
+            "prompt_tokens_details": {"cached_tokens": self.behaviour.cached},
         }
+
+
+async def _misbehaved(b: Behaviour, request: web.Request, response: web.StreamResponse, sent: int) -> bool:
+    """Commit the fault due after `sent` events. Returns whether the stream is over."""
+    if sent == b.malformed_after:
+        await response.write(b"data: {not json}\n\n")
+    if b.error_after is not None and sent == b.error_after[0]:
+        await response.write(_event(b.error_after[1]))
+    if sent == b.die_after:
+        b.die_after, b.pieces = None, b.pieces_after_death or b.pieces
+        if request.transport is not None:
+            request.transport.close()
+        return True
+    while sent == b.stall_after:
+        await response.write(b": still here\n\n")
+        await asyncio.sleep(b.keep_alive)
+    return sent == b.end_after
 
 
 def _left(pieces: list[str], so_far: str) -> list[str]:

@@ -56,22 +56,28 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    *, model: Path | None = None, tgi: tuple[str, ...] = (), extra: Mapping[str, str] | None = None
+    *,
+    model: Path | None = None,
+    tgi: tuple[str, ...] = (),
+    openai: tuple[str, ...] = (),
+    extra: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
     """Run a kernel on free ports, on the demo model unless told otherwise.
 
-    `tgi`: inference servers to use instead of the embedded one.
+    `tgi`, `openai`: inference servers of these protocols to use instead of the embedded one.
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-test-")))
         plan = KernelPlan(
             data_dir=directory / "data",
             base_port=free_base_port(usual=False),
-            tgi_endpoints=tgi,
+            tgi_endpoints=tgi + openai,
             log_format="json",
             extra={
                 "AIOS_LOG_LEVEL": "warning",
                 **({"AIOS_MODEL": str(model)} if model is not None else {}),
+                **({"AIOS_TGI_ENDPOINTS": ",".join(tgi)} if openai else {}),
+                **({"AIOS_OPENAI_ENDPOINTS": ",".join(openai)} if openai else {}),
                 **(extra or {}),
             },
         )

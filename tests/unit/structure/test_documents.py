@@ -17,6 +17,7 @@ DOCUMENTS = sorted(
         "services/*/README.md",
         "services/scheduler/core/policies/README.md",
         "sdk/python/README.md",
+        "tests/clients/README.md",
         "tests/fakes/README.md",
     )
     for path in ROOT.glob(pattern)
