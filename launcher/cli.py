@@ -1,26 +1,61 @@
 """The commands that the kernel adds to `aios`."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from launcher import welcome
+from launcher.backends import BackendProblem, Backends, WrongBackends
 from launcher.data import prepare
 from launcher.plan import DEFAULT_BASE_PORT, KernelPlan
+from launcher.probe import look
 from launcher.supervisor import StartFailed, Supervisor
 
 _COLOURS = ("36", "32", "33", "35", "34", "96", "92", "95")
+
+BACKEND_SECONDS = 30.0
+"""Longest wait for a server that answered before the start to be taken up by the gateway."""
+LOOK_AGAIN_SECONDS = 2.0
+"""Pause between two looks for a server that does not answer yet."""
 
 DataDir = Annotated[
     Path, typer.Option(help="Directory of databases, keys and tokens.", envvar="AIOS_DATA_DIR")
 ]
 Port = Annotated[int, typer.Option(help="gRPC port of the gateway; the other ports follow from it.")]
+OpenAi = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Base URL of a vLLM, SGLang, llama.cpp, Ollama or other server that speaks the OpenAI protocol; "
+        "`#name` behind it chooses a model. May be repeated. Default: AIOS_OPENAI_ENDPOINTS."
+    ),
+]
 Tgi = Annotated[
-    str, typer.Option(help="Base URLs of TGI servers, comma separated, instead of the embedded model.")
+    list[str] | None,
+    typer.Option(help="Base URL of a TGI server. May be repeated. Default: AIOS_TGI_ENDPOINTS."),
+]
+Model = Annotated[
+    str, typer.Option(help="Model of the attached servers. Default: the first that each lists.")
+]
+OpenAiKey = Annotated[
+    str,
+    typer.Option(
+        help="Key of the OpenAI servers. Others on this machine can read a command line: better set "
+        "AIOS_OPENAI_API_KEY."
+    ),
+]
+EmbeddedModel = Annotated[
+    str,
+    typer.Option(
+        help="GGUF file for the embedded engine, or hf:OWNER/REPOSITORY/FILE. It runs where no server is "
+        "attached. Default: AIOS_MODEL, else the demo's tiny one."
+    ),
 ]
 
 
@@ -30,15 +65,30 @@ def default_data_dir() -> Path:
 
 
 def up(
+    *,
     data_dir: DataDir = default_data_dir(),  # noqa: B008 - typer reads defaults from the signature
     port: Port = DEFAULT_BASE_PORT,
-    tgi: Tgi = "",
+    openai: OpenAi = None,
+    tgi: Tgi = None,
+    model: Model = "",
+    openai_key: OpenAiKey = "",
+    embedded_model: EmbeddedModel = "",
 ) -> None:
-    """Start the whole kernel on this machine and keep it up until Ctrl-C."""
+    """Start the whole kernel on this machine and keep it up until Ctrl-C.
+
+    With --openai or --tgi its agents think with that server's model; without, with a tiny embedded one.
+    """
     plan = KernelPlan(
         data_dir=data_dir.expanduser().absolute(),
         base_port=port,
-        tgi_endpoints=tuple(each.strip() for each in tgi.split(",") if each.strip()),
+        backends=_backends(
+            "up",
+            openai=openai,
+            tgi=tgi,
+            model=model,
+            openai_key=openai_key,
+            embedded_model=embedded_model,
+        ),
         log_format="console" if sys.stdout.isatty() else "json",
     )
     raise typer.Exit(asyncio.run(_up(plan)))
@@ -48,6 +98,10 @@ def demo(
     *,
     data_dir: Annotated[Path | None, typer.Option(help="Directory to use. Default: a fresh one.")] = None,
     port: Port = 0,
+    openai: OpenAi = None,
+    tgi: Tgi = None,
+    model: Model = "",
+    openai_key: OpenAiKey = "",
     picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG.")] = None,
     chart: Annotated[
         Path | None, typer.Option(help="Save who waited, ran and was switched as .png or .svg (matplotlib).")
@@ -58,7 +112,32 @@ def demo(
     """Start a kernel, let twelve agents work on it, and show what happened."""
     from launcher.demo.main import Outputs, run_demo  # noqa: PLC0415 - keeps `aios --help` quick
 
-    raise typer.Exit(run_demo(data_dir, port, Outputs(table=picture, chart=chart, trace=trace), seed))
+    backends = _backends("demo", openai=openai, tgi=tgi, model=model, openai_key=openai_key)
+    outputs = Outputs(table=picture, chart=chart, trace=trace)
+    raise typer.Exit(run_demo(data_dir, port, outputs, seed, backends))
+
+
+def _backends(
+    command: str,
+    *,
+    openai: list[str] | None,
+    tgi: list[str] | None,
+    model: str,
+    openai_key: str,
+    embedded_model: str = "",
+) -> Backends:
+    try:
+        return Backends.read(
+            os.environ,
+            openai=openai or (),
+            tgi=tgi or (),
+            model=model,
+            openai_key=openai_key,
+            embedded_model=embedded_model,
+        )
+    except WrongBackends as error:
+        sys.stderr.write(f"aios {command}: {error}\n")
+        raise typer.Exit(2) from None
 
 
 async def _up(plan: KernelPlan) -> int:
@@ -87,12 +166,35 @@ async def _up(plan: KernelPlan) -> int:
 
 
 async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> None:
-    await supervisor.start()
+    wait: float | None = None
+    if plan.backends.attached:
+        found = await look(plan.backends)
+        _say(welcome.models(plan, [each for each in found if isinstance(each, BackendProblem)]))
+        wait = BACKEND_SECONDS if welcome.serves(found) else 0.0
+    await supervisor.start(backend_wait=wait)
+    found = await look(plan.served_by)
     seconds = time.monotonic() - started
-    where = f"administrator's token in {plan.admin_token_file}"
-    sys.stdout.write(f"aios is up at {plan.gateway} after {seconds:.1f} s; {where}\n")
+    _say([*welcome.addresses(plan, seconds), *welcome.models(plan, found)])
+    if welcome.serves(found):
+        await supervisor.failed()
+    coming = asyncio.create_task(_coming(plan))
+    try:
+        await supervisor.failed()
+    finally:
+        coming.cancel()
+        await asyncio.wait({coming})
+
+
+async def _coming(plan: KernelPlan) -> None:
+    """Say so when a model answers at last."""
+    while not welcome.serves(found := await look(plan.served_by)):  # noqa: ASYNC110 - other processes
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    _say(welcome.models(plan, found))
+
+
+def _say(lines: Sequence[str]) -> None:
+    sys.stdout.writelines(f"{each}\n" for each in lines)
     sys.stdout.flush()
-    await supervisor.failed()
 
 
 def _printer(names: list[str]) -> "Printer":

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launcher.backends import Backends
+
 DEFAULT_BASE_PORT = 7070
 _OFFSETS = {"gateway": 0, "scheduler": 1, "context": 2, "memory": 3, "storage": 4, "tool": 5, "access": 6}
 _TGI_OFFSET = 9
@@ -38,7 +40,7 @@ class KernelPlan:
     data_dir: Path
     base_port: int = DEFAULT_BASE_PORT
     """gRPC port of the gateway; the others follow from it."""
-    tgi_endpoints: tuple[str, ...] = ()
+    backends: Backends = field(default_factory=Backends)
     """Inference servers to use instead of the embedded one."""
     log_format: str = "console"
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -59,11 +61,21 @@ class KernelPlan:
         """Token of the kernel's administrator, written by the access service."""
         return self.data_dir / "admin.token"
 
+    @property
+    def embedded(self) -> str:
+        """Base URL of the embedded engine, where it runs."""
+        return f"http://127.0.0.1:{self.base_port + _TGI_OFFSET}"
+
+    @property
+    def served_by(self) -> Backends:
+        """The servers behind the gateway: those attached, else the embedded engine."""
+        return self.backends if self.backends.attached else Backends(tgi=(self.embedded,))
+
     def processes(self) -> list[ProcessPlan]:
         """List all processes; those that others ask first come first."""
         managers = [self._manager(name) for name in ("access", "scheduler", "gateway")]
         stores = [self._manager(name) for name in ("context", "memory", "storage", "tool")]
-        backend = [] if self.tgi_endpoints else [self._tgi_local()]
+        backend = [] if self.backends.attached else [self._tgi_local()]
         return [managers[0], *backend, *managers[1:], *stores]
 
     def _manager(self, name: str) -> ProcessPlan:
@@ -76,6 +88,7 @@ class KernelPlan:
             module="gateway" if name == "gateway" else f"services.{name}",
             environment={
                 **self._common(),
+                **(self._keys() if name == "gateway" else {}),
                 f"{prefix}PORT": str(port),
                 f"{prefix}HTTP_PORT": str(http),
                 f"{prefix}HEALTH_PORT": str(health),
@@ -86,12 +99,17 @@ class KernelPlan:
 
     def _tgi_local(self) -> ProcessPlan:
         port = self.base_port + _TGI_OFFSET
+        model = self.backends.embedded_model
         return ProcessPlan(
             name="tgi-local",
             module="services.tgi_local",
-            environment={**self._common(), "AIOS_TGI_LOCAL_PORT": str(port)},
+            environment={
+                **self._common(),
+                "AIOS_TGI_LOCAL_PORT": str(port),
+                **({"AIOS_MODEL": model} if model else {}),
+            },
             ports={port: "HTTP"},
-            ready_url=f"http://127.0.0.1:{port}/health",
+            ready_url=f"{self.embedded}/health",
         )
 
     def _common(self) -> dict[str, str]:
@@ -99,15 +117,25 @@ class KernelPlan:
             f"AIOS_{name.upper()}_ENDPOINT": f"127.0.0.1:{self.base_port + offset}"
             for name, offset in _OFFSETS.items()
         }
-        tgi = self.tgi_endpoints or (f"http://127.0.0.1:{self.base_port + _TGI_OFFSET}",)
+        named = {"AIOS_OPENAI_MODEL": self.backends.model} if self.backends.model else {}
         return {
             "AIOS_DATA_DIR": str(self.data_dir),
             "AIOS_SERVICE_KEY_FILE": str(self.service_key_file),
             "AIOS_LOG_FORMAT": self.log_format,
-            "AIOS_TGI_ENDPOINTS": ",".join(tgi),
+            # Always set, if to nothing: a variable of the shell must not attach what the plan does not.
+            "AIOS_TGI_ENDPOINTS": ",".join(self.served_by.tgi),
+            "AIOS_OPENAI_ENDPOINTS": ",".join(self.served_by.openai),
+            # Keys are the gateway's alone.
+            "AIOS_OPENAI_API_KEY": "",
+            "AIOS_TGI_API_KEY": "",
+            **named,
             **endpoints,
             **self.extra,
         }
+
+    def _keys(self) -> dict[str, str]:
+        keys = {"AIOS_OPENAI_API_KEY": self.backends.openai_key, "AIOS_TGI_API_KEY": self.backends.tgi_key}
+        return {name: key for name, key in keys.items() if key}
 
     def _http_port(self, name: str) -> int:
         if name == "gateway":

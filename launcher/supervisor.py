@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+import orjson
 
 from launcher.plan import KernelPlan, ProcessPlan
 from launcher.ports import is_free
@@ -24,6 +25,11 @@ MAX_LINE = 1 << 16
 READY_INTERVAL = 0.1
 HEAD_START_SECONDS = 10.0
 """Longest time the others wait for the first process; they can do without it, only not get ready."""
+GATEWAY = "gateway"
+BACKEND = "backend"
+"""The check that a gateway fails while no inference server answers."""
+_SILENT = "process"
+"""What a process lacks that does not say what it lacks."""
 _PROBE = aiohttp.ClientTimeout(total=2.0)
 
 Output = Callable[[str, str], None]
@@ -62,13 +68,15 @@ class Supervisor:
         """How often each process was started again."""
         return {name: child.restarts for name, child in self._children.items()}
 
-    async def start(self, timeout: float = 60.0) -> None:
+    async def start(self, timeout: float = 60.0, *, backend_wait: float | None = None) -> None:
         """Start everything and wait until all of it is ready.
 
-        Raises StartFailed when a port is taken, a process refuses its configuration, or time is up.
+        `backend_wait`: how long to wait when nothing but an inference server is missing, which may come
+        later; None: it must be there. Unit: seconds. Raises StartFailed when a port is taken, a process
+        refuses its configuration, or time is up.
         """
         await asyncio.to_thread(self._check_ports)
-        ready = asyncio.create_task(self._start_all())
+        ready = asyncio.create_task(self._start_all(backend_wait))
         try:
             done, _ = await asyncio.wait(
                 {ready, self._failed}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
@@ -93,11 +101,11 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop everything: the gateway first, so that nobody is left asking."""
         self._stopping = True
-        for name in ("gateway", *(name for name in self._children if name != "gateway")):
+        for name in (GATEWAY, *(name for name in self._children if name != GATEWAY)):
             child = self._children[name]
             if (process := _running(child)) is not None:
                 process.send_signal(signal.SIGTERM)
-                if name == "gateway":
+                if name == GATEWAY:
                     await self._ended(child, STOP_SECONDS)
         await asyncio.gather(*(self._ended(child, STOP_SECONDS) for child in self._children.values()))
         for task in self._tasks:
@@ -164,29 +172,38 @@ class Supervisor:
         if not self._failed.done():
             self._failed.set_exception(StartFailed(why))
 
-    async def _start_all(self) -> None:
+    async def _start_all(self, backend_wait: float | None) -> None:
         """Start the first process alone: all others ask it for their credentials before they are ready."""
         first, *others = self._children.values()
         self._tasks.append(asyncio.create_task(self._keep(first)))
         async with aiohttp.ClientSession(timeout=_PROBE) as session:
             give_up = asyncio.get_running_loop().time() + HEAD_START_SECONDS
             while asyncio.get_running_loop().time() < give_up:
-                if await _ready(session, first.plan.ready_url):
+                if not await _lacks(session, first.plan.ready_url):
                     break
                 await asyncio.sleep(READY_INTERVAL)
         self._tasks += [asyncio.create_task(self._keep(child)) for child in others]
-        await self._wait_ready()
+        await self._wait_ready(backend_wait)
 
-    async def _wait_ready(self) -> None:
-        while await self._unready():  # noqa: ASYNC110 - other processes have no event of ours to set
+    async def _wait_ready(self, backend_wait: float | None = None) -> None:
+        now = asyncio.get_running_loop().time
+        alone_since: float | None = None
+        while lacking := await self._unready():
+            if lacking != {GATEWAY: {BACKEND}}:
+                alone_since = None
+            elif alone_since is None:
+                alone_since = now()
+            if backend_wait is not None and alone_since is not None and now() - alone_since >= backend_wait:
+                return
             await asyncio.sleep(READY_INTERVAL)
 
-    async def _unready(self) -> list[str]:
+    async def _unready(self) -> dict[str, set[str]]:
+        """Return what each process that is not ready lacks."""
         async with aiohttp.ClientSession(timeout=_PROBE) as session:
-            states = await asyncio.gather(
-                *(_ready(session, child.plan.ready_url) for child in self._children.values())
+            lacking = await asyncio.gather(
+                *(_lacks(session, child.plan.ready_url) for child in self._children.values())
             )
-        return [name for name, ready in zip(self._children, states, strict=True) if not ready]
+        return {name: lacks for name, lacks in zip(self._children, lacking, strict=True) if lacks}
 
     async def _ended(self, child: _Child, seconds: float) -> None:
         """Wait for a process to end; kill it when it does not."""
@@ -205,9 +222,13 @@ def _running(child: _Child) -> asyncio.subprocess.Process | None:
     return child.process if child.process is not None and child.process.returncode is None else None
 
 
-async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
+async def _lacks(session: aiohttp.ClientSession, url: str) -> set[str]:
+    """Return the names of the checks that a process fails; empty when it is ready."""
     try:
         async with session.get(url) as response:
-            return response.status == HTTPStatus.OK
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return False
+            if response.status == HTTPStatus.OK:
+                return set()
+            told = orjson.loads(await response.read())
+            return set(told["failing"]) or {_SILENT}
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
+        return {_SILENT}

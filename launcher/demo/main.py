@@ -18,6 +18,8 @@ from aios.cli.recording import Recording
 from aios.cli.timeline import Timeline, chrome_trace
 from aios.kernel import Kernel
 from aios.types.queue import ScheduleEvent
+from launcher import welcome
+from launcher.backends import Backends
 from launcher.data import prepare
 from launcher.demo.board import Board, Lines
 from launcher.demo.stage import Act, perform
@@ -25,6 +27,7 @@ from launcher.demo.summary import Summary, summarise
 from launcher.demo.tasks import cast
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port
+from launcher.probe import look
 from launcher.supervisor import StartFailed, Supervisor
 
 SEED = 12
@@ -50,26 +53,39 @@ class Outputs:
     """The same for ui.perfetto.dev, as JSON."""
 
 
-def run_demo(data_dir: Path | None, port: int, outputs: Outputs, seed: int = SEED) -> int:
+def run_demo(
+    data_dir: Path | None, port: int, outputs: Outputs, seed: int = SEED, backends: Backends | None = None
+) -> int:
     """Play the demo; returns 0 when at least nine of ten answers are right, else 1."""
     console = Console()
     with tempfile.TemporaryDirectory(prefix="aios-demo-") as scratch:
         directory = data_dir.expanduser().absolute() if data_dir is not None else Path(scratch) / "data"
-        return asyncio.run(_demo(directory, port or free_base_port(), console, outputs, seed))
+        plan = _plan(directory, port or free_base_port(), backends or Backends())
+        return asyncio.run(_demo(plan, console, outputs, seed))
 
 
-async def _demo(data_dir: Path, port: int, console: Console, outputs: Outputs, seed: int) -> int:
+def _plan(data_dir: Path, port: int, backends: Backends) -> KernelPlan:
     extra = {
-        "AIOS_TGI_LOCAL_SLOTS": str(SLOTS),
+        **{f"AIOS_{server}_SLOTS": str(SLOTS) for server in ("TGI_LOCAL", "TGI", "OPENAI")},
         "AIOS_SCHEDULER_POLICY": POLICY,
         "AIOS_SCHEDULER_QUANTUM_TOKENS": str(QUANTUM_TOKENS),
         "AIOS_LOG_LEVEL": "warning",
     }
-    plan = KernelPlan(data_dir=data_dir, base_port=port, log_format="json", extra=extra)
+    return KernelPlan(data_dir=data_dir, base_port=port, backends=backends, log_format="json", extra=extra)
+
+
+async def _demo(plan: KernelPlan, console: Console, outputs: Outputs, seed: int) -> int:
+    model = "a small model of our own"
+    if plan.backends.attached:
+        found = await look(plan.backends)
+        console.print("\n".join(welcome.models(plan, found)), markup=False, highlight=False, soft_wrap=True)
+        if not welcome.serves(found):
+            return 1
+        model = "the attached model"
     prepare(plan.data_dir, plan.service_key_file)
     logs: deque[str] = deque(maxlen=KEPT_LINES)
     supervisor = Supervisor(plan, lambda name, line: logs.append(f"{name}: {line}"))
-    console.print("starting the kernel: a gateway, six managers and a small model of our own ...")
+    console.print(f"starting the kernel: a gateway, six managers and {model} ...")
     try:
         await supervisor.start()
         return await _play(plan, console, outputs, seed)

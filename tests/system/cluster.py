@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aios
 from aios.kernel import Kernel
+from launcher.backends import Backends
 from launcher.data import prepare
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port
@@ -71,13 +72,11 @@ async def cluster(
         plan = KernelPlan(
             data_dir=directory / "data",
             base_port=free_base_port(usual=False),
-            tgi_endpoints=tgi + openai,
+            backends=Backends(tgi=tgi, openai=openai),
             log_format="json",
             extra={
                 "AIOS_LOG_LEVEL": "warning",
                 **({"AIOS_MODEL": str(model)} if model is not None else {}),
-                **({"AIOS_TGI_ENDPOINTS": ",".join(tgi)} if openai else {}),
-                **({"AIOS_OPENAI_ENDPOINTS": ",".join(openai)} if openai else {}),
                 **(extra or {}),
             },
         )

@@ -11,18 +11,21 @@ from pathlib import Path
 
 import pytest
 
+import aios
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port, is_free
+from tests.fakes.fake_openai import FakeOpenAi
 from tests.fakes.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 
 @asynccontextmanager
-async def aios_up(data_dir: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def aios_up(data_dir: Path, port: int, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the command; it is stopped at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *(str(Path(sys.executable).parent / "aios"), "up", "--data-dir", str(data_dir), "--port", str(port)),
+        str(Path(sys.executable).parent / "aios"),
+        *("up", "--data-dir", str(data_dir), "--port", str(port), *more),
         env={**os.environ, "AIOS_LOG_LEVEL": "warning"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -54,6 +57,7 @@ async def test_it_comes_up_and_stops_cleanly_leaving_no_process_and_no_port(tmp_
     plan = KernelPlan(data_dir=tmp_path, base_port=port)
     async with aios_up(tmp_path, port) as process:
         await read_until(process, "aios is up at")
+        assert "model AIOS demo model" in (await read_until(process, "model "))[-1]
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             code = await process.wait()
@@ -75,6 +79,29 @@ async def test_a_taken_port_is_named_with_its_holder_and_nothing_starts(tmp_path
     text = output.decode()
     assert f"port {port + 1}" in text
     assert f"process {os.getpid()}" in text
+
+
+async def test_an_attached_model_answers_also_when_it_comes_after_the_kernel(tmp_path: Path) -> None:
+    port = free_base_port(usual=False)
+    fake = FakeOpenAi()
+    url = f"http://127.0.0.1:{free_base_port(usual=False)}"
+    async with aios_up(tmp_path, port, "--openai", url) as process:
+        lines = await read_until(process, "aios is up at")
+        lines += await read_until(process, "no model")
+        await fake.start(int(url.rpartition(":")[2]))
+        try:
+            lines += await read_until(process, "model fake-chat")
+            async with aios.connect(
+                f"127.0.0.1:{port}", (tmp_path / "admin.token").read_text().strip()
+            ) as admin:
+                agent = admin.as_agent(await admin.agents.register("planner"))
+                answer = await agent.llm.chat("Say hello.", max_tokens=8)
+        finally:
+            await fake.stop()
+
+    assert answer.text.startswith("The quick brown fox")
+    assert "no model" in lines[0]
+    assert not any(line.startswith("tgi-local") for line in lines)
 
 
 async def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:

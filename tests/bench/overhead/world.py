@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from launcher.backends import Backends
 from launcher.data import prepare
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port
@@ -73,7 +74,7 @@ async def kernel(*, tgi: str = "", extra: Mapping[str, str] | None = None) -> As
         plan = KernelPlan(
             data_dir=directory / "data",
             base_port=free_base_port(usual=False),
-            tgi_endpoints=(tgi,) if tgi else (),
+            backends=Backends(tgi=(tgi,) if tgi else ()),
             log_format="json",
             extra={"AIOS_LOG_LEVEL": "warning", **(extra or {})},
         )

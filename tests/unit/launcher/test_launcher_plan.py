@@ -33,13 +33,6 @@ def test_the_usual_ports_are_those_of_the_services() -> None:
         assert port in by_name[name].ports
 
 
-def test_another_tgi_takes_the_place_of_the_embedded_one() -> None:
-    processes = plan(tgi_endpoints=("http://gpu:80",)).processes()
-
-    assert "tgi-local" not in [process.name for process in processes]
-    assert {process.environment["AIOS_TGI_ENDPOINTS"] for process in processes} == {"http://gpu:80"}
-
-
 def test_a_free_block_of_ports_is_found() -> None:
     base = free_base_port(usual=False)
 
