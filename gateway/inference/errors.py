@@ -29,12 +29,19 @@ class BackendUnavailable(BackendError):
     """The backend is gone, or broke off. A generation may be resumed elsewhere from the tokens received."""
 
 
+class BackendUnreachable(BackendUnavailable):
+    """Nobody accepts connections where the backend should be."""
+
+
 class BackendStalled(BackendError):
     """The connection lives but no token came in time. A generation may be resumed elsewhere."""
 
 
 class BackendBroken(BackendError):
-    """The backend answered something that is not its protocol. It should get no more work."""
+    """The backend answered something that is not its protocol, or refused what only its operator can mend.
+
+    To a call that is the end of that call; to a probe it means that the backend should get no work.
+    """
 
 
 class NotRunning(BackendInvalid):

@@ -9,7 +9,13 @@ from typing import Any, Final, Protocol, TypeVar
 import aiohttp
 import orjson
 
-from gateway.inference.errors import BackendBroken, BackendInvalid, BackendStalled, BackendUnavailable
+from gateway.inference.errors import (
+    BackendBroken,
+    BackendInvalid,
+    BackendStalled,
+    BackendUnavailable,
+    BackendUnreachable,
+)
 
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 45.0
@@ -133,8 +139,10 @@ def failures() -> Iterator[None]:
         yield
     except TimeoutError as error:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            raise BackendUnavailable("the backend does not accept connections") from error
+            raise BackendUnreachable("the backend does not accept connections") from error
         raise BackendStalled("the backend sent no token in time") from error
+    except aiohttp.ClientConnectorError as error:
+        raise BackendUnreachable(f"the backend cannot be reached: {type(error).__name__}") from error
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
         raise BackendUnavailable(f"the connection failed: {type(error).__name__}") from error
     except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as error:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.errors import BackendFailed, BackendRefused, ConstraintInvalid
-from gateway.inference.errors import BackendInvalid, ConstraintRefused
+from gateway.inference.core.evidence import cause
+from gateway.inference.errors import BackendBroken, BackendInvalid, ConstraintRefused
 
 
 @contextmanager
@@ -13,16 +14,21 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except ConstraintRefused as error:
-        raise ConstraintInvalid(f"the backend cannot keep the constraint: {error}") from error
+        raise ConstraintInvalid(f"the backend cannot keep the constraint: {cause(error)}") from error
     except BackendInvalid as error:
-        raise BackendRefused(f"the backend refused the request: {error}") from error
+        raise BackendRefused(f"the backend refused the request: {cause(error)}") from error
 
 
-def check_failures(failures: int, most: int) -> None:
-    """Raise BackendFailed when a generation has lost its backend too often in a row."""
+def odd_answer(error: BackendBroken) -> BackendFailed:
+    """Return what the caller of an oddly answered call is told. Nothing says that trying again helps."""
+    return BackendFailed(f"the backend answered this call oddly: {cause(error)}")
+
+
+def check_failures(failures: int, most: int, last: str) -> None:
+    """Raise BackendFailed when a generation has lost its backend too often in a row; `last`: how, lately."""
     if failures >= most:
         raise BackendFailed(
-            f"the backend failed {failures} times in a row; try again later",
+            f"the backend failed {failures} times in a row; try again later{f' ({last})' if last else ''}",
             metadata={"failures": str(failures)},
             retry_after=5.0,
         )

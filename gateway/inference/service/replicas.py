@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, PromptTooLong
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
+from gateway.inference.core.evidence import Evidence, Source, cause, evidence
 from gateway.inference.core.template import parse_schema, plain_messages
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
 from gateway.inference.model import Prompt, ReplicaInfo
@@ -17,6 +18,8 @@ from services.chassis.notifier import ChangeNotifier
 from services.chassis.runtime.clock import Clock
 
 T = TypeVar("T")
+
+NO_ANSWER: Final = "no answer in time"
 
 Announce = Callable[[str, ReplicaInfo, bool, int | None], None]
 """Called with a replica's name, what it may get, whether it is up, and how many calls wait inside it."""
@@ -142,28 +145,30 @@ class ReplicaPool:
                 return replica.info.model
         return ""
 
-    def failed(self, name: str, error: BackendError) -> None:
-        """Take a replica that failed a call out at once.
+    def failed(self, name: str, error: BackendError, source: Source) -> None:
+        """Note a call of a tree that failed at a replica, and take the replica out where that tells of it.
 
         The next probe brings it back, unless its circuit has opened. What breaks together is one failure:
         those that come while it is out are not counted.
         """
-        replica, now = self._replicas[name], self._clock.monotonic()
-        replica.failure = str(error)
+        replica, now, told = self._replicas[name], self._clock.monotonic(), evidence(error)
         if self._metrics is not None:
             self._metrics.failed(name, type(error).__name__)
-        if replica.up or isinstance(error, BackendBroken):
-            opened = replica.circuit.failed(now, nonsense=isinstance(error, BackendBroken))
-            if opened and self._metrics is not None:
-                self._metrics.opened(name)
-        if replica.up:
+        if told is Evidence.REFUSAL or not replica.up:
+            return
+        opened = replica.circuit.failed(now, source, nonsense=told is Evidence.ODD_ANSWER)
+        if opened and self._metrics is not None:
+            self._metrics.opened(name)
+        doubted = told is Evidence.FAILURE and replica.circuit.doubtful(now, source)
+        if opened or doubted or told is Evidence.ABSENCE:
+            replica.failure = cause(error)
             self._set(name, replica, up=False)
-        self._doubts.notify(name)
+            self._doubts.notify(name)
 
-    def succeeded(self, name: str) -> None:
+    def succeeded(self, name: str, source: Source) -> None:
         """Note a call that went well; a replica on trial gets as many calls as it holds again."""
         replica = self._replicas[name]
-        if replica.circuit.succeeded(self._clock.monotonic()) and replica.up:
+        if replica.circuit.succeeded(self._clock.monotonic(), source) and replica.up:
             self._set(name, replica, up=True)
 
     def circuit(self, name: str) -> CircuitState:
@@ -171,12 +176,18 @@ class ReplicaPool:
         return self._replicas[name].circuit.state(self._clock.monotonic())
 
     async def identify(self, name: str) -> ReplicaInfo | None:
-        """Ask a replica anew what it serves and announce it if that has changed; None: it does not answer."""
+        """Ask a replica anew what it serves and announce it if that has changed.
+
+        None: it does not answer as it should. That is a probe like any other, so it is out at once.
+        """
         replica = self._replicas[name]
         try:
             async with asyncio.timeout(self._config.probe_timeout):
                 info = await replica.backend.info()
-        except (BackendError, TimeoutError):
+        except (BackendError, TimeoutError) as error:
+            replica.failure = cause(error) or NO_ANSWER
+            if replica.up:
+                self._set(name, replica, up=False)
             self._doubts.notify(name)
             return None
         if self._learned(replica, info) and replica.up:
@@ -218,7 +229,12 @@ class ReplicaPool:
             await self._until_changed(give_up - self._clock.monotonic(), wanted)
 
     async def render(
-        self, live: LiveReplica, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()
+        self,
+        live: LiveReplica,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[ToolDefinition] = (),
+        *,
+        source: Source,
     ) -> Prompt:
         """Apply the chat template; tools become text where the backend has no native tools.
 
@@ -227,31 +243,37 @@ class ReplicaPool:
         if live.info.capabilities.native_tools:
             for tool in tools:
                 parse_schema(tool)
-            return await self._ask(live, lambda backend: backend.render(messages, tools))
+            return await self._ask(live, lambda backend: backend.render(messages, tools), source)
         plain = plain_messages(messages, tools)
-        return await self._ask(live, lambda backend: backend.render(plain))
+        return await self._ask(live, lambda backend: backend.render(plain), source)
 
-    async def measure(self, live: LiveReplica, text: str) -> Prompt:
+    async def measure(self, live: LiveReplica, text: str, *, source: Source) -> Prompt:
         """Count the tokens of a plain prompt. Raises BackendRefused or BackendFailed."""
-        return await self._ask(live, lambda backend: backend.measure(text))
+        return await self._ask(live, lambda backend: backend.measure(text), source)
 
-    async def _ask(self, live: LiveReplica, question: Callable[[Backend], Coroutine[Any, Any, T]]) -> T:
+    async def _ask(
+        self, live: LiveReplica, question: Callable[[Backend], Coroutine[Any, Any, T]], source: Source
+    ) -> T:
         """Ask a live replica, and after a failure each other one of the same model once."""
         others = [
             each
             for each in self.live()
             if each.info.model == live.info.model and each.backend is not live.backend
         ]
+        causes: list[str] = []
         for each in [live, *others]:
             try:
                 return await question(each.backend)
             except PromptOverflow as error:
-                raise PromptTooLong(f"{error}: shorten it", metadata={"model": each.info.model}) from error
+                raise PromptTooLong(
+                    f"{cause(error)}: shorten it", metadata={"model": each.info.model}
+                ) from error
             except BackendInvalid as error:
-                raise BackendRefused(f"the backend refused the request: {error}") from error
+                raise BackendRefused(f"the backend refused the request: {cause(error)}") from error
             except BackendError as error:
-                self.failed(each.backend.name, error)
-        raise BackendFailed("no backend could read the prompt; try again", retry_after=1.0)
+                self.failed(each.backend.name, error, source)
+                causes.append(cause(error))
+        raise BackendFailed(f"no backend could read the prompt ({causes[-1]}); try again", retry_after=1.0)
 
     async def _until_changed(self, seconds: float, model: str) -> None:
         if not await self._changes.wait(timeout=max(0.0, seconds)):
@@ -272,7 +294,7 @@ class ReplicaPool:
                 healthy = await replica.backend.healthy()
                 queue_size = await replica.backend.queue_size() if healthy else None
         except (BackendError, TimeoutError) as error:
-            replica.failure, healthy, queue_size = str(error) or "no answer in time", False, None
+            replica.failure, healthy, queue_size = cause(error) or NO_ANSWER, False, None
         replica.failures = 0 if healthy else replica.failures + 1
         waits = bool(queue_size) or queue_size != replica.queue_size
         replica.queue_size = queue_size

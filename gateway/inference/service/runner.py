@@ -11,9 +11,10 @@ from math import inf
 from gateway.errors import ConstraintUnmet
 from gateway.inference.backends.native import native_message
 from gateway.inference.core import prefixes, prompt_plan, replay
+from gateway.inference.core.evidence import Source, cause
 from gateway.inference.core.prompt_length import check_length
 from gateway.inference.core.template import parse_output
-from gateway.inference.errors import BackendError
+from gateway.inference.errors import BackendBroken, BackendError
 from gateway.inference.model import (
     Answer,
     BackendRequest,
@@ -35,7 +36,7 @@ from gateway.inference.model import (
 from gateway.inference.ports import Backend, CheckpointStore, Ticket
 from gateway.inference.service import eligibility
 from gateway.inference.service.dependencies import Dependencies
-from gateway.inference.service.failures import check_failures, refusals
+from gateway.inference.service.failures import check_failures, odd_answer, refusals
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica
 from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
@@ -80,7 +81,8 @@ class Runner:
         self._wait = self._run = 0.0
         self._first_token: float | None = None
         self._preemptions = self._recoveries = 0
-        self._replica = ""
+        self._replica = self._failure = ""
+        self._source: Source = (generation.key.tenant, agent.program or generation.key.agent)
         self._unreported = self._checkpointed = 0
         self._saving: asyncio.Task[None] | None = None
 
@@ -146,8 +148,8 @@ class Runner:
         gen, spec = self._gen, self._gen.spec
         async with self._deps.tokenizing.turn(gen.key.tenant, self._agent, spec.size, gen.deadline):
             if spec.messages:
-                return await self._deps.pool.render(replica, spec.messages, tools)
-            return await self._deps.pool.measure(replica, spec.prompt)
+                return await self._deps.pool.render(replica, spec.messages, tools, source=self._source)
+            return await self._deps.pool.measure(replica, spec.prompt, source=self._source)
 
     async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
         if resume is None:
@@ -211,7 +213,7 @@ class Runner:
             before = len(self._gen.transcript)
             end = await self._run_on(grant, ticket)
             if end is not _RunEnd.LOST and len(self._gen.transcript) > before:
-                self._deps.pool.succeeded(grant.replica)
+                self._deps.pool.succeeded(grant.replica, self._source)
             waiting_since = self._deps.clock.monotonic()
             self._run += waiting_since - started
             if end is not _RunEnd.FINISHED and len(self._gen.transcript) >= self._max_tokens:
@@ -235,7 +237,7 @@ class Runner:
         self._save()
 
     async def _lost(self, ticket: Ticket, failures: int) -> None:
-        check_failures(failures, self._deps.config.max_failures)
+        check_failures(failures, self._deps.config.max_failures, self._failure)
         self._recoveries += 1
         self._gen.suspend(SuspendReason.BACKEND_LOST)
         self._deps.metrics.suspended(SuspendReason.BACKEND_LOST.value)
@@ -267,13 +269,25 @@ class Runner:
                     raise Cancelled("the call was cancelled by the kernel")
                 return await self._stop(backend, request, consume)
         except BackendError as error:
-            self._deps.pool.failed(grant.replica, error)
-            return _RunEnd.LOST
+            return await self._failed(grant.replica, error)
         finally:
             for task in (consume, watch, replaced):
                 task.cancel()
             await asyncio.wait({consume, watch, replaced})
             self._report(ticket, 1)
+
+    async def _failed(self, replica: str, error: BackendError) -> _RunEnd:
+        """Tell the pool, and end the call where the fault is this request's alone. Raises BackendFailed.
+
+        An odd answer is that while the replica tells of itself as it should; a refused key or a model that
+        is gone shows there too.
+        """
+        pool = self._deps.pool
+        pool.failed(replica, error, self._source)
+        self._failure = cause(error)
+        if isinstance(error, BackendBroken) and await pool.identify(replica) is not None:
+            raise odd_answer(error) from error
+        return _RunEnd.LOST
 
     def _elsewhere(self, problem: str) -> _RunEnd:
         eligibility.move_on(self._deps.pool, self._gen, self._max_tokens, problem)

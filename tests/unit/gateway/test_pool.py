@@ -16,6 +16,7 @@ from gateway.inference.errors import (
     BackendInvalid,
     BackendStalled,
     BackendUnavailable,
+    BackendUnreachable,
 )
 from gateway.inference.model import ReplicaInfo
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
@@ -151,7 +152,7 @@ async def test_a_suspect_is_out_at_once_and_back_after_a_good_probe() -> None:
     async with watched(backend, config=replace(QUICK, healthy_interval=60.0)) as made:
         await until(lambda: bool(made.pool.live()))
         probes = backend.probes
-        made.pool.failed("r0", BackendUnavailable("it broke off"))
+        made.pool.failed("r0", BackendUnavailable("it broke off"), "tree")
         out = made.pool.live()
         await until(lambda: bool(made.pool.live()))
 
@@ -224,7 +225,7 @@ async def test_another_replica_renders_when_the_first_one_fails() -> None:
         await until(lambda: len(made.pool.live()) == 2)
         live = next(each for each in made.pool.live() if each.backend.name == "r0")
         first.broken = BackendStalled("nothing came")
-        prompt = await made.pool.render(live, HELLO)
+        prompt = await made.pool.render(live, HELLO, source="tree")
 
         assert prompt.token_count == 2
         assert [each.backend.name for each in made.pool.live()] == ["r1"]
@@ -238,7 +239,7 @@ async def test_a_prompt_that_no_replica_can_read_is_a_failure_of_the_backend() -
         live = made.pool.live()[0]
         first.broken = second.broken = BackendUnavailable("gone")
         with pytest.raises(BackendFailed):
-            await made.pool.measure(live, "text")
+            await made.pool.measure(live, "text", source="tree")
 
 
 async def test_a_prompt_that_the_backend_refuses_is_not_tried_elsewhere() -> None:
@@ -248,7 +249,7 @@ async def test_a_prompt_that_the_backend_refuses_is_not_tried_elsewhere() -> Non
         live = next(each for each in made.pool.live() if each.backend.name == "r0")
         first.broken = BackendInvalid("bad roles")
         with pytest.raises(BackendRefused, match="bad roles"):
-            await made.pool.render(live, HELLO)
+            await made.pool.render(live, HELLO, source="tree")
 
         assert len(made.pool.live()) == 2
 
@@ -260,10 +261,10 @@ async def test_closing_the_pool_closes_every_backend() -> None:
     assert all(backend.closed for backend in backends)
 
 
-async def back(made: Watched, error: BackendError) -> bool:
-    """Let the replica fail a call; tells whether the next probes bring it back."""
+async def back(made: Watched, error: BackendError, source: str) -> bool:
+    """Let the replica fail a call of a tree; tells whether the next probes bring it back."""
     probes = made.probes()
-    made.pool.failed("r0", error)
+    made.pool.failed("r0", error, source)
     await until(lambda: made.probes() >= probes + 2)
     return bool(made.pool.live())
 
@@ -275,25 +276,63 @@ FAST_CIRCUIT = replace(QUICK, circuit=CircuitConfig(first_pause=0.01, longest_pa
 async def test_a_replica_that_probes_well_but_fails_every_call_stays_out() -> None:
     async with watched(FakeBackend(), config=SLOW_CIRCUIT) as made:
         await until(lambda: bool(made.pool.live()))
-        returns = [await back(made, BackendUnavailable("broke off")) for _ in range(3)]
+        returns = [await back(made, BackendUnavailable("broke off"), source) for source in "abab"]
 
-        assert returns == [True, True, False]
+        assert returns == [True, True, True, False]
         assert made.pool.circuit("r0") is CircuitState.OPEN
         assert made.pool.failures() == {"r0": "broke off"}
 
 
-async def test_one_malformed_answer_quarantines_a_replica() -> None:
+async def test_odd_answers_to_several_trees_quarantine_a_replica() -> None:
     async with watched(FakeBackend(), config=SLOW_CIRCUIT) as made:
         await until(lambda: bool(made.pool.live()))
+        returns = [await back(made, BackendBroken("no JSON"), source) for source in "abab"]
 
-        assert not await back(made, BackendBroken("no JSON"))
+        assert returns == [True, True, True, False]
+
+
+@pytest.mark.parametrize("error", [BackendBroken("no JSON"), BackendInvalid("no")])
+async def test_odd_answers_and_refusals_to_one_tree_never_take_a_replica_out(error: BackendError) -> None:
+    async with watched(FakeBackend(), config=SLOW_CIRCUIT) as made:
+        await until(lambda: bool(made.pool.live()))
+        for _ in range(50):
+            made.pool.failed("r0", error, "hostile")
+
+        assert made.announced == [("r0", True)]
+        assert made.pool.circuit("r0") is CircuitState.CLOSED
+
+
+async def test_one_tree_takes_a_replica_out_for_a_probe_once_in_a_while_and_nobody_listening_always() -> None:
+    seldom = replace(QUICK, healthy_interval=60.0, circuit=CircuitConfig(doubt_interval=3600.0))
+    async with watched(FakeBackend(), config=seldom) as made:
+        await until(lambda: bool(made.pool.live()))
+        for _ in range(20):
+            made.pool.failed("r0", BackendUnavailable("status 500"), "hostile")
+            await until(lambda: bool(made.pool.live()))
+        told = list(made.announced)
+        made.pool.failed("r0", BackendUnreachable("refused"), "hostile")
+
+        assert told == [("r0", True), ("r0", False), ("r0", True)]
+        assert not made.pool.live()
+        assert made.pool.circuit("r0") is CircuitState.CLOSED
+
+
+async def test_a_replica_that_is_asked_anew_and_answers_badly_is_out_at_once() -> None:
+    backend = FakeBackend()
+    async with watched(backend, config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: bool(made.pool.live()))
+        backend.broken = BackendBroken("status 401")
+
+        assert await made.pool.identify("r0") is None
+        assert made.pool.live() == []
+        assert made.pool.failures() == {"r0": "status 401"}
 
 
 async def test_calls_that_break_together_are_one_failure() -> None:
     async with watched(FakeBackend(), config=SLOW_CIRCUIT) as made:
         await until(lambda: bool(made.pool.live()))
         for _ in range(64):
-            made.pool.failed("r0", BackendUnavailable("broke off"))
+            made.pool.failed("r0", BackendUnavailable("broke off"), "ab"[_ % 2])
         await until(lambda: bool(made.pool.live()))
 
         assert made.pool.circuit("r0") is CircuitState.CLOSED
@@ -302,10 +341,11 @@ async def test_calls_that_break_together_are_one_failure() -> None:
 async def test_a_replica_on_trial_gets_one_call_at_a_time_until_one_succeeds() -> None:
     async with watched(FakeBackend(), config=FAST_CIRCUIT) as made:
         await until(lambda: bool(made.pool.live()))
-        made.pool.failed("r0", BackendBroken("no JSON"))
+        for source in "abab":
+            made.pool.failed("r0", BackendBroken("no JSON"), source)
         await until(lambda: bool(made.pool.live()))
         trial = (made.pool.circuit("r0"), made.slots[-1])
-        made.pool.succeeded("r0")
+        made.pool.succeeded("r0", "tree")
 
         assert trial == (CircuitState.HALF_OPEN, 1)
         assert (made.pool.circuit("r0"), made.slots[-1]) == (CircuitState.CLOSED, PLAIN.slots)
@@ -315,7 +355,7 @@ async def test_a_replica_on_trial_gets_one_call_at_a_time_until_one_succeeds() -
 async def test_a_success_of_a_replica_in_good_standing_announces_nothing() -> None:
     async with watched(FakeBackend(), config=replace(QUICK, healthy_interval=60.0)) as made:
         await until(lambda: bool(made.pool.live()))
-        made.pool.succeeded("r0")
+        made.pool.succeeded("r0", "tree")
 
         assert made.announced == [("r0", True)]
 

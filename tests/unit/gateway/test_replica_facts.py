@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import BackendFailed
 from gateway.inference.core.circuit import CircuitConfig, CircuitState
-from gateway.inference.errors import BackendBroken, BackendStalled
+from gateway.inference.errors import BackendBroken, BackendStalled, BackendUnavailable
 from gateway.inference.model import Answer
 from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.scheduling import Interrupt
@@ -82,25 +82,58 @@ async def test_a_stall_in_the_middle_goes_on_elsewhere_and_repeats_nothing() -> 
 async def test_a_generation_that_fails_on_every_replica_ends_after_so_many_tries() -> None:
     backends = [FakeBackend(name, pieces=PIECES) for name in ("r0", "r1")]
     for backend in backends:
-        backend.faults = [(0, BackendBroken("no JSON"))] * 100
+        backend.faults = [(0, BackendUnavailable("status 500"))] * 100
     async with inference(*backends, replica=None) as desk:
         follower = desk.start()
         ticket = await desk.submitted()
         for turn in range(QUICK.max_failures):
             await until(lambda: len(ticket.yields) == turn)  # noqa: B023 - awaited at once
             ticket.grant(f"r{turn % 2}")
-        with pytest.raises(BackendFailed):
+        with pytest.raises(BackendFailed, match="status 500"):
             await follower.task
 
         assert sum(len(backend.jobs) for backend in backends) == QUICK.max_failures
-        assert desk.pool.circuit("r0") is CircuitState.OPEN
+        assert desk.pool.circuit("r0") is CircuitState.CLOSED
+
+
+async def test_an_oddly_answered_call_ends_with_its_cause_and_its_replica_goes_on() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    backend.faults = [(2, BackendBroken("an event of the stream makes no sense"))]
+    async with inference(backend) as desk:
+        follower = desk.start("g1")
+        with pytest.raises(BackendFailed, match="makes no sense"):
+            await follower.task
+        other = desk.start("g2", "another")
+        await other.task
+
+        assert other.text == WHOLE
+        assert len(backend.jobs) == 2
+        assert desk.dispatcher.announced == [("r0", True)]
+
+
+async def test_a_call_whose_replica_has_lost_its_key_goes_on_elsewhere() -> None:
+    first, second = FakeBackend("r0", pieces=PIECES), FakeBackend("r1", pieces=PIECES)
+    async with inference(first, second, replica=None) as desk:
+        first.faults = [(3, BackendBroken("status 401"))]
+        first.broken = BackendBroken("status 401")
+        follower = desk.start()
+        ticket = await desk.submitted()
+        ticket.grant("r0")
+        await until(lambda: len(ticket.yields) == 1)
+        out = [each.backend.name for each in desk.pool.live()]
+        ticket.grant("r1")
+        await follower.task
+
+        assert out == ["r1"]
+        assert follower.text == WHOLE
 
 
 async def test_a_preempted_run_that_brought_tokens_ends_a_trial_and_one_without_tells_nothing() -> None:
     backend = FakeBackend(pieces=PIECES)
     backend.permits = asyncio.Semaphore(0)
     async with inference(backend, circuit=CircuitConfig(quarantine=0.001)) as desk:
-        desk.pool.failed("r0", BackendBroken("no JSON"))
+        for source in "abab":
+            desk.pool.failed("r0", BackendBroken("no JSON"), source)
         await until(lambda: bool(desk.pool.live()))
         states = [desk.pool.circuit("r0")]
         follower = desk.start()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import BackendFailed, BackendRefused, ConstraintUnmet, GenerationNotFound
 from gateway.inference.core.circuit import CircuitConfig
-from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
+from gateway.inference.errors import BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
     Answer,
     Constraint,
@@ -176,7 +176,7 @@ async def test_failures_in_a_row_without_a_token_fail_the_generation() -> None:
 
 async def test_failures_with_progress_between_them_never_add_up() -> None:
     backend = FakeBackend(pieces=PIECES)
-    backend.faults = [(1, BackendBroken("x"))] * 15
+    backend.faults = [(1, BackendUnavailable("x"))] * 15
     async with inference(backend) as desk:
         follower = desk.start()
         await follower.task

@@ -68,7 +68,7 @@ async def test_tools_go_through_or_become_text() -> None:
     async with watched(plain, native) as pool:
         await until(lambda: len(names(pool)) == 2)
         for live in pool.live():
-            await pool.render(live, [hello], [CLOCK])
+            await pool.render(live, [hello], [CLOCK], source="tree")
 
     assert native.rendered == [([hello], [CLOCK])]
     [[system, user], tools] = plain.rendered[0]
