@@ -18,6 +18,9 @@ from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
 from gateway.control_gate import ControlGate, TreeGateConfig
 from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, Gate, GateConfig
+from gateway.http.config import DoorConfig
+from gateway.http.dialects import dialects
+from gateway.http.server import Door
 from gateway.inference.adapters.checkpoints import ContextCheckpoints
 from gateway.inference.adapters.dispatcher import InferenceDispatcher
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
@@ -38,6 +41,7 @@ from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime import config
 from services.chassis.runtime.metrics import DispatchMetrics
+from services.chassis.runtime.ports import DOOR_ABOVE
 from services.chassis.runtime.process import App, Process
 
 FORWARDED: tuple[FileDescriptor, ...] = (
@@ -58,7 +62,7 @@ ALL_TOOL_CALLS = 20_000
 
 async def build(process: Process) -> App:
     """Wire the gateway of one process."""
-    settings = process.load(GatewayConfig)
+    settings = process.load(GatewayConfig, DOOR_=DoorConfig)
     owners: dict[str, list[FileDescriptor]] = {}
     for descriptor in FORWARDED:
         for service in descriptor.services_by_name.values():
@@ -113,8 +117,27 @@ async def build(process: Process) -> App:
         ],
         known=FORWARDED,
         trust_ids=False,
+        listeners=_doors(process),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )
+
+
+def _doors(process: Process) -> list[Door]:
+    settings = config.load(DoorConfig, process.environ, "AIOS_GATEWAY_DOOR_", known=None)
+    if not settings.enabled:
+        return []
+    listen = process.server_config()
+    port = listen.port and listen.port + DOOR_ABOVE if settings.port is None else settings.port
+    door = Door(
+        settings,
+        dialects,
+        authenticator=process.authenticator,
+        clock=process.clock,
+        registry=process.registry,
+        host=listen.host,
+        port=port,
+    )
+    return [door]
 
 
 def _pool(dispatcher: InferenceDispatcher, process: Process) -> ReplicaPool:

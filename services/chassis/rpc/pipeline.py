@@ -256,7 +256,8 @@ class _Call:
     async def _identify(self) -> tuple[headers.Headers, Principal]:
         if self._method.endless and self._pipeline.endless.draining:
             raise Draining("the process is shutting down", retry_after=0.1)
-        head = headers.read(self._context, trust_ids=self._pipeline.trust_ids)
+        trusted = self._pipeline.trust_ids or getattr(self._context, "trusted", False)
+        head = headers.read(self._context, trust_ids=trusted)
         if self._pipeline.tracer is not None:
             self._begin_span(self._pipeline.tracer, head)
         principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)

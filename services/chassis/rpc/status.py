@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -108,11 +108,15 @@ def peer_error(failure: grpc.aio.AioRpcError) -> KernelError:
 
     A typed error is passed on as it is; a transport failure becomes SERVICE_UNAVAILABLE or DEADLINE_EXCEEDED.
     """
-    status = status_of(failure)
+    return failure_of(failure.code(), failure.trailing_metadata())
+
+
+def failure_of(code: grpc.StatusCode, trailing: Any) -> KernelError:
+    """Convert a status and the trailing metadata that came with it; otherwise as peer_error."""
+    status = _status_in(trailing)
     typed = from_status(status) if status else None
     if typed is not None:
         return typed
-    code = failure.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("a part of the kernel did not answer in time")
     # A server that sheds a burst answers CANCELLED, without details, to a call nobody cancelled.
@@ -123,7 +127,11 @@ def peer_error(failure: grpc.aio.AioRpcError) -> KernelError:
 
 def status_of(failure: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     """Return the google.rpc.Status that came with a failure, or None."""
-    for key, value in failure.trailing_metadata() or ():
+    return _status_in(failure.trailing_metadata())
+
+
+def _status_in(trailing: Any) -> status_pb2.Status | None:
+    for key, value in trailing or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
             return status_pb2.Status.FromString(value)
     return None

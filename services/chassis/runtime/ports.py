@@ -14,6 +14,9 @@ DEFAULT_PORTS: Final = {
 }
 """gRPC port of each service. Its HTTP port is 100 higher (the gateway's is 7080), health 200 higher."""
 
+DOOR_ABOVE: Final = 20
+"""The gateway's HTTP door listens this far above its gRPC port: 7090."""
+
 _GATEWAY_HTTP: Final = 7080
 _LISTEN: Final = "0A"
 

@@ -28,7 +28,7 @@ from services.chassis.runtime.http import Route
 from services.chassis.runtime.metrics import DatabaseMetrics, ProcessMetrics
 from services.chassis.runtime.ports import PortTaken
 from services.chassis.runtime.readiness import Check
-from services.chassis.runtime.server import ChassisServer, ServerConfig, Servicer
+from services.chassis.runtime.server import ChassisServer, Listener, ServerConfig, Servicer
 from services.chassis.runtime.tasks import Supervisor, watch_loop_lag
 from services.chassis.runtime.tracing import OtelTracer, Tracer
 
@@ -114,6 +114,8 @@ class App:
     """Further HTTP pages by path."""
     serve_http: bool = True
     """False when the process serves /metrics, /healthz and /readyz itself on its HTTP port."""
+    listeners: Sequence[Listener] = ()
+    """Further ways into the process."""
     started: Callable[[ChassisServer], Awaitable[None]] | None = None
     """Called once everything is bound."""
 
@@ -146,9 +148,14 @@ class Process:
         """Directory of the kernel's files."""
         return self.common.data_dir.expanduser().absolute()
 
-    def load(self, cls: type[T]) -> T:
-        """Read the process's own configuration. Raises ConfigError, also for a variable that nobody reads."""
-        return config.load(cls, self.environ, self.prefix, known=_names(ListenConfig))
+    def load(self, cls: type[T], **further: type[Any]) -> T:
+        """Read the process's own configuration. Raises ConfigError, also for a variable that nobody reads.
+
+        `further` are dataclasses read apart from it, by what their variables begin with after the prefix.
+        """
+        known = _names(ListenConfig)
+        known += [f"{own}{name}" for own, other in further.items() for name in _names(other)]
+        return config.load(cls, self.environ, self.prefix, known=known)
 
     def server_config(self, *, serve_http: bool = True) -> ServerConfig:
         """Return where to listen, defaults filled in."""
@@ -293,6 +300,7 @@ async def _start(process: Process, app: App) -> ChassisServer:
         trust_ids=app.trust_ids,
         tracer=process.tracer,
         routes=app.routes,
+        listeners=app.listeners,
     )
     await server.start()
     process.tasks.start("loop-lag", lambda: watch_loop_lag(process.metrics))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -21,6 +21,7 @@ from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc import methods
 from services.chassis.rpc.client import MAX_MESSAGE_BYTES
 from services.chassis.rpc.live_streams import SWEEP_SECONDS
+from services.chassis.rpc.local import LocalChannel
 from services.chassis.rpc.pipeline import WATCHES_PER_AGENT, Pipeline
 from services.chassis.runtime import metrics
 from services.chassis.runtime.http import HttpServer, Page, Route
@@ -34,6 +35,23 @@ _log = logger(__name__)
 
 Servicer = tuple[Callable[[Any, Any], None], Any, FileDescriptor | ServiceDescriptor]
 """(add_XServicer_to_server, servicer, the descriptor of X or of the file that holds only X)."""
+
+
+class Listener(Protocol):
+    """A further way into the process, for another protocol. Its calls go through the same pipeline."""
+
+    async def start(self, channel: LocalChannel) -> None:
+        """Bind and serve. Raises PortTaken."""
+        ...
+
+    async def drain(self) -> None:
+        """Refuse what is new."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """Give what runs `grace` seconds, then end it."""
+        ...
+
 
 MAX_METADATA_TRANSPORT_BYTES: Final = 64 * 1024
 
@@ -110,6 +128,7 @@ class ChassisServer:
         trust_ids: bool = True,
         tracer: Tracer | None = None,
         routes: Mapping[str, Route] | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.name = name
         self.config = config
@@ -130,6 +149,7 @@ class ChassisServer:
         )
         self._servicers = servicers
         self._handlers = handlers
+        self._listeners = listeners
         self._health = health.HealthServicer()
         self._supervisor = Supervisor()
         self._grpc: grpc.aio.Server | None = None
@@ -153,6 +173,8 @@ class ChassisServer:
         """Say that the process goes, wait for load balancers to notice, end the watches."""
         self.readiness.draining = True
         await self._health.enter_graceful_shutdown()
+        for listener in self._listeners:
+            await listener.drain()
         await asyncio.sleep(self.config.drain.total_seconds())
         self._pipeline.endless.end()
 
@@ -181,10 +203,13 @@ class ChassisServer:
         if config.http_port is not None:
             await self._start_http(config.host, config.http_port)
         await server.start()
+        for listener in self._listeners:
+            await listener.start(LocalChannel(self._pipeline))
 
     async def _close(self, grace: float) -> None:
-        if self._grpc is not None:
-            await self._grpc.stop(grace)
+        listeners = [listener.stop(grace) for listener in self._listeners]
+        calls = [self._grpc.stop(grace)] if self._grpc is not None else []
+        await asyncio.gather(*listeners, *calls)
         await self._http.stop()
         if self._health_server is not None:
             await self._health_server.stop(0)

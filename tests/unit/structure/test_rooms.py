@@ -44,6 +44,7 @@ GATEWAY = {
     "gate",
     "control_gate",
     "inference",
+    "http",
 }
 INFERENCE = {
     "__init__",

@@ -1,0 +1,1 @@
+"""What the doors need of the kernel, had through its own calls."""

@@ -1,0 +1,56 @@
+"""Configuration of the doors, read from `AIOS_GATEWAY_DOOR_*`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoorConfig:
+    """The gateway's HTTP listener for clients that speak OpenAI, Anthropic or MCP."""
+
+    enabled: bool = True
+    """Whether the listener runs."""
+
+    host: str = ""
+    """Address to bind. Default: that of the gRPC port."""
+
+    port: int | None = None
+    """Port of the listener; 0 takes any free one. Default: 20 above the gRPC port, 7090."""
+
+    tls_cert_file: Path | None = None
+    """Certificate chain in PEM. With it the listener speaks TLS only."""
+
+    tls_key_file: Path | None = None
+    """Private key of the certificate."""
+
+    connections: int = 4096
+    """Connections open at once; more are closed unread."""
+
+    body_bytes: int = 8 * 2**20
+    """Largest request body, unpacked. JSON may take more room than the kernel's own limit of 2 MiB."""
+
+    bodies_bytes: int = 256 * 2**20
+    """Memory of all request bodies that are being worked on; one agent may use an eighth."""
+
+    read_seconds: timedelta = timedelta(seconds=30)
+    """Time a client has to send a request's head, and again its body."""
+
+    write_seconds: timedelta = timedelta(seconds=60)
+    """Time a client has to take what is sent, before its call is cancelled."""
+
+    hold_seconds: timedelta = timedelta(seconds=2)
+    """How long the status line of a stream waits for the call's admission: refusals keep their status."""
+
+    keep_alive_seconds: timedelta = timedelta(seconds=10)
+    """Silence after which a stream gets a sign of life in its dialect."""
+
+    call_seconds: timedelta = timedelta(seconds=600)
+    """Longest time of a call that answers at once; a client that says how long it waits may shorten it."""
+
+    stream_seconds: timedelta = timedelta(seconds=1800)
+    """Longest time of a stream."""
+
+    models: tuple[str, ...] = ("*=",)
+    """Names that clients use for models, as `theirs=ours`; `*=ours` is for all names no backend serves. An
+    empty right side is the kernel's default model. Without `*` unknown names are refused."""

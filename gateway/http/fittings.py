@@ -1,0 +1,19 @@
+"""What the door hands to each dialect."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from gateway.http.config import DoorConfig
+from gateway.http.kernel import Kernel
+from gateway.http.service.identities import Identities
+
+
+@dataclass(frozen=True, slots=True)
+class Fittings:
+    """The kernel's calls, who calls, and the settings."""
+
+    kernel: Kernel
+    identities: Identities
+    config: DoorConfig
+    registry: CollectorRegistry

@@ -1,0 +1,250 @@
+"""The gateway's HTTP listener: bounded connections, identified requests, errors in each dialect's words."""
+
+import asyncio
+import resource
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+from weakref import WeakSet
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from gateway.http.adapters.key_exchange import AccessKeyExchange
+from gateway.http.bodies import Bodies
+from gateway.http.config import DoorConfig
+from gateway.http.core.refusals import Refusal
+from gateway.http.dialect import Dialect, Route, Tell, tell_by_headers
+from gateway.http.errors import UnknownRoute, WrongMethod
+from gateway.http.fittings import Fittings
+from gateway.http.kernel import kernel_on
+from gateway.http.metrics import DoorMetrics
+from gateway.http.service.identities import Identities
+from gateway.http.service.keys import Keys
+from gateway.http.visit import Visit
+from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc.errors import Draining, KernelError
+from services.chassis.rpc.local import LocalChannel
+from services.chassis.rpc.steps import mapping
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
+from services.chassis.runtime.ports import PortTaken
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_log = logger(__name__)
+
+_RENEWABLE: Final = frozenset({"CREDENTIAL_EXPIRED", "CREDENTIAL_REVOKED"})
+_KEEP_ALIVE_SECONDS: Final = 75.0
+_HEAD_BYTES: Final = 16 * 1024
+_BACKLOG: Final = 1024
+_CLIENT_GONE: Final = 499
+
+
+class Door:
+    """Listens for HTTP clients. `start` binds, `drain` refuses what is new, `stop` ends the rest."""
+
+    def __init__(
+        self,
+        config: DoorConfig,
+        dialects: Callable[[Fittings], Sequence[Dialect]],
+        *,
+        authenticator: Authenticator,
+        clock: Clock,
+        registry: CollectorRegistry,
+        host: str,
+        port: int,
+    ) -> None:
+        self._config = config
+        self._make = dialects
+        self._authenticator = authenticator
+        self._clock = clock
+        self._registry = registry
+        self._host = config.host or host
+        self.port = port
+        """The port that was asked for, and once started the real one."""
+        self._bodies = Bodies(config.bodies_bytes)
+        self._metrics = DoorMetrics(
+            registry, connections=lambda: self._connections, body_bytes=lambda: self._bodies.held
+        )
+        self._draining = False
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._spoken: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._identities: Identities | None = None
+        self._dialects: Sequence[Dialect] = ()
+
+    async def start(self, channel: LocalChannel) -> None:
+        """Bind and serve. Raises PortTaken, OSError for a certificate that cannot be read."""
+        kernel = kernel_on(channel)
+        keys = Keys(AccessKeyExchange(kernel), self._authenticator, self._clock)
+        self._identities = Identities(keys)
+        self._dialects = self._make(Fittings(kernel, self._identities, self._config, self._registry))
+        tls = await asyncio.to_thread(_tls, self._config)
+        _allow_files(self._config.connections)
+        self._runner = web.AppRunner(
+            self._app(),
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            max_line_size=_HEAD_BYTES,
+            max_field_size=_HEAD_BYTES,
+        )
+        await self._runner.setup()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._protocol, self._host, self.port, ssl=tls, backlog=_BACKLOG
+            )
+        except OSError:
+            raise await asyncio.to_thread(PortTaken, self.port, "HTTP door") from None
+        self.port = self._server.sockets[0].getsockname()[1]
+        for dialect in self._dialects:
+            if dialect.start is not None:
+                await dialect.start()
+        _log.info("door open", port=self.port, tls=tls is not None)
+
+    async def drain(self) -> None:
+        """Refuse new requests; those under way go on."""
+        self._draining = True
+
+    async def stop(self, grace: float) -> None:
+        """Stop listening, give requests under way `grace` seconds, then cancel them."""
+        if self._server is not None:
+            self._server.close()
+        if self._runner is not None:
+            self._runner._shutdown_timeout = grace  # noqa: SLF001 - known only now
+            await self._runner.cleanup()
+        for dialect in self._dialects:
+            if dialect.stop is not None:
+                await dialect.stop()
+        if self._identities is not None:
+            await self._identities.close()
+
+    @property
+    def _connections(self) -> int:
+        server = self._runner.server if self._runner is not None else None
+        return len(server.connections) if server is not None else 0
+
+    def _protocol(self) -> asyncio.Protocol:
+        """Make the protocol of a new connection. It must speak in time, and there must be room for it."""
+        if self._runner is None or self._runner.server is None:
+            raise RuntimeError("the door is not open")
+        protocol = self._runner.server()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._check_room, protocol)
+        loop.call_later(self._config.read_seconds.total_seconds(), self._check_spoken, protocol)
+        return protocol
+
+    def _check_room(self, protocol: Any) -> None:
+        if self._connections > self._config.connections and protocol.transport is not None:
+            self._metrics.refused_connections.labels("full").inc()
+            protocol.transport.abort()
+
+    def _check_spoken(self, protocol: Any) -> None:
+        """Close a connection whose first request has not arrived; later ones have the keep-alive's time."""
+        transport = protocol.transport
+        if transport is not None and transport not in self._spoken:
+            self._metrics.refused_connections.labels("silent").inc()
+            transport.abort()
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=self._config.body_bytes, middlewares=[self._outermost])
+        for dialect in self._dialects:
+            for route in dialect.routes:
+                handler = self._handler(dialect, route)
+                for path in {route.path, route.path.removeprefix("/v1")}:
+                    app.router.add_route(route.method, path, handler)
+            for path, whole in dialect.mounts:
+                app.router.add_route("*", path, whole)
+        return app
+
+    @web.middleware
+    async def _outermost(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Note that the connection speaks, and answer what no route answers."""
+        if request.transport is not None:
+            self._spoken.add(request.transport)
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            error: KernelError = UnknownRoute(f"there is no {request.method} {request.path[:200]}")
+        except web.HTTPMethodNotAllowed:
+            error = WrongMethod(f"{request.path[:200]} does not take {request.method}")
+        visit = Visit(request, self._config, self._bodies)
+        tell = tell_by_headers(request)
+        return self._refuse(visit, error, tell, "other", "other")
+
+    def _handler(self, dialect: Dialect, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            visit = Visit(request, self._config, self._bodies)
+            tell = route.tell or tell_by_headers(request)
+            try:
+                answer = await self._answer(visit, route)
+            except ConnectionError:
+                answer = web.Response(status=_CLIENT_GONE)  # there is nobody to tell
+            except Exception as error:
+                if visit.begun:
+                    raise
+                return self._refuse(
+                    visit,
+                    mapping.typed(error, f"{route.method} {route.path}"),
+                    tell,
+                    dialect.name,
+                    route.path,
+                )
+            finally:
+                visit.release()
+            self._metrics.requests.labels(dialect.name, route.path, str(answer.status)).inc()
+            return answer
+
+        return handle
+
+    async def _answer(self, visit: Visit, route: Route) -> web.StreamResponse:
+        """Identify the caller and do the work; once more with a fresh token when the kept one does not count."""
+        if self._draining:
+            raise Draining("the process is shutting down", retry_after=1.0)
+        identities = self._identities
+        if identities is None:
+            raise RuntimeError("the door is not open")
+        for last in (False, True):
+            visit.identity = await identities.of(visit.request.headers.get, visit.peer)
+            try:
+                answer = await route.work(visit)
+            except KernelError as error:
+                again = error.reason in _RENEWABLE and not visit.begun and not last
+                if not again or not identities.forget(visit.identity):
+                    raise
+            else:
+                if not answer.prepared:
+                    answer.headers.setdefault("x-request-id", visit.syscall_id)
+                    answer.headers.setdefault("request-id", visit.syscall_id)
+                return answer
+        raise RuntimeError("unreachable")
+
+    def _refuse(self, visit: Visit, error: KernelError, tell: Tell, dialect: str, route: str) -> web.Response:
+        refusal: Refusal = tell(error, visit.syscall_id)
+        self._metrics.requests.labels(dialect, route, str(refusal.status)).inc()
+        headers = {**refusal.headers, "x-request-id": visit.syscall_id, "request-id": visit.syscall_id}
+        return web.Response(
+            status=refusal.status,
+            body=msgspec.json.encode(refusal.body),
+            content_type="application/json",
+            headers=headers,
+        )
+
+
+def _tls(config: DoorConfig) -> ssl.SSLContext | None:
+    if config.tls_cert_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+    return context
+
+
+def _allow_files(connections: int) -> None:
+    """Let the process open a file for each connection and for what it needs besides, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 1024
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,0 +1,1 @@
+"""Use cases of the doors: who is calling. No frameworks."""
