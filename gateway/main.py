@@ -19,6 +19,7 @@ from gateway.control_gate import ControlGate, TreeGateConfig
 from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, Gate, GateConfig
 from gateway.http.config import DoorConfig
+from gateway.http.core.aliases import Served
 from gateway.http.dialects import dialects
 from gateway.http.server import Door
 from gateway.inference.adapters.checkpoints import ContextCheckpoints
@@ -117,12 +118,12 @@ async def build(process: Process) -> App:
         ],
         known=FORWARDED,
         trust_ids=False,
-        listeners=_doors(process),
+        listeners=_doors(process, use_cases),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )
 
 
-def _doors(process: Process) -> list[Door]:
+def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
     settings = config.load(DoorConfig, process.environ, "AIOS_GATEWAY_DOOR_", known=None)
     if not settings.enabled:
         return []
@@ -134,10 +135,17 @@ def _doors(process: Process) -> list[Door]:
         authenticator=process.authenticator,
         clock=process.clock,
         registry=process.registry,
+        served=lambda: _served(use_cases),
         host=listen.host,
         port=port,
     )
     return [door]
+
+
+def _served(use_cases: InferenceUseCases) -> Served:
+    models = use_cases.models()
+    default = next((model.info.model for model in models if model.is_default), "")
+    return Served(frozenset(model.info.model for model in models), default)
 
 
 def _pool(dispatcher: InferenceDispatcher, process: Process) -> ReplicaPool:

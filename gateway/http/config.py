@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from gateway.http.core import aliases
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoorConfig:
@@ -54,3 +56,9 @@ class DoorConfig:
     models: tuple[str, ...] = ("*=",)
     """Names that clients use for models, as `theirs=ours`; `*=ours` is for all names no backend serves. An
     empty right side is the kernel's default model. Without `*` unknown names are refused."""
+
+    def __post_init__(self) -> None:
+        """Check what belongs together."""
+        aliases.parse(self.models)
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file belong together")

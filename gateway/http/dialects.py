@@ -2,8 +2,9 @@
 
 from gateway.http.dialect import Dialect
 from gateway.http.fittings import Fittings
+from gateway.http.models import routes as models
 
 
-def dialects(_fittings: Fittings) -> list[Dialect]:
+def dialects(fittings: Fittings) -> list[Dialect]:
     """Make every dialect."""
-    return []
+    return [models.dialect(fittings)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from gateway.http.config import DoorConfig
+from gateway.http.core.aliases import Aliases
 from gateway.http.kernel import Kernel
 from gateway.http.service.identities import Identities
 
@@ -16,4 +17,6 @@ class Fittings:
     kernel: Kernel
     identities: Identities
     config: DoorConfig
+    aliases: Aliases
+    """What clients' names for models stand for."""
     registry: CollectorRegistry

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from gateway.http.adapters.key_exchange import AccessKeyExchange
 from gateway.http.bodies import Bodies
 from gateway.http.config import DoorConfig
+from gateway.http.core.aliases import Aliases, Served, parse
 from gateway.http.core.refusals import Refusal
 from gateway.http.dialect import Dialect, Route, Tell, tell_by_headers
 from gateway.http.errors import UnknownRoute, WrongMethod
@@ -53,6 +54,7 @@ class Door:
         authenticator: Authenticator,
         clock: Clock,
         registry: CollectorRegistry,
+        served: Callable[[], Served],
         host: str,
         port: int,
     ) -> None:
@@ -61,6 +63,7 @@ class Door:
         self._authenticator = authenticator
         self._clock = clock
         self._registry = registry
+        self._aliases = Aliases(served, parse(config.models))
         self._host = config.host or host
         self.port = port
         """The port that was asked for, and once started the real one."""
@@ -80,7 +83,8 @@ class Door:
         kernel = kernel_on(channel)
         keys = Keys(AccessKeyExchange(kernel), self._authenticator, self._clock)
         self._identities = Identities(keys)
-        self._dialects = self._make(Fittings(kernel, self._identities, self._config, self._registry))
+        fittings = Fittings(kernel, self._identities, self._config, self._aliases, self._registry)
+        self._dialects = self._make(fittings)
         tls = await asyncio.to_thread(_tls, self._config)
         _allow_files(self._config.connections)
         self._runner = web.AppRunner(
@@ -132,7 +136,7 @@ class Door:
             raise RuntimeError("the door is not open")
         protocol = self._runner.server()
         loop = asyncio.get_running_loop()
-        loop.call_soon(self._check_room, protocol)
+        loop.call_soon(loop.call_soon, self._check_room, protocol)  # behind the call that connects it
         loop.call_later(self._config.read_seconds.total_seconds(), self._check_spoken, protocol)
         return protocol
 
@@ -200,7 +204,7 @@ class Door:
         return handle
 
     async def _answer(self, visit: Visit, route: Route) -> web.StreamResponse:
-        """Identify the caller and do the work; once more with a fresh token when the kept one does not count."""
+        """Identify the caller and do the work; once more with a fresh token when the kept one is refused."""
         if self._draining:
             raise Draining("the process is shutting down", retry_after=1.0)
         identities = self._identities

@@ -1,7 +1,7 @@
 """Sends a call's stream as server-sent events: status when it is known, signs of life, the end told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiohttp import web
@@ -11,7 +11,6 @@ from services.chassis.rpc.errors import Internal, KernelError
 from services.chassis.rpc.steps import mapping
 
 T = TypeVar("T")
-_T_co = TypeVar("_T_co", covariant=True)
 _T_contra = TypeVar("_T_contra", contravariant=True)
 
 _HEADERS: Final[Mapping[str, str]] = {
@@ -44,16 +43,11 @@ class StreamEncoder(Protocol[_T_contra]):
         ...
 
 
-class EventStream(AsyncIterator[_T_co], Protocol[_T_co]):
-    """What a streaming stub call or an async generator is."""
-
-    async def aclose(self) -> None:
-        """End it, and wait for its end."""
-        ...
-
-
 async def send(
-    visit: Visit, events: EventStream[T], encoder: StreamEncoder[T], headers: Mapping[str, str] | None = None
+    visit: Visit,
+    events: AsyncIterable[T],
+    encoder: StreamEncoder[T],
+    headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Answer a request with a stream.
 
@@ -126,7 +120,7 @@ class _Line:
 class _Pump(Generic[T]):
     """Reads a stream with a bound on the silence, without losing the event that is on its way."""
 
-    def __init__(self, events: EventStream[T]) -> None:
+    def __init__(self, events: AsyncIterable[T]) -> None:
         self._events = events
         self._coming: asyncio.Future[list[T]] | None = None
 
@@ -152,10 +146,12 @@ class _Pump(Generic[T]):
             await asyncio.wait({self._coming})
             if not self._coming.cancelled():
                 self._coming.exception()
-        await self._events.aclose()
+        closing = getattr(self._events, "aclose", None)
+        if closing is not None:
+            await closing()
 
 
-async def _anext(events: AsyncIterator[T]) -> list[T]:
+async def _anext(events: AsyncIterable[T]) -> list[T]:
     """Return the next event in a list, or an empty one at the end: a task cannot raise StopAsyncIteration."""
     async for event in events:
         return [event]

@@ -89,7 +89,7 @@ class Visit:
 
     @property
     def call_seconds(self) -> float:
-        """Return how long a call that answers at once may take: what the client says, within the door's bound."""
+        """Return how long a call that answers at once may take: what the client says, within a bound."""
         longest = self.config.call_seconds.total_seconds()
         for name in _HEADERS_READ:
             try:

@@ -115,6 +115,13 @@ class SmallKernel:
         environ = {f"AIOS_GATEWAY_{name.upper()}": value for name, value in settings.items()}
         self.gateway = await self._start("gateway", build_gateway, {**self.environ, **environ})
         self.environ["AIOS_GATEWAY_PORT"] = str(self.gateway.port)
+        [door] = self.gateway._listeners  # a door is what the gateway listens with besides
+        self.environ["AIOS_GATEWAY_DOOR_PORT"] = str(door.port)  # type: ignore[attr-defined]
+
+    @property
+    def door(self) -> str:
+        """Base URL of the gateway's HTTP door."""
+        return f"http://127.0.0.1:{self.environ['AIOS_GATEWAY_DOOR_PORT']}"
 
     async def stop(self, name: str) -> None:
         """Stop a process at once, as a crash would for its peers."""
@@ -125,6 +132,7 @@ class SmallKernel:
         process = Process(name, environ)
         token = ISSUER_FOR_TESTS.token(f"service-{name}", kind="service")
         process.__dict__["credential"] = StaticCredential(token)
+        process.__dict__["authenticator"] = ISSUER_FOR_TESTS.verifier()
         await stack.enter_async_context(process.stack)
         process.stack.push_async_callback(process.tasks.stop)
         app: App = await build(process)
@@ -140,6 +148,7 @@ class SmallKernel:
             handlers=app.handlers,
             known=app.known,
             trust_ids=app.trust_ids,
+            listeners=app.listeners,
         )
         await server.start()
         stack.push_async_callback(server.stop, 0)
