@@ -143,7 +143,7 @@ async def test_a_slow_reader_holds_the_stream_back() -> None:
     made: list[int] = []
 
     class Counting(EchoServicer):
-        async def stream_out(self, request: Any, context: Any) -> Any:
+        async def stream_out(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as the others
             for n in range(request.count):
                 made.append(n)
                 yield Echo(count=n)
