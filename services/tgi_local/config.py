@@ -6,8 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from services.tgi_local.core.window import MOST_SLOTS
+
 DEMO_MODEL: Final = Path(__file__).parent / "demo_model" / "aios-demo.gguf"
 _PREFIX: Final = "AIOS_TGI_LOCAL_"
+MOST_CTX: Final = 1_048_576
 _MAX_PORT: Final = 65_535
 
 
@@ -28,11 +31,15 @@ class TgiLocalConfig:
     model: str = str(DEMO_MODEL)
     """A GGUF file, or `hf:<owner>/<repository>/<file>` to fetch it from the Hugging Face hub."""
 
-    slots: int = 8
-    """Generations at the same time; each slot has its own KV cache."""
+    slots: int = 0
+    """Generations at the same time; each slot has its own KV cache. 0: 8, and fewer where the window would
+    else be less than 16,384 tokens and the model's."""
 
-    ctx: int = 2048
-    """Tokens of prompt and answer in one slot."""
+    ctx: int = 0
+    """Tokens of prompt and answer in one slot. 0: the model's own context, if memory holds that much."""
+
+    kv_max_bytes: int = 0
+    """Memory of all KV caches together, where `ctx` is 0. 0: half of what is free beside the model's file."""
 
     threads: int = 1
     """Engine threads. More than 1 helps only on otherwise idle cores."""
@@ -96,11 +103,16 @@ def _variable(field: str) -> str:
 def _range_problems(config: TgiLocalConfig) -> list[str]:
     checks = [
         ("port", 0 <= config.port <= _MAX_PORT, "must be between 0 and 65535"),
-        ("slots", 1 <= config.slots <= 256, "must be between 1 and 256"),  # noqa: PLR2004 - plain range
+        ("slots", 0 <= config.slots <= 256, "must be between 0 and 256"),  # noqa: PLR2004 - plain range
         ("slots", not config.exact or config.slots <= 127, "must be at most 127 where exact"),  # noqa: PLR2004 - the engine has 256 sequences
-        ("ctx", 16 <= config.ctx <= 1_048_576, "must be between 16 and 1048576"),  # noqa: PLR2004 - plain range
+        ("ctx", config.ctx == 0 or 16 <= config.ctx <= MOST_CTX, f"must be 0, or between 16 and {MOST_CTX}"),  # noqa: PLR2004 - plain range
+        ("kv_max_bytes", config.kv_max_bytes >= 0, "must not be negative"),
         ("threads", 1 <= config.threads <= 512, "must be between 1 and 512"),  # noqa: PLR2004 - plain range
-        ("max_concurrent", config.max_concurrent >= config.slots, "must be at least the number of slots"),
+        (
+            "max_concurrent",
+            config.max_concurrent >= (config.slots or MOST_SLOTS),
+            "must be at least the number of slots",
+        ),
         ("snapshot_max_bytes", config.snapshot_max_bytes >= 0, "must not be negative"),
         ("snapshot_total_bytes", config.snapshot_total_bytes >= 0, "must not be negative"),
         ("snapshot_ttl", config.snapshot_ttl > timedelta(), "must be positive"),

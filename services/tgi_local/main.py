@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -15,18 +15,24 @@ from aiohttp import web
 
 from services.chassis.runtime import logs
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
+from services.tgi_local.adapters.gguf_header import UnreadableModel
+from services.tgi_local.adapters.memory import available_memory
 from services.tgi_local.adapters.model_files import ModelError, fingerprint, locate
-from services.tgi_local.adapters.vocabulary import UnreadableModel
-from services.tgi_local.config import ConfigError, TgiLocalConfig, load
+from services.tgi_local.adapters.shape import read_shape
+from services.tgi_local.config import MOST_CTX, ConfigError, TgiLocalConfig, load
 from services.tgi_local.core.engine import Engine, EngineError
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import RequestLimits
 from services.tgi_local.core.snapshots import Catalogue
+from services.tgi_local.core.window import lay_out
 from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.ports import Compiler
 from services.tgi_local.service.inference import TgiService
 from services.tgi_local.servicer import About, Routes
 from services.tgi_local.store.snapshot_files import SnapshotFiles
+
+KV_SHARE = 0.5
+"""Part of the free memory that KV caches may take; the rest is for the engine's sums and for others."""
 
 _log = logs.logger(__name__)
 
@@ -64,11 +70,12 @@ async def build(
     lock, snapshots = await asyncio.to_thread(_own_directory, config.data_dir)
     model = await asyncio.to_thread(locate, config.model)
     sha = await asyncio.to_thread(fingerprint, model, config.data_dir / "models.json")
+    layout = await asyncio.to_thread(_layout, config, model)
     if engine is None:
-        engine = await _engine(config, model, snapshots)
+        engine = await _engine(config, model, layout, snapshots)
     metrics = PrometheusMetrics()
-    metrics.slots(config.slots)
-    limits = RequestLimits(max_total_tokens=config.ctx, max_input_tokens=config.ctx - 1)
+    metrics.slots(layout.slots)
+    limits = RequestLimits(max_total_tokens=layout.ctx_per_slot, max_input_tokens=layout.ctx_per_slot - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)
     compiler = compiler or ProcessCompiler(await asyncio.to_thread(engine_library))
     service = TgiService(
@@ -77,15 +84,15 @@ async def build(
         metrics,
         compiler,
         limits=limits,
-        slots=config.slots,
+        slots=layout.slots,
         max_concurrent=config.max_concurrent,
         clock=time.monotonic,
     )
     about = About(
         model_id=engine.vocabulary.name or model.stem,
         model_sha=sha,
-        slots=config.slots,
-        ctx_per_slot=config.ctx,
+        slots=layout.slots,
+        ctx_per_slot=layout.ctx_per_slot,
         exact=engine.exact,
         longest_token=engine.vocabulary.longest,
         max_concurrent=config.max_concurrent,
@@ -148,13 +155,40 @@ def main() -> int:
     return 0
 
 
-async def _engine(config: TgiLocalConfig, model: Path, snapshots: Path) -> Engine:
+def _layout(config: TgiLocalConfig, model: Path) -> Layout:
+    """Choose slots and window, and say what of the model a person should know."""
+    if config.ctx and config.slots:
+        return Layout(config.slots, config.ctx, config.exact)
+    shape, template = read_shape(model)
+    free = max(0, available_memory() - model.stat().st_size)
+    layout = lay_out(
+        replace(shape, trained=min(shape.trained, MOST_CTX)),
+        config.kv_max_bytes or int(free * KV_SHARE),
+        slots=config.slots,
+        ctx=config.ctx,
+        exact=config.exact,
+    )
+    _log.info(
+        "window",
+        tokens=layout.ctx_per_slot,
+        slots=layout.slots,
+        trained=shape.trained,
+        kv_bytes=shape.kv_bytes,
+    )
+    if shape.trained and layout.ctx_per_slot > shape.trained:
+        _log.warning("the window is longer than what the model was trained for", trained=shape.trained)
+    if not template:
+        _log.warning("the model's file has no chat template: the engine's own is used")
+    return layout
+
+
+async def _engine(config: TgiLocalConfig, model: Path, layout: Layout, snapshots: Path) -> Engine:
     # Imported here: it loads the native library, which tests with another engine do without.
     from services.tgi_local.adapters.xllama import XllamaEngine  # noqa: PLC0415 - see above
 
     return await XllamaEngine.open(
         model,
-        Layout(config.slots, config.ctx, config.exact),
+        layout,
         threads=config.threads,
         data_dir=config.data_dir,
         snapshots=snapshots,

@@ -1,32 +1,23 @@
 """The tokens of a GGUF model: their bytes and kinds, read from the file's header.
 
 The engine reports token text only once characters are complete. Resuming and streaming need the bytes of each
-single token, so the vocabulary is read here. Layout: the GGUF specification, version 2 and 3 (little endian).
+single token, so the vocabulary is read here.
 """
 
-import mmap
-import struct
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-_FORMATS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING: Final = 8
-_ARRAY: Final = 9
+from services.tgi_local.adapters.gguf_header import UnreadableModel, read_header
+
 _NORMAL, _CONTROL, _BYTE = 1, 3, 6
 _BYTE_LEVEL: Final = frozenset({"gpt2"})
 _SENTENCE_PIECE: Final = frozenset({"llama", "t5"})
 _SHRINKING: Final = frozenset({"t5"})
-_VERSIONS: Final = (2, 3)
 _SHORTEST_MARKER: Final = 4
-_HEADER: Final = 24
-
-
-class UnreadableModel(Exception):
-    """The file is not a GGUF model whose tokenizer this server knows."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +67,7 @@ class Vocabulary:
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read the tokenizer of a GGUF file. Raises UnreadableModel."""
-    if path.stat().st_size < _HEADER:
-        raise UnreadableModel(f"{path}: not a GGUF file")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            fields = dict(_fields(data))
-        except (struct.error, UnicodeDecodeError, KeyError, IndexError) as error:
-            raise UnreadableModel(f"{path}: the GGUF header is damaged") from error
-    return _vocabulary(path, fields)
+    return _vocabulary(path, read_header(path))
 
 
 def _vocabulary(path: Path, fields: dict[str, Any]) -> Vocabulary:
@@ -123,40 +107,3 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF: Final = _byte_alphabet()
-
-
-def _fields(data: mmap.mmap) -> Iterator[tuple[str, Any]]:
-    """Walk the key-value part of the header; arrays that are not about tokens are skipped over."""
-    magic, version, _tensors, count = struct.unpack_from("<4sIQQ", data, 0)
-    if magic != b"GGUF" or version not in _VERSIONS:
-        raise UnreadableModel("not a GGUF file of version 2 or 3")
-    at = _HEADER
-    for _ in range(count):
-        key, at = _read(data, at, _STRING)
-        (kind,) = struct.unpack_from("<I", data, at)
-        value, at = _read(data, at + 4, kind)
-        yield key, value
-
-
-def _read(data: mmap.mmap, at: int, kind: int) -> tuple[Any, int]:
-    """Return the value at offset `at` and the offset after it."""
-    if kind == _STRING:
-        (length,) = struct.unpack_from("<Q", data, at)
-        end = at + 8 + length
-        return data[at + 8 : end].decode(), end
-    if kind == _ARRAY:
-        item, length = struct.unpack_from("<IQ", data, at)
-        return _read_array(data, at + 12, item, length)
-    form = "<" + _FORMATS[kind]
-    return struct.unpack_from(form, data, at)[0], at + struct.calcsize(form)
-
-
-def _read_array(data: mmap.mmap, at: int, item: int, length: int) -> tuple[list[Any], int]:
-    if item in _FORMATS:
-        form = f"<{length}{_FORMATS[item]}"
-        return list(struct.unpack_from(form, data, at)), at + struct.calcsize(form)
-    values = []
-    for _ in range(length):
-        value, at = _read(data, at, item)
-        values.append(value)
-    return values, at

@@ -9,7 +9,8 @@ numbers are neighbours. So slots use every second number only.
 
 from dataclasses import dataclass
 
-_PAGE = 256
+PAGE = 256
+"""Tokens by which the engine rounds what a sequence holds."""
 _PROMPT_ROWS = 64
 """Rows of prompts computed between two tokens of the generations that run beside them."""
 
@@ -30,7 +31,7 @@ class Layout:
     @property
     def context(self) -> int:
         """Tokens of all sequences together. The engine rounds a sequence down to a page, never up."""
-        return self.sequences * -(-self.ctx_per_slot // _PAGE) * _PAGE
+        return self.sequences * -(-self.ctx_per_slot // PAGE) * PAGE
 
     @property
     def batch(self) -> int | None:

@@ -14,8 +14,8 @@ def test_defaults_are_a_loopback_server_with_the_demo_model() -> None:
     assert (config.host, config.port, config.slots, config.ctx, config.threads) == (
         "127.0.0.1",
         7079,
-        8,
-        2048,
+        0,
+        0,
         1,
     )
     assert config.model == str(DEMO_MODEL)

@@ -6,7 +6,8 @@ from pathlib import Path
 import gguf
 import pytest
 
-from services.tgi_local.adapters.vocabulary import UnreadableModel, read_vocabulary
+from services.tgi_local.adapters.gguf_header import UnreadableModel
+from services.tgi_local.adapters.vocabulary import read_vocabulary
 from tests.fakes.gguf_model import tokens, write_random_model
 
 
