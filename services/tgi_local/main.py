@@ -46,6 +46,7 @@ class Server:
     """A started server. `stop` it."""
 
     port: int
+    layout: Layout
     routes: Routes
     metrics: PrometheusMetrics
     _runner: web.AppRunner
@@ -113,7 +114,7 @@ async def build(
         lock.close()
         raise
     collector = asyncio.create_task(_collect(service, config.snapshot_collect_every.total_seconds()))
-    return Server(port, routes, metrics, runner, engine, lock, collector)
+    return Server(port, layout, routes, metrics, runner, engine, lock, collector)
 
 
 async def _collect(service: TgiService, seconds: float) -> None:
@@ -133,7 +134,14 @@ async def serve(config: TgiLocalConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    _log.info("listening", host=config.host, port=server.port, model=config.model)
+    _log.info(
+        "listening",
+        host=config.host,
+        port=server.port,
+        model=config.model,
+        slots=server.layout.slots,
+        window=server.layout.ctx_per_slot,
+    )
     await stopping.wait()
     _log.info("draining")
     await server.stop()
@@ -167,13 +175,6 @@ def _layout(config: TgiLocalConfig, model: Path) -> Layout:
         slots=config.slots,
         ctx=config.ctx,
         exact=config.exact,
-    )
-    _log.info(
-        "window",
-        tokens=layout.ctx_per_slot,
-        slots=layout.slots,
-        trained=shape.trained,
-        kv_bytes=shape.kv_bytes,
     )
     if shape.trained and layout.ctx_per_slot > shape.trained:
         _log.warning("the window is longer than what the model was trained for", trained=shape.trained)

@@ -121,7 +121,7 @@ async def test_a_busy_port_is_named(model: Path, tmp_path: Path) -> None:
 
 
 async def test_every_wrong_setting_is_told(model: Path, tmp_path: Path) -> None:
-    wrong = {"AIOS_TGI_LOCAL_SLOTS": "0", "AIOS_TGI_LOCAL_THREADS": "x", "AIOS_TGI_LOCAL_SLOT": "1"}
+    wrong = {"AIOS_TGI_LOCAL_SLOTS": "-1", "AIOS_TGI_LOCAL_THREADS": "x", "AIOS_TGI_LOCAL_SLOT": "1"}
     async with started(model, tmp_path / "data", **wrong) as process:
         problems = [(await process.line())["problem"] for _ in wrong]
         status = await asyncio.wait_for(process.process.wait(), 20)
