@@ -12,6 +12,8 @@ from services.chassis.dispatch.scheduling import Gang, HintsAsked
 LEAST_LOGPROB: Final = -1e6
 MOST_TEXT: Final = 64
 """Characters of an alternative's text."""
+MOST_TOKENS: Final = 131_072
+"""Tokens of the largest answer, however large the window is."""
 MESSAGE_BYTES: Final = 512
 """Memory of a message, a tool or a request without its texts, about."""
 ID_BYTES: Final = 48
@@ -106,6 +108,11 @@ class GenerationSpec:
     """Whether to tell how likely each chosen token was."""
 
     @property
+    def least_answer(self) -> int:
+        """Tokens that the window must leave for the answer."""
+        return 1 if self.fit_max_tokens else max(1, self.max_tokens)
+
+    @property
     def size(self) -> int:
         """Memory of its texts, about. Unit: bytes."""
         texts = [self.prompt, *self.stop, *(each.content for each in self.messages)]
@@ -171,6 +178,8 @@ class Capabilities:
     """Takes a chat as messages and renders it itself."""
     native_tools: bool = False
     """Takes tools as they are and tells tool calls apart from text."""
+    presence_penalty: bool = True
+    """Has a presence penalty."""
     continues_text: bool = True
     """Goes on from the text so far. Otherwise a generation that was broken off must start over."""
 
@@ -209,6 +218,8 @@ class BackendRequest:
     emitted_ids: tuple[int, ...] = ()
     kv_handle: str = ""
     max_new_tokens: int
+    open_ended: bool = False
+    """Whether that is a guess at what the window leaves, which the server, knowing better, may be left to."""
     sampling: Sampling
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
@@ -295,6 +306,8 @@ class Stopped:
     """Tokens of the prompt as the backend counted them; 0: it did not say."""
     tool_calls: tuple[ToolCall, ...] = ()
     """What a backend with `native_tools` was asked to call."""
+    stop_string: str = ""
+    """The stop string that it met and cut off; empty: none, or it left that to whoever reads the text."""
 
 
 StreamItem = Token | PromptIds | CachedPrompt | Stopped

@@ -130,6 +130,7 @@ class Routes:
                 "aios": {
                     "kv_snapshot": True,
                     "token_prompts": True,
+                    "presence_penalty": True,
                     "exact": about.exact,
                     "slots": about.slots,
                     "ctx_per_slot": about.ctx_per_slot,

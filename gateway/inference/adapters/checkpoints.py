@@ -151,12 +151,18 @@ def _write_output(snapshot: resources_pb2.Snapshot, checkpoint: Checkpoint, afte
     snapshot.usage.prompt_tokens = checkpoint.prompt.token_count
     for place in checkpoint.places:
         if place.sequence > after:
-            likeliest = snapshot.top_alternatives.add(sequence=place.sequence)
-            for each in place.alternatives:
-                likeliest.alternatives.add(token_id=each.id, text=each.text, logprob=each.logprob)
+            _write_place(snapshot.top_alternatives.add(), place)
     if checkpoint.kv is not None:
         snapshot.kv.handle = checkpoint.kv.handle.encode()
         snapshot.kv.replica = checkpoint.kv.replica
+
+
+def _write_place(told: resources_pb2.TopAlternatives, place: Place) -> None:
+    told.sequence = place.sequence
+    for each in place.alternatives:
+        told.alternatives.add(token_id=each.id, text=each.text, logprob=each.logprob)
+    if (chosen := place.chosen) is not None:
+        told.chosen.token_id, told.chosen.text, told.chosen.logprob = chosen.id, chosen.text, chosen.logprob
 
 
 def _checkpoint(call: str, snapshot: resources_pb2.Snapshot) -> Checkpoint:
@@ -178,7 +184,9 @@ def _checkpoint(call: str, snapshot: resources_pb2.Snapshot) -> Checkpoint:
 
 
 def _place(told: resources_pb2.TopAlternatives) -> Place:
-    return Place(
-        told.sequence,
-        tuple(Alternative(each.token_id, each.text, each.logprob) for each in told.alternatives),
-    )
+    chosen = _alternative(told.chosen) if told.HasField("chosen") else None
+    return Place(told.sequence, tuple(map(_alternative, told.alternatives)), chosen)
+
+
+def _alternative(told: resources_pb2.Alternative) -> Alternative:
+    return Alternative(told.token_id, told.text, told.logprob)

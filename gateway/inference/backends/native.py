@@ -15,20 +15,29 @@ def native_message(
     *,
     complete: bool,
     accepts: Callable[[str, str], bool] | None = None,
+    named: str = "",
+    most: int = 0,
 ) -> ChatMessage:
-    """Make the assistant's message.
+    """Make the assistant's message, with at most `most` calls unless 0.
 
     The calls of an answer that was cut off are left out, since the last one lacks its end. Where a call is
     required the backend has been asked to force it into the tool's schema, and not every backend does:
     `accepts` tells whether a call, by name and arguments, keeps it. Raises ConstraintUnmet for a call whose
-    arguments are no JSON object or break the schema, and for none where one is required.
+    arguments are no JSON object or break the schema, for none where one is required, and for one of another
+    tool than the `named` one.
     """
     if not complete:
         return ChatMessage(Role.ASSISTANT, text)
     required = choice is ToolChoice.REQUIRED
+    calls = calls[:most] if most else calls
     if required and not calls:
         raise ConstraintUnmet("the model called no tool although it must; try again or with fewer tools")
     for call in calls:
+        if named and call.name != named:
+            raise ConstraintUnmet(
+                f"the model called tool {call.name!r} although it must call {named!r}; try again",
+                metadata={"tool": call.name},
+            )
         if not call.name or not _is_object(call.arguments):
             raise ConstraintUnmet(
                 f"the model called tool {call.name!r} with arguments that are no JSON object; try again",

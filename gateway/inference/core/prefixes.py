@@ -8,6 +8,9 @@ A key is a digest over everything before its end, the tenant first: equal keys m
 one tenant, and calls of different tenants never have a key in common, so that nobody learns from a cache
 what another tenant sends. A digest is not reversible, but a short prompt can be guessed: keys go to the
 scheduler alone.
+
+A caller may also name calls that are likely to share a beginning, by an affinity key. That is no knowledge of
+their prompts, so its part has no tokens: nothing is taken for cached or for shared because of it.
 """
 
 import hashlib
@@ -25,7 +28,7 @@ NEWEST: Final = 5
 OLDER: Final = 2
 """Further parts: after the first 2^k messages, for the largest k. Forks go back to somewhere."""
 MOST: Final = 1 + OLDER + NEWEST
-"""Parts of one prompt at most."""
+"""Parts of one prompt at most, the affinity left out."""
 
 SHORTEST_TEXT: Final = 512
 """Characters of the first part of a raw prompt; each further part is twice as long as the one before."""
@@ -35,10 +38,17 @@ KEY_DIGITS: Final = 32
 
 
 def of(tenant: str, spec: GenerationSpec, prompt: Prompt) -> tuple[Prefix, ...]:
-    """Return the parts of what is asked for, as `prompt` puts it."""
+    """Return the parts of what is asked for, as `prompt` puts it; the affinity, if any, first."""
     if not spec.messages:
-        return of_text(tenant, prompt)
-    return of_chat(tenant, spec.messages, shown_tools(spec), prompt)
+        parts = of_text(tenant, prompt)
+    else:
+        parts = of_chat(tenant, spec.messages, shown_tools(spec), prompt)
+    return (affinity(tenant, spec.affinity_key), *parts) if spec.affinity_key else parts
+
+
+def affinity(tenant: str, key: str) -> Prefix:
+    """Return the part that stands for an affinity key."""
+    return Prefix(_Chain("affinity", tenant, key).key(), 0)
 
 
 def of_chat(

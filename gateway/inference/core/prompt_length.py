@@ -21,7 +21,7 @@ _THOUGHT_END: Final = "</think>"
 def check_length(spec: GenerationSpec, info: ReplicaInfo) -> None:
     """Raise PromptTooLong for a prompt that cannot fit, whatever its tokens are."""
     texts = (spec.prompt,) if spec.prompt else kept_texts(spec.messages)
-    check_texts(texts, info, answer=max(1, spec.max_tokens))
+    check_texts(texts, info, answer=spec.least_answer)
 
 
 def check_texts(texts: Iterable[str], info: ReplicaInfo, answer: int = 0) -> None:

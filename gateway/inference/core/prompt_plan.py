@@ -5,17 +5,21 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.errors import CapabilityMissing, PromptTooLong
-from gateway.inference.core.template import forced_call_constraint
+from gateway.inference.core.template import MAX_FORCED_CALLS, forced_call_constraint
 from gateway.inference.model import (
+    MOST_TOKENS,
     Constraint,
     ConstraintKind,
     GenerationSpec,
     Prompt,
     ReplicaInfo,
+    Sampling,
     ToolChoice,
 )
 from gateway.inference.ports import ConstraintChecker
 from services.chassis.chat import ToolDefinition
+from services.chassis.dispatch.scheduling import TOKEN_MARGIN
+from services.chassis.rpc.errors import InvalidRequest
 
 
 def native(prompt: Prompt) -> bool:
@@ -26,6 +30,27 @@ def native(prompt: Prompt) -> bool:
 def shown_tools(spec: GenerationSpec) -> tuple[ToolDefinition, ...]:
     """Return the tools that the model is shown."""
     return spec.tools if spec.tool_choice is not ToolChoice.NONE else ()
+
+
+def callable_tools(spec: GenerationSpec) -> tuple[ToolDefinition, ...]:
+    """Return the tools that the model may call; it may be shown more."""
+    if not spec.tool_choice_name:
+        return shown_tools(spec)
+    return tuple(tool for tool in spec.tools if tool.name == spec.tool_choice_name)
+
+
+def check_request(spec: GenerationSpec) -> None:
+    """Raise InvalidRequest for fields that exclude one another."""
+    if bool(spec.messages) == bool(spec.prompt):
+        raise InvalidRequest.field("messages", "exactly one of messages and prompt is required")
+    if spec.constraint is not None and spec.tools:
+        raise InvalidRequest.field("constraint", "a constraint and tools exclude one another")
+    if not spec.tool_choice_name:
+        return
+    if spec.tool_choice is not ToolChoice.REQUIRED:
+        raise InvalidRequest.field("tool_choice_name", "a tool is named only with TOOL_CHOICE_REQUIRED")
+    if not callable_tools(spec):
+        raise InvalidRequest.field("tool_choice_name", f"{spec.tool_choice_name!r} is none of the tools")
 
 
 class Bound(NamedTuple):
@@ -47,7 +72,7 @@ def bind(checker: ConstraintChecker, spec: GenerationSpec, tools: Sequence[ToolD
     accepts_call = checker.compile_tools(tools) if tools else None
     constraint = spec.constraint
     if tools and spec.tool_choice is ToolChoice.REQUIRED:
-        constraint = forced_call_constraint(tools)
+        constraint = forced_call_constraint(callable_tools(spec), spec.max_tool_calls or MAX_FORCED_CALLS)
     return Bound(constraint, checker.compile(constraint) if constraint is not None else None, accepts_call)
 
 
@@ -64,27 +89,41 @@ def check_constraint(constraint: Constraint | None, info: ReplicaInfo) -> None:
         )
 
 
-def fitted(prompt: Prompt, asked: int, default: int, info: ReplicaInfo) -> tuple[Prompt, int]:
+def check_penalties(sampling: Sampling, info: ReplicaInfo) -> None:
+    """Raise CapabilityMissing for a penalty that the backend does not have."""
+    if sampling.presence_penalty and not info.capabilities.presence_penalty:
+        raise CapabilityMissing(
+            f"the backend of model {info.model} has no presence penalty; a frequency penalty it has",
+            metadata={"model": info.model, "capability": "presence_penalty"},
+        )
+
+
+def fitted(prompt: Prompt, spec: GenerationSpec, default: int, info: ReplicaInfo) -> tuple[Prompt, int]:
     """Return the prompt as it is charged, and the largest answer. Unit: tokens.
 
     Raises PromptTooLong when what is asked for cannot fit. An estimated prompt is cut to what is left
     instead, since a guess is no ground for a refusal: the backend judges.
     """
-    least = max(1, asked)
+    least, window = spec.least_answer, info.max_total_tokens
     if prompt.estimated:
-        left = max(1, info.max_total_tokens - least)
-        prompt = replace(prompt, token_count=min(prompt.token_count, left))
-    room = info.max_total_tokens - prompt.token_count
+        prompt = replace(prompt, token_count=min(prompt.token_count, max(1, window - least)))
+    room = window - prompt.token_count
     if room < least:
         raise PromptTooLong(
             f"the prompt has {prompt.token_count} tokens, the answer up to {least}, "
-            f"but model {info.model} holds {info.max_total_tokens}: shorten the prompt or ask for less",
-            metadata={
-                "prompt_tokens": str(prompt.token_count),
-                "max_total_tokens": str(info.max_total_tokens),
-            },
+            f"but model {info.model} holds {window}: shorten the prompt or ask for less",
+            metadata={"prompt_tokens": str(prompt.token_count), "max_total_tokens": str(window)},
         )
-    return prompt, asked or min(default, room)
+    if not spec.fit_max_tokens:
+        return prompt, spec.max_tokens or min(default, room)
+    if budget := int(info.max_batch_total_tokens * TOKEN_MARGIN):
+        room = max(1, min(room, budget - prompt.token_count))  # more would never be granted
+    return prompt, min(spec.max_tokens or MOST_TOKENS, room)
+
+
+def may_overflow(prompt: Prompt, answer: int, info: ReplicaInfo) -> bool:
+    """Whether a prompt that was guessed and its answer might not fit, were the guess off by half of it."""
+    return prompt.estimated and 2 * prompt.token_count + answer > info.max_total_tokens
 
 
 def preemptible(prompt: Prompt, constraint: Constraint | None, info: ReplicaInfo) -> bool:

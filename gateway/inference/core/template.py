@@ -72,8 +72,8 @@ def render_call(name: str, arguments_json: str) -> str:
     return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}</tool_call>"
 
 
-def forced_call_constraint(tools: Sequence[ToolDefinition]) -> Constraint:
-    """Build the schema that forces at least one call of one of `tools`."""
+def forced_call_constraint(tools: Sequence[ToolDefinition], most: int = MAX_FORCED_CALLS) -> Constraint:
+    """Build the schema that forces at least one call of one of `tools`, and at most `most`."""
     calls = [
         {
             "type": "object",
@@ -90,7 +90,12 @@ def forced_call_constraint(tools: Sequence[ToolDefinition]) -> Constraint:
     schema = {
         "type": "object",
         "properties": {
-            "tool_calls": {"type": "array", "minItems": 1, "maxItems": MAX_FORCED_CALLS, "items": items}
+            "tool_calls": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": min(most, MAX_FORCED_CALLS),
+                "items": items,
+            }
         },
         "required": ["tool_calls"],
         "additionalProperties": False,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Final
 
+from gateway.inference.core.stop_strings import StopStrings
 from gateway.inference.model import ID_BYTES, Alternative, Place
 
 MOST_PLACES: Final = 4_096
@@ -29,7 +30,11 @@ class Transcript:
         """Tokens that callers may see."""
         self.stopped = False
         """Whether a stop string was met; nothing may be appended after that."""
-        self._stops = tuple(stops)
+        self.stop_string = ""
+        """The one that was met."""
+        self._stops = StopStrings(stops) if stops else None
+        self._held = 0
+        """Characters of the tokens that are not released."""
         self._places: deque[Place] = deque(maxlen=MOST_PLACES)
 
     def __len__(self) -> int:
@@ -44,23 +49,31 @@ class Transcript:
     def size(self) -> int:
         """Memory that it takes, about. Unit: bytes."""
         texts = sum(map(sys.getsizeof, self.pieces))
-        alternatives = sum(1 + len(place.alternatives) for place in self._places)
+        alternatives = sum(2 + len(place.alternatives) for place in self._places)
         return texts + len(self.pieces) * ID_BYTES + alternatives * _ALTERNATIVE_BYTES
 
-    def append(self, token_id: int, piece: str, alternatives: tuple[Alternative, ...] = ()) -> None:
+    def append(
+        self,
+        token_id: int,
+        piece: str,
+        alternatives: tuple[Alternative, ...] = (),
+        chosen: Alternative | None = None,
+    ) -> None:
         """Add one token."""
         self.token_ids.append(token_id)
         self.pieces.append(piece)
-        if alternatives:
-            self._places.append(Place(len(self.pieces), alternatives))
-        if not self._stops:
+        if alternatives or chosen is not None:
+            self._places.append(Place(len(self.pieces), alternatives, chosen))
+        if self._stops is None:
             self.released += 1
         else:
-            self._release()
+            self._release(self._stops, piece)
 
     def extend(self, token_ids: Iterable[int], pieces: Iterable[str], places: Iterable[Place] = ()) -> None:
-        """Add the tokens of an earlier part of the generation."""
+        """Add the tokens of an earlier part of the generation, up to a stop string."""
         for token_id, piece in zip(token_ids, pieces, strict=True):
+            if self.stopped:
+                break
             self.append(token_id, piece)
         self._places.extend(places)
 
@@ -74,21 +87,20 @@ class Transcript:
         """Release what was held back: no more tokens follow."""
         self.released = len(self.pieces)
 
-    def _release(self) -> None:
-        # Searched from the first held-back token on: a stop string that began earlier would have held that
-        # back.
-        held = "".join(self.pieces[self.released :])
-        found = min((at for stop in self._stops if (at := held.find(stop)) >= 0), default=-1)
-        if found >= 0:
-            self._cut(found)
-            self.stopped = True
+    def _release(self, stops: StopStrings, piece: str) -> None:
+        self._held += len(piece)
+        if (match := stops.feed(piece)) is not None:
+            # A token is released when nothing of it can belong to a stop string, so this one lies in the held
+            # ones.
+            self._cut(self._held - match.behind - len(match.stop))
+            self.stopped, self.stop_string = True, match.stop
             self.release_all()
             return
-        # A stop string that is still to come can begin no earlier than the longest end of the text that is
-        # the beginning of one. What lies before that is clear, as far as it consists of whole tokens.
-        clear = len(held) - max(_overlap(held, stop) for stop in self._stops)
-        while self.released < len(self.pieces) and len(self.pieces[self.released]) <= clear:
-            clear -= len(self.pieces[self.released])
+        while self.released < len(self.pieces):
+            first = len(self.pieces[self.released])
+            if self._held - first < stops.pending:
+                break
+            self._held -= first
             self.released += 1
 
     def _cut(self, keep: int) -> None:
@@ -97,11 +109,3 @@ class Transcript:
             piece = self.pieces[index]
             self.pieces[index] = piece[:keep]
             keep = max(0, keep - len(piece))
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest proper beginning of `stop` that `text` ends with."""
-    for length in range(min(len(stop) - 1, len(text)), 0, -1):
-        if text.endswith(stop[:length]):
-            return length
-    return 0

@@ -118,9 +118,15 @@ class Generation:
         """Record the first grant."""
         self._mark(Admitted(wait, self.prompt.token_count))
 
-    def append(self, token_id: int, piece: str, alternatives: tuple[Alternative, ...] = ()) -> None:
+    def append(
+        self,
+        token_id: int,
+        piece: str,
+        alternatives: tuple[Alternative, ...] = (),
+        chosen: Alternative | None = None,
+    ) -> None:
         """Add one token."""
-        self.transcript.append(token_id, piece, alternatives)
+        self.transcript.append(token_id, piece, alternatives, chosen)
         if self.transcript.released >= self._wake_at:
             self._wake_due()
 

@@ -75,6 +75,8 @@ class Runner:
         self._preemptible = False
         self._ticket: Ticket | None = None
         self._stop_reason = StopReason.END
+        self._stop_string = ""
+        """As the backend tells it, when it cut the string off itself."""
         self._tool_calls: tuple[ToolCall, ...] = ()
         self._cached_tokens: int | None = None
         self._cached_unreported: int | None = None
@@ -106,8 +108,7 @@ class Runner:
 
     async def _produce(self) -> None:
         await self._prepare()
-        if len(self._gen.transcript) >= self._max_tokens:
-            self._stop_reason = StopReason.LENGTH
+        if self._complete():
             self._gen.admit(0.0)
         else:
             self._ticket = self._deps.dispatcher.submit(self._submission())
@@ -136,8 +137,9 @@ class Runner:
         if prompt_plan.native(gen.prompt):
             self._constraint = self._accepts = None  # the backend sees to it that a tool is called
         prompt_plan.check_constraint(self._constraint, replica.info)
+        prompt_plan.check_penalties(spec.sampling, replica.info)
         gen.prompt, self._max_tokens = prompt_plan.fitted(
-            gen.prompt, spec.max_tokens, self._deps.config.default_max_tokens, replica.info
+            gen.prompt, spec, self._deps.config.default_max_tokens, replica.info
         )
         self._preemptible = prompt_plan.preemptible(gen.prompt, self._constraint, replica.info)
         if not spec.sampling.greedy:
@@ -216,9 +218,7 @@ class Runner:
                 self._deps.pool.succeeded(grant.replica, self._source)
             waiting_since = self._deps.clock.monotonic()
             self._run += waiting_since - started
-            if end is not _RunEnd.FINISHED and len(self._gen.transcript) >= self._max_tokens:
-                self._stop_reason, end = StopReason.LENGTH, _RunEnd.FINISHED  # only its end was lost
-            if end is _RunEnd.FINISHED:
+            if end is _RunEnd.FINISHED or self._complete():  # then only its end was lost
                 return
             if end is _RunEnd.LOST:
                 # A run that brought tokens is progress: only those that brought none count towards giving up.
@@ -227,6 +227,16 @@ class Runner:
             else:
                 failures = 0
                 await self._preempted(ticket)
+
+    def _complete(self) -> bool:
+        """Whether the transcript alone shows that the answer has ended."""
+        if self._gen.transcript.stopped:
+            self._stop_reason = StopReason.STOP
+        elif len(self._gen.transcript) >= self._max_tokens:
+            self._stop_reason = StopReason.LENGTH
+        else:
+            return False
+        return True
 
     async def _preempted(self, ticket: Ticket) -> None:
         self._preemptions += 1
@@ -314,6 +324,7 @@ class Runner:
         left = self._max_tokens - (len(ids) if goes_on else 0)
         # What starts over needs room for all that it has produced before.
         partial = 0 < limit < left and (goes_on or not ids)
+        overflows = info is not None and prompt_plan.may_overflow(gen.prompt, self._max_tokens, info)
         return BackendRequest(
             run_id=secrets.token_hex(16),  # new: the run before may not have noticed yet that it ended
             prompt=gen.prompt,
@@ -323,11 +334,15 @@ class Runner:
             kv_handle=kv.handle if kv is not None else "",
             max_new_tokens=limit if partial else left,
             partial=partial,
+            open_ended=overflows and spec.fit_max_tokens and not partial,
             sampling=replace(spec.sampling, seed=gen.seed),
             stop=spec.stop,
             constraint=self._constraint,
             top_alternatives=spec.top_alternatives,
+            logprobs=spec.logprobs,
             tool_choice=spec.tool_choice,
+            tool_choice_name=spec.tool_choice_name,
+            max_tool_calls=spec.max_tool_calls,
         )
 
     async def _stop(self, backend: Backend, request: BackendRequest, consume: asyncio.Task[None]) -> _RunEnd:
@@ -358,7 +373,10 @@ class Runner:
         async with aclosing(replay.skip_known_prefix(known, stream) if known else stream) as items:
             async for item in items:
                 if type(item) is Token:
-                    gen.append(item.id, item.text, item.alternatives)
+                    if item.text and len(gen.transcript) >= self._max_tokens:
+                        self._stop_reason = StopReason.LENGTH  # the backend gives more than was asked for
+                        return
+                    gen.append(item.id, item.text, item.alternatives, item.chosen)
                     self._unreported += 1
                     if self._first_token is None:
                         self._note_first_token()
@@ -377,6 +395,7 @@ class Runner:
 
     def _note_stop(self, request: BackendRequest, item: Stopped) -> None:
         self._stop_reason = item.reason
+        self._stop_string = item.stop_string if item.stop_string in self._gen.spec.stop else ""
         self._tool_calls = item.tool_calls
         if not request.emitted_text:
             self._backend_prompt_tokens = item.prompt_tokens
@@ -442,17 +461,25 @@ class Runner:
                 replica=self._replica,
             ),
             model=gen.model,
+            stop_string=gen.transcript.stop_string or self._stop_string,
         )
 
     def _message(self, text: str, *, complete: bool) -> ChatMessage:
         """Make the assistant's message. Raises ConstraintUnmet."""
         spec = self._gen.spec
         if prompt_plan.native(self._gen.prompt):
-            calls = self._tool_calls
             return native_message(
-                text, calls, spec.tool_choice, complete=complete, accepts=self._accepts_call
+                text,
+                self._tool_calls,
+                spec.tool_choice,
+                complete=complete,
+                accepts=self._accepts_call,
+                named=spec.tool_choice_name,
+                most=spec.max_tool_calls,
             )
-        return parse_output(text, spec.tools, spec.tool_choice)
+        message = parse_output(text, prompt_plan.callable_tools(spec), spec.tool_choice)
+        most = spec.max_tool_calls or len(message.tool_calls)
+        return replace(message, tool_calls=message.tool_calls[:most])
 
     def _usage(self) -> Usage:
         prompt = self._gen.prompt

@@ -13,6 +13,7 @@ from gateway.inference.core import embedding
 from gateway.inference.core.kept import MIB, KeepLimits, KeptGenerations
 from gateway.inference.core.loads import Loads
 from gateway.inference.core.prompt_length import check_texts, kept_texts
+from gateway.inference.core.prompt_plan import check_request
 from gateway.inference.model import Answer, CountSpec, Event, GenerationSpec, ReplicaInfo, ResumePoint
 from gateway.inference.ports import CheckpointStore, ConstraintChecker, Dispatcher, InferenceMetrics
 from gateway.inference.service.dependencies import Dependencies, RunnerConfig
@@ -248,10 +249,7 @@ class InferenceUseCases:
     ) -> Generation:
         """Return the generation of this request: a known one, or a new one that is on its way."""
         arrived_at = self._clock.monotonic()
-        if bool(spec.messages) == bool(spec.prompt):
-            raise InvalidRequest.field("messages", "exactly one of messages and prompt is required")
-        if spec.constraint is not None and spec.tools:
-            raise InvalidRequest.field("constraint", "a constraint and tools exclude one another")
+        check_request(spec)
         key = CallKey(caller.tenant, caller.agent, request_id or secrets.token_hex(16))
         digest = digest_of(spec, key.call)
         registered = await self._facts(caller, key)

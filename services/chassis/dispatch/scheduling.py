@@ -162,6 +162,10 @@ class Gang:
     size: int
 
 
+TOKEN_MARGIN: Final = 0.95
+"""Share of a replica's token budget that calls may reserve: servers keep tokens in blocks and waste some."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """A leading part of a prompt that other calls may share."""

@@ -1,11 +1,14 @@
 """What a replica's prefix cache probably holds, from what was sent there."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from services.scheduler.core.scheduled_call import ScheduledCall
 
 _LENGTHS_PER_PROGRAM = 4
 _TRUST_STEP = 0.1
+_AFFINITIES = 4096
+"""Newest affinities that are remembered: they take no room in the cache, so nothing else drops them."""
 
 
 class PrefixMap:
@@ -20,6 +23,7 @@ class PrefixMap:
         self._capacity = capacity
         self._entries: OrderedDict[str, int] = OrderedDict()
         self._lengths: dict[str, list[int]] = {}
+        self._affinities: OrderedDict[str, None] = OrderedDict()
         self._total = 0
         self.trust = 1.0
 
@@ -32,6 +36,10 @@ class PrefixMap:
         """Note that the cache holds `capacity` tokens from now on."""
         self._capacity = capacity
         self._evict()
+
+    def attracts(self, job: ScheduledCall) -> bool:
+        """Whether a call with an affinity of this one was sent here."""
+        return any(not prefix.tokens and prefix.key in self._affinities for prefix in job.call.prefixes)
 
     def cached(self, job: ScheduledCall) -> int:
         """Tokens of the call's context this replica probably need not read again."""
@@ -52,15 +60,17 @@ class PrefixMap:
     def prefilled(self, job: ScheduledCall) -> None:
         """Note that the call's context was sent to this replica."""
         call = job.call
+        parts = [prefix for prefix in call.prefixes if prefix.tokens]
+        self._remember(prefix.key for prefix in call.prefixes if not prefix.tokens)
         covered, added = 0, []
-        for prefix in call.prefixes:
+        for prefix in parts:
             added.append(max(0, prefix.tokens - covered))
             covered = max(covered, prefix.tokens)
         name = "p:" + call.program_key
         lengths = [n for n in self._lengths.get(name, ()) if n != job.context_tokens]
         self._touch(name, max(0, job.context_tokens - covered))
         self._lengths[name] = [*lengths, job.context_tokens][-_LENGTHS_PER_PROGRAM:]
-        for prefix, tokens in zip(reversed(call.prefixes), reversed(added), strict=True):
+        for prefix, tokens in zip(reversed(parts), reversed(added), strict=True):
             # Earlier calls may have told parts between this one and the one before: those are there already.
             known = "k:" + prefix.key
             self._touch(known, min(tokens, self._entries.get(known, tokens)))
@@ -72,6 +82,13 @@ class PrefixMap:
             ratio = min(1.0, found / expected)
             self.trust += _TRUST_STEP * (ratio - self.trust)
             self.trust = max(self.trust, 0.05)
+
+    def _remember(self, affinities: Iterable[str]) -> None:
+        for key in affinities:
+            self._affinities[key] = None
+            self._affinities.move_to_end(key)
+            if len(self._affinities) > _AFFINITIES:
+                self._affinities.popitem(last=False)
 
     def _touch(self, name: str, tokens: int) -> None:
         self._total += tokens - self._entries.pop(name, 0)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.chassis.dispatch.scheduling import SchedulingClass
+from services.chassis.dispatch.scheduling import TOKEN_MARGIN, SchedulingClass
 from services.scheduler.errors import SettingsInvalid
 from services.scheduler.model import PolicySpec
 
@@ -96,7 +96,7 @@ class PreemptionSettings:
 class LimitSettings:
     """How the in-flight limit of a replica follows what is observed."""
 
-    token_margin: float = 0.95
+    token_margin: float = TOKEN_MARGIN
     """Part of max_batch_total_tokens that is handed out."""
 
     queue_cut: float = 0.90

@@ -345,7 +345,8 @@ def _completion(job: EngineRequest, layout: Layout) -> dict[str, Any]:
 def _sampling(job: EngineRequest, layout: Layout) -> dict[str, Any]:
     """Spell TGI's sampling out: llama.cpp's defaults differ."""
     sampling = job.sampling
-    penalised = sampling.repetition_penalty != 1.0 or sampling.frequency_penalty != 0.0
+    penalties = (sampling.repetition_penalty, sampling.frequency_penalty, sampling.presence_penalty)
+    penalised = penalties != (1.0, 0.0, 0.0)
     return {
         "temperature": sampling.temperature,
         "top_k": sampling.top_k,
@@ -354,7 +355,7 @@ def _sampling(job: EngineRequest, layout: Layout) -> dict[str, Any]:
         "min_p": 0.0,
         "repeat_penalty": sampling.repetition_penalty,
         "frequency_penalty": sampling.frequency_penalty,
-        "presence_penalty": 0.0,
+        "presence_penalty": sampling.presence_penalty,
         "repeat_last_n": layout.ctx_per_slot if penalised else 0,
         "seed": min(job.seed & 0xFFFFFFFF, _RANDOM_SEED - 1),
     }

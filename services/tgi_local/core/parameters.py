@@ -43,6 +43,7 @@ class Sampling:
     typical_p: float = 1.0
     repetition_penalty: float = 1.0
     frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
     seed: int | None = None
     """None: drawn at random when sampling."""
 
@@ -209,9 +210,11 @@ def _sampling(raw: Mapping[str, Any]) -> Sampling:
     typical_p = _typed(raw, "typical_p", _NUMBER, None)
     repetition = _typed(raw, "repetition_penalty", _NUMBER, 1.0)
     frequency = _typed(raw, "frequency_penalty", _NUMBER, 0.0)
+    presence = _typed(raw, "presence_penalty", _NUMBER, 0.0)
     _check(temperature is None or temperature > 0, "`temperature` must be strictly positive")
     _check(repetition > 0, "`repetition_penalty` must be strictly positive")
     _check(-2 <= frequency <= 2, "`frequency_penalty` must be >= -2.0 and <= 2.0")  # noqa: PLR2004 - the API's range
+    _check(-2 <= presence <= 2, "`presence_penalty` must be >= -2.0 and <= 2.0")  # noqa: PLR2004 - as that one
     _check(top_p is None or 0 < top_p < 1, "`top_p` must be > 0.0 and < 1.0")
     _check(typical_p is None or 0 < typical_p < 1, "`typical_p` must be > 0.0 and < 1.0")
     _check(top_k is None or top_k > 0, "`top_k` must be strictly positive")
@@ -224,6 +227,7 @@ def _sampling(raw: Mapping[str, Any]) -> Sampling:
         typical_p=typical_p or 1.0,
         repetition_penalty=repetition,
         frequency_penalty=frequency,
+        presence_penalty=presence,
         seed=_typed(raw, "seed", _U64, None),
     )
 

@@ -26,6 +26,7 @@ from gateway.inference.model import (
     ToolChoice,
 )
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
+from tests.fakes.inference import ask
 
 INFO = ReplicaInfo(model="m", max_total_tokens=100, slots=1, max_batch_total_tokens=100)
 FORGETFUL = replace(INFO, capabilities=Capabilities(continues_text=False, regexes=False))
@@ -80,12 +81,12 @@ def test_a_constraint_that_the_backend_cannot_keep_is_refused() -> None:
 
 def test_a_counted_prompt_that_does_not_fit_is_refused_and_an_estimated_one_is_cut() -> None:
     with pytest.raises(PromptTooLong):
-        prompt_plan.fitted(Prompt("x", 95), 10, 50, INFO)
-    prompt, answer = prompt_plan.fitted(Prompt("x", 500, estimated=True), 10, 50, INFO)
+        prompt_plan.fitted(Prompt("x", 95), ask(max_tokens=10), 50, INFO)
+    prompt, answer = prompt_plan.fitted(Prompt("x", 500, estimated=True), ask(max_tokens=10), 50, INFO)
 
     assert (prompt.token_count, answer) == (90, 10)
-    assert prompt_plan.fitted(Prompt("x", 10), 0, 50, INFO)[1] == 50
-    assert prompt_plan.fitted(Prompt("x", 90), 0, 50, INFO)[1] == 10
+    assert prompt_plan.fitted(Prompt("x", 10), ask(max_tokens=0), 50, INFO)[1] == 50
+    assert prompt_plan.fitted(Prompt("x", 90), ask(max_tokens=0), 50, INFO)[1] == 10
 
 
 @given(st.text(max_size=200))

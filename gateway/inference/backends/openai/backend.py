@@ -20,6 +20,7 @@ from gateway.inference.backends.openai.dialect import (
 from gateway.inference.backends.openai.wire import (
     NO_ID,
     Chunk,
+    Likelihoods,
     ServedModel,
     TokenUsage,
     ToolCallJoiner,
@@ -31,7 +32,6 @@ from gateway.inference.backends.openai.wire import (
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
-    Alternative,
     BackendRequest,
     CachedPrompt,
     Capabilities,
@@ -47,6 +47,7 @@ from gateway.inference.model import (
 from services.chassis.chat import ChatMessage, ToolDefinition
 
 DEFAULT_WINDOW: Final = 4096
+_UNTOLD: Final = Likelihoods()
 
 _REASONS: Final = {
     "stop": StopReason.END,
@@ -164,7 +165,7 @@ class OpenAiBackend:
     async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""
         asked = request(self._dialect, self._model, job)
-        tally = _Tally(asked.withheld)
+        tally = _Tally(asked.withheld, job.top_alternatives)
         async with aclosing(self._client.stream(asked.path, asked.body)) as chunks:
             async for chunk in chunks:
                 for token in tally.tokens(chunk):
@@ -218,12 +219,14 @@ def _written(chat: Chat) -> dict[str, object]:
 class _Tally:
     """Turns the events of one run into tokens, and remembers how it ended."""
 
-    def __init__(self, withheld: str) -> None:
+    def __init__(self, withheld: str, alternatives: int) -> None:
         self._withheld = withheld
+        self._alternatives = alternatives
         self._calls = ToolCallJoiner()
         self._told = 0
         self._reason: str | None = None
         self._usage: TokenUsage | None = None
+        self._stop_string = ""
 
     def tokens(self, chunk: Chunk) -> Iterator[Token]:
         """Return the tokens of one event.
@@ -232,12 +235,13 @@ class _Tally:
         """
         self._reason = chunk.finish_reason or self._reason
         self._usage = chunk.usage or self._usage
+        self._stop_string = chunk.stop_string or self._stop_string
         self._calls.add(chunk.tool_calls)
-        alternatives = iter(chunk.alternatives)
+        likelihoods = iter(chunk.likelihoods)
         if chunk.text or chunk.thought or chunk.tool_calls:
-            yield self._token(self._new_part(chunk.text), next(alternatives, ()))
+            yield self._token(self._new_part(chunk.text), next(likelihoods, _UNTOLD))
         while chunk.usage is not None and self._told < chunk.usage.completion:
-            yield self._token("", next(alternatives, ()))
+            yield self._token("", next(likelihoods, _UNTOLD))
 
     def stopped(self) -> Stopped:
         """Return the end of the run. Raises BackendError for an end that is none."""
@@ -249,7 +253,7 @@ class _Tally:
         reason = _REASONS.get(self._reason or "")
         if reason is None:
             raise BackendBroken(f"the backend ended a generation with the unknown reason {self._reason!r}")
-        return Stopped(reason, usage.prompt, self._calls.calls())
+        return Stopped(reason, usage.prompt, self._calls.calls(), self._stop_string)
 
     def cached(self) -> CachedPrompt | None:
         """Return what the server had in its cache, if it told."""
@@ -257,9 +261,9 @@ class _Tally:
             return None
         return CachedPrompt(self._usage.cached)
 
-    def _token(self, text: str, alternatives: tuple[Alternative, ...]) -> Token:
+    def _token(self, text: str, likely: Likelihoods) -> Token:
         self._told += 1
-        return Token(NO_ID, text, alternatives)
+        return Token(NO_ID, text, likely.alternatives[: self._alternatives], likely.chosen)
 
     def _new_part(self, text: str) -> str:
         """Cut off white space that the text so far already ends with."""

@@ -63,9 +63,16 @@ class Dialect:
     regex: tuple[str, ...] = ()
     """Fields for a regular expression; `outer.inner` is nested."""
     raw_constraint: RawConstraint = RawConstraint.NONE
+    open_ended: bool = False
+    """Gives a chat that sets no limit what the window leaves, and refuses a limit beyond that."""
+    stops: int = 0
+    """Stop strings that it may be given, since it tells which one it met. The others, and all of a server
+    that does not tell, are looked for in the text alone: which one ended the answer is part of it."""
 
 
 _TOP_K_OFF: Final = -1
+_STOPS: Final = 4
+"""As many as the protocol knows."""
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
     each.name: each
@@ -83,6 +90,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             # The second is the name before 0.12; each version ignores the other's.
             regex=("structured_outputs.regex", "guided_regex"),
             raw_constraint=RawConstraint.RESPONSE_FORMAT,
+            stops=_STOPS,
         ),
         Dialect(
             name="sglang",
@@ -95,6 +103,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             neutral={"top_p": 1.0, "top_k": _TOP_K_OFF, "min_p": 0.0, "repetition_penalty": 1.0},
             regex=("regex",),
             raw_constraint=RawConstraint.RESPONSE_FORMAT,
+            open_ended=True,
+            stops=_STOPS,
         ),
         Dialect(
             name="llamacpp",
@@ -109,7 +119,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             raw_constraint=RawConstraint.JSON_SCHEMA,
         ),
         Dialect(name="ollama", owner="library", slots=1),
-        Dialect(name="plain", slots=16),
+        Dialect(name="plain", slots=16, open_ended=True),
     )
 }
 PLAIN: Final = DIALECTS["plain"]
@@ -160,17 +170,19 @@ def request(dialect: Dialect, model: str, job: BackendRequest) -> Request:
         "model": model,
         "stream": True,
         "stream_options": {"include_usage": True},
-        "max_tokens": job.max_new_tokens,
         **_sampling(dialect, job.sampling),
     }
+    if job.prompt.chat is None or not (job.open_ended and dialect.open_ended):
+        body["max_tokens"] = job.max_new_tokens
     if dialect.running_usage:
         body["stream_options"]["continuous_usage_stats"] = True
-    if job.stop:
-        body["stop"] = list(job.stop)
+    if stops := job.stop[: dialect.stops]:
+        body["stop"] = list(stops)
     chat = job.prompt.chat
-    if job.top_alternatives:
-        asked = {"logprobs": job.top_alternatives}
-        body |= asked if chat is None else {"logprobs": True, "top_logprobs": job.top_alternatives}
+    if job.top_alternatives or job.logprobs:
+        likeliest = max(1, job.top_alternatives)  # some servers take none of them for no log-probabilities
+        asked = {"logprobs": likeliest}
+        body |= asked if chat is None else {"logprobs": True, "top_logprobs": likeliest}
     if job.constraint is not None:
         body |= _constraint(dialect, job.constraint, raw=chat is None)
     if chat is None:
@@ -178,11 +190,21 @@ def request(dialect: Dialect, model: str, job: BackendRequest) -> Request:
     body["messages"] = [write_message(message) for message in chat.messages]
     if chat.tools:
         body["tools"] = [write_tool(tool) for tool in chat.tools]
-        body["tool_choice"] = "required" if job.tool_choice is ToolChoice.REQUIRED else "auto"
+        body["tool_choice"] = _tool_choice(job)
+        if job.max_tool_calls == 1:
+            body["parallel_tool_calls"] = False
     emitted = job.emitted_text.rstrip()
     if emitted:
         body |= _continued(dialect, body["messages"], emitted)
     return Request("/v1/chat/completions", body, job.emitted_text[len(emitted) :])
+
+
+def _tool_choice(job: BackendRequest) -> str | dict[str, Any]:
+    if job.tool_choice is not ToolChoice.REQUIRED:
+        return "auto"
+    if job.tool_choice_name:
+        return {"type": "function", "function": {"name": job.tool_choice_name}}
+    return "required"
 
 
 def _continued(dialect: Dialect, messages: Sequence[dict[str, Any]], emitted: str) -> dict[str, Any]:
@@ -206,6 +228,10 @@ def _sampling(dialect: Dialect, sampling: Sampling) -> dict[str, Any]:
     fields: dict[str, Any] = {**dialect.neutral, "temperature": sampling.temperature}
     if sampling.repetition_penalty not in {0.0, 1.0}:
         fields[dialect.penalty] = sampling.repetition_penalty
+    if sampling.frequency_penalty:
+        fields["frequency_penalty"] = sampling.frequency_penalty
+    if sampling.presence_penalty:
+        fields["presence_penalty"] = sampling.presence_penalty
     if sampling.greedy:
         return fields
     if 0.0 < sampling.top_p < 1.0:

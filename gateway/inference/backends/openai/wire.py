@@ -1,9 +1,10 @@
 """The OpenAI protocol in and out of plain types: chats, stream events, answers, failures. Pure."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 import orjson
@@ -44,6 +45,15 @@ class TokenUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Likelihoods:
+    """What a server tells of the place of one token."""
+
+    alternatives: tuple[Alternative, ...] = ()
+    """The likeliest tokens, likeliest first."""
+    chosen: Alternative | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """One event of a stream."""
 
@@ -53,8 +63,10 @@ class Chunk:
     tool_calls: tuple[ToolDelta, ...] = ()
     finish_reason: str | None = None
     usage: TokenUsage | None = None
-    alternatives: tuple[tuple[Alternative, ...], ...] = ()
-    """The likeliest tokens at the place of each of its tokens, where they were asked for."""
+    likelihoods: tuple[Likelihoods, ...] = ()
+    """Of each of its tokens, where they were asked for."""
+    stop_string: str = ""
+    """The stop string that ended the answer, where the server tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,40 +137,68 @@ def parse_chunk(data: bytes) -> Chunk:
         if not raw["choices"]:
             return Chunk(usage=usage)
         choice = raw["choices"][0]
-        delta, alternatives = choice.get("delta"), parse_logprobs(choice.get("logprobs"))
+        delta, likelihoods = choice.get("delta"), parse_logprobs(choice.get("logprobs"))
+        stop = _stop_string(choice)
         if delta is None:
             reason = choice.get("finish_reason")
-            return Chunk(choice["text"], finish_reason=reason, usage=usage, alternatives=alternatives)
+            return Chunk(
+                choice["text"],
+                finish_reason=reason,
+                usage=usage,
+                likelihoods=likelihoods,
+                stop_string=stop,
+            )
         return Chunk(
             delta.get("content") or "",
             bool(delta.get("reasoning_content") or delta.get("reasoning")),
             tuple(_tool_delta(at, each) for at, each in enumerate(delta.get("tool_calls") or ())),
             choice.get("finish_reason"),
             usage,
-            alternatives,
+            likelihoods,
+            stop,
         )
+
+
+def _stop_string(choice: Mapping[str, Any]) -> str:
+    """Read which stop string was met: vLLM and SGLang name it, or the id of a token that ends answers."""
+    told = choice.get("stop_reason") or choice.get("matched_stop")
+    return told if isinstance(told, str) else ""
 
 
 NO_ID: Final = 0
 """Stands for the id of every token: the protocol tells texts only."""
 
 
-def parse_logprobs(raw: Any) -> tuple[tuple[Alternative, ...], ...]:
-    """Read the likeliest tokens, per token of the event.
+def parse_logprobs(raw: Any) -> tuple[Likelihoods, ...]:
+    """Read how likely the tokens of an event were, and the likeliest ones at their places.
 
-    Chats tell them as a list of entries; raw prompts so on some servers, and as a table of texts and
-    log-probabilities on others.
+    Chats tell them as a list of entries; raw prompts so on some servers, and as lists of texts and
+    log-probabilities with a table for each token on others.
     """
     if not raw:
         return ()
     if (entries := raw.get("content")) is not None:
-        listed = [[(each["token"], each["logprob"]) for each in entry["top_logprobs"]] for entry in entries]
-    else:
-        listed = [list((table or {}).items()) for table in raw.get("top_logprobs") or ()]
+        return tuple(_of_entry(entry) for entry in entries)
+    lists = (raw.get("tokens") or (), raw.get("token_logprobs") or (), raw.get("top_logprobs") or ())
     return tuple(
-        tuple(Alternative.told(NO_ID, str(text), logprob) for text, logprob in sorted(each, key=_likeliest))
-        for each in listed
+        Likelihoods(_sorted((table or {}).items()), _chosen(text, logprob))
+        for text, logprob, table in zip_longest(*lists)
     )
+
+
+def _of_entry(entry: Mapping[str, Any]) -> Likelihoods:
+    likeliest = ((each["token"], each["logprob"]) for each in entry.get("top_logprobs") or ())
+    return Likelihoods(_sorted(likeliest), _chosen(entry.get("token"), entry.get("logprob")))
+
+
+def _sorted(told: Iterable[tuple[str, float | None]]) -> tuple[Alternative, ...]:
+    return tuple(
+        Alternative.told(NO_ID, str(text), logprob) for text, logprob in sorted(told, key=_likeliest)
+    )
+
+
+def _chosen(text: Any, logprob: Any) -> Alternative | None:
+    return None if text is None or logprob is None else Alternative.told(NO_ID, str(text), logprob)
 
 
 def _likeliest(entry: tuple[str, float | None]) -> float:

@@ -12,11 +12,13 @@ from gateway.inference.backends.tgi.client import (
     SamplingOptions,
     Suspended,
     TextToken,
+    TokenEvent,
 )
 from gateway.inference.core import prefixes
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
-from gateway.inference.errors import BackendBroken, NotRunning, NotSuspendable
+from gateway.inference.errors import BackendBroken, BackendInvalid, NotRunning, NotSuspendable
 from gateway.inference.model import (
+    Alternative,
     BackendRequest,
     CachedPrompt,
     Capabilities,
@@ -55,6 +57,8 @@ class TgiConfig:
 
 
 DEFAULT_SLOTS = 64
+DEFAULT_STOPS = 4
+"""Stop strings that a server takes before it has told how many."""
 MOST_COUNTED = 64 * 1024
 """Characters up to which a text is counted even where it is no prompt that would fit."""
 
@@ -72,6 +76,8 @@ class TgiBackend:
         self._name = urlsplit(endpoint).netloc or endpoint
         self._extended = False
         self._window = 0
+        self._stops = DEFAULT_STOPS
+        self._presence = False
 
     @property
     def name(self) -> str:
@@ -83,13 +89,19 @@ class TgiBackend:
         info = await self._client.info()
         self._extended = info.token_prompts
         self._window = info.max_total_tokens
+        self._stops = max(0, info.max_stop_sequences)
+        self._presence = info.presence_penalty
         slots = self._config.slots or info.slots or min(DEFAULT_SLOTS, info.max_concurrent_requests)
         return ReplicaInfo(
             model=info.model_id,
             max_total_tokens=info.max_total_tokens,
             slots=slots,
             max_batch_total_tokens=self._config.batch_tokens or slots * info.max_total_tokens,
-            capabilities=Capabilities(kv_snapshot=info.kv_snapshot, token_prompts=info.token_prompts),
+            capabilities=Capabilities(
+                kv_snapshot=info.kv_snapshot,
+                token_prompts=info.token_prompts,
+                presence_penalty=info.presence_penalty,
+            ),
             longest_token=info.longest_token or self._config.longest_token,
             revision=info.model_sha or "",
         )
@@ -117,8 +129,11 @@ class TgiBackend:
 
     async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""
+        if job.sampling.presence_penalty and not self._presence:
+            raise BackendInvalid("this server has no presence penalty")
         text, extension = self._prompt(job)
-        events = self._client.generate_stream(text, aios=extension, **_options(job))
+        likely = job.logprobs or job.top_alternatives > 0
+        events = self._client.generate_stream(text, aios=extension, **_options(job, self._stops))
         async with aclosing(events) as stream:
             async for event in stream:
                 if isinstance(event, Suspended):
@@ -130,7 +145,10 @@ class TgiBackend:
                     yield CachedPrompt(event.cached_tokens)
                 if not (event.special and event.finish_reason == "eos_token"):
                     # A special token has no text, but going on exactly needs its id.
-                    yield Token(event.id, "" if event.special else event.text, event.top)
+                    text = "" if event.special else event.text
+                    yield Token(
+                        event.id, text, event.top[: job.top_alternatives], _chosen(event) if likely else None
+                    )
                 if event.generated_text is not None:
                     yield Stopped(_reason(event.finish_reason), event.input_length or 0)
 
@@ -170,10 +188,15 @@ def _prompt(text: str, tokens: Sequence[TextToken], ends: Iterable[int]) -> Prom
     return Prompt(text, len(tokens), tuple(token.id for token in tokens), marks=marks)
 
 
-def _options(job: BackendRequest) -> SamplingOptions:
+def _chosen(event: TokenEvent) -> Alternative | None:
+    return None if event.logprob is None else Alternative.told(event.id, event.text, event.logprob)
+
+
+def _options(job: BackendRequest, most_stops: int) -> SamplingOptions:
     options: dict[str, Any] = {"max_new_tokens": job.max_new_tokens, **_sampling(job.sampling)}
-    if job.stop:
-        options["stop_sequences"] = list(job.stop)
+    # Those beyond its limit are found in the text, as all are: a stop string stays in it.
+    if stops := job.stop[:most_stops]:
+        options["stop_sequences"] = list(stops)
     if job.constraint is not None:
         options["grammar"] = {"type": job.constraint.kind.value, "value": job.constraint.text}
     if job.top_alternatives:
@@ -186,6 +209,10 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
     options: dict[str, Any] = {"do_sample": not sampling.greedy}
     if sampling.repetition_penalty not in {0.0, 1.0}:
         options["repetition_penalty"] = sampling.repetition_penalty
+    if sampling.frequency_penalty:
+        options["frequency_penalty"] = sampling.frequency_penalty
+    if sampling.presence_penalty:
+        options["presence_penalty"] = sampling.presence_penalty
     if sampling.greedy:
         return options
     options["temperature"] = sampling.temperature

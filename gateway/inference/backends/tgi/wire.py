@@ -36,6 +36,8 @@ class SamplingOptions(TypedDict, total=False):
     best_of: int
     repetition_penalty: float
     frequency_penalty: float
+    presence_penalty: float
+    """Only where the server declares it: plain TGI has none and ignores the field."""
     return_full_text: bool
     seed: int
     stop_sequences: Sequence[str]
@@ -119,7 +121,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """What a backend says about itself. The last five are this project's own and absent on plain TGI."""
+    """What a backend says about itself. The last six are this project's own and absent on plain TGI."""
 
     model_id: str
     model_sha: str | None
@@ -135,6 +137,7 @@ class BackendInfo:
     ctx_per_slot: int | None = None
     longest_token: int = 0
     """Bytes of the longest token; 0: it does not tell."""
+    presence_penalty: bool = False
 
 
 class TextToken(NamedTuple):
@@ -347,6 +350,7 @@ def parse_info(raw: Any) -> BackendInfo:
             slots=own.get("slots"),
             ctx_per_slot=own.get("ctx_per_slot"),
             longest_token=own.get("longest_token_bytes", 0),
+            presence_penalty=own.get("presence_penalty", False),
         )
 
 
