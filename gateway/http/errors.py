@@ -18,6 +18,20 @@ class UnsupportedParameter(DoorError):
         return cls(f"{name}: {description}", violations=[FieldViolation(name, description)])
 
 
+class UnsupportedContent(DoorError):
+    """A message holds what no model here reads: an image, a sound, a file."""
+
+    reason = "CAPABILITY_MISSING"
+    code = Code.UNIMPLEMENTED
+    row = Row(400, "invalid_request_error", "invalid_request_error", "unsupported_content")
+
+    @classmethod
+    def part(cls, path: str, kind: str) -> "UnsupportedContent":
+        """Build the error for one part of a message, named as the client names it."""
+        description = f"content of type {kind[:64]!r} is not supported; send text"
+        return cls(f"{path}: {description}", violations=[FieldViolation(path, description)])
+
+
 class NotFound(DoorError):
     """There is no such resource, or it is not the caller's."""
 

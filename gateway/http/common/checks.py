@@ -1,0 +1,86 @@
+"""Bounds of what clients send, told by the field's name in the client's own request. Pure."""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from services.chassis.rpc.errors import InvalidRequest
+
+NAME_CHARACTERS: Final = 128
+"""Longest id of a tool call, name of a speaker, affinity key."""
+CONTENT_BYTES: Final = 1_048_576
+ARGUMENTS_BYTES: Final = 262_144
+SCHEMA_BYTES: Final = 65_536
+MODEL_CHARACTERS: Final = 256
+
+
+def characters(value: str, path: str, most: int, least: int = 0) -> str:
+    """Return the text if its length is within bounds. Raises InvalidRequest."""
+    if not least <= len(value) <= most:
+        least_words = f"{least} to " if least else "at most "
+        raise InvalidRequest.field(path, f"has {len(value)} characters; {least_words}{most} are taken")
+    return value
+
+
+def size(value: str, path: str, most: int) -> str:
+    """Return the text if its UTF-8 is no longer than `most` bytes. Raises InvalidRequest."""
+    if len(value) > most or (len(value) * 4 > most and len(value.encode()) > most):
+        raise InvalidRequest.field(path, f"is longer than {most} bytes")
+    return value
+
+
+def integer(value: int, path: str, least: int, most: int) -> int:
+    """Return the number if it is within bounds. Raises InvalidRequest."""
+    if not least <= value <= most:
+        raise InvalidRequest.field(path, f"must be from {least} to {most}")
+    return value
+
+
+def number(value: float, path: str, least: float, most: float) -> float:
+    """Return the number if it is within bounds. Raises InvalidRequest; for NaN and infinity too."""
+    if not least <= value <= most:
+        raise InvalidRequest.field(path, f"must be from {least:g} to {most:g}")
+    return value
+
+
+def present(raw: msgspec.Raw) -> bool:
+    """Tell whether a field that is read later was sent, and not as null."""
+    return bytes(raw) not in {b"", b"null"}
+
+
+def json_object(raw: msgspec.Raw, path: str, most: int = SCHEMA_BYTES) -> str:
+    """Return the text of a JSON object as the client wrote it; empty when it sent none.
+
+    Raises InvalidRequest when it is something else, or longer than `most` bytes.
+    """
+    if not present(raw):
+        return ""
+    if memoryview(raw).nbytes > most:
+        raise InvalidRequest.field(path, f"is longer than {most} bytes")
+    return object_text(bytes(raw), path)
+
+
+def object_text(text: bytes, path: str) -> str:
+    """Return the text of a JSON object. Raises InvalidRequest when it is something else."""
+    try:
+        msgspec.json.decode(text, type=dict[str, object])  # all of it: what lies deep is checked too
+        return text.decode()
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise InvalidRequest.field(path, "must be a JSON object") from None
+
+
+def arguments(text: str, path: str) -> str:
+    """Return the arguments of a tool call, the text of a JSON object or nothing. Raises InvalidRequest."""
+    size(text, path, ARGUMENTS_BYTES)
+    return object_text(text.encode(), path) if text.strip() else ""
+
+
+def key(text: str, most: int = NAME_CHARACTERS) -> str:
+    """Return a text that only has to be the same each time: as it is, or its hash if it is long or strange.
+
+    So ids of tool calls and affinity keys of any length and any characters come through.
+    """
+    if len(text) <= most and text.isprintable():
+        return text
+    return "h-" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]

@@ -1,0 +1,75 @@
+"""Builds the kernel's messages from what a client sent, and remembers which came from where. Pure."""
+
+from typing import Final
+
+from aios.api.common.v1 import chat_pb2
+from gateway.http.common import checks
+from gateway.http.common.words import Words
+from services.chassis.rpc.errors import InvalidRequest
+
+MESSAGES: Final = 1024
+CALLS: Final = 128
+
+
+class Conversation:
+    """The messages in order. What does not fit is refused with InvalidRequest, by the client's path.
+
+    System messages that lead are joined into one, because many chat templates take no second one. Calls are
+    put into the assistant's message before them, so that calls told one by one become one message.
+    """
+
+    def __init__(self, words: Words, root: str) -> None:
+        self.messages: list[chat_pb2.ChatMessage] = []
+        self._words = words
+        self._root = root
+        """Name of the client's field that holds the messages."""
+        self._tools: dict[str, str] = {}
+        """Name of the tool of each call."""
+
+    def system(self, text: str, path: str, name: str = "") -> None:
+        """Add instructions."""
+        if len(self.messages) == 1 and self.messages[0].role == chat_pb2.ROLE_SYSTEM:
+            leading = self.messages[0]
+            leading.content = checks.size(
+                "\n\n".join(part for part in (leading.content, text) if part), path, checks.CONTENT_BYTES
+            )
+            return
+        self._add(chat_pb2.ROLE_SYSTEM, text, path, name)
+
+    def user(self, text: str, path: str, name: str = "") -> None:
+        """Add what the model answers."""
+        self._add(chat_pb2.ROLE_USER, text, path, name)
+
+    def assistant(self, text: str, path: str, name: str = "") -> None:
+        """Add what the model said."""
+        self._add(chat_pb2.ROLE_ASSISTANT, text, path, name)
+
+    def call(self, call: str, tool: str, arguments: str, path: str, *, arguments_path: str) -> None:
+        """Add a tool call. `arguments` is the text of a JSON object, or empty."""
+        if not self.messages or self.messages[-1].role != chat_pb2.ROLE_ASSISTANT:
+            self.assistant("", path)
+        calls = self.messages[-1].tool_calls
+        if len(calls) >= CALLS:
+            raise InvalidRequest.field(path, f"at most {CALLS} tool calls may follow one another")
+        if not call:
+            raise InvalidRequest.field(path, "a tool call needs an id")
+        checks.characters(tool, path, checks.NAME_CHARACTERS, 1)
+        ident = checks.key(call)
+        self._tools[ident] = tool
+        calls.add(id=ident, name=tool, arguments_json=checks.arguments(arguments, arguments_path))
+
+    def result(self, call: str, text: str, path: str, *, id_path: str) -> None:
+        """Add what a tool answered."""
+        if not call:
+            raise InvalidRequest.field(id_path, "the id of the tool call is required")
+        ident = checks.key(call)
+        self._add(chat_pb2.ROLE_TOOL, text, path, self._tools.get(ident, ""))
+        self.messages[-1].tool_call_id = ident
+
+    def _add(self, role: chat_pb2.Role, text: str, path: str, name: str) -> None:
+        if len(self.messages) >= MESSAGES:
+            raise InvalidRequest.field(self._root, f"at most {MESSAGES} messages are taken")
+        checks.characters(name, f"{path}.name", checks.NAME_CHARACTERS)
+        checks.size(text, path, checks.CONTENT_BYTES)
+        self._words.say(f"messages[{len(self.messages)}]", path)
+        self.messages.append(chat_pb2.ChatMessage(role=role, content=text, name=name))

@@ -1,0 +1,44 @@
+"""The form that a client wants the answer to have, as a constraint. Pure."""
+
+from typing import Any, Final
+
+import msgspec
+
+from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.http.common import checks
+from gateway.http.common.words import Words
+from gateway.http.errors import UnsupportedParameter
+from services.chassis.rpc.errors import InvalidRequest
+
+ANY_OBJECT: Final = '{"type":"object","properties":{},"additionalProperties":true}'
+"""The schema of any JSON object, in the form that the kernel takes."""
+
+
+def write(
+    request: pb.GenerateRequest, kind: str, schema: msgspec.Raw, *, path: str, schema_path: str, words: Words
+) -> None:
+    """Constrain the answer to a format: text, json_object or json_schema. Tools must be written before.
+
+    Raises InvalidRequest, or UnsupportedParameter when tools are on offer too.
+    """
+    if kind == "text":
+        return
+    if kind == "json_object":
+        text = ANY_OBJECT
+    elif kind == "json_schema":
+        text = _object_schema(checks.json_object(schema, schema_path)) or ANY_OBJECT
+    else:
+        raise InvalidRequest.field(f"{path}.type", "must be text, json_object or json_schema")
+    if request.tools:
+        raise UnsupportedParameter.field(path, "a format and tools in one request are not supported here")
+    words.say("constraint", path)
+    words.say("constraint.json_schema", schema_path)
+    request.constraint.json_schema = text
+
+
+def _object_schema(text: str) -> str:
+    """Return the schema with the `properties` that the kernel wants at the root of an object's schema."""
+    schema: dict[str, Any] = msgspec.json.decode(text) if text else {}
+    if schema.get("type") != "object" or "properties" in schema:
+        return text
+    return str(msgspec.json.encode({**schema, "properties": {}}), "utf-8")
