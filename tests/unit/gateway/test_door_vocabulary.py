@@ -220,7 +220,7 @@ def test_headers_become_hints() -> None:
 
 def test_without_headers_nothing_is_asked() -> None:
     request = pb.GenerateRequest()
-    hints.write_headers(request, {}.get)
+    hints.write_headers(request, lambda _: None)
 
     assert request == pb.GenerateRequest()
 
