@@ -53,6 +53,9 @@ class DoorConfig:
     stream_seconds: timedelta = timedelta(seconds=1800)
     """Longest time of a stream."""
 
+    session_idle_seconds: timedelta = timedelta(hours=1)
+    """Idle time after which the agent of a client's session is retired. Longer than any call."""
+
     models: tuple[str, ...] = ("*=",)
     """Names that clients use for models, as `theirs=ours`; `*=ours` is for all names no backend serves. An
     empty right side is the kernel's default model. Without `*` unknown names are refused."""

@@ -12,8 +12,12 @@ class Identity:
     token: str = field(repr=False)
     root: str = ""
     """The agent whose key was shown, when `agent` is a child of it made for a session; else empty."""
+    root_token: str = field(default="", repr=False)
+    """The token of `root`."""
     key_digest: bytes = field(default=b"", repr=False)
-    """Under what the exchanged token is kept; empty when the client showed a token itself."""
+    """Under what the token of a key is kept; empty when the client showed a token itself."""
+    session_digest: bytes = field(default=b"", repr=False)
+    """Under what the token of a session is kept; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from gateway.http.adapters.children import KernelChildren
 from gateway.http.adapters.key_exchange import AccessKeyExchange
 from gateway.http.bodies import Bodies
 from gateway.http.config import DoorConfig
@@ -19,18 +20,22 @@ from gateway.http.core.refusals import Refusal
 from gateway.http.dialect import Dialect, Route, Tell, tell_by_headers
 from gateway.http.errors import UnknownRoute, WrongMethod
 from gateway.http.fittings import Fittings
-from gateway.http.kernel import kernel_on
+from gateway.http.kernel import Kernel, kernel_on
 from gateway.http.metrics import DoorMetrics
 from gateway.http.service.identities import Identities
+from gateway.http.service.kept_tokens import KeptTokens
 from gateway.http.service.keys import Keys
+from gateway.http.service.sessions import Sessions
 from gateway.http.visit import Visit
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc.errors import Draining, KernelError
+from services.chassis.rpc.live_streams import SWEEP_SECONDS
 from services.chassis.rpc.local import LocalChannel
 from services.chassis.rpc.steps import mapping
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.ports import PortTaken
+from services.chassis.runtime.tasks import Supervisor
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,6 +46,7 @@ _KEEP_ALIVE_SECONDS: Final = 75.0
 _HEAD_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 1024
 _CLIENT_GONE: Final = 499
+_RETIRE_SECONDS: Final = 60.0
 
 
 class Door:
@@ -72,6 +78,7 @@ class Door:
             registry, connections=lambda: self._connections, body_bytes=lambda: self._bodies.held
         )
         self._draining = False
+        self._tasks = Supervisor()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._spoken: WeakSet[asyncio.BaseTransport] = WeakSet()
@@ -81,8 +88,7 @@ class Door:
     async def start(self, channel: LocalChannel) -> None:
         """Bind and serve. Raises PortTaken, OSError for a certificate that cannot be read."""
         kernel = kernel_on(channel)
-        keys = Keys(AccessKeyExchange(kernel), self._authenticator, self._clock)
-        self._identities = Identities(keys)
+        self._identities = self._identify(kernel)
         fittings = Fittings(kernel, self._identities, self._config, self._aliases, self._registry)
         self._dialects = self._make(fittings)
         tls = await asyncio.to_thread(_tls, self._config)
@@ -108,6 +114,15 @@ class Door:
                 await dialect.start()
         _log.info("door open", port=self.port, tls=tls is not None)
 
+    def _identify(self, kernel: Kernel) -> Identities:
+        kept = KeptTokens(self._authenticator, self._clock)
+        keys = Keys(AccessKeyExchange(kernel), self._authenticator, self._clock, kept)
+        idle = self._config.session_idle_seconds.total_seconds()
+        sessions = Sessions(KernelChildren(kernel), kept, self._authenticator, self._clock, idle)
+        self._tasks.every("door sessions", _RETIRE_SECONDS, sessions.retire_idle)
+        self._tasks.every("door keys", SWEEP_SECONDS, sessions.check_running)
+        return Identities(keys, sessions)
+
     async def drain(self) -> None:
         """Refuse new requests; those under way go on."""
         self._draining = True
@@ -122,6 +137,7 @@ class Door:
         for dialect in self._dialects:
             if dialect.stop is not None:
                 await dialect.stop()
+        await self._tasks.stop()
         if self._identities is not None:
             await self._identities.close()
 
@@ -212,6 +228,7 @@ class Door:
             raise RuntimeError("the door is not open")
         for last in (False, True):
             visit.identity = await identities.of(visit.request.headers.get, visit.peer)
+            identities.begin(visit.identity)
             try:
                 answer = await route.work(visit)
             except KernelError as error:
@@ -223,6 +240,8 @@ class Door:
                     answer.headers.setdefault("x-request-id", visit.syscall_id)
                     answer.headers.setdefault("request-id", visit.syscall_id)
                 return answer
+            finally:
+                identities.end()
         raise RuntimeError("unreachable")
 
     def _refuse(self, visit: Visit, error: KernelError, tell: Tell, dialect: str, route: str) -> web.Response:

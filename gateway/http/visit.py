@@ -65,8 +65,17 @@ class Visit:
         return (("authorization", f"Bearer {self.caller.token}"), (PEER, self.peer), *traced)
 
     @property
+    def keeper_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the metadata of a call on behalf of the key's own agent.
+
+        What must outlive a session, such as stored answers, belongs to that one: a session's agent retires.
+        """
+        token = self.caller.root_token or self.caller.token
+        return (("authorization", f"Bearer {token}"), *self.metadata[1:])
+
+    @property
     def main_metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of the call that the request is about: the request's id is its syscall id."""
+        """Return the metadata of the request's main call: the request's id is its syscall id."""
         return (*self.metadata, (SYSCALL_ID, self.syscall_id))
 
     @property

@@ -1,0 +1,276 @@
+"""The agents below a key's agent that clients' sessions become: joined when they call, retired when idle.
+
+A retired agent has ended for good; when its session comes back it gets the next epoch's agent. One that a
+person killed has not been retired, and its session stays refused.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from gateway.http.core.sessions import Session, parent_of
+from gateway.http.model import Exchanged, Identity
+from gateway.http.ports import Child, Children
+from gateway.http.service.kept_tokens import RENEW_AT, KeptTokens
+from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc.errors import CredentialRevoked, KernelError
+from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
+
+_log = logger(__name__)
+
+LABEL: Final = "door"
+SESSION: Final = "session"
+RETIRED: Final = "retired"
+SEEN: Final = "door-seen"
+"""Unix seconds of the last call that some gateway saw, told at most every so often."""
+_TELL_SEEN_SECONDS: Final = 900.0
+_EPOCHS: Final = 64
+_FALLBACK_SECONDS: Final = 60.0
+"""How long a session whose agent cannot be made calls as the key's own agent before that is tried again."""
+_TO_THE_KEY: Final = frozenset({"AGENT_TREE_LIMIT", "PERMISSION_DENIED"})
+_TAKEN: Final = frozenset({"AGENT_EXISTS", "AGENT_INACTIVE"})
+
+Root = tuple[str, str]
+"""Tenant and agent of a key."""
+
+
+@dataclass(slots=True)
+class _Used:
+    child: str
+    root: Root
+    digest: bytes
+    last: float
+    """On the steady clock."""
+    told: float
+    """When its label was last set."""
+
+
+@dataclass(slots=True)
+class _RootToken:
+    token: str
+    renew_at: float
+
+
+@dataclass(slots=True)
+class Sessions:
+    """The sessions that this gateway has seen, and the calls that run for them."""
+
+    children: Children
+    kept: KeptTokens
+    authenticator: Authenticator
+    clock: Clock
+    idle_seconds: float = 3600.0
+    _used: dict[bytes, _Used] = field(default_factory=dict)
+    _roots: dict[Root, _RootToken] = field(default_factory=dict)
+    _running: "dict[asyncio.Task[object], Root]" = field(default_factory=dict)
+    _background: "set[asyncio.Task[None]]" = field(default_factory=set)
+
+    async def identity(self, root: Identity, session: Session) -> Identity:
+        """Return the identity of a session's agent; the root's own where none can be made.
+
+        Raises AgentInactive when a person killed it, and what a call to access can end with.
+        """
+        key = (root.tenant, root.agent)
+        self._know(key, root.token)
+        digest = _digest(root, session)
+        join = partial(self._join, root, session)
+        given = await self.kept.get(digest, join, partial(self._renew, root, join))
+        if given.agent == root.agent:
+            return root
+        self._note_use(digest, key, given.agent)
+        return Identity(
+            given.agent,
+            given.tenant,
+            given.token,
+            root=root.agent,
+            root_token=root.token,
+            key_digest=root.key_digest,
+            session_digest=digest,
+        )
+
+    def forget(self, identity: Identity) -> None:
+        """Drop the token of a session, because a call was refused for it."""
+        self.kept.drop(identity.session_digest, identity.token)
+
+    def run(self, identity: Identity, task: "asyncio.Task[object]") -> None:
+        """Note that a task works for a session: it is cancelled when the key's token is revoked."""
+        self._running[task] = (identity.tenant, identity.root)
+        task.add_done_callback(lambda done: self._running.pop(done, None))
+
+    def rest(self, task: "asyncio.Task[object]") -> None:
+        """Note that a task works for no session any more."""
+        self._running.pop(task, None)
+
+    async def check_running(self) -> None:
+        """Cancel what runs below keys whose tokens were revoked: a child's own token does not tell."""
+        for root in set(self._running.values()):
+            known = self._roots.get(root)
+            if known is None:
+                continue
+            try:
+                await self.authenticator.authenticate(known.token)
+            except CredentialRevoked:
+                self._cancel_below(root)
+            except KernelError:  # expired, or not to be verified now: no withdrawal
+                continue
+
+    async def retire_idle(self) -> None:
+        """End the agents of sessions that have been idle for long, on every gateway."""
+        await self._renew_roots()
+        now = self.clock.monotonic()
+        for used in [used for used in self._used.values() if now - used.last >= self.idle_seconds]:
+            root = self._roots.get(used.root)
+            if root is None:
+                self._drop(used)
+                continue
+            try:
+                child = await self.children.get(root.token, used.child)
+                if not await self._retire(root.token, child):
+                    used.last = now - (self._now() - _seen(child))
+                    continue
+            except KernelError as error:
+                _log.warning("an idle session's agent was not retired", agent=used.child, reason=error.reason)
+                continue
+            self._drop(used)
+        busy = {used.root for used in self._used.values()} | set(self._running.values())
+        self._roots = {root: known for root, known in self._roots.items() if root in busy}
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _join(self, root: Identity, session: Session) -> Exchanged:
+        """Register the session's agent, or find it registered."""
+        parent = await self._parent_token(root, session)
+        for epoch in range(_EPOCHS):
+            child = session.child_id(root.tenant, root.agent, epoch)
+            try:
+                return await self.children.register(
+                    parent, child, kind=session.kind, name=session.display_name, labels=self._labels()
+                )
+            except KernelError as error:
+                if error.reason in _TO_THE_KEY:
+                    break
+                if error.reason not in _TAKEN or not await self._passed(root.token, child):
+                    raise
+        return Exchanged(root.agent, root.tenant, root.token, seconds=_FALLBACK_SECONDS)
+
+    async def _parent_token(self, root: Identity, session: Session) -> str:
+        """Return the token of the agent that registers the session's.
+
+        A parent that is not known here yet is joined at once, not asked for with those who wait for it: two
+        sessions that name each other as parent would wait for ever.
+        """
+        above = parent_of(session)
+        if above is None:
+            return root.token
+        digest = _digest(root, above)
+        given = await self.kept.peek(digest) or self.kept.put(digest, await self._join(root, above))
+        if given.agent != root.agent:
+            self._note_use(digest, (root.tenant, root.agent), given.agent)
+        return given.token
+
+    async def _passed(self, token: str, child: str) -> bool:
+        """Whether a taken id belongs to an epoch that has passed: retired, or too old to be joined again."""
+        found = await self.children.get(token, child)
+        return not found.killed or found.labels.get(LABEL) == RETIRED
+
+    async def _renew(
+        self, root: Identity, join: Callable[[], Awaitable[Exchanged]], given: Exchanged
+    ) -> Exchanged:
+        return await (join() if given.agent == root.agent else self.children.renew(given.token))
+
+    def _know(self, key: Root, token: str) -> None:
+        known = self._roots.get(key)
+        if known is None:
+            self._start(self._retire_left_over(key, token))
+        if known is None or known.token != token:
+            self._roots[key] = _RootToken(token, self.clock.monotonic() + _TELL_SEEN_SECONDS / 2)
+
+    def _note_use(self, digest: bytes, root: Root, child: str) -> None:
+        now = self.clock.monotonic()
+        used = self._used.get(digest)
+        if used is None or used.child != child:
+            self._used[digest] = _Used(child, root, digest, now, now)
+            return
+        used.last = now
+        if now - used.told >= _TELL_SEEN_SECONDS:
+            used.told = now
+            self._start(self._tell_seen(root, child))
+
+    async def _tell_seen(self, root: Root, child: str) -> None:
+        known = self._roots.get(root)
+        if known is None:
+            return
+        try:
+            await self.children.label(known.token, child, self._labels())
+        except KernelError as error:
+            _log.warning("a session's agent was not marked as seen", agent=child, reason=error.reason)
+
+    async def _retire_left_over(self, root: Root, token: str) -> None:
+        """Retire what a gateway that is gone has left below a key's agent."""
+        try:
+            for child in await self.children.below(token):
+                mine = any(used.child == child.id for used in self._used.values())
+                if child.labels.get(LABEL) == SESSION and not child.killed and not mine:
+                    await self._retire(token, child)
+        except KernelError as error:
+            _log.warning("left-over agents were not retired", agent=root[1], reason=error.reason)
+
+    async def _retire(self, token: str, child: Child) -> bool:
+        """End an agent unless some gateway saw it lately. The label comes first: no end goes unexplained."""
+        if child.killed:
+            return True
+        if self._now() - _seen(child) < self.idle_seconds:
+            return False
+        await self.children.label(token, child.id, {**child.labels, LABEL: RETIRED})
+        await self.children.end(token, child.id)
+        return True
+
+    async def _renew_roots(self) -> None:
+        now = self.clock.monotonic()
+        for root, known in list(self._roots.items()):
+            if now < known.renew_at:
+                continue
+            try:
+                given = await self.children.renew(known.token)
+            except KernelError as error:
+                if error.code.name != "UNAVAILABLE":
+                    self._roots.pop(root, None)
+                continue
+            if self._roots.get(root) is known:
+                self._roots[root] = _RootToken(given.token, now + RENEW_AT * given.seconds)
+
+    def _cancel_below(self, root: Root) -> None:
+        for task in [task for task, above in self._running.items() if above == root]:
+            task.cancel()
+
+    def _drop(self, used: _Used) -> None:
+        self.kept.drop(used.digest)
+        self._used.pop(used.digest, None)
+
+    def _labels(self) -> Mapping[str, str]:
+        return {LABEL: SESSION, SEEN: str(int(self._now()))}
+
+    def _now(self) -> float:
+        return self.clock.now().timestamp()
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _digest(root: Identity, session: Session) -> bytes:
+    return hashlib.sha256(f"session\0{root.tenant}\0{root.agent}\0{session.value}".encode()).digest()
+
+
+def _seen(child: Child) -> float:
+    text = child.labels.get(SEEN, "0")
+    return float(text) if text.isascii() and text.isdigit() else 0.0
