@@ -1,6 +1,7 @@
 """`aios up`: starts everything, says what is wrong, restarts what falls, stops cleanly."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -37,6 +38,18 @@ async def aios_up(data_dir: Path, port: int, *more: str) -> AsyncIterator[asynci
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
             await process.wait()
+
+
+async def aios_env(data_dir: Path, port: int, agent: str) -> dict[str, str]:
+    """Run `aios env`."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).parent / "aios"), "env", agent, "--json"),
+        env={**os.environ, "AIOS_ENDPOINT": f"127.0.0.1:{port}", "AIOS_DATA_DIR": str(data_dir)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await process.communicate()
+    found: dict[str, str] = json.loads(told)
+    return found
 
 
 async def read_until(process: asyncio.subprocess.Process, words: str) -> list[str]:
@@ -96,10 +109,14 @@ async def test_an_attached_model_answers_also_when_it_comes_after_the_kernel(tmp
             ) as admin:
                 agent = admin.as_agent(await admin.agents.register("planner"))
                 answer = await agent.llm.chat("Say hello.", max_tokens=8)
+            first, second = [await aios_env(tmp_path, port, "coder") for _ in range(2)]
         finally:
             await fake.stop()
 
     assert answer.text.startswith("The quick brown fox")
+    assert first == second
+    assert first["OPENAI_BASE_URL"] == f"http://127.0.0.1:{port + 20}/v1"
+    assert first["OPENAI_API_KEY"].startswith("aios_")
     assert "no model" in lines[0]
     assert not any(line.startswith("tgi-local") for line in lines)
 

@@ -58,6 +58,8 @@ def test_agents_are_registered_listed_and_killed(run: Run) -> None:
     assert run("agents", "suspend", "writer")[0] == 0
     assert "suspended" in run("ps")[1]
     assert run("agents", "kill", "writer")[1] == "1 ended\n"
+    assert run("ps")[1] == "no agents\n"
+    assert "killed" in run("ps", "--all")[1]
 
 
 def test_a_chat_streams_its_answer(run: Run) -> None:
@@ -138,7 +140,7 @@ def test_an_agent_is_run_from_a_module(
 
     assert (code, out) == (0, "Noted.\n")
     assert 'remember {"key": "k", "value": "v"} -> ok' in err
-    assert "killed" in run("ps")[1]
+    assert "killed" in run("ps", "--all")[1]
     for target in ("sdk_cli_example:THING", "sdk_cli_example:Absent", "absent_module:X", "x"):
         assert run("run", target, "task")[0] == 2
 

@@ -1,9 +1,12 @@
 """Where the kernel is and who is calling, from arguments, the environment and the data directory."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 DEFAULT_ENDPOINT = "127.0.0.1:7070"
 
@@ -53,3 +56,49 @@ def data_dir(environ: Mapping[str, str] | None = None) -> Path:
 def admin_token_file(environ: Mapping[str, str] | None = None) -> Path:
     """Return the file in which a local kernel leaves its administrator's token."""
     return data_dir(environ) / "admin.token"
+
+
+DOOR_OFFSET: Final = 20
+"""How far above the gateway's port its HTTP door is: 7090 above 7070."""
+
+
+def door_url(kernel: Target) -> str:
+    """Return the base URL for OpenAI, Anthropic and MCP clients of a kernel.
+
+    Raises ValueError for an address that has no host and port, such as a socket of the file system.
+    """
+    host, port = _host_and_port(kernel)
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if kernel.tls else 'http'}://{shown}:{port + DOOR_OFFSET}"
+
+
+def keys_dir(kernel: Target, environ: Mapping[str, str] | None = None) -> Path:
+    """Return where the keys of a kernel's agents are kept.
+
+    A kernel on this machine owns the data directory, whatever its port is; others get a directory each, so
+    that no key is ever shown to another kernel than its own.
+    """
+    try:
+        host, port = _host_and_port(kernel)
+    except ValueError:
+        host, port = kernel.address, 0
+    home = "local" if host in _LOOPBACK else re.sub(r"[^A-Za-z0-9.-]+", "_", f"{host}_{port}")
+    return data_dir(environ) / "keys" / home
+
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _host_and_port(kernel: Target) -> tuple[str, int]:
+    address = kernel.address.removeprefix("dns:").lstrip("/")
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or port is None or port + DOOR_OFFSET > _LAST_PORT:
+        raise ValueError(f"{kernel.address!r} has no host and port to find the door by: give it with --door")
+    return host, port
+
+
+_LAST_PORT: Final = 65_535

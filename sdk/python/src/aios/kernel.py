@@ -122,7 +122,7 @@ async def connect(
     try:
         kernel = Kernel(Transport(channel, _default_tokens(token), retry or RetryPolicy()))
         key = agent_key or (None if token else os.environ.get("AIOS_AGENT_KEY"))
-        yield kernel.as_agent(_unissued(key)) if key else kernel
+        yield kernel.as_agent(unissued(key)) if key else kernel
     finally:
         await _channel.release(target)
 
@@ -132,6 +132,6 @@ def _default_tokens(token: str | None) -> Tokens:
     return StaticToken(known) if known else FileToken(_settings.admin_token_file())
 
 
-def _unissued(agent_key: str) -> Credential:
+def unissued(agent_key: str) -> Credential:
     """Return a credential that has only a key: the first call fetches the token."""
     return Credential(token="", expire_time=datetime.fromtimestamp(0, UTC), agent_key=agent_key)

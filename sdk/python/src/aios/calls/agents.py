@@ -34,12 +34,14 @@ class Agents:
         caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
         tenant: str = "",
+        request_id: str = "",
         timeout: float | None = None,
     ) -> AgentHandle:
         """Register an agent and return it with its credential; `Kernel.as_agent` takes the result.
 
         An empty id lets the kernel make one; an empty parent makes a root for an administrator and a child
-        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. Raises
+        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. Repeated with
+        the same `request_id`, it is the same registration, with another key in place of the first. Raises
         AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed when the
         tree would become too large, PermissionDenied (also when the hints are above the caps).
         """
@@ -52,6 +54,7 @@ class Agents:
             caps=wire.caps_message(caps),
             labels=labels or {},
             tenant=tenant,
+            request_id=request_id,
         )
         return wire.handle(await self._transport.call(request, pb.RegisterAgentResponse, timeout=timeout))
 

@@ -1,5 +1,7 @@
 """`aios agents` and `aios ps`."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,34 +82,58 @@ def kill(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the au
     session.emit({"killed": count}, lambda: session.say(f"{count} ended"))
 
 
-def ps() -> None:
-    """Show the agents and what each is waiting for or running."""
+def ps(
+    *,
+    everyone: Annotated[bool, typer.Option("--all", "-a", help="Show agents that have ended, too.")] = False,
+) -> None:
+    """Show the agents as trees, and what each is waiting for or running."""
     agents, calls = session.call(_ps)
-    told = {"agents": agents, "calls": calls}
-    session.emit(told, lambda: _processes(agents, calls))
+    shown = as_trees([agent for agent in agents if everyone or agent.state != "killed"])
+    told = {"agents": [agent for _, agent in shown], "calls": calls}
+    session.emit(told, lambda: _processes(shown, calls))
 
 
 async def _ps(kernel: "Kernel") -> tuple[list["AgentInfo"], list["Syscall"]]:
     return await kernel.agents.list(), await kernel.queue.list()
 
 
-def _processes(agents: list["AgentInfo"], calls: list["Syscall"]) -> None:
+def as_trees(agents: Sequence["AgentInfo"]) -> list[tuple[int, "AgentInfo"]]:
+    """Return agents with their depth, each below its parent; one whose parent is not among them is a root."""
+    listed = {agent.name for agent in agents}
+    below: dict[str, list[AgentInfo]] = defaultdict(list)
+    for agent in sorted(agents, key=lambda agent: agent.id, reverse=True):
+        below[agent.parent if agent.parent in listed else ""].append(agent)
+    found = []
+    waiting = [(0, agent) for agent in below[""]]
+    while waiting:
+        depth, agent = waiting.pop()
+        found.append((depth, agent))
+        waiting += [(depth + 1, child) for child in below[agent.name]]
+    return found
+
+
+def _processes(shown: Sequence[tuple[int, "AgentInfo"]], calls: Sequence["Syscall"]) -> None:
+    own_calls: dict[str, list[Syscall]] = defaultdict(list)
+    for call in calls:
+        own_calls[call.name.partition("/calls/")[0]].append(call)
     rows = []
-    for agent in agents:
-        own = [call for call in calls if call.name.startswith(f"{agent.name}/")]
-        waiting = sum(call.state == "waiting" for call in own)
-        longest = max((call.wait for call in own if call.state == "waiting"), default=None)
+    for depth, agent in shown:
+        own = own_calls[agent.name]
+        waits = [call.wait for call in own if call.state == "waiting"]
         rows.append(
             (
-                agent.id,
+                "  " * depth + agent.id,
+                agent.display_name if agent.display_name != agent.id else "-",
+                agent.kind or "-",
                 agent.state,
                 agent.hints.scheduling_class,
-                len(own) - waiting,
-                waiting,
-                session.seconds(longest),
+                len(own) - len(waits),
+                len(waits),
+                session.seconds(max(waits, default=None)),
             )
         )
-    session.table(("agent", "state", "class", "running", "waiting", "longest wait"), rows, "no agents")
+    columns = ("agent", "name", "kind", "state", "class", "running", "waiting", "longest wait")
+    session.table(columns, rows, "no agents")
 
 
 def _table(agents: list["AgentInfo"]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aios.cli import access, agents, chat, data, doctor, queue, run, session, trace
+from aios.cli import access, agents, chat, data, doctor, env, queue, run, session, trace
 
 COMMANDS_GROUP = "aios.commands"
 """Entry points whose callables become commands; the kernel's own package adds `up` and `demo`."""
@@ -27,6 +27,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(agents.app, name="agents")
     app.command()(agents.ps)
     app.command()(chat.chat)
+    app.command()(env.env)
     app.command()(run.run)
     app.command()(queue.queue)
     app.command()(queue.why)
@@ -94,6 +95,7 @@ _OWN = frozenset(
         "cancel",
         "chat",
         "doctor",
+        "env",
         "files",
         "grants",
         "memory",
