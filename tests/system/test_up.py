@@ -110,6 +110,9 @@ async def test_an_attached_model_answers_also_when_it_comes_after_the_kernel(tmp
                 agent = admin.as_agent(await admin.agents.register("planner"))
                 answer = await agent.llm.chat("Say hello.", max_tokens=8)
             first, second = [await aios_env(tmp_path, port, "coder") for _ in range(2)]
+            kept = tmp_path / "keys/local/coder.json"
+            kept.write_text(json.dumps(json.loads(kept.read_text()) | {"keys": []}))
+            after_a_loss = await aios_env(tmp_path, port, "coder")
         finally:
             await fake.stop()
 
@@ -117,6 +120,8 @@ async def test_an_attached_model_answers_also_when_it_comes_after_the_kernel(tmp
     assert first == second
     assert first["OPENAI_BASE_URL"] == f"http://127.0.0.1:{port + 20}/v1"
     assert first["OPENAI_API_KEY"].startswith("aios_")
+    assert after_a_loss["OPENAI_API_KEY"].startswith("aios_")
+    assert after_a_loss != first
     assert "no model" in lines[0]
     assert not any(line.startswith("tgi-local") for line in lines)
 
