@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from tests.clients.door import Door
 from tests.clients.environments import REQUIREMENTS, Completed, Node, node_environment, run
-from tests.clients.family import depths
+from tests.clients.family import family
 from tests.fakes.scripted import Call, Rule, ScriptedModel
 from tests.fakes.waiting import until
 from tests.system.cluster import Cluster
@@ -85,7 +85,9 @@ async def codex(door: Door, tmp_path: Path) -> Codex:
 
 async def test_its_shell_and_its_subagent_work(codex: Codex, kernel: Cluster, model: ScriptedModel) -> None:
     with model.rules(*SCENE):
-        done = await codex.run(f"{ROOT} do it")
+        async with family(kernel, codex.door) as agents:
+            done = await codex.run(f"{ROOT} do it")
+            await agents.is_root_and_child()
 
     assert "all done" in done.out, done.tail
     assert (codex.work / "root.txt").read_text() == "root\n"
@@ -93,7 +95,6 @@ async def test_its_shell_and_its_subagent_work(codex: Codex, kernel: Cluster, mo
     told = model.asked(ROOT)[-1].outputs
     assert "root" in told[0]
     assert "child done" in told[-1]
-    assert await depths(kernel, codex.door) == [0, 1, 2]
 
 
 async def test_killing_the_root_stops_its_subagents_call(

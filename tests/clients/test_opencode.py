@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.clients.door import Door
 from tests.clients.environments import REQUIREMENTS, Completed, Node, node_environment, run
-from tests.clients.family import depths
+from tests.clients.family import family
 from tests.fakes.scripted import Call, Rule, ScriptedModel
 from tests.fakes.waiting import until
 from tests.system.cluster import Cluster
@@ -108,7 +108,9 @@ async def test_its_shell_its_files_and_its_subagent_work(
 ) -> None:
     before = len(model.asked(ROOT))
     with model.rules(*scene(opencode.work)):
-        done = await opencode.run(protocol, f"{ROOT} do it")
+        async with family(kernel, opencode.door) as agents:
+            done = await opencode.run(protocol, f"{ROOT} do it")
+            await agents.is_root_and_child()
 
     assert "all done" in done.out, done.tail
     texts = {each.name: each.read_text() for each in opencode.work.glob("*.txt")}
@@ -116,7 +118,6 @@ async def test_its_shell_its_files_and_its_subagent_work(
     told = model.asked(ROOT)[before:][-1].outputs
     assert "root" in told[0]
     assert "child done" in told[-1]
-    assert await depths(kernel, opencode.door) == [0, 1, 2]
 
 
 async def test_killing_the_root_stops_its_subagents_call(
