@@ -28,6 +28,7 @@ SPOKEN: Final = {
     "[openai_tour]": (CHAT, EMBEDDINGS),
     "[responses_tour]": (RESPONSES,),
     "[anthropic_tour]": (MESSAGES,),
+    "test_what_aios_env": (CHAT, MESSAGES),
     "test_each_refusal": (CHAT, RESPONSES, MESSAGES),
     "test_a_client_in_node": (CHAT, RESPONSES, EMBEDDINGS),
     "test_codex.py": (RESPONSES,),

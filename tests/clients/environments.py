@@ -84,9 +84,7 @@ async def python_environment(name: str, *files: Path) -> Path:
         python = folder / "bin" / "python"
         if fresh:
             await _build(name, UV, "venv", "--quiet", "--python", sys.executable, folder)
-            await _build(
-                name, UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted
-            )
+            await _build(name, UV, "pip", "install", "--quiet", "--python", python, *wanted)
     return python
 
 

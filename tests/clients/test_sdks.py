@@ -1,5 +1,6 @@
 """OpenAI's and Anthropic's SDKs, as they are installed, against the door: the tours in `inside`."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ import pytest
 from tests.clients.door import Door
 from tests.clients.environments import Node, run
 from tests.clients.scenes import SCENES
-from tests.fakes.scripted import Rule, ScriptedModel
+from tests.fakes.scripted import GREETING, Rule, ScriptedModel
 from tests.system.cluster import Cluster
 
 INSIDE: Final = Path(__file__).parent / "inside"
@@ -31,7 +32,7 @@ def told(door: Door, model: ScriptedModel, **more: Any) -> dict[str, str]:
 
 def tour(python: Path, name: str) -> list[Path | str]:
     """Return the command of a tour in Python."""
-    return [python, "-B", "-m", "pytest", "-c", INSIDE / "pytest.ini", INSIDE / f"{name}.py"]
+    return [python, "-m", "pytest", "-c", INSIDE / "pytest.ini", INSIDE / f"{name}.py"]
 
 
 @pytest.mark.parametrize("name", ["openai_tour", "responses_tour", "anthropic_tour"])
@@ -41,6 +42,23 @@ async def test_a_strict_client_in_python_takes_the_tour(
     done = await run(*tour(sdks, name), environment=told(door, model), cwd=INSIDE)
 
     assert done.status == 0, done.tail
+
+
+async def test_what_aios_env_prints_brings_both_sdks_to_the_door(kernel: Cluster, sdks: Path) -> None:
+    where = {"AIOS_ENDPOINT": kernel.plan.gateway, "AIOS_DATA_DIR": str(kernel.plan.data_dir)}
+    ask = """
+import anthropic, openai
+turns = [{"role": "user", "content": "hello"}]
+print(openai.OpenAI().chat.completions.create(model="any", messages=turns).choices[0].message.content)
+print(anthropic.Anthropic().messages.create(model="any", max_tokens=99, messages=turns).content[0].text)
+"""
+
+    printed = await run(
+        Path(sys.executable).with_name("aios"), "env", "stock", "--format", "json", environment=where
+    )
+    done = await run(sdks, "-c", ask, environment=orjson.loads(printed.out))
+
+    assert done.out == f"{GREETING}\n" * 2, done.tail
 
 
 async def test_each_refusal_is_the_right_exception(

@@ -30,7 +30,6 @@ async def run_suite(
     environment = {
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": str(INSIDE),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "TEST_API_BASE_URL": url,
         "AIOS_KEY": key,
     }
