@@ -2,9 +2,10 @@
 
 from gateway.http.dialect import Dialect
 from gateway.http.fittings import Fittings
+from gateway.http.messages import routes as messages
 from gateway.http.models import routes as models
 
 
 def dialects(fittings: Fittings) -> list[Dialect]:
     """Make every dialect."""
-    return [models.dialect(fittings)]
+    return [models.dialect(fittings), messages.dialect(fittings)]

@@ -167,10 +167,11 @@ def anthropic(error: KernelError, request_id: str) -> Refusal:
 
 def anthropic_error(error: KernelError, request_id: str) -> dict[str, object]:
     """Return the whole body, which is also the data of a stream's `error` event."""
-    message = error.message
-    facts = error.metadata
+    message, facts = error.message, error.metadata
     if "prompt_tokens" in facts and "max_total_tokens" in facts:  # clients look for these words
         message = f"prompt is too long: {facts['prompt_tokens']} tokens > {facts['max_total_tokens']} maximum"
+    elif row_of(error) is _TOO_LONG:
+        message = f"prompt is too long: {message}"
     return {
         "type": "error",
         "error": {"type": row_of(error).anthropic, "message": message},
