@@ -62,6 +62,10 @@ class Constraint:
     kind: ConstraintKind
     text: str
     """The JSON schema or the regular expression."""
+    recursive: bool = False
+    """Whether it was found to be a schema that refers to itself."""
+    any_root: bool = False
+    """Whether it was found to be a schema whose root is not plainly an object with properties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,10 @@ class Capabilities:
     """Can force the output into a JSON schema."""
     regexes: bool = True
     """Can force the output into a regular expression."""
+    recursive_schemas: bool = False
+    """Can force the output into a schema that refers to itself."""
+    any_root: bool = False
+    """Can force the output into a schema whose root is not plainly an object with properties."""
     chat_prompts: bool = False
     """Takes a chat as messages and renders it itself."""
     native_tools: bool = False

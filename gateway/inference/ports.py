@@ -125,10 +125,28 @@ class CheckpointStore(Protocol):
         ...
 
 
+class CompiledConstraint(Protocol):
+    """A predicate over finished output, and what a backend must be able to do to keep to it."""
+
+    @property
+    def recursive(self) -> bool:
+        """Whether it is a schema that refers to itself."""
+        ...
+
+    @property
+    def any_root(self) -> bool:
+        """Whether it is a schema whose root is not plainly an object with properties."""
+        ...
+
+    def __call__(self, output: str) -> bool:
+        """Tell whether a whole output keeps the constraint."""
+        ...
+
+
 class ConstraintChecker(Protocol):
     """Compiles constraints before they reach a backend and checks what comes out."""
 
-    def compile(self, constraint: Constraint) -> Callable[[str], bool]:
+    def compile(self, constraint: Constraint) -> CompiledConstraint:
         """Return a predicate over finished output. Raises ConstraintInvalid."""
         ...
 

@@ -136,6 +136,7 @@ class Routes:
                     "ctx_per_slot": about.ctx_per_slot,
                     "max_total_tokens": limits.max_total_tokens,
                     "longest_token_bytes": about.longest_token,
+                    "recursive_schemas": True,
                 },
             }
         )

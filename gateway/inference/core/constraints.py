@@ -5,11 +5,12 @@ compiling and checking it can cost is bounded: by what it unrolls to, not by its
 (`services.chassis.constraints.schema_cost`).
 """
 
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import ConstraintInvalid
+from gateway.inference.core.tool_schemas import arguments_schema
 from gateway.inference.model import Constraint, ConstraintKind
 from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.schema_cost import MAX_PARTS, MAX_UNROLLED
@@ -22,15 +23,31 @@ from services.chassis.constraints.schemas import (
     schema_cost,
     whole_match,
 )
+from services.chassis.json_text import read_json
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A predicate over finished output, and what a backend must be able to do to keep to it."""
+
+    accepts: Callable[[str], bool]
+    recursive: bool = False
+    """Whether it is a schema that refers to itself."""
+    any_root: bool = False
+    """Whether it is a schema whose root is not plainly an object with properties."""
+
+    def __call__(self, output: str) -> bool:
+        """Tell whether a whole output keeps the constraint."""
+        return self.accepts(output)
 
 
 class CompilingChecker:
     """Checks JSON schemas (draft 2020-12) and regular expressions, and output against them."""
 
-    def compile(self, constraint: Constraint) -> Callable[[str], bool]:
+    def compile(self, constraint: Constraint) -> Compiled:
         """Return a predicate over finished output. Raises ConstraintInvalid."""
         if constraint.kind is ConstraintKind.REGEX:
-            return _regex(constraint.text)
+            return Compiled(_regex(constraint.text))
         return _schema(constraint.text)
 
     def compile_tools(self, tools: Sequence[ToolDefinition]) -> Callable[[str, str], bool]:
@@ -58,32 +75,38 @@ def _regex(text: str) -> Callable[[str], bool]:
         raise ConstraintInvalid(f"the regular expression cannot be used: {error}") from error
 
 
-def _schema(text: str) -> Callable[[str], bool]:
+def _schema(text: str) -> Compiled:
     try:
         schema = parse(text)
-        if not isinstance(schema.get("properties"), dict):
-            raise ConstraintInvalid("the JSON schema must be an object schema with `properties` at its root")
-        return _predicate(schema)
+        cost = schema_cost(schema, recursive=True)
+        return Compiled(
+            _predicate(schema),
+            recursive=cost.recursive,
+            any_root=not isinstance(schema.get("properties"), dict),
+        )
     except BadSchema as error:
         raise ConstraintInvalid(f"the JSON schema cannot be used: {error}") from error
 
 
 def _parameters(tool: ToolDefinition) -> tuple[Cost, Callable[[str], bool]]:
+    schema = arguments_schema(tool)
     try:
-        schema = parse(tool.parameters_schema or "{}")
-        return schema_cost(schema), _predicate(schema)
+        return schema_cost(schema, recursive=True), _predicate(schema)
     except BadSchema as error:
         raise ConstraintInvalid(f"the parameters of tool {tool.name!r} cannot be used: {error}") from error
 
 
 def _predicate(schema: dict[str, Any]) -> Callable[[str], bool]:
-    """Return a test of JSON texts. Raises BadSchema."""
-    holds = predicate(schema)
+    """Return a test of JSON texts. Raises BadSchema.
+
+    A text that says one thing to this reader and may say another to the next (a name given twice, NaN) fails.
+    """
+    holds = predicate(schema, recursive=True)
 
     def accepts(output: str) -> bool:
         try:
-            value = json.loads(output)
-        except (ValueError, RecursionError):
+            value = read_json(output)
+        except ValueError:
             return False
         return holds(value)
 

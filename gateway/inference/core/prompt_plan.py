@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from gateway.errors import CapabilityMissing, PromptTooLong
-from gateway.inference.core.template import MAX_FORCED_CALLS, forced_call_constraint
+from gateway.errors import CapabilityMissing, ConstraintInvalid, PromptTooLong
+from gateway.inference.core.tool_schemas import MAX_FORCED_CALLS, forced_call_constraint, within_engines
 from gateway.inference.model import (
     MOST_TOKENS,
     Constraint,
@@ -70,14 +70,20 @@ def bind(checker: ConstraintChecker, spec: GenerationSpec, tools: Sequence[ToolD
     shown. Raises ConstraintInvalid.
     """
     accepts_call = checker.compile_tools(tools) if tools else None
+    forced = bool(tools) and spec.tool_choice is ToolChoice.REQUIRED
     constraint = spec.constraint
-    if tools and spec.tool_choice is ToolChoice.REQUIRED:
+    if forced:
         constraint = forced_call_constraint(callable_tools(spec), spec.max_tool_calls or MAX_FORCED_CALLS)
-    return Bound(constraint, checker.compile(constraint) if constraint is not None else None, accepts_call)
+    if constraint is None:
+        return Bound(None, None, accepts_call)
+    accepts = checker.compile(constraint)
+    kept = within_engines(constraint) if forced else constraint
+    kept = replace(kept, recursive=accepts.recursive, any_root=accepts.any_root)
+    return Bound(kept, accepts, accepts_call)
 
 
 def check_constraint(constraint: Constraint | None, info: ReplicaInfo) -> None:
-    """Raise CapabilityMissing for a constraint that the backend cannot keep."""
+    """Raise CapabilityMissing or ConstraintInvalid for a constraint that the backend cannot keep."""
     if constraint is None:
         return
     able = info.capabilities
@@ -86,6 +92,15 @@ def check_constraint(constraint: Constraint | None, info: ReplicaInfo) -> None:
         raise CapabilityMissing(
             f"the backend of model {info.model} cannot force its output into a given {kind} form",
             metadata={"model": info.model, "capability": f"constraint.{kind}"},
+        )
+    if constraint.recursive and not able.recursive_schemas:
+        raise ConstraintInvalid(
+            f"the JSON schema refers to itself, which the backend of model {info.model} cannot keep to"
+        )
+    if constraint.any_root and not able.any_root:
+        raise ConstraintInvalid(
+            "the JSON schema must be an object schema with `properties` at its root: "
+            f"the backend of model {info.model} takes no other"
         )
 
 

@@ -1,7 +1,8 @@
 """Turns a chat with tools into plain messages, and a model's output back into tool calls. Pure.
 
-Tools are shown as one line each and called by `<tool_call>{...}</tool_call>`: the form that the Hermes and
-Qwen model families were trained on, so that one path serves every backend that takes plain messages.
+Tools are shown in the system message (`tool_prompt`) and called by `<tool_call>{...}</tool_call>`: the form
+that the Hermes and Qwen model families were trained on, so that one path serves every backend that takes
+plain messages.
 """
 
 import json
@@ -9,8 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.errors import ConstraintInvalid
-from gateway.inference.model import Constraint, ConstraintKind, ToolChoice
+from gateway.inference.core.tool_prompt import listing
+from gateway.inference.model import ToolChoice
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from services.chassis.rpc.errors import InvalidRequest
 
@@ -19,7 +20,6 @@ CALL_INSTRUCTION = (
     "several calls may follow one another."
 )
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
-MAX_FORCED_CALLS = 8
 
 
 def plain_messages(messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition]) -> list[ChatMessage]:
@@ -27,38 +27,11 @@ def plain_messages(messages: Sequence[ChatMessage], tools: Sequence[ToolDefiniti
     folded = [_fold_calls(message) for message in messages]
     if not tools:
         return folded
-    listing = "\n".join(["# Tools", *(tool_line(tool) for tool in tools), CALL_INSTRUCTION])
+    shown = f"# Tools\n{listing(tools)}\n{CALL_INSTRUCTION}"
     if folded and folded[0].role is Role.SYSTEM:
-        system = ChatMessage(Role.SYSTEM, f"{folded[0].content}\n\n{listing}")
+        system = ChatMessage(Role.SYSTEM, f"{folded[0].content}\n\n{shown}")
         return [system, *folded[1:]]
-    return [ChatMessage(Role.SYSTEM, listing), *folded]
-
-
-def tool_line(tool: ToolDefinition) -> str:
-    """Show a tool as `name(param: type, optional?: type): first sentence of its description`.
-
-    Raises ConstraintInvalid when its parameters are no JSON schema.
-    """
-    schema = parse_schema(tool)
-    required, properties = schema.get("required", []), schema.get("properties", {})
-    if not isinstance(required, list) or not isinstance(properties, dict):
-        raise ConstraintInvalid(f"the parameters of tool {tool.name!r} are no JSON schema of an object")
-    parameters = ", ".join(
-        f"{name}{'' if name in required else '?'}: {_type_name(spec)}" for name, spec in properties.items()
-    )
-    sentence = tool.description.strip().split("\n", 1)[0]
-    return f"{tool.name}({parameters}): {sentence}"
-
-
-def parse_schema(tool: ToolDefinition) -> dict[str, Any]:
-    """Parse the schema of a tool's arguments. Raises ConstraintInvalid when it is no JSON object."""
-    try:
-        schema = json.loads(tool.parameters_schema or "{}")
-    except (ValueError, RecursionError) as error:
-        raise ConstraintInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
-    if not isinstance(schema, dict):
-        raise ConstraintInvalid(f"the parameters of tool {tool.name!r} must be a JSON object")
-    return schema
+    return [ChatMessage(Role.SYSTEM, shown), *folded]
 
 
 def render_call(name: str, arguments_json: str) -> str:
@@ -70,37 +43,6 @@ def render_call(name: str, arguments_json: str) -> str:
             "messages", f"the arguments of a call of {name!r} are not valid JSON"
         ) from error
     return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}</tool_call>"
-
-
-def forced_call_constraint(tools: Sequence[ToolDefinition], most: int = MAX_FORCED_CALLS) -> Constraint:
-    """Build the schema that forces at least one call of one of `tools`, and at most `most`."""
-    calls = [
-        {
-            "type": "object",
-            "properties": {
-                "name": {"const": tool.name},
-                "arguments": parse_schema(tool) or {"type": "object"},
-            },
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        for tool in tools
-    ]
-    items = calls[0] if len(calls) == 1 else {"anyOf": calls}
-    schema = {
-        "type": "object",
-        "properties": {
-            "tool_calls": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": min(most, MAX_FORCED_CALLS),
-                "items": items,
-            }
-        },
-        "required": ["tool_calls"],
-        "additionalProperties": False,
-    }
-    return Constraint(ConstraintKind.JSON, json.dumps(schema))
 
 
 def parse_output(text: str, tools: Sequence[ToolDefinition], choice: ToolChoice) -> ChatMessage:
@@ -152,10 +94,3 @@ def _fold_calls(message: ChatMessage) -> ChatMessage:
         return ChatMessage(message.role, message.content)
     rendered = "\n".join(render_call(call.name, call.arguments) for call in message.tool_calls)
     return ChatMessage(message.role, "\n".join(part for part in (message.content, rendered) if part))
-
-
-def _type_name(spec: object) -> str:
-    kind = spec.get("type", "any") if isinstance(spec, dict) else "any"
-    if isinstance(kind, list):
-        return " or ".join(str(each) for each in kind)
-    return kind if isinstance(kind, str) else "any"

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, PromptTooLong
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
 from gateway.inference.core.evidence import Evidence, Source, cause, evidence
-from gateway.inference.core.template import parse_schema, plain_messages
+from gateway.inference.core.template import plain_messages
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
 from gateway.inference.model import Prompt, ReplicaInfo
 from gateway.inference.ports import Backend
@@ -241,10 +241,9 @@ class ReplicaPool:
         Raises ConstraintInvalid, BackendRefused or BackendFailed.
         """
         if live.info.capabilities.native_tools:
-            for tool in tools:
-                parse_schema(tool)
             return await self._ask(live, lambda backend: backend.render(messages, tools), source)
-        plain = plain_messages(messages, tools)
+        # Writing out what long schemas mean takes some hundredths of a second.
+        plain = await asyncio.to_thread(plain_messages, messages, tools)
         return await self._ask(live, lambda backend: backend.render(plain), source)
 
     async def measure(self, live: LiveReplica, text: str, *, source: Source) -> Prompt:

@@ -7,12 +7,15 @@ refers to it, so the judgement itself is linear in the text.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from services.chassis.constraints.recursion import NO_CIRCLE, NO_RETURNS, ONE_RETURN, Circle, Returns
+from services.chassis.constraints.references import BadSchema, target
 from services.chassis.constraints.regexes import BadRegex, regex_cost
+
+__all__ = ["MAX_LEVELS", "MAX_PARTS", "MAX_PATTERN", "MAX_UNROLLED", "BadSchema", "Cost", "schema_cost"]
 
 MAX_PARTS: Final = 20_000
 """Most parts of a schema with all references followed: what checking one value may visit."""
@@ -46,11 +49,6 @@ _REFUSED: Final = frozenset({"$dynamicRef", "$recursiveRef", "x-guidance"})
 """References whose target depends on the way taken, and the embedded engine's own switches."""
 _ROOT_ONLY: Final = frozenset({"$id", "$schema", "$vocabulary"})
 """Further down they would change where references lead, or what the words mean."""
-_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,5}")
-
-
-class BadSchema(ValueError):
-    """The schema is malformed, refers elsewhere or to itself, or costs too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +63,36 @@ class Cost:
     """Into how many cases it multiplies what holds beside it for the same value."""
     levels: int = 0
     """Its nesting with references followed."""
+    returns: Returns = NO_RETURNS
+    """Its references back to what contains it, which are not followed for the other figures."""
+
+    circle: Circle = NO_CIRCLE
+    """What those lead back to."""
+
+    @property
+    def recursive(self) -> bool:
+        """Whether it comes back to itself, some way further down its value each time."""
+        return bool(self.circle.parts)
 
 
 _ANYTHING: Final = Cost(parts=1, unrolled=1, levels=1)
+_BACK: Final = Cost(parts=1, unrolled=1, levels=1, returns=ONE_RETURN)
+"""A reference to a schema that is just being judged: the name of a rule that is written once."""
 
 
-def schema_cost(schema: Mapping[str, Any]) -> Cost:
-    """Judge a schema. Raises BadSchema when it costs more than is allowed, or cannot be judged."""
-    return _Judge(schema).cost(schema, 0)
+def schema_cost(schema: Mapping[str, Any], *, recursive: bool = False) -> Cost:
+    """Judge a schema. Raises BadSchema when it costs more than is allowed, or cannot be judged.
+
+    `recursive`: it may come back to itself below a property or an item, so that it ends with its value. One
+    that comes back for the same value is refused in any case: following it would not end.
+    """
+    judge = _Judge(schema)
+    found = judge.cost(schema, 0)
+    circle = judge.circle()
+    if circle.parts and not recursive:
+        raise _circle()
+    judge.check_circles()
+    return replace(found, circle=circle)
 
 
 class _Judge:
@@ -81,6 +101,9 @@ class _Judge:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self.root = schema
         self._known: dict[int, Cost | None] = {}
+        self._met_again: set[int] = set()
+        self._same_value: dict[int, list[int]] = {}
+        """For each object those that speak of the same value because it says so."""
 
     def cost(self, node: Any, level: int) -> Cost:
         """Cost of a schema at this depth of the descent."""
@@ -96,25 +119,36 @@ class _Judge:
             self._known[key] = _Sum(self, node, level).total()
         known = self._known[key]
         if known is None:
-            raise BadSchema("it refers to itself")
+            self._met_again.add(key)
+            return _BACK
         return known
 
-    def target(self, reference: Any) -> Any:
-        """Find what a reference means."""
-        if not isinstance(reference, str) or (reference != "#" and not reference.startswith("#/")):
-            raise BadSchema(f"references to {str(reference)[:64]} are not followed: they must begin with #/")
-        if "%" in reference:
-            raise BadSchema("references with % are not supported")
-        node: Any = self.root
-        for part in reference.split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(node, Mapping) and name in node:
-                node = node[name]
-            elif isinstance(node, list) and _INDEX.fullmatch(name) and int(name) < len(node):
-                node = node[int(name)]
-            else:
-                raise BadSchema(f"{reference[:64]} leads nowhere")
-        return node
+    def circle(self) -> Circle:
+        """Return the largest of what was met again while it was judged."""
+        met = [known for key in self._met_again if (known := self._known[key]) is not None]
+        return Circle(max((each.parts for each in met), default=0), _most(met))
+
+    def note_same_value(self, node: Any, other: Any) -> None:
+        """Keep that `node` holds its own value against `other` too."""
+        self._same_value.setdefault(id(node), []).append(id(other))
+
+    def check_circles(self) -> None:
+        """Raise BadSchema for a circle in which every step is about the same value."""
+        done: set[int] = set()
+        for first in self._same_value:
+            way, under_way = [(first, iter(self._same_value[first]))], {first}
+            while way:
+                node, rest = way[-1]
+                other = next((each for each in rest if each not in done), None)
+                if other is None:
+                    way.pop()
+                    under_way.discard(node)
+                    done.add(node)
+                elif other in under_way:
+                    raise _circle()
+                else:
+                    under_way.add(other)
+                    way.append((other, iter(self._same_value.get(other, ()))))
 
 
 class _Sum:
@@ -135,6 +169,7 @@ class _Sum:
         self._conjuncts: list[tuple[int, int]] = []
         self._below = 0
         self._below_ways = 1
+        self._returns = NO_RETURNS
 
     def total(self) -> Cost:
         """Return the cost of the object."""
@@ -146,7 +181,7 @@ class _Sum:
         self._conjoin(self._below, self._below_ways)
         ways = _product(each for _, each in self._conjuncts)
         crossed = sum(cost * (ways // own) for cost, own in self._conjuncts)
-        found = Cost(self._parts, self._own + crossed, ways, self._levels + 1)
+        found = Cost(self._parts, self._own + crossed, ways, self._levels + 1, self._returns)
         if found.parts > MAX_PARTS or found.unrolled > MAX_UNROLLED or ways > MAX_UNROLLED:
             raise BadSchema("it is too costly: it unrolls to too much")
         if found.levels > MAX_LEVELS:
@@ -157,21 +192,22 @@ class _Sum:
         if keyword in _REFUSED or (keyword in _ROOT_ONLY and self._node is not self._judge.root):
             raise BadSchema(f"{keyword} is not supported here")
         if keyword == "$ref":
-            self._conjoin_schema(self._child(self._judge.target(value)))
+            self._conjoin_schema(self._beside(target(self._judge.root, value)))
         elif keyword == "allOf":
             for each in _list(keyword, value):
-                self._conjoin_schema(self._child(each))
+                self._conjoin_schema(self._beside(each))
         elif keyword in _CHOICES:
-            costs = [self._child(each) for each in _list(keyword, value)]
+            costs = [self._beside(each) for each in _list(keyword, value)]
             self._conjoin(sum(c.unrolled for c in costs), max(1, sum(c.ways for c in costs)))
         elif keyword in _IN_PLACE:
-            found = self._child(value)
+            found = self._beside(value)
             self._conjoin(found.unrolled, found.ways + 1)
         elif keyword in _DEPENDENT:
             self._dependent(keyword, value)
         elif keyword in _DEFINITIONS:
-            for each in _map(keyword, value).values():
-                self._child(each)
+            for each in _map(keyword, value).values():  # they count where they are referred to
+                found = self._judge.cost(each, self._level + 1)
+                self._levels = max(self._levels, found.levels)
         else:
             self._read_value(keyword, value)
 
@@ -189,7 +225,9 @@ class _Sum:
         elif keyword == "format":
             self._own += _FORMAT_SYMBOLS
         elif keyword in _BELOW:
-            self._add_below(self._child(value))
+            found = self._child(value)
+            self._add_below(found)
+            self._come_back(Returns(others=found.returns.most))
         elif keyword in _LITERALS:
             parts, symbols = _literal_size(value)
             self._parts += parts
@@ -202,7 +240,7 @@ class _Sum:
             if isinstance(each, list):
                 self._own += len(each)
                 continue
-            found = self._child(each)
+            found = self._beside(each)
             self._conjoin(found.unrolled, found.ways + 1)
 
     def _arrays(self) -> None:
@@ -212,22 +250,27 @@ class _Sum:
             *_list("prefixItems", node.get("prefixItems", ())),
             *(items if isinstance(items, list) else ()),
         ]
-        for each in listed:
-            self._add_below(self._child(each))
-        rest = [node[name] for name in sorted(_EACH_ITEM) if name in node]
+        places = [self._child(each) for each in listed]
+        for each in places:
+            self._add_below(each)
+        rest = [self._child(node[name]) for name in sorted(_EACH_ITEM) if name in node]
         if "items" in node and not isinstance(items, list):
-            rest.append(items)
+            rest.append(self._child(items))
         count = max(node.get("minItems", 0), node.get("maxItems", 0)) - len(listed)
-        self._repeat_below([self._child(each) for each in rest], count)
+        self._repeat_below(rest, count)
         if "contains" in node:
             times = max(node.get("minContains", 1), node.get("maxContains", 1))
-            self._repeat_below([self._child(node["contains"])], times)
+            rest.append(self._child(node["contains"]))
+            self._repeat_below(rest[-1:], times)
+        # An element has one place in a tuple, and whatever is said of every element holds for it too.
+        self._come_back(Returns(elements=_most(places) + sum(each.returns.most for each in rest)))
 
     def _objects(self) -> None:
         node = self._node
         properties = _map("properties", node.get("properties", {}))
-        for each in properties.values():
-            self._add_below(self._child(each))
+        members = {name: self._child(each) for name, each in properties.items()}
+        for each in members.values():
+            self._add_below(each)
         # Each may be followed by every one behind it, those that are only required included.
         required = node.get("required", ())
         named = {*properties, *(each for each in _list("required", required) if isinstance(each, str))}
@@ -236,9 +279,13 @@ class _Sum:
         sizes = [_pattern(name) for name in names]
         # Which of two patterns a name falls under is found by crossing them.
         self._below += sum(sizes) + (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2
-        rest = [self._child(each) for each in names.values()]
-        rest += [self._child(node[name]) for name in sorted(_EACH_PROPERTY) if name in node]
-        self._repeat_below(rest, max(node.get("minProperties", 0), node.get("maxProperties", 0)))
+        matched = [self._child(each) for each in names.values()]
+        rest = [self._child(node[name]) for name in sorted(_EACH_PROPERTY) if name in node]
+        self._repeat_below([*matched, *rest], max(node.get("minProperties", 0), node.get("maxProperties", 0)))
+        any_name = sum(each.returns.most for each in matched)
+        others = any_name + sum(each.returns.most for each in rest)
+        by_name = {name: any_name + each.returns.most for name, each in members.items()}
+        self._come_back(Returns(named=by_name, others=others))
 
     def _texts(self) -> None:
         length = max(self._node.get("minLength", 0), self._node.get("maxLength", 0))
@@ -253,6 +300,16 @@ class _Sum:
     def _add_below(self, found: Cost) -> None:
         self._below += found.unrolled
         self._below_ways = max(self._below_ways, found.ways)
+
+    def _beside(self, node: Any) -> Cost:
+        """Look at a schema that speaks of the same value."""
+        found = self._child(node)
+        self._judge.note_same_value(self._node, node)
+        self._come_back(found.returns)
+        return found
+
+    def _come_back(self, returns: Returns) -> None:
+        self._returns = self._returns.beside(returns)
 
     def _child(self, node: Any) -> Cost:
         found = self._judge.cost(node, self._level + 1)
@@ -270,6 +327,14 @@ class _Sum:
 _ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"}
 )
+
+
+def _most(costs: Iterable[Cost]) -> int:
+    return max((each.returns.most for each in costs), default=0)
+
+
+def _circle() -> BadSchema:
+    return BadSchema("it refers to itself")
 
 
 def _too_deep() -> BadSchema:

@@ -11,13 +11,16 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from services.chassis.constraints.references import BadSchema, settle
 from services.chassis.constraints.regexes import BadRegex, regex_cost
-from services.chassis.constraints.schema_cost import BadSchema, Cost, schema_cost
+from services.chassis.constraints.schema_cost import Cost, schema_cost
+from services.chassis.json_text import read_json
 
 __all__ = [
     "BadRegex",
     "BadSchema",
     "Cost",
+    "checkable",
     "parse",
     "predicate",
     "regex_cost",
@@ -28,31 +31,33 @@ __all__ = [
 
 MAX_SCHEMA_BYTES: Final = 65_536
 """Longest text of a schema. Unit: bytes of UTF-8."""
-MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 39
 """Deepest nesting of the text."""
 MAX_CHECKS: Final = 5_000_000
 """Most parts of a schema times parts of a value: half a second in which nothing else of the process runs."""
+MAX_FOLLOWED: Final = 128
+"""Deepest value that is held against a schema which refers to itself: validators go down by recursion."""
 _ERROR_CHARACTERS: Final = 256
 
 
 def parse(text: str, *, max_bytes: int = MAX_SCHEMA_BYTES, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """Read the text of a schema. Raises BadSchema when it is too long or deep, or no JSON object.
+    """Read the text of a schema, its references settled. Raises BadSchema.
 
-    A name that is given twice is refused: readers differ in which of the two they take.
+    It is refused when it is too long or deep, no JSON object, or refers to what is not in it. So is a name
+    that is given twice: readers differ in which of the two they take.
     """
     if len(text) > max_bytes or len(text.encode(errors="replace")) > max_bytes:
         raise BadSchema(f"it is larger than {max_bytes} bytes")
     try:
-        schema = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once_each)
+        schema = read_json(text)
         json.dumps(schema, ensure_ascii=False).encode()  # half a surrogate pair is no text to the engines
-    except BadSchema:
-        raise
     except (ValueError, RecursionError) as error:
-        raise BadSchema("it is not valid JSON") from error
+        raise BadSchema("it is not valid JSON, or gives a name twice") from error
     if not isinstance(schema, dict):
         raise BadSchema("it must be a JSON object")
     if depth(schema) > max_depth:
         raise BadSchema(f"it is nested deeper than {max_depth} levels")
+    settle(schema)
     return schema
 
 
@@ -69,14 +74,25 @@ def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
         raise BadSchema(f"it does not compile: {text}") from error
 
 
-def predicate(schema: dict[str, Any]) -> Callable[[Any], bool]:
+def predicate(schema: dict[str, Any], *, recursive: bool = False) -> Callable[[Any], bool]:
     """Judge and compile a schema into a test of values. Raises BadSchema.
 
-    A value with too many parts to be checked against it does not pass.
+    A value with too many parts to be checked against it does not pass. `recursive`: as in `schema_cost`.
     """
-    cost = schema_cost(schema)
+    cost = schema_cost(schema, recursive=recursive)
     compiled = validator(schema)
-    return lambda value: cost.parts * size(value) <= MAX_CHECKS and bool(compiled.is_valid(value))
+    return lambda value: checkable(cost, value) and bool(compiled.is_valid(value))
+
+
+def checkable(cost: Cost, value: Any) -> bool:
+    """Whether a value can be held against a schema of such a cost without stalling the process."""
+    looks = cost.parts
+    if cost.recursive:
+        levels = depth(value)
+        if levels > MAX_FOLLOWED:
+            return False
+        looks += cost.circle.visits(cost.returns.most, levels, MAX_CHECKS)
+    return looks * size(value) <= MAX_CHECKS
 
 
 def whole_match(pattern: str) -> Callable[[str], bool]:
@@ -124,14 +140,3 @@ def size(value: Any) -> int:
 def no_retrieval(uri: str) -> Any:
     """Refuse to fetch another document: the retriever of every validator. Raises BadSchema."""
     raise BadSchema(f"references to {uri} are not followed")
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise BadSchema("it gives a name twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from services.chassis.constraints.schemas import BadRegex, BadSchema, parse, predicate, whole_match
+from services.chassis.json_text import read_json
 from services.tgi_local.errors import InvalidRequest
 
 _JSON_TYPES: Final = ("json", "json_object")
@@ -38,10 +39,10 @@ class JsonConstraint:
     def accepts(self, text: str) -> bool:
         """Whether the finished output keeps the promise."""
         try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            value = read_json(text)
+        except ValueError:
             return False
-        return predicate(self.schema)(value)
+        return predicate(self.schema, recursive=True)(value)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _json(value: object) -> JsonConstraint:
         raise InvalidRequest("grammar is not supported")
     try:
         schema = parse(value if isinstance(value, str) else orjson.dumps(value).decode())
-        predicate(schema)
+        predicate(schema, recursive=True)
     except (BadSchema, orjson.JSONEncodeError) as error:
         raise InvalidRequest(f"grammar is not valid: {error}") from error
     if "properties" not in schema:

@@ -10,15 +10,15 @@ from functools import lru_cache
 from typing import Any, Final
 
 from services.chassis.constraints.schemas import (
-    MAX_CHECKS,
     MAX_SCHEMA_BYTES,
     BadSchema,
+    checkable,
     depth,
     parse,
     schema_cost,
-    size,
     validator,
 )
+from services.chassis.json_text import read_json
 from services.chassis.rpc.errors import FieldViolation, KernelError
 from services.tool.errors import ArgumentsInvalid, ResultInvalid, SchemaInvalid
 from services.tool.model import UnreadableResult
@@ -58,7 +58,7 @@ def check_arguments(schema: str, arguments: Any) -> None:
     if not isinstance(arguments, dict):
         raise ArgumentsInvalid("the arguments must be a JSON object")
     checker = _compiled(schema or _NO_ARGUMENTS, "parameters_schema")
-    if checker.parts * size(arguments) > MAX_CHECKS:
+    if not checkable(checker.cost, arguments):
         raise ArgumentsInvalid("the arguments have too many parts to be checked against the tool's schema")
     found = checker.violations(arguments)
     if found:
@@ -81,17 +81,20 @@ def check_result(schema: str, result: Any) -> str:
         raise ResultInvalid(f"the tool's result is nested deeper than {MAX_JSON_DEPTH} levels")
     if schema:
         checker = _compiled(schema, "result_schema")
-        if checker.parts * size(result) > MAX_CHECKS or checker.violations(result):
+        if not checkable(checker.cost, result) or checker.violations(result):
             raise ResultInvalid("the tool's result does not match its own schema")
     return text
 
 
-def parse_json(text: str, what: str, refused: type[KernelError]) -> Any:
-    """Parse JSON text from outside. Raises `refused` when it is none, or too deep."""
+def parse_json(text: str, what: str, refused: type[KernelError], *, once: bool = True) -> Any:
+    """Parse JSON text from outside. Raises `refused` when it is none, or too deep.
+
+    `once`: an object that gives a name twice is refused too; otherwise the last one counts.
+    """
     try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise refused(f"{what} is not valid JSON") from error
+        value = read_json(text, once=once)
+    except ValueError as error:
+        raise refused(f"{what} is not valid JSON, or gives a name twice") from error
     if depth(value) > MAX_JSON_DEPTH:
         raise refused(f"{what} is nested deeper than {MAX_JSON_DEPTH} levels")
     return value
@@ -102,7 +105,7 @@ class _Checker:
 
     def __init__(self, schema: dict[str, Any], field: str) -> None:
         try:
-            self.parts = schema_cost(schema).parts
+            self.cost = schema_cost(schema, recursive=True)
             self._validator = validator(schema)
         except BadSchema as error:
             raise SchemaInvalid(f"{field} cannot be used: {error}") from error
@@ -120,7 +123,3 @@ class _Checker:
 @lru_cache(maxsize=COMPILED)
 def _compiled(text: str, field: str) -> _Checker:
     return _Checker(parse_schema(text, field), field)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -191,7 +191,8 @@ def outcome(request: tool_pb2.CompleteCallRequest) -> ToolOutcome:
 def _reported(text: str) -> Any:
     """Read a result. One that is no JSON ends the call too: its caller does not wait for a better one."""
     try:
-        return schemas.parse_json(text, "the tool's result", ResultInvalid)
+        # Its caller gets it as it is read here, and what has run is not failed for its style.
+        return schemas.parse_json(text, "the tool's result", ResultInvalid, once=False)
     except ResultInvalid as refused:
         return UnreadableResult(refused.message)
 

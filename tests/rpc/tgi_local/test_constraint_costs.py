@@ -10,10 +10,13 @@ import aiohttp
 import psutil
 import pytest
 
+from gateway.inference.core.tool_schemas import forced_call_constraint, within_engines
+from services.chassis.chat import ToolDefinition
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
-from services.tgi_local.core.grammar import Constraint
+from services.tgi_local.core.grammar import Constraint, constraint_of
 from tests.fakes.gguf_model import write_random_model
 from tests.fakes.tgi_local import http, tgi_local
+from tests.fakes.tool_schemas import WRITTEN
 from tests.fakes.waiting import until
 
 MANY = {
@@ -149,6 +152,20 @@ class Slow(ProcessCompiler):
 def children() -> set[int]:
     """Return the processes that this one started, whatever for."""
     return {child.pid for child in psutil.Process().children()}
+
+
+async def test_calls_of_tools_as_others_write_them_can_be_forced() -> None:
+    compiler = ProcessCompiler(LIBRARY)
+    tools = [ToolDefinition(each.name, "", json.dumps(each.schema)) for each in WRITTEN]
+    forced = constraint_of({"type": "json", "value": within_engines(forced_call_constraint(tools)).text})
+    assert forced is not None
+
+    await compiler.check(forced)
+
+    for written in WRITTEN:
+        call = json.dumps({"tool_calls": [{"name": written.name, "arguments": written.good}]})
+        assert forced.accepts(call)
+        await compiler.check_beginning(forced, call[:-1].encode())
 
 
 async def test_a_compilation_under_way_is_stopped_by_its_caller_and_others_are_answered_meanwhile(

@@ -8,13 +8,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import ConstraintInvalid
 from gateway.inference.core.constraints import CompilingChecker
-from gateway.inference.core.template import (
-    forced_call_constraint,
-    parse_output,
-    plain_messages,
-    render_call,
-    tool_line,
-)
+from gateway.inference.core.template import parse_output, plain_messages, render_call
+from gateway.inference.core.tool_prompt import tool_lines
+from gateway.inference.core.tool_schemas import forced_call_constraint
 from gateway.inference.model import ToolChoice
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from services.chassis.rpc.errors import InvalidRequest
@@ -47,9 +43,8 @@ JSON_VALUES = st.recursive(
 
 
 def test_a_tool_is_shown_as_one_line_with_optional_parameters_marked() -> None:
-    assert tool_line(RECALL) == "recall(key: string, agent?: string): Read a note."
-    assert tool_line(CLOCK) == "clock(): Tell the time."
-    assert tool_line(CALCULATOR) == "calculator(expression: string): Evaluate an arithmetic expression."
+    assert tool_lines(RECALL) == ["recall(key: string, agent?: string): Read a note."]
+    assert tool_lines(CLOCK) == ["clock(): Tell the time."]
 
 
 def test_tools_are_folded_into_the_system_message() -> None:
@@ -143,7 +138,7 @@ JSON = st.recursive(
 def test_any_parameters_of_a_tool_are_shown_or_refused(schema: object) -> None:
     tool = ToolDefinition("t", "does", json.dumps(schema))
     try:
-        line = tool_line(tool)
+        line = tool_lines(tool)[0]
     except ConstraintInvalid:
         return
 

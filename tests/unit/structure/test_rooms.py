@@ -23,6 +23,7 @@ CHASSIS_FILES = {
     "__init__",
     "chat",
     "codec",
+    "json_text",
     "embedding",
     "idempotency",
     "joinable",

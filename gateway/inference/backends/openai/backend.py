@@ -117,6 +117,8 @@ class OpenAiBackend:
             longest_token=self._config.longest_token if self._config.window or served.window else 0,
             capabilities=Capabilities(
                 regexes=bool(dialect.regex),
+                recursive_schemas=True,
+                any_root=True,
                 chat_prompts=True,
                 native_tools=self._config.native_tools,
                 continues_text=dialect.continuation is not Continuation.NONE,

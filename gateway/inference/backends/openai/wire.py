@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.inference.backends.sse import EventLines
+from gateway.inference.core.tool_schemas import closed
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -94,9 +95,11 @@ def write_message(message: ChatMessage) -> dict[str, Any]:
 def write_tool(tool: ToolDefinition) -> dict[str, Any]:
     """Write one tool. Raises BackendInvalid when its schema is no JSON."""
     try:
-        parameters = orjson.loads(tool.parameters_schema or '{"type":"object","properties":{}}')
+        parameters = orjson.loads(tool.parameters_schema or "{}")
     except orjson.JSONDecodeError as error:
         raise BackendInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
+    if isinstance(parameters, dict):
+        parameters = closed(parameters)
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
 

@@ -121,7 +121,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """What a backend says about itself. The last six are this project's own and absent on plain TGI."""
+    """What a backend says about itself. The last seven are this project's own and absent on plain TGI."""
 
     model_id: str
     model_sha: str | None
@@ -138,6 +138,7 @@ class BackendInfo:
     longest_token: int = 0
     """Bytes of the longest token; 0: it does not tell."""
     presence_penalty: bool = False
+    recursive_schemas: bool = False
 
 
 class TextToken(NamedTuple):
@@ -351,6 +352,7 @@ def parse_info(raw: Any) -> BackendInfo:
             ctx_per_slot=own.get("ctx_per_slot"),
             longest_token=own.get("longest_token_bytes", 0),
             presence_penalty=own.get("presence_penalty", False),
+            recursive_schemas=own.get("recursive_schemas", False),
         )
 
 
