@@ -389,6 +389,7 @@ async def test_info_tells_limits_and_capabilities(web: aiohttp.ClientSession) ->
         "exact": True,
         "max_total_tokens": 64,
         "longest_token_bytes": 12,
+        "presence_penalty": True,
         "recursive_schemas": True,
     }
 

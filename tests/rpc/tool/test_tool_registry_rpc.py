@@ -156,7 +156,7 @@ async def test_an_agent_registers_a_bounded_number_of_tools(stub: ToolServiceAsy
         '{"type": "array"}',
         '{"type": "nonsense"}',
         '{"$ref": "https://example.org/schema"}',
-        '{"properties": {"a": {"$ref": "#"}}}',
+        '{"allOf": [{"$ref": "#"}]}',
         '{"properties": {"a": {"pattern": "("}}}',
         '{"a":' * 20 + "1" + "}" * 20,
         json.dumps({"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}
