@@ -78,7 +78,8 @@ async def kernel(
 ) -> AsyncIterator[Cluster]:
     """Run a kernel with its door open until the last test has ended."""
     servers = (model.url, faulty.url, narrow.url)
-    async with cluster(openai=servers, extra={"AIOS_GATEWAY_DOOR_MODELS": "*=scripted"}) as made:
+    settings = {"AIOS_GATEWAY_DOOR_MODELS": "*=scripted", "AIOS_GATEWAY_DOOR_KEEP_ALIVE_SECONDS": "0.5"}
+    async with cluster(openai=servers, extra=settings) as made:
         yield made
 
 

@@ -18,6 +18,7 @@ SCENES: Final = (
     Rule(has="TWOCALLS", text="five and nine"),
     Rule(has="LONGTEXT", text=LONG),
     Rule(has="SLOWTEXT", text=LONG, behaviour={"token_delay": 0.5}),
+    Rule(has="WAITTASK", text="at last", behaviour={"latency": 4.0}),
     Rule(has="JSONTASK", text='{"city": "Paris", "days": 3}'),
     Rule(has="STOPTASK", text="one two three"),
     Rule(has="hello", text=GREETING),

@@ -28,6 +28,7 @@ wire_api = "responses"
 env_key = "AIOS_KEY"
 request_max_retries = 1
 stream_max_retries = 1
+stream_idle_timeout_ms = 2000
 
 [analytics]
 enabled = false
@@ -43,7 +44,8 @@ SCENE: Final = (
     Rule(has=ROOT, outputs=0, calls=(Call("exec_command", {"cmd": "echo root > root.txt; cat root.txt"}),)),
     Rule(has=ROOT, outputs=1, calls=(SPAWN,)),
     Rule(has=ROOT, outputs=2, calls=(WAIT,)),
-    Rule(has=ROOT, text="all done"),
+    # Longer than Codex waits for an event: it is kept waiting by events.
+    Rule(has=ROOT, text="all done", behaviour={"latency": 4.0}),
 )
 
 
@@ -92,7 +94,9 @@ async def test_its_shell_and_its_subagent_work(codex: Codex, kernel: Cluster, mo
     assert "all done" in done.out, done.tail
     assert (codex.work / "root.txt").read_text() == "root\n"
     assert (codex.work / "child.txt").read_text() == "child\n"
-    told = model.asked(ROOT)[-1].outputs
+    requests = model.asked(ROOT)
+    assert [len(each.outputs) for each in requests] == [0, 1, 2, 3], "a step was asked for twice"
+    told = requests[-1].outputs
     assert "root" in told[0]
     assert "child done" in told[-1]
 

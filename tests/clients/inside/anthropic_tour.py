@@ -152,6 +152,12 @@ def test_models_are_listed_with_their_windows(client: Anthropic) -> None:
     assert client.models.retrieve(MODEL).id == MODEL
 
 
+def test_a_stream_that_waits_longer_than_the_clients_patience_goes_on(client: Anthropic) -> None:
+    patient = client.with_options(timeout=2.5)
+    with patient.messages.stream(model=MODEL, max_tokens=50, messages=user("WAITTASK")) as stream:
+        assert stream.get_final_text() == "at last"
+
+
 def test_leaving_a_stream_stops_the_model(client: Anthropic, tour: Tour) -> None:
     mark = "SLOWTEXT anthropic"
     with client.messages.create(model=MODEL, max_tokens=500, messages=user(mark), stream=True) as stream:

@@ -155,6 +155,13 @@ def test_stop_strings_end_a_chat(client: OpenAI) -> None:
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("one two", "stop")
 
 
+def test_a_stream_that_waits_longer_than_the_clients_patience_goes_on(client: OpenAI) -> None:
+    patient = client.with_options(timeout=2.5)
+    chunks = list(patient.chat.completions.create(model=MODEL, messages=user("WAITTASK"), stream=True))
+
+    assert "".join(each.choices[0].delta.content or "" for each in chunks) == "at last"
+
+
 def test_leaving_a_chat_stream_stops_the_model(client: OpenAI, tour: Tour) -> None:
     mark = "SLOWTEXT openai-chat"
     with client.chat.completions.create(model=MODEL, messages=user(mark), stream=True) as stream:

@@ -164,6 +164,15 @@ def test_the_input_is_counted(client: OpenAI) -> None:
     assert 0 < short < long
 
 
+def test_a_stream_that_waits_longer_than_the_clients_patience_goes_on(client: OpenAI) -> None:
+    events = list(
+        client.with_options(timeout=2.5).responses.create(model=MODEL, input="WAITTASK", stream=True)
+    )
+
+    assert events[-1].response.output_text == "at last"
+    assert [each.sequence_number for each in events] == list(range(len(events)))
+
+
 def test_leaving_a_stream_stops_the_model(client: OpenAI, tour: Tour) -> None:
     mark = "SLOWTEXT openai-responses"
     with client.responses.create(model=MODEL, input=mark, stream=True) as stream:

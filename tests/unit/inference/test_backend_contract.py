@@ -34,6 +34,7 @@ from gateway.inference.model import (
 from gateway.inference.ports import Backend
 from services.chassis.chat import ChatMessage, Role
 from tests.fakes import fake_openai, fake_tgi
+from tests.fakes.scripted import Rule, scripted_model
 from tests.fakes.waiting import until
 
 HELLO = [ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "hello there")]
@@ -367,6 +368,14 @@ class TestOpenAiOnOllama(OpenAiContract):
 
 class TestOpenAiOnAnything(OpenAiContract):
     owner = "somebody"
+
+
+class TestOpenAiOnScript(OpenAiContract):
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Served]:
+        rule = Rule(text="".join(fake_openai.words(TOKENS)))
+        async with scripted_model(rule, model="fake-chat", owner="vllm", window=4096, slots=4) as server:
+            yield OpenAiServed(server)
 
 
 async def test_a_tgi_tells_where_messages_end_in_its_tokens() -> None:
