@@ -19,7 +19,12 @@ OPENAI_REFUSED: Final[dict[str, str]] = {}
 
 ANTHROPIC: Final = "anthropic==2.14.0"
 ANTHROPIC_TESTS: Final = ("test_messages.py", "test_models.py")
-ANTHROPIC_REFUSED: Final[dict[str, str]] = {}
+TOGETHER: Final = "asks for a format and for tools at once"
+ANTHROPIC_REFUSED: Final = {
+    "test_messages::test_method_create_with_all_params_overload_1": TOGETHER,
+    "test_messages::test_method_create_with_all_params_overload_2": TOGETHER,
+    "test_messages::test_method_count_tokens_with_all_params": 'describes a parameter of its tool by "bar", which is no schema',
+}
 
 
 async def test_openais_suite_passes_but_for_what_is_refused(door: Door, sdks: Path, tmp_path: Path) -> None:
@@ -28,7 +33,7 @@ async def test_openais_suite_passes_but_for_what_is_refused(door: Door, sdks: Pa
 
     outcome = await run_suite(sdks, suite, tmp_path / "report", *tests, url=f"{door.url}/v1", key=door.key)
 
-    assert changes(outcome, OPENAI_REFUSED) == {}
+    assert not (found := changes(outcome, OPENAI_REFUSED)), found
     assert outcome.passed > 0
 
 
@@ -43,11 +48,11 @@ async def test_anthropics_suite_passes_but_for_what_is_refused(
         sdks, suite, tmp_path / "report", *tests, url=door.url, key=door.key, options=options
     )
 
-    assert changes(outcome, ANTHROPIC_REFUSED) == {}
+    assert not (found := changes(outcome, ANTHROPIC_REFUSED)), found
     assert outcome.passed > 0
 
 
-def changes(outcome: Outcome, refused: Mapping[str, str]) -> dict[str, str]:
-    """Return what failed unexpectedly, and why, and what passed although it is said to be refused."""
-    new = {name: reason for name, reason in outcome.failed.items() if name not in refused}
-    return new | dict.fromkeys(refused.keys() - outcome.failed.keys(), "passes now")
+def changes(outcome: Outcome, refused: Mapping[str, str]) -> str:
+    """Tell what failed unexpectedly, and why, and what passed although it is said to be refused."""
+    new = [f"{name}: {reason}" for name, reason in outcome.failed.items() if name not in refused]
+    return "\n".join([*new, *(f"{name} passes" for name in refused.keys() - outcome.failed.keys())])
