@@ -99,7 +99,7 @@ async def _ask(
         raise AnswersSomethingElse(f"{url} is no page of such a server (status {status})")
     try:
         return parse(orjson.loads(body))
-    except (BackendError, OverflowError, TypeError, ValueError) as error:  # ValueError: no JSON, too
+    except (BackendError, TypeError, ValueError) as error:  # ValueError: no JSON, too
         raise AnswersSomethingElse(f"{url} answers something else than such a server") from error
 
 
