@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from aios import _settings
 from launcher import welcome
 from launcher.backends import BackendProblem, Backends, WrongBackends
 from launcher.data import prepare
@@ -174,7 +175,7 @@ async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> No
     await supervisor.start(backend_wait=wait)
     found = await look(plan.served_by)
     seconds = time.monotonic() - started
-    _say([*welcome.addresses(plan, seconds), *welcome.models(plan, found)])
+    _say([*welcome.addresses(plan, seconds, _settings.data_dir()), *welcome.models(plan, found)])
     if welcome.serves(found):
         await supervisor.failed()
     coming = asyncio.create_task(_coming(plan))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.backends import Backends
+from services.chassis.runtime.ports import DOOR_ABOVE
 
 DEFAULT_BASE_PORT = 7070
 _OFFSETS = {"gateway": 0, "scheduler": 1, "context": 2, "memory": 3, "storage": 4, "tool": 5, "access": 6}
@@ -62,6 +63,11 @@ class KernelPlan:
         return self.data_dir / "admin.token"
 
     @property
+    def door(self) -> str:
+        """Base URL for clients that speak HTTP: OpenAI's, Anthropic's and MCP's."""
+        return f"http://127.0.0.1:{self._door_port}"
+
+    @property
     def embedded(self) -> str:
         """Base URL of the embedded engine, where it runs."""
         return f"http://127.0.0.1:{self.base_port + _TGI_OFFSET}"
@@ -82,18 +88,24 @@ class KernelPlan:
         port = self.base_port + _OFFSETS[name]
         http = self._http_port(name)
         health = port + _HEALTH_OFFSET
+        is_gateway = name == "gateway"
         prefix = f"AIOS_{name.upper()}_"
         return ProcessPlan(
             name=name,
-            module="gateway" if name == "gateway" else f"services.{name}",
+            module="gateway" if is_gateway else f"services.{name}",
             environment={
                 **self._common(),
-                **(self._keys() if name == "gateway" else {}),
+                **(self._gateway_alone() if is_gateway else {}),
                 f"{prefix}PORT": str(port),
                 f"{prefix}HTTP_PORT": str(http),
                 f"{prefix}HEALTH_PORT": str(health),
             },
-            ports={port: "gRPC", http: "HTTP", health: "gRPC health"},
+            ports={
+                port: "gRPC",
+                http: "HTTP",
+                health: "gRPC health",
+                **({self._door_port: "HTTP door"} if is_gateway else {}),
+            },
             ready_url=f"http://127.0.0.1:{http}/readyz",
         )
 
@@ -133,9 +145,14 @@ class KernelPlan:
             **self.extra,
         }
 
-    def _keys(self) -> dict[str, str]:
+    @property
+    def _door_port(self) -> int:
+        return self.base_port + DOOR_ABOVE
+
+    def _gateway_alone(self) -> dict[str, str]:
         keys = {"AIOS_OPENAI_API_KEY": self.backends.openai_key, "AIOS_TGI_API_KEY": self.backends.tgi_key}
-        return {name: key for name, key in keys.items() if key}
+        door = {"AIOS_GATEWAY_DOOR_PORT": str(self._door_port)}
+        return {**door, **{name: key for name, key in keys.items() if key}}
 
     def _http_port(self, name: str) -> int:
         if name == "gateway":

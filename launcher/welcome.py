@@ -1,10 +1,12 @@
 """What `aios up` says about the models and the doors of a kernel. Pure."""
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from aios.cli.terminal import line
 from launcher.backends import CODING_WINDOW, BackendProblem, Serving
-from launcher.plan import KernelPlan
+from launcher.plan import DEFAULT_BASE_PORT, KernelPlan
 
 
 def models(plan: KernelPlan, found: Sequence[Serving | BackendProblem]) -> list[str]:
@@ -37,7 +39,20 @@ def serves(found: Sequence[Serving | BackendProblem]) -> bool:
     return any(isinstance(each, Serving) for each in found)
 
 
-def addresses(plan: KernelPlan, seconds: float) -> list[str]:
-    """Say where the kernel is."""
-    where = f"administrator's token in {plan.admin_token_file}"
-    return [f"aios is up at {plan.gateway} after {seconds:.1f} s; {where}"]
+def addresses(plan: KernelPlan, seconds: float, usual_data_dir: Path) -> list[str]:
+    """Say where the kernel is, and how clients become agents of it.
+
+    `usual_data_dir`: where commands look for keys unless told otherwise.
+    """
+    elsewhere = {}
+    if plan.base_port != DEFAULT_BASE_PORT:
+        elsewhere["AIOS_ENDPOINT"] = plan.gateway
+    if plan.data_dir != usual_data_dir:
+        elsewhere["AIOS_DATA_DIR"] = str(plan.data_dir)
+    words = [f"{name}={shlex.quote(value)}" for name, value in elsewhere.items()]
+    command = " ".join([*words, "aios env AGENT"])
+    token = f"administrator's token in {plan.admin_token_file}"
+    return [
+        f"aios is up at {plan.gateway} after {seconds:.1f} s; {token}",
+        f'OpenAI, Anthropic and MCP clients: {plan.door}; their variables: eval "$({command})"',
+    ]

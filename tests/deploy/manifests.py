@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.chassis.runtime.ports import DEFAULT_PORTS, health_port, http_port
+from services.chassis.runtime.ports import DEFAULT_PORTS, DOOR_ABOVE, health_port, http_port
 from tests.deploy.kustomize import Object, render
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,8 @@ def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 def kernel_ports(name: str) -> dict[str, int]:
     """Return the default ports of a process by the names the manifests use."""
     port = DEFAULT_PORTS[name]
-    return {"grpc": port, "http": http_port(name, port), "health": health_port(port)}
+    door = {"door": port + DOOR_ABOVE} if name == "gateway" else {}
+    return {"grpc": port, "http": http_port(name, port), "health": health_port(port), **door}
 
 
 def numbered(workload_: Workload, port: int | str) -> int:

@@ -109,7 +109,7 @@ def test_only_agents_and_prometheus_come_in_from_outside(overlay: str) -> None:
         if "namespaceSelector" in peer
     }
 
-    assert doors == {"agents": [7070], "metrics": ["http"]}
+    assert doors == {"agents": [7070, 7090], "metrics": ["http"]}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

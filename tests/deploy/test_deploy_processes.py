@@ -146,9 +146,11 @@ def test_a_process_listens_where_its_code_does(overlay: str, name: str) -> None:
 
     assert each.ports == kernel_ports(name)
     assert services
+    served = {port["name"] for service in services for port in service["spec"]["ports"]}
+    assert served == {"grpc", "door"} & set(each.ports)
     for service in services:
-        (port,) = service["spec"]["ports"]
-        assert port["port"] == numbered(each, port["targetPort"]) == each.ports["grpc"]
+        for port in service["spec"]["ports"]:
+            assert port["port"] == numbered(each, port["targetPort"]) == each.ports[port["name"]]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 import aios
@@ -50,6 +51,16 @@ async def aios_env(data_dir: Path, port: int, agent: str) -> dict[str, str]:
     told, _ = await process.communicate()
     found: dict[str, str] = json.loads(told)
     return found
+
+
+async def models(variables: dict[str, str]) -> list[str]:
+    """Ask for the models as an OpenAI client with these variables does."""
+    key = {"Authorization": f"Bearer {variables['OPENAI_API_KEY']}"}
+    async with (
+        aiohttp.ClientSession(headers=key) as session,
+        session.get(f"{variables['OPENAI_BASE_URL']}/models", raise_for_status=True) as response,
+    ):
+        return [each["id"] for each in (await response.json())["data"]]
 
 
 async def read_until(process: asyncio.subprocess.Process, words: str) -> list[str]:
@@ -113,6 +124,7 @@ async def test_an_attached_model_answers_also_when_it_comes_after_the_kernel(tmp
             kept = tmp_path / "keys/local/coder.json"
             kept.write_text(json.dumps(json.loads(kept.read_text()) | {"keys": []}))
             after_a_loss = await aios_env(tmp_path, port, "coder")
+            listed = await models(after_a_loss)
         finally:
             await fake.stop()
 
@@ -122,6 +134,7 @@ async def test_an_attached_model_answers_also_when_it_comes_after_the_kernel(tmp
     assert first["OPENAI_API_KEY"].startswith("aios_")
     assert after_a_loss["OPENAI_API_KEY"].startswith("aios_")
     assert after_a_loss != first
+    assert "fake-chat" in listed
     assert "no model" in lines[0]
     assert not any(line.startswith("tgi-local") for line in lines)
 

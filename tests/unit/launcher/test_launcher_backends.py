@@ -130,6 +130,19 @@ def test_a_start_without_a_model_says_why_and_that_it_goes_on() -> None:
     ]
 
 
+def test_a_start_says_how_clients_find_the_door_with_what_differs_from_the_usual() -> None:
+    usual = Path("/data")
+
+    assert welcome.addresses(plan(Backends()), 1.0, usual)[1].endswith(
+        'http://127.0.0.1:7090; their variables: eval "$(aios env AGENT)"'
+    )
+    other = KernelPlan(data_dir=Path("/my data"), base_port=18_000)
+    assert welcome.addresses(other, 1.0, usual)[1].endswith(
+        "http://127.0.0.1:18020; their variables: "
+        "eval \"$(AIOS_ENDPOINT=127.0.0.1:18000 AIOS_DATA_DIR='/my data' aios env AGENT)\""
+    )
+
+
 def test_what_a_server_calls_its_model_cannot_steer_the_terminal() -> None:
     lines = welcome.models(plan(Backends(openai=(GPU,))), [Serving(GPU, "m\x1b[2J\nok", 0, "\x07")])
 

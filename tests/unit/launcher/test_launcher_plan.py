@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aios._settings import Target, door_url
 from launcher.data import prepare
 from launcher.demo.stage import Act, Done
 from launcher.demo.summary import percentile, summarise
@@ -31,6 +32,15 @@ def test_the_usual_ports_are_those_of_the_services() -> None:
 
     for name, port in DEFAULT_PORTS.items():
         assert port in by_name[name].ports
+
+
+def test_the_door_is_where_clients_are_told_to_find_it() -> None:
+    moved = plan(base_port=18_000)
+    gateway = next(process for process in moved.processes() if process.name == "gateway")
+
+    assert gateway.environment["AIOS_GATEWAY_DOOR_PORT"] == "18020"
+    assert 18_020 in gateway.ports
+    assert moved.door == door_url(Target(moved.gateway)) == "http://127.0.0.1:18020"
 
 
 def test_a_free_block_of_ports_is_found() -> None:
