@@ -23,7 +23,7 @@ TOGETHER: Final = "asks for a format and for tools at once"
 ANTHROPIC_REFUSED: Final = {
     "test_messages::test_method_create_with_all_params_overload_1": TOGETHER,
     "test_messages::test_method_create_with_all_params_overload_2": TOGETHER,
-    "test_messages::test_method_count_tokens_with_all_params": 'describes a parameter of its tool by "bar", which is no schema',
+    "test_messages::test_method_count_tokens_with_all_params": "has a tool whose schema is none",
 }
 
 
