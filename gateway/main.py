@@ -18,9 +18,11 @@ from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
 from gateway.control_gate import ControlGate, TreeGateConfig
 from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, Gate, GateConfig
+from gateway.http import optional as optional_dialects
 from gateway.http.config import DoorConfig
 from gateway.http.core.aliases import Served
 from gateway.http.dialects import dialects
+from gateway.http.mcp.settings import McpSettings
 from gateway.http.server import Door
 from gateway.inference.adapters.checkpoints import ContextCheckpoints
 from gateway.inference.adapters.dispatcher import InferenceDispatcher
@@ -63,7 +65,7 @@ ALL_TOOL_CALLS = 20_000
 
 async def build(process: Process) -> App:
     """Wire the gateway of one process."""
-    settings = process.load(GatewayConfig, DOOR_=DoorConfig)
+    settings = process.load(GatewayConfig, DOOR_=DoorConfig, MCP_=McpSettings)
     owners: dict[str, list[FileDescriptor]] = {}
     for descriptor in FORWARDED:
         for service in descriptor.services_by_name.values():
@@ -118,20 +120,22 @@ async def build(process: Process) -> App:
         ],
         known=FORWARDED,
         trust_ids=False,
-        listeners=_doors(process, use_cases),
+        listeners=await _doors(process, use_cases),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )
 
 
-def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
+async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
     settings = config.load(DoorConfig, process.environ, "AIOS_GATEWAY_DOOR_", known=None)
     if not settings.enabled:
         return []
+    mcp = config.load(McpSettings, process.environ, "AIOS_GATEWAY_MCP_", known=None)
+    optional = await optional_dialects.mcp(mcp)
     listen = process.server_config()
     port = listen.port and listen.port + DOOR_ABOVE if settings.port is None else settings.port
     door = Door(
         settings,
-        dialects,
+        lambda fittings: [*dialects(fittings), *(make(fittings) for make in optional)],
         authenticator=process.authenticator,
         clock=process.clock,
         registry=process.registry,

@@ -57,6 +57,8 @@ class Dialect:
     routes: Sequence[Route] = ()
     start: Callable[[], Awaitable[None]] | None = None
     """Called once the door's address is bound."""
+    drain: Callable[[], Awaitable[None]] | None = None
+    """Called when the process takes no new requests any more: streams without an end of their own end."""
     stop: Callable[[], Awaitable[None]] | None = None
     """Called when the process ends, after the last request."""
     mounts: Sequence[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = field(default=())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from gateway.http.bodies import Bodies
 from gateway.http.config import DoorConfig
 from gateway.http.core.aliases import Aliases
 from gateway.http.kernel import Kernel
@@ -20,3 +21,5 @@ class Fittings:
     aliases: Aliases
     """What clients' names for models stand for."""
     registry: CollectorRegistry
+    bodies: Bodies
+    """Counts the memory of request bodies."""

@@ -89,7 +89,9 @@ class Door:
         """Bind and serve. Raises PortTaken, OSError for a certificate that cannot be read."""
         kernel = kernel_on(channel)
         self._identities = self._identify(kernel)
-        fittings = Fittings(kernel, self._identities, self._config, self._aliases, self._registry)
+        fittings = Fittings(
+            kernel, self._identities, self._config, self._aliases, self._registry, self._bodies
+        )
         self._dialects = self._make(fittings)
         tls = await asyncio.to_thread(_tls, self._config)
         _allow_files(self._config.connections)
@@ -126,6 +128,9 @@ class Door:
     async def drain(self) -> None:
         """Refuse new requests; those under way go on."""
         self._draining = True
+        for dialect in self._dialects:
+            if dialect.drain is not None:
+                await dialect.drain()
 
     async def stop(self, grace: float) -> None:
         """Stop listening, give requests under way `grace` seconds, then cancel them."""

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.gate import FairGate, GateConfig
+from gateway.http.mcp.metrics import PrometheusMcpMetrics
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from services.access.metrics import AccessMetrics
 from services.chassis.dispatch.scheduling import SchedulingClass
@@ -89,6 +90,7 @@ def _gateway(registry: CollectorRegistry) -> None:
     GateMetrics(registry, gates)
     PrometheusInferenceMetrics(registry)
     PrometheusPoolMetrics(registry)
+    PrometheusMcpMetrics(registry).show_sessions(lambda: 0)
     StateMetrics(registry, generations=lambda: 0, replicas_up=lambda: 0)
     DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
 

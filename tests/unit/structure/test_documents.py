@@ -14,6 +14,7 @@ DOCUMENTS = sorted(
         "docs/*.md",
         "deploy/**/*.md",
         "gateway/README.md",
+        "gateway/http/mcp/README.md",
         "services/*/README.md",
         "services/scheduler/core/policies/README.md",
         "sdk/python/README.md",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.access.v1 import access_pb2
+from aios.api.access.v1 import resources_pb2 as access_resources_pb2
 from aios.api.agent.v1 import agent_pb2 as pb
 from aios.errors import (
     AlreadyExists,
@@ -98,7 +99,10 @@ class FakeAgents:
             raise Unauthenticated("no such key", reason="CREDENTIAL_INVALID")
         asked = request.lifetime.ToSeconds() if request.HasField("lifetime") else None
         token, expires = self._issue(agent_id, asked)
-        return access_pb2.IssueTokenResponse(token=token, expire_time=expires)
+        principal = access_resources_pb2.Principal(
+            agent=f"agents/{agent_id}", tenant="default", kind=access_resources_pb2.PRINCIPAL_KIND_AGENT
+        )
+        return access_pb2.IssueTokenResponse(token=token, expire_time=expires, principal=principal)
 
     async def get_jwks(
         self, request: access_pb2.GetJwksRequest, caller: Caller | None

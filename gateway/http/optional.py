@@ -1,0 +1,27 @@
+"""Dialects that need packages which are not always there."""
+
+import asyncio
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+
+from gateway.http.dialect import Dialect
+from gateway.http.fittings import Fittings
+from gateway.http.mcp.settings import McpSettings
+from services.chassis.runtime.logs import logger
+
+Make = Callable[[Fittings], Dialect]
+
+_log = logger(__name__)
+
+
+async def mcp(settings: McpSettings) -> list[Make]:
+    """Return what makes the MCP server; nothing without its SDK, or when it is switched off."""
+    if not settings.enabled:
+        return []
+    if find_spec("mcp") is None:
+        _log.info("no MCP server at the door: the extra aios-kernel[mcp] is not installed")
+        return []
+    # Importing the SDK takes most of a second and reads many files: not on the event loop.
+    routes = await asyncio.to_thread(import_module, "gateway.http.mcp.routes")
+    return [lambda fittings: routes.dialect(fittings, settings)]
