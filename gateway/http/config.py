@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from gateway.http.core import aliases
+
+_HOTTEST: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +63,14 @@ class DoorConfig:
     """Names that clients use for models, as `theirs=ours`; `*=ours` is for all names no backend serves. An
     empty right side is the kernel's default model. Without `*` unknown names are refused."""
 
+    default_temperature: float = 0.0
+    """Temperature of a client who names none, from 0 to 2. The vendors' own would be 1; the kernel's is 0,
+    which always takes the likeliest token."""
+
     def __post_init__(self) -> None:
         """Check what belongs together."""
         aliases.parse(self.models)
+        if not 0 <= self.default_temperature <= _HOTTEST:
+            raise ValueError("default_temperature must be from 0 to 2")
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_cert_file and tls_key_file belong together")

@@ -1,5 +1,6 @@
 """The dialects that the door speaks: one line each."""
 
+from gateway.http.chat import routes as chat
 from gateway.http.dialect import Dialect
 from gateway.http.fittings import Fittings
 from gateway.http.messages import routes as messages
@@ -11,6 +12,7 @@ def dialects(fittings: Fittings) -> list[Dialect]:
     """Make every dialect."""
     return [
         models.dialect(fittings),
+        chat.dialect(fittings),
         messages.dialect(fittings),
         responses.dialect(fittings),
     ]

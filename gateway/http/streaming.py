@@ -1,7 +1,7 @@
 """Sends a call's stream as server-sent events: status when it is known, signs of life, the end told."""
 
 import asyncio
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiohttp import web
@@ -48,16 +48,19 @@ async def send(
     events: AsyncIterable[T],
     encoder: StreamEncoder[T],
     headers: Mapping[str, str] | None = None,
+    known: Callable[[T | None], Mapping[str, str]] | None = None,
 ) -> web.StreamResponse:
     """Answer a request with a stream.
 
     Until the call's first event, or for the configured hold, nothing is sent: an error that comes meanwhile
-    is raised, to be told with its status. When the client leaves or takes nothing, the call is cancelled.
+    is raised, to be told with its status. `known` makes headers of the first event, or of None when it has
+    not come. When the client leaves or takes nothing, the call is cancelled.
     """
     pump = _Pump(events)
     try:
         arrived, first = await _first(pump, visit.config.hold_seconds.total_seconds())
-        answer = web.StreamResponse(headers={**_HEADERS, **_ids(visit), **(headers or {})})
+        more = known(first if arrived else None) if known is not None else {}
+        answer = web.StreamResponse(headers={**_HEADERS, **_ids(visit), **(headers or {}), **more})
         visit.begin()
         await answer.prepare(visit.request)
         line = _Line(visit, answer)

@@ -26,6 +26,11 @@ class Conversation:
         self._tools: dict[str, str] = {}
         """Name of the tool of each call."""
 
+    @property
+    def after_assistant(self) -> bool:
+        """Whether the last message is the model's."""
+        return bool(self.messages) and self.messages[-1].role == chat_pb2.ROLE_ASSISTANT
+
     def system(self, text: str, path: str, name: str = "") -> None:
         """Add instructions."""
         if len(self.messages) == 1 and self.messages[0].role == chat_pb2.ROLE_SYSTEM:
@@ -46,7 +51,7 @@ class Conversation:
 
     def call(self, call: str, tool: str, arguments: str, path: str, *, arguments_path: str) -> None:
         """Add a tool call. `arguments` is the text of a JSON object, or empty."""
-        if not self.messages or self.messages[-1].role != chat_pb2.ROLE_ASSISTANT:
+        if not self.after_assistant:
             self.assistant("", path)
         calls = self.messages[-1].tool_calls
         if len(calls) >= CALLS:

@@ -43,7 +43,10 @@ _WORDS: Final = {
 
 @dataclass(slots=True)
 class Tier:
-    """The service tier that is applied. It asks for a class within the agent's caps, and is never refused."""
+    """The service tier that is applied. It asks for a class within the agent's caps, and is never refused.
+
+    Several requests that come of one share it.
+    """
 
     applied: str = _DEFAULT_TIER
     wanted: bool = False
@@ -51,12 +54,12 @@ class Tier:
 
     def give_up(self, request: pb.GenerateRequest, error: KernelError) -> bool:
         """Take the class out of a request that was refused for it; tell whether that is so."""
-        if not self.wanted or error.reason != "PERMISSION_DENIED":
-            return False
-        if error.metadata.get("hint") != "scheduling_class":
+        mine = self.wanted and request.hints.scheduling_class
+        refused = error.reason == "PERMISSION_DENIED" and error.metadata.get("hint") == "scheduling_class"
+        if not (mine and refused):
             return False
         request.hints.ClearField("scheduling_class")
-        self.applied, self.wanted = _DEFAULT_TIER, False
+        self.applied = _DEFAULT_TIER
         return True
 
 

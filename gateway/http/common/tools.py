@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.common import checks
@@ -108,3 +110,24 @@ def call_id(generation: str, index: int, given: str) -> str:
     if given and not _NUMBERED.fullmatch(given):
         return given
     return "call_" + hashlib.sha256(f"{generation}/{index}".encode()).hexdigest()[:24]
+
+
+FREE_TEXT_SCHEMA: Final = (
+    '{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],'
+    '"additionalProperties":false}'
+)
+"""Parameters of a tool whose input is one text of any form, as clients' `custom` tools take it."""
+
+
+def free_text_arguments(text: str) -> str:
+    """Write the arguments of a call of such a tool."""
+    return str(msgspec.json.encode({"input": text}), "utf-8")
+
+
+def free_text(arguments_json: str) -> str:
+    """Return the text of a call of such a tool; the arguments as they are where the model wrote others."""
+    try:
+        found = msgspec.json.decode(arguments_json, type=dict[str, object]).get("input")
+    except (msgspec.DecodeError, RecursionError):
+        return arguments_json
+    return found if isinstance(found, str) else arguments_json

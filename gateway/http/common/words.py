@@ -31,7 +31,7 @@ class Words:
         for end in reversed(ends):
             theirs = self.paths.get(path[:end])
             if theirs is not None:
-                return theirs + path[end:]
+                return (theirs + path[end:]).lstrip(".")
         return path
 
     def reword(self, error: KernelError) -> KernelError:
