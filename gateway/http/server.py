@@ -28,7 +28,7 @@ from gateway.http.service.keys import Keys
 from gateway.http.service.sessions import Sessions
 from gateway.http.visit import Visit
 from services.chassis.auth.tokens import Authenticator
-from services.chassis.rpc.errors import Draining, KernelError
+from services.chassis.rpc.errors import Draining, KernelError, MalformedRequest
 from services.chassis.rpc.live_streams import SWEEP_SECONDS
 from services.chassis.rpc.local import LocalChannel
 from services.chassis.rpc.steps import mapping
@@ -189,10 +189,14 @@ class Door:
         """Note that the connection speaks, and answer what no route answers."""
         if request.transport is not None:
             self._spoken.add(request.transport)
+        error: KernelError
         try:
+            _check_head(request)
             return await handler(request)
+        except MalformedRequest as refused:
+            error = refused
         except web.HTTPNotFound:
-            error: KernelError = UnknownRoute(f"there is no {request.method} {request.path[:200]}")
+            error = UnknownRoute(f"there is no {request.method} {request.path[:200]}")
         except web.HTTPMethodNotAllowed:
             error = WrongMethod(f"{request.path[:200]} does not take {request.method}")
         visit = Visit(request, self._config, self._bodies)
@@ -259,6 +263,16 @@ class Door:
             content_type="application/json",
             headers=headers,
         )
+
+
+def _check_head(request: web.Request) -> None:
+    """Raise MalformedRequest for a head that is no text: it would break whatever hashes or forwards a part."""
+    for name, value in (("path", request.path), *request.headers.items()):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise MalformedRequest(f"{name[:64]} is not UTF-8") from None
 
 
 def _tls(config: DoorConfig) -> ssl.SSLContext | None:

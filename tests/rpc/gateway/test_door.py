@@ -249,6 +249,33 @@ async def test_more_connections_than_allowed_are_closed_unread() -> None:
             writer.close()
 
 
+@pytest.mark.parametrize("head", [b"idempotency-key: \xff", b"x-session-id: \xff", b"x-anything: a\xc3"])
+async def test_a_head_that_is_no_text_is_refused(head: bytes) -> None:
+    async with small_kernel() as kernel, door(kernel) as (opened, _):
+        assert await _raw(opened.port, b"/v1/plain", head) == b"400"
+        assert await _raw(opened.port, b"/v1/models/\xff", b"x: y") == b"400"
+        assert await _raw(opened.port, b"/v1/plain", "idempotency-key: é".encode()) == b"200"
+
+
+async def _raw(port: int, path: bytes, head: bytes) -> bytes:
+    """Send a request byte by byte as it is; return the status."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = b'{"text": "hello"}'
+    lines = [
+        b"POST " + path + b" HTTP/1.1",
+        b"host: x",
+        b"connection: close",
+        b"authorization: " + TOKEN["authorization"].encode(),
+        b"content-length: %d" % len(body),
+        head,
+    ]
+    writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+    async with asyncio.timeout(10):
+        answer = await _rest(reader)
+    writer.close()
+    return answer.split(b" ")[1]
+
+
 async def test_a_draining_door_refuses_new_requests_and_finishes_old_ones() -> None:
     async with small_kernel(Behaviour(tokens=20, token_delay=0.02)) as kernel, door(kernel) as (opened, url):
         old = asyncio.create_task(asked(f"{url}/v1/plain"))
