@@ -266,7 +266,7 @@ class Door:
 
 
 def _check_head(request: web.Request) -> None:
-    """Raise MalformedRequest for a head that is no text: it would break whatever hashes or forwards a part."""
+    """Raise MalformedRequest for a head that is no text: whatever hashes or forwards a part would break."""
     for name, value in (("path", request.path), *request.headers.items()):
         if not value.isascii():
             try:

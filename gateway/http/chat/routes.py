@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from aios.api.inference.v1 import inference_pb2 as pb
-from gateway.http import inference
+from gateway.http import choices, generating
 from gateway.http.answers import json_response
 from gateway.http.chat import answer, request
 from gateway.http.chat.answer import Answer, Head
 from gateway.http.chat.request import Chat
 from gateway.http.chat.schema import Body
 from gateway.http.chat.stream import ChatStream, Event
-from gateway.http.common import openai
 from gateway.http.dialect import Dialect, Route, tell_openai
 from gateway.http.errors import NotFound
 from gateway.http.fittings import Fittings
@@ -48,7 +47,7 @@ class ChatRoutes:
             custom=chat.custom,
         )
         if chat.stream:
-            events = inference.choices(
+            events = choices.several(
                 self._kernel, visit, [chat.plan] * len(chat.seeds), visit.stream_seconds, seeds=chat.seeds
             )
             return await send(visit, events, ChatStream(head, chat), known=_known)
@@ -56,7 +55,9 @@ class ChatRoutes:
 
     async def _whole(self, visit: Visit, chat: Chat, head: Head) -> web.StreamResponse:
         if len(chat.seeds) == 1 and not chat.logprobs:
-            one = await inference.generate(self._kernel, visit, chat.plan)
+            one = await generating.whole(
+                self._kernel, visit, chat.plan.request, chat.plan.tier, chat.plan.words
+            )
             names, answers = [one.name], [Answer(one.finished)]
         else:
             names, answers = await self._gathered(visit, chat)
@@ -68,7 +69,7 @@ class ChatRoutes:
             head.custom,
             chat.plan.tier.applied if chat.tier else "",
         )
-        return json_response(answer.completion(told, answers), headers=dict(openai.facts(names, ends)))
+        return json_response(answer.completion(told, answers), headers=generating.headers_of(names, ends))
 
     async def _gathered(self, visit: Visit, chat: Chat) -> tuple[list[str], list[Answer]]:
         """Gather several answers, or one with its log-probabilities, which only streams tell."""
@@ -76,7 +77,7 @@ class ChatRoutes:
         names, ends = [""] * count, [pb.Finished()] * count
         places: list[list[pb.TopAlternatives]] = [[] for _ in chat.seeds]
         finished = 0
-        events = inference.choices(
+        events = choices.several(
             self._kernel, visit, [chat.plan] * count, visit.call_seconds, seeds=chat.seeds
         )
         async with aclosing(events):
@@ -103,7 +104,7 @@ class ChatRoutes:
 
 
 def _known(first: Event | None) -> dict[str, str]:
-    return dict(openai.first_facts(first[1] if first is not None else None))
+    return generating.first_headers(None if first is None else first[1])
 
 
 def dialect(fittings: Fittings) -> Dialect:

@@ -249,10 +249,10 @@ async def test_more_connections_than_allowed_are_closed_unread() -> None:
             writer.close()
 
 
-@pytest.mark.parametrize("head", [b"idempotency-key: \xff", b"x-session-id: \xff", b"x-anything: a\xc3"])
-async def test_a_head_that_is_no_text_is_refused(head: bytes) -> None:
+async def test_a_head_that_is_no_text_is_refused() -> None:
     async with small_kernel() as kernel, door(kernel) as (opened, _):
-        assert await _raw(opened.port, b"/v1/plain", head) == b"400"
+        for head in (b"idempotency-key: \xff", b"x-session-id: \xff", b"x-anything: a\xc3"):
+            assert await _raw(opened.port, b"/v1/plain", head) == b"400"
         assert await _raw(opened.port, b"/v1/models/\xff", b"x: y") == b"400"
         assert await _raw(opened.port, b"/v1/plain", "idempotency-key: é".encode()) == b"200"
 

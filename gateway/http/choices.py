@@ -1,4 +1,4 @@
-"""Asks inference what a dialect planned: one answer whole, one as a stream, or several at once."""
+"""Several answers to one request: they start together, come mixed, and fail together."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.http import generating
 from gateway.http.common.plan import Plan
 from gateway.http.kernel import Kernel
 from gateway.http.visit import Visit
@@ -18,43 +19,7 @@ Choice = tuple[int, pb.StreamGenerateResponse]
 _GANG_TOO_LARGE: Final = "NEVER_FITS"
 
 
-async def generate(kernel: Kernel, visit: Visit, plan: Plan) -> pb.GenerateResponse:
-    """Return one answer. Raises what the call ends with, in the client's words."""
-    while True:
-        try:
-            return await kernel.inference.Generate(
-                plan.request, metadata=visit.main_metadata, timeout=visit.call_seconds
-            )
-        except KernelError as error:
-            if not plan.tier.give_up(plan.request, error):
-                raise plan.words.reword(error) from None
-
-
-async def follow(
-    kernel: Kernel, visit: Visit, plan: Plan, seconds: float, *, main: bool = True
-) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
-    """Yield one answer's events. Raises as `generate` does. Leaving it ends the call.
-
-    `main` is whether this is the call that the request's id names.
-    """
-    while True:
-        call: Any = kernel.inference.StreamGenerate(
-            pb.StreamGenerateRequest(generation=plan.request),
-            metadata=visit.main_metadata if main else visit.metadata,
-            timeout=seconds,
-        )
-        try:
-            async with aclosing(call):
-                async for event in call:
-                    yield event
-        except KernelError as error:
-            if not plan.tier.give_up(plan.request, error):
-                raise plan.words.reword(error) from None
-        else:
-            return
-
-
-async def choices(
+async def several(
     kernel: Kernel, visit: Visit, plans: Sequence[Plan], seconds: float, *, seeds: Sequence[int | None]
 ) -> AsyncGenerator[Choice, None]:
     """Yield the events of several answers as they come, each with its number. The first failure ends all.
@@ -63,7 +28,7 @@ async def choices(
     `plans` and `seeds` have one entry for each answer.
     """
     if len(plans) == 1:
-        async with aclosing(follow(kernel, visit, plans[0], seconds)) as alone:
+        async with aclosing(_events(kernel, visit, plans[0], seconds)) as alone:
             async for event in alone:
                 yield 0, event
         return
@@ -74,7 +39,7 @@ async def choices(
                 plan.choice(index, gang=gang, size=len(plans), seed=seed)
                 for index, (plan, seed) in enumerate(zip(plans, seeds, strict=True))
             ]
-            streams = [follow(kernel, visit, plan, seconds, main=plan is named[0]) for plan in named]
+            streams = [_events(kernel, visit, plan, seconds, main=plan is named[0]) for plan in named]
             async with aclosing(_merged(streams)) as events:
                 async for choice in events:
                     begun = True
@@ -84,6 +49,12 @@ async def choices(
                 raise
         else:
             return
+
+
+def _events(
+    kernel: Kernel, visit: Visit, plan: Plan, seconds: float, *, main: bool = True
+) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+    return generating.stream(kernel, visit, plan.request, plan.tier, plan.words, seconds=seconds, main=main)
 
 
 async def _merged(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
