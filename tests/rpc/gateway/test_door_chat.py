@@ -272,7 +272,7 @@ async def test_one_failed_answer_ends_all_of_them_with_its_error() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_is_refused_names_the_clients_own_field(*, stream: bool) -> None:
-    cases: list[tuple[dict[str, Any], str, str | None]] = [
+    cases: list[tuple[dict[str, Any], str | None, str]] = [
         ({"messages": []}, "messages", "invalid_request"),
         ({"messages": [{"role": "king", "content": "a"}]}, "messages[0].role", "invalid_request"),
         ({"n": 17}, "n", "invalid_request"),
