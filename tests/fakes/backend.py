@@ -99,7 +99,9 @@ class FakeBackend:
                 if not await self._permitted(stopping):
                     yield Stopped(StopReason.SUSPENDED)
                     return
-                yield Token(at, self.pieces[at], likely(at, job.top_alternatives))
+                told = job.logprobs or job.top_alternatives
+                chosen = Alternative(at, self.pieces[at], -0.25) if told else None
+                yield Token(at, self.pieces[at], likely(at, job.top_alternatives), chosen)
                 at, given = at + 1, given + 1
             if fault is not None:
                 raise fault[1]

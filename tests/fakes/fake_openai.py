@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+_MOST_STOPS = 4
 _WORDS = [
     "The",
     " quick",
@@ -48,6 +49,8 @@ class Behaviour:
     """Events of reasoning before the text."""
     pieces_per_event: int = 1
     window: int = 4096
+    strict_window: bool = False
+    """Refuse a limit of the answer that the window does not leave beside the prompt."""
     slots: int = 4
     latency: float = 0.0
     """Seconds before the first event."""
@@ -182,8 +185,9 @@ class FakeOpenAi:
         self.seen.paths.append(request.path)
         self.seen.bodies.append(body)
         behaviour = self.behaviour_for(body)
-        if behaviour.error is not None:
-            return _json(behaviour.error[1], status=behaviour.error[0])
+        refusal = behaviour.error or _Run(behaviour, body).refusal()
+        if refusal is not None:
+            return _json(refusal[1], status=refusal[0])
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -220,7 +224,10 @@ class _Run:
         self._chat = "messages" in body
         self._thoughts = behaviour.thoughts
         left = _left(behaviour.pieces, self._emitted(body))
-        self._pieces = left[: body["max_tokens"]]
+        self._stops = body.get("stop") or []
+        self._most: int | None = body.get("max_tokens")
+        left, self._stop = _until(left, self._stops)
+        self._pieces = left[: self._most]
         self._cut = len(self._pieces) < len(left)
         self._calls = behaviour.tool_calls if body.get("tools") and not self._cut else []
         self._prompt_tokens = len((body.get("prompt") or _template(body.get("messages", []))).split())
@@ -231,6 +238,15 @@ class _Run:
         asked = body.get("logprobs")
         self._top = int((asked and body.get("top_logprobs") if self._chat else asked) or 0)
         self.sent = 0
+
+    def refusal(self) -> tuple[int, Any] | None:
+        """Return status and body of what such servers refuse; None: nothing."""
+        b = self.behaviour
+        if len(self._stops) > _MOST_STOPS:
+            return 400, {"error": {"message": "too many stop strings", "code": 400}}
+        if b.strict_window and self._prompt_tokens + (self._most or 0) > b.window:
+            return 400, {"error": {"message": "the context length is exceeded", "code": 400}}
+        return None
 
     def _emitted(self, body: dict[str, Any]) -> str:
         if not self._chat:
@@ -269,7 +285,11 @@ class _Run:
     def last_events(self) -> list[bytes]:
         """Return the end of the stream."""
         right = "length" if self._cut else "tool_calls" if self._calls else "stop"
-        events = [_event(self._choice({}, self.behaviour.finish_reason or right))]
+        last = self._choice({}, self.behaviour.finish_reason or right)
+        told_as = {"vllm": "stop_reason", "sglang": "matched_stop"}.get(self.behaviour.owner)
+        if told_as and self._stop and not self._cut:
+            last["choices"][0][told_as] = self._stop
+        events = [_event(last)]
         if self._usage_asked and self.behaviour.tells_usage:
             events.append(_event({"object": "chat.completion.chunk", "choices": [], "usage": self._usage()}))
         return [*events, b"data: [DONE]\n\n"] if self.behaviour.says_done else events
@@ -324,6 +344,17 @@ def _left(pieces: list[str], so_far: str) -> list[str]:
         left.append(piece[known:])
         known = max(0, known - len(piece))
     return [piece for piece in left if piece]
+
+
+def _until(pieces: list[str], stops: list[str]) -> tuple[list[str], str]:
+    """Return the pieces before the first stop string, which is cut off as servers do, and that string."""
+    text = "".join(pieces)
+    end, stop = min(((at, stop) for stop in stops if (at := text.find(stop)) >= 0), default=(len(text), ""))
+    kept = []
+    for piece in pieces:
+        kept.append(piece[:end])
+        end = max(0, end - len(piece))
+    return [piece for piece in kept if piece], stop
 
 
 def _template(messages: list[dict[str, Any]]) -> str:

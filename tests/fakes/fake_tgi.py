@@ -13,14 +13,17 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from tests.fakes.tgi_answers import Plan, event_bytes, stopped_after, stops_of, text_tokens, word
+
+__all__ = ["Behaviour", "FakeTgi", "Run", "Seen", "fake_tgi", "word"]
+
 _CHUNK = 64
-_WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "away"]
+_MOST_STOPS = 4
 
 
 @dataclass(slots=True)
@@ -173,7 +176,7 @@ class FakeTgi:
             "model_sha": self.behaviour.revision,
             "max_concurrent_requests": self.behaviour.max_concurrent,
             "max_best_of": 2,
-            "max_stop_sequences": 4,
+            "max_stop_sequences": _MOST_STOPS,
             "max_input_tokens": self.behaviour.window - 1,
             "max_total_tokens": self.behaviour.window,
             "router": "fake",
@@ -184,6 +187,7 @@ class FakeTgi:
             info["aios"] = {
                 "kv_snapshot": True,
                 "token_prompts": True,
+                "presence_penalty": True,
                 "slots": self.behaviour.slots,
                 "ctx_per_slot": self.behaviour.window,
                 "max_total_tokens": self.behaviour.window,
@@ -203,7 +207,7 @@ class FakeTgi:
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         body = self._record(request, await request.read())
-        refused = self._refusal()
+        refused = self._refusal(body)
         if refused is not None:
             return _json({"error": refused[1], "error_type": refused[2]}, status=refused[0])
         plan = self._plan(body)
@@ -223,9 +227,9 @@ class FakeTgi:
         )
         response.enable_chunked_encoding()
         await response.prepare(request)
-        refused = self._refusal()
+        refused = self._refusal(body)
         if refused is not None:
-            await response.write(_event({"error": refused[1], "error_type": refused[2]}))
+            await response.write(event_bytes({"error": refused[1], "error_type": refused[2]}))
             return response
         plan = self._plan(body)
         try:
@@ -236,7 +240,7 @@ class FakeTgi:
             raise
         return response
 
-    async def _stream(self, request: web.Request, response: web.StreamResponse, plan: "Plan") -> None:
+    async def _stream(self, request: web.Request, response: web.StreamResponse, plan: Plan) -> None:
         stopping = self._watched(plan)
         run = Run(plan.inputs, plan.offset)
         self.seen.runs.append(run)
@@ -259,7 +263,7 @@ class FakeTgi:
         finally:
             self._suspending.pop(plan.request_id, None)
 
-    def _chunks(self, plan: "Plan") -> list[list[bytes]]:
+    def _chunks(self, plan: Plan) -> list[list[bytes]]:
         """Cut all events but the last into writes; one a token when tokens are timed or a fault is due."""
         events = plan.events()[:-1]
         b = self.behaviour
@@ -268,7 +272,7 @@ class FakeTgi:
         return [events[at : at + size] for at in range(0, len(events), size)] or [[]]
 
     async def _misbehaved(
-        self, request: web.Request, response: web.StreamResponse, plan: "Plan", sent: int
+        self, request: web.Request, response: web.StreamResponse, plan: Plan, sent: int
     ) -> bool:
         """Commit the fault due after `sent` tokens. Returns whether the stream is over."""
         b = self.behaviour
@@ -294,13 +298,13 @@ class FakeTgi:
             await response.write(data[at : at + 1])
             await asyncio.sleep(0)
 
-    def _watched(self, plan: "Plan") -> asyncio.Event | None:
+    def _watched(self, plan: Plan) -> asyncio.Event | None:
         if not plan.request_id:
             return None
         self._suspended[plan.request_id] = asyncio.get_running_loop().create_future()
         return self._suspending.setdefault(plan.request_id, asyncio.Event())
 
-    async def _end_suspended(self, response: web.StreamResponse, plan: "Plan", sent: int) -> None:
+    async def _end_suspended(self, response: web.StreamResponse, plan: Plan, sent: int) -> None:
         self._suspended[plan.request_id].set_result(
             {
                 "kv_handle": f"kv-{plan.request_id}",
@@ -310,7 +314,7 @@ class FakeTgi:
                 "text": "".join(plan.words[:sent]),
             }
         )
-        await response.write(_event({"aios": {"suspended": True}}))
+        await response.write(event_bytes({"aios": {"suspended": True}}))
 
     async def _suspend(self, request: web.Request) -> web.Response:
         request_id = orjson.loads(await request.read())["request_id"]
@@ -329,14 +333,16 @@ class FakeTgi:
         self.seen.connections.add(id(request.transport))
         return body
 
-    def _refusal(self) -> tuple[int, str, str] | None:
+    def _refusal(self, body: dict[str, Any]) -> tuple[int, str, str] | None:
         if self.behaviour.error is not None:
             return self.behaviour.error
+        if (given := len(stops_of(body))) > _MOST_STOPS:
+            return 422, f"`stop` supports up to {_MOST_STOPS} stop sequences. Given: {given}", "validation"
         if self._admitted >= self.behaviour.max_concurrent:
             return 429, "Model is overloaded", "overloaded"
         return None
 
-    def _plan(self, body: dict[str, Any]) -> "Plan":
+    def _plan(self, body: dict[str, Any]) -> Plan:
         own = body.get("aios") or {}
         prompt_ids = tuple(own.get("prompt_ids") or range(len(body.get("inputs", "").split())))
         asked = (body.get("parameters") or {}).get("max_new_tokens") or self.behaviour.tokens
@@ -345,6 +351,8 @@ class FakeTgi:
         total = self.behaviour.tokens
         count = max(1, min(asked, total - produced))
         reason = "length" if count == asked and produced + count < total else "eos_token"
+        if met := stopped_after(produced, count, stops_of(body)):
+            count, reason = met, "stop_sequence"
         return Plan(
             inputs=body.get("inputs", ""),
             prompt_ids=prompt_ids,
@@ -370,107 +378,6 @@ class FakeTgi:
                     self.seen.running -= 1
         finally:
             self._admitted -= 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """The answer to one request: `count` words, the first of them number `offset` of the whole answer."""
-
-    inputs: str
-    prompt_ids: tuple[int, ...]
-    offset: int
-    count: int
-    finish_reason: str
-    request_id: str
-    told: bool
-    cached: int | None
-    top: int = 0
-    """How many of the likeliest tokens are told at each place."""
-
-    @property
-    def words(self) -> list[str]:
-        """The tokens' texts."""
-        return [word(self.offset + n) for n in range(self.count)]
-
-    @property
-    def text(self) -> str:
-        """The answer."""
-        return "".join(self.words)
-
-    @property
-    def input_length(self) -> int:
-        """Tokens of the prompt."""
-        return len(self.prompt_ids)
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """The details of the last event."""
-        return {
-            "finish_reason": self.finish_reason,
-            "generated_tokens": self.count,
-            "seed": None,
-            "input_length": self.input_length,
-        }
-
-    def tokens(self) -> list[dict[str, Any]]:
-        """Return the tokens as JSON objects."""
-        return [_token(self.offset + n) for n in range(self.count)]
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """What only who asks for the extension is told."""
-        return {"prompt_ids": self.prompt_ids, "cached_tokens": self.cached}
-
-    def events(self) -> list[bytes]:
-        """All token events, the last one without its details."""
-        events = list(_encoded(self.offset, self.count, self.top))
-        if self.told:
-            first = _token_event(1, self.offset, self.top) | {
-                "aios": {"prompt_ids": self.prompt_ids, "cached_tokens": self.cached}
-            }
-            events[0] = _event(first)
-        return events
-
-    def last_event(self) -> bytes:
-        """Return the event that ends the stream."""
-        event = _token_event(self.count, self.offset + self.count - 1, self.top)
-        if self.told and self.count == 1:
-            event |= {"aios": self.own}
-        return _event(event | {"generated_text": self.text, "details": self.details})
-
-
-def word(number: int) -> str:
-    """Return the text of token `number` of every answer."""
-    return f"{_WORDS[number % len(_WORDS)]} "
-
-
-def text_tokens(text: str) -> list[dict[str, Any]]:
-    """Split a text into words, each with the space after it."""
-    found, at = [], 0
-    for number, piece in enumerate(text.split(" ")):
-        size = len(piece) + (at + len(piece) < len(text))
-        if size:
-            found.append({"id": number, "text": text[at : at + size], "start": at, "stop": at + size})
-        at += size
-    return found
-
-
-@lru_cache(maxsize=64)
-def _encoded(offset: int, count: int, top: int) -> tuple[bytes, ...]:
-    return tuple(_event(_token_event(n + 1, offset + n, top)) for n in range(count))
-
-
-def _token_event(index: int, number: int, top: int) -> dict[str, Any]:
-    event = {"index": index, "token": _token(number), "generated_text": None, "details": None}
-    return event | {"top_tokens": [_token(number + rank, rank) for rank in range(top)]} if top else event
-
-
-def _token(number: int, rank: int = 0) -> dict[str, Any]:
-    return {"id": number, "text": word(number), "logprob": -0.25 - rank, "special": False}
-
-
-def _event(value: Any) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
 def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -209,6 +209,24 @@ class TestXllama(EngineContract):
 
             assert ids(await run(engine, job(prompt, 60))) == whole
 
+    async def test_penalties_count_prompt_and_output(self, engine: XllamaEngine) -> None:
+        """So a run that goes on from both together counts the same."""
+        plain, penalised = job(count=40), Sampling(presence_penalty=2.0, frequency_penalty=0.5)
+        whole = ids(await run(engine, replace(plain, sampling=penalised)))
+        rest = replace(plain, prompt=(*PROMPT, *whole[:20]), max_tokens=20, sampling=penalised)
+
+        assert whole != ids(await run(engine, plain))
+        assert len(set(whole)) > len(set(ids(await run(engine, plain))))
+        assert ids(await run(engine, rest)) == whole[20:]
+
+    async def test_a_presence_penalty_is_the_engine_s(self, engine: XllamaEngine) -> None:
+        body = {"prompt": PROMPT, "n_predict": 40, "temperature": 0, "return_tokens": True}
+        body |= {"presence_penalty": 2.0, "repeat_last_n": engine.layout.ctx_per_slot}
+        whole = (await engine.call("/completion", body))["tokens"]
+
+        wanted = replace(job(count=40), sampling=Sampling(presence_penalty=2.0))
+        assert ids(await run(engine, wanted)) == whole
+
     async def test_a_prompt_that_does_not_fit_is_refused(self, engine: XllamaEngine) -> None:
         with pytest.raises(PromptTooLong):
             await run(engine, job(prompt=(5,) * 600))

@@ -61,6 +61,13 @@ def gateway(stub: ContextServiceAsyncStub) -> ContextCheckpoints:
 PROMPT = Prompt("Count to a million.", 5)
 
 
+def place(number: int) -> Place:
+    """Tell likeliest tokens at every second place, and the chosen token at every third."""
+    chosen = Alternative(number, f"n{number} ", -0.5)
+    likeliest = (chosen, Alternative(1, "x", -2.0)) if number % 2 else ()
+    return Place(number, likeliest, None if number % 3 else chosen)
+
+
 def at(tokens: int, *, kv: KvState | None = None) -> Checkpoint:
     """Build the checkpoint of one generation after so many tokens."""
     numbers = range(1, tokens + 1)
@@ -74,7 +81,7 @@ def at(tokens: int, *, kv: KvState | None = None) -> Checkpoint:
         token_ids=tuple(numbers),
         seed=7,
         kv=kv,
-        places=tuple(Place(n, (Alternative(n, f"n{n} ", -0.5), Alternative(1, "x", -2.0))) for n in numbers),
+        places=tuple(place(n) for n in numbers),
     )
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from aios.errors import DeadlineExceeded, OutputInvalid, QueueFull, Unavailable, WaitExpired
+from aios.errors import DeadlineExceeded, InvalidRequest, OutputInvalid, QueueFull, Unavailable, WaitExpired
 from aios.kernel import Kernel
 from aios.testing import FakeKernel
-from aios.types.llm import Admitted, Finished, Message, TextDelta, ToolSpec
+from aios.types.llm import Admitted, Finished, Message, TextDelta, ToolChoice, ToolSpec
 
 STREAM = "StreamGenerate"
 
@@ -47,6 +48,78 @@ async def test_a_chat_sends_what_it_was_given(fake: FakeKernel, agent: Kernel) -
     assert sent["sampling"]["seed"] == "0"
     assert sent["stop"] == ["."]
     assert sent["request_id"]
+
+
+async def test_a_chat_and_a_stream_send_all_that_a_generation_can_be_asked_for(
+    fake: FakeKernel, agent: Kernel
+) -> None:
+    asked: dict[str, Any] = {
+        "tools": [ToolSpec("clock"), ToolSpec("note")],
+        "tool_choice": "required",
+        "tool_choice_name": "note",
+        "max_tool_calls": 1,
+        "max_tokens": 7,
+        "fit_max_tokens": True,
+        "frequency_penalty": 0.5,
+        "presence_penalty": -0.5,
+        "affinity_key": "planner",
+    }
+    await agent.llm.chat("Hi", **asked)
+    await agent.llm.stream("Hi", **asked, logprobs=True).answer()
+    await agent.llm.complete("Hi", fit_max_tokens=True)
+
+    chat, stream, complete = [call.request for call in fake.calls if "Generate" in call.method]
+    assert stream["generation"].pop("logprobs") is True
+    assert complete["fit_max_tokens"] is True
+    for sent in (chat, stream["generation"]):
+        assert sent["sampling"].items() >= {"frequency_penalty": 0.5, "presence_penalty": -0.5}.items()
+        assert (sent["max_tokens"], sent["fit_max_tokens"]) == (7, True)
+        assert (sent["tool_choice_name"], sent["max_tool_calls"]) == ("note", 1)
+        assert sent["affinity_key"] == "planner"
+
+
+async def test_an_answer_tells_the_stop_string_that_ended_it(fake: FakeKernel, agent: Kernel) -> None:
+    fake.reply("one two three")
+    fake.reply("one two three")
+
+    cut = await agent.llm.chat("Count", stop=["three", " two"])
+    whole = await agent.llm.stream("Count", stop=["four"]).answer()
+
+    assert (cut.text, cut.stop_string, cut.finish_reason) == ("one", " two", "stop")
+    assert (whole.text, whole.stop_string) == ("one two three", "")
+
+
+async def test_a_stream_is_cut_at_a_stop_string(fake: FakeKernel, agent: Kernel) -> None:
+    fake.reply("one two three")
+
+    assert [text async for text in agent.llm.stream("Count", stop=["wo"]).texts()] == ["one ", "t"]
+
+
+async def test_no_more_tool_calls_arrive_than_were_asked_for(fake: FakeKernel, agent: Kernel) -> None:
+    fake.reply(tool_calls=[("clock", {}), ("note", {})])
+    answer = await agent.llm.chat("?", max_tool_calls=1)
+
+    assert [call.name for call in answer.tool_calls] == ["clock"]
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+async def test_a_tool_that_is_not_offered_or_need_not_be_called_cannot_be_named(
+    agent: Kernel, choice: ToolChoice
+) -> None:
+    tools = [ToolSpec("clock")] if choice == "auto" else [ToolSpec("note")]
+    with pytest.raises(InvalidRequest) as refused:
+        await agent.llm.chat("?", tools=tools, tool_choice=choice, tool_choice_name="clock")
+
+    assert refused.value.reason == "INVALID_REQUEST"
+
+
+async def test_a_stream_tells_how_likely_its_tokens_were(agent: Kernel) -> None:
+    events = [event async for event in agent.llm.stream("a b", logprobs=True)]
+
+    deltas = [event for event in events if isinstance(event, TextDelta)]
+    chosen = [place.chosen for event in deltas for place in event.places]
+    assert [token.text if token else None for token in chosen] == [event.text for event in deltas]
+    assert not any(place.alternatives for event in deltas for place in event.places)
 
 
 async def test_tool_calls_arrive_parsed(fake: FakeKernel, agent: Kernel) -> None:

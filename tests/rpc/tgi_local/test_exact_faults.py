@@ -24,11 +24,16 @@ LENGTH = 60
 
 faults = st.lists(st.builds(Fault, st.integers(1, 25), st.sampled_from(FaultKind)), max_size=5)
 specs = st.builds(
-    lambda prompt, penalty: GenerationSpec(
-        prompt=prompt, max_tokens=LENGTH, sampling=Sampling(repetition_penalty=penalty)
-    ),
+    lambda prompt, sampling: GenerationSpec(prompt=prompt, max_tokens=LENGTH, sampling=sampling),
     st.text(min_size=1, max_size=40),
-    st.sampled_from([0.0, 1.3]),
+    st.sampled_from(
+        [
+            Sampling(),
+            Sampling(repetition_penalty=1.3),
+            Sampling(frequency_penalty=0.4, presence_penalty=-0.3),
+            Sampling(presence_penalty=1.5),
+        ]
+    ),
 )
 
 

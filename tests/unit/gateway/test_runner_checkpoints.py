@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.inference.errors import BackendUnavailable
-from gateway.inference.model import Place, ResumePoint
+from gateway.inference.model import Alternative, Place, ResumePoint
 from services.chassis.dispatch.scheduling import Interrupt
 from services.chassis.rpc.errors import IdempotencyMismatch
 from tests.fakes.backend import FakeBackend, likely
@@ -99,7 +99,9 @@ async def test_alternatives_reach_the_caller_and_the_gateway_that_goes_on() -> N
         resumed = Follower(desk, ask(top_alternatives=2), "g1", PLANNER, ResumePoint(0))
         await resumed.task
 
-        assert delivered(resumed) == [Place(number + 1, likely(number, 2)) for number in range(20)]
+        assert delivered(resumed) == [
+            Place(n + 1, likely(n, 2), Alternative(n, PIECES[n], -0.25)) for n in range(20)
+        ]
 
 
 @settings(max_examples=examples(20))

@@ -110,3 +110,45 @@ def test_a_restored_transcript_goes_on_as_before(pieces: list[str], stops: list[
 
     if not first.stopped:
         assert second.text == whole.text
+
+
+@given(st.text(alphabet="abX", max_size=30), STOPS.filter(bool), st.lists(st.integers(1, 4), max_size=30))
+def test_text_and_stop_string_are_the_same_however_the_text_is_cut_into_tokens(
+    text: str, stops: list[str], sizes: list[int]
+) -> None:
+    one_by_one, _ = feed(list(text), stops)
+    pieces, rest = [], text
+    for size in sizes:
+        pieces.append(rest[:size])
+        rest = rest[size:]
+    whole, _ = feed([*pieces, rest], stops)
+
+    assert (whole.text, whole.stop_string, whole.stopped) == (
+        one_by_one.text,
+        one_by_one.stop_string,
+        one_by_one.stopped,
+    )
+
+
+def test_tokens_without_text_behind_the_beginning_of_a_stop_string_are_held_with_it() -> None:
+    transcript = Transcript(["END"])
+    for piece in ("a", "E", "", ""):
+        transcript.append(1, piece)
+    held = transcript.released
+    transcript.append(1, "x")
+
+    assert (held, transcript.released) == (1, 5)
+
+
+def test_what_lies_behind_a_stop_string_is_not_taken_up() -> None:
+    transcript = Transcript(["END"])
+    transcript.extend([1, 2, 3], ["a", " END b", "c"])
+
+    assert (transcript.text, transcript.stop_string, len(transcript)) == ("a ", "END", 2)
+
+
+def test_the_chosen_token_is_kept_without_alternatives_too() -> None:
+    transcript, chosen = Transcript(), Alternative(1, "a", -0.5)
+    transcript.append(1, "a", (), chosen)
+
+    assert transcript.places() == (Place(1, (), chosen),)

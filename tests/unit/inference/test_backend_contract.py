@@ -215,6 +215,54 @@ class BackendContract:
                 assert token.alternatives[0].text == token.text
             assert not any(item.alternatives for item in plain if isinstance(item, Token))
 
+    @pytest.mark.parametrize("asked", [{"logprobs": True}, {"top_alternatives": 2}])
+    async def test_the_chosen_token_is_told_where_a_job_asks(
+        self, served: Served, asked: dict[str, Any]
+    ) -> None:
+        for prompt in (await served.backend.render(HELLO), await served.backend.measure("one two")):
+            items = await follow(served.backend, job(prompt, **asked), [])
+            plain = await follow(served.backend, job(prompt), [])
+
+            tokens = [item for item in items if isinstance(item, Token) and item.text]
+            chosen = [token.chosen for token in tokens if token.chosen is not None]
+            assert [(each.text, each.logprob) for each in chosen] == [(token.text, -0.25) for token in tokens]
+            assert {len(token.alternatives) for token in tokens} == {asked.get("top_alternatives", 0)}
+            assert not any(item.chosen for item in plain if isinstance(item, Token))
+
+    @pytest.mark.parametrize("place", [0, 3, 4, 15])
+    async def test_of_many_stop_strings_it_passes_on_what_the_server_takes(
+        self, served: Served, place: int
+    ) -> None:
+        """The text, or what the server tells of it, is enough for whoever reads it to know which was met."""
+        stops = [f"never{number}" for number in range(16)]
+        stops[place] = "fox"
+        items = await follow(served.backend, job(await served.backend.render(HELLO), stop=tuple(stops)), [])
+
+        assert isinstance(items[-1], Stopped)
+        assert ("fox" in text_of(items)) != (items[-1].stop_string == "fox")
+
+    async def test_a_frequency_penalty_reaches_the_server(self, served: Served) -> None:
+        prompt = await served.backend.render(HELLO)
+        await follow(served.backend, job(prompt, sampling=Sampling(frequency_penalty=-1.5)), [])
+        told = served.last_body.get("parameters", served.last_body)["frequency_penalty"]
+        await follow(served.backend, job(prompt), [])
+
+        assert told == -1.5
+        assert "frequency_penalty" not in served.last_body.get("parameters", served.last_body)
+
+    async def test_a_presence_penalty_reaches_the_server_or_is_refused_as_declared(
+        self, served: Served
+    ) -> None:
+        prompt = await served.backend.render(HELLO)
+        what = job(prompt, sampling=Sampling(presence_penalty=0.5))
+        if not (await served.backend.info()).capabilities.presence_penalty:
+            with pytest.raises(BackendInvalid):
+                await follow(served.backend, what, [])
+            return
+        await follow(served.backend, what, [])
+
+        assert served.last_body.get("parameters", served.last_body)["presence_penalty"] == 0.5
+
     async def test_the_budget_ends_an_answer(self, served: Served) -> None:
         items = await follow(served.backend, job(await served.backend.render(HELLO), max_new_tokens=5), [])
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
-from gateway.inference.backends.openai.wire import EventReader
+from gateway.inference.backends.openai.wire import EventReader, parse_chunk
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
     BackendRequest,
@@ -327,6 +327,74 @@ async def test_a_model_s_own_defaults_are_switched_off(server: FakeOpenAi) -> No
     body = server.seen.bodies[0]
     assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (0.5, 0.9, -1, 0.0)
     assert (body["repetition_penalty"], body["seed"], body["stop"]) == (1.1, 7, ["END"])
+
+
+@pytest.mark.parametrize(
+    ("owner", "passed", "told"), [("vllm", 4, "fox"), ("sglang", 4, "fox"), ("llamacpp", 0, ""), ("x", 0, "")]
+)
+async def test_stop_strings_go_to_servers_that_tell_which_one_they_met(
+    server: FakeOpenAi, owner: str, passed: int, told: str
+) -> None:
+    server.behaviour.owner = owner
+    stops = ("fox", "1", "2", "3", "4", "5")
+    items = await run(await known(server), chat(), stop=stops)
+
+    assert server.seen.bodies[0].get("stop", []) == list(stops[:passed])
+    assert stopped(items).stop_string == told
+    assert ("fox" in text_of(items)) == (not told)
+
+
+def test_the_id_of_a_token_that_ends_answers_is_no_stop_string() -> None:
+    event = b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop","stop_reason":128001}]}'
+
+    assert parse_chunk(event).stop_string == ""
+
+
+@pytest.mark.parametrize(
+    ("owner", "raw", "open_ended", "sent"),
+    [
+        ("sglang", False, True, False),
+        ("x", False, True, False),
+        ("x", False, False, True),
+        ("x", True, True, True),  # without a limit these end after a few tokens
+        ("library", False, True, True),  # without one this goes on for ever
+    ],
+)
+async def test_a_limit_that_is_a_guess_is_left_to_servers_that_know_better(
+    server: FakeOpenAi, *, owner: str, raw: bool, open_ended: bool, sent: bool
+) -> None:
+    server.behaviour.owner = owner
+    await run(await known(server), Prompt("x", 1) if raw else chat(), open_ended=open_ended)
+
+    assert ("max_tokens" in server.seen.bodies[0]) is sent
+
+
+@pytest.mark.parametrize(
+    ("choice", "name", "written"),
+    [
+        (ToolChoice.AUTO, "", "auto"),
+        (ToolChoice.REQUIRED, "", "required"),
+        (ToolChoice.REQUIRED, "clock", {"type": "function", "function": {"name": "clock"}}),
+    ],
+)
+async def test_a_tool_choice_is_written_as_the_protocol_has_it(
+    server: FakeOpenAi, choice: ToolChoice, name: str, written: Any
+) -> None:
+    await run(await known(server), chat(tools=(CLOCK,)), tool_choice=choice, tool_choice_name=name)
+
+    assert server.seen.bodies[0]["tool_choice"] == written
+
+
+@pytest.mark.parametrize(("most", "fields"), [(0, {}), (1, {"parallel_tool_calls": False}), (2, {})])
+async def test_one_call_at_a_time_is_asked_of_the_server(
+    server: FakeOpenAi, most: int, fields: dict[str, Any]
+) -> None:
+    await run(await known(server), chat(tools=(CLOCK,)), max_tool_calls=most)
+    await run(await known(server), chat(), max_tool_calls=most)
+
+    with_tools, without = server.seen.bodies
+    assert {key: with_tools[key] for key in with_tools if key == "parallel_tool_calls"} == fields
+    assert "parallel_tool_calls" not in without
 
 
 async def test_a_text_is_gone_on_with_by_flags(server: FakeOpenAi) -> None:

@@ -1,7 +1,9 @@
 """What prompts and capabilities mean for a generation, and what becomes of one that starts over."""
 
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,10 @@ from gateway.errors import BackendFailed, CapabilityMissing, ConstraintUnmet, Pr
 from gateway.inference.backends.native import native_message
 from gateway.inference.backends.openai.dialect import estimate_chat, estimate_text
 from gateway.inference.core import prompt_plan, replay
+from gateway.inference.core.constraints import CompilingChecker
+from gateway.inference.core.prompt_length import check_length
 from gateway.inference.model import (
+    MOST_TOKENS,
     Capabilities,
     Chat,
     Constraint,
@@ -19,6 +24,7 @@ from gateway.inference.model import (
     Prompt,
     PromptIds,
     ReplicaInfo,
+    Sampling,
     Stopped,
     StopReason,
     StreamItem,
@@ -26,6 +32,7 @@ from gateway.inference.model import (
     ToolChoice,
 )
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
+from services.chassis.rpc.errors import InvalidRequest
 from tests.fakes.inference import ask
 
 INFO = ReplicaInfo(model="m", max_total_tokens=100, slots=1, max_batch_total_tokens=100)
@@ -89,6 +96,110 @@ def test_a_counted_prompt_that_does_not_fit_is_refused_and_an_estimated_one_is_c
     assert prompt_plan.fitted(Prompt("x", 90), ask(max_tokens=0), 50, INFO)[1] == 10
 
 
+@given(st.integers(1, 120), st.integers(0, 200), st.sampled_from([0, 100, 160, 1000]), st.booleans())
+def test_a_ceiling_gives_what_the_window_and_the_budget_leave(
+    tokens: int,
+    asked: int,
+    budget: int,
+    estimated: bool,  # noqa: FBT001 - drawn
+) -> None:
+    info, spec = replace(INFO, max_batch_total_tokens=budget), ask(max_tokens=asked, fit_max_tokens=True)
+    if tokens >= 100 and not estimated:
+        with pytest.raises(PromptTooLong):
+            prompt_plan.fitted(Prompt("x", tokens), spec, 50, info)
+        return
+    prompt, answer = prompt_plan.fitted(Prompt("x", tokens, estimated=estimated), spec, 50, info)
+
+    room = 100 - prompt.token_count
+    grantable = max(1, int(budget * 0.95) - prompt.token_count) if budget else room
+    assert prompt.token_count == min(tokens, 99)
+    assert answer == min(asked or room, room, grantable)
+
+
+def test_a_ceiling_is_at_most_the_largest_answer() -> None:
+    info = replace(INFO, max_total_tokens=1_000_000, max_batch_total_tokens=0)
+
+    assert prompt_plan.fitted(TEXT, ask(max_tokens=0, fit_max_tokens=True), 50, info)[1] == MOST_TOKENS
+
+
+@pytest.mark.parametrize(("asked", "fits"), [(0, True), (95, True), (5, True), (95, False)])
+def test_a_prompt_that_cannot_fit_is_refused_by_its_length_as_the_answer_needs(
+    asked: int,
+    fits: bool,  # noqa: FBT001 - drawn
+) -> None:
+    spec = ask(messages=(), prompt="x" * 60, max_tokens=asked, fit_max_tokens=fits)
+    info = replace(INFO, longest_token=1)
+    if fits:
+        check_length(spec, info)
+        return
+    with pytest.raises(PromptTooLong):
+        check_length(spec, info)
+
+
+def test_only_a_guess_near_the_window_may_overflow_it() -> None:
+    guess = Prompt("x", 30, estimated=True)
+
+    assert prompt_plan.may_overflow(guess, 41, INFO)
+    assert not prompt_plan.may_overflow(guess, 40, INFO)
+    assert not prompt_plan.may_overflow(Prompt("x", 30), 70, INFO)
+
+
+T = ToolDefinition("t", "", "")
+U = ToolDefinition("u", "", "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "at"),
+    [
+        ({"messages": ()}, "messages"),
+        ({"prompt": "x"}, "messages"),
+        ({"constraint": SCHEMA, "tools": (T,)}, "constraint"),
+        ({"tools": (T,), "tool_choice_name": "t"}, "tool_choice_name"),
+        ({"tools": (T,), "tool_choice": ToolChoice.NONE, "tool_choice_name": "t"}, "tool_choice_name"),
+        ({"tools": (T,), "tool_choice": ToolChoice.REQUIRED, "tool_choice_name": "u"}, "tool_choice_name"),
+        ({"tool_choice": ToolChoice.REQUIRED, "tool_choice_name": "t"}, "tool_choice_name"),
+    ],
+)
+def test_a_request_whose_fields_exclude_one_another_is_refused(fields: dict[str, Any], at: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        prompt_plan.check_request(ask(**fields))
+
+    assert refused.value.violations[0].field == at
+
+
+def test_a_named_tool_is_the_only_one_that_may_be_called_and_the_others_are_shown() -> None:
+    spec = ask(tools=(T, U), tool_choice=ToolChoice.REQUIRED, tool_choice_name="u")
+    prompt_plan.check_request(spec)
+    bound = prompt_plan.bind(CompilingChecker(), spec, spec.tools)
+
+    assert prompt_plan.shown_tools(spec) == (T, U)
+    assert bound.accepts is not None
+    assert bound.accepts('{"tool_calls": [{"name": "u", "arguments": {}}]}')
+    assert not bound.accepts('{"tool_calls": [{"name": "t", "arguments": {}}]}')
+
+
+@pytest.mark.parametrize(("most", "calls", "kept"), [(1, 1, True), (1, 2, False), (2, 2, True), (0, 8, True)])
+def test_a_forced_output_holds_no_more_calls_than_were_asked_for(
+    most: int, calls: int, *, kept: bool
+) -> None:
+    spec = ask(tools=(T,), tool_choice=ToolChoice.REQUIRED, max_tool_calls=most)
+    bound = prompt_plan.bind(CompilingChecker(), spec, spec.tools)
+    output = json.dumps({"tool_calls": [{"name": "t", "arguments": {}}] * calls})
+
+    assert bound.accepts is not None
+    assert bound.accepts(output) is kept
+
+
+def test_a_penalty_that_the_backend_lacks_is_refused_unless_it_is_zero() -> None:
+    without = replace(INFO, capabilities=Capabilities(presence_penalty=False))
+    prompt_plan.check_penalties(Sampling(presence_penalty=1.0), INFO)
+    prompt_plan.check_penalties(Sampling(frequency_penalty=1.0), without)
+    with pytest.raises(CapabilityMissing) as refused:
+        prompt_plan.check_penalties(Sampling(presence_penalty=-0.5), without)
+
+    assert refused.value.metadata["capability"] == "presence_penalty"
+
+
 @given(st.text(max_size=200))
 def test_an_estimate_counts_every_text(text: str) -> None:
     count = estimate_text(text)
@@ -132,6 +243,24 @@ async def test_whatever_the_pieces_only_the_rest_is_new(text: str, cut: int, siz
 async def test_another_text_than_the_known_one_fails_the_call(pieces: list[str]) -> None:
     with pytest.raises(BackendFailed):
         await text_after("abcd", pieces)
+
+
+def test_calls_beyond_the_number_asked_for_are_left_out_unread() -> None:
+    good, bad = ToolCall("c", "t", '{"a": 1}'), ToolCall("d", "t", "no json")
+    message = native_message("ok", [good, bad], ToolChoice.AUTO, complete=True, most=1)
+
+    assert message.tool_calls == (good,)
+    with pytest.raises(ConstraintUnmet):
+        native_message("ok", [good, bad], ToolChoice.AUTO, complete=True)
+
+
+def test_a_call_of_another_tool_than_the_named_one_is_not_taken() -> None:
+    call = ToolCall("c", "t", "{}")
+    taken = native_message("", [call], ToolChoice.REQUIRED, complete=True, named="t")
+
+    assert taken.tool_calls == (call,)
+    with pytest.raises(ConstraintUnmet):
+        native_message("", [call], ToolChoice.REQUIRED, complete=True, named="u")
 
 
 def test_calls_of_a_whole_answer_are_taken_and_of_a_cut_one_left_out() -> None:

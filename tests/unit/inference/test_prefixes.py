@@ -1,5 +1,6 @@
 """Which leading parts of a prompt other calls may share."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.inference.core import prefixes
 from gateway.inference.core.prefixes import MOST, message_ends, of_chat, of_text, text_ends, token_marks
-from gateway.inference.model import Prompt
+from gateway.inference.model import GenerationSpec, Prompt
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import Prefix
 
@@ -182,3 +183,26 @@ def test_very_long_prompts_have_no_more_parts() -> None:
 def test_an_empty_prompt_has_no_parts_without_tokens() -> None:
     assert of_text("acme", Prompt("", 0)) == ()
     assert prefixes.of_chat("acme", (ChatMessage(Role.USER, ""),), (), Prompt("", 0)) == ()
+
+
+@given(messages_of, st.text(min_size=1, max_size=128))
+def test_an_affinity_stands_before_the_parts_and_changes_none_of_them(
+    messages: tuple[ChatMessage, ...], key: str
+) -> None:
+    prompt, spec = Prompt("", 1000), GenerationSpec(messages=messages)
+    first, *parts = prefixes.of("acme", replace(spec, affinity_key=key), prompt)
+
+    assert tuple(parts) == prefixes.of("acme", spec, prompt)
+    assert first == prefixes.affinity("acme", key)
+    assert first.tokens == 0
+
+
+@given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.text(max_size=8))
+def test_an_affinity_means_nothing_outside_its_tenant_and_is_no_part_of_a_prompt(
+    one: str, other: str, key: str
+) -> None:
+    same = prefixes.affinity(one, key) == prefixes.affinity(other, key)
+    parts = chat((ChatMessage(Role.USER, key),), tenant=one) + of_text(one, Prompt(key, 100))
+
+    assert same is (one == other)
+    assert prefixes.affinity(one, key).key not in keys(parts)

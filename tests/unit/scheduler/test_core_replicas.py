@@ -138,3 +138,80 @@ def test_a_backend_whose_queue_is_seen_twice_gets_fewer_calls() -> None:
         d.submit(f"c{n}")
 
     assert [sum(grant.replica == name for grant in d.grants) for name in ("r0", "r1")] == [9, 10]
+
+
+AFFINITY = Prefix("affinity", 0)
+
+
+def attracted(d: Desk, name: str, of: str, tokens: int = 2000) -> str:
+    """Submit a call with the affinity and a prompt of its own; returns where it went."""
+    d.submit(name, prompt_tokens=tokens, prefixes=(AFFINITY, *told(tokens, of=of)), program=of)
+    return d.grants[-1].replica
+
+
+def test_calls_with_one_affinity_go_to_one_replica_although_their_prompts_differ() -> None:
+    d = desk(slots=4, replicas=3)
+    home = attracted(d, "a", "a")
+    d.finish("a")
+    others = []
+    for name in ("b", "c", "d"):
+        others.append(attracted(d, name, name))
+        d.finish(name)
+    without = step(d, "e", 2000, of="e")
+
+    assert others == [home] * 3
+    assert without != home
+
+
+def test_an_affinity_is_a_preference_that_load_and_full_slots_overrule() -> None:
+    full, busy = desk(slots=1, replicas=2), desk(slots=16, replicas=2)
+    home = attracted(full, "a", "a")
+    assert attracted(full, "b", "b") != home
+
+    home = attracted(busy, "a", "a")
+    busy.tell(BackendDown("r1" if home == "r0" else "r0"))
+    for n in range(12):
+        step(busy, f"load{n}", 500, of=f"load{n}")
+    busy.tell(BackendUp("r1" if home == "r0" else "r0", MODEL, 16, 100_000))
+    assert attracted(busy, "b", "b") != home
+
+
+def test_a_real_beginning_weighs_more_than_an_affinity() -> None:
+    d = desk(slots=4, replicas=2)
+    home = step(d, "a0", 8000)
+    d.finish("a0")
+    elsewhere = attracted(d, "b0", "b", tokens=100)
+    d.finish("b0")
+    d.submit("a1", prompt_tokens=8100, prefixes=(AFFINITY, *told(8000, 8100)), program="p")
+
+    assert elsewhere != home
+    assert d.grants[-1].replica == home
+
+
+def test_an_affinity_is_taken_for_no_cached_and_no_shared_tokens() -> None:
+    cache = PrefixMap(10_000)
+    job = ScheduledCall(
+        call("a", prompt_tokens=500, prefixes=(AFFINITY, Prefix("x", 500)), program="a"), 0, 0.0
+    )
+    other = ScheduledCall(
+        call("b", prompt_tokens=500, prefixes=(AFFINITY, Prefix("y", 500)), program="b"), 1, 0.0
+    )
+    cache.prefilled(job)
+
+    assert cache.attracts(other)
+    assert cache.cached(other) == 0
+    assert cache.held == 500
+
+
+def test_only_the_newest_affinities_are_remembered() -> None:
+    cache = PrefixMap(10_000)
+    jobs = [
+        ScheduledCall(call(str(n), prefixes=(Prefix(f"affinity{n}", 0),), program="a"), n, 0.0)
+        for n in range(5_000)
+    ]
+    for job in jobs:
+        cache.prefilled(job)
+
+    assert not cache.attracts(jobs[0])
+    assert cache.attracts(jobs[-1])
+    assert len(cache._affinities) == 4096

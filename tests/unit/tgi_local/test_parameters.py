@@ -24,6 +24,7 @@ def parse(*, stream: bool = False, **parameters: Any) -> GenerateRequest:
         ({"temperature": -1}, "`temperature` must be strictly positive"),
         ({"repetition_penalty": 0}, "`repetition_penalty` must be strictly positive"),
         ({"frequency_penalty": 2.1}, "`frequency_penalty` must be >= -2.0 and <= 2.0"),
+        ({"presence_penalty": -2.1}, "`presence_penalty` must be >= -2.0 and <= 2.0"),
         ({"top_p": 1.0}, "`top_p` must be > 0.0 and < 1.0"),
         ({"top_p": 0}, "`top_p` must be > 0.0 and < 1.0"),
         ({"typical_p": 1.5}, "`typical_p` must be > 0.0 and < 1.0"),

@@ -122,6 +122,7 @@ def answer(finished: pb.Finished, name: str) -> llm.Answer:
             replica=timings.replica,
         ),
         model=finished.model,
+        stop_string=finished.stop_string,
         name=name,
     )
 

@@ -34,47 +34,62 @@ class Llm:
         *,
         tools: Sequence[ToolSpec | Tool] = (),
         tool_choice: ToolChoice = "auto",
+        tool_choice_name: str = "",
+        max_tool_calls: int = 0,
         model: str = "",
         max_tokens: int = 0,
+        fit_max_tokens: bool = False,
         temperature: float = 0.0,
         top_p: float = 0.0,
         top_k: int = 0,
         seed: int | None = None,
         repetition_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
         stop: Sequence[str] = (),
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
         gang: Gang | None = None,
         step: int = 0,
+        affinity_key: str = "",
         request_id: str = "",
         timeout: float | None = None,
     ) -> Answer:
         """Generate one answer and return it whole.
 
-        Zeros stand for the defaults: greedy, 512 tokens. `json_schema` or `regex` constrains the output.
-        `step` is the position of this call in the agent's run, which the scheduler learns from; calls with
-        the same `gang` start together. `timeout` in seconds, default 300. Raises QueueFull, WaitExpired,
-        PromptTooLong, NoBackend, InvalidRequest, DeadlineExceeded and others.
+        Zeros stand for the defaults: greedy, 512 tokens. With `fit_max_tokens` the answer may have
+        `max_tokens`, or what the window leaves if that is less; with `max_tokens` 0 all that it leaves.
+        `json_schema` or `regex` constrains the output. With `tool_choice` "required" `tool_choice_name` names
+        the tool; `max_tool_calls` bounds the calls in the answer. `step` is the position of this call in the
+        agent's run, which the scheduler learns from; calls with the same `gang` start together, those with
+        the same `affinity_key` go to the same replica by preference. `timeout` in seconds, default 300.
+        Raises QueueFull, WaitExpired, PromptTooLong, NoBackend, InvalidRequest, DeadlineExceeded and others.
         """
         request = _request(
             messages,
             tools=tools,
             tool_choice=tool_choice,
+            tool_choice_name=tool_choice_name,
+            max_tool_calls=max_tool_calls,
             model=model,
             max_tokens=max_tokens,
+            fit_max_tokens=fit_max_tokens,
             sampling=pb.Sampling(
                 temperature=temperature,
                 top_p=top_p,
                 top_k=top_k,
                 seed=seed,
                 repetition_penalty=repetition_penalty,
+                frequency_penalty=frequency_penalty,
+                presence_penalty=presence_penalty,
             ),
             stop=stop,
             constraint=_constraint(json_schema, regex),
             hints=hints,
             gang=gang,
             step=step,
+            affinity_key=affinity_key,
             request_id=request_id,
         )
         response = await self._transport.call(request, pb.GenerateResponse, timeout=timeout)
@@ -135,20 +150,27 @@ class Llm:
         *,
         tools: Sequence[ToolSpec | Tool] = (),
         tool_choice: ToolChoice = "auto",
+        tool_choice_name: str = "",
+        max_tool_calls: int = 0,
         model: str = "",
         max_tokens: int = 0,
+        fit_max_tokens: bool = False,
         temperature: float = 0.0,
         top_p: float = 0.0,
         top_k: int = 0,
         seed: int | None = None,
         repetition_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
         stop: Sequence[str] = (),
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
         gang: Gang | None = None,
         step: int = 0,
+        affinity_key: str = "",
         top_alternatives: int = 0,
+        logprobs: bool = False,
         request_id: str = "",
         timeout: float | None = None,
     ) -> TextStream:
@@ -156,29 +178,36 @@ class Llm:
 
         `async for event in kernel.llm.stream("..."): print(event.text, end="")`. The call starts at the first
         event. After a broken connection the stream goes on where it stopped; no text is repeated.
-        `top_alternatives`, at most 5: how many of the likeliest tokens each event tells of its places.
+        `top_alternatives`, at most 5: how many of the likeliest tokens each event tells of its places;
+        `logprobs`: whether it tells how likely the chosen ones were.
         """
         request = _request(
             messages,
             tools=tools,
             tool_choice=tool_choice,
+            tool_choice_name=tool_choice_name,
+            max_tool_calls=max_tool_calls,
             model=model,
             max_tokens=max_tokens,
+            fit_max_tokens=fit_max_tokens,
             sampling=pb.Sampling(
                 temperature=temperature,
                 top_p=top_p,
                 top_k=top_k,
                 seed=seed,
                 repetition_penalty=repetition_penalty,
+                frequency_penalty=frequency_penalty,
+                presence_penalty=presence_penalty,
             ),
             stop=stop,
             constraint=_constraint(json_schema, regex),
             hints=hints,
             gang=gang,
             step=step,
+            affinity_key=affinity_key,
             request_id=request_id or uuid.uuid4().hex,
         )
-        request.top_alternatives = top_alternatives
+        request.top_alternatives, request.logprobs = top_alternatives, logprobs
         return streams.generation(self._transport, request, timeout)
 
     async def complete(
@@ -187,11 +216,14 @@ class Llm:
         *,
         model: str = "",
         max_tokens: int = 0,
+        fit_max_tokens: bool = False,
         stop: Sequence[str] = (),
         timeout: float | None = None,
     ) -> Answer:
         """Continue a text as it stands, without a chat template; greedy. Errors as for `chat`."""
-        request = pb.GenerateRequest(prompt=prompt, model=model, max_tokens=max_tokens, stop=stop)
+        request = pb.GenerateRequest(
+            prompt=prompt, model=model, max_tokens=max_tokens, fit_max_tokens=fit_max_tokens, stop=stop
+        )
         response = await self._transport.call(request, pb.GenerateResponse, timeout=timeout)
         return wire.answer(response.finished, response.name)
 
@@ -322,14 +354,18 @@ def _request(
     *,
     tools: Sequence[ToolSpec | Tool],
     tool_choice: ToolChoice,
+    tool_choice_name: str,
+    max_tool_calls: int,
     model: str,
     max_tokens: int,
+    fit_max_tokens: bool,
     sampling: pb.Sampling,
     stop: Sequence[str],
     constraint: pb.Constraint | None,
     hints: Hints | None,
     gang: Gang | None,
     step: int,
+    affinity_key: str,
     request_id: str,
 ) -> pb.GenerateRequest:
     return pb.GenerateRequest(
@@ -337,13 +373,17 @@ def _request(
         messages=wire.messages_of(messages),
         tools=wire.tools_of([_spec(tool) for tool in tools]),
         tool_choice=wire.tool_choice(tool_choice),
+        tool_choice_name=tool_choice_name,
+        max_tool_calls=max_tool_calls,
         constraint=constraint,
         sampling=sampling,
         max_tokens=max_tokens,
+        fit_max_tokens=fit_max_tokens,
         stop=stop,
         hints=agents_wire.hints_message(hints),
         gang=None if gang is None else pb.Gang(id=gang.id, size=gang.size),
         step=step,
+        affinity_key=affinity_key,
         request_id=request_id,
     )
 

@@ -19,7 +19,9 @@ def chat(
     ] = "",
     system: Annotated[str, typer.Option(help="What the model is told about itself.")] = "",
     model: Annotated[str, typer.Option(help="Name of the model; default: the kernel's.")] = "",
-    max_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 0,
+    max_tokens: Annotated[
+        int, typer.Option(help="Longest answer in tokens, as far as the window allows.")
+    ] = 0,
     temperature: Annotated[float, typer.Option(help="Randomness; 0 is greedy.")] = 0.0,
 ) -> None:
     """Talk to a model. With a message: one answer; without: a conversation."""
@@ -53,7 +55,9 @@ def _lines() -> Iterator[str]:
 async def _answer(
     kernel: "Kernel", said: "list[Message]", model: str, max_tokens: int, temperature: float
 ) -> "Answer":
-    stream = kernel.llm.stream(said, model=model, max_tokens=max_tokens, temperature=temperature)
+    stream = kernel.llm.stream(
+        said, model=model, max_tokens=max_tokens, fit_max_tokens=max_tokens > 0, temperature=temperature
+    )
     if session.options.get().as_json:
         answer = await stream.answer()
         session.emit(answer, lambda: None)

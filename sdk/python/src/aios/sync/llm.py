@@ -26,47 +26,62 @@ class SyncLlm:
         *,
         tools: Sequence[ToolSpec | Tool] = (),
         tool_choice: ToolChoice = "auto",
+        tool_choice_name: str = "",
+        max_tool_calls: int = 0,
         model: str = "",
         max_tokens: int = 0,
+        fit_max_tokens: bool = False,
         temperature: float = 0.0,
         top_p: float = 0.0,
         top_k: int = 0,
         seed: int | None = None,
         repetition_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
         stop: Sequence[str] = (),
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
         gang: Gang | None = None,
         step: int = 0,
+        affinity_key: str = "",
         request_id: str = "",
         timeout: float | None = None,
     ) -> Answer:
         """Generate one answer and return it whole.
 
-        Zeros stand for the defaults: greedy, 512 tokens. `json_schema` or `regex` constrains the output.
-        `step` is the position of this call in the agent's run, which the scheduler learns from; calls with
-        the same `gang` start together. `timeout` in seconds, default 300. Raises QueueFull, WaitExpired,
-        PromptTooLong, NoBackend, InvalidRequest, DeadlineExceeded and others.
+        Zeros stand for the defaults: greedy, 512 tokens. With `fit_max_tokens` the answer may have
+        `max_tokens`, or what the window leaves if that is less; with `max_tokens` 0 all that it leaves.
+        `json_schema` or `regex` constrains the output. With `tool_choice` "required" `tool_choice_name` names
+        the tool; `max_tool_calls` bounds the calls in the answer. `step` is the position of this call in the
+        agent's run, which the scheduler learns from; calls with the same `gang` start together, those with
+        the same `affinity_key` go to the same replica by preference. `timeout` in seconds, default 300.
+        Raises QueueFull, WaitExpired, PromptTooLong, NoBackend, InvalidRequest, DeadlineExceeded and others.
         """
         return self._portal.run(
             self._inner.chat(
                 messages,
                 tools=tools,
                 tool_choice=tool_choice,
+                tool_choice_name=tool_choice_name,
+                max_tool_calls=max_tool_calls,
                 model=model,
                 max_tokens=max_tokens,
+                fit_max_tokens=fit_max_tokens,
                 temperature=temperature,
                 top_p=top_p,
                 top_k=top_k,
                 seed=seed,
                 repetition_penalty=repetition_penalty,
+                frequency_penalty=frequency_penalty,
+                presence_penalty=presence_penalty,
                 stop=stop,
                 json_schema=json_schema,
                 regex=regex,
                 hints=hints,
                 gang=gang,
                 step=step,
+                affinity_key=affinity_key,
                 request_id=request_id,
                 timeout=timeout,
             )
@@ -115,20 +130,27 @@ class SyncLlm:
         *,
         tools: Sequence[ToolSpec | Tool] = (),
         tool_choice: ToolChoice = "auto",
+        tool_choice_name: str = "",
+        max_tool_calls: int = 0,
         model: str = "",
         max_tokens: int = 0,
+        fit_max_tokens: bool = False,
         temperature: float = 0.0,
         top_p: float = 0.0,
         top_k: int = 0,
         seed: int | None = None,
         repetition_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
         stop: Sequence[str] = (),
         json_schema: Mapping[str, Any] | None = None,
         regex: str = "",
         hints: Hints | None = None,
         gang: Gang | None = None,
         step: int = 0,
+        affinity_key: str = "",
         top_alternatives: int = 0,
+        logprobs: bool = False,
         request_id: str = "",
         timeout: float | None = None,
     ) -> SyncTextStream:
@@ -136,27 +158,35 @@ class SyncLlm:
 
         `for event in kernel.llm.stream("..."): print(event.text, end="")`. The call starts at the first
         event. After a broken connection the stream goes on where it stopped; no text is repeated.
-        `top_alternatives`, at most 5: how many of the likeliest tokens each event tells of its places.
+        `top_alternatives`, at most 5: how many of the likeliest tokens each event tells of its places;
+        `logprobs`: whether it tells how likely the chosen ones were.
         """
         return SyncTextStream(
             self._inner.stream(
                 messages,
                 tools=tools,
                 tool_choice=tool_choice,
+                tool_choice_name=tool_choice_name,
+                max_tool_calls=max_tool_calls,
                 model=model,
                 max_tokens=max_tokens,
+                fit_max_tokens=fit_max_tokens,
                 temperature=temperature,
                 top_p=top_p,
                 top_k=top_k,
                 seed=seed,
                 repetition_penalty=repetition_penalty,
+                frequency_penalty=frequency_penalty,
+                presence_penalty=presence_penalty,
                 stop=stop,
                 json_schema=json_schema,
                 regex=regex,
                 hints=hints,
                 gang=gang,
                 step=step,
+                affinity_key=affinity_key,
                 top_alternatives=top_alternatives,
+                logprobs=logprobs,
                 request_id=request_id,
                 timeout=timeout,
             ),
@@ -169,12 +199,20 @@ class SyncLlm:
         *,
         model: str = "",
         max_tokens: int = 0,
+        fit_max_tokens: bool = False,
         stop: Sequence[str] = (),
         timeout: float | None = None,
     ) -> Answer:
         """Continue a text as it stands, without a chat template; greedy. Errors as for `chat`."""
         return self._portal.run(
-            self._inner.complete(prompt, model=model, max_tokens=max_tokens, stop=stop, timeout=timeout)
+            self._inner.complete(
+                prompt,
+                model=model,
+                max_tokens=max_tokens,
+                fit_max_tokens=fit_max_tokens,
+                stop=stop,
+                timeout=timeout,
+            )
         )
 
     @overload

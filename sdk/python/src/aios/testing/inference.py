@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
-from aios.errors import NotFound
+from aios.errors import InvalidRequest, NotFound
 from aios.testing.caller import Caller
 
 MODEL = "fake-model"
@@ -32,10 +32,12 @@ class FakeInference:
 
     def __init__(self) -> None:
         self.replies: deque[Reply] = deque()
-        self._known: dict[str, Reply] = {}
+        self._known: dict[str, tuple[pb.GenerateRequest, Reply]] = {}
         self._cancelled: set[str] = set()
 
     async def generate(self, request: pb.GenerateRequest, caller: Caller) -> pb.GenerateResponse:
+        """Generate: the next reply, cut as the request asks."""
+        _check(request)
         reply = self._reply(request)
         return pb.GenerateResponse(name=_name(request, caller), finished=_finished(request, reply))
 
@@ -44,6 +46,7 @@ class FakeInference:
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
         """StreamGenerate: a word is a token, an event a token."""
         generation = request.generation
+        _check(generation)
         reply = self._reply(generation)
         name = _name(generation, caller)
         async for event in self._events(generation, reply, generation.resume.after_sequence):
@@ -57,7 +60,7 @@ class FakeInference:
         key = caller.resolve(request.name).rsplit("/", 1)[-1]
         if key not in self._known:
             raise NotFound(f"no {request.name}", reason="GENERATION_NOT_FOUND")
-        async for event in self._events(pb.GenerateRequest(), self._known[key], request.after_sequence):
+        async for event in self._events(*self._known[key], request.after_sequence):
             yield pb.WatchGenerationResponse(event=event)
 
     async def cancel_generation(
@@ -97,10 +100,10 @@ class FakeInference:
     def _reply(self, request: pb.GenerateRequest) -> Reply:
         key = request.request_id
         if key and key in self._known:
-            return self._known[key]
+            return self._known[key][1]
         reply = self.replies.popleft() if self.replies else Reply(f"echo: {_last_user_text(request)}")
         if key:
-            self._known[key] = reply
+            self._known[key] = (request, reply)
         return reply
 
     async def _events(
@@ -108,12 +111,13 @@ class FakeInference:
     ) -> AsyncIterator[pb.GenerationEvent]:
         admitted = pb.Admitted(wait=Duration(), prompt_tokens=_prompt_tokens(request))
         yield pb.GenerationEvent(sequence=after, admitted=admitted)
-        words = pieces(reply.text)
+        words = pieces(_cut(request, reply)[0])
         for number, word in enumerate(words[after:], after + 1):
             delta = pb.Delta(text=word, token_count=1, token_ids=[_id_of(word)])
-            if request.top_alternatives:
+            if request.top_alternatives or request.logprobs:
                 place = delta.top_alternatives.add(sequence=number)
-                place.alternatives.add(token_id=_id_of(word), text=word, logprob=0.0)
+                place.chosen.MergeFrom(pb.Alternative(token_id=_id_of(word), text=word, logprob=0.0))
+                place.alternatives.extend([place.chosen] if request.top_alternatives else [])
             yield pb.GenerationEvent(sequence=number, delta=delta)
         yield pb.GenerationEvent(sequence=len(words), finished=_finished(request, reply))
 
@@ -127,19 +131,40 @@ def pieces(text: str) -> list[str]:
     return re.findall(r"\S+\s*|\s+", text)
 
 
+def _check(request: pb.GenerateRequest) -> None:
+    """Refuse a tool by name that the kernel refuses. Raises InvalidRequest."""
+    name = request.tool_choice_name
+    if name and request.tool_choice != pb.TOOL_CHOICE_REQUIRED:
+        raise InvalidRequest("tool_choice_name: a tool is named only with TOOL_CHOICE_REQUIRED")
+    if name and name not in {tool.name for tool in request.tools}:
+        raise InvalidRequest(f"tool_choice_name: {name!r} is none of the tools")
+
+
+def _cut(request: pb.GenerateRequest, reply: Reply) -> tuple[str, str]:
+    """Return a reply's text up to the stop string that is complete first, and that string."""
+    met = [(at + len(stop), -len(stop), stop) for stop in request.stop if (at := reply.text.find(stop)) >= 0]
+    if not met:
+        return reply.text, ""
+    end, length, stop = min(met)
+    return reply.text[: end + length], stop
+
+
 def _finished(request: pb.GenerateRequest, reply: Reply) -> pb.Finished:
+    text, stop = _cut(request, reply)
+    most = request.max_tool_calls or len(reply.tool_calls)
     calls = [
         chat_pb2.ToolCall(id=f"call-{number}", name=name, arguments_json=json.dumps(arguments))
-        for number, (name, arguments) in enumerate(reply.tool_calls, 1)
+        for number, (name, arguments) in enumerate(reply.tool_calls[:most], 1)
     ]
     default = pb.FINISH_REASON_TOOL_CALLS if calls else pb.FINISH_REASON_STOP
-    usage = pb.Usage(prompt_tokens=_prompt_tokens(request), completion_tokens=len(pieces(reply.text)))
+    usage = pb.Usage(prompt_tokens=_prompt_tokens(request), completion_tokens=len(pieces(text)))
     return pb.Finished(
         reason=reply.finish_reason or default,
-        message=chat_pb2.ChatMessage(role=chat_pb2.ROLE_ASSISTANT, content=reply.text, tool_calls=calls),
+        message=chat_pb2.ChatMessage(role=chat_pb2.ROLE_ASSISTANT, content=text, tool_calls=calls),
         usage=usage,
         timings=pb.Timings(replica="fake"),
         model=MODEL,
+        stop_string=stop,
     )
 
 

@@ -162,6 +162,9 @@ class Answer:
     model: str = ""
     """The model that answered."""
 
+    stop_string: str = ""
+    """The stop string that ended it; empty when it ended otherwise."""
+
     name: str = ""
     """Resource name of the generation, `agents/{agent}/generations/{generation}`."""
 
@@ -201,7 +204,7 @@ class Admitted(StreamEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenAlternative:
-    """One token that might have been chosen."""
+    """One token that was or might have been chosen."""
 
     token_id: int = 0
     """Its id; 0 where the backend tells texts only."""
@@ -223,6 +226,9 @@ class Place:
     alternatives: tuple[TokenAlternative, ...] = ()
     """The likeliest tokens there, likeliest first."""
 
+    chosen: TokenAlternative | None = None
+    """The token itself; None where the backend does not tell how likely it was."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextDelta(StreamEvent):
@@ -232,7 +238,10 @@ class TextDelta(StreamEvent):
     """Tokens in this event."""
 
     places: tuple[Place, ...] = ()
-    """What else its tokens might have been, where `top_alternatives` asks for it."""
+    """How likely its tokens were, and what else they might have been.
+
+    Where `logprobs` or `top_alternatives` asks for it.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
