@@ -8,12 +8,9 @@ from dataclasses import replace
 from enum import Enum
 from math import inf
 
-from gateway.errors import ConstraintUnmet
-from gateway.inference.backends.native import native_message
 from gateway.inference.core import prefixes, prompt_plan, replay
 from gateway.inference.core.evidence import Source, cause
 from gateway.inference.core.prompt_length import check_length
-from gateway.inference.core.template import parse_output
 from gateway.inference.errors import BackendBroken, BackendError
 from gateway.inference.model import (
     Answer,
@@ -35,11 +32,12 @@ from gateway.inference.model import (
 )
 from gateway.inference.ports import Backend, CheckpointStore, Ticket
 from gateway.inference.service import eligibility
+from gateway.inference.service.answers import check_output, message_of
 from gateway.inference.service.dependencies import Dependencies
 from gateway.inference.service.failures import check_failures, odd_answer, refusals
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica
-from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
+from services.chassis.chat import ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt, Submission
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
 
@@ -441,11 +439,16 @@ class Runner:
         gen.transcript.release_all()
         text = gen.transcript.text
         complete = self._stop_reason is not StopReason.LENGTH
-        if complete and self._accepts is not None and not self._accepts(text):
-            raise ConstraintUnmet(
-                "the model's output does not satisfy the constraint; simplify it or try again"
-            )
-        message = self._message(text, complete=complete)
+        if complete:
+            check_output(text, self._accepts)
+        message = message_of(
+            gen.spec,
+            gen.prompt,
+            text,
+            self._tool_calls,
+            complete=complete,
+            accepts_call=self._accepts_call,
+        )
         reason = FinishReason.STOP if complete else FinishReason.LENGTH
         return Answer(
             reason=FinishReason.TOOL_CALLS if message.tool_calls else reason,
@@ -463,23 +466,6 @@ class Runner:
             model=gen.model,
             stop_string=gen.transcript.stop_string or self._stop_string,
         )
-
-    def _message(self, text: str, *, complete: bool) -> ChatMessage:
-        """Make the assistant's message. Raises ConstraintUnmet."""
-        spec = self._gen.spec
-        if prompt_plan.native(self._gen.prompt):
-            return native_message(
-                text,
-                self._tool_calls,
-                spec.tool_choice,
-                complete=complete,
-                accepts=self._accepts_call,
-                named=spec.tool_choice_name,
-                most=spec.max_tool_calls,
-            )
-        message = parse_output(text, prompt_plan.callable_tools(spec), spec.tool_choice)
-        most = spec.max_tool_calls or len(message.tool_calls)
-        return replace(message, tool_calls=message.tool_calls[:most])
 
     def _usage(self) -> Usage:
         prompt = self._gen.prompt
