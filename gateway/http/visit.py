@@ -26,6 +26,8 @@ _REQUEST_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 _AT: Final = re.compile(r"^(?P<what>.*?) - at `(?P<path>.*)`$", re.DOTALL)
 _LONGEST_IDEMPOTENCY_KEY: Final = 256
+_GRACE_SECONDS: Final = 2.0
+"""Who gives up by itself is not told so by us a moment before: the call ends as the connection does."""
 _HEADERS_READ: Final = ("x-stainless-read-timeout", "x-stainless-timeout")
 
 
@@ -106,7 +108,7 @@ class Visit:
             except ValueError:
                 continue
             if asked > 0:  # False for NaN too
-                return min(asked, longest)
+                return min(asked + _GRACE_SECONDS, longest)
         return longest
 
     @property
