@@ -140,6 +140,7 @@ async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
         clock=process.clock,
         registry=process.registry,
         served=lambda: _served(use_cases),
+        room=use_cases.room,
         host=listen.host,
         port=port,
     )

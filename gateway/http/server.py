@@ -17,6 +17,7 @@ from gateway.http.bodies import Bodies
 from gateway.http.config import DoorConfig
 from gateway.http.core.aliases import Aliases, Served, parse
 from gateway.http.core.refusals import Refusal
+from gateway.http.core.repeated import LengthRefusals
 from gateway.http.dialect import Dialect, Route, Tell, tell_by_headers
 from gateway.http.errors import UnknownRoute, WrongMethod
 from gateway.http.fittings import Fittings
@@ -61,6 +62,7 @@ class Door:
         clock: Clock,
         registry: CollectorRegistry,
         served: Callable[[], Served],
+        room: Callable[[str, str], tuple[int, int]],
         host: str,
         port: int,
     ) -> None:
@@ -69,6 +71,7 @@ class Door:
         self._authenticator = authenticator
         self._clock = clock
         self._registry = registry
+        self._room = room
         self._aliases = Aliases(served, parse(config.models))
         self._host = config.host or host
         self.port = port
@@ -77,6 +80,7 @@ class Door:
         self._metrics = DoorMetrics(
             registry, connections=lambda: self._connections, body_bytes=lambda: self._bodies.held
         )
+        self._too_long = LengthRefusals()
         self._draining = False
         self._tasks = Supervisor()
         self._runner: web.AppRunner | None = None
@@ -199,13 +203,13 @@ class Door:
             error = UnknownRoute(f"there is no {request.method} {request.path[:200]}")
         except web.HTTPMethodNotAllowed:
             error = WrongMethod(f"{request.path[:200]} does not take {request.method}")
-        visit = Visit(request, self._config, self._bodies)
+        visit = Visit(request, self._config, self._bodies, self._room)
         tell = tell_by_headers(request)
         return self._refuse(visit, error, tell, "other", "other")
 
     def _handler(self, dialect: Dialect, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            visit = Visit(request, self._config, self._bodies)
+            visit = Visit(request, self._config, self._bodies, self._room)
             tell = route.tell or tell_by_headers(request)
             try:
                 answer = await self._answer(visit, route)
@@ -246,17 +250,20 @@ class Door:
                     raise
             else:
                 if not answer.prepared:
-                    answer.headers.setdefault("x-request-id", visit.syscall_id)
-                    answer.headers.setdefault("request-id", visit.syscall_id)
+                    for name, value in visit.told.items():
+                        answer.headers.setdefault(name, value)
                 return answer
             finally:
                 identities.end()
         raise RuntimeError("unreachable")
 
     def _refuse(self, visit: Visit, error: KernelError, tell: Tell, dialect: str, route: str) -> web.Response:
+        if visit.identity is not None:
+            agent = (visit.identity.tenant, visit.identity.agent)
+            error = self._too_long.told(agent, error, self._clock.monotonic())
         refusal: Refusal = tell(error, visit.syscall_id)
         self._metrics.requests.labels(dialect, route, str(refusal.status)).inc()
-        headers = {**refusal.headers, "x-request-id": visit.syscall_id, "request-id": visit.syscall_id}
+        headers = {**visit.told, **refusal.headers}
         return web.Response(
             status=refusal.status,
             body=msgspec.json.encode(refusal.body),

@@ -60,7 +60,7 @@ async def send(
     try:
         arrived, first = await _first(pump, visit.config.hold_seconds.total_seconds())
         more = known(first if arrived else None) if known is not None else {}
-        answer = web.StreamResponse(headers={**_HEADERS, **_ids(visit), **(headers or {}), **more})
+        answer = web.StreamResponse(headers={**_HEADERS, **visit.told, **(headers or {}), **more})
         visit.begin()
         await answer.prepare(visit.request)
         line = _Line(visit, answer)
@@ -90,10 +90,6 @@ async def _relay(line: "_Line", pump: "_Pump[T]", encoder: StreamEncoder[T], sil
         raise
     except Exception as error:  # noqa: BLE001 - the status is out: whatever it is, it is told in the stream
         await line.send(encoder.failed(mapping.typed(error, "door stream")))
-
-
-def _ids(visit: Visit) -> dict[str, str]:
-    return {"x-request-id": visit.syscall_id, "request-id": visit.syscall_id}
 
 
 class _Line:

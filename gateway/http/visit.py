@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, TypeVar, cast
@@ -38,6 +38,8 @@ class Visit:
     request: web.Request
     config: DoorConfig
     bodies: Bodies
+    room: Callable[[str, str], tuple[int, int]]
+    """How many generations an agent may have under way, and how many more it could begin."""
     syscall_id: str = field(default_factory=lambda: secrets.token_hex(12))
     """Id of the request's main call, told as x-request-id."""
     identity: Identity | None = None
@@ -53,6 +55,15 @@ class Visit:
         if self.identity is None:
             raise RuntimeError("the request has not been identified")
         return self.identity
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Return the headers of every answer: the request's id, and how much the caller may begin now."""
+        headers = {"x-request-id": self.syscall_id, "request-id": self.syscall_id}
+        if self.identity is not None:
+            limit, left = self.room(self.identity.tenant, self.identity.agent)
+            headers |= {"x-ratelimit-limit-requests": str(limit), "x-ratelimit-remaining-requests": str(left)}
+        return headers
 
     @property
     def peer(self) -> str:

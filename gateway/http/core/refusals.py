@@ -34,7 +34,7 @@ class Row:
 
 
 _INVALID: Final = Row(400, "invalid_request_error", "invalid_request_error")
-_TOO_LONG: Final = Row(400, "invalid_request_error", "invalid_request_error", "context_length_exceeded")
+TOO_LONG: Final = Row(400, "invalid_request_error", "invalid_request_error", "context_length_exceeded")
 _KEY: Final = Row(401, "invalid_request_error", "authentication_error", "invalid_api_key")
 _DENIED: Final = Row(403, "permission_error", "permission_error")
 _NOT_FOUND: Final = Row(404, "invalid_request_error", "not_found_error")
@@ -72,11 +72,11 @@ TABLE: Final[Mapping[str, Row]] = {
     "TOO_MANY_CALLS": _BUSY,
     "NO_BACKEND": _AWAY,
     "SCHEDULER_UNAVAILABLE": _AWAY,
-    "NEVER_FITS": _TOO_LONG,
+    "NEVER_FITS": TOO_LONG,
     "SYSCALL_NOT_FOUND": _NOT_FOUND,
     "UNKNOWN_SCHEDULING_POLICY": _INVALID,
     "MODEL_NOT_FOUND": _NOT_FOUND,
-    "PROMPT_TOO_LONG": _TOO_LONG,
+    "PROMPTTOO_LONG": TOO_LONG,
     "CONSTRAINT_INVALID": _INVALID,
     "BACKEND_REFUSED": _INVALID,
     "BACKEND_FAILED": _AWAY,
@@ -93,7 +93,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "DATA_CORRUPT": _FAULT,
     "DISK_FULL": _AWAY,
     "CONTEXT_NOT_FOUND": Row(400, "invalid_request_error", "not_found_error", "previous_response_not_found"),
-    "WINDOW_TOO_SMALL": _TOO_LONG,
+    "WINDOW_TOO_SMALL": TOO_LONG,
     "SNAPSHOT_NOT_FOUND": _NOT_FOUND,
     "ORPHAN_TOOL_RESULT": _INVALID,
     "SNAPSHOT_CONFLICT": _CONFLICT,
@@ -170,7 +170,7 @@ def anthropic_error(error: KernelError, request_id: str) -> dict[str, object]:
     message, facts = error.message, error.metadata
     if "prompt_tokens" in facts and "max_total_tokens" in facts:  # clients look for these words
         message = f"prompt is too long: {facts['prompt_tokens']} tokens > {facts['max_total_tokens']} maximum"
-    elif row_of(error) is _TOO_LONG:
+    elif row_of(error) is TOO_LONG:
         message = f"prompt is too long: {message}"
     return {
         "type": "error",

@@ -282,6 +282,11 @@ class InferenceUseCases:
             if not self._runs.unsettled(key):
                 return facts
 
+    def room(self, tenant: str, agent: str) -> tuple[int, int]:
+        """Return how many generations an agent may have under way, and how many more it could begin now."""
+        limit = self._config.calls_per_agent
+        return limit, max(0, limit - self._runs.count(tenant, agent))
+
     def _check_room(self, key: CallKey, program: str, size: int) -> None:
         if self._runs.count(key.tenant, key.agent) >= self._config.calls_per_agent:
             raise TooManyCalls(

@@ -75,6 +75,7 @@ async def door(kernel: SmallKernel, **settings: str) -> AsyncIterator[tuple[Door
         clock=SystemClock(),
         registry=CollectorRegistry(),
         served=lambda: Served(frozenset({"fake"}), "fake"),
+        room=lambda _tenant, _agent: (256, 255),
         host="127.0.0.1",
         port=0,
     )
@@ -184,6 +185,14 @@ async def test_a_refusal_before_the_first_event_keeps_its_status() -> None:
         status, body, _ = await asked(f"{url}/v1/plain", {"text": "word " * 20_000})
 
     assert (status, body["error"]["code"]) == (400, "context_length_exceeded")
+
+
+async def test_an_agent_whose_prompts_never_fit_is_told_to_stop_at_the_third() -> None:
+    async with small_kernel() as kernel, door(kernel) as (_, url):
+        answers = [await asked(f"{url}/v1/plain", {"text": "word " * 20_000}) for _ in range(3)]
+
+    assert [status for status, _, _ in answers] == [400, 400, 403]
+    assert answers[2][2]["x-should-retry"] == "false"
 
 
 async def test_a_client_that_leaves_ends_its_generation() -> None:
