@@ -1,7 +1,7 @@
 """Stops clients that send a prompt again and again although it can never fit. Pure.
 
-One coding agent answers "the prompt is too long" by shortening its conversation and sending it again, for ever
-when that is still too long: a hundred requests in half a minute. Told that it is forbidden, it stops.
+One coding agent answers "the prompt is too long" by shortening its conversation and sending it again, for
+ever when that is still too long: a hundred requests in half a minute. Told that it is forbidden, it stops.
 """
 
 from collections import OrderedDict, deque
@@ -46,6 +46,6 @@ class LengthRefusals:
         if len(times) < TIMES or now - times[0] > SECONDS:
             return error
         return NeverFits(
-            f"stopped: {TIMES} requests within {SECONDS:.0f} seconds asked for more than the model can ever take; "
-            "start a new conversation, or use a model with a larger window"
+            f"stopped: {TIMES} requests within {SECONDS:.0f} seconds asked for more than the model can ever "
+            "take; start a new conversation, or use a model with a larger window"
         )
