@@ -20,8 +20,11 @@ _PASSING = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
 
 
 def canonical(arguments: Any) -> str:
-    """Write arguments as JSON text that is the same for the same arguments."""
-    return json.dumps(arguments, sort_keys=True, separators=(",", ":"))
+    """Write arguments as JSON text that is the same for the same arguments.
+
+    Raises ValueError for a number that JSON does not have.
+    """
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(arguments_json: str) -> str:
@@ -91,15 +94,20 @@ def refused_by_tool(call: ToolCall, error: CallError, now: datetime) -> ToolCall
 def cancelled(call: ToolCall, now: datetime, *, left: bool) -> ToolCall:
     """Record that the call was given up: by CancelCall, or because its caller `left`.
 
-    A caller that lost its connection may begin the call again, unless it may have had an effect.
+    A caller that lost its connection may begin the call again, unless it may have had an effect: then who
+    sends it again is told so, since nobody asked for it to be stopped.
     """
+    harmless = call.attempts == 0 or call.effect.repeatable
+    if left and not harmless:
+        error = UnknownOutcome("the tool may have run before its caller was lost; look before you call again")
+        return replace(failed(call, error, now), state=CallState.UNKNOWN)
     message = "the caller left" if left else "the call was cancelled"
     return replace(
         call,
         state=CallState.CANCELLED,
         error=CallError(Cancelled.reason, message, Cancelled.code),
         ended_at=now,
-        repeatable=left and (call.attempts == 0 or call.effect.repeatable),
+        repeatable=left and harmless,
     )
 
 

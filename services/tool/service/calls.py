@@ -10,7 +10,7 @@ from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.joinable import RunRegistry
 from services.tool.core import ledger, schemas
-from services.tool.errors import CallNotFound, TooManyCalls
+from services.tool.errors import ArgumentsInvalid, CallNotFound, TooManyCalls
 from services.tool.model import (
     CallEvent,
     CallQuery,
@@ -198,7 +198,10 @@ class Calls:
 
 
 async def _checked(tool: Tool, arguments: Any) -> str:
-    text = ledger.canonical(arguments)
+    try:
+        text = ledger.canonical(arguments)
+    except ValueError as error:
+        raise ArgumentsInvalid("the arguments hold a number that JSON does not have") from error
     if len(text) > _LARGE:
         await asyncio.to_thread(schemas.check_arguments, tool.parameters_schema, arguments)
     else:

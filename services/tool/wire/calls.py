@@ -11,7 +11,8 @@ from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.auth.identity import Caller, Scope
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.codes import Code
-from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
+from services.chassis.rpc.errors import InvalidPageToken
+from services.chassis.rpc.steps import validation
 from services.chassis.rpc.wire import duration, moment, stamp
 from services.chassis.times import from_micros, micros
 from services.tool.core import schemas
@@ -172,20 +173,36 @@ def page(
 
 
 def outcome(request: tool_pb2.CompleteCallRequest) -> ToolOutcome:
-    """Read how a provider ended a call. Raises InvalidRequest."""
-    if request.WhichOneof("outcome") == "error":
-        given = request.error
-        details = json.dumps(common.plain_object(given.details)) if given.HasField("details") else ""
-        return ToolOutcome(error=CallError("TOOL_FAILED", given.message, details_json=details))
-    result = request.result
+    """Read how a provider ended a call.
+
+    A report that breaks a rule ends the call all the same: the tool has run, and its caller waits.
+    """
+    match request.WhichOneof("outcome"):
+        case "error":
+            given = request.error
+            details = json.dumps(common.plain_object(given.details)) if given.HasField("details") else ""
+            return ToolOutcome(error=CallError("TOOL_FAILED", given.message, details_json=details))
+        case "result":
+            return _result_of(request.result)
+        case _:
+            return _unreadable("its report holds neither a result nor an error")
+
+
+def _result_of(result: resources_pb2.CallResult) -> ToolOutcome:
+    if broken := validation.violations(result):
+        return _unreadable(f"the tool's result cannot be taken: {broken[0].field}: {broken[0].description}")
     if result.value_json and result.HasField("value"):
-        raise InvalidRequest.field("result", "give value or value_json, not both")
+        return _unreadable("the tool's result has a value and a value_json; give one of them")
     value: Any = None
     if result.value_json:
         value = _reported(result.value_json)
     elif result.HasField("value"):
         value = common.plain(result.value)
     return ToolOutcome(value=value, pieces=tuple(_piece(piece) for piece in result.content))
+
+
+def _unreadable(why: str) -> ToolOutcome:
+    return ToolOutcome(value=UnreadableResult(why))
 
 
 def _reported(text: str) -> Any:

@@ -14,12 +14,16 @@ _log = logger(__name__)
 
 
 def typed(error: Exception, method: str) -> KernelError:
-    """Return the typed form of any error. An unknown one is logged under an id; its text stays here."""
+    """Return the typed form of any error. A defect is logged under an id; an unknown one's text stays here.
+
+    What a tool returned or a model wrote may end a call with INTERNAL too. That is no defect of the kernel,
+    has a reason of its own, and an agent can bring it about as often as it likes: it is not logged.
+    """
     if isinstance(error, grpc.aio.AioRpcError):
         known = peer_error(error)
-        if known.code is not Code.INTERNAL or "error_id" in known.metadata:
+        if not _defect(known) or "error_id" in known.metadata:
             return known
-    elif isinstance(error, KernelError) and error.code is not Code.INTERNAL:
+    elif isinstance(error, KernelError) and not _defect(error):
         return error
     error_id = secrets.token_hex(6)
     _log.error("call failed", exc=error, error_id=error_id, method=method)
@@ -27,6 +31,10 @@ def typed(error: Exception, method: str) -> KernelError:
         error.metadata.setdefault("error_id", error_id)
         return error
     return Internal(f"internal error {error_id}", metadata={"error_id": error_id})
+
+
+def _defect(error: KernelError) -> bool:
+    return error.code is Code.INTERNAL and error.reason == Internal.reason
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: KernelError) -> NoReturn:

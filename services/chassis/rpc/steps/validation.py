@@ -35,13 +35,17 @@ def validate(method: Method, request: Message) -> None:
     """
     if not method.has_rules:
         return
-    violations = _VALIDATOR.collect_violations(request, fail_fast=True)
-    if violations:
-        if request.ByteSize() <= _SMALL_BYTES:
-            violations = _VALIDATOR.collect_violations(request)
-        fields = [_violation(violation.proto) for violation in violations[:_MAX_VIOLATIONS]]
+    if fields := violations(request):
         text = "; ".join(f"{field.field}: {field.description}" for field in fields[:3])
         raise InvalidRequest(text, violations=fields)
+
+
+def violations(message: Message) -> list[FieldViolation]:
+    """Return the first violations of the rules of a message; all of them for small ones only."""
+    found = _VALIDATOR.collect_violations(message, fail_fast=True)
+    if found and message.ByteSize() <= _SMALL_BYTES:
+        found = _VALIDATOR.collect_violations(message)
+    return [_violation(violation.proto) for violation in found[:_MAX_VIOLATIONS]]
 
 
 def _violation(proto: Any) -> FieldViolation:

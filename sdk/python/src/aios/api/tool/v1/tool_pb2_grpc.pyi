@@ -133,8 +133,9 @@ class ToolServiceStub:
     CompleteCall: _grpc.UnaryUnaryMultiCallable[_tool_pb2.CompleteCallRequest, _tool_pb2.CompleteCallResponse]
     """Ends a call with its result or error. The same outcome again succeeds and changes nothing. The lease, not the
     call's owner, decides who may.
-    Errors: ABORTED CALL_LEASE_LOST, ABORTED IDEMPOTENCY_MISMATCH. A result that is no JSON, or does not match the tool's
-    schema, is taken and fails the call with TOOL_RESULT_INVALID.
+    Errors: ABORTED CALL_LEASE_LOST, ABORTED IDEMPOTENCY_MISMATCH. A result that is no JSON, too large or too deep, or does
+    not match the tool's schema is taken and fails the call with TOOL_RESULT_INVALID, so that its caller does not wait for
+    the lease to end. A request that is larger than this method takes says of no call that it has ended.
     Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
     """
 
@@ -243,8 +244,9 @@ class ToolServiceAsyncStub(ToolServiceStub):
     CompleteCall: _aio.UnaryUnaryMultiCallable[_tool_pb2.CompleteCallRequest, _tool_pb2.CompleteCallResponse]  # type: ignore[assignment]
     """Ends a call with its result or error. The same outcome again succeeds and changes nothing. The lease, not the
     call's owner, decides who may.
-    Errors: ABORTED CALL_LEASE_LOST, ABORTED IDEMPOTENCY_MISMATCH. A result that is no JSON, or does not match the tool's
-    schema, is taken and fails the call with TOOL_RESULT_INVALID.
+    Errors: ABORTED CALL_LEASE_LOST, ABORTED IDEMPOTENCY_MISMATCH. A result that is no JSON, too large or too deep, or does
+    not match the tool's schema is taken and fails the call with TOOL_RESULT_INVALID, so that its caller does not wait for
+    the lease to end. A request that is larger than this method takes says of no call that it has ended.
     Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
     """
 
@@ -434,8 +436,9 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tool_pb2.CompleteCallResponse, _abc.Awaitable[_tool_pb2.CompleteCallResponse]]:
         """Ends a call with its result or error. The same outcome again succeeds and changes nothing. The lease, not the
         call's owner, decides who may.
-        Errors: ABORTED CALL_LEASE_LOST, ABORTED IDEMPOTENCY_MISMATCH. A result that is no JSON, or does not match the tool's
-        schema, is taken and fails the call with TOOL_RESULT_INVALID.
+        Errors: ABORTED CALL_LEASE_LOST, ABORTED IDEMPOTENCY_MISMATCH. A result that is no JSON, too large or too deep, or does
+        not match the tool's schema is taken and fails the call with TOOL_RESULT_INVALID, so that its caller does not wait for
+        the lease to end. A request that is larger than this method takes says of no call that it has ended.
         Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
         """
 
