@@ -21,6 +21,9 @@ from launcher.supervisor import StartFailed, Supervisor
 
 _COLOURS = ("36", "32", "33", "35", "34", "96", "92", "95")
 
+START_SECONDS = 60.0
+MODEL_SECONDS = 3600.0
+"""Longest start with a model file of the user's own, which may be fetched first, is read whole, and large."""
 BACKEND_SECONDS = 30.0
 """Longest wait for a server that answered before the start to be taken up by the gateway."""
 LOOK_AGAIN_SECONDS = 2.0
@@ -172,7 +175,8 @@ async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> No
         found = await look(plan.backends)
         _say(welcome.models(plan, [each for each in found if isinstance(each, BackendProblem)]))
         wait = BACKEND_SECONDS if welcome.serves(found) else 0.0
-    await supervisor.start(backend_wait=wait)
+    of_its_own = plan.backends.embedded_model or os.environ.get("AIOS_MODEL")
+    await supervisor.start(MODEL_SECONDS if of_its_own else START_SECONDS, backend_wait=wait)
     found = await look(plan.served_by)
     seconds = time.monotonic() - started
     _say([*welcome.addresses(plan, seconds, _settings.data_dir()), *welcome.models(plan, found)])

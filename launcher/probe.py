@@ -77,7 +77,7 @@ def _described(base: str, raw: Any) -> Serving:
     """Read the answer of `/info`. Raises BackendError or ValueError."""
     info = parse_info(raw)
     kind = "TGI" if info.slots is None else "tgi-local"
-    return Serving(base, str(info.model_id), int(info.max_total_tokens), f"{kind} {info.version}")
+    return Serving(base, info.model_id, info.max_total_tokens, f"{kind} {info.version}")
 
 
 async def _ask(

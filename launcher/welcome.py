@@ -9,12 +9,17 @@ from launcher.backends import CODING_WINDOW, BackendProblem, Serving
 from launcher.plan import DEFAULT_BASE_PORT, KernelPlan
 
 
-def models(plan: KernelPlan, found: Sequence[Serving | BackendProblem]) -> list[str]:
-    """Say which model answers behind each server, and what is wrong with those where none does."""
+def models(
+    plan: KernelPlan, found: Sequence[Serving | BackendProblem], *, then: str = "; the kernel goes on asking"
+) -> list[str]:
+    """Say which model answers behind each server, and what is wrong with those where none does.
+
+    `then`: what is done about those.
+    """
     told = []
     for each in found:
         if isinstance(each, BackendProblem):
-            told.append(line(f"no model: {each}; the kernel goes on asking"))
+            told.append(line(f"no model: {each}{then}"))
             continue
         told.append(line(f"model {each.told()}"))
         if 0 < each.window < CODING_WINDOW:

@@ -192,6 +192,12 @@ class Capabilities:
     """Goes on from the text so far. Otherwise a generation that was broken off must start over."""
 
 
+LONGEST_NAME: Final = 256
+"""Characters of a model's name."""
+LARGEST_INT32: Final = 2**31 - 1
+LARGEST_INT64: Final = 2**63 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaInfo:
     """What a backend replica serves and holds."""
@@ -208,6 +214,17 @@ class ReplicaInfo:
     """Bytes of the longest token of its vocabulary; 0: not known."""
     revision: str = ""
     """Which weights of the model these are; empty: it does not tell."""
+
+    def oddity(self) -> str:
+        """Return what of it no server can mean, since the contract has no room for it; empty: nothing."""
+        if not 0 < len(self.model) <= LONGEST_NAME:
+            return f"a model whose name has {len(self.model)} characters"
+        for what, number in (("a window", self.max_total_tokens), ("slots", self.slots)):
+            if not 0 < number <= LARGEST_INT32:
+                return f"{what} of {number:.3g}"
+        if not 0 <= self.max_batch_total_tokens <= LARGEST_INT64:
+            return f"room for {self.max_batch_total_tokens:.3g} tokens"
+        return ""
 
     def same_model(self, model: str, revision: str) -> bool:
         """Whether an answer that such a model began may go on here; unknown revisions are taken to agree."""

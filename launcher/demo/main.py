@@ -78,7 +78,9 @@ async def _demo(plan: KernelPlan, console: Console, outputs: Outputs, seed: int)
     model = "a small model of our own"
     if plan.backends.attached:
         found = await look(plan.backends)
-        console.print("\n".join(welcome.models(plan, found)), markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            "\n".join(welcome.models(plan, found, then="")), markup=False, highlight=False, soft_wrap=True
+        )
         if not welcome.serves(found):
             return 1
         model = "the attached model"

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+from gateway.inference.model import LARGEST_INT32
+
 
 def gauge(page: bytes, name: str) -> int | None:
     """Return the sum of a gauge's samples, rounded; None when the page has none that can be read."""
     wanted = name.encode()
     values = [value for line in page.splitlines() for value in _sample(line, wanted)]
-    return round(sum(values)) if values else None
+    return min(round(sum(values)), LARGEST_INT32) if values else None
 
 
 def _sample(line: bytes, name: bytes) -> Iterator[float]:

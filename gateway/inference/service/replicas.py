@@ -183,7 +183,7 @@ class ReplicaPool:
         replica = self._replicas[name]
         try:
             async with asyncio.timeout(self._config.probe_timeout):
-                info = await replica.backend.info()
+                info = await _told(replica.backend)
         except (BackendError, TimeoutError) as error:
             replica.failure = cause(error) or NO_ANSWER
             if replica.up:
@@ -287,7 +287,7 @@ class ReplicaPool:
         try:
             async with asyncio.timeout(self._config.probe_timeout):
                 # Each time: a server that restarts between two probes may serve another model, or less of it.
-                info = await replica.backend.info()
+                info = await _told(replica.backend)
                 changed = self._learned(replica, info)
                 self._check_form(info)
                 healthy = await replica.backend.healthy()
@@ -331,3 +331,11 @@ class ReplicaPool:
 
 def _form(info: ReplicaInfo) -> tuple[bool, bool]:
     return info.capabilities.chat_prompts, info.capabilities.native_tools
+
+
+async def _told(backend: Backend) -> ReplicaInfo:
+    """Ask what a server serves. Raises BackendError, BackendBroken for what no server can mean."""
+    info = await backend.info()
+    if oddity := info.oddity():
+        raise BackendBroken(f"the server declares {oddity}")
+    return info

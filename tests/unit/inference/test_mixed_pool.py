@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from gateway.inference.model import Capabilities, ReplicaInfo
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
@@ -74,3 +76,26 @@ async def test_tools_go_through_or_become_text() -> None:
     [[system, user], tools] = plain.rendered[0]
     assert "clock()" in system.content
     assert (user, tools) == (hello, [])
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ({"max_total_tokens": 10**12}, "a window"),
+        ({"max_total_tokens": 0}, "a window"),
+        ({"slots": 2**31}, "slots"),
+        ({"slots": -1}, "slots"),
+        ({"max_batch_total_tokens": 10**30}, "room"),
+        ({"model": ""}, "name"),
+        ({"model": "m" * 257}, "name"),
+    ],
+)
+async def test_a_server_that_declares_what_cannot_be_is_left_out_and_the_others_serve(
+    told: dict[str, int | str], what: str
+) -> None:
+    odd = FakeBackend("odd", info=replace(PLAIN, **told))  # type: ignore[arg-type]
+    async with watched(odd, FakeBackend("plain")) as pool:
+        await until(lambda: names(pool) == ["plain"] and "odd" in pool.failures())
+
+        assert what in pool.failures()["odd"]
+        assert [each.info.model for each in pool.live()] == [PLAIN.model]
