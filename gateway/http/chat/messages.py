@@ -43,13 +43,22 @@ def _assistant(talk: Conversation, message: Message, path: str) -> None:
 
 def _call(talk: Conversation, call: Call, path: str) -> None:
     if call.custom is not None:
-        text = free_text_arguments(call.custom.input or "")
-        talk.call(call.id, call.custom.name, text, path, arguments_path=f"{path}.custom.input")
+        kind, value = "custom", "input"
+        name, text = call.custom.name, free_text_arguments(call.custom.input or "")
     elif call.function is not None:
-        text = call.function.arguments or ""
-        talk.call(call.id, call.function.name, text, path, arguments_path=f"{path}.function.arguments")
+        kind, value = "function", "arguments"
+        name, text = call.function.name, call.function.arguments or ""
     else:
         raise InvalidRequest.field(f"{path}.function", "a tool call needs a function")
+    talk.call(
+        call.id,
+        name,
+        text,
+        path,
+        arguments_path=f"{path}.{kind}.{value}",
+        id_path=f"{path}.id",
+        name_path=f"{path}.{kind}.name",
+    )
 
 
 def _required(message: Message, path: str) -> str:

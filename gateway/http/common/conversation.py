@@ -49,16 +49,26 @@ class Conversation:
         """Add what the model said."""
         self._add(chat_pb2.ROLE_ASSISTANT, text, path, name)
 
-    def call(self, call: str, tool: str, arguments: str, path: str, *, arguments_path: str) -> None:
-        """Add a tool call. `arguments` is the text of a JSON object, or empty."""
+    def call(
+        self,
+        call: str,
+        tool: str,
+        arguments: str,
+        path: str,
+        *,
+        arguments_path: str,
+        id_path: str = "",
+        name_path: str = "",
+    ) -> None:
+        """Add a tool call. `arguments` is the text of a JSON object, or empty. Paths not told are `path`."""
         if not self.after_assistant:
             self.assistant("", path)
         calls = self.messages[-1].tool_calls
         if len(calls) >= CALLS:
             raise InvalidRequest.field(path, f"at most {CALLS} tool calls may follow one another")
         if not call:
-            raise InvalidRequest.field(path, "a tool call needs an id")
-        checks.characters(tool, path, checks.NAME_CHARACTERS, 1)
+            raise InvalidRequest.field(id_path or path, "a tool call needs an id")
+        checks.characters(tool, name_path or path, checks.NAME_CHARACTERS, 1)
         ident = checks.key(call)
         self._tools[ident] = tool
         calls.add(id=ident, name=tool, arguments_json=checks.arguments(arguments, arguments_path))
