@@ -7,10 +7,11 @@ from typing import Any, Final, TypeVar
 
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http import generating
+from gateway.http.common.answers import Answer
 from gateway.http.common.plan import Plan
 from gateway.http.kernel import Kernel
 from gateway.http.visit import Visit
-from services.chassis.rpc.errors import KernelError
+from services.chassis.rpc.errors import Internal, KernelError
 
 T = TypeVar("T")
 Choice = tuple[int, pb.StreamGenerateResponse]
@@ -49,6 +50,24 @@ async def several(
                 raise
         else:
             return
+
+
+async def gathered(
+    kernel: Kernel, visit: Visit, plans: Sequence[Plan], *, seeds: Sequence[int | None], logprobs: bool
+) -> tuple[list[str], list[Answer]]:
+    """Return the generations' names and the answers, once all have ended. Raises as `several`."""
+    names, ends = [""] * len(plans), dict[int, pb.Finished]()
+    places: list[list[pb.TopAlternatives]] = [[] for _ in plans]
+    async with aclosing(several(kernel, visit, plans, visit.call_seconds, seeds=seeds)) as events:
+        async for index, event in events:
+            names[index] = names[index] or event.name
+            places[index].extend(event.event.delta.top_alternatives)
+            if event.event.HasField("finished"):
+                ends[index] = event.event.finished
+    if len(ends) < len(plans):
+        raise Internal("an answer ended without its end being told")
+    told = places if logprobs else [None] * len(plans)
+    return names, [Answer(ends[index], each) for index, each in enumerate(told)]
 
 
 def _events(

@@ -1,7 +1,9 @@
 """The dialects that the door speaks: one line each."""
 
 from gateway.http.chat import routes as chat
+from gateway.http.completions import routes as completions
 from gateway.http.dialect import Dialect
+from gateway.http.embeddings import routes as embeddings
 from gateway.http.fittings import Fittings
 from gateway.http.messages import routes as messages
 from gateway.http.models import routes as models
@@ -13,6 +15,8 @@ def dialects(fittings: Fittings) -> list[Dialect]:
     return [
         models.dialect(fittings),
         chat.dialect(fittings),
+        completions.dialect(fittings),
+        embeddings.dialect(fittings),
         messages.dialect(fittings),
         responses.dialect(fittings),
     ]

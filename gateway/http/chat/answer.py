@@ -1,35 +1,11 @@
 """Writes a chat completion from what the kernel generated. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aios.api.common.v1 import chat_pb2
-from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.common import openai, openai_logprobs, tools
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What every part of one answer says of it."""
-
-    id: str
-    created: int
-    """Unix seconds."""
-    model: str
-    custom: frozenset[str] = frozenset()
-    """Names of the tools that take free input."""
-    tier: str = ""
-    """The service tier that is applied; empty: the client did not ask for one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer, whole."""
-
-    finished: pb.Finished
-    places: Sequence[pb.TopAlternatives] | None = None
-    """Log-probabilities, when they were asked for."""
+from gateway.http.common.answers import Answer, Head
 
 
 def completion(head: Head, answers: Sequence[Answer]) -> dict[str, Any]:

@@ -1,24 +1,21 @@
 """Answers `/v1/chat/completions`, whole or as a stream."""
 
-from contextlib import aclosing
 from datetime import UTC, datetime
 
 from aiohttp import web
 
-from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http import choices, generating
 from gateway.http.answers import json_response
 from gateway.http.chat import answer, request
-from gateway.http.chat.answer import Answer, Head
 from gateway.http.chat.request import Chat
 from gateway.http.chat.schema import Body
 from gateway.http.chat.stream import ChatStream, Event
+from gateway.http.common.answers import Answer, Head
 from gateway.http.dialect import Dialect, Route, tell_openai
 from gateway.http.errors import NotFound
 from gateway.http.fittings import Fittings
 from gateway.http.streaming import send
 from gateway.http.visit import Visit
-from services.chassis.rpc.errors import Internal
 
 _PATH = "/v1/chat/completions"
 
@@ -60,7 +57,13 @@ class ChatRoutes:
             )
             names, answers = [one.name], [Answer(one.finished)]
         else:
-            names, answers = await self._gathered(visit, chat)
+            names, answers = await choices.gathered(
+                self._kernel,
+                visit,
+                [chat.plan] * len(chat.seeds),
+                seeds=chat.seeds,
+                logprobs=chat.logprobs,
+            )
         ends = [each.finished for each in answers]
         told = Head(
             head.id,
@@ -70,27 +73,6 @@ class ChatRoutes:
             chat.plan.tier.applied if chat.tier else "",
         )
         return json_response(answer.completion(told, answers), headers=generating.headers_of(names, ends))
-
-    async def _gathered(self, visit: Visit, chat: Chat) -> tuple[list[str], list[Answer]]:
-        """Gather several answers, or one with its log-probabilities, which only streams tell."""
-        count = len(chat.seeds)
-        names, ends = [""] * count, [pb.Finished()] * count
-        places: list[list[pb.TopAlternatives]] = [[] for _ in chat.seeds]
-        finished = 0
-        events = choices.several(
-            self._kernel, visit, [chat.plan] * count, visit.call_seconds, seeds=chat.seeds
-        )
-        async with aclosing(events):
-            async for index, event in events:
-                names[index] = names[index] or event.name
-                places[index].extend(event.event.delta.top_alternatives)
-                if event.event.HasField("finished"):
-                    ends[index] = event.event.finished
-                    finished += 1
-        if finished < count:
-            raise Internal("an answer ended without its end being told")
-        told = places if chat.logprobs else [None] * count
-        return names, [Answer(end, each) for end, each in zip(ends, told, strict=True)]
 
     async def list(self, _visit: Visit) -> web.StreamResponse:
         """List the stored ones: none."""

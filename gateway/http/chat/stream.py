@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 
 from aios.api.inference.v1 import inference_pb2 as pb
-from gateway.http.chat.answer import Head, calls
+from gateway.http.chat.answer import calls
 from gateway.http.chat.request import Chat
 from gateway.http.common import openai, openai_logprobs, sse
+from gateway.http.common.answers import Head
 from gateway.http.common.text import ShownText
 from services.chassis.rpc.errors import KernelError
 

@@ -37,3 +37,15 @@ def usage(answers: Iterable[pb.Usage]) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+def sum_usage(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Add up what `usage` told of several prompts."""
+    total = usage(())
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                total[name] = {key: total[name][key] + value[key] for key in value}
+            else:
+                total[name] += value
+    return total

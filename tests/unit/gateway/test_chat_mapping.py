@@ -13,10 +13,11 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.errors import BackendFailed
-from gateway.http.chat.answer import Answer, Head, completion
+from gateway.http.chat.answer import completion
 from gateway.http.chat.request import Chat, read
 from gateway.http.chat.schema import Body
 from gateway.http.chat.stream import ChatStream
+from gateway.http.common.answers import Answer, Head
 from gateway.http.visit import decode
 from services.chassis.rpc.errors import KernelError
 

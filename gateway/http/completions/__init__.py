@@ -1,0 +1,1 @@
+"""OpenAI's plain completions, for prompts without a chat: `/v1/completions`."""
