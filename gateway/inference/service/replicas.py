@@ -228,6 +228,15 @@ class ReplicaPool:
                 )
             await self._until_changed(give_up - self._clock.monotonic(), wanted)
 
+    def narrowest(self, info: ReplicaInfo, prompt_tokens: int) -> ReplicaInfo:
+        """Return the replica of a model whose window is the smallest that leaves a prompt room.
+
+        Any of them may be granted.
+        """
+        same = (each.info for each in self.live() if each.info.model == info.model)
+        fitting = [each for each in same if each.max_total_tokens > prompt_tokens]
+        return min(fitting, key=lambda each: each.max_total_tokens, default=info)
+
     async def render(
         self,
         live: LiveReplica,

@@ -136,9 +136,11 @@ class Runner:
             self._constraint = self._accepts = None  # the backend sees to it that a tool is called
         prompt_plan.check_constraint(self._constraint, replica.info)
         prompt_plan.check_penalties(spec.sampling, replica.info)
-        gen.prompt, self._max_tokens = prompt_plan.fitted(
-            gen.prompt, spec, self._deps.config.default_max_tokens, replica.info
-        )
+        info = replica.info
+        if spec.fit_max_tokens:
+            info = self._deps.pool.narrowest(info, gen.prompt.token_count)
+        default = self._deps.config.default_max_tokens
+        gen.prompt, self._max_tokens = prompt_plan.fitted(gen.prompt, spec, default, info)
         self._preemptible = prompt_plan.preemptible(gen.prompt, self._constraint, replica.info)
         if not spec.sampling.greedy:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)

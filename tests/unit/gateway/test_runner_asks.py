@@ -81,6 +81,22 @@ async def test_a_ceiling_holds_through_a_preemption_and_for_the_gateway_that_goe
         assert answer_of(resumed).reason is FinishReason.LENGTH
 
 
+@pytest.mark.parametrize("order", [("r0", "r1"), ("r1", "r0")])
+async def test_a_ceiling_is_met_by_the_smallest_window_that_may_be_granted(order: tuple[str, str]) -> None:
+    windows = {"r0": 1000, "r1": 60}
+    backends = [FakeBackend(name, info=replace(PLAIN, max_total_tokens=windows[name])) for name in order]
+    async with inference(*backends, replica="r1") as desk:
+        for number in range(2):
+            follower = desk.start(f"g{number}", max_tokens=0, fit_max_tokens=True)
+            await follower.task
+            assert desk.ticket.call.max_new_tokens == 58
+    async with inference(*backends, replica="r0") as desk:
+        for number in range(2):
+            spec: dict[str, Any] = {"messages": (), "prompt": "word " * 100}
+            await desk.start(f"g{number}", max_tokens=0, fit_max_tokens=True, **spec).task
+            assert desk.ticket.call.max_new_tokens == 900
+
+
 async def test_a_ceiling_is_part_of_what_a_request_id_stands_for() -> None:
     async with inference(FakeBackend()) as desk:
         await desk.start(max_tokens=20).task

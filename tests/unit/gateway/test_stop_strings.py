@@ -1,15 +1,20 @@
 """Which stop string ends a text, and where: the text alone decides, not how it is cut into pieces."""
 
+from collections.abc import Sequence
+from itertools import combinations, product
 from typing import SupportsIndex
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.inference.core.stop_strings import LONG_PIECE, StopStrings
 
 STOPS = st.lists(st.text(alphabet="ab", min_size=1, max_size=6), min_size=1, max_size=5)
-TEXTS = st.text(alphabet="abX", max_size=60)
 LONG = "X" * LONG_PIECE
+EVERY_TEXT = ["".join(each) for each in product("ab", repeat=6)]
+WORDS = ("a", "ab", "ba", "aab", "aba", "abb", "bab", "abab", "aabaa", "ababb", "babaab")
+SETS = [(each,) for each in WORDS] + list(combinations(WORDS, 2))
 
 
 def cut(text: str, sizes: list[int]) -> list[str]:
@@ -21,7 +26,7 @@ def cut(text: str, sizes: list[int]) -> list[str]:
     return [*pieces, text]
 
 
-def met(stops: list[str], pieces: list[str]) -> tuple[str, int] | None:
+def met(stops: Sequence[str], pieces: list[str]) -> tuple[str, int] | None:
     """Return the stop string that is met, and where it ends in the text."""
     watch, length = StopStrings(stops), 0
     for piece in pieces:
@@ -31,7 +36,7 @@ def met(stops: list[str], pieces: list[str]) -> tuple[str, int] | None:
     return None
 
 
-def first(stops: list[str], text: str) -> tuple[str, int] | None:
+def first(stops: Sequence[str], text: str) -> tuple[str, int] | None:
     """Find it by looking at every beginning of the text."""
     for end in range(1, len(text) + 1):
         if found := [stop for stop in stops if text[:end].endswith(stop)]:
@@ -39,38 +44,44 @@ def first(stops: list[str], text: str) -> tuple[str, int] | None:
     return None
 
 
-@given(STOPS, TEXTS, st.lists(st.integers(0, 5), max_size=20))
-def test_the_string_that_is_complete_first_is_met_wherever_the_pieces_end(
-    stops: list[str], text: str, sizes: list[int]
-) -> None:
-    assert met(stops, cut(text, sizes)) == first(stops, text)
+def begun(stops: Sequence[str], text: str) -> int:
+    """Return the length of the longest end of the text that a string goes on from."""
+    return max(length for stop in stops for length in range(len(stop)) if text.endswith(stop[:length]))
 
 
-@given(STOPS, TEXTS, TEXTS, st.lists(st.integers(0, LONG_PIECE + 80), max_size=4))
-def test_a_long_piece_is_searched_as_short_ones_are(
-    stops: list[str], before: str, behind: str, sizes: list[int]
-) -> None:
-    text = before + LONG + behind
+@pytest.mark.parametrize("stops", SETS)
+def test_the_string_that_is_complete_first_is_met_wherever_the_pieces_end(stops: tuple[str, ...]) -> None:
+    for text in EVERY_TEXT:
+        expected = first(stops, text)
+        for at in range(len(text) + 1):
+            assert met(stops, [text[:at], text[at:]]) == expected
+        assert met(stops, list(text)) == expected
 
-    assert met(stops, cut(text, sizes)) == first(stops, text)
+
+@pytest.mark.parametrize("stops", SETS)
+def test_a_long_piece_is_searched_as_short_ones_are(stops: tuple[str, ...]) -> None:
+    for text in EVERY_TEXT:
+        for at in range(len(text) + 1):
+            assert met(stops, [text[:at], text[at:] + LONG]) == first(stops, text)
+            behind = met(stops, [LONG + text[:at], text[at:]])
+            assert (behind and (behind[0], behind[1] - len(LONG))) == first(stops, text)
 
 
-@given(STOPS, TEXTS, st.lists(st.integers(0, LONG_PIECE + 80), max_size=4), st.booleans())
+@pytest.mark.parametrize("stops", SETS)
+@pytest.mark.parametrize("before", ["", LONG])
 def test_what_may_begin_a_string_is_the_longest_end_that_is_the_beginning_of_one(
-    stops: list[str],
-    text: str,
-    sizes: list[int],
-    long: bool,  # noqa: FBT001 - drawn
+    stops: tuple[str, ...], before: str
 ) -> None:
-    text = LONG + text if long else text
-    if first(stops, text) is not None:
-        return
-    watch = StopStrings(stops)
-    for piece in cut(text, sizes):
-        watch.feed(piece)
+    for text in EVERY_TEXT:
+        if first(stops, text) is None:
+            watch = StopStrings(stops)
+            watch.feed(before + text)
+            assert watch.pending == begun(stops, before + text)
 
-    begun = (length for stop in stops for length in range(len(stop)) if text.endswith(stop[:length]))
-    assert watch.pending == max(begun)
+
+@given(STOPS, st.text(alphabet="abX", max_size=60), st.lists(st.integers(0, 5), max_size=20))
+def test_strings_and_texts_at_large(stops: list[str], text: str, sizes: list[int]) -> None:
+    assert met(stops, cut(text, sizes)) == first(stops, text)
 
 
 class Counted(str):

@@ -215,3 +215,4 @@ def test_only_the_newest_affinities_are_remembered() -> None:
     assert not cache.attracts(jobs[0])
     assert cache.attracts(jobs[-1])
     assert len(cache._affinities) == 4096
+    assert len(cache._entries) == 1
