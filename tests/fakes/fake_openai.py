@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tests.fakes.odd import OddAnswer
+
 _MOST_STOPS = 4
 _WORDS = [
     "The",
@@ -79,6 +81,8 @@ class Behaviour:
     """The metrics page; empty: there is none."""
     error: tuple[int, Any] | None = None
     """Fail every generation: status and body."""
+    odd: OddAnswer | None = None
+    """Bytes in place of some or all generations."""
     api_key: str = ""
     healthy: bool = True
     keep_alive: float = 0.05
@@ -181,10 +185,13 @@ class FakeOpenAi:
         return _json({"prompt": _template(orjson.loads(await request.read())["messages"])})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
-        body: dict[str, Any] = orjson.loads(await request.read())
+        raw = await request.read()
+        body: dict[str, Any] = orjson.loads(raw)
         self.seen.paths.append(request.path)
         self.seen.bodies.append(body)
         behaviour = self.behaviour_for(body)
+        if behaviour.odd is not None and (odd := behaviour.odd.response_to(raw)) is not None:
+            return odd
         refusal = behaviour.error or _Run(behaviour, body).refusal()
         if refusal is not None:
             return _json(refusal[1], status=refusal[0])

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tests.fakes.odd import OddAnswer
 from tests.fakes.tgi_answers import Plan, event_bytes, stopped_after, stops_of, text_tokens, word
 
 __all__ = ["Behaviour", "FakeTgi", "Run", "Seen", "fake_tgi", "word"]
@@ -62,6 +63,9 @@ class Behaviour:
 
     malformed_after: int | None = None
     """Send an event that is not JSON after this many tokens."""
+
+    odd: OddAnswer | None = None
+    """Bytes in place of some or all streams."""
 
     error: tuple[int, str, str] | None = None
     """Fail every generation: status, message, error_type."""
@@ -221,7 +225,10 @@ class FakeTgi:
         return _json(answer, headers=headers)
 
     async def _generate_stream(self, request: web.Request) -> web.StreamResponse:
-        body = self._record(request, await request.read())
+        raw = await request.read()
+        body = self._record(request, raw)
+        if self.behaviour.odd is not None and (odd := self.behaviour.odd.response_to(raw)) is not None:
+            return odd
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         )

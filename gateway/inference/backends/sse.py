@@ -1,27 +1,80 @@
-"""Server-sent events as inference servers send them: one line of data an event. Pure."""
+"""Server-sent events as inference servers send them. Pure."""
 
 from typing import Final
 
+import orjson
+
 from gateway.inference.errors import BackendBroken
 
-MAX_LINE: Final = 16 * 1024 * 1024
+MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes of one event at most."""
 
 
 class EventLines:
     """Cuts a stream of bytes into the data of its events, wherever the chunks happen to end.
 
-    Comments, other fields and empty data are left out. An event is complete at the end of its line: servers
-    that forget the blank line after it are read all the same, and none spreads an event over two lines.
+    Comments, other fields and empty data are left out. An event is complete at the end of its line, because
+    some servers forget the blank line after it; only an object whose end is still to come is waited for, up
+    to the blank line. A line that is an object by itself is data too. An event named `error`, and a line of
+    that name as llama.cpp sends it, are given as `{"error": ...}`.
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._held = b""
+        """Data of an object that is not complete yet."""
+        self._event = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the data of the events that `chunk` completes. Raises BackendBroken for an endless line."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > MAX_LINE:
+        """Return the data of the events that `chunk` completes. Raises BackendBroken for an endless one."""
+        lines, newline, rest = chunk.rpartition(b"\n")
+        found: list[bytes] = []
+        if newline:
+            whole, self._rest = bytes(self._rest) + lines, bytearray()
+            for line in whole.split(b"\n"):
+                found += self._line(line.strip())
+        self._rest += rest
+        if len(self._rest) + len(self._held) > MAX_LINE:
             raise BackendBroken("an event of the stream has no end")
-        found = (line[5:].strip() for line in lines if line.startswith(b"data:"))
-        return [data for data in found if data]
+        return found
+
+    def close(self) -> list[bytes]:
+        """Return the data of an event that only the end of the stream completes."""
+        last, self._rest = bytes(self._rest), bytearray()
+        found = self._line(last.strip())
+        return [data for data in [*found, *self._line(b"")] if not data.startswith(b"{") or _ends(data)]
+
+    def _line(self, line: bytes) -> list[bytes]:
+        if not line:
+            held, self._held = self._held, b""
+            named, self._event = self._event, b""
+            return [_named(named, held)] if held else []
+        field, colon, value = line.partition(b":")
+        if line.startswith(b"{"):
+            return self._data(line)
+        if field == b"event" and colon:
+            self._event = value.strip()
+        elif field == b"error" and value.strip():
+            return [_named(b"error", value.strip())]
+        elif field == b"data" and value.strip():
+            return self._data(value.strip())
+        return []
+
+    def _data(self, data: bytes) -> list[bytes]:
+        first = not self._held
+        self._held = data if first else self._held + b"\n" + data
+        if not first or (data.startswith(b"{") and not _ends(data)):
+            return []
+        held, self._held = self._held, b""
+        return [_named(self._event, held)]
+
+
+def _ends(data: bytes) -> bool:
+    return data.endswith(b"}")
+
+
+def _named(event: bytes, data: bytes) -> bytes:
+    if event != b"error":
+        return data
+    told = data if data.startswith((b"{", b'"')) else orjson.dumps(data.decode(errors="replace"))
+    return b'{"error":' + told + b"}"

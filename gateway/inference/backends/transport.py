@@ -8,9 +8,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
 import orjson
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.inference.errors import (
     BackendBroken,
+    BackendError,
     BackendInvalid,
     BackendStalled,
     BackendUnavailable,
@@ -28,36 +30,51 @@ CONTROL_SECONDS: Final = 30.0
 """Longest short call: info, tokenize, suspend."""
 
 JSON: Final = {"Content-Type": "application/json"}
+PLAIN: Final = {"Accept-Encoding": "identity"}
+"""Answers are wanted as they are: a short one can unpack to any length."""
+_WHOLE: Final = frozenset({"application/json", "application/problem+json"})
+_PAGES: Final = ("text/html", "text/xml", "application/xml", "application/xhtml")
+MOST_TYPE: Final = 64
 _LARGE: Final = 2**20
 _OK: Final = 200
 
 
 PAGE_SECONDS: Final = 1.0
 PAGE_BYTES: Final = 2**20
+FACT_BYTES: Final = 4 * 2**20
+"""Longest answer to a short question: what a server is, an error, a whole answer in place of a stream."""
+
+TOKENS_BYTES: Final = 128 * 2**20
+"""Longest list of a text's tokens."""
+
+
+async def body_of(response: aiohttp.ClientResponse, most: int = FACT_BYTES) -> bytes:
+    """Read a body of at most so many bytes. Raises BackendBroken for a longer one."""
+    found = bytearray()
+    async for chunk in response.content.iter_any():
+        found += chunk
+        if len(found) > most:
+            raise BackendBroken("the answer has no end")
+    return bytes(found)
 
 
 async def page(session: aiohttp.ClientSession, url: str) -> bytes | None:
     """Read a metrics page of at most PAGE_BYTES in at most PAGE_SECONDS; None: there is none to be had."""
     try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=PAGE_SECONDS)) as response:
-            if response.status != _OK:
-                return None
-            found = bytearray()
-            async for chunk in response.content.iter_any():
-                found += chunk
-                if len(found) >= PAGE_BYTES:
-                    return None
-            return bytes(found)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        with failures():
+            async with session.get(url, timeout=aiohttp.ClientTimeout(total=PAGE_SECONDS)) as response:
+                return await body_of(response, PAGE_BYTES) if response.status == _OK else None
+    except BackendError:
         return None
 
 
 async def is_there(session: aiohttp.ClientSession, url: str) -> bool:
     """Whether a page is there; never raises BackendError."""
     try:
-        async with session.get(url, timeout=control()) as response:
-            return response.status == _OK
-    except (aiohttp.ClientError, OSError, TimeoutError):
+        with failures():
+            async with session.get(url, timeout=control()) as response:
+                return response.status == _OK
+    except BackendError:
         return False
 
 
@@ -81,6 +98,14 @@ class Reader(Protocol[E_co]):
         """Return the events that `data` completes. Raises BackendError, as error events tell."""
         ...
 
+    def close(self) -> Iterable[E_co]:
+        """Return the events that only the end of the stream completes. Raises BackendError."""
+        ...
+
+    def whole(self, body: bytes) -> Iterable[E_co]:
+        """Read an answer that came whole instead of as a stream. Raises BackendError."""
+        ...
+
 
 async def follow(
     open_stream: Callable[[], Awaitable[aiohttp.ClientResponse]],
@@ -97,22 +122,37 @@ async def follow(
         async with asyncio.timeout(token_seconds):
             response = await open_stream()
         try:
-            if response.status != _OK:
-                parse_answer(response.status, await response.read())
             clock = asyncio.get_running_loop().time
             deadline = clock() + token_seconds
+            if response.status != _OK or response.content_type in _WHOLE:
+                async with asyncio.timeout_at(deadline):
+                    body = await body_of(response)
+                if response.status != _OK:
+                    parse_answer(response.status, body)
+                for event in reader.whole(body):
+                    yield event
+                return
+            begun = False
             while not reader.ended:
                 async with asyncio.timeout_at(deadline):
                     data = await response.content.readany()
-                if not data and reader.finished:
-                    return
-                if not data:
-                    raise BackendUnavailable("the stream ended before the generation did")
-                for event in reader.feed(data):
+                for event in reader.feed(data) if data else reader.close():
+                    begun = True
                     yield event
                     deadline = clock() + token_seconds
+                if not data and not reader.finished:
+                    raise _broke_off(response.content_type, begun=begun)
+                if not data:
+                    return
         finally:
             response.close()
+
+
+def _broke_off(content_type: str, *, begun: bool) -> BackendError:
+    """Return what the end of a stream means that did not say so: a proxy's page is no stream at all."""
+    if not begun and content_type.startswith(_PAGES):
+        return BackendBroken(f"the answer is no stream of events but {content_type[:MOST_TYPE]}")
+    return BackendUnavailable("the stream ended before the generation did")
 
 
 def control() -> aiohttp.ClientTimeout:
@@ -143,7 +183,7 @@ def failures() -> Iterator[None]:
         raise BackendStalled("the backend sent no token in time") from error
     except aiohttp.ClientConnectorError as error:
         raise BackendUnreachable(f"the backend cannot be reached: {type(error).__name__}") from error
-    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
         raise BackendUnavailable(f"the connection failed: {type(error).__name__}") from error
-    except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as error:
+    except (aiohttp.ClientError, HttpProcessingError, ValueError) as error:
         raise BackendBroken(f"the backend does not speak HTTP: {type(error).__name__}") from error

@@ -65,6 +65,8 @@ class _Replica:
     queue_size: int | None = None
     failure: str = "not probed yet"
     failures: int = 0
+    suspect: bool = False
+    """Whether a call has failed since it was probed last."""
 
 
 class ReplicaPool:
@@ -148,22 +150,32 @@ class ReplicaPool:
     def failed(self, name: str, error: BackendError, source: Source) -> None:
         """Note a call of a tree that failed at a replica, and take the replica out where that tells of it.
 
-        The next probe brings it back, unless its circuit has opened. What breaks together is one failure:
-        those that come while it is out are not counted.
+        The next probe brings it back, unless its circuit has opened. A failure that a request may have
+        brought about takes it out only where another replica can have the call meanwhile. What breaks
+        together is one failure: those that come before it has been probed are not counted.
         """
         replica, now, told = self._replicas[name], self._clock.monotonic(), evidence(error)
         if self._metrics is not None:
             self._metrics.failed(name, type(error).__name__)
-        if told is Evidence.REFUSAL or not replica.up:
+        if told is Evidence.REFUSAL or not replica.up or (replica.suspect and told is Evidence.FAILURE):
             return
         opened = replica.circuit.failed(now, source, nonsense=told is Evidence.ODD_ANSWER)
         if opened and self._metrics is not None:
             self._metrics.opened(name)
-        doubted = told is Evidence.FAILURE and replica.circuit.doubtful(now, source)
+        replica.suspect = told is Evidence.FAILURE
+        doubted = replica.suspect and self._has_twin(replica) and replica.circuit.doubtful(now, source)
         if opened or doubted or told is Evidence.ABSENCE:
             replica.failure = cause(error)
             self._set(name, replica, up=False)
+        if opened or told is not Evidence.ODD_ANSWER:
             self._doubts.notify(name)
+
+    def _has_twin(self, replica: _Replica) -> bool:
+        """Whether another replica that is up serves the same model."""
+        info = replica.info
+        return info is not None and any(
+            each.backend is not replica.backend and each.info.model == info.model for each in self.live()
+        )
 
     def succeeded(self, name: str, source: Source) -> None:
         """Note a call that went well; a replica on trial gets as many calls as it holds again."""
@@ -303,6 +315,7 @@ class ReplicaPool:
                 queue_size = await replica.backend.queue_size() if healthy else None
         except (BackendError, TimeoutError) as error:
             replica.failure, healthy, queue_size = cause(error) or NO_ANSWER, False, None
+        replica.suspect = False
         replica.failures = 0 if healthy else replica.failures + 1
         waits = bool(queue_size) or queue_size != replica.queue_size
         replica.queue_size = queue_size

@@ -80,7 +80,7 @@ async def test_native_tool_calls_come_back_as_calls() -> None:
         calls = [(call.id, call.name, call.arguments_json) for call in finished.message.tool_calls]
         assert finished.reason == pb.FINISH_REASON_TOOL_CALLS
         assert text_of(events) == finished.message.content == "Let me see."
-        assert calls == [("tool-0", "clock", '{"a": 1}'), ("tool-1", "clock", "")]
+        assert calls == [("tool-0", "clock", '{"a": 1}'), ("tool-1", "clock", "{}")]
         assert server.seen.bodies[0]["tools"][0]["function"]["name"] == "clock"
         assert server.seen.bodies[0]["tool_choice"] == "auto"
 

@@ -148,17 +148,33 @@ async def test_a_replica_that_is_asked_anew_tells_of_a_change_at_once() -> None:
 
 
 async def test_a_suspect_is_out_at_once_and_back_after_a_good_probe() -> None:
-    backend = FakeBackend()
-    async with watched(backend, config=replace(QUICK, healthy_interval=60.0)) as made:
-        await until(lambda: bool(made.pool.live()))
-        probes = backend.probes
+    backend, other = FakeBackend(), FakeBackend("r1")
+    async with watched(backend, other, config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: len(made.pool.live()) == 2)
+        probes, told = backend.probes, len(made.announced)
         made.pool.failed("r0", BackendUnavailable("it broke off"), "tree")
         out = made.pool.live()
-        await until(lambda: bool(made.pool.live()))
+        await until(lambda: len(made.pool.live()) == 2)
 
-        assert out == []
+        assert [each.backend.name for each in out] == ["r1"]
         assert backend.probes == probes + 1
-        assert made.announced == [("r0", True), ("r0", False), ("r0", True)]
+        assert made.announced[told:] == [("r0", False), ("r0", True)]
+
+
+async def test_the_only_replica_of_a_model_is_probed_before_a_failure_takes_it_from_others() -> None:
+    backend, other = FakeBackend(), FakeBackend("r1", info=replace(PLAIN, model="other"))
+    async with watched(backend, other, config=replace(QUICK, healthy_interval=60.0)) as made:
+        await until(lambda: len(made.pool.live()) == 2)
+        probes, told = backend.probes, len(made.announced)
+        made.pool.failed("r0", BackendUnavailable("it broke off"), "tree")
+        await until(lambda: backend.probes == probes + 1)
+        well = made.announced[told:]
+        backend.up = False
+        made.pool.failed("r0", BackendUnavailable("it broke off"), "tree")
+        await until(lambda: len(made.pool.live()) == 1)
+
+        assert well == []
+        assert made.announced[told:] == [("r0", False)]
 
 
 async def test_a_replica_that_does_not_answer_in_time_is_down() -> None:
@@ -304,16 +320,18 @@ async def test_odd_answers_and_refusals_to_one_tree_never_take_a_replica_out(err
 
 async def test_one_tree_takes_a_replica_out_for_a_probe_once_in_a_while_and_nobody_listening_always() -> None:
     seldom = replace(QUICK, healthy_interval=60.0, circuit=CircuitConfig(doubt_interval=3600.0))
-    async with watched(FakeBackend(), config=seldom) as made:
-        await until(lambda: bool(made.pool.live()))
+    async with watched(FakeBackend(), FakeBackend("r1"), config=seldom) as made:
+        await until(lambda: len(made.pool.live()) == 2)
         for _ in range(20):
+            probes = made.probes()
             made.pool.failed("r0", BackendUnavailable("status 500"), "hostile")
-            await until(lambda: bool(made.pool.live()))
+            await until(lambda: made.probes() > probes)  # noqa: B023 - awaited at once
+            await until(lambda: len(made.pool.live()) == 2)
         told = list(made.announced)
         made.pool.failed("r0", BackendUnreachable("refused"), "hostile")
 
-        assert told == [("r0", True), ("r0", False), ("r0", True)]
-        assert not made.pool.live()
+        assert told.count(("r0", False)) == 1
+        assert [each.backend.name for each in made.pool.live()] == ["r1"]
         assert made.pool.circuit("r0") is CircuitState.CLOSED
 
 

@@ -1,6 +1,7 @@
 """The Backend port: what every driver must do. Each adapter runs the suite against its own fake server."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -34,6 +35,7 @@ from gateway.inference.model import (
 from gateway.inference.ports import Backend
 from services.chassis.chat import ChatMessage, Role
 from tests.fakes import fake_openai, fake_tgi
+from tests.fakes.odd import OddAnswer
 from tests.fakes.scripted import Rule, scripted_model
 from tests.fakes.waiting import until
 
@@ -53,6 +55,12 @@ class Served(Protocol):
 
     def refuse(self, status: int) -> None:
         """Refuse every generation."""
+
+    def answer_oddly(self, answer: OddAnswer) -> None:
+        """Answer generations with these bytes."""
+
+    def events(self, *pieces: str, end: str | None) -> list[bytes]:
+        """Return the events of an answer in pieces, the last with this finish reason unless None."""
 
     def sicken(self) -> None:
         """Answer health questions badly."""
@@ -83,6 +91,18 @@ class TgiServed:
         kind = {400: "validation", 429: "overloaded", 500: "generation"}[status]
         self.server.behaviour.error = (status, "no", kind)
 
+    def answer_oddly(self, answer: OddAnswer) -> None:
+        self.server.behaviour.odd = answer
+
+    def events(self, *pieces: str, end: str | None) -> list[bytes]:
+        found: list[dict[str, Any]] = [
+            {"index": n + 1, "token": {"id": n, "text": piece, "logprob": -0.1, "special": False}}
+            for n, piece in enumerate(pieces)
+        ]
+        if end is not None:
+            found[-1] |= {"generated_text": "".join(pieces), "details": {"finish_reason": end}}
+        return [json.dumps(each).encode() for each in found]
+
     def sicken(self) -> None:
         self.server.behaviour.healthy = False
 
@@ -109,6 +129,17 @@ class OpenAiServed:
 
     def refuse(self, status: int) -> None:
         self.server.behaviour.error = (status, {"error": {"message": "no", "code": status}})
+
+    def answer_oddly(self, answer: OddAnswer) -> None:
+        self.server.behaviour.odd = answer
+
+    def events(self, *pieces: str, end: str | None) -> list[bytes]:
+        found: list[dict[str, Any]] = [
+            {"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces
+        ]
+        if end is not None:
+            found[-1]["choices"][0]["finish_reason"] = end
+        return [json.dumps(each).encode() for each in found]
 
     def sicken(self) -> None:
         self.server.behaviour.healthy = False

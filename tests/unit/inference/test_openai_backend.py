@@ -252,7 +252,7 @@ async def test_a_server_may_leave_out_usage_and_done(server: FakeOpenAi) -> None
 
 @pytest.mark.parametrize(
     ("reason", "error"),
-    [("abort", BackendUnavailable), ("content_filter", BackendInvalid), ("whim", BackendBroken)],
+    [("abort", BackendUnavailable), ("error", BackendUnavailable), ("content_filter", BackendInvalid)],
 )
 async def test_an_end_that_is_none_is_an_error(
     server: FakeOpenAi, reason: str, error: type[BackendError]
@@ -347,7 +347,10 @@ async def test_stop_strings_go_to_servers_that_tell_which_one_they_met(
 def test_the_id_of_a_token_that_ends_answers_is_no_stop_string() -> None:
     event = b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop","stop_reason":128001}]}'
 
-    assert parse_chunk(event).stop_string == ""
+    chunk = parse_chunk(event)
+
+    assert chunk is not None
+    assert chunk.stop_string == ""
 
 
 @pytest.mark.parametrize(

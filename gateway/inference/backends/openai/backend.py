@@ -17,17 +17,24 @@ from gateway.inference.backends.openai.dialect import (
     estimate_text,
     request,
 )
+from gateway.inference.backends.openai.tool_calls import ToolCallJoiner
 from gateway.inference.backends.openai.wire import (
     NO_ID,
     Chunk,
     Likelihoods,
     ServedModel,
     TokenUsage,
-    ToolCallJoiner,
     parse_models,
-    shape,
     write_message,
     write_tool,
+)
+from gateway.inference.backends.reading import (
+    Allowance,
+    PairJoiner,
+    count,
+    exact_count,
+    exact_text,
+    shape,
 )
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
@@ -50,11 +57,13 @@ DEFAULT_WINDOW: Final = 4096
 _UNTOLD: Final = Likelihoods()
 
 _REASONS: Final = {
-    "stop": StopReason.END,
-    "tool_calls": StopReason.END,
-    "function_call": StopReason.END,
     "length": StopReason.LENGTH,
+    "max_tokens": StopReason.LENGTH,
+    "model_length": StopReason.LENGTH,
 }
+"""What does not stand here is an end in some server's own words: the answer is whole."""
+_BROKEN_OFF: Final = frozenset({"abort", "aborted", "cancelled", "error"})
+MOST_SLOTS: Final = 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,11 +154,11 @@ class OpenAiBackend:
             case Counting.TOKENIZE:
                 answer = await self._client.post("/tokenize", {"model": self._model, **_written(chat)})
                 with shape():
-                    return Prompt("", int(answer["count"]), chat=chat)
+                    return Prompt("", exact_count(answer["count"]), chat=chat)
             case Counting.TEMPLATE:
                 answer = await self._client.post("/apply-template", _written(chat))
                 with shape():
-                    text = str(answer["prompt"])
+                    text = exact_text(answer["prompt"])
                 return Prompt("", await self._count(text), chat=chat)
 
     async def measure(self, text: str) -> Prompt:
@@ -160,18 +169,20 @@ class OpenAiBackend:
             case Counting.TOKENIZE:
                 answer = await self._client.post("/tokenize", {"model": self._model, "prompt": text})
                 with shape():
-                    return Prompt(text, int(answer["count"]))
+                    return Prompt(text, exact_count(answer["count"]))
             case Counting.TEMPLATE:
                 return Prompt(text, await self._count(text))
 
     async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""
         asked = request(self._dialect, self._model, job)
-        tally = _Tally(asked.withheld, job.top_alternatives)
+        tally = _Tally(asked.withheld, job)
         async with aclosing(self._client.stream(asked.path, asked.body)) as chunks:
             async for chunk in chunks:
                 for token in tally.tokens(chunk):
                     yield token
+        for token in tally.rest():
+            yield token
         if (cached := tally.cached()) is not None:
             yield cached
         yield tally.stopped()
@@ -203,12 +214,15 @@ class OpenAiBackend:
         except (BackendBroken, BackendInvalid):
             return 0  # it may be told not to show them
         with shape():
-            return int(answer.get("total_slots") or 0)
+            return min(count(answer.get("total_slots")), MOST_SLOTS)
 
     async def _count(self, text: str) -> int:
         answer = await self._client.post("/tokenize", {"content": text, "parse_special": True})
         with shape():
-            return len(answer["tokens"])
+            tokens = answer["tokens"]
+            if not isinstance(tokens, list):
+                raise TypeError("no list of tokens")
+            return len(tokens)
 
 
 def _written(chat: Chat) -> dict[str, object]:
@@ -221,9 +235,12 @@ def _written(chat: Chat) -> dict[str, object]:
 class _Tally:
     """Turns the events of one run into tokens, and remembers how it ended."""
 
-    def __init__(self, withheld: str, alternatives: int) -> None:
+    def __init__(self, withheld: str, job: BackendRequest) -> None:
         self._withheld = withheld
-        self._alternatives = alternatives
+        self._most = job.max_new_tokens
+        self._alternatives = job.top_alternatives
+        self._allowance = Allowance(job.max_new_tokens)
+        self._pairs = PairJoiner()
         self._calls = ToolCallJoiner()
         self._told = 0
         self._reason: str | None = None
@@ -231,30 +248,37 @@ class _Tally:
         self._stop_string = ""
 
     def tokens(self, chunk: Chunk) -> Iterator[Token]:
-        """Return the tokens of one event.
+        """Return the tokens of one event. Raises BackendBroken when there is no end of them.
 
         An event may stand for several tokens, or for some without text, as a tool call's and a thought's are.
         """
+        self._allowance.take(len(chunk.text) + sum(len(each.arguments) for each in chunk.tool_calls))
         self._reason = chunk.finish_reason or self._reason
         self._usage = chunk.usage or self._usage
         self._stop_string = chunk.stop_string or self._stop_string
         self._calls.add(chunk.tool_calls)
         likelihoods = iter(chunk.likelihoods)
         if chunk.text or chunk.thought or chunk.tool_calls:
-            yield self._token(self._new_part(chunk.text), next(likelihoods, _UNTOLD))
-        while chunk.usage is not None and self._told < chunk.usage.completion:
+            yield self._token(self._new_part(self._pairs.feed(chunk.text)), next(likelihoods, _UNTOLD))
+        while chunk.usage is not None and self._told < min(chunk.usage.completion, self._most):
             yield self._token("", next(likelihoods, _UNTOLD))
 
+    def rest(self) -> Iterator[Token]:
+        """Return what was still held back of the text."""
+        if left := self._pairs.close():
+            yield self._token(left, _UNTOLD)
+
     def stopped(self) -> Stopped:
-        """Return the end of the run. Raises BackendError for an end that is none."""
+        """Return the end of the run. Raises BackendError for an end that is none.
+
+        An answer that a filter has cut must not pass for a whole one.
+        """
         usage = self._usage or TokenUsage(0, 0, None)
-        if self._reason == "abort":
+        if self._reason in _BROKEN_OFF:
             raise BackendUnavailable("the backend broke the generation off")
         if self._reason == "content_filter":
             raise BackendInvalid("the backend's content filter ended the answer")
-        reason = _REASONS.get(self._reason or "")
-        if reason is None:
-            raise BackendBroken(f"the backend ended a generation with the unknown reason {self._reason!r}")
+        reason = _REASONS.get(self._reason or "", StopReason.END)
         return Stopped(reason, usage.prompt, self._calls.calls(), self._stop_string)
 
     def cached(self) -> CachedPrompt | None:

@@ -10,8 +10,10 @@ from gateway.inference.backends.openai.wire import Chunk, EventReader, parse_ans
 from gateway.inference.backends.transport import (
     CONNECT_SECONDS,
     JSON,
+    PLAIN,
     SILENCE_SECONDS,
     TOKEN_SECONDS,
+    body_of,
     control,
     failures,
     follow,
@@ -37,7 +39,7 @@ class OpenAiClient:
         token_timeout: float = TOKEN_SECONDS,
     ) -> None:
         self._base = base_url
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else None
+        self._headers = PLAIN | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
         self._silence = silence_timeout
         self._token_timeout = token_timeout
         self._session: aiohttp.ClientSession | None = None
@@ -46,7 +48,7 @@ class OpenAiClient:
         """Ask a question. Raises BackendError."""
         with failures():
             async with self._http().get(f"{self._base}{path}", timeout=control()) as response:
-                return parse_answer(response.status, await response.read())
+                return parse_answer(response.status, await body_of(response))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Ask a question with a body. Raises BackendError."""
@@ -55,7 +57,7 @@ class OpenAiClient:
             async with self._http().post(
                 url, data=payload(body), headers=JSON, timeout=control()
             ) as response:
-                return parse_answer(response.status, await response.read())
+                return parse_answer(response.status, await body_of(response))
 
     async def answers(self, path: str) -> bool:
         """Whether a page is there; never raises BackendError."""

@@ -1,15 +1,18 @@
 """The OpenAI protocol in and out of plain types: chats, stream events, answers, failures. Pure."""
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final
 
 import orjson
 
+from gateway.inference.backends.openai.tool_calls import ToolDelta
+from gateway.inference.backends.reading import count, decoded, exact_text, name, shape, text_of
 from gateway.inference.backends.sse import EventLines
+from gateway.inference.core.json_text import mended
 from gateway.inference.core.tool_schemas import closed
 from gateway.inference.errors import (
     BackendBroken,
@@ -23,16 +26,6 @@ from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
 
 OK: Final = 200
 SERVER_ERROR: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class ToolDelta:
-    """A part of a tool call; the parts with one index make one call."""
-
-    index: int
-    id: str
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,53 +114,97 @@ class EventReader:
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Return the events that `data` completes. Raises BackendError, as error events tell."""
-        for event in self._lines.feed(data):
-            if event == b"[DONE]":
-                self.ended = True
+        return self._read(self._lines.feed(data))
+
+    def close(self) -> Iterator[Chunk]:
+        """Return the events that only the end of the stream completes. Raises BackendError."""
+        return self._read(self._lines.close())
+
+    def whole(self, body: bytes) -> Iterator[Chunk]:
+        """Read an answer that came whole instead of as a stream. Raises BackendError."""
+        chunk = parse_chunk(body)
+        if chunk is None:
+            raise BackendBroken("the answer holds no choice")
+        self.finished = self.ended = True
+        yield chunk
+
+    def _read(self, events: Iterable[bytes]) -> Iterator[Chunk]:
+        for event in events:
+            if event.upper() == b"[DONE]":
+                self.finished = self.ended = True
                 return
-            chunk = parse_chunk(event)
-            self.finished = self.finished or chunk.finish_reason is not None
-            yield chunk
+            # What is no object is no part of an answer: some servers say "ping" as data.
+            if event.startswith(b"{") and (chunk := parse_chunk(event)) is not None:
+                self.finished = self.finished or chunk.finish_reason is not None
+                yield chunk
 
 
-def parse_chunk(data: bytes) -> Chunk:
-    """Read the data of one event. Raises BackendBroken and whatever an error event tells of."""
+def parse_chunk(data: bytes) -> Chunk | None:
+    """Read the data of one event; None: it tells nothing of the answer.
+
+    Raises BackendBroken and whatever an error event tells of.
+    """
     with shape("an event of the stream"):
-        raw = orjson.loads(data)
-        if "error" in raw or raw.get("object") == "error":
+        raw = decoded(data)
+        if raw.get("error") or "error" in (raw.get("object"), raw.get("type")):
             raise _failure(SERVER_ERROR, raw)
         usage = parse_usage(raw.get("usage"))
-        if not raw["choices"]:
-            return Chunk(usage=usage)
-        choice = raw["choices"][0]
-        delta, likelihoods = choice.get("delta"), parse_logprobs(choice.get("logprobs"))
-        stop = _stop_string(choice)
-        if delta is None:
-            reason = choice.get("finish_reason")
-            return Chunk(
-                choice["text"],
-                finish_reason=reason,
-                usage=usage,
-                likelihoods=likelihoods,
-                stop_string=stop,
-            )
-        return Chunk(
-            delta.get("content") or "",
-            bool(delta.get("reasoning_content") or delta.get("reasoning")),
-            tuple(_tool_delta(at, each) for at, each in enumerate(delta.get("tool_calls") or ())),
-            choice.get("finish_reason"),
-            usage,
-            likelihoods,
-            stop,
-        )
+        choice = _choice(raw.get("choices"))
+        chunk = Chunk(usage=usage) if choice is None else _chunk(choice, usage)
+        return None if chunk == _NOTHING else chunk
+
+
+def _choice(raw: Any) -> Mapping[str, Any] | None:
+    """Return the first choice, the only one that is asked for; None: the event tells of none."""
+    if raw is not None and not isinstance(raw, list):
+        raise TypeError("choices are a list")
+    return next((each for each in raw or () if each is not None and not each.get("index")), None)
+
+
+def _chunk(choice: Mapping[str, Any], usage: TokenUsage | None) -> Chunk:
+    delta = choice.get("delta")
+    if delta is None:
+        delta = choice.get("message")  # of an answer that came whole
+    if delta is None:
+        delta = {"content": choice.get("text")}
+    calls = delta.get("tool_calls")
+    calls = list(calls if isinstance(calls, list) else [calls])
+    if (legacy := delta.get("function_call")) is not None:
+        calls.append({"index": 0, "function": legacy})
+    return Chunk(
+        text_of(delta.get("content")) + text_of(delta.get("refusal")),
+        bool(delta.get("reasoning_content") or delta.get("reasoning") or delta.get("thinking")),
+        tuple(_tool_delta(each) for each in calls if each is not None),
+        _finish_reason(choice.get("finish_reason")),
+        usage,
+        _likelihoods(choice.get("logprobs")),
+        _stop_string(choice),
+    )
 
 
 def _stop_string(choice: Mapping[str, Any]) -> str:
     """Read which stop string was met: vLLM and SGLang name it, or the id of a token that ends answers."""
     told = choice.get("stop_reason") or choice.get("matched_stop")
-    return told if isinstance(told, str) else ""
+    return mended(told) if isinstance(told, str) else ""
 
 
+def _finish_reason(raw: Any) -> str | None:
+    if isinstance(raw, str):
+        return raw.lower()[:MOST_REASON] or None
+    return "unknown" if raw else None
+
+
+def _likelihoods(raw: Any) -> tuple[Likelihoods, ...]:
+    """Read the likelihoods; those that cannot be read are not told, and the answer goes on."""
+    try:
+        with shape():
+            return parse_logprobs(raw)
+    except BackendBroken:
+        return ()
+
+
+_NOTHING: Final = Chunk()
+MOST_REASON: Final = 64
 NO_ID: Final = 0
 """Stands for the id of every token: the protocol tells texts only."""
 
@@ -196,72 +233,50 @@ def _of_entry(entry: Mapping[str, Any]) -> Likelihoods:
 
 def _sorted(told: Iterable[tuple[str, float | None]]) -> tuple[Alternative, ...]:
     return tuple(
-        Alternative.told(NO_ID, str(text), logprob) for text, logprob in sorted(told, key=_likeliest)
+        Alternative.told(NO_ID, mended(str(text)), logprob) for text, logprob in sorted(told, key=_likeliest)
     )
 
 
 def _chosen(text: Any, logprob: Any) -> Alternative | None:
-    return None if text is None or logprob is None else Alternative.told(NO_ID, str(text), logprob)
+    return None if text is None or logprob is None else Alternative.told(NO_ID, mended(str(text)), logprob)
 
 
 def _likeliest(entry: tuple[str, float | None]) -> float:
     return math.inf if entry[1] is None else -entry[1]
 
 
-def _tool_delta(at: int, raw: Mapping[str, Any]) -> ToolDelta:
-    function = raw.get("function") or {}
-    index = raw.get("index")
+def _tool_delta(raw: Mapping[str, Any]) -> ToolDelta:
+    function = raw.get("function") or raw
+    index, id_, arguments = raw.get("index"), raw.get("id"), function.get("arguments")
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)  # as an object, which some servers send
     return ToolDelta(
-        at if index is None else int(index),
-        raw.get("id") or "",
-        function.get("name") or "",
-        function.get("arguments") or "",
+        None if index is None else int(index),
+        "" if id_ is None else str(id_ if isinstance(id_, int) else exact_text(id_)),
+        exact_text(function.get("name") or ""),
+        arguments or "",
     )
 
 
 def parse_usage(raw: Any) -> TokenUsage | None:
-    """Read the usage of a run, if it is told."""
-    if not raw:
+    """Read the usage of a run, if it is told. What of it makes no sense is not told."""
+    if not isinstance(raw, dict) or not raw:
         return None
-    cached = (raw.get("prompt_tokens_details") or {}).get("cached_tokens")
+    prompt, details = count(raw.get("prompt_tokens")), raw.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
     return TokenUsage(
-        int(raw["prompt_tokens"]),
-        int(raw.get("completion_tokens") or 0),
-        None if cached is None else int(cached),
+        prompt, count(raw.get("completion_tokens")), None if cached is None else min(count(cached), prompt)
     )
-
-
-class ToolCallJoiner:
-    """Puts the parts of tool calls together."""
-
-    def __init__(self) -> None:
-        self._parts: dict[int, list[ToolDelta]] = {}
-
-    def add(self, deltas: Sequence[ToolDelta]) -> None:
-        """Take further parts."""
-        for delta in deltas:
-            self._parts.setdefault(delta.index, []).append(delta)
-
-    def calls(self) -> tuple[ToolCall, ...]:
-        """Return the calls so far, in the order of their indices; a call without an id gets its number."""
-        return tuple(
-            ToolCall(
-                next((part.id for part in parts if part.id), f"call_{index}"),
-                next((part.name for part in parts if part.name), ""),
-                "".join(part.arguments for part in parts),
-            )
-            for index, parts in sorted(self._parts.items())
-        )
 
 
 def parse_answer(status: int, body: bytes) -> Any:
     """Decode the answer of a call. Raises the BackendError it tells of."""
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        answer = decoded(body)
+    except ValueError as error:
         if status == OK:
             raise BackendBroken("the answer is not JSON") from error
-        raise _failure(status, body[:200].decode(errors="replace")) from error
+        raise _failure(status, body[:MOST_MESSAGE].decode(errors="replace")) from error
     if status != OK:
         raise _failure(status, answer)
     return answer
@@ -270,44 +285,77 @@ def parse_answer(status: int, body: bytes) -> Any:
 _INVALID: Final = frozenset({400, 409, 413, 415, 422, 501})
 _TOO_MANY: Final = 429
 _TIMED_OUT: Final = 408
+_UNAUTHORIZED: Final = frozenset({401, 403})
+BAD_REQUEST: Final = 400
+MOST_STATUS: Final = 600
+MOST_MESSAGE: Final = 1000
+_STATUS_NAMES: Final = (
+    ("invalid_request", 400),
+    ("context_length", 400),
+    ("bad_request", 400),
+    ("badrequest", 400),
+    ("rate_limit", 429),
+)
 
 
 def _failure(status: int, told: Any) -> BackendError:
     """Build the error that an answer tells of; an error event has its own status.
 
-    A refused key or a model that is gone is the replica's fault, not the request's: BackendBroken.
+    A refused key and a model that is gone are nothing that the request can help: BackendBroken.
     """
-    error = told.get("error", told) if isinstance(told, dict) else told
-    message, code = (error.get("message"), error.get("code")) if isinstance(error, dict) else (error, None)
-    if isinstance(code, int) and status == SERVER_ERROR:
-        status = code
-    text = str(message or f"status {status}")
+    error = told
+    while isinstance(error, dict) and error.get("error"):
+        error = error["error"]
+    if status == SERVER_ERROR:
+        status = _told_status(error)
+    text = _message(error) or f"status {status}"
     if status in _INVALID:
         return BackendInvalid(text)
     if status == _TOO_MANY:
         return BackendOverloaded(text)
     if status >= SERVER_ERROR or status == _TIMED_OUT:
         return BackendUnavailable(text)
+    if status in _UNAUTHORIZED:  # its words may hold a part of the key
+        return BackendBroken(f"status {status}: it refused the kernel's credential")
     return BackendBroken(f"status {status}: {text}")
 
 
-@contextmanager
-def shape(what: str = "the answer") -> Iterator[None]:
-    """Turn a surprise inside an answer into BackendBroken."""
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise BackendBroken(f"{what} makes no sense: {type(error).__name__}") from error
+def _message(error: Any) -> str:
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("detail")
+    return error[:MOST_MESSAGE] if isinstance(error, str) else ""
+
+
+def _told_status(error: Any) -> int:
+    """Return the status that an error event tells, as a number or by a name of the protocol's."""
+    if not isinstance(error, dict):
+        return SERVER_ERROR
+    for told in (error.get("code"), error.get("status"), error.get("type")):
+        if isinstance(told, int) and BAD_REQUEST <= told < MOST_STATUS:
+            return told
+        if isinstance(told, str) and (known := [n for words, n in _STATUS_NAMES if words in told.lower()]):
+            return known[0]
+    return SERVER_ERROR
 
 
 def parse_models(raw: Any) -> list[ServedModel]:
-    """Read the answer of `/v1/models`; servers tell the window under different names."""
+    """Read the answer of `/v1/models`; servers tell the window under different names.
+
+    Entries without a usable name are left out. Raises BackendBroken for what is no list of models.
+    """
     with shape():
-        return [
-            ServedModel(
-                str(each["id"]),
-                str(each.get("owned_by") or ""),
-                int(each.get("max_model_len") or (each.get("meta") or {}).get("n_ctx") or 0),
-            )
-            for each in raw["data"]
-        ]
+        listed = raw.get("data") if isinstance(raw, dict) else raw
+        if not isinstance(listed, list):
+            raise TypeError("models are a list")
+        return [found for each in listed if (found := _served(each)) is not None]
+
+
+def _served(raw: Any) -> ServedModel | None:
+    try:
+        with shape():
+            meta = raw.get("meta")
+            window = count(raw.get("max_model_len")) or count((meta or {}).get("n_ctx"))
+            owner = raw.get("owned_by")
+            return ServedModel(name(raw["id"]), owner if isinstance(owner, str) else "", window)
+    except BackendBroken:
+        return None

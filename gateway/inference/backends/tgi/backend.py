@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from gateway.inference.backends.reading import Allowance, PairJoiner
 from gateway.inference.backends.tgi.client import (
     AiosOptions,
     PooledAsyncClient,
@@ -15,8 +16,9 @@ from gateway.inference.backends.tgi.client import (
     TokenEvent,
 )
 from gateway.inference.core import prefixes
+from gateway.inference.core.json_text import mended
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
-from gateway.inference.errors import BackendBroken, BackendInvalid, NotRunning, NotSuspendable
+from gateway.inference.errors import BackendInvalid, NotRunning, NotSuspendable
 from gateway.inference.model import (
     Alternative,
     BackendRequest,
@@ -34,11 +36,8 @@ from gateway.inference.model import (
 )
 from services.chassis.chat import ChatMessage, ToolDefinition
 
-_REASONS = {
-    "length": StopReason.LENGTH,
-    "eos_token": StopReason.END,
-    "stop_sequence": StopReason.STOP,
-}
+_REASONS = {"length": StopReason.LENGTH, "stop_sequence": StopReason.STOP}
+"""Any other is an end in the server's own words: the answer is whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,9 +131,10 @@ class TgiBackend:
         """Generate; ends with exactly one Stopped."""
         if job.sampling.presence_penalty and not self._presence:
             raise BackendInvalid("this server has no presence penalty")
-        text, extension = self._prompt(job)
+        prompt, extension = self._prompt(job)
         likely = job.logprobs or job.top_alternatives > 0
-        events = self._client.generate_stream(text, aios=extension, **_options(job, self._stops))
+        pairs, allowance = PairJoiner(), Allowance(job.max_new_tokens)
+        events = self._client.generate_stream(prompt, aios=extension, **_options(job, self._stops))
         async with aclosing(events) as stream:
             async for event in stream:
                 if isinstance(event, Suspended):
@@ -144,14 +144,16 @@ class TgiBackend:
                     yield PromptIds(event.prompt_ids)
                 if event.cached_tokens is not None:
                     yield CachedPrompt(event.cached_tokens)
+                allowance.take(len(event.text))
+                text = pairs.feed("" if event.special else event.text)
                 if not (event.special and event.finish_reason == "eos_token"):
                     # A special token has no text, but going on exactly needs its id.
-                    text = "" if event.special else event.text
                     yield Token(
                         event.id, text, event.top[: job.top_alternatives], _chosen(event) if likely else None
                     )
                 if event.generated_text is not None:
-                    yield Stopped(_reason(event.finish_reason), event.input_length or 0)
+                    reason = _REASONS.get(event.finish_reason or "", StopReason.END)
+                    yield Stopped(reason, event.input_length or 0)
 
     async def suspend(self, run_id: str) -> KvState | None:
         """Stop a run at a token boundary and keep its state. None: nothing was kept."""
@@ -190,7 +192,7 @@ def _prompt(text: str, tokens: Sequence[TextToken], ends: Iterable[int]) -> Prom
 
 
 def _chosen(event: TokenEvent) -> Alternative | None:
-    return None if event.logprob is None else Alternative.told(event.id, event.text, event.logprob)
+    return None if event.logprob is None else Alternative.told(event.id, mended(event.text), event.logprob)
 
 
 def _options(job: BackendRequest, most_stops: int) -> SamplingOptions:
@@ -224,10 +226,3 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
     if sampling.seed is not None:
         options["seed"] = sampling.seed
     return options
-
-
-def _reason(text: str | None) -> StopReason:
-    reason = _REASONS.get(text or "")
-    if reason is None:
-        raise BackendBroken(f"the backend ended a generation with the unknown reason {text!r}")
-    return reason

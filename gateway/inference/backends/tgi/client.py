@@ -4,9 +4,11 @@ The stock client (`text-generation`) opens a connection per call, gives every ca
 pydantic models a token, and pins other packages. A test holds the two signatures together.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeVar, Unpack
+from urllib.parse import quote
 
 import aiohttp
 
@@ -34,8 +36,11 @@ from gateway.inference.backends.transport import (
     CONNECT_SECONDS,
     CONTROL_SECONDS,
     JSON,
+    PLAIN,
     SILENCE_SECONDS,
     TOKEN_SECONDS,
+    TOKENS_BYTES,
+    body_of,
     control,
     failures,
     follow,
@@ -56,8 +61,17 @@ __all__ = [
     "TokenEvent",
 ]
 
+LONG_BODY: Final = 256 * 1024
 UNARY_SECONDS: Final = 600.0
 """Longest unary generation; callers bound it further."""
+
+
+T = TypeVar("T")
+
+
+async def _read(body: bytes, read: Callable[[], T]) -> T:
+    """Read an answer: a long one in a thread, since it would hold up the event loop."""
+    return await asyncio.to_thread(read) if len(body) > LONG_BODY else read()
 
 
 _Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
@@ -98,7 +112,7 @@ class PooledAsyncClient:
         body = request_body(prompt, options, aios)
         with failures():
             async with self._post("/generate", body, timeout) as response:
-                answer = parse_answer(response.status, await response.read())
+                answer = parse_answer(response.status, await body_of(response, TOKENS_BYTES))
                 prompt_tokens = response.headers.get("x-prompt-tokens")
         return parse_generation(answer, prompt_tokens)
 
@@ -126,7 +140,7 @@ class PooledAsyncClient:
         """Ask what the backend is and can. Raises BackendError."""
         with failures():
             async with self._http().get(f"{self.base_url}/info", timeout=control()) as response:
-                answer = parse_answer(response.status, await response.read())
+                answer = parse_answer(response.status, await body_of(response))
         return parse_info(answer)
 
     async def health(self) -> bool:
@@ -145,9 +159,9 @@ class PooledAsyncClient:
         """
         with failures():
             async with self._post("/tokenize", {"inputs": text}, CONTROL_SECONDS) as response:
-                found = await response.read()
+                found = await body_of(response, TOKENS_BYTES)
         check_count(found, most_tokens)
-        return parse_text_tokens(parse_answer(response.status, found))
+        return await _read(found, lambda: parse_text_tokens(parse_answer(response.status, found)))
 
     async def chat_tokenize(
         self, messages: Sequence[Mapping[str, Any]], *, most_tokens: int = 0
@@ -159,9 +173,9 @@ class PooledAsyncClient:
         body = {"messages": list(messages)}
         with failures():
             async with self._post("/chat_tokenize", body, CONTROL_SECONDS) as response:
-                found = await response.read()
+                found = await body_of(response, TOKENS_BYTES)
         check_count(found, most_tokens)
-        return parse_chat_tokens(parse_answer(response.status, found))
+        return await _read(found, lambda: parse_chat_tokens(parse_answer(response.status, found)))
 
     async def suspend(self, request_id: str) -> Suspension:
         """Stop a running generation at a token boundary and save its state.
@@ -172,15 +186,15 @@ class PooledAsyncClient:
             async with self._post(
                 "/aios/v1/suspend", {"request_id": request_id}, CONTROL_SECONDS
             ) as response:
-                answer = parse_answer(response.status, await response.read())
+                answer = parse_answer(response.status, await body_of(response, TOKENS_BYTES))
         return parse_suspension(answer)
 
     async def drop_snapshot(self, kv_handle: str) -> None:
         """Delete a saved state; unknown handles are fine. Raises BackendError."""
         with failures():
-            url = f"{self.base_url}/aios/v1/kv/{kv_handle}"
+            url = f"{self.base_url}/aios/v1/kv/{quote(kv_handle, safe='')}"
             async with self._http().delete(url, timeout=control()) as response:
-                await response.read()
+                await body_of(response)
 
     async def close(self) -> None:
         """Close all connections; running calls fail."""
@@ -190,7 +204,7 @@ class PooledAsyncClient:
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers=self.headers,
+                headers={**PLAIN, **(self.headers or {})},
                 cookies=self.cookies,
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 read_bufsize=2**18,

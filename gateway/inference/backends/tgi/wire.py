@@ -1,13 +1,20 @@
 """TGI's protocol in and out of plain types: request bodies, stream events, answers, failures. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
-import orjson
-
+from gateway.inference.backends.reading import (
+    count,
+    decoded,
+    exact_count,
+    exact_text,
+    name,
+    number,
+    shape,
+)
 from gateway.inference.backends.sse import EventLines
+from gateway.inference.core.json_text import mended
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -26,6 +33,10 @@ if TYPE_CHECKING:
     from text_generation.types import Grammar
 
 OK: Final = 200
+DEFAULT_CONCURRENT: Final = 128
+DEFAULT_STOPS: Final = 4
+MOST_PLACES: Final = 65_536
+"""Calls that a server may say it runs at once."""
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -191,67 +202,127 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> Iterator[TokenEvent | Suspended]:
         """Return the events that `chunk` completes. Raises BackendError, as error events tell."""
-        for data in self._lines.feed(chunk):
-            event = parse_event(data)
+        return self._read(self._lines.feed(chunk))
+
+    def close(self) -> Iterator[TokenEvent | Suspended]:
+        """Return the events that only the end of the stream completes. Raises BackendError."""
+        return self._read(self._lines.close())
+
+    def whole(self, body: bytes) -> Iterator[TokenEvent | Suspended]:
+        """Read an answer that came whole instead of as a stream. Raises BackendError."""
+        answer = parse_answer(OK, body)
+        if isinstance(answer, list) and answer:
+            answer = answer[0]
+        if isinstance(answer, dict) and answer.get("error"):
+            raise told_failure(OK, answer)
+        found = parse_generation(answer, None)
+        yield from found.tokens[:-1]
+        self.ended = True
+        yield replace(
+            found.tokens[-1], generated_text=found.generated_text, finish_reason=found.finish_reason
+        )
+
+    def _read(self, events: Iterable[bytes]) -> Iterator[TokenEvent | Suspended]:
+        for data in events:
+            # What is no object is no part of an answer: some servers say "ping" as data.
+            if not data.startswith(b"{") or (event := parse_event(data)) is None:
+                continue
             self.ended = isinstance(event, Suspended) or event.generated_text is not None
             yield event
             if self.ended:
                 return
 
 
-def parse_event(data: bytes) -> TokenEvent | Suspended:
-    """Read the data of one event. Raises BackendBroken and whatever an error event tells of."""
-    try:
-        raw = orjson.loads(data)
+def parse_event(data: bytes) -> TokenEvent | Suspended | None:
+    """Read the data of one event; None: it tells nothing of the answer.
+
+    Raises BackendBroken and whatever an error event tells of.
+    """
+    with shape("an event of the stream"):
+        raw = decoded(data)
         token = raw.get("token")
         if token is None:
             return _other_event(raw)
-        if raw["generated_text"] is None and "aios" not in raw and "top_tokens" not in raw:
-            return TokenEvent(token["id"], token["text"], token["special"], token["logprob"])
+        if raw.get("generated_text") is None and not any(map(raw.get, _MORE)):
+            return _token(token)
         return _full_event(raw)
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise BackendBroken(f"an event of the stream makes no sense: {type(error).__name__}") from error
 
 
-def _full_event(raw: Mapping[str, Any]) -> TokenEvent:
-    token, details = raw["token"], raw.get("details") or {}
-    own = raw.get("aios") or {}
-    prompt_ids = own.get("prompt_ids")
+_MORE: Final = ("details", "aios", "top_tokens")
+
+
+def _token(raw: Mapping[str, Any]) -> TokenEvent:
+    """Read a token. Its id and text are exact, or the answer could not go on from it."""
     return TokenEvent(
-        id=token["id"],
-        text=token["text"],
-        special=token["special"],
-        logprob=token.get("logprob"),
-        generated_text=raw["generated_text"],
-        finish_reason=details.get("finish_reason"),
-        generated_tokens=details.get("generated_tokens"),
-        input_length=details.get("input_length"),
-        prompt_ids=tuple(prompt_ids) if prompt_ids is not None else None,
-        cached_tokens=own.get("cached_tokens"),
-        top=tuple(Alternative.told(t["id"], t["text"], t["logprob"]) for t in raw.get("top_tokens") or ()),
+        exact_count(raw["id"]),
+        exact_text(raw["text"]),
+        raw.get("special") is True,
+        number(raw.get("logprob")),
     )
 
 
-def _other_event(raw: Mapping[str, Any]) -> Suspended:
-    if "error" in raw:
-        raise _failure(OK, str(raw["error"]), str(raw.get("error_type", "")))
-    if raw["aios"]["suspended"] is True:
-        return Suspended()
-    raise BackendBroken("an event of the stream is neither a token nor an error")
+def _full_event(raw: Mapping[str, Any]) -> TokenEvent:
+    details, own = raw.get("details") or {}, raw.get("aios") or {}
+    generated, reason = raw.get("generated_text"), details.get("finish_reason")
+    prompt_ids, cached = own.get("prompt_ids"), own.get("cached_tokens")
+    if generated is None and reason:
+        generated = ""  # it has ended, whatever its text was as a whole
+    return replace(
+        _token(raw["token"]),
+        generated_text=None if generated is None else exact_text(generated),
+        finish_reason=reason if isinstance(reason, str) else None,
+        generated_tokens=count(details["generated_tokens"]) if "generated_tokens" in details else None,
+        input_length=count(details["input_length"]) if "input_length" in details else None,
+        prompt_ids=None if prompt_ids is None else _ids(prompt_ids),
+        cached_tokens=None if cached is None else count(cached),
+        top=_alternatives(raw.get("top_tokens")),
+    )
+
+
+def _ids(raw: Any) -> tuple[int, ...]:
+    if not isinstance(raw, list):
+        raise TypeError("token ids are a list")
+    return tuple(map(exact_count, raw))
+
+
+def _alternatives(raw: Any) -> tuple[Alternative, ...]:
+    """Read the alternatives; those that cannot be read are not told, and the answer goes on."""
+    try:
+        with shape():
+            return tuple(
+                Alternative.told(exact_count(t["id"]), mended(exact_text(t["text"])), t["logprob"])
+                for t in raw or ()
+            )
+    except BackendBroken:
+        return ()
+
+
+def _other_event(raw: Mapping[str, Any]) -> Suspended | None:
+    if raw.get("error"):
+        raise told_failure(OK, raw)
+    own = raw.get("aios")
+    return Suspended() if isinstance(own, dict) and own.get("suspended") is True else None
 
 
 def parse_answer(status: int, body: bytes) -> Any:
     """Decode the answer of a call. Raises the BackendError it tells of."""
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        answer = decoded(body)
+    except ValueError as error:
         if status == OK:
             raise BackendBroken("the answer is not JSON") from error
-        raise _failure(status, body[:200].decode(errors="replace"), "") from error
+        raise _failure(status, body[:MOST_MESSAGE].decode(errors="replace"), "") from error
     if status == OK:
         return answer
-    told = answer if isinstance(answer, dict) else {}
-    raise _failure(status, str(told.get("error", f"status {status}")), str(told.get("error_type", "")))
+    raise told_failure(status, answer if isinstance(answer, dict) else {})
+
+
+def told_failure(status: int, told: Mapping[str, Any]) -> BackendError:
+    """Build the error that an answer tells of."""
+    error, kind = told.get("error"), told.get("error_type")
+    if isinstance(error, dict):
+        return told_failure(status, {"error": error.get("message"), "error_type": error.get("type")})
+    return _failure(status, error if isinstance(error, str) else "", kind if isinstance(kind, str) else "")
 
 
 _BY_TYPE: Final[Mapping[str, type[BackendError]]] = {
@@ -268,6 +339,8 @@ _BY_TYPE: Final[Mapping[str, type[BackendError]]] = {
     "not_running": NotRunning,
     "not_suspendable": NotSuspendable,
 }
+MOST_MESSAGE: Final = 1000
+_UNAUTHORIZED: Final = frozenset({401, 403})
 _GRAMMAR: Final = ("grammar is not ", "does not satisfy the grammar")
 """What refusals of a constraint say, which have no error type. The caller is at fault, not the replica."""
 _BY_STATUS: Final[Mapping[int, type[BackendError]]] = {
@@ -287,18 +360,14 @@ _BY_STATUS: Final[Mapping[int, type[BackendError]]] = {
 
 def _failure(status: int, message: str, kind: str) -> BackendError:
     found = _BY_TYPE.get(kind) or _BY_STATUS.get(status, BackendBroken)
+    if found is BackendBroken and status == OK:
+        found = BackendUnavailable  # an error in the middle of a stream
     if any(words in message for words in _GRAMMAR):
         found = ConstraintRefused
-    return found(message or f"status {status}")
-
-
-@contextmanager
-def _shape() -> Iterator[None]:
-    """Turn a surprise inside an answer into BackendBroken."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BackendBroken(f"the answer makes no sense: {type(error).__name__}") from error
+    if status in _UNAUTHORIZED:  # its words may hold a part of the key
+        return BackendBroken(f"status {status}: it refused the kernel's credential")
+    told = message[:MOST_MESSAGE] or f"status {status}"
+    return found(f"status {status}: {told}" if found is BackendBroken and message else told)
 
 
 def check_count(body: bytes, most_tokens: int) -> None:
@@ -313,62 +382,73 @@ def check_count(body: bytes, most_tokens: int) -> None:
 
 def parse_text_tokens(raw: Any) -> list[TextToken]:
     """Read the answer of `/tokenize`."""
-    with _shape():
-        return [TextToken(t["id"], t["text"], t["start"], t["stop"]) for t in raw]
+    with shape():
+        if not isinstance(raw, list):
+            raise TypeError("tokens are a list")
+        return [
+            TextToken(
+                exact_count(t["id"]), exact_text(t["text"]), exact_count(t["start"]), exact_count(t["stop"])
+            )
+            for t in raw
+        ]
 
 
 def parse_generation(answer: Any, prompt_tokens: str | None) -> Generation:
-    """Read the answer of `/generate`; the prompt's length comes in a header."""
-    with _shape():
-        details = answer["details"]
+    """Read the answer of `/generate`; the prompt's length comes in a header. It has a token at least."""
+    with shape():
+        text, details = exact_text(answer["generated_text"]), answer.get("details") or {}
+        reason, seed = details.get("finish_reason"), details.get("seed")
+        tokens = tuple(map(_token, details.get("tokens") or ()))
         return Generation(
-            generated_text=answer["generated_text"],
-            finish_reason=details["finish_reason"],
-            generated_tokens=details["generated_tokens"],
+            generated_text=text,
+            finish_reason=reason if isinstance(reason, str) else "",
+            generated_tokens=count(details.get("generated_tokens")),
             input_length=int(prompt_tokens) if prompt_tokens is not None else None,
-            seed=details.get("seed"),
-            tokens=tuple(
-                TokenEvent(t["id"], t["text"], t["special"], t.get("logprob")) for t in details["tokens"]
-            ),
+            seed=seed if isinstance(seed, int) else None,
+            tokens=tokens or (TokenEvent(0, text, special=False, logprob=None),),
         )
 
 
 def parse_info(raw: Any) -> BackendInfo:
-    """Read the answer of `/info`."""
-    with _shape():
-        own = raw.get("aios") or {}
+    """Read the answer of `/info`. Only the model's name and its window must be there."""
+    with shape():
+        own, sha = raw.get("aios") or {}, raw.get("model_sha")
+        window, concurrent = exact_count(raw["max_total_tokens"]), count(raw.get("max_concurrent_requests"))
+        if not window:
+            raise ValueError("a window without room")
         return BackendInfo(
-            model_id=str(raw["model_id"]),
-            model_sha=str(raw.get("model_sha") or "") or None,
-            max_concurrent_requests=int(raw["max_concurrent_requests"]),
-            max_input_tokens=int(raw["max_input_tokens"]),
-            max_total_tokens=int(raw["max_total_tokens"]),
-            max_stop_sequences=int(raw["max_stop_sequences"]),
-            max_best_of=int(raw["max_best_of"]),
-            version=str(raw["version"]),
-            kv_snapshot=own.get("kv_snapshot", False),
-            token_prompts=own.get("token_prompts", False),
-            slots=None if own.get("slots") is None else int(own["slots"]),
-            ctx_per_slot=None if own.get("ctx_per_slot") is None else int(own["ctx_per_slot"]),
-            longest_token=int(own.get("longest_token_bytes") or 0),
-            presence_penalty=own.get("presence_penalty", False),
-            recursive_schemas=own.get("recursive_schemas", False),
+            model_id=name(raw["model_id"]),
+            model_sha=name(sha) if sha else None,
+            max_concurrent_requests=min(concurrent, MOST_PLACES) or DEFAULT_CONCURRENT,
+            max_input_tokens=count(raw.get("max_input_tokens")) or window - 1,
+            max_total_tokens=window,
+            max_stop_sequences=count(raw.get("max_stop_sequences", DEFAULT_STOPS)),
+            max_best_of=count(raw.get("max_best_of")),
+            version=str(raw.get("version") or "")[:MOST_MESSAGE],
+            kv_snapshot=own.get("kv_snapshot") is True,
+            token_prompts=own.get("token_prompts") is True,
+            slots=min(count(own.get("slots")), MOST_PLACES) or None,
+            ctx_per_slot=count(own.get("ctx_per_slot")) or None,
+            longest_token=count(own.get("longest_token_bytes")),
+            presence_penalty=own.get("presence_penalty") is True,
+            recursive_schemas=own.get("recursive_schemas") is True,
         )
 
 
 def parse_chat_tokens(raw: Any) -> tuple[list[TextToken], str]:
     """Read the answer of `/chat_tokenize`: tokens and text."""
-    with _shape():
-        return parse_text_tokens(raw["tokenize_response"]), str(raw["templated_text"])
+    with shape():
+        return parse_text_tokens(raw["tokenize_response"]), mended(exact_text(raw["templated_text"]))
 
 
 def parse_suspension(raw: Any) -> Suspension:
     """Read the answer of `/aios/v1/suspend`."""
-    with _shape():
+    with shape():
+        handle = raw["kv_handle"]
         return Suspension(
-            kv_handle=raw["kv_handle"],
-            bytes=raw["bytes"],
-            prompt_ids=tuple(raw["prompt_ids"]),
-            token_ids=tuple(raw["token_ids"]),
-            text=raw["text"],
+            kv_handle=None if handle is None else name(handle),
+            bytes=count(raw["bytes"]),
+            prompt_ids=_ids(raw["prompt_ids"]),
+            token_ids=_ids(raw["token_ids"]),
+            text=mended(exact_text(raw["text"])),
         )

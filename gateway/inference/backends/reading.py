@@ -1,0 +1,135 @@
+"""Reads values out of what a backend sends, which may be anything. Pure.
+
+What is harmless is read: other events, missing and empty fields, numbers in another form. What would lose or
+change a part of the answer is BackendBroken, a typed failure of the one call.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import orjson
+
+from gateway.inference.core.json_text import lenient, mended
+from gateway.inference.errors import BackendBroken
+from gateway.inference.model import LARGEST_INT32, LONGEST_NAME
+
+MOST: Final = LARGEST_INT32
+_MOST_LENIENT: Final = 2**20
+"""Bytes up to which what is no strict JSON is decoded leniently, which takes ten times as long."""
+
+
+@contextmanager
+def shape(what: str = "the answer") -> Iterator[None]:
+    """Turn a surprise inside an answer into BackendBroken."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise BackendBroken(f"{what} makes no sense: {type(error).__name__}") from error
+
+
+def decoded(data: bytes) -> Any:
+    """Decode JSON; lone surrogates and NaN, which strict JSON has no room for, are let through.
+
+    Raises ValueError.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if len(data) > _MOST_LENIENT:
+            raise
+        return lenient(data.decode("utf-8-sig", errors="replace"))
+
+
+def count(value: Any) -> int:
+    """Read a count; 0 for what is none."""
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return min(max(value, 0), MOST)
+
+
+def number(value: Any) -> float | None:
+    """Read a number; None for what is none."""
+    if type(value) is int and abs(value) <= MOST:
+        return float(value)
+    return value if type(value) is float and math.isfinite(value) else None
+
+
+def exact_count(value: Any) -> int:
+    """Read a count that something is decided by. Raises TypeError or ValueError for what is none."""
+    if type(value) is not int:
+        raise TypeError("no count")
+    if not 0 <= value <= MOST:
+        raise ValueError("no count")
+    return value
+
+
+def exact_text(value: Any) -> str:
+    """Read a text that something depends on. Raises TypeError for anything else."""
+    if type(value) is not str:
+        raise TypeError("no text")
+    return value
+
+
+def name(value: Any) -> str:
+    """Read a name that the kernel hands on. Raises TypeError or ValueError for what is none."""
+    found = mended(exact_text(value))
+    if not 0 < len(found) <= LONGEST_NAME:
+        raise ValueError("no name")
+    return found
+
+
+def text_of(value: Any) -> str:
+    """Read a content: a text, or the texts of its parts; nothing where there is none. Raises TypeError."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "".join(map(_part, value))
+    return _part(value)
+
+
+def _part(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("text")
+        if value is None:
+            return ""  # a part of another kind, such as a thought
+    return exact_text(value)
+
+
+class PairJoiner:
+    """Joins surrogate pairs that a server has split over two pieces of text; lone halves become U+FFFD."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Return the text that is whole by now."""
+        if text.isascii() and not self._held:
+            return text
+        text, self._held = self._held + text, ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return mended(text)
+
+    def close(self) -> str:
+        """Return what stands for a half that was left over."""
+        held, self._held = self._held, ""
+        return mended(held)
+
+
+class Allowance:
+    """How much one answer may bring: far more than was asked for, but not without end."""
+
+    def __init__(self, max_new_tokens: int) -> None:
+        self._events = 8 * max_new_tokens + 1024
+        self._characters = 256 * max_new_tokens + 2**20
+
+    def take(self, characters: int) -> None:
+        """Count an event with so many characters. Raises BackendBroken when that is too much."""
+        self._events -= 1
+        self._characters -= characters
+        if self._events < 0 or self._characters < 0:
+            raise BackendBroken("the backend sends far more than it was asked for")
