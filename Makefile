@@ -87,6 +87,10 @@ torture: setup ## Run the long fault tests, and every property on many more exam
 bench-overhead: setup ## Measure what the kernel adds to a bare backend
 	$(BIN)/python -m tests.bench.bench_overhead
 
+.PHONY: bench-doors
+bench-doors: setup ## Measure what a door costs, and hold 2,000 streams open (LITELLM=1: its proxy beside it)
+	$(BIN)/python -m tests.bench.bench_doors $(if $(LITELLM),--litellm)
+
 .PHONY: bench-core
 bench-core: setup ## Measure the scheduler's decisions per second
 	$(BIN)/python -m tests.bench.bench_core
