@@ -78,7 +78,11 @@ async def kernel(
 ) -> AsyncIterator[Cluster]:
     """Run a kernel with its door open until the last test has ended."""
     servers = (model.url, faulty.url, narrow.url)
-    settings = {"AIOS_GATEWAY_DOOR_MODELS": "*=scripted", "AIOS_GATEWAY_DOOR_KEEP_ALIVE_SECONDS": "0.5"}
+    settings = {
+        "AIOS_GATEWAY_DOOR_MODELS": "*=scripted",
+        "AIOS_GATEWAY_DOOR_KEEP_ALIVE_SECONDS": "0.5",
+        "AIOS_GATEWAY_MCP_TOOLS_POLL_SECONDS": "0.2",
+    }
     async with cluster(openai=servers, extra=settings) as made:
         yield made
 

@@ -1,6 +1,5 @@
 """The SDK's server with the kernel behind it: each handler asks the kernel in its caller's name."""
 
-import asyncio
 import secrets
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
@@ -9,7 +8,6 @@ import mcp_types as types
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 from mcp_types.methods import SPEC_CLIENT_METHODS
@@ -17,12 +15,14 @@ from pydantic import ValidationError
 
 from gateway.http.kernel import Kernel
 from gateway.http.mcp.failures import protocol_error
+from gateway.http.mcp.listening import Listening
 from gateway.http.mcp.resources import ResourceHandlers
 from gateway.http.mcp.sessions import Session
 from gateway.http.mcp.settings import McpSettings
 from gateway.http.mcp.syscalls import Caller
 from gateway.http.mcp.tools import ToolHandlers
-from gateway.http.mcp.watches import FileWatch, watch_tools, watchable
+from gateway.http.mcp.uris import Resource
+from gateway.http.mcp.watches import FileWatch, watchable
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.steps import mapping
 
@@ -97,7 +97,7 @@ class Handlers:
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Answer resources/subscribe of the older revisions: the session follows the caller's files."""
-        session, resource = _session(ctx), watchable(params.uri)
+        session, resource = _session(ctx), _watchable(params.uri)
         if session.watch is None:
 
             async def publish(event: ServerEvent) -> None:
@@ -114,7 +114,7 @@ class Handlers:
 
     async def unsubscribe(self, ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
         """Answer resources/unsubscribe."""
-        session, resource = _session(ctx), watchable(params.uri)
+        session, resource = _session(ctx), _watchable(params.uri)
         if session.watch is not None:
             session.watch.resources.pop(resource, None)
             if not session.watch.resources:
@@ -125,33 +125,8 @@ class Handlers:
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
         """Answer subscriptions/listen of 2026-07-28: what changes, until the client or the kernel ends it."""
-        asked, caller, bus = params.notifications, _caller(ctx), InMemorySubscriptionBus()
-        stream = ListenHandler(bus)
-        watch = FileWatch(self._kernel, caller, bus.publish, lists=bool(asked.resources_list_changed))
-        uris = asked.resource_subscriptions or []
-        if len(uris) > self._settings.subscriptions_per_session:
-            raise InvalidRequest.field(
-                "resourceSubscriptions", f"at most {self._settings.subscriptions_per_session}"
-            )
-        watch.resources = {watchable(uri): uri for uri in uris}
-        honored = types.SubscriptionFilter(
-            tools_list_changed=asked.tools_list_changed,
-            resources_list_changed=asked.resources_list_changed,
-            resource_subscriptions=uris or None,
-        )
-        followers: list[asyncio.Task[None]] = []
-        if watch.resources or asked.resources_list_changed:
-            await watch.start()
-            followers.append(watch.task)
-        if asked.tools_list_changed:
-            every = self._settings.tools_poll_seconds.total_seconds()
-            followers.append(asyncio.create_task(watch_tools(self._kernel, caller, bus.publish, every)))
-        for follower in followers:  # what ends for good ends the stream, so that the client asks again
-            follower.add_done_callback(lambda _: stream.close())
-        try:
-            return await stream(ctx, params.model_copy(update={"notifications": honored}))
-        finally:
-            await _stop(followers)
+        listening = Listening(self._kernel, self._settings, _caller(ctx), params.notifications)
+        return await listening.serve(ctx, params)
 
     async def measure(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Count each request, and turn whatever was raised into an error that a client may see."""
@@ -223,18 +198,16 @@ def _session(ctx: Context) -> Session:
     return session
 
 
+def _watchable(uri: str) -> Resource:
+    resource = watchable(uri)
+    if resource is None:
+        raise InvalidRequest.field("uri", "only resources aios://files/... can be subscribed to")
+    return resource
+
+
 def _cursor(params: types.PaginatedRequestParams | None) -> str:
     return (params.cursor if params is not None else None) or ""
 
 
 def _is_failure(result: HandlerResult) -> bool:
     return isinstance(result, dict) and result.get("isError") is True
-
-
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # told to the client by the end of its stream

@@ -16,7 +16,7 @@ from aios.api.tool.v1 import tool_pb2
 from gateway.http.kernel import Kernel
 from gateway.http.mcp.syscalls import Caller, ask, follow
 from gateway.http.mcp.uris import Kind, Resource, of_name, parse
-from services.chassis.rpc.errors import InvalidRequest, KernelError, ServiceUnavailable
+from services.chassis.rpc.errors import KernelError, ServiceUnavailable
 from services.chassis.streams import LongStream, follow_forever, is_final
 
 Publish = Callable[[ServerEvent], Awaitable[None]]
@@ -31,12 +31,10 @@ _LISTED: Final = frozenset(
 )
 
 
-def watchable(uri: str) -> Resource:
-    """Return the file that a URI names. Raises InvalidRequest for what has no watch in the kernel."""
+def watchable(uri: str) -> Resource | None:
+    """Return the file that a URI names, or None for what has no watch in the kernel."""
     resource = parse(uri)
-    if resource is None or resource.kind is not Kind.FILE:
-        raise InvalidRequest.field("uri", "only resources aios://files/... can be subscribed to")
-    return resource
+    return resource if resource is not None and resource.kind is Kind.FILE else None
 
 
 class FileWatch:
@@ -127,16 +125,17 @@ class FileWatch:
             await self._publish(ResourcesListChanged())
 
 
-async def watch_tools(kernel: Kernel, caller: Caller, publish: Publish, every: float) -> None:
-    """Compare the caller's tools now and then, and tell when they changed. Raises what is final.
+async def watch_tools(
+    kernel: Kernel, caller: Caller, publish: Publish, *, before: bytes, every: float
+) -> None:
+    """Compare the caller's tools now and then with those `before`, and tell of changes. Raises what is final.
 
     The kernel has no watch of tools; what is compared is their names, times and whether they can be called.
     """
-    before = await _tools_digest(kernel, caller)
     while True:
         await asyncio.sleep(every)
         try:
-            now = await _tools_digest(kernel, caller)
+            now = await tools_digest(kernel, caller)
         except KernelError as error:
             if is_final(error):
                 raise
@@ -146,7 +145,8 @@ async def watch_tools(kernel: Kernel, caller: Caller, publish: Publish, every: f
             await publish(ToolsListChanged())
 
 
-async def _tools_digest(kernel: Kernel, caller: Caller) -> bytes:
+async def tools_digest(kernel: Kernel, caller: Caller) -> bytes:
+    """Return what stands for all of the caller's tools as they are now. Raises KernelError."""
     digest = hashlib.sha256()
     request = tool_pb2.ListToolsRequest(page_size=_PAGE, view=tool_pb2.TOOL_VIEW_BASIC)
     more = True
