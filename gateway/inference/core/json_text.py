@@ -39,8 +39,8 @@ def object_text(written: str) -> str | None:
     """Return the arguments of a call as the text of one strict JSON object; None: they are none.
 
     Strict arguments stay exactly as they were written. Nothing and null are no arguments; a JSON string is
-    read as the JSON inside of it; lone surrogates are replaced. What is no JSON (NaN, an infinity, a number
-    beyond all doubles), no object, too long or too deep is None.
+    read as the JSON inside of it; lone surrogates are replaced and line ends in strings escaped. What is no
+    JSON (NaN, an infinity, a number beyond all doubles), no object, too long or too deep is None.
     """
     text = written.strip(_SPACE)
     if text in {"", "null"}:
@@ -80,7 +80,8 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON")
 
 
-_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
+_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse, strict=False)
+"""Lets line ends in strings pass, which models write as they are."""
 
 
 def _too_deep(value: Any) -> bool:

@@ -6,10 +6,9 @@ plain messages.
 """
 
 import json
-import re
 from collections.abc import Sequence
-from typing import Any
 
+from gateway.inference.core.text_calls import WrittenCall, forced_calls, without, written_calls
 from gateway.inference.core.tool_prompt import listing
 from gateway.inference.model import ToolChoice
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
@@ -19,7 +18,6 @@ CALL_INSTRUCTION = (
     'Reply with <tool_call>{"name": ..., "arguments": {...}}</tool_call> to call a tool; '
     "several calls may follow one another."
 )
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 
 
 def plain_messages(messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition]) -> list[ChatMessage]:
@@ -51,42 +49,14 @@ def parse_output(text: str, tools: Sequence[ToolDefinition], choice: ToolChoice)
         return ChatMessage(Role.ASSISTANT, text)
     known = {tool.name for tool in tools}
     if choice is ToolChoice.REQUIRED:
-        forced = _decode(text)
-        raw = forced.get("tool_calls", []) if forced else []
-        calls = [call for call in raw if _is_call(call, known)] if isinstance(raw, list) else []
+        calls = forced_calls(text, known)
         return ChatMessage(Role.ASSISTANT, "" if calls else text, _number(calls))
-    found: list[dict[str, Any]] = []
-
-    def take(match: re.Match[str]) -> str:
-        call = _decode(match.group(1))
-        if call is None or not _is_call(call, known):
-            return match.group(0)
-        found.append(call)
-        return ""
-
-    rest = _CALL.sub(take, text)
-    return ChatMessage(Role.ASSISTANT, rest.strip() if found else text, _number(found))
+    calls = written_calls(text, known)
+    return ChatMessage(Role.ASSISTANT, without(text, calls) if calls else text, _number(calls))
 
 
-def _number(calls: Sequence[dict[str, Any]]) -> tuple[ToolCall, ...]:
-    return tuple(
-        ToolCall(f"call_{index}", call["name"], json.dumps(call.get("arguments", {}), ensure_ascii=False))
-        for index, call in enumerate(calls)
-    )
-
-
-def _decode(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _is_call(call: object, known: set[str]) -> bool:
-    return (
-        isinstance(call, dict) and call.get("name") in known and isinstance(call.get("arguments", {}), dict)
-    )
+def _number(calls: Sequence[WrittenCall]) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(f"call_{index}", call.name, call.arguments) for index, call in enumerate(calls))
 
 
 def _fold_calls(message: ChatMessage) -> ChatMessage:
