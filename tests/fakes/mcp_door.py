@@ -273,6 +273,7 @@ async def mcp_world(settings: McpSettings = SETTINGS, **changes: Any) -> AsyncIt
             clock=SystemClock(),
             registry=world.registry,
             served=lambda: Served(frozenset(), ""),
+            room=lambda _tenant, _agent: (256, 255),
             host="127.0.0.1",
             port=0,
         )
