@@ -25,6 +25,21 @@ class ConstraintInvalid(KernelError):
     code = Code.INVALID_ARGUMENT
 
 
+class OrphanToolResult(KernelError):
+    """A tool's result without the call before it."""
+
+    reason = "ORPHAN_TOOL_RESULT"
+    code = Code.INVALID_ARGUMENT
+
+    @classmethod
+    def at(cls, index: int, call: str) -> "OrphanToolResult":
+        """Build the error for the message at an index, which answers `call`."""
+        return cls(
+            f"messages[{index}] answers {call!r}, which no tool call before it waits for",
+            metadata={"tool_call_id": call, "index": str(index)},
+        )
+
+
 class ConstraintUnmet(KernelError):
     """The finished output does not satisfy the constraint."""
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import orjson
 
+from services.chassis.json_text import read_json
+
 MOST_ARGUMENTS: Final = 262_144
 """Bytes of the arguments of one call."""
 MOST_DEPTH: Final = 128
@@ -39,8 +41,9 @@ def object_text(written: str) -> str | None:
     """Return the arguments of a call as the text of one strict JSON object; None: they are none.
 
     Strict arguments stay exactly as they were written. Nothing and null are no arguments; a JSON string is
-    read as the JSON inside of it; lone surrogates are replaced and line ends in strings escaped. What is no
-    JSON (NaN, an infinity, a number beyond all doubles), no object, too long or too deep is None.
+    read as the JSON inside of it; lone surrogates are replaced and line ends in strings escaped; of a name
+    that is given twice the last counts. What is no JSON (NaN, an infinity, a number beyond all doubles), no
+    object, too long or too deep is None.
     """
     text = written.strip(_SPACE)
     if text in {"", "null"}:
@@ -62,9 +65,11 @@ def object_text(written: str) -> str | None:
 
 
 def _is_strict(text: str) -> bool:
+    """Whether every reader finds the same in a text: also no half characters, and no name twice."""
     try:
         orjson.loads(text)
-    except orjson.JSONDecodeError:
+        read_json(text)
+    except ValueError:
         return False
     return True
 

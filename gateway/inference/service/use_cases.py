@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound
 from gateway.inference.core import embedding
+from gateway.inference.core.conversation import in_order
 from gateway.inference.core.kept import MIB, KeepLimits, KeptGenerations
 from gateway.inference.core.loads import Loads
 from gateway.inference.core.prompt_length import check_texts, kept_texts
@@ -189,9 +190,10 @@ class InferenceUseCases:
             live = await self._pool.ready(asked.model, 1.0)
             source = (caller.tenant, facts.program or caller.agent)
             if not asked.texts:
-                check_texts(kept_texts(asked.messages), live.info)
+                messages = in_order(asked.messages)
+                check_texts(kept_texts(messages), live.info)
                 async with self._tokenizing.turn(caller.tenant, facts, asked.size, caller.deadline):
-                    told = await self._pool.render(live, asked.messages, asked.tools, source=source)
+                    told = await self._pool.render(live, messages, asked.tools, source=source)
                     return told.token_count, []
             counts = []
             for text in asked.texts:
@@ -250,6 +252,7 @@ class InferenceUseCases:
         """Return the generation of this request: a known one, or a new one that is on its way."""
         arrived_at = self._clock.monotonic()
         check_request(spec)
+        spec = replace(spec, messages=in_order(spec.messages))
         key = CallKey(caller.tenant, caller.agent, request_id or secrets.token_hex(16))
         digest = digest_of(spec, key.call)
         registered = await self._facts(caller, key)

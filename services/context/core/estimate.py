@@ -11,6 +11,8 @@ from typing import Final
 
 from services.chassis.chat import ChatMessage, ToolDefinition
 
+LONGEST_TOKEN: Final = 128
+"""Most bytes that a token stands for; no vocabulary in use has a longer one."""
 MARKS: Final = 8
 """Tokens of the template around one message."""
 

@@ -4,7 +4,7 @@ System and pinned messages and the newest one always stay; a tool call stays or 
 results.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -13,6 +13,8 @@ from services.context.model import DroppedRun, DropReason, Message, Strategy
 
 DEFAULT_HEAD = 2
 MOST_RESERVE = 1_024
+PORTION_BYTES = 256 * 1024
+PORTION_MESSAGES = 256
 MOST_RUNS = 1_000
 """Runs of dropped messages that are told; the newest ones."""
 
@@ -85,10 +87,13 @@ class Choice:
 
     @property
     def items(self) -> list[Item]:
-        """The messages in the window, in order; those made for it follow the system messages at its head."""
-        ordered = sorted(
-            (item for group in self.kept for item in group.items), key=lambda item: item.position
-        )
+        """The messages in the window, in order; those made for it follow the system messages at its head.
+
+        Results stand behind their call, also those that came after somebody else had spoken: models are not
+        served in any other order.
+        """
+        begun = sorted(self.kept, key=lambda group: group.items[0].position)
+        ordered = [item for group in begun for item in group.items]
         made = [item for item in ordered if not item.position]
         said = ordered[len(made) :]
         head = len(list(takewhile(lambda item: item.message.chat.role is Role.SYSTEM, said)))
@@ -103,6 +108,20 @@ class Choice:
     def least(self) -> bool:
         """Whether only the messages are left that a window always holds."""
         return all(group.stays for group in self.kept)
+
+
+def portions(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """Cut messages into portions that are counted at once."""
+    some: list[Message] = []
+    size = 0
+    for message in messages:
+        if some and (size + message.chat.size > PORTION_BYTES or len(some) == PORTION_MESSAGES):
+            yield some
+            some, size = [], 0
+        some.append(message)
+        size += message.chat.size
+    if some:
+        yield some
 
 
 def reserve(budget: int, asked: int) -> int:

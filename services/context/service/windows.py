@@ -9,6 +9,7 @@ from services.chassis.rpc.errors import KernelError
 from services.context.core import conversations, estimate, window
 from services.context.core import summaries as summary_rules
 from services.context.core.window import Choice, Item, Room
+from services.context.errors import WindowTooSmall
 from services.context.model import Context, Message, Strategy, Summary, Window
 from services.context.ports import TokenCounter, Transaction
 from services.context.service.dependencies import Dependencies
@@ -90,7 +91,11 @@ class Windows:
         if reserve is None:
             reserve = window.reserve(budget, context.settings.reserve_tokens)
         tokens = budget - reserve
-        items = await self._items(model, messages, frozenset(context.pinned))
+        newest = messages[-1].position if messages else 0
+        always = {newest, *context.pinned}
+        stays = [each.chat.role is Role.SYSTEM or each.position in always for each in messages]
+        self._check_size(messages, stays, tokens)
+        items = await self._items(model, messages, stays, tokens)
         task = Task(
             scope=scope,
             context=context,
@@ -158,16 +163,35 @@ class Windows:
             etag=context.etag,
         )
 
-    async def _items(self, model: str, messages: Sequence[Message], pinned: frozenset[int]) -> list[Item]:
-        """Give each message its cost: as its writer said, else as counted, else estimated."""
-        unknown = [message for message in messages if not message.token_count]
-        counts = await costs(self._counter, model, [message.chat for message in unknown])
-        known = {message.position: count for message, count in zip(unknown, counts, strict=True)}
+    def _check_size(self, messages: Sequence[Message], stays: Sequence[bool], tokens: int) -> None:
+        """Raise WindowTooSmall for what can never fit, before anything of it is counted."""
+        kept = [message for message, stay in zip(messages, stays, strict=True) if stay]
+        size = sum(message.chat.size for message in kept)
+        least = sum(message.token_count or message.chat.size // estimate.LONGEST_TOKEN for message in kept)
+        if least > tokens or size > self._limits.bytes:
+            raise WindowTooSmall.of(max(least, tokens + 1), tokens)
+
+    async def _items(
+        self, model: str, messages: Sequence[Message], stays: Sequence[bool], tokens: int
+    ) -> list[Item]:
+        """Give each message its cost: as its writer said, else as counted, else estimated.
+
+        Counted are those that stay, then the newest, as far as they fill the window: what is older has no
+        room, however much it takes.
+        """
+        marked = sorted(zip(stays, messages, strict=True), key=lambda each: (not each[0], -each[1].position))
+        unknown = [message for _, message in marked if not message.token_count]
+        known: dict[int, int] = {}
+        for some in window.portions(unknown):
+            if sum(known.values()) > tokens:
+                break
+            counts = await costs(self._counter, model, [message.chat for message in some])
+            known |= {message.position: count for message, count in zip(some, counts, strict=True)}
         return [
             Item(
                 message,
-                message.token_count or known[message.position],
-                stays=message.chat.role is Role.SYSTEM or message.position in pinned,
+                message.token_count or known.get(message.position) or estimate.message(message.chat),
+                stays=stay,
             )
-            for message in messages
+            for stay, message in zip(stays, messages, strict=True)
         ]

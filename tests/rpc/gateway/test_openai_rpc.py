@@ -8,7 +8,9 @@ from typing import Any
 import grpc
 import pytest
 
+from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.inference.core.conversation import NO_RESULT
 from tests.fakes.fake_openai import Behaviour, FakeOpenAi, fake_openai, words
 from tests.fakes.fake_tgi import fake_tgi, word
 from tests.fakes.kernel import SmallKernel, chat, served_by_tgi, small_kernel
@@ -98,7 +100,13 @@ async def test_a_required_call_is_the_server_s_business_and_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    "called", [("clock", '{"a": "x"}'), ("clock", "{}"), ("clock", ""), ("other", '{"a": 1}')]
+    "called",
+    [
+        ("clock", '{"a": "x"}'),
+        ("clock", "{}"),
+        ("clock", ""),
+        ("other", '{"a": 1}'),
+    ],
 )
 async def test_a_required_call_that_breaks_the_tool_s_schema_is_not_passed_on(
     called: tuple[str, str],
@@ -112,6 +120,73 @@ async def test_a_required_call_that_breaks_the_tool_s_schema_is_not_passed_on(
 
         assert reason(failure.value) == "CONSTRAINT_UNMET"
         assert answer.finished.message.tool_calls[0].arguments_json == '{"a": 1}'
+
+
+@pytest.mark.parametrize("choice", [pb.TOOL_CHOICE_AUTO, pb.TOOL_CHOICE_REQUIRED])
+async def test_arguments_that_give_a_name_twice_are_handed_on_as_they_were_checked(choice: Any) -> None:
+    request = chat("hi", tools=TOOLS, tool_choice=choice)
+    async with kernel_on(Behaviour(tool_calls=[("clock", '{"a": "x", "a": 1}')])) as (stub, _, _):
+        answer = await stub.Generate(request, metadata=metadata())
+
+        assert answer.finished.message.tool_calls[0].arguments_json == '{"a": 1}'
+
+
+async def test_a_tool_without_parameters_is_shown_and_called_without_any() -> None:
+    request = chat("hi", tools=[{"name": "clock"}], tool_choice=pb.TOOL_CHOICE_REQUIRED)
+    async with kernel_on(Behaviour(tool_calls=[("clock", '{"a": 1}')])) as (stub, _, [server]):
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Generate(request, metadata=metadata())
+        server.behaviour.tool_calls = [("clock", "{}")]
+        answer = await stub.Generate(request, metadata=metadata())
+
+        shown = server.seen.bodies[0]["tools"][0]["function"]["parameters"]
+        assert reason(failure.value) == "CONSTRAINT_UNMET"
+        assert answer.finished.message.tool_calls[0].arguments_json == "{}"
+        assert shown == {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+async def test_a_root_that_is_no_object_is_asked_for_where_a_server_takes_it() -> None:
+    request = chat("list some", constraint=pb.Constraint(json_schema='{"type": "array"}'))
+    async with kernel_on(Behaviour(pieces=["[1, ", "2]"])) as (stub, _, [server]):
+        answer = await stub.Generate(request, metadata=metadata())
+
+        asked = server.seen.bodies[0]["response_format"]["json_schema"]["schema"]
+        assert (answer.finished.message.content, asked) == ("[1, 2]", {"type": "array"})
+
+
+def said(role: str, content: str = "", **fields: Any) -> chat_pb2.ChatMessage:
+    return chat_pb2.ChatMessage(role=f"ROLE_{role}", content=content, **fields)
+
+
+CALL = said("ASSISTANT", tool_calls=[chat_pb2.ToolCall(id="c1", name="clock", arguments_json='{"a": 1}')])
+
+
+async def test_a_server_is_sent_results_behind_their_calls_whatever_the_conversation_is_like() -> None:
+    dangling = [said("SYSTEM", "Be kind."), said("USER", "The time?"), CALL, said("USER", "Hurry.")]
+    late = [*dangling, said("TOOL", "12:00", tool_call_id="c1")]
+    async with kernel_on(Behaviour()) as (stub, _, [server]):
+        for messages in (dangling, late):
+            await stub.Generate(pb.GenerateRequest(messages=messages), metadata=metadata())
+            await stub.CountTokens(pb.CountTokensRequest(messages=messages), metadata=metadata())
+
+        sent = [body["messages"] for body in server.seen.bodies]
+        assert [[message["role"] for message in each] for each in sent] == [
+            ["system", "user", "assistant", "tool", "user"]
+        ] * 2
+        assert [each[3]["tool_call_id"] for each in sent] == ["c1", "c1"]
+        assert [each[3]["content"] for each in sent] == [NO_RESULT, "12:00"]
+
+
+async def test_a_result_without_a_call_reaches_no_server() -> None:
+    orphan = [said("USER", "The time?"), said("TOOL", "12:00", tool_call_id="c1")]
+    async with kernel_on(Behaviour()) as (stub, _, [server]):
+        with pytest.raises(grpc.aio.AioRpcError) as asked:
+            await stub.Generate(pb.GenerateRequest(messages=orphan), metadata=metadata())
+        with pytest.raises(grpc.aio.AioRpcError) as counted:
+            await stub.CountTokens(pb.CountTokensRequest(messages=orphan), metadata=metadata())
+
+        assert reason(asked.value) == reason(counted.value) == "ORPHAN_TOOL_RESULT"
+        assert not server.seen.bodies
 
 
 async def test_tools_that_stand_for_too_much_are_shown_to_no_server() -> None:

@@ -1,6 +1,7 @@
 """Windows: whatever the conversation, what comes out fits and hangs together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,18 @@ from tests.fakes.context import Notebook, Writer, context_service
 PLANNER = Scope("acme", "planner")
 NOW = FakeClock().now()
 EACH = st.sampled_from(Strategy)
+
+
+def out_of_place(chats: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Return the results that do not stand right behind their call, or another result of it."""
+    wrong: list[ChatMessage] = []
+    ids: set[str] = set()
+    for chat in chats:
+        if chat.role is not Role.TOOL:
+            ids = {call.id for call in chat.tool_calls}
+        elif chat.tool_call_id not in ids:
+            wrong.append(chat)
+    return wrong
 
 
 @st.composite
@@ -117,6 +130,7 @@ async def test_a_window_is_never_over_budget_never_splits_a_group_and_keeps_what
         for position, draft in enumerate(drafts, start=1)
         if draft.pinned or draft.chat.role is Role.SYSTEM or position == len(drafts)
     } <= kept
+    assert out_of_place([message.chat for message in made.messages]) == []
     assert sorted(kept | _dropped(made)) == list(range(1, len(drafts) + 1))
     assert kept.isdisjoint(_dropped(made))
 
@@ -142,6 +156,65 @@ async def test_a_window_counted_by_a_tokenizer_fits_what_the_tokenizer_says(
     assert made.exact
     assert made.token_count == await counter.together("", chats, request.tools)
     assert made.token_count <= 100
+
+
+class CountingTokenizer(CharacterTokenizer):
+    """Remembers how much it was asked to count."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+
+    async def each(self, model: str, chats: Sequence[ChatMessage]) -> list[int] | None:
+        self.counted += sum(len(chat.content) for chat in chats)
+        return await super().each(model, chats)
+
+
+LARGE = "words " * 9_000
+
+
+async def assembled(drafts: list[Draft], counter: CountingTokenizer, **settings: Any) -> Window:
+    service = context_service(counter=counter)
+    identity = RequestIdentity("planner", "Create")
+    await service.conversations.create(PLANNER, identity, "c", Settings(**settings), drafts)
+    return await service.windows.assemble(PLANNER, "c", WindowRequest())
+
+
+@pytest.mark.parametrize("role", [Role.SYSTEM, Role.USER])
+async def test_what_must_stay_and_never_fits_is_refused_by_its_size(role: Role) -> None:
+    counter = CountingTokenizer()
+    drafts = [Draft(ChatMessage(role, LARGE), pinned=True) for _ in range(100)]
+    with pytest.raises(WindowTooSmall):
+        await assembled([*drafts, Draft(ChatMessage(Role.USER, "hi"))], counter)
+
+    assert not counter.counted
+
+
+@pytest.mark.parametrize("strategy", [Strategy.DROP_OLDEST, Strategy.HEAD_AND_TAIL])
+async def test_what_is_too_old_for_a_window_is_not_counted_for_it(strategy: Strategy) -> None:
+    counter = CountingTokenizer()
+    drafts = [Draft(ChatMessage(Role.USER, LARGE)) for _ in range(100)]
+    new = [Draft(ChatMessage(Role.USER, text)) for text in ("some", "thing", "new")]
+    made = await assembled([*drafts, *new], counter, strategy=strategy)
+
+    assert [message.chat.content for message in made.messages] == ["some", "thing", "new"]
+    assert counter.counted <= window.PORTION_BYTES
+
+
+async def test_a_late_result_stands_behind_its_call_and_is_stored_where_it_came() -> None:
+    call = ChatMessage(Role.ASSISTANT, "", (ToolCall("c1", "find", "{}"), ToolCall("c2", "find", "{}")))
+    said = [
+        ChatMessage(Role.SYSTEM, "Be kind."),
+        ChatMessage(Role.USER, "Find it."),
+        call,
+        ChatMessage(Role.USER, "Hurry."),
+        ChatMessage(Role.TOOL, "two", tool_call_id="c2"),
+        ChatMessage(Role.ASSISTANT, "Soon."),
+        ChatMessage(Role.TOOL, "one", tool_call_id="c1"),
+    ]
+    made = await assembled([Draft(chat) for chat in said], CountingTokenizer())
+
+    assert [message.position for message in made.messages] == [1, 2, 3, 5, 7, 4, 6]
+    assert out_of_place([message.chat for message in made.messages]) == []
 
 
 def test_drop_oldest_keeps_a_run_of_the_newest_groups() -> None:

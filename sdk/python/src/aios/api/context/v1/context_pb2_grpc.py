@@ -188,7 +188,8 @@ class ContextServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AssembleWindow(self, request, context):
-        """Returns the messages to send to the model, fitted to its window. Changes nothing that ListMessages shows; a summary
+        """Returns the messages to send to the model, fitted to its window; tool results stand behind their calls, also those
+        that came after somebody else had spoken. Changes nothing that ListMessages shows; a summary
         that was made is kept for the next call. With WINDOW_STRATEGY_SUMMARIZE it may wait for inference syscalls on the
         caller's behalf, at most 30 seconds; WINDOW_STRATEGY_RECALL searches the memory of the context's agent. Where that
         fails or takes too long the oldest messages are dropped instead, which `fallback` tells.

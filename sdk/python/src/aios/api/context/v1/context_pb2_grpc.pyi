@@ -77,7 +77,8 @@ class ContextServiceStub:
     `request_id` to learn which.
     """
     AssembleWindow: _grpc.UnaryUnaryMultiCallable[_context_pb2.AssembleWindowRequest, _context_pb2.AssembleWindowResponse]
-    """Returns the messages to send to the model, fitted to its window. Changes nothing that ListMessages shows; a summary
+    """Returns the messages to send to the model, fitted to its window; tool results stand behind their calls, also those
+    that came after somebody else had spoken. Changes nothing that ListMessages shows; a summary
     that was made is kept for the next call. With WINDOW_STRATEGY_SUMMARIZE it may wait for inference syscalls on the
     caller's behalf, at most 30 seconds; WINDOW_STRATEGY_RECALL searches the memory of the context's agent. Where that
     fails or takes too long the oldest messages are dropped instead, which `fallback` tells.
@@ -185,7 +186,8 @@ class ContextServiceAsyncStub(ContextServiceStub):
     `request_id` to learn which.
     """
     AssembleWindow: _aio.UnaryUnaryMultiCallable[_context_pb2.AssembleWindowRequest, _context_pb2.AssembleWindowResponse]  # type: ignore[assignment]
-    """Returns the messages to send to the model, fitted to its window. Changes nothing that ListMessages shows; a summary
+    """Returns the messages to send to the model, fitted to its window; tool results stand behind their calls, also those
+    that came after somebody else had spoken. Changes nothing that ListMessages shows; a summary
     that was made is kept for the next call. With WINDOW_STRATEGY_SUMMARIZE it may wait for inference syscalls on the
     caller's behalf, at most 30 seconds; WINDOW_STRATEGY_RECALL searches the memory of the context's agent. Where that
     fails or takes too long the oldest messages are dropped instead, which `fallback` tells.
@@ -332,7 +334,8 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _context_pb2.AssembleWindowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_context_pb2.AssembleWindowResponse, _abc.Awaitable[_context_pb2.AssembleWindowResponse]]:
-        """Returns the messages to send to the model, fitted to its window. Changes nothing that ListMessages shows; a summary
+        """Returns the messages to send to the model, fitted to its window; tool results stand behind their calls, also those
+        that came after somebody else had spoken. Changes nothing that ListMessages shows; a summary
         that was made is kept for the next call. With WINDOW_STRATEGY_SUMMARIZE it may wait for inference syscalls on the
         caller's behalf, at most 30 seconds; WINDOW_STRATEGY_RECALL searches the memory of the context's agent. Where that
         fails or takes too long the oldest messages are dropped instead, which `fallback` tells.
