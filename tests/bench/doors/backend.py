@@ -23,7 +23,22 @@ def _chunk(delta: dict[str, str], end: str | None = None) -> bytes:
     return b"data: " + json.dumps({**HEAD, "choices": [choice]}).encode() + b"\n\n"
 
 
-TOKEN = _chunk({"content": " word"})
+WORDS = (
+    " the",
+    " quick",
+    " brown",
+    " fox",
+    " jumps",
+    " over",
+    " a",
+    " lazy",
+    " dog",
+    " and",
+    " runs",
+    " off",
+)
+CHUNKS = [_chunk({"content": word}) for word in WORDS]
+"""A proxy takes a model that repeats one chunk for one that has gone astray."""
 END = _chunk({}, "stop")
 
 
@@ -46,13 +61,13 @@ async def generate(request: web.Request) -> web.StreamResponse:
     pace = PACES[body["model"]]
     if not body.get("stream"):
         await asyncio.sleep(pace * tokens)
-        message = {"role": "assistant", "content": " word" * tokens}
+        message = {"role": "assistant", "content": "".join(WORDS[n % len(WORDS)] for n in range(tokens))}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return web.json_response({**HEAD, "object": "chat.completion", "choices": [choice], "usage": used})
     answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await answer.prepare(request)
-    for _ in range(tokens):
-        await answer.write(TOKEN)
+    for sent in range(tokens):
+        await answer.write(CHUNKS[sent % len(CHUNKS)])
         if pace:
             await asyncio.sleep(pace)
     tail = b"data: " + json.dumps({**HEAD, "choices": [], "usage": used}).encode() + b"\n\n"
