@@ -8,6 +8,9 @@ from urllib.parse import urldefrag, urlsplit
 CODING_WINDOW: Final = 16_384
 """What coding clients need at least: their first request holds the texts of twenty tools. Unit: tokens."""
 
+LONG_PROMPT_SECONDS: Final = 600
+"""The longest that the embedded engine itself waits for its first token."""
+
 
 class WrongBackends(Exception):
     """What was said about inference servers cannot be meant; the message says why."""
@@ -26,8 +29,9 @@ class Backends:
     openai_key: str = field(default="", repr=False)
     tgi_key: str = field(default="", repr=False)
     embedded_model: str = ""
-    """GGUF file of the embedded engine, or `hf:<owner>/<repository>/<file>`. Default: AIOS_MODEL, else the
-    demo's."""
+    """GGUF file of the embedded engine, or `hf:<owner>/<repository>/<file>`; empty: the demo's."""
+    token_seconds: int = 0
+    """Longest silence before a token of the embedded engine; 0: the gateway's own."""
     window: int = 0
     """Window of the OpenAI servers whatever they declare, from AIOS_OPENAI_WINDOW_TOKENS; 0: as declared."""
 
@@ -55,28 +59,30 @@ class Backends:
             openai=_urls("--openai", openai)
             or _urls("AIOS_OPENAI_ENDPOINTS", [_of(environ, "OPENAI_ENDPOINTS")]),
             tgi=_urls("--tgi", tgi) or _urls("AIOS_TGI_ENDPOINTS", [_of(environ, "TGI_ENDPOINTS")]),
-            model=model,
             openai_key=openai_key or _of(environ, "OPENAI_API_KEY"),
             tgi_key=_of(environ, "TGI_API_KEY"),
-            embedded_model=embedded_model,
             window=int(window) if (window := _of(environ, "OPENAI_WINDOW_TOKENS")).isdecimal() else 0,
         )
-        if (
-            not (found.openai_key + found.tgi_key).isascii()
-            or not (found.openai_key + found.tgi_key + "x").isprintable()
-        ):
+        keys = found.openai_key + found.tgi_key
+        if not keys.isascii() or (keys and not keys.isprintable()):
             raise WrongBackends("a key of a server holds what no key can: only printable ASCII is sent")
-        if found.embedded_model and found.attached:
+        if found.attached and embedded_model:
             raise WrongBackends(
                 "--embedded-model runs the embedded engine, which stays out where other servers are attached"
             )
-        if found.model and not found.attached:
+        if found.attached:
+            return replace(found, model=model or _of(environ, "OPENAI_MODEL"))
+        if model:
             raise WrongBackends(
                 "--model names a model of an attached server: say which with --openai or --tgi"
             )
-        if found.attached and not found.model:
-            return replace(found, model=_of(environ, "OPENAI_MODEL"))
-        return found
+        return found._with_embedded(environ, embedded_model or _of(environ, "MODEL"))
+
+    def _with_embedded(self, environ: Mapping[str, str], embedded_model: str) -> Self:
+        """Give a model of the user's own, which may be large, time for a long prompt's tokens one by one."""
+        if not embedded_model or _of(environ, "TGI_TOKEN_TIMEOUT_SECONDS"):
+            return replace(self, embedded_model=embedded_model)
+        return replace(self, embedded_model=embedded_model, token_seconds=LONG_PROMPT_SECONDS)
 
 
 def _of(environ: Mapping[str, str], name: str) -> str:

@@ -175,8 +175,8 @@ async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> No
         found = await look(plan.backends)
         _say(welcome.models(plan, [each for each in found if isinstance(each, BackendProblem)]))
         wait = BACKEND_SECONDS if welcome.serves(found) else 0.0
-    of_its_own = plan.backends.embedded_model or os.environ.get("AIOS_MODEL")
-    await supervisor.start(MODEL_SECONDS if of_its_own else START_SECONDS, backend_wait=wait)
+    patience = MODEL_SECONDS if plan.backends.embedded_model else START_SECONDS
+    await supervisor.start(patience, backend_wait=wait)
     found = await look(plan.served_by)
     seconds = time.monotonic() - started
     _say([*welcome.addresses(plan, seconds, _settings.data_dir()), *welcome.models(plan, found)])

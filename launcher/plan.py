@@ -151,8 +151,10 @@ class KernelPlan:
 
     def _gateway_alone(self) -> dict[str, str]:
         keys = {"AIOS_OPENAI_API_KEY": self.backends.openai_key, "AIOS_TGI_API_KEY": self.backends.tgi_key}
-        door = {"AIOS_GATEWAY_DOOR_PORT": str(self._door_port)}
-        return {**door, **{name: key for name, key in keys.items() if key}}
+        own = {"AIOS_GATEWAY_DOOR_PORT": str(self._door_port)}
+        if self.backends.token_seconds:
+            own["AIOS_TGI_TOKEN_TIMEOUT_SECONDS"] = str(self.backends.token_seconds)
+        return {**own, **{name: key for name, key in keys.items() if key}}
 
     def _http_port(self, name: str) -> int:
         if name == "gateway":

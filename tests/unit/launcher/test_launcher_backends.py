@@ -98,6 +98,16 @@ def test_another_model_for_the_embedded_engine_is_its_own_alone() -> None:
     assert "AIOS_MODEL" not in found["gateway"]
 
 
+def test_a_model_file_of_ones_own_gets_time_for_long_prompts_unless_a_time_is_set() -> None:
+    name = "AIOS_TGI_TOKEN_TIMEOUT_SECONDS"
+    given = Backends.read({}, embedded_model="a.gguf")
+
+    assert given == Backends.read({"AIOS_MODEL": "a.gguf"})
+    assert environments(given)["gateway"][name] == "600"
+    for other in (Backends.read({}), Backends.read({name: "90"}, embedded_model="a.gguf")):
+        assert name not in environments(other)["gateway"]
+
+
 def test_a_start_says_which_model_answers_its_window_and_what_the_server_calls_itself() -> None:
     lines = welcome.models(plan(Backends(openai=(GPU,))), [Serving(GPU, "qwen", 32_768, "vllm")])
 
