@@ -58,6 +58,8 @@ async def _openai(session: aiohttp.ClientSession, endpoint: str, backends: Backe
     listed = await _ask(session, f"{base}/v1/models", backends.openai_key, "--openai-key", parse_models)
     wanted = urldefrag(endpoint).fragment or backends.model
     served = next((each for each in listed if wanted in {"", each.id}), None)
+    if not listed:
+        raise LacksModel(f"{base} lists no model")
     if served is None:
         raise LacksModel(f"{base} serves no model {wanted!r}; it lists {_names(listed)}")
     return Serving(base, served.id, backends.window or served.window, served.owner or "nothing")
@@ -121,7 +123,5 @@ def _why(error: Exception) -> str:
 
 
 def _names(listed: Sequence[ServedModel]) -> str:
-    if not listed:
-        return "none"
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     return ", ".join(each.id[:100] for each in listed[:_LISTED]) + more

@@ -123,9 +123,8 @@ async def test_what_a_server_writes_about_a_key_is_not_repeated(status: int) -> 
     "body",
     [
         "<html>",
-        "[]",
+        "5",
         '{"data": 5}',
-        '{"data": [{"id": "m", "max_model_len": "x"}]}',
         '{"data": [{"id": "m", "max_model_len": 1e400}]}',
         "[" * 5000,
     ],
@@ -137,6 +136,17 @@ async def test_another_page_is_told_as_something_else(body: str) -> None:
     async with server(page) as url:
         assert isinstance(await problem(Backends(openai=(url,))), AnswersSomethingElse)
         assert isinstance(await problem(Backends(tgi=(url,))), AnswersSomethingElse)
+
+
+async def test_a_server_without_a_model_is_told() -> None:
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text='{"data": []}')
+
+    async with server(page) as url:
+        found = await problem(Backends(openai=(url,)))
+
+    assert isinstance(found, LacksModel)
+    assert "lists no model" in str(found)
 
 
 async def test_an_endless_list_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
