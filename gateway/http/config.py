@@ -59,6 +59,18 @@ class DoorConfig:
     session_idle_seconds: timedelta = timedelta(hours=1)
     """Idle time after which the agent of a client's session is retired. Longer than any call."""
 
+    response_life: timedelta = timedelta(days=1)
+    """How long a response is kept that its client wants stored."""
+
+    background_per_agent: int = 16
+    """Responses of one agent, its sessions included, that may go on without a connection at once."""
+
+    background_seconds: timedelta = timedelta(hours=1)
+    """Longest time of a response without a connection."""
+
+    background_lease: timedelta = timedelta(seconds=30)
+    """How long after its last sign of life a process is taken for dead that generates such a response."""
+
     models: tuple[str, ...] = ("*=",)
     """Names that clients use for models, as `theirs=ours`; `*=ours` is for all names no backend serves. An
     empty right side is the kernel's default model. Without `*` unknown names are refused."""

@@ -17,6 +17,8 @@ from services.access.servicer import AgentServicer
 from services.chassis.rpc.client import StaticCredential
 from services.chassis.runtime.process import App, Process
 from services.chassis.runtime.server import ChassisServer, ServerConfig
+from services.context.service.facade import ContextService
+from services.context.servicer import ContextServicer
 from services.scheduler.main import build as build_scheduler
 from tests.fakes.access import AllowOwner
 from tests.fakes.fake_tgi import Behaviour, FakeTgi
@@ -177,13 +179,15 @@ async def small_kernel(
     behaviour: Behaviour | None = None,
     *,
     access: AgentService | None = None,
+    context: ContextService | None = None,
     scheduler: dict[str, str] | None = None,
     backends: dict[str, str] | None = None,
     **gateway: str,
 ) -> AsyncIterator[SmallKernel]:
     """Run a small kernel; keywords are settings of the gateway, `backends` variables in place of TGI's.
 
-    `access` keeps the agents in place of the fake that knows every name.
+    `access` keeps the agents in place of the fake that knows every name, `context` conversations and snapshots
+    in place of the fake that keeps snapshots only.
     """
     tgi = FakeTgi(behaviour)
     agents, snapshots = AgentsFake(), SnapshotsFake()  # type: ignore[abstract]  # what a test needs of them
@@ -199,7 +203,11 @@ async def small_kernel(
                     agents if access is None else AgentServicer(access),
                     agent_pb2.DESCRIPTOR,
                 ),
-                (context_pb2_grpc.add_ContextServiceServicer_to_server, snapshots, context_pb2.DESCRIPTOR),
+                (
+                    context_pb2_grpc.add_ContextServiceServicer_to_server,
+                    snapshots if context is None else ContextServicer(context),
+                    context_pb2.DESCRIPTOR,
+                ),
             ],
             authenticator=ISSUER_FOR_TESTS.verifier(),
             authorizer=AllowOwner(),

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 _TOO_LONG: Final = "context_length_exceeded"
 _BUSY: Final = "rate_limit_exceeded"
 _SERVER_FAULT: Final = 500
+_CHANGING: Final = frozenset({"status", "error", "incomplete_details", "output", "usage", "completed_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,13 @@ class Head:
     """As the client is told it."""
     echo: Json
     """Fields that only repeat the request."""
+
+    @classmethod
+    def of(cls, response: Json) -> "Head":
+        """Take up the head of a response that was told before."""
+        echo = {key: value for key, value in response.items() if key not in _CHANGING}
+        digits = ids.digits_of(str(response["id"])) or ""
+        return cls(digits, int(response["created_at"]), str(response["model"]), echo)
 
     def response(self, status: str, **fields: Any) -> Json:
         """Return the whole object. Every field that a strict client needs is there."""

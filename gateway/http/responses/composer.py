@@ -83,20 +83,22 @@ class Composer:
                 return self._begin()
 
     def end(self, response: Json) -> bytes:
-        """Tell the response as it ended."""
-        status = str(response["status"])
-        return self._event(_ENDS[status], {"response": response})
+        """Tell the response as it ended, with all of it that was not told yet."""
+        told = b""
+        if self.composed is None and response["output"]:
+            told = self._replayed(response)
+        return told + self._event(_ENDS[str(response["status"])], {"response": response})
 
     def failed(self, error: KernelError) -> bytes:
         """Tell that it failed."""
         return self.end(self._head.response("failed", error=failure(error)))
 
-    def stored(self, response: Json) -> bytes:
-        """Tell a whole response that was kept, as if it came just now."""
-        pieces = [self.created(), self._begin()]
+    def _replayed(self, response: Json) -> bytes:
+        """Tell the items of a response that was kept; what the client has by its number is not told again."""
+        pieces = [self._begin()]
         for index, item in enumerate(response["output"]):
             pieces += self._stored_item(index, item)
-        return b"".join([*pieces, self.end(response)])
+        return b"".join(pieces)
 
     def _stored_item(self, index: int, item: Json) -> Iterator[bytes]:
         if item["type"] != "message":

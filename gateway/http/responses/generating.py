@@ -1,25 +1,29 @@
 """Has the kernel generate what a request asks for."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.kernel import Kernel
 from gateway.http.responses.answer import Composed, Json, composed, logprob
+from gateway.http.responses.fitting import TOO_LONG
 from gateway.http.responses.request import Prepared
 from services.chassis.rpc.errors import Internal, KernelError
 
 Metadata = Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Generating:
     """The kernel's generation for one request, with the metadata of its calls."""
 
     kernel: Kernel
     prepared: Prepared
     metadata: Metadata
+    fit: Callable[[pb.GenerateRequest], Awaitable[None]] | None = None
+    """Makes a request fit that is too long. None: it is refused."""
+    _fitted: bool = False
 
     async def events(self, seconds: float) -> AsyncGenerator[pb.GenerationEvent, None]:
         """Stream it. Raises what StreamGenerate ends with, in the client's words."""
@@ -32,7 +36,7 @@ class Generating:
                     told = True
                     yield message.event
             except KernelError as error:
-                if told or not self._once_more(error):
+                if told or not await self._once_more(error):
                     raise self.prepared.words.reword(error) from None
             else:
                 return
@@ -48,7 +52,7 @@ class Generating:
             try:
                 answer = await call
             except KernelError as error:
-                if not self._once_more(error):
+                if not await self._once_more(error):
                     raise self.prepared.words.reword(error) from None
             else:
                 return self._composed(answer.finished, digits)
@@ -72,8 +76,12 @@ class Generating:
             logprobs=places,
         )
 
-    def _once_more(self, error: KernelError) -> bool:
-        """Whether the refusal was for the service tier, which is a wish and is given up."""
+    async def _once_more(self, error: KernelError) -> bool:
+        """Whether the request is tried again: without its service tier, which is a wish, or made to fit."""
+        if error.reason in TOO_LONG and self.fit is not None and not self._fitted:
+            self._fitted = True
+            await self.fit(self.prepared.generation)
+            return True
         if not self.prepared.tier.give_up(self.prepared.generation, error):
             return False
         self.prepared.echo["service_tier"] = self.prepared.tier.applied

@@ -30,6 +30,10 @@ class Work(msgspec.Struct, frozen=True):
     """The kernel's request, serialised."""
     kinds: dict[str, tuple[str, str, bool]] = {}
     """What the kernel's tools are to the client: name, namespace, custom."""
+    count: int = 0
+    """Messages before the record: the conversation and the request's own."""
+    own: int = 0
+    """How many of them the request brought."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -84,3 +88,11 @@ class History:
     place: Place | None = None
     conversation: str = ""
     """Its digits, when it has an id of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What of a conversation fits a model."""
+
+    messages: tuple[ChatMessage, ...]
+    tokens: int

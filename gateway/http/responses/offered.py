@@ -5,7 +5,7 @@ which takes text as it stands, a function of one string `input`. Tools that a ve
 here and are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +45,13 @@ class Offered:
         """By the kernel's name."""
         self.echo: list[object] = []
         """The tools as the answer repeats them."""
+
+    @classmethod
+    def known(cls, kinds: Mapping[str, tuple[str, str, bool]]) -> "Offered":
+        """Return what tells calls back, without the tools themselves."""
+        made = cls(Words())
+        made.kinds = {name: Kind(*kind) for name, kind in kinds.items()}
+        return made
 
     def add(self, raws: Sequence[msgspec.Raw], path: str, *, echo: bool = True) -> None:
         """Add what a client lists. Raises InvalidRequest."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gateway.http.responses.model import Keeper, Name, Place, Shelved
-from services.chassis.chat import ChatMessage
+from gateway.http.responses.model import Keeper, Name, Place, Shelved, Window
+from services.chassis.chat import ChatMessage, ToolDefinition
 
 
 class Shelf(Protocol):
@@ -71,4 +71,25 @@ class Shelf(Protocol):
 
     async def everything(self, keeper: Keeper) -> Sequence[Shelved]:
         """List the agent's contexts."""
+        ...
+
+
+class Windows(Protocol):
+    """Where conversations are fitted to a model's window."""
+
+    async def fit(
+        self,
+        keeper: Keeper,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[ToolDefinition],
+        *,
+        model: str,
+        budget: int = 0,
+        summarize: bool = False,
+    ) -> Window:
+        """Return what of a conversation fits a budget of tokens, by default the model's window.
+
+        The oldest messages go, or with `summarize` are told in short. Raises ModelNotFound, WindowTooSmall
+        and what keeping a context raises.
+        """
         ...

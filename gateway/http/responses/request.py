@@ -44,9 +44,7 @@ class Prepared:
 
     def shown(self) -> ShownText:
         """Return what cuts the calls out of a growing answer."""
-        asked = self.generation
-        required = asked.tool_choice == pb.TOOL_CHOICE_REQUIRED
-        return ShownText(tools=bool(asked.tools), required=required)
+        return shown_text(self.generation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,11 @@ class Surroundings:
     """Of who names none."""
     earlier: Sequence[chat_pb2.ChatMessage] = ()
     """The conversation that the request follows."""
+
+
+def shown_text(asked: pb.GenerateRequest) -> ShownText:
+    """Return what cuts the calls out of a growing answer."""
+    return ShownText(tools=bool(asked.tools), required=asked.tool_choice == pb.TOOL_CHOICE_REQUIRED)
 
 
 def prepare(body: Create, around: Surroundings) -> Prepared:

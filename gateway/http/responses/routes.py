@@ -1,70 +1,78 @@
 """Paths of Responses and Conversations, each bound to its use case."""
 
-import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-
 from aiohttp import web
 
 from gateway.http.answers import json_response
 from gateway.http.dialect import Dialect, Route, tell_openai
 from gateway.http.fittings import Fittings
-from gateway.http.responses import ids
-from gateway.http.responses.answer import Head
-from gateway.http.responses.composer import Composer
-from gateway.http.responses.encoder import Encoder, Told
-from gateway.http.responses.generating import Generating
-from gateway.http.responses.request import Surroundings, prepare
-from gateway.http.responses.schema import Create
+from gateway.http.responses.creating import Creating, Terms
+from gateway.http.responses.desk import Desk
+from gateway.http.responses.encoder import Encoder
+from gateway.http.responses.model import Record
+from gateway.http.responses.owner import Owner
+from gateway.http.responses.stored import StoredRoutes
 from gateway.http.streaming import send
 from gateway.http.visit import Visit
-from services.chassis.rpc.errors import Internal
-
-_TEMPERATURE = 1.0
 
 
-class ResponseRoutes:
-    """Answers `/v1/responses`."""
+class CreateRoute:
+    """Answers `POST /v1/responses`."""
 
-    def __init__(self, fittings: Fittings) -> None:
-        self._fittings = fittings
+    def __init__(self, desk: Desk, stored: StoredRoutes) -> None:
+        self._desk = desk
+        self._stored = stored
 
     async def create(self, visit: Visit) -> web.StreamResponse:
-        """Create a response."""
-        body = await visit.body(Create)
-        digits = ids.new(visit.caller.agent, visit.request_id)
-        aliases = self._fittings.aliases
-        around = Surroundings(
-            digits=digits,
-            model=aliases.resolve(body.model or ""),
-            header=visit.request.headers.get,
-            temperature=_TEMPERATURE,
-        )
-        prepared = prepare(body, around)
-        prepared.generation.request_id = visit.request_id
-        prepared.echo["store"] = False
-        head = Head(digits, int(time.time()), aliases.shown(body.model or ""), prepared.echo)
-        generating = Generating(self._fittings.kernel, prepared, visit.main_metadata)
-        if not body.stream:
-            made = await generating.whole(visit.call_seconds, digits)
-            return json_response(made.response(head, int(time.time())))
-        composer = Composer(head, prepared.offered, prepared.shown())
-        told = self._told(generating, composer, head, visit.stream_seconds)
-        return await send(visit, told, Encoder(composer))
+        """Create a response, or tell the one that an equal request with its idempotency key made."""
+        terms = await Terms.of(visit)
+        if visit.request_id and terms.stored:
+            earlier = await self._desk.library.find(terms.keeper, terms.digits)
+            if earlier is None and terms.body.background:
+                earlier = await self._desk.library.find_pending(terms.keeper, terms.digits)
+            if earlier is not None:
+                terms.check_repeat(earlier)
+                return await self._tell(visit, terms, earlier)
+        creating = await Creating.of(self._desk, visit, terms)
+        if terms.body.background:
+            return await self._in_background(visit, terms, creating)
+        if not terms.body.stream:
+            return json_response(await creating.whole(visit.call_seconds))
+        composer = creating.composer()
+        return await send(visit, creating.told(composer, visit.stream_seconds), Encoder(composer))
 
-    async def _told(
-        self, generating: Generating, composer: Composer, head: Head, seconds: float
-    ) -> AsyncGenerator[Told, None]:
-        async with aclosing(generating.events(seconds)) as events:
-            async for event in events:
-                yield event
-        made = composer.composed
-        if made is None:
-            raise Internal("a generation ended without an answer")
-        yield made.response(head, int(time.time()))
+    async def _in_background(self, visit: Visit, terms: Terms, creating: Creating) -> web.StreamResponse:
+        """Store what it takes, begin, and answer at once."""
+        self._desk.background.check_room(terms.keeper)
+        record = await creating.pending()
+        owner = Owner.of(visit, self._desk.fittings.identities)
+        await self._desk.background.ensure(owner, terms.keeper, record, resume=False)
+        return await self._tell(visit, terms, record)
+
+    async def _tell(self, visit: Visit, terms: Terms, record: Record) -> web.StreamResponse:
+        if terms.body.stream:
+            return await self._stored.stream(visit, record)
+        return json_response(record.response)
 
 
 def dialect(fittings: Fittings) -> Dialect:
     """Make the routes."""
-    routes = ResponseRoutes(fittings)
-    return Dialect("responses", (Route("POST", "/v1/responses", routes.create, tell_openai),))
+    desk = Desk.of(fittings)
+    stored = StoredRoutes(desk)
+    create = CreateRoute(desk, stored)
+    one = "/v1/responses/{response}"
+
+    async def stop() -> None:
+        await desk.background.stop()
+        await desk.library.close()
+
+    return Dialect(
+        "responses",
+        (
+            Route("POST", "/v1/responses", create.create, tell_openai),
+            Route("GET", one, stored.get, tell_openai),
+            Route("DELETE", one, stored.delete, tell_openai),
+            Route("POST", f"{one}/cancel", stored.cancel, tell_openai),
+            Route("GET", f"{one}/input_items", stored.input_items, tell_openai),
+        ),
+        stop=stop,
+    )

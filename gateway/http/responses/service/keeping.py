@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from gateway.http.responses.errors import PreviousNotFound
 from gateway.http.responses.ids import digits_of
-from gateway.http.responses.model import History, Keeper, Name, Place, Record, Shelved
+from gateway.http.responses.model import History, Keeper, Name, Place, Record, Shelved, Work
 from gateway.http.responses.ports import Shelf
 from services.chassis.chat import ChatMessage
 from services.chassis.rpc.errors import InvalidRequest, KernelError
@@ -31,7 +31,7 @@ _SWEPT: Final = 64
 _MADE_ROOM: Final = 32
 """Responses that go, the oldest first, when an agent's contexts are full."""
 _SWEEPERS: Final = 4096
-_RESPONSE, _PENDING, _SCRATCH = "resp-", "-p", "tmp-"
+_RESPONSE, _PENDING, _SCRATCH, _CONVERSATION = "resp-", "-p", "tmp-", "conv-"
 
 
 def finished_name(digits: str) -> Name:
@@ -42,6 +42,11 @@ def finished_name(digits: str) -> Name:
 def pending_name(digits: str) -> Name:
     """Return the name of the context of a response that has not ended."""
     return Name(f"{_RESPONSE}{digits}{_PENDING}")
+
+
+def conversation_name(digits: str) -> Name:
+    """Return the name of the context of a conversation."""
+    return Name(f"{_CONVERSATION}{digits}")
 
 
 def scratch_name(digits: str) -> Name:
@@ -58,6 +63,10 @@ class Library:
         self._now = now
         self._swept: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._sweeps: set[asyncio.Task[None]] = set()
+
+    def now(self) -> int:
+        """Return the time. Unix seconds."""
+        return int(self._now())
 
     def expiry(self) -> float:
         """Return when what is kept now is forgotten. Unix seconds."""
@@ -103,14 +112,48 @@ class Library:
             )
         return History(tuple(messages), Place(name, len(messages)))
 
+    async def settle(
+        self, keeper: Keeper, pending: Record, response: dict[str, Any], answer: Sequence[ChatMessage]
+    ) -> dict[str, Any] | None:
+        """Store how a response ended that went on in the background, and return how it ended.
+
+        Of all that try, one stores it; the others are told what that one stored. None: the response was
+        deleted meanwhile. Its conversation gets its turn before, under its id, so that no crash in between
+        loses or doubles it.
+        """
+        digits = digits_of(pending.id) or ""
+        work = pending.work or Work(b"")
+        name = pending_name(digits)
+        if answer and pending.conversation:
+            said = await self._shelf.messages(keeper, name, 2 * MOST_MESSAGES)
+            if said is None:
+                return await self._ended(keeper, digits)
+            turn = [*said[work.count - work.own : work.count], *answer]
+            await self._shelf.append(keeper, conversation_name(pending.conversation), turn, digits)
+        record = Record(response, pending.items, pending.digest, pending.expires_at, pending.conversation)
+        end = msgspec.json.encode(record)
+        place = Place(name, work.count)
+        try:
+            made = await self._shelf.put(keeper, finished_name(digits), answer, end, place)
+        except KernelError as error:
+            if error.reason == "CONTEXT_NOT_FOUND":
+                return await self._ended(keeper, digits)
+            if error.reason != "QUOTA_EXCEEDED" or not await self._make_room(keeper, place):
+                raise
+            made = await self._shelf.put(keeper, finished_name(digits), answer, end, place)
+        if not made:
+            return await self._ended(keeper, digits)
+        await self._shelf.remove(keeper, name)
+        return response
+
+    async def _ended(self, keeper: Keeper, digits: str) -> dict[str, Any] | None:
+        found = await self.find(keeper, digits)
+        return None if found is None else found.response
+
     async def forget(self, keeper: Keeper, digits: str) -> bool:
         """Forget a response, ended or not. False: there was none."""
         ended = await self._shelf.remove(keeper, finished_name(digits))
         return await self._shelf.remove(keeper, pending_name(digits)) or ended
-
-    async def forget_pending(self, keeper: Keeper, digits: str) -> None:
-        """Forget what a response needed to be generated."""
-        await self._shelf.remove(keeper, pending_name(digits))
 
     async def close(self) -> None:
         """End what is under way."""

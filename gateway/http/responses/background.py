@@ -1,0 +1,324 @@
+"""Responses that go on without a connection, in whatever process: jobs of this one.
+
+What a job needs is stored before its client is told its id. A process that runs it holds a lease; one that is
+asked about a response whose lease ran out takes it over, under the same request id, so that it goes on from
+the last checkpoint. How it ended is told once: the one context that holds the end can be made only once.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Final
+
+from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.http.kernel import Kernel
+from gateway.http.model import Identity
+from gateway.http.responses.answer import Head, Json, failure
+from gateway.http.responses.composer import Composer
+from gateway.http.responses.encoder import Told
+from gateway.http.responses.fitting import TOO_LONG, fit
+from gateway.http.responses.ids import digits_of
+from gateway.http.responses.model import Keeper, Record
+from gateway.http.responses.offered import Offered
+from gateway.http.responses.owner import Owner
+from gateway.http.responses.ports import Windows
+from gateway.http.responses.request import shown_text
+from gateway.http.responses.service.keeping import Library, pending_name
+from gateway.http.responses.service.leases import Leases
+from services.chassis.chat import ChatMessage
+from services.chassis.dispatch.errors import TooManyCalls
+from services.chassis.rpc import chat_wire
+from services.chassis.rpc.errors import Internal, KernelError, ServiceUnavailable
+from services.chassis.runtime.logs import logger
+
+_log = logger(__name__)
+
+_RENEWABLE: Final = frozenset({"CREDENTIAL_EXPIRED", "CREDENTIAL_REVOKED"})
+_LATER: Final = frozenset(
+    {
+        "CREDENTIAL_EXPIRED",
+        "CREDENTIAL_REVOKED",
+        "CREDENTIAL_INVALID",
+        "AGENT_INACTIVE",
+        "ACCESS_UNAVAILABLE",
+        "DRAINING",
+    }
+)
+"""After these the agent, or another process, may go on; the response has not failed."""
+_TRIES: Final = 5
+_PAUSE: Final = 0.5
+_LET_GO_SECONDS: Final = 3.0
+_BEATS: Final = 3
+"""Renewals in the time of a lease."""
+
+Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class Job:
+    """One response in the making, as those who follow it see it."""
+
+    owner: Owner
+    record: Record
+    digits: str
+    admitted: bool = False
+    result: Json | None = None
+    """How it ended."""
+    ended: bool = False
+    """Whether this process is done with it; without a result another one may go on."""
+    events: list[pb.GenerationEvent] = field(default_factory=list)
+    task: "asyncio.Task[None] | None" = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _characters: int = 0
+    _known: int = 0
+    """Characters that come again after a new start."""
+
+    def again(self) -> None:
+        """Note that the generation starts over, or goes on, and tells its text from the beginning."""
+        self._known = self._characters
+
+    def add(self, event: pb.GenerationEvent) -> pb.GenerationEvent | None:
+        """Take an event; return what of it is new, or None."""
+        if event.HasField("admitted"):
+            if self.admitted:
+                return None
+            self.admitted = True
+        if event.HasField("delta"):
+            del event.delta.token_ids[:]
+            skipped = min(self._known, len(event.delta.text))
+            self._known -= skipped
+            event.delta.text = event.delta.text[skipped:]
+            if not event.delta.text:
+                return None
+            self._characters += len(event.delta.text)
+        self.events.append(event)
+        self._tell()
+        return event
+
+    def end(self) -> None:
+        """Let go of those who follow."""
+        self.ended = True
+        self._tell()
+
+    async def follow(self) -> AsyncGenerator[Told, None]:
+        """Tell all events, and how it ended. Raises ServiceUnavailable when another process has to go on."""
+        at = 0
+        while True:
+            while at < len(self.events):
+                at += 1
+                yield self.events[at - 1]
+            if self.ended:
+                break
+            changed = self._changed
+            await changed.wait()
+        if self.result is None:
+            raise ServiceUnavailable("the response goes on elsewhere; ask for it again", retry_after=1.0)
+        yield self.result
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs there may be, and how long one may take."""
+
+    per_agent: int
+    seconds: float
+    total: int = 1024
+
+
+class Background:
+    """The jobs of this process."""
+
+    def __init__(
+        self, kernel: Kernel, library: Library, leases: Leases, windows: Windows, limits: Limits
+    ) -> None:
+        self._kernel = kernel
+        self._windows = windows
+        self._library = library
+        self._leases = leases
+        self._limits = limits
+        self._jobs: dict[Key, Job] = {}
+        self._by_agent: Counter[tuple[str, str]] = Counter()
+
+    def job(self, keeper: Keeper, digits: str) -> Job | None:
+        """Return the job of a response, if this process runs it."""
+        return self._jobs.get((keeper.tenant, keeper.agent, digits))
+
+    def check_room(self, keeper: Keeper) -> None:
+        """Raise TooManyCalls when the agent, or this process, has as many as it may."""
+        if self._by_agent[keeper.tenant, keeper.agent] >= self._limits.per_agent:
+            raise TooManyCalls(
+                f"agents/{keeper.agent} has {self._limits.per_agent} responses in the background; "
+                "wait for some",
+                retry_after=5.0,
+            )
+        if len(self._jobs) >= self._limits.total:
+            raise TooManyCalls("too many responses go on in the background", retry_after=5.0)
+
+    async def ensure(
+        self, owner: Owner, keeper: Keeper, record: Record, *, resume: bool = True
+    ) -> Job | None:
+        """Return the job of a response that has not ended; None while another process runs it."""
+        digits = digits_of(record.id) or ""
+        running = self.job(keeper, digits)
+        if running is not None:
+            return running
+        self.check_room(keeper)
+        if not await self._leases.take(keeper, pending_name(digits)):
+            return None
+        running = self.job(keeper, digits)  # two requests of this process may have asked at once
+        return running if running is not None else self._start(owner, keeper, record, digits, resume=resume)
+
+    async def end(self, keeper: Keeper, digits: str) -> None:
+        """End a response's job, if it runs here, and wait for that."""
+        job = self.job(keeper, digits)
+        if job is not None and job.task is not None:
+            job.task.cancel()
+            await asyncio.wait({job.task}, timeout=_LET_GO_SECONDS)
+
+    async def stop(self) -> None:
+        """End all jobs; their leases are given back, so that another process goes on at once."""
+        tasks = {job.task for job in self._jobs.values() if job.task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_LET_GO_SECONDS)
+
+    def _start(self, owner: Owner, keeper: Keeper, record: Record, digits: str, *, resume: bool) -> Job:
+        job = Job(owner, record, digits)
+        key = (keeper.tenant, keeper.agent, digits)
+        self._jobs[key] = job
+        self._by_agent[key[:2]] += 1
+        job.task = asyncio.create_task(self._run(job, key, resume=resume), name=f"response {digits}")
+        return job
+
+    async def _run(self, job: Job, key: Key, *, resume: bool) -> None:
+        """Generate while the lease holds; then let go of everything, whatever happened."""
+        work = asyncio.create_task(self._work(job, resume=resume))
+        beat = asyncio.create_task(self._beat(job))
+        try:
+            await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, beat):
+                task.cancel()
+            await asyncio.wait({work, beat})
+            if not work.cancelled() and (broken := work.exception()) is not None:
+                _log.error("a response in the background broke", exc=broken)
+            if job.result is None:
+                await self._let_go(job)
+            self._jobs.pop(key, None)
+            self._by_agent[key[:2]] -= 1
+            if self._by_agent[key[:2]] <= 0:
+                del self._by_agent[key[:2]]
+            job.end()
+
+    async def _beat(self, job: Job) -> None:
+        """Renew the lease; return when it is lost, because another process has it or the response is gone."""
+        name = pending_name(job.digits)
+        while True:
+            await asyncio.sleep(self._leases.seconds / _BEATS)
+            try:
+                if not await self._leases.take(await job.owner.keeper(), name):
+                    return
+            except KernelError:
+                continue  # the lease may hold longer than the trouble, and how it ends is told only once
+
+    async def _let_go(self, job: Job) -> None:
+        """Give the lease back, and look how another process ended it, if that is why it was lost."""
+        with contextlib.suppress(KernelError, TimeoutError):
+            async with asyncio.timeout(_LET_GO_SECONDS):
+                keeper = await job.owner.keeper()
+                await self._leases.release(keeper, pending_name(job.digits))
+                found = await self._library.find(keeper, job.digits)
+                job.result = found.response if found is not None else None
+
+    async def _work(self, job: Job, *, resume: bool) -> None:
+        """Generate and settle."""
+        composer = Composer(
+            Head.of(job.record.response),
+            offered(job.record),
+            shown_text(request_of(job.record)),
+            by_text=True,
+        )
+        composer.created()
+        try:
+            await self._generate(job, composer, resume=resume)
+        except KernelError as error:
+            if error.reason in _LATER:
+                return
+            status = "cancelled" if error.reason == "CANCELLED" else "failed"
+            told = {} if status == "cancelled" else {"error": failure(error)}
+            await self._settle(job, Head.of(job.record.response).response(status, **told), ())
+            return
+        made = composer.composed
+        if made is None:
+            raise Internal("a generation ended without an answer")
+        response = made.response(Head.of(job.record.response), self._library.now())
+        await self._settle(job, response, (chat_wire.message(made.message),))
+
+    async def _generate(self, job: Job, composer: Composer, *, resume: bool) -> None:
+        """Follow the generation to its end, with fresh tokens as they run out. Raises what it ends with."""
+        request, fitted = request_of(job.record), job.record.response.get("truncation") != "auto"
+        while True:
+            if resume:
+                request.resume.after_sequence = 0  # takes up the last checkpoint
+            identity = await job.owner.identity()
+            job.owner.identities.begin(identity)
+            try:
+                await self._follow(job, composer, request, identity)
+            except KernelError as error:
+                if error.reason in TOO_LONG and not fitted:
+                    fitted = True
+                    await fit(self._windows, await job.owner.keeper(), request)
+                    continue
+                if error.reason not in _RENEWABLE or not job.owner.identities.forget(identity):
+                    raise
+                resume = True
+                job.again()
+            else:
+                return
+            finally:
+                job.owner.identities.end()
+
+    async def _follow(
+        self, job: Job, composer: Composer, request: pb.GenerateRequest, identity: Identity
+    ) -> None:
+        call = self._kernel.inference.StreamGenerate(
+            pb.StreamGenerateRequest(generation=request),
+            metadata=job.owner.metadata(identity),
+            timeout=self._limits.seconds,
+        )
+        async for message in call:
+            event = job.add(message.event)
+            if event is not None:
+                composer.feed(event)
+
+    async def _settle(self, job: Job, response: Json, answer: tuple[ChatMessage, ...]) -> None:
+        """Store how it ended, unless somebody has; tell that to those who follow."""
+        for attempt in range(_TRIES):
+            try:
+                job.result = await self._library.settle(
+                    await job.owner.keeper(), job.record, response, answer
+                )
+            except KernelError as error:
+                if error.reason in _LATER or attempt == _TRIES - 1:
+                    _log.warning("the end of a response could not be stored", reason=error.reason)
+                    return
+                await asyncio.sleep(_PAUSE * 2**attempt)
+            else:
+                return
+
+
+def request_of(record: Record) -> pb.GenerateRequest:
+    """Return the kernel's request of a response that has not ended."""
+    return pb.GenerateRequest.FromString(record.work.request if record.work is not None else b"")
+
+
+def offered(record: Record) -> Offered:
+    """Return what tells its calls back."""
+    return Offered.known(record.work.kinds if record.work is not None else {})

@@ -1,0 +1,167 @@
+"""Stored responses over HTTP, kept in a real context manager: found, followed, branched, forgotten, resumed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from services.chassis.runtime.clock import SystemClock
+from tests.fakes.context import context_service
+from tests.fakes.fake_tgi import Behaviour
+from tests.fakes.kernel import SmallKernel, small_kernel
+from tests.fakes.tokens import ISSUER_FOR_TESTS
+from tests.fakes.waiting import until
+from tests.rpc.gateway.test_responses_door import events
+
+
+@dataclass
+class Client:
+    """An agent at a kernel's door."""
+
+    kernel: SmallKernel
+    agent: str = "planner"
+
+    async def asked(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Send a request; return status and JSON body, events, or None."""
+        token = {"authorization": f"Bearer {ISSUER_FOR_TESTS.token(self.agent)}"}
+        async with (
+            aiohttp.ClientSession(headers={**token, **headers}) as client,
+            client.request(method, f"{self.kernel.door}/v1/{path}", json=body) as answer,
+        ):
+            text = await answer.text()
+            if answer.content_type == "application/json":
+                return answer.status, json.loads(text)
+            return answer.status, events(text) if text else None
+
+    async def create(self, body: Any, **headers: str) -> Any:
+        """Create a response that must come."""
+        status, made = await self.asked("POST", "responses", body, **headers)
+        assert status == 200, made
+        return made
+
+    async def ended(self, ident: str) -> Any:
+        """Poll a response until it has ended."""
+        async with asyncio.timeout(20):
+            while True:
+                _, told = await self.asked("GET", f"responses/{ident}")
+                if told["status"] not in {"queued", "in_progress"}:
+                    return told
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def client(behaviour: Behaviour | None = None, **settings: str) -> AsyncIterator[Client]:
+    """Open a kernel with a real context manager."""
+    door = {f"door_{name}": value for name, value in settings.items()}
+    async with small_kernel(behaviour, context=context_service(clock=SystemClock()), **door) as kernel:
+        yield Client(kernel)
+
+
+def said(kernel: SmallKernel) -> str:
+    """Return the last prompt that reached the model."""
+    return str(kernel.tgi.seen.bodies[-1])
+
+
+async def test_a_stored_response_is_found_followed_branched_and_forgotten() -> None:
+    async with client(Behaviour(tokens=4)) as me:
+        first = await me.create({"input": "first words", "instructions": "be brief", "metadata": {"a": "b"}})
+        _, found = await me.asked("GET", f"responses/{first['id']}")
+        assert (first["store"], found) == (True, first)
+        _, items = await me.asked("GET", f"responses/{first['id']}/input_items")
+        assert [item["content"][0]["text"] for item in items["data"]] == ["first words"], items
+
+        left = await me.create({"input": "left words", "previous_response_id": first["id"]})
+        prompt = said(me.kernel)
+        assert "first words" in prompt
+        assert "left words" in prompt
+        assert "be brief" not in prompt
+        await me.create({"input": "right words", "previous_response_id": first["id"]})
+        assert "first words" in said(me.kernel)
+        assert "left words" not in said(me.kernel)
+
+        assert await me.asked("DELETE", f"responses/{first['id']}") == (204, None)
+        assert (await me.asked("GET", f"responses/{first['id']}"))[0] == 404
+        assert (await me.asked("DELETE", f"responses/{first['id']}"))[0] == 404
+        await me.create({"input": "on", "previous_response_id": left["id"]})
+        assert "first words" in said(me.kernel)
+        status, told = await me.asked(
+            "POST", "responses", {"input": "x", "previous_response_id": first["id"]}
+        )
+        assert (status, told["error"]["code"]) == (400, "previous_response_not_found")
+
+
+async def test_another_agents_responses_are_not_there_whatever_they_are() -> None:
+    async with client(Behaviour(tokens=4)) as me:
+        mine = await me.create({"input": "mine"})
+        going = await me.create({"input": "mine", "background": True})
+        other = Client(me.kernel, "stranger")
+        for ident in (mine["id"], going["id"], "resp_" + "0" * 32, "resp_nonsense", "..%2Fother"):
+            for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")):
+                status, told = await other.asked(method, f"responses/{ident}{path}")
+                assert (status, told["error"]["code"]) == (404, "not_found"), (ident, method, path)
+        status, _ = await other.asked("POST", "responses", {"input": "x", "previous_response_id": mine["id"]})
+        assert status == 400
+        await me.ended(going["id"])
+
+
+async def test_the_same_request_under_one_key_is_one_response() -> None:
+    async with client(Behaviour(tokens=4, token_delay=0.05)) as me:
+        key = {"idempotency-key": "one"}
+        twins = await asyncio.gather(*(me.create({"input": "hello"}, **key) for _ in range(2)))
+        later = await me.create({"input": "hello"}, **key)
+        status, told = await me.asked("POST", "responses", {"input": "other"}, **key)
+
+        assert twins[0]["id"] == twins[1]["id"] == later["id"]
+        assert later["output"] == twins[0]["output"]
+        assert (status, told["error"]["code"]) == (409, "idempotency_mismatch")
+        assert me.kernel.tgi.seen.finished == 1
+
+
+async def test_a_response_in_the_background_is_polled_to_its_end() -> None:
+    async with client(Behaviour(tokens=8, token_delay=0.02)) as me:
+        begun = await me.create({"input": "hello", "background": True})
+        ended = await me.ended(begun["id"])
+        _, told = await me.asked("GET", f"responses/{begun['id']}?stream=true")
+        text = "".join(each["delta"] for each in told if each["type"] == "response.output_text.delta")
+        middle = told[4]["sequence_number"] if len(told) > 6 else 5
+        _, rest = await me.asked("GET", f"responses/{begun['id']}?stream=true&starting_after=6")
+
+        assert (begun["status"], begun["output"]) == ("queued", [])
+        assert (ended["status"], ended["id"]) == ("completed", begun["id"])
+        assert text == ended["output"][0]["content"][0]["text"]
+        assert middle > 3
+        assert min(each["sequence_number"] for each in rest) > 6
+        cut = "".join(each["delta"] for each in rest if each["type"] == "response.output_text.delta")
+        assert cut == text[6 - 3 :]
+        assert (await me.asked("POST", f"responses/{begun['id']}/cancel"))[1]["status"] == "completed"
+
+
+async def test_a_response_in_the_background_is_cancelled() -> None:
+    async with client(Behaviour(tokens=500, token_delay=0.05)) as me:
+        begun = await me.create({"input": "hello", "background": True})
+        await until(lambda: me.kernel.tgi.seen.running == 1)
+        _, told = await me.asked("POST", f"responses/{begun['id']}/cancel")
+        await until(lambda: me.kernel.tgi.seen.running == 0)
+
+        assert told["status"] == "cancelled"
+        assert (await me.asked("GET", f"responses/{begun['id']}"))[1]["status"] == "cancelled"
+        plain = await me.create({"input": "hi", "max_output_tokens": 2})
+        assert (await me.asked("POST", f"responses/{plain['id']}/cancel"))[0] == 400
+
+
+async def test_a_response_in_the_background_outlives_its_gateway() -> None:
+    async with client(Behaviour(tokens=40, token_delay=0.05), background_lease="0.3") as me:
+        begun = await me.create({"input": "hello", "background": True})
+        await until(lambda: me.kernel.tgi.seen.running == 1)
+        await me.kernel.stop("gateway")
+        await until(lambda: me.kernel.tgi.seen.running == 0)
+        await me.kernel.start_gateway()
+        await me.kernel.ready()
+        ended = await me.ended(begun["id"])
+
+        assert ended["status"] == "completed"
+        assert ended["usage"]["output_tokens"] == 40
