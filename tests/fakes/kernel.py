@@ -186,8 +186,8 @@ async def small_kernel(
 ) -> AsyncIterator[SmallKernel]:
     """Run a small kernel; keywords are settings of the gateway, `backends` variables in place of TGI's.
 
-    `access` keeps the agents in place of the fake that knows every name, `context` conversations and snapshots
-    in place of the fake that keeps snapshots only.
+    `access` keeps the agents in place of the fake that knows every name; `context` keeps conversations and
+    snapshots in place of the fake that keeps snapshots only.
     """
     tgi = FakeTgi(behaviour)
     agents, snapshots = AgentsFake(), SnapshotsFake()  # type: ignore[abstract]  # what a test needs of them

@@ -1,4 +1,4 @@
-"""Stored responses over HTTP, kept in a real context manager: found, followed, branched, forgotten, resumed."""
+"""Stored responses over HTTP, kept in a real context manager: found, followed, branched, forgotten."""
 
 import asyncio
 import json
