@@ -54,10 +54,11 @@ class Client:
 
 
 @asynccontextmanager
-async def client(behaviour: Behaviour | None = None, **settings: str) -> AsyncIterator[Client]:
+async def client(behaviour: Behaviour | None = None, lease: str = "30") -> AsyncIterator[Client]:
     """Open a kernel with a real context manager."""
-    door = {f"door_{name}": value for name, value in settings.items()}
-    async with small_kernel(behaviour, context=context_service(clock=SystemClock()), **door) as kernel:
+    async with small_kernel(
+        behaviour, context=context_service(clock=SystemClock()), door_background_lease=lease
+    ) as kernel:
         yield Client(kernel)
 
 
@@ -154,7 +155,7 @@ async def test_a_response_in_the_background_is_cancelled() -> None:
 
 
 async def test_a_response_in_the_background_outlives_its_gateway() -> None:
-    async with client(Behaviour(tokens=40, token_delay=0.05), background_lease="0.3") as me:
+    async with client(Behaviour(tokens=40, token_delay=0.05), lease="0.3") as me:
         begun = await me.create({"input": "hello", "background": True})
         await until(lambda: me.kernel.tgi.seen.running == 1)
         await me.kernel.stop("gateway")
