@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.gate import FairGate, GateConfig
 from gateway.http.mcp.metrics import PrometheusMcpMetrics
+from gateway.http.metrics import DoorMetrics
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from services.access.metrics import AccessMetrics
 from services.chassis.dispatch.scheduling import SchedulingClass
@@ -90,6 +91,7 @@ def _gateway(registry: CollectorRegistry) -> None:
     GateMetrics(registry, gates)
     PrometheusInferenceMetrics(registry)
     PrometheusPoolMetrics(registry)
+    DoorMetrics(registry, connections=lambda: 0, body_bytes=lambda: 0)
     PrometheusMcpMetrics(registry).show_sessions(lambda: 0)
     StateMetrics(registry, generations=lambda: 0, replicas_up=lambda: 0)
     DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
