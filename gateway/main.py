@@ -130,7 +130,7 @@ async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
     if not settings.enabled:
         return []
     mcp = config.load(McpSettings, process.environ, "AIOS_GATEWAY_MCP_", known=None)
-    optional = await optional_dialects.mcp(mcp)
+    optional = await optional_dialects.mcp(mcp, process.secret("mcp request state"))
     listen = process.server_config()
     port = listen.port and listen.port + DOOR_ABOVE if settings.port is None else settings.port
     door = Door(

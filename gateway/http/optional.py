@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -15,8 +16,11 @@ Make = Callable[[Fittings], Dialect]
 _log = logger(__name__)
 
 
-async def mcp(settings: McpSettings) -> list[Make]:
-    """Return what makes the MCP server; nothing without its SDK, or when it is switched off."""
+async def mcp(settings: McpSettings, shared_key: str) -> list[Make]:
+    """Return what makes the MCP server; nothing without its SDK, or when it is switched off.
+
+    `shared_key` is the secret of all gateways that seals state unless the settings name keys of their own.
+    """
     if not settings.enabled:
         return []
     if find_spec("mcp") is None:
@@ -24,4 +28,5 @@ async def mcp(settings: McpSettings) -> list[Make]:
         return []
     # Importing the SDK takes most of a second and reads many files: not on the event loop.
     routes = await asyncio.to_thread(import_module, "gateway.http.mcp.routes")
-    return [lambda fittings: routes.dialect(fittings, settings)]
+    chosen = replace(settings, state_keys=settings.state_keys or (shared_key,))
+    return [lambda fittings: routes.dialect(fittings, chosen)]

@@ -198,6 +198,7 @@ class McpWorld:
         self.tools = tools
         self.registry = CollectorRegistry()
         self.address = ""
+        self.door: Door
         self.mcp: McpDoor
         self.http: aiohttp.ClientSession
 
@@ -246,43 +247,53 @@ class McpWorld:
             async with Client(transport, mode=mode, **options) as client:
                 yield client
 
-    def post(self, key: str | None, body: Any, **headers: str) -> Any:
+    def post(self, key: str | None, body: Any, *, url: str = "", **headers: str) -> Any:
         """Send a request by hand, of the current revision if the headers say so."""
         named = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             named["authorization"] = f"Bearer {key}"
         data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
-        return self.http.post(self.url, data=data, headers=named)
+        return self.http.post(url or self.url, data=data, headers=named)
 
-
-@asynccontextmanager
-async def mcp_world(settings: McpSettings = SETTINGS, **changes: Any) -> AsyncIterator[McpWorld]:
-    """Run a fake kernel and the listener in front of it; `changes` are those to the settings."""
-    kernel = FakeKernel()
-    files, tools = WatchedFiles(kernel.area("StorageService")), ScriptedTools(kernel.area("ToolService"))
-    kernel._areas |= {"StorageService": files, "ToolService": tools}
-    chosen = replace(settings, **changes)
-    async with kernel:
-        channel = grpc.aio.insecure_channel(kernel.endpoint)
-        world = McpWorld(kernel, files, tools)
+    @asynccontextmanager
+    async def listener(
+        self, settings: McpSettings, config: DoorConfig | None = None
+    ) -> AsyncIterator[tuple[str, Door]]:
+        """Run a gateway's listener in front of the kernel. Yields its address and itself."""
+        channel = grpc.aio.insecure_channel(self.kernel.endpoint)
         door = Door(
-            DoorConfig(),
-            lambda fittings: [world.dialect(fittings, chosen)],
-            authenticator=cast("Authenticator", FakeAuthenticator(kernel)),
+            config or DoorConfig(),
+            lambda fittings: [self.dialect(fittings, settings)],
+            authenticator=cast("Authenticator", FakeAuthenticator(self.kernel)),
             clock=SystemClock(),
-            registry=world.registry,
+            registry=CollectorRegistry() if self.address else self.registry,
             served=lambda: Served(frozenset(), ""),
             room=lambda _tenant, _agent: (256, 255),
             host="127.0.0.1",
             port=0,
         )
         await door.start(cast("LocalChannel", KernelErrors(channel)))
-        world.address = f"http://127.0.0.1:{door.port}"
         try:
-            async with aiohttp.ClientSession() as world.http:
-                yield world
+            yield f"http://127.0.0.1:{door.port}", door
         finally:
             await door.drain()
             await door.stop(1.0)
             await channel.close()
+
+
+@asynccontextmanager
+async def mcp_world(
+    settings: McpSettings = SETTINGS, *, config: DoorConfig | None = None, **changes: Any
+) -> AsyncIterator[McpWorld]:
+    """Run a fake kernel and the listener in front of it; `changes` are those to the settings."""
+    kernel = FakeKernel()
+    files, tools = WatchedFiles(kernel.area("StorageService")), ScriptedTools(kernel.area("ToolService"))
+    kernel._areas |= {"StorageService": files, "ToolService": tools}
+    async with kernel:
+        world = McpWorld(kernel, files, tools)
+        async with (
+            world.listener(replace(settings, **changes), config) as (world.address, world.door),
+            aiohttp.ClientSession() as world.http,
+        ):
+            yield world

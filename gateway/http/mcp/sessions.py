@@ -73,6 +73,11 @@ class Sessions:
         """How many sessions there are."""
         return len(self._sessions)
 
+    @property
+    def requests(self) -> int:
+        """How many requests and streams are under way."""
+        return len(self._visits)
+
     def find(self, session_id: str, caller: Caller) -> Session | None:
         """Return the session, if it is the caller's."""
         session = self._sessions.get(session_id)

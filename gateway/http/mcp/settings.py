@@ -47,7 +47,7 @@ class McpSettings:
 
     state_keys: tuple[str, ...] = ()
     """Secrets that seal what a client carries from one round of a call to the next; 32 characters or more
-    each. The first seals, all open. Several gateways need the same ones. Default: one made at the start."""
+    each. The first seals, all open. Default: one made from the service key, the same on all gateways."""
 
     resource_url: str = ""
     """The address that clients know, such as https://kernel.example/mcp. Default: as each request says."""

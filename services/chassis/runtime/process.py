@@ -1,6 +1,7 @@
 """The life of a process: configuration in, servers up, signals, drain, exit code."""
 
 import asyncio
+import hmac
 import os
 import signal
 import sys
@@ -213,12 +214,22 @@ class Process:
     @cached_property
     def credential(self) -> client.ServiceCredential:
         """The token this process shows to others. Raises ConfigError when there is no service key."""
+        return client.KeyCredential(self._access, self.name, self._service_key, self.clock)
+
+    @cached_property
+    def _service_key(self) -> str:
         path = self.common.service_key_file or self.data_dir / "service.key"
         try:
-            key = client.read_service_key(path)
+            return client.read_service_key(path)
         except (OSError, ValueError) as error:
             raise ConfigError([f"AIOS_SERVICE_KEY_FILE: {error}"]) from error
-        return client.KeyCredential(self._access, self.name, key, self.clock)
+
+    def secret(self, purpose: str) -> str:
+        """Return a secret of this purpose that the kernel's processes share, and that tells no other one.
+
+        Raises ConfigError when there is no service key.
+        """
+        return hmac.new(self._service_key.encode(), purpose.encode(), "sha256").hexdigest()
 
     @cached_property
     def revocations(self) -> Revocations:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 import aios
-from tests.fakes.mcp_door import BEFORE, CURRENT, McpWorld, mcp_world, succeeded
+from aios.errors import PreconditionFailed
+from gateway.http.config import DoorConfig
+from tests.fakes.mcp_door import BEFORE, CURRENT, SETTINGS, McpWorld, mcp_world, succeeded
 from tests.fakes.waiting import until
 
 both = pytest.mark.parametrize("mode", [CURRENT, BEFORE])
@@ -339,6 +342,101 @@ async def test_sealed_state_of_ones_own_making_is_refused(door: McpWorld) -> Non
         said = await answer.json()
 
     assert said["error"]["data"] == {"reason": "invalid_request_state"}
+
+
+async def in_rounds(
+    door: McpWorld, key: str, state: str, *, url: str = "", tool: str = "wipe"
+) -> tuple[dict[str, Any], str]:
+    """Send a call that needs an approval, or its next round. Returns the answer and the state it carries."""
+    params: dict[str, Any] = {"name": tool, "arguments": {}}
+    if state:
+        answer = {"action": "accept", "content": {"try_again": True}}
+        params |= {"requestState": state, "inputResponses": {"approval": answer}}
+    body, headers = current("tools/call", params, mcp_name=tool)
+    body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = {"elicitation": {}}
+    async with door.post(key, body, url=url, **headers) as answered:
+        said = await answered.json()
+    return said, said.get("result", {}).get("requestState", "")
+
+
+async def wait_for_approval(request: Any) -> AsyncIterator[Any]:
+    raise PreconditionFailed(
+        f"{request.approval or 'approvals/1'} must be approved first",
+        reason="APPROVAL_REQUIRED",
+        metadata={"approval": "approvals/1"},
+    )
+    yield
+
+
+async def test_a_round_may_come_to_another_gateway_with_the_same_key() -> None:
+    keys = ("one key that all gateways share, really",)
+    async with mcp_world(state_keys=keys) as door, door.listener(replace(SETTINGS, state_keys=keys)) as other:
+        door.tools.script("wipe", wait_for_approval)
+        key = await door.key("a")
+        _, state = await in_rounds(door, key, "")
+        said, again = await in_rounds(door, key, state, url=f"{other[0]}/mcp")
+
+    assert said["result"]["resultType"] == "input_required"
+    assert again
+
+
+async def test_a_round_that_another_key_sealed_is_refused_and_so_is_another_agents() -> None:
+    async with mcp_world() as door, door.listener(SETTINGS) as other:
+        door.tools.script("wipe", wait_for_approval)
+        door.tools.script("burn", wait_for_approval)
+        key, stranger = await door.key("a"), await door.key("b")
+        _, state = await in_rounds(door, key, "")
+        elsewhere, _ = await in_rounds(door, key, state, url=f"{other[0]}/mcp")
+        stolen, _ = await in_rounds(door, stranger, state)
+        turned, _ = await in_rounds(door, key, state, tool="burn")
+
+    assert {said["error"]["data"]["reason"] for said in (elsewhere, stolen, turned)} == {
+        "invalid_request_state"
+    }
+
+
+async def test_a_gateway_that_drains_ends_streams_and_takes_nothing_new(door: McpWorld) -> None:
+    key = await door.key("a")
+    body, headers = current("subscriptions/listen", {"notifications": {"resourcesListChanged": True}})
+    async with door.post(key, body, **headers) as answer:
+        await until(lambda: door.files.watching == 1)
+        await door.door.drain()
+        await over(answer)
+    await until(lambda: door.files.watching == 0)
+    listing, named = current("tools/list")
+    async with door.post(key, listing, **named) as answer:
+        assert answer.status == 503
+
+
+async def test_calls_under_way_outlast_the_tokens_they_began_with(door: McpWorld) -> None:
+    async with door.client(await door.key("a")) as client, door.client(await door.key("b"), BEFORE) as older:
+        for one in (client, older):
+            assert not (await one.call_tool("echo", {"text": "x"})).is_error
+        door.kernel.expire_tokens()
+        for one in (client, older):
+            result = await one.call_tool("echo", {"text": "again"})
+            assert result.content[0].text == "again"
+            assert (await one.list_resources()).resources == []
+
+
+async def test_a_body_that_dribbles_in_is_cut_off() -> None:
+    config = DoorConfig(read_seconds=timedelta(seconds=0.3))
+
+    async def dribble() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    async with mcp_world(config=config) as door:
+        headers = {"authorization": f"Bearer {await door.key('a')}", "content-type": "application/json"}
+        headers["accept"] = "application/json, text/event-stream"
+        with contextlib.suppress(aiohttp.ClientError):  # cut off, or told
+            async with (
+                asyncio.timeout(20),
+                door.http.post(door.url, data=dribble(), headers=headers) as answer,
+            ):
+                assert answer.status >= 400
+        await until(lambda: door.mcp.sessions.requests == 0)
 
 
 async def test_headers_that_say_other_arguments_than_the_body_are_refused(door: McpWorld) -> None:
