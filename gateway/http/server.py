@@ -47,6 +47,8 @@ _KEEP_ALIVE_SECONDS: Final = 75.0
 _HEAD_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 1024
 _CLIENT_GONE: Final = 499
+_LEAST_GRACE: Final = 0.01
+"""To the HTTP library no time at all is time without end."""
 _RETIRE_SECONDS: Final = 60.0
 
 
@@ -141,7 +143,7 @@ class Door:
         if self._server is not None:
             self._server.close()
         if self._runner is not None:
-            self._runner._shutdown_timeout = grace  # noqa: SLF001 - known only now
+            self._runner._shutdown_timeout = max(grace, _LEAST_GRACE)  # noqa: SLF001 - known only now
             await self._runner.cleanup()
         for dialect in self._dialects:
             if dialect.stop is not None:
