@@ -11,6 +11,7 @@ import pytest
 
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
 from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
+from gateway.inference.backends.tgi.wire import TokenEvent
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -177,6 +178,17 @@ async def follow(backend: Backend, what: BackendRequest, into: list[StreamItem])
 
 def text_of(items: list[StreamItem]) -> str:
     return "".join(item.text for item in items if isinstance(item, Token))
+
+
+class FakeTgiClient:
+    """A client of a TGI that tells these events."""
+
+    events: tuple[TokenEvent, ...] = ()
+
+    async def generate_stream(self, prompt: str, **options: Any) -> AsyncIterator[TokenEvent]:
+        del prompt, options
+        for event in self.events:
+            yield event
 
 
 class BackendContract:
@@ -470,6 +482,21 @@ async def test_a_tgi_tells_where_messages_end_in_its_tokens() -> None:
     assert prompt.marks[0] < prompt.marks[1] <= len(before.split())
     assert raw.marks == (102, 204)
     assert untold is None
+
+
+@pytest.mark.parametrize(("told", "kept"), [(None, None), ("x", None), ([], None), (-2, -2.0), (3.5, 0.0)])
+async def test_a_tgi_whose_log_probability_is_no_number_tells_none(told: Any, kept: float | None) -> None:
+    class Odd(FakeTgiClient):
+        events = (
+            TokenEvent(1, "a", special=False, logprob=told, generated_text="a", finish_reason="length"),
+        )
+
+    backend = TgiBackend("http://127.0.0.1:1", TgiConfig())
+    backend._client = Odd()  # type: ignore[assignment]  # a server's odd events
+    token, _ = await follow(backend, job(Prompt("x", 1), logprobs=True), [])
+
+    assert isinstance(token, Token)
+    assert (token.chosen.logprob if token.chosen else None) == kept
 
 
 @pytest.mark.parametrize(

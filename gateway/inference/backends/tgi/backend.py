@@ -192,7 +192,10 @@ def _prompt(text: str, tokens: Sequence[TextToken], ends: Iterable[int]) -> Prom
 
 
 def _chosen(event: TokenEvent) -> Alternative | None:
-    return None if event.logprob is None else Alternative.told(event.id, mended(event.text), event.logprob)
+    """Return the token with its likelihood; None where the server tells none, or no number."""
+    if not isinstance(event.logprob, int | float):
+        return None
+    return Alternative.told(event.id, mended(event.text), event.logprob)
 
 
 def _options(job: BackendRequest, most_stops: int) -> SamplingOptions:
