@@ -18,12 +18,11 @@ from gateway.http.model import Identity
 from gateway.http.responses.answer import Head, Json, failure
 from gateway.http.responses.composer import Composer
 from gateway.http.responses.encoder import Told
-from gateway.http.responses.fitting import TOO_LONG, fit
+from gateway.http.responses.fitting import TOO_LONG, Fitter
 from gateway.http.responses.ids import digits_of
 from gateway.http.responses.model import Keeper, Record
 from gateway.http.responses.offered import Offered
 from gateway.http.responses.owner import Owner
-from gateway.http.responses.ports import Windows
 from gateway.http.responses.request import shown_text
 from gateway.http.responses.service.keeping import Library, pending_name
 from gateway.http.responses.service.leases import Leases
@@ -135,10 +134,10 @@ class Background:
     """The jobs of this process."""
 
     def __init__(
-        self, kernel: Kernel, library: Library, leases: Leases, windows: Windows, limits: Limits
+        self, kernel: Kernel, library: Library, leases: Leases, fitter: Fitter, limits: Limits
     ) -> None:
         self._kernel = kernel
-        self._windows = windows
+        self._fitter = fitter
         self._library = library
         self._leases = leases
         self._limits = limits
@@ -274,7 +273,7 @@ class Background:
             except KernelError as error:
                 if error.reason in TOO_LONG and not fitted:
                     fitted = True
-                    await fit(self._windows, await job.owner.keeper(), request)
+                    await self._fitter.fit(await job.owner.keeper(), request)
                     continue
                 if error.reason not in _RENEWABLE or not job.owner.identities.forget(identity):
                     raise

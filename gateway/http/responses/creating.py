@@ -15,7 +15,6 @@ from gateway.http.responses.answer import Composed, Head, Json
 from gateway.http.responses.composer import Composer
 from gateway.http.responses.desk import Desk
 from gateway.http.responses.encoder import Told
-from gateway.http.responses.fitting import fit
 from gateway.http.responses.generating import Generating
 from gateway.http.responses.model import History, Keeper, Record, Work
 from gateway.http.responses.owner import keeper as keeper_of
@@ -78,7 +77,7 @@ class Creating:
         """Look up what the request goes on with, and read it whole. Nothing is queued before."""
         body, fittings = terms.body, desk.fittings
         history = await desk.history(terms.keeper, body)
-        body = msgspec.structs.replace(body, input=await desk.resolved(terms.keeper, body))
+        given = await desk.resolved(terms.keeper, body)
         around = Surroundings(
             digits=terms.digits,
             model=fittings.aliases.resolve(body.model or ""),
@@ -86,7 +85,7 @@ class Creating:
             temperature=fittings.config.default_temperature,
             earlier=[chat_wire.message_proto(each) for each in history.messages],
         )
-        prepared = prepare(body, around)
+        prepared = prepare(body, around, given)
         prepared.generation.request_id = visit.request_id
         prepared.echo["store"] = terms.stored
         named = ids.conversation_id(history.conversation)
@@ -95,7 +94,7 @@ class Creating:
         head = Head(terms.digits, desk.library.now(), model, prepared.echo)
         # A window is made with the caller's own calls, since a summary may be generated for it.
         own = Keeper(terms.keeper.tenant, visit.caller.agent, visit.metadata)
-        fitting = partial(fit, desk.windows, own) if body.truncation == _AUTO else None
+        fitting = partial(desk.fitter.fit, own) if body.truncation == _AUTO else None
         generating = Generating(fittings.kernel, prepared, visit.main_metadata, fitting)
         return cls(desk, terms, history, prepared, head, generating)
 

@@ -15,8 +15,10 @@ from gateway.http.responses.adapters.contexts import ContextShelf
 from gateway.http.responses.adapters.windows import ContextWindows
 from gateway.http.responses.answer import Json
 from gateway.http.responses.background import Background, Limits
+from gateway.http.responses.fitting import Fitter
 from gateway.http.responses.model import History, Keeper, Place, Record
 from gateway.http.responses.ports import Shelf, Windows
+from gateway.http.responses.request import Input
 from gateway.http.responses.schema import Asked, Item, Named
 from gateway.http.responses.service.keeping import MOST_MESSAGES, Library, conversation_name
 from gateway.http.responses.service.leases import Leases
@@ -34,6 +36,7 @@ class Desk:
     fittings: Fittings
     shelf: Shelf
     windows: Windows
+    fitter: Fitter
     library: Library
     background: Background
 
@@ -42,11 +45,12 @@ class Desk:
         """Put them on the kernel's calls."""
         config = fittings.config
         shelf, windows = ContextShelf(fittings.kernel.context), ContextWindows(fittings.kernel.context)
+        fitter = Fitter(fittings.kernel, windows)
         library = Library(shelf, config.response_life.total_seconds(), time.time)
         leases = Leases(shelf, secrets.token_hex(8), config.background_lease.total_seconds(), time.time)
         limits = Limits(config.background_per_agent, config.background_seconds.total_seconds())
-        background = Background(fittings.kernel, library, leases, windows, limits)
-        return cls(fittings, shelf, windows, library, background)
+        background = Background(fittings.kernel, library, leases, fitter, limits)
+        return cls(fittings, shelf, windows, fitter, library, background)
 
     async def history(self, keeper: Keeper, body: Asked) -> History:
         """Return the conversation that a request goes on with.
@@ -74,7 +78,7 @@ class Desk:
         place = Place(conversation_name(digits), len(found)) if found else None
         return History(tuple(found), place, digits)
 
-    async def resolved(self, keeper: Keeper, body: Asked) -> list[Item] | str | None:
+    async def resolved(self, keeper: Keeper, body: Asked) -> Input:
         """Return the input with stored items in place of references to them. Raises NotFound."""
         if not isinstance(body.input, list) or all(item.type != _REFERENCE for item in body.input):
             return body.input

@@ -66,7 +66,7 @@ class InputReader:
         return self.conversation.messages
 
     def read(self, asked: str | Sequence[Item] | None, path: str = "input") -> None:
-        """Read an input."""
+        """Read an input, which the client calls by a path."""
         if isinstance(asked, str):
             self._message(Item(role="user", content=asked), path)
             return

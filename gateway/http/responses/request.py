@@ -16,7 +16,9 @@ from gateway.http.responses import offered as offer
 from gateway.http.responses.answer import Json
 from gateway.http.responses.items import InputReader
 from gateway.http.responses.offered import Offered
-from gateway.http.responses.schema import Asked, Create, Text
+from gateway.http.responses.schema import Asked, Create, Item, Text
+from services.chassis.chat import ChatMessage
+from services.chassis.rpc import chat_wire
 from services.chassis.rpc.errors import InvalidRequest
 
 _LOGPROBS: Final = "message.output_text.logprobs"
@@ -25,6 +27,8 @@ _KEY: Final = 64
 _VALUE: Final = 512
 _MOST_LOGPROBS: Final = 20
 _TRUNCATIONS: Final = ("auto", "disabled")
+
+Input = str | Sequence[Item] | None
 
 
 @dataclass(slots=True)
@@ -40,6 +44,8 @@ class Prepared:
     """The messages that the request itself brought, without instructions and what went before."""
     items: list[Json]
     """The input as it is told again."""
+    conversation: tuple[ChatMessage, ...] = ()
+    """What went before and `own`, without instructions."""
     echo: Json = field(default_factory=dict)
 
     def shown(self) -> ShownText:
@@ -67,10 +73,13 @@ def shown_text(asked: pb.GenerateRequest) -> ShownText:
     return ShownText(tools=bool(asked.tools), required=asked.tool_choice == pb.TOOL_CHOICE_REQUIRED)
 
 
-def prepare(body: Create, around: Surroundings) -> Prepared:
-    """Read a request. Raises InvalidRequest, UnsupportedParameter, UnsupportedContent or NotFound."""
+def prepare(body: Create, around: Surroundings, given: Input = None) -> Prepared:
+    """Read a request. `given` is its input without references.
+
+    Raises InvalidRequest, UnsupportedParameter, UnsupportedContent or NotFound.
+    """
     check(body)
-    prepared = read(body, around)
+    prepared = read(body, around, body.input if given is None else given)
     asked, words = prepared.generation, prepared.words
     _write_tools(prepared, body)
     form = body.text.format if body.text is not None else None
@@ -92,7 +101,7 @@ def prepare(body: Create, around: Surroundings) -> Prepared:
     return prepared
 
 
-def read(body: Asked, around: Surroundings) -> Prepared:
+def read(body: Asked, around: Surroundings, given: Input) -> Prepared:
     """Read model, input, instructions and tools, which every request about a conversation has."""
     if checks.present(body.prompt):
         raise UnsupportedParameter.field("prompt", "there are no stored prompts")
@@ -100,7 +109,7 @@ def read(body: Asked, around: Surroundings) -> Prepared:
     offered = Offered(words)
     offered.add(body.tools or (), "tools")
     reader = InputReader(offered, around.digits, around.earlier)
-    reader.read(body.input)
+    reader.read(given)
     checks.size(body.instructions or "", "instructions", checks.CONTENT_BYTES)
     messages = joined(body.instructions or "", [*around.earlier, *reader.messages])
     if not messages:
@@ -110,7 +119,8 @@ def read(body: Asked, around: Surroundings) -> Prepared:
     _shift(words, reader.words, len(messages) - len(reader.messages))
     checks.characters(around.model, "model", checks.MODEL_CHARACTERS)
     asked = pb.GenerateRequest(model=around.model, messages=messages)
-    return Prepared(asked, offered, words, Tier(), reader.messages, reader.items)
+    conversation = chat_wire.messages([*around.earlier, *reader.messages])
+    return Prepared(asked, offered, words, Tier(), reader.messages, reader.items, conversation)
 
 
 def joined(instructions: str, messages: Sequence[chat_pb2.ChatMessage]) -> list[chat_pb2.ChatMessage]:

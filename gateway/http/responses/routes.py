@@ -5,6 +5,8 @@ from aiohttp import web
 from gateway.http.answers import json_response
 from gateway.http.dialect import Dialect, Route, tell_openai
 from gateway.http.fittings import Fittings
+from gateway.http.responses.conversations import ConversationRoutes
+from gateway.http.responses.counting import CountingRoutes
 from gateway.http.responses.creating import Creating, Terms
 from gateway.http.responses.desk import Desk
 from gateway.http.responses.encoder import Encoder
@@ -58,7 +60,7 @@ def dialect(fittings: Fittings) -> Dialect:
     """Make the routes."""
     desk = Desk.of(fittings)
     stored = StoredRoutes(desk)
-    create = CreateRoute(desk, stored)
+    create, counting = CreateRoute(desk, stored), CountingRoutes(desk)
     one = "/v1/responses/{response}"
 
     async def stop() -> None:
@@ -69,10 +71,13 @@ def dialect(fittings: Fittings) -> Dialect:
         "responses",
         (
             Route("POST", "/v1/responses", create.create, tell_openai),
+            Route("POST", "/v1/responses/input_tokens", counting.input_tokens, tell_openai),
+            Route("POST", "/v1/responses/compact", counting.compact, tell_openai),
             Route("GET", one, stored.get, tell_openai),
             Route("DELETE", one, stored.delete, tell_openai),
             Route("POST", f"{one}/cancel", stored.cancel, tell_openai),
             Route("GET", f"{one}/input_items", stored.input_items, tell_openai),
+            *ConversationRoutes(desk).routes,
         ),
         stop=stop,
     )

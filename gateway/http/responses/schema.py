@@ -121,3 +121,16 @@ class Create(Asked, frozen=True, kw_only=True):
     stream: bool | None = None
     user: str | None = None
     safety_identifier: str | None = None
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST /v1/conversations` and of a change of one."""
+
+    items: list[Item] | None = None
+    metadata: dict[str, str] | None = None
+
+
+class Items(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST /v1/conversations/{conversation}/items`."""
+
+    items: list[Item]

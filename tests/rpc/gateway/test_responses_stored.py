@@ -166,3 +166,68 @@ async def test_a_response_in_the_background_outlives_its_gateway() -> None:
 
         assert ended["status"] == "completed"
         assert ended["usage"]["output_tokens"] == 40
+
+
+async def test_a_conversation_has_an_id_of_its_own_and_grows() -> None:
+    async with client(Behaviour(tokens=4)) as me:
+        first = {"type": "message", "role": "user", "content": "first words"}
+        _, made = await me.asked("POST", "conversations", {"items": [first], "metadata": {"topic": "trip"}})
+        path = f"conversations/{made['id']}"
+        answer = await me.create({"input": "second words", "conversation": made["id"]})
+        assert "first words" in said(me.kernel)
+        assert answer["conversation"] == {"id": made["id"]}
+        await me.create({"input": "third words", "conversation": {"id": made["id"]}, "store": False})
+        assert "second words" in said(me.kernel)
+
+        _, told = await me.asked("GET", f"{path}/items?order=asc&limit=2")
+        _, rest = await me.asked("GET", f"{path}/items?order=asc&limit=10&after={told['last_id']}")
+        _, back = await me.asked("GET", f"{path}/items?limit=1")
+        assert [item["role"] for item in told["data"]] == ["user", "user"]
+        assert (told["has_more"], rest["has_more"], back["has_more"]) == (True, False, True)
+        assert [item["role"] for item in rest["data"]] == ["assistant", "user", "assistant"]
+        assert back["data"] == rest["data"][-1:]
+        assert await me.asked("GET", f"{path}/items/{told['last_id']}") == (200, told["data"][-1])
+        assert (await me.asked("DELETE", f"{path}/items/{told['last_id']}"))[0] == 400
+        _, added = await me.asked("POST", f"{path}/items", {"items": [first]})
+        assert added["data"][0]["content"][0]["text"] == "first words"
+
+        _, changed = await me.asked("POST", path, {"metadata": {"topic": "home"}})
+        assert changed["metadata"] == {"topic": "home"}
+        other = Client(me.kernel, "stranger")
+        for method, where in (("GET", path), ("DELETE", path), ("GET", f"{path}/items"), ("POST", path)):
+            assert (await other.asked(method, where, {} if method == "POST" else None))[0] == 404
+        assert (await other.asked("POST", "responses", {"input": "x", "conversation": made["id"]}))[0] == 404
+        assert (await me.asked("DELETE", path))[1]["deleted"] is True
+        assert (await me.asked("GET", path))[0] == 404
+        assert (await me.asked("GET", f"responses/{answer['id']}"))[0] == 200
+
+
+async def test_an_input_is_counted_made_short_and_made_to_fit() -> None:
+    async with client(Behaviour(tokens=4, window=2048)) as me:
+        long = [{"role": "user", "content": f"fact {number} " + "word " * 60} for number in range(40)]
+        _, short = await me.asked("POST", "responses/input_tokens", {"input": "hello"})
+        _, counted = await me.asked("POST", "responses/input_tokens", {"input": long[:10]})
+        assert counted["input_tokens"] > 100 > short["input_tokens"] > 0
+
+        status, refused = await me.asked("POST", "responses", {"input": long})
+        assert (status, refused["error"]["code"]) == (400, "context_length_exceeded")
+        await me.create({"input": long, "truncation": "auto", "stream": True})
+        assert "fact 39" in said(me.kernel)
+        assert "fact 0 " not in said(me.kernel)
+
+        _, compact = await me.asked("POST", "responses/compact", {"input": long[:20]})
+        [item] = compact["output"]
+        await me.create({"input": [item, {"role": "user", "content": "and now?"}]})
+        assert "fact 19" in said(me.kernel)
+        assert "and now?" in said(me.kernel)
+        assert "fact 0 " not in said(me.kernel)
+
+
+async def test_items_are_referred_to_by_their_ids_and_calls_are_answered() -> None:
+    async with client(Behaviour(tokens=4)) as me:
+        first = await me.create({"input": "first words"})
+        reference = {"type": "item_reference", "id": first["output"][0]["id"]}
+        await me.create({"input": [reference, {"role": "user", "content": "on"}]})
+        assert first["output"][0]["content"][0]["text"].strip() in said(me.kernel)
+        unknown = {"type": "item_reference", "id": "msg_unknown"}
+        assert (await me.asked("POST", "responses", {"input": [unknown]}))[0] == 404
