@@ -16,7 +16,6 @@ from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.kernel import Kernel
 from gateway.http.model import Identity
 from gateway.http.responses.answer import Head, Json, failure
-from gateway.http.responses.composer import Composer
 from gateway.http.responses.encoder import Told
 from gateway.http.responses.fitting import TOO_LONG, Fitter
 from gateway.http.responses.ids import digits_of
@@ -26,6 +25,7 @@ from gateway.http.responses.owner import Owner
 from gateway.http.responses.request import shown_text
 from gateway.http.responses.service.keeping import Library, pending_name
 from gateway.http.responses.service.leases import Leases
+from gateway.http.responses.stream import Composer
 from services.chassis.chat import ChatMessage
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.rpc import chat_wire

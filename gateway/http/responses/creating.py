@@ -12,7 +12,6 @@ import msgspec
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.responses import ids
 from gateway.http.responses.answer import Composed, Head, Json
-from gateway.http.responses.composer import Composer
 from gateway.http.responses.desk import Desk
 from gateway.http.responses.encoder import Told
 from gateway.http.responses.generating import Generating
@@ -21,6 +20,7 @@ from gateway.http.responses.owner import keeper as keeper_of
 from gateway.http.responses.request import Prepared, Surroundings, prepare
 from gateway.http.responses.schema import Create
 from gateway.http.responses.service.keeping import conversation_name, finished_name, pending_name
+from gateway.http.responses.stream import Composer
 from gateway.http.visit import Visit
 from services.chassis.rpc import chat_wire
 from services.chassis.rpc.errors import IdempotencyMismatch, Internal, InvalidRequest, KernelError

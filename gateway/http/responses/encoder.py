@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.responses.answer import Json
-from gateway.http.responses.composer import Composer
+from gateway.http.responses.stream import Composer
 from services.chassis.rpc.errors import KernelError
 
 Told = pb.GenerationEvent | Json

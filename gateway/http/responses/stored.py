@@ -11,7 +11,6 @@ from gateway.http.errors import NotFound
 from gateway.http.responses import ids
 from gateway.http.responses.answer import Head, Json
 from gateway.http.responses.background import offered, request_of
-from gateway.http.responses.composer import Composer
 from gateway.http.responses.desk import Desk
 from gateway.http.responses.encoder import Encoder, Told
 from gateway.http.responses.errors import NotCancellable
@@ -20,6 +19,7 @@ from gateway.http.responses.owner import Owner
 from gateway.http.responses.owner import keeper as keeper_of
 from gateway.http.responses.paging import listing
 from gateway.http.responses.request import shown_text
+from gateway.http.responses.stream import Composer
 from gateway.http.streaming import send
 from gateway.http.visit import Visit
 from services.chassis.rpc.errors import InvalidRequest
