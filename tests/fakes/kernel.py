@@ -134,6 +134,7 @@ class SmallKernel:
         process = Process(name, environ)
         token = ISSUER_FOR_TESTS.token(f"service-{name}", kind="service")
         process.__dict__["credential"] = StaticCredential(token)
+        process.__dict__["_service_key"] = "a service key for tests"
         process.__dict__["authenticator"] = ISSUER_FOR_TESTS.verifier()
         await stack.enter_async_context(process.stack)
         process.stack.push_async_callback(process.tasks.stop)
