@@ -49,6 +49,8 @@ _LATER: Final = frozenset(
 _TRIES: Final = 5
 _PAUSE: Final = 0.5
 _LET_GO_SECONDS: Final = 3.0
+_BLOCK: Final = 1024
+"""Characters of a block of text that is full."""
 _BEATS: Final = 3
 """Renewals in the time of a lease."""
 
@@ -57,7 +59,7 @@ Key = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Job:
-    """One response in the making, as those who follow it see it."""
+    """One response in the making, as those who follow it see it: its text as it grows, and its end."""
 
     owner: Owner
     record: Record
@@ -67,34 +69,24 @@ class Job:
     """How it ended."""
     ended: bool = False
     """Whether this process is done with it; without a result another one may go on."""
-    events: list[pb.GenerationEvent] = field(default_factory=list)
+    characters: int = 0
+    """What the model has written so far, what its client does not see included."""
     task: "asyncio.Task[None] | None" = None
+    _blocks: list[str] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _characters: int = 0
-    _known: int = 0
-    """Characters that come again after a new start."""
 
-    def again(self) -> None:
-        """Note that the generation starts over, or goes on, and tells its text from the beginning."""
-        self._known = self._characters
-
-    def add(self, event: pb.GenerationEvent) -> pb.GenerationEvent | None:
-        """Take an event; return what of it is new, or None."""
-        if event.HasField("admitted"):
-            if self.admitted:
-                return None
-            self.admitted = True
-        if event.HasField("delta"):
-            del event.delta.token_ids[:]
-            skipped = min(self._known, len(event.delta.text))
-            self._known -= skipped
-            event.delta.text = event.delta.text[skipped:]
-            if not event.delta.text:
-                return None
-            self._characters += len(event.delta.text)
-        self.events.append(event)
+    def admit(self) -> None:
+        """Note that it runs."""
+        self.admitted = True
         self._tell()
-        return event
+
+    def say(self, text: str) -> None:
+        """Add text. Pieces become blocks, so that a long answer takes hardly more than its text."""
+        if self._blocks and len(self._blocks[-1]) < _BLOCK:
+            self._blocks[-1] += text
+        else:
+            self._blocks.append(text)
+        self._tell()
 
     def end(self) -> None:
         """Let go of those who follow."""
@@ -102,15 +94,29 @@ class Job:
         self._tell()
 
     async def follow(self) -> AsyncGenerator[Told, None]:
-        """Tell all events, and how it ended. Raises ServiceUnavailable when another process has to go on."""
-        at = 0
+        """Tell it from the beginning, and how it ended.
+
+        Raises ServiceUnavailable when another process has to go on.
+        """
+        block = characters = 0
+        begun = False
         while True:
-            while at < len(self.events):
-                at += 1
-                yield self.events[at - 1]
+            changed = self._changed
+            if self.admitted and not begun:
+                begun = True
+                yield pb.GenerationEvent(admitted=pb.Admitted())
+            while block < len(self._blocks):
+                text = self._blocks[block][characters:]
+                if len(self._blocks[block]) < _BLOCK:
+                    characters += len(text)
+                    if text:
+                        yield _delta(text)
+                    break
+                block, characters = block + 1, 0
+                if text:
+                    yield _delta(text)
             if self.ended:
                 break
-            changed = self._changed
             await changed.wait()
         if self.result is None:
             raise ServiceUnavailable("the response goes on elsewhere; ask for it again", retry_after=1.0)
@@ -278,7 +284,6 @@ class Background:
                 if error.reason not in _RENEWABLE or not job.owner.identities.forget(identity):
                     raise
                 resume = True
-                job.again()
             else:
                 return
             finally:
@@ -287,15 +292,26 @@ class Background:
     async def _follow(
         self, job: Job, composer: Composer, request: pb.GenerateRequest, identity: Identity
     ) -> None:
+        """Follow one stream. It tells all text from the beginning, that of an earlier one too."""
+        known = job.characters
         call = self._kernel.inference.StreamGenerate(
             pb.StreamGenerateRequest(generation=request),
             metadata=job.owner.metadata(identity),
             timeout=self._limits.seconds,
         )
         async for message in call:
-            event = job.add(message.event)
-            if event is not None:
-                composer.feed(event)
+            event = message.event
+            if event.HasField("delta"):
+                skipped = min(known, len(event.delta.text))
+                known -= skipped
+                event.delta.text = event.delta.text[skipped:]
+                job.characters += len(event.delta.text)
+            before = len(composer.pieces)
+            composer.feed(event)
+            if not job.admitted:
+                job.admit()
+            for piece in composer.pieces[before:]:
+                job.say(piece)
 
     async def _settle(self, job: Job, response: Json, answer: tuple[ChatMessage, ...]) -> None:
         """Store how it ended, unless somebody has; tell that to those who follow."""
@@ -321,3 +337,7 @@ def request_of(record: Record) -> pb.GenerateRequest:
 def offered(record: Record) -> Offered:
     """Return what tells its calls back."""
     return Offered.known(record.work.kinds if record.work is not None else {})
+
+
+def _delta(text: str) -> pb.GenerationEvent:
+    return pb.GenerationEvent(delta=pb.Delta(text=text))

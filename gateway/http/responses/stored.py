@@ -7,10 +7,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.http.answers import json_response
+from gateway.http.common.text import ShownText
 from gateway.http.errors import NotFound
 from gateway.http.responses import ids
 from gateway.http.responses.answer import Head, Json
-from gateway.http.responses.background import offered, request_of
+from gateway.http.responses.background import offered
 from gateway.http.responses.desk import Desk
 from gateway.http.responses.encoder import Encoder, Told
 from gateway.http.responses.errors import NotCancellable
@@ -18,7 +19,6 @@ from gateway.http.responses.model import Keeper, Record
 from gateway.http.responses.owner import Owner
 from gateway.http.responses.owner import keeper as keeper_of
 from gateway.http.responses.paging import listing
-from gateway.http.responses.request import shown_text
 from gateway.http.responses.stream import Composer
 from gateway.http.streaming import send
 from gateway.http.visit import Visit
@@ -55,7 +55,7 @@ class StoredRoutes:
         composer = Composer(
             Head.of(record.response),
             offered(record),
-            shown_text(request_of(record)),
+            ShownText(),
             by_text=True,
             after=after,
         )

@@ -52,7 +52,8 @@ class Composer:
         """Number of the last event that the client has."""
         self._number = -1
         self._admitted = False
-        self._text: list[str] = []
+        self.pieces: list[str] = []
+        """The text that was told, as it came."""
         self._places: list[Json] = []
         self._waiting_places: list[Json] = []
         self._open = False
@@ -105,8 +106,10 @@ class Composer:
             yield from self._call(index, item)
             return
         [part] = item["content"]
-        self._places = list(part.get("logprobs") or ())
-        yield from self._say(str(part["text"]), self._places)
+        told = sum(map(len, self.pieces))
+        rest = str(part["text"])[told:]
+        if rest:
+            yield from self._say(rest, () if told else part["logprobs"])
         yield from self._close(item)
 
     def _begin(self) -> bytes:
@@ -133,7 +136,7 @@ class Composer:
             yield from self._say(rest, places)
         made = composed(
             finished,
-            "".join(self._text),
+            "".join(self.pieces),
             digits=self._head.digits,
             offered=self._offered,
             logprobs=self._places,
@@ -147,7 +150,7 @@ class Composer:
 
     def _say(self, text: str, places: Sequence[Json]) -> Iterator[bytes]:
         yield from self._open_message()
-        self._text.append(text)
+        self.pieces.append(text)
         shown = text
         if self._by_text and self._number < self._after < self._number + len(text):
             shown = text[self._after - self._number :]  # the client has the beginning of this piece
