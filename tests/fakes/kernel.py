@@ -136,6 +136,7 @@ class SmallKernel:
         process.__dict__["credential"] = StaticCredential(token)
         process.__dict__["_service_key"] = "a service key for tests"
         process.__dict__["authenticator"] = ISSUER_FOR_TESTS.verifier()
+        process.__dict__["_service_key"] = "the key that these processes share"
         await stack.enter_async_context(process.stack)
         process.stack.push_async_callback(process.tasks.stop)
         app: App = await build(process)
