@@ -1,7 +1,6 @@
 """JSON as models and servers write it: read leniently, handed on strictly. Pure."""
 
 import json
-import math
 from typing import Any, Final
 
 import orjson
@@ -59,6 +58,7 @@ def object_text(written: str) -> str | None:
             return "{}"
         if not isinstance(value, dict) or _too_deep(value):
             return None
+        # What Python lets pass beyond JSON, NaN and infinities, its encoder refuses.
         return text if _is_strict(text) else mended(json.dumps(value, ensure_ascii=False, allow_nan=False))
     except (ValueError, RecursionError):
         return None
@@ -74,18 +74,7 @@ def _is_strict(text: str) -> bool:
     return True
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number beyond all doubles")
-    return value
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
-
-
-_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse, strict=False)
+_DECODER: Final = json.JSONDecoder(strict=False)
 """Lets line ends in strings pass, which models write as they are."""
 
 

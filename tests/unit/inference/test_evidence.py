@@ -43,6 +43,10 @@ def test_a_cause_is_one_short_printable_line(text: str) -> None:
     told.encode()
 
 
+def test_a_long_cause_is_cut() -> None:
+    assert cause(errors.BackendBroken("why " * 1000)) == ("why " * 1000)[:MOST_TOLD] + "..."
+
+
 @pytest.mark.parametrize("text", ["\ud83d", "a\n\nb", "x\x00y"])
 def test_what_no_trailer_can_carry_is_left_out_of_a_cause(text: str) -> None:
     assert cause(errors.BackendBroken(text)).encode().isascii()

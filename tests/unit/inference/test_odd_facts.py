@@ -105,6 +105,18 @@ def test_a_window_that_is_none_is_a_failure(window: Any) -> None:
         tgi_wire.parse_info({"model_id": "m", "max_total_tokens": window})
 
 
+def test_more_places_than_any_server_has_are_not_believed() -> None:
+    told = {
+        "model_id": "m",
+        "max_total_tokens": 100,
+        "max_concurrent_requests": 2**30,
+        "aios": {"slots": 2**30},
+    }
+    info = tgi_wire.parse_info(told)
+
+    assert (info.slots, info.max_concurrent_requests) == (tgi_wire.MOST_PLACES, tgi_wire.MOST_PLACES)
+
+
 def test_models_without_a_usable_name_are_left_out() -> None:
     listed = [{"id": ""}, {"id": 7}, {}, None, "m", {"id": "x" * 300}, {"id": "m"}]
 
