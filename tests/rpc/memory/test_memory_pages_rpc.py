@@ -96,6 +96,26 @@ async def test_a_search_shows_each_note_that_stays_once(stub: Any, mode: pb.Sear
     assert scores == sorted(scores, reverse=True)
 
 
+async def test_who_deletes_what_each_page_shows_is_shown_everything(stub: Any) -> None:
+    rng = random.Random(7)  # noqa: S311
+    for number in range(60):
+        await put(stub, f"s{number:02}", text(rng))
+    request = pb.SearchNotesRequest(
+        parent="agents/me", query="amber dune", mode=pb.SEARCH_MODE_HYBRID, limit=100, page_size=10
+    )
+    seen: list[str] = []
+    while True:
+        response = await stub.SearchNotes(request, metadata=ME)
+        seen += [hit.note.name for hit in response.hits]
+        for hit in response.hits:
+            await stub.DeleteNote(pb.DeleteNoteRequest(name=hit.note.name), metadata=ME)
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            break
+
+    assert len(seen) == len(set(seen)) == 60
+
+
 @pytest.mark.parametrize("order", pb.NoteOrder.values())
 async def test_a_listing_shows_each_note_that_stays_once(
     stub: Any, clock: FakeClock, order: pb.NoteOrder

@@ -98,6 +98,26 @@ async def test_a_search_shows_each_file_that_stays_once(stub: Any, mode: pb.Sear
     assert scores == sorted(scores, reverse=True)
 
 
+async def test_who_deletes_what_each_page_shows_is_shown_everything(stub: Any) -> None:
+    rng = random.Random(7)  # noqa: S311
+    for number in range(40):
+        await write(stub, f"s{number:02}", b"amber " + text(rng))
+    request = pb.SearchFilesRequest(
+        parent=FILES, query="amber dune", mode=pb.SEARCH_MODE_HYBRID, page_size=10
+    )
+    seen: list[str] = []
+    while True:
+        response = await stub.SearchFiles(request, metadata=ME)
+        seen += [hit.file.name for hit in response.hits]
+        for hit in response.hits:
+            await stub.DeleteFile(pb.DeleteFileRequest(name=hit.file.name), metadata=ME)
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            break
+
+    assert len(seen) == len(set(seen)) == 40
+
+
 @pytest.mark.parametrize("recursive", [True, False])
 async def test_a_listing_shows_each_file_that_stays_once(stub: Any, *, recursive: bool) -> None:
     rng = random.Random(1)  # noqa: S311
