@@ -178,6 +178,27 @@ def test_a_tool_takes_a_bounded_part_of_the_prompt(schema: Json) -> None:
     assert max(map(len, below), default=0) < 2 * MAX_SIGNATURE
 
 
+def test_of_many_parameters_the_first_are_shown_and_that_there_are_more() -> None:
+    first, *below = lines({"properties": {f"p{n}": {"description": "d"} for n in range(1_000)}})
+
+    assert "p9?: any" in first
+    assert 100 < len(below) < 600
+    values = {f"p{n}": {"enum": [str(m) * 60 for m in range(20)]} for n in range(10)}
+    assert lines({"properties": values})[0].endswith("...): Does it.")
+
+
+def test_of_deep_objects_the_outer_ones_are_shown() -> None:
+    def deep(levels: int, core: Json) -> Json:
+        for _ in range(levels):
+            core = {"properties": {"a": core}}
+        return core
+
+    inner = deep(12, {"type": "integer"})
+
+    assert "integer" in lines(inner)[0]
+    assert "a?: ...}" in lines(deep(10, {"$ref": "#/$defs/inner"}) | {"$defs": {"inner": inner}})[0]
+
+
 def test_all_tools_together_take_a_bounded_part_and_none_is_left_out() -> None:
     tools = [ToolDefinition(f"tool{n}", "d" * 30_000, "") for n in range(128)]
 
