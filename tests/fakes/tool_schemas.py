@@ -98,6 +98,30 @@ WRITTEN: Final = (
         {"when": "2031-01-02T03:04:05Z", "url": "x", "count": 10},
     ),
     Written(
+        "patterns_of_libraries",
+        {
+            "properties": {
+                "amount": {
+                    "anyOf": [
+                        {"type": "number"},
+                        {"pattern": "^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$", "type": "string"},
+                    ]
+                },
+                "email": {
+                    "format": "email",
+                    "pattern": "^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+\\-\\.]*)[A-Za-z0-9_+-]@[A-Za-z]{2,}$",
+                    "type": "string",
+                },
+                "code": {"pattern": "^[A-Z]{3}$", "type": "string"},
+                "pattern": {"type": "string"},
+            },
+            "required": ["amount", "code"],
+            "type": "object",
+        },
+        {"amount": "12.50", "email": "a@example", "code": "ABC", "pattern": "(?!x)"},
+        {"amount": "12.50", "code": "abc"},
+    ),
+    Written(
         "tuple_and_set",
         {
             "properties": {

@@ -14,7 +14,8 @@ from gateway.errors import ConstraintInvalid
 from gateway.inference.model import Constraint, ConstraintKind
 from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.references import nodes, refers, relocated
-from services.chassis.constraints.schemas import BadSchema, parse, schema_cost
+from services.chassis.constraints.regexes import UnsupportedRegex
+from services.chassis.constraints.schemas import BadRegex, BadSchema, parse, regex_cost, schema_cost
 
 MAX_FORCED_CALLS: Final = 8
 MAX_TOOL_DEPTH: Final = 32
@@ -39,13 +40,41 @@ def arguments_schema(tool: ToolDefinition) -> dict[str, Any]:
     """Read the schema of a tool's arguments. Raises ConstraintInvalid.
 
     One that names no parameter stands for no arguments. A tool that takes whatever it is given says so by
-    `additionalProperties`.
+    `additionalProperties`. Patterns that engines do not share are left out: the tool itself knows better.
     """
     try:
         schema = parse(tool.parameters_schema or "{}", max_depth=MAX_TOOL_DEPTH)
     except BadSchema as error:
         raise ConstraintInvalid(f"the parameters of tool {tool.name!r} cannot be used: {error}") from error
-    return closed(schema)
+    return closed(without_odd_patterns(schema))
+
+
+def without_odd_patterns(schema: dict[str, Any]) -> dict[str, Any]:
+    """Take the patterns with look-around, boundaries and the like out of a schema, wherever they stand.
+
+    Libraries write them for addresses and decimals. What they cost cannot be judged, so no engine is shown
+    any. Patterns that are malformed or cost too much stay, and are refused.
+    """
+    stack: list[Any] = [schema]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if isinstance(pattern := node.get("pattern"), str) and _odd(pattern):
+                del node["pattern"]
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+    return schema
+
+
+def _odd(pattern: str) -> bool:
+    try:
+        regex_cost(pattern, whole=False)
+    except UnsupportedRegex:
+        return True
+    except BadRegex:
+        return False
+    return False
 
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class BadRegex(ValueError):
     """The regular expression is malformed, uses more than is supported, or unrolls to too much."""
 
 
+class UnsupportedRegex(BadRegex):
+    """The regular expression uses syntax that engines read differently or not at all."""
+
+
 def regex_cost(pattern: str, *, whole: bool) -> int:
     """Return how many states a regular expression unrolls to, repetitions multiplied.
 
@@ -105,7 +109,7 @@ class _Scan:
     def _open(self) -> None:
         group = _GROUP.match(self._text, self._at)
         if group is None:
-            raise BadRegex("only plain groups, named groups and the flags i and s are supported")
+            raise UnsupportedRegex("only plain groups, named groups and the flags i and s are supported")
         if len(self._levels) > MAX_GROUPS:
             raise BadRegex(f"groups are nested deeper than {MAX_GROUPS} levels")
         self._levels.append(_Level())
@@ -181,8 +185,8 @@ class _Scan:
         if letter and letter in _ESCAPABLE:
             return _PLAIN_COST, ord(letter)
         if letter and letter in _BOUNDARIES:
-            raise BadRegex("boundaries are not supported")
-        raise BadRegex(f"the escape \\{letter} is not supported")
+            raise UnsupportedRegex("boundaries are not supported")
+        raise UnsupportedRegex(f"the escape \\{letter} is not supported")
 
     def _class(self) -> int:
         self._at += 2 if self._text.startswith("[^", self._at) else 1
@@ -206,7 +210,7 @@ class _Scan:
         if self._at >= len(self._text):
             raise BadRegex("a class is not closed")
         if self._text.startswith(("[", "&&", "--", "~~"), self._at):
-            raise BadRegex("classes inside classes are not supported; write \\[ for a bracket")
+            raise UnsupportedRegex("classes inside classes are not supported; write \\[ for a bracket")
         if self._text[self._at] == "\\":
             return self._escape()
         self._at += 1

@@ -145,6 +145,18 @@ async def test_a_tool_without_parameters_is_shown_and_called_without_any() -> No
         assert shown == {"type": "object", "properties": {}, "additionalProperties": False}
 
 
+async def test_a_server_is_shown_no_pattern_whose_cost_cannot_be_judged() -> None:
+    odd = r'{"p\u0061ttern": "^(?!x)(a{900}){900}$", "minLength": 1}'
+    schema = f'{{"properties": {{"a": {odd}, "b": {{"pattern": "^b"}}}}}}'
+    async with kernel_on(Behaviour()) as (stub, _, [server]):
+        await stub.Generate(
+            chat("hi", tools=[{"name": "t", "parameters_schema_json": schema}]), metadata=metadata()
+        )
+
+        shown = server.seen.bodies[0]["tools"][0]["function"]["parameters"]
+        assert shown == {"properties": {"a": {"minLength": 1}, "b": {"pattern": "^b"}}}
+
+
 async def test_a_root_that_is_no_object_is_asked_for_where_a_server_takes_it() -> None:
     request = chat("list some", constraint=pb.Constraint(json_schema='{"type": "array"}'))
     async with kernel_on(Behaviour(pieces=["[1, ", "2]"])) as (stub, _, [server]):

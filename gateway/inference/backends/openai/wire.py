@@ -13,7 +13,7 @@ from gateway.inference.backends.openai.tool_calls import ToolDelta
 from gateway.inference.backends.reading import count, decoded, exact_text, name, shape, text_of
 from gateway.inference.backends.sse import EventLines
 from gateway.inference.core.json_text import mended
-from gateway.inference.core.tool_schemas import closed
+from gateway.inference.core.tool_schemas import closed, without_odd_patterns
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -92,7 +92,7 @@ def write_tool(tool: ToolDefinition) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise BackendInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
     if isinstance(parameters, dict):
-        parameters = closed(parameters)
+        parameters = closed(without_odd_patterns(parameters))
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
 
