@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.http.common import checks
+from gateway.http.core.aliases import ANY, Aliases
 from gateway.http.embeddings.schema import Body
 from gateway.http.errors import UnsupportedParameter
 from services.chassis.rpc.errors import InvalidRequest
@@ -15,6 +16,17 @@ _BATCH_BYTES: Final = 512 * 1024
 """Half of what the kernel takes in one call, so that what surrounds the texts has room."""
 
 Batch = list[str]
+
+
+def model(asked: str, aliases: Aliases) -> str:
+    """Return the model to ask the kernel for; empty is its own.
+
+    The models that backends serve embed nothing, so where any name is taken, theirs stand for the kernel's
+    own embedding too: many agents are given one name for everything.
+    """
+    if asked in aliases.names:
+        return aliases.names[asked]
+    return "" if ANY in aliases.names else asked
 
 
 def texts(body: Body) -> list[str]:

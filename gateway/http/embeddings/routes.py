@@ -30,9 +30,8 @@ class EmbeddingRoutes:
         """Embed."""
         body = await visit.body(Body)
         texts = request.texts(body)
-        model = checks.characters(
-            self._fittings.aliases.resolve(body.model or ""), "model", checks.MODEL_CHARACTERS
-        )
+        model = request.model(body.model or "", self._fittings.aliases)
+        checks.characters(model, "model", checks.MODEL_CHARACTERS)
         named, found = model, list[pb.Embedding]()
         try:
             async with asyncio.timeout(visit.call_seconds):

@@ -71,5 +71,5 @@ async def test_texts_are_embedded_however_many_there_are() -> None:
 
         status, told = await post(kernel, "/v1/embeddings", {"input": [1, 2]})
         assert (status, told["error"]["code"]) == (400, "unsupported_parameter")
-        status, told = await post(kernel, "/v1/embeddings", {"input": "a", "model": "fake"})
-        assert (status, told["error"]["code"]) == (404, "model_not_found")
+        status, _ = await post(kernel, "/v1/embeddings", {"input": "a", "model": "fake"})
+        assert status == 200

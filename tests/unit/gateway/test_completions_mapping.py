@@ -15,6 +15,7 @@ from gateway.http.common.answers import Answer, Head
 from gateway.http.completions.answer import CompletionStream, completion
 from gateway.http.completions.request import Completion, read
 from gateway.http.completions.schema import Body
+from gateway.http.core.aliases import Aliases, Served, parse
 from gateway.http.embeddings import request as embeddings
 from gateway.http.embeddings.schema import Body as EmbeddingsBody
 from gateway.http.visit import decode
@@ -167,6 +168,25 @@ def test_inputs_that_cannot_be_embedded_are_refused(fields: Any, param: str, cod
     with pytest.raises(KernelError) as error:
         embeddings.texts(decode(msgspec.json.encode(fields), EmbeddingsBody))
     assert (error.value.violations[0].field, error.value.reason) == (param, code)
+
+
+@pytest.mark.parametrize(
+    ("texts", "asked", "told"),
+    [
+        (("*=",), "tiny", ""),
+        (("*=tiny",), "text-embedding-3-small", ""),
+        (("*=", "theirs=ours"), "theirs", "ours"),
+        ((), "aios-hashing-ngrams", "aios-hashing-ngrams"),
+        ((), "tiny", "tiny"),
+        ((), "", ""),
+    ],
+)
+def test_where_any_name_is_taken_all_of_them_mean_the_kernels_own_embedding(
+    texts: tuple[str, ...], asked: str, told: str
+) -> None:
+    aliases = Aliases(lambda: Served(frozenset({"tiny"}), "tiny"), parse(texts))
+
+    assert embeddings.model(asked, aliases) == told
 
 
 def test_other_dimensions_than_the_models_own_are_refused() -> None:
