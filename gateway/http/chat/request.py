@@ -87,9 +87,9 @@ def _refuse_what_nothing_here_can_do(body: Body) -> None:
         ("audio", checks.present(body.audio), "answers are text"),
         ("web_search_options", checks.present(body.web_search_options), "there is no web search here"),
         ("moderation", checks.present(body.moderation), "there is no moderation here"),
-        ("functions", body.functions, "use tools"),
+        ("functions", bytes(body.functions) not in {b"", b"null", b"[]"}, "use tools"),
         ("function_call", bytes(body.function_call) not in {b"", b"null", b'"none"'}, "use tool_choice"),
-        ("logit_bias", any((body.logit_bias or {}).values()), "not supported"),
+        ("logit_bias", sampling.biased(body.logit_bias), "not supported"),
     ):
         if asked:
             raise UnsupportedParameter.field(name, why)

@@ -29,6 +29,16 @@ class ChatRoutes:
 
     async def create(self, visit: Visit) -> web.StreamResponse:
         """Generate."""
+        chat, head = await self._read(visit)
+        if chat.stream:
+            events = choices.several(
+                self._kernel, visit, [chat.plan] * len(chat.seeds), visit.stream_seconds, seeds=chat.seeds
+            )
+            return await send(visit, events, ChatStream(head, chat), known=_known)
+        return await self._whole(visit, chat, head)
+
+    async def _read(self, visit: Visit) -> tuple[Chat, Head]:
+        """Read the request. Its JSON is not held while the call runs: it takes many times its length."""
         body = await visit.body(Body)
         chat = request.read(
             body,
@@ -43,12 +53,7 @@ class ChatRoutes:
             model=self._fittings.aliases.shown(body.model or ""),
             custom=chat.custom,
         )
-        if chat.stream:
-            events = choices.several(
-                self._kernel, visit, [chat.plan] * len(chat.seeds), visit.stream_seconds, seeds=chat.seeds
-            )
-            return await send(visit, events, ChatStream(head, chat), known=_known)
-        return await self._whole(visit, chat, head)
+        return chat, head
 
     async def _whole(self, visit: Visit, chat: Chat, head: Head) -> web.StreamResponse:
         if len(chat.seeds) == 1 and not chat.logprobs:

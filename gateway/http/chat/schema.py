@@ -142,12 +142,12 @@ class Body(Struct):
     stop: str | list[str] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: Raw = Raw(b"")
     service_tier: str | None = None
     prompt_cache_key: str | None = None
     modalities: list[str] | None = None
     audio: Raw = Raw(b"")
     web_search_options: Raw = Raw(b"")
-    functions: list[Raw] | None = None
+    functions: Raw = Raw(b"")
     function_call: Raw = Raw(b"")
     moderation: Raw = Raw(b"")

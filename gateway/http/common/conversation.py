@@ -19,7 +19,12 @@ class Conversation:
     """
 
     def __init__(self, words: Words, root: str) -> None:
-        self.messages: list[chat_pb2.ChatMessage] = []
+        self._messages: list[chat_pb2.ChatMessage] = []
+        self._leading: list[str] = []
+        """Texts of the system messages that lead, until they are joined: once, since each may be long."""
+        self._leading_bytes = 0
+        self._count = 0
+        """Messages that the client sent, joined ones included."""
         self._words = words
         self._root = root
         """Name of the client's field that holds the messages."""
@@ -27,19 +32,32 @@ class Conversation:
         """Name of the tool of each call."""
 
     @property
+    def messages(self) -> list[chat_pb2.ChatMessage]:
+        """The messages so far."""
+        if self._leading:
+            self._messages[0].content = "\n\n".join(filter(None, self._leading))
+            self._leading = []
+        return self._messages
+
+    @property
     def after_assistant(self) -> bool:
         """Whether the last message is the model's."""
-        return bool(self.messages) and self.messages[-1].role == chat_pb2.ROLE_ASSISTANT
+        return bool(self._messages) and self._messages[-1].role == chat_pb2.ROLE_ASSISTANT
 
     def system(self, text: str, path: str, name: str = "") -> None:
         """Add instructions."""
-        if len(self.messages) == 1 and self.messages[0].role == chat_pb2.ROLE_SYSTEM:
-            leading = self.messages[0]
-            leading.content = checks.size(
-                "\n\n".join(part for part in (leading.content, text) if part), path, checks.CONTENT_BYTES
-            )
+        if len(self._messages) != 1 or not self._leading:
+            self._add(chat_pb2.ROLE_SYSTEM, text, path, name)
+            self._leading = [text] if len(self._messages) == 1 else self._leading
+            self._leading_bytes = len(text.encode())
             return
-        self._add(chat_pb2.ROLE_SYSTEM, text, path, name)
+        self._count_one()
+        self._leading_bytes += len(text.encode()) + 2
+        if self._leading_bytes > checks.CONTENT_BYTES:
+            raise InvalidRequest.field(
+                path, f"the instructions together are longer than {checks.CONTENT_BYTES} bytes"
+            )
+        self._leading.append(text)
 
     def user(self, text: str, path: str, name: str = "") -> None:
         """Add what the model answers."""
@@ -63,7 +81,7 @@ class Conversation:
         """Add a tool call. `arguments` is the text of a JSON object, or empty. Paths not told are `path`."""
         if not self.after_assistant:
             self.assistant("", path)
-        calls = self.messages[-1].tool_calls
+        calls = self._messages[-1].tool_calls
         if len(calls) >= CALLS:
             raise InvalidRequest.field(path, f"at most {CALLS} tool calls may follow one another")
         if not call:
@@ -79,12 +97,16 @@ class Conversation:
             raise InvalidRequest.field(id_path, "the id of the tool call is required")
         ident = checks.key(call)
         self._add(chat_pb2.ROLE_TOOL, text, path, self._tools.get(ident, ""))
-        self.messages[-1].tool_call_id = ident
+        self._messages[-1].tool_call_id = ident
 
     def _add(self, role: chat_pb2.Role, text: str, path: str, name: str) -> None:
-        if len(self.messages) >= MESSAGES:
-            raise InvalidRequest.field(self._root, f"at most {MESSAGES} messages are taken")
+        self._count_one()
         checks.characters(name, f"{path}.name", checks.NAME_CHARACTERS)
         checks.size(text, path, checks.CONTENT_BYTES)
-        self._words.say(f"messages[{len(self.messages)}]", path)
-        self.messages.append(chat_pb2.ChatMessage(role=role, content=text, name=name))
+        self._words.say(f"messages[{len(self._messages)}]", path)
+        self._messages.append(chat_pb2.ChatMessage(role=role, content=text, name=name))
+
+    def _count_one(self) -> None:
+        self._count += 1
+        if self._count > MESSAGES:
+            raise InvalidRequest.field(self._root, f"at most {MESSAGES} messages are taken")

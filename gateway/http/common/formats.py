@@ -1,6 +1,6 @@
 """The form that a client wants the answer to have, as a constraint. Pure."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -12,6 +12,7 @@ from services.chassis.rpc.errors import InvalidRequest
 
 ANY_OBJECT: Final = '{"type":"object","properties":{},"additionalProperties":true}'
 """The schema of any JSON object, in the form that the kernel takes."""
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def write(
@@ -38,7 +39,7 @@ def write(
 
 def _object_schema(text: str) -> str:
     """Return the schema with the `properties` that the kernel wants at the root of an object's schema."""
-    schema: dict[str, Any] = msgspec.json.decode(text) if text else {}
-    if schema.get("type") != "object" or "properties" in schema:
+    schema = _FIELDS.decode(text) if text else {}
+    if bytes(schema.get("type", b"")) != b'"object"' or "properties" in schema:
         return text
-    return str(msgspec.json.encode({**schema, "properties": {}}), "utf-8")
+    return '{"properties":{},' + text.lstrip().removeprefix("{")

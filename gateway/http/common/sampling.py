@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.common import checks
 from services.chassis.rpc.errors import InvalidRequest
@@ -14,6 +16,8 @@ MOST_ALTERNATIVES: Final = 5
 """Likeliest tokens that the kernel tells at each place."""
 _SEEDS: Final = 2**32
 _TOP_K: Final = 1000
+_BIAS_BYTES: Final = 65_536
+_BIAS: Final = msgspec.json.Decoder(dict[str, float])
 
 
 def seed(asked: int) -> int:
@@ -46,6 +50,18 @@ def write_penalties(sampling: pb.Sampling, *, frequency: float | None, presence:
     """Write the penalties. Raises InvalidRequest."""
     sampling.frequency_penalty = checks.number(frequency or 0.0, "frequency_penalty", -2, 2)
     sampling.presence_penalty = checks.number(presence or 0.0, "presence_penalty", -2, 2)
+
+
+def biased(raw: msgspec.Raw) -> bool:
+    """Tell whether any token is made likelier or less likely. Raises InvalidRequest."""
+    if not checks.present(raw):
+        return False
+    if memoryview(raw).nbytes > _BIAS_BYTES:
+        raise InvalidRequest.field("logit_bias", f"is longer than {_BIAS_BYTES} bytes")
+    try:
+        return any(_BIAS.decode(raw).values())
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest.field("logit_bias", "must give a number for each token") from None
 
 
 def write_length(request: pb.GenerateRequest, asked: int | None, path: str) -> None:

@@ -66,7 +66,7 @@ def _refuse_what_nothing_here_can_do(body: Body) -> None:
         ("echo", body.echo, "the prompt is not repeated"),
         ("suffix", body.suffix, "nothing is filled in between"),
         ("best_of", (body.best_of or 1) > (body.n or 1), "every answer is given"),
-        ("logit_bias", any((body.logit_bias or {}).values()), "not supported"),
+        ("logit_bias", sampling.biased(body.logit_bias), "not supported"),
         ("logprobs", (body.logprobs or 0) > sampling.MOST_ALTERNATIVES, "at most 5 are told"),
     ):
         if asked:

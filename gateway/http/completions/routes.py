@@ -9,6 +9,7 @@ from gateway.http.answers import json_response
 from gateway.http.common.answers import Head
 from gateway.http.completions import answer, request
 from gateway.http.completions.answer import CompletionStream, Event
+from gateway.http.completions.request import Completion
 from gateway.http.completions.schema import Body
 from gateway.http.dialect import Dialect, Route, tell_openai
 from gateway.http.fittings import Fittings
@@ -25,6 +26,20 @@ class CompletionRoutes:
 
     async def create(self, visit: Visit) -> web.StreamResponse:
         """Generate."""
+        read, head = await self._read(visit)
+        if read.stream:
+            events = choices.several(self._kernel, visit, read.plans, visit.stream_seconds, seeds=read.seeds)
+            return await send(visit, events, CompletionStream(head, read), known=_known)
+        names, answers = await choices.gathered(
+            self._kernel, visit, read.plans, seeds=read.seeds, logprobs=read.logprobs
+        )
+        ends = [each.finished for each in answers]
+        told = Head(head.id, head.created, ends[0].model or head.model)
+        return json_response(
+            answer.completion(told, read, answers), headers=generating.headers_of(names, ends)
+        )
+
+    async def _read(self, visit: Visit) -> tuple[Completion, Head]:
         body = await visit.body(Body)
         read = request.read(
             body,
@@ -38,17 +53,7 @@ class CompletionRoutes:
             int(datetime.now(UTC).timestamp()),
             self._fittings.aliases.shown(body.model or ""),
         )
-        if read.stream:
-            events = choices.several(self._kernel, visit, read.plans, visit.stream_seconds, seeds=read.seeds)
-            return await send(visit, events, CompletionStream(head, read), known=_known)
-        names, answers = await choices.gathered(
-            self._kernel, visit, read.plans, seeds=read.seeds, logprobs=read.logprobs
-        )
-        ends = [each.finished for each in answers]
-        told = Head(head.id, head.created, ends[0].model or head.model)
-        return json_response(
-            answer.completion(told, read, answers), headers=generating.headers_of(names, ends)
-        )
+        return read, head
 
 
 def _known(first: Event | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What clients send to `/v1/completions`. Fields that change nothing here are not read. Pure."""
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class StreamOptions(Struct):
@@ -29,5 +29,5 @@ class Body(Struct):
     presence_penalty: float | None = None
     stop: str | list[str] | None = None
     logprobs: int | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: Raw = Raw(b"")
     prompt_cache_key: str | None = None

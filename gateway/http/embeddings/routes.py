@@ -43,7 +43,7 @@ class EmbeddingRoutes:
         except TimeoutError:
             raise DeadlineExceeded("the texts took longer to embed than the call may") from None
         # Two thousand vectors are megabytes of digits: too much work for the loop that all calls share.
-        written = await asyncio.to_thread(_written, named, found)
+        written = await asyncio.to_thread(_written, named, texts, found)
         return web.Response(body=written, content_type="application/json")
 
     async def _embed(self, visit: Visit, asked: pb.EmbedRequest, *, main: bool) -> pb.EmbedResponse:
@@ -56,8 +56,8 @@ class EmbeddingRoutes:
             raise _WORDS.reword(error) from None
 
 
-def _written(model: str, found: Iterable[pb.Embedding]) -> bytes:
-    return msgspec.json.encode(answer.vectors(model, (each.values for each in found)))
+def _written(model: str, texts: Iterable[str], found: Iterable[pb.Embedding]) -> bytes:
+    return msgspec.json.encode(answer.vectors(model, texts, (each.values for each in found)))
 
 
 def dialect(fittings: Fittings) -> Dialect:

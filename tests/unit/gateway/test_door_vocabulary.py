@@ -280,7 +280,7 @@ def test_calls_stay_together_by_the_first_key_whatever_it_is() -> None:
         ("text", b"", ""),
         ("json_object", b"", formats.ANY_OBJECT),
         ("json_schema", b"", formats.ANY_OBJECT),
-        ("json_schema", b'{"type":"object"}', '{"type":"object","properties":{}}'),
+        ("json_schema", b'{"type":"object"}', '{"properties":{},"type":"object"}'),
         (
             "json_schema",
             b'{"$defs": {"a": {}}, "type": "object", "properties": {}}',
