@@ -33,6 +33,10 @@ class BackendUnreachable(BackendUnavailable):
     """Nobody accepts connections where the backend should be."""
 
 
+class UnmarkedEnd(BackendUnavailable):
+    """The stream ended in good order, but without the mark that the answer has ended."""
+
+
 class BackendStalled(BackendError):
     """The connection lives but no token came in time. A generation may be resumed elsewhere."""
 

@@ -17,6 +17,7 @@ from gateway.inference.errors import (
     BackendStalled,
     BackendUnavailable,
     BackendUnreachable,
+    UnmarkedEnd,
 )
 
 CONNECT_SECONDS: Final = 5.0
@@ -152,7 +153,8 @@ def _broke_off(content_type: str, *, begun: bool) -> BackendError:
     """Return what the end of a stream means that did not say so: a proxy's page is no stream at all."""
     if not begun and content_type.startswith(_PAGES):
         return BackendBroken(f"the answer is no stream of events but {content_type[:MOST_TYPE]}")
-    return BackendUnavailable("the stream ended before the generation did")
+    said = "the stream ended before the generation did"
+    return UnmarkedEnd(said) if begun else BackendUnavailable(said)
 
 
 def control() -> aiohttp.ClientTimeout:

@@ -11,7 +11,7 @@ from math import inf
 from gateway.inference.core import prefixes, prompt_plan, replay
 from gateway.inference.core.evidence import Source, cause
 from gateway.inference.core.prompt_length import check_length
-from gateway.inference.errors import BackendBroken, BackendError
+from gateway.inference.errors import BackendBroken, BackendError, UnmarkedEnd
 from gateway.inference.model import (
     Answer,
     BackendRequest,
@@ -69,7 +69,7 @@ class Runner:
         self._constraint: Constraint | None = generation.spec.constraint
         self._accepts: Callable[[str], bool] | None = None
         self._accepts_call: Callable[[str, str], bool] | None = None
-        self._max_tokens = self._backend_prompt_tokens = 0
+        self._max_tokens = self._backend_prompt_tokens = self._unmarked_at = 0
         self._preemptible = False
         self._ticket: Ticket | None = None
         self._stop_reason = StopReason.END
@@ -212,7 +212,7 @@ class Runner:
             else:
                 self._gen.admit(wait)
                 admitted = True
-            before = len(self._gen.transcript)
+            before, text = len(self._gen.transcript), len(self._gen.transcript.text)
             end = await self._run_on(grant, ticket)
             if end is not _RunEnd.LOST and len(self._gen.transcript) > before:
                 self._deps.pool.succeeded(grant.replica, self._source)
@@ -221,8 +221,8 @@ class Runner:
             if end is _RunEnd.FINISHED or self._complete():  # then only its end was lost
                 return
             if end is _RunEnd.LOST:
-                # A run that brought tokens is progress: only those that brought none count towards giving up.
-                failures = 1 if len(self._gen.transcript) > before else failures + 1
+                # Progress is text: thoughts and parts of tool calls come anew with each run.
+                failures = 1 if len(self._gen.transcript.text) > text else failures + 1
                 await self._lost(ticket, failures)
             else:
                 failures = 0
@@ -287,12 +287,17 @@ class Runner:
             self._report(ticket, 1)
 
     async def _failed(self, replica: str, error: BackendError) -> _RunEnd:
-        """Tell the pool, and end the call where the fault is this request's alone. Raises BackendFailed.
+        """Tell the pool. Raises BackendFailed for an odd answer of a replica that tells of itself as it should.
 
-        An odd answer is that while the replica tells of itself as it should; a refused key or a model that
-        is gone shows there too.
+        A refused key or a model that is gone shows there too.
         """
-        pool = self._deps.pool
+        pool, at = self._deps.pool, len(self._gen.transcript)
+        if isinstance(error, UnmarkedEnd) and at:
+            # Some servers never mark the end. An answer is whole when it ends there once more.
+            if at == self._unmarked_at:
+                self._stop_reason = StopReason.END
+                return _RunEnd.FINISHED
+            self._unmarked_at = at
         pool.failed(replica, error, self._source)
         self._failure = cause(error)
         if isinstance(error, BackendBroken) and await pool.identify(replica) is not None:

@@ -1,16 +1,17 @@
 """What the scheduler learns of prompts and caches, and what becomes of a generation whose replicas fail."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from gateway.errors import BackendFailed
 from gateway.inference.core.circuit import CircuitConfig, CircuitState
-from gateway.inference.errors import BackendBroken, BackendStalled, BackendUnavailable
-from gateway.inference.model import Answer
+from gateway.inference.errors import BackendBroken, BackendStalled, BackendUnavailable, UnmarkedEnd
+from gateway.inference.model import Answer, Capabilities, FinishReason
 from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.scheduling import Interrupt
-from tests.fakes.backend import FakeBackend
+from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.inference import QUICK, inference
 from tests.fakes.waiting import until
 
@@ -149,3 +150,59 @@ async def test_a_preempted_run_that_brought_tokens_ends_a_trial_and_one_without_
         await follower.leave()
 
     assert states == [CircuitState.HALF_OPEN, CircuitState.HALF_OPEN, CircuitState.CLOSED]
+
+
+async def test_an_answer_that_ends_twice_at_one_place_without_a_mark_is_whole() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    backend.faults = [(5, UnmarkedEnd("no mark")), (0, UnmarkedEnd("no mark"))]
+    async with inference(backend) as desk:
+        follower = desk.start()
+        await follower.task
+        answer = follower.events[-1].body
+
+        assert isinstance(answer, Answer)
+        assert (answer.message.content, answer.reason) == ("".join(PIECES[:5]), FinishReason.STOP)
+        assert len(backend.jobs) == 2
+
+
+async def test_an_answer_that_goes_on_after_an_end_without_a_mark_was_not_whole() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    backend.faults = [(5, UnmarkedEnd("no mark")), (3, UnmarkedEnd("no mark"))]
+    async with inference(backend) as desk:
+        follower = desk.start()
+        await follower.task
+
+        assert follower.text == WHOLE
+
+
+@pytest.mark.parametrize(("again", "answer"), [(5, "".join(PIECES[:5])), (3, WHOLE)])
+async def test_an_answer_that_starts_over_is_whole_when_it_ends_at_the_same_place(
+    again: int, answer: str
+) -> None:
+    backend = FakeBackend(pieces=PIECES, info=replace(PLAIN, capabilities=Capabilities(continues_text=False)))
+    backend.faults = [(5, UnmarkedEnd("no mark")), (again, UnmarkedEnd("no mark"))]
+    async with inference(backend) as desk:
+        follower = desk.start()
+        await follower.task
+
+        assert follower.text == answer
+
+
+async def test_a_stream_without_any_token_is_no_answer() -> None:
+    backend = FakeBackend(pieces=PIECES)
+    backend.faults = [(0, UnmarkedEnd("no mark"))] * 10
+    async with inference(backend) as desk:
+        follower = desk.start()
+        with pytest.raises(BackendFailed, match="no mark"):
+            await follower.task
+
+
+async def test_runs_that_bring_no_text_are_no_progress() -> None:
+    backend = FakeBackend(pieces=["", "", "", "answer"])
+    backend.faults = [(2, BackendUnavailable("broke off"))] * 10
+    async with inference(backend) as desk:
+        follower = desk.start()
+        with pytest.raises(BackendFailed):
+            await follower.task
+
+        assert len(backend.jobs) == QUICK.max_failures

@@ -29,9 +29,9 @@ def test_each_failure_is_evidence_of_something() -> None:
     }
     assert told["BackendBroken"] is Evidence.ODD_ANSWER
     assert told["BackendUnreachable"] is Evidence.ABSENCE
-    assert {told[name] for name in ("BackendUnavailable", "BackendStalled", "BackendOverloaded")} == {
-        Evidence.FAILURE
-    }
+    assert {
+        told[name] for name in ("BackendUnavailable", "BackendStalled", "BackendOverloaded", "UnmarkedEnd")
+    } == {Evidence.FAILURE}
 
 
 @given(st.text(max_size=5000))

@@ -251,7 +251,7 @@ def _tool_delta(raw: Mapping[str, Any]) -> ToolDelta:
     if arguments is not None and not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False)  # as an object, which some servers send
     return ToolDelta(
-        None if index is None else int(index),
+        index if isinstance(index, int) else None,
         "" if id_ is None else str(id_ if isinstance(id_, int) else exact_text(id_)),
         exact_text(function.get("name") or ""),
         arguments or "",
