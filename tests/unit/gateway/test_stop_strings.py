@@ -49,30 +49,26 @@ def begun(stops: Sequence[str], text: str) -> int:
     return max(length for stop in stops for length in range(len(stop)) if text.endswith(stop[:length]))
 
 
-@pytest.mark.parametrize("stops", SETS)
-def test_the_string_that_is_complete_first_is_met_wherever_the_pieces_end(stops: tuple[str, ...]) -> None:
-    for text in EVERY_TEXT:
+def test_the_string_that_is_complete_first_is_met_wherever_the_pieces_end() -> None:
+    for stops, text in product(SETS, EVERY_TEXT):
         expected = first(stops, text)
         for at in range(len(text) + 1):
             assert met(stops, [text[:at], text[at:]]) == expected
         assert met(stops, list(text)) == expected
 
 
-@pytest.mark.parametrize("stops", SETS)
-def test_a_long_piece_is_searched_as_short_ones_are(stops: tuple[str, ...]) -> None:
-    for text in EVERY_TEXT:
+def test_a_long_piece_is_searched_as_short_ones_are() -> None:
+    for stops, text in product(SETS, EVERY_TEXT):
+        expected = first(stops, text)
         for at in range(len(text) + 1):
-            assert met(stops, [text[:at], text[at:] + LONG]) == first(stops, text)
+            assert met(stops, [text[:at], text[at:] + LONG]) == expected
             behind = met(stops, [LONG + text[:at], text[at:]])
-            assert (behind and (behind[0], behind[1] - len(LONG))) == first(stops, text)
+            assert (behind and (behind[0], behind[1] - len(LONG))) == expected
 
 
-@pytest.mark.parametrize("stops", SETS)
 @pytest.mark.parametrize("before", ["", LONG])
-def test_what_may_begin_a_string_is_the_longest_end_that_is_the_beginning_of_one(
-    stops: tuple[str, ...], before: str
-) -> None:
-    for text in EVERY_TEXT:
+def test_what_may_begin_a_string_is_the_longest_end_that_is_the_beginning_of_one(before: str) -> None:
+    for stops, text in product(SETS, EVERY_TEXT):
         if first(stops, text) is None:
             watch = StopStrings(stops)
             watch.feed(before + text)
