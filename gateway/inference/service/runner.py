@@ -287,7 +287,7 @@ class Runner:
             self._report(ticket, 1)
 
     async def _failed(self, replica: str, error: BackendError) -> _RunEnd:
-        """Tell the pool. Raises BackendFailed for an odd answer of a replica that tells of itself as it should.
+        """Tell the pool. Raises BackendFailed for an odd answer of a replica that tells well of itself.
 
         A refused key or a model that is gone shows there too.
         """
