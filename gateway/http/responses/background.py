@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.kernel import Kernel
 from gateway.http.model import Identity
@@ -29,7 +31,7 @@ from gateway.http.responses.stream import Composer
 from services.chassis.chat import ChatMessage
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.rpc import chat_wire
-from services.chassis.rpc.errors import Internal, KernelError, ServiceUnavailable
+from services.chassis.rpc.errors import DataCorrupt, Internal, KernelError, ServiceUnavailable
 from services.chassis.runtime.logs import logger
 
 _log = logger(__name__)
@@ -244,31 +246,30 @@ class Background:
 
     async def _work(self, job: Job, *, resume: bool) -> None:
         """Generate and settle."""
-        composer = Composer(
-            Head.of(job.record.response),
-            offered(job.record),
-            shown_text(request_of(job.record)),
-            by_text=True,
-        )
-        composer.created()
+        head = Head.of(job.record.response)
         try:
-            await self._generate(job, composer, resume=resume)
+            request = request_of(job.record)
+            composer = Composer(head, offered(job.record), shown_text(request), by_text=True)
+            composer.created()
+            await self._generate(job, composer, request, resume=resume)
         except KernelError as error:
             if error.reason in _LATER:
                 return
             status = "cancelled" if error.reason == "CANCELLED" else "failed"
             told = {} if status == "cancelled" else {"error": failure(error)}
-            await self._settle(job, Head.of(job.record.response).response(status, **told), ())
+            await self._settle(job, head.response(status, **told), ())
             return
         made = composer.composed
         if made is None:
             raise Internal("a generation ended without an answer")
-        response = made.response(Head.of(job.record.response), self._library.now())
+        response = made.response(head, self._library.now())
         await self._settle(job, response, (chat_wire.message(made.message),))
 
-    async def _generate(self, job: Job, composer: Composer, *, resume: bool) -> None:
+    async def _generate(
+        self, job: Job, composer: Composer, request: pb.GenerateRequest, *, resume: bool
+    ) -> None:
         """Follow the generation to its end, with fresh tokens as they run out. Raises what it ends with."""
-        request, fitted = request_of(job.record), job.record.response.get("truncation") != "auto"
+        fitted = job.record.response.get("truncation") != "auto"
         while True:
             if resume:
                 request.resume.after_sequence = 0  # takes up the last checkpoint
@@ -330,8 +331,11 @@ class Background:
 
 
 def request_of(record: Record) -> pb.GenerateRequest:
-    """Return the kernel's request of a response that has not ended."""
-    return pb.GenerateRequest.FromString(record.work.request if record.work is not None else b"")
+    """Return the kernel's request of a response that has not ended. Raises DataCorrupt."""
+    try:
+        return pb.GenerateRequest.FromString(record.work.request if record.work is not None else b"")
+    except DecodeError:
+        raise DataCorrupt("what the response was to be made from cannot be read") from None
 
 
 def offered(record: Record) -> Offered:

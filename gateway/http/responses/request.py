@@ -110,10 +110,10 @@ def read(body: Asked, around: Surroundings, given: Input) -> Prepared:
     offered.add(body.tools or (), "tools")
     reader = InputReader(offered, around.digits, around.earlier)
     reader.read(given)
+    if not reader.messages and not around.earlier:
+        reader.read("")  # the vendor's clients may leave the input out
     checks.size(body.instructions or "", "instructions", checks.CONTENT_BYTES)
     messages = joined(body.instructions or "", [*around.earlier, *reader.messages])
-    if not messages:
-        raise InvalidRequest.field("input", "an input is required")
     if len(messages) > MESSAGES:
         raise InvalidRequest.field("input", f"a conversation of more than {MESSAGES} messages is not taken")
     _shift(words, reader.words, len(messages) - len(reader.messages))

@@ -14,9 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from gateway.http.responses.errors import PreviousNotFound
-from gateway.http.responses.ids import digits_of
+from gateway.http.responses.ids import digits_of, response_id
 from gateway.http.responses.model import History, Keeper, Name, Place, Record, Shelved, Work
 from gateway.http.responses.ports import Shelf
+from gateway.http.responses.service import records
 from services.chassis.chat import ChatMessage
 from services.chassis.rpc.errors import InvalidRequest, KernelError
 
@@ -91,11 +92,12 @@ class Library:
 
     async def find(self, keeper: Keeper, digits: str) -> Record | None:
         """Return a response that has ended, or None."""
-        return await self._record(keeper, finished_name(digits))
+        return await self._record(keeper, finished_name(digits), digits)
 
     async def find_pending(self, keeper: Keeper, digits: str) -> Record | None:
         """Return a response that has not ended, or None."""
-        return await self._record(keeper, pending_name(digits))
+        record = await self._record(keeper, pending_name(digits), digits)
+        return record if record is not None and record.work is not None else None
 
     async def history(self, keeper: Keeper, ident: str) -> History:
         """Return the conversation up to a response's answer. Raises PreviousNotFound and InvalidRequest."""
@@ -182,11 +184,11 @@ class Library:
         # What it goes on with was forgotten meanwhile. The conversation is at hand.
         return await self._shelf.put(keeper, name, [*history.messages, *own], record)
 
-    async def _record(self, keeper: Keeper, name: Name) -> Record | None:
+    async def _record(self, keeper: Keeper, name: Name, digits: str) -> Record | None:
         raw = await self._shelf.record(keeper, name)
-        if raw is None:
+        record = None if raw is None else records.read(raw, response_id(digits))
+        if record is None:
             return None
-        record = msgspec.json.decode(raw, type=Record)
         if record.expires_at <= self._now():
             await self._shelf.remove(keeper, name)
             return None
