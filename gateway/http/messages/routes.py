@@ -30,7 +30,8 @@ class MessageRoutes:
         model = self._aliases.shown(body.model)
         if body.stream:
             events = generating.stream(self._kernel, visit, asked, tier, words)
-            return await send(visit, events, MessageStream(asked, model, tier, visit.syscall_id))
+            encoder = MessageStream(asked, model, tier, visit.syscall_id)
+            return await send(visit, events, encoder, known=generating.first_headers)
         made = await generating.whole(self._kernel, visit, asked, tier, words)
         told = answer.whole(made, model, tier.applied)
         return json_response(told, headers=generating.headers(made.finished, made.name))
