@@ -19,6 +19,7 @@ from services.chassis.rpc.errors import InvalidRequest
 
 MOST_CHOICES: Final = 16
 _WORDS: Final = {
+    "model": "model",
     "messages": "messages",
     "tools": "tools",
     "tool_choice": "tool_choice",

@@ -17,7 +17,13 @@ MOST_CHOICES: Final = 16
 """Answers to all prompts together."""
 _LENGTH: Final = 16
 """Tokens of an answer whose length is not said, as clients of this dialect expect."""
-_WORDS: Final = {"sampling": "", "top_alternatives": "logprobs", "affinity_key": "prompt_cache_key"}
+_WORDS: Final = {
+    "model": "model",
+    "prompt": "prompt",
+    "sampling": "",
+    "top_alternatives": "logprobs",
+    "affinity_key": "prompt_cache_key",
+}
 
 
 @dataclass(slots=True)

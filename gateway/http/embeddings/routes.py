@@ -17,7 +17,7 @@ from gateway.http.fittings import Fittings
 from gateway.http.visit import Visit
 from services.chassis.rpc.errors import DeadlineExceeded, KernelError
 
-_WORDS: Final = Words({"texts": "input"})
+_WORDS: Final = Words({"texts": "input", "model": "model"})
 
 
 class EmbeddingRoutes:

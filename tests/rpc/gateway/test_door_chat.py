@@ -247,9 +247,16 @@ async def test_several_answers_come_together_as_one_stream_and_as_one_body() -> 
         assert sorted(ends) == [0, 1, 2]
         assert told[-1]["usage"]["completion_tokens"] == 12
 
-        status, many, _ = await post(kernel, {**body, "n": 9})
-        assert status == 200, many
-        assert len(many["choices"]) == 9
+
+async def test_more_answers_than_the_backends_hold_at_once_start_one_by_one() -> None:
+    async with small_kernel(TgiBehaviour(slots=2, tokens=4)) as kernel:
+        body = {"messages": HELLO, "n": 5, "max_tokens": 4}
+        status, told, _ = await post(kernel, body, **{"aios-request-id": "five"})
+        assert status == 200, told
+        assert len(told["choices"]) == 5
+        _, again, _ = await post(kernel, body, **{"aios-request-id": "five"})
+        assert again["choices"] == told["choices"]
+        assert len(kernel.tgi.seen.runs) == 5
 
 
 async def test_one_failed_answer_ends_all_of_them_with_its_error() -> None:
@@ -264,6 +271,7 @@ async def test_one_failed_answer_ends_all_of_them_with_its_error() -> None:
             )
         _, text, _ = await asking
         await until(lambda: server.seen.running == 0)
+        assert (server.seen.finished, server.seen.dropped) == (0, 2)
 
     last = text.rstrip().rpartition("\n\n")[2]
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "cancelled"
@@ -297,11 +305,11 @@ async def test_what_is_refused_names_the_clients_own_field(*, stream: bool) -> N
                     "json_schema": {"name": "x", "schema": {"type": "array"}},
                 }
             },
-            None,
+            "response_format.json_schema.schema",
             "constraint_invalid",
         ),
     ]
-    async with small_kernel() as kernel:
+    async with small_kernel(TgiBehaviour(kv_snapshot=False)) as kernel:
         for fields, param, code in cases:
             status, told, _ = await post(kernel, {"messages": HELLO, "stream": stream, **fields})
             assert status == 400, (fields, told)
@@ -309,6 +317,8 @@ async def test_what_is_refused_names_the_clients_own_field(*, stream: bool) -> N
             assert param is None or told["error"]["param"] == param, (fields, told)
         status, told, _ = await post(kernel, {"messages": HELLO, "stream": stream}, **{"aios-weight": "many"})
         assert (status, told["error"]["param"]) == (400, "aios-weight")
+        status, told, _ = await post(kernel, {"messages": HELLO, "stream": stream, "presence_penalty": 1})
+        assert (status, told["error"]["param"]) == (400, "presence_penalty")
 
 
 async def test_json_is_promised_and_kept() -> None:

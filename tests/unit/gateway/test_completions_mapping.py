@@ -152,6 +152,13 @@ def test_texts_are_cut_into_batches_that_the_kernel_takes(texts: list[str]) -> N
         assert request.ByteSize() < 1_048_576
 
 
+def test_the_longest_texts_go_in_batches_that_the_kernel_takes() -> None:
+    batches = embeddings.batches(["x" * 16_384] * 64)
+
+    assert all(pb.EmbedRequest(texts=batch).ByteSize() < 1_048_576 for batch in batches)
+    assert sum(map(len, batches)) == 64
+
+
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 from aios.api.agent.v1 import agent_pb2
 from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.errors import CapabilityMissing, ConstraintInvalid, ModelNotFound
 from gateway.http.common import checks, formats, hints, sampling, tools
 from gateway.http.common.conversation import Conversation
 from gateway.http.common.text import MARK, ShownText
 from gateway.http.common.words import Words
 from gateway.http.errors import UnsupportedParameter
+from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest, KernelError, PermissionDenied
+from services.chassis.rpc.status import PeerError
 
 
 def refused(error: pytest.ExceptionInfo[KernelError]) -> str:
@@ -39,6 +42,30 @@ def test_a_violation_is_told_by_the_clients_name_of_the_field() -> None:
     assert error.violations[0].field == "generation.messages[0].content"
     assert words.translate("constraint.json_schema") == "text.format.schema"
     assert words.translate("messages[01].content") == "messages[01].content"
+
+
+def test_an_error_of_another_process_is_reworded_too() -> None:
+    error = PeerError("INVALID_REQUEST", Code.INVALID_ARGUMENT, "step: is odd")
+    error.violations = [FieldViolation("step", "is odd")]
+
+    told = Words({"step": "aios-step"}).reword(error)
+
+    assert (told.reason, told.code, told.message) == ("INVALID_REQUEST", error.code, "aios-step: is odd")
+
+
+def test_an_error_that_names_no_field_is_told_by_the_one_that_it_is_about() -> None:
+    words = Words({"sampling": "", "constraint": "f", "constraint.json_schema": "f.schema", "tools": "tools"})
+
+    def about(error: KernelError) -> list[str]:
+        return [each.field for each in words.reword(error).violations]
+
+    assert about(CapabilityMissing("no", metadata={"capability": "presence_penalty"})) == ["presence_penalty"]
+    assert about(CapabilityMissing("no", metadata={"capability": "constraint.json"})) == ["f"]
+    assert about(ConstraintInvalid("no")) == ["f.schema"]
+    assert about(ModelNotFound("no")) == []
+    words.paths.pop("constraint")
+    words.paths.pop("constraint.json_schema")
+    assert about(ConstraintInvalid("no")) == ["tools"]
 
 
 def test_leading_instructions_become_one_message_and_later_ones_stay() -> None:
