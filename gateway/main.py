@@ -139,18 +139,12 @@ async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
         authenticator=process.authenticator,
         clock=process.clock,
         registry=process.registry,
-        served=lambda: _served(use_cases),
+        served=lambda: Served(*use_cases.known_models()),
         room=use_cases.room,
         host=listen.host,
         port=port,
     )
     return [door]
-
-
-def _served(use_cases: InferenceUseCases) -> Served:
-    models = use_cases.models()
-    default = next((model.info.model for model in models if model.is_default), "")
-    return Served(frozenset(model.info.model for model in models), default)
 
 
 def _pool(dispatcher: InferenceDispatcher, process: Process) -> ReplicaPool:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -59,10 +60,15 @@ async def model() -> AsyncIterator[ScriptedModel]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def faulty() -> AsyncIterator[ScriptedModel]:
-    """Run a second model, on whose failures no other test depends."""
-    async with scripted_model(model="faulty") as made:
-        yield made
+async def faulty() -> AsyncIterator[list[ScriptedModel]]:
+    """Run models to break, one for each protocol: the kernel leaves a broken one alone for a while.
+
+    Their servers cannot go on with a text, so an answer that breaks off is not made good elsewhere.
+    """
+    async with AsyncExitStack() as stack:
+        names = ("faulty-chat", "faulty-responses", "faulty-messages")
+        servers = [scripted_model(model=name, owner="somebody") for name in names]
+        yield [await stack.enter_async_context(each) for each in servers]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -74,10 +80,10 @@ async def narrow() -> AsyncIterator[ScriptedModel]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def kernel(
-    model: ScriptedModel, faulty: ScriptedModel, narrow: ScriptedModel
+    model: ScriptedModel, faulty: list[ScriptedModel], narrow: ScriptedModel
 ) -> AsyncIterator[Cluster]:
     """Run a kernel with its door open until the last test has ended."""
-    servers = (model.url, faulty.url, narrow.url)
+    servers = (model.url, narrow.url, *(each.url for each in faulty))
     settings = {
         "AIOS_GATEWAY_DOOR_MODELS": "*=scripted",
         "AIOS_GATEWAY_DOOR_KEEP_ALIVE_SECONDS": "0.5",

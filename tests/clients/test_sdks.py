@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ def told(door: Door, model: ScriptedModel, **more: Any) -> dict[str, str]:
 
 def tour(python: Path, name: str) -> list[Path | str]:
     """Return the command of a tour in Python."""
-    return [python, "-m", "pytest", "-c", INSIDE / "pytest.ini", INSIDE / f"{name}.py"]
+    return [python, "-m", "pytest", "-c", INSIDE / "pytest.ini", "--durations=5", INSIDE / f"{name}.py"]
 
 
 @pytest.mark.parametrize("name", ["openai_tour", "responses_tour", "anthropic_tour"])
@@ -66,7 +67,7 @@ async def test_each_refusal_is_the_right_exception(
     door: Door,
     kernel: Cluster,
     model: ScriptedModel,
-    faulty: ScriptedModel,
+    faulty: list[ScriptedModel],
     narrow: ScriptedModel,
     sdks: Path,
 ) -> None:
@@ -78,7 +79,9 @@ async def test_each_refusal_is_the_right_exception(
         await admin.agents.suspend(suspended.name)
     environment = told(door, model, suspended=suspended.credential.agent_key)
 
-    with faulty.rules(broken, cut), narrow.rules(busy):
+    with ExitStack() as stack:
+        for each in (*faulty, narrow):
+            stack.enter_context(each.rules(broken, cut, busy))
         async with door.kernel.llm.stream("BUSY", model="narrow") as occupied:
             await anext(occupied.texts())
             done = await run(*tour(sdks, "errors_tour"), environment=environment, cwd=INSIDE)

@@ -8,11 +8,14 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The models that backends serve right now."""
+    """The models that backends serve, or served when they were last there.
+
+    While a model's backends are away, its name must not come to mean another model.
+    """
 
     names: frozenset[str] = frozenset()
     default: str = ""
-    """The one that an empty name stands for; empty while nothing is served."""
+    """The one that an empty name stands for; empty while none is known."""
 
 
 @dataclass(frozen=True, slots=True)

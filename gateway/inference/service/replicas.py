@@ -147,6 +147,10 @@ class ReplicaPool:
                 return replica.info.model
         return ""
 
+    def known_models(self) -> frozenset[str]:
+        """Return the models that replicas serve, or served when they were last there."""
+        return frozenset(each.info.model for each in self._replicas.values() if each.info is not None)
+
     def failed(self, name: str, error: BackendError, source: Source) -> None:
         """Note a call of a tree that failed at a replica, and take the replica out where that tells of it.
 
@@ -232,7 +236,7 @@ class ReplicaPool:
             if serving:
                 self._next += 1
                 return serving[self._next % len(serving)]
-            known = {replica.info.model for replica in self._replicas.values() if replica.info is not None}
+            known = self.known_models()
             if known and wanted not in known:
                 raise ModelNotFound(
                     f"no backend serves model {wanted!r}; served: {', '.join(sorted(known))}",

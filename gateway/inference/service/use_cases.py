@@ -234,6 +234,10 @@ class InferenceUseCases:
                 found[live.info.model] = replace(before, info=info, replica_count=before.replica_count + 1)
         return [found[name] for name in sorted(found)]
 
+    def known_models(self) -> tuple[frozenset[str], str]:
+        """Return the models that can be asked for, also while their replicas are away, and the default."""
+        return self._pool.known_models(), self._pool.default_model()
+
     async def close(self) -> None:
         """End every generation: their callers are told to come back."""
         for run in self._runs.every():

@@ -168,7 +168,7 @@ def test_leaving_a_stream_stops_the_model(client: Anthropic, tour: Tour) -> None
 
 def test_giving_up_on_a_whole_message_stops_the_model(client: Anthropic, tour: Tour) -> None:
     mark = "SLOWTEXT anthropic-whole"
-    with pytest.raises(anthropic.APITimeoutError):
+    with pytest.raises(anthropic.APIError):  # the door gives up when the client does; either may come first
         client.with_options(timeout=2).messages.create(model=MODEL, max_tokens=500, messages=user(mark))
 
     tour.waits_for(mark, asked=1, dropped=1)

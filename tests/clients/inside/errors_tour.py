@@ -14,8 +14,16 @@ import pytest
 from surroundings import Tour
 
 ONCE, THRICE = 1, 3
-HUGE = "word " * 300_000
+HUGE = "a " * 300_000
 """More than the window of the model, less than a request may hold."""
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA, "strict": True}}
+FLAT = {"type": "json_schema", "name": "city", "schema": SCHEMA, "strict": True}
 AUDIO: dict[str, Any] = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "mp3"}}
 
 
@@ -176,25 +184,41 @@ def test_a_call_that_takes_too_long_is_not_done_again(clients: Clients) -> None:
     assert (late.value.status_code, len(clients.requests)) == (504, 3 * ONCE)
 
 
-def test_a_broken_model_is_tried_again(clients: Clients) -> None:
-    for ask in (clients.chat, clients.respond):
-        with pytest.raises(openai.InternalServerError):
-            ask("BROKENTASK", model="faulty")
-    with pytest.raises(anthropic.APIStatusError) as told:
-        clients.message("BROKENTASK", model="faulty")
+def test_what_the_model_got_wrong_is_tried_again(clients: Clients) -> None:
+    with pytest.raises(openai.InternalServerError) as chat:
+        clients.chat("WRONGTASK", response_format=FORMAT)
+    with pytest.raises(openai.InternalServerError) as response:
+        clients.openai.responses.create(model="scripted", input="WRONGTASK", text={"format": FLAT})
+    with pytest.raises(anthropic.InternalServerError) as wrong:
+        clients.message("WRONGTASK", output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
 
-    assert (told.value.status_code, told.value.type) == (529, "overloaded_error")
-    assert len(clients.requests) == 3 * THRICE
+    assert {chat.value.code, response.value.code} == {"constraint_unmet"}
+    assert (wrong.value.type, len(clients.requests)) == ("api_error", 3 * THRICE)
 
 
 def test_a_stream_that_breaks_in_the_middle_ends_with_an_error(clients: Clients) -> None:
     with pytest.raises(openai.APIError) as chat:
-        list(clients.chat("CUTTASK", model="faulty", stream=True))
-    *_, last = clients.respond("CUTTASK", model="faulty", stream=True)
+        list(clients.chat("CUTTASK", model="faulty-chat", stream=True))
+    *_, last = clients.respond("CUTTASK", model="faulty-responses", stream=True)
     with pytest.raises(anthropic.APIStatusError) as message:
-        list(clients.message("CUTTASK", model="faulty", stream=True))
+        list(clients.message("CUTTASK", model="faulty-messages", stream=True))
 
     assert chat.value.code == "backend_failed"
     assert (last.type, last.response.status) == ("response.failed", "failed")
     assert message.value.type == "overloaded_error"
     assert len(clients.requests) == 3 * ONCE
+
+
+def test_a_broken_model_is_not_there_for_now(clients: Clients) -> None:
+    clients.openai.max_retries = clients.anthropic.max_retries = 0
+    with pytest.raises(openai.InternalServerError) as chat:
+        clients.chat("BROKENTASK", model="faulty-chat")
+    with pytest.raises(openai.InternalServerError) as response:
+        clients.respond("BROKENTASK", model="faulty-responses")
+    with pytest.raises(anthropic.APIStatusError) as message:
+        clients.message("BROKENTASK", model="faulty-messages")
+
+    for told in (chat.value, response.value):
+        assert (told.status_code, told.code) == (503, "backend_failed")
+        assert told.response.headers["retry-after"] in {str(n) for n in range(1, 61)}
+    assert (message.value.status_code, message.value.type) == (529, "overloaded_error")

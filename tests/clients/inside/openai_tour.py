@@ -172,7 +172,7 @@ def test_leaving_a_chat_stream_stops_the_model(client: OpenAI, tour: Tour) -> No
 
 def test_giving_up_on_a_whole_chat_stops_the_model(client: OpenAI, tour: Tour) -> None:
     mark = "SLOWTEXT openai-whole"
-    with pytest.raises(openai.APITimeoutError):
+    with pytest.raises(openai.APIError):  # the door gives up when the client does; either may come first
         client.with_options(timeout=2).chat.completions.create(model=MODEL, messages=user(mark))
 
     tour.waits_for(mark, asked=1, dropped=1)

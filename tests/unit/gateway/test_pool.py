@@ -223,6 +223,7 @@ async def test_a_known_model_whose_replicas_are_all_down_is_no_unknown_model() -
             await made.pool.ready("m", 0.01)
         with pytest.raises(ModelNotFound, match="served: m"):
             await made.pool.ready("other", 0.01)
+        assert made.pool.known_models() == {"m"}
 
 
 async def test_calls_are_spread_over_the_replicas_of_a_model() -> None:
