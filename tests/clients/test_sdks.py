@@ -75,9 +75,10 @@ async def test_each_refusal_is_the_right_exception(
     cut = Rule(has="CUTTASK", text="one two three four five", behaviour={"die_after": 2})
     busy = Rule(has="BUSY", text="a long thought", behaviour={"token_delay": 3600.0})
     async with kernel.admin() as admin:
-        suspended = await admin.agents.register()
+        other, suspended = await admin.agents.register(), await admin.agents.register()
         await admin.agents.suspend(suspended.name)
-    environment = told(door, model, suspended=suspended.credential.agent_key)
+    keys = {"other": other.credential.agent_key, "suspended": suspended.credential.agent_key}
+    environment = told(door, model, **keys)
 
     with ExitStack() as stack:
         for each in (*faulty, narrow):

@@ -84,19 +84,23 @@ def test_a_number_out_of_range_is_named_in_a_message(clients: Clients) -> None:
     assert told.value.request_id
 
 
-@pytest.mark.parametrize("ask", [Clients.chat, Clients.respond])
-def test_a_prompt_beyond_the_window_is_known_by_its_code(clients: Clients, ask: Any) -> None:
-    with pytest.raises(openai.BadRequestError) as told:
-        ask(clients, HUGE)
-
-    assert (told.value.code, len(clients.requests)) == ("context_length_exceeded", ONCE)
-
-
-def test_a_prompt_beyond_the_window_is_known_by_its_words(clients: Clients) -> None:
+def test_a_prompt_beyond_the_window_is_told_so_and_its_third_try_is_stopped(clients: Clients) -> None:
+    with pytest.raises(openai.BadRequestError) as chat:
+        clients.chat(HUGE)
     with pytest.raises(anthropic.BadRequestError, match="prompt is too long"):
         clients.message(HUGE)
+    with pytest.raises(openai.PermissionDeniedError):  # some clients compact and ask again, for ever
+        clients.respond(HUGE)
 
-    assert len(clients.requests) == ONCE
+    assert (chat.value.code, len(clients.requests)) == ("context_length_exceeded", 3 * ONCE)
+
+
+def test_a_response_beyond_the_window_is_known_by_its_code(clients: Clients, tour: Tour) -> None:
+    clients.openai.api_key = tour.told["other"]
+    with pytest.raises(openai.BadRequestError) as told:
+        clients.respond(HUGE)
+
+    assert (told.value.code, len(clients.requests)) == ("context_length_exceeded", ONCE)
 
 
 def test_what_would_change_the_meaning_is_refused(clients: Clients) -> None:
