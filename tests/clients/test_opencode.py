@@ -71,7 +71,9 @@ class OpenCode:
             **{f"XDG_{kind.upper()}_HOME": str(home / kind) for kind in kinds},
             **{f"OPENCODE_DISABLE_{switch}": "1" for switch in switches},
         }
-        command = (self.node.program("opencode"), "run", "--format", "json", prompt)
+        # The launcher needs its install script; the program itself comes as a package of its own.
+        program = self.node.folder / "node_modules" / "opencode-linux-x64-baseline" / "bin" / "opencode"
+        command = (program, "run", "--format", "json", prompt)
         return await run(*command, environment=environment, cwd=self.work)
 
     def _config(self, protocol: str) -> dict[str, Any]:

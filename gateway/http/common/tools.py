@@ -17,7 +17,7 @@ from services.chassis.rpc.errors import InvalidRequest
 TOOLS: Final = 128
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _DESCRIPTION: Final = 32_768
-_NUMBERED: Final = re.compile(r"call_[0-9]{1,3}")
+_NUMBERED: Final = re.compile(r"call_[0-9]{1,3}(_[0-9]{1,3})?")
 
 MODES: Final = {
     "auto": pb.TOOL_CHOICE_AUTO,

@@ -1,7 +1,8 @@
 """What a complete generation answers: its output as the assistant's message."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from gateway.errors import ConstraintUnmet
 from gateway.inference.backends.native import native_message
@@ -9,6 +10,9 @@ from gateway.inference.core import prompt_plan
 from gateway.inference.core.template import parse_output
 from gateway.inference.model import GenerationSpec, Prompt, ToolChoice
 from services.chassis.chat import ChatMessage, ToolCall
+
+_LONGEST_ID: Final = 128
+"""Characters of a call's id."""
 
 
 def check_output(text: str, accepts: Callable[[str], bool] | None) -> None:
@@ -30,6 +34,36 @@ def message_of(
 
     `calls` are those that a backend with tools of its own told apart from the text.
     """
+    message = _read(spec, prompt, text, calls, complete=complete, accepts_call=accepts_call)
+    earlier = (call.id for each in spec.messages for call in each.tool_calls)
+    return replace(message, tool_calls=distinct(message.tool_calls, earlier))
+
+
+def distinct(calls: Sequence[ToolCall], earlier: Iterable[str]) -> tuple[ToolCall, ...]:
+    """Give calls whose id an earlier call of the conversation has another one.
+
+    Some models and servers number the calls of each answer anew, and clients tell calls apart by their ids.
+    """
+    taken = set(earlier)
+    found = []
+    for call in calls:
+        name, number = call.id, 1
+        while name in taken:
+            name, number = f"{call.id[: _LONGEST_ID - 8]}_{number}", number + 1
+        taken.add(name)
+        found.append(replace(call, id=name))
+    return tuple(found)
+
+
+def _read(
+    spec: GenerationSpec,
+    prompt: Prompt,
+    text: str,
+    calls: Sequence[ToolCall],
+    *,
+    complete: bool,
+    accepts_call: Callable[[str, str], bool] | None,
+) -> ChatMessage:
     if prompt_plan.native(prompt):
         return native_message(
             text,
