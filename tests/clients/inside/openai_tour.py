@@ -128,7 +128,9 @@ def test_the_chat_helper_gathers_a_stream(client: OpenAI) -> None:
 def test_the_chat_helper_tells_an_answer_that_was_cut(client: OpenAI) -> None:
     with (
         pytest.raises(openai.LengthFinishReasonError),
-        client.chat.completions.stream(model=MODEL, messages=user("LONGTEXT"), max_tokens=3) as stream,
+        client.chat.completions.stream(
+            model=MODEL, messages=user("LONGTEXT"), tools=[ADD], max_tokens=3
+        ) as stream,
     ):
         list(stream)
 
@@ -179,12 +181,13 @@ def test_giving_up_on_a_whole_chat_stops_the_model(client: OpenAI, tour: Tour) -
 
 
 def test_texts_are_embedded(client: OpenAI) -> None:
-    answer = client.embeddings.create(model=MODEL, input=["a cat", "a cat", "prime numbers"])
+    answer = client.embeddings.create(
+        model="text-embedding-3-small", input=["a cat", "a cat", "prime numbers"]
+    )
 
     first, second, third = (each.embedding for each in answer.data)
     assert first == second != third
     assert [each.index for each in answer.data] == [0, 1, 2]
-    assert answer.usage.prompt_tokens > 0
 
 
 def test_models_are_listed_and_looked_up(client: OpenAI) -> None:
