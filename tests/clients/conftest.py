@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -21,22 +20,6 @@ DOOR_OFFSET: Final = 20
 FOLDER: Final = Path(__file__).parent
 SECONDS: Final = 300
 """For one test, the making of its environment included."""
-
-CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "chat/completions", "responses", "messages", "embeddings"
-SPOKEN: Final = {
-    "test_openais_suite": (CHAT, RESPONSES, EMBEDDINGS),
-    "test_anthropics_suite": (MESSAGES,),
-    "[openai_tour]": (CHAT, EMBEDDINGS),
-    "[responses_tour]": (RESPONSES,),
-    "[anthropic_tour]": (MESSAGES,),
-    "test_what_aios_env": (CHAT, MESSAGES),
-    "test_each_refusal": (CHAT, RESPONSES, MESSAGES),
-    "test_a_client_in_node": (CHAT, RESPONSES, EMBEDDINGS),
-    "test_codex.py": (RESPONSES,),
-    "test_opencode.py": (CHAT, RESPONSES, MESSAGES),
-    "test_an_agent_runs": (CHAT, RESPONSES, MESSAGES),
-}
-"""Paths that tests need; they are skipped as long as the door does not have them."""
 
 _names = itertools.count(1)
 
@@ -105,18 +88,6 @@ async def door(kernel: Cluster) -> AsyncIterator[Door]:
         handle = await admin.agents.register(f"client-{next(_names)}")
         key = handle.credential.agent_key
         yield Door(address(kernel), key, handle.name, admin.as_agent(handle))
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def spoken(request: pytest.FixtureRequest, kernel: Cluster) -> None:
-    """Skip a test of a dialect that the door does not speak."""
-    test = request.node.nodeid
-    wanted = [path for part, paths in SPOKEN.items() if part in test for path in paths]
-    async with aiohttp.ClientSession(f"{address(kernel)}/v1/") as session:
-        for path in wanted:
-            async with session.post(path) as answer:
-                if answer.status == 404:
-                    pytest.skip(f"the door has no {path}")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
