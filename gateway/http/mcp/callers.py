@@ -7,11 +7,10 @@ from aiohttp import web
 
 from gateway.http.bodies import Holder
 from gateway.http.core.sessions import Header
-from gateway.http.mcp.syscalls import RENEWABLE, Metadata
+from gateway.http.mcp.syscalls import Metadata
 from gateway.http.model import Identity
 from gateway.http.service.identities import Identities
 from gateway.http.service.keys import credential_of
-from services.chassis.rpc.errors import KernelError
 from services.chassis.rpc.local import PEER
 
 
@@ -46,26 +45,9 @@ class HttpCaller:
 
 
 async def identify(identities: Identities, request: web.Request) -> HttpCaller:
-    """Return who sent a request. Raises KernelError, also when the key's token was revoked meanwhile.
-
-    Requests such as `initialize` make no call of the kernel, which would refuse them; so the tokens are
-    looked at here.
-    """
+    """Return who sent a request. Raises KernelError, also when the key's token was revoked meanwhile."""
     header, peer = request.headers.get, request.remote or "unknown"
     identity = await identities.of(header, peer)
-    try:
-        await _check(identities, identity)
-    except KernelError as error:
-        if error.reason not in RENEWABLE or not identities.forget(identity):
-            raise
-        identity = await identities.of(header, peer)
-        await _check(identities, identity)
     shown = f"{credential_of(header)}\0{identity.tenant}/{identity.agent}"
     credential = hashlib.sha256(shown.encode(errors="replace")).hexdigest()
     return HttpCaller(header, peer, identities, identity, credential)
-
-
-async def _check(identities: Identities, identity: Identity) -> None:
-    """Verify a token, and for a session's agent that of the key above it. Raises Credential*."""
-    for token in {identity.root_token, identity.token} - {""}:
-        await identities.keys.authenticator.authenticate(token)

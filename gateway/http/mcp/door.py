@@ -123,7 +123,7 @@ class McpDoor:
         lasting = request.method == "GET" or request.headers.get(MCP_METHOD_HEADER) == _LISTEN
         session_id = request.headers.get(_SESSION_HEADER, "")
         with (
-            self.sessions.visit(caller, lasting=lasting, session_id=session_id) as visit,
+            self.sessions.visit(caller, lasting=lasting, session_id=session_id),
             self.sessions.opening(caller) if _opens_session(request) else nullcontext() as opened,
             self._room(request, caller) as release,
         ):
@@ -133,12 +133,7 @@ class McpDoor:
                 if opened is not None and status < _REFUSED and _SESSION_HEADER in headers:
                     opened(headers[_SESSION_HEADER])
 
-            try:
-                answer = await self._exchange(request, caller, session_id, begun)
-            finally:
-                # The credential is no good any more: the stream is cut in the middle, with no end of its own.
-                if visit.cut and request.transport is not None:
-                    request.transport.abort()
+            answer = await self._exchange(request, caller, session_id, begun)
         if request.method == "DELETE" and self.sessions.find(session_id, caller) is not None:
             await self.sessions.end(session_id)
         return answer

@@ -52,7 +52,6 @@ class Visit:
     lasting: bool
     """Whether it is a stream without an end of its own, which ends with the credential."""
     task: "asyncio.Task[object] | None" = field(default_factory=asyncio.current_task)
-    cut: bool = False
 
 
 class Sessions:
@@ -84,7 +83,7 @@ class Sessions:
         return session if session is not None and session.caller.credential == caller.credential else None
 
     @contextmanager
-    def visit(self, caller: Caller, *, lasting: bool, session_id: str = "") -> Iterator[Visit]:
+    def visit(self, caller: Caller, *, lasting: bool, session_id: str = "") -> Iterator[None]:
         """Count a request while it is answered. Raises TooManyCalls."""
         if self._requests[caller.agent] >= self._settings.requests_per_agent:
             raise _too_many("requests", self._settings.requests_per_agent, caller)
@@ -95,7 +94,7 @@ class Sessions:
         if session is not None:
             session.busy += 1
         try:
-            yield visit
+            yield
         finally:
             self._visits.discard(visit)
             _less(self._requests, caller.agent)
@@ -159,8 +158,7 @@ class Sessions:
         """Cut the streams without an end of their own: all, or those of a credential."""
         for visit in [visit for visit in self._visits if visit.lasting]:
             if credential in (None, visit.caller.credential) and visit.task is not None:
-                visit.cut = True
-                visit.task.cancel()
+                visit.task.cancel()  # its connection closes with it
 
     async def _end_of(self, credential: str) -> None:
         """End the sessions and streams of a credential."""

@@ -11,7 +11,7 @@ from services.chassis.rpc.errors import CredentialExpired, CredentialRevoked, In
 Metadata = Sequence[tuple[str, str | bytes]]
 
 _READ_SECONDS: Final = 30.0
-RENEWABLE: Final = frozenset({CredentialExpired.reason, CredentialRevoked.reason})
+_RENEWABLE: Final = frozenset({CredentialExpired.reason, CredentialRevoked.reason})
 """What a call ends with whose token was good once: a key may bring another one."""
 
 
@@ -73,7 +73,7 @@ async def follow(
 
 def _renewed(caller: Caller, error: KernelError) -> bool:
     """Tell whether a call that was refused before it began is worth another try, with a fresh token."""
-    return error.reason in RENEWABLE and caller.forget()
+    return error.reason in _RENEWABLE and caller.forget()
 
 
 def build(kind: type[Any], **fields: Any) -> Any:

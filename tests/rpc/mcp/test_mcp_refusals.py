@@ -13,7 +13,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 import aios
-from aios.errors import PreconditionFailed
+from aios.errors import CredentialExpired, PreconditionFailed
 from gateway.http.config import DoorConfig
 from tests.fakes.mcp_door import BEFORE, CURRENT, SETTINGS, McpWorld, mcp_world, succeeded
 from tests.fakes.waiting import until
@@ -222,6 +222,29 @@ async def test_a_revoked_key_ends_its_sessions_and_their_streams(door: McpWorld)
         assert answer.status == 401
 
 
+async def test_a_revoked_key_opens_no_session_although_it_was_good_a_moment_ago() -> None:
+    async with mcp_world(check_seconds=timedelta(hours=1)) as door:
+        key = await door.key("a")
+        await open_session(door, key)
+        door.revoke(key)
+        async with door.post(key, INITIALIZE) as answer:
+            assert answer.status == 401
+
+
+@pytest.mark.parametrize("method", ["ListTools", "CallTool"])
+async def test_a_call_whose_token_is_refused_is_made_once_more_with_a_fresh_one(
+    door: McpWorld, method: str
+) -> None:
+    async with door.client(await door.key("a")) as client:
+        await client.list_tools()
+        door.kernel.fail_next(method, CredentialExpired("the token has expired"))
+        tools = {tool.name for tool in (await client.list_tools(cache_mode="bypass")).tools}
+        result = await client.call_tool("echo", {"text": "x"})
+
+    assert "echo" in tools
+    assert not result.is_error
+
+
 async def test_a_key_that_still_works_keeps_its_sessions(door: McpWorld) -> None:
     key, other = await door.key("a"), await door.key("b")
     await open_session(door, key)
@@ -286,6 +309,15 @@ async def test_odd_arguments_end_with_a_reason(door: McpWorld, tool: str, argume
     assert answer.status < 500, text
     said = json.loads(text)
     assert "error" in said or said["result"]["isError"] or tool == "echo"
+
+
+async def test_bodies_count_for_the_memory_of_all_doors_and_no_longer_than_they_are_held() -> None:
+    async with mcp_world(config=DoorConfig(bodies_bytes=1000)) as door:
+        key = await door.key("a")
+        async with door.post(key, b" " * 2000) as answer:
+            assert answer.status == 429
+        for _ in range(10):
+            await open_session(door, key)
 
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read_whole(door: McpWorld) -> None:
