@@ -15,6 +15,7 @@ from gateway.inference.model import Constraint, ConstraintKind
 from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.schema_cost import MAX_PARTS, MAX_UNROLLED
 from services.chassis.constraints.schemas import (
+    MAX_COMPOSED_BYTES,
     BadRegex,
     BadSchema,
     Cost,
@@ -77,7 +78,7 @@ def _regex(text: str) -> Callable[[str], bool]:
 
 def _schema(text: str) -> Compiled:
     try:
-        schema = parse(text)
+        schema = parse(text, max_bytes=MAX_COMPOSED_BYTES)
         cost = schema_cost(schema, recursive=True)
         return Compiled(
             _predicate(schema),

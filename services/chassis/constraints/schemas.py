@@ -31,6 +31,8 @@ __all__ = [
 
 MAX_SCHEMA_BYTES: Final = 65_536
 """Longest text of a schema. Unit: bytes of UTF-8."""
+MAX_COMPOSED_BYTES: Final = 262_144
+"""Longest text of a schema that the kernel put together out of the schemas of tools. Unit: bytes of UTF-8."""
 MAX_DEPTH: Final = 39
 """Deepest nesting of the text."""
 MAX_CHECKS: Final = 5_000_000

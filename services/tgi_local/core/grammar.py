@@ -13,7 +13,14 @@ from typing import Any, Final
 
 import orjson
 
-from services.chassis.constraints.schemas import BadRegex, BadSchema, parse, predicate, whole_match
+from services.chassis.constraints.schemas import (
+    MAX_COMPOSED_BYTES,
+    BadRegex,
+    BadSchema,
+    parse,
+    predicate,
+    whole_match,
+)
 from services.chassis.json_text import read_json
 from services.tgi_local.errors import InvalidRequest
 
@@ -89,7 +96,8 @@ def _json(value: object) -> JsonConstraint:
     if not isinstance(value, str | dict):
         raise InvalidRequest("grammar is not supported")
     try:
-        schema = parse(value if isinstance(value, str) else orjson.dumps(value).decode())
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        schema = parse(text, max_bytes=MAX_COMPOSED_BYTES)
         predicate(schema, recursive=True)
     except (BadSchema, orjson.JSONEncodeError) as error:
         raise InvalidRequest(f"grammar is not valid: {error}") from error

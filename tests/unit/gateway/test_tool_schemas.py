@@ -17,6 +17,8 @@ from gateway.inference.model import (
     ToolChoice,
 )
 from services.chassis.chat import ToolDefinition
+from services.chassis.constraints.schemas import MAX_SCHEMA_BYTES
+from services.tgi_local.core.grammar import constraint_of
 from tests.fakes.tool_schemas import RECURSIVE, WRITTEN, Json, Written
 
 CHECKER = CompilingChecker()
@@ -178,6 +180,36 @@ def test_notes_of_a_schema_take_no_room_in_a_forced_call() -> None:
 
     assert accepts(call("t29", {"title": "a"}))
     assert not accepts(call("t29", {"title": 1}))
+
+
+def test_a_hundred_everyday_tools_can_be_forced_together() -> None:
+    schema = {
+        "properties": {
+            "owner": {"type": "string", "description": "Who owns it."},
+            "state": {"enum": ["open", "closed", "all"], "type": "string"},
+            "labels": {"items": {"type": "string"}, "type": "array"},
+            "per_page": {"maximum": 100, "minimum": 1, "type": "integer"},
+            "since": {"format": "date-time", "type": "string"},
+            "files": {
+                "items": {
+                    "properties": {"content": {"type": "string"}, "path": {"type": "string"}},
+                    "required": ["path", "content"],
+                    "type": "object",
+                },
+                "type": "array",
+            },
+        },
+        "required": ["owner"],
+        "type": "object",
+    }
+    tools = [ToolDefinition(f"tool_number_{n}", "", json.dumps(schema)) for n in range(128)]
+    forced = forced_call_constraint(tools)
+    accepts = CHECKER.compile(forced)
+
+    assert len(forced.text) > MAX_SCHEMA_BYTES
+    assert accepts(call("tool_number_127", {"owner": "a"}))
+    assert not accepts(call("tool_number_127", {"owner": 1}))
+    assert constraint_of({"type": "json", "value": forced.text}) is not None
 
 
 def test_where_many_calls_of_large_tools_would_cost_too_much_fewer_are_allowed() -> None:
