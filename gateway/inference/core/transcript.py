@@ -94,7 +94,8 @@ class Transcript:
             # ones.
             self._cut(self._held - match.behind - len(match.stop))
             self.stopped, self.stop_string = True, match.stop
-            self.release_all()
+            # What is left of the held tokens is released with the end of the answer: a caller that had them
+            # alone would ask to go on behind the stop string.
             return
         while self.released < len(self.pieces):
             first = len(self.pieces[self.released])

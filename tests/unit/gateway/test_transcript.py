@@ -152,3 +152,15 @@ def test_the_chosen_token_is_kept_without_alternatives_too() -> None:
     transcript.append(1, "a", (), chosen)
 
     assert transcript.places() == (Place(1, (), chosen),)
+
+
+def test_what_is_left_before_a_stop_string_is_delivered_with_the_end_of_the_answer() -> None:
+    """Its ids alone would lead whoever goes on with them behind the stop string."""
+    transcript = Transcript(["END"])
+    for piece in ("a ", "b E", "ND"):
+        transcript.append(1, piece)
+    at_the_stop = transcript.released
+    transcript.release_all()
+
+    assert (at_the_stop, transcript.released) == (1, 3)
+    assert transcript.text == "a b "
