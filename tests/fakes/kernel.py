@@ -120,6 +120,14 @@ class SmallKernel:
         [door] = self.gateway._listeners  # a door is what the gateway listens with besides
         self.environ["AIOS_GATEWAY_DOOR_PORT"] = str(door.port)  # type: ignore[attr-defined]
 
+    async def start_another_gateway(self, **settings: str) -> str:
+        """Start a second gateway, `gateway2`, on ports of its own. Return the base URL of its door."""
+        environ = {f"AIOS_GATEWAY_{name.upper()}": value for name, value in settings.items()}
+        ports = {"AIOS_GATEWAY_PORT": "0", "AIOS_GATEWAY_DOOR_PORT": "0"}
+        made = await self._start("gateway2", build_gateway, {**self.environ, **environ, **ports})
+        [door] = made._listeners
+        return f"http://127.0.0.1:{door.port}"  # type: ignore[attr-defined]
+
     @property
     def door(self) -> str:
         """Base URL of the gateway's HTTP door."""
@@ -136,7 +144,6 @@ class SmallKernel:
         process.__dict__["credential"] = StaticCredential(token)
         process.__dict__["_service_key"] = "a service key for tests"
         process.__dict__["authenticator"] = ISSUER_FOR_TESTS.verifier()
-        process.__dict__["_service_key"] = "the key that these processes share"
         await stack.enter_async_context(process.stack)
         process.stack.push_async_callback(process.tasks.stop)
         app: App = await build(process)
@@ -235,7 +242,7 @@ async def small_kernel(
             await kernel.ready()
             yield kernel
         finally:
-            for name in ("gateway", "scheduler"):
+            for name in ("gateway2", "gateway", "scheduler"):
                 if name in kernel.stacks:
                     await kernel.stop(name)
 

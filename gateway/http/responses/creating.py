@@ -35,22 +35,23 @@ _AUTO: Final = "auto"
 class Terms:
     """What is known of a request before its conversation is looked up."""
 
-    body: Create
     digest: str
     keeper: Keeper
     digits: str
     stored: bool
+    background: bool
+    stream: bool
 
     @classmethod
-    async def of(cls, visit: Visit) -> "Terms":
-        """Read a request's body. Raises what Visit.body raises, and InvalidRequest."""
-        body = await visit.body(Create)
+    async def of(cls, visit: Visit, body: Create) -> "Terms":
+        """Read what a request is about. Raises InvalidRequest, and what Visit.raw raises."""
         keeper = keeper_of(visit)
         stored = body.store is not False
         if body.background and not stored:
             raise InvalidRequest.field("background", "what goes on in the background has to be stored")
         digest = hashlib.sha256(await visit.raw()).hexdigest()
-        return cls(body, digest, keeper, ids.new(keeper.agent, visit.request_id), stored)
+        digits = ids.new(keeper.agent, visit.request_id)
+        return cls(digest, keeper, digits, stored, bool(body.background), bool(body.stream))
 
     def check_repeat(self, earlier: Record) -> None:
         """Raise IdempotencyMismatch unless a stored response is that of an equal request."""
@@ -73,9 +74,12 @@ class Creating:
     generating: Generating
 
     @classmethod
-    async def of(cls, desk: Desk, visit: Visit, terms: Terms) -> "Creating":
-        """Look up what the request goes on with, and read it whole. Nothing is queued before."""
-        body, fittings = terms.body, desk.fittings
+    async def of(cls, desk: Desk, visit: Visit, body: Create, terms: Terms) -> "Creating":
+        """Look up what the request goes on with, and read it whole. Nothing is queued before.
+
+        The request's JSON is not held from here on: it takes many times its length.
+        """
+        fittings = desk.fittings
         history = await desk.history(terms.keeper, body)
         given = await desk.resolved(terms.keeper, body)
         around = Surroundings(
@@ -86,6 +90,8 @@ class Creating:
             earlier=[chat_wire.message_proto(each) for each in history.messages],
         )
         prepared = prepare(body, around, given)
+        if not terms.stored:
+            prepared.items.clear()
         prepared.generation.request_id = visit.request_id
         prepared.echo["store"] = terms.stored
         named = ids.conversation_id(history.conversation)

@@ -3,19 +3,21 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from aios.api.common.v1 import chat_pb2
 from gateway.http.common import checks
-from gateway.http.common.conversation import Conversation
+from gateway.http.common.conversation import MESSAGES, Conversation
 from gateway.http.common.words import Words
 from gateway.http.errors import NotFound, UnsupportedContent, UnsupportedParameter
 from gateway.http.responses.ids import input_id
 from gateway.http.responses.offered import Offered, flat, input_arguments
 from gateway.http.responses.schema import Content, Item, Part
 from services.chassis.rpc.errors import InvalidRequest
+
+T = TypeVar("T")
 
 _DROPPED: Final = frozenset(
     {
@@ -78,9 +80,10 @@ class InputReader:
             case "message":
                 self._message(item, path)
             case "function_call":
-                self._call(item, path, _arguments(item, path), {"arguments": _arguments(item, path)})
+                arguments = _arguments(item, path)
+                self._call(item, path, arguments, {"arguments": arguments})
             case "custom_tool_call":
-                text = _string(item.input, f"{path}.input")
+                text = _text(item.input, f"{path}.input")
                 self._call(item, path, input_arguments(text), {"input": text})
             case "function_call_output" | "custom_tool_call_output":
                 self._output(item, path)
@@ -133,17 +136,20 @@ class InputReader:
             raise InvalidRequest.field(
                 f"{path}.call_id", f"no tool call was found for the output of call {call[:128]!r}"
             )
-        text = text_of(_content(item.output, f"{path}.output"), f"{path}.output")
+        text = text_of(_output(item.output, f"{path}.output"), f"{path}.output")
         self.conversation.result(call, text, path, id_path=f"{path}.call_id")
         self._tell(item.type, item, {"call_id": call, "output": text})
 
     def _compaction(self, item: Item, path: str) -> None:
         """Put what a compaction stands for in its place."""
         at = f"{path}.encrypted_content"
-        for kept in unpacked(_string(item.encrypted_content, at), at):
-            self.conversation.messages.append(kept)
-            self._calls.update(call.id for call in kept.tool_calls)
-        self._tell("compaction", item, {"encrypted_content": item.encrypted_content})
+        text = _text(item.encrypted_content, at)
+        kept = unpacked(text, at)
+        if len(self.messages) + len(kept) > MESSAGES:
+            raise InvalidRequest.field(at, f"a conversation of more than {MESSAGES} messages is not taken")
+        self.messages.extend(kept)
+        self._calls.update(call.id for message in kept for call in message.tool_calls)
+        self._tell("compaction", item, {"encrypted_content": text})
 
     def _tell(self, kind: str, item: Item, told: dict[str, object]) -> None:
         ident = item.id if item.id and len(item.id) <= checks.NAME_CHARACTERS else None
@@ -183,6 +189,12 @@ def unpacked(text: str, path: str) -> list[chat_pb2.ChatMessage]:
     return messages
 
 
+def _output(raw: msgspec.Raw, path: str) -> Content:
+    if bytes(memoryview(raw)[:1]) == b'"':
+        return _text(raw, path)
+    return _read(raw, list[Part], path, "a text or a list of content")
+
+
 def _kept(kept: Kept) -> chat_pb2.ChatMessage:
     if kept.role not in set(chat_pb2.Role.values()) or not kept.role:
         raise ValueError
@@ -202,24 +214,22 @@ def _part(part: Part, path: str) -> str:
     raise UnsupportedContent.part(path, part.type)
 
 
-def _content(value: Any, path: str) -> Content:
-    """Read an output, which is text or a list of parts. Raises InvalidRequest."""
+def _read(raw: msgspec.Raw, shape: type[T], path: str, what: str) -> T | None:
+    """Read a field that other kinds fill otherwise; None when it was not sent. Raises InvalidRequest."""
+    if not checks.present(raw):
+        return None
     try:
-        content: Content = msgspec.convert(value, Content)
-    except msgspec.ValidationError:
-        raise InvalidRequest.field(path, "must be a text or a list of content") from None
-    return content
+        found: T = msgspec.json.decode(raw, type=shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        raise InvalidRequest.field(path, f"must be {what}") from None
+    return found
 
 
 def _arguments(item: Item, path: str) -> str:
-    if isinstance(item.arguments, dict):
-        return msgspec.json.encode(item.arguments).decode()
-    return _string(item.arguments, f"{path}.arguments")
+    if bytes(memoryview(item.arguments)[:1]) == b"{":
+        return checks.json_object(item.arguments, f"{path}.arguments", checks.ARGUMENTS_BYTES)
+    return _text(item.arguments, f"{path}.arguments")
 
 
-def _string(value: Any, path: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise InvalidRequest.field(path, "must be a text")
-    return value
+def _text(raw: msgspec.Raw, path: str) -> str:
+    return _read(raw, str, path, "a text") or ""

@@ -7,14 +7,14 @@ here and are left out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from gateway.http.common import checks, tools
 from gateway.http.common.words import Words
 from gateway.http.errors import UnsupportedParameter
-from gateway.http.responses.schema import AllowedTool, Choice, Tool
+from gateway.http.responses.schema import AllowedTool, Choice, Grammar, Tool
 from gateway.http.visit import decode
 from services.chassis.rpc.errors import InvalidRequest
 
@@ -59,7 +59,7 @@ class Offered:
             at = f"{path}[{index}]"
             tool = _read(raw, at)
             if self._add(tool, at) and echo:
-                self.echo.append(_echo(tool) if tool.type == "function" else raw)
+                self.echo.append(_echo(tool) if tool.type == "function" else raw.copy())
 
     def kind(self, name: str) -> Kind:
         """Return what a function of the kernel is to the client."""
@@ -150,7 +150,7 @@ def _echo(tool: Tool) -> dict[str, object]:
         "type": "function",
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters if checks.present(tool.parameters) else None,
+        "parameters": tool.parameters.copy() if checks.present(tool.parameters) else None,
         "strict": tool.strict,
     }
 
@@ -158,8 +158,17 @@ def _echo(tool: Tool) -> dict[str, object]:
 def _described(tool: Tool) -> str:
     """Describe a custom tool with the form of its text, so that the model can keep to it."""
     told = [tool.description or "", "Write the whole text into `input`, as it stands."]
-    form: Any = tool.format if isinstance(tool.format, dict) else {}
-    grammar = form.get("definition")
-    if isinstance(grammar, str) and len(grammar) <= _LONGEST_GRAMMAR:
+    grammar = _grammar(tool.format)
+    if grammar and len(grammar) <= _LONGEST_GRAMMAR:
         told.append(f"It follows this grammar:\n{grammar}")
     return "\n\n".join(part for part in told if part)
+
+
+def _grammar(form: msgspec.Raw) -> str:
+    """Return the grammar of a custom tool's text; empty where none is given in a way that is known."""
+    if not checks.present(form):
+        return ""
+    try:
+        return msgspec.json.decode(form, type=Grammar).definition or ""
+    except (msgspec.DecodeError, RecursionError):
+        return ""

@@ -205,7 +205,7 @@ def _text(text: Text | None) -> Json:
     if text is not None and text.format is not None and text.format.type != "text":
         form = {"type": text.format.type}
         if text.format.type == "json_schema":
-            schema = text.format.schema if checks.present(text.format.schema) else {}
+            schema = text.format.schema.copy() if checks.present(text.format.schema) else {}
             form |= {"name": text.format.name or "answer", "schema": schema, "strict": text.format.strict}
     verbosity = text.verbosity if text is not None else None
     return {"format": form, "verbosity": verbosity or "medium"}

@@ -1,5 +1,7 @@
 """Paths of Responses and Conversations, each bound to its use case."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from gateway.http.answers import json_response
@@ -12,9 +14,18 @@ from gateway.http.responses.desk import Desk
 from gateway.http.responses.encoder import Encoder
 from gateway.http.responses.model import Record
 from gateway.http.responses.owner import Owner
+from gateway.http.responses.schema import Create
 from gateway.http.responses.stored import StoredRoutes
 from gateway.http.streaming import send
 from gateway.http.visit import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A request that was answered before, under the same idempotency key."""
+
+    terms: Terms
+    record: Record
 
 
 class CreateRoute:
@@ -26,24 +37,32 @@ class CreateRoute:
 
     async def create(self, visit: Visit) -> web.StreamResponse:
         """Create a response, or tell the one that an equal request with its idempotency key made."""
-        terms = await Terms.of(visit)
+        made = await self._read(visit)
+        if isinstance(made, Repeat):
+            return await self._tell(visit, made.terms, made.record)
+        if made.terms.background:
+            return await self._in_background(visit, made)
+        if not made.terms.stream:
+            return json_response(await made.whole(visit.call_seconds))
+        composer = made.composer()
+        return await send(visit, made.told(composer, visit.stream_seconds), Encoder(composer))
+
+    async def _read(self, visit: Visit) -> "Creating | Repeat":
+        """Read the request, and look whether it was answered before."""
+        body = await visit.body(Create)
+        terms = await Terms.of(visit, body)
         if visit.request_id and terms.stored:
             earlier = await self._desk.library.find(terms.keeper, terms.digits)
-            if earlier is None and terms.body.background:
+            if earlier is None and terms.background:
                 earlier = await self._desk.library.find_pending(terms.keeper, terms.digits)
             if earlier is not None:
                 terms.check_repeat(earlier)
-                return await self._tell(visit, terms, earlier)
-        creating = await Creating.of(self._desk, visit, terms)
-        if terms.body.background:
-            return await self._in_background(visit, terms, creating)
-        if not terms.body.stream:
-            return json_response(await creating.whole(visit.call_seconds))
-        composer = creating.composer()
-        return await send(visit, creating.told(composer, visit.stream_seconds), Encoder(composer))
+                return Repeat(terms, earlier)
+        return await Creating.of(self._desk, visit, body, terms)
 
-    async def _in_background(self, visit: Visit, terms: Terms, creating: Creating) -> web.StreamResponse:
+    async def _in_background(self, visit: Visit, creating: Creating) -> web.StreamResponse:
         """Store what it takes, begin, and answer at once."""
+        terms = creating.terms
         self._desk.background.check_room(terms.keeper)
         record = await creating.pending()
         owner = Owner.of(visit, self._desk.fittings.identities)
@@ -51,7 +70,7 @@ class CreateRoute:
         return await self._tell(visit, terms, record)
 
     async def _tell(self, visit: Visit, terms: Terms, record: Record) -> web.StreamResponse:
-        if terms.body.stream:
+        if terms.stream:
             return await self._stored.stream(visit, record)
         return json_response(record.response)
 

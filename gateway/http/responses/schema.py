@@ -1,7 +1,5 @@
 """What clients of Responses send, as far as it is read. Fields that are not here are ignored."""
 
-from typing import Any
-
 import msgspec
 from msgspec import Raw
 
@@ -27,7 +25,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool | None = None
     tools: list["Tool"] | None = None
     """Of a namespace."""
-    format: Any = None
+    format: Raw = Raw(b"")
     """Of a custom tool: what its text has to look like."""
 
 
@@ -41,11 +39,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str | None = None
     name: str | None = None
     namespace: str | None = None
-    arguments: Any = None
-    input: Any = None
-    output: Any = None
+    arguments: Raw = Raw(b"")
+    input: Raw = Raw(b"")
+    output: Raw = Raw(b"")
     tools: list[Raw] | None = None
-    encrypted_content: Any = None
+    encrypted_content: Raw = Raw(b"")
 
 
 class AllowedTool(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +62,12 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str | None = None
     mode: str = "auto"
     tools: list[AllowedTool] | None = None
+
+
+class Grammar(msgspec.Struct, frozen=True, kw_only=True):
+    """What a custom tool's text has to look like."""
+
+    definition: str | None = None
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,6 @@ from tests.fakes.context import context_service
 from tests.fakes.fake_tgi import Behaviour
 from tests.fakes.kernel import SmallKernel, small_kernel
 from tests.fakes.tokens import ISSUER_FOR_TESTS
-from tests.fakes.waiting import until
 from tests.rpc.gateway.test_responses_door import events
 
 
@@ -24,13 +23,15 @@ class Client:
 
     kernel: SmallKernel
     agent: str = "planner"
+    url: str = ""
+    """Of another door than the kernel's first."""
 
     async def asked(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Send a request; return status and JSON body, events, or None."""
         token = {"authorization": f"Bearer {ISSUER_FOR_TESTS.token(self.agent)}"}
         async with (
             aiohttp.ClientSession(headers={**token, **headers}) as client,
-            client.request(method, f"{self.kernel.door}/v1/{path}", json=body) as answer,
+            client.request(method, f"{self.url or self.kernel.door}/v1/{path}", json=body) as answer,
         ):
             text = await answer.text()
             if answer.content_type == "application/json":
@@ -120,52 +121,6 @@ async def test_the_same_request_under_one_key_is_one_response() -> None:
         assert later["output"] == twins[0]["output"]
         assert (status, told["error"]["code"]) == (409, "idempotency_mismatch")
         assert me.kernel.tgi.seen.finished == 1
-
-
-async def test_a_response_in_the_background_is_polled_to_its_end() -> None:
-    async with client(Behaviour(tokens=8, token_delay=0.02)) as me:
-        begun = await me.create({"input": "hello", "background": True})
-        ended = await me.ended(begun["id"])
-        _, told = await me.asked("GET", f"responses/{begun['id']}?stream=true")
-        text = "".join(each["delta"] for each in told if each["type"] == "response.output_text.delta")
-        middle = told[4]["sequence_number"] if len(told) > 6 else 5
-        _, rest = await me.asked("GET", f"responses/{begun['id']}?stream=true&starting_after=6")
-
-        assert (begun["status"], begun["output"]) == ("queued", [])
-        assert (ended["status"], ended["id"]) == ("completed", begun["id"])
-        assert text == ended["output"][0]["content"][0]["text"]
-        assert middle > 3
-        assert min(each["sequence_number"] for each in rest) > 6
-        cut = "".join(each["delta"] for each in rest if each["type"] == "response.output_text.delta")
-        assert cut == text[6 - 3 :]
-        assert (await me.asked("POST", f"responses/{begun['id']}/cancel"))[1]["status"] == "completed"
-
-
-async def test_a_response_in_the_background_is_cancelled() -> None:
-    async with client(Behaviour(tokens=500, token_delay=0.05)) as me:
-        begun = await me.create({"input": "hello", "background": True})
-        await until(lambda: me.kernel.tgi.seen.running == 1)
-        _, told = await me.asked("POST", f"responses/{begun['id']}/cancel")
-        await until(lambda: me.kernel.tgi.seen.running == 0)
-
-        assert told["status"] == "cancelled"
-        assert (await me.asked("GET", f"responses/{begun['id']}"))[1]["status"] == "cancelled"
-        plain = await me.create({"input": "hi", "max_output_tokens": 2})
-        assert (await me.asked("POST", f"responses/{plain['id']}/cancel"))[0] == 400
-
-
-async def test_a_response_in_the_background_outlives_its_gateway() -> None:
-    async with client(Behaviour(tokens=40, token_delay=0.05), lease="0.3") as me:
-        begun = await me.create({"input": "hello", "background": True})
-        await until(lambda: me.kernel.tgi.seen.running == 1)
-        await me.kernel.stop("gateway")
-        await until(lambda: me.kernel.tgi.seen.running == 0)
-        await me.kernel.start_gateway()
-        await me.kernel.ready()
-        ended = await me.ended(begun["id"])
-
-        assert ended["status"] == "completed"
-        assert ended["usage"]["output_tokens"] == 40
 
 
 async def test_a_conversation_has_an_id_of_its_own_and_grows() -> None:
