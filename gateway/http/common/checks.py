@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from services.chassis.rpc.errors import InvalidRequest
+from gateway.errors import PromptTooLong
+from services.chassis.rpc.errors import FieldViolation, InvalidRequest
 
 NAME_CHARACTERS: Final = 128
 """Longest id of a tool call, name of a speaker, affinity key."""
@@ -31,6 +32,24 @@ def size(value: str, path: str, most: int) -> str:
     if len(value) > most or (len(value) * 4 > most and len(value.encode()) > most):
         raise InvalidRequest.field(path, f"is longer than {most} bytes")
     return value
+
+
+def content(value: str, path: str) -> str:
+    """Return what is said in a message, or all of a prompt. Raises PromptTooLong.
+
+    Clients shorten a conversation that is told to be too long; a field that breaks a rule ends their work.
+    """
+    if len(value) > CONTENT_BYTES or (len(value) * 4 > CONTENT_BYTES and len(value.encode()) > CONTENT_BYTES):
+        raise too_long(path)
+    return value
+
+
+def too_long(path: str) -> PromptTooLong:
+    """Make the error for more text than the kernel takes at one place."""
+    description = f"has more than {CONTENT_BYTES} bytes"
+    return PromptTooLong(
+        f"prompt is too long: {path} {description}", violations=[FieldViolation(path, description)]
+    )
 
 
 def integer(value: int, path: str, least: int, most: int) -> int:

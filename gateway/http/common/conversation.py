@@ -12,8 +12,9 @@ CALLS: Final = 128
 
 
 class Conversation:
-    """The messages in order. What does not fit is refused with InvalidRequest, by the client's path.
+    """The messages in order.
 
+    What does not fit is refused by the client's path, with InvalidRequest, or with PromptTooLong for a text.
     System messages that lead are joined into one, because many chat templates take no second one. Calls are
     put into the assistant's message before them, so that calls told one by one become one message.
     """
@@ -54,9 +55,7 @@ class Conversation:
         self._count_one()
         self._leading_bytes += len(text.encode()) + 2
         if self._leading_bytes > checks.CONTENT_BYTES:
-            raise InvalidRequest.field(
-                path, f"the instructions together are longer than {checks.CONTENT_BYTES} bytes"
-            )
+            raise checks.too_long(path)
         self._leading.append(text)
 
     def user(self, text: str, path: str, name: str = "") -> None:
@@ -102,7 +101,7 @@ class Conversation:
     def _add(self, role: chat_pb2.Role, text: str, path: str, name: str) -> None:
         self._count_one()
         checks.characters(name, f"{path}.name", checks.NAME_CHARACTERS)
-        checks.size(text, path, checks.CONTENT_BYTES)
+        checks.content(text, path)
         self._words.say(f"messages[{len(self._messages)}]", path)
         self._messages.append(chat_pb2.ChatMessage(role=role, content=text, name=name))
 

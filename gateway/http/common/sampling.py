@@ -77,9 +77,9 @@ def write_length(request: pb.GenerateRequest, asked: int | None, path: str) -> N
 
 def write_stops(request: pb.GenerateRequest, asked: Sequence[str], path: str) -> None:
     """Write the strings that end the answer; empty ones end nothing. Raises InvalidRequest."""
-    stops = [each for each in asked if each]
-    if len(stops) > STOPS:
-        raise InvalidRequest.field(path, f"at most {STOPS} strings are taken")
-    for index, each in enumerate(stops):
-        checks.characters(each, f"{path}[{index}]", STOP_CHARACTERS)
-    request.stop.extend(stops)
+    for index, each in enumerate(asked):
+        if not each:
+            continue
+        if len(request.stop) >= STOPS:
+            raise InvalidRequest.field(path, f"at most {STOPS} strings are taken")
+        request.stop.append(checks.characters(each, f"{path}[{index}]", STOP_CHARACTERS))

@@ -88,7 +88,7 @@ def _prompts(body: Body) -> list[str]:
             raise UnsupportedParameter.field("prompt", "token ids are not supported; send text")
         if not each:
             raise InvalidRequest.field(path, "must not be empty")
-        found.append(checks.size(each, path, checks.CONTENT_BYTES))
+        found.append(checks.content(each, path))
     if not found:
         raise InvalidRequest.field("prompt", "is required")
     return found

@@ -112,7 +112,7 @@ def read(body: Asked, around: Surroundings, given: Input) -> Prepared:
     reader.read(given)
     if not reader.messages and not around.earlier:
         reader.read("")  # the vendor's clients may leave the input out
-    checks.size(body.instructions or "", "instructions", checks.CONTENT_BYTES)
+    checks.content(body.instructions or "", "instructions")
     messages = joined(body.instructions or "", [*around.earlier, *reader.messages])
     if len(messages) > MESSAGES:
         raise InvalidRequest.field("input", f"a conversation of more than {MESSAGES} messages is not taken")
@@ -131,7 +131,7 @@ def joined(instructions: str, messages: Sequence[chat_pb2.ChatMessage]) -> list[
         leading.append(rest.pop(0).content)
     if not leading:
         return rest
-    text = checks.size("\n\n".join(part for part in leading if part), "instructions", checks.CONTENT_BYTES)
+    text = checks.content("\n\n".join(part for part in leading if part), "instructions")
     return [chat_pb2.ChatMessage(role=chat_pb2.ROLE_SYSTEM, content=text), *rest]
 
 
@@ -140,7 +140,7 @@ def check(body: Create) -> None:
     metadata(body.metadata)
     if body.truncation is not None and body.truncation not in _TRUNCATIONS:
         raise InvalidRequest.field("truncation", f"must be one of {', '.join(_TRUNCATIONS)}")
-    checks.size(body.instructions or "", "instructions", checks.CONTENT_BYTES)
+    checks.content(body.instructions or "", "instructions")
 
 
 def metadata(pairs: dict[str, str] | None) -> dict[str, str]:

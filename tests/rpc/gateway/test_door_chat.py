@@ -278,6 +278,18 @@ async def test_one_failed_answer_ends_all_of_them_with_its_error() -> None:
     assert "[DONE]" not in text
 
 
+async def test_a_client_that_leaves_ends_all_answers() -> None:
+    async with kernel_on(Behaviour(pieces=words(400), token_delay=0.02)) as (kernel, server):
+        for stream in (True, False):
+            body = {"messages": HELLO, "n": 2, "max_tokens": 400, "stream": stream}
+            asking = asyncio.create_task(post(kernel, body))
+            await until(lambda: server.seen.running == 2)
+            asking.cancel()
+            await until(lambda: server.seen.running == 0)
+
+        assert (server.seen.finished, server.seen.dropped) == (0, 4)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_is_refused_names_the_clients_own_field(*, stream: bool) -> None:
     cases: list[tuple[dict[str, Any], str | None, str]] = [
