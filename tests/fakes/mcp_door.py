@@ -189,6 +189,15 @@ class FakeAuthenticator:
             raise CredentialRevoked(error.message) from None
 
 
+@asynccontextmanager
+async def stock_client(url: str, key: str, mode: str = CURRENT, **options: Any) -> AsyncIterator[Any]:
+    """Connect the SDK's own client to an address, with a key."""
+    async with httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=30) as http:
+        transport = streamable_http_client(url, http_client=http)
+        async with Client(transport, mode=mode, **options) as client:
+            yield client
+
+
 class McpWorld:
     """A fake kernel, the gateway's listener in front of it, and the MCP server there."""
 
@@ -241,11 +250,8 @@ class McpWorld:
     @asynccontextmanager
     async def client(self, key: str, mode: str = CURRENT, **options: Any) -> AsyncIterator[Any]:
         """Connect a stock client."""
-        headers = {"authorization": f"Bearer {key}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
-            transport = streamable_http_client(self.url, http_client=http)
-            async with Client(transport, mode=mode, **options) as client:
-                yield client
+        async with stock_client(self.url, key, mode, **options) as client:
+            yield client
 
     def post(self, key: str | None, body: Any, *, url: str = "", **headers: str) -> Any:
         """Send a request by hand, of the current revision if the headers say so."""

@@ -1,10 +1,13 @@
-"""An ASGI application inside aiohttp: the request goes in in pieces, the answer comes out as it is made."""
+"""An ASGI application inside aiohttp: the request goes in whole, the answer comes out as it is made."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from aiohttp import web
+
+from gateway.http.errors import RequestTimeout
+from services.chassis.rpc.errors import MalformedRequest, RequestTooLarge
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -36,15 +39,31 @@ class Exchange:
         """
         self._request = request
         self._begun = begun
-        self._read_until = asyncio.get_running_loop().time() + read_seconds
+        self._read_seconds = read_seconds
         self._write_seconds = write_seconds
-        self._complete = False
+        self._body: bytes | None = None
         self._gone = asyncio.Event()
         self.answer: web.StreamResponse | None = None
         """The answer, once its first line was sent."""
 
-    async def run(self, application: Application, **state: Any) -> web.StreamResponse | None:
+    async def read(self, most: int) -> bytes:
+        """Read the body. Raises RequestTooLarge, RequestTimeout and MalformedRequest."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._read_seconds):
+                async for piece in self._request.content.iter_any():
+                    body += piece
+                    if len(body) > most:
+                        raise RequestTooLarge(f"the body is larger than {most} bytes")
+        except TimeoutError:
+            raise RequestTimeout("the body did not arrive in time") from None
+        except web.RequestPayloadError:
+            raise MalformedRequest("the body is cut off or not encoded as its head says") from None
+        return bytes(body)
+
+    async def run(self, application: Application, body: bytes, **state: Any) -> web.StreamResponse | None:
         """Let the application answer; `state` goes into its scope. None: it sent nothing."""
+        self._body = body
         answering = asyncio.ensure_future(application(self._scope() | state, self._receive, self._send))
         try:
             await asyncio.shield(answering)
@@ -81,18 +100,11 @@ class Exchange:
         }
 
     async def _receive(self) -> Message:
-        if self._complete:
-            await self._gone.wait()
-            return {"type": "http.disconnect"}
-        try:
-            async with asyncio.timeout_at(self._read_until):
-                data = await self._request.content.readany()
-        except (TimeoutError, web.RequestPayloadError, ConnectionError):
-            self._complete = True
-            self._gone.set()
-            return {"type": "http.disconnect"}
-        self._complete = self._request.content.at_eof()
-        return {"type": "http.request", "body": data, "more_body": not self._complete}
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
         if self._gone.is_set():

@@ -22,6 +22,7 @@ from aios.api.agent.v1 import agent_pb2
 from gateway.http.answers import json_response
 from gateway.http.errors import WrongMethod
 from gateway.http.fittings import Fittings
+from gateway.http.mcp import values
 from gateway.http.mcp.bridge import Exchange
 from gateway.http.mcp.callers import identify
 from gateway.http.mcp.errors import OriginRefused
@@ -164,9 +165,11 @@ class McpDoor:
             write_seconds=config.write_seconds.total_seconds(),
             begun=begun,
         )
+        body = await exchange.read(self._settings.max_body_bytes)
+        values.check(body)
         state = {"user": _user(caller), CALLER: caller, SESSION: self.sessions.find(session_id, caller)}
         try:
-            answer = await exchange.run(self._manager.handle_request, **state)
+            answer = await exchange.run(self._manager.handle_request, body, **state)
         except Exception as error:  # noqa: BLE001 - whatever the SDK lets out ends this one request
             _log.error("a request broke", exc=error, method=request.method)
             answer = exchange.answer

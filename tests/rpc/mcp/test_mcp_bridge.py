@@ -26,7 +26,8 @@ async def served(application: Application, *, write_seconds: float = 5.0) -> Asy
 
     async def handle(request: web.Request) -> web.StreamResponse:
         exchange = Exchange(request, read_seconds=5.0, write_seconds=write_seconds)
-        return await exchange.run(application) or web.Response(status=500)
+        body = await exchange.read(1000)
+        return await exchange.run(application, body) or web.Response(status=500)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)

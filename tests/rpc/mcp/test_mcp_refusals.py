@@ -311,6 +311,16 @@ async def test_odd_arguments_end_with_a_reason(door: McpWorld, tool: str, argume
     assert "error" in said or said["result"]["isError"] or tool == "echo"
 
 
+@pytest.mark.parametrize("filler", ["[],", '"",', "1,", '{"a":1},'])
+async def test_a_body_of_too_many_values_is_refused_unparsed(door: McpWorld, filler: str) -> None:
+    _, headers = current("tools/call", mcp_name="echo")
+    body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"a":['
+    text = body + filler * (1_500_000 // len(filler)) + "1]}}}"
+    async with door.post(await door.key("a"), text.encode(), **headers) as answer:
+        assert answer.status == 413
+        assert "values" in (await answer.json())["error"]["message"]
+
+
 async def test_bodies_count_for_the_memory_of_all_doors_and_no_longer_than_they_are_held() -> None:
     async with mcp_world(config=DoorConfig(bodies_bytes=1000)) as door:
         key = await door.key("a")

@@ -1,0 +1,52 @@
+"""How many values a JSON text holds."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.http.mcp import values
+from services.chassis.rpc.errors import RequestTooLarge
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(st.sampled_from('[]{},"\\x:')),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.sampled_from('[]{},"\\')), inner),
+    max_leaves=20,
+)
+
+
+def marks(value: Any) -> int:
+    """Count brackets and commas outside of strings."""
+    inner = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(inner, list):
+        return 0
+    return 1 + max(0, len(inner) - 1) + sum(map(marks, inner))
+
+
+@given(JSON)
+def test_the_count_is_exact_whatever_strings_hold(value: Any) -> None:
+    text = json.dumps([value] * 2).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "_HARMLESS", 0)
+        patch.setattr(values, "MOST", max(marks([value] * 2), text.count(b'"')))
+        values.check(text)
+        if marks([value] * 2) > text.count(b'"'):
+            patch.setattr(values, "MOST", marks([value] * 2) - 1)
+            with pytest.raises(RequestTooLarge):
+                values.check(text)
+
+
+def test_a_long_text_with_whatever_in_it_is_one_value() -> None:
+    values.check(json.dumps({"text": '[{"a": "b, c\\"}],' * 100_000}).encode())
+
+
+@pytest.mark.parametrize("filler", ["[],", '"",', "1,", "{},", '"\\\\",[],'])
+def test_too_many_are_refused(filler: str) -> None:
+    with pytest.raises(RequestTooLarge):
+        values.check(f"[{filler * 200_000}1]".encode())
+
+
+def test_a_short_text_may_hold_what_it_wants() -> None:
+    values.check(b"[" + b"[]," * 20_000 + b"1]")
