@@ -64,7 +64,7 @@ async def test_a_response_in_the_background_is_cancelled() -> None:
 
 
 async def test_a_response_in_the_background_outlives_its_gateway() -> None:
-    async with client(Behaviour(tokens=40, token_delay=0.05), lease="0.3") as me:
+    async with client(Behaviour(tokens=40, token_delay=0.05)) as me:  # with a lease of half a minute
         begun = await me.create({"input": "hello", "background": True})
         await until(lambda: me.kernel.tgi.seen.running == 1)
         await me.kernel.stop("gateway")
@@ -118,10 +118,10 @@ async def test_two_gateways_that_are_polled_generate_a_response_once() -> None:
 async def test_one_gateway_takes_over_what_a_dead_one_left_once_its_lease_is_over() -> None:
     contexts = context_service(clock=SystemClock())
     behaviour = Behaviour(tokens=40, token_delay=0.05)
-    async with small_kernel(behaviour, context=contexts, door_background_lease="0.5") as kernel:
+    async with small_kernel(behaviour, context=contexts, checkpoint_tokens="4") as kernel:
         me = Client(kernel)
         begun = await me.create({"input": "hello", "background": True})
-        await until(lambda: kernel.tgi.seen.running == 1)
+        await until(lambda: bool(kernel.tgi.seen.runs) and kernel.tgi.seen.runs[0].sent >= 20)
         await kernel.stop("gateway")
         await until(lambda: kernel.tgi.seen.running == 0)
         # A gateway that dies gives nothing back: its lease is still there.
@@ -134,8 +134,8 @@ async def test_one_gateway_takes_over_what_a_dead_one_left_once_its_lease_is_ove
 
         await dead_until(time.time() + 3600)
         runs = len(kernel.tgi.seen.runs)
-        await kernel.start_gateway(door_background_lease="0.5")
-        other = Client(kernel, url=await kernel.start_another_gateway(door_background_lease="0.5"))
+        await kernel.start_gateway()
+        other = Client(kernel, url=await kernel.start_another_gateway())
         await kernel.ready()
         first = [(await each.asked("GET", f"responses/{begun['id']}"))[1] for each in (me, other)]
         assert [each["status"] for each in first] == ["in_progress", "in_progress"]
@@ -146,6 +146,7 @@ async def test_one_gateway_takes_over_what_a_dead_one_left_once_its_lease_is_ove
         assert ended[0] == ended[1]
         assert ended[0]["usage"]["output_tokens"] == 40
         assert len(kernel.tgi.seen.runs) == runs + 1
+        assert kernel.tgi.seen.runs[-1].first >= 8, "it goes on from a checkpoint"
 
 
 async def test_cancelling_at_one_gateway_ends_what_another_one_runs() -> None:
