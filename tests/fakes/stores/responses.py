@@ -1,5 +1,6 @@
 """The shelf of responses in memory."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -105,7 +106,9 @@ class InMemoryShelf:
     async def look(self, keeper: Keeper, name: Name) -> Shelved | None:
         """Return what is known of a context."""
         kept = self._of(keeper).get(name)
-        return _seen(name, kept) if kept is not None else None
+        seen = _seen(name, kept) if kept is not None else None
+        await asyncio.sleep(0)  # what is seen may be old by the time it is known
+        return seen
 
     async def label(self, keeper: Keeper, name: Name, labels: Mapping[str, str], etag: str = "") -> bool:
         """Replace labels."""

@@ -51,7 +51,7 @@ async def test_a_response_in_the_background_is_polled_to_its_end() -> None:
 
 
 async def test_a_response_in_the_background_is_cancelled() -> None:
-    async with client(Behaviour(tokens=500, token_delay=0.05)) as me:
+    async with client(Behaviour(tokens=3000, token_delay=0.05)) as me:
         begun = await me.create({"input": "hello", "background": True})
         await until(lambda: me.kernel.tgi.seen.running == 1)
         _, told = await me.asked("POST", f"responses/{begun['id']}/cancel")
@@ -150,7 +150,7 @@ async def test_one_gateway_takes_over_what_a_dead_one_left_once_its_lease_is_ove
 
 
 async def test_cancelling_at_one_gateway_ends_what_another_one_runs() -> None:
-    async with client(Behaviour(tokens=500, token_delay=0.05), lease="0.6") as me:
+    async with client(Behaviour(tokens=3000, token_delay=0.05), lease="0.6") as me:
         other = Client(me.kernel, url=await me.kernel.start_another_gateway(door_background_lease="0.6"))
         begun = await me.create({"input": "hello", "background": True})
         await until(lambda: me.kernel.tgi.seen.running == 1)
@@ -164,7 +164,7 @@ async def test_cancelling_at_one_gateway_ends_what_another_one_runs() -> None:
 async def test_a_killed_agents_responses_end(tmp_path: Path) -> None:
     agents = (await asyncio.to_thread(desk, MemoryStore(), tmp_path)).manager.agents
     await register(agents, "planner")
-    behaviour = Behaviour(tokens=500, token_delay=0.05)
+    behaviour = Behaviour(tokens=3000, token_delay=0.05)
     async with small_kernel(behaviour, access=agents, context=context_service(clock=SystemClock())) as kernel:
         await Client(kernel).create({"input": "hello", "background": True})
         await until(lambda: kernel.tgi.seen.running == 1)
@@ -174,7 +174,7 @@ async def test_a_killed_agents_responses_end(tmp_path: Path) -> None:
 
 async def test_an_agent_has_a_bounded_number_in_the_background_and_must_store_them() -> None:
     contexts = context_service(clock=SystemClock())
-    behaviour = Behaviour(tokens=500, token_delay=0.05)
+    behaviour = Behaviour(tokens=3000, token_delay=0.05)
     async with small_kernel(behaviour, context=contexts, door_background_per_agent="1") as kernel:
         me = Client(kernel)
         begun = await me.create({"input": "hello", "background": True})

@@ -114,6 +114,9 @@ async def test_the_same_request_under_one_key_is_one_response() -> None:
     async with client(Behaviour(tokens=4, token_delay=0.05)) as me:
         key = {"idempotency-key": "one"}
         twins = await asyncio.gather(*(me.create({"input": "hello"}, **key) for _ in range(2)))
+        await me.kernel.stop("gateway")  # which kept the generation for a while
+        await me.kernel.start_gateway()
+        await me.kernel.ready()
         later = await me.create({"input": "hello"}, **key)
         status, told = await me.asked("POST", "responses", {"input": "other"}, **key)
 

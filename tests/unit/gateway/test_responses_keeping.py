@@ -165,6 +165,11 @@ async def test_how_a_response_ended_is_told_once_whoever_asks() -> None:
     assert await kept.library.settle(ME, record, done, (SAY,)) == cancelled
     assert await kept.library.find_pending(ME, digits(1)) is None
 
+    record = await kept.begin(digits(2))
+    await kept.keep(digits(2))  # by a process that died before it could forget the rest
+    told = await kept.library.settle(ME, record, {**record.response, "status": "cancelled"}, ())
+    assert told == kept.record(digits(2)).response
+
 
 async def test_the_end_of_a_deleted_response_is_dropped() -> None:
     kept = Kept()

@@ -209,6 +209,16 @@ def test_what_goes_before_stands_between_instructions_and_input() -> None:
     assert prepared.words.translate("messages[3].content") == "input[0].content"
 
 
+def test_a_conversation_is_bounded_wherever_its_messages_come_from() -> None:
+    earlier = [chat_pb2.ChatMessage(role=chat_pb2.ROLE_USER, content="before")] * 1000
+    packs = [{"type": "compaction", "encrypted_content": packed(earlier[:600])}] * 2
+
+    with pytest.raises(InvalidRequest) as long:
+        read({"input": [ASK] * 30}, earlier)
+    assert long.value.violations[0].field == "input"
+    assert refused({"input": packs}) == "input[1].encrypted_content"
+
+
 def test_a_compaction_stands_for_its_messages() -> None:
     call = chat_pb2.ChatMessage(role=chat_pb2.ROLE_ASSISTANT, tool_calls=[{"id": "c1", "name": "add"}])
     item = {"type": "compaction", "encrypted_content": packed([call])}
