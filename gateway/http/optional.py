@@ -27,6 +27,10 @@ async def mcp(settings: McpSettings, shared_key: str) -> list[Make]:
         _log.info("no MCP server at the door: the extra aios-kernel[mcp] is not installed")
         return []
     # Importing the SDK takes most of a second and reads many files: not on the event loop.
-    routes = await asyncio.to_thread(import_module, "gateway.http.mcp.routes")
+    try:
+        routes = await asyncio.to_thread(import_module, "gateway.http.mcp.routes")
+    except ImportError as error:  # another version than the extra names
+        _log.error("no MCP server at the door: its SDK cannot be imported", exc=error)
+        return []
     chosen = replace(settings, state_keys=settings.state_keys or (shared_key,))
     return [lambda fittings: routes.dialect(fittings, chosen)]

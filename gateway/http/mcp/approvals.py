@@ -52,6 +52,12 @@ def gave_up(params: types.CallToolRequestParams) -> bool:
     return isinstance(answer, types.ElicitResult) and answer.action != "accept"
 
 
+def can_be_asked(client: types.ClientCapabilities | None) -> bool:
+    """Tell whether a client shows forms to its user; one that names no mode does."""
+    asks = client.elicitation if client is not None else None
+    return asks is not None and (asks.form is not None or asks.url is None)
+
+
 def needs_approval(error: KernelError) -> bool:
     """Tell whether a call failed for want of an approval that can still be given."""
     metadata = error.metadata

@@ -47,6 +47,8 @@ _HTTP: Final = "http"
 _CHECK_SECONDS: Final = 5.0
 _REFUSED: Final = 400
 """HTTP statuses from here on are refusals."""
+_NOT_FOUND: Final = 404
+"""What the SDK answers for a session that it does not have, whatever became of it."""
 _CALL_TOOL: Final = "tools/call"
 _LISTEN: Final = "subscriptions/listen"
 
@@ -135,7 +137,8 @@ class McpDoor:
                     opened(headers[_SESSION_HEADER])
 
             answer = await self._exchange(request, caller, session_id, begun)
-        if request.method == "DELETE" and self.sessions.find(session_id, caller) is not None:
+        over = request.method == "DELETE" or answer.status == _NOT_FOUND
+        if over and self.sessions.find(session_id, caller) is not None:
             await self.sessions.end(session_id)
         return answer
 

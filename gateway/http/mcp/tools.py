@@ -16,7 +16,6 @@ from gateway.http.mcp.syscalls import Caller, ask, build, follow
 from services.chassis.rpc.errors import Internal, KernelError
 
 _PAGE: Final = 100
-_WITH_ELICITATION: Final = types.ClientCapabilities(elicitation=types.ElicitationCapability())
 
 
 class ToolHandlers:
@@ -81,7 +80,7 @@ class ToolHandlers:
         try:
             call = await self._run(caller, request, session)
         except KernelError as error:
-            may_ask = modern and session.check_client_capability(_WITH_ELICITATION)
+            may_ask = modern and approvals.can_be_asked(session.client_capabilities)
             if not may_ask or not approvals.needs_approval(error):
                 raise
             return approvals.ask_again(params.name, error, round_.call_id)

@@ -17,7 +17,10 @@ from gateway.http.kernel import Kernel
 from gateway.http.mcp.syscalls import Caller, ask, follow
 from gateway.http.mcp.uris import Kind, Resource, of_name, parse
 from services.chassis.rpc.errors import KernelError, ServiceUnavailable
+from services.chassis.runtime.logs import logger
 from services.chassis.streams import LongStream, follow_forever, is_final
+
+_log = logger(__name__)
 
 Publish = Callable[[ServerEvent], Awaitable[None]]
 
@@ -57,6 +60,7 @@ class FileWatch:
         if self._task is None or self._task.done():
             self._ready.clear()
             self._task = asyncio.create_task(self.run(), name="mcp file watch")
+            self._task.add_done_callback(_note_end)
         ready = asyncio.create_task(self._ready.wait())
         try:
             await asyncio.wait(
@@ -123,6 +127,13 @@ class FileWatch:
             await self._publish(ResourceUpdated(uri))
         if self._lists:
             await self._publish(ResourcesListChanged())
+
+
+def _note_end(watch: asyncio.Task[None]) -> None:
+    """Log why a watch ended for good; a stream ends with it, a session goes on without."""
+    error = None if watch.cancelled() else watch.exception()
+    if error is not None:
+        _log.info("a watch of files has ended", why=str(error))
 
 
 async def watch_tools(

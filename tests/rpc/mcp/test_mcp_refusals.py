@@ -172,6 +172,19 @@ async def test_what_opens_no_session_holds_no_place() -> None:
         await open_session(door, key)
 
 
+async def test_a_session_that_broke_holds_no_place(door: McpWorld) -> None:
+    key = await door.key("a")
+    session = await open_session(door, key)
+    transport = door.mcp._manager._server_instances[session]
+    await transport.terminate()
+    await until(lambda: session not in door.mcp._manager._server_instances)
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    async with door.post(key, listing, mcp_session_id=session) as answer:
+        assert answer.status == 404
+
+    assert door.mcp.sessions.open == 0
+
+
 async def test_an_idle_session_ends() -> None:
     async with mcp_world(session_idle_seconds=timedelta(seconds=0.1)) as door:
         await open_session(door, await door.key("a"))
@@ -387,7 +400,7 @@ async def test_sealed_state_of_ones_own_making_is_refused(door: McpWorld) -> Non
 
 
 async def in_rounds(
-    door: McpWorld, key: str, state: str, *, url: str = "", tool: str = "wipe"
+    door: McpWorld, key: str, state: str, *, url: str = "", tool: str = "wipe", asks: Any = None
 ) -> tuple[dict[str, Any], str]:
     """Send a call that needs an approval, or its next round. Returns the answer and the state it carries."""
     params: dict[str, Any] = {"name": tool, "arguments": {}}
@@ -395,7 +408,7 @@ async def in_rounds(
         answer = {"action": "accept", "content": {"try_again": True}}
         params |= {"requestState": state, "inputResponses": {"approval": answer}}
     body, headers = current("tools/call", params, mcp_name=tool)
-    body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = {"elicitation": {}}
+    body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = {"elicitation": asks or {}}
     async with door.post(key, body, url=url, **headers) as answered:
         said = await answered.json()
     return said, said.get("result", {}).get("requestState", "")
@@ -408,6 +421,18 @@ async def wait_for_approval(request: Any) -> AsyncIterator[Any]:
         metadata={"approval": "approvals/1"},
     )
     yield
+
+
+@pytest.mark.parametrize(
+    ("asks", "asked"),
+    [({}, True), ({"form": {}}, True), ({"url": {}}, False), ({"url": {}, "form": {}}, True)],
+)
+async def test_only_a_client_that_shows_forms_is_asked(door: McpWorld, asks: Any, asked: bool) -> None:  # noqa: FBT001
+    door.tools.script("wipe", wait_for_approval)
+    said, state = await in_rounds(door, await door.key("a"), "", asks=asks)
+
+    assert bool(state) is asked
+    assert said["result"].get("isError", False) is not asked
 
 
 async def test_a_round_may_come_to_another_gateway_with_the_same_key() -> None:
