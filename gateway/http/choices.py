@@ -41,7 +41,7 @@ async def several(
                 for index, (plan, seed) in enumerate(zip(plans, seeds, strict=True))
             ]
             streams = [_events(kernel, visit, plan, seconds, main=plan is named[0]) for plan in named]
-            async with aclosing(_merged(streams)) as events:
+            async with aclosing(merged(streams)) as events:
                 async for choice in events:
                     begun = True
                     yield choice
@@ -76,7 +76,7 @@ def _events(
     return generating.stream(kernel, visit, plan.request, plan.tier, plan.words, seconds=seconds, main=main)
 
 
-async def _merged(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
+async def merged(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
     """Yield what several streams bring, one at a time from each. Raises the first failure; ends them all."""
     coming = {asyncio.ensure_future(_next(each)): index for index, each in enumerate(streams)}
     try:
