@@ -202,6 +202,7 @@ async def test_a_call_that_needs_approval_asks_to_be_tried_again_and_runs_once_a
     assert "approvals/51c0" in asked[0]
     assert len(asked) == 2, "the first answer alone approved nothing"
     assert len({request.request_id for request in seen}) == 1
+    assert seen[0].request_id, "the rounds are one call"
     assert [request.approval for request in seen] == ["", "approvals/51c0", "approvals/51c0"]
 
 
@@ -353,6 +354,8 @@ async def test_a_listener_hears_of_files_it_subscribed_to_and_of_tools(door: Mcp
         uris = ["aios://files/a.txt"]
         async with client.listen(resource_subscriptions=uris, tools_list_changed=True) as stream:
             events = aiter(stream)
+            looks = sum(call.method == "ListTools" for call in door.kernel.calls)
+            await until(lambda: sum(call.method == "ListTools" for call in door.kernel.calls) > looks + 2)
             await kernel.files.write("b.txt", "not this one")
             await kernel.files.write("a.txt", "this one")
             assert await anext(events) == ResourceUpdated(uri="aios://files/a.txt")
