@@ -68,7 +68,7 @@ class DoorConfig:
     background_seconds: timedelta = timedelta(hours=1)
     """Longest time of a response without a connection."""
 
-    background_lease: timedelta = timedelta(seconds=30)
+    background_claim: timedelta = timedelta(seconds=30)
     """How long after its last sign of life a process is taken for dead that generates such a response."""
 
     models: tuple[str, ...] = ("*=",)

@@ -1,7 +1,7 @@
 """Responses that go on without a connection, in whatever process: jobs of this one.
 
-What a job needs is stored before its client is told its id. A process that runs it holds a lease; one that is
-asked about a response whose lease ran out takes it over, under the same request id, so that it goes on from
+What a job needs is stored before its client is told its id. A process that runs it holds a claim; one that is
+asked about a response whose claim ran out takes it over, under the same request id, so that it goes on from
 the last checkpoint. How it ended is told once: the one context that holds the end can be made only once.
 """
 
@@ -15,6 +15,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.http.common.hints import Tier
 from gateway.http.kernel import Kernel
 from gateway.http.model import Identity
 from gateway.http.responses.answer import Head, Json, failure
@@ -25,8 +26,8 @@ from gateway.http.responses.model import Keeper, Record
 from gateway.http.responses.offered import Offered
 from gateway.http.responses.owner import Owner
 from gateway.http.responses.request import shown_text
+from gateway.http.responses.service.claims import Claims
 from gateway.http.responses.service.keeping import Library, pending_name
-from gateway.http.responses.service.leases import Leases
 from gateway.http.responses.stream import Composer
 from services.chassis.chat import ChatMessage
 from services.chassis.dispatch.errors import TooManyCalls
@@ -54,7 +55,7 @@ _LET_GO_SECONDS: Final = 3.0
 _BLOCK: Final = 1024
 """Characters of a block of text that is full."""
 _BEATS: Final = 3
-"""Renewals in the time of a lease."""
+"""Renewals in the time of a claim."""
 
 Key = tuple[str, str, str]
 
@@ -106,7 +107,7 @@ class Job:
             changed = self._changed
             if self.admitted and not begun:
                 begun = True
-                yield pb.GenerationEvent(admitted=pb.Admitted())
+                yield pb.StreamGenerateResponse(event=pb.GenerationEvent(admitted=pb.Admitted()))
             while block < len(self._blocks):
                 text = self._blocks[block][characters:]
                 if len(self._blocks[block]) < _BLOCK:
@@ -142,12 +143,12 @@ class Background:
     """The jobs of this process."""
 
     def __init__(
-        self, kernel: Kernel, library: Library, leases: Leases, fitter: Fitter, limits: Limits
+        self, kernel: Kernel, library: Library, claims: Claims, fitter: Fitter, limits: Limits
     ) -> None:
         self._kernel = kernel
         self._fitter = fitter
         self._library = library
-        self._leases = leases
+        self._claims = claims
         self._limits = limits
         self._jobs: dict[Key, Job] = {}
         self._by_agent: Counter[tuple[str, str]] = Counter()
@@ -176,7 +177,7 @@ class Background:
         if running is not None:
             return running
         self.check_room(keeper)
-        if not await self._leases.take(keeper, pending_name(digits)):
+        if not await self._claims.take(keeper, pending_name(digits)):
             return None
         running = self.job(keeper, digits)  # two requests of this process may have asked at once
         return running if running is not None else self._start(owner, keeper, record, digits, resume=resume)
@@ -189,7 +190,7 @@ class Background:
             await asyncio.wait({job.task}, timeout=_LET_GO_SECONDS)
 
     async def stop(self) -> None:
-        """End all jobs; their leases are given back, so that another process goes on at once."""
+        """End all jobs; their claims are given back, so that another process goes on at once."""
         tasks = {job.task for job in self._jobs.values() if job.task is not None}
         for task in tasks:
             task.cancel()
@@ -205,7 +206,7 @@ class Background:
         return job
 
     async def _run(self, job: Job, key: Key, *, resume: bool) -> None:
-        """Generate while the lease holds; then let go of everything, whatever happened."""
+        """Generate while the claim holds; then let go of everything, whatever happened."""
         work = asyncio.create_task(self._work(job, resume=resume))
         beat = asyncio.create_task(self._beat(job))
         try:
@@ -225,22 +226,22 @@ class Background:
             job.end()
 
     async def _beat(self, job: Job) -> None:
-        """Renew the lease; return when it is lost, because another process has it or the response is gone."""
+        """Renew the claim; return when it is lost, because another process has it or the response is gone."""
         name = pending_name(job.digits)
         while True:
-            await asyncio.sleep(self._leases.seconds / _BEATS)
+            await asyncio.sleep(self._claims.seconds / _BEATS)
             try:
-                if not await self._leases.take(await job.owner.keeper(), name):
+                if not await self._claims.take(await job.owner.keeper(), name):
                     return
             except KernelError:
-                continue  # the lease may hold longer than the trouble, and how it ends is told only once
+                continue  # the claim may hold longer than the trouble, and how it ends is told only once
 
     async def _let_go(self, job: Job) -> None:
-        """Give the lease back, and look how another process ended it, if that is why it was lost."""
+        """Give the claim back, and look how another process ended it, if that is why it was lost."""
         with contextlib.suppress(KernelError, TimeoutError):
             async with asyncio.timeout(_LET_GO_SECONDS):
                 keeper = await job.owner.keeper()
-                await self._leases.release(keeper, pending_name(job.digits))
+                await self._claims.release(keeper, pending_name(job.digits))
                 found = await self._library.find(keeper, job.digits)
                 job.result = found.response if found is not None else None
 
@@ -270,6 +271,7 @@ class Background:
     ) -> None:
         """Follow the generation to its end, with fresh tokens as they run out. Raises what it ends with."""
         fitted = job.record.response.get("truncation") != "auto"
+        tier = Tier(wanted=job.record.work is not None and job.record.work.tier)
         while True:
             if resume:
                 request.resume.after_sequence = 0  # takes up the last checkpoint
@@ -281,6 +283,9 @@ class Background:
                 if error.reason in TOO_LONG and not fitted:
                     fitted = True
                     await self._fitter.fit(await job.owner.keeper(), request)
+                    continue
+                if tier.give_up(request, error):
+                    composer.head.echo["service_tier"] = tier.applied
                     continue
                 if error.reason not in _RENEWABLE or not job.owner.identities.forget(identity):
                     raise
@@ -343,5 +348,5 @@ def offered(record: Record) -> Offered:
     return Offered.known(record.work.kinds if record.work is not None else {})
 
 
-def _delta(text: str) -> pb.GenerationEvent:
-    return pb.GenerationEvent(delta=pb.Delta(text=text))
+def _delta(text: str) -> pb.StreamGenerateResponse:
+    return pb.StreamGenerateResponse(event=pb.GenerationEvent(delta=pb.Delta(text=text)))

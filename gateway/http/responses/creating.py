@@ -101,16 +101,17 @@ class Creating:
         # A window is made with the caller's own calls, since a summary may be generated for it.
         own = Keeper(terms.keeper.tenant, visit.caller.agent, visit.metadata)
         fitting = partial(desk.fitter.fit, own) if body.truncation == _AUTO else None
-        generating = Generating(fittings.kernel, prepared, visit.main_metadata, fitting)
+        generating = Generating(fittings.kernel, visit, prepared, fitting)
         return cls(desk, terms, history, prepared, head, generating)
 
     def composer(self) -> Composer:
         """Return what tells the generation as events."""
         return Composer(self.head, self.prepared.offered, self.prepared.shown())
 
-    async def whole(self, seconds: float) -> Json:
-        """Generate and store; return the response."""
-        return await self._kept(await self.generating.whole(seconds, self.terms.digits))
+    async def whole(self) -> tuple[Json, dict[str, str]]:
+        """Generate and store; return the response, and what its headers tell."""
+        made, headers = await self.generating.whole(self.terms.digits)
+        return await self._kept(made), headers
 
     async def told(self, composer: Composer, seconds: float) -> AsyncGenerator[Told, None]:
         """Generate, and store before the end is told: who reads it may go on from it."""
@@ -134,6 +135,7 @@ class Creating:
             kinds={name: (kind.name, kind.namespace, kind.custom) for name, kind in kinds},
             count=len(self.history.messages) + len(own),
             own=len(own),
+            tier=self.prepared.tier.wanted,
         )
         record = msgspec.structs.replace(self._record(self.head.response("queued")), work=work)
         keeper, digits, library = self.terms.keeper, self.terms.digits, self.desk.library

@@ -20,8 +20,8 @@ from gateway.http.responses.model import History, Keeper, Place, Record
 from gateway.http.responses.ports import Shelf, Windows
 from gateway.http.responses.request import Input
 from gateway.http.responses.schema import Asked, Item, Named
+from gateway.http.responses.service.claims import Claims
 from gateway.http.responses.service.keeping import MOST_MESSAGES, Library, conversation_name
-from gateway.http.responses.service.leases import Leases
 from services.chassis.rpc.errors import InvalidRequest
 
 _REFERENCE: Final = "item_reference"
@@ -47,9 +47,9 @@ class Desk:
         shelf, windows = ContextShelf(fittings.kernel.context), ContextWindows(fittings.kernel.context)
         fitter = Fitter(fittings.kernel, windows)
         library = Library(shelf, config.response_life.total_seconds(), time.time)
-        leases = Leases(shelf, secrets.token_hex(8), config.background_lease.total_seconds(), time.time)
+        claims = Claims(shelf, secrets.token_hex(8), config.background_claim.total_seconds(), time.time)
         limits = Limits(config.background_per_agent, config.background_seconds.total_seconds())
-        background = Background(fittings.kernel, library, leases, fitter, limits)
+        background = Background(fittings.kernel, library, claims, fitter, limits)
         return cls(fittings, shelf, windows, fitter, library, background)
 
     async def history(self, keeper: Keeper, body: Asked) -> History:

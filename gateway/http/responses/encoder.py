@@ -7,7 +7,7 @@ from gateway.http.responses.answer import Json
 from gateway.http.responses.stream import Composer
 from services.chassis.rpc.errors import KernelError
 
-Told = pb.GenerationEvent | Json
+Told = pb.StreamGenerateResponse | Json
 """An event of the generation, or last the response as it ended."""
 
 
@@ -23,9 +23,9 @@ class Encoder:
 
     def event(self, event: Told) -> bytes:
         """Tell an event, or the end."""
-        return (
-            self.composer.feed(event) if isinstance(event, pb.GenerationEvent) else self.composer.end(event)
-        )
+        if isinstance(event, pb.StreamGenerateResponse):
+            return self.composer.feed(event.event)
+        return self.composer.end(event)
 
     def alive(self) -> bytes:
         """Give a sign of life. Some clients count events only, so a comment would not do."""

@@ -34,6 +34,8 @@ class Work(msgspec.Struct, frozen=True):
     """Messages before the record: the conversation and the request's own."""
     own: int = 0
     """How many of them the request brought."""
+    tier: bool = False
+    """Whether its scheduling class is the wish of a service tier, which is never refused."""
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.http import generating
 from gateway.http.answers import json_response
 from gateway.http.dialect import Dialect, Route, tell_openai
 from gateway.http.fittings import Fittings
@@ -11,7 +13,7 @@ from gateway.http.responses.conversations import ConversationRoutes
 from gateway.http.responses.counting import CountingRoutes
 from gateway.http.responses.creating import Creating, Terms
 from gateway.http.responses.desk import Desk
-from gateway.http.responses.encoder import Encoder
+from gateway.http.responses.encoder import Encoder, Told
 from gateway.http.responses.model import Record
 from gateway.http.responses.owner import Owner
 from gateway.http.responses.schema import Create
@@ -43,9 +45,11 @@ class CreateRoute:
         if made.terms.background:
             return await self._in_background(visit, made)
         if not made.terms.stream:
-            return json_response(await made.whole(visit.call_seconds))
+            response, headers = await made.whole()
+            return json_response(response, headers=headers)
         composer = made.composer()
-        return await send(visit, made.told(composer, visit.stream_seconds), Encoder(composer))
+        told = made.told(composer, visit.stream_seconds)
+        return await send(visit, told, Encoder(composer), known=_known)
 
     async def _read(self, visit: Visit) -> "Creating | Repeat":
         """Read the request, and look whether it was answered before."""
@@ -73,6 +77,10 @@ class CreateRoute:
         if terms.stream:
             return await self._stored.stream(visit, record)
         return json_response(record.response)
+
+
+def _known(first: Told | None) -> dict[str, str]:
+    return generating.first_headers(first if isinstance(first, pb.StreamGenerateResponse) else None)
 
 
 def dialect(fittings: Fittings) -> Dialect:

@@ -44,7 +44,7 @@ class Composer:
     def __init__(
         self, head: Head, offered: Offered, shown: ShownText, *, by_text: bool = False, after: int = -1
     ) -> None:
-        self._head = head
+        self.head = head
         self._offered = offered
         self._shown = shown
         self._by_text = by_text
@@ -62,13 +62,13 @@ class Composer:
 
     def created(self) -> bytes:
         """Begin."""
-        begun = self._head.response("queued" if self._by_text else "in_progress")
+        begun = self.head.response("queued" if self._by_text else "in_progress")
         return self._event("response.created", {"response": begun})
 
     def alive(self) -> bytes:
         """Tell that it still waits or runs, in events that clients know."""
         status = "in_progress" if self._admitted else "queued"
-        told = {"response": self._head.response(status)}
+        told = {"response": self.head.response(status)}
         if self._by_text:  # a sign of life has no number of its own, which another process would not give
             return _bytes(f"response.{status}", {"sequence_number": max(self._number, 0), **told})
         return self._event(f"response.{status}", told)
@@ -92,7 +92,7 @@ class Composer:
 
     def failed(self, error: KernelError) -> bytes:
         """Tell that it failed."""
-        return self.end(self._head.response("failed", error=failure(error)))
+        return self.end(self.head.response("failed", error=failure(error)))
 
     def _replayed(self, response: Json) -> bytes:
         """Tell the items of a response that was kept; what the client has by its number is not told again."""
@@ -117,7 +117,7 @@ class Composer:
         if self._admitted:
             return b""
         self._admitted = True
-        return self._event("response.in_progress", {"response": self._head.response("in_progress")})
+        return self._event("response.in_progress", {"response": self.head.response("in_progress")})
 
     def _delta(self, delta: pb.Delta) -> Iterator[bytes]:
         told = [place for each in delta.top_alternatives if (place := logprob(each)) is not None]
@@ -137,7 +137,7 @@ class Composer:
         made = composed(
             finished,
             "".join(self.pieces),
-            digits=self._head.digits,
+            digits=self.head.digits,
             offered=self._offered,
             logprobs=self._places,
         )
@@ -191,7 +191,7 @@ class Composer:
 
     @property
     def _message_id(self) -> str:
-        return ids.output_id("message", self._head.digits, 0)
+        return ids.output_id("message", self.head.digits, 0)
 
     def _at(self) -> Json:
         return {"item_id": self._message_id, "output_index": 0, "content_index": 0}

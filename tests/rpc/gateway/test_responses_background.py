@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from gateway.http.responses.service.leases import LABEL
+from gateway.http.responses.service.claims import LABEL
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.runtime.clock import SystemClock
@@ -35,10 +35,10 @@ SHORT = {**ENDLESS, "max_output_tokens": 30}
 async def doors() -> AsyncIterator[tuple[SmallKernel, str]]:
     """One kernel with two gateways for all tests that stop none, and the second one's door."""
     contexts = context_service(clock=SystemClock())
-    settings = {"door_background_lease": "0.6", "door_background_per_agent": "3"}
+    settings = {"door_background_claim": "0.6", "door_background_per_agent": "3"}
     behaviour = Behaviour(tokens=5000, token_delay=0.02, window=8192)
     async with small_kernel(
-        behaviour, context=contexts, door_background_lease="0.6", door_background_per_agent="3"
+        behaviour, context=contexts, door_background_claim="0.6", door_background_per_agent="3"
     ) as kernel:
         yield kernel, await kernel.start_another_gateway(**settings)
 
@@ -158,7 +158,7 @@ async def test_a_response_outlives_its_gateway_whether_that_stops_or_dies() -> N
         await until(lambda: len(seen.runs) == 2 and all(run.sent >= 20 for run in seen.runs))
         await kernel.stop("gateway")
         await until(lambda: seen.running == 0)
-        # One that dies gives nothing back: its lease is still there.
+        # One that dies gives nothing back: its claim is still there.
         name = f"resp-{orphan['id'].removeprefix('resp_')}-p"
 
         async def dead_until(moment: float) -> None:

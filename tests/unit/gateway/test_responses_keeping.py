@@ -8,6 +8,7 @@ import pytest
 from gateway.http.responses import ids
 from gateway.http.responses.errors import PreviousNotFound
 from gateway.http.responses.model import History, Keeper, Name, Record, Work
+from gateway.http.responses.service.claims import Claims
 from gateway.http.responses.service.keeping import (
     Library,
     conversation_name,
@@ -15,7 +16,6 @@ from gateway.http.responses.service.keeping import (
     pending_name,
     scratch_name,
 )
-from gateway.http.responses.service.leases import Leases
 from services.chassis.chat import ChatMessage, Role
 from services.chassis.rpc.errors import KernelError, ServiceUnavailable
 from tests.fakes.stores.responses import InMemoryShelf
@@ -200,11 +200,11 @@ async def test_a_record_that_is_none_is_not_there() -> None:
         assert await kept.library.find(ME, digits(1)) is None
 
 
-async def test_one_process_has_the_lease_until_it_is_silent_for_long() -> None:
+async def test_one_process_has_the_claim_until_it_is_silent_for_long() -> None:
     kept = Kept()
     name = pending_name(digits(1))
     await kept.begin(digits(1))
-    one, two = (Leases(kept.shelf, holder, 30.0, lambda: kept.shelf.now) for holder in ("one", "two"))
+    one, two = (Claims(kept.shelf, holder, 30.0, lambda: kept.shelf.now) for holder in ("one", "two"))
 
     assert await one.take(ME, name)
     assert not await two.take(ME, name)
@@ -222,19 +222,19 @@ async def test_one_process_has_the_lease_until_it_is_silent_for_long() -> None:
     assert not await one.take(ME, pending_name(digits(2)))
 
 
-async def test_of_two_processes_that_see_the_lease_free_one_gets_it() -> None:
+async def test_of_two_processes_that_see_the_claim_free_one_gets_it() -> None:
     kept = Kept()
     await kept.begin(digits(1))
-    leases = [Leases(kept.shelf, holder, 30.0, lambda: kept.shelf.now) for holder in "abcdef"]
+    claims = [Claims(kept.shelf, holder, 30.0, lambda: kept.shelf.now) for holder in "abcdef"]
 
-    taken = await asyncio.gather(*(each.take(ME, pending_name(digits(1))) for each in leases))
+    taken = await asyncio.gather(*(each.take(ME, pending_name(digits(1))) for each in claims))
     assert taken.count(True) == 1
 
 
-async def test_a_fork_does_not_inherit_the_lease_of_its_source() -> None:
+async def test_a_fork_does_not_inherit_the_claim_of_its_source() -> None:
     kept = Kept()
     await kept.begin(digits(1))
-    one, two = (Leases(kept.shelf, holder, 30.0, lambda: kept.shelf.now) for holder in ("one", "two"))
+    one, two = (Claims(kept.shelf, holder, 30.0, lambda: kept.shelf.now) for holder in ("one", "two"))
     await one.take(ME, pending_name(digits(1)))
     record = await kept.library.find_pending(ME, digits(1))
     assert record is not None

@@ -32,22 +32,24 @@ CALL = [
     "response.output_item.done",
 ]
 CUSTOM = [kind.replace("function_call_arguments", "custom_tool_call_input") for kind in CALL]
-ADMITTED = pb.GenerationEvent(admitted=pb.Admitted(prompt_tokens=3))
+ADMITTED = pb.StreamGenerateResponse(event=pb.GenerationEvent(admitted=pb.Admitted(prompt_tokens=3)))
 
 
-def delta(text: str, *chosen: str) -> pb.GenerationEvent:
+def delta(text: str, *chosen: str) -> pb.StreamGenerateResponse:
     event = pb.GenerationEvent(delta=pb.Delta(text=text))
     for each in chosen:
         event.delta.top_alternatives.add(chosen=pb.Alternative(text=each, logprob=-0.5))
-    return event
+    return pb.StreamGenerateResponse(event=event)
 
 
-def finished(text: str, *calls: tuple[str, str], reason: Any = pb.FINISH_REASON_STOP) -> pb.GenerationEvent:
+def finished(
+    text: str, *calls: tuple[str, str], reason: Any = pb.FINISH_REASON_STOP
+) -> pb.StreamGenerateResponse:
     event = pb.GenerationEvent(finished=pb.Finished(reason=reason))
     event.finished.message.content = text
     for index, (name, arguments) in enumerate(calls):
         event.finished.message.tool_calls.add(id=f"call_{index}", name=name, arguments_json=arguments)
-    return event
+    return pb.StreamGenerateResponse(event=event)
 
 
 def told(data: bytes) -> list[dict[str, Any]]:
@@ -63,7 +65,7 @@ def kinds(events: list[dict[str, Any]]) -> list[str]:
 
 
 def run(
-    *events: pb.GenerationEvent, tools: bool = False, **kinds: tuple[str, str, bool]
+    *events: pb.StreamGenerateResponse, tools: bool = False, **kinds: tuple[str, str, bool]
 ) -> list[dict[str, Any]]:
     """Return the events of a whole stream."""
     composer = Composer(HEAD, Offered.known(kinds), ShownText(tools=tools))
@@ -180,7 +182,7 @@ def by_text(after: int, pieces: list[str], *, stored: bool) -> list[dict[str, An
     """Tell an answer to who has the events up to a number: while it grows, or stored."""
     text = "".join(pieces)
     whole = Composer(HEAD, Offered.known({}), ShownText())
-    whole.feed(finished(text, ("add", "{}")))
+    whole.feed(finished(text, ("add", "{}")).event)
     assert whole.composed is not None
     response = whole.composed.response(HEAD, 2)
     composer = Composer(HEAD, Offered.known({}), ShownText(), by_text=True, after=after)

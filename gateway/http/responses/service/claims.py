@@ -1,6 +1,6 @@
 """Which process generates a response that has not ended: the one whose name its context bears, for a while.
 
-A lease that is not renewed runs out, so what a crashed process left is taken up by the next one that is asked
+A claim that is not renewed runs out, so what a crashed process left is taken up by the next one that is asked
 about it. Taking and renewing go by the context's version: of two processes that want it one gets it.
 """
 
@@ -11,12 +11,12 @@ from typing import Final
 from gateway.http.responses.model import Keeper, Name, Shelved
 from gateway.http.responses.ports import Shelf
 
-LABEL: Final = "aios-lease"
+LABEL: Final = "aios-claim"
 
 
 @dataclass(frozen=True, slots=True)
-class Leases:
-    """The leases that one process takes."""
+class Claims:
+    """The claims that one process takes."""
 
     shelf: Shelf
     holder: str
@@ -25,14 +25,14 @@ class Leases:
     now: Callable[[], float]
 
     async def take(self, keeper: Keeper, name: Name) -> bool:
-        """Take a lease, or renew it. False: another process has it, or the context is gone."""
+        """Take a claim, or renew it. False: another process has it, or the context is gone."""
         seen = await self.shelf.look(keeper, name)
         if seen is None or not self._is_free(seen):
             return False
         return await self._write(keeper, seen, self.now() + self.seconds)
 
     async def release(self, keeper: Keeper, name: Name) -> None:
-        """Give a lease back, if it is ours."""
+        """Give a claim back, if it is ours."""
         seen = await self.shelf.look(keeper, name)
         if seen is not None and self._holder_of(seen)[0] == self.holder:
             await self._write(keeper, seen, 0.0)
@@ -46,7 +46,7 @@ class Leases:
         return holder in {"", self.holder} or until <= self.now()
 
     def _holder_of(self, seen: Shelved) -> tuple[str, float]:
-        """Return who has the lease and until when. A fork bears its source's label, which is not its own."""
+        """Return who has the claim and until when. A fork bears its source's label, which is not its own."""
         parts = seen.labels.get(LABEL, "").split(" ")
         try:
             holder, until, name = parts
