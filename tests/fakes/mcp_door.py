@@ -189,6 +189,17 @@ class FakeAuthenticator:
             raise CredentialRevoked(error.message) from None
 
 
+def current(method: str, params: dict[str, Any] | None = None, **headers: str) -> tuple[Any, dict[str, str]]:
+    """Build a request of the current revision, and its headers."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": CURRENT,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "by hand", "version": "1"},
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**(params or {}), "_meta": meta}}
+    return body, {"mcp_protocol_version": CURRENT, "mcp_method": method} | headers
+
+
 @asynccontextmanager
 async def stock_client(url: str, key: str, mode: str = CURRENT, **options: Any) -> AsyncIterator[Any]:
     """Connect the SDK's own client to an address, with a key."""
