@@ -35,7 +35,7 @@ class UnsupportedContent(DoorError):
 class NotFound(DoorError):
     """There is no such resource, or it is not the caller's."""
 
-    reason = "INVALID_REQUEST"
+    reason = "CONTEXT_NOT_FOUND"
     code = Code.NOT_FOUND
     row = Row(404, "invalid_request_error", "not_found_error", "not_found")
 

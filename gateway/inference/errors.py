@@ -6,7 +6,15 @@ or tell the agent.
 
 
 class BackendError(Exception):
-    """A generation or a question to a backend failed."""
+    """A generation or a question to a backend failed. `said`: what a failing server says of itself.
+
+    The message is for callers too. A server's account of its own failure is not: it may name paths, hosts and
+    the requests of others. Only what it refuses a request for is the caller's business, and is the message.
+    """
+
+    def __init__(self, message: str = "", *, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class BackendInvalid(BackendError):

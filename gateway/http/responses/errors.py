@@ -24,5 +24,5 @@ class NotCancellable(DoorError):
     """Only what goes on in the background can be cancelled."""
 
     reason = "INVALID_REQUEST"
-    code = Code.FAILED_PRECONDITION
+    code = Code.INVALID_ARGUMENT
     row = Row(400, "invalid_request_error", "invalid_request_error", "not_cancellable")

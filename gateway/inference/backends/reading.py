@@ -26,7 +26,7 @@ def shape(what: str = "the answer") -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise BackendBroken(f"{what} makes no sense: {type(error).__name__}") from error
+        raise BackendBroken(f"{what} makes no sense", said=repr(error)) from error
 
 
 def decoded(data: bytes) -> Any:

@@ -184,8 +184,8 @@ def failures() -> Iterator[None]:
             raise BackendUnreachable("the backend does not accept connections") from error
         raise BackendStalled("the backend sent no token in time") from error
     except aiohttp.ClientConnectorError as error:
-        raise BackendUnreachable(f"the backend cannot be reached: {type(error).__name__}") from error
+        raise BackendUnreachable("the backend cannot be reached") from error
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
-        raise BackendUnavailable(f"the connection failed: {type(error).__name__}") from error
+        raise BackendUnavailable("the connection failed") from error
     except (aiohttp.ClientError, HttpProcessingError, ValueError) as error:
-        raise BackendBroken(f"the backend does not speak HTTP: {type(error).__name__}") from error
+        raise BackendBroken("the backend does not speak HTTP") from error

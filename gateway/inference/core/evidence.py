@@ -50,6 +50,16 @@ def evidence(error: BackendError) -> Evidence:
 
 def cause(error: BaseException) -> str:
     """Return what a caller is told of a failure: one printable line of bounded length."""
-    words = "".join(each if each.isprintable() else " " for each in str(error)[: 4 * MOST_TOLD])
+    return _line(str(error))
+
+
+def account(error: BackendError | TimeoutError) -> str:
+    """Return what an operator is told of a failure: its cause, and what the server says of itself."""
+    said = error.said if isinstance(error, BackendError) else ""
+    return _line(f"{error}: {said}" if said else str(error))
+
+
+def _line(text: str) -> str:
+    words = "".join(each if each.isprintable() else " " for each in text[: 4 * MOST_TOLD])
     line = " ".join(words.split())
     return line if len(line) <= MOST_TOLD else f"{line[:MOST_TOLD]}..."

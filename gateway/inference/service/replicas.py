@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, PromptTooLong
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
-from gateway.inference.core.evidence import Evidence, Source, cause, evidence
+from gateway.inference.core.evidence import Evidence, Source, account, cause, evidence
 from gateway.inference.core.template import plain_messages
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
 from gateway.inference.model import Prompt, ReplicaInfo
@@ -169,7 +169,7 @@ class ReplicaPool:
         replica.suspect = told is Evidence.FAILURE
         doubted = replica.suspect and self._has_twin(replica) and replica.circuit.doubtful(now, source)
         if opened or doubted or told is Evidence.ABSENCE:
-            replica.failure = cause(error)
+            replica.failure = account(error)
             self._set(name, replica, up=False)
         if opened or told is not Evidence.ODD_ANSWER:
             self._doubts.notify(name)
@@ -201,7 +201,7 @@ class ReplicaPool:
             async with asyncio.timeout(self._config.probe_timeout):
                 info = await _told(replica.backend)
         except (BackendError, TimeoutError) as error:
-            replica.failure = cause(error) or NO_ANSWER
+            replica.failure = account(error) or NO_ANSWER
             if replica.up:
                 self._set(name, replica, up=False)
             self._doubts.notify(name)
@@ -318,7 +318,7 @@ class ReplicaPool:
                 healthy = await replica.backend.healthy()
                 queue_size = await replica.backend.queue_size() if healthy else None
         except (BackendError, TimeoutError) as error:
-            replica.failure, healthy, queue_size = cause(error) or NO_ANSWER, False, None
+            replica.failure, healthy, queue_size = account(error) or NO_ANSWER, False, None
         replica.suspect = False
         replica.failures = 0 if healthy else replica.failures + 1
         waits = bool(queue_size) or queue_size != replica.queue_size

@@ -312,12 +312,12 @@ def _failure(status: int, told: Any) -> BackendError:
     if status in _INVALID:
         return BackendInvalid(text)
     if status == _TOO_MANY:
-        return BackendOverloaded(text)
+        return BackendOverloaded(f"status {status}: it has no room now", said=text)
     if status >= SERVER_ERROR or status == _TIMED_OUT:
-        return BackendUnavailable(text)
+        return BackendUnavailable(f"status {status}", said=text)
     if status in _UNAUTHORIZED:  # its words may hold a part of the key
         return BackendBroken(f"status {status}: it refused the kernel's credential")
-    return BackendBroken(f"status {status}: {text}")
+    return BackendBroken(f"status {status}", said=text)
 
 
 def _message(error: Any) -> str:

@@ -366,8 +366,10 @@ def _failure(status: int, message: str, kind: str) -> BackendError:
         found = ConstraintRefused
     if status in _UNAUTHORIZED:  # its words may hold a part of the key
         return BackendBroken(f"status {status}: it refused the kernel's credential")
-    told = message[:MOST_MESSAGE] or f"status {status}"
-    return found(f"status {status}: {told}" if found is BackendBroken and message else told)
+    said = message[:MOST_MESSAGE]
+    if issubclass(found, BackendInvalid):
+        return found(said or f"status {status}")
+    return found(f"status {status}" if status != OK else "an error in the middle of the stream", said=said)
 
 
 def check_count(body: bytes, most_tokens: int) -> None:
