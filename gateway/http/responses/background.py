@@ -159,7 +159,7 @@ class Background:
 
     def check_room(self, keeper: Keeper) -> None:
         """Raise TooManyCalls when the agent, or this process, has as many as it may."""
-        if self._by_agent[keeper.tenant, keeper.agent] >= self._limits.per_agent:
+        if self._by_agent.get((keeper.tenant, keeper.agent), 0) >= self._limits.per_agent:
             raise TooManyCalls(
                 f"agents/{keeper.agent} has {self._limits.per_agent} responses in the background; "
                 "wait for some",
@@ -171,12 +171,18 @@ class Background:
     async def ensure(
         self, owner: Owner, keeper: Keeper, record: Record, *, resume: bool = True
     ) -> Job | None:
-        """Return the job of a response that has not ended; None while another process runs it."""
+        """Return the job of a response that has not ended.
+
+        None while another process runs it, or this one has no room for it.
+        """
         digits = digits_of(record.id) or ""
         running = self.job(keeper, digits)
         if running is not None:
             return running
-        self.check_room(keeper)
+        try:
+            self.check_room(keeper)
+        except TooManyCalls:
+            return None  # who asks is told how it stands all the same
         if not await self._claims.take(keeper, pending_name(digits)):
             return None
         running = self.job(keeper, digits)  # two requests of this process may have asked at once

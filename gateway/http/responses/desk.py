@@ -16,6 +16,7 @@ from gateway.http.responses.adapters.windows import ContextWindows
 from gateway.http.responses.answer import Json
 from gateway.http.responses.background import Background, Limits
 from gateway.http.responses.fitting import Fitter
+from gateway.http.responses.items import kind_of
 from gateway.http.responses.model import History, Keeper, Place, Record
 from gateway.http.responses.ports import Shelf, Windows
 from gateway.http.responses.request import Input
@@ -80,11 +81,11 @@ class Desk:
 
     async def resolved(self, keeper: Keeper, body: Asked) -> Input:
         """Return the input with stored items in place of references to them. Raises NotFound."""
-        if not isinstance(body.input, list) or all(item.type != _REFERENCE for item in body.input):
+        if not isinstance(body.input, list) or all(kind_of(item) != _REFERENCE for item in body.input):
             return body.input
         stored: dict[str, Mapping[str, Json]] = {}
         return [
-            await self._referred(keeper, item, stored) if item.type == _REFERENCE else item
+            await self._referred(keeper, item, stored) if kind_of(item) == _REFERENCE else item
             for item in body.input
         ]
 

@@ -76,7 +76,7 @@ class InputReader:
             self._item(item, f"{path}[{index}]")
 
     def _item(self, item: Item, path: str) -> None:
-        match item.type or ("message" if item.role else ""):
+        match kind_of(item):
             case "message":
                 self._message(item, path)
             case "function_call":
@@ -156,6 +156,11 @@ class InputReader:
         ident = ident or input_id(kind, self._hex, len(self.items))
         done = {} if kind == "compaction" else {"status": "completed"}
         self.items.append({"id": ident, "type": kind, **told, **done})
+
+
+def kind_of(item: Item) -> str:
+    """Return an item's type; clients leave it out where they find it plain."""
+    return item.type or ("message" if item.role else "item_reference" if item.id else "")
 
 
 def text_of(content: Content, path: str) -> str:

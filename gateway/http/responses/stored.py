@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from gateway.http.responses.paging import listing
 from gateway.http.responses.stream import Composer
 from gateway.http.streaming import send
 from gateway.http.visit import Visit
-from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.errors import DeadlineExceeded, InvalidRequest
 
 _LOOK_SECONDS: Final = 1.0
 """How often a response is looked for that another process generates."""
@@ -60,7 +61,8 @@ class StoredRoutes:
             after=after,
         )
         owner = Owner.of(visit, self._desk.fittings.identities)
-        return await send(visit, self._told(owner, keeper_of(visit), record), Encoder(composer))
+        told = self._told(owner, keeper_of(visit), record, visit.stream_seconds)
+        return await send(visit, told, Encoder(composer))
 
     async def delete(self, visit: Visit) -> web.StreamResponse:
         """Forget a response; one that goes on in the background ends."""
@@ -100,15 +102,21 @@ class StoredRoutes:
             raise NotFound(f"there is no response {ids.response_id(digits)!r}")
         return record
 
-    async def _told(self, owner: Owner, keeper: Keeper, record: Record) -> AsyncGenerator[Told, None]:
+    async def _told(
+        self, owner: Owner, keeper: Keeper, record: Record, seconds: float
+    ) -> AsyncGenerator[Told, None]:
         """Follow the job here, or wait for the end of one elsewhere, going on with what nobody runs."""
-        digits = ids.digits_of(record.id) or ""
+        digits, loop = ids.digits_of(record.id) or "", asyncio.get_running_loop()
+        ends = loop.time() + seconds
         while record.work is not None:
             job = await self._desk.background.ensure(owner, keeper, record)
             if job is not None:
-                async for told in job.follow():
-                    yield told
+                async with aclosing(job.follow()) as told:
+                    async for each in told:
+                        yield each
                 return
+            if loop.time() > ends:
+                raise DeadlineExceeded("the response goes on; ask for its events again")
             await asyncio.sleep(_LOOK_SECONDS)
             keeper = await owner.keeper()
             ended = await self._desk.library.find(keeper, digits)

@@ -134,10 +134,13 @@ async def test_cancelling_at_one_gateway_ends_what_another_one_runs(me: Client, 
     assert (await me.ended(begun["id"]))["status"] == "cancelled"
 
 
-async def test_an_agent_has_a_bounded_number_and_must_store_them(me: Client) -> None:
+async def test_an_agent_has_a_bounded_number_and_must_store_them(me: Client, other: Client) -> None:
     begun = [await me.create(ENDLESS) for _ in range(3)]
     status, told = await me.asked("POST", "responses", ENDLESS)
     assert (status, told["error"]["code"]) == (429, "rate_limit_exceeded")
+    elsewhere = await other.create(ENDLESS)
+    assert (await me.asked("GET", f"responses/{elsewhere['id']}"))[1]["status"] == "in_progress"
+    await other.asked("DELETE", f"responses/{elsewhere['id']}")
     stranger = Client(me.kernel, "stranger")
     begun.append(await stranger.create(ENDLESS))
     assert (await me.asked("DELETE", f"responses/{begun[0]['id']}"))[0] == 204

@@ -189,6 +189,7 @@ async def test_an_input_is_counted_made_short_and_made_to_fit(me: Client) -> Non
 async def test_items_are_referred_to_by_their_ids_and_calls_are_answered(me: Client) -> None:
     first = await me.create({"input": "first words"})
     reference = {"type": "item_reference", "id": first["output"][0]["id"]}
+    await me.create({"input": [{"id": reference["id"]}, {"role": "user", "content": "on"}]})
     await me.create({"input": [reference, {"role": "user", "content": "on"}]})
     assert first["output"][0]["content"][0]["text"].strip() in said(me.kernel)
     unknown = {"type": "item_reference", "id": "msg_unknown"}
