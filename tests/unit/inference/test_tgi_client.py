@@ -189,7 +189,7 @@ async def test_each_error_of_the_server_has_its_type(
     with pytest.raises(expected) as caught:
         await client.generate("x")
     assert type(caught.value) is expected
-    # What it refuses a request for is the caller's business; what it says of its own failure is the operator's.
+    # A refusal is the caller's business; what a server says of its own failure is the operator's.
     assert ("what happened" in str(caught.value)) == issubclass(expected, BackendInvalid)
     assert "what happened" in account(caught.value)
 
