@@ -23,6 +23,7 @@ from gateway.http.errors import UnknownRoute, WrongMethod
 from gateway.http.fittings import Fittings
 from gateway.http.kernel import Kernel, kernel_on
 from gateway.http.metrics import DoorMetrics
+from gateway.http.protocol import DoorProtocol, deliver, expected
 from gateway.http.service.identities import Identities
 from gateway.http.service.kept_tokens import KeptTokens
 from gateway.http.service.keys import Keys
@@ -101,14 +102,7 @@ class Door:
         self._dialects = self._make(fittings)
         tls = await asyncio.to_thread(_tls, self._config)
         _allow_files(self._config.connections)
-        self._runner = web.AppRunner(
-            self._app(),
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=_KEEP_ALIVE_SECONDS,
-            max_line_size=_HEAD_BYTES,
-            max_field_size=_HEAD_BYTES,
-        )
+        self._runner = web.AppRunner(self._app(), handler_cancellation=True)
         await self._runner.setup()
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -161,8 +155,15 @@ class Door:
         """Make the protocol of a new connection. It must speak in time, and there must be room for it."""
         if self._runner is None or self._runner.server is None:
             raise RuntimeError("the door is not open")
-        protocol = self._runner.server()
         loop = asyncio.get_running_loop()
+        protocol = DoorProtocol(
+            self._runner.server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # the library takes None, its annotation does not
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            max_line_size=_HEAD_BYTES,
+            max_field_size=_HEAD_BYTES,
+        )
         loop.call_soon(loop.call_soon, self._check_room, protocol)  # behind the call that connects it
         loop.call_later(self._config.read_seconds.total_seconds(), self._check_spoken, protocol)
         return protocol
@@ -185,16 +186,22 @@ class Door:
             for route in dialect.routes:
                 handler = self._handler(dialect, route)
                 for path in {route.path, route.path.removeprefix("/v1")}:
-                    app.router.add_route(route.method, path, handler)
+                    app.router.add_route(route.method, path, handler, expect_handler=expected)
             for path, whole in dialect.mounts:
-                app.router.add_route("*", path, whole)
+                app.router.add_route("*", path, whole, expect_handler=expected)
         return app
 
     @web.middleware
     async def _outermost(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Note that the connection speaks, and answer what no route answers."""
+        """Note that the connection speaks, and send the answer within bounds."""
         if request.transport is not None:
             self._spoken.add(request.transport)
+        answer = await self._routed(request, handler)
+        await deliver(request, answer, self._config.write_seconds.total_seconds())
+        return answer
+
+    async def _routed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer, also what no route answers."""
         error: KernelError
         try:
             _check_head(request)

@@ -1,11 +1,12 @@
 """Sends a call's stream as server-sent events: status when it is known, signs of life, the end told."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiohttp import web
 
+from gateway.http.protocol import patience
 from gateway.http.visit import Visit
 from services.chassis.rpc.errors import Internal, KernelError
 from services.chassis.rpc.steps import mapping
@@ -103,17 +104,19 @@ class _Line:
     async def send(self, data: bytes) -> None:
         if not data:
             return
+        await self._taken(self._answer.write(data), patience(self._seconds, len(data)))
+
+    async def end(self) -> None:
+        await self._taken(self._answer.write_eof(), self._seconds)
+
+    async def _taken(self, writing: Awaitable[None], seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._answer.write(data)
+            async with asyncio.timeout(seconds):
+                await writing
         except TimeoutError:
             if self._request.transport is not None:
                 self._request.transport.abort()
             raise ConnectionResetError("the client takes nothing") from None
-
-    async def end(self) -> None:
-        async with asyncio.timeout(self._seconds):
-            await self._answer.write_eof()
 
 
 class _Pump(Generic[T]):

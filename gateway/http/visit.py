@@ -171,13 +171,17 @@ class Visit:
         self._reserved = size
         try:
             async with asyncio.timeout(self.config.read_seconds.total_seconds()):
-                return await request.read()
+                raw = await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise _too_large(limit) from None
         except TimeoutError:
             raise RequestTimeout("the body did not arrive in time") from None
         except web.RequestPayloadError:
             raise MalformedRequest("the body is cut off or not encoded as its head says") from None
+        # A body of untold length was counted as the longest there may be, until it was there.
+        self.bodies.release(self._payer, max(0, size - len(raw)))
+        self._reserved = min(size, len(raw))
+        return raw
 
 
 def decode(raw: bytes, shape: type[T]) -> T:

@@ -91,7 +91,8 @@ class Tools:
     def _offered(self, choice: Choice) -> Sequence[chat_pb2.ToolDefinition]:
         if choice.allowed is None:
             return self.definitions
-        return [tool for tool in self.definitions if tool.name in choice.allowed]
+        allowed = frozenset(choice.allowed)
+        return [tool for tool in self.definitions if tool.name in allowed]
 
 
 def mode(text: str, path: str, known: Iterable[str] = ("auto", "none", "required")) -> "pb.ToolChoice":

@@ -62,7 +62,10 @@ class Exchange:
         return bytes(body)
 
     async def run(self, application: Application, body: bytes, **state: Any) -> web.StreamResponse | None:
-        """Let the application answer; `state` goes into its scope. None: it sent nothing."""
+        """Let the application answer; `state` goes into its scope. None: it sent nothing.
+
+        The end of the answer is left to whom it is returned to.
+        """
         self._body = body
         answering = asyncio.ensure_future(application(self._scope() | state, self._receive, self._send))
         try:
@@ -77,8 +80,6 @@ class Exchange:
             finally:
                 answering.cancel()
             raise
-        if self.answer is not None and not self._gone.is_set():
-            await self.answer.write_eof()
         return self.answer
 
     def _scope(self) -> dict[str, Any]:

@@ -146,7 +146,8 @@ class McpDoor:
     def _room(self, request: web.Request, caller: Caller) -> Iterator[Callable[[], None]]:
         """Count a request's body, and yield what counts it no longer. Raises TooManyCalls."""
         most = self._settings.max_body_bytes
-        size = most if request.content_length is None else min(request.content_length, most)
+        told = None if "content-encoding" in request.headers else request.content_length
+        size = most if told is None else min(told, most)
         self._fittings.bodies.reserve(caller.holder, size)
         with ExitStack() as held:
             held.callback(self._fittings.bodies.release, caller.holder, size)

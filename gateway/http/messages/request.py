@@ -137,8 +137,16 @@ def _text(block: Block, path: str) -> str:
     if block.type in _THOUGHT:
         return ""
     if block.type == "search_result":
-        return _joined(block.content, f"{path}.content")
+        return _found(block, f"{path}.content")
     raise _unsupported(block, path)
+
+
+def _found(block: Block, path: str) -> str:
+    """Return the text of a search result, which holds texts and nothing deeper."""
+    for index, each in enumerate(block.content if isinstance(block.content, list) else ()):
+        if each.type != "text":
+            raise _unsupported(each, f"{path}[{index}]")
+    return _joined(block.content, path)
 
 
 def _unsupported(block: Block, path: str) -> UnsupportedParameter:

@@ -435,3 +435,10 @@ async def test_headers_that_say_other_arguments_than_the_body_are_refused(door: 
         assert answer.status == 400
     async with door.post(key, body, **headers, mcp_param_region="eu") as answer:
         assert (await answer.json())["result"]["content"][0]["text"] == "ok"
+
+
+async def test_a_body_that_cannot_be_unpacked_is_refused_and_no_defect(door: McpWorld) -> None:
+    async with door.post(await door.key("a"), INITIALIZE, content_encoding="gzip") as answer:
+        told = await answer.json()
+
+    assert (answer.status, told["error"]["data"]["aios"]["reason"]) == (400, "MALFORMED_REQUEST")

@@ -282,3 +282,17 @@ def test_an_error_in_mid_stream_is_an_event_of_its_own() -> None:
 
     assert raw.startswith(b"event: error\n")
     assert json.loads(raw.split(b"data: ")[1])["error"] == {"type": "overloaded_error", "message": "gone"}
+
+
+def test_search_results_hold_texts_and_nothing_deeper() -> None:
+    text = {"type": "text", "text": "found"}
+    result: dict[str, Any] = {"type": "search_result", "content": [text]}
+    asked = mapped({**HI, "messages": [{"role": "user", "content": [result]}]})
+    assert asked.messages[0].content == "found"
+
+    for _ in range(90):
+        result = {"type": "search_result", "content": [result]}
+    for content in ([result], [{"type": "tool_result", "tool_use_id": "t", "content": [result]}]):
+        reason, field = refusal({**HI, "messages": [{"role": "user", "content": content}]})
+        assert reason == "CAPABILITY_MISSING"
+        assert field.startswith("messages[0].content[0].content[0]")
