@@ -66,6 +66,10 @@ class Constraint:
     """Whether it was found to be a schema that refers to itself."""
     any_root: bool = False
     """Whether it was found to be a schema whose root is not plainly an object with properties."""
+    root_choice: bool = False
+    """Whether it was found to be a choice of schemas, by `anyOf` at the root."""
+    beside_tools: bool = False
+    """Whether it is the choice between calls of tools and an answer in its form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,8 @@ class Capabilities:
     """Can force the output into a schema that refers to itself."""
     any_root: bool = False
     """Can force the output into a schema whose root is not plainly an object with properties."""
+    root_choice: bool = False
+    """Can force the output into one of several schemas (`anyOf` at the root), as with `any_root` too."""
     chat_prompts: bool = False
     """Takes a chat as messages and renders it itself."""
     native_tools: bool = False

@@ -138,6 +138,11 @@ class CompiledConstraint(Protocol):
         """Whether it is a schema whose root is not plainly an object with properties."""
         ...
 
+    @property
+    def root_choice(self) -> bool:
+        """Whether it is a choice of schemas, by `anyOf` at the root."""
+        ...
+
     def __call__(self, output: str) -> bool:
         """Tell whether a whole output keeps the constraint."""
         ...

@@ -137,6 +137,7 @@ class Routes:
                     "max_total_tokens": limits.max_total_tokens,
                     "longest_token_bytes": about.longest_token,
                     "recursive_schemas": True,
+                    "root_choice": True,
                 },
             }
         )

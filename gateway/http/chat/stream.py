@@ -25,9 +25,7 @@ class ChatStream:
     def __init__(self, head: Head, chat: Chat) -> None:
         self._head = head
         self._chat = chat
-        request = chat.plan.request
-        required = request.tool_choice == pb.TOOL_CHOICE_REQUIRED
-        self._texts = [ShownText(tools=bool(request.tools), required=required) for _ in chat.seeds]
+        self._texts = [ShownText.of(chat.plan.request) for _ in chat.seeds]
         self._usages: list[pb.Usage] = []
         self._prefix, self._suffix = self._frame()
 

@@ -7,7 +7,6 @@ import msgspec
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.common import checks
 from gateway.http.common.words import Words
-from gateway.http.errors import UnsupportedParameter
 from services.chassis.rpc.errors import InvalidRequest
 
 ANY_OBJECT: Final = '{"type":"object","properties":{},"additionalProperties":true}'
@@ -18,10 +17,7 @@ _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def write(
     request: pb.GenerateRequest, kind: str, schema: msgspec.Raw, *, path: str, schema_path: str, words: Words
 ) -> None:
-    """Constrain the answer to a format: text, json_object or json_schema. Tools must be written before.
-
-    Raises InvalidRequest, or UnsupportedParameter when tools are on offer too.
-    """
+    """Constrain the answer to a format: text, json_object or json_schema. Raises InvalidRequest."""
     if kind == "text":
         return
     if kind == "json_object":
@@ -30,8 +26,6 @@ def write(
         text = _object_schema(checks.json_object(schema, schema_path)) or ANY_OBJECT
     else:
         raise InvalidRequest.field(f"{path}.type", "must be text, json_object or json_schema")
-    if request.tools:
-        raise UnsupportedParameter.field(path, "a format and tools in one request are not supported here")
     words.say("constraint", path)
     words.say("constraint.json_schema", schema_path)
     request.constraint.json_schema = text

@@ -22,9 +22,7 @@ class MessageStream:
         self._tier = tier
         self._request_id = request_id
         self._name = request_id
-        self._text = ShownText(
-            tools=bool(request.tools), required=request.tool_choice == pb.TOOL_CHOICE_REQUIRED
-        )
+        self._text = ShownText.of(request)
         self._index = 0
         self._open = False
 

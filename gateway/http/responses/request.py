@@ -70,7 +70,7 @@ class Surroundings:
 
 def shown_text(asked: pb.GenerateRequest) -> ShownText:
     """Return what cuts the calls out of a growing answer."""
-    return ShownText(tools=bool(asked.tools), required=asked.tool_choice == pb.TOOL_CHOICE_REQUIRED)
+    return ShownText.of(asked)
 
 
 def prepare(body: Create, around: Surroundings, given: Input = None) -> Prepared:

@@ -36,6 +36,8 @@ class Compiled:
     """Whether it is a schema that refers to itself."""
     any_root: bool = False
     """Whether it is a schema whose root is not plainly an object with properties."""
+    root_choice: bool = False
+    """Whether it is a choice of schemas, by `anyOf` at the root."""
 
     def __call__(self, output: str) -> bool:
         """Tell whether a whole output keeps the constraint."""
@@ -84,6 +86,7 @@ def _schema(text: str) -> Compiled:
             _predicate(schema),
             recursive=cost.recursive,
             any_root=not isinstance(schema.get("properties"), dict),
+            root_choice="anyOf" in schema,
         )
     except BadSchema as error:
         raise ConstraintInvalid(f"the JSON schema cannot be used: {error}") from error

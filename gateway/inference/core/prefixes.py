@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from gateway.inference.core.answer_form import form_beside_tools
 from gateway.inference.core.prompt_plan import shown_tools
 from gateway.inference.model import GenerationSpec, Prompt
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
@@ -42,7 +43,7 @@ def of(tenant: str, spec: GenerationSpec, prompt: Prompt) -> tuple[Prefix, ...]:
     if not spec.messages:
         parts = of_text(tenant, prompt)
     else:
-        parts = of_chat(tenant, spec.messages, shown_tools(spec), prompt)
+        parts = of_chat(tenant, spec.messages, shown_tools(spec), prompt, form_beside_tools(spec))
     return (affinity(tenant, spec.affinity_key), *parts) if spec.affinity_key else parts
 
 
@@ -52,15 +53,24 @@ def affinity(tenant: str, key: str) -> Prefix:
 
 
 def of_chat(
-    tenant: str, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition], prompt: Prompt
+    tenant: str,
+    messages: Sequence[ChatMessage],
+    tools: Sequence[ToolDefinition],
+    prompt: Prompt,
+    form: str = "",
 ) -> tuple[Prefix, ...]:
-    """Return the parts of a chat, short to long, the whole prompt last."""
+    """Return the parts of a chat, short to long, the whole prompt last.
+
+    `form`: the schema of an answer beside tools, which the model is shown with them.
+    """
     ends = _ends(messages, has_tools=bool(tools))
     keys: list[str] = []
     sizes: list[int] = []
     digest = _Chain("chat", tenant)
     for tool in tools:
         digest.add(tool.name, tool.description, tool.parameters_schema)
+    if form:
+        digest.add("form", form)
     for count in range(len(messages) + 1):
         if count:
             digest.add(*_fields(messages[count - 1]))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.errors import CapabilityMissing, ConstraintInvalid, PromptTooLong
+from gateway.inference.core.answer_form import calls_or_answer, form_beside_tools
 from gateway.inference.core.tool_schemas import MAX_FORCED_CALLS, forced_call_constraint, within_engines
 from gateway.inference.model import (
     MOST_TOKENS,
@@ -43,8 +44,12 @@ def check_request(spec: GenerationSpec) -> None:
     """Raise InvalidRequest for fields that exclude one another."""
     if bool(spec.messages) == bool(spec.prompt):
         raise InvalidRequest.field("messages", "exactly one of messages and prompt is required")
-    if spec.constraint is not None and spec.tools:
-        raise InvalidRequest.field("constraint", "a constraint and tools exclude one another")
+    regex = spec.constraint is not None and spec.constraint.kind is ConstraintKind.REGEX
+    if regex and shown_tools(spec):
+        raise InvalidRequest.field(
+            "constraint.regex",
+            "a regular expression and tools exclude one another; a JSON schema is taken",
+        )
     if not spec.tool_choice_name:
         return
     if spec.tool_choice is not ToolChoice.REQUIRED:
@@ -67,18 +72,24 @@ def bind(checker: ConstraintChecker, spec: GenerationSpec, tools: Sequence[ToolD
     """Judge and compile what a request binds its output to. Nothing is queued before.
 
     The schemas of tools are judged whether or not a call is forced, since engines compile those that they are
-    shown. Raises ConstraintInvalid.
+    shown; so is the form of an answer which cannot come because a call is required. Raises ConstraintInvalid.
     """
     accepts_call = checker.compile_tools(tools) if tools else None
-    forced = bool(tools) and spec.tool_choice is ToolChoice.REQUIRED
-    constraint = spec.constraint
-    if forced:
-        constraint = forced_call_constraint(callable_tools(spec), spec.max_tool_calls or MAX_FORCED_CALLS)
-    if constraint is None:
+    whole = kept = spec.constraint
+    most = spec.max_tool_calls or MAX_FORCED_CALLS
+    if tools and spec.tool_choice is ToolChoice.REQUIRED:
+        if spec.constraint is not None:
+            checker.compile(spec.constraint)
+        whole = forced_call_constraint(callable_tools(spec), most)
+        kept = within_engines(whole)
+    elif tools and (form := form_beside_tools(spec)):
+        whole, kept = calls_or_answer(tools, form, most)
+    if whole is None or kept is None:
         return Bound(None, None, accepts_call)
-    accepts = checker.compile(constraint)
-    kept = within_engines(constraint) if forced else constraint
-    kept = replace(kept, recursive=accepts.recursive, any_root=accepts.any_root)
+    accepts = checker.compile(whole)
+    kept = replace(
+        kept, recursive=accepts.recursive, any_root=accepts.any_root, root_choice=accepts.root_choice
+    )
     return Bound(kept, accepts, accepts_call)
 
 
@@ -97,11 +108,18 @@ def check_constraint(constraint: Constraint | None, info: ReplicaInfo) -> None:
         raise ConstraintInvalid(
             f"the JSON schema refers to itself, which the backend of model {info.model} cannot keep to"
         )
-    if constraint.any_root and not able.any_root:
-        raise ConstraintInvalid(
-            "the JSON schema must be an object schema with `properties` at its root: "
-            f"the backend of model {info.model} takes no other"
+    if not constraint.any_root or able.any_root or (constraint.root_choice and able.root_choice):
+        return
+    if constraint.beside_tools:
+        raise CapabilityMissing(
+            "the output can keep a form beside tools only as a choice of schemas, "
+            f"which the backend of model {info.model} cannot keep: leave out one of the two",
+            metadata={"model": info.model, "capability": "constraint.beside_tools"},
         )
+    raise ConstraintInvalid(
+        "the JSON schema must be an object schema with `properties` at its root: "
+        f"the backend of model {info.model} takes no other"
+    )
 
 
 def check_penalties(sampling: Sampling, info: ReplicaInfo) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.inference.core.json_text import object_text
+from gateway.inference.core.tool_schemas import CALLS_KEY
 
 OPENING: Final = "<tool_call>"
 CLOSING: Final = "</tool_call>"
@@ -70,17 +71,37 @@ def without(text: str, calls: list[WrittenCall]) -> str:
     return "".join([*parts, text[at:]]).strip()
 
 
-def forced_calls(text: str, known: set[str]) -> list[WrittenCall]:
-    """Read an output of the form `{"tool_calls": [...]}`; no calls where any of them cannot be read."""
+def forced_calls(text: str, known: set[str], key: str = CALLS_KEY) -> list[WrittenCall]:
+    """Read an output of the form `{"tool_calls": [...]}`; no calls where any of them cannot be read.
+
+    `key`: what stands in the place of `tool_calls`.
+    """
     try:
         fields = dict(_members(text, _skip(text, 0), "}"))
-        start, _ = fields["tool_calls"]
+        start, _ = fields[key]
         items = list(_members(text, start, "]"))
         calls = [_call(text, dict(_members(text, first, "}")), known) for _, (first, _) in items]
     except (KeyError, ValueError, RecursionError):
         return []
     found = [call for call in calls if call is not None]
     return found if len(found) == len(calls) else []
+
+
+def chosen_calls(text: str, known: set[str], key: str) -> list[WrittenCall]:
+    """Read an output that is either calls, as `forced_calls` reads them, or an answer in a form of its own.
+
+    It is calls only if it holds nothing else, and begins with the key as it is written here: whoever reads
+    along has to tell by the beginning which of the two it is.
+    """
+    begun = re.match(rf'\s*\{{\s*"{re.escape(key)}"\s*:', text)
+    if begun is None:
+        return []
+    try:
+        if len(list(_members(text, _skip(text, 0), "}"))) > 1:
+            return []
+    except (ValueError, RecursionError):
+        return []
+    return forced_calls(text, known, key)
 
 
 def _call_at(text: str, at: int, known: set[str]) -> tuple[WrittenCall | None, int] | None:

@@ -17,7 +17,7 @@ from gateway.errors import ConstraintInvalid
 from gateway.inference.core.tool_schemas import arguments_schema
 from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.references import target
-from services.chassis.constraints.schemas import BadSchema
+from services.chassis.constraints.schemas import BadSchema, parse
 
 MAX_LISTING: Final = 262_144
 """Most characters about all tools together; beyond it of each only its name, its types and a few words."""
@@ -79,6 +79,20 @@ def tool_lines(tool: ToolDefinition) -> list[str]:
     return [f"{tool.name}({_cut(signature, MAX_SIGNATURE)}): {_text(first)}", *_bounded(below, MAX_TOOL)]
 
 
+def answer_lines(form: str) -> list[str]:
+    """Show the schema of an answer as a type, and below it what it says about its parts.
+
+    Raises ConstraintInvalid.
+    """
+    try:
+        view = _View(parse(form))
+        shown = view.type()
+    except (BadSchema, TypeError, AttributeError) as error:
+        raise ConstraintInvalid("the form of the answer is no JSON schema") from error
+    below = [f"  {path}: {note}" for path, note in view.notes]
+    return [_cut(shown, MAX_SIGNATURE), *_bounded(below, MAX_TOOL)]
+
+
 @dataclass(slots=True)
 class _View:
     """Writes one schema as types, and collects what it says about its parts."""
@@ -92,6 +106,10 @@ class _View:
         form = self._resolved(self.root)
         if "properties" in form or not any(each in form for each in _CHOICES):
             return ", ".join(self._fields(form, "", (id(self.root),)))
+        return self._type(self.root, "", ())
+
+    def type(self) -> str:
+        """Return the whole schema as a type."""
         return self._type(self.root, "", ())
 
     def _fields(self, form: Mapping[str, Any], path: str, above: tuple[int, ...]) -> Iterator[str]:

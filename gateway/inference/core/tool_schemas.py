@@ -6,7 +6,7 @@ can be forced too, and the finished call is held against the whole.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from services.chassis.constraints.references import nodes, refers, relocated
 from services.chassis.constraints.regexes import UnsupportedRegex
 from services.chassis.constraints.schemas import BadRegex, BadSchema, parse, regex_cost, schema_cost
 
+CALLS_KEY: Final = "tool_calls"
+"""Under which name a forced output holds its calls."""
 MAX_FORCED_CALLS: Final = 8
 MAX_TOOL_DEPTH: Final = 32
 """Deepest nesting of the text of one tool's schema; a forced call holds it some levels further down."""
@@ -85,16 +87,24 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def forced_call_constraint(tools: Sequence[ToolDefinition], most: int = MAX_FORCED_CALLS) -> Constraint:
+def forced_call_constraint(
+    tools: Sequence[ToolDefinition],
+    most: int = MAX_FORCED_CALLS,
+    *,
+    key: str = CALLS_KEY,
+    affordable: Callable[[dict[str, Any]], bool] | None = None,
+) -> Constraint:
     """Build the schema that forces at least one call of one of `tools`, and at most `most`.
 
-    Where so many calls of all of them would unroll to too much, fewer are allowed. Raises ConstraintInvalid.
+    Where so many calls of all of them would unroll to too much, fewer are allowed. `affordable` judges the
+    schema as a part of a larger one, in which it lies some levels further down: then the tools' own schemas
+    are kept apart from where they are used, so that none of them is too deep. Raises ConstraintInvalid.
     """
     calls, defined = [], {}
     for tool in tools:
         place = f"#/$defs/{tool.name}"
         schema = _bare(tool)
-        if refers(schema):
+        if affordable is not None or refers(schema):
             defined[tool.name] = relocated(schema, place)
             schema = {"$ref": place}
         else:
@@ -102,10 +112,10 @@ def forced_call_constraint(tools: Sequence[ToolDefinition], most: int = MAX_FORC
         calls.append(_call(tool.name, schema))
     most = min(most, MAX_FORCED_CALLS)
     items = calls[0] if len(calls) == 1 else {"anyOf": calls}
-    schema = _calls(items, most) | ({"$defs": defined} if defined else {})
-    while most > 1 and not _affordable(schema):
+    schema = _calls(key, items, most) | ({"$defs": defined} if defined else {})
+    while most > 1 and not (affordable or is_affordable)(schema):
         most //= 2
-        schema |= _calls(items, most)
+        schema |= _calls(key, items, most)
     return Constraint(ConstraintKind.JSON, json.dumps(schema))
 
 
@@ -136,12 +146,12 @@ def _call(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _calls(items: Mapping[str, Any], most: int) -> dict[str, Any]:
+def _calls(key: str, items: Mapping[str, Any], most: int) -> dict[str, Any]:
     calls = {"type": "array", "minItems": 1, "maxItems": most, "items": items}
     return {
         "type": "object",
-        "properties": {"tool_calls": calls},
-        "required": ["tool_calls"],
+        "properties": {key: calls},
+        "required": [key],
         "additionalProperties": False,
     }
 
@@ -163,7 +173,8 @@ def _bare(tool: ToolDefinition) -> dict[str, Any]:
     return schema | {"type": "object"} if isinstance(kind, list) and "object" in kind else schema
 
 
-def _affordable(schema: dict[str, Any]) -> bool:
+def is_affordable(schema: dict[str, Any]) -> bool:
+    """Whether a schema may be compiled."""
     try:
         schema_cost(schema, recursive=True)
     except BadSchema:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, PromptTooLong
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
 from gateway.inference.core.evidence import Evidence, Source, account, cause, evidence
-from gateway.inference.core.template import plain_messages
+from gateway.inference.core.template import plain_messages, with_tools
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
 from gateway.inference.model import Prompt, ReplicaInfo
 from gateway.inference.ports import Backend
@@ -259,16 +259,20 @@ class ReplicaPool:
         messages: Sequence[ChatMessage],
         tools: Sequence[ToolDefinition] = (),
         *,
+        form: str = "",
         source: Source,
     ) -> Prompt:
         """Apply the chat template; tools become text where the backend has no native tools.
 
+        So they do beside a `form`, the schema of an answer without calls: no server keeps both natively.
         Raises ConstraintInvalid, BackendRefused or BackendFailed.
         """
-        if live.info.capabilities.native_tools:
+        native = live.info.capabilities.native_tools
+        if native and not form:
             return await self._ask(live, lambda backend: backend.render(messages, tools), source)
         # Writing out what long schemas mean takes some hundredths of a second.
-        plain = await asyncio.to_thread(plain_messages, messages, tools)
+        fold = with_tools if native else plain_messages
+        plain = await asyncio.to_thread(fold, messages, tools, form)
         return await self._ask(live, lambda backend: backend.render(plain), source)
 
     async def measure(self, live: LiveReplica, text: str, *, source: Source) -> Prompt:

@@ -9,6 +9,7 @@ from enum import Enum
 from math import inf
 
 from gateway.inference.core import prefixes, prompt_plan, replay
+from gateway.inference.core.answer_form import form_beside_tools
 from gateway.inference.core.evidence import Source, cause
 from gateway.inference.core.prompt_length import check_length
 from gateway.inference.errors import BackendBroken, BackendError, UnmarkedEnd
@@ -150,7 +151,10 @@ class Runner:
         gen, spec = self._gen, self._gen.spec
         async with self._deps.tokenizing.turn(gen.key.tenant, self._agent, spec.size, gen.deadline):
             if spec.messages:
-                return await self._deps.pool.render(replica, spec.messages, tools, source=self._source)
+                form = form_beside_tools(spec)
+                return await self._deps.pool.render(
+                    replica, spec.messages, tools, form=form, source=self._source
+                )
             return await self._deps.pool.measure(replica, spec.prompt, source=self._source)
 
     async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:

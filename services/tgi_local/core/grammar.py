@@ -101,7 +101,7 @@ def _json(value: object) -> JsonConstraint:
         predicate(schema, recursive=True)
     except (BadSchema, orjson.JSONEncodeError) as error:
         raise InvalidRequest(f"grammar is not valid: {error}") from error
-    if "properties" not in schema:
+    if "properties" not in schema and "anyOf" not in schema:  # the second is more than TGI takes
         raise InvalidRequest("grammar is not valid: Grammar must have a 'properties' field")
     return JsonConstraint(schema)
 

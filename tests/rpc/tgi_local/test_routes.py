@@ -391,6 +391,7 @@ async def test_info_tells_limits_and_capabilities(web: aiohttp.ClientSession) ->
         "longest_token_bytes": 12,
         "presence_penalty": True,
         "recursive_schemas": True,
+        "root_choice": True,
     }
 
 

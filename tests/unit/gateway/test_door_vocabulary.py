@@ -1,5 +1,7 @@
 """The vocabulary that the doors' dialects share."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -13,7 +15,6 @@ from gateway.http.common import checks, formats, hints, sampling, tools
 from gateway.http.common.conversation import Conversation
 from gateway.http.common.text import MARK, ShownText
 from gateway.http.common.words import Words
-from gateway.http.errors import UnsupportedParameter
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest, KernelError, PermissionDenied
 from services.chassis.rpc.status import PeerError
@@ -322,10 +323,11 @@ def test_a_format_becomes_a_constraint(kind: str, schema: bytes, expected: str) 
     assert request.constraint.json_schema == expected
 
 
-def test_a_format_beside_tools_and_an_unknown_one_are_refused() -> None:
+def test_a_format_may_stand_beside_tools_and_an_unknown_one_is_refused() -> None:
     request = pb.GenerateRequest(tools=[{"name": "a"}])
-    with pytest.raises(UnsupportedParameter):
-        formats.write(request, "json_object", msgspec.Raw(), path="f", schema_path="f.s", words=Words())
+    formats.write(request, "json_object", msgspec.Raw(), path="f", schema_path="f.s", words=Words())
+
+    assert request.constraint.json_schema == formats.ANY_OBJECT
     with pytest.raises(InvalidRequest):
         formats.write(pb.GenerateRequest(), "xml", msgspec.Raw(), path="f", schema_path="f.s", words=Words())
 
@@ -357,6 +359,71 @@ def test_what_only_looked_like_a_call_is_shown_at_the_end() -> None:
 def test_a_required_call_shows_no_text_unless_there_is_some_in_the_end() -> None:
     assert shown(['{"tool_calls": ['], "", tools=True, required=True) == ("", "")
     assert shown(["sorry"], "sorry", tools=True, required=True) == ("", "sorry")
+
+
+CALLED = '{"tool_calls": [{"name": "a", "arguments": {}}]}'
+EITHER = {"tools": True, "form": True}
+
+
+@given(st.sampled_from([CALLED, '\n{ \n"tool_calls_2" : []}', '{"tool_calls']), st.integers(1, 7))
+def test_calls_in_the_place_of_an_answer_in_a_form_are_not_shown_however_they_are_split(
+    text: str, width: int
+) -> None:
+    pieces = [text[at : at + width] for at in range(0, len(text), width)]
+
+    assert shown(pieces, "", **EITHER) == ("", "")
+    # What turns out to be an answer after all is shown at the end.
+    assert shown(pieces, text, **EITHER) == ("", text)
+
+
+@given(
+    st.sampled_from(
+        [
+            '{"city": "Rome"}',
+            '{"tool": 1}',
+            ' {"tools": "<tool_call>{} </tool_call>"}',
+            "{}",
+            "[1]",
+            '{"a": {"tool_calls": 1}}',
+            " " * 600 + CALLED,
+        ]
+    ),
+    st.integers(1, 7),
+)
+def test_an_answer_in_a_form_is_shown_as_soon_as_it_is_told_from_calls(text: str, width: int) -> None:
+    pieces = [text[at : at + width] for at in range(0, len(text), width)]
+    before, after = shown(pieces, text, **EITHER)
+
+    assert (before, after) == (text, "")
+
+
+def test_an_answer_in_a_form_streams_from_its_first_letters_on() -> None:
+    text = ShownText(**EITHER)
+
+    assert [text.more(each) for each in ('{"', "tool", "box", '": ', "1}")] == [
+        "",
+        "",
+        '{"toolbox',
+        '": ',
+        "1}",
+    ]
+
+
+def test_an_answer_that_ends_before_it_is_told_apart_is_shown_at_its_end() -> None:
+    assert shown(['{"to'], '{"to', **EITHER) == ("", '{"to')
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"tools": [{"name": "a"}], "constraint": {"json_schema": "{}"}}, ""),
+        ({"tools": [{"name": "a"}]}, CALLED),
+        ({"constraint": {"json_schema": "{}"}}, CALLED),
+        ({"tools": [{"name": "a"}], "tool_choice": pb.TOOL_CHOICE_REQUIRED}, ""),
+    ],
+)
+def test_what_is_shown_goes_by_what_was_asked_for(fields: Any, expected: str) -> None:
+    assert ShownText.of(pb.GenerateRequest(**fields)).more(CALLED) == expected
 
 
 @given(st.lists(st.sampled_from([" ", "\n", "<", "<tool", "_call>", "a", "b "]), max_size=12))

@@ -153,7 +153,7 @@ U = ToolDefinition("u", "", "")
     [
         ({"messages": ()}, "messages"),
         ({"prompt": "x"}, "messages"),
-        ({"constraint": SCHEMA, "tools": (T,)}, "constraint"),
+        ({"constraint": Constraint(ConstraintKind.REGEX, "a"), "tools": (T,)}, "constraint.regex"),
         ({"tools": (T,), "tool_choice_name": "t"}, "tool_choice_name"),
         ({"tools": (T,), "tool_choice": ToolChoice.NONE, "tool_choice_name": "t"}, "tool_choice_name"),
         ({"tools": (T,), "tool_choice": ToolChoice.REQUIRED, "tool_choice_name": "u"}, "tool_choice_name"),

@@ -101,6 +101,7 @@ class TgiBackend:
                 token_prompts=info.token_prompts,
                 presence_penalty=info.presence_penalty,
                 recursive_schemas=info.recursive_schemas,
+                root_choice=info.root_choice,
             ),
             longest_token=info.longest_token or self._config.longest_token,
             revision=info.model_sha or "",

@@ -132,7 +132,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """What a backend says about itself. The last seven are this project's own and absent on plain TGI."""
+    """What a backend says about itself. The last eight are this project's own and absent on plain TGI."""
 
     model_id: str
     model_sha: str | None
@@ -150,6 +150,7 @@ class BackendInfo:
     """Bytes of the longest token; 0: it does not tell."""
     presence_penalty: bool = False
     recursive_schemas: bool = False
+    root_choice: bool = False
 
 
 class TextToken(NamedTuple):
@@ -434,6 +435,7 @@ def parse_info(raw: Any) -> BackendInfo:
             longest_token=count(own.get("longest_token_bytes")),
             presence_penalty=own.get("presence_penalty") is True,
             recursive_schemas=own.get("recursive_schemas") is True,
+            root_choice=own.get("root_choice") is True,
         )
 
 
