@@ -48,10 +48,7 @@ OPENAI_REFUSED: Final = {
 
 ANTHROPIC: Final = "anthropic==2.14.0"
 ANTHROPIC_TESTS: Final = ("test_messages.py", "test_models.py")
-TOGETHER: Final = "asks for a format and for tools at once"
 ANTHROPIC_REFUSED: Final = {
-    "test_messages::test_method_create_with_all_params_overload_1": TOGETHER,
-    "test_messages::test_method_create_with_all_params_overload_2": TOGETHER,
     "test_messages::test_method_count_tokens_with_all_params": "has a tool whose schema is none",
 }
 

@@ -17,21 +17,13 @@ from gateway.inference.core.tool_schemas import (
     is_affordable,
     within_engines,
 )
-from gateway.inference.model import Constraint, ConstraintKind, GenerationSpec, ToolChoice
+from gateway.inference.model import Constraint, ConstraintKind
 from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.references import refers, relocated
 from services.chassis.constraints.schemas import BadSchema, parse
 
 _ANSWER: Final = "answer"
 _KEYS: Final = re.compile(rf'"({CALLS_KEY}(?:_[0-9]{{1,5}})?)"')
-
-
-def form_beside_tools(spec: GenerationSpec) -> str:
-    """Return the schema that an answer has to keep when no tool is called; empty: there is no such choice."""
-    constraint = spec.constraint
-    if constraint is None or constraint.kind is not ConstraintKind.JSON:
-        return ""
-    return constraint.text if spec.tools and spec.tool_choice is ToolChoice.AUTO else ""
 
 
 def calls_key(form: str) -> str:

@@ -18,8 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from gateway.inference.core.answer_form import form_beside_tools
-from gateway.inference.core.prompt_plan import shown_tools
+from gateway.inference.core.prompt_plan import form_beside_tools, shown_tools
 from gateway.inference.model import GenerationSpec, Prompt
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.dispatch.scheduling import Prefix

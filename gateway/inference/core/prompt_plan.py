@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.errors import CapabilityMissing, ConstraintInvalid, PromptTooLong
-from gateway.inference.core.answer_form import calls_or_answer, form_beside_tools
+from gateway.inference.core.answer_form import calls_or_answer
 from gateway.inference.core.tool_schemas import MAX_FORCED_CALLS, forced_call_constraint, within_engines
 from gateway.inference.model import (
     MOST_TOKENS,
@@ -38,6 +38,14 @@ def callable_tools(spec: GenerationSpec) -> tuple[ToolDefinition, ...]:
     if not spec.tool_choice_name:
         return shown_tools(spec)
     return tuple(tool for tool in spec.tools if tool.name == spec.tool_choice_name)
+
+
+def form_beside_tools(spec: GenerationSpec) -> str:
+    """Return the schema that an answer has to keep when no tool is called; empty: there is no such choice."""
+    constraint = spec.constraint
+    if constraint is None or constraint.kind is not ConstraintKind.JSON:
+        return ""
+    return constraint.text if spec.tools and spec.tool_choice is ToolChoice.AUTO else ""
 
 
 def check_request(spec: GenerationSpec) -> None:

@@ -7,7 +7,6 @@ from typing import Final
 from gateway.errors import ConstraintUnmet
 from gateway.inference.backends.native import native_message
 from gateway.inference.core import prompt_plan
-from gateway.inference.core.answer_form import form_beside_tools
 from gateway.inference.core.template import parse_output
 from gateway.inference.model import GenerationSpec, Prompt, ToolChoice
 from services.chassis.chat import ChatMessage, ToolCall
@@ -75,7 +74,7 @@ def _read(
             named=spec.tool_choice_name,
             most=spec.max_tool_calls,
         )
-    form = form_beside_tools(spec)
+    form = prompt_plan.form_beside_tools(spec)
     message = parse_output(text, prompt_plan.callable_tools(spec), spec.tool_choice, form)
     if complete and spec.tools and spec.tool_choice is ToolChoice.REQUIRED and not message.tool_calls:
         raise ConstraintUnmet("the model called no tool in a form that can be read; try again")

@@ -258,8 +258,8 @@ class ReplicaPool:
         live: LiveReplica,
         messages: Sequence[ChatMessage],
         tools: Sequence[ToolDefinition] = (),
-        *,
         form: str = "",
+        *,
         source: Source,
     ) -> Prompt:
         """Apply the chat template; tools become text where the backend has no native tools.

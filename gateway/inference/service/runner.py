@@ -9,7 +9,6 @@ from enum import Enum
 from math import inf
 
 from gateway.inference.core import prefixes, prompt_plan, replay
-from gateway.inference.core.answer_form import form_beside_tools
 from gateway.inference.core.evidence import Source, cause
 from gateway.inference.core.prompt_length import check_length
 from gateway.inference.errors import BackendBroken, BackendError, UnmarkedEnd
@@ -148,14 +147,11 @@ class Runner:
         self._restore(checkpoint, self._resume)
 
     async def _render(self, replica: LiveReplica, tools: Sequence[ToolDefinition]) -> Prompt:
-        gen, spec = self._gen, self._gen.spec
-        async with self._deps.tokenizing.turn(gen.key.tenant, self._agent, spec.size, gen.deadline):
-            if spec.messages:
-                form = form_beside_tools(spec)
-                return await self._deps.pool.render(
-                    replica, spec.messages, tools, form=form, source=self._source
-                )
-            return await self._deps.pool.measure(replica, spec.prompt, source=self._source)
+        pool, gen, form = self._deps.pool, self._gen, prompt_plan.form_beside_tools(self._gen.spec)
+        async with self._deps.tokenizing.turn(gen.key.tenant, self._agent, gen.spec.size, gen.deadline):
+            if gen.spec.messages:
+                return await pool.render(replica, gen.spec.messages, tools, form, source=self._source)
+            return await pool.measure(replica, gen.spec.prompt, source=self._source)
 
     async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
         if resume is None:

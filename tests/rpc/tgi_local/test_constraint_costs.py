@@ -10,10 +10,12 @@ import aiohttp
 import psutil
 import pytest
 
+from gateway.inference.core.answer_form import calls_or_answer
 from gateway.inference.core.tool_schemas import forced_call_constraint, within_engines
 from services.chassis.chat import ToolDefinition
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.core.grammar import Constraint, constraint_of
+from services.tgi_local.errors import InvalidRequest
 from tests.fakes.gguf_model import write_random_model
 from tests.fakes.tgi_local import http, tgi_local
 from tests.fakes.tool_schemas import WRITTEN
@@ -26,6 +28,14 @@ MANY = {
 }
 MILLION = {"type": "array", "items": {"type": "array", "maxItems": 1_000}, "maxItems": 1_000}
 LIBRARY = engine_library()
+SELF = json.dumps(
+    {
+        "$defs": {"node": {"properties": {"a": {"type": "string"}, "in": {"$ref": "#/$defs/node"}}}},
+        "$ref": "#/$defs/node",
+        "required": ["a"],
+        "additionalProperties": True,
+    }
+)
 MEGABYTE = 1024 * 1024
 
 
@@ -166,6 +176,26 @@ async def test_calls_of_tools_as_others_write_them_can_be_forced() -> None:
         call = json.dumps({"tool_calls": [{"name": written.name, "arguments": written.good}]})
         assert forced.accepts(call)
         await compiler.check_beginning(forced, call[:-1].encode())
+
+
+@pytest.mark.parametrize("form", ['{"properties": {"a": {"type": "string"}}, "required": ["a"]}', "{}", SELF])
+async def test_the_engine_keeps_a_choice_between_calls_and_an_answer_in_its_form(form: str) -> None:
+    compiler = ProcessCompiler(LIBRARY)
+    tools = [ToolDefinition(each.name, "", json.dumps(each.schema)) for each in WRITTEN]
+    whole, kept = calls_or_answer(tools, form)
+    either = constraint_of({"type": "json", "value": kept.text})
+    assert either is not None
+
+    await compiler.check(either)
+
+    called = json.dumps({"tool_calls": [{"name": WRITTEN[0].name, "arguments": WRITTEN[0].good}]})
+    for output in (called, '{"a": "x"}'):
+        assert either.accepts(output)
+        await compiler.check_beginning(either, output[:-1].encode())
+    if form != "{}":
+        with pytest.raises(InvalidRequest):
+            await compiler.check_beginning(either, b'{"tool_calls": [{"name": "other')
+    assert len(whole.text) >= len(kept.text)
 
 
 async def test_a_compilation_under_way_is_stopped_by_its_caller_and_others_are_answered_meanwhile(

@@ -222,11 +222,6 @@ def test_a_tier_becomes_a_class_and_a_session_keeps_calls_together() -> None:
         ({"function_call": {"name": "f"}}, "function_call", "CAPABILITY_MISSING"),
         ({"response_format": {"type": "xml"}}, "response_format.type", "INVALID_REQUEST"),
         (
-            {"response_format": {"type": "json_object"}, "tools": TOOLS},
-            "response_format",
-            "CAPABILITY_MISSING",
-        ),
-        (
             {"response_format": {"type": "json_schema", "json_schema": {"schema": 3}}},
             "response_format.json_schema.schema",
             "INVALID_REQUEST",

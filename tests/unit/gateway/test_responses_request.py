@@ -250,7 +250,6 @@ def test_a_compaction_stands_for_its_messages() -> None:
         ({"input": "x", "tool_choice": {"type": "web_search"}}, "tool_choice"),
         ({"input": "x", "tools": [ADD], "tool_choice": {"type": "function", "name": "b"}}, "tool_choice"),
         ({"input": "x", "text": {"format": {"type": "poem"}}}, "text.format.type"),
-        ({"input": "x", "tools": [ADD], "text": {"format": {"type": "json_object"}}}, "text.format"),
         ({"input": "x", "max_output_tokens": 0}, "max_output_tokens"),
         ({"input": "x", "temperature": 3}, "temperature"),
         ({"input": "x", "top_logprobs": 6}, "top_logprobs"),

@@ -32,6 +32,13 @@ def test_a_schema_may_be_given_in_several_ways(grammar: dict[str, Any]) -> None:
     assert not constraint.accepts('{"a": 1')
 
 
+def test_a_schema_may_be_a_choice_of_schemas() -> None:
+    constraint = constraint_of({"type": "json", "value": {"anyOf": [OBJECT, {"type": "array"}]}})
+
+    assert isinstance(constraint, JsonConstraint)
+    assert [constraint.accepts(each) for each in ('{"a": 1}', "[1]", "{}")] == [True, True, False]
+
+
 def test_a_pattern_must_match_all_of_the_output() -> None:
     constraint = constraint_of({"type": "regex", "value": "[0-9]{3}-[a-c]{2}|x"})
 
