@@ -23,6 +23,9 @@ ADD: dict[str, Any] = {
 }
 BLOCK = ["content_block_start", "content_block_delta", "content_block_stop"]
 
+UNTOLD = {"x-stainless-read-timeout": "600", "x-stainless-timeout": "600"}
+"""As of a client that does not say how long it waits: only its leaving tells."""
+
 
 class Trip(BaseModel):
     city: str
@@ -168,7 +171,9 @@ def test_leaving_a_stream_stops_the_model(client: Anthropic, tour: Tour) -> None
 
 def test_giving_up_on_a_whole_message_stops_the_model(client: Anthropic, tour: Tour) -> None:
     mark = "SLOWTEXT anthropic-whole"
-    with pytest.raises(anthropic.APIError):  # the door gives up when the client does; either may come first
-        client.with_options(timeout=2).messages.create(model=MODEL, max_tokens=500, messages=user(mark))
+    with pytest.raises(anthropic.APITimeoutError):
+        client.with_options(timeout=2).messages.create(
+            model=MODEL, max_tokens=500, messages=user(mark), extra_headers=UNTOLD
+        )
 
     tour.waits_for(mark, asked=1, dropped=1)
