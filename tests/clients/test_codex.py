@@ -15,7 +15,7 @@ from tests.fakes.waiting import until
 from tests.system.cluster import Cluster
 
 CONFIG: Final = """\
-model = "scripted"
+model = "{model}"
 model_provider = "aios"
 approval_policy = "never"
 sandbox_mode = "danger-full-access"
@@ -62,7 +62,7 @@ class Codex:
         """Where it works."""
         return self.folder / "work"
 
-    async def run(self, prompt: str) -> Completed:
+    async def run(self, prompt: str, model: str = "scripted") -> Completed:
         """Let it work on a prompt until it has ended."""
         home = self.folder / "home"
         environment = {
@@ -73,7 +73,7 @@ class Codex:
         }
         for each in (self.work, home):
             each.mkdir()
-        (home / "config.toml").write_text(CONFIG.format(url=self.door.url))
+        (home / "config.toml").write_text(CONFIG.format(url=self.door.url, model=model))
         command = (self.node.program("codex"), "exec", "--skip-git-repo-check", "--json", "-C", self.work)
         return await run(*command, prompt, environment=environment)
 
@@ -119,3 +119,19 @@ async def test_killing_the_root_stops_its_subagents_call(
 def states(model: ScriptedModel) -> list[str]:
     """Return what became of the subagent's requests."""
     return [each.state for each in model.asked(CHILD) if ROOT not in each.text]
+
+
+async def test_it_speaks_another_dialect_with_a_model_that_it_knows(
+    codex: Codex, model: ScriptedModel
+) -> None:
+    """Its tools come among the items then, in namespaces, and the shell is called from a text."""
+    script = "const done = await tools.exec_command({cmd: 'echo known > known.txt'}); text(done.exit_code);"
+    scene = (
+        Rule(has="CODEXKNOWN", outputs=0, calls=(Call("functions.exec", {"input": script}),)),
+        Rule(has="CODEXKNOWN", text="all done"),
+    )
+    with model.rules(*scene):
+        done = await codex.run("CODEXKNOWN do it", model="gpt-6.2-sol")
+
+    assert "all done" in done.out, done.tail
+    assert (codex.work / "known.txt").read_text() == "known\n"

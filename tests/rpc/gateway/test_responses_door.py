@@ -37,8 +37,13 @@ async def test_a_response_is_given_whole_and_streamed() -> None:
     async with small_kernel(Behaviour(tokens=6)) as kernel:
         status, whole = await asked(kernel.door, {"model": "any", "input": "hello", "store": False})
         _, stream = await asked(kernel.door, {"input": "hello", "stream": True, "store": False})
+        _, lost = await asked(kernel.door, {"input": "hello"})  # this kernel keeps no conversations
 
     assert (status, whole["status"], whole["object"]) == (200, "completed", "response")
+    assert (lost["status"], lost["store"], lost["output"][0]["content"]) == (
+        *("completed", False),
+        whole["output"][0]["content"],
+    )
     [item] = whole["output"]
     assert item["content"][0]["text"]
     assert [each["sequence_number"] for each in stream] == list(range(len(stream)))
