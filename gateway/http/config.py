@@ -62,6 +62,10 @@ class DoorConfig:
     response_life: timedelta = timedelta(days=1)
     """How long a response is kept that its client wants stored."""
 
+    stored_responses: int = 500
+    """About how many responses of one agent are kept, its sessions' included: the oldest go first. They are
+    contexts of its own, of which it may have 1,000 unless the context manager is told otherwise."""
+
     background_per_agent: int = 16
     """Responses of one agent, its sessions included, that may go on without a connection at once."""
 

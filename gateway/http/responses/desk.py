@@ -47,7 +47,7 @@ class Desk:
         config = fittings.config
         shelf, windows = ContextShelf(fittings.kernel.context), ContextWindows(fittings.kernel.context)
         fitter = Fitter(fittings.kernel, windows)
-        library = Library(shelf, config.response_life.total_seconds(), time.time)
+        library = Library(shelf, config.response_life.total_seconds(), time.time, config.stored_responses)
         claims = Claims(shelf, secrets.token_hex(8), config.background_claim.total_seconds(), time.time)
         limits = Limits(config.background_per_agent, config.background_seconds.total_seconds())
         background = Background(fittings.kernel, library, claims, fitter, limits)

@@ -133,6 +133,14 @@ async def test_the_same_request_under_one_key_is_one_response(me: Client) -> Non
     assert me.kernel.tgi.seen.finished == finished + 1
 
 
+async def test_a_stream_that_is_sent_again_under_its_key_is_told_from_what_was_kept(me: Client) -> None:
+    key, body = {"idempotency-key": "stream"}, {"input": "hello", "stream": True}
+    first, again = [await me.create(body, **key) for _ in range(2)]
+
+    assert again[-1]["response"] == first[-1]["response"]
+    assert {each["type"] for each in again} == {each["type"] for each in first}
+
+
 async def test_a_conversation_has_an_id_of_its_own_and_grows(me: Client) -> None:
     first = {"type": "message", "role": "user", "content": "first words"}
     _, made = await me.asked("POST", "conversations", {"items": [first], "metadata": {"topic": "trip"}})

@@ -141,17 +141,31 @@ async def test_a_shelf_full_of_other_things_refuses() -> None:
 
 async def test_a_sweep_takes_what_has_expired_and_leftovers_and_nothing_else() -> None:
     kept = Kept()
-    for number in range(70):
+    for number in range(140):
         await kept.shelf.put(ME, finished_name(digits(number)), [ASK], b"{}")
     await kept.shelf.open(ME, conversation_name(digits(1)), {})
     await kept.shelf.open(ME, scratch_name(digits(1)), {})
     kept.shelf.now += DAY
-    await kept.keep(digits(100))
+    await kept.keep(digits(999))
     await asyncio.sleep(0)
 
-    assert len(await kept.names()) == 72 - 64 + 1, "one sweep is bounded"
+    assert len(await kept.names()) == 142 - 128 + 1, "one sweep is bounded"
     await kept.library.sweep(ME)
-    assert await kept.names() == [conversation_name(digits(1)), finished_name(digits(100))]
+    assert sorted(await kept.names()) == [conversation_name(digits(1)), finished_name(digits(999))]
+    await kept.library.close()
+
+
+async def test_an_agents_responses_leave_room_for_its_own_contexts_however_many_there_are() -> None:
+    kept = Kept()
+    for number in range(700):
+        kept.shelf.now += 0.01
+        await kept.keep(digits(number))
+        await asyncio.sleep(0)
+
+    names = await kept.names()
+    assert 500 <= len(names) <= 601
+    assert finished_name(digits(699)) in names
+    assert finished_name(digits(0)) not in names
     await kept.library.close()
 
 

@@ -27,7 +27,9 @@ SCRATCH_SECONDS: Final = 600.0
 """Age at which a conversation that was made for one call only is a leftover of a crash."""
 SWEEP_SECONDS: Final = 600.0
 """How often the expired responses of an agent are looked for at most."""
-_SWEPT: Final = 64
+SWEEP_KEPT: Final = 100
+"""After how many more responses of an agent they are looked for all the same."""
+_SWEPT: Final = 128
 """Most that one sweep removes."""
 _MADE_ROOM: Final = 32
 """Responses that go, the oldest first, when an agent's contexts are full."""
@@ -58,11 +60,14 @@ def scratch_name(digits: str) -> Name:
 class Library:
     """Keeps responses, finds them and forgets them."""
 
-    def __init__(self, shelf: Shelf, seconds: float, now: Callable[[], float]) -> None:
+    def __init__(self, shelf: Shelf, seconds: float, now: Callable[[], float], most: int = 500) -> None:
         self._shelf = shelf
         self._seconds = seconds
+        self._most = most
+        """Responses of an agent that a sweep leaves: the rest of its contexts are for other things."""
         self._now = now
-        self._swept: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._swept: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        """When an agent's responses were swept last, and how many were kept since."""
         self._sweeps: set[asyncio.Task[None]] = set()
 
     def now(self) -> int:
@@ -165,9 +170,15 @@ class Library:
             await asyncio.wait(self._sweeps)
 
     async def sweep(self, keeper: Keeper) -> int:
-        """Remove an agent's expired responses, a bounded number of them; return how many."""
+        """Remove an agent's expired responses, and the oldest beyond their number; return how many.
+
+        A bounded number goes at once.
+        """
         now = self._now()
-        old = [each for each in await self._shelf.everything(keeper) if self._is_old(each, now)]
+        everything = await self._shelf.everything(keeper)
+        old = [each for each in everything if self._is_old(each, now)]
+        ended = sorted(filter(_is_ended, everything), key=lambda each: each.created_at)
+        old += [each for each in ended[: max(0, len(ended) - self._most)] if each not in old]
         removed = 0
         for each in old[:_SWEPT]:
             removed += await self._shelf.remove(keeper, each.name)
@@ -199,9 +210,7 @@ class Library:
         kept = [
             each
             for each in await self._shelf.everything(keeper)
-            if each.name.startswith(_RESPONSE)
-            and not each.name.endswith(_PENDING)
-            and (spared is None or each.name != spared.name)
+            if _is_ended(each) and (spared is None or each.name != spared.name)
         ]
         kept.sort(key=lambda each: each.created_at)
         for each in kept[:_MADE_ROOM]:
@@ -216,12 +225,14 @@ class Library:
     def _sweep_soon(self, keeper: Keeper) -> None:
         """Sweep beside the caller's own business, now and then."""
         key, now = (keeper.tenant, keeper.agent), self._now()
-        if self._swept.get(key, 0.0) + SWEEP_SECONDS > now:
-            return
-        self._swept[key] = now
+        swept, kept = self._swept.get(key, (0.0, 0))
+        is_due = swept + SWEEP_SECONDS <= now or kept >= SWEEP_KEPT
+        self._swept[key] = (now, 0) if is_due else (swept, kept + 1)
         self._swept.move_to_end(key)
         if len(self._swept) > _SWEEPERS:
             self._swept.popitem(last=False)
+        if not is_due:
+            return
         task = asyncio.create_task(self._swept_quietly(keeper), name="sweep stored responses")
         self._sweeps.add(task)
         task.add_done_callback(self._sweeps.discard)
@@ -230,3 +241,7 @@ class Library:
         """Sweep; what fails is done by the next one."""
         with contextlib.suppress(KernelError):
             await self.sweep(keeper)
+
+
+def _is_ended(shelved: Shelved) -> bool:
+    return shelved.name.startswith(_RESPONSE) and not shelved.name.endswith(_PENDING)
