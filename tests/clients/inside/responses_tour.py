@@ -1,6 +1,7 @@
 """The Responses API through OpenAI's SDK in Python, strict. Every event of every stream is read."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -171,6 +172,46 @@ def test_a_stream_that_waits_longer_than_the_clients_patience_goes_on(client: Op
 
     assert events[-1].response.output_text == "at last"
     assert [each.sequence_number for each in events] == list(range(len(events)))
+
+
+def test_a_response_goes_on_in_the_background(client: OpenAI) -> None:
+    begun = client.responses.create(model=MODEL, input="hello", background=True)
+    ended = begun
+    while ended.status in {"queued", "in_progress"}:
+        time.sleep(0.05)
+        ended = client.responses.retrieve(begun.id)
+    events = list(client.responses.retrieve(begun.id, stream=True))
+    later = list(client.responses.retrieve(begun.id, stream=True, starting_after=events[4].sequence_number))
+
+    assert (begun.status, ended.status, ended.output_text) == ("queued", "completed", GREETING)
+    assert kinds(events) == ["response.created", "response.in_progress", *TEXT, "response.completed"]
+    assert [each.type for each in later] == [each.type for each in events[5:]]
+    assert client.responses.cancel(begun.id).status == "completed"
+
+
+def test_a_conversation_is_kept(client: OpenAI) -> None:
+    made = client.conversations.create(
+        items=[{"type": "message", "role": "user", "content": "hello"}], metadata={"topic": "trip"}
+    )
+    client.responses.create(model=MODEL, input="and again", conversation=made.id)
+    items = list(client.conversations.items.list(made.id, limit=1, order="asc"))
+    changed = client.conversations.update(made.id, metadata={"topic": "home"})
+
+    assert [each.role for each in items] == ["user", "user", "assistant"]
+    assert client.conversations.items.retrieve(items[0].id, conversation_id=made.id) == items[0]
+    assert client.conversations.retrieve(made.id).metadata == changed.metadata == {"topic": "home"}
+    assert client.conversations.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(made.id)
+
+
+def test_a_conversation_is_made_short(client: OpenAI) -> None:
+    said: list[Any] = [{"role": "user", "content": "fact " * 400} for _ in range(4)]
+    short = client.responses.compact(model=MODEL, input=said)
+    items: list[Any] = [each.model_dump(exclude_none=True) for each in short.output]
+    answer = client.responses.create(model=MODEL, input=[*items, {"role": "user", "content": "hello"}])
+
+    assert answer.status == "completed"
 
 
 def test_leaving_a_stream_stops_the_model(client: OpenAI, tour: Tour) -> None:
