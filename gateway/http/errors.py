@@ -2,7 +2,17 @@
 
 from gateway.http.core.refusals import DoorError, Row
 from services.chassis.rpc.codes import Code
-from services.chassis.rpc.errors import FieldViolation
+from services.chassis.rpc.errors import FieldViolation, KernelError
+
+
+def anew(error: KernelError) -> KernelError:
+    """Copy an error without where it was raised. One that is kept or raised again would keep those frames.
+
+    Subclasses are made in different ways, so what is in it is copied, not its making.
+    """
+    told = type(error).__new__(type(error), *error.args)
+    vars(told).update(vars(error))
+    return told
 
 
 class UnsupportedParameter(DoorError):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.http.errors import anew
 from services.chassis.rpc.errors import FieldViolation, KernelError
 
 _WRAPPER: Final = "generation."
@@ -39,7 +40,7 @@ class Words:
 
         An error that names no field, but is about one by its nature, gets that one.
         """
-        told = _copy(error)
+        told = anew(error)
         told.violations = [
             FieldViolation(self.translate(each.field), each.description) for each in error.violations
         ]
@@ -68,10 +69,3 @@ class Words:
             if theirs is not None:
                 return (theirs + path[end:]).lstrip(".")
         return ""
-
-
-def _copy(error: KernelError) -> KernelError:
-    """Copy an error. Subclasses are made in different ways, so what is in it is copied, not its making."""
-    told = type(error).__new__(type(error), *error.args)
-    vars(told).update(vars(error))
-    return told

@@ -4,10 +4,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from gateway.http.model import Exchanged
 from services.chassis.auth.tokens import Authenticator
+from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import CredentialExpired, CredentialRevoked, KernelError
 from services.chassis.runtime.clock import Clock
 
@@ -19,6 +21,15 @@ Renew = Callable[[Exchanged], Awaitable[Exchanged]]
 RENEW_AT: Final = 0.8
 """Part of a token's life after which it is asked for anew, while the old one still serves."""
 _RETRY_SECONDS: Final = 1.0
+_VERDICTS: Final = frozenset(
+    {Code.UNAUTHENTICATED, Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.FAILED_PRECONDITION}
+)
+"""How a credential that is no good any more is refused. Any other error says nothing about it."""
+
+
+def condemned(error: KernelError) -> bool:
+    """Tell whether an error is a verdict on the credential that was shown."""
+    return error.code in _VERDICTS
 
 
 @dataclass(slots=True)
@@ -102,20 +113,25 @@ class KeptTokens:
         asking = self._asking.get(digest)
         if asking is None:
             asking = self._asking[digest] = asyncio.create_task(self._ask(digest, ask))
-            asking.add_done_callback(lambda _: self._asking.pop(digest, None))
+            asking.add_done_callback(partial(self._answered, digest))
         return asking
+
+    def _answered(self, digest: bytes, asking: "asyncio.Task[Exchanged]") -> None:
+        del self._asking[digest]
+        if not asking.cancelled():
+            asking.exception()  # those who waited may all have left
 
     async def _ask(self, digest: bytes, ask: Ask) -> Exchanged:
         return self.put(digest, await ask())
 
     async def _renew(self, digest: bytes, entry: _Entry, renew: Renew) -> None:
-        """Ask anew in the background. While access is away the old token serves until it expires."""
+        """Ask anew in the background. Until access refuses it, the old token serves until it expires."""
         try:
             self.put(digest, await renew(entry.given))
         except KernelError as error:
-            if error.code.name == "UNAVAILABLE":
-                entry.renew_at = self.clock.monotonic() + _RETRY_SECONDS
-            else:
+            if condemned(error):
                 self.drop(digest, entry.given.token)
+            else:
+                entry.renew_at = self.clock.monotonic() + _RETRY_SECONDS
         finally:
             entry.renewing = None

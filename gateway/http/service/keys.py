@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from gateway.http.errors import anew
 from gateway.http.model import Exchanged, Identity
 from gateway.http.ports import KeyExchange
 from gateway.http.service.kept_tokens import KeptTokens
@@ -68,7 +69,7 @@ class Keys:
             raise CredentialInvalid("that is no key of an agent")
         digest = hashlib.sha256(b"key " + credential.encode()).digest()
         ask = partial(self._ask, credential, digest, peer)
-        given = await self.kept.get(digest, ask, lambda _old: ask())
+        given = await self.kept.get(digest, ask, lambda _old: self.exchange.exchange(credential, peer))
         return Identity(given.agent, given.tenant, given.token, key_digest=digest)
 
     async def _ask(self, key: str, digest: bytes, peer: str) -> Exchanged:
@@ -85,7 +86,7 @@ class Keys:
         wrong = self._wrong.get(digest)
         if wrong is not None:
             if now < wrong.until:
-                raise wrong.error.with_traceback(None)
+                raise anew(wrong.error)
             del self._wrong[digest]
         tried = self._attempts.get(peer)
         if tried is not None and now - tried.since >= _WRONG_WINDOW_SECONDS:
@@ -96,7 +97,9 @@ class Keys:
 
     def _remember_wrong(self, digest: bytes, peer: str, error: KernelError) -> None:
         now = self.clock.monotonic()
-        self._wrong[digest] = _Wrong(now + _WRONG_SECONDS, error)
+        while self._wrong and next(iter(self._wrong.values())).until <= now:
+            self._wrong.popitem(last=False)
+        self._wrong[digest] = _Wrong(now + _WRONG_SECONDS, anew(error))
         self._attempts.setdefault(peer, _Attempts(now)).count += 1
         kept: tuple[OrderedDict[Any, Any], ...] = (self._wrong, self._attempts)
         for each in kept:

@@ -6,7 +6,8 @@ person killed has not been retired, and its session stays refused.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections import OrderedDict
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from gateway.http.core.sessions import Session, parent_of
 from gateway.http.model import Exchanged, Identity
 from gateway.http.ports import Child, Children
-from gateway.http.service.kept_tokens import RENEW_AT, KeptTokens
+from gateway.http.service.kept_tokens import RENEW_AT, KeptTokens, condemned
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc.errors import CredentialRevoked, KernelError
 from services.chassis.runtime.clock import Clock
@@ -34,8 +35,15 @@ _FALLBACK_SECONDS: Final = 60.0
 _TO_THE_KEY: Final = frozenset({"AGENT_TREE_LIMIT", "PERMISSION_DENIED"})
 _TAKEN: Final = frozenset({"AGENT_EXISTS", "AGENT_INACTIVE"})
 
+_UNSEEN: Final = frozenset({"AGENT_NOT_FOUND", "PERMISSION_DENIED"})
+_MAX_WITHOUT: Final = 10_000
+
 Root = tuple[str, str]
 """Tenant and agent of a key."""
+
+
+class _NoPlace(Exception):
+    """No agent can be made for a session."""
 
 
 @dataclass(slots=True)
@@ -66,6 +74,9 @@ class Sessions:
     idle_seconds: float = 3600.0
     _used: dict[bytes, _Used] = field(default_factory=dict)
     _roots: dict[Root, _RootToken] = field(default_factory=dict)
+    _without: "OrderedDict[bytes, float]" = field(default_factory=OrderedDict)
+    """Until when a session without an agent of its own is the key's. Apart from the tokens that are kept: a
+    client can name any number of sessions, and must not push out with them what others need."""
     _running: "dict[asyncio.Task[object], Root]" = field(default_factory=dict)
     _background: "set[asyncio.Task[None]]" = field(default_factory=set)
 
@@ -77,9 +88,12 @@ class Sessions:
         key = (root.tenant, root.agent)
         self._know(key, root.token)
         digest = _digest(root, session)
-        join = partial(self._join, root, session)
-        given = await self.kept.get(digest, join, partial(self._renew, root, join))
-        if given.agent == root.agent:
+        if self._without.get(digest, 0.0) > self.clock.monotonic():
+            return root
+        try:
+            given = await self.kept.get(digest, partial(self._join, root, session), self._renew)
+        except _NoPlace:
+            self._note_without(digest)
             return root
         self._note_use(digest, key, given.agent)
         return Identity(
@@ -146,7 +160,7 @@ class Sessions:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _join(self, root: Identity, session: Session) -> Exchanged:
-        """Register the session's agent, or find it registered."""
+        """Register the session's agent, or find it registered. Raises _NoPlace."""
         parent = await self._parent_token(root, session)
         for epoch in range(_EPOCHS):
             child = session.child_id(root.tenant, root.agent, epoch)
@@ -159,7 +173,7 @@ class Sessions:
                     break
                 if error.reason not in _TAKEN or not await self._passed(root.token, child):
                     raise
-        return Exchanged(root.agent, root.tenant, root.token, seconds=_FALLBACK_SECONDS)
+        raise _NoPlace
 
     async def _parent_token(self, root: Identity, session: Session) -> str:
         """Return the token of the agent that registers the session's.
@@ -171,20 +185,28 @@ class Sessions:
         if above is None:
             return root.token
         digest = _digest(root, above)
-        given = await self.kept.peek(digest) or self.kept.put(digest, await self._join(root, above))
-        if given.agent != root.agent:
-            self._note_use(digest, (root.tenant, root.agent), given.agent)
+        try:
+            given = await self.kept.peek(digest) or self.kept.put(digest, await self._join(root, above))
+        except _NoPlace:
+            return root.token
+        self._note_use(digest, (root.tenant, root.agent), given.agent)
         return given.token
 
     async def _passed(self, token: str, child: str) -> bool:
-        """Whether a taken id belongs to an epoch that has passed: retired, or too old to be joined again."""
-        found = await self.children.get(token, child)
+        """Whether a taken id belongs to an epoch that has passed: retired, or too old to be joined again.
+
+        One that is not to be seen is an agent of somebody else, who knew the session's name.
+        """
+        try:
+            found = await self.children.get(token, child)
+        except KernelError as error:
+            if error.reason in _UNSEEN:
+                return True
+            raise
         return not found.killed or found.labels.get(LABEL) == RETIRED
 
-    async def _renew(
-        self, root: Identity, join: Callable[[], Awaitable[Exchanged]], given: Exchanged
-    ) -> Exchanged:
-        return await (join() if given.agent == root.agent else self.children.renew(given.token))
+    async def _renew(self, given: Exchanged) -> Exchanged:
+        return await self.children.renew(given.token)
 
     def _know(self, key: Root, token: str) -> None:
         known = self._roots.get(key)
@@ -192,6 +214,12 @@ class Sessions:
             self._start(self._retire_left_over(key, token))
         if known is None or known.token != token:
             self._roots[key] = _RootToken(token, self.clock.monotonic() + _TELL_SEEN_SECONDS / 2)
+
+    def _note_without(self, digest: bytes) -> None:
+        self._without[digest] = self.clock.monotonic() + _FALLBACK_SECONDS
+        self._without.move_to_end(digest)
+        while len(self._without) > _MAX_WITHOUT:
+            self._without.popitem(last=False)
 
     def _note_use(self, digest: bytes, root: Root, child: str) -> None:
         now = self.clock.monotonic()
@@ -241,7 +269,7 @@ class Sessions:
             try:
                 given = await self.children.renew(known.token)
             except KernelError as error:
-                if error.code.name != "UNAVAILABLE":
+                if condemned(error):
                     self._roots.pop(root, None)
                 continue
             if self._roots.get(root) is known:

@@ -1,6 +1,9 @@
 """Keys at the door: exchanged once, renewed in time, refused when wrong, worthless once revoked."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,6 +12,7 @@ from gateway.http.model import Exchanged
 from gateway.http.service.kept_tokens import KeptTokens
 from gateway.http.service.keys import Keys, credential_of
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.rpc.errors import (
     AccessUnavailable,
     CredentialInvalid,
@@ -25,6 +29,7 @@ class Exchange:
 
     asked: list[str] = field(default_factory=list)
     away: bool = False
+    busy: bool = False
     hold: asyncio.Event | None = None
 
     async def exchange(self, key: str, _peer: str) -> Exchanged:
@@ -33,6 +38,8 @@ class Exchange:
             await self.hold.wait()
         if self.away:
             raise AccessUnavailable("away")
+        if self.busy:
+            raise TooManyCalls("busy")
         if not key.startswith("key-of-"):
             raise CredentialInvalid("wrong")
         return Exchanged(key.removeprefix("key-of-"), "acme", f"token-{len(self.asked)}", 600.0)
@@ -104,6 +111,88 @@ async def test_while_access_is_away_a_token_serves_until_it_expires() -> None:
     desk.clock.advance(101)
     with pytest.raises(AccessUnavailable):
         await desk.token()
+
+
+async def test_while_access_hears_out_nobody_a_token_serves_until_it_expires() -> None:
+    desk = Desk()
+    await desk.token()
+    desk.exchange.busy = True
+    desk.clock.advance(500)
+    for _ in range(3):
+        assert await desk.token() == "token-1"
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+async def test_a_key_is_renewed_although_somebody_guesses_at_its_address() -> None:
+    desk = Desk()
+    await desk.token()
+    for n in range(20):
+        with pytest.raises(CredentialInvalid):
+            await desk.token(f"guess-{n}")
+    desk.clock.advance(500 - 60)
+    with pytest.raises(CredentialInvalid):
+        await desk.token("guess-20")
+    for n in range(19):
+        with pytest.raises(CredentialInvalid):
+            await desk.token(f"guess-again-{n}")
+    desk.clock.advance(59)
+
+    assert await desk.token() == "token-1"
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await desk.token() == f"token-{len(desk.exchange.asked)}" != "token-1"
+
+
+async def test_a_refusal_that_is_kept_keeps_nothing_of_who_was_refused() -> None:
+    class Request:
+        """What the caller holds while it asks."""
+
+    desk, held = Desk(), []
+
+    async def ask() -> None:
+        request = Request()
+        held.append(weakref.ref(request))
+        with contextlib.suppress(CredentialInvalid):
+            await desk.token("nonsense")
+
+    for _ in range(3):
+        await ask()
+    await asyncio.sleep(0)
+    gc.collect()
+
+    assert [reference() for reference in held] == [None] * 3
+
+
+async def test_old_refusals_are_forgotten() -> None:
+    desk = Desk()
+    for n in range(5):
+        with pytest.raises(CredentialInvalid):
+            await desk.token(f"guess-{n}", peer=f"1.2.3.{n}")
+    desk.clock.advance(10)
+    with pytest.raises(CredentialInvalid):
+        await desk.token("guess-5")
+
+    assert len(desk.keys._wrong) == 1
+
+
+async def test_a_refusal_for_which_nobody_waits_any_more_is_no_news() -> None:
+    desk = Desk(Exchange(hold=asyncio.Event()))
+    assert desk.exchange.hold is not None
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    asking = asyncio.create_task(desk.token("nonsense"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait({asking})
+    desk.exchange.hold.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+
+    assert told == []
+    assert desk.keys.kept._asking == {}
 
 
 async def test_a_revoked_token_is_never_given_again() -> None:

@@ -40,6 +40,8 @@ class Tree:
     forgotten: set[str] = field(default_factory=set)
     """Ids whose registration can no longer be repeated."""
     registrations: int = 0
+    strangers: set[str] = field(default_factory=set)
+    """Ids that agents of somebody else have."""
 
     async def register(
         self, token: str, agent_id: str, *, kind: str, name: str, labels: Mapping[str, str]
@@ -48,6 +50,8 @@ class Tree:
         assert kind
         assert name
         self.registrations += 1
+        if agent_id in self.strangers:
+            raise Refused("AGENT_EXISTS")
         known = self.agents.get(agent_id)
         if known is None:
             if len(self.agents) >= self.limit:
@@ -62,6 +66,8 @@ class Tree:
 
     async def get(self, token: str, agent_id: str) -> Child:
         assert token
+        if agent_id in self.strangers:
+            raise Refused("PERMISSION_DENIED")
         if agent_id not in self.agents:
             raise Refused("AGENT_NOT_FOUND")
         return self.agents[agent_id]
@@ -144,6 +150,32 @@ async def test_when_the_tree_is_full_a_session_calls_as_the_key_itself() -> None
     gateway.tree.limit = 256
     gateway.clock.advance(61)
     assert (await gateway.who(CODEX)).agent != "amy"
+
+
+async def test_sessions_without_an_agent_push_out_no_tokens() -> None:
+    gateway = Gateway(Tree(limit=1))
+    gateway.sessions.kept.limit = 3
+    made = await gateway.who(CODEX)
+    for n in range(10):
+        assert await gateway.who({**CODEX, "thread-id": f"more-{n}"}) == ROOT
+        assert await gateway.who({**CHILD, "x-codex-parent-thread-id": f"other-{n}"}) == ROOT
+    asked = gateway.tree.registrations
+
+    assert await gateway.who(CODEX) == made
+    assert await gateway.who({**CODEX, "thread-id": "more-9"}) == ROOT
+    assert gateway.tree.registrations == asked
+
+
+async def test_an_id_that_a_stranger_took_is_passed_over() -> None:
+    gateway = Gateway()
+    session = session_of(CODEX.get)
+    assert session is not None
+    taken = session.child_id("acme", "amy")
+    gateway.tree.strangers.add(taken)
+
+    made = await gateway.who(CODEX)
+    assert made.agent == session.child_id("acme", "amy", 1)
+    assert gateway.tree.parents[made.agent] == "amy"
 
 
 async def test_a_killed_sessions_agent_stays_killed() -> None:
