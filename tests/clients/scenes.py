@@ -20,6 +20,8 @@ SCENES: Final = (
     Rule(has="SLOWTEXT", text=LONG, behaviour={"token_delay": 0.5}),
     Rule(has="WAITTASK", text="at last", behaviour={"latency": 4.0}),
     Rule(has="JSONTASK", text='{"city": "Paris", "days": 3}'),
+    Rule(has="TRIPTASK", outputs=0, text='{"tool_calls": [{"name": "add", "arguments": {"a": 2, "b": 3}}]}'),
+    Rule(has="TRIPTASK", text='{"city": "Paris", "days": 5}'),
     Rule(has="WRONGTASK", text="no JSON at all"),
     Rule(has="STOPTASK", text="one two three"),
     Rule(has="hello", text=GREETING),

@@ -48,8 +48,11 @@ OPENAI_REFUSED: Final = {
 
 ANTHROPIC: Final = "anthropic==2.14.0"
 ANTHROPIC_TESTS: Final = ("test_messages.py", "test_models.py")
+NO_SCHEMA: Final = "has a tool whose schema is none"
 ANTHROPIC_REFUSED: Final = {
-    "test_messages::test_method_count_tokens_with_all_params": "has a tool whose schema is none",
+    "test_messages::test_method_create_with_all_params_overload_1": NO_SCHEMA,
+    "test_messages::test_method_create_with_all_params_overload_2": NO_SCHEMA,
+    "test_messages::test_method_count_tokens_with_all_params": NO_SCHEMA,
 }
 
 

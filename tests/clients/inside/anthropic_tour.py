@@ -141,6 +141,20 @@ def test_a_message_keeps_to_a_schema(client: Anthropic) -> None:
     assert answer.parsed_output == Trip(city="Paris", days=3)
 
 
+def test_a_message_calls_a_tool_and_then_keeps_to_a_schema(client: Anthropic) -> None:
+    messages = user("TRIPTASK")
+    asked: dict[str, Any] = {"model": MODEL, "max_tokens": 100, "tools": [ADD], "output_format": Trip}
+    [call] = client.messages.parse(messages=messages, **asked).content
+    messages += [
+        {"role": "assistant", "content": [call.model_dump(include={"type", "id", "name", "input"})]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "5"}]},
+    ]
+    second = client.messages.parse(messages=messages, **asked)
+
+    assert (call.type, call.input) == ("tool_use", {"a": 2, "b": 3})
+    assert second.parsed_output == Trip(city="Paris", days=5)
+
+
 def test_tokens_are_counted(client: Anthropic) -> None:
     short = client.messages.count_tokens(model=MODEL, messages=user("hello")).input_tokens
     long = client.messages.count_tokens(model=MODEL, messages=user("hello " * 100)).input_tokens

@@ -144,6 +144,22 @@ def test_a_chat_keeps_to_a_schema(client: OpenAI) -> None:
     assert answer.choices[0].message.parsed == Trip(city="Paris", days=3)
 
 
+def test_a_chat_calls_a_tool_and_then_keeps_to_a_schema(client: OpenAI) -> None:
+    messages = user("TRIPTASK")
+    asked: dict[str, Any] = {"model": MODEL, "tools": [ADD], "response_format": Trip}
+    first = client.chat.completions.parse(messages=messages, **asked).choices[0].message
+    [call] = first.tool_calls or []
+    messages += [
+        first.model_dump(include={"role", "content", "tool_calls"}, exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "5"},
+    ]
+    with client.chat.completions.stream(messages=messages, **asked) as stream:
+        second = stream.get_final_completion().choices[0].message
+
+    assert (first.content, call.function.parsed_arguments) == (None, {"a": 2, "b": 3})
+    assert second.parsed == Trip(city="Paris", days=5)
+
+
 def test_a_chat_tells_log_probabilities(client: OpenAI) -> None:
     answer = client.chat.completions.create(
         model=MODEL, messages=user("hello"), logprobs=True, top_logprobs=2

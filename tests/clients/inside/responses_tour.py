@@ -158,6 +158,24 @@ def test_a_response_keeps_to_a_schema(client: OpenAI) -> None:
     assert answer.output_parsed == Trip(city="Paris", days=3)
 
 
+def test_a_response_calls_a_tool_and_then_keeps_to_a_schema(client: OpenAI) -> None:
+    with client.responses.stream(model=MODEL, input="TRIPTASK", tools=[ADD], text_format=Trip) as stream:
+        kinds = [event.type for event in stream]
+        first = stream.get_final_response()
+    [call] = first.output
+    second = client.responses.parse(
+        model=MODEL,
+        input=[result(call, "5")],
+        previous_response_id=first.id,
+        tools=[ADD],
+        text_format=Trip,
+    )
+
+    assert not [kind for kind in kinds if "output_text" in kind]
+    assert (call.name, json.loads(call.arguments)) == ("add", {"a": 2, "b": 3})
+    assert second.output_parsed == Trip(city="Paris", days=5)
+
+
 def test_the_input_is_counted(client: OpenAI) -> None:
     short = client.responses.input_tokens.count(model=MODEL, input="hello").input_tokens
     long = client.responses.input_tokens.count(model=MODEL, input="hello " * 100).input_tokens
