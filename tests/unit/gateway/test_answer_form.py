@@ -113,7 +113,8 @@ def test_references_of_a_form_lead_where_they_led(written: Written) -> None:
     assert not made.accepts(bad)
 
 
-def test_definitions_of_the_same_name_stay_those_of_their_part() -> None:
+@pytest.mark.parametrize("name", ["t", "answer"])
+def test_definitions_of_the_same_name_stay_those_of_their_part(name: str) -> None:
     def using(kind: str) -> Json:
         return {
             "$defs": {"x": {"type": kind}},
@@ -121,10 +122,10 @@ def test_definitions_of_the_same_name_stay_those_of_their_part() -> None:
             "required": ["v"],
         }
 
-    accepts = bound(ask(using("string"), ToolDefinition("t", "", json.dumps(using("integer"))))).accepts
+    accepts = bound(ask(using("string"), ToolDefinition(name, "", json.dumps(using("integer"))))).accepts
 
     assert accepts is not None
-    outputs = ['{"v": "a"}', calls("t", arguments={"v": 1}), '{"v": 1}', calls("t", arguments={"v": "a"})]
+    outputs = ['{"v": "a"}', calls(name, arguments={"v": 1}), '{"v": 1}', calls(name, arguments={"v": "a"})]
     assert [accepts(each) for each in outputs] == [True, True, False, False]
 
 
@@ -132,7 +133,7 @@ def test_deep_tools_fit_beside_a_form_and_what_engines_cannot_keep_is_checked_af
     deep: Json = {"type": "array", "uniqueItems": True}
     for _ in range(15):
         deep = {"properties": {"a": deep}}
-    made = bound(ask(CLOSED | {"not": {"const": 1}}, ToolDefinition("t", "", json.dumps(deep))))
+    made = bound(ask(CLOSED | {"not": {"const": 1}}, ToolDefinition("t", "", json.dumps(deep)), CLOCK))
 
     assert made.constraint is not None
     assert "uniqueItems" not in made.constraint.text
