@@ -41,6 +41,7 @@ FAST_RPC: Final = frozenset(
         "scheduler/test_scheduler_views.py",
         "storage/test_storage_rpc.py",
         "tgi_local/test_routes.py",
+        "tool/test_tool_calls_ended_rpc.py",
         "tool/test_tool_calls_rpc.py",
     }
 )

@@ -132,3 +132,10 @@ def desk(
         made.tell(BackendUp(f"r{number}", MODEL, slots, tokens, **backend))
     made.timeline.clear()
     return made
+
+
+def serve_all(d: Desk, seconds: float = 1.0) -> list[str]:
+    """Let each call run for `seconds` and finish, one after another; give the order of grants."""
+    while d.core.stats(d.now).running:
+        d.finish(d.order[-1], at=d.now + seconds)
+    return d.order

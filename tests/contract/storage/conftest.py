@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,3 +23,10 @@ async def any_index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path}/storage.db"
     async with migrated(url, MIGRATIONS, schema=SCHEMA if postgres else "") as database:
         yield SqlIndex(database, SystemClock())
+
+
+@pytest.fixture(scope="session")
+def one_postgres_url(postgres_server: Any) -> str:
+    """Create a database for all tests of the contracts."""
+    postgres_server.psql("CREATE DATABASE storage_contract")
+    return str(postgres_server.get_uri()).replace("/postgres?", "/storage_contract?")

@@ -1,12 +1,11 @@
-"""Calls over a real socket: exactly once, cancelled, bounded, one agent apart from another."""
+"""Calls over a real socket: exactly once, bounded, one agent apart from another."""
 
 from __future__ import annotations  # the stubs' asynchronous classes exist for type checkers only
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -16,119 +15,16 @@ from google.rpc import error_details_pb2
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from aios.types.tools import text_of
 from services.chassis.auth.identity import Scope
-from services.chassis.rpc.errors import PermissionDenied
 from services.chassis.rpc.status import status_of
-from services.chassis.runtime.clock import SystemClock
 from services.tool.config import ToolConfig
-from tests.fakes import tokens
-from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason
-from tests.fakes.stores.tool import InMemoryStore
-from tests.fakes.tool import FakeApprovals, Gate, ScriptedBuiltins, tool_service, tool_stub
+from tests.fakes.tool_calls import CRITIC, PLANNER, World, tool_calls
 from tests.fakes.waiting import until
-
-if TYPE_CHECKING:
-    from aios.api.tool.v1.tool_pb2_grpc import ToolServiceAsyncStub
-
-PLANNER = tokens.metadata("planner")
-CRITIC = tokens.metadata("critic")
-ADMIN = tokens.metadata("root", kind="admin")
-EFFECTS = {
-    "pure": resources_pb2.TOOL_EFFECT_PURE,
-    "idempotent": resources_pb2.TOOL_EFFECT_IDEMPOTENT,
-    "reversible": resources_pb2.TOOL_EFFECT_REVERSIBLE,
-    "irreversible": resources_pb2.TOOL_EFFECT_IRREVERSIBLE,
-}
-
-
-async def crash(_arguments: Mapping[str, Any]) -> Any:
-    raise RuntimeError("a secret of the tool")
-
-
-async def refuse(_arguments: Mapping[str, Any]) -> Any:
-    raise PermissionDenied("not yours")
-
-
-async def nothing_json(_arguments: Mapping[str, Any]) -> Any:
-    return {"result": float("nan")}
-
-
-class World:
-    """A tool manager with scripted functions `slow`, `crash`, `refuse` and `junk`, and a stub of it."""
-
-    def __init__(self, config: ToolConfig | None = None) -> None:
-        self.gate = Gate()
-        self.builtins = ScriptedBuiltins(
-            SystemClock(), slow=self.gate, crash=crash, refuse=refuse, junk=nothing_json
-        )
-        self.store = InMemoryStore()
-        self.approvals = FakeApprovals()
-        self.config = config or ToolConfig(look_at_approvals_every=timedelta(milliseconds=2))
-        self.service = self.booted()
-        self.stub: ToolServiceAsyncStub
-
-    def booted(self) -> Any:
-        """Wire a manager on this world's store, as a new process would."""
-        return tool_service(
-            config=self.config,
-            store=self.store,
-            builtins=self.builtins,
-            clock=SystemClock(),
-            approvals=self.approvals,
-        )
-
-    async def register(self, name: str, function: str, effect: str = "reversible", **fields: Any) -> None:
-        """Register a tool that runs a function."""
-        tool = resources_pb2.Tool(
-            name=f"tools/{name}",
-            description="A test.",
-            effect=EFFECTS[effect],
-            builtin=resources_pb2.BuiltinDriver(function=function),
-            parameters_schema_json='{"type": "object"}',
-            **fields,
-        )
-        await self.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=tool), metadata=PLANNER)
-
-    def start(
-        self, tool: str, arguments: Any = None, who: Any = PLANNER, **fields: Any
-    ) -> asyncio.Task[list[tool_pb2.CallToolResponse]]:
-        """Call a tool in the background."""
-        return asyncio.create_task(self.call(tool, arguments, who, **fields))
-
-    async def call(
-        self, tool: str, arguments: Any = None, who: Any = PLANNER, **fields: Any
-    ) -> list[tool_pb2.CallToolResponse]:
-        """Call a tool and return all events."""
-        request = tool_pb2.CallToolRequest(
-            tool=f"tools/{tool}", arguments_json=json.dumps(arguments or {}), **fields
-        )
-        stream = self.stub.CallTool(request, metadata=who)
-        try:
-            return [event async for event in stream]
-        finally:
-            stream.cancel()
-
-    async def value(self, tool: str, arguments: Any = None, who: Any = PLANNER, **fields: Any) -> Any:
-        """Call a tool and return its result."""
-        events = await self.call(tool, arguments, who, **fields)
-        return json.loads(events[-1].result.result.value_json)
-
-    async def refused(self, tool: str, arguments: Any = None, who: Any = PLANNER, **fields: Any) -> str:
-        """Call a tool and return the reason it failed for."""
-        with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await self.call(tool, arguments, who, **fields)
-        return reason(failure.value)
-
-    async def stored(self, call: str, who: Any = PLANNER) -> resources_pb2.Call:
-        """Return a call of the ledger."""
-        request = tool_pb2.GetCallRequest(name=f"agents/me/calls/{call}")
-        return (await self.stub.GetCall(request, metadata=who)).call
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    world = World()
-    async with tool_stub(world.service) as world.stub:
+    async with tool_calls() as world:
         yield world
 
 
@@ -362,8 +258,7 @@ async def test_a_flood_of_one_agent_waits_behind_the_first_call_of_another(world
 
 
 async def test_an_agent_has_a_bounded_number_of_calls_under_way() -> None:
-    world = World(ToolConfig(max_calls=2))
-    async with tool_stub(world.service) as world.stub:
+    async with tool_calls(ToolConfig(max_calls=2)) as world:
         await world.register("job", "slow")
         running = [world.start("job") for _ in range(2)]
         await until(lambda: world.gate.inside == 2)
@@ -388,207 +283,3 @@ async def test_calls_that_need_the_same_thing_run_one_after_another(world: World
 
     assert same == "TOOL_BUSY"
     assert await world.value("two", {"profile": "a"}) == {"result": "done"}
-
-
-@pytest.mark.parametrize("effect", ["pure", "reversible"])
-async def test_cancelling_stops_the_tool_and_the_caller_hears_it(world: World, effect: str) -> None:
-    await world.register("job", "slow", effect, max_concurrency=1)
-    running = world.start("job", request_id="r1")
-    await world.gate.entered.wait()
-    request = tool_pb2.CancelCallRequest(name="agents/me/calls/r1", request_id="x1")
-    ended = await world.stub.CancelCall(request, metadata=PLANNER)
-    again = await world.stub.CancelCall(request, metadata=PLANNER)
-    with pytest.raises(grpc.aio.AioRpcError) as failure:
-        await running
-
-    assert ended.call.state == resources_pb2.CALL_STATE_CANCELLED
-    assert ended == again
-    assert world.gate.cancelled.is_set()
-    assert failure.value.code() is grpc.StatusCode.CANCELLED
-    assert reason(failure.value) == "CANCELLED"
-    assert await world.refused("job", request_id="r1") == "CANCELLED"
-    world.gate.opened.set()
-    assert await world.value("job") == {"result": "done"}
-
-
-async def test_a_call_that_has_ended_stays_as_it_is_when_cancelled(world: World) -> None:
-    await world.value("clock", request_id="r1")
-    request = tool_pb2.CancelCallRequest(name="agents/me/calls/r1")
-
-    ended = await world.stub.CancelCall(request, metadata=PLANNER)
-    assert ended.call.state == resources_pb2.CALL_STATE_SUCCEEDED
-
-
-async def test_nobody_cancels_or_sees_the_calls_of_another(world: World) -> None:
-    await world.value("clock", request_id="r1")
-    name = "agents/planner/calls/r1"
-    with pytest.raises(grpc.aio.AioRpcError) as seen:
-        await world.stub.GetCall(tool_pb2.GetCallRequest(name=name), metadata=CRITIC)
-    with pytest.raises(grpc.aio.AioRpcError) as cancelled:
-        await world.stub.CancelCall(tool_pb2.CancelCallRequest(name=name), metadata=CRITIC)
-    found = await world.stub.GetCall(tool_pb2.GetCallRequest(name=name), metadata=ADMIN)
-
-    assert reason(seen.value) == reason(cancelled.value) == "PERMISSION_DENIED"
-    assert found.call.name == name
-
-
-@pytest.mark.parametrize("effect", ["pure", "reversible"])
-async def test_a_caller_that_leaves_stops_its_call_and_frees_its_place(world: World, effect: str) -> None:
-    await world.register("job", "slow", effect, max_concurrency=1)
-    running = world.start("job", request_id="r1")
-    await world.gate.entered.wait()
-    running.cancel()
-    await world.gate.cancelled.wait()
-    await until(lambda: world.service.calls.under_way(Scope("acme", "planner")) == 0)
-    world.gate.opened.set()
-
-    stored = (await world.stored("r1")).state
-    assert await world.value("job") == {"result": "done"}
-    if effect == "pure":  # harmless, so it may simply be sent again
-        assert stored == resources_pb2.CALL_STATE_CANCELLED
-        assert await world.value("job", request_id="r1") == {"result": "done"}
-    else:  # nobody asked for it to be stopped, and it may have run
-        assert stored == resources_pb2.CALL_STATE_UNKNOWN
-        assert await world.refused("job", request_id="r1") == "UNKNOWN_OUTCOME"
-
-
-async def test_a_caller_that_leaves_while_it_waits_may_send_the_call_again(world: World) -> None:
-    await world.register("job", "slow", max_concurrency=1)
-    first = world.start("job")
-    await world.gate.entered.wait()
-    waiting = world.start("job", request_id="r1")
-    await until(lambda: world.service.calls.under_way(Scope("acme", "planner")) == 2)
-    waiting.cancel()
-    await until(lambda: world.service.calls.under_way(Scope("acme", "planner")) == 1)
-    world.gate.opened.set()
-    await first
-
-    assert world.builtins.runs["slow"] == 1
-    assert await world.value("job", request_id="r1") == {"result": "done"}
-
-
-async def test_a_detached_call_goes_on_without_its_caller(world: World) -> None:
-    await world.register("job", "slow")
-    request = tool_pb2.CallToolRequest(tool="tools/job", request_id="r1", detach=True)
-    stream = world.stub.CallTool(request, metadata=PLANNER)
-    accepted = await anext(aiter(stream))
-    await world.gate.entered.wait()
-    stream.cancel()
-    running = await world.stored("r1")
-    world.gate.opened.set()
-    await until(lambda: world.service.calls.under_way(Scope("acme", "planner")) == 0)
-
-    assert accepted.accepted.call == "agents/planner/calls/r1"
-    assert running.state == resources_pb2.CALL_STATE_RUNNING
-    assert (await world.stored("r1")).state == resources_pb2.CALL_STATE_SUCCEEDED
-    assert json.loads((await world.stored("r1")).result.value_json) == {"result": "done"}
-
-
-async def test_calls_are_listed_newest_first_without_results(world: World) -> None:
-    for number in range(3):
-        await world.value("calculator", {"expression": str(number)}, request_id=f"c{number}")
-    await world.value("clock", request_id="t")
-    request = tool_pb2.ListCallsRequest(parent="agents/me", tool="tools/calculator", page_size=2)
-    first = await world.stub.ListCalls(request, metadata=PLANNER)
-    request.page_token = first.next_page_token
-    rest = await world.stub.ListCalls(request, metadata=PLANNER)
-    request.tool = ""
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await world.stub.ListCalls(request, metadata=PLANNER)
-
-    found = [*first.calls, *rest.calls]
-    assert [call.name.rpartition("/")[2] for call in found] == ["c2", "c1", "c0"]
-    assert not any(call.HasField("result") for call in found)
-    assert rest.next_page_token == ""
-    assert reason(refused.value) == "INVALID_PAGE_TOKEN"
-    await refuses_forgeries(world.stub.ListCalls, tool_pb2.ListCallsRequest(parent="agents/me"), PLANNER)
-
-
-async def test_an_irreversible_call_is_refused_until_a_person_approved_it(world: World) -> None:
-    world.gate.opened.set()
-    await world.register("fire", "slow", "irreversible")
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await world.call("fire", {"n": 1}, request_id="r1")
-    ran_before = world.builtins.runs["slow"]
-    world.approvals.say = True
-    done = await world.call("fire", {"n": 1}, request_id="r1")
-    again = await world.refused("fire", {"n": 1})
-
-    assert reason(refused.value) == again == "APPROVAL_REQUIRED"
-    assert metadata_of(refused.value)["approval"] == "approvals/a0"
-    assert ran_before == 0
-    assert done[-1].result.approval == "approvals/a0"
-    assert world.approvals.spent == ["a0"]
-    assert world.approvals.asked[0] == ("fire", '{"n":1}')
-
-
-@pytest.mark.parametrize(("say", "end"), [(True, "result"), (False, "APPROVAL_REQUIRED")])
-async def test_a_call_waits_for_its_approval_without_holding_a_place(
-    world: World, *, say: bool, end: str
-) -> None:
-    await world.register("fire", "slow", "pure", requires_approval=True, max_concurrency=1)
-    waiting = world.start("fire", request_id="r1", wait_for_approval=True)
-    await until(lambda: bool(world.approvals.asked))
-    async with asyncio.timeout(10):
-        while (await world.stored("r1")).state != resources_pb2.CALL_STATE_WAITING_APPROVAL:  # noqa: ASYNC110 - asks over the socket
-            await asyncio.sleep(0.002)
-    world.approvals.say = say
-    world.gate.opened.set()
-    try:
-        events = [event.WhichOneof("event") for event in await waiting]
-    except grpc.aio.AioRpcError as failure:
-        events = [reason(failure)]
-
-    assert events[-1] == end
-    assert events[:-1] in ([], ["accepted", "waits_for_approval", "started"])
-    assert world.approvals.spent == (["a0"] if say else [])
-
-
-async def test_an_approval_for_nothing_runs_nothing(world: World) -> None:
-    await world.register("fire", "slow", "irreversible")
-    world.approvals.say = True
-    world.approvals.spent = ["old"]
-
-    assert await world.refused("fire", approval="approvals/old") == "APPROVAL_REQUIRED"
-    assert world.builtins.runs["slow"] == 0
-
-
-def metadata_of(failure: grpc.aio.AioRpcError) -> Mapping[str, str]:
-    """Return the metadata of an error."""
-    info, status = error_details_pb2.ErrorInfo(), status_of(failure)
-    assert status is not None
-    assert any(detail.Unpack(info) for detail in status.details)
-    return dict(info.metadata)
-
-
-async def test_a_harmless_call_that_the_shutdown_cut_short_runs_again() -> None:
-    world = World()
-    failure = await cut_short(world, "pure")
-    async with tool_stub(world.booted()) as world.stub:
-        world.gate.opened.set()
-
-        assert failure == "SERVICE_UNAVAILABLE"
-        assert await world.value("job", request_id="r1") == {"result": "done"}
-        assert (await world.stored("r1")).attempt_count == 2
-
-
-async def test_a_call_with_an_effect_that_the_shutdown_cut_short_is_never_repeated() -> None:
-    world = World()
-    failure = await cut_short(world, "reversible")
-    async with tool_stub(world.booted()) as world.stub:
-        assert failure == "UNKNOWN_OUTCOME"
-        assert await world.refused("job", request_id="r1") == "UNKNOWN_OUTCOME"
-        assert (await world.stored("r1")).state == resources_pb2.CALL_STATE_UNKNOWN
-    assert world.builtins.runs["slow"] == 1
-
-
-async def cut_short(world: World, effect: str) -> str:
-    """Stop a manager while a detached call runs, and return the reason its caller hears."""
-    async with tool_stub(world.service) as world.stub:
-        await world.register("job", "slow", effect)
-        running = world.start("job", request_id="r1", detach=True)
-        await world.gate.entered.wait()
-        await world.service.calls.stop()
-        with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await running
-    return reason(failure.value)

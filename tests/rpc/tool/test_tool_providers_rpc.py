@@ -5,123 +5,23 @@ from __future__ import annotations  # the stubs' asynchronous classes exist for 
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import struct_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.auth.identity import Scope
-from tests.fakes import tokens
-from tests.fakes.clock import FakeClock
-from tests.fakes.rpc import metadata_of, reason
-from tests.fakes.tool import tool_service, tool_stub
+from tests.fakes.rpc import reason
+from tests.fakes.tool_providers import CRITIC, LEASE, PLANNER, WORKER, World, tool_with_providers
 from tests.fakes.waiting import until
-
-if TYPE_CHECKING:
-    from aios.api.tool.v1.tool_pb2_grpc import ToolServiceAsyncStub
-
-WORKER = tokens.metadata("worker")
-PLANNER = tokens.metadata("planner")
-CRITIC = tokens.metadata("critic")
-LEASE = 30
-EFFECTS = {"pure": resources_pb2.TOOL_EFFECT_PURE, "reversible": resources_pb2.TOOL_EFFECT_REVERSIBLE}
-
-
-class Station:
-    """One provider process, driven by a test."""
-
-    def __init__(self, stub: ToolServiceAsyncStub, capacity: int, instance: str) -> None:
-        self.stub = stub
-        request = tool_pb2.TakeCallsRequest(
-            parent="agents/me", tools=["tools/job"], capacity=capacity, instance=instance
-        )
-        self.stream = stub.TakeCalls(request, metadata=WORKER)
-        self._events = aiter(self.stream)
-
-    async def next(self) -> tool_pb2.TakeCallsResponse:
-        """Return the next event."""
-        async with asyncio.timeout(10):
-            return await anext(self._events)
-
-    async def take(self) -> tool_pb2.TakenCall:
-        """Return the next call."""
-        event = await self.next()
-        assert event.WhichOneof("event") == "call", event
-        return event.call
-
-    async def complete(self, call: tool_pb2.TakenCall, value: Any = 1, who: Any = WORKER) -> int:
-        """End a call with a result."""
-        result = resources_pb2.CallResult(value_json=json.dumps(value))
-        request = tool_pb2.CompleteCallRequest(call=call.call, lease_id=call.lease_id, result=result)
-        return (await self.stub.CompleteCall(request, metadata=who)).state
-
-    async def beat(self, call: tool_pb2.TakenCall, progress: tool_pb2.CallProgress | None = None) -> Any:
-        """Show a sign of life."""
-        request = tool_pb2.ReportCallProgressRequest(
-            call=call.call, lease_id=call.lease_id, progress=progress
-        )
-        return await self.stub.ReportCallProgress(request, metadata=WORKER)
-
-
-class World:
-    """A tool manager on a clock that stands still, and a tool `job` that belongs to the worker."""
-
-    def __init__(self, stub: ToolServiceAsyncStub, clock: FakeClock, service: Any) -> None:
-        self.stub = stub
-        self.clock = clock
-        self.service = service
-
-    async def register(self, effect: str = "reversible", **fields: Any) -> None:
-        """Register the tool."""
-        job = resources_pb2.Tool(
-            name="tools/job",
-            description="A job.",
-            effect=EFFECTS[effect],
-            provider=resources_pb2.ProviderDriver(lease=Duration(seconds=LEASE)),
-            parameters_schema_json='{"type": "object"}',
-            **fields,
-        )
-        await self.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=job), metadata=WORKER)
-
-    async def stream(self, capacity: int = 1, instance: str = "w1") -> Station:
-        """Connect a provider."""
-        stream = Station(self.stub, capacity, instance)
-        assert (await stream.next()).WhichOneof("event") == "heartbeat"
-        return stream
-
-    def call(self, who: Any = PLANNER, **fields: Any) -> asyncio.Task[list[tool_pb2.CallToolResponse]]:
-        """Call the tool in the background."""
-
-        async def events() -> list[tool_pb2.CallToolResponse]:
-            stream = self.stub.CallTool(tool_pb2.CallToolRequest(tool="tools/job", **fields), metadata=who)
-            try:
-                return [event async for event in stream]
-            finally:
-                stream.cancel()
-
-        return asyncio.create_task(events())
-
-    async def failure(self, call: asyncio.Task[list[tool_pb2.CallToolResponse]]) -> str:
-        """Return the reason a call failed for."""
-        with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await call
-        return reason(failure.value)
-
-    async def lose_leases(self) -> None:
-        """Let all leases run out."""
-        self.clock.advance(LEASE + 1)
-        await self.service.leases.expire()
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    clock = FakeClock()
-    service = tool_service(clock=clock)
-    async with tool_stub(service) as stub:
-        yield World(stub, clock, service)
+    async with tool_with_providers() as world:
+        yield world
 
 
 def value(events: list[tool_pb2.CallToolResponse]) -> Any:
@@ -435,112 +335,3 @@ async def test_what_is_left_is_told_besides_the_kernels_clock(world: World) -> N
 
     assert taken.lease_left.ToSeconds() == prolonged.lease_left.ToSeconds() == LEASE
     assert taken.time_left.ToSeconds() == 40
-
-
-@pytest.mark.parametrize(
-    "text", ["NaN", "-Infinity", "1e999", '"\\ud83d"', "{", "[" * 100 + "]" * 100, "1" * 5_000]
-)
-async def test_a_result_that_is_no_json_ends_the_call_at_once_with_that_reason(
-    world: World, text: str
-) -> None:
-    await world.register("pure")
-    stream = await world.stream()
-    calling = world.call()
-    taken = await stream.take()
-    request = tool_pb2.CompleteCallRequest(
-        call=taken.call, lease_id=taken.lease_id, result=resources_pb2.CallResult(value_json=text)
-    )
-    await world.stub.CompleteCall(request, metadata=WORKER)
-    await world.stub.CompleteCall(request, metadata=WORKER)  # the same outcome again changes nothing
-
-    assert await world.failure(calling) == "TOOL_RESULT_INVALID"
-
-
-MIB = 1_048_576
-BEYOND_ITS_LIMITS: Final[dict[str, dict[str, Any]]] = {
-    "a long text": {"result": resources_pb2.CallResult(value_json=json.dumps("x" * MIB))},
-    "many pieces": {"result": resources_pb2.CallResult(content=[resources_pb2.Content(text="x")] * 33)},
-    "a long piece": {
-        "result": resources_pb2.CallResult(content=[resources_pb2.Content(text="x" * (MIB + 1))])
-    },
-    "a long type": {
-        "result": resources_pb2.CallResult(content=[resources_pb2.Content(text="x", media_type="x" * 128)])
-    },
-    "two values": {
-        "result": resources_pb2.CallResult(value_json="1", value=struct_pb2.Value(number_value=1)),
-    },
-    "no number": {"result": resources_pb2.CallResult(value=struct_pb2.Value(number_value=float("nan")))},
-    "nothing": {},
-}
-
-
-@pytest.mark.parametrize("report", BEYOND_ITS_LIMITS.values(), ids=BEYOND_ITS_LIMITS.keys())
-async def test_a_report_that_breaks_a_rule_ends_the_call_at_once(
-    world: World, report: dict[str, Any]
-) -> None:
-    await world.register()
-    stream = await world.stream()
-    calling = world.call()
-    taken = await stream.take()
-    request = tool_pb2.CompleteCallRequest(call=taken.call, lease_id=taken.lease_id, **report)
-    state = (await world.stub.CompleteCall(request, metadata=WORKER)).state
-
-    assert state == resources_pb2.CALL_STATE_FAILED
-    assert await world.failure(calling) == "TOOL_RESULT_INVALID"
-
-
-async def test_a_long_error_of_a_provider_is_cut_and_ends_the_call(world: World) -> None:
-    await world.register()
-    stream = await world.stream()
-    calling = world.call()
-    taken = await stream.take()
-    error = resources_pb2.CallError(reason="R" * 99, message="m" * 9_999)
-    request = tool_pb2.CompleteCallRequest(call=taken.call, lease_id=taken.lease_id, error=error)
-    await world.stub.CompleteCall(request, metadata=WORKER)
-
-    assert await world.failure(calling) == "TOOL_FAILED"
-
-
-async def test_a_result_arrives_as_it_was_checked(world: World) -> None:
-    await world.register(result_schema_json='{"properties": {"n": {"type": "integer"}}}')
-    stream = await world.stream()
-    calling = world.call()
-    taken = await stream.take()
-    result = resources_pb2.CallResult(value_json='{"n": "x", "n": 3}')
-    request = tool_pb2.CompleteCallRequest(call=taken.call, lease_id=taken.lease_id, result=result)
-    await world.stub.CompleteCall(request, metadata=WORKER)
-
-    assert (await calling)[-1].result.result.value_json == '{"n": 3}'
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"arguments_json": '{"n": "x", "n": 3}'},
-        {"arguments_json": '{"n": [{"a": 1, "a": 1}]}'},
-        {"arguments_json": '{"n": 1e999}'},
-        {"arguments": struct_pb2.Struct(fields={"n": struct_pb2.Value(number_value=float("nan"))})},
-    ],
-)
-async def test_arguments_that_readers_understand_differently_are_refused(
-    world: World, arguments: dict[str, Any]
-) -> None:
-    await world.register()
-    await world.stream()
-
-    assert await world.failure(world.call(**arguments)) == "TOOL_ARGUMENTS_INVALID"
-
-
-async def test_what_a_tool_returned_is_not_logged_as_a_defect_of_the_kernel(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    await world.register()
-    stream = await world.stream()
-    calling = world.call()
-    await stream.complete(await stream.take(), float("nan"))
-    with pytest.raises(grpc.aio.AioRpcError) as failure:
-        await calling
-
-    assert reason(failure.value) == "TOOL_RESULT_INVALID"
-    assert "error_id" not in metadata_of(failure.value)
-    assert not caplog.records

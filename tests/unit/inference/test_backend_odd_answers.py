@@ -12,7 +12,7 @@ from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid
 from gateway.inference.model import Stopped, StopReason
 from tests.fakes import fake_openai, fake_tgi
 from tests.fakes.odd import OddAnswer, data
-from tests.unit.inference.test_backend_contract import (
+from tests.unit.inference.served import (
     HELLO,
     OpenAiServed,
     Served,
