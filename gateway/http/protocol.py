@@ -15,6 +15,7 @@ from services.chassis.rpc.steps import mapping
 _SLOWEST: Final = 16 * 1024
 """Bytes a second that a client takes at least; so a large answer has more time."""
 _FAULT: Final = 500
+_SERVER: Final = "aios"
 
 
 class DoorProtocol(web.RequestHandler):
@@ -36,10 +37,15 @@ class DoorProtocol(web.RequestHandler):
             status=told.status,
             body=msgspec.json.encode(told.body),
             content_type="application/json",
-            headers=told.headers,
+            headers={**told.headers, "server": _SERVER},
         )
         answer.force_close()
         return answer
+
+
+async def sign(_request: web.Request, answer: web.StreamResponse) -> None:
+    """Name the server without the versions of what it is made of, which the library would tell."""
+    answer.headers["server"] = _SERVER
 
 
 def _as_error(exc: BaseException | None) -> Exception:

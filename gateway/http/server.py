@@ -23,7 +23,7 @@ from gateway.http.errors import UnknownRoute, WrongMethod
 from gateway.http.fittings import Fittings
 from gateway.http.kernel import Kernel, kernel_on
 from gateway.http.metrics import DoorMetrics
-from gateway.http.protocol import DoorProtocol, deliver, expected
+from gateway.http.protocol import DoorProtocol, deliver, expected, sign
 from gateway.http.service.identities import Identities
 from gateway.http.service.kept_tokens import KeptTokens
 from gateway.http.service.keys import Keys
@@ -182,6 +182,7 @@ class Door:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=self._config.body_bytes, middlewares=[self._outermost])
+        app.on_response_prepare.append(sign)
         for dialect in self._dialects:
             for route in dialect.routes:
                 handler = self._handler(dialect, route)

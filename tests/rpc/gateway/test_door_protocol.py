@@ -128,6 +128,7 @@ async def test_a_body_of_untold_length_is_counted_as_what_it_is_once_it_is_there
 async def _closed_with(status: int, port: int, request: bytes) -> None:
     got, headers, body = await _answer(port, request)
     assert (got, headers["connection"]) == (status, "close"), request[:80]
+    assert headers["server"] == "aios"
     assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
 
 
