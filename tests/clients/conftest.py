@@ -62,11 +62,18 @@ async def narrow() -> AsyncIterator[ScriptedModel]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def short() -> AsyncIterator[ScriptedModel]:
+    """Run a fourth model, whose window is too short for coding clients."""
+    async with scripted_model(model="short", window=1024) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def kernel(
-    model: ScriptedModel, faulty: list[ScriptedModel], narrow: ScriptedModel
+    model: ScriptedModel, faulty: list[ScriptedModel], narrow: ScriptedModel, short: ScriptedModel
 ) -> AsyncIterator[Cluster]:
     """Run a kernel with its door open until the last test has ended."""
-    servers = (model.url, narrow.url, *(each.url for each in faulty))
+    servers = (model.url, narrow.url, short.url, *(each.url for each in faulty))
     settings = {
         "AIOS_GATEWAY_DOOR_MODELS": "*=scripted",
         "AIOS_GATEWAY_DOOR_KEEP_ALIVE_SECONDS": "0.5",

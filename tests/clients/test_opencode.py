@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
@@ -57,12 +58,12 @@ class OpenCode:
         """Where it works."""
         return self.folder / "work"
 
-    async def run(self, protocol: str, prompt: str) -> Completed:
+    async def run(self, protocol: str, prompt: str, model: str = "scripted") -> Completed:
         """Let it work on a prompt until it has ended."""
         home = self.folder / "home"
         for each in (self.work, home):
             each.mkdir()
-        (self.work / "opencode.json").write_bytes(orjson.dumps(self._config(protocol)))
+        (self.work / "opencode.json").write_bytes(orjson.dumps(self._config(protocol, model)))
         kinds = ("data", "config", "cache", "state")
         switches = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
         environment = {
@@ -76,12 +77,12 @@ class OpenCode:
         command = (program, "run", "--format", "json", prompt)
         return await run(*command, environment=environment, cwd=self.work)
 
-    def _config(self, protocol: str) -> dict[str, Any]:
+    def _config(self, protocol: str, model: str) -> dict[str, Any]:
         return {
             "autoupdate": False,
             "share": "disabled",
-            "model": "aios/scripted",
-            "small_model": "aios/scripted",
+            "model": f"aios/{model}",
+            "small_model": f"aios/{model}",
             "enabled_providers": ["aios"],
             "permission": {"*": "allow"},
             "provider": {
@@ -89,9 +90,7 @@ class OpenCode:
                     "npm": PROVIDERS[protocol],
                     "name": "aios",
                     "options": {"baseURL": f"{self.door.url}/v1", "apiKey": self.door.key},
-                    "models": {
-                        "scripted": {"name": "scripted", "limit": {"context": 262_144, "output": 32_000}}
-                    },
+                    "models": {model: {"name": model, "limit": {"context": 262_144, "output": 32_000}}},
                 }
             },
         }
@@ -140,3 +139,28 @@ async def test_killing_the_root_stops_its_subagents_call(
         done = await session
 
     assert "all done" not in done.out
+
+
+async def test_a_prompt_that_can_never_fit_does_not_make_it_try_for_ever(
+    opencode: OpenCode, kernel: Cluster
+) -> None:
+    before = await refused(kernel)
+    done = await opencode.run("chat", "hello", model="short")
+    told = {status: count - before.get(status, 0) for status, count in (await refused(kernel)).items()}
+
+    assert "window" in done.out + done.err, done.tail
+    assert told["400"] == 2
+    assert 1 <= told["403"] <= 3
+
+
+async def refused(kernel: Cluster) -> dict[str, int]:
+    """Return how many chats the door has answered, by status."""
+    page = f"http://127.0.0.1:{kernel.plan.base_port + 10}/metrics"
+    async with aiohttp.ClientSession() as client, client.get(page) as answer:
+        lines = (await answer.text()).splitlines()
+    found: dict[str, int] = {}
+    for line in lines:
+        if line.startswith("aios_door_requests_total{") and 'dialect="chat"' in line:
+            status = line.partition('status="')[2].partition('"')[0]
+            found[status] = found.get(status, 0) + int(float(line.rpartition(" ")[2]))
+    return found
