@@ -124,13 +124,14 @@ class Serving:
     window: int
     """Longest prompt and answer of one call, 0 where the server does not tell. Unit: tokens."""
     called: str
-    """What the server calls itself."""
+    """What the server calls itself; empty where it does not tell."""
 
     def told(self) -> str:
         """Say it in a line."""
         unknown = "window not told, the kernel takes 4,096 tokens: set AIOS_OPENAI_WINDOW_TOKENS"
         window = f"window {self.window:,} tokens" if self.window else unknown
-        return f"{self.model} at {self.url} (calls itself {self.called!r}), {window}"
+        called = f" (calls itself {self.called!r})" if self.called else ""
+        return f"{self.model} at {self.url}{called}, {window}"
 
 
 class BackendProblem(Exception):

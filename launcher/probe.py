@@ -30,6 +30,8 @@ MOST_BYTES: Final = 4 * 2**20
 """Of one answer: a hosted server lists hundreds of models."""
 _LISTED: Final = 8
 """Models named in a message."""
+_OPENAI_KEY: Final = "AIOS_OPENAI_API_KEY or --openai-key"
+"""Where the key of an OpenAI server comes from, as a message says it."""
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -55,14 +57,14 @@ async def _bounded(work: Awaitable[Serving], endpoint: str) -> Serving | Backend
 
 async def _openai(session: aiohttp.ClientSession, endpoint: str, backends: Backends) -> Serving:
     base = base_of(endpoint)
-    listed = await _ask(session, f"{base}/v1/models", backends.openai_key, "--openai-key", parse_models)
+    listed = await _ask(session, f"{base}/v1/models", backends.openai_key, _OPENAI_KEY, parse_models)
     wanted = urldefrag(endpoint).fragment or backends.model
     served = next((each for each in listed if wanted in {"", each.id}), None)
     if not listed:
         raise LacksModel(f"{base} lists no model")
     if served is None:
         raise LacksModel(f"{base} serves no model {wanted!r}; it lists {_names(listed)}")
-    return Serving(base, served.id, backends.window or served.window, served.owner or "nothing")
+    return Serving(base, served.id, backends.window or served.window, served.owner)
 
 
 async def _tgi(session: aiohttp.ClientSession, endpoint: str, backends: Backends) -> Serving:

@@ -51,6 +51,7 @@ _CLIENT_GONE: Final = 499
 _LEAST_GRACE: Final = 0.01
 """To the HTTP library no time at all is time without end."""
 _RETIRE_SECONDS: Final = 60.0
+_BASES: Final = "base URLs are this address with /v1 for OpenAI's clients, bare for Anthropic's, with /mcp for MCP's"
 
 
 class Door:
@@ -210,7 +211,7 @@ class Door:
         except MalformedRequest as refused:
             error = refused
         except web.HTTPNotFound:
-            error = UnknownRoute(f"there is no {request.method} {request.path[:200]}")
+            error = UnknownRoute(f"there is no {request.method} {request.path[:200]}: {_BASES}")
         except web.HTTPMethodNotAllowed:
             error = WrongMethod(f"{request.path[:200]} does not take {request.method}")
         visit = Visit(request, self._config, self._bodies, self._room)

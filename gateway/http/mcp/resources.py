@@ -1,6 +1,6 @@
 """resources/list, resources/templates/list, resources/read: files, notes, conversations of the caller."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC
 from typing import Any, Final
 
@@ -56,17 +56,34 @@ class ResourceHandlers:
         }
 
     async def list(self, caller: Caller, cursor: str) -> types.ListResourcesResult:
-        """List files, then notes, then conversations. A kind that the caller may not read is left out."""
-        kinds = list(self._lists)
+        """List files, then notes, then conversations. A kind that the caller may not read is left out.
+
+        A page goes on with the next kind while it has room: many clients read the first page alone.
+        """
         kind, token = _read_cursor(cursor)
-        following = kinds[kinds.index(kind) + 1 :]
-        try:
-            found, more = await self._lists[kind](caller, token)
-        except KernelError as error:
-            if error.code is not Code.PERMISSION_DENIED or not following:
-                raise
-            found, more = [], ""
-        return types.ListResourcesResult(resources=found, next_cursor=_cursor(kind, more, following))
+        kinds = list(self._lists)
+        found: list[types.Resource] = []
+        refused: KernelError | None = None
+        answered = False
+        for each in kinds[kinds.index(kind) :]:
+            if len(found) >= _PAGE:
+                return types.ListResourcesResult(resources=found, next_cursor=f"{each.value}{_MARK}")
+            try:
+                page, more = await self._lists[each](caller, token)
+            except KernelError as error:
+                if error.code is not Code.PERMISSION_DENIED:
+                    raise
+                refused = error
+                continue
+            finally:
+                token = ""
+            answered = True
+            found += page
+            if more:
+                return types.ListResourcesResult(resources=found, next_cursor=f"{each.value}{_MARK}{more}")
+        if refused is not None and not answered:
+            raise refused
+        return types.ListResourcesResult(resources=found)
 
     def templates(self) -> types.ListResourceTemplatesResult:
         """List the templates; they are the same for everybody."""
@@ -118,13 +135,6 @@ class ResourceHandlers:
             _shown(context, title=context.title, mime_type="application/json") for context in page.contexts
         ]
         return found, page.next_page_token
-
-
-def _cursor(kind: Kind, more: str, following: Sequence[Kind]) -> str | None:
-    """Write where the list goes on: on the next page, or with the next kind."""
-    if more:
-        return f"{kind.value}{_MARK}{more}"
-    return f"{following[0].value}{_MARK}" if following else None
 
 
 def _read_cursor(cursor: str) -> tuple[Kind, str]:

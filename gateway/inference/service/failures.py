@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.errors import BackendFailed, BackendRefused, ConstraintInvalid
+from gateway.errors import BackendFailed, BackendRefused, ConstraintInvalid, PromptTooLong
 from gateway.inference.core.evidence import cause
-from gateway.inference.errors import BackendBroken, BackendInvalid, ConstraintRefused
+from gateway.inference.errors import BackendBroken, BackendInvalid, ConstraintRefused, PromptOverflow
 
 
 @contextmanager
@@ -15,8 +15,19 @@ def refusals() -> Iterator[None]:
         yield
     except ConstraintRefused as error:
         raise ConstraintInvalid(f"the backend cannot keep the constraint: {cause(error)}") from error
+    except PromptOverflow as error:
+        raise too_long(error) from error
     except BackendInvalid as error:
         raise BackendRefused(f"the backend refused the request: {cause(error)}") from error
+
+
+def too_long(error: PromptOverflow, model: str = "") -> PromptTooLong:
+    """Return what the caller of a prompt is told that a backend found too long."""
+    return PromptTooLong(
+        f"prompt and answer do not fit the model's window: {cause(error).rstrip('.')}: "
+        "shorten the prompt, ask for less, or use a model with a larger window",
+        metadata={"model": model} if model else {},
+    )
 
 
 def odd_answer(error: BackendBroken) -> BackendFailed:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeVar
 
-from gateway.errors import BackendFailed, BackendRefused, ModelNotFound, PromptTooLong
+from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
 from gateway.inference.core.evidence import Evidence, Source, account, cause, evidence
 from gateway.inference.core.template import plain_messages, with_tools
 from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
 from gateway.inference.model import Prompt, ReplicaInfo
 from gateway.inference.ports import Backend
+from gateway.inference.service.failures import too_long
 from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.notifier import ChangeNotifier
@@ -293,9 +294,7 @@ class ReplicaPool:
             try:
                 return await question(each.backend)
             except PromptOverflow as error:
-                raise PromptTooLong(
-                    f"{cause(error)}: shorten it", metadata={"model": each.info.model}
-                ) from error
+                raise too_long(error, each.info.model) from error
             except BackendInvalid as error:
                 raise BackendRefused(f"the backend refused the request: {cause(error)}") from error
             except BackendError as error:

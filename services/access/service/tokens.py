@@ -26,6 +26,9 @@ from services.chassis.rpc.errors import (
 )
 
 _SPARE: Final = timedelta(minutes=1)
+_UNKNOWN_KEY: Final = (
+    "the agent's key is not known to this kernel: it is another kernel's, was revoked, or its agent was killed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class TokenService:
         hashed = key_hash(key)
         owner = await self._deps.store.read(lambda tx: tx.agents.key_owner(hashed))
         if owner is None:
-            raise self._refused("agent_key", "the agent's key is not known")
+            raise self._refused("agent_key", _UNKNOWN_KEY)
         holder = Principal(agent=owner.agent, tenant=owner.tenant, kind=Kind.AGENT)
         return await self._issue(holder, lifetime, "agent_key")
 

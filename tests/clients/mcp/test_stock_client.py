@@ -62,7 +62,8 @@ async def test_tools_files_and_notes_are_those_of_the_kernel(door: Door, mode: s
 
     assert {"calculator", "clock", "_aios_read_file"} <= names
     assert sum_.structured_content == {"result": 42}
-    assert [resource.uri for resource in page.resources] == ["aios://files/reports/may.md"]
+    uris = [resource.uri for resource in page.resources]
+    assert uris == ["aios://files/reports/may.md", "aios://notes/trip/budget"]
     assert read.text == "sun"
     assert found.structured_content["hits"][0]["key"] == "trip/budget"
     assert await door.kernel.files.read("reports/may.md") == b"sun"

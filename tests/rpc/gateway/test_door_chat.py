@@ -364,10 +364,16 @@ async def test_a_tier_above_the_agents_caps_is_lowered_and_a_class_above_them_is
 
 
 async def test_a_prompt_that_is_too_long_and_a_wrong_route_keep_their_status() -> None:
-    async with small_kernel(TgiBehaviour(tokens=4)) as kernel, aiohttp.ClientSession(headers=TOKEN) as client:
+    behaviour = TgiBehaviour(tokens=4)
+    async with small_kernel(behaviour) as kernel, aiohttp.ClientSession(headers=TOKEN) as client:
         long = {"messages": [{"role": "user", "content": "word " * 20_000}], "stream": True}
         status, told, _ = await post(kernel, long)
         assert (status, told["error"]["code"]) == (400, "context_length_exceeded")
+        behaviour.error = (422, "`inputs` must have less than 9 tokens. Given: at least 12", "validation")
+        status, told, _ = await post(kernel, {"messages": HELLO})
+        assert (status, told["error"]["code"]) == (400, "context_length_exceeded")
+        assert "Given: at least 12: shorten the prompt" in told["error"]["message"]
+        behaviour.error = None
 
         for method, path, expected in (
             ("GET", "/v1/chat/completions/x", 404),

@@ -255,7 +255,9 @@ async def test_files_notes_and_conversations_are_resources(door: McpWorld, mode:
                 break
         read = {resource.uri: (await client.read_resource(resource.uri)).contents[0] for resource in listed}
         templates = (await client.list_resource_templates()).resource_templates
+        first = (await client.list_resources()).resources
 
+    assert first == listed, "a client that reads the first page alone sees all that it has room for"
     assert read["aios://files/reports/m%20a%20y%3F.md"].text == "sun"
     assert read["aios://files/pixel.png"].blob == "iVBORwD/"
     assert read["aios://notes/trip/budget"].text == "300 francs"

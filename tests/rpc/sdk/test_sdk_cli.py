@@ -57,7 +57,7 @@ def test_agents_are_registered_listed_and_killed(run: Run) -> None:
 
     assert run("agents", "suspend", "writer")[0] == 0
     assert "suspended" in run("ps")[1]
-    assert run("agents", "kill", "writer")[1] == "1 ended\n"
+    assert run("kill", "writer")[1] == "1 ended\n"
     assert run("ps")[1] == "no agents\n"
     assert "killed" in run("ps", "--all")[1]
 

@@ -8,7 +8,13 @@ import pytest
 
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
 from gateway.inference.backends.openai.wire import EventReader, parse_chunk
-from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, BackendUnavailable
+from gateway.inference.errors import (
+    BackendBroken,
+    BackendError,
+    BackendInvalid,
+    BackendUnavailable,
+    PromptOverflow,
+)
 from gateway.inference.model import (
     BackendRequest,
     CachedPrompt,
@@ -260,6 +266,34 @@ async def test_an_end_that_is_none_is_an_error(
     server.behaviour.finish_reason = reason
     with pytest.raises(error):
         await run(await known(server), chat())
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"message": "This model's maximum context length is 4096 tokens. However, you requested 5000"},
+        {"message": "The decoder prompt (length 5000) is longer than the maximum model length of 4096"},
+        {"message": "The input (5000 tokens) is longer than the model's context length (4096 tokens)."},
+        {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"},
+        {"message": "too much", "code": "context_length_exceeded"},
+        {"message": "too much", "type": "exceed_context_size_error", "code": 400},
+    ],
+)
+async def test_a_prompt_that_the_server_finds_too_long_is_told_as_such(
+    server: FakeOpenAi, told: dict[str, Any]
+) -> None:
+    server.behaviour.error = (400, {"error": told})
+    with pytest.raises(PromptOverflow):
+        await run(await known(server), chat())
+
+
+@pytest.mark.parametrize("message", ["too many stop strings", "the length of `stop` is over its context"])
+async def test_other_refusals_are_no_prompts_that_are_too_long(server: FakeOpenAi, message: str) -> None:
+    server.behaviour.error = (400, {"error": {"message": message, "code": "bad_request"}})
+    with pytest.raises(BackendInvalid) as refused:
+        await run(await known(server), chat())
+
+    assert not isinstance(refused.value, PromptOverflow)
 
 
 @pytest.mark.parametrize(

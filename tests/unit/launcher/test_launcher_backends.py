@@ -114,6 +114,12 @@ def test_a_start_says_which_model_answers_its_window_and_what_the_server_calls_i
     assert lines == ["model qwen at http://gpu:8000 (calls itself 'vllm'), window 32,768 tokens"]
 
 
+def test_a_server_that_does_not_name_itself_is_given_no_name() -> None:
+    (line,) = welcome.models(plan(Backends(openai=(GPU,))), [Serving(GPU, "qwen", 32_768, "")])
+
+    assert line == "model qwen at http://gpu:8000, window 32,768 tokens"
+
+
 def test_a_window_that_nobody_tells_is_said_to_be_a_guess() -> None:
     (line,) = welcome.models(plan(Backends(openai=(GPU,))), [Serving(GPU, "qwen", 0, "")])
 

@@ -13,6 +13,7 @@ from gateway.inference.backends.openai.tool_calls import ToolDelta
 from gateway.inference.backends.reading import count, decoded, exact_text, name, shape, text_of
 from gateway.inference.backends.sse import EventLines
 from gateway.inference.core.json_text import mended
+from gateway.inference.core.overflow import as_overflow
 from gateway.inference.core.tool_schemas import closed, without_odd_patterns
 from gateway.inference.errors import (
     BackendBroken,
@@ -310,7 +311,7 @@ def _failure(status: int, told: Any) -> BackendError:
         status = _told_status(error)
     text = _message(error) or f"status {status}"
     if status in _INVALID:
-        return BackendInvalid(text)
+        return as_overflow(BackendInvalid(text), (text, *_kinds(error)))
     if status == _TOO_MANY:
         return BackendOverloaded(f"status {status}: it has no room now", said=text)
     if status >= SERVER_ERROR or status == _TIMED_OUT:
@@ -324,6 +325,12 @@ def _message(error: Any) -> str:
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail")
     return error[:MOST_MESSAGE] if isinstance(error, str) else ""
+
+
+def _kinds(error: Any) -> list[str]:
+    """Return the names of its kind that an error tells."""
+    told = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
+    return [each[:MOST_MESSAGE] for each in told if isinstance(each, str)]
 
 
 def _told_status(error: Any) -> int:

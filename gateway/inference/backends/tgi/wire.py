@@ -15,6 +15,7 @@ from gateway.inference.backends.reading import (
 )
 from gateway.inference.backends.sse import EventLines
 from gateway.inference.core.json_text import mended
+from gateway.inference.core.overflow import as_overflow
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -369,7 +370,7 @@ def _failure(status: int, message: str, kind: str) -> BackendError:
         return BackendBroken(f"status {status}: it refused the kernel's credential")
     said = message[:MOST_MESSAGE]
     if issubclass(found, BackendInvalid):
-        return found(said or f"status {status}")
+        return as_overflow(found(said or f"status {status}"), (said,))
     return found(f"status {status}" if status != OK else "an error in the middle of the stream", said=said)
 
 

@@ -77,7 +77,7 @@ def resume(agent: Agent) -> None:
 
 @app.command()
 def kill(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "") -> None:
-    """End an agent and its children for good; their data stays."""
+    """End an agent and its children for good; their data stays, the id is not used again."""
     count = session.call(lambda kernel: kernel.agents.kill(agent, reason=reason))
     session.emit({"killed": count}, lambda: session.say(f"{count} ended"))
 
@@ -133,7 +133,7 @@ def _processes(shown: Sequence[tuple[int, "AgentInfo"]], calls: Sequence["Syscal
             )
         )
     columns = ("agent", "name", "kind", "state", "class", "running", "waiting", "longest wait")
-    session.table(columns, rows, "no agents")
+    session.table(columns, rows, "no agents", cut=("name", "kind"))
 
 
 def _table(agents: list["AgentInfo"]) -> None:

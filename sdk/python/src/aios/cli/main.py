@@ -26,6 +26,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.callback()(_options)
     app.add_typer(agents.app, name="agents")
     app.command()(agents.ps)
+    app.command()(agents.kill)
     app.command()(chat.chat)
     app.command()(env.env)
     app.command()(run.run)

@@ -19,10 +19,18 @@ Lane = Annotated[Literal["inference", "tool"], typer.Option(help="Lane: inferenc
 Call = Annotated[str, typer.Argument(help="Id or name of the call, as `aios queue` shows it.")]
 
 
+_UNBOUNDED = 2**62
+"""The token budget of a replica that has none, such as a server whose memory nobody knows."""
+
+
 def queue() -> None:
     """Show what runs, what waits, and how full the backends are."""
     state, calls = session.call(_queue)
     session.emit({"state": state, "calls": calls}, lambda: _show(state, calls))
+
+
+def _tokens(held: int, budget: int) -> str:
+    return f"{held}/-" if budget >= _UNBOUNDED else f"{held}/{budget}"
 
 
 async def _queue(kernel: "Kernel") -> tuple["QueueState", list["Syscall"]]:
@@ -49,7 +57,7 @@ def _show(state: "QueueState", calls: list["Syscall"]) -> None:
             one.model,
             "up" if one.up else "down",
             f"{one.running_count}/{one.slots}",
-            "" if one.lane == "tool" else f"{one.tokens_in_flight}/{one.token_budget}",
+            "" if one.lane == "tool" else _tokens(one.tokens_in_flight, one.token_budget),
         )
         for one in state.replicas
     ]

@@ -25,6 +25,11 @@ T = TypeVar("T")
 RETRY_WINDOW = 5.0
 """How long a command waits for a kernel that does not answer. Unit: seconds."""
 
+_WHOLE = 100_000
+"""Width of what is no terminal: more characters than any row has."""
+_SHORTEST = 6
+"""Characters that a column keeps which may be cut."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
@@ -91,7 +96,10 @@ def hint_for(error: "AiosError") -> str:
             errors.Unauthenticated,
             "Set AIOS_TOKEN or AIOS_AGENT_KEY; a local kernel leaves its token in AIOS_DATA_DIR.",
         ),
-        (errors.AgentInactive, "The agent is suspended or killed: see `aios agents list`."),
+        (
+            errors.AgentInactive,
+            "A suspended agent goes on after `aios agents resume`; a killed one has ended: take another id.",
+        ),
         (errors.PermissionDenied, "Ask the owner for a grant, or act as another agent with --agent-key."),
         (errors.QueueFull, "Too many calls wait: see `aios queue`."),
         (errors.WaitExpired, "The queue is long: see `aios queue` and `aios why CALL`."),
@@ -132,20 +140,37 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str = "nothing") -> None:
-    """Print rows under column names."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    empty: str = "nothing",
+    cut: Sequence[str] = (),
+) -> None:
+    """Print rows under column names.
+
+    A file or a program gets each row whole, on a line of its own. In a terminal that is too narrow cells are
+    folded; if there are columns to `cut`, those are shortened instead and no other is touched.
+    """
     from rich.console import Console  # noqa: PLC0415  # keeps `aios --help` quick
     from rich.table import Table  # noqa: PLC0415  # same
+    from rich.text import Text  # noqa: PLC0415  # same
 
     if not rows:
         typer.echo(empty)
         return
     grid = Table(box=None, pad_edge=False)
-    for column in columns:
-        grid.add_column(column.upper(), overflow="fold")
-    for row in rows:
-        grid.add_row(*(terminal.line(str(cell)) for cell in row))
-    Console(highlight=False, markup=False).print(grid)
+    cells = [[Text(terminal.line(str(cell))) for cell in row] for row in rows]
+    for n, column in enumerate(columns):
+        whole = max(len(column), *(row[n].cell_len for row in cells)) if cut else None
+        if column in cut:
+            whole = _SHORTEST
+            for row in cells:
+                row[n].no_wrap, row[n].overflow = True, "ellipsis"
+        grid.add_column(column.upper(), overflow="fold", min_width=whole)
+    for row in cells:
+        grid.add_row(*row)
+    width = None if sys.stdout.isatty() else _WHOLE
+    Console(highlight=False, markup=False, width=width).print(grid, crop=not cut)
 
 
 def seconds(value: float | None) -> str:

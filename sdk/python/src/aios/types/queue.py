@@ -95,7 +95,7 @@ class Replica:
     """Calls it runs."""
 
     token_budget: int = 0
-    """Tokens that its calls may hold together."""
+    """Tokens that its calls may hold together; 2**62 where nothing bounds them."""
 
     tokens_in_flight: int = 0
     """Tokens that they hold."""
