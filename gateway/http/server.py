@@ -51,7 +51,9 @@ _CLIENT_GONE: Final = 499
 _LEAST_GRACE: Final = 0.01
 """To the HTTP library no time at all is time without end."""
 _RETIRE_SECONDS: Final = 60.0
-_BASES: Final = "base URLs are this address with /v1 for OpenAI's clients, bare for Anthropic's, with /mcp for MCP's"
+_BASES: Final = (
+    "base URLs are this address: with /v1 for OpenAI clients, bare for Anthropic's, with /mcp for MCP's"
+)
 
 
 class Door:

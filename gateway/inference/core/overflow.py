@@ -1,7 +1,7 @@
 """Knows a server's refusal of a prompt that is too long by its words. Pure.
 
-Where a server does not count tokens the kernel only guesses a prompt's length, so the server is the one to
-say that it does not fit. No protocol has a type for that, and clients that are told so shorten their conversation.
+Where a server does not count tokens the kernel only guesses a prompt's length, and the server is the one to
+say that it does not fit. No protocol has a type for that; clients that are told shorten their conversation.
 """
 
 import re

@@ -27,7 +27,7 @@ from services.chassis.rpc.errors import (
 
 _SPARE: Final = timedelta(minutes=1)
 _UNKNOWN_KEY: Final = (
-    "the agent's key is not known to this kernel: it is another kernel's, was revoked, or its agent was killed"
+    "the agent's key is not known: it is mistyped, another kernel's or revoked, or its agent was killed"
 )
 
 

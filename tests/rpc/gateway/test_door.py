@@ -172,7 +172,7 @@ async def test_a_path_that_is_not_there_and_a_wrong_method_are_told() -> None:
     async with small_kernel() as kernel, door(kernel) as (_, url):
         status, body, _ = await asked(f"{url}/v1/nothing")
         assert (status, body["error"]["code"]) == (404, "unknown_url")
-        assert "with /v1 for OpenAI's clients" in body["error"]["message"]
+        assert "with /v1 for OpenAI clients" in body["error"]["message"]
         status, body, _ = await asked(
             f"{url}/v1/nothing", headers={**TOKEN, "anthropic-version": "2023-06-01"}
         )

@@ -172,7 +172,7 @@ async def test_a_constraint_that_cannot_be_kept_is_the_request_s_fault(
     "message",
     [
         "Input validation error: `inputs` must have less than 2047 tokens. Given: at least 2734",
-        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. Given: 2000 `inputs` tokens",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. Given: 2000",
     ],
 )
 async def test_a_prompt_that_the_server_finds_too_long_is_told_as_such(

@@ -73,10 +73,10 @@ def test_other_tables_fold_their_cells_in_a_terminal_alone(
 def test_a_server_whose_memory_nobody_knows_has_no_budget_to_show(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    servers = [
+    servers = (
         Replica(name="a", lane="inference", token_budget=2**62, tokens_in_flight=7),
         Replica(name="b", lane="inference", token_budget=64, tokens_in_flight=7),
-    ]
+    )
 
     _show(QueueState(replicas=servers), [])
 

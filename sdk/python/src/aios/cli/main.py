@@ -99,6 +99,7 @@ _OWN = frozenset(
         "env",
         "files",
         "grants",
+        "kill",
         "memory",
         "policy",
         "ps",
