@@ -72,7 +72,9 @@ class LongStream:
             raise error
         self.failures += 1
         if not self.told:
-            _log.warning("a stream broke", stream=self.name, attempt=self.attempt, why=error.message)
+            # A token's life is shorter than a stream's: opening it again with a fresh one is everyday work.
+            log = _log.info if error.reason == CredentialExpired.reason else _log.warning
+            log("a stream broke", stream=self.name, attempt=self.attempt, why=error.message)
             self.told = True
         bound: float = min(self.longest_pause, self.first_pause * 2 ** min(self.failures - 1, 16))
         return bound * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

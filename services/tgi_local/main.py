@@ -150,7 +150,8 @@ async def serve(config: TgiLocalConfig) -> None:
 
 def main() -> int:
     """Start the process. Returns its exit status: 0 after a clean stop, 2 when it cannot start."""
-    logs.configure("tgi-local", style="json")
+    level, style = os.environ.get("AIOS_LOG_LEVEL", "info"), os.environ.get("AIOS_LOG_FORMAT", "json")
+    logs.configure("tgi-local", level=level, style=style)
     try:
         config = load(os.environ)
         if config.threads > 1:

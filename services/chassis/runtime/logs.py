@@ -18,7 +18,10 @@ _SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _SHOWN_LINES = {code: shown for code, shown in _SHOWN.items() if chr(code) != "\n"}
 
 # Libraries whose normal events say nothing about this process.
-_CHATTY = ("alembic.runtime.plugins", "asyncio")
+_CHATTY = ("alembic.runtime.plugins", "asyncio", "mcp")
+
+# What a migration says of itself whether or not there is anything to do.
+_PREAMBLE = ("Context impl ", "Will assume ")
 
 
 class Log:
@@ -105,12 +108,17 @@ def configure(
     stream = stream or sys.stderr
     console = style == "console" or (style == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_tells)
     handler.setFormatter(ConsoleFormatter(service) if console else JsonFormatter(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _tells(record: logging.LogRecord) -> bool:
+    return record.name != "alembic.runtime.migration" or not record.getMessage().startswith(_PREAMBLE)
 
 
 def _call_fields() -> dict[str, Any]:

@@ -225,3 +225,11 @@ async def test_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> Non
     stream.pause_after(ServiceUnavailable("away"))
 
     assert len(caplog.records) == 2
+
+
+def test_a_token_that_has_expired_is_no_cause_for_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    LongStream("rules").pause_after(CredentialExpired("show a fresh one"))
+    LongStream("rules").pause_after(ServiceUnavailable("away"))
+
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]

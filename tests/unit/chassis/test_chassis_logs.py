@@ -59,6 +59,19 @@ def test_what_is_below_the_level_is_left_out() -> None:
 
 
 @pytest.mark.usefixtures("root")
+def test_a_migration_is_logged_and_what_it_says_without_one_is_not() -> None:
+    stream = io.StringIO()
+    logs.configure("memory", stream=stream)
+    migrations = logging.getLogger("alembic.runtime.migration")
+
+    for said in ("Context impl SQLiteImpl.", "Will assume transactional DDL.", "Running upgrade 1 -> 2"):
+        migrations.info(said)
+
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["event"] == "Running upgrade 1 -> 2"
+
+
+@pytest.mark.usefixtures("root")
 def test_the_console_form_is_one_readable_line() -> None:
     stream = io.StringIO()
     logs.configure("memory", style="console", stream=stream)

@@ -1,11 +1,13 @@
 """Settings from the environment."""
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from services.tgi_local.config import DEMO_MODEL, ConfigError, TgiLocalConfig, load
+from services.tgi_local.main import main
 
 
 def test_defaults_are_a_loopback_server_with_the_demo_model() -> None:
@@ -78,3 +80,20 @@ def test_all_problems_are_told_at_once() -> None:
         "EXACT='maybe'",
     ):
         assert any(f"AIOS_TGI_LOCAL_{name}" in problem for problem in problems), name
+
+
+@pytest.mark.parametrize(("style", "json"), [("console", False), ("json", True), ("", True)])
+def test_its_log_is_in_the_form_that_the_kernels_other_processes_were_given(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, style: str, *, json: bool
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.delenv("AIOS_LOG_FORMAT", raising=False)
+    monkeypatch.setenv("AIOS_TGI_LOCAL_PORT", "none")
+    if style:
+        monkeypatch.setenv("AIOS_LOG_FORMAT", style)
+
+    assert main() == 2
+
+    told = capsys.readouterr().err
+    assert "AIOS_TGI_LOCAL_PORT" in told
+    assert told.startswith("{") is json
