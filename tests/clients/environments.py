@@ -24,6 +24,8 @@ BUILD: Final = ROOT / "build" / "clients"
 REQUIREMENTS: Final = Path(__file__).parent / "requirements"
 UV: Final = Path(sys.executable).with_name("uv")
 
+ANY_DIGEST: Final = "[0-9a-f]" * 12
+
 BUILD_SECONDS: Final = 400.0
 RUN_SECONDS: Final = 120.0
 
@@ -151,7 +153,7 @@ async def _made(name: str, contents: Sequence[str]) -> AsyncIterator[tuple[Path,
     fresh = not complete.exists()
     if fresh:
         BUILD.mkdir(parents=True, exist_ok=True)
-        for old in BUILD.glob(f"{name}-????????????*"):
+        for old in BUILD.glob(f"{name}-{ANY_DIGEST}*"):
             await asyncio.to_thread(shutil.rmtree, old) if old.is_dir() else old.unlink()
     yield folder, fresh
     complete.touch()
