@@ -77,7 +77,7 @@ class Sessions:
     _without: "OrderedDict[bytes, float]" = field(default_factory=OrderedDict)
     """Until when a session without an agent of its own is the key's. Apart from the tokens that are kept: a
     client can name any number of sessions, and must not push out with them what others need."""
-    _running: "dict[asyncio.Task[object], Root]" = field(default_factory=dict)
+    _running: "dict[asyncio.Task[object], Identity]" = field(default_factory=dict)
     _background: "set[asyncio.Task[None]]" = field(default_factory=set)
 
     async def identity(self, root: Identity, session: Session) -> Identity:
@@ -112,7 +112,7 @@ class Sessions:
 
     def run(self, identity: Identity, task: "asyncio.Task[object]") -> None:
         """Note that a task works for a session: it is cancelled when the key's token is revoked."""
-        self._running[task] = (identity.tenant, identity.root)
+        self._running[task] = identity
         task.add_done_callback(lambda done: self._running.pop(done, None))
 
     def rest(self, task: "asyncio.Task[object]") -> None:
@@ -121,16 +121,10 @@ class Sessions:
 
     async def check_running(self) -> None:
         """Cancel what runs below keys whose tokens were revoked: a child's own token does not tell."""
-        for root in set(self._running.values()):
-            known = self._roots.get(root)
-            if known is None:
-                continue
-            try:
-                await self.authenticator.authenticate(known.token)
-            except CredentialRevoked:
-                self._cancel_below(root)
-            except KernelError:  # expired, or not to be verified now: no withdrawal
-                continue
+        for identity in set(self._running.values()):
+            if await self._withdrawn(identity):
+                for task in [task for task, of in self._running.items() if of == identity]:
+                    task.cancel()
 
     async def retire_idle(self) -> None:
         """End the agents of sessions that have been idle for long, on every gateway."""
@@ -150,7 +144,8 @@ class Sessions:
                 _log.warning("an idle session's agent was not retired", agent=used.child, reason=error.reason)
                 continue
             self._drop(used)
-        busy = {used.root for used in self._used.values()} | set(self._running.values())
+        busy = {used.root for used in self._used.values()}
+        busy |= {(running.tenant, running.root) for running in self._running.values()}
         self._roots = {root: known for root, known in self._roots.items() if root in busy}
 
     async def close(self) -> None:
@@ -275,9 +270,18 @@ class Sessions:
             if self._roots.get(root) is known:
                 self._roots[root] = _RootToken(given.token, now + RENEW_AT * given.seconds)
 
-    def _cancel_below(self, root: Root) -> None:
-        for task in [task for task, above in self._running.items() if above == root]:
-            task.cancel()
+    async def _withdrawn(self, identity: Identity) -> bool:
+        """Whether the credential that began some work was revoked; the agent's latest, once it has expired."""
+        known = self._roots.get((identity.tenant, identity.root))
+        for token in filter(None, (identity.root_token, known.token if known is not None else "")):
+            try:
+                await self.authenticator.authenticate(token)
+            except CredentialRevoked:
+                return True
+            except KernelError:  # expired, or not to be verified now: no withdrawal
+                continue
+            return False
+        return False
 
     def _drop(self, used: _Used) -> None:
         self.kept.drop(used.digest)

@@ -259,6 +259,25 @@ async def test_revoking_the_keys_token_cancels_what_runs_below_it() -> None:
     assert running.cancelled()
 
 
+async def test_another_credential_of_the_same_agent_neither_saves_nor_ends_what_one_began() -> None:
+    gateway = Gateway()
+    running = {}
+    for token in ("first", "second", "third"):
+        identity = await gateway.who({**CODEX, "thread-id": token}, replace(ROOT, token=token))
+        running[token] = asyncio.create_task(asyncio.Event().wait())
+        gateway.sessions.run(identity, running[token])
+    gateway.tokens.revoked |= {"first"}
+    await gateway.sessions.check_running()
+    await asyncio.wait({running["first"]})
+    assert [task.cancelling() for task in running.values()] == [1, 0, 0]
+
+    gateway.tokens.revoked |= {"third"}
+    await gateway.sessions.check_running()
+    await asyncio.wait({running["third"]})
+    assert [task.cancelling() for task in running.values()] == [1, 0, 1]
+    running["second"].cancel()
+
+
 @pytest.mark.parametrize(
     ("headers", "value", "parent"),
     [
