@@ -271,7 +271,7 @@ class Sessions:
                 self._roots[root] = _RootToken(given.token, now + RENEW_AT * given.seconds)
 
     async def _withdrawn(self, identity: Identity) -> bool:
-        """Whether the credential that began some work was revoked; the agent's latest, once it has expired."""
+        """Whether the credential that began some work was revoked; the agent's latest once it has expired."""
         known = self._roots.get((identity.tenant, identity.root))
         for token in filter(None, (identity.root_token, known.token if known is not None else "")):
             try:

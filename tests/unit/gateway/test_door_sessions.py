@@ -268,12 +268,12 @@ async def test_another_credential_of_the_same_agent_neither_saves_nor_ends_what_
         gateway.sessions.run(identity, running[token])
     gateway.tokens.revoked |= {"first"}
     await gateway.sessions.check_running()
-    await asyncio.wait({running["first"]})
+    await asyncio.wait({running["first"]}, timeout=10)
     assert [task.cancelling() for task in running.values()] == [1, 0, 0]
 
     gateway.tokens.revoked |= {"third"}
     await gateway.sessions.check_running()
-    await asyncio.wait({running["third"]})
+    await asyncio.wait({running["third"]}, timeout=10)
     assert [task.cancelling() for task in running.values()] == [1, 0, 1]
     running["second"].cancel()
 
