@@ -1,11 +1,13 @@
 """Bounds of what clients send, told by the field's name in the client's own request. Pure."""
 
 import hashlib
+import re
 from typing import Final
 
 import msgspec
 
 from gateway.errors import PromptTooLong
+from gateway.http.errors import UnsupportedParameter
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest
 
 NAME_CHARACTERS: Final = 128
@@ -17,6 +19,8 @@ MODEL_CHARACTERS: Final = 256
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 """Checks a whole text and makes nothing of what lies in it: megabytes of it are checked on the event loop."""
+_TEXTS: Final = msgspec.json.Decoder(str | list[str])
+_TOKEN_IDS: Final = re.compile(rb"\s*\[\s*[\[0-9-]")
 
 
 def characters(value: str, path: str, most: int, least: int = 0) -> str:
@@ -90,6 +94,22 @@ def object_text(text: bytes, path: str) -> str:
         return text.decode()
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise InvalidRequest.field(path, "must be a JSON object") from None
+
+
+def texts(raw: msgspec.Raw, path: str) -> str | list[str]:
+    """Return one text or several; none when the field was not sent.
+
+    Raises UnsupportedParameter for token ids, which are not made into objects first: a body holds millions of
+    lists of them. Raises InvalidRequest for anything else.
+    """
+    if not present(raw):
+        return []
+    if _TOKEN_IDS.match(bytes(raw)):
+        raise UnsupportedParameter.field(path, "token ids are not supported; send text")
+    try:
+        return _TEXTS.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise InvalidRequest.field(path, "must be a text or a list of texts") from None
 
 
 def arguments(text: str, path: str) -> str:

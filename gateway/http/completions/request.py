@@ -80,12 +80,11 @@ def _refuse_what_nothing_here_can_do(body: Body) -> None:
 
 
 def _prompts(body: Body) -> list[str]:
-    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt or []
+    asked = checks.texts(body.prompt, "prompt")
+    prompts = [asked] if isinstance(asked, str) else asked
     found = []
     for index, each in enumerate(prompts):
-        path = "prompt" if isinstance(body.prompt, str) else f"prompt[{index}]"
-        if not isinstance(each, str):
-            raise UnsupportedParameter.field("prompt", "token ids are not supported; send text")
+        path = "prompt" if isinstance(asked, str) else f"prompt[{index}]"
         if not each:
             raise InvalidRequest.field(path, "must not be empty")
         found.append(checks.content(each, path))

@@ -12,7 +12,7 @@ class StreamOptions(Struct):
 class Body(Struct):
     """A whole request."""
 
-    prompt: str | list[str | int | list[int]] | None = None
+    prompt: Raw = Raw(b"")
     model: str | None = None
     suffix: str | None = None
     echo: bool | None = None

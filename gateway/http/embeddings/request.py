@@ -31,16 +31,12 @@ def model(asked: str, aliases: Aliases) -> str:
 
 def texts(body: Body) -> list[str]:
     """Return the texts to embed. Raises InvalidRequest or UnsupportedParameter."""
-    if isinstance(body.input, str):
-        return [checks.size(body.input, "input", _TEXT_BYTES)]
-    if not 1 <= len(body.input) <= MOST_TEXTS:
+    asked = checks.texts(body.input, "input")
+    if isinstance(asked, str):
+        return [checks.size(asked, "input", _TEXT_BYTES)]
+    if not 1 <= len(asked) <= MOST_TEXTS:
         raise InvalidRequest.field("input", f"from 1 to {MOST_TEXTS} texts are taken")
-    found = []
-    for index, each in enumerate(body.input):
-        if not isinstance(each, str):
-            raise UnsupportedParameter.field("input", "token ids are not supported; send texts")
-        found.append(checks.size(each, f"input[{index}]", _TEXT_BYTES))
-    return found
+    return [checks.size(each, f"input[{index}]", _TEXT_BYTES) for index, each in enumerate(asked)]
 
 
 def batches(whole: Sequence[str]) -> list[Batch]:

@@ -1,11 +1,11 @@
 """What clients send to `/v1/embeddings`. Fields that change nothing here are not read. Pure."""
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class Body(Struct):
     """A whole request."""
 
-    input: str | list[str | int | list[int]]
+    input: Raw
     model: str | None = None
     dimensions: int | None = None

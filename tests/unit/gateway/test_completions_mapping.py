@@ -1,6 +1,7 @@
 """Plain completions and embeddings: from a client's JSON to the kernel's calls, and back."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -27,7 +28,10 @@ HEAD = Head("cmpl-1", 7, "tiny")
 
 def completed(**fields: Any) -> Completion:
     """Read a request."""
-    body = decode(msgspec.json.encode(fields), Body)
+    return completed_body(decode(msgspec.json.encode(fields), Body))
+
+
+def completed_body(body: Body) -> Completion:
     return read(body, header=lambda _: None, resolve=lambda name: name, temperature=0)
 
 
@@ -175,6 +179,23 @@ def test_inputs_that_cannot_be_embedded_are_refused(fields: Any, param: str, cod
     with pytest.raises(KernelError) as error:
         embeddings.texts(decode(msgspec.json.encode(fields), EmbeddingsBody))
     assert (error.value.violations[0].field, error.value.reason) == (param, code)
+
+
+def test_token_ids_are_refused_before_they_become_objects() -> None:
+    """A body of 8 MiB holds millions of lists, which would take a second of the event loop and 500 MiB."""
+    lists = b"[" + b"[],[1]," * 100_000 + b"[]]"
+    tracemalloc.start()
+    try:
+        for refuse in (
+            lambda: embeddings.texts(decode(b'{"input":' + lists + b"}", EmbeddingsBody)),
+            lambda: completed_body(decode(b'{"prompt":' + lists + b"}", Body)),
+        ):
+            tracemalloc.reset_peak()
+            with pytest.raises(KernelError):
+                refuse()
+            assert tracemalloc.get_traced_memory()[1] < 4 * len(lists)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
