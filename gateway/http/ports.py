@@ -43,8 +43,8 @@ class Children(Protocol):
         """Read an agent. Raises AGENT_NOT_FOUND."""
         ...
 
-    async def below(self, token: str) -> list[Child]:
-        """List the tree below the token's agent."""
+    async def below(self, token: str, agent_id: str = "") -> list[Child]:
+        """List the tree below an agent, by default the token's own."""
         ...
 
     async def label(self, token: str, agent_id: str, labels: Mapping[str, str]) -> None:

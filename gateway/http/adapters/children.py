@@ -51,12 +51,13 @@ class KernelChildren:
         answer = await self._kernel.agents.GetAgent(request, metadata=_bearer(token))
         return _child(answer.agent)
 
-    async def below(self, token: str) -> list[Child]:
+    async def below(self, token: str, agent_id: str = "") -> list[Child]:
         """List the tree, as far as it is bounded."""
         found: list[Child] = []
+        parent = f"agents/{agent_id or 'me'}"
         page = ""
         for _ in range(_PAGES):
-            request = agent_pb2.ListAgentsRequest(parent="agents/me", page_size=_PAGE, page_token=page)
+            request = agent_pb2.ListAgentsRequest(parent=parent, page_size=_PAGE, page_token=page)
             answer = await self._kernel.agents.ListAgents(request, metadata=_bearer(token))
             found += map(_child, answer.agents)
             page = answer.next_page_token

@@ -29,6 +29,8 @@ RETIRED: Final = "retired"
 SEEN: Final = "door-seen"
 """Unix seconds of the last call that some gateway saw, told at most every so often."""
 _TELL_SEEN_SECONDS: Final = 900.0
+_TOLD_WHILE_IDLE: Final = 4
+"""How often use is told at least in the time after which a session counts as idle."""
 _EPOCHS: Final = 64
 _FALLBACK_SECONDS: Final = 60.0
 """How long a session whose agent cannot be made calls as the key's own agent before that is tried again."""
@@ -129,6 +131,10 @@ class Sessions:
     async def retire_idle(self) -> None:
         """End the agents of sessions that have been idle for long, on every gateway."""
         await self._renew_roots()
+        for running in set(self._running.values()):  # a call that lasts is use
+            known = self._used.get(running.session_digest)
+            if known is not None:
+                self._note_use(known.digest, known.root, known.child)
         now = self.clock.monotonic()
         for used in [used for used in self._used.values() if now - used.last >= self.idle_seconds]:
             root = self._roots.get(used.root)
@@ -137,13 +143,14 @@ class Sessions:
                 continue
             try:
                 child = await self.children.get(root.token, used.child)
-                if not await self._retire(root.token, child):
-                    used.last = now - (self._now() - _seen(child))
-                    continue
+                seen = await self._retire(root.token, child, used)
             except KernelError as error:
                 _log.warning("an idle session's agent was not retired", agent=used.child, reason=error.reason)
                 continue
-            self._drop(used)
+            if seen is None:
+                self._drop(used)
+            else:
+                used.last = max(used.last, now - (self._now() - seen))
         busy = {used.root for used in self._used.values()}
         busy |= {(running.tenant, running.root) for running in self._running.values()}
         self._roots = {root: known for root, known in self._roots.items() if root in busy}
@@ -223,7 +230,7 @@ class Sessions:
             self._used[digest] = _Used(child, root, digest, now, now)
             return
         used.last = now
-        if now - used.told >= _TELL_SEEN_SECONDS:
+        if now - used.told >= min(_TELL_SEEN_SECONDS, self.idle_seconds / _TOLD_WHILE_IDLE):
             used.told = now
             self._start(self._tell_seen(root, child))
 
@@ -246,15 +253,29 @@ class Sessions:
         except KernelError as error:
             _log.warning("left-over agents were not retired", agent=root[1], reason=error.reason)
 
-    async def _retire(self, token: str, child: Child) -> bool:
-        """End an agent unless some gateway saw it lately. The label comes first: no end goes unexplained."""
+    async def _retire(self, token: str, child: Child, used: _Used | None = None) -> float | None:
+        """End an agent, unless it or one below it was seen lately: return when, in Unix seconds; None: ended.
+
+        Its end is that of all below it. Each is labelled before: an end that nothing explains is a person's
+        doing, and its session is refused for ever.
+        """
         if child.killed:
-            return True
-        if self._now() - _seen(child) < self.idle_seconds:
-            return False
-        await self.children.label(token, child.id, {**child.labels, LABEL: RETIRED})
+            return None
+        tree = await self.children.below(token, child.id)
+        below = [each for each in tree if not each.killed and each.id != child.id]
+        seen = max(_seen(each) for each in (child, *below))
+        if self._now() - seen < self.idle_seconds:
+            return seen
+        last = used.last if used is not None else 0.0
+        going = [*(each for each in below if each.labels.get(LABEL) == SESSION), child]
+        for each in going:
+            await self.children.label(token, each.id, {**each.labels, LABEL: RETIRED})
+        if used is not None and used.last != last:  # a call came meanwhile
+            for each in going:
+                await self.children.label(token, each.id, {**each.labels, **self._labels()})
+            return self._now()
         await self.children.end(token, child.id)
-        return True
+        return None
 
     async def _renew_roots(self) -> None:
         now = self.clock.monotonic()

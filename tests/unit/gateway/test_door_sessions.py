@@ -72,17 +72,23 @@ class Tree:
             raise Refused("AGENT_NOT_FOUND")
         return self.agents[agent_id]
 
-    async def below(self, token: str) -> list[Child]:
+    async def below(self, token: str, agent_id: str = "") -> list[Child]:
         assert token
-        return list(self.agents.values())
+        return [each for each in self.agents.values() if not agent_id or agent_id in self.above(each.id)]
+
+    def above(self, agent_id: str) -> list[str]:
+        found: list[str] = []
+        while (agent_id := self.parents.get(agent_id, "")) and agent_id not in found:
+            found.append(agent_id)
+        return found
 
     async def label(self, token: str, agent_id: str, labels: Mapping[str, str]) -> None:
         assert token
         self.agents[agent_id] = replace(self.agents[agent_id], labels=dict(labels))
 
     async def end(self, token: str, agent_id: str) -> None:
-        assert token
-        self.agents[agent_id] = replace(self.agents[agent_id], killed=True)
+        for each in (agent_id, *(child.id for child in await self.below(token, agent_id))):
+            self.agents[each] = replace(self.agents[each], killed=True)
 
     async def renew(self, token: str) -> Exchanged:
         agent = token.removeprefix("token-of-").partition("#")[0]
@@ -200,6 +206,88 @@ async def test_an_idle_session_is_retired_and_comes_back_as_the_next_epoch() -> 
     assert gateway.tree.agents[made.agent].killed
 
     assert (await gateway.who(CODEX)).agent == f"{made.agent}-1"
+
+
+async def test_a_session_that_works_keeps_those_that_spawned_it() -> None:
+    gateway = Gateway()
+    grandchild = {**CODEX, "thread-id": "t3", "x-codex-parent-thread-id": "t2"}
+    above = [await gateway.who(CODEX), await gateway.who(CHILD)]
+    for _ in range(3):
+        gateway.clock.advance(1800)
+        assert await gateway.who(grandchild) is not None
+        await gateway.sessions.retire_idle()
+
+    assert not any(gateway.tree.agents[each.agent].killed for each in above)
+    gateway.clock.advance(3600)
+    await gateway.sessions.retire_idle()
+    assert all(each.killed for each in gateway.tree.agents.values())
+
+
+async def test_what_ends_with_the_session_that_spawned_it_comes_back_like_it() -> None:
+    clock, tree = FakeClock(), Tree()
+    here, there = Gateway(tree, clock), Gateway(tree, clock)
+    parent, child = await here.who(CODEX), await there.who(CHILD)
+    clock.advance(3600)
+    await here.sessions.retire_idle()
+    assert tree.agents[child.agent].killed
+    there.tokens.revoked |= {parent.token, child.token}
+
+    assert (await there.who(CHILD)).agent == f"{child.agent}-1"
+
+
+async def test_a_session_is_not_retired_under_a_call_that_takes_long() -> None:
+    clock, tree = FakeClock(), Tree()
+    here, there = Gateway(tree, clock), Gateway(tree, clock)
+    identity = await here.who(CODEX)
+    await there.who(CODEX)
+    running = asyncio.create_task(asyncio.Event().wait())
+    here.sessions.run(identity, running)
+    for _ in range(10):
+        clock.advance(1800)
+        for gateway in (here, there):
+            await gateway.sessions.retire_idle()
+            await gateway.settle()
+
+    assert not tree.agents[identity.agent].killed
+    running.cancel()
+    await asyncio.wait({running})
+    clock.advance(3600)
+    await here.sessions.retire_idle()
+    assert tree.agents[identity.agent].killed
+
+
+async def test_a_call_that_comes_while_its_session_is_retired_keeps_the_agent() -> None:
+    gateway = Gateway()
+    made = await gateway.who(CODEX)
+    gateway.clock.advance(3600)
+    label = gateway.tree.label
+
+    async def label_while_called(token: str, agent_id: str, labels: Mapping[str, str]) -> None:
+        gateway.tree.label = label  # type: ignore[method-assign]
+        await gateway.who(CODEX)
+        await label(token, agent_id, labels)
+
+    gateway.tree.label = label_while_called  # type: ignore[method-assign]
+    await gateway.sessions.retire_idle()
+
+    kept = gateway.tree.agents[made.agent]
+    assert not kept.killed
+    assert kept.labels["door"] == "session"
+
+
+@pytest.mark.parametrize("idle", [60.0, 600.0])
+async def test_use_is_told_to_other_gateways_before_it_counts_as_none(idle: float) -> None:
+    clock, tree = FakeClock(), Tree()
+    here, there = Gateway(tree, clock), Gateway(tree, clock)
+    here.sessions.idle_seconds = there.sessions.idle_seconds = idle
+    made = await here.who(CODEX)
+    await there.who(CODEX)
+    for _ in range(20):
+        clock.advance(idle / 4)
+        await here.who(CODEX)
+        await there.sessions.retire_idle()
+
+    assert not tree.agents[made.agent].killed
 
 
 async def test_what_another_gateway_saw_lately_is_not_retired() -> None:
