@@ -36,7 +36,7 @@ async def test_a_note_is_put_read_changed_and_deleted(agent: Kernel) -> None:
     assert changed.etag != read.etag
     with pytest.raises(errors.NotFound) as caught:
         await agent.memory.get("trip/budget")
-    assert caught.value.reason == "NOTE_NOT_FOUND"
+    assert (caught.value.reason, caught.value.metadata) == ("NOTE_NOT_FOUND", {"key": "trip/budget"})
     await agent.memory.delete("trip/budget", missing_ok=True)
 
 

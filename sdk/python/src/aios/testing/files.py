@@ -243,4 +243,5 @@ def _matches(path: str, pattern: str) -> bool:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"no {name}", reason="FILE_NOT_FOUND", metadata={"file": name})
+    path = name.partition("/files/")[2]
+    return NotFound(f"no file or directory at {path!r}", reason="FILE_NOT_FOUND", metadata={"path": path})

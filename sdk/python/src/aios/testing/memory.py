@@ -126,7 +126,8 @@ class FakeMemory:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"no {name}", reason="NOTE_NOT_FOUND", metadata={"note": name})
+    key = name.partition("/notes/")[2]
+    return NotFound(f"no note {key!r}", reason="NOTE_NOT_FOUND", metadata={"key": key})
 
 
 def _check_etag(note: pb.Note | None, etag: str) -> None:
