@@ -4,7 +4,9 @@ What is harmless is read: other events, missing and empty fields, numbers in ano
 change a part of the answer is BackendBroken, a typed failure of the one call.
 """
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -18,6 +20,10 @@ from gateway.inference.model import LARGEST_INT32, LONGEST_NAME
 MOST: Final = LARGEST_INT32
 _MOST_LENIENT: Final = 2**20
 """Bytes up to which what is no strict JSON is decoded leniently, which takes ten times as long."""
+_MOST_DIGITS: Final = 10
+_OBJECTS: Final = (b"{", b"[{", b"[ {")
+_DECODER: Final = json.JSONDecoder()
+_NO_SPACE: Final = re.compile(r"\S")
 
 
 @contextmanager
@@ -42,6 +48,33 @@ def decoded(data: bytes) -> Any:
         return lenient(data.decode("utf-8-sig", errors="replace"))
 
 
+def objects(data: bytes) -> list[dict[str, Any]]:
+    """Return the objects that the data of one event holds; nothing where it is something else.
+
+    Most servers send one. Some send a list of them, or several one behind the other. What is no object is no
+    part of an answer: some servers say "ping" as data. Raises BackendBroken for broken JSON.
+    """
+    if not data.startswith(_OBJECTS):
+        return []
+    with shape("an event of the stream"):
+        try:
+            found = decoded(data)
+        except ValueError:
+            found = _in_a_row(data)
+        return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
+
+
+def _in_a_row(data: bytes) -> list[Any]:
+    if len(data) > _MOST_LENIENT:
+        raise ValueError("no JSON")
+    text, at, found = data.decode("utf-8-sig", errors="replace").rstrip(), 0, []
+    while at < len(text):
+        value, end = _DECODER.raw_decode(text, at)
+        found.append(value)
+        at = len(text) if (more := _NO_SPACE.search(text, end)) is None else more.start()
+    return found
+
+
 def count(value: Any) -> int:
     """Read a count; 0 for what is none."""
     if isinstance(value, float) and math.isfinite(value):
@@ -49,6 +82,13 @@ def count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
     return min(max(value, 0), MOST)
+
+
+def position(value: Any) -> int | None:
+    """Read a place in a list, which some servers write as a text; None where none is told."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < _MOST_DIGITS:
+        value = int(value)
+    return None if value is None or isinstance(value, str | bool) else count(value)
 
 
 def number(value: Any) -> float | None:

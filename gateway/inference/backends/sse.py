@@ -8,6 +8,7 @@ from gateway.inference.errors import BackendBroken
 
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes of one event at most."""
+_MARK: Final = b"\xef\xbb\xbf"
 
 
 class EventLines:
@@ -16,7 +17,8 @@ class EventLines:
     Comments, other fields and empty data are left out. An event is complete at the end of its line, because
     some servers forget the blank line after it; only an object whose end is still to come is waited for, up
     to the blank line. A line that is an object by itself is data too. An event named `error`, and a line of
-    that name as llama.cpp sends it, are given as `{"error": ...}`.
+    that name as llama.cpp sends it, are given as `{"error": ...}`. Lines end in LF, CR or both, a byte order
+    mark is no part of the first, and a field's name that a proxy wrote twice counts once.
     """
 
     def __init__(self) -> None:
@@ -24,15 +26,17 @@ class EventLines:
         self._held = b""
         """Data of an object that is not complete yet."""
         self._event = b""
+        self._begun = False
+        self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the data of the events that `chunk` completes. Raises BackendBroken for an endless one."""
-        lines, newline, rest = chunk.rpartition(b"\n")
+        lines, newline, rest = self._with_newlines(chunk).rpartition(b"\n")
         found: list[bytes] = []
         if newline:
             whole, self._rest = bytes(self._rest) + lines, bytearray()
             for line in whole.split(b"\n"):
-                found += self._line(line.strip())
+                found += self._line(self._cleaned(line))
         self._rest += rest
         if len(self._rest) + len(self._held) > MAX_LINE:
             raise BackendBroken("an event of the stream has no end")
@@ -41,8 +45,23 @@ class EventLines:
     def close(self) -> list[bytes]:
         """Return the data of an event that only the end of the stream completes."""
         last, self._rest = bytes(self._rest), bytearray()
-        found = self._line(last.strip())
+        found = self._line(self._cleaned(last))
         return [data for data in [*found, *self._line(b"")] if not data.startswith(b"{") or _ends(data)]
+
+    def _with_newlines(self, chunk: bytes) -> bytes:
+        """Return a chunk whose lines all end in LF; a CR may end it whose LF begins the next one."""
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._after_cr = False
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in chunk else chunk
+
+    def _cleaned(self, line: bytes) -> bytes:
+        if not self._begun:
+            self._begun = True
+            line = line.removeprefix(_MARK)
+        return line.strip()
 
     def _line(self, line: bytes) -> list[bytes]:
         if not line:
@@ -56,8 +75,8 @@ class EventLines:
             self._event = value.strip()
         elif field == b"error" and value.strip():
             return [_named(b"error", value.strip())]
-        elif field == b"data" and value.strip():
-            return self._data(value.strip())
+        elif field == b"data" and (data := _unrepeated(value)):
+            return self._data(data)
         return []
 
     def _data(self, data: bytes) -> list[bytes]:
@@ -67,6 +86,12 @@ class EventLines:
             return []
         held, self._held = self._held, b""
         return [_named(self._event, held)]
+
+
+def _unrepeated(value: bytes) -> bytes:
+    """Return the value of a field, also where a proxy put `data:` before what already began with it."""
+    value = value.strip()
+    return value.removeprefix(b"data:").strip()
 
 
 def _ends(data: bytes) -> bool:

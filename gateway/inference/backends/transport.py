@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
@@ -34,6 +35,8 @@ JSON: Final = {"Content-Type": "application/json"}
 PLAIN: Final = {"Accept-Encoding": "identity"}
 """Answers are wanted as they are: a short one can unpack to any length."""
 _WHOLE: Final = frozenset({"application/json", "application/problem+json"})
+_FIELDS: Final = (b"data:", b"event:", b":", b"\xef\xbb\xbf")
+"""What a stream of events begins with."""
 _PAGES: Final = ("text/html", "text/xml", "application/xml", "application/xhtml")
 MOST_TYPE: Final = 64
 _LARGE: Final = 2**20
@@ -130,7 +133,7 @@ async def follow(
                     body = await body_of(response)
                 if response.status != _OK:
                     parse_answer(response.status, body)
-                for event in reader.whole(body):
+                for event in _events_of(reader, body):
                     yield event
                 return
             begun = False
@@ -147,6 +150,16 @@ async def follow(
                     return
         finally:
             response.close()
+
+
+def _events_of(reader: Reader[E_co], body: bytes) -> Iterator[E_co]:
+    """Read an answer that came whole: an object, or a stream under another name. Raises BackendError."""
+    if not body.lstrip().startswith(_FIELDS):
+        yield from reader.whole(body)
+        return
+    yield from chain(reader.feed(body), reader.close())
+    if not reader.finished:
+        raise UnmarkedEnd("the stream ended before the generation did")
 
 
 def _broke_off(content_type: str, *, begun: bool) -> BackendError:

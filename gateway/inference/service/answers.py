@@ -74,6 +74,8 @@ def _read(
             named=spec.tool_choice_name,
             most=spec.max_tool_calls,
         )
+    if complete and calls and not text.strip():
+        raise ConstraintUnmet("the model called a tool although it was offered none; try again")
     form = prompt_plan.form_beside_tools(spec)
     message = parse_output(text, prompt_plan.callable_tools(spec), spec.tool_choice, form)
     if complete and spec.tools and spec.tool_choice is ToolChoice.REQUIRED and not message.tool_calls:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from gateway.errors import BackendFailed, BackendRefused, ConstraintInvalid, PromptTooLong
 from gateway.inference.core.evidence import cause
@@ -35,11 +36,20 @@ def odd_answer(error: BackendBroken) -> BackendFailed:
     return BackendFailed(f"the backend answered this call oddly: {cause(error)}")
 
 
-def check_failures(failures: int, most: int, last: str) -> None:
-    """Raise BackendFailed when a generation has lost its backend too often in a row; `last`: how, lately."""
-    if failures >= most:
+MOST_RECOVERIES: Final = 64
+"""Times that one generation goes on after a failure, however much each run brought: a server that breaks off
+after each token would be asked once for every token of the answer."""
+
+
+def check_failures(failures: int, most: int, last: str, recoveries: int) -> None:
+    """Raise BackendFailed when a generation has lost its backend too often; `last`: how, lately.
+
+    `failures`: times in a row without a new text; `recoveries`: all times before.
+    """
+    if failures >= most or recoveries >= MOST_RECOVERIES:
+        often = f"{failures} times in a row" if failures >= most else f"{recoveries} times in one answer"
         raise BackendFailed(
-            f"the backend failed {failures} times in a row; try again later{f' ({last})' if last else ''}",
+            f"the backend failed {often}; try again later{f' ({last})' if last else ''}",
             metadata={"failures": str(failures)},
             retry_after=5.0,
         )

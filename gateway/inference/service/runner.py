@@ -247,7 +247,7 @@ class Runner:
         self._save()
 
     async def _lost(self, ticket: Ticket, failures: int) -> None:
-        check_failures(failures, self._deps.config.max_failures, self._failure)
+        check_failures(failures, self._deps.config.max_failures, self._failure, self._recoveries)
         self._recoveries += 1
         self._gen.suspend(SuspendReason.BACKEND_LOST)
         self._deps.metrics.suspended(SuspendReason.BACKEND_LOST.value)

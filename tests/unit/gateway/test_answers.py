@@ -1,8 +1,10 @@
 """What a complete generation answers."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import ConstraintUnmet
 from gateway.inference.model import GenerationSpec, Prompt, ToolChoice
 from gateway.inference.service.answers import distinct, message_of
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
@@ -20,6 +22,15 @@ def test_a_call_whose_id_the_conversation_knows_gets_another_one() -> None:
     message = message_of(spec, Prompt("", 1), text, (), complete=True, accepts_call=None)
 
     assert [call.id for call in message.tool_calls] == ["call_0_1"]
+
+
+def test_a_call_that_nobody_offered_is_no_empty_answer() -> None:
+    calls = (ToolCall("a", "add", "{}"),)
+    with pytest.raises(ConstraintUnmet):
+        message_of(GenerationSpec(), Prompt("", 1), " ", calls, complete=True, accepts_call=None)
+    beside = message_of(GenerationSpec(), Prompt("", 1), "hi", calls, complete=True, accepts_call=None)
+
+    assert beside == ChatMessage(Role.ASSISTANT, "hi")
 
 
 @given(st.lists(IDS, max_size=8), st.sets(IDS))

@@ -19,6 +19,7 @@ from gateway.inference.model import (
     FinishReason,
     ResumePoint,
 )
+from gateway.inference.service.failures import MOST_RECOVERIES
 from services.chassis.dispatch.errors import QueueFull
 from services.chassis.dispatch.scheduling import Completion, Interrupt
 from services.chassis.rpc.errors import Cancelled, KernelError
@@ -174,7 +175,7 @@ async def test_failures_in_a_row_without_a_token_fail_the_generation() -> None:
         assert desk.ticket.ends == [(Completion.FAILED, 4)]
 
 
-async def test_failures_with_progress_between_them_never_add_up() -> None:
+async def test_a_few_failures_with_progress_between_them_do_not_add_up() -> None:
     backend = FakeBackend(pieces=PIECES)
     backend.faults = [(1, BackendUnavailable("x"))] * 15
     async with inference(backend) as desk:
@@ -184,6 +185,17 @@ async def test_failures_with_progress_between_them_never_add_up() -> None:
         assert follower.text == WHOLE
         assert len(backend.jobs) == 16
         assert [done for done, lost, _ in desk.ticket.yields if lost] == list(range(1, 16))
+
+
+async def test_a_backend_that_breaks_off_after_every_token_is_given_up() -> None:
+    backend = FakeBackend(pieces=PIECES * 20)
+    backend.faults = [(1, BackendUnavailable("x"))] * 1000
+    async with inference(backend) as desk:
+        follower = desk.start(max_tokens=400)
+        with pytest.raises(BackendFailed, match="times in one answer"):
+            await follower.task
+
+        assert len(backend.jobs) == MOST_RECOVERIES + 1
 
 
 async def test_a_grant_on_a_replica_that_is_unknown_here_counts_as_lost() -> None:

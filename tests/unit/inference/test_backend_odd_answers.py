@@ -61,6 +61,27 @@ async def test_a_last_event_without_a_blank_line_is_read(served: Served) -> None
     assert text_of(items) == "The end"
 
 
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json", "text/plain"])
+@pytest.mark.parametrize("framing", ["lists", "in a row", "byte order mark", "carriage returns"])
+async def test_events_are_read_however_a_server_frames_them(
+    served: Served, framing: str, content_type: str
+) -> None:
+    first, second, last = served.events("The", " end", ".", end="length")
+    body = data(first, second, last)
+    if framing == "lists":
+        body = data(b"[" + first + b"," + second + b"]", b"[" + last + b"]", b"[1]")
+    elif framing == "in a row":
+        body = data(first + b" " + second, last)
+    elif framing == "byte order mark":
+        body = b"\xef\xbb\xbf" + body
+    else:
+        body = body.replace(b"\n", b"\r")
+    served.answer_oddly(OddAnswer(body=body, content_type=content_type))
+    items = await follow(served.backend, job(await served.backend.render(HELLO)), [])
+
+    assert text_of(items) == "The end."
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

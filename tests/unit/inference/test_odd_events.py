@@ -245,6 +245,8 @@ def test_a_content_may_be_a_list_of_parts(content: Any) -> None:
         {"choices": []},
         {"choices": None},
         {"choices": [None]},
+        [],
+        [1],
         {"choices": [{"index": 1, "delta": {"content": "of another choice"}}]},
         {"choices": [{"delta": None}]},
         {"choices": [{"delta": {}, "finish_reason": ""}]},
@@ -255,7 +257,7 @@ def test_a_content_may_be_a_list_of_parts(content: Any) -> None:
         {"choices": [{"delta": {"content": ""}, "logprobs": {"content": [{"top_logprobs": 3}]}}]},
     ],
 )
-def test_what_tells_nothing_changes_nothing(event: dict[str, Any]) -> None:
+def test_what_tells_nothing_changes_nothing(event: Any) -> None:
     found = told("openai", said(content="h"), event, said(content="i"), END)
 
     assert text(found) == "hi"
@@ -275,6 +277,58 @@ def test_a_finish_reason_of_its_own_is_an_end(reason: Any, stop: StopReason) -> 
     found = told("openai", said(content="hi"), {"choices": [{"delta": {}, "finish_reason": reason}]})
 
     assert found[-1] == Stopped(stop)
+
+
+@pytest.mark.parametrize("reasons", [["length", "stop"], ["stop", "length"], ["length", "length"]])
+def test_a_cut_answer_stays_cut_whatever_else_is_said_of_its_end(reasons: list[str]) -> None:
+    ends = [{"choices": [{"delta": {}, "finish_reason": reason}]} for reason in reasons]
+
+    assert told("openai", said(content="hi"), *ends)[-1] == Stopped(StopReason.LENGTH)
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "abort"])
+def test_an_answer_that_was_broken_off_is_none_whatever_else_is_said_of_its_end(reason: str) -> None:
+    with pytest.raises(BackendError):
+        told("openai", said(content="hi"), {"choices": [{"delta": {}, "finish_reason": reason}]}, END)
+
+
+@pytest.mark.parametrize("reason", [None, "", "null", "None"])
+def test_a_finish_reason_that_says_nothing_is_no_end(reason: Any) -> None:
+    reader = openai_wire.EventReader()
+    event = {"choices": [{"delta": {"content": "hi"}, "finish_reason": reason}]}
+
+    [chunk] = reader.feed(b"data: " + written(event) + b"\n\n")
+    assert (chunk.text, reader.finished) == ("hi", False)
+
+
+def test_positions_may_be_texts() -> None:
+    first = {"index": "0", "id": "a", "function": {"name": "now", "arguments": ""}}
+    second = {"index": "1", "id": "b", "function": {"name": "now", "arguments": ""}}
+    late = {"index": "0", "function": {"arguments": '{"a":1}'}}
+    event = {"choices": [{"index": "0", "delta": {"content": "hi", "tool_calls": [first, second]}}]}
+    found = told("openai", event, said(tool_calls=[late]), END)
+
+    assert text(found) == "hi"
+    assert isinstance(found[-1], Stopped)
+    assert [call.arguments for call in found[-1].tool_calls] == ['{"a":1}', ""]
+
+
+@pytest.mark.parametrize("empty", [{}, [], None, ""])
+def test_empty_arguments_stand_for_those_that_are_still_to_come(empty: Any) -> None:
+    begun = {"index": 0, "id": "a", "function": {"name": "now", "arguments": empty}}
+    rest = {"index": 0, "function": {"arguments": '{"a":1}'}}
+
+    assert told("openai", said(tool_calls=[begun]), said(tool_calls=[rest]), END)[-1] == Stopped(
+        StopReason.END, 0, (ToolCall("a", "now", '{"a":1}'),)
+    )
+
+
+@pytest.mark.parametrize("more", [1, 0])
+def test_a_usage_before_the_text_counts_no_token_twice(more: int) -> None:
+    usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2 + more}}
+    found = told("openai", usage, said(content="h"), said(content="i"), END)
+
+    assert sum(isinstance(item, Token) for item in found) == 2 + more
 
 
 def test_done_without_a_finish_reason_is_an_end() -> None:
@@ -350,6 +404,7 @@ def test_what_would_lose_a_part_of_the_answer_is_a_failure(delta: Any) -> None:
         ({"error": {"error": {"message": "x", "code": 400}}}, BackendInvalid),
         ({"error": {"message": [1], "code": True}}, BackendUnavailable),
         ({"error": [1]}, BackendUnavailable),
+        ([{"error": {"message": "x", "code": 400}}], BackendInvalid),
         ({"type": "error", "message": "x"}, BackendUnavailable),
         ({"error": {"message": "x", "code": 404}}, BackendBroken),
     ],

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
-from gateway.inference.backends.openai.wire import EventReader, parse_chunk
+from gateway.inference.backends.openai.wire import EventReader, read_chunk
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -381,7 +382,7 @@ async def test_stop_strings_go_to_servers_that_tell_which_one_they_met(
 def test_the_id_of_a_token_that_ends_answers_is_no_stop_string() -> None:
     event = b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop","stop_reason":128001}]}'
 
-    chunk = parse_chunk(event)
+    chunk = read_chunk(orjson.loads(event))
 
     assert chunk is not None
     assert chunk.stop_string == ""

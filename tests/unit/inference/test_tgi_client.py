@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+import orjson
 import pytest
 from text_generation.types import Grammar, GrammarType
 
 from gateway.inference.backends.tgi.backend import TgiBackend, TgiConfig
 from gateway.inference.backends.tgi.client import AiosOptions, PooledAsyncClient, Suspended, TokenEvent
-from gateway.inference.backends.tgi.wire import parse_event
+from gateway.inference.backends.tgi.wire import read_event
 from gateway.inference.core.evidence import account
 from gateway.inference.errors import (
     BackendBroken,
@@ -109,7 +110,7 @@ def test_alternatives_are_read() -> None:
     event = b'{"token":%b,"top_tokens":%b,"generated_text":null,"details":null}' % (token, top)
 
     expected = TokenEvent(id=1, text="a", special=False, logprob=-0.5, top=(Alternative(3, "x", -1.5),))
-    assert parse_event(event) == expected
+    assert read_event(orjson.loads(event)) == expected
 
 
 async def test_connections_are_reused(client: PooledAsyncClient, tgi: FakeTgi) -> None:

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.inference.backends.openai.tool_calls import MOST_CALLS, ToolCallJoiner, ToolDelta
-from gateway.inference.backends.openai.wire import parse_chunk
+from gateway.inference.backends.openai.wire import read_chunk
 from gateway.inference.errors import BackendBroken
-from tests.unit.inference.written import written
 
 Told = list[tuple[str, str, str]]
 
@@ -18,7 +17,7 @@ def joined(*events: list[dict[str, Any]]) -> Told:
     """Return id, name and arguments of the calls that deltas in these events make."""
     joiner = ToolCallJoiner()
     for calls in events:
-        chunk = parse_chunk(written({"choices": [{"delta": {"tool_calls": calls}}]}))
+        chunk = read_chunk({"choices": [{"delta": {"tool_calls": calls}}]})
         joiner.add(chunk.tool_calls if chunk is not None else ())
     return [(call.id, call.name, call.arguments) for call in joiner.calls()]
 
@@ -125,7 +124,7 @@ def test_arguments_may_be_an_object(call: dict[str, Any]) -> None:
 
 def test_a_single_call_may_stand_without_its_list_and_under_its_old_name() -> None:
     for delta in ({"tool_calls": part("now", "{}")}, {"function_call": {"name": "now", "arguments": "{}"}}):
-        chunk = parse_chunk(written({"choices": [{"delta": delta}]}))
+        chunk = read_chunk({"choices": [{"delta": delta}]})
 
         assert chunk is not None
         assert [(each.name, each.arguments) for each in chunk.tool_calls] == [("now", "{}")]

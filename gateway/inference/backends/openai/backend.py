@@ -56,12 +56,8 @@ from services.chassis.chat import ChatMessage, ToolDefinition
 DEFAULT_WINDOW: Final = 4096
 _UNTOLD: Final = Likelihoods()
 
-_REASONS: Final = {
-    "length": StopReason.LENGTH,
-    "max_tokens": StopReason.LENGTH,
-    "model_length": StopReason.LENGTH,
-}
-"""What does not stand here is an end in some server's own words: the answer is whole."""
+_CUT: Final = frozenset({"length", "max_tokens", "model_length"})
+"""What is neither cut nor broken off is an end in some server's own words: the answer is whole."""
 _BROKEN_OFF: Final = frozenset({"abort", "aborted", "cancelled", "error"})
 MOST_SLOTS: Final = 65_536
 
@@ -243,7 +239,7 @@ class _Tally:
         self._pairs = PairJoiner()
         self._calls = ToolCallJoiner()
         self._told = 0
-        self._reason: str | None = None
+        self._reasons: set[str] = set()
         self._usage: TokenUsage | None = None
         self._stop_string = ""
 
@@ -253,32 +249,36 @@ class _Tally:
         An event may stand for several tokens, or for some without text, as a tool call's and a thought's are.
         """
         self._allowance.take(len(chunk.text) + sum(len(each.arguments) for each in chunk.tool_calls))
-        self._reason = chunk.finish_reason or self._reason
+        self._reasons.update(() if chunk.finish_reason is None else (chunk.finish_reason,))
         self._usage = chunk.usage or self._usage
         self._stop_string = chunk.stop_string or self._stop_string
         self._calls.add(chunk.tool_calls)
         likelihoods = iter(chunk.likelihoods)
         if chunk.text or chunk.thought or chunk.tool_calls:
             yield self._token(self._new_part(self._pairs.feed(chunk.text)), next(likelihoods, _UNTOLD))
-        while chunk.usage is not None and self._told < min(chunk.usage.completion, self._most):
+        # A usage that comes before all text counts what is still to come.
+        begun = chunk.finish_reason is not None or self._told
+        while begun and chunk.usage is not None and self._told < min(chunk.usage.completion, self._most):
             yield self._token("", next(likelihoods, _UNTOLD))
 
     def rest(self) -> Iterator[Token]:
         """Return what was still held back of the text."""
         if left := self._pairs.close():
             yield self._token(left, _UNTOLD)
+        while self._usage is not None and self._told < min(self._usage.completion, self._most):
+            yield self._token("", _UNTOLD)
 
     def stopped(self) -> Stopped:
         """Return the end of the run. Raises BackendError for an end that is none.
 
-        An answer that a filter has cut must not pass for a whole one.
+        An answer that a filter has cut, or its limit, must not pass for a whole one, whatever else was said.
         """
         usage = self._usage or TokenUsage(0, 0, None)
-        if self._reason in _BROKEN_OFF:
+        if self._reasons & _BROKEN_OFF:
             raise BackendUnavailable("the backend broke the generation off")
-        if self._reason == "content_filter":
+        if "content_filter" in self._reasons:
             raise BackendInvalid("the backend's content filter ended the answer")
-        reason = _REASONS.get(self._reason or "", StopReason.END)
+        reason = StopReason.LENGTH if self._reasons & _CUT else StopReason.END
         return Stopped(reason, usage.prompt, self._calls.calls(), self._stop_string)
 
     def cached(self) -> CachedPrompt | None:

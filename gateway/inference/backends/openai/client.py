@@ -85,6 +85,7 @@ class OpenAiClient:
                 headers=self._headers,
                 # Some servers drop idle connections unseen, and a call on a dropped one fails.
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),  # what one call is answered goes with no other call
                 read_bufsize=2**18,
             )
         return self._session

@@ -10,7 +10,16 @@ from typing import Any, Final
 import orjson
 
 from gateway.inference.backends.openai.tool_calls import ToolDelta
-from gateway.inference.backends.reading import count, decoded, exact_text, name, shape, text_of
+from gateway.inference.backends.reading import (
+    count,
+    decoded,
+    exact_text,
+    name,
+    objects,
+    position,
+    shape,
+    text_of,
+)
 from gateway.inference.backends.sse import EventLines
 from gateway.inference.core.json_text import mended
 from gateway.inference.core.overflow import as_overflow
@@ -123,30 +132,29 @@ class EventReader:
 
     def whole(self, body: bytes) -> Iterator[Chunk]:
         """Read an answer that came whole instead of as a stream. Raises BackendError."""
-        chunk = parse_chunk(body)
-        if chunk is None:
+        chunks = [chunk for raw in objects(body.strip()) if (chunk := read_chunk(raw)) is not None]
+        if not chunks:
             raise BackendBroken("the answer holds no choice")
         self.finished = self.ended = True
-        yield chunk
+        yield from chunks
 
     def _read(self, events: Iterable[bytes]) -> Iterator[Chunk]:
         for event in events:
             if event.upper() == b"[DONE]":
                 self.finished = self.ended = True
                 return
-            # What is no object is no part of an answer: some servers say "ping" as data.
-            if event.startswith(b"{") and (chunk := parse_chunk(event)) is not None:
-                self.finished = self.finished or chunk.finish_reason is not None
-                yield chunk
+            for raw in objects(event):
+                if (chunk := read_chunk(raw)) is not None:
+                    self.finished = self.finished or chunk.finish_reason is not None
+                    yield chunk
 
 
-def parse_chunk(data: bytes) -> Chunk | None:
-    """Read the data of one event; None: it tells nothing of the answer.
+def read_chunk(raw: Mapping[str, Any]) -> Chunk | None:
+    """Read one event; None: it tells nothing of the answer.
 
     Raises BackendBroken and whatever an error event tells of.
     """
     with shape("an event of the stream"):
-        raw = decoded(data)
         if raw.get("error") or "error" in (raw.get("object"), raw.get("type")):
             raise _failure(SERVER_ERROR, raw)
         usage = parse_usage(raw.get("usage"))
@@ -159,7 +167,7 @@ def _choice(raw: Any) -> Mapping[str, Any] | None:
     """Return the first choice, the only one that is asked for; None: the event tells of none."""
     if raw is not None and not isinstance(raw, list):
         raise TypeError("choices are a list")
-    return next((each for each in raw or () if each is not None and not each.get("index")), None)
+    return next((each for each in raw or () if each is not None and not position(each.get("index"))), None)
 
 
 def _chunk(choice: Mapping[str, Any], usage: TokenUsage | None) -> Chunk:
@@ -191,7 +199,8 @@ def _stop_string(choice: Mapping[str, Any]) -> str:
 
 def _finish_reason(raw: Any) -> str | None:
     if isinstance(raw, str):
-        return raw.lower()[:MOST_REASON] or None
+        told = raw.lower()[:MOST_REASON]
+        return None if told in _NO_REASONS else told
     return "unknown" if raw else None
 
 
@@ -206,6 +215,8 @@ def _likelihoods(raw: Any) -> tuple[Likelihoods, ...]:
 
 _NOTHING: Final = Chunk()
 MOST_REASON: Final = 64
+_NO_REASONS: Final = frozenset({"", "null", "none"})
+"""What some servers write where an answer goes on."""
 NO_ID: Final = 0
 """Stands for the id of every token: the protocol tells texts only."""
 
@@ -248,11 +259,12 @@ def _likeliest(entry: tuple[str, float | None]) -> float:
 
 def _tool_delta(raw: Mapping[str, Any]) -> ToolDelta:
     function = raw.get("function") or raw
-    index, id_, arguments = raw.get("index"), raw.get("id"), function.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)  # as an object, which some servers send
+    id_, arguments = raw.get("id"), function.get("arguments")
+    # As an object, an empty one stands for arguments that are still to come, as text.
+    if arguments and not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
     return ToolDelta(
-        index if isinstance(index, int) else None,
+        position(raw.get("index")),
         "" if id_ is None else str(id_ if isinstance(id_, int) else exact_text(id_)),
         exact_text(function.get("name") or ""),
         arguments or "",
@@ -305,8 +317,8 @@ def _failure(status: int, told: Any) -> BackendError:
     A refused key and a model that is gone are nothing that the request can help: BackendBroken.
     """
     error = told
-    while isinstance(error, dict) and error.get("error"):
-        error = error["error"]
+    while (isinstance(error, dict) and error.get("error")) or (isinstance(error, list) and error):
+        error = error["error"] if isinstance(error, dict) else error[0]
     if status == SERVER_ERROR:
         status = _told_status(error)
     text = _message(error) or f"status {status}"

@@ -206,6 +206,8 @@ class PooledAsyncClient:
             self._session = aiohttp.ClientSession(
                 headers={**PLAIN, **(self.headers or {})},
                 cookies=self.cookies,
+                # What one call is answered goes with no other call.
+                cookie_jar=None if self.cookies else aiohttp.DummyCookieJar(),
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 read_bufsize=2**18,
             )

@@ -11,6 +11,7 @@ from gateway.inference.backends.reading import (
     exact_text,
     name,
     number,
+    objects,
     shape,
 )
 from gateway.inference.backends.sse import EventLines
@@ -226,22 +227,21 @@ class EventReader:
 
     def _read(self, events: Iterable[bytes]) -> Iterator[TokenEvent | Suspended]:
         for data in events:
-            # What is no object is no part of an answer: some servers say "ping" as data.
-            if not data.startswith(b"{") or (event := parse_event(data)) is None:
-                continue
-            self.ended = isinstance(event, Suspended) or event.generated_text is not None
-            yield event
-            if self.ended:
-                return
+            for raw in objects(data):
+                if (event := read_event(raw)) is None:
+                    continue
+                self.ended = isinstance(event, Suspended) or event.generated_text is not None
+                yield event
+                if self.ended:
+                    return
 
 
-def parse_event(data: bytes) -> TokenEvent | Suspended | None:
-    """Read the data of one event; None: it tells nothing of the answer.
+def read_event(raw: Mapping[str, Any]) -> TokenEvent | Suspended | None:
+    """Read one event; None: it tells nothing of the answer.
 
     Raises BackendBroken and whatever an error event tells of.
     """
     with shape("an event of the stream"):
-        raw = decoded(data)
         token = raw.get("token")
         if token is None:
             return _other_event(raw)
