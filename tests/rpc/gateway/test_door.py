@@ -220,15 +220,21 @@ async def test_a_silent_stream_shows_signs_of_life() -> None:
 
 
 async def test_the_status_leaves_without_an_event_when_the_wait_is_long() -> None:
-    slow = Behaviour(tokens=3, token_delay=1.0, slots=1)
-    async with small_kernel(slow) as kernel, door(kernel, hold_seconds="0.05") as (_, url):
-        first = asyncio.create_task(asked(f"{url}/v1/plain"))
+    stalled = Behaviour(tokens=3, stall_after=1, slots=1)
+    async with (
+        small_kernel(stalled) as kernel,
+        door(kernel, hold_seconds="0.05") as (_, url),
+        aiohttp.ClientSession(headers=TOKEN) as client,
+        client.post(f"{url}/v1/plain", json={"text": "takes the only place"}) as first,
+    ):
+        begun = await first.content.readany()
         await until(lambda: kernel.tgi.seen.running == 1)
-        _, text, _ = await asked(f"{url}/v1/plain")
-        await first
+        async with asyncio.timeout(10), client.post(f"{url}/v1/plain", json={"text": "waits"}) as waiting:
+            told = await waiting.content.readany()
 
-    assert text.splitlines()[:2] != ["start", "admitted "] or text.startswith("start\n")
-    assert text.splitlines()[-1].startswith("finished")
+    assert begun.startswith(b"start\nadmitted ")
+    assert waiting.status == 200
+    assert told == b"start\n"
 
 
 async def test_a_connection_that_says_nothing_is_closed() -> None:

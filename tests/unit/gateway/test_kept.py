@@ -93,13 +93,13 @@ async def test_refused_generations_of_a_megabyte_leave_next_to_nothing(how: str)
         before = held_requests()
         tracemalloc.start()
         try:
-            await refused(desk, refusal, range(2, 102))
+            await refused(desk, refusal, range(2, 42))
             gc.collect()
             grown, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
 
-        assert held_requests() == before == 0  # of a hundred megabytes
+        assert held_requests() == before == 0  # of forty megabytes
         assert desk.use_cases.running == 0
         assert grown < 2 * LARGE
         assert desk.use_cases.kept.bytes < 2 * LARGE

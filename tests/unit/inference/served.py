@@ -22,6 +22,8 @@ from tests.fakes.odd import OddAnswer
 
 HELLO = [ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "hello there")]
 TOKENS = 12
+TOKEN_SECONDS = 0.75
+"""Longest wait for a token: what a stall costs its test."""
 
 
 class Served(Protocol):
@@ -60,7 +62,7 @@ class Served(Protocol):
 class TgiServed:
     def __init__(self, server: fake_tgi.FakeTgi) -> None:
         self.server = server
-        self.backend: Backend = TgiBackend(server.url, TgiConfig(token_timeout=1.5))
+        self.backend: Backend = TgiBackend(server.url, TgiConfig(token_timeout=TOKEN_SECONDS))
         self.model = "fake"
 
     def fault(self, name: str, after: int) -> None:
@@ -101,7 +103,7 @@ class TgiServed:
 class OpenAiServed:
     def __init__(self, server: fake_openai.FakeOpenAi) -> None:
         self.server = server
-        self.backend: Backend = OpenAiBackend(server.url, OpenAiConfig(token_timeout=1.5))
+        self.backend: Backend = OpenAiBackend(server.url, OpenAiConfig(token_timeout=TOKEN_SECONDS))
         self.model = "fake-chat"
 
     def fault(self, name: str, after: int) -> None:
