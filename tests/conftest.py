@@ -36,7 +36,11 @@ FAST_RPC: Final = frozenset(
         "chassis/test_pipeline.py",
         "chassis/test_server_life.py",
         "context/test_context_conversations_rpc.py",
+        "gateway/test_door_chat.py",
+        "gateway/test_messages_door.py",
         "gateway/test_passthrough.py",
+        "gateway/test_responses_door.py",
+        "mcp/test_mcp_tour.py",
         "memory/test_memory_rpc.py",
         "scheduler/test_scheduler_views.py",
         "storage/test_storage_rpc.py",
@@ -45,7 +49,8 @@ FAST_RPC: Final = frozenset(
         "tool/test_tool_calls_rpc.py",
     }
 )
-"""The RPC tests of `make test-fast`: the steps that every call passes, and the calls of each manager."""
+"""The RPC tests of `make test-fast`: the steps that every call passes, the calls of each manager and of each
+dialect of the door."""
 
 
 def pytest_report_header() -> str:
