@@ -100,7 +100,7 @@ async def test_a_guessed_prompt_near_the_window_is_answered_by_what_the_server_l
 
         assert answer.finished.message.content == "".join(words(20))
         assert "max_tokens" not in kernel.body
-        assert await refusal(kernel.stub, chat("a " * 800, max_tokens=700)) == "BACKEND_REFUSED"
+        assert await refusal(kernel.stub, chat("a " * 800, max_tokens=700)) == "PROMPT_TOO_LONG"
 
 
 async def test_the_stop_string_that_was_met_is_told(tgi: Kernel) -> None:
