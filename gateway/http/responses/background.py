@@ -32,6 +32,7 @@ from gateway.http.responses.stream import Composer
 from services.chassis.chat import ChatMessage
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.rpc import chat_wire
+from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import DataCorrupt, Internal, KernelError, ServiceUnavailable
 from services.chassis.runtime.logs import logger
 
@@ -49,6 +50,10 @@ _LATER: Final = frozenset(
     }
 )
 """After these the agent, or another process, may go on; the response has not failed."""
+_FOR_GOOD: Final = frozenset(
+    {Code.NOT_FOUND, Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION, Code.ALREADY_EXISTS}
+)
+"""What says that a turn will never be taken, however often it is tried."""
 _TRIES: Final = 5
 _PAUSE: Final = 0.5
 _LET_GO_SECONDS: Final = 3.0
@@ -333,6 +338,14 @@ class Background:
                     await job.owner.keeper(), job.record, response, answer
                 )
             except KernelError as error:
+                if answer and error.code in _FOR_GOOD and error.reason not in _LATER:
+                    # Its conversation takes no turn, such as one that was deleted. Each who asks would have it
+                    # generated again, so that is how it ends.
+                    response, answer = (
+                        Head.of(job.record.response).response("failed", error=failure(error)),
+                        (),
+                    )
+                    continue
                 if error.reason in _LATER or attempt == _TRIES - 1:
                     _log.warning("the end of a response could not be stored", reason=error.reason)
                     return

@@ -16,6 +16,7 @@ from gateway.http.responses.desk import Desk
 from gateway.http.responses.encoder import Told
 from gateway.http.responses.generating import Generating
 from gateway.http.responses.model import History, Keeper, Record, Work
+from gateway.http.responses.owner import Owner
 from gateway.http.responses.owner import keeper as keeper_of
 from gateway.http.responses.request import Prepared, Surroundings, prepare
 from gateway.http.responses.schema import Create
@@ -72,6 +73,8 @@ class Creating:
     prepared: Prepared
     head: Head
     generating: Generating
+    owner: Owner
+    """Whose tokens are had anew at the end: an answer may take longer than the one it began with counts."""
 
     @classmethod
     async def of(cls, desk: Desk, visit: Visit, body: Create, terms: Terms) -> "Creating":
@@ -102,7 +105,8 @@ class Creating:
         own = Keeper(terms.keeper.tenant, visit.caller.agent, visit.metadata)
         fitting = partial(desk.fitter.fit, own) if body.truncation == _AUTO else None
         generating = Generating(fittings.kernel, visit, prepared, fitting)
-        return cls(desk, terms, history, prepared, head, generating)
+        owner = Owner.of(visit, fittings.identities)
+        return cls(desk, terms, history, prepared, head, generating, owner)
 
     def composer(self) -> Composer:
         """Return what tells the generation as events."""
@@ -154,20 +158,25 @@ class Creating:
         """
         response = made.response(self.head, self.desk.library.now())
         turn = [*chat_wire.messages(self.prepared.own), chat_wire.message(made.message)]
-        keeper, digits, history = self.terms.keeper, self.terms.digits, self.history
+        digits, history = self.terms.digits, self.history
         if history.conversation:
+            keeper = await self.owner.keeper()
             await self.desk.shelf.append(keeper, conversation_name(history.conversation), turn, digits)
         if not self.terms.stored:
             return response
         library = self.desk.library
         try:
+            keeper = await self.owner.keeper()
             if await library.keep(keeper, finished_name(digits), self._record(response), turn, history):
                 return response
             earlier = await library.find(keeper, digits)
         except KernelError as error:
             _log.warning("a response was not stored", reason=error.reason)
             return {**response, "store": False}
-        return response if earlier is None else earlier.response
+        if earlier is None:
+            return response
+        self.terms.check_repeat(earlier)  # two gateways may have begun it without knowing of one another
+        return earlier.response
 
     def _record(self, response: Json) -> Record:
         return Record(

@@ -9,6 +9,7 @@ from services.chassis.rpc.errors import InvalidRequest
 
 _DEFAULT: Final = 20
 _MOST: Final = 100
+_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Asked:
         if order not in {"asc", "desc"}:
             raise InvalidRequest.field("order", "must be asc or desc")
         text = query.get("limit", str(_DEFAULT))
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MOST:
+        if len(text) > _DIGITS or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST:
             raise InvalidRequest.field("limit", f"must be from 1 to {_MOST}")
         return cls(query.get("after", ""), int(text), order == "desc")
 

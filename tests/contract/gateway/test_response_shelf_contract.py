@@ -101,6 +101,17 @@ async def test_a_conversation_grows_and_is_read_in_both_directions(shelf: Shelf)
     assert gone.value.reason == "CONTEXT_NOT_FOUND"
 
 
+async def test_something_else_under_the_same_name_is_not_added(shelf: Shelf) -> None:
+    await shelf.open(ME, C, {})
+    first = await shelf.append(ME, C, [ASK], "once")
+    assert await shelf.append(ME, C, [ASK], "once") == first
+    with pytest.raises(KernelError) as other:
+        await shelf.append(ME, C, [SAY], "once")
+
+    assert other.value.reason == "IDEMPOTENCY_MISMATCH"
+    assert await shelf.messages(ME, C, 9) == [ASK]
+
+
 async def test_labels_change_only_at_the_version_that_was_seen(shelf: Shelf) -> None:
     seen = await shelf.open(ME, C, {})
     assert await shelf.label(ME, C, {"a": "1"}, seen.etag)

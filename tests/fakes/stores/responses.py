@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gateway.http.responses.model import Keeper, Name, Place, Shelved
 from services.chassis.chat import ChatMessage
 from services.chassis.rpc.codes import Code
-from services.chassis.rpc.errors import KernelError, QuotaExceeded
+from services.chassis.rpc.errors import IdempotencyMismatch, KernelError, QuotaExceeded
 
 
 class ContextNotFound(KernelError):
@@ -42,7 +42,7 @@ class InMemoryShelf:
         self.failure: KernelError | None = None
         """What every call ends with, if anything."""
         self._kept: dict[tuple[str, str], dict[Name, _Kept]] = {}
-        self._once: dict[tuple[Name, str], int] = {}
+        self._once: dict[tuple[Name, str], tuple[int, tuple[ChatMessage, ...]]] = {}
 
     async def put(
         self,
@@ -95,12 +95,15 @@ class InMemoryShelf:
         """Add messages."""
         kept = self._there(keeper, name)
         if once and (name, once) in self._once:
-            return self._once[name, once]
+            first, said = self._once[name, once]
+            if said != tuple(messages):
+                raise IdempotencyMismatch("something else was added under this name")
+            return first
         first = len(kept.messages) + 1
         kept.messages += messages
         kept.version += 1
         if once:
-            self._once[name, once] = first
+            self._once[name, once] = (first, tuple(messages))
         return first
 
     async def look(self, keeper: Keeper, name: Name) -> Shelved | None:

@@ -142,14 +142,14 @@ class Bench:
             **response,
         }
 
-    async def run(self, *, tier: bool = False) -> tuple[Job, Record | None]:
+    async def run(self, *, tier: bool = False, conversation: str = "") -> tuple[Job, Record | None]:
         """Run the job to its end; return it, and what is stored of the end."""
         asked = pb.GenerateRequest(request_id="resp-x")
         asked.messages.add(role="ROLE_USER", content="ask")
         asked.messages.add(role="ROLE_USER", content="last")
         asked.hints.scheduling_class = BATCH if tier else UNSPECIFIED
         work = Work(asked.SerializeToString(), count=1, own=1, tier=tier)
-        record = Record(self.response, [], "digest", self.shelf.now + 86_400, work=work)
+        record = Record(self.response, [], "digest", self.shelf.now + 86_400, conversation, work)
         await self.library.keep(ME, pending_name(DIGITS), record, [ASK], History())
         owner = Owner(cast("Any", self.keys), {}, "peer", "acme", "planner")
         job = await self.background.ensure(owner, ME, record, resume=False)
@@ -236,6 +236,16 @@ async def test_a_request_that_is_too_long_is_made_to_fit_once_under_another_id()
     first, second = bench.inference.requests
     assert [each.content for each in second.messages] == ["last"]
     assert first.request_id != second.request_id
+
+
+async def test_a_response_whose_conversation_was_deleted_fails_once_and_for_all() -> None:
+    bench = Bench([ADMITTED, delta("Hello"), finished("Hello")])
+    job, stored = await bench.run(conversation="1" * 32)
+
+    assert stored is not None
+    assert stored.response["status"] == "failed"
+    assert job.result == stored.response
+    assert await bench.library.find_pending(ME, DIGITS) is None
 
 
 async def test_the_end_is_stored_although_the_shelf_is_away_for_a_moment() -> None:

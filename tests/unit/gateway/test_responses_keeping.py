@@ -194,6 +194,37 @@ async def test_the_end_of_a_deleted_response_is_dropped() -> None:
     assert await kept.names() == []
 
 
+async def test_what_ends_while_it_is_deleted_is_gone_all_the_same() -> None:
+    kept = Kept()
+    record = await kept.begin(digits(1))
+    remove, removed = kept.shelf.remove, []
+
+    async def remove_while_it_ends(keeper: Keeper, name: Name) -> bool:
+        done = await remove(keeper, name)
+        if not removed:
+            removed.append(name)
+            await kept.library.settle(ME, record, {**record.response, "status": "completed"}, (SAY,))
+        return done
+
+    kept.shelf.remove = remove_while_it_ends  # type: ignore[method-assign]
+    assert await kept.library.forget(ME, digits(1))
+    assert await kept.names() == []
+
+
+async def test_a_turn_that_a_dead_process_gave_in_other_words_does_not_keep_a_response_from_ending() -> None:
+    kept = Kept()
+    conversation = conversation_name(digits(7))
+    await kept.shelf.open(ME, conversation, {})
+    record = await kept.begin(digits(1), digits(7))
+    done = {**record.response, "status": "completed"}
+    await kept.shelf.append(ME, conversation, [ASK, ChatMessage(Role.ASSISTANT, "otherwise")], digits(1))
+
+    assert await kept.library.settle(ME, record, done, (SAY,)) == done
+    said = await kept.shelf.messages(ME, conversation, 9)
+    assert said is not None
+    assert len(said) == 2
+
+
 async def test_a_conversation_gets_its_turn_once_however_often_the_end_is_stored() -> None:
     kept = Kept()
     conversation = conversation_name(digits(7))

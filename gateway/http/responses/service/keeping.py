@@ -19,7 +19,7 @@ from gateway.http.responses.model import History, Keeper, Name, Place, Record, S
 from gateway.http.responses.ports import Shelf
 from gateway.http.responses.service import records
 from services.chassis.chat import ChatMessage
-from services.chassis.rpc.errors import InvalidRequest, KernelError
+from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest, KernelError
 
 MOST_MESSAGES: Final = 1024
 """Messages of a conversation that the kernel takes in one request."""
@@ -136,7 +136,12 @@ class Library:
             if said is None:
                 return await self._ended(keeper, digits)
             turn = [*said[work.count - work.own : work.count], *answer]
-            await self._shelf.append(keeper, conversation_name(pending.conversation), turn, digits)
+            try:
+                await self._shelf.append(keeper, conversation_name(pending.conversation), turn, digits)
+            except KernelError as error:
+                if error.reason != IdempotencyMismatch.reason:
+                    raise
+                # A process that died before it could tell has given it its turn, in other words.
         record = Record(response, pending.items, pending.digest, pending.expires_at, pending.conversation)
         end = msgspec.json.encode(record)
         place = Place(name, work.count)
@@ -158,9 +163,12 @@ class Library:
         return None if found is None else found.response
 
     async def forget(self, keeper: Keeper, digits: str) -> bool:
-        """Forget a response, ended or not. False: there was none."""
-        ended = await self._shelf.remove(keeper, finished_name(digits))
-        return await self._shelf.remove(keeper, pending_name(digits)) or ended
+        """Forget a response, ended or not. False: there was none.
+
+        What its end is made from goes first: a job elsewhere that ends now would store it behind our back.
+        """
+        pending = await self._shelf.remove(keeper, pending_name(digits))
+        return await self._shelf.remove(keeper, finished_name(digits)) or pending
 
     async def close(self) -> None:
         """End what is under way."""

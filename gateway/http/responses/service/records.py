@@ -1,22 +1,34 @@
 """Reads records, which lie in contexts that their agent may write itself: strangers' texts. Pure."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from gateway.http.responses.model import Record
 
+_MOST: Final = 1_000_000
+"""Above any number of messages."""
+
+
+class _Token(msgspec.Struct):
+    token: str
+    logprob: float
+
+
+class _Place(_Token):
+    top_logprobs: list[_Token]
+
 
 class _Part(msgspec.Struct):
     text: str
-    logprobs: list[dict[str, object]]
+    logprobs: list[_Place]
 
 
 class _Output(msgspec.Struct):
     id: str
     type: Literal["message", "function_call", "custom_tool_call"]
     content: list[_Part] = []
-    name: str = ""
+    name: str | None = None
     arguments: str | None = None
     input: str | None = None
 
@@ -25,7 +37,8 @@ class _Output(msgspec.Struct):
         """Whether it has what its kind needs."""
         if self.type == "message":
             return len(self.content) == 1
-        return (self.arguments if self.type == "function_call" else self.input) is not None
+        given = self.arguments if self.type == "function_call" else self.input
+        return self.name is not None and given is not None
 
 
 class _Response(msgspec.Struct):
@@ -41,9 +54,15 @@ class _Item(msgspec.Struct):
     type: str
 
 
+class _Work(msgspec.Struct):
+    count: Annotated[int, msgspec.Meta(ge=0, le=_MOST)] = 0
+    own: Annotated[int, msgspec.Meta(ge=0, le=_MOST)] = 0
+
+
 class _Shape(msgspec.Struct):
     response: _Response
     items: list[_Item]
+    work: _Work | None = None
 
 
 def read(raw: bytes, ident: str) -> Record | None:
