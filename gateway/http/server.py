@@ -109,7 +109,12 @@ class Door:
         await self._runner.setup()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._protocol, self._host, self.port, ssl=tls, backlog=_BACKLOG
+                self._protocol,
+                self._host,
+                self.port,
+                ssl=tls,
+                ssl_handshake_timeout=self._config.read_seconds.total_seconds() if tls else None,
+                backlog=_BACKLOG,
             )
         except OSError:
             raise await asyncio.to_thread(PortTaken, self.port, "HTTP door") from None

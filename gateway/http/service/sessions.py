@@ -246,9 +246,10 @@ class Sessions:
     async def _retire_left_over(self, root: Root, token: str) -> None:
         """Retire what a gateway that is gone has left below a key's agent."""
         try:
-            for child in await self.children.below(token):
-                mine = any(used.child == child.id for used in self._used.values())
-                if child.labels.get(LABEL) == SESSION and not child.killed and not mine:
+            for child in await self.children.below(token):  # thousands, most of which have ended
+                if child.killed or child.labels.get(LABEL) != SESSION:
+                    continue
+                if all(used.child != child.id for used in self._used.values()):
                     await self._retire(token, child)
         except KernelError as error:
             _log.warning("left-over agents were not retired", agent=root[1], reason=error.reason)

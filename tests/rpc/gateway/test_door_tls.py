@@ -1,5 +1,6 @@
 """The door with a certificate of its own."""
 
+import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -58,6 +59,19 @@ async def test_with_a_certificate_the_door_speaks_tls_only(tmp_path: Path) -> No
             assert (await answer.text()).splitlines()[-1].startswith("finished")
         with pytest.raises(aiohttp.ClientError):
             await client.post(f"{plain}/v1/plain", json={"text": "hello"})
+
+
+async def test_a_client_that_does_not_shake_hands_is_cut_off(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    async with (
+        small_kernel() as kernel,
+        door(kernel, tls_cert_file=str(cert), tls_key_file=str(key), read_seconds="0.2") as (opened, _),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", opened.port)
+        writer.write(b"\x16\x03\x01")
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
 
 
 async def test_a_certificate_without_its_key_is_a_wrong_setting() -> None:
