@@ -34,7 +34,8 @@ _TOLD_WHILE_IDLE: Final = 4
 _EPOCHS: Final = 64
 _FALLBACK_SECONDS: Final = 60.0
 """How long a session whose agent cannot be made calls as the key's own agent before that is tried again."""
-_TO_THE_KEY: Final = frozenset({"AGENT_TREE_LIMIT", "PERMISSION_DENIED"})
+_TO_THE_KEY: Final = frozenset({"AGENT_TREE_LIMIT", "PERMISSION_DENIED", "AGENT_NOT_FOUND"})
+"""Why no agent can be made. An administrator's token names no agent that could have a child."""
 _TAKEN: Final = frozenset({"AGENT_EXISTS", "AGENT_INACTIVE"})
 
 _UNSEEN: Final = frozenset({"AGENT_NOT_FOUND", "PERMISSION_DENIED"})

@@ -42,6 +42,8 @@ class Tree:
     registrations: int = 0
     strangers: set[str] = field(default_factory=set)
     """Ids that agents of somebody else have."""
+    no_agents: set[str] = field(default_factory=set)
+    """Tokens that name nothing which could have children."""
 
     async def register(
         self, token: str, agent_id: str, *, kind: str, name: str, labels: Mapping[str, str]
@@ -50,6 +52,8 @@ class Tree:
         assert kind
         assert name
         self.registrations += 1
+        if token in self.no_agents:
+            raise Refused("AGENT_NOT_FOUND")
         if agent_id in self.strangers:
             raise Refused("AGENT_EXISTS")
         known = self.agents.get(agent_id)
@@ -182,6 +186,13 @@ async def test_an_id_that_a_stranger_took_is_passed_over() -> None:
     made = await gateway.who(CODEX)
     assert made.agent == session.child_id("acme", "amy", 1)
     assert gateway.tree.parents[made.agent] == "amy"
+
+
+async def test_a_session_of_who_is_no_agent_calls_as_the_credential_itself() -> None:
+    gateway = Gateway(Tree(no_agents={ROOT.token}))
+
+    assert await gateway.who(CODEX) == ROOT
+    assert await gateway.who(CHILD) == ROOT
 
 
 async def test_a_killed_sessions_agent_stays_killed() -> None:
