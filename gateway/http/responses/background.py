@@ -339,12 +339,10 @@ class Background:
                 )
             except KernelError as error:
                 if answer and error.code in _FOR_GOOD and error.reason not in _LATER:
-                    # Its conversation takes no turn, such as one that was deleted. Each who asks would have it
-                    # generated again, so that is how it ends.
-                    response, answer = (
-                        Head.of(job.record.response).response("failed", error=failure(error)),
-                        (),
-                    )
+                    # Its conversation takes no turn, since it was deleted or the like. That is how it ends:
+                    # left open, it would be generated again for each who asks.
+                    head = Head.of(job.record.response)
+                    response, answer = head.response("failed", error=failure(error)), ()
                     continue
                 if error.reason in _LATER or attempt == _TRIES - 1:
                     _log.warning("the end of a response could not be stored", reason=error.reason)

@@ -197,7 +197,8 @@ async def test_the_end_of_a_deleted_response_is_dropped() -> None:
 async def test_what_ends_while_it_is_deleted_is_gone_all_the_same() -> None:
     kept = Kept()
     record = await kept.begin(digits(1))
-    remove, removed = kept.shelf.remove, []
+    removed: list[Name] = []
+    remove = kept.shelf.remove
 
     async def remove_while_it_ends(keeper: Keeper, name: Name) -> bool:
         done = await remove(keeper, name)
