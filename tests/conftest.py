@@ -1,5 +1,6 @@
 """What all tests share: the fast ones, reproducible hypothesis, the detector of blocked loops, PostgreSQL."""
 
+import gc
 import itertools
 import os
 import signal
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_fast(item.path.relative_to(TESTS)) and not any(map(item.get_closest_marker, SLOW_MARKS)):
             item.add_marker("fast")
+
+
+def pytest_collection_finish() -> None:
+    """Spare every collection of garbage what collecting the tests has made: it stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -101,10 +102,10 @@ def test_every_process_has_a_readme_and_every_room_says_what_it_is(process: str)
 
 def test_production_packages_hold_no_stores_in_memory() -> None:
     found = [
-        f"{path.relative_to(ROOT)}: {node.name}"
+        f"{path.relative_to(ROOT)}: {name}"
         for path in sources()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.ClassDef) and node.name.startswith(("InMemory", "Fake"))
+        for name in read(path).classes
+        if name.startswith(("InMemory", "Fake"))
     ]
 
     assert found == []
@@ -168,32 +169,45 @@ def sources() -> Iterator[Path]:
         yield from (ROOT / name).rglob("*.py")
 
 
-@cache
-def tree_of(path: Path) -> ast.Module:
-    """Parse a module."""
-    return ast.parse(path.read_text())
-
-
 def module_of(path: Path) -> str:
     """Name the module in a file."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What a module says, wherever in the file that stands."""
+
+    classes: frozenset[str]
+    imported: frozenset[str]
+    """Modules that are imported whole."""
+    taken: frozenset[tuple[str, str]]
+    """Modules that a name is imported from, and the name."""
+
+
+@cache
+def read(path: Path) -> Module:
+    """Read a module once for all tests."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    imported = (alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names)
+    taken = (
+        (node.module, alias.name)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    )
+    classes = (node.name for node in nodes if isinstance(node, ast.ClassDef))
+    return Module(frozenset(classes), frozenset(imported), frozenset(taken))
+
+
 def imports() -> dict[str, set[str]]:
-    """Return which module of the kernel imports which, wherever in the file that stands."""
+    """Return which module of the kernel imports which."""
     files = {module_of(path): path for path in sources()}
     graph: dict[str, set[str]] = {}
     for module, path in files.items():
-        named: set[str] = set()
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Import):
-                named |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                named |= {
-                    full if (full := f"{node.module}.{alias.name}") in files else node.module
-                    for alias in node.names
-                }
-        graph[module] = named & set(files)
+        said = read(path)
+        named = {full if (full := f"{source}.{name}") in files else source for source, name in said.taken}
+        graph[module] = (named | said.imported) & set(files)
     return graph
 
 
