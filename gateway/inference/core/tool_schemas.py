@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.errors import ConstraintInvalid
+from gateway.inference.core.schema_slips import in_todays_words
 from gateway.inference.model import Constraint, ConstraintKind
 from services.chassis.chat import ToolDefinition
 from services.chassis.constraints.references import nodes, refers, relocated
@@ -43,12 +44,13 @@ def arguments_schema(tool: ToolDefinition) -> dict[str, Any]:
 
     One that names no parameter stands for no arguments. A tool that takes whatever it is given says so by
     `additionalProperties`. Patterns that engines do not share are left out: the tool itself knows better.
+    What is clear but no draft of today is mended (`schema_slips`).
     """
     try:
         schema = parse(tool.parameters_schema or "{}", max_depth=MAX_TOOL_DEPTH)
     except BadSchema as error:
         raise ConstraintInvalid(f"the parameters of tool {tool.name!r} cannot be used: {error}") from error
-    return closed(without_odd_patterns(schema))
+    return closed(without_odd_patterns(in_todays_words(schema)))
 
 
 def without_odd_patterns(schema: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,14 @@ def nodes(root: Mapping[str, Any]) -> Iterator[Any]:
     return (node for _, node in _walk(root, lambda reference: reference))
 
 
+def parts(root: Mapping[str, Any]) -> Iterator[Any]:
+    """Return each object of any document that stands where a schema does; references are not followed.
+
+    It may be changed before the next is asked for.
+    """
+    return (node for _, node in _walk(root))
+
+
 def settle(schema: dict[str, Any]) -> None:
     """Write each reference of a schema as the pointer of its target, and old tuples in the words of today.
 

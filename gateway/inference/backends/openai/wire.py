@@ -23,6 +23,7 @@ from gateway.inference.backends.reading import (
 from gateway.inference.backends.sse import EventLines
 from gateway.inference.core.json_text import mended
 from gateway.inference.core.overflow import as_overflow
+from gateway.inference.core.schema_slips import in_todays_words
 from gateway.inference.core.tool_schemas import closed, without_odd_patterns
 from gateway.inference.errors import (
     BackendBroken,
@@ -102,7 +103,7 @@ def write_tool(tool: ToolDefinition) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise BackendInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
     if isinstance(parameters, dict):
-        parameters = closed(without_odd_patterns(parameters))
+        parameters = closed(without_odd_patterns(in_todays_words(parameters)))
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
 
