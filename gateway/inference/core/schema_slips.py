@@ -2,8 +2,8 @@
 
 Writers of tools send what their languages and older drafts make of a schema: `null` where nothing is set
 (Go), `required` and exclusive bounds as booleans (drafts 3 and 4, OpenAPI), types in capitals or by the names
-of their language. Validators refuse such a schema as a whole, and with it the tool and the agent that brings it.
-What it means is clear, so it is read as that; what is not clear stays as it is, and is refused.
+of their language. Validators refuse such a schema as a whole, and with it the tool and the agent that brings
+it. What it means is clear, so it is read as that; what is not clear stays as it is, and is refused.
 """
 
 from collections.abc import Mapping
@@ -35,6 +35,8 @@ def in_todays_words(schema: dict[str, Any]) -> dict[str, Any]:
         for name in _NOTES:
             if not isinstance(node.get(name, ""), str):
                 del node[name]
+        if str(node.get("$id", "")).startswith("#"):
+            del node["$id"]  # names no document: schema generators mark places so
         _mend_required(node)
         _mend_bounds(node)
         _mend_type(node)

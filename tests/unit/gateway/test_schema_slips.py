@@ -41,6 +41,7 @@ A_TEXT: Json = {"type": "object", "properties": {"a": {"type": "string"}}}
             {"properties": {"n": {"exclusiveMinimum": 0}}},
         ),
         ({"properties": {"a": {"description": ["x"], "title": 7}}}, {"properties": {"a": {}}}),
+        ({"$id": "#root", "properties": {"a": {"$id": "#root/a"}}}, {"properties": {"a": {}}}),
         (
             {"anyOf": [{"items": {"type": "STRING"}, "minItems": None}]},
             {"anyOf": [{"items": {"type": "string"}}]},

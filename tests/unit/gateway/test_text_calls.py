@@ -93,6 +93,41 @@ def test_a_call_that_cannot_be_read_stays_in_the_text(call: str) -> None:
     assert read(f'{text}<tool_call>{{"name":"clock"}}</tool_call>') == (text, [("clock", "{}")])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<TOOL_CALL>{"name":"clock"}</TOOL_CALL>',
+        '<tool_call>[{"name":"clock"}]</tool_call>',
+        '<tool_call>{"name":"clock"}{"name":"note"}</tool_call>',
+        "<tool_call>{'name': 'clock', 'arguments': {}}</tool_call>",
+        '<tool_call>{"name":"clock","arguments":{},}</tool_call>',
+        '<tool_call>```json\n{"name":"clock"}\n```</tool_call>',
+        '<tool_call>{"type":"function","function":{"name":"clock","arguments":{}}}</tool_call>',
+        "<tool_call>clock\n<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>",
+        '[TOOL_CALLS][{"name":"clock","arguments":{}}]',
+        '[TOOL_CALLS]clock{"a": 1}',
+        '<function=clock>{"a": 1}</function>',
+        "<tool_call><function=clock><parameter=a>1</parameter></function></tool_call>",
+        '<|python_tag|>{"name":"clock","parameters":{}}',
+        "```tool_code\nclock()\n```",
+        '{"name":"clock","arguments":{}}',
+    ],
+)
+def test_a_call_in_the_form_of_another_family_stays_in_the_text(text: str) -> None:
+    """Servers of those models read their form and tell calls apart; here it is told that none was made."""
+    spec = GenerationSpec(tools=tuple(TOOLS), tool_choice=ToolChoice.REQUIRED)
+
+    assert read(text) == (text, [])
+    with pytest.raises(ConstraintUnmet):
+        message_of(spec, Prompt("x", 1), text, (), complete=True, accepts_call=None)
+
+
+def test_a_call_between_fences_and_text_is_read_and_those_stay() -> None:
+    text = '```json\n<tool_call>{"name":"clock"}</tool_call> then <tool_call>{"name":"note"}</tool_call>\n```'
+
+    assert read(text) == ("```json\n then \n```", [("clock", "{}"), ("note", "{}")])
+
+
 def test_calls_without_a_closing_tag_between_them_are_several() -> None:
     text = '<tool_call>{"name":"note"}\n<tool_call>{"name":"clock"}'
 
