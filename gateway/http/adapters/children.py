@@ -26,23 +26,34 @@ class KernelChildren:
     async def register(
         self, token: str, agent_id: str, *, kind: str, name: str, labels: Mapping[str, str]
     ) -> Exchanged:
-        """Register a child; it starts with the hints of its parent, its weight among siblings being 1."""
+        """Register a child, or join one.
+
+        Only a repeat that is the same in all gives a token of an agent that is there already, whichever
+        gateway asks and whenever. So what may differ is set afterwards, by whoever finds it missing.
+        """
+        request = agent_pb2.RegisterAgentRequest(agent_id=agent_id, request_id=f"door-{agent_id}")
+        made = await self._kernel.agents.RegisterAgent(request, metadata=_bearer(token))
+        if not made.agent.labels:
+            await self._describe(token, agent_id, kind=kind, name=name, labels=labels)
+        return Exchanged(
+            agent_id, made.agent.tenant, made.credential.token, _seconds(made.credential.expire_time)
+        )
+
+    async def _describe(
+        self, token: str, agent_id: str, *, kind: str, name: str, labels: Mapping[str, str]
+    ) -> None:
+        """Say what a new child is; it starts with its parent's hints, its weight among siblings being 1."""
         own = await self._kernel.agents.GetAgent(
             agent_pb2.GetAgentRequest(name="agents/me"), metadata=_bearer(token)
         )
         hints = own.agent.hints
         hints.ClearField("weight")
-        request = agent_pb2.RegisterAgentRequest(
-            agent_id=agent_id,
-            display_name=name,
-            kind=kind,
-            labels=labels,
-            hints=hints,
-            request_id=f"door-{agent_id}",
+        agent = agent_pb2.Agent(
+            name=f"agents/{agent_id}", display_name=name, kind=kind, labels=labels, hints=hints
         )
-        made = await self._kernel.agents.RegisterAgent(request, metadata=_bearer(token))
-        return Exchanged(
-            agent_id, made.agent.tenant, made.credential.token, _seconds(made.credential.expire_time)
+        mask = FieldMask(paths=["display_name", "kind", "labels", "hints"])
+        await self._kernel.agents.UpdateAgent(
+            agent_pb2.UpdateAgentRequest(agent=agent, update_mask=mask), metadata=_bearer(token)
         )
 
     async def get(self, token: str, agent_id: str) -> Child:

@@ -36,7 +36,8 @@ _FALLBACK_SECONDS: Final = 60.0
 """How long a session whose agent cannot be made calls as the key's own agent before that is tried again."""
 _TO_THE_KEY: Final = frozenset({"AGENT_TREE_LIMIT", "PERMISSION_DENIED", "AGENT_NOT_FOUND"})
 """Why no agent can be made. An administrator's token names no agent that could have a child."""
-_TAKEN: Final = frozenset({"AGENT_EXISTS", "AGENT_INACTIVE"})
+_TAKEN: Final = frozenset({"AGENT_EXISTS", "AGENT_INACTIVE", "IDEMPOTENCY_MISMATCH"})
+"""What says that an id cannot be joined. The last: a gateway of another version registered it."""
 
 _UNSEEN: Final = frozenset({"AGENT_NOT_FOUND", "PERMISSION_DENIED"})
 _MAX_WITHOUT: Final = 10_000

@@ -39,6 +39,8 @@ class Tree:
     limit: int = 256
     forgotten: set[str] = field(default_factory=set)
     """Ids whose registration can no longer be repeated."""
+    taken: str = "AGENT_EXISTS"
+    """How that is refused."""
     registrations: int = 0
     strangers: set[str] = field(default_factory=set)
     """Ids that agents of somebody else have."""
@@ -63,7 +65,7 @@ class Tree:
             self.agents[agent_id] = Child(agent_id, killed=False, labels=dict(labels))
             self.parents[agent_id] = token.removeprefix("token-of-").partition("#")[0]
         elif agent_id in self.forgotten:
-            raise Refused("AGENT_EXISTS")
+            raise Refused(self.taken)
         elif known.killed:
             raise Refused("AGENT_INACTIVE")
         return Exchanged(agent_id, "acme", f"token-of-{agent_id}", 600.0)
@@ -336,8 +338,9 @@ async def test_an_agent_of_the_keys_own_is_never_retired() -> None:
     assert not gateway.tree.agents["worker"].killed
 
 
-async def test_a_session_older_than_its_registration_is_remembered_gets_the_next_epoch() -> None:
-    tree = Tree()
+@pytest.mark.parametrize("taken", ["AGENT_EXISTS", "IDEMPOTENCY_MISMATCH"])
+async def test_a_session_whose_registration_cannot_be_repeated_gets_the_next_epoch(taken: str) -> None:
+    tree = Tree(taken=taken)
     made = await Gateway(tree).who(CODEX)
     tree.forgotten.add(made.agent)
 
