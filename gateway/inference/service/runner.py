@@ -310,6 +310,9 @@ class Runner:
 
     def _ended(self, request: BackendRequest) -> _RunEnd:
         """Say how a stream ended that nobody stopped: with the answer, or with the room kept for it."""
+        if self._stop_reason is StopReason.SUSPENDED:
+            self._failure = "the backend stopped a run that nobody here stopped"
+            return _RunEnd.LOST
         unfinished = self._stop_reason is StopReason.LENGTH and len(self._gen.transcript) < self._max_tokens
         if unfinished and request.partial:
             self._gen.kv = None
@@ -449,12 +452,7 @@ class Runner:
         if complete:
             check_output(text, self._accepts)
         message = message_of(
-            gen.spec,
-            gen.prompt,
-            text,
-            self._tool_calls,
-            complete=complete,
-            accepts_call=self._accepts_call,
+            gen.spec, gen.prompt, text, self._tool_calls, complete=complete, accepts_call=self._accepts_call
         )
         reason = FinishReason.STOP if complete else FinishReason.LENGTH
         return Answer(

@@ -187,6 +187,17 @@ async def test_a_few_failures_with_progress_between_them_do_not_add_up() -> None
         assert [done for done, lost, _ in desk.ticket.yields if lost] == list(range(1, 16))
 
 
+async def test_a_run_that_somebody_else_stopped_goes_on_and_is_no_whole_answer() -> None:
+    backend = stepping()
+    async with running(backend, 5) as (_, follower):
+        await backend.suspend(backend.jobs[0].run_id)
+        await until(lambda: len(backend.jobs) == 2)
+        await finish(backend, follower)
+
+        assert follower.text == WHOLE
+        assert answer_of(follower).timings.recovery_count == 1
+
+
 async def test_a_backend_that_breaks_off_after_every_token_is_given_up() -> None:
     backend = FakeBackend(pieces=PIECES * 20)
     backend.faults = [(1, BackendUnavailable("x"))] * 1000

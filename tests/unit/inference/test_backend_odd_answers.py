@@ -97,6 +97,7 @@ async def test_events_are_read_however_a_server_frames_them(
         (OddAnswer(status=418, body=b"\xff\xfe"), BackendBroken),
         (OddAnswer(status=400, body=b'{"error": [1], "error_type": {}}'), BackendInvalid),
         (OddAnswer(status=503, body=b"\x00"), BackendUnavailable),
+        (OddAnswer(status=400, body=b'[{"error": "no"}]', content_type="application/json"), BackendInvalid),
         (OddAnswer(body=b""), BackendUnavailable),
         (OddAnswer(body=data(b'{"error": "boom"}')), BackendUnavailable),
         (

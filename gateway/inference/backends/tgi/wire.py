@@ -316,6 +316,8 @@ def parse_answer(status: int, body: bytes) -> Any:
         raise _failure(status, body[:MOST_MESSAGE].decode(errors="replace"), "") from error
     if status == OK:
         return answer
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
     raise told_failure(status, answer if isinstance(answer, dict) else {})
 
 
