@@ -11,6 +11,8 @@ MOST_ARGUMENTS: Final = 262_144
 """Bytes of the arguments of one call."""
 MOST_DEPTH: Final = 128
 """How deep the arguments of a call may nest: whoever reads them next has a stack too."""
+UNREADABLE: Final = "unreadable_arguments"
+"""Under which name a server is told arguments that are no object."""
 _SPACE: Final = " \t\n\r"
 
 
@@ -62,6 +64,16 @@ def object_text(written: str) -> str | None:
         return text if _is_strict(text) else mended(json.dumps(value, ensure_ascii=False, allow_nan=False))
     except (ValueError, RecursionError):
         return None
+
+
+def told_arguments(written: str) -> str:
+    """Return the arguments of an earlier call as servers are told them: the text of one strict object.
+
+    Servers decode them, and refuse the whole conversation for what is none. What a model wrote in vain stands
+    in an object then, as it is.
+    """
+    found = object_text(written)
+    return json.dumps({UNREADABLE: mended(written)}, ensure_ascii=False) if found is None else found
 
 
 def _is_strict(text: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.inference.core.answer_form import calls_key
+from gateway.inference.core.json_text import told_arguments
 from gateway.inference.core.text_calls import (
     WrittenCall,
     chosen_calls,
@@ -20,7 +21,6 @@ from gateway.inference.core.text_calls import (
 from gateway.inference.core.tool_prompt import answer_lines, listing
 from gateway.inference.model import ToolChoice
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
-from services.chassis.rpc.errors import InvalidRequest
 
 CALL_INSTRUCTION = (
     'Reply with <tool_call>{"name": ..., "arguments": {...}}</tool_call> to call a tool; '
@@ -52,7 +52,7 @@ def with_tools(
 
 
 def render_call(name: str, arguments_json: str) -> str:
-    """Write one tool call the way the model writes it. Raises InvalidRequest unless they are JSON."""
+    """Write one tool call the way the model writes it."""
     return f"<tool_call>{_written(_object(name, arguments_json))}</tool_call>"
 
 
@@ -103,13 +103,7 @@ def _fold_calls(message: ChatMessage, key: str) -> ChatMessage:
 
 
 def _object(name: str, arguments_json: str) -> dict[str, Any]:
-    """Return a call as an object. Raises InvalidRequest for arguments that are not JSON."""
-    try:
-        return {"name": name, "arguments": json.loads(arguments_json or "{}")}
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest.field(
-            "messages", f"the arguments of a call of {name!r} are not valid JSON"
-        ) from error
+    return {"name": name, "arguments": json.loads(told_arguments(arguments_json))}
 
 
 def _written(value: Any) -> str:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.core.json_text import MOST_ARGUMENTS, MOST_DEPTH, mended, object_text
+from gateway.inference.core.json_text import (
+    MOST_ARGUMENTS,
+    MOST_DEPTH,
+    UNREADABLE,
+    mended,
+    object_text,
+    told_arguments,
+)
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None))
 
@@ -91,3 +98,26 @@ def test_a_mended_text_is_one_that_utf_8_carries(text: str) -> None:
     again.encode()
     if not any("\ud800" <= each <= "\udfff" for each in text):
         assert again == text
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("", {}),
+        ("null", {}),
+        ('{"a": 1}', {"a": 1}),
+        ('{"a": 1, "a": 2}', {"a": 2}),
+        ('"{\\"a\\": 1}"', {"a": 1}),
+        ("{bad", {UNREADABLE: "{bad"}),
+        ("[1]", {UNREADABLE: "[1]"}),
+        ('{"a": 1e400}', {UNREADABLE: '{"a": 1e400}'}),
+        ("\ud83d", {UNREADABLE: "\ufffd"}),
+    ],
+)
+def test_servers_are_told_an_object_whatever_arguments_were_written(written: str, told: Any) -> None:
+    assert orjson.loads(told_arguments(written)) == told
+
+
+@given(st.text(st.characters(codec=None, categories=None), max_size=30))
+def test_servers_are_told_strict_json_of_any_text(written: str) -> None:
+    assert isinstance(orjson.loads(told_arguments(written)), dict)

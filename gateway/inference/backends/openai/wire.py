@@ -21,7 +21,7 @@ from gateway.inference.backends.reading import (
     text_of,
 )
 from gateway.inference.backends.sse import EventLines
-from gateway.inference.core.json_text import mended
+from gateway.inference.core.json_text import mended, told_arguments
 from gateway.inference.core.overflow import as_overflow
 from gateway.inference.core.schema_slips import in_todays_words
 from gateway.inference.core.tool_schemas import closed, without_odd_patterns
@@ -109,7 +109,7 @@ def write_tool(tool: ToolDefinition) -> dict[str, Any]:
 
 
 def _write_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    function = {"name": call.name, "arguments": told_arguments(call.arguments)}
     return {"id": call.id, "type": "function", "function": function}
 
 
