@@ -4,6 +4,7 @@ Messages never change, so an item can be added and read, but not taken out; the 
 deleted.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,13 +23,15 @@ from gateway.http.responses.owner import keeper as keeper_of
 from gateway.http.responses.paging import Asked, page_of
 from gateway.http.responses.request import metadata
 from gateway.http.responses.schema import Conversation, Item, Items
-from gateway.http.responses.service.keeping import MOST_MESSAGES, conversation_name
+from gateway.http.responses.service.keeping import MOST_AT_ONCE, MOST_MESSAGES, conversation_name
 from gateway.http.visit import Visit
 from services.chassis.chat import ChatMessage
 from services.chassis.rpc import chat_wire
-from services.chassis.rpc.errors import InvalidRequest, KernelError
+from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest, KernelError
 
 _GONE: Final = "CONTEXT_NOT_FOUND"
+_DIGEST: Final = "aios-digest"
+"""Label that holds the digest of the request that began a conversation."""
 
 
 class ConversationRoutes:
@@ -57,7 +60,8 @@ class ConversationRoutes:
     async def create(self, visit: Visit) -> web.StreamResponse:
         """Begin a conversation, possibly with its first items."""
         body, keeper = await visit.body(Conversation), keeper_of(visit)
-        labels = said.labels_of(metadata(body.metadata))
+        digest = hashlib.sha256(await visit.raw()).hexdigest()
+        labels = {**said.labels_of(metadata(body.metadata)), _DIGEST: digest}
         digits = ids.new(keeper.agent, visit.request_id)
         messages = self._read(digits, body.items, ())
         try:
@@ -65,7 +69,12 @@ class ConversationRoutes:
         except KernelError as error:
             if error.reason != "ALREADY_EXISTS" or not visit.request_id:
                 raise
-            made = await self._there(visit, keeper, digits)  # the same request again
+            made = await self._there(visit, keeper, digits)
+            if made.labels.get(_DIGEST) != digest:
+                raise IdempotencyMismatch(
+                    "another conversation was begun under this idempotency key; use a new one",
+                    metadata={"request_id": ids.conversation_id(digits)},
+                ) from None
         if messages:
             await self._shelf.append(keeper, conversation_name(digits), messages, f"{digits}-first")
         return json_response(_told(digits, made))
@@ -78,7 +87,9 @@ class ConversationRoutes:
     async def update(self, visit: Visit) -> web.StreamResponse:
         """Replace the client's notes."""
         body, digits, keeper = await visit.body(Conversation), _digits(visit), keeper_of(visit)
-        labels = said.labels_of(metadata(body.metadata))
+        seen = await self._there(visit, keeper, digits)
+        labels = {key: text for key, text in seen.labels.items() if key == _DIGEST}
+        labels |= said.labels_of(metadata(body.metadata))
         if not await self._shelf.label(keeper, conversation_name(digits), labels):
             raise _missing(visit)
         return json_response(_told(digits, await self._there(visit, keeper, digits)))
@@ -164,6 +175,8 @@ class ConversationRoutes:
         known = [chat_wire.message_proto(each) for each in earlier]
         reader = InputReader(Offered.known({}), digits, known)
         reader.read(items, "items")
+        if len(reader.messages) > MOST_AT_ONCE:
+            raise InvalidRequest.field("items", f"at most {MOST_AT_ONCE} messages can be added at once")
         return chat_wire.messages(reader.messages)
 
 

@@ -20,7 +20,12 @@ from gateway.http.responses.owner import Owner
 from gateway.http.responses.owner import keeper as keeper_of
 from gateway.http.responses.request import Prepared, Surroundings, prepare
 from gateway.http.responses.schema import Create
-from gateway.http.responses.service.keeping import conversation_name, finished_name, pending_name
+from gateway.http.responses.service.keeping import (
+    MOST_AT_ONCE,
+    conversation_name,
+    finished_name,
+    pending_name,
+)
 from gateway.http.responses.stream import Composer
 from gateway.http.visit import Visit
 from services.chassis.rpc import chat_wire
@@ -93,6 +98,8 @@ class Creating:
             earlier=[chat_wire.message_proto(each) for each in history.messages],
         )
         prepared = prepare(body, around, given)
+        if history.conversation and len(prepared.own) >= MOST_AT_ONCE:
+            raise InvalidRequest.field("input", f"a turn has at most {MOST_AT_ONCE} messages")
         if not terms.stored:
             prepared.items.clear()
         prepared.generation.request_id = visit.request_id

@@ -141,6 +141,36 @@ async def test_a_stream_that_is_sent_again_under_its_key_is_told_from_what_was_k
     assert {each["type"] for each in again} == {each["type"] for each in first}
 
 
+async def test_a_key_that_began_a_conversation_begins_no_other_one(me: Client) -> None:
+    body = {"items": [{"role": "user", "content": "first"}], "metadata": {"topic": "trip"}}
+    once = {"Idempotency-Key": "begin"}
+    _, made = await me.asked("POST", "conversations", body, **once)
+    await me.asked("POST", f"conversations/{made['id']}", {"metadata": {"topic": "home"}})
+    _, again = await me.asked("POST", "conversations", body, **once)
+    status, told = await me.asked("POST", "conversations", {**body, "metadata": {}}, **once)
+
+    assert again == {**made, "metadata": {"topic": "home"}}
+    assert (status, told["error"]["code"]) == (409, "idempotency_mismatch")
+    _, items = await me.asked("GET", f"conversations/{made['id']}/items")
+    assert len(items["data"]) == 1
+
+
+async def test_more_items_than_one_change_takes_are_refused_and_nothing_is_left_behind(me: Client) -> None:
+    items = [{"role": "user", "content": "x"}] * 1001
+    _, made = await me.asked("POST", "conversations", {})
+    for path, body in (
+        ("conversations", {"items": items}),
+        (f"conversations/{made['id']}/items", {"items": items}),
+        ("responses", {"input": items[1:], "conversation": made["id"]}),
+    ):
+        runs = len(me.kernel.tgi.seen.runs)
+        status, told = await me.asked("POST", path, body, **{"Idempotency-Key": "many"})
+        assert (status, told["error"]["param"]) == (400, "input" if path == "responses" else "items")
+        assert len(me.kernel.tgi.seen.runs) == runs
+    few = {"items": items[:1]}
+    assert (await me.asked("POST", "conversations", few, **{"Idempotency-Key": "many"}))[0] == 200
+
+
 async def test_a_conversation_has_an_id_of_its_own_and_grows(me: Client) -> None:
     first = {"type": "message", "role": "user", "content": "first words"}
     _, made = await me.asked("POST", "conversations", {"items": [first], "metadata": {"topic": "trip"}})

@@ -23,6 +23,8 @@ from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest, Ker
 
 MOST_MESSAGES: Final = 1024
 """Messages of a conversation that the kernel takes in one request."""
+MOST_AT_ONCE: Final = 1000
+"""Messages that one change adds to a context."""
 SCRATCH_SECONDS: Final = 600.0
 """Age at which a conversation that was made for one call only is a leftover of a crash."""
 SWEEP_SECONDS: Final = 600.0
