@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
-from gateway.inference.backends.openai.wire import EventReader, read_chunk
+from gateway.inference.backends.openai.wire import EventReader, read_chunk, write_message
+from gateway.inference.core.json_text import UNREADABLE
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -180,6 +181,14 @@ async def test_messages_and_tools_go_through_untouched(server: FakeOpenAi) -> No
     ]
     assert body["tools"][0]["function"]["parameters"]["properties"] == {"zone": {"type": "string"}}
     assert body["tool_choice"] == "required"
+
+
+def test_an_earlier_call_whose_arguments_are_no_object_is_told_as_one() -> None:
+    calls = (ToolCall("a", "now", "{bad"), ToolCall("b", "now", '{"n": 1.50}'))
+    written = write_message(ChatMessage(Role.ASSISTANT, "", calls))["tool_calls"]
+
+    told = [each["function"]["arguments"] for each in written]
+    assert told == [f'{{"{UNREADABLE}": "{{bad"}}', '{"n": 1.50}']
 
 
 async def test_the_parts_of_tool_calls_are_put_together(server: FakeOpenAi) -> None:

@@ -34,6 +34,10 @@ def test_an_object_over_several_lines_is_one_event(ends: bytes) -> None:
     assert found == [b'{"a":\n1\n}']
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_event() -> None:
+    assert EventLines().feed(MARK + b'data: {"a":1}\n\n') == [b'{"a":1}']
+
+
 def test_a_field_s_name_written_twice_counts_once() -> None:
     assert EventLines().feed(b'data: data: {"a":1}\ndata:data:[DONE]\n') == [b'{"a":1}', b"[DONE]"]
 
