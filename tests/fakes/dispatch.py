@@ -53,6 +53,8 @@ class ScriptedScheduler(scheduler_pb2_grpc.SchedulerServiceServicer):
     def __init__(self) -> None:
         self.sessions: list[Session] = []
         self.welcoming = True
+        self.silent = False
+        """Whether a stream is left open without a welcome."""
 
     async def Dispatch(self, request_iterator: Any, context: Any) -> Any:  # noqa: ARG002, N802 - gRPC's
         """Run one stream."""
@@ -60,6 +62,8 @@ class ScriptedScheduler(scheduler_pb2_grpc.SchedulerServiceServicer):
         reader = asyncio.create_task(_read(session, request_iterator))
         self.sessions.append(session)
         try:
+            if self.silent:
+                await asyncio.Event().wait()
             if self.welcoming:
                 yield pb.DispatchResponse(welcome=pb.Welcome(epoch=len(self.sessions)))
                 async for message in session.sent():

@@ -5,7 +5,9 @@ import itertools
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -28,6 +30,8 @@ from services.chassis.runtime.clock import Clock
 from services.chassis.streams import LongStream, follow_forever
 
 STREAM_SECONDS = 86_400.0
+WELCOME_SECONDS = 10.0
+"""How long the scheduler may take to welcome a new stream."""
 FIRST_BACKOFF = 0.05
 LONGEST_BACKOFF = 1.0
 DISCONNECTED_GRACE = 5.0
@@ -339,8 +343,11 @@ class DispatchClient:
         call = self._stub.Dispatch(timeout=STREAM_SECONDS, metadata=metadata)
         writer: asyncio.Task[None] | None = None
         try:
-            await call.write(pb.DispatchRequest(hello=pb.Hello(gateway=self._id)))
-            first = await call.read()
+            first: Any = None
+            with suppress(TimeoutError):  # then the next stream is tried
+                async with asyncio.timeout(WELCOME_SECONDS):
+                    await call.write(pb.DispatchRequest(hello=pb.Hello(gateway=self._id)))
+                    first = await call.read()
             if not isinstance(first, pb.DispatchResponse) or first.WhichOneof("message") != "welcome":
                 return
             self._refill()

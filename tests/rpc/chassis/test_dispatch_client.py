@@ -52,6 +52,17 @@ async def test_a_stream_begins_with_who_the_process_is_and_what_it_has() -> None
         assert not session.of("submit")[0].resubmission
 
 
+async def test_a_scheduler_that_never_welcomes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.chassis.dispatch.client.WELCOME_SECONDS", 0.05)
+    scheduler = scripted()
+    scheduler.silent = True
+    async with dispatching(scheduler) as client:
+        await scheduler.session(1)
+        assert not client.connected
+        scheduler.silent = False
+        await until(lambda: client.connected)
+
+
 async def test_a_stream_tells_calls_that_may_not_wait_after_the_replicas() -> None:
     scheduler = scripted()
     async with dispatching(scheduler) as client:

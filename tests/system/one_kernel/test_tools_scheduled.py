@@ -10,6 +10,7 @@ from aios._wire import tools as tools_wire
 from aios.api.tool.v1 import tool_pb2
 from aios.calls.provider import Provider
 from aios.kernel import Kernel
+from tests.fakes.waiting import until
 from tests.system.cluster import Cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="package")]
@@ -87,6 +88,7 @@ async def test_tool_calls_survive_kill_9_of_the_scheduler(kernel: Cluster) -> No
             calls += [edit(critic, "b", "c2"), edit(critic, "c", "c3")]
             await kernel.restarted("scheduler")
             await listed(admin, running=3, waiting=3)
+            await until(lambda: len(workshop.runs) >= 3)  # granted, a call is on its way to its provider
             before = Counter(workshop.runs)
             workshop.released.set()
             results = [str(result) for result in await asyncio.gather(*calls)]
