@@ -132,7 +132,7 @@ async def _case(kind: Kind, pace: str, paths: list[Way], calls: int) -> dict[str
         row[path.name] = {}
     for _ in range(4):
         for path, call in ways:
-            times[path.name] += await one_by_one(call, max(2, calls // (20 if pace == "paced" else 4)))
+            times[path.name] += await one_by_one(call, max(2, calls // (80 if pace == "paced" else 4)))
     for path, call in ways:
         count = calls // (4 if pace == "paced" else 1)
         before = path.cpu_seconds()

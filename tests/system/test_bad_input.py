@@ -244,17 +244,6 @@ def bombs() -> dict[str, tuple[str, Any]]:
             GENERATE,
             chat("x", tools=[{"name": "t", "description": "d", "parameters_schema_json": lists}]),
         ),
-        "deep tool call in a message": (
-            GENERATE,
-            inference_pb2.GenerateRequest(
-                messages=[
-                    {
-                        "role": "ROLE_ASSISTANT",
-                        "tool_calls": [{"id": "1", "name": "t", "arguments_json": lists}],
-                    }
-                ]
-            ),
-        ),
     }
 
 
