@@ -133,7 +133,7 @@ async def _closed_with(status: int, port: int, request: bytes) -> None:
 
 
 def _complaints(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Return what was logged of the door's requests; gRPC tells of streams that end with their test's kernel."""
+    """Return what the door logged; gRPC complains of streams that end with their test's kernel."""
     records = (record for record in caplog.records if not record.name.startswith("grpc"))
     return [record for record in records if record.levelno >= logging.WARNING]
 
