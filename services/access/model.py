@@ -81,6 +81,12 @@ class Decision:
     revision: int = 0
     expire_time: datetime | None = None
     """When the decision may change by itself because a grant ends."""
+    tree: str = ""
+    """Id of the root of the calling agent's tree; empty when the principal is no agent."""
+    owner_tree: str = ""
+    """Id of the root above the agent that owns the target; empty when none does."""
+    untrusted: bool = False
+    """Whether the calling agent has read content that nobody vouches for."""
 
 
 @dataclass(frozen=True, slots=True)

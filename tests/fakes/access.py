@@ -1,6 +1,6 @@
 """Authorizers for tests: one follows the default rules of ownership, the others always say the same."""
 
-from services.chassis.auth.authz_client import PermissionCheck
+from services.chassis.auth.authz_client import Permission, PermissionCheck
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc.errors import KernelError, PermissionDenied
 
@@ -15,25 +15,27 @@ class AllowOwner:
         self.grants = set(grants)
         self.asked: list[PermissionCheck] = []
 
-    async def authorize(self, question: PermissionCheck) -> None:
-        """Return when permitted, else raise PermissionDenied."""
+    async def authorize(self, question: PermissionCheck) -> Permission:
+        """Return the permission, or raise PermissionDenied."""
         self.asked.append(question)
         who = question.principal
         if who.kind is not Kind.AGENT or (who.agent, question.action, question.resource) in self.grants:
-            return
+            return Permission()
         head, _, rest = question.resource.partition("/")
         if head == "agents" and rest.partition("/")[0] != who.agent:
             raise PermissionDenied(
                 f"agents/{who.agent} may not {question.action} {question.resource}",
                 metadata={"action": question.action, "resource": question.resource},
             )
+        return Permission()
 
 
 class AllowAll:
     """Permits everything."""
 
-    async def authorize(self, question: PermissionCheck) -> None:
-        """Return."""
+    async def authorize(self, _question: PermissionCheck) -> Permission:
+        """Return the permission."""
+        return Permission()
 
 
 class Refuse:
@@ -42,6 +44,6 @@ class Refuse:
     def __init__(self, error: KernelError) -> None:
         self.error = error
 
-    async def authorize(self, _question: PermissionCheck) -> None:
+    async def authorize(self, _question: PermissionCheck) -> Permission:
         """Raise the error."""
         raise self.error

@@ -11,7 +11,7 @@ from services.access.ports import Transaction
 from services.access.service.decisions import DecisionService, Revision
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import MISSED_HEARTBEATS
-from services.chassis.auth.authz_client import PermissionCheck
+from services.chassis.auth.authz_client import Permission, PermissionCheck
 from services.chassis.auth.identity import Principal
 from services.chassis.auth.rules import Listener, RulesChanged, Withdrawal
 from services.chassis.auth.tokens import Revocations, TokenVerifier
@@ -64,12 +64,17 @@ class LocalAuthorizer:
         self._revocations.forget(self._checks.clock.now().timestamp())
         self._checks.confirm(self._name, event.revision)
 
-    async def authorize(self, question: PermissionCheck) -> float | None:
-        """Return when permitted. Raises PermissionDenied, AgentInactive or ApprovalRequired."""
+    async def authorize(self, question: PermissionCheck) -> Permission:
+        """Return the permission. Raises PermissionDenied, AgentInactive or ApprovalRequired."""
         who = question.principal
         decision = await self._checks.check(Check(who, question.action, question.resource))
         if decision.allowed:
-            return decision.expire_time.timestamp() if decision.expire_time is not None else None
+            return Permission(
+                until=decision.expire_time.timestamp() if decision.expire_time is not None else None,
+                tree=decision.tree,
+                owner_tree=decision.owner_tree,
+                untrusted=decision.untrusted,
+            )
         name = f"agents/{who.agent}"
         metadata = {"agent": name, "action": question.action, "resource": question.resource}
         if decision.reason is Reason.AGENT_INACTIVE:

@@ -118,7 +118,19 @@ def _gather(
 
 def decide(engine: PolicyEngine, case: DecisionRequest) -> Decision:
     """Decide a gathered check."""
-    return engine.decide(case.check, case.target, case.given, case.policies)
+    decision = engine.decide(case.check, case.target, case.given, case.policies)
+    who = case.check.principal
+    return dataclasses.replace(
+        decision,
+        tree=_root(case.given.principal, who.agent) if who.kind is Kind.AGENT else "",
+        owner_tree=_root(case.given.owner, case.target.owner),
+        untrusted=case.check.untrusted,
+    )
+
+
+def _root(known: Agent | None, agent: str) -> str:
+    """Name the root of an agent's tree; one that is not registered is a tree of its own."""
+    return known.ancestors[0] if known is not None and known.ancestors else agent
 
 
 def _owner_of(tx: Transaction, tenant: str, name: names.ResourceName) -> str:

@@ -95,6 +95,9 @@ def decision(made: model.Decision) -> resources_pb2.Decision:
         policies=made.policies,
         revision=made.revision,
         expire_time=stamp(made.expire_time),
+        tree=made.tree,
+        owner_tree=made.owner_tree,
+        untrusted=made.untrusted,
     )
 
 

@@ -53,11 +53,25 @@ class PermissionCheck:
     """Whether the call changes nothing, so that a recent permission may outlive an outage of access."""
 
 
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """That a call may go on, and what access knows of its caller."""
+
+    until: float | None = None
+    """When it ends by itself, in Unix seconds; None: it holds as long as the rules stay."""
+    tree: str = ""
+    """Id of the root of the calling agent's tree; empty when the caller is no agent."""
+    owner_tree: str = ""
+    """Id of the root above the agent that owns the resource; empty when none does."""
+    untrusted: bool = False
+    """Whether the calling agent has read content that nobody vouches for."""
+
+
 class Authorizer(Protocol):
     """Decides whether a call may go on."""
 
-    async def authorize(self, question: PermissionCheck) -> float | None:
-        """Return until when the permission holds, in Unix seconds; None: as long as the rules stay.
+    async def authorize(self, question: PermissionCheck) -> Permission:
+        """Return the permission.
 
         Raises PermissionDenied, AgentInactive, ApprovalRequired or AccessUnavailable.
         """
@@ -69,8 +83,7 @@ class _Cached:
     error: type[KernelError] | None  # None: permitted
     until: float
     """When it is forgotten, on the monotonic clock. Unit: seconds."""
-    expires: float | None
-    """When the decision ends by itself, in Unix seconds."""
+    permission: Permission
 
 
 _Key = tuple[str, str, Kind, str, str]
@@ -116,23 +129,23 @@ class AccessAuthorizer:
         """Tell `listener` of every change of the rules, before it is confirmed."""
         self._listeners.append(listener)
 
-    async def authorize(self, question: PermissionCheck) -> float | None:
-        """Return until when the permission holds; see Authorizer."""
+    async def authorize(self, question: PermissionCheck) -> Permission:
+        """Return the permission; see Authorizer."""
         who = question.principal
         key = (who.tenant, who.agent, who.kind, question.action, question.resource)
         cached = self._cache.get(key)
         now = self._clock.monotonic()
         if cached is not None and now < cached.until and self.live:
             _settle(cached.error, question)
-            return cached.expires
+            return cached.permission
         try:
-            error, expires = await self._ask(key, question)
+            error, permission = await self._ask(key, question)
         except AccessUnavailable:
             if cached is not None and question.read and cached.error is None and now < cached.until:
-                return cached.expires
+                return cached.permission
             raise
         _settle(error, question)
-        return expires
+        return permission
 
     @property
     def live(self) -> bool:
@@ -205,9 +218,7 @@ class AccessAuthorizer:
             self._revision = revision
             self._cache.clear()
 
-    async def _ask(
-        self, key: _Key, question: PermissionCheck
-    ) -> tuple[type[KernelError] | None, float | None]:
+    async def _ask(self, key: _Key, question: PermissionCheck) -> tuple[type[KernelError] | None, Permission]:
         who = question.principal
         request = access_pb2.CheckRequest(
             principal=resources_pb2.Principal(
@@ -218,17 +229,22 @@ class AccessAuthorizer:
         )
         decision = await self._decisions.decide(request)
         error = None if decision.allowed else _DENIALS.get(decision.reason, PermissionDenied)
-        expires = _unix(decision.expire_time) if decision.HasField("expire_time") else None
-        self._remember(key, decision, _Cached(error, math.inf, expires))
-        return error, expires
+        permission = Permission(
+            until=_unix(decision.expire_time) if decision.HasField("expire_time") else None,
+            tree=decision.tree,
+            owner_tree=decision.owner_tree,
+            untrusted=decision.untrusted,
+        )
+        self._remember(key, decision, _Cached(error, math.inf, permission))
+        return error, permission
 
     def _remember(self, key: _Key, decision: resources_pb2.Decision, made: _Cached) -> None:
         self._reached(decision.revision)
         if decision.revision < self._revision:
             return  # decided by rules that have changed since
         life = self._max_age
-        if made.expires is not None:
-            life = min(life, made.expires - self._clock.now().timestamp())
+        if made.permission.until is not None:
+            life = min(life, made.permission.until - self._clock.now().timestamp())
         if len(self._cache) >= self._max_cached:
             self._cache.pop(next(iter(self._cache)))
         self._cache[key] = replace(made, until=self._clock.monotonic() + life)

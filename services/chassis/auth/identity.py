@@ -5,6 +5,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
 
+from services.chassis.quotas import Owner
+
 
 class Kind(Enum):
     """What sort of principal a credential stands for. Values are the `kind` claim of a token."""
@@ -65,8 +67,19 @@ class Caller:
     """16 hexadecimal digits; empty unless spans are recorded."""
     resource: str = ""
     """Full name of the resource the call was authorised for, with `me` resolved; empty for public methods."""
+    tree: str = ""
+    """Id of the root of the calling agent's tree; the caller itself where access did not say."""
+    owner_tree: str = ""
+    """Id of the root of the tree that `owner` belongs to."""
+    untrusted: bool = False
+    """Whether the calling agent has read content that nobody vouches for."""
     deadline: float = math.inf
     """When the call must end, on the clock of time.monotonic; infinite when unbounded. Unit: seconds."""
+
+    @property
+    def charged(self) -> Owner:
+        """Whom the call is charged to for what it makes: the owner of the resources, its tree, its tenant."""
+        return Owner(self.tenant, self.owner, self.owner_tree)
 
     @property
     def scope(self) -> Scope:

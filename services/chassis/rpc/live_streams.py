@@ -266,7 +266,7 @@ class LiveStreams:
     async def _answer(self, question: PermissionCheck) -> KernelError | float | None:
         """Return why not, or until when: None for as long as the rules stay."""
         try:
-            return await self._authorizer.authorize(question)
+            return (await self._authorizer.authorize(question)).until
         except KernelError as error:
             return error
         except Exception as error:  # noqa: BLE001 - whatever it is, the streams must not wait for ever

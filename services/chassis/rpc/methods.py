@@ -74,6 +74,8 @@ class Method:
     response: type[Message]
     client_streaming: bool
     server_streaming: bool
+    creates: tuple[str, ...]
+    """The quotas that a successful call adds to."""
     has_rules: bool
     """Whether the request has any buf.validate rule."""
     resource_of: Callable[[Any], str]
@@ -140,6 +142,7 @@ def _method(descriptor: MethodDescriptor) -> Method:
         response=message_factory.GetMessageClass(descriptor.output_type),
         client_streaming=descriptor.client_streaming,
         server_streaming=descriptor.server_streaming,
+        creates=tuple(syscall.creates),
         has_rules=_has_rules(descriptor.input_type, set()),
         resource_of=_getter(syscall.resource),
     )

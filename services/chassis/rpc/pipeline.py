@@ -250,8 +250,8 @@ class _Call:
     async def _authorize(self, head: headers.Headers, principal: Principal, name: str) -> None:
         permit = await authorize.authorize(self._pipeline.authorizer, self._method, principal, name)
         if self.stream is not None:
-            self._pipeline.streams.admitted(self.stream, permit.question, permit.until)
-        set_caller(_caller(head, principal, permit.owner, permit.resource, self.deadline))
+            self._pipeline.streams.admitted(self.stream, permit.question, permit.permission.until)
+        set_caller(_caller(head, principal, permit, self.deadline))
 
     async def _identify(self) -> tuple[headers.Headers, Principal]:
         if self._method.endless and self._pipeline.endless.draining:
@@ -302,18 +302,22 @@ class _Call:
         )
 
 
-def _caller(head: headers.Headers, principal: Principal, owner: str, resource: str, ends: float) -> Caller:
+def _caller(head: headers.Headers, principal: Principal, permit: authorize.Permit, ends: float) -> Caller:
+    known = permit.permission
     return Caller(
         agent=principal.agent,
         tenant=principal.tenant,
         kind=principal.kind,
         token=head.token if principal.agent else "",
         parent=principal.parent,
-        owner=owner,
+        owner=permit.owner,
         syscall_id=head.syscall_id,
         trace_id=head.trace_id,
         span_id=head.span_id,
-        resource=resource,
+        resource=permit.resource,
+        tree=known.tree or principal.agent,
+        owner_tree=known.owner_tree or permit.owner,
+        untrusted=known.untrusted,
         deadline=ends,
     )
 

@@ -1,7 +1,8 @@
 """Configuration from the environment: a frozen dataclass, every problem reported at once.
 
 With the prefix `AIOS_MEMORY_` a field `max_notes: int` is read from `AIOS_MEMORY_MAX_NOTES`. Field types:
-str, int, float, bool, Path, timedelta (seconds), tuple[str, ...] (comma separated), each also `| None`.
+str, int, float, bool, Path, timedelta (seconds), Cap (agent, tree, tenant), tuple[str, ...] (comma
+separated), each also `| None`.
 The string below a field is its documentation; `--help-config` prints it.
 """
 
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+
+from services.chassis.quotas import Cap
 
 T = TypeVar("T")
 
@@ -149,6 +152,7 @@ _PARSERS: Mapping[Any, Callable[[str], Any]] = {
     bool: _bool,
     Path: lambda text: Path(text).expanduser(),
     timedelta: _seconds,
+    Cap: Cap.parse,
 }
 
 

@@ -57,6 +57,20 @@ async def test_an_ancestor_steers_but_does_not_read(desk: Desk) -> None:
     assert not await desk.allows(agent("leaf"), "agent.control", "agents/planner")
 
 
+async def test_a_decision_tells_the_trees_of_the_caller_and_of_the_owner(desk: Desk) -> None:
+    await desk.register("planner")
+    await desk.register("child", by=PLANNER)
+    await desk.register("leaf", by=agent("child"))
+
+    own = await desk.decide(agent("leaf"), "memory.read", "agents/me/notes/n")
+    others = await desk.decide(ADMIN, "memory.read", "agents/leaf/notes/n")
+    denied = await desk.decide(CRITIC, "memory.read", "agents/leaf/notes/n")
+
+    assert (own.tree, own.owner_tree) == ("planner", "planner")
+    assert (others.tree, others.owner_tree) == ("", "planner")
+    assert (denied.tree, denied.owner_tree) == ("critic", "planner")
+
+
 async def test_an_agent_nobody_registered_does_nothing(desk: Desk) -> None:
     decision = await desk.decide(agent("ghost"), "inference.generate")
 

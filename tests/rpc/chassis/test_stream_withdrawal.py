@@ -21,7 +21,7 @@ from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from services.access.core.actions import is_grantable
 from services.access.service.tokens import Target
-from services.chassis.auth.authz_client import PermissionCheck
+from services.chassis.auth.authz_client import Permission, PermissionCheck
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import methods
 from services.chassis.rpc.errors import CredentialRevoked
@@ -347,7 +347,7 @@ async def test_a_stream_that_is_being_let_in_while_its_permission_goes_delivers_
     asked, go_on = asyncio.Event(), asyncio.Event()
     real = authorizer.authorize
 
-    async def slow(question: PermissionCheck) -> float | None:
+    async def slow(question: PermissionCheck) -> Permission:
         answer = await real(question)
         asked.set()
         await go_on.wait()

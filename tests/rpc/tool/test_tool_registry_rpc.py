@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
-from services.chassis.auth.authz_client import PermissionCheck
+from services.chassis.auth.authz_client import Permission, PermissionCheck
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import PermissionDenied
 from services.chassis.runtime.clock import SystemClock
@@ -36,11 +36,11 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 2
 class Forbidding(AllowOwner):
     """Forbids everybody to call one tool."""
 
-    async def authorize(self, question: PermissionCheck) -> None:
-        """Return when permitted."""
+    async def authorize(self, question: PermissionCheck) -> Permission:
+        """Return the permission."""
         if (question.action, question.resource) == ("tool.call", "tools/clock"):
             raise PermissionDenied("no clocks here")
-        await super().authorize(question)
+        return await super().authorize(question)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ CHASSIS_FILES = {
     "chat",
     "codec",
     "json_text",
+    "quotas",
     "embedding",
     "idempotency",
     "joinable",

@@ -1,8 +1,8 @@
 """The steps that decide who calls and whether they may: authentication, audience, permission."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from services.chassis.auth.authz_client import Authorizer, PermissionCheck
+from services.chassis.auth.authz_client import Authorizer, Permission, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc import names
@@ -37,8 +37,7 @@ class Permit:
     """Full name of the resource."""
     question: PermissionCheck | None = None
     """What was asked; None for a method that needs no permission."""
-    until: float | None = None
-    """When the permission ends by itself, in Unix seconds; None: not before the rules change."""
+    permission: Permission = field(default_factory=Permission)
 
 
 async def authorize(authorizer: Authorizer, method: Method, principal: Principal, name: str) -> Permit:

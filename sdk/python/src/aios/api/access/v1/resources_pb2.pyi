@@ -84,18 +84,24 @@ class Principal(_message.Message):
     def __init__(self, agent: _Optional[str] = ..., tenant: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("allowed", "reason", "policies", "revision", "expire_time")
+    __slots__ = ("allowed", "reason", "policies", "revision", "expire_time", "tree", "owner_tree", "untrusted")
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     POLICIES_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    TREE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_TREE_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     reason: DecisionReason
     policies: _containers.RepeatedScalarFieldContainer[str]
     revision: int
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., policies: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    tree: str
+    owner_tree: str
+    untrusted: bool
+    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., policies: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tree: _Optional[str] = ..., owner_tree: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("name", "title", "description", "member_count", "create_time", "etag")

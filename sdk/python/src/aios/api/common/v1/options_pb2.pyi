@@ -1,9 +1,10 @@
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -43,7 +44,7 @@ SYSCALL_FIELD_NUMBER: _ClassVar[int]
 syscall: _descriptor.FieldDescriptor
 
 class Syscall(_message.Message):
-    __slots__ = ("lane", "permission", "effect", "default_deadline", "max_request_bytes", "resource", "audience")
+    __slots__ = ("lane", "permission", "effect", "default_deadline", "max_request_bytes", "resource", "audience", "creates")
     LANE_FIELD_NUMBER: _ClassVar[int]
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +52,7 @@ class Syscall(_message.Message):
     MAX_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    CREATES_FIELD_NUMBER: _ClassVar[int]
     lane: Lane
     permission: str
     effect: Effect
@@ -58,4 +60,5 @@ class Syscall(_message.Message):
     max_request_bytes: int
     resource: str
     audience: Audience
-    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., permission: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., default_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_request_bytes: _Optional[int] = ..., resource: _Optional[str] = ..., audience: _Optional[_Union[Audience, str]] = ...) -> None: ...
+    creates: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., permission: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., default_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_request_bytes: _Optional[int] = ..., resource: _Optional[str] = ..., audience: _Optional[_Union[Audience, str]] = ..., creates: _Optional[_Iterable[str]] = ...) -> None: ...
