@@ -1,7 +1,8 @@
 """Configuration of the gateway, read from `AIOS_GATEWAY_*`, `AIOS_TGI_*` and `AIOS_OPENAI_*`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from gateway.inference.backends.openai.dialect import DIALECTS
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
@@ -56,8 +57,11 @@ class BackendConfig:
     endpoints: tuple[str, ...] = ("http://127.0.0.1:7079",)
     """Base URLs of the TGI replicas."""
 
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
     """Key that the replicas ask for. Default: none."""
+
+    api_key_file: Path | None = None
+    """File that holds this key instead."""
 
     slots: int = 0
     """Calls that one replica runs at once. Default: what it declares, or 64."""
@@ -81,8 +85,11 @@ class OpenAiBackendConfig:
     """Base URLs of the replicas, with or without `/v1`; `#name` behind one chooses one of several models.
     Setting it without AIOS_TGI_ENDPOINTS leaves TGI out."""
 
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
     """Key that the replicas ask for. Default: none."""
+
+    api_key_file: Path | None = None
+    """File that holds this key instead."""
 
     model: str = ""
     """Model to use on endpoints that name none. Default: the first that the server lists."""

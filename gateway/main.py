@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor
@@ -43,6 +44,7 @@ from services.chassis.dispatch.client import DispatchClient
 from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime import config
+from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.metrics import DispatchMetrics
 from services.chassis.runtime.ports import DOOR_ABOVE
 from services.chassis.runtime.process import App, Process
@@ -169,7 +171,7 @@ def _tgi(settings: BackendConfig) -> list[Backend]:
         batch_tokens=settings.batch_tokens,
         longest_token=settings.longest_token_bytes,
         token_timeout=settings.token_timeout_seconds.total_seconds(),
-        api_key=settings.api_key,
+        api_key=_backend_key("AIOS_TGI_", settings.api_key, settings.api_key_file),
     )
     return [TgiBackend(endpoint, driver) for endpoint in settings.endpoints]
 
@@ -184,9 +186,21 @@ def _openai(settings: OpenAiBackendConfig) -> list[Backend]:
         longest_token=settings.longest_token_bytes,
         native_tools=settings.native_tools,
         token_timeout=settings.token_timeout_seconds.total_seconds(),
-        api_key=settings.api_key,
+        api_key=_backend_key("AIOS_OPENAI_", settings.api_key, settings.api_key_file),
     )
     return [OpenAiBackend(endpoint, driver) for endpoint in settings.endpoints]
+
+
+def _backend_key(prefix: str, key: str, file: Path | None) -> str:
+    """Return the key of the inference servers, from its file where there is one. Raises ConfigError."""
+    if file is None:
+        return key
+    if key:
+        raise ConfigError([f"{prefix}API_KEY: set it or {prefix}API_KEY_FILE, not both"])
+    try:
+        return config.read_secret(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{prefix}API_KEY_FILE: {error}"]) from error
 
 
 def _use_cases(

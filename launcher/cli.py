@@ -14,7 +14,7 @@ import typer
 from aios import _settings
 from launcher import welcome
 from launcher.backends import BackendProblem, Backends, WrongBackends
-from launcher.data import prepare
+from launcher.data import prepare, served, with_keys
 from launcher.plan import DEFAULT_BASE_PORT, KernelPlan
 from launcher.probe import look
 from launcher.supervisor import StartFailed, Supervisor
@@ -132,7 +132,7 @@ def _backends(
 ) -> Backends:
     try:
         return Backends.read(
-            os.environ,
+            with_keys(os.environ),
             openai=openai or (),
             tgi=tgi or (),
             model=model,
@@ -149,7 +149,7 @@ async def _up(plan: KernelPlan) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    prepare(plan.data_dir, plan.service_key_file)
+    prepare(plan)
     started = time.monotonic()
     supervisor = Supervisor(plan, _printer([each.name for each in plan.processes()]))
     stopped = asyncio.create_task(stop.wait())
@@ -177,7 +177,7 @@ async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> No
         wait = BACKEND_SECONDS if welcome.serves(found) else 0.0
     patience = MODEL_SECONDS if plan.backends.embedded_model else START_SECONDS
     await supervisor.start(patience, backend_wait=wait)
-    found = await look(plan.served_by)
+    found = await look(served(plan))
     seconds = time.monotonic() - started
     _say([*welcome.addresses(plan, seconds, _settings.data_dir()), *welcome.models(plan, found)])
     if welcome.serves(found):
@@ -192,7 +192,7 @@ async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> No
 
 async def _coming(plan: KernelPlan) -> None:
     """Say so when a model answers at last."""
-    while not welcome.serves(found := await look(plan.served_by)):  # noqa: ASYNC110 - other processes
+    while not welcome.serves(found := await look(served(plan))):  # noqa: ASYNC110 - other processes
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
     _say(welcome.models(plan, found))
 

@@ -2,22 +2,60 @@
 
 import os
 import secrets
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+from launcher.backends import Backends, WrongBackends
+from launcher.plan import KernelPlan
+from services.chassis.runtime.config import read_secret
 
 KEY_BYTES = 32
 
 
-def prepare(data_dir: Path, service_key_file: Path) -> None:
-    """Make the directory (0700) and the service key (0600) where they are missing."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if service_key_file.exists():
+def prepare(plan: KernelPlan) -> None:
+    """Make the directory (0700), the service key and the engine's key (0600) where they are missing."""
+    plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_key(plan.service_key_file)
+    make_key(plan.engine_key_file)
+
+
+def served(plan: KernelPlan) -> Backends:
+    """Return the servers behind the gateway, with the key that the embedded engine wants to see."""
+    if plan.backends.attached:
+        return plan.backends
+    return replace(plan.served_by, tgi_key=plan.engine_key_file.read_text().strip())
+
+
+def with_keys(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with the keys of inference servers in place of the files that hold them.
+
+    Raises WrongBackends.
+    """
+    found = dict(environ)
+    for name in ("AIOS_TGI_API_KEY", "AIOS_OPENAI_API_KEY"):
+        file = environ.get(f"{name}_FILE", "")
+        if not file:
+            continue
+        if environ.get(name):
+            raise WrongBackends(f"{name} and {name}_FILE are both set")
+        try:
+            found[name] = read_secret(Path(file).expanduser())
+        except (OSError, ValueError) as error:
+            raise WrongBackends(f"{name}_FILE: {error}") from error
+    return found
+
+
+def make_key(path: Path) -> None:
+    """Make a file with a random key (0600) where it is missing."""
+    if path.exists():
         return
-    scratch = service_key_file.with_name(f"{service_key_file.name}.{os.getpid()}")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(KEY_BYTES))
     try:
-        os.link(scratch, service_key_file)  # never over a key that another start has made meanwhile
+        os.link(scratch, path)  # never over a key that another start has made meanwhile
     except FileExistsError:
         pass
     finally:

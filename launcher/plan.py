@@ -58,6 +58,11 @@ class KernelPlan:
         return self.data_dir / "service.key"
 
     @property
+    def engine_key_file(self) -> Path:
+        """Key that the embedded engine wants to see, and the gateway shows."""
+        return self.data_dir / "tgi-local.key"
+
+    @property
     def admin_token_file(self) -> Path:
         """Token of the kernel's administrator, written by the access service."""
         return self.data_dir / "admin.token"
@@ -118,6 +123,8 @@ class KernelPlan:
             environment={
                 **self._common(),
                 "AIOS_TGI_LOCAL_PORT": str(port),
+                "AIOS_TGI_LOCAL_API_KEY": "",
+                "AIOS_TGI_LOCAL_API_KEY_FILE": str(self.engine_key_file),
                 **({"AIOS_MODEL": model} if model else {}),
             },
             ports={port: "HTTP"},
@@ -140,6 +147,8 @@ class KernelPlan:
             # Keys are the gateway's alone.
             "AIOS_OPENAI_API_KEY": "",
             "AIOS_TGI_API_KEY": "",
+            "AIOS_OPENAI_API_KEY_FILE": "",
+            "AIOS_TGI_API_KEY_FILE": "",
             **named,
             **endpoints,
             **self.extra,
@@ -152,6 +161,8 @@ class KernelPlan:
     def _gateway_alone(self) -> dict[str, str]:
         keys = {"AIOS_OPENAI_API_KEY": self.backends.openai_key, "AIOS_TGI_API_KEY": self.backends.tgi_key}
         own = {"AIOS_GATEWAY_DOOR_PORT": str(self._door_port)}
+        if not self.backends.attached:
+            keys["AIOS_TGI_API_KEY_FILE"] = str(self.engine_key_file)
         if self.backends.token_seconds:
             own["AIOS_TGI_TOKEN_TIMEOUT_SECONDS"] = str(self.backends.token_seconds)
         return {**own, **{name: key for name, key in keys.items() if key}}

@@ -84,7 +84,7 @@ async def _demo(plan: KernelPlan, console: Console, outputs: Outputs, seed: int)
         if not welcome.serves(found):
             return 1
         model = "the attached model"
-    prepare(plan.data_dir, plan.service_key_file)
+    prepare(plan)
     logs: deque[str] = deque(maxlen=KEPT_LINES)
     supervisor = Supervisor(plan, lambda name, line: logs.append(f"{name}: {line}"))
     console.print(f"starting the kernel: a gateway, six managers and {model} ...")

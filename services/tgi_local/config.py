@@ -1,16 +1,19 @@
 """Settings of one tgi-local process, read once from the environment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from services.chassis.runtime.http_hosts import is_loopback
 from services.tgi_local.core.window import MOST_SLOTS
 
 DEMO_MODEL: Final = Path(__file__).parent / "demo_model" / "aios-demo.gguf"
 _PREFIX: Final = "AIOS_TGI_LOCAL_"
 MOST_CTX: Final = 1_048_576
+LEAST_KEY: Final = 16
+"""Characters of a key: fewer could be guessed."""
 _MAX_PORT: Final = 65_535
 
 
@@ -27,6 +30,16 @@ class TgiLocalConfig:
 
     port: int = 7079
     """Port to listen on; 0 lets the system choose."""
+
+    api_key_file: Path | None = None
+    """File with the key that every call but the health checks must show as a bearer token. Needed to listen
+    on more than loopback; without one, every process of this machine may use the engine."""
+
+    api_key: str = field(default="", repr=False)
+    """The same key itself, where there is no file."""
+
+    names: tuple[str, ...] = ()
+    """Names by which callers may call it in `Host`, beside loopback's and the address it is bound to."""
 
     model: str = str(DEMO_MODEL)
     """A GGUF file, or `hf:<owner>/<repository>/<file>` to fetch it from the Hugging Face hub."""
@@ -82,13 +95,14 @@ def load(environ: Mapping[str, str]) -> TgiLocalConfig:
     known = {_variable(f.name): f for f in fields(TgiLocalConfig)}
     for name, raw in sorted(environ.items()):
         if name in known:
-            field = known[name]
+            setting = known[name]
             try:
-                values[field.name] = _PARSERS[field.type](raw)
+                values[setting.name] = _PARSERS[setting.type](raw)
             except ValueError as error:
                 problems.append(f"{name}={raw!r}: {error}")
         elif name.startswith(_PREFIX):
             problems.append(f"{name}: no such setting")
+    problems += _read_key(values)
     config = TgiLocalConfig(**values)
     problems += _range_problems(config)
     if problems:
@@ -100,8 +114,27 @@ def _variable(field: str) -> str:
     return "AIOS_MODEL" if field == "model" else _PREFIX + field.upper()
 
 
+def _read_key(values: dict[str, Any]) -> list[str]:
+    """Put the key from its file into the values. Returns what is wrong with it."""
+    path = values.get("api_key_file")
+    if path is None:
+        return []
+    if values.get("api_key"):
+        return [f"{_PREFIX}API_KEY: set it or {_PREFIX}API_KEY_FILE, not both"]
+    try:
+        values["api_key"] = path.read_text().strip()
+    except (OSError, ValueError) as error:
+        return [f"{_PREFIX}API_KEY_FILE: {error}"]
+    return [] if values["api_key"] else [f"{_PREFIX}API_KEY_FILE: the file is empty"]
+
+
 def _range_problems(config: TgiLocalConfig) -> list[str]:
     checks = [
+        (
+            "host",
+            bool(config.api_key) or is_loopback(config.host),
+            "others reach this address: set a key (AIOS_TGI_LOCAL_API_KEY_FILE), or listen on 127.0.0.1",
+        ),
         ("port", 0 <= config.port <= _MAX_PORT, "must be between 0 and 65535"),
         ("slots", 0 <= config.slots <= 256, "must be between 0 and 256"),  # noqa: PLR2004 - plain range
         ("slots", not config.exact or config.slots <= 127, "must be at most 127 where exact"),  # noqa: PLR2004 - the engine has 256 sequences
@@ -121,7 +154,11 @@ def _range_problems(config: TgiLocalConfig) -> list[str]:
         ("keep_alive", config.keep_alive > timedelta(), "must be positive"),
         ("model", bool(config.model), "must not be empty"),
     ]
-    return [f"{_variable(name)}={getattr(config, name)}: {rule}" for name, holds, rule in checks if not holds]
+    told = [f"{_variable(name)}={getattr(config, name)}: {rule}" for name, holds, rule in checks if not holds]
+    key = config.api_key
+    if key and (len(key) < LEAST_KEY or not (key.isascii() and key.isprintable() and " " not in key)):
+        told.append(f"the key must be {LEAST_KEY} printable ASCII characters or more, without blanks")
+    return told
 
 
 def _seconds(raw: str) -> timedelta:
@@ -141,6 +178,8 @@ _PARSERS: Final[Mapping[object, Callable[[str], Any]]] = {
     str: str,
     int: int,
     bool: _switch,
+    tuple[str, ...]: lambda raw: tuple(each.strip() for each in raw.split(",") if each.strip()),
+    Path | None: lambda raw: Path(raw).expanduser() if raw else None,
     Path: lambda raw: Path(raw).expanduser(),
     timedelta: _seconds,
 }

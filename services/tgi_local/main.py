@@ -14,6 +14,7 @@ from typing import IO
 from aiohttp import web
 
 from services.chassis.runtime import logs
+from services.chassis.runtime.http_hosts import HttpHosts
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.adapters.gguf_header import UnreadableModel
 from services.tgi_local.adapters.memory import available_memory
@@ -21,6 +22,7 @@ from services.tgi_local.adapters.model_files import ModelError, fingerprint, loc
 from services.tgi_local.adapters.shape import read_shape
 from services.tgi_local.config import MOST_CTX, ConfigError, TgiLocalConfig, load
 from services.tgi_local.core.engine import Engine, EngineError
+from services.tgi_local.core.guard import Guard
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import RequestLimits
 from services.tgi_local.core.snapshots import Catalogue
@@ -99,7 +101,8 @@ async def build(
         max_concurrent=config.max_concurrent,
         limits=limits,
     )
-    routes = Routes(service, metrics, about, keep_alive=config.keep_alive.total_seconds())
+    guard = Guard(HttpHosts(config.host, config.names), config.api_key)
+    routes = Routes(service, metrics, about, guard, keep_alive=config.keep_alive.total_seconds())
     runner = web.AppRunner(
         routes.app(),
         access_log=None,
@@ -142,6 +145,11 @@ async def serve(config: TgiLocalConfig) -> None:
         slots=server.layout.slots,
         window=server.layout.ctx_per_slot,
     )
+    if not config.api_key:
+        _log.warning(
+            "no key is set: every process of this machine may use the engine, web pages may not",
+            setting="AIOS_TGI_LOCAL_API_KEY_FILE",
+        )
     await stopping.wait()
     _log.info("draining")
     await server.stop()

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from services.chassis.runtime.logs import logger
+from services.tgi_local.core.guard import Guard
 from services.tgi_local.core.parameters import GenerateRequest, RequestLimits, parse_generate, parse_object
 from services.tgi_local.errors import InvalidRequest, MalformedBody, TgiError
 from services.tgi_local.metrics import PrometheusMetrics
@@ -35,6 +36,9 @@ _WRITE_SECONDS = 60.0
 
 _STREAM = web.RequestKey("stream", web.StreamResponse)
 """The stream already begun for a request: nothing else can be answered any more."""
+
+_CHECKS = frozenset({"/", "/health", "/ping"})
+"""Paths whose GET tells whether the server lives, to everybody who may call it at all."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -72,6 +76,7 @@ class Routes:
         service: TgiService,
         metrics: PrometheusMetrics,
         about: About,
+        guard: Guard,
         *,
         keep_alive: float = _KEEP_ALIVE_SECONDS,
         write_timeout: float = _WRITE_SECONDS,
@@ -79,6 +84,7 @@ class Routes:
         self._service = service
         self._metrics = metrics
         self._about = about
+        self._guard = guard
         self._keep_alive = keep_alive
         self._write_timeout = write_timeout
         self._now = asyncio.get_running_loop().time
@@ -86,7 +92,7 @@ class Routes:
 
     def app(self) -> web.Application:
         """Return the application; without `handler_cancellation=True` a disconnect cancels nothing."""
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors, self._guarded])
         app.add_routes(
             [
                 web.get("/", self._health),
@@ -104,6 +110,24 @@ class Routes:
             ]
         )
         return app
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Refuse web pages, other names and calls without the key, before a byte of the body is read."""
+        headers = request.headers
+        problem = self._guard.problem(
+            *(headers.getall(name, ()) for name in ("Host", "Origin", "Sec-Fetch-Site"))
+        )
+        if problem is not None:
+            return _json({"error": problem, "error_type": "forbidden"}, status=403)
+        is_check = request.method in {"GET", "HEAD"} and request.path in _CHECKS
+        if not is_check and not self._guard.knows(headers.getall("Authorization", ())):
+            refused = _json(
+                {"error": "the key is missing or wrong", "error_type": "unauthorized"}, status=401
+            )
+            refused.headers["WWW-Authenticate"] = "Bearer"
+            return refused
+        return await handler(request)
 
     async def _health(self, _request: web.Request) -> web.Response:
         if not self.draining and await self._service.healthy():

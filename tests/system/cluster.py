@@ -80,7 +80,7 @@ async def cluster(
                 **(extra or {}),
             },
         )
-        await asyncio.to_thread(prepare, plan.data_dir, plan.service_key_file)
+        await asyncio.to_thread(prepare, plan)
         output: list[str] = []
         supervisor = Supervisor(plan, lambda name, line: output.append(f"{name}: {line}"))
         stack.push_async_callback(supervisor.stop)

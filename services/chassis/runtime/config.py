@@ -66,6 +66,16 @@ def load(cls: type[T], environ: Mapping[str, str], prefix: str, *, known: Iterab
     raise ConfigError(problems)
 
 
+def read_secret(path: Path) -> str:
+    """Read a secret of one line from its file. Raises OSError, ValueError for what no header can hold."""
+    secret = path.read_text().strip()
+    if not secret:
+        raise ValueError(f"the file {path} is empty")
+    if not (secret.isascii() and secret.isprintable()):
+        raise ValueError(f"the file {path} holds what no key can: only printable ASCII is sent")
+    return secret
+
+
 def describe(cls: type[Any], prefix: str) -> str:
     """Describe every variable of a dataclass: name, type, default and documentation."""
     hints = typing.get_type_hints(cls)

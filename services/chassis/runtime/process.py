@@ -65,6 +65,10 @@ class CommonConfig:
     watches_per_agent: int = WATCHES_PER_AGENT
     """Watches that one agent may have open at each process."""
 
+    http_names: tuple[str, ...] = ()
+    """Names by which the pages on the HTTP ports may be asked for, beside the addresses they are bound to; a
+    web page that points a name of its own here reads nothing."""
+
     otel_endpoint: str = ""
     """Where spans are sent, as OTLP over gRPC, such as http://127.0.0.1:4317. Default: nowhere."""
 
@@ -167,6 +171,7 @@ class Process:
             host=listen.host,
             port=port,
             http_port=http if serve_http else None,
+            http_names=self.common.http_names,
             health_port=ports.health_port(port) if listen.health_port is None else listen.health_port,
             drain=self.common.drain_seconds,
             grace=self.common.grace_seconds,

@@ -72,6 +72,9 @@ class ServerConfig:
     http_port: int | None = 0
     """Port of /metrics, /healthz and /readyz; 0 takes any free one, empty serves none."""
 
+    http_names: tuple[str, ...] = ()
+    """What requests to the HTTP port may call it in `Host`, beside its addresses."""
+
     health_port: int | None = 0
     """Port of the gRPC health service; 0 takes any free one, empty serves none."""
 
@@ -155,7 +158,8 @@ class ChassisServer:
         self._grpc: grpc.aio.Server | None = None
         self._health_server: grpc.aio.Server | None = None
         self._http = HttpServer(
-            {"/metrics": self._metrics, "/healthz": self._alive, "/readyz": self._ready, **(routes or {})}
+            {"/metrics": self._metrics, "/healthz": self._alive, "/readyz": self._ready, **(routes or {})},
+            names=config.http_names,
         )
 
     async def start(self) -> None:

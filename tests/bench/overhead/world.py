@@ -78,7 +78,7 @@ async def kernel(*, tgi: str = "", extra: Mapping[str, str] | None = None) -> As
             log_format="json",
             extra={"AIOS_LOG_LEVEL": "warning", **(extra or {})},
         )
-        await asyncio.to_thread(prepare, plan.data_dir, plan.service_key_file)
+        await asyncio.to_thread(prepare, plan)
         supervisor = Supervisor(plan, _print_trouble)
         stack.push_async_callback(supervisor.stop)
         started = time.perf_counter()

@@ -40,7 +40,7 @@ async def request(port: int, text: bytes) -> tuple[int, bytes]:
 
 async def get(port: int, path: str) -> tuple[int, bytes]:
     """Get a page."""
-    return await request(port, f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    return await request(port, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
 
 
 async def fine() -> str | None:
@@ -55,7 +55,7 @@ async def test_the_pages_answer() -> None:
         ready = await get(server.http_port, "/readyz")
         missing = await get(server.http_port, "/nothing")
         post = await request(server.http_port, b"POST /metrics HTTP/1.1\r\n\r\n")
-        head = await request(server.http_port, b"HEAD /healthz HTTP/1.1\r\n\r\n")
+        head = await request(server.http_port, b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
 
     assert (metrics[0], alive, ready[0], missing[0], post[0], head) == (
         200,
@@ -88,6 +88,28 @@ async def test_readiness_names_what_fails() -> None:
     assert json.loads(body)["failing"] == {
         "b": "no such table", "c": "OSError: disk on fire", "d": "no answer within 1 s",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "host: evil.example",
+        "host: localhost\r\nhost: evil.example",
+        "x: y",
+        "host: localhost\r\norigin: null",
+        "host: localhost\r\nsec-fetch-site: cross-site",
+        "host: 192.0.2.1",
+        "host:localhost\r\n origin: http://x",
+    ],
+)
+async def test_no_web_page_reads_the_pages(head: str) -> None:
+    async with running(EchoServicer().servicer()) as server:
+        told = [
+            await request(server.http_port, f"GET {path} HTTP/1.1\r\n{head}\r\n\r\n".encode())
+            for path in ("/metrics", "/healthz", "/readyz", "/nothing")
+        ]
+
+    assert {status for status, _ in told} == {403}
 
 
 @given(st.binary(max_size=300))

@@ -143,6 +143,23 @@ async def test_who_cannot_be_told_is_refused(headers: dict[str, str], status: in
     assert answered["www-authenticate"] == "Bearer"
 
 
+async def test_a_web_page_can_neither_show_a_key_nor_read_an_answer() -> None:
+    """A key is a header, which a page may send and read about only where the answer allows its origin."""
+    page = {"origin": "http://evil.example", "host": "evil.example"}
+    wish = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    async with small_kernel() as kernel, door(kernel) as (_, url), aiohttp.ClientSession() as client:
+        async with client.options(f"{url}/v1/plain", headers=page | wish) as preflight:
+            pass
+        async with client.post(f"{url}/v1/plain", data=b"{}", headers=page) as simple:
+            pass
+
+    assert preflight.status >= 400
+    assert simple.status == 401
+    for answer in (preflight, simple):
+        assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+        assert "set-cookie" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "param"),
     [

@@ -318,7 +318,7 @@ async def test_a_caller_who_takes_nothing_loses_the_slot(engine: FakeEngine, tmp
         server.routes._write_timeout = 0.05
         _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
         body = orjson.dumps(asking(max_new_tokens=900_000))
-        head = f"POST /generate_stream HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST /generate_stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
         await until(lambda: engine.flooded > 1)
         await until(lambda: not engine.busy)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios._settings import Target, door_url
-from launcher.data import prepare
+from launcher.backends import Backends, WrongBackends
+from launcher.data import prepare, served, with_keys
 from launcher.demo.stage import Act, Done
 from launcher.demo.summary import percentile, summarise
 from launcher.demo.tasks import Task, cast
@@ -49,17 +50,47 @@ def test_a_free_block_of_ports_is_found() -> None:
     assert all(is_free(port) for process in plan(base_port=base).processes() for port in process.ports)
 
 
-def test_the_service_key_is_for_its_owner_alone_and_made_once(tmp_path: Path) -> None:
-    directory, key = tmp_path / "data", tmp_path / "data" / "service.key"
-    prepare(directory, key)
-    first = key.read_text()
-    prepare(directory, key)
+def test_the_keys_are_for_their_owner_alone_and_made_once(tmp_path: Path) -> None:
+    made = KernelPlan(data_dir=tmp_path / "data")
+    keys = [made.service_key_file, made.engine_key_file]
+    prepare(made)
+    first = [key.read_text() for key in keys]
+    prepare(made)
 
-    assert key.read_text() == first
-    assert len(first) >= 32
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert [path.name for path in directory.iterdir()] == ["service.key"]
+    assert [key.read_text() for key in keys] == first
+    assert first[0] != first[1]
+    assert all(len(key) >= 32 for key in first)
+    assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys)
+    assert stat.S_IMODE(made.data_dir.stat().st_mode) == 0o700
+    assert sorted(made.data_dir.iterdir()) == sorted(keys)
+
+
+def test_the_engines_key_is_told_to_the_engine_and_the_gateway_alone(tmp_path: Path) -> None:
+    made = KernelPlan(data_dir=tmp_path)
+    prepare(made)
+    holders = {
+        (process.name, name)
+        for process in made.processes()
+        for name, value in process.environment.items()
+        if value == str(made.engine_key_file)
+    }
+    key = made.engine_key_file.read_text()
+
+    assert holders == {("tgi-local", "AIOS_TGI_LOCAL_API_KEY_FILE"), ("gateway", "AIOS_TGI_API_KEY_FILE")}
+    assert served(made).tgi_key == key
+    assert not any(key in word for process in made.processes() for word in process.command)
+    assert key not in repr(served(made))
+
+
+def test_keys_of_attached_servers_come_from_files_too(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("of-the-server\n")
+    environ = {"AIOS_TGI_API_KEY_FILE": str(file)}
+
+    assert Backends.read(with_keys(environ), tgi=["http://127.0.0.1:1"]).tgi_key == "of-the-server"
+    for wrong in (environ | {"AIOS_TGI_API_KEY": "x"}, {"AIOS_OPENAI_API_KEY_FILE": str(tmp_path / "none")}):
+        with pytest.raises(WrongBackends):
+            with_keys(wrong)
 
 
 @given(st.integers(0, 10_000))

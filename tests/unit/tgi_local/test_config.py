@@ -97,3 +97,32 @@ def test_its_log_is_in_the_form_that_the_kernels_other_processes_were_given(
     told = capsys.readouterr().err
     assert "AIOS_TGI_LOCAL_PORT" in told
     assert told.startswith("{") is json
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "engine.example"])
+def test_without_a_key_only_loopback_is_listened_on(host: str) -> None:
+    with pytest.raises(ConfigError, match="set a key"):
+        load({"AIOS_TGI_LOCAL_HOST": host})
+
+    assert load({"AIOS_TGI_LOCAL_HOST": host, "AIOS_TGI_LOCAL_API_KEY": "k" * 16}).host == host
+
+
+def test_the_key_comes_from_a_file_and_is_shown_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("secret-of-sixteen\n")
+    config = load({"AIOS_TGI_LOCAL_API_KEY_FILE": str(file)})
+
+    assert config.api_key == "secret-of-sixteen"
+    assert config.api_key not in repr(config)
+
+
+@pytest.mark.parametrize("key", ["", "short", "a key with blanks in it", "schlüssel-mit-umlaut"])
+def test_a_key_that_is_none_is_refused(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(key)
+
+    with pytest.raises(ConfigError) as caught:
+        load({"AIOS_TGI_LOCAL_API_KEY_FILE": str(file)})
+    assert not key or key not in str(caught.value)
+    with pytest.raises(ConfigError, match="API_KEY_FILE"):
+        load({"AIOS_TGI_LOCAL_API_KEY_FILE": str(tmp_path / "none")})
