@@ -31,11 +31,20 @@ class GatewayConfig:
     data_calls: int = 256
     """DATA calls that are forwarded at once."""
 
+    data_calls_per_tenant: int = 192
+    """DATA calls of one tenant that are forwarded at once; more of them wait."""
+
+    data_calls_per_tree: int = 64
+    """DATA calls of one agent and its descendants that are forwarded at once; more of them wait."""
+
     data_calls_per_agent: int = 32
     """DATA calls of one agent that are forwarded at once; more of them wait."""
 
     control_calls: int = 256
     """CONTROL calls of agents that are forwarded at once; administrators have places of their own."""
+
+    control_calls_per_tenant: int = 192
+    """CONTROL calls of one tenant's agents that are forwarded at once; more of them wait."""
 
     control_calls_per_tree: int = 64
     """CONTROL calls of one agent and its descendants that are forwarded at once; more of them wait."""
@@ -43,8 +52,20 @@ class GatewayConfig:
     control_calls_per_agent: int = 16
     """CONTROL calls of one agent that are forwarded at once; more of them wait."""
 
+    tool_calls_per_tenant: int = 10_000
+    """TOOL calls of one tenant that are forwarded at once; more are refused."""
+
+    tool_calls_per_tree: int = 1024
+    """TOOL calls of one agent and its descendants that are forwarded at once; more are refused."""
+
     tool_calls_per_agent: int = 256
     """TOOL calls of one agent that are forwarded at once; more are refused. They wait in the scheduler."""
+
+    waiting_calls_per_tenant: int = 10_000
+    """DATA calls of one tenant that may wait at the gate, and as many CONTROL calls; more are refused."""
+
+    waiting_calls_per_tree: int = 1024
+    """DATA calls of one agent and its descendants that may wait at the gate, and as many CONTROL calls."""
 
     waiting_calls_per_agent: int = 256
     """DATA calls of one agent that may wait at the gate, and as many CONTROL calls; more are refused."""

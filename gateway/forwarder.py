@@ -6,13 +6,14 @@ change here: the method's own `syscall` option says how it is admitted.
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
 from gateway.gate import Agent, Gate, Visitor
 from gateway.metrics import GateMetrics
 from gateway.routing import manager_of
+from services.chassis.auth.agents import Standing
 from services.chassis.auth.identity import Caller, Kind, current_caller
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import kernel_metadata
@@ -23,6 +24,18 @@ from services.chassis.rpc.steps.deadline import budget
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Pairs = tuple[tuple[str, str | bytes], ...]
+
+URGENT: Final = frozenset(
+    {
+        "/aios.api.agent.v1.AgentService/KillAgent",
+        "/aios.api.agent.v1.AgentService/SuspendAgent",
+        "/aios.api.scheduler.v1.SchedulerService/CancelSyscall",
+        "/aios.api.access.v1.AccessService/RevokeToken",
+        "/aios.api.access.v1.AccessService/RevokeGrant",
+        "/aios.api.access.v1.AccessService/RemoveMember",
+    }
+)
+"""Paths of the methods by which an administrator stops an agent: they wait for no other sort of call."""
 
 _TRANSPORT = (
     grpc.StatusCode.UNAVAILABLE,
@@ -40,16 +53,13 @@ class Forwarder(grpc.GenericRpcHandler):
         methods: Mapping[str, Method],
         gates: Mapping[Lane, Gate],
         metrics: GateMetrics,
-        weight: Callable[[Caller], float] = lambda _caller: 1.0,
-        *,
-        tree: Callable[[Caller], tuple[str, float]] = lambda caller: (caller.agent, 1.0),
+        standing: Callable[[Caller], Standing] = lambda caller: Standing(caller.agent),
     ) -> None:
         self._channels = channels
         self._methods = methods
         self._gates = gates
         self._metrics = metrics
-        self._weight = weight
-        self._tree = tree
+        self._standing = standing
         self._handlers: dict[str, Any] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -70,7 +80,7 @@ class Forwarder(grpc.GenericRpcHandler):
         open_call: Any = channel.unary_stream(method.path)
 
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
-            visitor = self._visitor(current_caller(), context)
+            visitor = self._visitor(current_caller(), context, method)
             # What this process may interrupt begins whole; the care costs two tasks, so others go without.
             careful = method.server_streaming or budget(context, method)[1]
             if gate is None or method.endless:  # a watch would hold its place for as long as it lives
@@ -88,14 +98,18 @@ class Forwarder(grpc.GenericRpcHandler):
 
         return forward
 
-    def _visitor(self, caller: Caller, context: Context) -> Visitor:
-        root, tree_weight = self._tree(caller)
+    def _visitor(self, caller: Caller, context: Context, method: Method) -> Visitor:
+        if caller.kind is Kind.ANONYMOUS:
+            return Visitor(agent=_address(context), kind=caller.kind, deadline=caller.deadline)
+        standing = self._standing(caller)
         return Visitor(
-            agent=_address(context) if caller.kind is Kind.ANONYMOUS else (caller.tenant, caller.agent),
+            agent=(caller.tenant, caller.agent),
             kind=caller.kind,
-            weight=self._weight(caller),
-            tree=(caller.tenant, root),
-            tree_weight=tree_weight,
+            weight=standing.weight,
+            tree=(caller.tenant, standing.root),
+            tree_weight=standing.tree_weight,
+            tenant_weight=standing.tenant_weight,
+            urgent=method.path in URGENT,
             deadline=caller.deadline,
         )
 

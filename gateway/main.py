@@ -16,7 +16,7 @@ from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
-from gateway.control_gate import ControlGate, TreeGateConfig
+from gateway.control_gate import ControlGate
 from gateway.forwarder import Forwarder
 from gateway.gate import FairGate, Gate, GateConfig
 from gateway.http import optional as optional_dialects
@@ -116,8 +116,7 @@ async def build(process: Process) -> App:
                 methods.table(*FORWARDED),
                 gates,
                 GateMetrics(process.registry, gates),
-                directory.weight,
-                tree=directory.tree,
+                directory.standing,
             )
         ],
         known=FORWARDED,
@@ -242,27 +241,39 @@ def _checkpoints(stub: "context_pb2_grpc.ContextServiceAsyncStub") -> Callable[[
 
 
 def _gates(settings: GatewayConfig) -> dict[Lane, Gate]:
+    waiting = partial(
+        GateConfig,
+        waiting_per_tenant=settings.waiting_calls_per_tenant,
+        waiting_per_tree=settings.waiting_calls_per_tree,
+        waiting_per_agent=settings.waiting_calls_per_agent,
+    )
     return {
         Lane.DATA: FairGate(
-            GateConfig(
+            waiting(
                 running=settings.data_calls,
+                running_per_tenant=settings.data_calls_per_tenant,
+                running_per_tree=settings.data_calls_per_tree,
                 running_per_agent=settings.data_calls_per_agent,
-                waiting_per_agent=settings.waiting_calls_per_agent,
             )
         ),
         Lane.TOOL: FairGate(
             GateConfig(
                 running=ALL_TOOL_CALLS,
+                running_per_tenant=settings.tool_calls_per_tenant,
+                running_per_tree=settings.tool_calls_per_tree,
                 running_per_agent=settings.tool_calls_per_agent,
+                waiting=0,
+                waiting_per_tenant=0,
+                waiting_per_tree=0,
                 waiting_per_agent=0,
             )
         ),
         Lane.CONTROL: ControlGate(
-            TreeGateConfig(
+            waiting(
                 running=settings.control_calls,
+                running_per_tenant=settings.control_calls_per_tenant,
                 running_per_tree=settings.control_calls_per_tree,
                 running_per_agent=settings.control_calls_per_agent,
-                waiting_per_agent=settings.waiting_calls_per_agent,
             )
         ),
     }

@@ -13,6 +13,7 @@ from gateway.gate import FairGate, Gate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
 from gateway.routing import MANAGERS
+from services.chassis.auth.agents import Standing
 from services.chassis.rpc import client, methods
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.server import ChassisServer
@@ -97,7 +98,7 @@ async def front_server(
         methods.table(*FORWARDED),
         own,
         GateMetrics(CollectorRegistry(), own),
-        tree=lambda caller: (roots.get(caller.agent, caller.agent), 1.0),
+        standing=lambda caller: Standing(roots.get(caller.agent, caller.agent)),
     )
     async with (
         upstream,

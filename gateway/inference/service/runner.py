@@ -148,7 +148,8 @@ class Runner:
 
     async def _render(self, replica: LiveReplica, tools: Sequence[ToolDefinition]) -> Prompt:
         pool, gen, form = self._deps.pool, self._gen, prompt_plan.form_beside_tools(self._gen.spec)
-        async with self._deps.tokenizing.turn(gen.key.tenant, self._agent, gen.spec.size, gen.deadline):
+        owner = (gen.key.tenant, gen.key.agent)
+        async with self._deps.tokenizing.turn(owner, self._agent, gen.spec.size, gen.deadline):
             if gen.spec.messages:
                 return await pool.render(replica, gen.spec.messages, tools, form, source=self._source)
             return await pool.measure(replica, gen.spec.prompt, source=self._source)

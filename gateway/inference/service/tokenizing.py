@@ -9,14 +9,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.gate import FairGate, GateConfig
+from gateway.gate import Agent, FairGate, GateConfig, Visitor
 from services.chassis.dispatch.scheduling import AgentFacts
 
 LONG_TEXT: Final = 64 * 1024
 """Bytes from which a text is a long one."""
 
-_SHORT: Final = GateConfig(running=32, running_per_agent=2, waiting_per_agent=1024)
-_LONG: Final = GateConfig(running=2, running_per_agent=1, waiting_per_agent=256, waiting=2048)
+_SHORT: Final = GateConfig(
+    running=32, running_per_tenant=24, running_per_tree=2, running_per_agent=2, waiting_per_agent=512
+)
+_LONG: Final = GateConfig(
+    running=2,
+    running_per_tree=1,
+    running_per_agent=1,
+    waiting=2048,
+    waiting_per_tenant=1024,
+    waiting_per_tree=256,
+    waiting_per_agent=128,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +54,21 @@ class TokenizingGate:
         return self._short.waiting + self._long.waiting
 
     @asynccontextmanager
-    async def turn(self, tenant: str, agent: AgentFacts, size: int, deadline: float) -> AsyncIterator[None]:
-        """Hold a turn for a text of so many bytes; `deadline` is on the steady clock.
+    async def turn(
+        self, agent: Agent, facts: AgentFacts, size: int, deadline: float
+    ) -> AsyncIterator[None]:
+        """Hold a turn for a text of so many bytes of an agent; `deadline` is on the steady clock.
 
         Raises TooManyCalls or QueueFull without waiting, DeadlineExceeded.
         """
         gate = self._short if size < LONG_TEXT else self._long
-        weight = float(agent.tree_weight or agent.hints.weight)
-        async with gate.pass_through((tenant, agent.program), weight=weight, deadline=deadline):
+        visitor = Visitor(
+            agent=agent,
+            weight=float(facts.hints.weight),
+            tree=(agent[0], facts.program or agent[1]),
+            tree_weight=float(facts.tree_weight or facts.hints.weight),
+            tenant_weight=float(facts.tenant_weight),
+            deadline=deadline,
+        )
+        async with gate.admit(visitor):
             yield

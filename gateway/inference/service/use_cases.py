@@ -188,16 +188,17 @@ class InferenceUseCases:
             if asked.tools:  # a server that counts a chat may compile the tools that it shows
                 await asyncio.to_thread(self._deps.checker.compile_tools, asked.tools)
             live = await self._pool.ready(asked.model, 1.0)
+            owner = (caller.tenant, caller.agent)
             source = (caller.tenant, facts.program or caller.agent)
             if not asked.texts:
                 messages = in_order(asked.messages)
                 check_texts(kept_texts(messages), live.info)
-                async with self._tokenizing.turn(caller.tenant, facts, asked.size, caller.deadline):
+                async with self._tokenizing.turn(owner, facts, asked.size, caller.deadline):
                     told = await self._pool.render(live, messages, asked.tools, source=source)
                     return told.token_count, []
             counts = []
             for text in asked.texts:
-                async with self._tokenizing.turn(caller.tenant, facts, len(text), caller.deadline):
+                async with self._tokenizing.turn(owner, facts, len(text), caller.deadline):
                     counts.append((await self._pool.measure(live, text, source=source)).token_count)
             return 0, counts
 

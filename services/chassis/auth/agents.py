@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import grpc
 
@@ -19,6 +19,16 @@ from services.chassis.streams import LongStream, events_of, follow_forever
 FETCH_SECONDS = 5.0
 FETCHES_AT_ONCE = 16
 """A burst of agents that nobody has heard of waits here instead of flooding the access service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An agent's tree and its weights against its like: within its tree, its tenant, and the whole."""
+
+    root: str
+    weight: float = 1.0
+    tree_weight: float = 1.0
+    tenant_weight: float = 1.0
 
 
 class AccessAgentDirectory:
@@ -76,20 +86,21 @@ class AccessAgentDirectory:
         root = self._known.get((caller.tenant, known.program)) if known.path else None
         return known if root is None else replace(known, tree_weight=root.hints.weight)
 
-    def weight(self, caller: Caller) -> float:
-        """Return the calling agent's weight, as far as it is known without asking; else 1."""
-        known = self._known.get((caller.tenant, caller.agent))
-        return 1.0 if known is None else float(known.hints.weight)
+    def standing(self, caller: Caller) -> Standing:
+        """Return where the calling agent stands, as far as known without asking; weights are 1 otherwise.
 
-    def tree(self, caller: Caller) -> tuple[str, float]:
-        """Return the root of the calling agent's tree and its weight, as far as known without asking.
-
-        An agent that is not known yet is its own root, of weight 1.
+        An agent that is not known yet is its own root.
         """
         known = self._known.get((caller.tenant, caller.agent))
-        root = caller.agent if known is None else known.program
-        facts = self._known.get((caller.tenant, root))
-        return root, 1.0 if facts is None else float(facts.hints.weight)
+        if known is None:
+            return Standing(caller.agent)
+        root = self._known.get((caller.tenant, known.program), known)
+        return Standing(
+            known.program,
+            float(known.hints.weight),
+            float(root.hints.weight),
+            float(known.tenant_weight),
+        )
 
     async def _ask(self, caller: Caller, key: tuple[str, str]) -> AgentFacts:
         """Ask for an agent. It may be killed while the answer is on its way."""

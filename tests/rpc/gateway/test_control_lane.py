@@ -10,7 +10,8 @@ import pytest
 
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
-from gateway.control_gate import ControlGate, TreeGateConfig
+from gateway.control_gate import ControlGate
+from gateway.gate import GateConfig
 from services.chassis.rpc.methods import Lane
 from services.chassis.rpc.status import status_of
 from services.chassis.runtime.server import ServerConfig
@@ -59,7 +60,7 @@ async def refusal(call: Any) -> grpc.aio.AioRpcError:
 
 async def test_one_agents_flood_of_lists_stalls_no_other_agent_and_beyond_its_line_is_refused() -> None:
     held = Slow()
-    gate = ControlGate(TreeGateConfig(running=8, running_per_agent=4, waiting_per_agent=20))
+    gate = ControlGate(GateConfig(running=8, running_per_agent=4, waiting_per_agent=20))
     gates = {Lane.CONTROL: gate}
     async with RawManager(held).running() as address, front(address, gates) as channel:
         ask = unary(channel)
@@ -77,7 +78,7 @@ async def test_one_agents_flood_of_lists_stalls_no_other_agent_and_beyond_its_li
 
 
 async def test_an_administrator_kills_an_agent_while_agents_hold_every_place_of_theirs() -> None:
-    held, gate = Slow(), ControlGate(TreeGateConfig(running=2))
+    held, gate = Slow(), ControlGate(GateConfig(running=2))
     kill = agent_pb2.KillAgentRequest(name="agents/amy").SerializeToString()
     async with RawManager(held).running() as address, front(address, {Lane.CONTROL: gate}) as channel:
         flood = [asyncio.ensure_future(unary(channel)(LISTING, metadata=slow(f"amy{n}"))) for n in range(10)]
@@ -92,7 +93,7 @@ async def test_an_administrator_kills_an_agent_while_agents_hold_every_place_of_
 
 
 async def test_a_crowd_of_children_counts_as_one_tree() -> None:
-    held, gate = Slow(), ControlGate(TreeGateConfig(running=8, running_per_tree=3))
+    held, gate = Slow(), ControlGate(GateConfig(running=8, running_per_tree=3))
     parents = {f"child{n}": "root" for n in range(20)}
     gates = {Lane.CONTROL: gate}
     async with RawManager(held).running() as address, front(address, gates, parents=parents) as channel:
@@ -107,7 +108,7 @@ async def test_a_crowd_of_children_counts_as_one_tree() -> None:
 
 
 async def test_a_call_that_is_cancelled_at_the_gate_leaves_its_line() -> None:
-    held, gate = Slow(), ControlGate(TreeGateConfig(running=1))
+    held, gate = Slow(), ControlGate(GateConfig(running=1))
     async with RawManager(held).running() as address, front(address, {Lane.CONTROL: gate}) as channel:
         ask = unary(channel)
         first = asyncio.ensure_future(ask(LISTING, metadata=slow("amy")))
@@ -126,7 +127,7 @@ async def test_watches_hold_no_place_and_are_bounded_by_agent() -> None:
         yield request
         await asyncio.Event().wait()
 
-    gate = ControlGate(TreeGateConfig(running=1, waiting_per_agent=0))
+    gate = ControlGate(GateConfig(running=1, waiting_per_agent=0))
     async with (
         RawManager(watch).running() as address,
         front(address, {Lane.CONTROL: gate}, config=ServerConfig(watches_per_agent=2)) as channel,

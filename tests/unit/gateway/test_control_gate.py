@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from gateway.control_gate import ControlGate, TreeGate, TreeGateConfig
-from gateway.gate import Gate, GateConfig, Visitor
+from gateway.control_gate import ControlGate
+from gateway.gate import FairGate, Gate, GateConfig, Visitor
 from gateway.metrics import GateMetrics
 from services.chassis.auth.identity import Kind
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
@@ -55,7 +55,7 @@ async def end(*calls: Call) -> None:
 
 
 async def test_an_agent_a_tree_and_the_lane_run_no_more_calls_than_they_may() -> None:
-    gate = TreeGate(TreeGateConfig(running=5, running_per_tree=3, running_per_agent=2))
+    gate = FairGate(GateConfig(running=5, running_per_tree=3, running_per_agent=2))
     one = [Call(gate, who("child1", "root")) for _ in range(4)]
     two = [Call(gate, who("child2", "root")) for _ in range(4)]
     others = [Call(gate, who("other")) for _ in range(4)]
@@ -72,7 +72,7 @@ async def test_an_agent_a_tree_and_the_lane_run_no_more_calls_than_they_may() ->
 @pytest.mark.parametrize("running_per_tree", [1, 64])
 async def test_a_crowd_of_children_gets_no_more_turns_than_one_agent(running_per_tree: int) -> None:
     log: list[str] = []
-    gate = TreeGate(TreeGateConfig(running=1, running_per_tree=running_per_tree))
+    gate = FairGate(GateConfig(running=1, running_per_tree=running_per_tree))
     first = Call(gate, who("first"), log)
     await settle()
     crowd = [Call(gate, who(f"child{n}", "root"), log) for n in range(50)]
@@ -86,7 +86,7 @@ async def test_a_crowd_of_children_gets_no_more_turns_than_one_agent(running_per
 
 async def test_the_agents_of_a_tree_take_turns() -> None:
     log: list[str] = []
-    gate = TreeGate(TreeGateConfig(running=1, running_per_tree=1))
+    gate = FairGate(GateConfig(running=1, running_per_tree=1))
     greedy = [Call(gate, who("greedy", "root"), log) for _ in range(20)]
     await settle()
     modest = Call(gate, who("modest", "root"), log)
@@ -98,7 +98,7 @@ async def test_the_agents_of_a_tree_take_turns() -> None:
 
 async def test_trees_get_turns_by_the_weight_of_their_roots() -> None:
     log: list[str] = []
-    gate = TreeGate(TreeGateConfig(running=1))
+    gate = FairGate(GateConfig(running=1))
     first = Call(gate, who("first"), log)
     await settle()
     calls = [Call(gate, who("heavy", tree_weight=3.0), log) for _ in range(9)]
@@ -110,8 +110,8 @@ async def test_trees_get_turns_by_the_weight_of_their_roots() -> None:
 
 
 async def test_too_many_waiting_calls_are_refused_by_agent_by_tree_and_by_lane() -> None:
-    config = TreeGateConfig(running=1, running_per_tree=1, waiting_per_agent=2, waiting_per_tree=3, waiting=5)
-    gate = TreeGate(config)
+    config = GateConfig(running=1, running_per_tree=1, waiting_per_agent=2, waiting_per_tree=3, waiting=5)
+    gate = FairGate(config)
     calls = [Call(gate, who("a", "root")) for _ in range(3)]
     await settle()
     with pytest.raises(TooManyCalls) as of_agent:
@@ -119,7 +119,7 @@ async def test_too_many_waiting_calls_are_refused_by_agent_by_tree_and_by_lane()
             pass
     calls.append(Call(gate, who("b", "root")))
     await settle()
-    with pytest.raises(QueueFull) as of_tree:
+    with pytest.raises(TooManyCalls) as of_tree:
         async with gate.admit(who("c", "root")):
             pass
     calls += [Call(gate, who(name)) for name in ("x", "y")]
@@ -130,11 +130,11 @@ async def test_too_many_waiting_calls_are_refused_by_agent_by_tree_and_by_lane()
     await end(*calls)
 
     assert all(each.value.retry_after for each in (of_agent, of_tree, of_lane))
-    assert (gate.running, gate.waiting, gate._trees) == (0, 0, {})
+    assert (gate.running, gate.waiting, gate.turns.root.children) == (0, 0, {})
 
 
 async def test_a_waiting_call_ends_with_its_deadline_and_leaves_no_trace() -> None:
-    gate = TreeGate(TreeGateConfig(running=1))
+    gate = FairGate(GateConfig(running=1))
     first = Call(gate, who("a"))
     await settle()
     with pytest.raises(DeadlineExceeded):
@@ -143,11 +143,11 @@ async def test_a_waiting_call_ends_with_its_deadline_and_leaves_no_trace() -> No
     waiting, oldest = gate.waiting, gate.oldest_wait()
     await end(first)
 
-    assert (waiting, oldest, gate.running, gate._trees) == (0, 0.0, 0, {})
+    assert (waiting, oldest, gate.running, gate.turns.root.children) == (0, 0.0, 0, {})
 
 
 async def test_however_many_agents_flood_an_administrator_and_a_newcomer_get_through() -> None:
-    gate = ControlGate(TreeGateConfig(running=1))
+    gate = ControlGate(GateConfig(running=1))
     flood = [Call(gate, who(f"a{n}")) for n in range(30)]
     await settle()
     admin = Call(gate, who("ops", kind=Kind.ADMIN))
@@ -165,7 +165,7 @@ async def test_however_many_agents_flood_an_administrator_and_a_newcomer_get_thr
 
 async def test_those_who_watch_over_agents_are_bounded_too_and_apart_from_newcomers() -> None:
     tight = GateConfig(running=2, running_per_agent=1, waiting_per_agent=0)
-    gate = ControlGate(None, tight, tight)
+    gate = ControlGate(GateConfig(), tight, tight)
     inside = Call(gate, who("ops", kind=Kind.ADMIN))
     other = Call(gate, who("ops2", kind=Kind.ADMIN))
     await settle()
@@ -182,7 +182,7 @@ async def test_those_who_watch_over_agents_are_bounded_too_and_apart_from_newcom
 
 async def test_waits_are_measured_as_those_of_other_lanes() -> None:
     registry = CollectorRegistry()
-    gate = ControlGate(TreeGateConfig(running=1))
+    gate = ControlGate(GateConfig(running=1))
     metrics = GateMetrics(registry, {Lane.CONTROL: gate})
     calls = [Call(gate, who("a")), Call(gate, who("b"))]
     await settle()
@@ -205,7 +205,7 @@ async def test_waits_are_measured_as_those_of_other_lanes() -> None:
     )
 )
 async def test_no_step_loses_a_place_or_lets_too_many_in(steps: list[tuple[str, int]]) -> None:
-    gate = TreeGate(TreeGateConfig(running=3, running_per_tree=2, running_per_agent=1))
+    gate = FairGate(GateConfig(running=3, running_per_tree=2, running_per_agent=1))
     calls: list[tuple[str, str, Call]] = []
     for what, number in steps:
         there = [each for each in calls if not each[2].task.done()]
@@ -229,4 +229,4 @@ async def test_no_step_loses_a_place_or_lets_too_many_in(steps: list[tuple[str, 
         each.task.cancel()
     await asyncio.gather(*(each.task for _, _, each in calls), return_exceptions=True)
 
-    assert (gate.running, gate.waiting, gate._trees) == (0, 0, {})
+    assert (gate.running, gate.waiting, gate.turns.root.children) == (0, 0, {})

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,12 +12,21 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from gateway.gate import FairGate, GateConfig
+from gateway.gate import Visitor as Visit
 from gateway.metrics import GateMetrics
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.rpc.errors import DeadlineExceeded, KernelError
 from services.chassis.rpc.methods import Lane
 
 A, B = ("t", "a"), ("t", "b")
+AGENTS = (A, B, ("t", "c"))
+
+
+def _running(gate: FairGate, agent: tuple[str, str]) -> int:
+    node = gate.turns.root.children.get(agent[0])
+    for key in (agent, agent):
+        node = node.children.get(key) if node is not None else None
+    return node.running if node is not None else 0
 
 
 async def settle() -> None:
@@ -28,15 +38,15 @@ class Visitor:
     """A call that passes the gate and stays until it is told to leave."""
 
     def __init__(
-        self, gate: FairGate, agent: tuple[str, str], log: list[tuple[str, str]], **how: float
+        self, gate: FairGate, agent: tuple[str, str], log: list[tuple[str, str]], **how: Any
     ) -> None:
         self.leave = asyncio.Event()
         self.task = asyncio.create_task(self._visit(gate, agent, log, **how))
 
     async def _visit(
-        self, gate: FairGate, agent: tuple[str, str], log: list[tuple[str, str]], **how: float
+        self, gate: FairGate, agent: tuple[str, str], log: list[tuple[str, str]], **how: Any
     ) -> None:
-        async with gate.pass_through(agent, **how):
+        async with gate.admit(Visit(agent=agent, **how)):
             log.append(agent)
             await self.leave.wait()
 
@@ -130,11 +140,11 @@ async def test_too_many_waiting_calls_are_refused_with_a_time_to_come_back() -> 
     await settle()
     async with AsyncExitStack() as stack:
         with pytest.raises(TooManyCalls) as refusal:
-            await stack.enter_async_context(gate.pass_through(A))
+            await stack.enter_async_context(gate.admit(Visit(agent=A)))
         other = Visitor(gate, B, log)
         await settle()
         with pytest.raises(QueueFull):
-            await stack.enter_async_context(gate.pass_through(("t", "c")))
+            await stack.enter_async_context(gate.admit(Visit(agent=("t", "c"))))
 
     assert refusal.value.retry_after
     for visitor in [*visitors, other]:
@@ -147,7 +157,7 @@ async def test_agents_get_turns_by_their_weight() -> None:
     gate = FairGate(GateConfig(running=1))
     first = Visitor(gate, ("t", "first"), log)
     await settle()
-    visitors = [Visitor(gate, A, log, weight=3.0) for _ in range(9)]
+    visitors = [Visitor(gate, A, log, tree_weight=3.0) for _ in range(9)]
     visitors += [Visitor(gate, B, log) for _ in range(3)]
     await settle()
     for visitor in [first, *visitors]:
@@ -163,13 +173,13 @@ async def test_to_leave_the_line_and_come_back_earns_no_turn() -> None:
     gate = FairGate(GateConfig(running=1))
     first = Visitor(gate, ("t", "first"), log)
     await settle()
-    greedy = Visitor(gate, A, log, weight=0.1)
+    greedy = Visitor(gate, A, log, tree_weight=0.1)
     patient = [Visitor(gate, B, log) for _ in range(3)]
     await settle()
     first.leave.set()
     greedy.leave.set()
     await greedy.task
-    again = Visitor(gate, A, log, weight=0.1)
+    again = Visitor(gate, A, log, tree_weight=0.1)
     for visitor in [again, *patient]:
         visitor.leave.set()
     await asyncio.gather(first.task, again.task, *(visitor.task for visitor in patient))
@@ -266,8 +276,8 @@ async def test_no_step_loses_a_place_or_lets_too_many_in(steps: list[tuple[str, 
     visitors: list[tuple[tuple[str, str], Visitor]] = []
     for action, number in steps:
         if action == "enter":
-            agent = ("t", "abc"[number % 3])
-            visitors.append((agent, Visitor(gate, agent, log, weight=1.0 + number % 2)))
+            agent = AGENTS[number % 3]
+            visitors.append((agent, Visitor(gate, agent, log, tree_weight=1.0 + number % 2)))
         elif visitors and action == "leave":
             visitors[number % len(visitors)][1].leave.set()
         elif visitors:
@@ -275,7 +285,7 @@ async def test_no_step_loses_a_place_or_lets_too_many_in(steps: list[tuple[str, 
         await settle()
         there = [agent for agent, visitor in visitors if not visitor.task.done()]
         assert gate.running + gate.waiting == len(there)
-        inside = Counter(gate._of_agent)
+        inside = Counter({agent: _running(gate, agent) for agent in AGENTS})
         assert gate.running == sum(inside.values()) <= 3
         assert max(inside.values(), default=0) <= 2
         room = [agent for agent in there if there.count(agent) > inside[agent] and inside[agent] < 2]
@@ -284,7 +294,7 @@ async def test_no_step_loses_a_place_or_lets_too_many_in(steps: list[tuple[str, 
         visitor.task.cancel()
     await asyncio.gather(*(visitor.task for _, visitor in visitors), return_exceptions=True)
 
-    assert (gate.running, gate.waiting, gate._lines) == (0, 0, {})
+    assert (gate.running, gate.waiting, gate.turns.root.children) == (0, 0, {})
 
 
 async def test_calls_that_come_and_go_while_nothing_is_admitted_leave_nothing_behind() -> None:
@@ -296,7 +306,7 @@ async def test_calls_that_come_and_go_while_nothing_is_admitted_leave_nothing_be
         await asyncio.sleep(0)
         visitor.task.cancel()
         await asyncio.gather(visitor.task, return_exceptions=True)
-    held = len(gate._turns)
+    held = len(gate.turns.root.children["t"].heap)
     for each in stay:
         each.leave.set()
     await asyncio.gather(*(each.task for each in stay))
