@@ -32,9 +32,9 @@ STRANGERS: Final = GateConfig(
 class ControlGate:
     """Four gates side by side, so that no crowd keeps out another sort of caller.
 
-    Agents take turns by tenant, tree and agent. Administrators and processes of the kernel have places of their
-    own: however many agents flood the lane, one that watches over them can list and look. What stops an agent
-    has places of its own once more: a flood of one administrator's own lists keeps no kill waiting. Callers
+    Agents take turns by tenant, tree and agent. Administrators and processes of the kernel have places of
+    their own: however many agents flood the lane, one that watches over them can list and look. What stops an
+    agent has places apart from these: an administrator's own flood of lists keeps no kill waiting. Callers
     without a credential, who come to get one, take turns by the address they come from.
     """
 

@@ -102,11 +102,13 @@ class Forwarder(grpc.GenericRpcHandler):
         if caller.kind is Kind.ANONYMOUS:
             return Visitor(agent=_address(context), kind=caller.kind, deadline=caller.deadline)
         standing = self._standing(caller)
+        # The decision about the call knows the newest agent, the directory hears of it a moment later.
+        root = standing.root if caller.tree in {"", caller.agent} else caller.tree
         return Visitor(
             agent=(caller.tenant, caller.agent),
             kind=caller.kind,
             weight=standing.weight,
-            tree=(caller.tenant, standing.root),
+            tree=(caller.tenant, root),
             tree_weight=standing.tree_weight,
             tenant_weight=standing.tenant_weight,
             urgent=method.path in URGENT,

@@ -1,22 +1,25 @@
-"""The fair gate of the DATA lane, the bound against floods of the TOOL lane, and what other gates are made of."""
+"""The fair gate of the DATA lane, and the bound against floods of the TOOL lane. Pure asyncio."""
 
 import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
-from gateway.turns import Crowded, Level, Party, Path, Turns
+from gateway.turns import Bounds, Crowded, Party, Path, Turns
 from services.chassis.auth.identity import Kind
-from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.dispatch.errors import QueueFull
+from services.chassis.quotas import Level, Owner
 from services.chassis.rpc.errors import DeadlineExceeded, KernelError
 from services.chassis.shares import too_many
 
 Agent = tuple[str, str]
 """Tenant and agent."""
+
+_WHOLE: Final = "gateway"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +152,7 @@ class FairGate:
         try:
             party = self._turns.join(path, admitted)
         except Crowded as crowded:
-            raise _refusal(crowded) from None
+            raise _refusal(crowded, path) from None
         self._since[admitted] = time.monotonic()
         try:
             async with asyncio.timeout_at(None if math.isinf(deadline) else deadline):
@@ -174,19 +177,19 @@ class FairGate:
             self._since.pop(found[1], None)
 
 
-def _levels(config: GateConfig) -> tuple[Level, ...]:
+def _levels(config: GateConfig) -> tuple[Bounds, ...]:
     return (
-        Level("gateway", config.running, config.waiting),
-        Level("tenant", config.running_per_tenant, config.waiting_per_tenant),
-        Level("tree", config.running_per_tree, config.waiting_per_tree),
-        Level("agent", config.running_per_agent, config.waiting_per_agent),
+        Bounds(_WHOLE, config.running, config.waiting),
+        Bounds(Level.TENANT.value, config.running_per_tenant, config.waiting_per_tenant),
+        Bounds(Level.TREE.value, config.running_per_tree, config.waiting_per_tree),
+        Bounds(Level.AGENT.value, config.running_per_agent, config.waiting_per_agent),
     )
 
 
-def _refusal(crowded: Crowded) -> KernelError:
-    level, key = crowded.level, crowded.key
-    if not isinstance(key, tuple):
-        if key is None:
-            return QueueFull("too many calls wait at the gateway; come back later", retry_after=1.0)
-        return too_many(level.name, str(key), level.waiting, "calls waiting at the gateway", retry_after=0.5)
-    return too_many(level.name, str(key[1]), level.waiting, "calls waiting at the gateway", retry_after=0.2)
+def _refusal(crowded: Crowded, path: Sequence[tuple[Any, float]]) -> KernelError:
+    if crowded.level.name == _WHOLE:
+        return QueueFull("too many calls wait at the gateway; come back later", retry_after=1.0)
+    tenant, tree, agent = (key for key, _ in path)
+    owner = Owner(str(tenant), agent[1], tree[1])
+    level = Level(crowded.level.name)
+    return too_many(owner, level, crowded.level.waiting, "calls waiting here", retry_after=0.2)

@@ -19,7 +19,7 @@ _PRUNE_AT = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class Bounds:
     """What each party of a level may hold."""
 
     name: str
@@ -27,10 +27,10 @@ class Level:
     waiting: int
 
 
-class Crowded(Exception):  # noqa: N818 - it is told as one of the kernel's errors
+class Crowded(Exception):
     """A party has as many waiting calls as it may."""
 
-    def __init__(self, level: Level, key: Hashable) -> None:
+    def __init__(self, level: Bounds, key: Hashable) -> None:
         super().__init__(f"{level.name} {key} has {level.waiting} waiting calls")
         self.level = level
         self.key = key
@@ -57,7 +57,7 @@ class Party(Generic[W]):
         "weight",
     )
 
-    def __init__(self, level: Level, key: Hashable, parent: "Party[W] | None", turn: float) -> None:
+    def __init__(self, level: Bounds, key: Hashable, parent: "Party[W] | None", turn: float) -> None:
         self.level = level
         self.key = key
         self.parent = parent
@@ -95,7 +95,7 @@ class Turns(Generic[W]):
     that could run.
     """
 
-    def __init__(self, levels: Sequence[Level], gone: Callable[[W], bool] = lambda _waiter: False) -> None:
+    def __init__(self, levels: Sequence[Bounds], gone: Callable[[W], bool] = lambda _waiter: False) -> None:
         """`levels[0]` is the whole. `gone` tells of a waiter that it leaves just now and takes no place."""
         self._levels = levels
         self._gone = gone
@@ -164,7 +164,7 @@ class Turns(Generic[W]):
             self._drop_empty(leaf)
 
     def next(self) -> tuple[Party[W], W] | None:
-        """Give the call whose turn it is a place, and return it; None when no place is free or no call fits."""
+        """Give the call whose turn it is a place, and return it; None when none can run now."""
         root = self._root
         while root.ready and root.running < root.level.running:
             leaf = root

@@ -1,97 +1,81 @@
-"""Room for the moment, shared by agent, tree of agents and tenant: what is open, waits or is being worked on.
+"""Room for the moment, shared by agent, tree and tenant: what is open, waits or is being worked on. Pure.
 
-A tree is a root agent with all its descendants. It counts as one party beside its agents, since an agent
-registers as many children as it likes. What is stored is no matter of this module. Pure; one event loop owns
-each of its objects.
+What is kept is a matter of quotas. One event loop owns each of the objects here; nothing waits in them.
 """
 
+import math
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Final
 
 from services.chassis.dispatch.errors import TooManyCalls
+from services.chassis.quotas import Cap, Level, Owner
 from services.chassis.rpc.errors import QuotaViolation
 
-_SUBJECTS: Final = {"agent": "agents/", "tree": "agents/", "tenant": "tenants/"}
+_LEVELS: Final = (Level.AGENT, Level.TREE, Level.TENANT)
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Whose call it is."""
-
-    tenant: str
-    tree: str
-    """Root of the agent's tree."""
-    agent: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShareLimits:
-    """How much each may hold at once, in whatever unit is counted."""
-
-    agent: int
-    tree: int
-    tenant: int
-    all: int
-
-
-@dataclass(slots=True)
 class Shares:
-    """Counts what is held. Nothing waits here: what finds no room is refused."""
+    """Counts what is held, in things or bytes. What finds no room is refused."""
 
-    what: str
-    """What is counted, in the plural, such as `watches`."""
-    limits: ShareLimits
-    retry_after: float = 1.0
-    """When to come back. Unit: seconds."""
-    _held: Counter[tuple[str, ...]] = field(default_factory=Counter)
-
-    @property
-    def held(self) -> int:
+    def __init__(self, what: str, cap: Cap, *, most: float = math.inf, retry_after: float = 1.0) -> None:
+        """Count `what`, in the plural; `most` bounds all together, `retry_after` is in seconds."""
+        self.what = what
+        self.cap = cap
+        self.most = most
+        self._retry_after = retry_after
+        self._by_party: Counter[tuple[str, Level, str]] = Counter()
+        self.held = 0
         """How much all together hold."""
-        return self._held[()]
 
-    def of(self, flow: Flow) -> int:
-        """How much an agent holds."""
-        return self._held[_keys(flow)[0]]
+    def of(self, owner: Owner, level: Level = Level.AGENT) -> int:
+        """Return how much a party holds."""
+        return self._by_party[_key(owner, level)]
 
-    def take(self, flow: Flow, amount: int = 1) -> None:
-        """Count what a flow takes. Raises TooManyCalls, which names the smallest party that has no room."""
-        keys, limits = _keys(flow), self.limits
-        bounds = (limits.agent, limits.tree, limits.tenant, limits.all)
-        for level, name, key, limit in zip(LEVELS, _names(flow), keys, bounds, strict=True):
-            if self._held[key] + amount > limit:
-                raise too_many(level, name, limit, self.what, retry_after=self.retry_after)
-        for key in keys:
-            self._held[key] += amount
+    def room(self, owner: Owner) -> int:
+        """Return how much more an agent could take now."""
+        free = [self.cap.at(level) - self.of(owner, level) for level in _LEVELS]
+        return int(max(0, min([*free, self.most - self.held])))
 
-    def give_back(self, flow: Flow, amount: int = 1) -> None:
-        """Count what a flow took no longer."""
-        for key in _keys(flow):
-            self._held[key] -= amount
-            if not self._held[key]:
-                del self._held[key]
+    def take(self, owner: Owner, amount: int = 1) -> None:
+        """Count what an agent takes. Raises TooManyCalls, which names the smallest party without room."""
+        for level in _LEVELS:
+            if self.of(owner, level) + amount > self.cap.at(level):
+                raise too_many(owner, level, self.cap.at(level), self.what, retry_after=self._retry_after)
+        if self.held + amount > self.most:
+            raise TooManyCalls(
+                f"there are {self.what} enough in this process already",
+                metadata={"quota": self.what, "limit": str(self.most)},
+                retry_after=self._retry_after,
+            )
+        self.held += amount
+        for level in _LEVELS:
+            self._by_party[_key(owner, level)] += amount
+
+    def give_back(self, owner: Owner, amount: int = 1) -> None:
+        """Count what an agent took no longer."""
+        self.held -= amount
+        for level in _LEVELS:
+            key = _key(owner, level)
+            self._by_party[key] -= amount
+            if not self._by_party[key]:
+                del self._by_party[key]
 
 
-LEVELS: Final = ("agent", "tree", "tenant", "process")
-
-
-def too_many(level: str, name: str, limit: int, what: str, *, retry_after: float) -> TooManyCalls:
-    """Build the refusal of a party, such as the `tree` of the agent `name`, that has `limit` of something."""
-    subject = _SUBJECTS.get(level, "") + name
-    who = {"tree": f"the tree of {subject}", "process": "this process"}.get(level, subject)
-    text = f"{who} has {limit} {what} already"
+def too_many(owner: Owner, level: Level, limit: int, what: str, *, retry_after: float) -> TooManyCalls:
+    """Build the refusal of a party that has `limit` of something. Its metadata names the level."""
+    whose, subject = {
+        Level.AGENT: (f"agents/{owner.agent}", f"agents/{owner.agent}"),
+        Level.TREE: (f"the tree of agents/{owner.tree}", f"agents/{owner.tree}"),
+        Level.TENANT: ("the tenant", f"tenants/{owner.tenant}"),
+    }[level]
+    text = f"{whose} has {limit} {what} already"
     return TooManyCalls(
         text,
-        metadata={"quota": what, "level": level, "subject": subject, "limit": str(limit)},
+        metadata={"quota": what, "level": level.value, "subject": subject, "limit": str(limit)},
         retry_after=retry_after,
-        quota=QuotaViolation(subject, f"{level}: {limit} {what}"),
+        quota=QuotaViolation(subject, text),
     )
 
 
-def _keys(flow: Flow) -> tuple[tuple[str, ...], ...]:
-    return ("agent", flow.tenant, flow.agent), ("tree", flow.tenant, flow.tree), ("tenant", flow.tenant), ()
-
-
-def _names(flow: Flow) -> tuple[str, ...]:
-    return flow.agent, flow.tree, flow.tenant, ""
+def _key(owner: Owner, level: Level) -> tuple[str, Level, str]:
+    return owner.tenant, level, owner.subject(level)

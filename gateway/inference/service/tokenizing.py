@@ -54,9 +54,7 @@ class TokenizingGate:
         return self._short.waiting + self._long.waiting
 
     @asynccontextmanager
-    async def turn(
-        self, agent: Agent, facts: AgentFacts, size: int, deadline: float
-    ) -> AsyncIterator[None]:
+    async def turn(self, agent: Agent, facts: AgentFacts, size: int, deadline: float) -> AsyncIterator[None]:
         """Hold a turn for a text of so many bytes of an agent; `deadline` is on the steady clock.
 
         Raises TooManyCalls or QueueFull without waiting, DeadlineExceeded.

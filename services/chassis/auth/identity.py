@@ -82,6 +82,11 @@ class Caller:
         return Owner(self.tenant, self.owner, self.owner_tree)
 
     @property
+    def sender(self) -> Owner:
+        """Whom the call is charged to for what it holds while it runs: the caller, its tree, its tenant."""
+        return Owner(self.tenant, self.agent, self.tree or self.agent)
+
+    @property
     def scope(self) -> Scope:
         """Whose resources the call may touch."""
         return Scope(self.tenant, self.owner)

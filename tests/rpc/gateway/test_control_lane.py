@@ -11,7 +11,10 @@ import pytest
 from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from gateway.control_gate import ControlGate
+from gateway.forwarder import URGENT
 from gateway.gate import GateConfig
+from gateway.main import FORWARDED
+from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Lane
 from services.chassis.rpc.status import status_of
 from services.chassis.runtime.server import ServerConfig
@@ -90,6 +93,25 @@ async def test_an_administrator_kills_an_agent_while_agents_hold_every_place_of_
 
     assert killed == kill
     assert keys == b""
+
+
+def test_the_urgent_methods_are_methods_of_the_kernel() -> None:
+    assert set(methods.table(*FORWARDED)) >= URGENT
+
+
+async def test_a_flooding_administrator_still_kills() -> None:
+    held, gate = Slow(), ControlGate(guardians=GateConfig(running=1))
+    kill = agent_pb2.KillAgentRequest(name="agents/amy").SerializeToString()
+    ops = metadata("ops", kind="admin")
+    async with RawManager(held).running() as address, front(address, {Lane.CONTROL: gate}) as channel:
+        ask = unary(channel)
+        flood = [asyncio.ensure_future(ask(LISTING, metadata=(*ops, ("x-slow", "1")))) for _ in range(5)]
+        await until(lambda: (gate.running, gate.waiting) == (1, 4))
+        killed = await unary(channel, KILL)(kill, metadata=ops, timeout=10)
+        held.release.set()
+        await asyncio.gather(*flood)
+
+    assert killed == kill
 
 
 async def test_a_crowd_of_children_counts_as_one_tree() -> None:

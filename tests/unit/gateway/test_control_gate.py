@@ -130,6 +130,9 @@ async def test_too_many_waiting_calls_are_refused_by_agent_by_tree_and_by_lane()
     await end(*calls)
 
     assert all(each.value.retry_after for each in (of_agent, of_tree, of_lane))
+    assert [each.value.metadata["level"] for each in (of_agent, of_tree)] == ["agent", "tree"]
+    subjects = [each.value.quota and each.value.quota.subject for each in (of_agent, of_tree)]
+    assert subjects == ["agents/a", "agents/root"]
     assert (gate.running, gate.waiting, gate.turns.root.children) == (0, 0, {})
 
 
@@ -178,6 +181,32 @@ async def test_those_who_watch_over_agents_are_bounded_too_and_apart_from_newcom
     await end(inside, other, newcomer)
 
     assert through
+
+
+async def test_an_administrators_kill_waits_for_none_of_its_own_lists() -> None:
+    tight = GateConfig(running=1, waiting_per_agent=1)
+    gate = ControlGate(guardians=tight)
+    lists = [Call(gate, who("ops", kind=Kind.ADMIN)) for _ in range(2)]
+    await settle()
+    with pytest.raises(TooManyCalls):
+        async with gate.admit(who("ops", kind=Kind.ADMIN)):
+            pass
+    kill = Call(gate, who("ops", kind=Kind.ADMIN, urgent=True))
+    await settle()
+    through = kill.inside
+    await end(*lists, kill)
+
+    assert through
+
+
+async def test_an_agents_own_kills_have_no_places_of_their_own() -> None:
+    gate = ControlGate(GateConfig(running=1, waiting_per_agent=0))
+    inside = Call(gate, who("a"))
+    await settle()
+    with pytest.raises(TooManyCalls):
+        async with gate.admit(who("a", urgent=True)):
+            pass
+    await end(inside)
 
 
 async def test_waits_are_measured_as_those_of_other_lanes() -> None:

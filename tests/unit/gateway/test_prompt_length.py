@@ -238,7 +238,7 @@ async def test_a_tree_has_few_short_texts_split_at_once_and_another_tree_is_not_
     under_way: list[str] = []
 
     async def split(who: AgentFacts) -> None:
-        async with gate.turn("acme", who, 16_000, math.inf):
+        async with gate.turn(("acme", who.program), who, 16_000, math.inf):
             under_way.append(who.program)
             await asyncio.Event().wait()
 

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.turns import Crowded, Level, Party, Path, Turns
+from gateway.turns import Bounds, Crowded, Party, Path, Turns
 from tests.fakes.examples import examples
 
 Name = tuple[str, str, str]
 """Tenant, tree and agent."""
 
 
-def levels(running: tuple[int, ...], waiting: tuple[int, ...] = (999, 999, 999, 999)) -> list[Level]:
+def levels(running: tuple[int, ...], waiting: tuple[int, ...] = (999, 999, 999, 999)) -> list[Bounds]:
     names = ("gateway", "tenant", "tree", "agent")
-    return [Level(*each) for each in zip(names, running, waiting, strict=True)]
+    return [Bounds(*each) for each in zip(names, running, waiting, strict=True)]
 
 
 def path(name: Name, weights: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Path:
@@ -139,10 +139,7 @@ class Gate(RuleBasedStateMachine):
         )
         assert (room.turns.running, room.turns.waiting) == (len(inside), len(room.line))
         for name, _ in room.line.values():
-            full = [
-                counts[depth][name[:depth]] >= most for depth, most in zip(range(4), (4, 3, 2, 1), strict=True)
-            ]
-            assert any(full)
+            assert any(counts[at][name[:at]] >= most for at, most in enumerate((4, 3, 2, 1)))
 
     def teardown(self) -> None:
         for number in list(self.room.line):

@@ -27,6 +27,7 @@ CHASSIS_FILES = {
     "codec",
     "json_text",
     "quotas",
+    "shares",
     "embedding",
     "idempotency",
     "joinable",
@@ -47,6 +48,7 @@ GATEWAY = {
     "forwarder",
     "gate",
     "control_gate",
+    "turns",
     "inference",
     "http",
 }
