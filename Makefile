@@ -83,6 +83,10 @@ test-clients: setup ## Run stock clients against the door; their environments ar
 torture: setup ## Run the long fault tests, and every property on many more examples
 	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients" --hypothesis-profile=torture --timeout=900 tests
 
+.PHONY: redteam
+redteam: setup ## Attack a kernel of real processes with everything, and show what others notice (below ten minutes)
+	$(BIN)/python -m tests.redteam --out build
+
 .PHONY: bench-overhead
 bench-overhead: setup ## Measure what the kernel adds to a bare backend
 	$(BIN)/python -m tests.bench.bench_overhead

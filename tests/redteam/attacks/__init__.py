@@ -1,0 +1,5 @@
+"""The attacks, by what they are made of."""
+
+from tests.redteam.attacks import bombs, door, identity, inference, room, streams, texts
+
+ALL = (texts, inference, room, streams, identity, bombs, door)
