@@ -21,16 +21,18 @@ APPROVAL_DECISION_APPROVE: ApprovalDecision
 APPROVAL_DECISION_REJECT: ApprovalDecision
 
 class CheckRequest(_message.Message):
-    __slots__ = ("principal", "action", "resource", "untrusted")
+    __slots__ = ("principal", "action", "resource", "untrusted", "effect")
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
     principal: _resources_pb2.Principal
     action: str
     resource: str
     untrusted: bool
-    def __init__(self, principal: _Optional[_Union[_resources_pb2.Principal, _Mapping]] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
+    effect: str
+    def __init__(self, principal: _Optional[_Union[_resources_pb2.Principal, _Mapping]] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., untrusted: bool = ..., effect: _Optional[str] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
     __slots__ = ("decision",)
@@ -59,12 +61,30 @@ class WatchRevisionRequest(_message.Message):
     def __init__(self, heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., watcher: _Optional[str] = ...) -> None: ...
 
 class RuleChange(_message.Message):
-    __slots__ = ("tenant", "agents")
+    __slots__ = ("tenant", "agents", "mark")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     agents: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tenant: _Optional[str] = ..., agents: _Optional[_Iterable[str]] = ...) -> None: ...
+    mark: bool
+    def __init__(self, tenant: _Optional[str] = ..., agents: _Optional[_Iterable[str]] = ..., mark: bool = ...) -> None: ...
+
+class MarkUntrustedRequest(_message.Message):
+    __slots__ = ("tenant", "agent", "source")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    agent: str
+    source: str
+    def __init__(self, tenant: _Optional[str] = ..., agent: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+
+class MarkUntrustedResponse(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class ConfirmRevisionRequest(_message.Message):
     __slots__ = ("watcher", "revision")

@@ -194,6 +194,11 @@ class AccessServiceStub(object):
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokeTokenRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokeTokenResponse.FromString,
                 _registered_method=True)
+        self.MarkUntrusted = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/MarkUntrusted',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.MarkUntrustedRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.MarkUntrustedResponse.FromString,
+                _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/aios.api.access.v1.AccessService/GetJwks',
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksRequest.SerializeToString,
@@ -524,6 +529,15 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MarkUntrusted(self, request, context):
+        """Marks an agent and all below it as having read what nobody vouches for, before it is delivered. Acknowledged once
+        every process decides by the mark. An agent that is marked keeps its first mark.
+        Errors: NOT_FOUND AGENT_NOT_FOUND. Idempotent. Cancelling does not undo it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJwks(self, request, context):
         """Returns the public keys that verify tokens.
         Idempotent: changes nothing. Cancelling stops the work at once.
@@ -689,6 +703,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.RevokeToken,
                     request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokeTokenRequest.FromString,
                     response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'MarkUntrusted': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkUntrusted,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.MarkUntrustedRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.MarkUntrustedResponse.SerializeToString,
             ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJwks,
@@ -1538,6 +1557,33 @@ class AccessService(object):
             '/aios.api.access.v1.AccessService/RevokeToken',
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokeTokenRequest.SerializeToString,
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkUntrusted(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/MarkUntrusted',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.MarkUntrustedRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.MarkUntrustedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -229,6 +229,11 @@ class AccessServiceStub:
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
+    MarkUntrusted: _grpc.UnaryUnaryMultiCallable[_access_pb2.MarkUntrustedRequest, _access_pb2.MarkUntrustedResponse]
+    """Marks an agent and all below it as having read what nobody vouches for, before it is delivered. Acknowledged once
+    every process decides by the mark. An agent that is marked keeps its first mark.
+    Errors: NOT_FOUND AGENT_NOT_FOUND. Idempotent. Cancelling does not undo it.
+    """
     GetJwks: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetJwksRequest, _access_pb2.GetJwksResponse]
     """Returns the public keys that verify tokens.
     Idempotent: changes nothing. Cancelling stops the work at once.
@@ -434,6 +439,11 @@ class AccessServiceAsyncStub(AccessServiceStub):
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
+    """
+    MarkUntrusted: _aio.UnaryUnaryMultiCallable[_access_pb2.MarkUntrustedRequest, _access_pb2.MarkUntrustedResponse]  # type: ignore[assignment]
+    """Marks an agent and all below it as having read what nobody vouches for, before it is delivered. Acknowledged once
+    every process decides by the mark. An agent that is marked keeps its first mark.
+    Errors: NOT_FOUND AGENT_NOT_FOUND. Idempotent. Cancelling does not undo it.
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_access_pb2.GetJwksRequest, _access_pb2.GetJwksResponse]  # type: ignore[assignment]
     """Returns the public keys that verify tokens.
@@ -823,6 +833,17 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def MarkUntrusted(
+        self,
+        request: _access_pb2.MarkUntrustedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.MarkUntrustedResponse, _abc.Awaitable[_access_pb2.MarkUntrustedResponse]]:
+        """Marks an agent and all below it as having read what nobody vouches for, before it is delivered. Acknowledged once
+        every process decides by the mark. An agent that is marked keeps its first mark.
+        Errors: NOT_FOUND AGENT_NOT_FOUND. Idempotent. Cancelling does not undo it.
         """
 
     @_abc_1.abstractmethod

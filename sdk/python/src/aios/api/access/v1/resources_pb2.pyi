@@ -84,7 +84,7 @@ class Principal(_message.Message):
     def __init__(self, agent: _Optional[str] = ..., tenant: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("allowed", "reason", "policies", "revision", "expire_time", "tree", "owner_tree", "untrusted")
+    __slots__ = ("allowed", "reason", "policies", "revision", "expire_time", "tree", "owner_tree", "untrusted", "effect_matters")
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     POLICIES_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class Decision(_message.Message):
     TREE_FIELD_NUMBER: _ClassVar[int]
     OWNER_TREE_FIELD_NUMBER: _ClassVar[int]
     UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_MATTERS_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     reason: DecisionReason
     policies: _containers.RepeatedScalarFieldContainer[str]
@@ -101,7 +102,8 @@ class Decision(_message.Message):
     tree: str
     owner_tree: str
     untrusted: bool
-    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., policies: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tree: _Optional[str] = ..., owner_tree: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
+    effect_matters: bool
+    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., policies: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tree: _Optional[str] = ..., owner_tree: _Optional[str] = ..., untrusted: bool = ..., effect_matters: bool = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("name", "title", "description", "member_count", "create_time", "etag")

@@ -74,7 +74,7 @@ class SchedulingCaps(_message.Message):
     def __init__(self, highest_class: _Optional[_Union[SchedulingClass, str]] = ..., highest_weight: _Optional[int] = ..., lowest_priority: _Optional[int] = ..., policies: _Optional[_Union[PolicyNames, _Mapping]] = ..., shortest_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Agent(_message.Message):
-    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant", "caps", "ancestors", "tenant_weight")
+    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant", "caps", "ancestors", "tenant_weight", "untrusted_since", "untrusted_source")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,8 @@ class Agent(_message.Message):
     CAPS_FIELD_NUMBER: _ClassVar[int]
     ANCESTORS_FIELD_NUMBER: _ClassVar[int]
     TENANT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     parent: str
     display_name: str
@@ -110,7 +112,9 @@ class Agent(_message.Message):
     caps: SchedulingCaps
     ancestors: _containers.RepeatedScalarFieldContainer[str]
     tenant_weight: int
-    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ancestors: _Optional[_Iterable[str]] = ..., tenant_weight: _Optional[int] = ...) -> None: ...
+    untrusted_since: _timestamp_pb2.Timestamp
+    untrusted_source: str
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ancestors: _Optional[_Iterable[str]] = ..., tenant_weight: _Optional[int] = ..., untrusted_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., untrusted_source: _Optional[str] = ...) -> None: ...
 
 class Credential(_message.Message):
     __slots__ = ("token", "expire_time")
@@ -228,6 +232,24 @@ class ResumeAgentResponse(_message.Message):
     AGENT_FIELD_NUMBER: _ClassVar[int]
     agent: Agent
     def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ...) -> None: ...
+
+class ClearUntrustedRequest(_message.Message):
+    __slots__ = ("name", "descendants", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCENDANTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    descendants: bool
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., descendants: bool = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ClearUntrustedResponse(_message.Message):
+    __slots__ = ("agent", "cleared_count")
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    CLEARED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    agent: Agent
+    cleared_count: int
+    def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ..., cleared_count: _Optional[int] = ...) -> None: ...
 
 class KillAgentRequest(_message.Message):
     __slots__ = ("name", "reason")

@@ -70,6 +70,11 @@ class AgentServiceStub(object):
                 request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentResponse.FromString,
                 _registered_method=True)
+        self.ClearUntrusted = channel.unary_unary(
+                '/aios.api.agent.v1.AgentService/ClearUntrusted',
+                request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedResponse.FromString,
+                _registered_method=True)
         self.WatchAgents = channel.unary_stream(
                 '/aios.api.agent.v1.AgentService/WatchAgents',
                 request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.WatchAgentsRequest.SerializeToString,
@@ -143,6 +148,15 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClearUntrusted(self, request, context):
+        """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
+        an agent of the same tree.
+        Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchAgents(self, request, context):
         """Streams changes of agents until the caller cancels. The first events describe the agents as they are.
         Errors: PERMISSION_DENIED PERMISSION_DENIED; UNAVAILABLE DRAINING (connect again). Read only.
@@ -188,6 +202,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.KillAgent,
                     request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentRequest.FromString,
                     response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentResponse.SerializeToString,
+            ),
+            'ClearUntrusted': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearUntrusted,
+                    request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedRequest.FromString,
+                    response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedResponse.SerializeToString,
             ),
             'WatchAgents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchAgents,
@@ -385,6 +404,33 @@ class AgentService(object):
             '/aios.api.agent.v1.AgentService/KillAgent',
             aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentRequest.SerializeToString,
             aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.KillAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearUntrusted(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.agent.v1.AgentService/ClearUntrusted',
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedRequest.SerializeToString,
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedResponse.FromString,
             options,
             channel_credentials,
             insecure,

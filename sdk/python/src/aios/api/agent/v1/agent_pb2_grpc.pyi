@@ -67,6 +67,11 @@ class AgentServiceStub:
     Their data stays. Idempotent.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
     """
+    ClearUntrusted: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]
+    """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
+    an agent of the same tree.
+    Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
+    """
     WatchAgents: _grpc.UnaryStreamMultiCallable[_agent_pb2.WatchAgentsRequest, _agent_pb2.WatchAgentsResponse]
     """Streams changes of agents until the caller cancels. The first events describe the agents as they are.
     Errors: PERMISSION_DENIED PERMISSION_DENIED; UNAVAILABLE DRAINING (connect again). Read only.
@@ -110,6 +115,11 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """Ends an agent and its children for good: their credentials are revoked, waiting and running calls are cancelled.
     Their data stays. Idempotent.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
+    """
+    ClearUntrusted: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]  # type: ignore[assignment]
+    """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
+    an agent of the same tree.
+    Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
     """
     WatchAgents: _aio.UnaryStreamMultiCallable[_agent_pb2.WatchAgentsRequest, _agent_pb2.WatchAgentsResponse]  # type: ignore[assignment]
     """Streams changes of agents until the caller cancels. The first events describe the agents as they are.
@@ -193,6 +203,17 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends an agent and its children for good: their credentials are revoked, waiting and running calls are cancelled.
         Their data stays. Idempotent.
         Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def ClearUntrusted(
+        self,
+        request: _agent_pb2.ClearUntrustedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ClearUntrustedResponse, _abc.Awaitable[_agent_pb2.ClearUntrustedResponse]]:
+        """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
+        an agent of the same tree.
+        Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
         """
 
     @_abc_1.abstractmethod

@@ -40,11 +40,13 @@ EFFECT_EXTERNAL: Effect
 AUDIENCE_UNSPECIFIED: Audience
 AUDIENCE_KERNEL: Audience
 AUDIENCE_PUBLIC: Audience
+MARKS_READER_FIELD_NUMBER: _ClassVar[int]
+marks_reader: _descriptor.FieldDescriptor
 SYSCALL_FIELD_NUMBER: _ClassVar[int]
 syscall: _descriptor.FieldDescriptor
 
 class Syscall(_message.Message):
-    __slots__ = ("lane", "permission", "effect", "default_deadline", "max_request_bytes", "resource", "audience", "creates")
+    __slots__ = ("lane", "permission", "effect", "default_deadline", "max_request_bytes", "resource", "audience", "creates", "content", "approvable")
     LANE_FIELD_NUMBER: _ClassVar[int]
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +55,8 @@ class Syscall(_message.Message):
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
     CREATES_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    APPROVABLE_FIELD_NUMBER: _ClassVar[int]
     lane: Lane
     permission: str
     effect: Effect
@@ -61,4 +65,6 @@ class Syscall(_message.Message):
     resource: str
     audience: Audience
     creates: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., permission: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., default_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_request_bytes: _Optional[int] = ..., resource: _Optional[str] = ..., audience: _Optional[_Union[Audience, str]] = ..., creates: _Optional[_Iterable[str]] = ...) -> None: ...
+    content: bool
+    approvable: bool
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., permission: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., default_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_request_bytes: _Optional[int] = ..., resource: _Optional[str] = ..., audience: _Optional[_Union[Audience, str]] = ..., creates: _Optional[_Iterable[str]] = ..., content: bool = ..., approvable: bool = ...) -> None: ...

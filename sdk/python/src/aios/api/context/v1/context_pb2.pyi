@@ -102,12 +102,14 @@ class ListMessagesRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., after_position: _Optional[int] = ..., newest_first: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListMessagesResponse(_message.Message):
-    __slots__ = ("messages", "next_page_token")
+    __slots__ = ("messages", "next_page_token", "untrusted")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Message]
     next_page_token: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[_resources_pb2.Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[_resources_pb2.Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
 
 class PinMessageRequest(_message.Message):
     __slots__ = ("name", "position", "pinned", "etag", "request_id")
@@ -124,10 +126,12 @@ class PinMessageRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., position: _Optional[int] = ..., pinned: bool = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class PinMessageResponse(_message.Message):
-    __slots__ = ("message",)
+    __slots__ = ("message", "untrusted")
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     message: _resources_pb2.Message
-    def __init__(self, message: _Optional[_Union[_resources_pb2.Message, _Mapping]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, message: _Optional[_Union[_resources_pb2.Message, _Mapping]] = ..., untrusted: bool = ...) -> None: ...
 
 class AssembleWindowRequest(_message.Message):
     __slots__ = ("name", "model", "token_budget", "reserve_tokens", "strategy", "tools")
@@ -194,7 +198,7 @@ class AddedMessage(_message.Message):
     def __init__(self, index: _Optional[int] = ..., summary: _Optional[_Union[SummaryOrigin, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[RecalledNote, _Mapping]]] = ...) -> None: ...
 
 class AssembleWindowResponse(_message.Message):
-    __slots__ = ("messages", "token_count", "token_budget", "available_tokens", "dropped", "exact_count", "strategy", "fallback", "fallback_reason", "recalled_notes", "etag", "added")
+    __slots__ = ("messages", "token_count", "token_budget", "available_tokens", "dropped", "exact_count", "strategy", "fallback", "fallback_reason", "recalled_notes", "etag", "added", "untrusted")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +211,7 @@ class AssembleWindowResponse(_message.Message):
     RECALLED_NOTES_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     ADDED_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Message]
     token_count: int
     token_budget: int
@@ -219,7 +224,8 @@ class AssembleWindowResponse(_message.Message):
     recalled_notes: _containers.RepeatedScalarFieldContainer[str]
     etag: str
     added: _containers.RepeatedCompositeFieldContainer[AddedMessage]
-    def __init__(self, messages: _Optional[_Iterable[_Union[_resources_pb2.Message, _Mapping]]] = ..., token_count: _Optional[int] = ..., token_budget: _Optional[int] = ..., available_tokens: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DroppedMessages, _Mapping]]] = ..., exact_count: bool = ..., strategy: _Optional[_Union[_resources_pb2.WindowStrategy, str]] = ..., fallback: bool = ..., fallback_reason: _Optional[str] = ..., recalled_notes: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ..., added: _Optional[_Iterable[_Union[AddedMessage, _Mapping]]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[_resources_pb2.Message, _Mapping]]] = ..., token_count: _Optional[int] = ..., token_budget: _Optional[int] = ..., available_tokens: _Optional[int] = ..., dropped: _Optional[_Iterable[_Union[DroppedMessages, _Mapping]]] = ..., exact_count: bool = ..., strategy: _Optional[_Union[_resources_pb2.WindowStrategy, str]] = ..., fallback: bool = ..., fallback_reason: _Optional[str] = ..., recalled_notes: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ..., added: _Optional[_Iterable[_Union[AddedMessage, _Mapping]]] = ..., untrusted: bool = ...) -> None: ...
 
 class ForkContextRequest(_message.Message):
     __slots__ = ("name", "source", "at_position", "request_id")

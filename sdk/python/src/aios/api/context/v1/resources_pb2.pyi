@@ -1,3 +1,4 @@
+from aios.api.common.v1 import options_pb2 as _options_pb2
 from aios.api.common.v1 import chat_pb2 as _chat_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -42,7 +43,7 @@ FINISH_REASON_ERROR: FinishReason
 FINISH_REASON_DEADLINE: FinishReason
 
 class Context(_message.Message):
-    __slots__ = ("name", "model", "strategy", "token_budget", "reserve_tokens", "title", "message_count", "token_count", "parent", "forked_at", "labels", "create_time", "update_time", "etag", "head_messages", "recall_tokens")
+    __slots__ = ("name", "model", "strategy", "token_budget", "reserve_tokens", "title", "message_count", "token_count", "parent", "forked_at", "labels", "create_time", "update_time", "etag", "head_messages", "recall_tokens", "untrusted")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +67,7 @@ class Context(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     HEAD_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     RECALL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
     strategy: WindowStrategy
@@ -82,7 +84,8 @@ class Context(_message.Message):
     etag: str
     head_messages: int
     recall_tokens: int
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., strategy: _Optional[_Union[WindowStrategy, str]] = ..., token_budget: _Optional[int] = ..., reserve_tokens: _Optional[int] = ..., title: _Optional[str] = ..., message_count: _Optional[int] = ..., token_count: _Optional[int] = ..., parent: _Optional[str] = ..., forked_at: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., head_messages: _Optional[int] = ..., recall_tokens: _Optional[int] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., strategy: _Optional[_Union[WindowStrategy, str]] = ..., token_budget: _Optional[int] = ..., reserve_tokens: _Optional[int] = ..., title: _Optional[str] = ..., message_count: _Optional[int] = ..., token_count: _Optional[int] = ..., parent: _Optional[str] = ..., forked_at: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., head_messages: _Optional[int] = ..., recall_tokens: _Optional[int] = ..., untrusted: bool = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("position", "message", "pinned", "token_count", "create_time")

@@ -82,7 +82,7 @@ class NoteLink(_message.Message):
     def __init__(self, note: _Optional[str] = ..., kind: _Optional[_Union[LinkKind, str]] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Note(_message.Message):
-    __slots__ = ("name", "key", "content", "tags", "context", "keywords", "category", "links", "metadata", "importance", "expire_time", "create_time", "update_time", "access_time", "etag", "size_bytes", "residence", "writer")
+    __slots__ = ("name", "key", "content", "tags", "context", "keywords", "category", "links", "metadata", "importance", "expire_time", "create_time", "update_time", "access_time", "etag", "size_bytes", "residence", "writer", "untrusted")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,7 @@ class Note(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESIDENCE_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     key: str
     content: str
@@ -126,7 +127,8 @@ class Note(_message.Message):
     size_bytes: int
     residence: Residence
     writer: str
-    def __init__(self, name: _Optional[str] = ..., key: _Optional[str] = ..., content: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., context: _Optional[str] = ..., keywords: _Optional[_Iterable[str]] = ..., category: _Optional[str] = ..., links: _Optional[_Iterable[_Union[NoteLink, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., importance: _Optional[float] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., access_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., size_bytes: _Optional[int] = ..., residence: _Optional[_Union[Residence, str]] = ..., writer: _Optional[str] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, name: _Optional[str] = ..., key: _Optional[str] = ..., content: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., context: _Optional[str] = ..., keywords: _Optional[_Iterable[str]] = ..., category: _Optional[str] = ..., links: _Optional[_Iterable[_Union[NoteLink, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., importance: _Optional[float] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., access_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., size_bytes: _Optional[int] = ..., residence: _Optional[_Union[Residence, str]] = ..., writer: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
 
 class PutNoteRequest(_message.Message):
     __slots__ = ("note", "mode", "request_id")

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from aios.api.common.v1 import options_pb2 as aios_dot_api_dot_common_dot_v1_dot_options__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aios/api/storage/v1/resources.proto\x12\x13\x61ios.api.storage.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x05\n\x04\x46ile\x12U\n\x04name\x18\x01 \x01(\tBG\xbaHDrB(\xcd\x08\x32=^agents/[a-z0-9][a-z0-9._-]{0,62}/files(/[^\\x00-\\x1f\\x7f]+)?$\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.aios.api.storage.v1.FileKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07version\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12(\n\x06sha256\x18\x06 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\x12\x1b\n\nmedia_type\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18\x7f\x12R\n\x08metadata\x18\x08 \x03(\x0b\x32\'.aios.api.storage.v1.File.MetadataEntryB\x17\xbaH\x14\x9a\x01\x11\x10 \"\x06r\x04\x10\x01\x18@*\x05r\x03\x18\x80\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\x06writer\x18\x0b \x01(\tB,\xbaH)r\'2%^(agents/[a-z0-9][a-z0-9._-]{0,62})?$\x12/\n\x0b\x64\x65lete_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\npurge_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x02\n\x0b\x46ileVersion\x12\x18\n\x07version\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1b\n\nsize_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x06sha256\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\x06writer\x18\x05 \x01(\tB,\xbaH)r\'2%^(agents/[a-z0-9][a-z0-9._-]{0,62})?$\x12\x19\n\x07\x63omment\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12!\n\x10restored_version\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xa5\x02\n\x06Upload\x12\\\n\x04name\x18\x01 \x01(\tBN\xbaHKrI2G^(agents/[a-z0-9][a-z0-9._-]{0,62}/uploads/[a-z0-9][a-z0-9._-]{0,62})?$\x12U\n\x04\x66ile\x18\x02 \x01(\tBG\xbaHDrB(\xcd\x08\x32=^(agents/[a-z0-9][a-z0-9._-]{0,62}/files/[^\\x00-\\x1f\\x7f]+)?$\x12\x17\n\x06offset\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1c\n\x0btotal_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfc\x02\n\x05Share\x12;\n\x05grant\x18\x01 \x01(\tB,\xbaH)r\'2%^(grants/[a-z0-9][a-z0-9._-]{0,62})?$\x12U\n\x04\x66ile\x18\x02 \x01(\tBG\xbaHDrB(\xcd\x08\x32=^agents/[a-z0-9][a-z0-9._-]{0,62}/files(/[^\\x00-\\x1f\\x7f]+)?$\x12\x43\n\x07grantee\x18\x03 \x01(\tB2\xbaH/r-2+^(agents|groups)/[a-z0-9][a-z0-9._-]{0,62}$\x12\x38\n\x04role\x18\x04 \x01(\x0e\x32\x1e.aios.api.storage.v1.ShareRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9d\x02\n\x06Record\x12-\n\x03key\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[^\\x00-\\x1f\\x7f]{1,256}$\x12\'\n\x06\x66ields\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x04text\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x12)\n\x06vector\x18\x04 \x03(\x02\x42\x19\xbaH\x16\x92\x01\x13\x10\x80 \"\x0e\n\x0c\x1d(knN-(kn\xce@\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x92\x01\n\x0b\x46ieldFilter\x12\x19\n\x05\x66ield\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x41\n\x08operator\x18\x02 \x01(\x0e\x32#.aios.api.storage.v1.FilterOperatorB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value*R\n\x08\x46ileKind\x12\x19\n\x15\x46ILE_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46ILE_KIND_FILE\x10\x01\x12\x17\n\x13\x46ILE_KIND_DIRECTORY\x10\x02*U\n\tShareRole\x12\x1a\n\x16SHARE_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11SHARE_ROLE_READER\x10\x01\x12\x15\n\x11SHARE_ROLE_WRITER\x10\x02*\xbd\x02\n\x0e\x46ilterOperator\x12\x1f\n\x1b\x46ILTER_OPERATOR_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ILTER_OPERATOR_EQUAL\x10\x01\x12\x1d\n\x19\x46ILTER_OPERATOR_NOT_EQUAL\x10\x02\x12\x18\n\x14\x46ILTER_OPERATOR_LESS\x10\x03\x12!\n\x1d\x46ILTER_OPERATOR_LESS_OR_EQUAL\x10\x04\x12\x1b\n\x17\x46ILTER_OPERATOR_GREATER\x10\x05\x12$\n FILTER_OPERATOR_GREATER_OR_EQUAL\x10\x06\x12\x16\n\x12\x46ILTER_OPERATOR_IN\x10\x07\x12\x1c\n\x18\x46ILTER_OPERATOR_CONTAINS\x10\x08\x12\x1a\n\x16\x46ILTER_OPERATOR_EXISTS\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aios/api/storage/v1/resources.proto\x12\x13\x61ios.api.storage.v1\x1a aios/api/common/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x05\n\x04\x46ile\x12U\n\x04name\x18\x01 \x01(\tBG\xbaHDrB(\xcd\x08\x32=^agents/[a-z0-9][a-z0-9._-]{0,62}/files(/[^\\x00-\\x1f\\x7f]+)?$\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.aios.api.storage.v1.FileKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07version\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12(\n\x06sha256\x18\x06 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\x12\x1b\n\nmedia_type\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18\x7f\x12R\n\x08metadata\x18\x08 \x03(\x0b\x32\'.aios.api.storage.v1.File.MetadataEntryB\x17\xbaH\x14\x9a\x01\x11\x10 \"\x06r\x04\x10\x01\x18@*\x05r\x03\x18\x80\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\x06writer\x18\x0b \x01(\tB,\xbaH)r\'2%^(agents/[a-z0-9][a-z0-9._-]{0,62})?$\x12/\n\x0b\x64\x65lete_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\npurge_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\tuntrusted\x18\x0e \x01(\x08\x42\x04\xe8\xe0\x18\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcb\x02\n\x0b\x46ileVersion\x12\x18\n\x07version\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1b\n\nsize_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x06sha256\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\x06writer\x18\x05 \x01(\tB,\xbaH)r\'2%^(agents/[a-z0-9][a-z0-9._-]{0,62})?$\x12\x19\n\x07\x63omment\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12!\n\x10restored_version\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\tuntrusted\x18\t \x01(\x08\x42\x04\xe8\xe0\x18\x01\"\xa5\x02\n\x06Upload\x12\\\n\x04name\x18\x01 \x01(\tBN\xbaHKrI2G^(agents/[a-z0-9][a-z0-9._-]{0,62}/uploads/[a-z0-9][a-z0-9._-]{0,62})?$\x12U\n\x04\x66ile\x18\x02 \x01(\tBG\xbaHDrB(\xcd\x08\x32=^(agents/[a-z0-9][a-z0-9._-]{0,62}/files/[^\\x00-\\x1f\\x7f]+)?$\x12\x17\n\x06offset\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1c\n\x0btotal_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfc\x02\n\x05Share\x12;\n\x05grant\x18\x01 \x01(\tB,\xbaH)r\'2%^(grants/[a-z0-9][a-z0-9._-]{0,62})?$\x12U\n\x04\x66ile\x18\x02 \x01(\tBG\xbaHDrB(\xcd\x08\x32=^agents/[a-z0-9][a-z0-9._-]{0,62}/files(/[^\\x00-\\x1f\\x7f]+)?$\x12\x43\n\x07grantee\x18\x03 \x01(\tB2\xbaH/r-2+^(agents|groups)/[a-z0-9][a-z0-9._-]{0,62}$\x12\x38\n\x04role\x18\x04 \x01(\x0e\x32\x1e.aios.api.storage.v1.ShareRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb6\x02\n\x06Record\x12-\n\x03key\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[^\\x00-\\x1f\\x7f]{1,256}$\x12\'\n\x06\x66ields\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x04text\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x12)\n\x06vector\x18\x04 \x03(\x02\x42\x19\xbaH\x16\x92\x01\x13\x10\x80 \"\x0e\n\x0c\x1d(knN-(kn\xce@\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\tuntrusted\x18\x08 \x01(\x08\x42\x04\xe8\xe0\x18\x01\"\x92\x01\n\x0b\x46ieldFilter\x12\x19\n\x05\x66ield\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x41\n\x08operator\x18\x02 \x01(\x0e\x32#.aios.api.storage.v1.FilterOperatorB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value*R\n\x08\x46ileKind\x12\x19\n\x15\x46ILE_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46ILE_KIND_FILE\x10\x01\x12\x17\n\x13\x46ILE_KIND_DIRECTORY\x10\x02*U\n\tShareRole\x12\x1a\n\x16SHARE_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11SHARE_ROLE_READER\x10\x01\x12\x15\n\x11SHARE_ROLE_WRITER\x10\x02*\xbd\x02\n\x0e\x46ilterOperator\x12\x1f\n\x1b\x46ILTER_OPERATOR_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ILTER_OPERATOR_EQUAL\x10\x01\x12\x1d\n\x19\x46ILTER_OPERATOR_NOT_EQUAL\x10\x02\x12\x18\n\x14\x46ILTER_OPERATOR_LESS\x10\x03\x12!\n\x1d\x46ILTER_OPERATOR_LESS_OR_EQUAL\x10\x04\x12\x1b\n\x17\x46ILTER_OPERATOR_GREATER\x10\x05\x12$\n FILTER_OPERATOR_GREATER_OR_EQUAL\x10\x06\x12\x16\n\x12\x46ILTER_OPERATOR_IN\x10\x07\x12\x1c\n\x18\x46ILTER_OPERATOR_CONTAINS\x10\x08\x12\x1a\n\x16\x46ILTER_OPERATOR_EXISTS\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILE'].fields_by_name['metadata']._serialized_options = b'\272H\024\232\001\021\020 \"\006r\004\020\001\030@*\005r\003\030\200\010'
   _globals['_FILE'].fields_by_name['writer']._loaded_options = None
   _globals['_FILE'].fields_by_name['writer']._serialized_options = b'\272H)r\'2%^(agents/[a-z0-9][a-z0-9._-]{0,62})?$'
+  _globals['_FILE'].fields_by_name['untrusted']._loaded_options = None
+  _globals['_FILE'].fields_by_name['untrusted']._serialized_options = b'\350\340\030\001'
   _globals['_FILEVERSION'].fields_by_name['version']._loaded_options = None
   _globals['_FILEVERSION'].fields_by_name['version']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_FILEVERSION'].fields_by_name['size_bytes']._loaded_options = None
@@ -68,6 +71,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILEVERSION'].fields_by_name['restored_version']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_FILEVERSION'].fields_by_name['etag']._loaded_options = None
   _globals['_FILEVERSION'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_FILEVERSION'].fields_by_name['untrusted']._loaded_options = None
+  _globals['_FILEVERSION'].fields_by_name['untrusted']._serialized_options = b'\350\340\030\001'
   _globals['_UPLOAD'].fields_by_name['name']._loaded_options = None
   _globals['_UPLOAD'].fields_by_name['name']._serialized_options = b'\272HKrI2G^(agents/[a-z0-9][a-z0-9._-]{0,62}/uploads/[a-z0-9][a-z0-9._-]{0,62})?$'
   _globals['_UPLOAD'].fields_by_name['file']._loaded_options = None
@@ -92,28 +97,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORD'].fields_by_name['vector']._serialized_options = b'\272H\026\222\001\023\020\200 \"\016\n\014\035(knN-(kn\316@\001'
   _globals['_RECORD'].fields_by_name['etag']._loaded_options = None
   _globals['_RECORD'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RECORD'].fields_by_name['untrusted']._loaded_options = None
+  _globals['_RECORD'].fields_by_name['untrusted']._serialized_options = b'\350\340\030\001'
   _globals['_FIELDFILTER'].fields_by_name['field']._loaded_options = None
   _globals['_FIELDFILTER'].fields_by_name['field']._serialized_options = b'\272H\007r\005\020\001\030\200\002'
   _globals['_FIELDFILTER'].fields_by_name['operator']._loaded_options = None
   _globals['_FIELDFILTER'].fields_by_name['operator']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_FILEKIND']._serialized_start=2267
-  _globals['_FILEKIND']._serialized_end=2349
-  _globals['_SHAREROLE']._serialized_start=2351
-  _globals['_SHAREROLE']._serialized_end=2436
-  _globals['_FILTEROPERATOR']._serialized_start=2439
-  _globals['_FILTEROPERATOR']._serialized_end=2756
-  _globals['_FILE']._serialized_start=153
-  _globals['_FILE']._serialized_end=840
-  _globals['_FILE_METADATAENTRY']._serialized_start=793
-  _globals['_FILE_METADATAENTRY']._serialized_end=840
-  _globals['_FILEVERSION']._serialized_start=843
-  _globals['_FILEVERSION']._serialized_end=1149
-  _globals['_UPLOAD']._serialized_start=1152
-  _globals['_UPLOAD']._serialized_end=1445
-  _globals['_SHARE']._serialized_start=1448
-  _globals['_SHARE']._serialized_end=1828
-  _globals['_RECORD']._serialized_start=1831
-  _globals['_RECORD']._serialized_end=2116
-  _globals['_FIELDFILTER']._serialized_start=2119
-  _globals['_FIELDFILTER']._serialized_end=2265
+  _globals['_FILEKIND']._serialized_start=2376
+  _globals['_FILEKIND']._serialized_end=2458
+  _globals['_SHAREROLE']._serialized_start=2460
+  _globals['_SHAREROLE']._serialized_end=2545
+  _globals['_FILTEROPERATOR']._serialized_start=2548
+  _globals['_FILTEROPERATOR']._serialized_end=2865
+  _globals['_FILE']._serialized_start=187
+  _globals['_FILE']._serialized_end=899
+  _globals['_FILE_METADATAENTRY']._serialized_start=852
+  _globals['_FILE_METADATAENTRY']._serialized_end=899
+  _globals['_FILEVERSION']._serialized_start=902
+  _globals['_FILEVERSION']._serialized_end=1233
+  _globals['_UPLOAD']._serialized_start=1236
+  _globals['_UPLOAD']._serialized_end=1529
+  _globals['_SHARE']._serialized_start=1532
+  _globals['_SHARE']._serialized_end=1912
+  _globals['_RECORD']._serialized_start=1915
+  _globals['_RECORD']._serialized_end=2225
+  _globals['_FIELDFILTER']._serialized_start=2228
+  _globals['_FIELDFILTER']._serialized_end=2374
 # @@protoc_insertion_point(module_scope)

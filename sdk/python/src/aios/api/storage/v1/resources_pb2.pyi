@@ -1,3 +1,4 @@
+from aios.api.common.v1 import options_pb2 as _options_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -51,7 +52,7 @@ FILTER_OPERATOR_CONTAINS: FilterOperator
 FILTER_OPERATOR_EXISTS: FilterOperator
 
 class File(_message.Message):
-    __slots__ = ("name", "kind", "size_bytes", "version", "etag", "sha256", "media_type", "metadata", "create_time", "update_time", "writer", "delete_time", "purge_time")
+    __slots__ = ("name", "kind", "size_bytes", "version", "etag", "sha256", "media_type", "metadata", "create_time", "update_time", "writer", "delete_time", "purge_time", "untrusted")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +73,7 @@ class File(_message.Message):
     WRITER_FIELD_NUMBER: _ClassVar[int]
     DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
     PURGE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: FileKind
     size_bytes: int
@@ -85,10 +87,11 @@ class File(_message.Message):
     writer: str
     delete_time: _timestamp_pb2.Timestamp
     purge_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FileKind, str]] = ..., size_bytes: _Optional[int] = ..., version: _Optional[int] = ..., etag: _Optional[str] = ..., sha256: _Optional[str] = ..., media_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., writer: _Optional[str] = ..., delete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purge_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FileKind, str]] = ..., size_bytes: _Optional[int] = ..., version: _Optional[int] = ..., etag: _Optional[str] = ..., sha256: _Optional[str] = ..., media_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., writer: _Optional[str] = ..., delete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purge_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., untrusted: bool = ...) -> None: ...
 
 class FileVersion(_message.Message):
-    __slots__ = ("version", "size_bytes", "sha256", "create_time", "writer", "comment", "restored_version", "etag")
+    __slots__ = ("version", "size_bytes", "sha256", "create_time", "writer", "comment", "restored_version", "etag", "untrusted")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +100,7 @@ class FileVersion(_message.Message):
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     RESTORED_VERSION_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     version: int
     size_bytes: int
     sha256: str
@@ -105,7 +109,8 @@ class FileVersion(_message.Message):
     comment: str
     restored_version: int
     etag: str
-    def __init__(self, version: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., writer: _Optional[str] = ..., comment: _Optional[str] = ..., restored_version: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, version: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., writer: _Optional[str] = ..., comment: _Optional[str] = ..., restored_version: _Optional[int] = ..., etag: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
 
 class Upload(_message.Message):
     __slots__ = ("name", "file", "offset", "total_bytes", "expire_time")
@@ -138,7 +143,7 @@ class Share(_message.Message):
     def __init__(self, grant: _Optional[str] = ..., file: _Optional[str] = ..., grantee: _Optional[str] = ..., role: _Optional[_Union[ShareRole, str]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("key", "fields", "text", "vector", "etag", "create_time", "update_time")
+    __slots__ = ("key", "fields", "text", "vector", "etag", "create_time", "update_time", "untrusted")
     KEY_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +151,7 @@ class Record(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     key: str
     fields: _struct_pb2.Struct
     text: str
@@ -153,7 +159,8 @@ class Record(_message.Message):
     etag: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, key: _Optional[str] = ..., fields: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., text: _Optional[str] = ..., vector: _Optional[_Iterable[float]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, key: _Optional[str] = ..., fields: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., text: _Optional[str] = ..., vector: _Optional[_Iterable[float]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., untrusted: bool = ...) -> None: ...
 
 class FieldFilter(_message.Message):
     __slots__ = ("field", "operator", "value")

@@ -406,20 +406,22 @@ class DiffVersionsRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., context_lines: _Optional[int] = ...) -> None: ...
 
 class DiffVersionsResponse(_message.Message):
-    __slots__ = ("from_version", "to_version", "unified_diff", "added_lines", "removed_lines", "truncated")
+    __slots__ = ("from_version", "to_version", "unified_diff", "added_lines", "removed_lines", "truncated", "untrusted")
     FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
     TO_VERSION_FIELD_NUMBER: _ClassVar[int]
     UNIFIED_DIFF_FIELD_NUMBER: _ClassVar[int]
     ADDED_LINES_FIELD_NUMBER: _ClassVar[int]
     REMOVED_LINES_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     from_version: int
     to_version: int
     unified_diff: str
     added_lines: int
     removed_lines: int
     truncated: bool
-    def __init__(self, from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., unified_diff: _Optional[str] = ..., added_lines: _Optional[int] = ..., removed_lines: _Optional[int] = ..., truncated: bool = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., unified_diff: _Optional[str] = ..., added_lines: _Optional[int] = ..., removed_lines: _Optional[int] = ..., truncated: bool = ..., untrusted: bool = ...) -> None: ...
 
 class RollbackFileRequest(_message.Message):
     __slots__ = ("name", "version", "steps", "before_time", "etag", "request_id")

@@ -149,16 +149,18 @@ class CallStarted(_message.Message):
     def __init__(self, start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class CallProgress(_message.Message):
-    __slots__ = ("progress", "total", "message", "partial_output")
+    __slots__ = ("progress", "total", "message", "partial_output", "untrusted")
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     progress: float
     total: float
     message: str
     partial_output: str
-    def __init__(self, progress: _Optional[float] = ..., total: _Optional[float] = ..., message: _Optional[str] = ..., partial_output: _Optional[str] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, progress: _Optional[float] = ..., total: _Optional[float] = ..., message: _Optional[str] = ..., partial_output: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
 
 class CallToolResponse(_message.Message):
     __slots__ = ("sequence", "accepted", "waits_for_approval", "started", "progress", "result", "tool_call_id")
@@ -303,7 +305,7 @@ class HeldCall(_message.Message):
     def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ...) -> None: ...
 
 class TakenCall(_message.Message):
-    __slots__ = ("call", "lease_id", "tool", "agent", "arguments_json", "deadline", "lease_expire_time", "attempt", "syscall_id", "time_left", "lease_left")
+    __slots__ = ("call", "lease_id", "tool", "agent", "arguments_json", "deadline", "lease_expire_time", "attempt", "syscall_id", "time_left", "lease_left", "untrusted")
     CALL_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     TOOL_FIELD_NUMBER: _ClassVar[int]
@@ -315,6 +317,7 @@ class TakenCall(_message.Message):
     SYSCALL_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
     LEASE_LEFT_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     call: str
     lease_id: str
     tool: str
@@ -326,7 +329,8 @@ class TakenCall(_message.Message):
     syscall_id: str
     time_left: _duration_pb2.Duration
     lease_left: _duration_pb2.Duration
-    def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., arguments_json: _Optional[str] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., syscall_id: _Optional[str] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., lease_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, call: _Optional[str] = ..., lease_id: _Optional[str] = ..., tool: _Optional[str] = ..., agent: _Optional[str] = ..., arguments_json: _Optional[str] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., syscall_id: _Optional[str] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., lease_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., untrusted: bool = ...) -> None: ...
 
 class RevokedCall(_message.Message):
     __slots__ = ("call", "lease_id", "reason")
