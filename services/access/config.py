@@ -9,6 +9,8 @@ from typing import Final
 from services.access.core.agent_tree import TreeLimits
 from services.access.service.dependencies import Settings
 
+POLICY_OPTIONS: Final = frozenset({"irreversible-after-untrusted"})
+"""Rules that an installation may add to the kernel's own."""
 _HEAVIEST: Final = 1000
 _POLICY_GROUP: Final = "aios.scheduler_policies"
 """Entry points of scheduling policies; each bears the name of its policy."""
@@ -68,6 +70,13 @@ class AccessConfig:
     additional_scheduling_policies: tuple[str, ...] = ()
     """Names beside those of scheduling_policies, for what is installed with the scheduler but not here."""
 
+    policy_options: tuple[str, ...] = ()
+    """Rules to add to the kernel's own, for all tenants. Default: none.
+
+    `irreversible-after-untrusted`: an agent that has read what nobody vouches for calls no irreversible tool
+    without a person's approval.
+    """
+
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
         if not timedelta(seconds=60) <= self.token_life <= timedelta(hours=1):
@@ -82,6 +91,8 @@ class AccessConfig:
             raise ValueError("poll must be positive")
         if not timedelta(0) <= self.confirm <= timedelta(seconds=2):
             raise ValueError("confirm must be 0 to 2 seconds")
+        if unknown := set(self.policy_options) - POLICY_OPTIONS:
+            raise ValueError(f"policy_options: no such option: {', '.join(sorted(unknown))}")
         _weights(self.tenant_weights)
 
     def settings(self, installed: tuple[str, ...] = ()) -> Settings:

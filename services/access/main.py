@@ -51,14 +51,14 @@ def build(
     """Wire an access manager; `installed` are the scheduling policies that packages here offer."""
     ports = Dependencies(
         store=store,
-        engine=CedarEngine(kernel_tenant=config.kernel_tenant),
+        engine=CedarEngine(kernel_tenant=config.kernel_tenant, options=config.policy_options),
         judge=judge,
         signer=signer,
         clock=clock,
         meter=meter,
         settings=config.settings(installed),
     )
-    return AccessManager(ports, service_key=service_key, builtin=base_policies())
+    return AccessManager(ports, service_key=service_key, builtin=base_policies(config.policy_options))
 
 
 def servicers(manager: AccessManager) -> list[Servicer]:
@@ -137,7 +137,7 @@ async def assemble(process: Process) -> App:
             _log.info("read changed signing keys", newest=keys.public_keys()[0].kid)
 
     await keep_admin_token()
-    authorizer = LocalAuthorizer(manager.checks)
+    authorizer = LocalAuthorizer(manager.checks, manager.marks)
     process.tasks.start("rules", authorizer.watch)
     process.tasks.every("flush-denials", _FLUSH_SECONDS, manager.flush)
     process.tasks.every("reload-keys", _KEYS_SECONDS, reload_keys)

@@ -40,6 +40,15 @@ class Agent:
     update_time: datetime
     caps: Caps = field(default_factory=Caps)
     """Its hints lie within them, and they within its parent's."""
+    untrusted_since: datetime | None = None
+    """Since when it counts as having read what nobody vouches for; None: it has not."""
+    untrusted_source: str = ""
+    """Name of the resource that it read then, or of the agent it has the mark from."""
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether it has read what nobody vouches for."""
+        return self.untrusted_since is not None
 
     @property
     def etag(self) -> str:
@@ -67,7 +76,9 @@ class Check:
     resource: str = ""
     """Full resource name; empty is the principal itself."""
     untrusted: bool = False
-    """Whether the agent has read content that nobody vouches for."""
+    """Whether the call is about content that nobody vouches for; an agent's mark counts without it."""
+    effect: str = ""
+    """What the tool that is called may change, such as `irreversible`; empty: not known, or no tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,8 @@ class Decision:
     """Id of the root above the agent that owns the target; empty when none does."""
     untrusted: bool = False
     """Whether the calling agent has read content that nobody vouches for."""
+    effect_matters: bool = False
+    """Whether a policy in force looks at the effect of tools."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Authorizers for tests: one follows the default rules of ownership, the others always say the same."""
 
 from services.chassis.auth.authz_client import Permission, PermissionCheck
-from services.chassis.auth.identity import Kind
+from services.chassis.auth.identity import Kind, Principal
 from services.chassis.rpc.errors import KernelError, PermissionDenied
 
 
@@ -14,6 +14,12 @@ class AllowOwner:
     def __init__(self, *grants: tuple[str, str, str]) -> None:
         self.grants = set(grants)
         self.asked: list[PermissionCheck] = []
+        self.marked: dict[str, str] = {}
+        """Agents that were marked, and what they read first."""
+
+    async def mark(self, who: Principal, source: str) -> None:
+        """Note the mark."""
+        self.marked.setdefault(who.agent, source)
 
     async def authorize(self, question: PermissionCheck) -> Permission:
         """Return the permission, or raise PermissionDenied."""
@@ -31,7 +37,14 @@ class AllowOwner:
 
 
 class AllowAll:
-    """Permits everything."""
+    """Permits everything; `marked` holds the agents that were marked, and what they read first."""
+
+    def __init__(self) -> None:
+        self.marked: dict[str, str] = {}
+
+    async def mark(self, who: Principal, source: str) -> None:
+        """Note the mark."""
+        self.marked.setdefault(who.agent, source)
 
     async def authorize(self, _question: PermissionCheck) -> Permission:
         """Return the permission."""
@@ -43,6 +56,10 @@ class Refuse:
 
     def __init__(self, error: KernelError) -> None:
         self.error = error
+
+    async def mark(self, _who: Principal, _source: str) -> None:
+        """Raise the error."""
+        raise self.error
 
     async def authorize(self, _question: PermissionCheck) -> Permission:
         """Raise the error."""

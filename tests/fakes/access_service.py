@@ -24,10 +24,13 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         self.denied: dict[tuple[str, str, str], int] = {}
         self.revoked: list[resources_pb2.RevokedToken] = []
         self.checks = 0
+        self.asked: list[access_pb2.CheckRequest] = []
         self.batches: list[int] = []
         self.tokens = 0
         self.watches = 0
         self.confirmed = -1
+        self.marks: list[tuple[str, str, str]] = []
+        """Every request to mark an agent: tenant, agent, source."""
         self.decision_life: timedelta | None = None
         self.token_life = timedelta(minutes=10)
         self.silent = False
@@ -42,12 +45,14 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
     async def Check(self, request: access_pb2.CheckRequest, _context: Any) -> access_pb2.CheckResponse:  # noqa: N802 - gRPC's name
         """Decide by the table."""
         self.checks += 1
+        self.asked.append(request)
         key = (request.principal.agent.removeprefix("agents/"), request.action, request.resource)
         reason = self.denied.get(key)
         decision = resources_pb2.Decision(
             allowed=reason is None,
             reason=reason or resources_pb2.DECISION_REASON_PERMITTED,  # type: ignore[arg-type] # a plain number here
             revision=self.revision,
+            untrusted=any(key[0] == marked for _, marked, _ in self.marks),
         )
         if self.decision_life is not None:
             decision.expire_time.FromDatetime(self.issuer.clock.now() + self.decision_life)
@@ -60,6 +65,17 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         self.batches.append(len(request.checks))
         answers = [await self.Check(check, context) for check in request.checks]
         return access_pb2.BatchCheckResponse(decisions=[answer.decision for answer in answers])
+
+    async def MarkUntrusted(  # noqa: N802 - gRPC's name
+        self, request: access_pb2.MarkUntrustedRequest, _context: Any
+    ) -> access_pb2.MarkUntrustedResponse:
+        """Note the mark; the rules change with the first one of an agent."""
+        mark = (request.tenant, request.agent.removeprefix("agents/"), request.source)
+        known = any(mark[:2] == earlier[:2] for earlier in self.marks)
+        self.marks.append(mark)
+        if not known:
+            await self.change()
+        return access_pb2.MarkUntrustedResponse(revision=self.revision)
 
     async def WatchRevision(  # noqa: N802 - gRPC's name
         self, _request: access_pb2.WatchRevisionRequest, _context: Any

@@ -153,7 +153,7 @@ async def ticking_kernel(
     """Run the three servers; both others follow the access manager's rules."""
     # The acknowledgment waits for who confirms late, however slow the machine is.
     made = await asyncio.to_thread(desk, MemoryStore(), folder, confirm=30.0)
-    local = LocalAuthorizer(made.manager.checks)
+    local = LocalAuthorizer(made.manager.checks, made.manager.marks)
     known = dict(methods.table(*files))
     ticking = TickingManager(known)
     authorizers: list[LateAuthorizer] = []

@@ -8,6 +8,8 @@ import json
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from typing import Any, Final
 
@@ -40,18 +42,28 @@ _INTERNAL: Final = re.compile(r"(?:for )?policy `policy\d+`,? ?|__cedar::(?:inte
 """The library's own names, of policies by their place and of types."""
 _LONGEST_MESSAGE: Final = 500
 
-BASE_TEXT: Final = (resources.files("services.access.adapters") / "rules" / "base.cedar").read_text("utf-8")
+_RULES: Final = resources.files("services.access.adapters") / "rules"
+BASE_TEXT: Final = (_RULES / "base.cedar").read_text("utf-8")
+OPTIONS: Final = {
+    "irreversible-after-untrusted": (_RULES / "irreversible-after-untrusted.cedar").read_text("utf-8")
+}
+"""Rules that an installation may add to the kernel's own, by the @id of each."""
 
 
 def schema_text() -> str:
     """Return the whole schema: entity types from the data file, actions from the table."""
-    types = (resources.files("services.access.adapters") / "rules" / "schema.cedarschema").read_text("utf-8")
+    types = (_RULES / "schema.cedarschema").read_text("utf-8")
     return types + "\n" + schema_of_actions(", ".join(PRINCIPAL_TYPES), ", ".join(RESOURCE_TYPES))
 
 
-def base_policies() -> list[tuple[str, str]]:
+def base_text(options: Iterable[str] = ()) -> str:
+    """Return the kernel's own rules with some of OPTIONS."""
+    return "\n".join([BASE_TEXT, *(OPTIONS[name] for name in sorted(options))])
+
+
+def base_policies(options: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Return the kernel's own policies, each with its @id."""
-    parsed = json.loads(cedarpy.policies_to_json_str(BASE_TEXT))
+    parsed = json.loads(cedarpy.policies_to_json_str(base_text(options)))
     return [
         (
             policy["annotations"]["id"],
@@ -66,13 +78,14 @@ def base_policies() -> list[tuple[str, str]]:
 class CedarEngine:
     """Decides checks. Any thread may use it.
 
-    `kernel_tenant` is the tenant whose administrators are the kernel's.
+    `kernel_tenant` is the tenant whose administrators are the kernel's; `options` are names of OPTIONS.
     """
 
-    def __init__(self, *, kernel_tenant: str) -> None:
+    def __init__(self, *, kernel_tenant: str, options: Iterable[str] = ()) -> None:
         self._kernel_tenant = kernel_tenant
         self._schema = cedarpy.Schema.from_str(schema_text())
-        self._base = _PolicySet(())
+        self._base_text = base_text(options)
+        self._base = _PolicySet((), self._base_text)
         self._sets: OrderedDict[tuple[tuple[str, str], ...], _PolicySet] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -85,6 +98,10 @@ class CedarEngine:
         permit may look at it, replace it or delete it.
         """
         rules = self._rules(policies)
+        decision = self._decided(check, target, given, rules)
+        return replace(decision, effect_matters=rules.mentions_effect)
+
+    def _decided(self, check: Check, target: Target, given: DecisionInput, rules: "_PolicySet") -> Decision:
         if rules.unreadable and not _is_repair(check, target, rules):
             return Decision(
                 allowed=False,
@@ -142,7 +159,7 @@ class CedarEngine:
         with self._lock:
             rules = self._sets.get(key)
         if rules is None:  # parsed without the lock, so that other tenants' decisions do not wait for it
-            rules = _PolicySet(policies)
+            rules = _PolicySet(policies, self._base_text)
         with self._lock:
             self._sets[key] = rules
             self._sets.move_to_end(key)
@@ -154,12 +171,12 @@ class CedarEngine:
 class _PolicySet:
     """The kernel's rules with a tenant's policies, parsed, and the policy resource of each @id."""
 
-    def __init__(self, policies: tuple[Policy, ...]) -> None:
-        self.names = {rule: f"policies/{rule}" for rule in policy_text.outline(BASE_TEXT).ids}
+    def __init__(self, policies: tuple[Policy, ...], base: str = BASE_TEXT) -> None:
+        self.names = {rule: f"policies/{rule}" for rule in policy_text.outline(base).ids}
         """Policy resources by @id."""
         self.unreadable: tuple[str, ...] = ()
         """Names of the policies that are left out of the set."""
-        texts = [BASE_TEXT]
+        texts = [base]
         load = policy_text.Load()
         for policy in policies:
             name = f"policies/{policy.id}"
@@ -178,6 +195,7 @@ class _PolicySet:
         text = "\n".join(texts)
         self.handle = cedarpy.PolicySet.from_str(text)
         self.mentions_approval = "approved" in text
+        self.mentions_effect = "effect" in text
 
     def name_of(self, result: Any, rule: str) -> str:
         """Name the policy resource of a rule that decided."""

@@ -10,13 +10,16 @@ from services.access.model import Check, Reason, Revocation
 from services.access.ports import Transaction
 from services.access.service.decisions import DecisionService, Revision
 from services.access.service.dependencies import Dependencies
+from services.access.service.marks import MarkService
 from services.access.service.watchers import MISSED_HEARTBEATS
 from services.chassis.auth.authz_client import Permission, PermissionCheck
-from services.chassis.auth.identity import Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.auth.rules import Listener, RulesChanged, Withdrawal
 from services.chassis.auth.tokens import Revocations, TokenVerifier
 from services.chassis.rpc.errors import AgentInactive, ApprovalRequired, PermissionDenied
 
+_SELF: Final = Caller(agent="access", tenant="kernel", kind=Kind.SERVICE)
+"""Who marks what this process delivers, for the audit log."""
 _HEARTBEAT: Final = 2.0
 """Longest silence between two events of the watch. Unit: seconds."""
 
@@ -28,8 +31,9 @@ class LocalAuthorizer:
     of the other processes do.
     """
 
-    def __init__(self, checks: DecisionService) -> None:
+    def __init__(self, checks: DecisionService, marks: MarkService) -> None:
         self._checks = checks
+        self._marks = marks
         self._listeners: list[Listener] = []
         self._revocations = Revocations()
         self._name = f"access-{secrets.token_hex(8)}"
@@ -57,23 +61,31 @@ class LocalAuthorizer:
         add_revocations(self._revocations, event.revoked)
         withdrawals = None
         if event.changes is not None:
-            withdrawals = tuple(Withdrawal(one.tenant, one.agents or frozenset()) for one in event.changes)
+            withdrawals = tuple(
+                Withdrawal(one.tenant, one.agents or frozenset(), mark=one.mark) for one in event.changes
+            )
         if withdrawals != () or event.revoked:
             for listener in self._listeners:
                 listener(RulesChanged(self._revocations, withdrawals))
         self._revocations.forget(self._checks.clock.now().timestamp())
         self._checks.confirm(self._name, event.revision)
 
+    async def mark(self, who: Principal, source: str) -> None:
+        """Mark an agent; see Authorizer."""
+        await self._marks.mark(_SELF, who.tenant, who.agent, source)
+
     async def authorize(self, question: PermissionCheck) -> Permission:
         """Return the permission. Raises PermissionDenied, AgentInactive or ApprovalRequired."""
         who = question.principal
-        decision = await self._checks.check(Check(who, question.action, question.resource))
+        check = Check(who, question.action, question.resource, question.untrusted, question.effect)
+        decision = await self._checks.check(check)
         if decision.allowed:
             return Permission(
                 until=decision.expire_time.timestamp() if decision.expire_time is not None else None,
                 tree=decision.tree,
                 owner_tree=decision.owner_tree,
                 untrusted=decision.untrusted,
+                effect_matters=decision.effect_matters,
             )
         name = f"agents/{who.agent}"
         metadata = {"agent": name, "action": question.action, "resource": question.resource}

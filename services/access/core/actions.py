@@ -45,6 +45,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.manage": _ADMIN,
     "access.read": _COMMON,
     "access.revoke": _SELF | {Scope.TREE},
+    "agent.clear_untrusted": _SHAREABLE_ADMIN,
     "agent.control": _STEER,
     "agent.list": _STEER | {Scope.PROCESS},
     PRIVILEGE: _SHAREABLE_ADMIN,

@@ -83,6 +83,31 @@ def cap(root: Agent, descendants: Iterable[Agent]) -> list[Agent]:
     return changed
 
 
+def marked(root: Agent, source: str, descendants: Iterable[Agent], now: datetime) -> list[Agent]:
+    """Mark `root` and all below it as having read what nobody vouches for; return whom to store.
+
+    What an agent has read reaches its descendants: it holds their keys and says what they do. Who is marked
+    already keeps the first mark.
+    """
+    inherited = f"agents/{root.id}"
+    return [
+        dataclasses.replace(
+            agent, untrusted_since=now, untrusted_source=source if agent is root else inherited
+        )
+        for agent in (root, *descendants)
+        if not agent.untrusted
+    ]
+
+
+def cleared(agents: Iterable[Agent]) -> list[Agent]:
+    """Take the mark from agents and return those that had one."""
+    return [
+        dataclasses.replace(agent, untrusted_since=None, untrusted_source="")
+        for agent in agents
+        if agent.untrusted
+    ]
+
+
 def touched(agents: Iterable[Agent], revision: int, now: datetime) -> list[Agent]:
     """Stamp changed agents with the revision and time of their change."""
     return [dataclasses.replace(agent, revision=revision, update_time=now) for agent in agents]

@@ -113,6 +113,8 @@ def _gather(
         groups=groups,
         grants=tuple(grant for grant in grants if check.action in grant.actions and grant.in_force(now)),
     )
+    if given.principal is not None and given.principal.untrusted:
+        check = dataclasses.replace(check, untrusted=True)  # the mark counts whatever the question says
     return DecisionRequest(check, target, given, reader.policies(who.tenant))
 
 
@@ -124,7 +126,7 @@ def decide(engine: PolicyEngine, case: DecisionRequest) -> Decision:
         decision,
         tree=_root(case.given.principal, who.agent) if who.kind is Kind.AGENT else "",
         owner_tree=_root(case.given.owner, case.target.owner),
-        untrusted=case.check.untrusted,
+        untrusted=case.given.principal is not None and case.given.principal.untrusted,
     )
 
 

@@ -111,7 +111,7 @@ def request(check: Check, target: Target, *, approved: bool = False) -> Json:
         "principal": _uid(_principal_type(kind), check.principal.agent),
         "action": _uid("Action", check.action),
         "resource": _uid(target.type, target.id),
-        "context": {"untrusted": check.untrusted, "approved": approved},
+        "context": {"untrusted": check.untrusted, "approved": approved, "effect": check.effect},
     }
 
 

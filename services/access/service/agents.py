@@ -5,8 +5,9 @@ import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from services.access.core import agent_tree, caps
 from services.access.core.actions import PRIVILEGE
@@ -16,6 +17,7 @@ from services.access.model import Agent, AgentKey, AgentState, Check, Revocation
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
+from services.access.service.marks import MarkService
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.dispatch.scheduling import Caps, Excess, Hints, excess
@@ -92,6 +94,8 @@ class AgentService:
 
     def __init__(self, ports: Dependencies) -> None:
         self._deps = ports
+        self.marks = MarkService(ports)
+        """What they have read."""
 
     async def register(self, caller: Caller, new: NewAgent, asked: RequestIdentity) -> Registered:
         """Register an agent and issue its first credentials.
@@ -307,6 +311,7 @@ class AgentService:
             create_time=now,
             update_time=now,
             caps=caps,
+            **_inherited_mark(tx, caller, above, now),
         )
         if not tx.agents.insert(agent):
             raise AgentExists(f"agents/{agent_id} exists already", metadata={"agent": _name(agent)})
@@ -393,6 +398,15 @@ class AgentService:
         if parent:
             return agent_id_of(parent, caller, "parent")
         return caller.agent if caller.kind is Kind.AGENT else ""
+
+
+def _inherited_mark(tx: Transaction, caller: Caller, above: Agent | None, now: datetime) -> dict[str, Any]:
+    """Return the mark that a new agent is born with: its parent's, and that of the agent who registers it."""
+    own = tx.agents.get(caller.tenant, caller.agent) if caller.kind is Kind.AGENT else None
+    for one in (above, own):
+        if one is not None and one.untrusted:
+            return {"untrusted_since": now, "untrusted_source": _name(one)}
+    return {}
 
 
 def _changed_anywhere(after: int, limit: int, tx: Transaction) -> list[Agent]:

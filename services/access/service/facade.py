@@ -24,6 +24,7 @@ class AccessManager:
         self.ports = ports
         self.audit = AuditService(ports)
         self.agents = AgentService(ports)
+        self.marks = self.agents.marks
         self.groups = GroupService(ports)
         self.grants = GrantService(ports)
         self.policies = PolicyService(ports, builtin)

@@ -25,6 +25,8 @@ class RuleChange:
     tenant: str
     agents: frozenset[str] | None = None
     """Names of those concerned, acting or owning; None: any of the tenant; empty: nobody loses anything."""
+    mark: bool = False
+    """Whether all that happened is that these agents were marked as having read what nobody vouches for."""
 
     @property
     def withdraws(self) -> bool:

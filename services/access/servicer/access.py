@@ -50,6 +50,13 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         self._manager.checks.confirm(request.watcher, request.revision)
         return access_pb2.ConfirmRevisionResponse()
 
+    async def MarkUntrusted(
+        self, request: access_pb2.MarkUntrustedRequest, _context: object
+    ) -> access_pb2.MarkUntrustedResponse:
+        caller, agent = current_caller(), request.agent.removeprefix("agents/")
+        revision = await self._manager.marks.mark(caller, request.tenant, agent, request.source)
+        return access_pb2.MarkUntrustedResponse(revision=revision)
+
     async def CreateGroup(
         self, request: access_pb2.CreateGroupRequest, _context: object
     ) -> access_pb2.CreateGroupResponse:

@@ -69,6 +69,15 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         agent, count = await self._agents.kill(caller, caller.owner, request.reason)
         return agent_pb2.KillAgentResponse(agent=self._shown(agent), killed_count=count)
 
+    async def ClearUntrusted(
+        self, request: agent_pb2.ClearUntrustedRequest, _context: object
+    ) -> agent_pb2.ClearUntrustedResponse:
+        caller = current_caller()
+        agent, count = await self._agents.marks.clear(
+            caller, caller.owner, descendants=request.descendants, reason=request.reason
+        )
+        return agent_pb2.ClearUntrustedResponse(agent=self._shown(agent), cleared_count=count)
+
     async def WatchAgents(
         self, request: agent_pb2.WatchAgentsRequest, _context: object
     ) -> AsyncIterator[agent_pb2.WatchAgentsResponse]:

@@ -48,6 +48,8 @@ def agent_values(agent: Agent) -> Values:
         "revision": agent.revision,
         "create_time": micros(agent.create_time),
         "update_time": micros(agent.update_time),
+        "untrusted_since": _optional_micros(agent.untrusted_since),
+        "untrusted_source": agent.untrusted_source,
     }
 
 
@@ -101,6 +103,8 @@ def agent(row: Row[Any]) -> Agent:
         revision=row.revision,
         create_time=from_micros(row.create_time),
         update_time=from_micros(row.update_time),
+        untrusted_since=_optional_moment(row.untrusted_since),
+        untrusted_source=row.untrusted_source,
     )
 
 

@@ -34,6 +34,8 @@ agents: Final = sa.Table(
     sa.Column("revision", sa.BigInteger(), nullable=False),
     sa.Column("create_time", MICROS, nullable=False),
     sa.Column("update_time", MICROS, nullable=False),
+    sa.Column("untrusted_since", MICROS),
+    sa.Column("untrusted_source", sa.String(), nullable=False, server_default=""),
     sa.Index("agents_by_path", "tenant", "path"),
     sa.Index("agents_by_revision", "tenant", "revision"),
 )

@@ -84,7 +84,7 @@ def check(request: access_pb2.CheckRequest, caller: Caller) -> model.Check:
         )
     else:
         who = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
-    return model.Check(who, request.action, request.resource, request.untrusted)
+    return model.Check(who, request.action, request.resource, request.untrusted, request.effect)
 
 
 def decision(made: model.Decision) -> resources_pb2.Decision:
@@ -98,6 +98,7 @@ def decision(made: model.Decision) -> resources_pb2.Decision:
         tree=made.tree,
         owner_tree=made.owner_tree,
         untrusted=made.untrusted,
+        effect_matters=made.effect_matters,
     )
 
 
@@ -120,7 +121,7 @@ def revision(event: Revision) -> access_pb2.WatchRevisionResponse:
 
 
 def _rule_change(change: RuleChange) -> access_pb2.RuleChange:
-    return access_pb2.RuleChange(tenant=change.tenant, agents=sorted(change.agents or ()))
+    return access_pb2.RuleChange(tenant=change.tenant, agents=sorted(change.agents or ()), mark=change.mark)
 
 
 def _revoked(one: model.Revocation) -> resources_pb2.RevokedToken:

@@ -81,6 +81,8 @@ def agent(found: Agent, tenant_weight: int) -> agent_pb2.Agent:
         caps=_caps(found.caps),
         ancestors=found.ancestors,
         tenant_weight=tenant_weight,
+        untrusted_since=stamp(found.untrusted_since),
+        untrusted_source=found.untrusted_source,
     )
 
 

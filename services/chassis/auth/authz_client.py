@@ -38,6 +38,8 @@ _KINDS: Final = {
 }
 _MISSED_HEARTBEATS: Final = 3
 _CONFIRM_SECONDS: Final = 0.5
+_MARK_SECONDS: Final = 5.0
+_LONGEST_SOURCE: Final = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class PermissionCheck:
     """Full resource name, `me` resolved."""
     read: bool = False
     """Whether the call changes nothing, so that a recent permission may outlive an outage of access."""
+    untrusted: bool = False
+    """Whether the call is about content that nobody vouches for, whatever the principal has read."""
+    effect: str = ""
+    """What the tool that is called may change; empty: not known, or no tool."""
+    approvable: bool = False
+    """Whether the call waits for an approval by itself: one that needs it is let in and told so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +73,27 @@ class Permission:
     """Id of the root above the agent that owns the resource; empty when none does."""
     untrusted: bool = False
     """Whether the calling agent has read content that nobody vouches for."""
+    effect_matters: bool = False
+    """Whether a rule in force looks at the effect of tools."""
+    needs_approval: bool = False
+    """Whether it holds once a person has approved the call; only for an approvable one."""
 
 
 class Authorizer(Protocol):
-    """Decides whether a call may go on."""
+    """Decides whether a call may go on, and keeps what callers have read."""
 
     async def authorize(self, question: PermissionCheck) -> Permission:
         """Return the permission.
 
         Raises PermissionDenied, AgentInactive, ApprovalRequired or AccessUnavailable.
+        """
+        ...
+
+    async def mark(self, who: Principal, source: str) -> None:
+        """Mark an agent as having read what nobody vouches for, before it gets content of `source`.
+
+        When this returns every process decides by the mark. Raises AccessUnavailable: then nothing may be
+        delivered.
         """
         ...
 
@@ -86,7 +106,7 @@ class _Cached:
     permission: Permission
 
 
-_Key = tuple[str, str, Kind, str, str]
+_Key = tuple[str, str, Kind, str, str, str, bool]
 
 
 class AccessAuthorizer:
@@ -117,6 +137,8 @@ class AccessAuthorizer:
         self._max_cached = max_cached
         self._heartbeat = heartbeat
         self._cache: dict[_Key, _Cached] = {}
+        self._marked: set[tuple[str, str]] = set()
+        """Agents that bear a mark at the present revision; forgotten with it, as a mark may be cleared."""
         self._revision = -1
         self._told = -1
         """The revision that the watch has told, and the listeners know of."""
@@ -132,20 +154,41 @@ class AccessAuthorizer:
     async def authorize(self, question: PermissionCheck) -> Permission:
         """Return the permission; see Authorizer."""
         who = question.principal
-        key = (who.tenant, who.agent, who.kind, question.action, question.resource)
+        key = (
+            *(who.tenant, who.agent, who.kind),
+            *(question.action, question.resource, question.effect, question.untrusted),
+        )
         cached = self._cache.get(key)
         now = self._clock.monotonic()
         if cached is not None and now < cached.until and self.live:
-            _settle(cached.error, question)
-            return cached.permission
+            return _settle(cached.error, question, cached.permission)
         try:
             error, permission = await self._ask(key, question)
         except AccessUnavailable:
             if cached is not None and question.read and cached.error is None and now < cached.until:
                 return cached.permission
             raise
-        _settle(error, question)
-        return permission
+        return _settle(error, question, permission)
+
+    async def mark(self, who: Principal, source: str) -> None:
+        """Mark an agent unless it is known to be marked; see Authorizer."""
+        key = (who.tenant, who.agent)
+        if key in self._marked and self.live:
+            return
+        request = access_pb2.MarkUntrustedRequest(
+            tenant=who.tenant, agent=f"agents/{who.agent}", source=_cut(source)
+        )
+        try:
+            metadata = await self._credential.metadata()
+            done = await self._stub.MarkUntrusted(request, timeout=_MARK_SECONDS, metadata=metadata)
+        except grpc.aio.AioRpcError as failure:
+            _log.warning("an agent could not be marked", code=failure.code().name, text=failure.details())
+            raise AccessUnavailable(
+                "the content is from a source nobody vouches for, and that could not be noted",
+                retry_after=1.0,
+            ) from failure
+        self._reached(done.revision)
+        self._bears_mark(key, done.revision)
 
     @property
     def live(self) -> bool:
@@ -176,6 +219,7 @@ class AccessAuthorizer:
             self._epoch = event.epoch
             self._revision = self._told = -1
             self._cache.clear()
+            self._marked.clear()
         self._reached(event.revision)
         for revoked in event.revoked_tokens:
             self._revoke(revoked)
@@ -217,6 +261,11 @@ class AccessAuthorizer:
         if revision > self._revision:
             self._revision = revision
             self._cache.clear()
+            self._marked.clear()
+
+    def _bears_mark(self, key: tuple[str, str], revision: int) -> None:
+        if revision == self._revision and len(self._marked) < self._max_cached:
+            self._marked.add(key)
 
     async def _ask(self, key: _Key, question: PermissionCheck) -> tuple[type[KernelError] | None, Permission]:
         who = question.principal
@@ -226,6 +275,8 @@ class AccessAuthorizer:
             ),
             action=question.action,
             resource=question.resource,
+            untrusted=question.untrusted,
+            effect=question.effect,
         )
         decision = await self._decisions.decide(request)
         error = None if decision.allowed else _DENIALS.get(decision.reason, PermissionDenied)
@@ -234,12 +285,15 @@ class AccessAuthorizer:
             tree=decision.tree,
             owner_tree=decision.owner_tree,
             untrusted=decision.untrusted,
+            effect_matters=decision.effect_matters,
         )
         self._remember(key, decision, _Cached(error, math.inf, permission))
         return error, permission
 
     def _remember(self, key: _Key, decision: resources_pb2.Decision, made: _Cached) -> None:
         self._reached(decision.revision)
+        if decision.untrusted:
+            self._bears_mark((key[0], key[1]), decision.revision)
         if decision.revision < self._revision:
             return  # decided by rules that have changed since
         life = self._max_age
@@ -256,9 +310,11 @@ _DENIALS: Final[dict[int, type[KernelError]]] = {
 }
 
 
-def _settle(error: type[KernelError] | None, question: PermissionCheck) -> None:
+def _settle(error: type[KernelError] | None, question: PermissionCheck, permission: Permission) -> Permission:
     if error is None:
-        return
+        return permission
+    if error is ApprovalRequired and question.approvable:
+        return replace(permission, needs_approval=True)
     who = f"agents/{question.principal.agent}"
     metadata = {"agent": who, "action": question.action, "resource": question.resource}
     if error is AgentInactive:
@@ -276,7 +332,13 @@ def _withdrawals(event: access_pb2.WatchRevisionResponse) -> tuple[Withdrawal, .
     """Return what an event says was withdrawn; None when it does not know all of it."""
     if not event.complete:
         return None
-    return tuple(Withdrawal(change.tenant, frozenset(change.agents)) for change in event.changes)
+    return tuple(
+        Withdrawal(change.tenant, frozenset(change.agents), mark=change.mark) for change in event.changes
+    )
+
+
+def _cut(source: str) -> str:
+    return source.encode()[:_LONGEST_SOURCE].decode(errors="ignore")
 
 
 def _unix(moment: Timestamp) -> float:

@@ -73,6 +73,10 @@ class Caller:
     """Id of the root of the tree that `owner` belongs to."""
     untrusted: bool = False
     """Whether the calling agent has read content that nobody vouches for."""
+    effect_matters: bool = False
+    """Whether a rule in force looks at the effect of tools."""
+    needs_approval: bool = False
+    """Whether the call is permitted once a person has approved it; only methods that wait for that see it."""
     deadline: float = math.inf
     """When the call must end, on the clock of time.monotonic; infinite when unbounded. Unit: seconds."""
 
@@ -90,6 +94,11 @@ class Caller:
     def scope(self) -> Scope:
         """Whose resources the call may touch."""
         return Scope(self.tenant, self.owner)
+
+    @property
+    def leaves_untrusted(self) -> bool:
+        """Whether nobody vouches for what the call leaves with the owner of its resource."""
+        return self.kind is Kind.AGENT and (self.untrusted or self.agent != self.owner)
 
     @property
     def principal(self) -> Principal:

@@ -16,6 +16,8 @@ class Withdrawal:
     tenant: str
     agents: frozenset[str] = frozenset()
     """Names of the agents concerned, acting or owning; empty: any agent of the tenant."""
+    mark: bool = False
+    """Whether all that happened is that these agents were marked as having read what nobody vouches for."""
 
     def concerns(self, principal: Principal, resource: str) -> bool:
         """Tell whether what a principal may do with a resource may be another thing now."""
@@ -38,10 +40,14 @@ class RulesChanged:
     """What may have been taken away; None: anything."""
 
     def concerns(self, principal: Principal, resource: str) -> bool:
-        """Tell whether what a principal may do with a resource may be another thing now."""
+        """Tell whether what a principal may do with a resource may be another thing now.
+
+        A mark does not count: what runs was asked for before its agent had read anything, and a mark is often
+        set by the very thing that a stream is about to tell. All that is asked for later is decided by it.
+        """
         if self.withdrawals is None:
             return True
-        return any(one.concerns(principal, resource) for one in self.withdrawals)
+        return any(one.concerns(principal, resource) for one in self.withdrawals if not one.mark)
 
 
 Listener = Callable[[RulesChanged], None]

@@ -44,6 +44,8 @@ class KernelError(Exception):
 
     reason: str = "INTERNAL"
     code: Code = Code.INTERNAL
+    untrusted: bool = False
+    """Whether its text comes from somebody nobody vouches for: who is told it is marked first."""
 
     def __init__(
         self,

@@ -76,6 +76,10 @@ class Method:
     server_streaming: bool
     creates: tuple[str, ...]
     """The quotas that a successful call adds to."""
+    content: bool
+    """Whether its answers are content of the resource's owner."""
+    approvable: bool
+    """Whether it waits for a person's approval by itself."""
     has_rules: bool
     """Whether the request has any buf.validate rule."""
     resource_of: Callable[[Any], str]
@@ -143,6 +147,8 @@ def _method(descriptor: MethodDescriptor) -> Method:
         client_streaming=descriptor.client_streaming,
         server_streaming=descriptor.server_streaming,
         creates=tuple(syscall.creates),
+        content=syscall.content,
+        approvable=syscall.approvable,
         has_rules=_has_rules(descriptor.input_type, set()),
         resource_of=_getter(syscall.resource),
     )

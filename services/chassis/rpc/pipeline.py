@@ -24,6 +24,7 @@ from services.chassis.rpc.errors import DeadlineExceeded, Draining, KernelError,
 from services.chassis.rpc.live_streams import LiveStream, LiveStreams
 from services.chassis.rpc.methods import Method
 from services.chassis.rpc.steps import authorize, deadline, headers, mapping, validation
+from services.chassis.rpc.steps.exposure import Exposure
 from services.chassis.rpc.steps.observe import MethodMetrics
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.metrics import OTHER, RpcMetrics
@@ -109,6 +110,7 @@ class _Wrapper:
         self._pipeline = pipeline
         self._method = method
         self._series = series
+        self._exposure = Exposure(method)
 
     def wrap(self, inner: Handler) -> Handler:
         """Return a handler of the same arity that runs all steps."""
@@ -131,32 +133,37 @@ class _Wrapper:
 
     def _unary(self, inner: Callable[..., Any], *, raw: bool) -> Callable[..., Any]:
         async def behaviour(data: bytes, context: Context) -> Any:
-            async with _Call(self._pipeline, self._method, self._series, context) as call:
-                return await inner(await call.admit(data, raw=raw), context)
+            async with _Call(self._pipeline, self._method, self._series, context, self._exposure) as call:
+                answer = await inner(await call.admit(data, raw=raw), context)
+                if not raw:
+                    await call.expose(answer)
+                return answer
 
         return behaviour
 
     def _stream_out(self, inner: Callable[..., Any], *, raw: bool) -> Callable[..., Any]:
         async def behaviour(data: bytes, context: Context) -> None:
-            async with _Call(self._pipeline, self._method, self._series, context) as call:
+            async with _Call(self._pipeline, self._method, self._series, context, self._exposure) as call:
                 request = await call.admit(data, raw=raw)
                 if self._method.endless and not raw:  # a forwarding handler passes on what the manager says
                     await whole(context.send_initial_metadata(LET_IN))
-                await _pump(inner(request, context), context, call)
+                await _pump(inner(request, context), context, call, raw=raw)
 
         return behaviour
 
     def _stream_in(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         async def behaviour(requests: Any, context: Context) -> Any:
-            async with _Call(self._pipeline, self._method, self._series, context) as call:
+            async with _Call(self._pipeline, self._method, self._series, context, self._exposure) as call:
                 await call.admit_stream()
-                return await inner(requests, context)
+                answer = await inner(requests, context)
+                await call.expose(answer)
+                return answer
 
         return behaviour
 
     def _streams(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         async def behaviour(requests: Any, context: Context) -> None:
-            async with _Call(self._pipeline, self._method, self._series, context) as call:
+            async with _Call(self._pipeline, self._method, self._series, context, self._exposure) as call:
                 await call.admit_stream()
                 if self._method.endless:
                     await whole(context.send_initial_metadata(LET_IN))
@@ -175,7 +182,9 @@ class _Call:
     """One running call: entered when it arrives, left when it ends, however it ends."""
 
     __slots__ = (
+        "_caller",
         "_context",
+        "_exposure",
         "_method",
         "_pipeline",
         "_series",
@@ -186,7 +195,16 @@ class _Call:
         "stream",
     )
 
-    def __init__(self, pipeline: Pipeline, method: Method, series: MethodMetrics, context: Context) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        method: Method,
+        series: MethodMetrics,
+        context: Context,
+        exposure: Exposure,
+    ) -> None:
+        self._exposure = exposure
+        self._caller: Caller | None = None
         self._pipeline = pipeline
         self._method = method
         self._series = series
@@ -247,11 +265,27 @@ class _Call:
         head, principal = await self._identify()
         await self._authorize(head, principal, "")
 
+    async def expose(self, answer: Any) -> None:
+        """Mark the caller before it gets an answer that nobody vouches for. Raises AccessUnavailable."""
+        if self._caller is not None and not self._exposure.none:
+            await self._exposure.before(self._pipeline.authorizer, self._caller, answer)
+
+    async def _exposed(self, error: Exception) -> Exception:
+        """Mark the caller before it is told an error whose text nobody vouches for; return what it is told."""
+        if self._caller is None or not isinstance(error, KernelError) or not error.untrusted:
+            return error
+        try:
+            await self._exposure.before_error(self._pipeline.authorizer, self._caller)
+        except KernelError as failure:
+            return failure
+        return error
+
     async def _authorize(self, head: headers.Headers, principal: Principal, name: str) -> None:
         permit = await authorize.authorize(self._pipeline.authorizer, self._method, principal, name)
         if self.stream is not None:
             self._pipeline.streams.admitted(self.stream, permit.question, permit.permission.until)
-        set_caller(_caller(head, principal, permit, self.deadline))
+        self._caller = _caller(head, principal, permit, self.deadline)
+        set_caller(self._caller)
 
     async def _identify(self) -> tuple[headers.Headers, Principal]:
         if self._method.endless and self._pipeline.endless.draining:
@@ -289,6 +323,7 @@ class _Call:
         if isinstance(error, DecodeError):
             await mapping.abort(self._context, mapping.malformed(self._method.label))
         if isinstance(error, Exception):
+            error = await self._exposed(error)
             await mapping.abort(self._context, mapping.typed(error, self._method.label))
         return "UNKNOWN"
 
@@ -318,11 +353,13 @@ def _caller(head: headers.Headers, principal: Principal, permit: authorize.Permi
         tree=known.tree or principal.agent,
         owner_tree=known.owner_tree or permit.owner,
         untrusted=known.untrusted,
+        effect_matters=known.effect_matters,
+        needs_approval=known.needs_approval,
         deadline=ends,
     )
 
 
-async def _pump(answer: Any, context: Context, call: _Call) -> None:
+async def _pump(answer: Any, context: Context, call: _Call, *, raw: bool = False) -> None:
     """Send what a streaming handler yields, as long as the stream may deliver.
 
     The generator is closed here, at once, so that its `finally` runs when the caller leaves.
@@ -330,7 +367,7 @@ async def _pump(answer: Any, context: Context, call: _Call) -> None:
     try:
         begun = not call.interruptible
         async for message in answer:
-            sending = _send(message, context, call.stream)
+            sending = _send(message, context, call, raw=raw)
             await (sending if begun else whole(sending))
             begun = True
     finally:
@@ -338,9 +375,11 @@ async def _pump(answer: Any, context: Context, call: _Call) -> None:
             await answer.aclose()
 
 
-async def _send(message: Any, context: Context, stream: LiveStream | None) -> None:
-    if stream is not None:
-        await stream.may_deliver()
+async def _send(message: Any, context: Context, call: _Call, *, raw: bool) -> None:
+    if not raw:
+        await call.expose(message)
+    if call.stream is not None:
+        await call.stream.may_deliver()
     # From the check to the transport nothing else runs: what is delivered was permitted then.
     await context.write(message)
 

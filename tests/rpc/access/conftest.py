@@ -24,7 +24,7 @@ async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
     async with serving(
         *servicers(manager),
         authenticator=authenticator(manager, made.keys),
-        authorizer=LocalAuthorizer(manager.checks),
+        authorizer=LocalAuthorizer(manager.checks, manager.marks),
     ) as channel:
         access: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
         agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)

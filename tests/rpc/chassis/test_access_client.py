@@ -1,7 +1,7 @@
 """The client of the access manager: what it remembers, and what happens while access is away."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import grpc
@@ -282,3 +282,66 @@ def test_the_fake_is_a_servicer_of_the_real_service() -> None:
     names = {method.name for method in access_pb2.DESCRIPTOR.services_by_name["AccessService"].methods}
 
     assert {"Check", "WatchRevision", "IssueToken", "GetJwks"} <= names
+
+
+async def test_an_agent_is_marked_once_for_as_long_as_the_rules_stay(world: World) -> None:
+    await world.follow()
+    for source in ("tools/browse", "tools/search", "tools/browse"):
+        await world.authorizer.mark(PLANNER, source)
+    assert world.access.marks == [("acme", "planner", "tools/browse")]
+
+    await world.access.change()  # it may have been cleared
+    await world.settle()
+    await world.authorizer.mark(PLANNER, "tools/search")
+    assert len(world.access.marks) == 2
+
+
+async def test_who_is_known_to_be_marked_is_not_marked_again(world: World) -> None:
+    world.access.marks.append(("acme", "planner", "tools/browse"))
+    await world.follow()
+    permission = await world.authorizer.authorize(READ)
+    await world.authorizer.mark(PLANNER, "tools/search")
+
+    assert permission.untrusted
+    assert len(world.access.marks) == 1
+
+
+async def test_a_mark_that_cannot_be_set_is_an_error(world: World) -> None:
+    await world.follow()
+    await world.server.stop()
+    with pytest.raises(AccessUnavailable):
+        await world.authorizer.mark(PLANNER, "tools/browse")
+
+
+async def test_decisions_remembered_before_a_mark_are_forgotten_with_it(world: World) -> None:
+    await world.follow()
+    before = await world.authorizer.authorize(READ)
+    await world.authorizer.mark(PLANNER, "tools/browse")
+    after = await world.authorizer.authorize(READ)
+
+    assert (before.untrusted, after.untrusted) == (False, True)
+
+
+async def test_what_is_known_of_the_call_is_asked_and_remembered_apart(world: World) -> None:
+    await world.follow()
+    call = PermissionCheck(PLANNER, "tool.call", "tools/mail")
+    for question in (call, replace(call, effect="irreversible"), replace(call, untrusted=True)) * 2:
+        await world.authorizer.authorize(question)
+
+    assert [(asked.effect, asked.untrusted) for asked in world.access.asked] == [
+        ("", False),
+        ("irreversible", False),
+        ("", True),
+    ]
+
+
+async def test_an_approvable_call_is_let_in_and_told_that_it_needs_an_approval(world: World) -> None:
+    await world.follow()
+    call = PermissionCheck(PLANNER, "tool.call", "tools/mail")
+    world.access.denied["planner", "tool.call", "tools/mail"] = (
+        resources_pb2.DECISION_REASON_APPROVAL_REQUIRED
+    )
+    with pytest.raises(ApprovalRequired):
+        await world.authorizer.authorize(call)
+    for _ in range(2):
+        assert (await world.authorizer.authorize(replace(call, approvable=True))).needs_approval

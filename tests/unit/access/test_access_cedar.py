@@ -2,11 +2,13 @@
 
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from services.access.adapters import cedar as cedar_module
-from services.access.adapters.cedar import CedarEngine, PolicyJudge
+from services.access.adapters.cedar import OPTIONS, CedarEngine, PolicyJudge, base_policies
+from services.access.config import POLICY_OPTIONS
 from services.access.core.decision import DecisionCache
 from services.access.core.decision_input import DecisionInput, Target, prefixes, target_of
 from services.access.core.policy_text import MAX_IN_FORCE, outline
@@ -49,13 +51,15 @@ def ask(
     *texts: str,
     who: Principal = WHO,
     untrusted: bool = False,
+    effect: str = "",
+    engine: CedarEngine = ENGINE,
     world: DecisionInput = SLICE,
 ) -> Decision:
     """Decide with the tenant's policies `texts`."""
     name = names.parse(resource or f"agents/{who.agent}")
     policies = tuple(policy(text, name=f"p{number}") for number, text in enumerate(texts))
-    check = Check(who, action, resource, untrusted)
-    return ENGINE.decide(check, target_of(name, who, ""), world, policies)
+    check = Check(who, action, resource, untrusted, effect)
+    return engine.decide(check, target_of(name, who, ""), world, policies)
 
 
 def test_a_decision_names_the_rules_and_the_revision() -> None:
@@ -103,6 +107,30 @@ def test_a_policy_sees_that_content_is_untrusted() -> None:
 
     assert ask("tool.call", "tools/mail", text).allowed
     assert not ask("tool.call", "tools/mail", text, untrusted=True).allowed
+
+
+def test_a_policy_sees_what_the_tool_may_change_and_the_decision_tells_that_it_matters() -> None:
+    text = OPTIONS["irreversible-after-untrusted"].replace("irreversible-after-untrusted", "mine")
+
+    def decided(**circumstances: Any) -> Decision:
+        return ask("tool.call", "tools/mail", text, **circumstances)
+
+    assert decided(untrusted=True, effect="pure").allowed
+    assert decided(untrusted=False, effect="irreversible").allowed
+    assert decided(untrusted=True).effect_matters
+    refused = decided(untrusted=True, effect="irreversible")
+    assert (refused.allowed, refused.reason) == (False, Reason.APPROVAL_REQUIRED)
+    assert not ask("tool.call", "tools/mail").effect_matters
+
+
+def test_an_installation_adds_rules_to_the_kernels_own_for_all_tenants() -> None:
+    strict = CedarEngine(kernel_tenant="default", options=("irreversible-after-untrusted",))
+    refused = ask("tool.call", "tools/mail", untrusted=True, effect="irreversible", engine=strict)
+
+    assert refused.policies == ("policies/irreversible-after-untrusted",)
+    assert ask("tool.call", "tools/mail", untrusted=True, effect="irreversible").allowed
+    assert "irreversible-after-untrusted" in dict(base_policies(("irreversible-after-untrusted",)))
+    assert set(OPTIONS) == POLICY_OPTIONS
 
 
 def test_an_action_can_wait_for_an_approval() -> None:

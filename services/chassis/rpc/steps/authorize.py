@@ -54,5 +54,11 @@ async def authorize(authorizer: Authorizer, method: Method, principal: Principal
         owner, resource = parsed.owner or principal.agent, str(parsed)
     if method.audience is not Audience.AGENTS:
         return Permit(owner, resource)
-    question = PermissionCheck(principal, method.permission, resource, method.effect is Effect.READ)
+    question = PermissionCheck(
+        principal,
+        method.permission,
+        resource,
+        read=method.effect is Effect.READ,
+        approvable=method.approvable,
+    )
     return Permit(owner, resource, question, await authorizer.authorize(question))
