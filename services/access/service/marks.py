@@ -24,7 +24,7 @@ class MarkService:
         self._deps = ports
 
     async def mark(self, caller: Caller, tenant: str, agent: str, source: str) -> int:
-        """Mark an agent and all below it before they get content of `source`; return the revision of the rules.
+        """Mark an agent and all below it before they get content of `source`; return the rules' revision.
 
         When this returns every process that follows the rules decides by the mark. Raises AgentNotFound.
         """
@@ -49,7 +49,7 @@ class MarkService:
     async def clear(
         self, caller: Caller, agent: str, *, descendants: bool, reason: str = ""
     ) -> tuple[Agent, int]:
-        """Take the mark from an agent, with `descendants` from all below it too; return it and how many had one.
+        """Take the mark from an agent, with `descendants` from all below it; return it and how many had one.
 
         Raises AgentNotFound, or PermissionDenied for an agent of the same tree.
         """
@@ -68,8 +68,8 @@ class MarkService:
             dependencies.record(tx, caller.tenant, now, [done])
             return next((one for one in changed if one.id == agent), root), len(changed)
 
-        # What was remembered of the mark has to go as surely as a permission that is taken away: an agent that
-        # is taken for marked would read on without being marked again.
+        # What was remembered of the mark has to go as surely as a permission that is taken away: an agent
+        # that is taken for marked would read on without being marked again.
         return await self._deps.commit(work, RuleChange(caller.tenant, frozenset({names.agent_name(agent)})))
 
 
@@ -79,7 +79,7 @@ def _marks(tenant: str, agent: str, changed: list[Agent]) -> RuleChange:
 
 
 def _must_be_impartial(tx: Transaction, caller: Caller, agent: Agent) -> None:
-    """Refuse an agent of the same tree: whoever follows orders it has read would order that. PermissionDenied."""
+    """Refuse an agent of the same tree: orders that it has read would say so. Raises PermissionDenied."""
     if caller.kind is not Kind.AGENT:
         return
     own = tx.agents.get(caller.tenant, caller.agent)

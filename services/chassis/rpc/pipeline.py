@@ -271,7 +271,7 @@ class _Call:
             await self._exposure.before(self._pipeline.authorizer, self._caller, answer)
 
     async def _exposed(self, error: Exception) -> Exception:
-        """Mark the caller before it is told an error whose text nobody vouches for; return what it is told."""
+        """Mark the caller before it is told an error that nobody vouches for; return what it is told."""
         if self._caller is None or not isinstance(error, KernelError) or not error.untrusted:
             return error
         try:

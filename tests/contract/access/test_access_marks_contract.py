@@ -1,4 +1,4 @@
-"""Which agents have read what nobody vouches for, on every store: the mark rises, runs down the tree, and counts."""
+"""Who has read what nobody vouches for, on every store: marks rise, run down the tree, and count."""
 
 import pytest
 

@@ -1,8 +1,8 @@
 """The step before anything is delivered: who gets what nobody vouches for is marked as having read it.
 
 Two things tell. The method: it answers with content of the resource's owner, and its caller is another agent.
-The answer: a field in it says that what is around it came from somebody nobody vouches for. The mark is set and
-holds in every process before the answer goes out; where it cannot be set nothing goes out.
+The answer: a field in it says that what is around it came from somebody nobody vouches for. The mark is set
+and holds in every process before the answer goes out; where it cannot be set nothing goes out.
 """
 
 from collections.abc import Callable, Iterable
