@@ -220,6 +220,8 @@ class ReplicaInfo:
     """Bytes of the longest token of its vocabulary; 0: not known."""
     revision: str = ""
     """Which weights of the model these are; empty: it does not tell."""
+    special_ids: frozenset[int] = frozenset()
+    """Tokens that steer its model, where the server tells them."""
 
     def oddity(self) -> str:
         """Return what of it no server can mean, since the contract has no room for it; empty: nothing."""

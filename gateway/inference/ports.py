@@ -39,12 +39,16 @@ class Backend(Protocol):
     async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
         """Apply the model's chat template; where `chat_prompts` is declared, only count.
 
+        Nothing that the messages hold becomes a special token.
         `tools` only where `native_tools` is declared.
         """
         ...
 
-    async def measure(self, text: str) -> Prompt:
-        """Split a text into tokens, without a template."""
+    async def measure(self, text: str, *, content: bool = False) -> Prompt:
+        """Split a text into tokens, without a template.
+
+        `content`: it is what a message holds, in which nothing is a special token.
+        """
         ...
 
     def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:

@@ -98,6 +98,7 @@ async def build(
         ctx_per_slot=layout.ctx_per_slot,
         exact=engine.exact,
         longest_token=engine.vocabulary.longest,
+        special=tuple(sorted(engine.vocabulary.special)),
         max_concurrent=config.max_concurrent,
         limits=limits,
     )

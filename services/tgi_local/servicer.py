@@ -25,6 +25,9 @@ _log = logger(__name__)
 MAX_BODY = 2_000_000
 """Bytes of a request body, as in TGI."""
 
+MOST_TOLD = 8_192
+"""Special tokens that `/info` lists."""
+
 _LONG_BODY = 8_192
 """Bytes of a body that are read within a millisecond or two, a schema in it judged and compiled."""
 
@@ -64,6 +67,8 @@ class About:
     exact: bool
     longest_token: int
     """Bytes; 0: not known."""
+    special: tuple[int, ...]
+    """Ids of the special tokens."""
     max_concurrent: int
     limits: RequestLimits
 
@@ -154,6 +159,8 @@ class Routes:
                 "aios": {
                     "kv_snapshot": True,
                     "token_prompts": True,
+                    "content_is_text": True,
+                    "special_token_ids": about.special[:MOST_TOLD],
                     "presence_penalty": True,
                     "exact": about.exact,
                     "slots": about.slots,
@@ -284,7 +291,8 @@ class Routes:
         if not raw["inputs"]:
             raise InvalidRequest("`inputs` cannot be empty")
         add_special = raw.get("add_special_tokens", True) is not False
-        pieces = self._service.tokenize(raw["inputs"], add_special=add_special)
+        special = raw.get("parse_special", True) is not False
+        pieces = self._service.tokenize(raw["inputs"], add_special=add_special, special=special)
         return _written(await _token_list(pieces))
 
     async def _chat_tokenize(self, request: web.Request) -> web.Response:

@@ -78,7 +78,7 @@ class FakeBackend:
         text = "".join(f"{message.role.value}: {message.content}\n" for message in messages)
         return Prompt(text, len(text.split()))
 
-    async def measure(self, text: str) -> Prompt:
+    async def measure(self, text: str, *, content: bool = False) -> Prompt:  # noqa: ARG002 - the port's
         """Count words."""
         self._ask()
         return Prompt(text, len(text.split()))

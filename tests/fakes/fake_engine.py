@@ -15,6 +15,7 @@ from services.tgi_local.core.engine import (
     StopKind,
     TemplateError,
 )
+from services.tgi_local.core.parts import Part
 from services.tgi_local.core.slots import common_prefix
 
 EOS = 257
@@ -23,6 +24,7 @@ VOCABULARY = Vocabulary(
     special=frozenset({256, EOS}),
     eos=EOS,
     name="fake",
+    markers=frozenset({"<|im_start|>", "<|im_end|>"}),
 )
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
@@ -95,15 +97,19 @@ class FakeEngine:
         self.jobs.append(job)
         return FakeRun(self, job)
 
-    async def tokenize(self, text: str, *, add_special: bool) -> list[int]:  # noqa: ARG002 - has none to add
-        """Return the bytes; special tokens are recognised."""
-        self.split.append(len(text))
+    async def tokenize(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:  # noqa: ARG002 - has none to add
+        """Return the bytes; special tokens are recognised where a part says so."""
+        self.split.append(sum(len(part.text) for part in parts))
         self.splitting += 1
         await (asyncio.sleep(0) if self.split_gate is None else self.split_gate.wait())
         self.splitting -= 1
-        data, ids, at = text.encode(), list[int](), 0
+        return [self._ids(part) for part in parts]
+
+    def _ids(self, part: Part) -> list[int]:
+        data, ids, at = part.text.encode(), list[int](), 0
+        known = VOCABULARY.special if part.special else ()
         while at < len(data):
-            special = next((i for i in VOCABULARY.special if data.startswith(VOCABULARY.pieces[i], at)), None)
+            special = next((i for i in known if data.startswith(VOCABULARY.pieces[i], at)), None)
             ids.append(data[at] if special is None else special)
             at += len(VOCABULARY.pieces[ids[-1]])
         return ids

@@ -191,6 +191,7 @@ class FakeTgi:
             info["aios"] = {
                 "kv_snapshot": True,
                 "token_prompts": True,
+                "content_is_text": True,
                 "presence_penalty": True,
                 "slots": self.behaviour.slots,
                 "ctx_per_slot": self.behaviour.window,

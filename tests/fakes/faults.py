@@ -150,8 +150,8 @@ class _Breaking:
     async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
         return await self._inner.render(messages, tools)
 
-    async def measure(self, text: str) -> Prompt:
-        return await self._inner.measure(text)
+    async def measure(self, text: str, *, content: bool = False) -> Prompt:
+        return await self._inner.measure(text, content=content)
 
     async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         self._trial.jobs.append(job)

@@ -276,9 +276,12 @@ class ReplicaPool:
         plain = await asyncio.to_thread(fold, messages, tools, form)
         return await self._ask(live, lambda backend: backend.render(plain), source)
 
-    async def measure(self, live: LiveReplica, text: str, *, source: Source) -> Prompt:
-        """Count the tokens of a plain prompt. Raises BackendRefused or BackendFailed."""
-        return await self._ask(live, lambda backend: backend.measure(text), source)
+    async def measure(self, live: LiveReplica, text: str, *, source: Source, content: bool = False) -> Prompt:
+        """Count the tokens of a plain prompt, or of a message's content.
+
+        Raises BackendRefused or BackendFailed.
+        """
+        return await self._ask(live, lambda backend: backend.measure(text, content=content), source)
 
     async def _ask(
         self, live: LiveReplica, question: Callable[[Backend], Coroutine[Any, Any, T]], source: Source

@@ -22,6 +22,7 @@ from gateway.inference.model import (
     KvState,
     Prompt,
     PromptIds,
+    ReplicaInfo,
     ResumePoint,
     Stopped,
     StopReason,
@@ -144,7 +145,9 @@ class Runner:
         self._preemptible = prompt_plan.preemptible(gen.prompt, self._constraint, replica.info)
         if not spec.sampling.greedy:
             gen.seed = spec.sampling.seed if spec.sampling.seed is not None else int(gen.digest[:8], 16)
-        self._restore(checkpoint, self._resume)
+        if not gen.prompt_ids and replica.info.capabilities.token_prompts:
+            gen.prompt_ids = gen.prompt.ids
+        self._restore(checkpoint, self._resume, replica.info)
 
     async def _render(self, replica: LiveReplica, tools: Sequence[ToolDefinition]) -> Prompt:
         pool, gen, form = self._deps.pool, self._gen, prompt_plan.form_beside_tools(self._gen.spec)
@@ -162,20 +165,22 @@ class Runner:
             raise IdempotencyMismatch("another request was sent under this request_id; use a new one")
         return checkpoint
 
-    def _restore(self, checkpoint: Checkpoint | None, resume: ResumePoint | None) -> None:
+    def _restore(self, checkpoint: Checkpoint | None, resume: ResumePoint | None, info: ReplicaInfo) -> None:
         """Take up the longer of the checkpoint and what the caller has received.
 
         What the caller received was never retracted, so the two agree as far as both go. Ids without their
-        text are of no use: then it starts over, and the caller skips what it has.
+        text are of no use: then it starts over, and the caller skips what it has. So it does with ids of
+        special tokens among them: a model may write such, but from a caller they would be a role's markers.
         """
         gen = self._gen
         if checkpoint is None and resume is None:
             return
         self._recoveries = 1
         received = len(resume.token_ids) if resume is not None else 0
+        special = resume is not None and not info.special_ids.isdisjoint(resume.token_ids)
         if checkpoint is not None and len(checkpoint.pieces) >= received:
             gen.transcript.extend(checkpoint.token_ids, checkpoint.pieces, checkpoint.places)
-        elif resume is not None and received and resume.text:
+        elif resume is not None and resume.text and received and not special:
             # Which part of the text each id stands for is not told, and need not be: nothing is delivered of
             # it again.
             gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
@@ -326,10 +331,10 @@ class Runner:
         info = self._deps.pool.info(backend.name)
         kv = gen.kv if gen.kv is not None and gen.kv.replica == backend.name else None
         ids = tuple(gen.transcript.token_ids)
-        # A first run sends text, and the backend tells the ids it made of it; going on needs exactly those.
+        # The ids tell what of the prompt is a special token and what only looks like one; a text does not.
         known = gen.prompt_ids or gen.prompt.ids
         goes_on = prompt_plan.can_continue(gen.prompt, self._constraint, gen.transcript.text, info)
-        with_ids = bool(goes_on and ids and known and info and info.capabilities.token_prompts)
+        with_ids = bool(known and info and info.capabilities.token_prompts)
         left = self._max_tokens - (len(ids) if goes_on else 0)
         # What starts over needs room for all that it has produced before.
         partial = 0 < limit < left and (goes_on or not ids)
@@ -339,7 +344,7 @@ class Runner:
             prompt=gen.prompt,
             prompt_ids=known if with_ids else (),
             emitted_text=gen.transcript.text if goes_on else "",
-            emitted_ids=ids if with_ids else (),
+            emitted_ids=ids if with_ids and goes_on else (),
             kv_handle=kv.handle if kv is not None else "",
             max_new_tokens=limit if partial else left,
             partial=partial,

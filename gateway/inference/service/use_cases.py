@@ -199,7 +199,8 @@ class InferenceUseCases:
             counts = []
             for text in asked.texts:
                 async with self._tokenizing.turn(owner, facts, len(text), caller.deadline):
-                    counts.append((await self._pool.measure(live, text, source=source)).token_count)
+                    told = await self._pool.measure(live, text, source=source, content=True)
+                    counts.append(told.token_count)
             return 0, counts
 
     @contextmanager

@@ -5,7 +5,7 @@ single token, so the vocabulary is read here.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,10 @@ from typing import Any, Final
 
 from services.tgi_local.adapters.gguf_header import UnreadableModel, read_header
 
-_NORMAL, _CONTROL, _BYTE = 1, 3, 6
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
+_TEMPLATE: Final = "tokenizer.chat_template"
+_CALLS: Final = frozenset({"<tool_call>", "</tool_call>", "<think>", "</think>"})
+"""Marks of calls and thoughts: the kernel writes the first into contents itself, and they open no turn."""
 _BYTE_LEVEL: Final = frozenset({"gpt2"})
 _SENTENCE_PIECE: Final = frozenset({"llama", "t5"})
 _SHRINKING: Final = frozenset({"t5"})
@@ -30,6 +33,9 @@ class Vocabulary:
 
     eos: int
     name: str = ""
+    markers: frozenset[str] = frozenset()
+    """What no content may hold as a token: the special ones, and others that the chat template writes."""
+
     shrinks: bool = False
     """Whether a text may lose bytes before it is split, as where blanks are put together."""
 
@@ -82,8 +88,17 @@ def _vocabulary(path: Path, fields: dict[str, Any]) -> Vocabulary:
         special=frozenset(i for i, kind in enumerate(kinds) if kind == _CONTROL),
         eos=int(fields.get("tokenizer.ggml.eos_token_id", 0)),
         name=str(fields.get("general.name", path.stem)),
+        markers=frozenset(_markers(tokens, kinds, str(fields.get(_TEMPLATE, "")))),
         shrinks=model in _SHRINKING,
     )
+
+
+def _markers(tokens: Sequence[str], kinds: Sequence[int], template: str) -> Iterator[str]:
+    for token, kind in zip(tokens, kinds, strict=True):
+        if kind in {_CONTROL, _UNKNOWN} or (
+            kind == _USER_DEFINED and token.strip() and token in template and token not in _CALLS
+        ):
+            yield token
 
 
 def _byte_level_piece(token: str, kind: int) -> bytes:

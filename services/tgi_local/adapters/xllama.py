@@ -32,6 +32,7 @@ from services.tgi_local.core.engine import (
     TemplateError,
 )
 from services.tgi_local.core.layout import Layout
+from services.tgi_local.core.parts import Part
 from services.tgi_local.core.text import segmentations
 
 STALL_SECONDS = 600.0
@@ -46,6 +47,8 @@ CLOSE_SECONDS = 5.0
 _OK = 200
 _MAX_SOCKET_PATH = 100
 _RANDOM_SEED = 0xFFFFFFFF
+_BETWEEN = -1
+"""Stands between the tokens of two texts; it is the id of none."""
 
 
 class XllamaEngine:
@@ -105,11 +108,22 @@ class XllamaEngine:
         self._runs.add(run)
         return run
 
-    async def tokenize(self, text: str, *, add_special: bool) -> list[int]:
-        """Return the ids of a text."""
-        body = {"content": text, "add_special": add_special, "parse_special": True}
-        ids: list[int] = (await self.call("/tokenize", body))["tokens"]
-        return ids
+    async def tokenize(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:
+        """Return the ids of each part, each split alone. Two calls do it, one for each kind of part."""
+        found: list[list[int]] = [[] for _ in parts]
+        for special in {part.special for part in parts}:
+            places = [at for at, part in enumerate(parts) if part.special is special]
+            # The engine splits the texts of a list one by one; numbers among them stay as they are.
+            content = [each for at in places for each in (_BETWEEN, parts[at].text)]
+            body = {
+                "content": content,
+                "add_special": add_special and places[0] == 0,
+                "parse_special": special,
+            }
+            ids: list[int] = (await self.call("/tokenize", body))["tokens"]
+            for place, each in zip(places, _between(ids), strict=True):
+                found[place] = each
+        return found
 
     async def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Apply the chat template."""
@@ -379,6 +393,17 @@ def _checked(status: int, body: bytes) -> Any:
     if error.get("type") == "exceed_context_size_error":
         raise PromptTooLong(str(error.get("message")))
     raise EngineError(str(error.get("message", f"status {status}")))
+
+
+def _between(ids: Sequence[int]) -> list[list[int]]:
+    """Cut a list of tokens into those of each text."""
+    found: list[list[int]] = []
+    for token in ids:
+        if token == _BETWEEN:
+            found.append([])
+        else:
+            found[-1].append(token)
+    return found
 
 
 def _dumps(value: object) -> str:

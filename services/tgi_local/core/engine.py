@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from services.tgi_local.adapters.vocabulary import Vocabulary
 from services.tgi_local.core.grammar import Constraint
 from services.tgi_local.core.parameters import Sampling
+from services.tgi_local.core.parts import Part
 
 
 class EngineError(Exception):
@@ -98,8 +99,12 @@ class Engine(Protocol):
     def generate(self, job: EngineRequest) -> EngineRun:
         """Start a generation; raises EngineError from the iteration."""
 
-    async def tokenize(self, text: str, *, add_special: bool) -> list[int]:
-        """Return the ids of a text; special tokens written in it are recognised."""
+    async def tokenize(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:
+        """Return the ids of each part, each split alone.
+
+        Special tokens written in a part are recognised where it says so. `add_special`: put before the first
+        part what the vocabulary begins every text with.
+        """
 
     async def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Apply the chat template. Raises TemplateError."""

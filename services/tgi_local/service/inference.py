@@ -5,12 +5,13 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from services.tgi_local.adapters.vocabulary import Vocabulary
 from services.tgi_local.core.engine import Engine, EngineError, TemplateError
 from services.tgi_local.core.parameters import GenerateRequest, RequestLimits
+from services.tgi_local.core.parts import Part, breaker, marked, parts_of, told
 from services.tgi_local.errors import (
     DuplicateRequest,
     GenerationFailed,
@@ -104,6 +105,7 @@ class TgiService:
         self._admitted = 0
         self._texts = 0
         self._splits = asyncio.Semaphore(SPLITS_AT_ONCE)
+        self._broken = breaker(engine.vocabulary.markers)
         self._running: dict[str, Generation] = {}
 
     @contextmanager
@@ -185,16 +187,28 @@ class TgiService:
         self._metrics.snapshots_changed(self._files.count, self._files.total_bytes)
 
     async def tokenize(
-        self, text: str, *, add_special: bool = True
+        self, text: str, *, add_special: bool = True, special: bool = True
     ) -> AsyncGenerator[Sequence[TextToken], None]:
         """Split a text into tokens with character offsets, told in pieces: others' steps come between them.
 
+        `special`: whether special tokens written in it are meant; otherwise it is what somebody said.
         A text of up to COUNTED_BYTES is split even if it fits no prompt. Raises InvalidRequest, Overloaded,
         GenerationFailed.
         """
         if len(text) > COUNTED_BYTES or len(text.encode()) > COUNTED_BYTES:
             self._check_length(text)
-        tokens = with_offsets(text, await self._split(text, add_special=add_special), self._engine.vocabulary)
+        async with aclosing(self._told([Part(text, special=special)], add_special=add_special)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _told(
+        self, parts: Sequence[Part], *, add_special: bool
+    ) -> AsyncGenerator[Sequence[TextToken], None]:
+        split = await self._split(parts, add_special=add_special)
+        tokens = chain.from_iterable(
+            with_offsets(part.text, ids, self._engine.vocabulary, part.start)
+            for part, ids in zip(parts, split, strict=True)
+        )
         while piece := tuple(islice(tokens, PIECE_TOKENS)):
             yield piece
             await asyncio.sleep(0)
@@ -202,14 +216,22 @@ class TgiService:
     async def chat_tokenize(
         self, messages: Sequence[Mapping[str, Any]]
     ) -> tuple[AsyncGenerator[Sequence[TextToken], None], str]:
-        """Render a chat and split it, if it can fit. Raises TemplateFailed, InvalidRequest."""
-        try:
-            async with self._splitting():
-                text = await self._engine.render(messages)
-        except TemplateError as error:
-            raise TemplateFailed(str(error)) from error
+        """Render a chat and split it by parts, if it can fit. Raises TemplateFailed, InvalidRequest.
+
+        What messages hold is text, whatever it looks like: special tokens come from the template alone.
+        """
+        async with self._splitting():
+            chat = await asyncio.to_thread(self._marked, messages)
+            try:
+                rendered = await self._engine.render(chat)
+            except TemplateError as error:
+                raise TemplateFailed(str(error)) from error
+        text = told(rendered)
         self._check_length(text)
-        return self.tokenize(text), text
+        return self._told(await asyncio.to_thread(parts_of, rendered), add_special=True), text
+
+    def _marked(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [marked(message, self._broken) for message in messages]
 
     def _check_length(self, text: str) -> None:
         """Raise InvalidRequest for a prompt that cannot fit, whatever its tokens are."""
@@ -218,11 +240,11 @@ class TgiService:
         if least > most:
             raise InvalidRequest(f"`inputs` must have less than {most} tokens. Given: at least {least}")
 
-    async def _split(self, text: str, *, add_special: bool) -> list[int]:
-        """Let the engine split a text. Raises Overloaded, GenerationFailed."""
+    async def _split(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:
+        """Let the engine split texts. Raises Overloaded, GenerationFailed."""
         try:
             async with self._splitting():
-                return await self._engine.tokenize(text, add_special=add_special)
+                return await self._engine.tokenize(parts, add_special=add_special)
         except EngineError as error:
             raise GenerationFailed(str(error)) from error
 
@@ -258,7 +280,8 @@ class TgiService:
             return extension.prompt_ids
         if request.truncate is None:
             self._check_length(request.inputs)
-        return tuple(await self._split(request.inputs, add_special=True))
+        [ids] = await self._split([Part(request.inputs, special=True)], add_special=True)
+        return tuple(ids)
 
     def _room(self, asked: int | None, given: int) -> int:
         """Return how many tokens may be generated. Raises InvalidRequest."""
@@ -307,20 +330,25 @@ def _reseeded(prepared: PreparedRequest, number: int) -> PreparedRequest:
     return replace(prepared, request=request, seed=prepared.seed + number)
 
 
-def with_offsets(text: str, ids: Iterable[int], vocabulary: Vocabulary) -> Iterator[TextToken]:
-    """Map each token's bytes to the characters they touch; tokens without text of their own are empty."""
+def with_offsets(
+    text: str, ids: Iterable[int], vocabulary: Vocabulary, before: int = 0
+) -> Iterator[TextToken]:
+    """Map each token's bytes to the characters they touch; tokens without text of their own are empty.
+
+    `before`: characters of a longer text that stand before this one.
+    """
     data, at, begun = text.encode(), 0, 0  # `begun`: characters that begin before byte `at`
     for token in ids:
         piece = vocabulary.pieces[token]
         if not data.startswith(piece, at):
             piece = piece.removeprefix(b" ")  # SentencePiece puts a space before the first word
         if not piece or not data.startswith(piece, at):
-            yield TextToken(token, "", begun, begun)
+            yield TextToken(token, "", before + begun, before + begun)
             continue
         first = begun if _begins(piece[0]) else begun - 1
         begun += sum(map(_begins, piece))
         at += len(piece)
-        yield TextToken(token, text[first:begun], first, begun)
+        yield TextToken(token, text[first:begun], before + first, before + begun)
 
 
 def _begins(byte: int) -> bool:

@@ -20,6 +20,7 @@ from services.tgi_local.core.engine import (
 from services.tgi_local.core.grammar import constraint_of
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import Sampling
+from services.tgi_local.core.parts import Part
 from tests.fakes.fake_engine import FakeEngine
 from tests.fakes.gguf_model import write_random_model
 
@@ -145,7 +146,7 @@ class EngineContract:
             await engine.restore(0, "missing.bin")
 
     async def test_special_tokens_in_a_text_are_recognised(self, engine: Engine) -> None:
-        found = await engine.tokenize("a<|im_end|>", add_special=False)
+        [found] = await engine.tokenize([Part("a<|im_end|>", special=True)], add_special=False)
 
         assert found[-1] in engine.vocabulary.special
         assert engine.vocabulary.text(found) == "a"
@@ -154,7 +155,7 @@ class EngineContract:
         longest = engine.vocabulary.longest
         pieces = [piece.decode(errors="ignore") for piece in engine.vocabulary.pieces]
         texts = ["".join(pieces), *(piece * 50 for piece in pieces if len(piece) > 2), " " * 500, "é☃" * 99]
-        split = [await engine.tokenize(text, add_special=False) for text in texts]
+        split = await engine.tokenize([Part(text, special=True) for text in texts], add_special=False)
 
         assert longest
         assert all(

@@ -384,6 +384,8 @@ async def test_info_tells_limits_and_capabilities(web: aiohttp.ClientSession) ->
     assert info["aios"] == {
         "kv_snapshot": True,
         "token_prompts": True,
+        "content_is_text": True,
+        "special_token_ids": [256, 257],
         "slots": 2,
         "ctx_per_slot": 64,
         "exact": True,

@@ -46,10 +46,10 @@ class Counting(FakeBackend):
         await self._split("".join(message.content for message in messages))
         return await super().render(messages, tools)
 
-    async def measure(self, text: str) -> Prompt:
+    async def measure(self, text: str, *, content: bool = False) -> Prompt:
         """Count a text."""
         await self._split(text)
-        return await super().measure(text)
+        return await super().measure(text, content=content)
 
     async def _split(self, text: str) -> None:
         self.asked.append(len(text))
@@ -111,7 +111,7 @@ async def test_a_bad_constraint_is_told_before_anything_is_split() -> None:
 
 async def test_a_prompt_found_too_long_by_its_tokens_is_told_as_such() -> None:
     class Overflowing(Counting):
-        async def measure(self, text: str) -> Prompt:  # noqa: ARG002 - the port's
+        async def measure(self, text: str, *, content: bool = False) -> Prompt:  # noqa: ARG002 - the port's
             raise PromptOverflow("the prompt has 9999 tokens, the window 2048")
 
     async with inference(Overflowing()) as desk:

@@ -344,3 +344,28 @@ async def test_a_lost_run_goes_on_with_all_that_was_asked_for() -> None:
         assert follower.text == WHOLE
         assert (second.stop, second.logprobs) == (first.stop, first.logprobs) == (STOPS, True)
         assert second.max_new_tokens == first.max_new_tokens - 5
+
+
+async def test_a_prompt_whose_ids_are_known_is_asked_for_by_them_from_the_first_run_on() -> None:
+    class Split(FakeBackend):
+        async def render(self, messages: Any, tools: Any = ()) -> Prompt:
+            return replace(await super().render(messages, tools), ids=(5, 6))
+
+    backend = Split(info=WITH_KV)
+    async with inference(backend) as desk:
+        await desk.start().task
+
+    assert backend.jobs[0].prompt_ids == (5, 6)
+    assert backend.jobs[0].emitted_ids == ()
+
+
+async def test_special_tokens_that_a_caller_claims_to_have_received_are_not_gone_on_from() -> None:
+    info = replace(WITH_KV, special_ids=frozenset({9}))
+    for ids, goes_on in (((0, 1), True), ((0, 9), False)):
+        backend = FakeBackend(info=info)
+        async with inference(backend) as desk:
+            resumed = Follower(desk, ask(), "g1", PLANNER, ResumePoint(2, ids, "a b "))
+            await resumed.task
+
+        assert bool(backend.jobs[0].emitted_text) is goes_on
+        assert answer_of(resumed).message.content == "a b c "

@@ -1,8 +1,9 @@
 """The OpenAI driver: one model of any server that speaks the OpenAI protocol, as a Backend."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
@@ -36,6 +37,7 @@ from gateway.inference.backends.reading import (
     exact_text,
     shape,
 )
+from gateway.inference.core.markers import Neutralizer
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
 from gateway.inference.errors import BackendBroken, BackendInvalid, BackendUnavailable
 from gateway.inference.model import (
@@ -55,6 +57,7 @@ from services.chassis.chat import ChatMessage, ToolDefinition
 
 DEFAULT_WINDOW: Final = 4096
 _UNTOLD: Final = Likelihoods()
+_BY_FORM: Final = Neutralizer()
 
 _CUT: Final = frozenset({"length", "max_tokens", "model_length"})
 """What is neither cut nor broken off is an end in some server's own words: the answer is whole."""
@@ -142,8 +145,8 @@ class OpenAiBackend:
         return None if found is None else gauge(found, self._dialect.queue_metric)
 
     async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
-        """Count a chat, which goes through as it is."""
-        chat = Chat(tuple(messages), tuple(tools))
+        """Count a chat, which goes through as it is but for what looks like markers of a template in it."""
+        chat = await asyncio.to_thread(_neutral, messages, tools)
         match self._dialect.counting:
             case Counting.ESTIMATE:
                 return Prompt("", estimate_chat(chat), chat=chat, estimated=True)
@@ -157,8 +160,10 @@ class OpenAiBackend:
                     text = exact_text(answer["prompt"])
                 return Prompt("", await self._count(text), chat=chat)
 
-    async def measure(self, text: str) -> Prompt:
+    async def measure(self, text: str, *, content: bool = False) -> Prompt:
         """Count a text."""
+        if content:
+            text = await asyncio.to_thread(_BY_FORM.text, text)
         match self._dialect.counting:
             case Counting.ESTIMATE:
                 return Prompt(text, estimate_text(text), estimated=True)
@@ -171,6 +176,7 @@ class OpenAiBackend:
 
     async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
         """Generate; ends with exactly one Stopped."""
+        job = replace(job, emitted_text=_BY_FORM.text(job.emitted_text))
         asked = request(self._dialect, self._model, job)
         tally = _Tally(asked.withheld, job)
         async with aclosing(self._client.stream(asked.path, asked.body)) as chunks:
@@ -219,6 +225,11 @@ class OpenAiBackend:
             if not isinstance(tokens, list):
                 raise TypeError("no list of tokens")
             return len(tokens)
+
+
+def _neutral(messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition]) -> Chat:
+    """Servers render messages into one text and find their special tokens all over it."""
+    return Chat(tuple(_BY_FORM.messages(messages)), tuple(_BY_FORM.tools(tools)))
 
 
 def _written(chat: Chat) -> dict[str, object]:

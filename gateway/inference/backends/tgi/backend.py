@@ -1,5 +1,6 @@
 """The TGI driver: one replica of text-generation-inference, or of the embedded tgi-local, as a Backend."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from gateway.inference.backends.tgi.client import (
 )
 from gateway.inference.core import prefixes
 from gateway.inference.core.json_text import mended
+from gateway.inference.core.markers import Neutralizer, markers_among
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
 from gateway.inference.errors import BackendInvalid, NotRunning, NotSuspendable
 from gateway.inference.model import (
@@ -34,7 +36,7 @@ from gateway.inference.model import (
     StreamItem,
     Token,
 )
-from services.chassis.chat import ChatMessage, ToolDefinition
+from services.chassis.chat import ChatMessage, Role, ToolDefinition
 
 _REASONS = {"length": StopReason.LENGTH, "stop_sequence": StopReason.STOP}
 """Any other is an end in the server's own words: the answer is whole."""
@@ -58,6 +60,14 @@ class TgiConfig:
 DEFAULT_SLOTS = 64
 DEFAULT_STOPS = 4
 """Stop strings that a server takes before it has told how many."""
+_SAMPLE = (
+    ChatMessage(Role.SYSTEM, "red"),
+    ChatMessage(Role.USER, "green"),
+    ChatMessage(Role.ASSISTANT, "blue"),
+    ChatMessage(Role.USER, "white"),
+)
+"""A chat that shows the markers of a template."""
+_BY_FORM = Neutralizer()
 MOST_COUNTED = 64 * 1024
 """Characters up to which a text is counted even where it is no prompt that would fit."""
 
@@ -76,7 +86,8 @@ class TgiBackend:
         self._extended = False
         self._window = 0
         self._stops = DEFAULT_STOPS
-        self._presence = False
+        self._presence = self._content_is_text = False
+        self._neutralizer: Neutralizer | None = None
 
     @property
     def name(self) -> str:
@@ -90,6 +101,7 @@ class TgiBackend:
         self._window = info.max_total_tokens
         self._stops = max(0, info.max_stop_sequences)
         self._presence = info.presence_penalty
+        self._content_is_text = info.content_is_text
         slots = self._config.slots or info.slots or min(DEFAULT_SLOTS, info.max_concurrent_requests)
         return ReplicaInfo(
             model=info.model_id,
@@ -103,6 +115,7 @@ class TgiBackend:
                 recursive_schemas=info.recursive_schemas,
                 root_choice=info.root_choice,
             ),
+            special_ids=info.special_ids,
             longest_token=info.longest_token or self._config.longest_token,
             revision=info.model_sha or "",
         )
@@ -116,16 +129,32 @@ class TgiBackend:
         return await self._client.queue_size()
 
     async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:  # noqa: ARG002 - not declared
-        """Apply the server's own chat template."""
-        plain = [{"role": message.role.value, "content": message.content} for message in messages]
-        tokens, text = await self._client.chat_tokenize(plain, most_tokens=self._window)
+        """Apply the server's own chat template.
+
+        A server that finds special tokens in what messages hold is shown them without any.
+        """
+        if not self._content_is_text:
+            broken = await self._template_markers()
+            messages = await asyncio.to_thread(broken.messages, messages)
+        tokens, text = await self._client.chat_tokenize(_plain(messages), most_tokens=self._window)
         ends = prefixes.message_ends(text, (message.content for message in messages))
         return _prompt(text, tokens, ends)
 
-    async def measure(self, text: str) -> Prompt:
+    async def _template_markers(self) -> Neutralizer:
+        """Learn once which markers the server's template writes."""
+        if self._neutralizer is None:
+            tokens, _ = await self._client.chat_tokenize(_plain(_SAMPLE), most_tokens=self._window)
+            seen = markers_among((token.text for token in tokens), [each.content for each in _SAMPLE])
+            self._neutralizer = Neutralizer(seen)
+        return self._neutralizer
+
+    async def measure(self, text: str, *, content: bool = False) -> Prompt:
         """Split a text into tokens, without a template."""
         most = self._window if len(text) > MOST_COUNTED else 0
-        tokens = await self._client.tokenize(text, most_tokens=most)
+        special = not (content and self._content_is_text)
+        if content and special:
+            text = await asyncio.to_thread(_BY_FORM.text, text)
+        tokens = await self._client.tokenize(text, most_tokens=most, special=special)
         return _prompt(text, tokens, prefixes.text_ends(len(text)))
 
     async def stream(self, job: BackendRequest) -> AsyncGenerator[StreamItem, None]:
@@ -173,11 +202,15 @@ class TgiBackend:
         await self._client.close()
 
     def _prompt(self, job: BackendRequest) -> tuple[str, AiosOptions | None]:
-        """Continue by token ids where the server takes them, else by text."""
-        text = job.prompt.text + job.emitted_text
+        """Ask by token ids where the server takes them, else by text.
+
+        A text is searched for special tokens as a whole, so what the model wrote is given without any.
+        """
+        emitted = (self._neutralizer or _BY_FORM).text(job.emitted_text)
         if not self._extended:
-            return text, None
+            return job.prompt.text + emitted, None
         ids = (*job.prompt_ids, *job.emitted_ids) if job.prompt_ids else ()
+        text = "" if ids else job.prompt.text + emitted
         extension = AiosOptions(
             request_id=job.run_id,
             prompt_ids=ids,
@@ -185,6 +218,10 @@ class TgiBackend:
             kv_handle=job.kv_handle if ids else "",
         )
         return text, extension
+
+
+def _plain(messages: Iterable[ChatMessage]) -> list[dict[str, str]]:
+    return [{"role": message.role.value, "content": message.content} for message in messages]
 
 
 def _prompt(text: str, tokens: Sequence[TextToken], ends: Iterable[int]) -> Prompt:

@@ -152,13 +152,15 @@ class PooledAsyncClient:
         found = await page(self._http(), f"{self.base_url}/metrics")
         return None if found is None else gauge(found, "tgi_queue_size")
 
-    async def tokenize(self, text: str, *, most_tokens: int = 0) -> list[TextToken]:
+    async def tokenize(self, text: str, *, most_tokens: int = 0, special: bool = True) -> list[TextToken]:
         """Split a text with the backend's tokenizer. Raises BackendError.
 
-        `most_tokens`: with more of them, unless 0, it raises PromptOverflow.
+        `most_tokens`: with more of them, unless 0, it raises PromptOverflow. `special`: whether special
+        tokens written in it are meant, which only a backend that declares `content_is_text` can deny.
         """
+        body = {"inputs": text} if special else {"inputs": text, "parse_special": False}
         with failures():
-            async with self._post("/tokenize", {"inputs": text}, CONTROL_SECONDS) as response:
+            async with self._post("/tokenize", body, CONTROL_SECONDS) as response:
                 found = await body_of(response, TOKENS_BYTES)
         check_count(found, most_tokens)
         return await _read(found, lambda: parse_text_tokens(parse_answer(response.status, found)))

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 OK: Final = 200
 DEFAULT_CONCURRENT: Final = 128
 DEFAULT_STOPS: Final = 4
+MOST_SPECIAL: Final = 65_536
+"""Special tokens that a server may tell of."""
 MOST_PLACES: Final = 65_536
 """Calls that a server may say it runs at once."""
 
@@ -153,6 +155,9 @@ class BackendInfo:
     presence_penalty: bool = False
     recursive_schemas: bool = False
     root_choice: bool = False
+    content_is_text: bool = False
+    """Whether it finds no special tokens in what messages hold."""
+    special_ids: frozenset[int] = frozenset()
 
 
 class TextToken(NamedTuple):
@@ -439,6 +444,8 @@ def parse_info(raw: Any) -> BackendInfo:
             presence_penalty=own.get("presence_penalty") is True,
             recursive_schemas=own.get("recursive_schemas") is True,
             root_choice=own.get("root_choice") is True,
+            content_is_text=own.get("content_is_text") is True,
+            special_ids=frozenset(map(exact_count, (own.get("special_token_ids") or [])[:MOST_SPECIAL])),
         )
 
 
