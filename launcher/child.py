@@ -9,6 +9,8 @@ import runpy
 import signal
 import sys
 
+from services.chassis.runtime.private_files import private_umask
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -19,6 +21,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             sys.exit(1)  # the supervisor died before it could be tied to
+    private_umask()
     module = sys.argv[1]
     sys.argv = [module, *sys.argv[2:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

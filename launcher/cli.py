@@ -18,6 +18,7 @@ from launcher.data import prepare, served, with_keys
 from launcher.plan import DEFAULT_BASE_PORT, KernelPlan
 from launcher.probe import look
 from launcher.supervisor import StartFailed, Supervisor
+from services.chassis.runtime.private_files import NotPrivate
 
 _COLOURS = ("36", "32", "33", "35", "34", "96", "92", "95")
 
@@ -149,7 +150,13 @@ async def _up(plan: KernelPlan) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    prepare(plan)
+    try:
+        opened = prepare(plan)
+    except NotPrivate as refused:
+        sys.stderr.write(f"aios up: {refused}\n")
+        return 2
+    if opened:
+        _say([f"other users could read {opened[0]}: closed to them"])
     started = time.monotonic()
     supervisor = Supervisor(plan, _printer([each.name for each in plan.processes()]))
     stopped = asyncio.create_task(stop.wait())

@@ -9,15 +9,20 @@ from pathlib import Path
 from launcher.backends import Backends, WrongBackends
 from launcher.plan import KernelPlan
 from services.chassis.runtime.config import read_secret
+from services.chassis.runtime.private_files import own_directory
 
 KEY_BYTES = 32
 
 
-def prepare(plan: KernelPlan) -> None:
-    """Make the directory (0700), the service key and the engine's key (0600) where they are missing."""
-    plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+def prepare(plan: KernelPlan) -> list[Path]:
+    """Make the directory (0700), the service key and the engine's key (0600) where they are missing.
+
+    A directory that was open to other users is closed; returns what was. Raises NotPrivate.
+    """
+    opened = own_directory(plan.data_dir, create=True)
     make_key(plan.service_key_file)
     make_key(plan.engine_key_file)
+    return opened
 
 
 def served(plan: KernelPlan) -> Backends:

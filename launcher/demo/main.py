@@ -29,6 +29,7 @@ from launcher.plan import KernelPlan
 from launcher.ports import free_base_port
 from launcher.probe import look
 from launcher.supervisor import StartFailed, Supervisor
+from services.chassis.runtime.private_files import NotPrivate
 
 SEED = 12
 SLOTS = 4
@@ -84,7 +85,11 @@ async def _demo(plan: KernelPlan, console: Console, outputs: Outputs, seed: int)
         if not welcome.serves(found):
             return 1
         model = "the attached model"
-    prepare(plan)
+    try:
+        prepare(plan)
+    except NotPrivate as refused:
+        console.print(f"the kernel did not start: {refused}", markup=False, highlight=False)
+        return 2
     logs: deque[str] = deque(maxlen=KEPT_LINES)
     supervisor = Supervisor(plan, lambda name, line: logs.append(f"{name}: {line}"))
     console.print(f"starting the kernel: a gateway, six managers and {model} ...")

@@ -23,6 +23,7 @@ from services.access.store.sql import MIGRATIONS, SqlStore
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
+from services.chassis.runtime.private_files import own_file, private_umask
 from services.chassis.runtime.process import App, Process
 from services.chassis.runtime.process import serve as serve_process
 from services.chassis.runtime.server import Servicer
@@ -108,6 +109,7 @@ async def assemble(process: Process) -> App:
     config = process.load(AccessConfig)
     clock, folder = process.clock, process.data_dir
     key_path = config.key_file or folder / "access-keys.json"
+    await asyncio.to_thread(own_file, key_path)
     keys = await asyncio.to_thread(KeyFile, key_path, clock.now())
     secret_path = process.common.service_key_file or folder / "service.key"
     service_key = await asyncio.to_thread(ensure_service_key, secret_path)
@@ -156,6 +158,7 @@ async def assemble(process: Process) -> App:
 
 def rotate_keys() -> int:
     """Make a new signing key; the old ones verify until the last token signed with them has expired."""
+    private_umask()
     process = Process(NAME, os.environ)
     config = process.load(AccessConfig)
     now = process.clock.now()

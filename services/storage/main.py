@@ -1,9 +1,11 @@
 """The composition root of the storage manager: the only place where adapters are chosen."""
 
+from pathlib import Path
+
 from aios.api.access.v1 import access_pb2
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
 from services.chassis.runtime.clock import Clock
-from services.chassis.runtime.process import App, Process
+from services.chassis.runtime.process import App, Process, make_private
 from services.chassis.runtime.process import serve as serve_process
 from services.chassis.runtime.server import Servicer
 from services.storage.adapters.access_client import AccessClient
@@ -50,6 +52,14 @@ def servicer(service: StorageService) -> Servicer:
     )
 
 
+async def _blob_dir(config: StorageConfig, process: Process) -> Path:
+    """Return the directory of the blobs; one outside the data directory is closed to others by itself."""
+    if config.blob_dir is None:
+        return process.data_dir / NAME / "blobs"
+    await make_private(config.blob_dir.absolute(), "AIOS_STORAGE_BLOB_DIR")
+    return config.blob_dir
+
+
 async def assemble(process: Process) -> App:
     """Build the process: an index in its database, blobs in a directory, access over gRPC."""
     config = process.load(StorageConfig)
@@ -58,7 +68,7 @@ async def assemble(process: Process) -> App:
     service = build(
         config,
         index=SqlIndex(database, process.clock),
-        blobs=DirectoryBlobs(config.blob_dir or process.data_dir / NAME / "blobs"),
+        blobs=DirectoryBlobs(await _blob_dir(config, process)),
         access=AccessClient(channel, process.authorizer),
         meter=StorageMetrics(process.registry),
         clock=process.clock,

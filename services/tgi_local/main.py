@@ -15,6 +15,7 @@ from aiohttp import web
 
 from services.chassis.runtime import logs
 from services.chassis.runtime.http_hosts import HttpHosts
+from services.chassis.runtime.private_files import NotPrivate, own_directory, private_umask
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.adapters.gguf_header import UnreadableModel
 from services.tgi_local.adapters.memory import available_memory
@@ -159,6 +160,7 @@ async def serve(config: TgiLocalConfig) -> None:
 
 def main() -> int:
     """Start the process. Returns its exit status: 0 after a clean stop, 2 when it cannot start."""
+    private_umask()
     level, style = os.environ.get("AIOS_LOG_LEVEL", "info"), os.environ.get("AIOS_LOG_FORMAT", "json")
     logs.configure("tgi-local", level=level, style=style)
     try:
@@ -222,11 +224,15 @@ def _own_directory(data_dir: Path) -> tuple[IO[str], Path]:
     """Make the data directory private and this process's own; two would delete each other's snapshots."""
     snapshots = data_dir / "snapshots"
     try:
-        snapshots.mkdir(parents=True, exist_ok=True)
-        data_dir.chmod(0o700)
+        opened = own_directory(data_dir, create=True)
+        snapshots.mkdir(mode=0o700, exist_ok=True)
         lock = (data_dir / "lock").open("w")
+    except NotPrivate as error:
+        raise StartError(f"data directory {error}") from error
     except OSError as error:
         raise StartError(f"data directory {data_dir}: {error.strerror}") from error
+    if opened:
+        _log.warning("other users could read files: closed to them", first=str(opened[0]), count=len(opened))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

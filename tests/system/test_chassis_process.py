@@ -63,6 +63,16 @@ async def start(*arguments: str, **environ: str) -> Process:
     )
 
 
+async def test_a_data_directory_that_is_a_link_stops_the_start_with_a_line(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    process = await start(AIOS_DATA_DIR=str(tmp_path / "link"))
+    _, errors = await process.communicate()
+
+    assert process.returncode == 2
+    assert f"AIOS_DATA_DIR: {tmp_path}/link is a link" in errors.decode()
+    assert b"Traceback" not in errors
+
+
 async def ready(process: Process) -> dict[str, int]:
     """Wait for the line that says where the process listens."""
     assert process.stderr is not None

@@ -76,16 +76,34 @@ async def read_until(process: asyncio.subprocess.Process, words: str) -> list[st
     return lines
 
 
+def leave_open(directory: Path) -> None:
+    """Leave a directory as a start under the usual umask would have."""
+    directory.chmod(0o755)
+    for name in ("storage.db", "service.key"):
+        (directory / name).write_text("" if name.endswith("db") else "k" * 32)
+        (directory / name).chmod(0o644)
+
+
+def modes(directory: Path) -> dict[str, int]:
+    """Return the modes of a directory and of all in it, by name."""
+    return {path.name: path.lstat().st_mode & 0o777 for path in (directory, *directory.rglob("*"))}
+
+
 async def test_it_comes_up_and_stops_cleanly_leaving_no_process_and_no_port(tmp_path: Path) -> None:
     port = free_base_port(usual=False)
     plan = KernelPlan(data_dir=tmp_path, base_port=port)
+    await asyncio.to_thread(leave_open, tmp_path)
     async with aios_up(tmp_path, port) as process:
-        await read_until(process, "aios is up at")
+        started = await read_until(process, "aios is up at")
+        kept = await asyncio.to_thread(modes, tmp_path)
         assert "model AIOS demo model" in (await read_until(process, "model "))[-1]
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             code = await process.wait()
 
+    assert any("closed to them" in line for line in started)
+    assert "access.db-wal" in kept
+    assert {name: mode for name, mode in kept.items() if mode & 0o077} == {}
     assert code == 0
     assert all(is_free(each) for one in plan.processes() for each in one.ports)
     assert (tmp_path / "admin.token").stat().st_mode & 0o777 == 0o600

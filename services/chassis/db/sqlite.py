@@ -25,6 +25,7 @@ from services.chassis.db.failures import typed
 from services.chassis.db.migrations import file_lock, is_current, upgrade
 from services.chassis.rpc.errors import ServiceUnavailable
 from services.chassis.runtime.metrics import DatabaseMetrics
+from services.chassis.runtime.private_files import make_file, own_file
 
 T = TypeVar("T")
 
@@ -123,7 +124,10 @@ class SqliteDatabase(Database):
             return fn(conn)
 
     def _migrate(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_file(self.path)  # SQLite gives its log and index the modes of this file
+        for beside in ("-wal", "-shm"):
+            own_file(self.path.with_name(self.path.name + beside))
         engine = _engine(self._url, size=0, begin="BEGIN IMMEDIATE", busy=_MIGRATION_SECONDS)
         lock = self.path.with_name(self.path.name + ".migrate-lock")
         with file_lock(lock, timeout=_MIGRATION_SECONDS), engine.begin() as conn:

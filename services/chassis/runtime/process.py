@@ -22,7 +22,7 @@ from services.chassis.auth.authz_client import AccessAuthorizer, Authorizer
 from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
 from services.chassis.rpc import client
 from services.chassis.rpc.pipeline import WATCHES_PER_AGENT
-from services.chassis.runtime import config, logs, ports
+from services.chassis.runtime import config, logs, ports, private_files
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.http import Route
@@ -225,6 +225,7 @@ class Process:
     def _service_key(self) -> str:
         path = self.common.service_key_file or self.data_dir / "service.key"
         try:
+            private_files.own_file(path)
             return client.read_service_key(path)
         except (OSError, ValueError) as error:
             raise ConfigError([f"AIOS_SERVICE_KEY_FILE: {error}"]) from error
@@ -287,6 +288,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     process = Process(name, os.environ if environ is None else environ)
+    await make_private(process.data_dir, "AIOS_DATA_DIR")
     async with process.stack:
         process.stack.push_async_callback(process.tasks.stop)
         server = await _start(process, await assemble(process))
@@ -296,6 +298,16 @@ async def serve(
         await server.stop()
         await process.tasks.stop()  # before what they use is closed
     _log.info("stopped")
+
+
+async def make_private(directory: Path, setting: str) -> None:
+    """Close a directory of the kernel's to other users, if it is there. Raises ConfigError."""
+    try:
+        opened = await asyncio.to_thread(private_files.own_directory, directory)
+    except private_files.NotPrivate as refused:
+        raise ConfigError([f"{setting}: {refused}"]) from refused
+    if opened:
+        _log.warning("other users could read files: closed to them", first=str(opened[0]), count=len(opened))
 
 
 async def _start(process: Process, app: App) -> ChassisServer:
@@ -338,6 +350,7 @@ def run(
     if "--help-config" in sys.argv[1:]:
         sys.stdout.write(help_config(name, *configs, further=further))
         return 0
+    private_files.private_umask()
     environ = os.environ
     level, style = environ.get("AIOS_LOG_LEVEL", "info"), environ.get("AIOS_LOG_FORMAT", "auto")
     logs.configure(name, level=level, style=style)

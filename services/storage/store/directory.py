@@ -115,10 +115,10 @@ def _make_directories(path: Path, root: Path) -> None:
     if path.is_dir():
         return
     if path == root:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     else:
         _make_directories(path.parent, root)
-        path.mkdir(exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
     _sync_directory(path.parent)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from services.tgi_local.main import Server
+from services.tgi_local.config import TgiLocalConfig
+from services.tgi_local.main import Server, StartError, build
 from tests.fakes.fake_engine import FakeEngine
 from tests.fakes.tgi_local import http, tgi_local
 
@@ -35,6 +36,20 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     engine = FakeEngine(tmp_path / "data" / "snapshots")
     async with tgi_local(model, tmp_path / "data", engine, api_key=KEY, names=("engine.test",)) as started:
         yield started
+
+
+async def test_its_directory_is_closed_or_refused(tmp_path: Path) -> None:
+    model, data = tmp_path / "model.gguf", tmp_path / "data"
+    model.write_bytes(b"weights")
+    (data / "snapshots").mkdir(parents=True)
+    data.chmod(0o755)
+    (tmp_path / "link").symlink_to(data)
+    engine = FakeEngine(data / "snapshots")
+    async with tgi_local(model, data, engine, api_key=KEY):
+        assert all(not path.lstat().st_mode & 0o077 for path in (data, data / "snapshots"))
+
+    with pytest.raises(StartError, match="is a link"):
+        await build(TgiLocalConfig(model=str(model), data_dir=tmp_path / "link", port=0), engine=engine)
 
 
 @pytest.fixture
