@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,10 +62,12 @@ async def cluster(
     tgi: tuple[str, ...] = (),
     openai: tuple[str, ...] = (),
     extra: Mapping[str, str] | None = None,
+    data: Callable[[Path], object] | None = None,
 ) -> AsyncIterator[Cluster]:
     """Run a kernel on free ports, on the demo model unless told otherwise.
 
-    `tgi`, `openai`: inference servers of these protocols to use instead of the embedded one.
+    `tgi`, `openai`: inference servers of these protocols to use instead of the embedded one; `data` fills the
+    data directory before the start.
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-test-")))
@@ -81,6 +83,8 @@ async def cluster(
             },
         )
         await asyncio.to_thread(prepare, plan)
+        if data is not None:
+            await asyncio.to_thread(data, plan.data_dir)
         output: list[str] = []
         supervisor = Supervisor(plan, lambda name, line: output.append(f"{name}: {line}"))
         stack.push_async_callback(supervisor.stop)
