@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from aios import _settings
+from aios.cli import terminal
 from launcher import welcome
 from launcher.backends import BackendProblem, Backends, WrongBackends
 from launcher.data import prepare, served, with_keys
@@ -141,7 +142,7 @@ def _backends(
             embedded_model=embedded_model,
         )
     except WrongBackends as error:
-        sys.stderr.write(f"aios {command}: {error}\n")
+        terminal.err(f"aios {command}: {error}")
         raise typer.Exit(2) from None
 
 
@@ -153,7 +154,7 @@ async def _up(plan: KernelPlan) -> int:
     try:
         opened = prepare(plan)
     except NotPrivate as refused:
-        sys.stderr.write(f"aios up: {refused}\n")
+        terminal.err(f"aios up: {refused}")
         return 2
     if opened:
         _say([f"other users could read {opened[0]}: closed to them"])
@@ -166,7 +167,7 @@ async def _up(plan: KernelPlan) -> int:
         if running.done():
             running.result()
     except StartFailed as error:
-        sys.stderr.write(f"aios up: {error}\n")
+        terminal.err(f"aios up: {error}")
         return 2
     finally:
         for task in (stopped, running):
@@ -205,8 +206,8 @@ async def _coming(plan: KernelPlan) -> None:
 
 
 def _say(lines: Sequence[str]) -> None:
-    sys.stdout.writelines(f"{each}\n" for each in lines)
-    sys.stdout.flush()
+    for each in lines:
+        terminal.out(each)
 
 
 def _printer(names: list[str]) -> "Printer":
@@ -222,8 +223,4 @@ class Printer:
 
     def __call__(self, name: str, line: str) -> None:
         """Print one line."""
-        prefix = f"{name:<{self._width}} |"
-        if name in self._colours:
-            prefix = f"\x1b[{self._colours[name]}m{prefix}\x1b[0m"
-        sys.stdout.write(f"{prefix} {line}\n")
-        sys.stdout.flush()
+        terminal.labelled(f"{name:<{self._width}} |", line, self._colours.get(name, ""))

@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from aios.cli import terminal
 from launcher.demo.stage import Act
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _LAST_LINE = 44
 
@@ -18,7 +22,7 @@ class Board:
     """A table that follows the acts. `calls` tells, by agent, what the scheduler says of its call."""
 
     def __init__(
-        self, acts: Sequence[Act], console: Console, policy: str, *, began: float | None = None
+        self, acts: Sequence[Act], console: "Console", policy: str, *, began: float | None = None
     ) -> None:
         self.calls: dict[str, str] = {}
         self._acts = acts
@@ -38,6 +42,9 @@ class Board:
         """Note what an agent did."""
         self._last[act.cast.name] = what
 
+    def _last_of(self, act: Act) -> str:
+        return self._last.get(act.cast.name, act.done[-1].answer if act.done else "")
+
     def render(self) -> Group:
         """Draw the table as things stand."""
         seconds = time.monotonic() - self._began
@@ -56,7 +63,9 @@ class Board:
                 f"{sum(act.waits):.2f}",
                 str(act.tokens),
                 str(act.preemptions),
-                self._last.get(act.cast.name, act.done[-1].answer if act.done else "")[:_LAST_LINE],
+                terminal.line(self._last.get(act.cast.name, act.done[-1].answer if act.done else ""))[
+                    :_LAST_LINE
+                ],
             )
         return Group(table)
 
@@ -64,7 +73,7 @@ class Board:
 class Lines:
     """Prints one line per event."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: "Console") -> None:
         self.calls: dict[str, str] = {}
         self._console = console
 
@@ -76,7 +85,7 @@ class Lines:
 
     def changed(self, act: Act, what: str) -> None:
         """Print what an agent did."""
-        self._console.print(f"{act.cast.name:<8} {what}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(terminal.line(f"{act.cast.name:<8} {what}"), soft_wrap=True)
 
 
 _STYLES: Mapping[str, str] = {"waiting": "yellow", "running": "green", "preempting": "magenta", "done": "dim"}

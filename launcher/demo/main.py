@@ -10,10 +10,10 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 import aios
+from aios.cli import terminal
 from aios.cli.recording import Recording
 from aios.cli.timeline import Timeline, chrome_trace
 from aios.kernel import Kernel
@@ -30,6 +30,9 @@ from launcher.ports import free_base_port
 from launcher.probe import look
 from launcher.supervisor import StartFailed, Supervisor
 from services.chassis.runtime.private_files import NotPrivate
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SEED = 12
 SLOTS = 4
@@ -58,7 +61,7 @@ def run_demo(
     data_dir: Path | None, port: int, outputs: Outputs, seed: int = SEED, backends: Backends | None = None
 ) -> int:
     """Play the demo; returns 0 when at least nine of ten answers are right, else 1."""
-    console = Console()
+    console = terminal.console()
     with tempfile.TemporaryDirectory(prefix="aios-demo-") as scratch:
         directory = data_dir.expanduser().absolute() if data_dir is not None else Path(scratch) / "data"
         plan = _plan(directory, port or free_base_port(), backends or Backends())
@@ -75,20 +78,18 @@ def _plan(data_dir: Path, port: int, backends: Backends) -> KernelPlan:
     return KernelPlan(data_dir=data_dir, base_port=port, backends=backends, log_format="json", extra=extra)
 
 
-async def _demo(plan: KernelPlan, console: Console, outputs: Outputs, seed: int) -> int:
+async def _demo(plan: KernelPlan, console: "Console", outputs: Outputs, seed: int) -> int:
     model = "a small model of our own"
     if plan.backends.attached:
         found = await look(plan.backends)
-        console.print(
-            "\n".join(welcome.models(plan, found, then="")), markup=False, highlight=False, soft_wrap=True
-        )
+        console.print("\n".join(welcome.models(plan, found, then="")), soft_wrap=True)
         if not welcome.serves(found):
             return 1
         model = "the attached model"
     try:
         prepare(plan)
     except NotPrivate as refused:
-        console.print(f"the kernel did not start: {refused}", markup=False, highlight=False)
+        console.print(f"the kernel did not start: {refused}")
         return 2
     logs: deque[str] = deque(maxlen=KEPT_LINES)
     supervisor = Supervisor(plan, lambda name, line: logs.append(f"{name}: {line}"))
@@ -97,13 +98,13 @@ async def _demo(plan: KernelPlan, console: Console, outputs: Outputs, seed: int)
         await supervisor.start()
         return await _play(plan, console, outputs, seed)
     except StartFailed as error:
-        console.print("\n".join([*logs, f"the kernel did not start: {error}"]), markup=False)
+        console.print("\n".join([*logs, f"the kernel did not start: {error}"]))
         return 1
     finally:
         await supervisor.stop()
 
 
-async def _play(plan: KernelPlan, console: Console, outputs: Outputs, seed: int) -> int:
+async def _play(plan: KernelPlan, console: "Console", outputs: Outputs, seed: int) -> int:
     acts = [Act(each) for each in cast(seed)]
     token = plan.admin_token_file.read_text().strip()
     recording = Recording()
@@ -122,7 +123,7 @@ async def _play(plan: KernelPlan, console: Console, outputs: Outputs, seed: int)
     summary = summarise(acts, seconds, policy)
     console.print()
     _tell_wrong(acts, console)
-    console.print("\n".join(summary.lines()), markup=False, highlight=False, soft_wrap=True)
+    console.print("\n".join(summary.lines()), soft_wrap=True)
     if outputs.table is not None:
         await asyncio.to_thread(_paint, acts, summary, seconds, outputs.table)
     await asyncio.to_thread(_draw, timeline, summary, outputs, console)
@@ -138,24 +139,22 @@ async def _policy(admin: Kernel) -> str:
     return f"{policy.name}{f' ({told})' if told else ''}, {slots} slots"
 
 
-def _tell_wrong(acts: list[Act], console: Console) -> None:
+def _tell_wrong(acts: list[Act], console: "Console") -> None:
     for act in acts:
         for done in act.done:
             if not done.right:
                 console.print(
                     f"wrong: {act.cast.name} was asked {done.task.prompt!r} and said {done.answer!r}",
-                    markup=False,
-                    highlight=False,
                     soft_wrap=True,
                 )
 
 
-def _draw(timeline: Timeline, summary: Summary, outputs: Outputs, console: Console) -> None:
+def _draw(timeline: Timeline, summary: Summary, outputs: Outputs, console: "Console") -> None:
     """Leave the chart and the trace behind."""
     if outputs.trace is not None:
         outputs.trace.parent.mkdir(parents=True, exist_ok=True)
         outputs.trace.write_text(json.dumps(chrome_trace(timeline)), encoding="utf-8")
-        console.print(f"trace      {outputs.trace} (open it at https://ui.perfetto.dev)", highlight=False)
+        console.print(f"trace      {outputs.trace} (open it at https://ui.perfetto.dev)")
     if outputs.chart is not None:
         from aios.cli import trace_chart  # noqa: PLC0415 - drawing is heavy, and optional
 
@@ -164,14 +163,14 @@ def _draw(timeline: Timeline, summary: Summary, outputs: Outputs, console: Conso
             f"who waited, ran and was switched: policy {summary.policy}, {summary.preemptions} preemptions"
         )
         trace_chart.draw(timeline, outputs.chart, title=title)
-        console.print(f"chart      {outputs.chart}", highlight=False)
+        console.print(f"chart      {outputs.chart}")
 
 
 def _paint(acts: list[Act], summary: Summary, seconds: float, picture: Path) -> None:
     """Save the table and the summary as SVG."""
-    canvas = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+    canvas = terminal.console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
     canvas.print(Board(acts, canvas, summary.policy, began=time.monotonic() - seconds).render())
-    canvas.print("\n".join(summary.lines()), markup=False, highlight=False)
+    canvas.print("\n".join(summary.lines()))
     # The stock fonts would be fetched from elsewhere by whoever looks at the picture.
     picture.write_text(
         re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", canvas.export_svg(title="make demo"), flags=re.DOTALL)

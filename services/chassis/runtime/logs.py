@@ -77,11 +77,12 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Formats a record for a person at a terminal."""
+    """Formats a record for a person, with colours where a terminal shows them."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, colours: bool = True) -> None:
         super().__init__()
         self._service = service
+        self._colours = _COLOURS if colours else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
@@ -92,7 +93,7 @@ class ConsoleFormatter(logging.Formatter):
         text = text.translate(_SHOWN)  # a caller's words must not steer the terminal, nor pass for a line
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info).translate(_SHOWN_LINES)
-        colour = _COLOURS.get(record.levelname)
+        colour = self._colours.get(record.levelname)
         return f"{colour}{text}\x1b[0m" if colour else text
 
 
@@ -107,9 +108,10 @@ def configure(
     """Send all logs of the process to `stream` (standard error) in `style`: auto, json or console."""
     stream = stream or sys.stderr
     console = style == "console" or (style == "auto" and stream.isatty())
+    formatter = ConsoleFormatter(service, colours=stream.isatty()) if console else JsonFormatter(service)
     handler = logging.StreamHandler(stream)
     handler.addFilter(_tells)
-    handler.setFormatter(ConsoleFormatter(service) if console else JsonFormatter(service))
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

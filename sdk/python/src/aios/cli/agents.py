@@ -58,7 +58,7 @@ def register(
         lambda kernel: kernel.agents.register(agent_id, parent=parent, kind=kind, hints=hints)
     )
     told = {"name": handle.name, "agent_key": handle.credential.agent_key}
-    session.emit(told, lambda: session.say(f"{handle.name}\nagent key: {handle.credential.agent_key}"))
+    session.emit(told, lambda: session.say_lines(f"{handle.name}\nagent key: {handle.credential.agent_key}"))
 
 
 @app.command()

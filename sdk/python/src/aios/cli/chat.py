@@ -64,7 +64,7 @@ async def _answer(
         return answer
     async with stream:
         async for text in stream.texts():
-            session.say(text, nl=False)
+            session.say_lines(text, nl=False)
         answer = await stream.answer()
     session.say("")
     return answer

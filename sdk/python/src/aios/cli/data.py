@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aios.cli import session
+from aios.cli import session, terminal
 
 if TYPE_CHECKING:
     from aios.kernel import Kernel
@@ -36,7 +36,7 @@ def list_notes(
 def get_note(key: str, agent: Agent = "me") -> None:
     """Print a note."""
     note = session.call(lambda kernel: kernel.memory.get(key, agent=agent))
-    session.emit(note, lambda: session.say(note.content))
+    session.emit(note, lambda: session.say_lines(note.content))
 
 
 @memory_app.command("put")
@@ -97,7 +97,7 @@ def read_file(
     if session.options.get().as_json:
         session.emit({"path": path, "content": data}, lambda: None)
     else:
-        sys.stdout.buffer.write(data)
+        terminal.out_bytes(data)
 
 
 @files_app.command("write")
@@ -150,7 +150,7 @@ def diff_file(
     found = session.call(
         lambda kernel: kernel.files.diff(path, from_version=from_version, to_version=to_version, agent=agent)
     )
-    session.emit(found, lambda: session.say(found.unified_diff or "no difference"))
+    session.emit(found, lambda: session.say_lines(found.unified_diff or "no difference"))
 
 
 @files_app.command("rollback")
@@ -190,8 +190,12 @@ def list_tools() -> None:
 def show_tool(tool: str) -> None:
     """Show a tool with its parameters."""
     found = session.call(lambda kernel: kernel.tools.get(tool))
-    text = f"{found.id}: {found.description}\n{json.dumps(dict(found.parameters), indent=2)}"
-    session.emit(found, lambda: session.say(text))
+
+    def show() -> None:
+        session.say(f"{found.id}: {found.description}")
+        session.say_lines(json.dumps(dict(found.parameters), indent=2))
+
+    session.emit(found, show)
 
 
 @tools_app.command("call")

@@ -70,7 +70,7 @@ def env(
     key = _key(agent)
     _warn_if_shut(base)
     written = Format.JSON if session.options.get().as_json else format_
-    typer.echo(WRITERS[written](variables(base, key)))
+    terminal.out(WRITERS[written](variables(base, key)))
 
 
 def variables(door: str, key: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aios.cli import access, agents, chat, data, doctor, env, queue, run, session, trace
+from aios.cli import access, agents, chat, data, doctor, env, queue, run, session, terminal, trace
 
 COMMANDS_GROUP = "aios.commands"
 """Entry points whose callables become commands; the kernel's own package adds `up` and `demo`."""
@@ -68,6 +68,7 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line in `argv`, by default the program's own."""
+    sys.excepthook = terminal.excepthook
     words = hoist(list(sys.argv[1:] if argv is None else argv))
     build(_plugins(words))(words, prog_name="aios")
 

@@ -43,7 +43,7 @@ def run(
                 await kernel.agents.kill(handle.name, reason="aios run has ended")
 
     result = session.call(work)
-    session.emit(result, lambda: session.say(result.text))
+    session.emit(result, lambda: session.say_lines(result.text))
     if result.finish_reason != "done":
         session.warn(f"aios: the run was cut short: {result.finish_reason}")
         raise typer.Exit(3)

@@ -76,11 +76,11 @@ def fail(error: "AiosError") -> NoReturn:
             "metadata": error.metadata,
             "violations": [dataclasses.asdict(violation) for violation in error.violations],
         }
-        sys.stderr.write(terminal.json(json.dumps(told)) + "\n")
+        terminal.out_json(json.dumps(told), to_err=True)
     else:
         warn(f"aios: {error}")
         if hint := hint_for(error):
-            sys.stderr.write(f"  {hint}\n")
+            warn(f"  {hint}")
     raise typer.Exit(1)
 
 
@@ -112,19 +112,24 @@ def hint_for(error: "AiosError") -> str:
 def emit(value: Any, lines: Callable[[], None]) -> None:
     """Print `value` as JSON if that was asked for, else call `lines`."""
     if options.get().as_json:
-        typer.echo(terminal.json(json.dumps(plain(value), ensure_ascii=False)))
+        terminal.out_json(json.dumps(plain(value), ensure_ascii=False))
     else:
         lines()
 
 
-def say(text: str, *, nl: bool = True) -> None:
-    """Print a text, whoever wrote it, with a line end unless `nl` is false."""
-    typer.echo(terminal.lines(text), nl=nl)
+def say(text: str) -> None:
+    """Print a text, whoever wrote parts of it, as one line."""
+    terminal.out(terminal.line(text))
+
+
+def say_lines(text: str, *, nl: bool = True) -> None:
+    """Print a text that is all of one writer and may have lines; with a line end unless `nl` is false."""
+    terminal.out(text, nl=nl)
 
 
 def warn(text: str) -> None:
-    """Print a text to the standard error."""
-    sys.stderr.write(terminal.lines(text) + "\n")
+    """Print a text, as one line, to the standard error."""
+    terminal.err(terminal.line(text))
 
 
 def plain(value: Any) -> Any:
@@ -151,12 +156,11 @@ def table(
     A file or a program gets each row whole, on a line of its own. In a terminal that is too narrow cells are
     folded; if there are columns to `cut`, those are shortened instead and no other is touched.
     """
-    from rich.console import Console  # noqa: PLC0415  # keeps `aios --help` quick
-    from rich.table import Table  # noqa: PLC0415  # same
+    from rich.table import Table  # noqa: PLC0415  # keeps `aios --help` quick
     from rich.text import Text  # noqa: PLC0415  # same
 
     if not rows:
-        typer.echo(empty)
+        terminal.out(empty)
         return
     grid = Table(box=None, pad_edge=False)
     cells = [[Text(terminal.line(str(cell))) for cell in row] for row in rows]
@@ -170,7 +174,7 @@ def table(
     for row in cells:
         grid.add_row(*row)
     width = None if sys.stdout.isatty() else _WHOLE
-    Console(highlight=False, markup=False, width=width).print(grid, crop=not cut)
+    terminal.console(width=width).print(grid, crop=not cut)
 
 
 def seconds(value: float | None) -> str:

@@ -65,13 +65,12 @@ def _check_chart(path: Path) -> None:
 
 
 def _show(timeline: "Timeline", out: Path) -> None:
-    from rich.console import Console  # noqa: PLC0415  # keeps `aios --help` quick
-    from rich.table import Table  # noqa: PLC0415  # same
+    from rich.table import Table  # noqa: PLC0415  # keeps `aios --help` quick
     from rich.text import Text  # noqa: PLC0415  # same
 
     from aios.cli.timeline import CELLS, agent_rows  # noqa: PLC0415  # same
 
-    console = Console(highlight=False, markup=False)
+    console = terminal.console()
     width = max(NARROWEST, console.width - BESIDE_THE_CHART)
     grid = Table(box=None, pad_edge=False)
     for column in ("AGENT", session.seconds(timeline.length), "CALLS", "WAITED", "RAN", "SWITCHED"):
