@@ -60,6 +60,18 @@ class AccessConfig:
     wrong_keys_per_minute: int = 60
     """Wrong credentials answered as such before the answer is to slow down."""
 
+    audit_heads_file: Path | None = None
+    """File that the heads of the audit logs are added to. Default: audit-heads.jsonl in the data folder."""
+
+    audit_heads_webhook: str = ""
+    """URL that the heads of the audit logs are posted to as lines of JSON. Default: none."""
+
+    audit_heads_every: timedelta = timedelta(seconds=10)
+    """Longest time until a changed log's head is told to file, log and webhook. Unit: seconds."""
+
+    audit_heads_rows: int = 100
+    """Entries after which a log's head is told earlier."""
+
     tenant_weights: tuple[str, ...] = ()
     """Share of each tenant against the others, such as `acme=3,beta=1`, up to 1000. Default: 1 for each."""
 
@@ -93,6 +105,10 @@ class AccessConfig:
             raise ValueError("confirm must be 0 to 2 seconds")
         if unknown := set(self.policy_options) - POLICY_OPTIONS:
             raise ValueError(f"policy_options: no such option: {', '.join(sorted(unknown))}")
+        if self.audit_heads_every <= timedelta(0) or self.audit_heads_rows < 1:
+            raise ValueError("audit_heads_every and audit_heads_rows must be positive")
+        if self.audit_heads_webhook and not self.audit_heads_webhook.startswith(("http://", "https://")):
+            raise ValueError("audit_heads_webhook must be an http or https URL")
         _weights(self.tenant_weights)
 
     def settings(self, installed: tuple[str, ...] = ()) -> Settings:

@@ -25,6 +25,13 @@ class AgentTreeLimit(KernelError):
     code = Code.FAILED_PRECONDITION
 
 
+class AgentAlive(KernelError):
+    """The agent, or one below it, was not killed."""
+
+    reason = "AGENT_ALIVE"
+    code = Code.FAILED_PRECONDITION
+
+
 class EtagMismatch(KernelError):
     """The etag is stale: read again and retry."""
 

@@ -1,22 +1,30 @@
 """The composition root of the access manager: the only place where adapters are chosen."""
 
 import asyncio
+import json
 import os
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.adapters.cedar import CedarEngine, base_policies
+from services.access.adapters.head_file import HeadFile, read_head
+from services.access.adapters.head_webhook import HeadWebhook
 from services.access.adapters.keys import KeyFile, admin_of, ensure_service_key, write_admin_token
 from services.access.adapters.local_authorizer import LocalAuthenticator, LocalAuthorizer
 from services.access.adapters.policy_process import PolicyProcess
 from services.access.config import AccessConfig, installed_policies
+from services.access.core import audit_chain
 from services.access.metrics import AccessMetrics
-from services.access.ports import Judge, Meter, Signer, Store, Transaction
-from services.access.service.dependencies import Dependencies
+from services.access.model import AuditHead, ExportedHead
+from services.access.ports import HeadLog, Judge, Meter, Signer, Store, Transaction
+from services.access.service.audit_export import HeadExporter, HeadTeller, LogTeller
+from services.access.service.audit_verifying import NotedHead
+from services.access.service.dependencies import Dependencies, NoHeads
 from services.access.service.facade import AccessManager
 from services.access.servicer import AccessServicer, AgentServicer
 from services.access.store.sql import MIGRATIONS, SqlStore
@@ -48,6 +56,7 @@ def build(
     clock: Clock,
     service_key: str,
     installed: tuple[str, ...] = (),
+    heads: HeadLog | None = None,
 ) -> AccessManager:
     """Wire an access manager; `installed` are the scheduling policies that packages here offer."""
     ports = Dependencies(
@@ -58,6 +67,7 @@ def build(
         clock=clock,
         meter=meter,
         settings=config.settings(installed),
+        heads=heads or NoHeads(),
     )
     return AccessManager(ports, service_key=service_key, builtin=base_policies(config.policy_options))
 
@@ -114,7 +124,7 @@ async def assemble(process: Process) -> App:
     secret_path = process.common.service_key_file or folder / "service.key"
     service_key = await asyncio.to_thread(ensure_service_key, secret_path)
     database = await process.database(MIGRATIONS)
-    store = SqlStore(database)
+    store = SqlStore(database, keys)
     meter = AccessMetrics(process.registry)
     judge = PolicyProcess()
     manager = build(
@@ -126,6 +136,7 @@ async def assemble(process: Process) -> App:
         clock=clock,
         service_key=service_key,
         installed=await asyncio.to_thread(installed_policies),
+        heads=head_file(config, process, keys),
     )
 
     admin_path = config.admin_token_file or folder / "admin.token"
@@ -145,7 +156,8 @@ async def assemble(process: Process) -> App:
     process.tasks.every("reload-keys", _KEYS_SECONDS, reload_keys)
     process.tasks.every("keep-admin-token", _ADMIN_SECONDS, keep_admin_token)
     process.tasks.every("forget", _FORGET_SECONDS, manager.forget)
-    process.stack.push_async_callback(manager.flush)
+    await _export_heads(process, config, manager)
+    process.stack.push_async_callback(manager.finish)
     process.stack.push_async_callback(judge.close)
     process.tasks.start("warm-policy-checker", judge.warm)
     return App(
@@ -154,6 +166,99 @@ async def assemble(process: Process) -> App:
         authenticator=authenticator(manager, keys),
         authorizer=authorizer,
     )
+
+
+def head_file(config: AccessConfig, process: Process, keys: KeyFile) -> HeadFile:
+    """Return the file of exported heads."""
+    path = config.audit_heads_file or process.data_dir / "audit-heads.jsonl"
+    return HeadFile(path, keys.is_signed)
+
+
+async def _export_heads(process: Process, config: AccessConfig, manager: AccessManager) -> None:
+    """Seal what is not sealed yet, and tell the heads of the logs from now on to the very end."""
+    tellers: list[HeadTeller] = [LogTeller(_say_head)]
+    if config.audit_heads_webhook:
+        webhook = HeadWebhook(config.audit_heads_webhook, manager.ports.meter.head_exported)
+        process.tasks.start("audit-webhook", webhook.run)
+        process.stack.push_async_callback(webhook.finish)
+        tellers.append(webhook)
+    exporter = HeadExporter(
+        manager.ports, rows=config.audit_heads_rows, every=config.audit_heads_every, tellers=tellers
+    )
+    if sealed := await exporter.seal():
+        _log.info("sealed audit logs that were written without a key", count=sealed)
+    process.tasks.every("export-audit-heads", _FLUSH_SECONDS, exporter.look)
+    process.stack.push_async_callback(exporter.look, everything=True)
+
+
+def _say_head(head: ExportedHead) -> None:
+    _log.info("audit head", tenant=head.tenant, sequence=head.sequence, hash=head.hash, kid=head.kid)
+
+
+async def _verify_audit(tenant: str, copies: Sequence[Path]) -> list[dict[str, Any]]:
+    process = Process(NAME, os.environ)
+    async with process.stack:
+        config = process.load(AccessConfig)
+        keys = await asyncio.to_thread(
+            KeyFile, config.key_file or process.data_dir / "access-keys.json", process.clock.now()
+        )
+        store = SqlStore(await process.database(MIGRATIONS), keys)
+        manager = build(
+            config,
+            store=store,
+            judge=PolicyProcess(),
+            signer=keys,
+            meter=AccessMetrics(process.registry),
+            clock=process.clock,
+            service_key="",
+            heads=head_file(config, process, keys),
+        )
+        found = []
+        wanted: list[Path | None] = [*copies] or [None]
+        for copy in wanted:
+            noted = await asyncio.to_thread(_noted, copy, tenant, keys) if copy else None
+            result = (await manager.verifier.of_tenant(tenant, noted=noted)).result
+            found.append(
+                {
+                    "tenant": tenant,
+                    "compared_with": str(copy or "the file of exported heads"),
+                    "intact": result.intact,
+                    "fault": result.fault.value,
+                    "broken_sequence": result.broken_sequence,
+                    "problem": result.problem,
+                    "head_sequence": result.head.sequence,
+                    "head_hash": result.head.hash,
+                }
+            )
+        return found
+
+
+def _noted(copy: Path, tenant: str, keys: KeyFile) -> NotedHead:
+    """Return the newest head of a tenant's log in a copy of what was exported. Raises ValueError."""
+    found = [head for line in copy.read_bytes().splitlines() if (head := read_head(line))]
+    mine = [head for head in found if head.tenant == tenant]
+    newest = max(mine, key=lambda head: head.sequence, default=None)
+    if newest is None:
+        raise ValueError(f"{copy} holds no head of the log of {tenant}")
+    text = audit_chain.signed_text(tenant, AuditHead(newest.sequence, newest.hash))
+    if not keys.is_signed(text, newest.kid, newest.signature):
+        raise ValueError(f"{copy} holds a head that access did not sign")
+    return NotedHead(newest.hash, newest.sequence)
+
+
+def verify_audit(arguments: Sequence[str]) -> int:
+    """Verify a tenant's audit log in the database, without a running kernel; print what was found.
+
+    `arguments` are the tenant and files with heads that were exported, such as what a webhook received.
+    """
+    tenant, *copies = arguments or ["default"]
+    try:
+        found = asyncio.run(_verify_audit(tenant, [Path(copy) for copy in copies]))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write("".join(json.dumps(one) + "\n" for one in found))
+    return 0 if all(one["intact"] for one in found) else 1
 
 
 def rotate_keys() -> int:

@@ -31,7 +31,13 @@ class AccessMetrics:
         )
         self._lost = Counter(
             "aios_access_audit_denials_lost",
-            "Denials left out of the audit log because too many different ones came at once.",
+            "Denials that the audit log only counts because their agent or tenant had too many.",
+            registry=registry,
+        )
+        self._heads = Counter(
+            "aios_access_audit_heads",
+            "Heads of the audit logs told outside: file, webhook, or lost for the webhook.",
+            ["where"],
             registry=registry,
         )
         self._revision = Gauge("aios_access_revision", "Revision of the rules.", registry=registry)
@@ -56,6 +62,10 @@ class AccessMetrics:
     def audit_lost(self, count: int) -> None:
         """Count denials that were left out."""
         self._lost.inc(count)
+
+    def head_exported(self, where: str, count: int) -> None:
+        """Count heads told outside."""
+        self._heads.labels(where).inc(count)
 
     def revised(self, revision: int) -> None:
         """Note the revision."""

@@ -270,6 +270,35 @@ class Event:
     trace_id: str = ""
     approval: str = ""
     event_time: datetime | None = None
+    note: str = ""
+    """What else there is to say. At most 2048 characters."""
+
+
+class Part(Enum):
+    """What of an audit entry can be blanked. Values are hashed."""
+
+    ACTOR = "actor"
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What an entry's hash covers in the place of one part's fields."""
+
+    digest: str
+    """SHA-256 over the salt and the fields; empty in an entry from before there were keys."""
+    salt: str
+    """Random, so that the digest tells nothing once both fields and salt are gone."""
+    erased_by: int = 0
+    """Sequence of the entry that tells who blanked the fields and why; 0: they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealKey:
+    """A secret that seals audit entries; never in the database."""
+
+    key_id: str
+    secret: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +312,10 @@ class AuditEntry:
     event: Event
     previous_hash: str
     hash: str
+    key_id: str = ""
+    """The key that sealed it; empty: written before there were keys."""
+    actor: Commitment = Commitment("", "")
+    subject: Commitment = Commitment("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +324,20 @@ class AuditHead:
 
     sequence: int
     hash: str
+    key_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedHead:
+    """The end of a chain as it was told outside the database."""
+
+    tenant: str
+    sequence: int
+    hash: str
+    time: datetime
+    kid: str
+    signature: bytes
+    """Ed25519, over audit_chain.signed_text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +355,22 @@ class AuditQuery:
     oldest_first: bool = False
 
 
+class Fault(Enum):
+    """What is wrong with an audit log; see AuditFault in the contract."""
+
+    NONE = "none"
+    ENTRY_CHANGED = "entry_changed"
+    ENTRY_MISSING = "entry_missing"
+    TAIL_CUT = "tail_cut"
+    REWRITTEN = "rewritten"
+    UNSEALED = "unsealed"
+    KEY_MISSING = "key_missing"
+    ERASURE_UNTOLD = "erasure_untold"
+    HEADS_MISSING = "heads_missing"
+    HEADS_REWOUND = "heads_rewound"
+    HEADS_CHANGED = "heads_changed"
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """What recomputing a chain found."""
@@ -316,11 +379,12 @@ class Verification:
     head: AuditHead
     broken_sequence: int = 0
     problem: str = ""
+    fault: Fault = Fault.NONE
 
     @property
     def intact(self) -> bool:
         """Tell whether nothing was found."""
-        return not self.problem
+        return self.fault is Fault.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ The store works by transactions: `work` gets a Transaction of small tables and r
 It may run more than once and in another thread, so it must touch nothing but the transaction.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -19,14 +19,18 @@ from services.access.model import (
     AuditQuery,
     Check,
     Decision,
+    ExportedHead,
+    Fault,
     Finding,
     Grant,
     Group,
     Member,
+    Part,
     Policy,
     PublicKey,
     Reason,
     Revocation,
+    SealKey,
     Token,
 )
 from services.chassis.auth.identity import Principal
@@ -237,8 +241,25 @@ class Approvals(Protocol):
         ...
 
 
+class SealKeys(Protocol):
+    """The keys that seal audit entries. They are kept apart from the database."""
+
+    def newest(self) -> SealKey:
+        """Return the key that seals."""
+        ...
+
+    def find(self, key_id: str) -> bytes | None:
+        """Return the secret of a key that seals or has sealed, or None."""
+        ...
+
+
 class Audit(Protocol):
-    """The audit chains, one a tenant. Entries are only ever added."""
+    """The audit chains, one a tenant. Entries are only ever added; an erasure blanks fields of them."""
+
+    @property
+    def keys(self) -> SealKeys:
+        """What entries are sealed with."""
+        ...
 
     def head(self, tenant: str) -> AuditHead:
         """Return the end of a chain; in a writing transaction nobody else moves it until the end."""
@@ -258,6 +279,30 @@ class Audit(Protocol):
 
     def has_hash(self, tenant: str, digest: str) -> bool:
         """Tell whether an entry with this hash exists."""
+        ...
+
+    def about(self, tenant: str, agent: str, limit: int) -> list[AuditEntry]:
+        """Return entries that tell of an agent, as audit_chain.parts_about has it, by sequence."""
+        ...
+
+    def blank(self, entries: Mapping[AuditEntry, Sequence[Part]], told_by: int) -> None:
+        """Blank parts of entries; the entry `told_by` tells of it."""
+        ...
+
+    def unsealed(self, limit: int) -> list[str]:
+        """Return tenants whose chain ends with an entry from before there were keys."""
+        ...
+
+    def to_export(self, exporter: str, limit: int) -> list[tuple[str, AuditHead, int]]:
+        """Return tenants whose head an exporter has not told yet, the head, and the last one told (0)."""
+        ...
+
+    def exported(self, tenant: str, exporter: str) -> int:
+        """Return the sequence of the last head that an exporter told; 0: none."""
+        ...
+
+    def note_exported(self, exporter: str, heads: Iterable[ExportedHead]) -> None:
+        """Note what an exporter has told."""
         ...
 
 
@@ -432,6 +477,30 @@ class Signer(Protocol):
         """Sign bytes with the newest key; return its kid and the signature."""
         ...
 
+    def is_signed(self, message: bytes, kid: str, signature: bytes) -> bool:
+        """Tell whether a signature is one of `sign`, with whichever key of the ring."""
+        ...
+
+
+class HeadLog(Protocol):
+    """Heads of audit chains, told outside the database."""
+
+    @property
+    def exporter(self) -> str:
+        """Names this log, so that what was told to it can be noted."""
+        ...
+
+    async def put(self, heads: Sequence[ExportedHead]) -> None:
+        """Add heads durably. Raises OSError."""
+        ...
+
+    async def newest(self, tenant: str) -> tuple[ExportedHead | None, Fault]:
+        """Return the newest head of a chain, and what is wrong with the log.
+
+        The fault is NONE, HEADS_MISSING (there is no log) or HEADS_CHANGED.
+        """
+        ...
+
 
 class Meter(Protocol):
     """What the use cases count."""
@@ -454,6 +523,10 @@ class Meter(Protocol):
 
     def audit_lost(self, count: int) -> None:
         """Count denials that were folded into one entry because there were too many."""
+        ...
+
+    def head_exported(self, where: str, count: int) -> None:
+        """Count heads of the audit log told outside; `where` is file, webhook or lost."""
         ...
 
     def revised(self, revision: int) -> None:

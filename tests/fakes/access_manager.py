@@ -18,6 +18,7 @@ from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.dispatch.scheduling import Hints
 from services.chassis.idempotency import RequestIdentity
 from tests.fakes.clock import FakeClock
+from tests.fakes.seal_keys import FakeHeadLog
 
 TENANT = "acme"
 KERNEL_TENANT = "default"
@@ -56,6 +57,10 @@ class FakeMeter:
         """Count lost denials."""
         self.counts["lost"] += count
 
+    def head_exported(self, where: str, count: int) -> None:
+        """Count heads told outside."""
+        self.counts[f"heads {where}"] += count
+
     def revised(self, revision: int) -> None:
         """Note the revision."""
         self.counts["revision"] = revision
@@ -85,6 +90,7 @@ class Desk:
     keys: KeyFile
     meter: FakeMeter
     store: Store
+    heads: FakeHeadLog
 
     async def register(
         self, agent: str, *, by: Caller = ADMIN, parent: str = "", hints: Hints | None = None
@@ -131,6 +137,7 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
         **fields,
     )
     engine = CedarEngine(kernel_tenant=KERNEL_TENANT)
+    heads = FakeHeadLog()
     kit = Dependencies(
         store=store,
         engine=engine,
@@ -139,9 +146,10 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
         clock=clock,
         meter=meter,
         settings=settings,
+        heads=heads,
     )
     manager = AccessManager(kit, service_key=SERVICE_KEY, builtin=base_policies())
-    return Desk(manager, clock, keys, meter, store)
+    return Desk(manager, clock, keys, meter, store, heads)
 
 
 def asked(request_id: str, digest: bytes = b"d", method: str = "Test") -> RequestIdentity:

@@ -1,12 +1,14 @@
 """Signing keys in a file, and the tokens and signatures made with them.
 
-The file holds every key that may still verify a token, newest first; only its owner can read it. The newest
-key signs. `rotate` adds a key and says until when the others go on to verify. A changed file is read again.
+The file holds every key, newest first; only its owner can read it. The newest key signs. `rotate` adds a key
+and says until when the others go on to verify tokens. Retired keys stay in the file, for what they sealed of
+the audit log. A changed file is read again.
 """
 
 import base64
 import dataclasses
 import hashlib
+import hmac
 import json
 import math
 import os
@@ -17,9 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.model import PublicKey, Token
+from services.access.model import PublicKey, SealKey, Token
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import ALGORITHM, AUDIENCE, ISSUER, LEEWAY_SECONDS
 from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
@@ -69,6 +72,7 @@ class KeyFile:
         self._path = path
         self._stamp: tuple[int, int] = (0, 0)
         self._keys: list[SigningKey] = []
+        self._every: list[SigningKey] = []
         if not path.exists():
             write_new(path, _dump([new_key(now)]))
         self.reload(now)
@@ -78,18 +82,15 @@ class KeyFile:
         status = self._path.stat()
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._stamp:
-            self._keys = _load(self._path.read_bytes(), self._path)
-            self._stamp = stamp
-        else:
-            self._keys = _alive(self._keys, now) or self._keys[:1]
-            return False
-        return True
+            self._every = _load(self._path.read_bytes(), self._path)
+        self._keys = _alive(self._every, now) or self._every[:1]
+        changed, self._stamp = stamp != self._stamp, stamp
+        return changed
 
     def rotate(self, now: datetime, overlap: timedelta) -> str:
-        """Add a key, let the others verify for `overlap`, forget retired ones; return the new kid."""
+        """Add a key, let the others verify tokens for `overlap`; return the new kid."""
         retired = [
-            dataclasses.replace(key, retire_time=key.retire_time or now + overlap)
-            for key in _alive(self._keys, now)
+            dataclasses.replace(key, retire_time=key.retire_time or now + overlap) for key in self._every
         ]
         keys = [new_key(now), *retired]
         replace(self._path, _dump(keys))
@@ -173,6 +174,25 @@ class KeyFile:
         """Sign bytes with the newest key; return its kid and the 64 bytes of the signature."""
         return self._keys[0].kid, self._keys[0].private.sign(message)
 
+    def is_signed(self, message: bytes, kid: str, signature: bytes) -> bool:
+        """Tell whether a signature is one of `sign`, also with a key that has retired since."""
+        for key in self._every:
+            if key.kid == kid:
+                try:
+                    key.private.public_key().verify(signature, message)
+                except InvalidSignature:
+                    return False
+                return True
+        return False
+
+    def newest(self) -> SealKey:
+        """Return the key that seals audit entries."""
+        return SealKey(self._keys[0].kid, _seal_secret(self._keys[0]))
+
+    def find(self, key_id: str) -> bytes | None:
+        """Return the secret of a key that seals or sealed audit entries, or None."""
+        return next((_seal_secret(key) for key in self._every if key.kid == key_id), None)
+
     async def fetch(self) -> list[dict[str, str]]:
         """Return the public keys as JWKs: the key source of this process's own verifier."""
         return [jwk(key) for key in self.public_keys()]
@@ -249,6 +269,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _seal_secret(key: SigningKey) -> bytes:
+    """Derive a secret for one purpose, so that a seal tells nothing of the key that signs tokens."""
+    return hmac.new(key.private.private_bytes_raw(), b"aios audit seal", "sha256").digest()
 
 
 def _alive(keys: list[SigningKey], now: datetime) -> list[SigningKey]:

@@ -41,6 +41,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.approve": _SHAREABLE_ADMIN,
     "access.audit": _SELF,
     "access.check": _SERVICE,
+    "access.erase": _ADMIN,
     "access.grant": _SELF,
     "access.manage": _ADMIN,
     "access.read": _COMMON,

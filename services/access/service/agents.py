@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from services.access.core import agent_tree, caps
+from services.access.core import agent_tree, audit_chain, caps
 from services.access.core.actions import PRIVILEGE
 from services.access.core.decision import decide, gather_input
 from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
@@ -27,7 +27,7 @@ from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRe
 
 Look = Callable[[int, int, Transaction], list[Agent]]
 
-RESERVED: Final = frozenset({names.ME, "admin"})
+RESERVED: Final = frozenset({names.ME, "admin", audit_chain.ERASED})
 _KEY_PREFIX: Final = "aios_"
 _WATCH_PAGE: Final = 500
 _KILL: Final = "KillAgent"

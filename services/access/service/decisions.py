@@ -8,7 +8,7 @@ from typing import Final
 from services.access.core.decision import DecisionCache, DecisionRequest, decide, gather_inputs
 from services.access.model import AuditOutcome, Check, Decision, Event, Reason, Revocation
 from services.access.ports import Transaction
-from services.access.service.audit_log import AuditService
+from services.access.service.denials import DenialLog
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind
@@ -38,9 +38,9 @@ class Revision:
 class DecisionService:
     """Answers who may do what."""
 
-    def __init__(self, ports: Dependencies, audit: AuditService) -> None:
+    def __init__(self, ports: Dependencies, denials: DenialLog) -> None:
         self._deps = ports
-        self._audit = audit
+        self._denials = denials
         self._memo = DecisionCache()
         self.clock = ports.clock
 
@@ -66,7 +66,7 @@ class DecisionService:
         for case, decision in zip(cases, decisions, strict=True):
             self._deps.meter.decided(decision.reason, each)
             if not decision.allowed:
-                self._audit.deny(case.check.principal.tenant, _denial(case, decision))
+                self._denials.deny(case.check.principal.tenant, _denial(case, decision))
         return decisions
 
     def may_name(self, caller: Caller, check: Check) -> Check:

@@ -1,7 +1,7 @@
 """What the use cases share: ports, settings, audit in the effect's transaction, repeats, wake-ups. Pure."""
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 from services.access.core import audit_chain
 from services.access.core.agent_tree import TreeLimits
 from services.access.errors import EtagMismatch
-from services.access.model import AuditOutcome, Event
-from services.access.ports import Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
+from services.access.model import AuditHead, AuditOutcome, Event, ExportedHead, Fault
+from services.access.ports import HeadLog, Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
 from services.access.service.watchers import ChangeLog, RuleChange, Watchers
-from services.chassis.auth.identity import Caller
+from services.chassis.auth.identity import Caller, Kind
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.notifier import ChangeNotifier
 from services.chassis.rpc import names
@@ -65,6 +65,19 @@ class Settings:
     """Share of each tenant against the others; 1 for those that are not listed."""
 
 
+class NoHeads:
+    """A log of heads that keeps none."""
+
+    exporter = "none"
+
+    async def put(self, heads: Sequence[ExportedHead]) -> None:
+        """Keep nothing."""
+
+    async def newest(self, tenant: str) -> tuple[ExportedHead | None, Fault]:  # noqa: ARG002 - the port's
+        """Return none."""
+        return None, Fault.NONE
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dependencies:
     """The ports that all use cases work with."""
@@ -76,6 +89,7 @@ class Dependencies:
     clock: Clock
     meter: Meter
     settings: Settings
+    heads: HeadLog = field(default_factory=NoHeads)
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
     rule_changes: ChangeLog = field(default_factory=ChangeLog)
     watchers: Watchers = field(init=False)
@@ -125,15 +139,33 @@ def _of(caller: Caller, asked: RequestIdentity) -> RequestIdentity:
 
 
 def record(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event]) -> int:
-    """Append events to a tenant's audit chain; return the last sequence."""
+    """Append events to a tenant's audit chain; return the last sequence.
+
+    The first entry of a chain that was written before there were keys is the checkpoint that seals it.
+    """
     head = tx.audit.head(tenant)
+    key = tx.audit.keys.newest()
     entries = []
+    if head.sequence and not head.key_id:
+        events = [_checkpoint(head), *events]
     for event in events:
-        entry = audit_chain.next_entry(tenant, head, event, now)
+        salts = secrets.token_hex(16), secrets.token_hex(16)
+        entry = audit_chain.next_entry(tenant, head, event, now, key=key, salts=salts)
         head = audit_chain.head_of(entry)
         entries.append(entry)
     tx.audit.append(entries)
     return head.sequence
+
+
+def _checkpoint(head: AuditHead) -> Event:
+    note = f"seals the {head.sequence} entries before it, which were written without a key"
+    return Event(
+        agent="access",
+        kind=Kind.SERVICE,
+        method=_SERVICE + "VerifyAudit",
+        action=audit_chain.CHECKPOINT,
+        note=note,
+    )
 
 
 def event(
@@ -144,6 +176,7 @@ def event(
     *,
     outcome: AuditOutcome = AuditOutcome.OK,
     reason: str = "",
+    note: str = "",
 ) -> Event:
     """Describe what a caller did, for the audit log. `method` is the RPC's name."""
     service = _AGENT_SERVICE if action.startswith("agent.") else _SERVICE
@@ -155,6 +188,7 @@ def event(
         resource=resource,
         outcome=outcome,
         reason=reason,
+        note=note,
         syscall_id=caller.syscall_id,
         trace_id=caller.trace_id,
     )

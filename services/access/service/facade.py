@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from services.access.service.agents import AgentService
 from services.access.service.approvals import ApprovalService
 from services.access.service.audit_log import AuditService
+from services.access.service.audit_verifying import AuditVerifier
 from services.access.service.decisions import DecisionService
+from services.access.service.denials import DenialLog
 from services.access.service.dependencies import Dependencies
+from services.access.service.erasing import Eraser
 from services.access.service.grants import GrantService
 from services.access.service.groups import GroupService
 from services.access.service.policies import PolicyService
@@ -23,18 +26,25 @@ class AccessManager:
     def __init__(self, ports: Dependencies, *, service_key: str, builtin: Iterable[tuple[str, str]]) -> None:
         self.ports = ports
         self.audit = AuditService(ports)
+        self.verifier = AuditVerifier(ports)
+        self.eraser = Eraser(ports)
+        self.denials = DenialLog(ports)
         self.agents = AgentService(ports)
         self.marks = self.agents.marks
         self.groups = GroupService(ports)
         self.grants = GrantService(ports)
         self.policies = PolicyService(ports, builtin)
         self.approvals = ApprovalService(ports)
-        self.checks = DecisionService(ports, self.audit)
+        self.checks = DecisionService(ports, self.denials)
         self.tokens = TokenService(ports, service_key)
 
     async def flush(self) -> None:
         """Write the gathered denials to the audit log."""
-        await self.audit.flush()
+        await self.denials.flush()
+
+    async def finish(self) -> None:
+        """Write every gathered denial, and how many were left out: the process is about to end."""
+        await self.denials.flush(last=True)
 
     async def forget(self) -> None:
         """Delete what need not be remembered any more."""

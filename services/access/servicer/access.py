@@ -270,10 +270,16 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def VerifyAudit(
         self, request: access_pb2.VerifyAuditRequest, _context: object
     ) -> access_pb2.VerifyAuditResponse:
-        found = await self._manager.audit.verify(
-            current_caller(), request.first_sequence, request.last_sequence, request.expected_head_hash
-        )
+        first, last, noted = request.first_sequence, request.last_sequence, access.noted_head(request)
+        found = await self._manager.verifier.verify(current_caller(), first, last, noted)
         return access.verified(found)
+
+    async def EraseAudit(
+        self, request: access_pb2.EraseAuditRequest, _context: object
+    ) -> access_pb2.EraseAuditResponse:
+        agent = request.agent.removeprefix("agents/")
+        count = await self._manager.eraser.erase(current_caller(), agent, request.reason)
+        return access_pb2.EraseAuditResponse(erased_count=count)
 
     async def IssueToken(
         self, request: access_pb2.IssueTokenRequest, _context: object

@@ -13,6 +13,7 @@ from services.access.model import (
     ApprovalState,
     AuditEntry,
     AuditOutcome,
+    Commitment,
     Event,
     Grant,
     Policy,
@@ -238,8 +239,16 @@ def audit_values(entry: AuditEntry) -> Values:
         "trace_id": event.trace_id,
         "approval": event.approval,
         "event_time": _optional_micros(event.event_time),
+        "note": event.note,
         "previous_hash": entry.previous_hash,
         "hash": entry.hash,
+        "key_id": entry.key_id,
+        "actor_digest": entry.actor.digest,
+        "actor_salt": entry.actor.salt,
+        "actor_erased_by": entry.actor.erased_by,
+        "subject_digest": entry.subject.digest,
+        "subject_salt": entry.subject.salt,
+        "subject_erased_by": entry.subject.erased_by,
     }
 
 
@@ -259,6 +268,7 @@ def audit_entry(row: Row[Any]) -> AuditEntry:
         trace_id=row.trace_id,
         approval=row.approval,
         event_time=_optional_moment(row.event_time),
+        note=row.note,
     )
     return AuditEntry(
         tenant=row.tenant,
@@ -267,6 +277,9 @@ def audit_entry(row: Row[Any]) -> AuditEntry:
         event=event,
         previous_hash=row.previous_hash,
         hash=row.hash,
+        key_id=row.key_id,
+        actor=Commitment(row.actor_digest, row.actor_salt, row.actor_erased_by),
+        subject=Commitment(row.subject_digest, row.subject_salt, row.subject_erased_by),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.access.model import Revocation
-from services.access.ports import T, Work
+from services.access.ports import SealKeys, T, Work
 from services.access.store import rows
 from services.access.store.sql_agents import SqlAgents
 from services.access.store.sql_records import SqlApprovals, SqlAudit
@@ -24,30 +24,31 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class SqlStore:
-    """Everything in one database, which must be migrated."""
+    """Everything in one database, which must be migrated; `keys` seal the audit log and are not in it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keys: SealKeys) -> None:
         self._database = database
+        self._keys = keys
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on one snapshot."""
-        return await self._database.read(lambda conn: work(SqlTransaction(conn)))
+        return await self._database.read(lambda conn: work(SqlTransaction(conn, self._keys)))
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in one durable transaction."""
-        return await self._database.write(lambda conn: work(SqlTransaction(conn)))
+        return await self._database.write(lambda conn: work(SqlTransaction(conn, self._keys)))
 
 
 class SqlTransaction:
     """All tables on one connection."""
 
-    def __init__(self, conn: sa.Connection) -> None:
+    def __init__(self, conn: sa.Connection, keys: SealKeys) -> None:
         self.agents = SqlAgents(conn)
         self.groups = SqlGroups(conn)
         self.grants = SqlGrants(conn)
         self.policies = SqlPolicies(conn)
         self.approvals = SqlApprovals(conn)
-        self.audit = SqlAudit(conn)
+        self.audit = SqlAudit(conn, keys)
         self.tokens = SqlTokens(conn)
         self.ledger = SqlLedger(conn)
 

@@ -1,6 +1,6 @@
 """Approvals and the audit log in SQL. See ports.Approvals and Audit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -12,9 +12,13 @@ from services.access.model import (
     AuditEntry,
     AuditHead,
     AuditQuery,
+    ExportedHead,
+    Part,
 )
+from services.access.ports import SealKeys
 from services.access.store import rows
-from services.access.store.tables import approvals, audit, audit_heads
+from services.access.store.tables import approvals, audit, audit_exports, audit_heads
+from services.chassis.auth.identity import Kind
 from services.chassis.db.sql import upsert
 from services.chassis.times import micros
 
@@ -95,13 +99,19 @@ class SqlApprovals:
 class SqlAudit:
     """The audit chains of one transaction."""
 
-    def __init__(self, conn: sa.Connection) -> None:
+    def __init__(self, conn: sa.Connection, keys: SealKeys) -> None:
         self._conn = conn
+        self._keys = keys
+
+    @property
+    def keys(self) -> SealKeys:
+        """What entries are sealed with."""
+        return self._keys
 
     def head(self, tenant: str) -> AuditHead:
         """Return the end of a chain."""
         row = self._conn.execute(sa.select(audit_heads).where(audit_heads.c.tenant == tenant)).first()
-        return AuditHead(row.sequence, row.hash) if row else audit_chain.GENESIS
+        return AuditHead(row.sequence, row.hash, row.key_id) if row else audit_chain.GENESIS
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
         """Add entries that follow the head."""
@@ -109,7 +119,8 @@ class SqlAudit:
             return
         self._conn.execute(sa.insert(audit), [rows.audit_values(entry) for entry in entries])
         last = entries[-1]
-        upsert(self._conn, audit_heads, {"tenant": last.tenant, "sequence": last.sequence, "hash": last.hash})
+        head = {"sequence": last.sequence, "hash": last.hash, "key_id": last.key_id}
+        upsert(self._conn, audit_heads, {"tenant": last.tenant, **head})
 
     def page(self, query: AuditQuery, after: int, limit: int) -> list[AuditEntry]:
         """List entries in the order of the query."""
@@ -131,6 +142,59 @@ class SqlAudit:
         """Tell whether an entry with this hash exists."""
         where = (audit.c.tenant == tenant, audit.c.hash == digest)
         return self._conn.execute(sa.select(audit.c.sequence).where(*where).limit(1)).first() is not None
+
+    def about(self, tenant: str, agent: str, limit: int) -> list[AuditEntry]:
+        """Return entries that tell of an agent, by sequence."""
+        name = f"agents/{agent}"
+        kept = (audit.c.tenant == tenant, audit.c.action != audit_chain.ERASE)
+        # Three ranges of indices: a choice between them would read the whole log.
+        ranges = (
+            sa.and_(audit.c.agent == agent, audit.c.kind == Kind.AGENT.value),
+            audit.c.resource == name,
+            sa.and_(audit.c.resource >= f"{name}/", audit.c.resource < f"{name}0"),
+        )
+        found: dict[int, AuditEntry] = {}
+        for one in ranges:
+            statement = sa.select(audit).where(*kept, one).order_by(audit.c.sequence).limit(limit)
+            found |= {row.sequence: rows.audit_entry(row) for row in self._conn.execute(statement)}
+        return [found[sequence] for sequence in sorted(found)][:limit]
+
+    def blank(self, entries: Mapping[AuditEntry, Sequence[Part]], told_by: int) -> None:
+        """Blank parts of entries."""
+        for entry, parts in entries.items():
+            where = (audit.c.tenant == entry.tenant, audit.c.sequence == entry.sequence)
+            values = rows.audit_values(audit_chain.blanked(entry, parts, told_by))
+            self._conn.execute(sa.update(audit).where(*where).values(values))
+
+    def unsealed(self, limit: int) -> list[str]:
+        """Return tenants whose chain ends with an unsealed entry."""
+        statement = sa.select(audit_heads.c.tenant).where(audit_heads.c.key_id == "").limit(limit)
+        return list(self._conn.execute(statement).scalars())
+
+    def to_export(self, exporter: str, limit: int) -> list[tuple[str, AuditHead, int]]:
+        """Return tenants whose head an exporter has not told yet."""
+        told = audit_exports.c
+        same = sa.and_(told.tenant == audit_heads.c.tenant, told.exporter == exporter)
+        last = sa.func.coalesce(told.sequence, 0)
+        statement = (
+            sa.select(audit_heads, last.label("told"))
+            .select_from(audit_heads.outerjoin(audit_exports, same))
+            .where(audit_heads.c.sequence > last)
+            .order_by(audit_heads.c.tenant)
+            .limit(limit)
+        )
+        found = self._conn.execute(statement)
+        return [(row.tenant, AuditHead(row.sequence, row.hash, row.key_id), row.told) for row in found]
+
+    def exported(self, tenant: str, exporter: str) -> int:
+        """Return the sequence of the last head that an exporter told."""
+        where = (audit_exports.c.tenant == tenant, audit_exports.c.exporter == exporter)
+        return self._conn.execute(sa.select(audit_exports.c.sequence).where(*where)).scalar() or 0
+
+    def note_exported(self, exporter: str, heads: Iterable[ExportedHead]) -> None:
+        """Note what an exporter has told."""
+        values = [{"tenant": head.tenant, "exporter": exporter, "sequence": head.sequence} for head in heads]
+        upsert(self._conn, audit_exports, *values)
 
 
 def _of(tenant: str, agent: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -147,9 +147,18 @@ audit: Final = sa.Table(
     sa.Column("trace_id", sa.String(), nullable=False),
     sa.Column("approval", sa.String(), nullable=False),
     sa.Column("event_time", MICROS),
+    sa.Column("note", sa.String(), nullable=False, server_default=""),
     sa.Column("previous_hash", sa.String(), nullable=False),
     sa.Column("hash", sa.String(), nullable=False),
+    sa.Column("key_id", sa.String(), nullable=False, server_default=""),  # empty: before there were keys
+    sa.Column("actor_digest", sa.String(), nullable=False, server_default=""),
+    sa.Column("actor_salt", sa.String(), nullable=False, server_default=""),
+    sa.Column("actor_erased_by", sa.BigInteger(), nullable=False, server_default="0"),
+    sa.Column("subject_digest", sa.String(), nullable=False, server_default=""),
+    sa.Column("subject_salt", sa.String(), nullable=False, server_default=""),
+    sa.Column("subject_erased_by", sa.BigInteger(), nullable=False, server_default="0"),
     sa.Index("audit_by_agent", "tenant", "agent", "sequence"),
+    sa.Index("audit_by_resource", "tenant", "resource", "sequence"),
     sa.Index("audit_by_time", "tenant", "create_time"),
     sa.Index("audit_by_hash", "tenant", "hash"),
 )
@@ -160,6 +169,15 @@ audit_heads: Final = sa.Table(
     sa.Column("tenant", NAME, primary_key=True),
     sa.Column("sequence", sa.BigInteger(), nullable=False),
     sa.Column("hash", sa.String(), nullable=False),
+    sa.Column("key_id", sa.String(), nullable=False, server_default=""),
+)
+
+audit_exports: Final = sa.Table(
+    "audit_exports",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("exporter", NAME, primary_key=True),  # names one file of heads
+    sa.Column("sequence", sa.BigInteger(), nullable=False),
 )
 
 revocations: Final = sa.Table(

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from aios.api.access.v1 import access_pb2, resources_pb2
 from services.access import model
-from services.access.service.audit_log import Verified
+from services.access.service.audit_verifying import NotedHead, Verified
 from services.access.service.decisions import Revision
 from services.access.service.grants import NewGrant
 from services.access.service.tokens import Target
@@ -47,6 +47,19 @@ OUTCOMES: Final = {
     resources_pb2.AUDIT_OUTCOME_OK: model.AuditOutcome.OK,
     resources_pb2.AUDIT_OUTCOME_DENIED: model.AuditOutcome.DENIED,
     resources_pb2.AUDIT_OUTCOME_FAILED: model.AuditOutcome.FAILED,
+}
+FAULTS: Final = {
+    model.Fault.NONE: access_pb2.AUDIT_FAULT_UNSPECIFIED,
+    model.Fault.ENTRY_CHANGED: access_pb2.AUDIT_FAULT_ENTRY_CHANGED,
+    model.Fault.ENTRY_MISSING: access_pb2.AUDIT_FAULT_ENTRY_MISSING,
+    model.Fault.TAIL_CUT: access_pb2.AUDIT_FAULT_TAIL_CUT,
+    model.Fault.REWRITTEN: access_pb2.AUDIT_FAULT_REWRITTEN,
+    model.Fault.UNSEALED: access_pb2.AUDIT_FAULT_UNSEALED,
+    model.Fault.KEY_MISSING: access_pb2.AUDIT_FAULT_KEY_MISSING,
+    model.Fault.ERASURE_UNTOLD: access_pb2.AUDIT_FAULT_ERASURE_UNTOLD,
+    model.Fault.HEADS_MISSING: access_pb2.AUDIT_FAULT_HEADS_MISSING,
+    model.Fault.HEADS_REWOUND: access_pb2.AUDIT_FAULT_HEADS_REWOUND,
+    model.Fault.HEADS_CHANGED: access_pb2.AUDIT_FAULT_HEADS_CHANGED,
 }
 _TO_KIND: Final = {kind: number for number, kind in KINDS.items()}
 _TO_STATE: Final = {state: number for number, state in APPROVAL_STATES.items()}
@@ -287,6 +300,9 @@ def audit_entry(found: model.AuditEntry) -> resources_pb2.AuditEntry:
         previous_hash=found.previous_hash,
         hash=found.hash,
         event_time=stamp(did.event_time or found.create_time),
+        key_id=found.key_id,
+        note=did.note,
+        erased=bool(found.actor.erased_by or found.subject.erased_by),
     )
 
 
@@ -305,6 +321,11 @@ def audit_query(request: access_pb2.QueryAuditRequest, caller: Caller) -> model.
     )
 
 
+def noted_head(request: access_pb2.VerifyAuditRequest) -> NotedHead:
+    """Read the head that must still be in the log."""
+    return NotedHead(request.expected_head_hash, request.expected_head_sequence)
+
+
 def verified(found: Verified) -> access_pb2.VerifyAuditResponse:
     """Write the result of a verification."""
     result = found.result
@@ -317,6 +338,8 @@ def verified(found: Verified) -> access_pb2.VerifyAuditResponse:
         head_hash=result.head.hash,
         head_signature=found.signature,
         signature_kid=found.kid,
+        fault=FAULTS[result.fault],
+        exported_sequence=found.exported,
     )
 
 

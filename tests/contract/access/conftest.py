@@ -14,6 +14,7 @@ from services.access.store.sql import MIGRATIONS, SqlStore
 from services.chassis.db import Database
 from tests.fakes.access_manager import Desk, desk
 from tests.fakes.databases import migrated
+from tests.fakes.seal_keys import SEAL_KEYS
 from tests.fakes.stores.access import MemoryStore
 
 MEMORY = "memory"
@@ -48,7 +49,7 @@ async def database(url: str) -> AsyncIterator[Database | None]:
 @pytest.fixture
 def store(database: Database | None) -> Store:
     """Return an empty store."""
-    return SqlStore(database) if database else MemoryStore()
+    return SqlStore(database, SEAL_KEYS) if database else MemoryStore()
 
 
 @pytest.fixture(name="desk")

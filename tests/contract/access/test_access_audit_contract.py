@@ -16,6 +16,7 @@ from services.access.model import (
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.agents import NewAgent
+from services.access.service.audit_verifying import NotedHead
 from services.access.store.sql import MIGRATIONS, SqlStore
 from services.access.store.tables import audit, audit_heads
 from services.chassis.db import Database
@@ -32,6 +33,7 @@ from tests.fakes.access_manager import (
     whole_log,
 )
 from tests.fakes.databases import migrated
+from tests.fakes.seal_keys import SEAL_KEYS
 
 PLANNER = agent("planner")
 CRITIC = agent("critic")
@@ -42,14 +44,16 @@ async def test_every_change_is_in_the_log_and_the_log_is_whole(desk: Desk) -> No
     await desk.manager.groups.create(ADMIN, "groups/g", title="", description="", asked=NEW)
     await desk.manager.agents.suspend(ADMIN, "planner", "misbehaved")
     log = await whole_log(desk)
-    verified = await desk.manager.audit.verify(ADMIN, 0, 0, "")
+    verified = await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())
 
     assert [entry.event.action for entry in log] == ["agent.register", "access.manage", "agent.control"]
     assert [entry.sequence for entry in log] == [1, 2, 3]
     assert verified.result.intact
     assert verified.result.head.hash == log[-1].hash
     assert len(verified.signature) == 64
-    assert (await desk.manager.audit.verify(ADMIN, 2, 2, log[0].hash)).result.verified_count == 1
+    assert (
+        await desk.manager.verifier.verify(ADMIN, 2, 2, NotedHead(log[0].hash))
+    ).result.verified_count == 1
 
 
 async def test_a_failed_change_leaves_no_trace(desk: Desk) -> None:
@@ -64,16 +68,16 @@ async def test_a_failed_change_leaves_no_trace(desk: Desk) -> None:
 
 async def test_a_cut_or_unknown_head_shows(desk: Desk) -> None:
     await desk.register("planner")
-    verified = await desk.manager.audit.verify(ADMIN, 0, 0, "f" * 64)
+    verified = await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead("f" * 64))
 
     assert not verified.result.intact
     assert "expected head" in verified.result.problem
     with pytest.raises(PermissionDenied):
-        await desk.manager.audit.verify(PLANNER, 0, 0, "")
+        await desk.manager.verifier.verify(PLANNER, 0, 0, NotedHead())
 
 
 async def test_an_empty_log_is_intact(desk: Desk) -> None:
-    verified = await desk.manager.audit.verify(ADMIN, 0, 0, "")
+    verified = await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())
 
     assert verified.result.intact
     assert verified.result.head.sequence == 0
@@ -134,7 +138,7 @@ async def test_writers_at_once_lose_nothing(desk: Desk) -> None:
 
     assert len(page) == 12
     assert sorted(one.revision for one in page) == list(range(1, 13))
-    assert (await desk.manager.audit.verify(ADMIN, 0, 0, "")).result.verified_count == 12
+    assert (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())).result.verified_count == 12
 
 
 async def test_a_changed_row_of_the_log_is_named(desk: Desk, database: Database) -> None:
@@ -142,7 +146,7 @@ async def test_a_changed_row_of_the_log_is_named(desk: Desk, database: Database)
         await desk.register(name)
     forged = sa.update(audit).where(audit.c.sequence == 2).values(agent="mallory")
     await database.write(lambda conn: conn.execute(forged).close())
-    result = (await desk.manager.audit.verify(ADMIN, 0, 0, "")).result
+    result = (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())).result
 
     assert not result.intact
     assert (result.broken_sequence, result.verified_count) == (2, 1)
@@ -153,7 +157,7 @@ async def test_a_deleted_row_of_the_log_is_named(desk: Desk, database: Database,
     for name in ("a", "b", "c"):
         await desk.register(name)
     await database.write(lambda conn: conn.execute(sa.delete(audit).where(audit.c.sequence == gone)).close())
-    result = (await desk.manager.audit.verify(ADMIN, 0, 0, "")).result
+    result = (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())).result
 
     assert not result.intact
     assert result.broken_sequence == gone
@@ -162,7 +166,7 @@ async def test_a_deleted_row_of_the_log_is_named(desk: Desk, database: Database,
 async def test_a_rewritten_tail_shows_against_the_noted_head(desk: Desk, database: Database) -> None:
     for name in ("a", "b"):
         await desk.register(name)
-    noted = (await desk.manager.audit.verify(ADMIN, 0, 0, "")).result.head
+    noted = (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())).result.head
     [first, _] = await whole_log(desk)
 
     def cut(conn: sa.Connection) -> None:
@@ -170,8 +174,8 @@ async def test_a_rewritten_tail_shows_against_the_noted_head(desk: Desk, databas
         conn.execute(sa.update(audit_heads).values(sequence=1, hash=first.hash))
 
     await database.write(cut)
-    assert (await desk.manager.audit.verify(ADMIN, 0, 0, "")).result.intact
-    result = (await desk.manager.audit.verify(ADMIN, 0, 0, noted.hash)).result
+    assert (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())).result.intact
+    result = (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead(noted.hash))).result
 
     assert not result.intact
 
@@ -179,7 +183,7 @@ async def test_a_rewritten_tail_shows_against_the_noted_head(desk: Desk, databas
 async def test_everything_is_there_after_a_restart(desk: Desk, database: Database, url: str) -> None:
     made = await desk.register("planner")
     async with migrated(url, MIGRATIONS, schema="access") as other:
-        found = await SqlStore(other).read(lambda tx: tx.agents.get(TENANT, "planner"))
+        found = await SqlStore(other, SEAL_KEYS).read(lambda tx: tx.agents.get(TENANT, "planner"))
 
     assert await database.problem() is None
     assert found == made.agent

@@ -235,7 +235,9 @@ class Script:
         query = AuditQuery(tenant=tenant, resource_prefix="tools/a", oldest_first=agent < "b")
 
         def work(tx: Transaction) -> Any:
-            entry = audit_chain.next_entry(tenant, tx.audit.head(tenant), event, now)
+            entry = audit_chain.next_entry(
+                tenant, tx.audit.head(tenant), event, now, key=tx.audit.keys.newest(), salts=("a", "b")
+            )
             tx.audit.append([entry])
             until = now + timedelta(seconds=40)
             tx.tokens.revoke(

@@ -17,11 +17,12 @@ from services.access.model import (
     Policy,
     Revocation,
 )
-from services.access.ports import T, Work
+from services.access.ports import SealKeys, T, Work
 from services.chassis.auth.identity import Principal
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.times import micros
+from tests.fakes.seal_keys import SEAL_KEYS
 from tests.fakes.stores.access_records import MemoryApprovals, MemoryAudit
 from tests.fakes.stores.access_tables import World
 
@@ -31,20 +32,21 @@ _KEPT: Final = timedelta(hours=24)
 class MemoryStore:
     """One world. A writer works on a copy that takes the world's place at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: SealKeys = SEAL_KEYS) -> None:
         self._world = World()
+        self._keys = keys
         self._epoch = secrets.token_hex(8)
         self._writing = asyncio.Lock()
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on the world as it is."""
-        return work(MemoryTransaction(self._world.snapshot(), self._epoch))
+        return work(MemoryTransaction(self._world.snapshot(), self._epoch, self._keys))
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` on a copy; it becomes the world unless `work` raises."""
         async with self._writing:
             world = self._world.snapshot()
-            result = work(MemoryTransaction(world, self._epoch))
+            result = work(MemoryTransaction(world, self._epoch, self._keys))
             self._world = world
             return result
 
@@ -52,13 +54,13 @@ class MemoryStore:
 class MemoryTransaction:
     """All tables of one world."""
 
-    def __init__(self, world: World, epoch: str) -> None:
+    def __init__(self, world: World, epoch: str, keys: SealKeys) -> None:
         self.agents = MemoryAgents(world)
         self.groups = MemoryGroups(world)
         self.grants = MemoryGrants(world)
         self.policies = MemoryPolicies(world)
         self.approvals = MemoryApprovals(world)
-        self.audit = MemoryAudit(world)
+        self.audit = MemoryAudit(world, keys)
         self.tokens = MemoryTokens(world)
         self.ledger = MemoryLedger(world, epoch)
 

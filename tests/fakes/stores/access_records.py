@@ -1,10 +1,19 @@
 """Approvals and the audit log in memory. See ports.Approvals and Audit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.access.core import audit_chain
-from services.access.model import Approval, ApprovalState, AuditEntry, AuditHead, AuditQuery
+from services.access.model import (
+    Approval,
+    ApprovalState,
+    AuditEntry,
+    AuditHead,
+    AuditQuery,
+    ExportedHead,
+    Part,
+)
+from services.access.ports import SealKeys
 from services.chassis.times import micros
 from tests.fakes.stores.access_tables import World
 
@@ -70,8 +79,14 @@ class MemoryApprovals:
 class MemoryAudit:
     """See ports.Audit."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, keys: SealKeys) -> None:
         self._world = world
+        self._keys = keys
+
+    @property
+    def keys(self) -> SealKeys:
+        """What entries are sealed with."""
+        return self._keys
 
     def head(self, tenant: str) -> AuditHead:
         """Return the end of a chain."""
@@ -100,6 +115,38 @@ class MemoryAudit:
     def has_hash(self, tenant: str, digest: str) -> bool:
         """Tell whether an entry with this hash exists."""
         return any(key[0] == tenant and entry.hash == digest for key, entry in self._world.audit.items())
+
+    def about(self, tenant: str, agent: str, limit: int) -> list[AuditEntry]:
+        """Return entries that tell of an agent, by sequence."""
+        mine = [entry for (owner, _), entry in sorted(self._world.audit.items()) if owner == tenant]
+        return [entry for entry in mine if audit_chain.parts_about(entry, agent)][:limit]
+
+    def blank(self, entries: Mapping[AuditEntry, Sequence[Part]], told_by: int) -> None:
+        """Blank parts of entries."""
+        for entry, parts in entries.items():
+            blanked = audit_chain.blanked(entry, parts, told_by)
+            self._world.audit[entry.tenant, entry.sequence] = blanked
+
+    def unsealed(self, limit: int) -> list[str]:
+        """Return tenants whose chain ends with an unsealed entry."""
+        return [tenant for tenant in self._tenants() if not self.head(tenant).key_id][:limit]
+
+    def to_export(self, exporter: str, limit: int) -> list[tuple[str, AuditHead, int]]:
+        """Return tenants whose head an exporter has not told yet."""
+        found = [(tenant, self.head(tenant), self.exported(tenant, exporter)) for tenant in self._tenants()]
+        return [one for one in found if one[1].sequence > one[2]][:limit]
+
+    def exported(self, tenant: str, exporter: str) -> int:
+        """Return the sequence of the last head that an exporter told."""
+        return self._world.counters.get(f"exported/{exporter}/{tenant}", 0)
+
+    def note_exported(self, exporter: str, heads: Iterable[ExportedHead]) -> None:
+        """Note what an exporter has told."""
+        for head in heads:
+            self._world.counters[f"exported/{exporter}/{head.tenant}"] = head.sequence
+
+    def _tenants(self) -> list[str]:
+        return sorted({tenant for tenant, _ in self._world.audit})
 
 
 def _same_call(one: Approval, wanted: Approval, now: datetime) -> bool:

@@ -15,6 +15,7 @@ from services.access.model import Agent, AgentState, Check, Grant, Group, Member
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.dispatch.scheduling import Hints
 from tests.fakes.examples import examples
+from tests.fakes.seal_keys import SEAL_KEYS
 from tests.fakes.stores.access import MemoryTransaction
 from tests.fakes.stores.access_tables import World
 
@@ -165,7 +166,7 @@ def _granted(world: World, check: Check, resource: str) -> bool:
 
 def cedar(case: Case) -> bool:
     """Decide as the access manager does."""
-    tx = MemoryTransaction(case.world, "epoch")
+    tx = MemoryTransaction(case.world, "epoch", SEAL_KEYS)
     decision = decide(ENGINE, gather_input(tx, case.check, NOW))
     assert decision.reason is not Reason.POLICY_ERROR
     return decision.allowed

@@ -21,6 +21,7 @@ WITHOUT_REQUEST_ID: Final = {
     "AgentService.SuspendAgent": "sets a state",
     "AgentService.ResumeAgent": "sets a state",
     "AgentService.ClearUntrusted": "sets a state",
+    "AccessService.EraseAudit": "a repeat finds nothing left to blank",
     "AgentService.KillAgent": "sets a state for good",
     "ContextService.SaveSnapshot": "the sequence tells repeats",
     "ContextService.ClaimSnapshot": "the epoch tells repeats",

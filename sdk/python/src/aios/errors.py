@@ -339,6 +339,7 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "APPROVAL_EXPIRED": ApprovalRequired,
     "GROUP_CYCLE": PreconditionFailed,
     "RULE_PROTECTED": PreconditionFailed,
+    "AGENT_ALIVE": PreconditionFailed,
     "UPLOAD_INCOMPLETE": PreconditionFailed,
     "CHECKSUM_MISMATCH": InvalidRequest,
     "NOT_COMPARABLE": PreconditionFailed,

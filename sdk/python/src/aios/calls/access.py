@@ -171,7 +171,24 @@ class Access:
 
         return await pages(page, limit)
 
-    async def verify_audit(self, *, expected_head_hash: str = "", timeout: float | None = None) -> AuditCheck:
-        """Check that nothing in the audit log was changed, removed or, given a noted hash, cut off."""
-        request = pb.VerifyAuditRequest(expected_head_hash=expected_head_hash)
+    async def verify_audit(
+        self,
+        *,
+        expected_head_hash: str = "",
+        expected_head_sequence: int = 0,
+        timeout: float | None = None,
+    ) -> AuditCheck:
+        """Check that nothing in the audit log was changed, removed or cut off.
+
+        The kernel compares the log with the heads that it exported itself; a noted one can be given on top.
+        """
+        request = pb.VerifyAuditRequest(
+            expected_head_hash=expected_head_hash, expected_head_sequence=expected_head_sequence
+        )
         return wire.check(await self._transport.call(request, pb.VerifyAuditResponse, timeout=timeout))
+
+    async def erase_audit(self, agent: str, *, reason: str = "", timeout: float | None = None) -> int:
+        """Blank what the audit log tells of a killed agent; return in how many entries."""
+        request = pb.EraseAuditRequest(agent=agent_name(agent), reason=reason)
+        response = await self._transport.call(request, pb.EraseAuditResponse, timeout=timeout)
+        return response.erased_count

@@ -125,8 +125,21 @@ class SyncAccess:
             )
         )
 
-    def verify_audit(self, *, expected_head_hash: str = "", timeout: float | None = None) -> AuditCheck:
-        """Check that nothing in the audit log was changed, removed or, given a noted hash, cut off."""
+    def verify_audit(
+        self, *, expected_head_hash: str = "", expected_head_sequence: int = 0, timeout: float | None = None
+    ) -> AuditCheck:
+        """Check that nothing in the audit log was changed, removed or cut off.
+
+        The kernel compares the log with the heads that it exported itself; a noted one can be given on top.
+        """
         return self._portal.run(
-            self._inner.verify_audit(expected_head_hash=expected_head_hash, timeout=timeout)
+            self._inner.verify_audit(
+                expected_head_hash=expected_head_hash,
+                expected_head_sequence=expected_head_sequence,
+                timeout=timeout,
+            )
         )
+
+    def erase_audit(self, agent: str, *, reason: str = "", timeout: float | None = None) -> int:
+        """Blank what the audit log tells of a killed agent; return in how many entries."""
+        return self._portal.run(self._inner.erase_audit(agent, reason=reason, timeout=timeout))

@@ -150,7 +150,16 @@ class AuditEntry:
     """The policies that decided."""
 
     hash: str = ""
-    """Hash over this entry and the one before."""
+    """Keyed hash over this entry and the one before."""
+
+    key_id: str = ""
+    """The key that sealed it."""
+
+    note: str = ""
+    """What else there is to say."""
+
+    erased: bool = False
+    """Whether who acted or on what was blanked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,3 +183,21 @@ class AuditCheck:
 
     head_hash: str = ""
     """Its hash: note it elsewhere to notice a cut later."""
+
+    fault: Literal[
+        "unspecified",
+        "entry_changed",
+        "entry_missing",
+        "tail_cut",
+        "rewritten",
+        "unsealed",
+        "key_missing",
+        "erasure_untold",
+        "heads_missing",
+        "heads_rewound",
+        "heads_changed",
+    ] = "unspecified"
+    """What is wrong; unspecified when intact."""
+
+    exported_sequence: int = 0
+    """The newest exported head that the log was compared with; 0: none."""

@@ -16,9 +16,34 @@ class ApprovalDecision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     APPROVAL_DECISION_UNSPECIFIED: _ClassVar[ApprovalDecision]
     APPROVAL_DECISION_APPROVE: _ClassVar[ApprovalDecision]
     APPROVAL_DECISION_REJECT: _ClassVar[ApprovalDecision]
+
+class AuditFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUDIT_FAULT_UNSPECIFIED: _ClassVar[AuditFault]
+    AUDIT_FAULT_ENTRY_CHANGED: _ClassVar[AuditFault]
+    AUDIT_FAULT_ENTRY_MISSING: _ClassVar[AuditFault]
+    AUDIT_FAULT_TAIL_CUT: _ClassVar[AuditFault]
+    AUDIT_FAULT_REWRITTEN: _ClassVar[AuditFault]
+    AUDIT_FAULT_UNSEALED: _ClassVar[AuditFault]
+    AUDIT_FAULT_KEY_MISSING: _ClassVar[AuditFault]
+    AUDIT_FAULT_ERASURE_UNTOLD: _ClassVar[AuditFault]
+    AUDIT_FAULT_HEADS_MISSING: _ClassVar[AuditFault]
+    AUDIT_FAULT_HEADS_REWOUND: _ClassVar[AuditFault]
+    AUDIT_FAULT_HEADS_CHANGED: _ClassVar[AuditFault]
 APPROVAL_DECISION_UNSPECIFIED: ApprovalDecision
 APPROVAL_DECISION_APPROVE: ApprovalDecision
 APPROVAL_DECISION_REJECT: ApprovalDecision
+AUDIT_FAULT_UNSPECIFIED: AuditFault
+AUDIT_FAULT_ENTRY_CHANGED: AuditFault
+AUDIT_FAULT_ENTRY_MISSING: AuditFault
+AUDIT_FAULT_TAIL_CUT: AuditFault
+AUDIT_FAULT_REWRITTEN: AuditFault
+AUDIT_FAULT_UNSEALED: AuditFault
+AUDIT_FAULT_KEY_MISSING: AuditFault
+AUDIT_FAULT_ERASURE_UNTOLD: AuditFault
+AUDIT_FAULT_HEADS_MISSING: AuditFault
+AUDIT_FAULT_HEADS_REWOUND: AuditFault
+AUDIT_FAULT_HEADS_CHANGED: AuditFault
 
 class CheckRequest(_message.Message):
     __slots__ = ("principal", "action", "resource", "untrusted", "effect")
@@ -511,17 +536,33 @@ class QueryAuditResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[_resources_pb2.AuditEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class VerifyAuditRequest(_message.Message):
-    __slots__ = ("first_sequence", "last_sequence", "expected_head_hash")
+    __slots__ = ("first_sequence", "last_sequence", "expected_head_hash", "expected_head_sequence")
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_HEAD_HASH_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_HEAD_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     first_sequence: int
     last_sequence: int
     expected_head_hash: str
-    def __init__(self, first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., expected_head_hash: _Optional[str] = ...) -> None: ...
+    expected_head_sequence: int
+    def __init__(self, first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., expected_head_hash: _Optional[str] = ..., expected_head_sequence: _Optional[int] = ...) -> None: ...
+
+class EraseAuditRequest(_message.Message):
+    __slots__ = ("agent", "reason")
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    agent: str
+    reason: str
+    def __init__(self, agent: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class EraseAuditResponse(_message.Message):
+    __slots__ = ("erased_count",)
+    ERASED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    erased_count: int
+    def __init__(self, erased_count: _Optional[int] = ...) -> None: ...
 
 class VerifyAuditResponse(_message.Message):
-    __slots__ = ("intact", "verified_count", "broken_sequence", "problem", "head_sequence", "head_hash", "head_signature", "signature_kid")
+    __slots__ = ("intact", "verified_count", "broken_sequence", "problem", "head_sequence", "head_hash", "head_signature", "signature_kid", "fault", "exported_sequence")
     INTACT_FIELD_NUMBER: _ClassVar[int]
     VERIFIED_COUNT_FIELD_NUMBER: _ClassVar[int]
     BROKEN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -530,6 +571,8 @@ class VerifyAuditResponse(_message.Message):
     HEAD_HASH_FIELD_NUMBER: _ClassVar[int]
     HEAD_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_KID_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    EXPORTED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     intact: bool
     verified_count: int
     broken_sequence: int
@@ -538,7 +581,9 @@ class VerifyAuditResponse(_message.Message):
     head_hash: str
     head_signature: bytes
     signature_kid: str
-    def __init__(self, intact: bool = ..., verified_count: _Optional[int] = ..., broken_sequence: _Optional[int] = ..., problem: _Optional[str] = ..., head_sequence: _Optional[int] = ..., head_hash: _Optional[str] = ..., head_signature: _Optional[bytes] = ..., signature_kid: _Optional[str] = ...) -> None: ...
+    fault: AuditFault
+    exported_sequence: int
+    def __init__(self, intact: bool = ..., verified_count: _Optional[int] = ..., broken_sequence: _Optional[int] = ..., problem: _Optional[str] = ..., head_sequence: _Optional[int] = ..., head_hash: _Optional[str] = ..., head_signature: _Optional[bytes] = ..., signature_kid: _Optional[str] = ..., fault: _Optional[_Union[AuditFault, str]] = ..., exported_sequence: _Optional[int] = ...) -> None: ...
 
 class AgentKeyCredential(_message.Message):
     __slots__ = ("key",)

@@ -184,6 +184,11 @@ class AccessServiceStub(object):
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.VerifyAuditResponse.FromString,
                 _registered_method=True)
+        self.EraseAudit = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/EraseAudit',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EraseAuditRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EraseAuditResponse.FromString,
+                _registered_method=True)
         self.IssueToken = channel.unary_unary(
                 '/aios.api.access.v1.AccessService/IssueToken',
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssueTokenRequest.SerializeToString,
@@ -498,9 +503,20 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Recomputes the hash chain of the tenant's audit log and names the first broken entry. A broken chain is an answer,
-        not an error. A log cut at its end shows only against a head that was noted elsewhere: see `expected_head_hash`.
+        """Recomputes the keyed hash chain of the tenant's audit log, names the first broken entry, and compares its end with
+        the newest head that access exported outside its database. A broken chain is an answer, not an error.
         Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseAudit(self, request, context):
+        """Blanks what the tenant's audit log tells of one killed or unknown agent: its name, what it acted on, and everything
+        that was done to it. Places, times, methods and outcomes stay, and the log goes on to verify: an entry of the log
+        tells who erased what and why. For administrators.
+        Errors: FAILED_PRECONDITION AGENT_ALIVE.
+        Idempotent: a repeat finds less to erase. Cancelling: entries are erased in batches, each whole or not at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -693,6 +709,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.VerifyAudit,
                     request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.VerifyAuditRequest.FromString,
                     response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'EraseAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseAudit,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EraseAuditRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EraseAuditResponse.SerializeToString,
             ),
             'IssueToken': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueToken,
@@ -1503,6 +1524,33 @@ class AccessService(object):
             '/aios.api.access.v1.AccessService/VerifyAudit',
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.VerifyAuditRequest.SerializeToString,
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/EraseAudit',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.EraseAuditRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.EraseAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

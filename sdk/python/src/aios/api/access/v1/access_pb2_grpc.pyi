@@ -210,9 +210,16 @@ class AccessServiceStub:
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_access_pb2.VerifyAuditRequest, _access_pb2.VerifyAuditResponse]
-    """Recomputes the hash chain of the tenant's audit log and names the first broken entry. A broken chain is an answer,
-    not an error. A log cut at its end shows only against a head that was noted elsewhere: see `expected_head_hash`.
+    """Recomputes the keyed hash chain of the tenant's audit log, names the first broken entry, and compares its end with
+    the newest head that access exported outside its database. A broken chain is an answer, not an error.
     Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    EraseAudit: _grpc.UnaryUnaryMultiCallable[_access_pb2.EraseAuditRequest, _access_pb2.EraseAuditResponse]
+    """Blanks what the tenant's audit log tells of one killed or unknown agent: its name, what it acted on, and everything
+    that was done to it. Places, times, methods and outcomes stay, and the log goes on to verify: an entry of the log
+    tells who erased what and why. For administrators.
+    Errors: FAILED_PRECONDITION AGENT_ALIVE.
+    Idempotent: a repeat finds less to erase. Cancelling: entries are erased in batches, each whole or not at all.
     """
     IssueToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.IssueTokenRequest, _access_pb2.IssueTokenResponse]
     """Exchanges an agent's key, the service key or a token that is still valid for a fresh token.
@@ -421,9 +428,16 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_access_pb2.VerifyAuditRequest, _access_pb2.VerifyAuditResponse]  # type: ignore[assignment]
-    """Recomputes the hash chain of the tenant's audit log and names the first broken entry. A broken chain is an answer,
-    not an error. A log cut at its end shows only against a head that was noted elsewhere: see `expected_head_hash`.
+    """Recomputes the keyed hash chain of the tenant's audit log, names the first broken entry, and compares its end with
+    the newest head that access exported outside its database. A broken chain is an answer, not an error.
     Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    EraseAudit: _aio.UnaryUnaryMultiCallable[_access_pb2.EraseAuditRequest, _access_pb2.EraseAuditResponse]  # type: ignore[assignment]
+    """Blanks what the tenant's audit log tells of one killed or unknown agent: its name, what it acted on, and everything
+    that was done to it. Places, times, methods and outcomes stay, and the log goes on to verify: an entry of the log
+    tells who erased what and why. For administrators.
+    Errors: FAILED_PRECONDITION AGENT_ALIVE.
+    Idempotent: a repeat finds less to erase. Cancelling: entries are erased in batches, each whole or not at all.
     """
     IssueToken: _aio.UnaryUnaryMultiCallable[_access_pb2.IssueTokenRequest, _access_pb2.IssueTokenResponse]  # type: ignore[assignment]
     """Exchanges an agent's key, the service key or a token that is still valid for a fresh token.
@@ -803,9 +817,22 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.VerifyAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.VerifyAuditResponse, _abc.Awaitable[_access_pb2.VerifyAuditResponse]]:
-        """Recomputes the hash chain of the tenant's audit log and names the first broken entry. A broken chain is an answer,
-        not an error. A log cut at its end shows only against a head that was noted elsewhere: see `expected_head_hash`.
+        """Recomputes the keyed hash chain of the tenant's audit log, names the first broken entry, and compares its end with
+        the newest head that access exported outside its database. A broken chain is an answer, not an error.
         Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseAudit(
+        self,
+        request: _access_pb2.EraseAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.EraseAuditResponse, _abc.Awaitable[_access_pb2.EraseAuditResponse]]:
+        """Blanks what the tenant's audit log tells of one killed or unknown agent: its name, what it acted on, and everything
+        that was done to it. Places, times, methods and outcomes stay, and the log goes on to verify: an entry of the log
+        tells who erased what and why. For administrators.
+        Errors: FAILED_PRECONDITION AGENT_ALIVE.
+        Idempotent: a repeat finds less to erase. Cancelling: entries are erased in batches, each whole or not at all.
         """
 
     @_abc_1.abstractmethod

@@ -218,7 +218,7 @@ class Approval(_message.Message):
     def __init__(self, name: _Optional[str] = ..., agent: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., arguments_sha256: _Optional[str] = ..., arguments_preview: _Optional[str] = ..., summary: _Optional[str] = ..., state: _Optional[_Union[ApprovalState, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decide_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decider: _Optional[str] = ..., comment: _Optional[str] = ..., syscall_id: _Optional[str] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
-    __slots__ = ("sequence", "create_time", "agent", "kind", "method", "action", "resource", "outcome", "reason", "policies", "arguments_sha256", "syscall_id", "trace_id", "approval", "previous_hash", "hash", "event_time")
+    __slots__ = ("sequence", "create_time", "agent", "kind", "method", "action", "resource", "outcome", "reason", "policies", "arguments_sha256", "syscall_id", "trace_id", "approval", "previous_hash", "hash", "event_time", "key_id", "note", "erased")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +236,9 @@ class AuditEntry(_message.Message):
     PREVIOUS_HASH_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     create_time: _timestamp_pb2.Timestamp
     agent: str
@@ -253,7 +256,10 @@ class AuditEntry(_message.Message):
     previous_hash: str
     hash: str
     event_time: _timestamp_pb2.Timestamp
-    def __init__(self, sequence: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., agent: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ..., method: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., reason: _Optional[str] = ..., policies: _Optional[_Iterable[str]] = ..., arguments_sha256: _Optional[str] = ..., syscall_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., approval: _Optional[str] = ..., previous_hash: _Optional[str] = ..., hash: _Optional[str] = ..., event_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    key_id: str
+    note: str
+    erased: bool
+    def __init__(self, sequence: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., agent: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ..., method: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., outcome: _Optional[_Union[AuditOutcome, str]] = ..., reason: _Optional[str] = ..., policies: _Optional[_Iterable[str]] = ..., arguments_sha256: _Optional[str] = ..., syscall_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., approval: _Optional[str] = ..., previous_hash: _Optional[str] = ..., hash: _Optional[str] = ..., event_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ..., note: _Optional[str] = ..., erased: bool = ...) -> None: ...
 
 class RevokedToken(_message.Message):
     __slots__ = ("token_id", "tenant", "agent", "revoke_time", "expire_time")

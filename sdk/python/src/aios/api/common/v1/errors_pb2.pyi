@@ -35,6 +35,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_APPROVAL_EXPIRED: _ClassVar[ErrorReason]
     ERROR_REASON_GROUP_CYCLE: _ClassVar[ErrorReason]
     ERROR_REASON_RULE_PROTECTED: _ClassVar[ErrorReason]
+    ERROR_REASON_AGENT_ALIVE: _ClassVar[ErrorReason]
     ERROR_REASON_QUEUE_FULL: _ClassVar[ErrorReason]
     ERROR_REASON_WAIT_EXPIRED: _ClassVar[ErrorReason]
     ERROR_REASON_NO_BACKEND: _ClassVar[ErrorReason]
@@ -121,6 +122,7 @@ ERROR_REASON_APPROVAL_DECIDED: ErrorReason
 ERROR_REASON_APPROVAL_EXPIRED: ErrorReason
 ERROR_REASON_GROUP_CYCLE: ErrorReason
 ERROR_REASON_RULE_PROTECTED: ErrorReason
+ERROR_REASON_AGENT_ALIVE: ErrorReason
 ERROR_REASON_QUEUE_FULL: ErrorReason
 ERROR_REASON_WAIT_EXPIRED: ErrorReason
 ERROR_REASON_NO_BACKEND: ErrorReason
