@@ -12,11 +12,13 @@ import grpc
 
 from gateway.gate import Agent, Gate, Visitor
 from gateway.metrics import GateMetrics
+from gateway.places import Place, UnreadAnswers
 from gateway.routing import manager_of
 from services.chassis.auth.agents import Standing
 from services.chassis.auth.identity import Caller, Kind, current_caller
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import kernel_metadata
+from services.chassis.rpc.live_streams import READER_SECONDS
 from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
 from services.chassis.rpc.steps import mapping
@@ -54,12 +56,16 @@ class Forwarder(grpc.GenericRpcHandler):
         gates: Mapping[Lane, Gate],
         metrics: GateMetrics,
         standing: Callable[[Caller], Standing] = lambda caller: Standing(caller.agent),
+        *,
+        reader_seconds: float = READER_SECONDS,
     ) -> None:
         self._channels = channels
         self._methods = methods
         self._gates = gates
         self._metrics = metrics
         self._standing = standing
+        self.unread = UnreadAnswers(reader_seconds)
+        """Sweep it twice a second."""
         self._handlers: dict[str, Any] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -87,14 +93,18 @@ class Forwarder(grpc.GenericRpcHandler):
                 async for message in _copy(open_call, request, context, careful=careful):
                     yield message
                 return
-            place = gate.admit(visitor)
+            owner = self.unread.check(visitor)
+            admission = gate.admit(visitor)
             with self._metrics.waiting(method.lane, visitor.deadline):
-                await place.__aenter__()
+                await admission.__aenter__()
+            place = Place(admission, owner)
             try:
                 async for message in _copy(open_call, request, context, careful=careful):
+                    if not method.server_streaming:
+                        self.unread.offer(place)
                     yield message
             finally:
-                await place.__aexit__(None, None, None)
+                await self.unread.end(place)
 
         return forward
 

@@ -37,6 +37,7 @@ from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from gateway.inference.service.use_cases import InferenceConfig, InferenceUseCases
 from gateway.inference.servicer import InferenceServicer
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
+from gateway.places import SWEEP_SECONDS
 from gateway.routing import MANAGERS
 from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Caller
@@ -102,6 +103,15 @@ async def build(process: Process) -> App:
     async def scheduler_problem() -> str | None:
         return None if stream.connected else "the scheduler has not welcomed this gateway"
 
+    forwarder = Forwarder(
+        channels,
+        methods.table(*FORWARDED),
+        gates,
+        GateMetrics(process.registry, gates),
+        directory.standing,
+        reader_seconds=process.common.reader_seconds.total_seconds(),
+    )
+    process.tasks.every("unread answers", SWEEP_SECONDS, forwarder.unread.sweep)
     return App(
         servicers=[
             (
@@ -110,15 +120,7 @@ async def build(process: Process) -> App:
                 inference_pb2.DESCRIPTOR,
             )
         ],
-        handlers=[
-            Forwarder(
-                channels,
-                methods.table(*FORWARDED),
-                gates,
-                GateMetrics(process.registry, gates),
-                directory.standing,
-            )
-        ],
+        handlers=[forwarder],
         known=FORWARDED,
         trust_ids=False,
         listeners=await _doors(process, use_cases),

@@ -36,8 +36,8 @@ class Shares:
         free = [self.cap.at(level) - self.of(owner, level) for level in _LEVELS]
         return int(max(0, min([*free, self.most - self.held])))
 
-    def take(self, owner: Owner, amount: int = 1) -> None:
-        """Count what an agent takes. Raises TooManyCalls, which names the smallest party without room."""
+    def check(self, owner: Owner, amount: int = 1) -> None:
+        """Raise TooManyCalls, which names the smallest party without room, unless an agent may take more."""
         for level in _LEVELS:
             if self.of(owner, level) + amount > self.cap.at(level):
                 raise too_many(owner, level, self.cap.at(level), self.what, retry_after=self._retry_after)
@@ -47,6 +47,14 @@ class Shares:
                 metadata={"quota": self.what, "limit": str(self.most)},
                 retry_after=self._retry_after,
             )
+
+    def take(self, owner: Owner, amount: int = 1) -> None:
+        """Count what an agent takes. Raises as `check`."""
+        self.check(owner, amount)
+        self.add(owner, amount)
+
+    def add(self, owner: Owner, amount: int = 1) -> None:
+        """Count what an agent holds already, whether or not there is room."""
         self.held += amount
         for level in _LEVELS:
             self._by_party[_key(owner, level)] += amount

@@ -79,9 +79,10 @@ async def front_server(
     manager: str,
     gates: Mapping[Lane, Gate] | None = None,
     parents: Mapping[str, str] | None = None,
+    keep: Callable[[Forwarder], None] = lambda _forwarder: None,
     **options: Any,
 ) -> AsyncIterator[ChassisServer]:
-    """Run the same; yields its server."""
+    """Run the same; yields its server. `keep` is told of its forwarder."""
     roots = parents or {}
     own: Mapping[Lane, Gate] = (
         gates
@@ -100,6 +101,7 @@ async def front_server(
         GateMetrics(CollectorRegistry(), own),
         standing=lambda caller: Standing(roots.get(caller.agent, caller.agent)),
     )
+    keep(forwarder)
     async with (
         upstream,
         running(handlers=[forwarder], known=FORWARDED, trust_ids=False, **options) as server,

@@ -23,8 +23,10 @@ from services.access.main import authenticator, servicers
 from services.chassis.auth.authz_client import AccessAuthorizer
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
+from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
 from services.chassis.rpc.client import AccessKeySource, KeyCredential, Metadata
+from services.chassis.rpc.live_streams import WATCHES
 from services.chassis.rpc.methods import Method
 from services.chassis.runtime.server import ChassisServer, ServerConfig
 from tests.fakes.access_manager import SERVICE_KEY, TENANT, Desk, desk
@@ -148,7 +150,7 @@ def bearer(token: str) -> Metadata:
 
 @asynccontextmanager
 async def ticking_kernel(
-    folder: Path, files: Sequence[FileDescriptor], *, watches_per_agent: int = 256
+    folder: Path, files: Sequence[FileDescriptor], *, watches: Cap = WATCHES
 ) -> AsyncIterator[World]:
     """Run the three servers; both others follow the access manager's rules."""
     # The acknowledgment waits for who confirms late, however slow the machine is.
@@ -157,7 +159,7 @@ async def ticking_kernel(
     known = dict(methods.table(*files))
     ticking = TickingManager(known)
     authorizers: list[LateAuthorizer] = []
-    config = ServerConfig(watches_per_agent=watches_per_agent, http_port=None, health_port=None)
+    config = ServerConfig(watches=watches, http_port=None, health_port=None)
     async with AsyncExitStack() as stack:
         watches = [asyncio.create_task(local.watch())]
         stack.push_async_callback(_cancel, watches)

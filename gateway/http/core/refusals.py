@@ -70,6 +70,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "QUEUE_FULL": _BUSY,
     "WAIT_EXPIRED": _BUSY,
     "TOO_MANY_CALLS": _BUSY,
+    "SLOW_READER": _BUSY,
     "NO_BACKEND": _AWAY,
     "SCHEDULER_UNAVAILABLE": _AWAY,
     "NEVER_FITS": TOO_LONG,

@@ -31,6 +31,10 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # What a stream's reader leaves unread stays with the sender. Windows that grow with the bandwidth would
+    # take 6 MB of every stream that is not read.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
 )
 
 Metadata = tuple[tuple[str, str], ...]

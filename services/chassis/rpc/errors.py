@@ -134,6 +134,13 @@ class Cancelled(KernelError):
     code = Code.CANCELLED
 
 
+class SlowReader(KernelError):
+    """The caller took nothing of a stream for too long."""
+
+    reason = "SLOW_READER"
+    code = Code.RESOURCE_EXHAUSTED
+
+
 class IdempotencyMismatch(KernelError):
     """The same `request_id` was used for a different request."""
 

@@ -8,26 +8,26 @@ event loop owns all of this; nothing here runs in a thread.
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from services.chassis.auth.authz_client import Authorizer, PermissionCheck
+from services.chassis.auth.authz_client import Authorizer, Permission, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.rules import RulesChanged, RuleSource
 from services.chassis.auth.tokens import LEEWAY_SECONDS, Revocations
-from services.chassis.dispatch.errors import TooManyCalls
-from services.chassis.rpc import names
+from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc.errors import (
     AccessUnavailable,
     AgentInactive,
     CredentialExpired,
     CredentialRevoked,
     KernelError,
+    SlowReader,
 )
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
+from services.chassis.shares import Shares
 
 _log = logger(__name__)
 
@@ -40,27 +40,58 @@ from memory."""
 
 _ASK_AGAIN_SECONDS: Final = 0.2
 
+WATCHES: Final = Cap(256, 1024, 4096)
+"""Watches that may be open at a process."""
+
+READER_SECONDS: Final = 5.0
+"""How long the reader of a stream may take nothing while the stream holds a place at a gate."""
+
+_PAUSE_FACTOR: Final = 6
+"""A stream that holds no place may rest so many times longer."""
+
+UNREAD: Final = Cap(64, 128, 1024)
+"""Streams that have ended and cannot say so: their reader takes nothing. Each still holds a message."""
+
 
 class LiveStream:
     """One running stream: what it may do, and whether it may deliver right now."""
 
     __slots__ = (
         "_free",
+        "_seen",
+        "_seen_at",
         "_timer",
         "admitted",
         "checked_at",
         "doubted_at",
         "endless",
         "error",
+        "holds_place",
         "missed",
+        "owner",
         "permitted_until",
         "principal",
         "question",
+        "sending",
+        "sent",
         "suspected",
+        "unread",
     )
 
-    def __init__(self, timer: asyncio.Timeout, *, endless: bool) -> None:
+    def __init__(self, timer: asyncio.Timeout, *, endless: bool, holds_place: bool = False) -> None:
         self.endless = endless
+        self.holds_place = holds_place
+        """Whether it has a place at a gate for as long as it runs, as reads of files have."""
+        self.sending = False
+        """Whether a message is being handed to the transport, which takes it when the reader makes room."""
+        self.sent = 0
+        """Messages that were handed over."""
+        self._seen = -1
+        self._seen_at = 0.0
+        self.owner: Owner | None = None
+        """Whom it is charged to, where it counts as a watch."""
+        self.unread: Owner | None = None
+        """Whom it is charged to once it has ended unread."""
         self.principal: Principal | None = None
         self.admitted = False
         self.question: PermissionCheck | None = None
@@ -86,6 +117,13 @@ class LiveStream:
             await self._free.wait()
         if self.error is not None:
             raise self.error
+
+    def stalled(self, now: float) -> float:
+        """Return how long the reader has taken nothing, as far as was looked. Call it again and again."""
+        if not self.sending or self.sent != self._seen:
+            self._seen, self._seen_at = (self.sent if self.sending else -1), now
+            return 0.0
+        return now - self._seen_at
 
     def doubt(self, now: float) -> None:
         """Deliver nothing until `trust` or `end`."""
@@ -115,17 +153,20 @@ class LiveStreams:
         authorizer: Authorizer,
         clock: Clock,
         *,
-        watches_per_agent: int,
+        watches: Cap = WATCHES,
+        unread: Cap = UNREAD,
+        reader_seconds: float = READER_SECONDS,
         ended: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Follow what `authorizer` hears; tell `ended` the reason of each stream that a withdrawal ended."""
+        """Follow what `authorizer` hears; tell `ended` the reason of each stream that is ended from here."""
         self._authorizer = authorizer
         self._source = authorizer if isinstance(authorizer, RuleSource) else None
         self._clock = clock
-        self._most_watches = watches_per_agent
+        self._watches = Shares("watches", watches)
+        self._unread = Shares("streams that are not read", unread)
+        self._reader_seconds = reader_seconds
         self._ended = ended
         self._streams: set[LiveStream] = set()
-        self._watches: Counter[tuple[str, str]] = Counter()
         self._doubted: set[LiveStream] = set()
         self._revocations = Revocations()
         self._asking: asyncio.Task[None] | None = None
@@ -140,28 +181,18 @@ class LiveStreams:
         self._streams.add(stream)
 
     def identified(self, stream: LiveStream, principal: Principal) -> None:
-        """Note who opened a stream. Raises TooManyCalls when an agent has too many watches already."""
+        """Note who opened a stream."""
         stream.principal = principal
-        if not stream.endless or principal.kind is Kind.SERVICE:
-            return
-        key = (principal.tenant, principal.agent)
-        self._watches[key] += 1
-        if self._watches[key] > self._most_watches:
-            who = names.agent_name(principal.agent)
-            raise TooManyCalls(
-                f"{who} has {self._most_watches} watches already",
-                metadata={"agent": who, "limit": str(self._most_watches), "quota": "watches"},
-                retry_after=1.0,
-            )
 
-    def admitted(
-        self, stream: LiveStream, question: PermissionCheck | None, permitted_until: float | None
-    ) -> None:
-        """Note the permission a stream was opened with.
+    def admitted(self, stream: LiveStream, question: PermissionCheck | None, permission: Permission) -> None:
+        """Note the permission a stream was opened with, and count it.
 
-        What changed while it was being let in is held against it now. Raises CredentialRevoked.
+        What changed while it was being let in is held against it now. Raises CredentialRevoked, and
+        TooManyCalls when the agent, its tree or its tenant has too many watches or streams it does not read.
         """
-        who = stream.principal
+        who, permitted_until = stream.principal, permission.until
+        if who is not None and who.kind is not Kind.SERVICE:
+            self._count(stream, Owner(who.tenant, who.agent, permission.tree or who.agent))
         if question is not None and who is not None:
             # Of the token only the verifier needs to know: streams of one agent ask the same question.
             bare = Principal(who.agent, who.tenant, who.kind, who.parent)
@@ -178,16 +209,31 @@ class LiveStreams:
         if stream.question is not None:
             self._doubt([stream])
 
+    def _count(self, stream: LiveStream, owner: Owner) -> None:
+        if self._unread.held:
+            self._unread.check(owner)
+        if stream.endless:
+            self._watches.take(owner)
+        stream.owner = owner
+
     def close(self, stream: LiveStream) -> None:
-        """Forget a stream that ended, however it ended."""
+        """Forget a stream that ended, however it ended. Its caller may have yet to be told: see `told`."""
         self._streams.discard(stream)
         self._doubted.discard(stream)
-        who = stream.principal
-        if stream.endless and who is not None and who.kind is not Kind.SERVICE:
-            key = (who.tenant, who.agent)
-            self._watches[key] -= 1
-            if not self._watches[key]:
-                del self._watches[key]
+        owner, stream.owner = stream.owner, None
+        if owner is None:
+            return
+        if stream.endless:
+            self._watches.give_back(owner)
+        if stream.sending:
+            stream.unread = owner
+            self._unread.add(owner)
+
+    def told(self, stream: LiveStream) -> None:
+        """Note that the caller has been told of the end, or is gone: nothing more is kept for it."""
+        if stream.unread is not None:
+            self._unread.give_back(stream.unread)
+            stream.unread = None
 
     def learn(self, change: RulesChanged) -> None:
         """Hold a change against every stream. When this returns none delivers by the old rules."""
@@ -218,7 +264,10 @@ class LiveStreams:
             stream.suspected = error
 
     async def sweep(self) -> None:
-        """End streams whose credential has run out; ask again for permissions that have, or went unheard."""
+        """End streams whose credential has run out or that nobody reads; ask again for permissions in doubt.
+
+        In doubt are those that have run out, and all while the rules' changes go unheard.
+        """
         now, wall = self._clock.monotonic(), self._clock.now().timestamp()
         deaf = self._source is not None and not self._source.live
         doubtful = []
@@ -226,7 +275,10 @@ class LiveStreams:
             who = stream.principal
             if who is None:
                 continue
-            if wall >= who.expires_at + LEEWAY_SECONDS:
+            patience = self._reader_seconds * (1 if stream.holds_place else _PAUSE_FACTOR)
+            if stream.stalled(now) >= patience:
+                self._end(stream, SlowReader(f"nothing of the stream was taken for {patience:g} s"))
+            elif wall >= who.expires_at + LEEWAY_SECONDS:
                 self._end(stream, CredentialExpired("the credential that the stream was opened with expired"))
             elif stream.question is not None and (
                 wall >= stream.permitted_until or (deaf and now - stream.checked_at > PATIENCE_SECONDS)

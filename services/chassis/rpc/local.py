@@ -146,7 +146,7 @@ class LocalContext:
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing: Metadata = ()) -> NoReturn:
         """End the call with a status."""
         if self._code is not None:
-            raise grpc.aio.UsageError("the call has ended already")
+            raise grpc.aio.AbortError("the call has ended already")
         self._code, self._details, self._trailing = code, details, trailing
         raise grpc.aio.AbortError(details)
 

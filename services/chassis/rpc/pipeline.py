@@ -19,10 +19,11 @@ from google.protobuf.message import DecodeError
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Caller, Principal, set_caller
 from services.chassis.auth.tokens import Authenticator
+from services.chassis.quotas import Cap
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.errors import DeadlineExceeded, Draining, KernelError, UnknownMethod
-from services.chassis.rpc.live_streams import LiveStream, LiveStreams
-from services.chassis.rpc.methods import Method
+from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES, LiveStream, LiveStreams
+from services.chassis.rpc.methods import Lane, Method
 from services.chassis.rpc.steps import authorize, deadline, headers, mapping, validation
 from services.chassis.rpc.steps.exposure import Exposure
 from services.chassis.rpc.steps.observe import MethodMetrics
@@ -31,9 +32,6 @@ from services.chassis.runtime.metrics import OTHER, RpcMetrics
 from services.chassis.runtime.tracing import Span, Tracer
 
 Context = grpc.aio.ServicerContext[Any, Any]
-WATCHES_PER_AGENT: Final = 256
-"""Watches that one agent may have open at a process."""
-
 LET_IN: Final = (("aios-open", "1"),)
 """Initial metadata of an endless stream: it was let in, and may stay silent from now on."""
 
@@ -52,7 +50,8 @@ class Pipeline(grpc.GenericRpcHandler):
         metrics: RpcMetrics,
         trust_ids: bool = True,
         tracer: Tracer | None = None,
-        watches_per_agent: int = WATCHES_PER_AGENT,
+        watches: Cap = WATCHES,
+        reader_seconds: float = READER_SECONDS,
     ) -> None:
         self.tracer = tracer
         self._known = known
@@ -64,7 +63,8 @@ class Pipeline(grpc.GenericRpcHandler):
         self.streams = LiveStreams(
             authorizer,
             clock,
-            watches_per_agent=watches_per_agent,
+            watches=watches,
+            reader_seconds=reader_seconds,
             ended=lambda reason: metrics.withdrawn.labels(reason).inc(),
         )
         self._series = {path: MethodMetrics(metrics, method.label) for path, method in known.items()}
@@ -224,7 +224,8 @@ class _Call:
             self._timer = asyncio.timeout(seconds if enforced or method.endless else None)
             await self._timer.__aenter__()
         if self._timer is not None and method.server_streaming:
-            self.stream = LiveStream(self._timer, endless=method.endless)
+            holds_place = method.lane is Lane.DATA and not method.endless
+            self.stream = LiveStream(self._timer, endless=method.endless, holds_place=holds_place)
             self._pipeline.streams.open(self.stream)
             if method.endless:
                 self._pipeline.endless.add(self._timer)
@@ -240,6 +241,8 @@ class _Call:
             code = _code(self._context)
             raise
         finally:
+            if self.stream is not None:
+                self._pipeline.streams.told(self.stream)
             if self._span is not None:
                 self._span.end(code)
             self._series.end(code, time.perf_counter() - self._started)
@@ -283,7 +286,7 @@ class _Call:
     async def _authorize(self, head: headers.Headers, principal: Principal, name: str) -> None:
         permit = await authorize.authorize(self._pipeline.authorizer, self._method, principal, name)
         if self.stream is not None:
-            self._pipeline.streams.admitted(self.stream, permit.question, permit.permission.until)
+            self._pipeline.streams.admitted(self.stream, permit.question, permit.permission)
         self._caller = _caller(head, principal, permit, self.deadline)
         set_caller(self._caller)
 
@@ -367,21 +370,36 @@ async def _pump(answer: Any, context: Context, call: _Call, *, raw: bool = False
     try:
         begun = not call.interruptible
         async for message in answer:
-            sending = _send(message, context, call, raw=raw)
-            await (sending if begun else whole(sending))
+            if not raw:
+                await call.expose(message)
+            if call.stream is not None:
+                if not begun:
+                    await _begin(context)
+                await _send(message, context, call.stream)
+            else:
+                sending = context.write(message)
+                await (sending if begun else whole(sending))
             begun = True
     finally:
         if hasattr(answer, "aclose"):
             await answer.aclose()
 
 
-async def _send(message: Any, context: Context, call: _Call, *, raw: bool) -> None:
-    if not raw:
-        await call.expose(message)
-    if call.stream is not None:
-        await call.stream.may_deliver()
+async def _begin(context: Context) -> None:
+    """Send the initial metadata by themselves: who takes not even a first message can be told the end."""
+    try:
+        await whole(context.send_initial_metadata(()))
+    except grpc.aio.UsageError:
+        return  # they have been sent: a watch was let in, a manager's own were passed on
+
+
+async def _send(message: Any, context: Context, stream: LiveStream) -> None:
+    await stream.may_deliver()
     # From the check to the transport nothing else runs: what is delivered was permitted then.
+    stream.sending = True
     await context.write(message)
+    stream.sending = False
+    stream.sent += 1
 
 
 def _code(context: Context) -> str:

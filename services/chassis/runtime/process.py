@@ -20,8 +20,9 @@ from prometheus_client import CollectorRegistry
 from aios.api.access.v1 import access_pb2
 from services.chassis.auth.authz_client import AccessAuthorizer, Authorizer
 from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
+from services.chassis.quotas import Cap
 from services.chassis.rpc import client
-from services.chassis.rpc.pipeline import WATCHES_PER_AGENT
+from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES
 from services.chassis.runtime import config, logs, ports, private_files
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.config import ConfigError
@@ -62,8 +63,12 @@ class CommonConfig:
     grace_seconds: timedelta = timedelta(seconds=30)
     """Time that running calls get to finish when the process stops."""
 
-    watches_per_agent: int = WATCHES_PER_AGENT
-    """Watches that one agent may have open at each process."""
+    watches: Cap = WATCHES
+    """Watches that may be open at each process: of an agent, of a tree, of a tenant."""
+
+    reader_seconds: timedelta = timedelta(seconds=READER_SECONDS)
+    """How long the reader of a stream may take nothing of it before it is ended, while the stream holds a
+    place at a gate. Other streams may rest six times as long."""
 
     http_names: tuple[str, ...] = ()
     """Names by which the pages on the HTTP ports may be asked for, beside the addresses they are bound to; a
@@ -175,7 +180,8 @@ class Process:
             health_port=ports.health_port(port) if listen.health_port is None else listen.health_port,
             drain=self.common.drain_seconds,
             grace=self.common.grace_seconds,
-            watches_per_agent=self.common.watches_per_agent,
+            watches=self.common.watches,
+            reader_seconds=self.common.reader_seconds,
         )
 
     def http_address(self) -> tuple[str, int]:

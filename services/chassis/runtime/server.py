@@ -18,11 +18,12 @@ from prometheus_client import CollectorRegistry
 
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.tokens import Authenticator
+from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
 from services.chassis.rpc.client import MAX_MESSAGE_BYTES
-from services.chassis.rpc.live_streams import SWEEP_SECONDS
+from services.chassis.rpc.live_streams import READER_SECONDS, SWEEP_SECONDS, WATCHES
 from services.chassis.rpc.local import LocalChannel
-from services.chassis.rpc.pipeline import WATCHES_PER_AGENT, Pipeline
+from services.chassis.rpc.pipeline import Pipeline
 from services.chassis.runtime import metrics
 from services.chassis.runtime.http import HttpServer, Page, Route
 from services.chassis.runtime.logs import logger
@@ -84,8 +85,11 @@ class ServerConfig:
     grace: timedelta = timedelta(seconds=30)
     """Time that running calls get to finish when the process stops. Unit: seconds."""
 
-    watches_per_agent: int = WATCHES_PER_AGENT
-    """Watches that one agent may have open here."""
+    watches: Cap = WATCHES
+    """Watches that may be open here, of an agent, a tree and a tenant."""
+
+    reader_seconds: timedelta = timedelta(seconds=READER_SECONDS)
+    """How long the reader of a stream that holds a place may take nothing; six times that otherwise."""
 
 
 def server_options() -> list[tuple[str, Any]]:
@@ -148,7 +152,8 @@ class ChassisServer:
             metrics=metrics.RpcMetrics(self.registry),
             trust_ids=trust_ids,
             tracer=tracer,
-            watches_per_agent=config.watches_per_agent,
+            watches=config.watches,
+            reader_seconds=config.reader_seconds.total_seconds(),
         )
         self._servicers = servicers
         self._handlers = handlers

@@ -246,6 +246,20 @@ async def test_streams_that_are_ended_while_they_begin_are_told_why(steps: int) 
         assert await ended_early(server, calls, steps) == {"DRAINING"}
 
 
+async def test_watches_whose_connection_is_gone_by_the_drain_are_no_fault_of_their_handlers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(EchoServicer(forever).servicer()) as server:
+        async with connected(server) as channel:
+            calls = [EchoStub(channel).watch(Echo(count=1), metadata=PLANNER) for _ in range(20)]
+            for call in calls:
+                await call.initial_metadata()
+            server._pipeline.endless.end()
+        await server.stop(grace=0)
+
+    assert [record.getMessage() for record in caplog.records if "raised by" in record.getMessage()] == []
+
+
 async def test_load_balancers_get_time_to_notice() -> None:
     config = ServerConfig(drain=timedelta(seconds=60))
     async with running(EchoServicer().servicer(), config=config) as server, connected(server) as channel:

@@ -23,6 +23,7 @@ from services.access.core.actions import is_grantable
 from services.access.service.tokens import Target
 from services.chassis.auth.authz_client import Permission, PermissionCheck
 from services.chassis.auth.identity import Caller, Kind
+from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
 from services.chassis.rpc.errors import CredentialRevoked
 from services.chassis.rpc.live_streams import LiveStream
@@ -413,7 +414,7 @@ async def test_streams_with_the_same_question_ask_it_once_and_those_not_concerne
 
 @pytest.fixture
 async def narrow(tmp_path: Path) -> AsyncIterator[World]:
-    async with ticking_kernel(tmp_path, api_files(), watches_per_agent=3) as made:
+    async with ticking_kernel(tmp_path, api_files(), watches=Cap(3, 3, 9)) as made:
         yield made
 
 

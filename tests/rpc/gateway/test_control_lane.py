@@ -14,6 +14,7 @@ from gateway.control_gate import ControlGate
 from gateway.forwarder import URGENT
 from gateway.gate import GateConfig
 from gateway.main import FORWARDED
+from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Lane
 from services.chassis.rpc.status import status_of
@@ -152,7 +153,7 @@ async def test_watches_hold_no_place_and_are_bounded_by_agent() -> None:
     gate = ControlGate(GateConfig(running=1, waiting_per_agent=0))
     async with (
         RawManager(watch).running() as address,
-        front(address, {Lane.CONTROL: gate}, config=ServerConfig(watches_per_agent=2)) as channel,
+        front(address, {Lane.CONTROL: gate}, config=ServerConfig(watches=Cap(2, 2, 9))) as channel,
     ):
         opened = [watching(channel, "amy") for _ in range(2)]
         for each in opened:

@@ -49,6 +49,7 @@ GATEWAY = {
     "gate",
     "control_gate",
     "turns",
+    "places",
     "inference",
     "http",
 }

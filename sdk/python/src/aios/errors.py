@@ -268,6 +268,7 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "DRAINING": Unavailable,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "CANCELLED": Cancelled,
+    "SLOW_READER": ResourceExhausted,
     "IDEMPOTENCY_MISMATCH": IdempotencyMismatch,
     "INVALID_PAGE_TOKEN": InvalidRequest,
     "CREDENTIAL_MISSING": Unauthenticated,

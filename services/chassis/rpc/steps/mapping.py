@@ -1,5 +1,6 @@
 """The step around everything that may raise: what the caller is told about a failure."""
 
+import asyncio
 import secrets
 from typing import Any, NoReturn
 
@@ -52,17 +53,17 @@ async def end(
     details: str,
     trailing: tuple[tuple[str, str | bytes], ...],
 ) -> NoReturn:
-    """End the call with a status, unless it has ended: the first status stands.
+    """End the call with a status, unless it has ended: the first status stands, and the handler is over.
 
-    A stream may be withdrawn, or its caller leave, at the very moment in which it fails by itself; the
-    library takes the second status for a fault of the handler.
+    A stream may be withdrawn, its caller leave or the server stop at the very moment in which it fails by
+    itself. The library takes a second status, and any error but a cancellation, for a fault of the handler.
     """
     try:
         await context.abort(code, details, trailing)
     except grpc.aio.AbortError:
         raise
     except (grpc.aio.UsageError, grpc.aio.InternalError) as ended:
-        raise grpc.aio.AbortError("the call has ended already") from ended
+        raise asyncio.CancelledError("the call has ended already") from ended
 
 
 def malformed(method: str) -> MalformedRequest:
