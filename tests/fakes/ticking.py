@@ -161,8 +161,8 @@ async def ticking_kernel(
     authorizers: list[LateAuthorizer] = []
     config = ServerConfig(watches=watches, http_port=None, health_port=None)
     async with AsyncExitStack() as stack:
-        watches = [asyncio.create_task(local.watch())]
-        stack.push_async_callback(_cancel, watches)
+        following = [asyncio.create_task(local.watch())]
+        stack.push_async_callback(_cancel, following)
         access_server = await stack.enter_async_context(
             running(
                 *servicers(made.manager),
@@ -181,7 +181,7 @@ async def ticking_kernel(
                 running(authenticator=verifier, authorizer=authorizer, config=config, **options)
             )
             authorizers.append(authorizer)
-            watches.append(asyncio.create_task(authorizer.watch()))
+            following.append(asyncio.create_task(authorizer.watch()))
             await until(lambda: authorizer.live)
             return server, await stack.enter_async_context(connected(server))
 
