@@ -1,10 +1,11 @@
 """Changes that a repeat of the request does not do twice. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
 
 from services.chassis import codec
+from services.chassis.quotas import Owner
 
 T = TypeVar("T")
 
@@ -22,6 +23,16 @@ class RequestIdentity:
     """Of the request: the same id with another digest is a mistake of the caller."""
     admin: bool = False
     """Whether it administers the tenant."""
+    tree: str = field(default="", compare=False)
+    """Id of the root above the agent, to charge the kept answer; empty where it is not known."""
+
+    def charged(self, tenant: str) -> Owner:
+        """Whom the kept answer is charged to."""
+        return Owner(tenant, self.agent, self.tree)
+
+
+REPLIES: Final = "replies"
+"""The quota of kept answers."""
 
 
 class Replies(Protocol):

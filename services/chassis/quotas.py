@@ -4,10 +4,11 @@ An agent can register others, so a cap by agent alone bounds nothing: what count
 owns it, to the tree of that agent, and to its tenant, and each has a cap.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from services.chassis.rpc.errors import QuotaExceeded, QuotaViolation
 
@@ -34,6 +35,11 @@ class Owner:
     """Id of the agent that owns it; empty for what belongs to the tenant."""
     tree: str
     """Id of the root above that agent; empty where it is not known."""
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels that it is charged at: what belongs to the tenant has only that."""
+        return tuple(Level) if self.agent else (Level.TENANT,)
 
     def subject(self, level: Level) -> str:
         """Name whose cap is meant at a level: an agent's id, or empty for the tenant."""
@@ -90,6 +96,16 @@ Caps = Mapping[str, Cap]
 """The caps of a process by quota, such as "notes" or "note_bytes"."""
 
 
+SETTING: Final = "quota_"
+"""Begins the names of the settings that are caps: `quota_notes` is the cap of the quota "notes"."""
+
+
+def caps_of(config: Any) -> dict[str, Cap]:
+    """Return the caps among the settings of a process, by quota."""
+    named = {field.name: getattr(config, field.name) for field in fields(config)}
+    return {name.removeprefix(SETTING): cap for name, cap in named.items() if isinstance(cap, Cap)}
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How much of a quota is used at one level."""
@@ -125,3 +141,79 @@ def judge(owner: Owner, caps: Caps, used: Iterable[tuple[str, Level, int]]) -> N
         limit = caps[quota].at(level)
         if total > limit:
             raise exceeded(owner, quota, level, wanted=total, limit=limit)
+
+
+Owed = tuple[Owner, Mapping[str, int]]
+"""What is charged to an owner: changes by quota."""
+
+
+class Tab:
+    """What one change keeps more, or less, of each quota, by owner: charged together at its end."""
+
+    def __init__(self) -> None:
+        self._owed: dict[Owner, Counter[str]] = {}
+
+    def add(self, owner: Owner, changes: Mapping[str, int]) -> None:
+        """Note changes by quota; they add up."""
+        self._owed.setdefault(owner, Counter()).update(changes)
+
+    def owed(self) -> Iterator[Owed]:
+        """Yield the changes that are left of each owner."""
+        for owner, changes in self._owed.items():
+            left = {quota: change for quota, change in changes.items() if change}
+            if left:
+                yield owner, left
+
+
+class LiveBook:
+    """The running sums of what a process holds in memory only. Empty sums are forgotten."""
+
+    def __init__(self, caps: Caps) -> None:
+        self.caps = caps
+        self._used: Counter[tuple[str, Level, str, str]] = Counter()
+
+    def charge(self, owner: Owner, changes: Mapping[str, int]) -> None:
+        """Add to the sums of an owner, its tree and its tenant, all or nothing; less is always allowed.
+
+        Raises QuotaExceeded when a sum that grows would pass its cap.
+        """
+        after = {
+            (quota, level): self._used[_place(owner, level, quota)] + change
+            for quota, change in changes.items()
+            for level in owner.levels
+        }
+        judge(owner, self.caps, ((*at, total) for at, total in after.items() if changes[at[0]] > 0))
+        for (quota, level), total in after.items():
+            if total:
+                self._used[_place(owner, level, quota)] = total
+            else:
+                self._used.pop(_place(owner, level, quota), None)
+
+    def told(self, owner: Owner) -> list[Usage]:
+        """Return what is used of every quota at every level."""
+        return [
+            Usage(quota, level, self._used[_place(owner, level, quota)], cap.at(level))
+            for quota, cap in sorted(self.caps.items())
+            for level in owner.levels
+        ]
+
+    def copy(self) -> Self:
+        """Return a book with the same sums that changes by itself."""
+        copied = type(self)(self.caps)
+        copied._used.update(self._used)  # noqa: SLF001 - its own kind
+        return copied
+
+    def move(self, before: Owner, after: Owner, level: Level) -> None:
+        """Move what an agent uses from one subject of a level to another."""
+        kept = {
+            place[3]: used
+            for place, used in self._used.items()
+            if place[:3] == (before.tenant, Level.AGENT, before.agent)
+        }
+        for quota, used in kept.items():
+            self._used[_place(before, level, quota)] -= used
+            self._used[_place(after, level, quota)] += used
+
+
+def _place(owner: Owner, level: Level, quota: str) -> tuple[str, Level, str, str]:
+    return owner.tenant, level, owner.subject(level), quota

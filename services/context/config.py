@@ -4,16 +4,30 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from services.chassis.quotas import Cap
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContextConfig:
     """Limits of one context manager. Read once, at start."""
 
-    max_contexts: int = 1_000
-    """Contexts of one agent."""
+    quota_contexts: Cap = Cap.of(1_000)
+    """Contexts."""
 
-    max_context_bytes: int = 256 * 1024 * 1024
-    """Bytes of messages of one agent, each context counted as if it shared nothing."""
+    quota_messages: Cap = Cap.of(1_000_000)
+    """Messages, each context counted as if it shared nothing."""
+
+    quota_context_bytes: Cap = Cap.of(256 * 1024 * 1024)
+    """Bytes of messages, each context counted as if it shared nothing. Unit: bytes."""
+
+    quota_snapshots: Cap = Cap.of(1_000)
+    """Saved generations."""
+
+    quota_snapshot_bytes: Cap = Cap.of(256 * 1024 * 1024)
+    """What saved generations take. Unit: bytes."""
+
+    quota_replies: Cap = Cap.of(1_000_000)
+    """Answers remembered for repeated requests, each kept for a day; charged to who asked."""
 
     max_messages: int = 10_000
     """Messages of one context."""
@@ -40,12 +54,6 @@ class ContextConfig:
 
     max_waiting_windows_per_agent: int = 8
     """The same, of one agent."""
-
-    max_snapshots: int = 1_000
-    """Snapshots of one agent."""
-
-    max_snapshots_bytes: int = 256 * 1024 * 1024
-    """Bytes of all snapshots of one agent."""
 
     max_snapshot_bytes: int = 4 * 1024 * 1024
     """Bytes of one snapshot; at most 4 MiB, which is what one answer holds."""

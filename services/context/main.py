@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
+from services.chassis.quotas import caps_of
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.process import App, Process
@@ -45,16 +46,9 @@ def build(
     config: ContextConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, peers: PeerClients
 ) -> ContextService:
     """Wire the use cases."""
-    deps = Dependencies(store=store, clock=clock, meter=meter)
-    contexts = ContextLimits(
-        contexts=config.max_contexts,
-        bytes=config.max_context_bytes,
-        messages=config.max_messages,
-        pinned=config.max_pinned,
-    )
+    deps = Dependencies(store=store, clock=clock, meter=meter, caps=caps_of(config))
+    contexts = ContextLimits(messages=config.max_messages, pinned=config.max_pinned)
     snapshots = SnapshotLimits(
-        count=config.max_snapshots,
-        bytes=config.max_snapshots_bytes,
         one=config.max_snapshot_bytes,
         life=config.snapshot_life,
         finished_life=config.finished_snapshot_life,

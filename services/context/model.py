@@ -196,14 +196,6 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """What a scope has of one kind."""
-
-    count: int = 0
-    bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """Messages next to one another."""
 

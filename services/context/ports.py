@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from services.chassis.auth.identity import Scope
 from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Caps, Usage
 from services.context.model import (
     Context,
     DroppedRun,
@@ -17,7 +18,6 @@ from services.context.model import (
     Segment,
     Strategy,
     Summary,
-    Totals,
 )
 
 T = TypeVar("T")
@@ -57,10 +57,6 @@ class Contexts(Protocol):
 
     def drop_context(self, context_id: str) -> None:
         """Forget a context. Messages that no other context shows go with it."""
-        ...
-
-    def context_totals(self) -> Totals:
-        """Count the contexts, and the bytes of their messages as if none were shared."""
         ...
 
     def append(self, branch: str, messages: Sequence[Message]) -> None:
@@ -112,10 +108,6 @@ class Snapshots(Protocol):
         """List living heads by (updated_at, generation), last first, those before a position."""
         ...
 
-    def snapshot_totals(self) -> Totals:
-        """Count the snapshots and their bytes; deleted ones do not count."""
-        ...
-
     def put_part(self, generation: str, part: Part, first: int, data: bytes) -> None:
         """Insert or replace a part; `first` is where a run of output begins, 0 otherwise."""
         ...
@@ -143,6 +135,21 @@ class Transaction(Contexts, Snapshots, Protocol):
 
     def beside(self, agent: str) -> "Transaction":
         """Return the same transaction on another agent of the same tenant."""
+        ...
+
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        ...
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted, answers that are kept included, once and last in a transaction.
+
+        Raises QuotaExceeded when a sum that grows would pass its cap; the transaction must then be undone.
+        """
+        ...
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what the scope, its tree and its tenant use of each quota."""
         ...
 
     def recall(self, actor: RequestIdentity) -> bytes | None:

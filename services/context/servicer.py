@@ -3,7 +3,7 @@
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import names, paging
-from services.chassis.rpc.wire import request_identity
+from services.chassis.rpc.wire import quota_usage, request_identity
 from services.context.service.facade import ContextService
 from services.context.wire import common
 from services.context.wire import contexts as wire
@@ -172,6 +172,13 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
         generation = _generation(request.name, caller)
         await self._snapshots.delete(caller.scope, actor, generation, request.epoch)
         return context_pb2.DeleteSnapshotResponse()
+
+    async def GetUsage(
+        self, _request: context_pb2.GetUsageRequest, _context: object
+    ) -> context_pb2.GetUsageResponse:
+        caller = current_caller()
+        used = await self._conversations.quotas(caller.scope)
+        return context_pb2.GetUsageResponse(quotas=quota_usage(used, caller))
 
 
 def _context_id(name: str, caller: Caller) -> str:

@@ -3,16 +3,24 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.chassis.quotas import Cap
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryConfig:
     """Limits of one memory manager. Read once, at start."""
 
-    quota_bytes: int = 64 * 1024 * 1024
-    """Bytes of all notes of one agent."""
+    quota_notes: Cap = Cap.of(100_000)
+    """Notes."""
 
-    max_notes: int = 100_000
-    """Notes of one agent."""
+    quota_note_bytes: Cap = Cap.of(64 * 1024 * 1024)
+    """What notes take. Unit: bytes."""
+
+    quota_links: Cap = Cap.of(1_000_000)
+    """Links between notes."""
+
+    quota_replies: Cap = Cap.of(1_000_000)
+    """Answers remembered for repeated requests, each kept for a day; charged to who asked."""
 
     block_bytes: int = 8 * 1024 * 1024
     """RAM of one agent."""

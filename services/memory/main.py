@@ -1,11 +1,11 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
+from services.chassis.quotas import caps_of
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.process import App, Process
 from services.memory.config import MemoryConfig
 from services.memory.core.cache_policy import WaterMarks
-from services.memory.core.notes import NoteLimits
 from services.memory.metrics import MemoryMetrics
 from services.memory.ports import Meter, NoteStore
 from services.memory.service.agent_caches import AgentCaches
@@ -26,9 +26,8 @@ def build(config: MemoryConfig, *, store: NoteStore, clock: Clock, meter: Meter)
         correlated=config.correlated_period.total_seconds(),
     )
     caches = AgentCaches(marks, most_bytes=config.max_resident_bytes, meter=meter)
-    limits = NoteLimits(bytes=config.quota_bytes, count=config.max_notes)
     return MemoryService(
-        Notes(store=store, clock=clock, meter=meter, caches=caches, limits=limits),
+        Notes(store=store, clock=clock, meter=meter, caches=caches, caps=caps_of(config)),
         Searching(store=store, clock=clock, meter=meter, caches=caches),
     )
 

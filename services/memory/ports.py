@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Caps, Usage
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 
 T = TypeVar("T")
@@ -90,6 +91,21 @@ class Transaction(Protocol):
 
     def put_totals(self, totals: Totals) -> None:
         """Replace the running sums."""
+        ...
+
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        ...
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted, answers that are kept included, once and last in a transaction.
+
+        Raises QuotaExceeded when a sum that grows would pass its cap; the transaction must then be undone.
+        """
+        ...
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what the scope, its tree and its tenant use of each quota."""
         ...
 
     def recall(self, actor: RequestIdentity) -> bytes | None:

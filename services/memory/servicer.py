@@ -5,7 +5,7 @@ from dataclasses import replace
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
-from services.chassis.rpc.wire import request_identity
+from services.chassis.rpc.wire import quota_usage, request_identity
 from services.memory.service.facade import MemoryService
 from services.memory.wire import notes
 
@@ -95,4 +95,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def GetUsage(
         self, _request: memory_pb2.GetUsageRequest, _context: object
     ) -> memory_pb2.GetUsageResponse:
-        return notes.usage(await self._notes.usage(current_caller().scope))
+        caller = current_caller()
+        response = notes.usage(await self._notes.usage(caller.scope))
+        response.quotas.extend(quota_usage(await self._notes.quotas(caller.scope), caller))
+        return response

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from services.chassis.quotas import Cap
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StorageConfig:
@@ -12,11 +14,32 @@ class StorageConfig:
     blob_dir: Path | None = None
     """Directory of the blobs, shared by all replicas. Default: storage/blobs in the data directory."""
 
-    quota_bytes: int = 10 * 1024**3
-    """What one agent may store: files, versions, trash, uploads and records. Unit: bytes."""
+    quota_bytes: Cap = Cap.of(10 * 1024**3)
+    """What agents may store: files, versions, trash, uploads and records. Unit: bytes."""
 
-    quota_files: int = 100_000
-    """Files and directories that one agent may have, the trash left out."""
+    quota_files: Cap = Cap.of(100_000)
+    """Files and directories, the trash left out."""
+
+    quota_trash: Cap = Cap.of(200_000)
+    """Files and directories in the trash."""
+
+    quota_versions: Cap = Cap.of(1_000_000)
+    """Versions of all files, those in the trash included."""
+
+    quota_uploads: Cap = Cap.of(1_000)
+    """Unfinished uploads."""
+
+    quota_chunks: Cap = Cap.of(100_000)
+    """Chunks of all unfinished uploads."""
+
+    quota_collections: Cap = Cap.of(10_000)
+    """Collections of records."""
+
+    quota_records: Cap = Cap.of(1_000_000)
+    """Records of all collections."""
+
+    quota_replies: Cap = Cap.of(1_000_000)
+    """Answers remembered for repeated requests, each kept for a day; charged to who asked."""
 
     max_versions: int = 100
     """Versions kept of each file; older ones are dropped."""
@@ -41,6 +64,5 @@ class StorageConfig:
 
     def __post_init__(self) -> None:
         """Refuse limits that allow nothing. Raises ValueError."""
-        for name in ("quota_bytes", "quota_files", "max_versions"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
+        if self.max_versions < 1:
+            raise ValueError("max_versions must be at least 1")

@@ -1,7 +1,7 @@
 """What can go wrong in storage, one class a reason."""
 
 from services.chassis.rpc.codes import Code
-from services.chassis.rpc.errors import KernelError, QuotaViolation
+from services.chassis.rpc.errors import KernelError
 
 
 class FileNotFound(KernelError):
@@ -71,23 +71,6 @@ class EtagMismatch(KernelError):
         return cls(
             f"the etag of {path!r} is {current!r}, not {expected!r}: read again and retry",
             metadata={"path": path, "expected_etag": expected, "current_etag": current},
-        )
-
-
-class QuotaExceeded(KernelError):
-    """The agent may not store more."""
-
-    reason = "QUOTA_EXCEEDED"
-    code = Code.RESOURCE_EXHAUSTED
-
-    @classmethod
-    def of(cls, agent: str, what: str, *, used: int, wanted: int, limit: int) -> "QuotaExceeded":
-        """Build the error: `wanted` more of `what` would pass `limit`."""
-        text = f"{used} {what} used, {wanted} more wanted, {limit} allowed"
-        return cls(
-            text,
-            metadata={"used": str(used), "wanted": str(wanted), "limit": str(limit), "quota": what},
-            quota=QuotaViolation(f"agents/{agent}", text),
         )
 
 

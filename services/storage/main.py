@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aios.api.access.v1 import access_pb2
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from services.chassis.quotas import caps_of
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.process import App, Process, make_private
 from services.chassis.runtime.process import serve as serve_process
@@ -31,7 +32,7 @@ def build(
     clock: Clock,
 ) -> StorageService:
     """Wire a storage service."""
-    limits = StorageLimits(bytes=config.quota_bytes, nodes=config.quota_files, versions=config.max_versions)
+    limits = StorageLimits(versions=config.max_versions, caps=caps_of(config))
     changes = ChangeRunner(index=index, blobs=blobs, access=access, clock=clock, meter=meter, limits=limits)
     lifetimes = Lifetimes(
         trash=config.trash_life,

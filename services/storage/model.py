@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum
 
 from services.chassis.auth.identity import Scope
+from services.chassis.quotas import Caps
 from services.chassis.times import EPOCH, micros
 
 ROOT = ""
@@ -25,6 +26,8 @@ class RequestContext:
     """Id of the calling agent: the owner of the scope, or one it shares with."""
     request_id: str = ""
     """Chosen by the caller, to recognise a repeat; empty makes every call a new one."""
+    tree: str = field(default="", compare=False)
+    """Id of the root above the calling agent; empty where it is not known."""
 
 
 class Kind(Enum):
@@ -230,12 +233,12 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class StorageLimits:
-    """What one agent may have."""
+    """What agents may have."""
 
-    bytes: int
-    nodes: int
     versions: int
     """Versions kept of each file; older ones are dropped."""
+    caps: Caps
+    """By quota: those of the config."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Caps, Tab, Usage
 from services.storage.model import (
     Change,
     Collection,
@@ -59,8 +60,8 @@ class Nodes(Protocol):
         """Insert or replace nodes by id."""
         ...
 
-    def drop_nodes(self, node_ids: Sequence[str]) -> None:
-        """Forget nodes with their versions and documents."""
+    def drop_nodes(self, node_ids: Sequence[str]) -> int:
+        """Forget nodes with their versions and documents; return how many versions."""
         ...
 
 
@@ -265,6 +266,17 @@ class Transaction(Nodes, Versions, VacatedNames, Uploads, Texts, Records, Protoc
 
     def put_totals(self, totals: Totals) -> None:
         """Replace the running sums."""
+        ...
+
+    def charge(self, tab: Tab, caps: Caps) -> None:
+        """Add what is kept more, or less, to the sums of its owners, their trees and the tenant.
+
+        Raises QuotaExceeded when a sum that grows would pass its cap; the change must then be undone.
+        """
+        ...
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what the scope, its tree and its tenant use of each quota."""
         ...
 
     def next_sequence(self) -> int:

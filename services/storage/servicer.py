@@ -332,8 +332,10 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
-        totals, limits = await self._service.files.usage(current_caller().scope)
-        return wire.usage(totals, limits)
+        caller = current_caller()
+        totals, limits = await self._service.files.usage(caller.scope)
+        used = await self._service.files.quotas(caller.scope)
+        return wire.usage(totals, limits, used, caller)
 
 
 def _list_of(caller: Caller, what: str) -> tuple[str, str, str]:

@@ -24,12 +24,11 @@ from statistics import median
 
 from services.chassis.db import Database
 from services.chassis.runtime.clock import SystemClock
-from services.storage.model import StorageLimits
 from services.storage.service.files import NewFile
 from services.storage.store.directory import DirectoryBlobs
 from services.storage.store.sql import MIGRATIONS, SqlIndex
 from tests.fakes.databases import migrated
-from tests.fakes.storage import Kernel, call
+from tests.fakes.storage import Kernel, call, storage_limits
 
 LENGTHS_MB = (1, 4, 16, 64)
 APPENDS = 8
@@ -57,7 +56,7 @@ async def one_round(
     kernel = Kernel(
         index=SqlIndex(database, SystemClock()),
         blobs=DirectoryBlobs(directory),
-        limits=StorageLimits(bytes=10**10, nodes=1_000, versions=5),
+        limits=storage_limits(files=1_000, size=10**10, versions=5),
         new_id=None if number == 0 else lambda: f"round-{number}-{time.monotonic_ns()}",
     )
     for length in LENGTHS_MB:

@@ -7,8 +7,10 @@ from datetime import timedelta
 from itertools import count
 
 from services.chassis.auth.identity import Scope
+from services.chassis.quotas import Cap, caps_of
 from services.chassis.rpc.errors import AccessUnavailable, PermissionDenied
 from services.chassis.runtime.clock import Clock
+from services.storage.config import StorageConfig
 from services.storage.model import RequestContext, ShareGrant, StorageLimits
 from services.storage.ports import BlobStore, FileIndex
 from services.storage.service import ChangeRunner, Lifetimes, StorageService
@@ -117,6 +119,12 @@ class CountingMeter:
         self.counts[f"collected {what}"] += count
 
 
+def storage_limits(*, files: int = 1_000, size: int = 10_000_000, versions: int = 5) -> StorageLimits:
+    """Return the usual caps, but of files and of their bytes."""
+    caps = {**caps_of(StorageConfig()), "files": Cap.of(files), "bytes": Cap.of(size)}
+    return StorageLimits(versions=versions, caps=caps)
+
+
 class Kernel:
     """A storage service with everything around it within reach."""
 
@@ -141,7 +149,7 @@ class Kernel:
             access=self.access,
             clock=clock or self.clock,
             meter=self.meter,
-            limits=limits or StorageLimits(bytes=10_000_000, nodes=1_000, versions=5),
+            limits=limits or storage_limits(),
             new_id=new_id or (lambda: f"id-{next(numbers):08d}"),
         )
         lifetimes = Lifetimes(poll=timedelta(seconds=0.05), blob_rest=timedelta(seconds=60))

@@ -86,4 +86,4 @@ async def test_the_context_process_explains_its_variables() -> None:
     output, _ = await asyncio.wait_for(process.communicate(), 20)
 
     assert process.returncode == 0
-    assert "AIOS_CONTEXT_MAX_SNAPSHOTS" in output.decode()
+    assert "AIOS_CONTEXT_QUOTA_SNAPSHOTS" in output.decode()

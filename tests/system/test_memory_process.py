@@ -83,4 +83,4 @@ async def test_the_memory_process_explains_its_variables() -> None:
     output, _ = await asyncio.wait_for(process.communicate(), 20)
 
     assert process.returncode == 0
-    assert "AIOS_MEMORY_QUOTA_BYTES" in output.decode()
+    assert "AIOS_MEMORY_QUOTA_NOTE_BYTES" in output.decode()

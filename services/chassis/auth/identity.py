@@ -44,6 +44,13 @@ class Scope:
 
     tenant: str
     agent: str
+    tree: str = field(default="", compare=False)
+    """Id of the root above the agent, to charge what it keeps; empty where it is not known."""
+
+    @property
+    def charged(self) -> Owner:
+        """Whom what is kept here is charged to."""
+        return Owner(self.tenant, self.agent, self.tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class Caller:
     @property
     def scope(self) -> Scope:
         """Whose resources the call may touch."""
-        return Scope(self.tenant, self.owner)
+        return Scope(self.tenant, self.owner, self.owner_tree)
 
     @property
     def leaves_untrusted(self) -> bool:

@@ -17,7 +17,9 @@ from typing import Any, Final
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table
 
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.db.usage import UsageBook
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Owner
 from services.chassis.rpc.errors import IdempotencyMismatch
 
 KEPT: Final = timedelta(hours=24)
@@ -89,10 +91,20 @@ def remember(
         )
 
 
-def forget_expired(conn: sqlalchemy.Connection, table: Table, now: datetime) -> int:
-    """Delete replies older than KEPT and return how many. Call it from a periodic background task."""
-    oldest = int((now - KEPT).timestamp())
-    return conn.execute(sqlalchemy.delete(table).where(table.c.created_at < oldest)).rowcount
+def forget_expired(
+    conn: sqlalchemy.Connection, table: Table, now: datetime, book: UsageBook | None = None
+) -> int:
+    """Delete replies older than KEPT and return how many. Call it from a periodic background task.
+
+    With a book they no longer count for those who asked.
+    """
+    old = table.c.created_at < int((now - KEPT).timestamp())
+    if book is not None:
+        columns = (table.c.tenant, table.c.agent)
+        count = sqlalchemy.func.count().label("kept")
+        found = conn.execute(sqlalchemy.select(*columns, count).where(old).group_by(*columns)).all()
+        book.release(conn, [(Owner(row.tenant, row.agent, ""), {REPLIES: -row.kept}) for row in found])
+    return conn.execute(sqlalchemy.delete(table).where(old)).rowcount
 
 
 def _is(table: Table, tenant: str, request: RequestIdentity) -> list[sqlalchemy.ColumnElement[bool]]:

@@ -4,18 +4,21 @@ They change in the transaction that keeps the thing, so they are exact, and a ca
 A sum is one row, so a charge costs the same however much is kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.chassis.db.sql import upsert
-from services.chassis.quotas import Caps, Level, Owner, Usage, judge
+from services.chassis.quotas import Caps, Level, Owed, Owner, Usage, judge
 
 USAGE: Final = "quota_usage"
 TREES: Final = "quota_trees"
+
+_Sum = tuple[str, str, str, str]
+"""Tenant, level, subject and quota: the key of a sum."""
+_COLUMNS: Final = ("tenant", "level", "subject", "quota", "used")
 
 
 def usage_columns() -> list[sa.Column[Any]]:
@@ -49,43 +52,64 @@ def tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
     )
 
 
+def create(create_table: Callable[..., object]) -> None:
+    """Create both tables in a migration: `create(op.create_table)`."""
+    create_table(USAGE, *usage_columns())
+    create_table(TREES, *tree_columns())
+
+
+def fill(conn: sa.Connection, kept: str) -> None:
+    """Sum up what is there already, in a migration: `kept` selects tenant, agent, quota and used.
+
+    Every agent is a tree of its own until its tree is heard of; see `UsageBook.settled`.
+    """
+    for level, subject in ((Level.AGENT, "agent"), (Level.TREE, "agent"), (Level.TENANT, "''")):
+        by = "tenant, quota" if level is Level.TENANT else "tenant, quota, agent"
+        into = f"INSERT INTO {USAGE} ({', '.join(_COLUMNS)}) SELECT tenant, '{level.value}', {subject}, "
+        sums = f"quota, SUM(used) FROM ({kept}) AS kept GROUP BY {by}"
+        conn.execute(sa.text(into + sums))
+
+
 class UsageBook:
     """Charges and tells usage on the connection of a running transaction."""
 
-    def __init__(self, usage: sa.Table, trees: sa.Table, caps: Caps) -> None:
+    def __init__(self, usage: sa.Table, trees: sa.Table) -> None:
         self._usage = usage
         self._trees = trees
-        self._caps = caps
 
-    def charge(self, conn: sa.Connection, owner: Owner, changes: Mapping[str, int]) -> None:
-        """Add `changes` by quota to the sums of an owner, its tree and its tenant; less is always allowed.
+    def charge(self, conn: sa.Connection, owed: Iterable[Owed], caps: Caps) -> None:
+        """Add changes by quota to the sums of owners, their trees and tenants; less is always allowed.
 
         Raises QuotaExceeded when a sum that grows would pass its cap; the transaction must then be undone.
         """
-        owner = self.settled(conn, owner)
-        grown: list[tuple[str, Level, int]] = []
-        for quota, change in changes.items():
-            if not change:
+        changes: dict[_Sum, int] = {}
+        whose: dict[_Sum, Owner] = {}
+        for asked, by_quota in owed:
+            if not any(by_quota.values()):
                 continue
-            for level in _levels(owner):
-                total = self._add(conn, owner, quota, level, change)
-                if change > 0:
-                    grown.append((quota, level, total))
-        judge(owner, self._caps, grown)
+            owner = self.settled(conn, asked)
+            for quota, change in by_quota.items():
+                for level in owner.levels:
+                    at = _at(owner, level, quota)
+                    changes[at] = changes.get(at, 0) + change
+                    whose.setdefault(at, owner)
+        for at, total in self._add(conn, changes):
+            if changes[at] > 0:
+                judge(whose[at], caps, [(at[3], Level(at[1]), total)])
 
-    def told(self, conn: sa.Connection, owner: Owner) -> list[Usage]:
+    def told(self, conn: sa.Connection, owner: Owner, caps: Caps) -> list[Usage]:
         """Return what is used of every quota at every level."""
         owner = self.known(conn, owner)
         table = self._usage
-        subjects = sa.or_(*(self._is(owner, level) for level in _levels(owner)))
+        subjects = sa.or_(*(self._is(owner, level) for level in owner.levels))
         query = sa.select(table.c.quota, table.c.level, table.c.used).where(
             table.c.tenant == owner.tenant, subjects
         )
         used = {(row.quota, row.level): row.used for row in conn.execute(query)}
         return [
             Usage(quota, level, used.get((quota, level.value), 0), cap.at(level))
-            for quota, cap in sorted(self._caps.items())
-            for level in _levels(owner)
+            for quota, cap in sorted(caps.items())
+            for level in owner.levels
         ]
 
     def known(self, conn: sa.Connection, owner: Owner) -> Owner:
@@ -97,33 +121,36 @@ class UsageBook:
         return Owner(owner.tenant, owner.agent, conn.execute(query).scalar_one_or_none() or owner.agent)
 
     def settled(self, conn: sa.Connection, owner: Owner) -> Owner:
-        """Return the owner with its tree, and note the tree when it is new.
+        """Return the owner with its tree, and note the tree when it is new. A tree once noted stays.
 
         What an agent kept before its tree was known was charged to a tree of its own, and moves to the tree.
         """
         before = self.known(conn, Owner(owner.tenant, owner.agent, ""))
-        if not owner.agent or not owner.tree or before.tree == owner.tree:
-            return before if owner.agent else owner
-        row = {"tenant": owner.tenant, "agent": owner.agent, "tree": owner.tree}
-        upsert(conn, self._trees, row)
+        noted = before.tree != before.agent
+        if noted or owner.tree in ("", owner.agent):
+            return before
+        upsert(conn, self._trees, {"tenant": owner.tenant, "agent": owner.agent, "tree": owner.tree})
         self._move(conn, before, owner)
         return owner
+
+    def release(self, conn: sa.Connection, owed: Iterable[Owed]) -> None:
+        """Take changes, none of which grows a sum, that nobody is refused for."""
+        self.charge(conn, owed, {})
 
     def forget(self, conn: sa.Connection, tenant: str, agent: str) -> None:
         """Take an agent that keeps nothing more out of the sums."""
         owner = self.known(conn, Owner(tenant, agent, ""))
-        for quota, used in self._of_agent(conn, owner):
-            for level in (Level.TREE, Level.TENANT):
-                self._add(conn, owner, quota, level, -used)
+        kept = self._of_agent(conn, owner)
+        self._add(conn, {_at(owner, level, quota): -used for quota, used in kept for level in owner.levels})
         table = self._usage
         conn.execute(sa.delete(table).where(table.c.tenant == tenant, self._is(owner, Level.AGENT)))
         trees = self._trees
         conn.execute(sa.delete(trees).where(trees.c.tenant == tenant, trees.c.agent == agent))
 
     def _move(self, conn: sa.Connection, before: Owner, after: Owner) -> None:
-        for quota, used in self._of_agent(conn, before):
-            self._add(conn, before, quota, Level.TREE, -used)
-            self._add(conn, after, quota, Level.TREE, used)
+        kept = self._of_agent(conn, before)
+        self._add(conn, {_at(before, Level.TREE, quota): -used for quota, used in kept})
+        self._add(conn, {_at(after, Level.TREE, quota): used for quota, used in kept})
 
     def _of_agent(self, conn: sa.Connection, owner: Owner) -> list[tuple[str, int]]:
         table = self._usage
@@ -132,33 +159,35 @@ class UsageBook:
         )
         return [(row.quota, row.used) for row in conn.execute(query)]
 
-    def _add(self, conn: sa.Connection, owner: Owner, quota: str, level: Level, change: int) -> int:
-        row = {
-            "tenant": owner.tenant,
-            "level": level.value,
-            "subject": owner.subject(level),
-            "quota": quota,
-            "used": change,
+    def _add(self, conn: sa.Connection, changes: Mapping[_Sum, int]) -> list[tuple[_Sum, int]]:
+        """Add to sums, in one statement and always in one order, and return what they are then."""
+        rows = [(at, change) for at, change in sorted(changes.items()) if change]
+        if not rows:
+            return []
+        values = {
+            f"{name}{i}": value
+            for i, (at, change) in enumerate(rows)
+            for name, value in zip(_COLUMNS, (*at, change), strict=True)
         }
-        return int(conn.execute(_adding(self._usage, conn.dialect.name), row).scalar_one())
+        found = conn.execute(_adding(self._usage.name, len(rows)), values)
+        return [((row.tenant, row.level, row.subject, row.quota), int(row.used)) for row in found]
 
     def _is(self, owner: Owner, level: Level) -> sa.ColumnElement[bool]:
         table = self._usage
         return sa.and_(table.c.level == level.value, table.c.subject == owner.subject(level))
 
 
-def _levels(owner: Owner) -> Iterator[Level]:
-    """Yield the levels that an owner has: what belongs to the tenant has only that."""
-    if owner.agent:
-        yield Level.AGENT
-        yield Level.TREE
-    yield Level.TENANT
+def _at(owner: Owner, level: Level, quota: str) -> _Sum:
+    return owner.tenant, level.value, owner.subject(level), quota
 
 
 # Building a statement takes longer than running it on SQLite, so each is built once.
 @cache
-def _adding(table: sa.Table, dialect: str) -> sa.Executable:
-    given = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    total = table.c.used + given.excluded.used
-    keys = [column.name for column in table.primary_key]
-    return given.on_conflict_do_update(index_elements=keys, set_={"used": total}).returning(table.c.used)
+def _adding(table: str, rows: int) -> sa.TextClause:
+    names = ", ".join(_COLUMNS)
+    values = ", ".join("(" + ", ".join(f":{name}{i}" for name in _COLUMNS) + ")" for i in range(rows))
+    return sa.text(
+        f"INSERT INTO {table} ({names}) VALUES {values} "  # noqa: S608 - names of our own, values are bound
+        f"ON CONFLICT (tenant, level, subject, quota) DO UPDATE SET used = {table}.used + excluded.used "
+        f"RETURNING {names}"
+    )

@@ -1,6 +1,7 @@
 """What all services convert between protobuf and Python: times, durations, who asks, scheduling hints."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,11 +10,18 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aios.api.agent.v1 import agent_pb2
+from aios.api.common.v1 import quotas_pb2
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.dispatch.scheduling import ANYTHING, Caps, Hints, HintsAsked, SchedulingClass
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Level, Usage
 from services.chassis.rpc.errors import InvalidRequest
 
+_LEVELS: Final = {
+    Level.AGENT: quotas_pb2.QUOTA_LEVEL_AGENT,
+    Level.TREE: quotas_pb2.QUOTA_LEVEL_TREE,
+    Level.TENANT: quotas_pb2.QUOTA_LEVEL_TENANT,
+}
 _CLASSES: Final = {
     agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
     agent_pb2.SCHEDULING_CLASS_INTERACTIVE: SchedulingClass.INTERACTIVE,
@@ -66,7 +74,22 @@ def request_digest(request: Message) -> bytes:
 def request_identity(caller: Caller, method: str, request: Any) -> RequestIdentity:
     """Return who calls, and how a repeat of a request with a `request_id` is recognised."""
     digest = request_digest(request) if request.request_id else b""
-    return RequestIdentity(caller.agent, method, request.request_id, digest, admin=caller.kind is Kind.ADMIN)
+    admin = caller.kind is Kind.ADMIN
+    return RequestIdentity(caller.agent, method, request.request_id, digest, admin=admin, tree=caller.tree)
+
+
+def quota_usage(used: Sequence[Usage], caller: Caller) -> list[quotas_pb2.QuotaUsage]:
+    """Write what is used. How much a whole tenant keeps is told to administrators only."""
+    told = caller.kind is Kind.ADMIN
+    return [
+        quotas_pb2.QuotaUsage(
+            quota=one.quota,
+            level=_LEVELS[one.level],
+            used=one.used if told or one.level is not Level.TENANT else 0,
+            limit=one.limit,
+        )
+        for one in used
+    ]
 
 
 def duration(seconds: float) -> Duration:

@@ -27,15 +27,10 @@ _BATCH = 1_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContextLimits:
-    """What one agent may keep."""
+    """What one context may hold."""
 
-    contexts: int = 1_000
-    bytes: int = 256 * 1024 * 1024
-    """Of the messages of all contexts."""
     messages: int = 10_000
-    """In one context."""
     pinned: int = 500
-    """In one context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,7 @@ def create(
     """
     own = Segment(tx.scope.agent, around.new_id(), 0)
     context, messages = extend(_fresh(tx, context_id, settings, (own,), around), drafts, around.now)
-    _check_room(tx, 0, context, around.limits)
+    _account(tx, None, context, around.limits)
     tx.put_context(context)
     if messages:
         tx.append(own.branch, messages)
@@ -105,7 +100,7 @@ def append(
     old = find(tx, context_id, etag)
     context, messages = extend(old, drafts, around.now)
     context = replace(context, revision=old.revision + 1, updated_at=around.now)
-    _check_room(tx, old.size, context, around.limits)
+    _account(tx, old, context, around.limits)
     tx.append(context.segments[-1].branch, messages)
     tx.put_context(context)
     return Appended(context, old.message_count + 1)
@@ -137,7 +132,7 @@ def pin(
     positions = tuple(sorted(others | {position})) if pinned else tuple(sorted(others))
     if positions != old.pinned:
         context = replace(old, pinned=positions, revision=old.revision + 1, updated_at=around.now)
-        _check_room(tx, old.size, context, around.limits)
+        _account(tx, old, context, around.limits)
         tx.put_context(context)
     return Pinned(message, pinned)
 
@@ -175,7 +170,7 @@ def fork(
         )
     parent = names.in_agent(source_agent, "contexts", source_id)
     context = replace(blank, parent=parent, forked_at=last)
-    _check_room(tx, 0, context, around.limits)
+    _account(tx, None, context, around.limits)
     tx.put_context(context)
     if copied:
         tx.append(own.branch, copied)
@@ -189,8 +184,9 @@ def delete(tx: Transaction, context_id: str, etag: str, *, allow_missing: bool) 
     """
     if allow_missing and tx.context(context_id) is None:
         return
-    find(tx, context_id, etag)
+    gone = find(tx, context_id, etag)
     tx.drop_context(context_id)
+    tx.count(contexts=-1, messages=-gone.message_count, context_bytes=-gone.size)
 
 
 def message_at(tx: Transaction, context: Context, position: int) -> Message:
@@ -286,20 +282,15 @@ def _all(tx: Transaction, segments: Sequence[Segment], last: int) -> list[Messag
     return tx.messages(segments, before=last + 1, limit=last)
 
 
-def _check_room(tx: Transaction, before: int, after: Context, limits: ContextLimits) -> None:
-    agent = tx.scope.agent
-    if after.message_count > limits.messages:
-        raise QuotaExceeded.of(
-            agent, "messages in one context", wanted=after.message_count, limit=limits.messages
-        )
+def _account(tx: Transaction, before: Context | None, after: Context, limits: ContextLimits) -> None:
+    """Count what a context shows more. Raises QuotaExceeded for what one context may hold."""
+    agent, count = tx.scope.agent, after.message_count
+    if count > limits.messages:
+        raise QuotaExceeded.of(agent, "messages in one context", wanted=count, limit=limits.messages)
     if len(after.pinned) > limits.pinned:
         raise QuotaExceeded.of(agent, "pinned messages", wanted=len(after.pinned), limit=limits.pinned)
-    fresh = after.revision == 1
-    if after.size <= before and not fresh:
-        return
-    totals = tx.context_totals()
-    if fresh and totals.count >= limits.contexts:
-        raise QuotaExceeded.of(agent, "contexts", wanted=totals.count + 1, limit=limits.contexts)
-    wanted = totals.bytes + after.size - before
-    if after.size > before and wanted > limits.bytes:
-        raise QuotaExceeded.of(agent, "bytes of messages", wanted=wanted, limit=limits.bytes)
+    tx.count(
+        contexts=int(before is None),
+        messages=count - (before.message_count if before else 0),
+        context_bytes=after.size - (before.size if before else 0),
+    )

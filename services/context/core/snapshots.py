@@ -22,10 +22,8 @@ MOST_CHUNKS = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SnapshotLimits:
-    """What one agent may keep, and for how long."""
+    """How large a snapshot may be, and how long it is kept."""
 
-    count: int = 1_000
-    bytes: int = 256 * 1024 * 1024
     one: int = 4 * 1024 * 1024
     """Largest snapshot. Unit: bytes."""
     life: timedelta = timedelta(hours=1)
@@ -53,6 +51,7 @@ def save(tx: Transaction, request: Save, now: datetime, limits: SnapshotLimits) 
     stored = tx.head(request.generation)
     if stored is not None and stored.expires_at <= now:
         tx.drop_snapshot(request.generation)
+        tx.count(snapshots=-int(not stored.deleted), snapshot_bytes=-stored.size)
         stored = None
     if stored is not None:
         _check_owner(stored, request)
@@ -118,6 +117,7 @@ def delete(tx: Transaction, generation: str, epoch: int, now: datetime, life: ti
     if epoch and epoch != head.epoch:
         raise _conflict(f"the epoch is {head.epoch}, not {epoch}", head)
     tx.drop_parts(generation)
+    tx.count(snapshots=-1, snapshot_bytes=-head.size)
     gone = replace(
         head, deleted=True, expires_at=now + life, base_bytes=0, state_bytes=0, emitted_bytes=0, chunks=0
     )
@@ -187,13 +187,16 @@ def _write(tx: Transaction, request: Save, old: Head, now: datetime, limits: Sna
         head = replace(head, model=request.model, owner=old.owner or request.owner, base_bytes=len(base))
         tx.drop_parts(request.generation)
         tx.put_part(request.generation, Part.BASE, 0, base)
-    _check_room(tx, old, head, limits)
+    if head.size > limits.one:
+        agent = tx.scope.agent
+        raise QuotaExceeded.of(agent, "bytes in one snapshot", wanted=head.size, limit=limits.one)
     tx.put_part(request.generation, Part.STATE, 0, state)
     if has_output:
         tx.put_part(request.generation, Part.EMITTED, request.after, run)
     if head.chunks > MOST_CHUNKS:
         head = _compact(tx, head)
     tx.put_head(head)
+    tx.count(snapshots=int(old.size == 0), snapshot_bytes=head.size - old.size)
     return Saved(head.sequence, head.epoch, stored=True)
 
 
@@ -208,22 +211,6 @@ def _compact(tx: Transaction, head: Head) -> Head:
     tx.drop_parts(head.generation, Part.EMITTED)
     tx.put_part(head.generation, Part.EMITTED, 0, whole)
     return replace(head, emitted_bytes=len(whole), chunks=1)
-
-
-def _check_room(tx: Transaction, old: Head, new: Head, limits: SnapshotLimits) -> None:
-    agent = tx.scope.agent
-    if new.size > limits.one:
-        raise QuotaExceeded.of(agent, "bytes in one snapshot", wanted=new.size, limit=limits.one)
-    if new.size <= old.size:
-        return
-    stored = tx.snapshot_totals()
-    fresh = old.size == 0
-    count = stored.count + int(fresh)
-    if fresh and count > limits.count:
-        raise QuotaExceeded.of(agent, "snapshots", wanted=count, limit=limits.count)
-    wanted = stored.bytes + new.size - old.size
-    if wanted > limits.bytes:
-        raise QuotaExceeded.of(agent, "bytes of snapshots", wanted=wanted, limit=limits.bytes)
 
 
 def _expiry(request: Save, now: datetime, limits: SnapshotLimits) -> datetime:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Usage
 from services.chassis.rpc import names
 from services.context.core import conversations as rules
 from services.context.core.conversations import Appended, ChangeContext, ContextLimits, Pinned
@@ -44,6 +45,10 @@ class Conversations:
         context, first = await self._deps.once(scope, actor, Context, work)
         self._deps.meter.appended(len(drafts) if first else 0)
         return context
+
+    async def quotas(self, scope: Scope) -> list[Usage]:
+        """Return how much an agent, its tree and its tenant use of each quota."""
+        return await self._deps.store.read(scope, lambda tx: tx.used(self._deps.caps))
 
     async def get(self, scope: Scope, context_id: str) -> Context:
         """Return a context. Raises ContextNotFound."""

@@ -27,7 +27,7 @@ class Snapshots:
         if request.sequence < request.after:
             raise InvalidRequest.field("snapshot.sequence", "must not be less than after_sequence")
         try:
-            saved = await self._deps.store.write(
+            saved = await self._deps.write(
                 scope, lambda tx: rules.save(tx, request, self._deps.clock.now(), self._limits)
             )
         except SnapshotConflict:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.chassis import codec
 from services.chassis.db.sql import upsert
-from services.context.model import Context, Message, Segment, Summary, Totals
+from services.context.model import Context, Message, Segment, Summary
 from services.context.store import tables
 
 
@@ -67,13 +67,6 @@ class ContextRows(Rows):
         self._conn.execute(sa.delete(table).where(self._mine(table), table.c.context == context_id))
         for segment in context.segments if context else ():
             self._trim(segment)
-
-    def context_totals(self) -> Totals:
-        """Count the contexts and their bytes."""
-        table = tables.contexts
-        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size_bytes), 0))
-        count, size = self._conn.execute(query.where(self._mine(table))).one()
-        return Totals(int(count), int(size))
 
     def append(self, branch: str, messages: Sequence[Message]) -> None:
         """Add messages to a branch."""

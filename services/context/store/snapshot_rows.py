@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from services.chassis import codec
 from services.chassis.db.sql import upsert
 from services.chassis.times import micros
-from services.context.model import Head, Totals
+from services.context.model import Head
 from services.context.ports import Part, StoredPart
 from services.context.store import tables
 from services.context.store.rows import Rows
@@ -25,9 +25,6 @@ def _scoped(table: sa.Table) -> sa.ColumnElement[bool]:
 # What a save runs, built once: building takes longer than running.
 _HEAD: Final = sa.select(_SNAPSHOTS.c.body).where(
     _scoped(_SNAPSHOTS), _SNAPSHOTS.c.generation == sa.bindparam("generation")
-)
-_TOTALS: Final = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_SNAPSHOTS.c.size_bytes), 0)).where(
-    _scoped(_SNAPSHOTS), _SNAPSHOTS.c.deleted.is_(False)
 )
 _ALL_PARTS: Final = (
     sa.select(_PARTS.c.part, _PARTS.c.first, _PARTS.c.data)
@@ -84,11 +81,6 @@ class SnapshotRows(Rows):
             query = query.where(sa.or_(moment < at, sa.and_(moment == at, name < before[1])))
         found = self._conn.execute(query.order_by(moment.desc(), name.desc()).limit(limit)).scalars()
         return [codec.decode(Head, body) for body in found]
-
-    def snapshot_totals(self) -> Totals:
-        """Count the snapshots and their bytes."""
-        count, size = self._conn.execute(_TOTALS, {"tenant": self._tenant, "agent": self._agent}).one()
-        return Totals(int(count), int(size))
 
     def put_part(self, generation: str, part: Part, first: int, data: bytes) -> None:
         """Insert or replace a part."""

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.context.ports import Transaction
@@ -44,12 +45,16 @@ class SqlStore:
         return _Transaction(conn, scope, self._clock)
 
     def _collect(self, conn: sa.Connection, limit: int) -> int:
-        idempotency.forget_expired(conn, tables.replies, self._clock.now())
+        idempotency.forget_expired(conn, tables.replies, self._clock.now(), tables.book)
         table, now = tables.snapshots, micros(self._clock.now())
-        columns = table.c.tenant, table.c.agent, table.c.generation, table.c.deleted
+        columns = table.c.tenant, table.c.agent, table.c.generation, table.c.deleted, table.c.size_bytes
+        tab = Tab()
         doomed = conn.execute(sa.select(*columns).where(table.c.expires_us <= now).limit(limit)).all()
         for row in doomed:
             SnapshotRows(conn, row.tenant, row.agent).drop_snapshot(row.generation)
+            changes = {"snapshots": -int(not row.deleted), "snapshot_bytes": -row.size_bytes}
+            tab.add(Owner(row.tenant, row.agent, ""), changes)
+        tables.book.release(conn, tab.owed())
         return sum(not row.deleted for row in doomed)
 
 
@@ -60,6 +65,7 @@ class _Transaction(ContextRows, SnapshotRows):
         super().__init__(conn, scope.tenant, scope.agent)
         self._scope = scope
         self._clock = clock
+        self._tab = Tab()
 
     @property
     def scope(self) -> Scope:
@@ -70,6 +76,18 @@ class _Transaction(ContextRows, SnapshotRows):
         """Return the same transaction on another agent."""
         return _Transaction(self._conn, Scope(self._scope.tenant, agent), self._clock)
 
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        self._tab.add(self._scope.charged, changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        tables.book.charge(self._conn, self._tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return tables.book.told(self._conn, self._scope.charged, caps)
+
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         return idempotency.remembered(self._conn, tables.replies, self._scope.tenant, actor)
@@ -78,3 +96,5 @@ class _Transaction(ContextRows, SnapshotRows):
         """Keep the answer to a request."""
         now = self._clock.now()
         idempotency.remember(self._conn, tables.replies, self._scope.tenant, actor, reply, now=now)
+        if actor.request_id:
+            self._tab.add(actor.charged(self._scope.tenant), {REPLIES: 1})

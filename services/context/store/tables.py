@@ -3,6 +3,8 @@
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from services.chassis.db import idempotency
+from services.chassis.db.usage import UsageBook
+from services.chassis.db.usage import tables as quota_tables
 
 metadata = MetaData()
 
@@ -78,3 +80,4 @@ snapshot_parts = Table(
 )
 
 replies = idempotency.table(metadata)
+book = UsageBook(*quota_tables(metadata))

@@ -23,14 +23,6 @@ INDEXED_CHARACTERS = 32 * 1024
 MOST_LINKS = 256
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NoteLimits:
-    """What one agent may keep."""
-
-    bytes: int = 64 * 1024 * 1024
-    count: int = 100_000
-
-
 @dataclass(frozen=True, slots=True)
 class ChangeContext:
     """What a change depends on beside its arguments."""
@@ -38,7 +30,6 @@ class ChangeContext:
     now: datetime
     writer: str
     """Id of the agent that makes the change."""
-    limits: NoteLimits
     new_nonce: Callable[[], str]
 
 
@@ -99,7 +90,7 @@ def put(
     else:
         now = around.now
         note = Note(key, fields, now, now, now, around.new_nonce(), around.writer, fields.size)
-    _account(tx, stored, note, around.limits)
+    _account(tx, stored, note)
     tx.put(note, entry)
     return Effect(Written(note.bare(), created=living is None), (note,))
 
@@ -113,7 +104,7 @@ def update(
     """
     old = find(tx, key, around.now, etag)
     note = _next(old, replace(old.fields, **changes), around)
-    _account(tx, old, note, around.limits)
+    _account(tx, old, note)
     searched = not changes.keys().isdisjoint({"content", "context", "keywords"})
     tx.put(note, describe(note.fields) if searched else None)
     return Effect(Written(note.bare(), created=False), (note,))
@@ -136,10 +127,12 @@ def link(
     old = find(tx, key, around.now, etag)
     for item in add:
         find(tx, item.key, around.now)
+    before = {key: old}
     changed = _linked(old, add, remove)
     if both_ways:
         targets = dict.fromkeys((*(item.key for item in add), *remove))
         for other in tx.notes([target for target in targets if target != key]).values():
+            before[other.key] = other
             back = [Link(key, item.kind, item.weight) for item in add if item.key == other.key]
             changed += _linked(other, back, [key] if other.key in remove else [])
     written: list[Note] = []
@@ -148,7 +141,7 @@ def link(
         if count > MOST_LINKS:
             raise QuotaExceeded.of(tx.scope.agent, "links of one note", wanted=count, limit=MOST_LINKS)
         fresh = _next(note, note.fields, around)
-        _account(tx, note, fresh, around.limits)  # `note` still has its size from before
+        _account(tx, before[note.key], fresh)
         tx.put(fresh, None)
         written.append(fresh)
     answer = next((note for note in written if note.key == key), old)
@@ -212,26 +205,25 @@ def _remove(tx: Transaction, doomed: Sequence[Note]) -> Effect[Nothing]:
             for shorter in _linked(note, [], [key]):
                 changed[source] = replace(shorter, size=shorter.fields.size, revision=note.revision + 1)
     before = tx.totals()
-    size = sum(note.size for note in doomed)
+    size, links = sum(note.size for note in doomed), sum(map(_link_count, doomed))
     for note in changed.values():
-        stored = tx.note(note.key)
-        size += (stored.size if stored else 0) - note.size
+        stored = tx.note(note.key) or note
+        size += stored.size - note.size
+        links += _link_count(stored) - _link_count(note)
         tx.put(note, None)
     tx.put_totals(Totals(before.count - len(keys), before.bytes - size))
+    tx.count(notes=-len(keys), note_bytes=-size, links=-links)
     return Effect(Nothing(), tuple(changed.values()), tuple(keys))
 
 
-def _account(tx: Transaction, old: Note | None, new: Note, limits: NoteLimits) -> None:
-    """Keep the sums.
-
-    Raises QuotaExceeded when the change adds to what is then above a limit.
-    """
+def _account(tx: Transaction, old: Note | None, new: Note) -> None:
+    """Keep the sums."""
     before = tx.totals()
     grown, more = new.size - (old.size if old else 0), int(old is None)
-    after = Totals(before.count + more, before.bytes + grown)
-    agent = tx.scope.agent
-    if grown > 0 and after.bytes > limits.bytes:
-        raise QuotaExceeded.of(agent, "bytes of notes", wanted=after.bytes, limit=limits.bytes)
-    if more > 0 and after.count > limits.count:
-        raise QuotaExceeded.of(agent, "notes", wanted=after.count, limit=limits.count)
-    tx.put_totals(after)
+    links = _link_count(new) - (_link_count(old) if old else 0)
+    tx.put_totals(Totals(before.count + more, before.bytes + grown))
+    tx.count(notes=more, note_bytes=grown, links=links)
+
+
+def _link_count(note: Note) -> int:
+    return len({link.key for link in note.fields.links})

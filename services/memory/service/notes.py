@@ -9,10 +9,12 @@ from typing import Any, Final, TypeVar
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Caps
+from services.chassis.quotas import Usage as QuotaUsage
 from services.chassis.rpc.errors import DataCorrupt, KernelError, QuotaExceeded
 from services.chassis.runtime.clock import Clock
 from services.memory.core import notes as rules
-from services.memory.core.notes import ChangeContext, Effect, NoteLimits, Written
+from services.memory.core.notes import ChangeContext, Effect, Written
 from services.memory.errors import NoteNotFound
 from services.memory.model import (
     Entry,
@@ -49,13 +51,13 @@ class Notes:
     """Writes, reads, lists, links and expires notes."""
 
     def __init__(
-        self, *, store: NoteStore, clock: Clock, meter: Meter, caches: AgentCaches, limits: NoteLimits
+        self, *, store: NoteStore, clock: Clock, meter: Meter, caches: AgentCaches, caps: Caps
     ) -> None:
         self._store = store
         self._clock = clock
         self._meter = meter
         self._caches = caches
-        self._limits = limits
+        self._caps = caps
 
     async def put(
         self, scope: Scope, actor: RequestIdentity, key: str, fields: Fields, *, mode: Mode, etag: str
@@ -168,12 +170,16 @@ class Notes:
         return Usage(
             totals=totals,
             resident=Totals(len(agent.notes), agent.notes.size),
-            quota_bytes=self._limits.bytes,
+            quota_bytes=self._caps["note_bytes"].agent,
             high_water_bytes=self._caches.marks.high,
             evicted=agent.notes.evicted,
             restored=agent.notes.restored,
             mean_residence=agent.notes.mean_residence(self._clock.monotonic()),
         )
+
+    async def quotas(self, scope: Scope) -> list[QuotaUsage]:
+        """Return how much an agent, its tree and its tenant use of each quota."""
+        return await self._store.read(scope, lambda tx: tx.used(self._caps))
 
     async def sweep(self) -> None:
         """Delete expired notes, write down when notes were read, forget old answers.
@@ -242,10 +248,15 @@ class Notes:
         return count
 
     async def _apply(self, scope: Scope, work: Callable[[Transaction], Effect[T]]) -> T:
+        def settled(tx: Transaction) -> Effect[T]:
+            effect = work(tx)
+            tx.settle(self._caps)
+            return effect
+
         async def change(agent: AgentCache) -> T:
             self._caches.changed(agent)
             try:
-                effect = await self._store.write(scope, work)
+                effect = await self._store.write(scope, settled)
             except KernelError as error:
                 if error.retry_after is not None:  # the store may have committed all the same
                     agent.notes.clear()
@@ -264,7 +275,7 @@ class Notes:
         return await self._caches.exclusive(scope, change)
 
     def _context(self, actor: RequestIdentity) -> ChangeContext:
-        return ChangeContext(self._clock.now(), actor.agent, self._limits, lambda: secrets.token_hex(6))
+        return ChangeContext(self._clock.now(), actor.agent, lambda: secrets.token_hex(6))
 
 
 async def _describe(fields: Fields) -> Entry:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency, rankings
 from services.chassis.db.sql import upsert
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Tab, Usage
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
@@ -76,7 +77,9 @@ class SqlStore:
     async def collect(self) -> None:
         """Forget old replies and rankings."""
         now = self._clock.now()
-        await self._database.write(lambda conn: idempotency.forget_expired(conn, tables.replies, now))
+        await self._database.write(
+            lambda conn: idempotency.forget_expired(conn, tables.replies, now, tables.book)
+        )
         await self._database.write(lambda conn: rankings.forget_expired(conn, tables.rankings, now))
 
     def _expiring(self, conn: sa.Connection, limit: int) -> list[Scope]:
@@ -93,6 +96,7 @@ class _Transaction:
         self._conn = conn
         self._scope = scope
         self._clock = clock
+        self._tab = Tab()
 
     @property
     def scope(self) -> Scope:
@@ -199,6 +203,18 @@ class _Transaction:
         row = {"note_count": totals.count, "size_bytes": totals.bytes}
         upsert(self._conn, tables.usage, {**self._columns(), **row})
 
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        self._tab.add(self._scope.charged, changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        tables.book.charge(self._conn, self._tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return tables.book.told(self._conn, self._scope.charged, caps)
+
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         return idempotency.remembered(self._conn, tables.replies, self._scope.tenant, actor)
@@ -207,6 +223,8 @@ class _Transaction:
         """Keep the answer to a request."""
         now = self._clock.now()
         idempotency.remember(self._conn, tables.replies, self._scope.tenant, actor, reply, now=now)
+        if actor.request_id:
+            self._tab.add(actor.charged(self._scope.tenant), {REPLIES: 1})
 
     def _found(self, wanted: Filter, now: datetime, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         limits = rows.conditions(self._conn, wanted, now)

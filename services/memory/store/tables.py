@@ -7,6 +7,8 @@ from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, MetaData, 
 
 from services.chassis.db import idempotency
 from services.chassis.db import rankings as ranking_table
+from services.chassis.db.usage import UsageBook
+from services.chassis.db.usage import tables as quota_tables
 
 metadata = MetaData()
 
@@ -65,4 +67,5 @@ usage = Table(
 )
 
 replies = idempotency.table(metadata)
+book = UsageBook(*quota_tables(metadata))
 rankings = ranking_table.table(metadata)

@@ -177,6 +177,7 @@ def write(unit: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
         0 if command.links else node.size
     )  # what an append left as it was is counted with the new version
     unit.add(live=new.size - node.size, history=history, nodes=0 if old else 1)
+    unit.count(versions=1)
     _prune(unit, new)
     if not command.keep_text:
         _index(unit, new, command.text)
@@ -281,7 +282,7 @@ def delete(
     _uncount(unit, nodes)
     unit.vacate(path)
     if purge:
-        unit.tx.drop_nodes([item.id for item in nodes])
+        unit.count(versions=-unit.tx.drop_nodes([item.id for item in nodes]))
         return Deleted(None, purged + len(nodes))
     return Deleted(_to_trash(unit, nodes), len(nodes))
 
@@ -306,6 +307,7 @@ def restore(unit: UnitOfWork, path: str) -> Node:
     all_bytes = unit.tx.version_bytes([node.id for node in live])
     newest = sum(node.size for node in live)
     unit.add(live=newest, history=all_bytes - newest, trash=-all_bytes, nodes=len(live))
+    unit.count(trash=-len(live))
     for node in live:
         unit.tell(ChangeKind.CREATED, node)
     return next(node for node in live if node.path == path)
@@ -316,7 +318,7 @@ def purge_deletion(unit: UnitOfWork, trash_id: int) -> int:
     nodes = unit.tx.trashed(trash_id)
     ids = [node.id for node in nodes]
     unit.add(trash=-unit.tx.version_bytes(ids))
-    unit.tx.drop_nodes(ids)
+    unit.count(trash=-len(nodes), versions=-unit.tx.drop_nodes(ids))
     return len(nodes)
 
 
@@ -387,6 +389,7 @@ def _prune(unit: UnitOfWork, node: Node) -> None:
         return
     old = unit.tx.versions(node.id, before=surplus + 1, limit=unit.limits.versions)
     unit.tx.drop_versions(node.id, [version.number for version in old])
+    unit.count(versions=-len(old))
     unit.add(history=-sum(version.size - version.shared for version in old))
 
 
@@ -411,6 +414,7 @@ def _to_trash(unit: UnitOfWork, nodes: list[Node]) -> Node:
     ]
     unit.tx.put_nodes(trashed)
     unit.add(trash=unit.tx.version_bytes([node.id for node in nodes]))
+    unit.count(trash=len(nodes))
     return trashed[0]
 
 

@@ -96,7 +96,8 @@ def put(unit: UnitOfWork, name: str, rows: Sequence[Row], mode: Mode) -> Put:
     """
     if len({row.key for row in rows}) != len(rows):
         raise InvalidRequest.field("records", "a key is given twice")
-    collection = unit.tx.collection(name) or Collection(name, unit.now, unit.now)
+    known = unit.tx.collection(name)
+    collection = known or Collection(name, unit.now, unit.now)
     old = {record.key: record for record in unit.tx.records_of(name, [row.key for row in rows])}
     length = collection.vector_length
     new: list[Record] = []
@@ -117,6 +118,7 @@ def put(unit: UnitOfWork, name: str, rows: Sequence[Row], mode: Mode) -> Put:
         )
     )
     unit.add(records=grown)
+    unit.count(records=len(new) - len(old), collections=0 if known else 1)
     return Put(tuple(record.etag for record in new), created=len(new) - len(old))
 
 
@@ -128,6 +130,7 @@ def delete(unit: UnitOfWork, name: str, question: Question, *, everything: bool)
     if everything:
         unit.tx.drop_collection(name)
         unit.add(records=-collection.size)
+        unit.count(records=-collection.count, collections=-1)
         return collection.count
     doomed = list(_candidates(unit.tx, name, question))
     size = sum(record.size for record in doomed)
@@ -141,6 +144,7 @@ def delete(unit: UnitOfWork, name: str, question: Question, *, everything: bool)
         )
     )
     unit.add(records=-size)
+    unit.count(records=-len(doomed))
     return len(doomed)
 
 

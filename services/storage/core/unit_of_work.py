@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.storage.errors import EtagMismatch, QuotaExceeded
+from services.chassis.quotas import Owner, Tab
+from services.storage.errors import EtagMismatch
 from services.storage.model import Change, ChangeKind, Node, StorageLimits, VacatedName
 from services.storage.ports import Transaction
 
@@ -60,6 +61,7 @@ class UnitOfWork:
         self._before = tx.totals()
         self._totals = self._before
         self._changes: list[Change] = []
+        self._tab = Tab()
 
     def has_blob(self, digest: str) -> bool:
         """Tell whether the blob of this digest is stored."""
@@ -68,6 +70,14 @@ class UnitOfWork:
     def add(self, **amounts: int) -> None:
         """Add to the running sums; see Totals for the names."""
         self._totals = self._totals.plus(**amounts)
+
+    def count(self, **changes: int) -> None:
+        """Count what the scope has more, or less, of each quota; bytes and files follow from the sums."""
+        self._tab.add(self.tx.scope.charged, changes)
+
+    def charge(self, owner: Owner, **changes: int) -> None:
+        """Count what another one has more of."""
+        self._tab.add(owner, changes)
 
     def tell(self, kind: ChangeKind, node: Node, *, old_path: str = "") -> None:
         """Record an event."""
@@ -81,15 +91,11 @@ class UnitOfWork:
     def finalize(self) -> None:
         """Write sums and events.
 
-        Raises QuotaExceeded when the change adds to what is already, or is then, above a limit.
+        Raises QuotaExceeded when the change adds to what is then above a cap.
         """
-        before, after, agent = self._before, self._totals, self.tx.scope.agent
-        if after.used > max(before.used, self.limits.bytes):
-            wanted = after.used - before.used
-            raise QuotaExceeded.of(agent, "bytes", used=before.used, wanted=wanted, limit=self.limits.bytes)
-        if after.nodes > max(before.nodes, self.limits.nodes):
-            wanted = after.nodes - before.nodes
-            raise QuotaExceeded.of(agent, "files", used=before.nodes, wanted=wanted, limit=self.limits.nodes)
+        before, after = self._before, self._totals
+        self.count(bytes=after.used - before.used, files=after.nodes - before.nodes)
+        self.tx.charge(self._tab, self.limits.caps)
         if after != before:
             self.tx.put_totals(after)
         if self._changes:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest, QuotaExceeded
 from services.storage.core.file_tree import Text, Write, Written, check_target, write
 from services.storage.core.unit_of_work import BlobVanished, UnitOfWork
-from services.storage.errors import OffsetMismatch, QuotaExceeded, UploadIncomplete, UploadNotFound
+from services.storage.errors import OffsetMismatch, UploadIncomplete, UploadNotFound
 from services.storage.model import Attributes, Content, Mode, Piece, Upload
 from services.storage.ports import Uploads
 
@@ -57,6 +57,7 @@ def begin(unit: UnitOfWork, command: Begin, lifetime: timedelta) -> Upload:
     )
     unit.tx.put_upload(upload)
     unit.add(uploads=upload.reserved)
+    unit.count(uploads=1)
     return upload
 
 
@@ -87,6 +88,7 @@ def take(unit: UnitOfWork, upload_id: str, offset: int, piece: Piece, lifetime: 
     unit.tx.add_chunk(upload_id, offset, piece)
     unit.tx.put_upload(new)
     unit.add(uploads=new.reserved - upload.reserved)
+    unit.count(chunks=1)
     return new
 
 
@@ -107,8 +109,7 @@ def commit(unit: UnitOfWork, upload: Upload, content: Content, text: Text | None
 
     Raises what a write raises.
     """
-    unit.tx.drop_upload(upload.id)
-    unit.add(uploads=-upload.reserved)
+    _drop(unit, upload)
     command = Write(upload.path, content, text, upload.mode, upload.etag, upload.label, upload.comment)
     return write(unit, command)
 
@@ -118,11 +119,16 @@ def abort(unit: UnitOfWork, upload_id: str) -> bool:
     upload = unit.tx.upload(upload_id)
     if upload is None:
         return False
-    unit.tx.drop_upload(upload_id)
-    unit.add(uploads=-upload.reserved)
+    _drop(unit, upload)
     return True
+
+
+def _drop(unit: UnitOfWork, upload: Upload) -> None:
+    unit.tx.drop_upload(upload.id)
+    unit.add(uploads=-upload.reserved)
+    unit.count(uploads=-1, chunks=-upload.chunks)
 
 
 def _check_chunks(agent: str, chunks: int) -> None:
     if chunks > MAX_CHUNKS:
-        raise QuotaExceeded.of(agent, "chunks", used=chunks - 1, wanted=1, limit=MAX_CHUNKS)
+        raise QuotaExceeded.of(agent, "chunks of one upload", wanted=chunks, limit=MAX_CHUNKS)

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.notifier import ChangeNotifier
-from services.chassis.rpc.errors import DataCorrupt, KernelError, ServiceUnavailable
+from services.chassis.rpc.errors import DataCorrupt, KernelError, QuotaExceeded, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
 from services.storage.core.content import Scanner, cut, is_inline, sha256
 from services.storage.core.file_tree import Text
@@ -19,7 +19,6 @@ from services.storage.core.requests import fingerprint
 from services.storage.core.search import index_text
 from services.storage.core.texts import INDEXED_CHARACTERS
 from services.storage.core.unit_of_work import BlobVanished, ChangeContext, UnitOfWork
-from services.storage.errors import QuotaExceeded
 from services.storage.model import Content, Piece, RequestContext, StorageLimits
 from services.storage.ports import Access, BlobStore, FileIndex, Meter, Transaction
 from services.storage.service.vacated import VacatedNames, Visit
@@ -89,7 +88,7 @@ class ChangeRunner:
         `work` raises, QuotaExceeded, IdempotencyMismatch and PermissionDenied; see `VacatedNames.admit`.
         """
         digest = fingerprint(method, {"scope": call.scope.agent, **arguments})
-        actor = RequestIdentity(call.agent, method, call.request_id, digest)
+        actor = RequestIdentity(call.agent, method, call.request_id, digest, tree=call.tree)
 
         def run(tx: Transaction) -> tuple[T, UnitOfWork | None]:
             reply = tx.recall(actor) if actor.request_id else None
@@ -97,9 +96,10 @@ class ChangeRunner:
                 return codec.decode(kind, reply), None
             unit = UnitOfWork(tx, self._context(call))
             result = work(unit)
-            unit.finalize()
             if actor.request_id:
                 tx.remember(actor, codec.encode(result))
+                unit.charge(actor.charged(call.scope.tenant), **{REPLIES: 1})
+            unit.finalize()
             return result, unit
 
         try:

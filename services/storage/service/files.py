@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.chassis.auth.identity import Scope
+from services.chassis.quotas import Usage
 from services.chassis.rpc.names import in_agent
 from services.storage.core import copying, file_tree, paths
 from services.storage.core.file_tree import Deleted, Write, Written
@@ -244,3 +245,7 @@ class FileService:
     async def usage(self, scope: Scope) -> tuple[Totals, StorageLimits]:
         """Return how much a scope uses and may use."""
         return await self._changes.read(scope, lambda tx: tx.totals()), self._changes.limits
+
+    async def quotas(self, scope: Scope) -> list[Usage]:
+        """Return how much a scope, its tree and its tenant use of each quota."""
+        return await self._changes.read(scope, lambda tx: tx.used(self._changes.limits.caps))

@@ -13,13 +13,14 @@ from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency, rankings
 from services.chassis.db.sql import insert_new
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Caps, Tab, Usage
 from services.chassis.runtime.clock import Clock
 from services.storage.model import Change, Totals
 from services.storage.ports import Transaction
 from services.storage.store.sql_nodes import SqlNodes, SqlVacatedNames, SqlVersions
 from services.storage.store.sql_records import SqlRecords, SqlUploads
 from services.storage.store.sql_texts import SqlTexts
-from services.storage.store.tables import CHANGES, NODES, RANKINGS, REPLIES, SCOPES, VERSIONS
+from services.storage.store.tables import BOOK, CHANGES, NODES, RANKINGS, REPLIES, SCOPES, VERSIONS
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class SqlIndex:
         """Forget the answers and rankings that were kept long enough; return how many answers."""
         now = self._clock.now()
         await self._database.write(lambda conn: rankings.forget_expired(conn, RANKINGS, now))
-        return await self._database.write(lambda conn: idempotency.forget_expired(conn, REPLIES, now))
+        return await self._database.write(lambda conn: idempotency.forget_expired(conn, REPLIES, now, BOOK))
 
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         """List scopes by tenant and agent."""
@@ -92,12 +93,13 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlVacatedNames, SqlUpload
         """Run it here on SQLite, whose transactions have a thread; in another thread on PostgreSQL."""
         return work() if self._sqlite else sa.util.await_only(asyncio.to_thread(work))
 
-    def drop_nodes(self, node_ids: Sequence[str]) -> None:
-        """Forget nodes with their versions and documents."""
+    def drop_nodes(self, node_ids: Sequence[str]) -> int:
+        """Forget nodes with their versions and documents; return how many versions."""
         for node_id in node_ids:
             self.drop_document(node_id)
-        self._delete(VERSIONS, VERSIONS.c.node_id.in_(node_ids))
+        versions = self._delete(VERSIONS, VERSIONS.c.node_id.in_(node_ids))
         self._delete(NODES, NODES.c.id.in_(node_ids))
+        return versions
 
     def keep_ranking(self, ranking: str, body: bytes) -> None:
         """Keep a ranking of a search under a new id."""
@@ -117,6 +119,14 @@ class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlVacatedNames, SqlUpload
     def put_totals(self, totals: Totals) -> None:
         """Replace the running sums."""
         self._put_counters(asdict(totals))
+
+    def charge(self, tab: Tab, caps: Caps) -> None:
+        """Add what is kept more, or less, to the sums."""
+        BOOK.charge(self._conn, tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return BOOK.told(self._conn, self._scope.charged, caps)
 
     def next_sequence(self) -> int:
         """Take the next number of the scope's sequence."""

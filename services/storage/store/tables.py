@@ -5,6 +5,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from services.chassis.db import idempotency, rankings
+from services.chassis.db.usage import UsageBook, tables
 
 METADATA: Final = sa.MetaData()
 
@@ -186,3 +187,4 @@ RECORDS: Final = sa.Table(
 
 REPLIES: Final = idempotency.table(METADATA)
 RANKINGS: Final = rankings.table(METADATA)
+BOOK: Final = UsageBook(*tables(METADATA))

@@ -7,10 +7,11 @@ from typing import Final
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
 from services.chassis.auth.identity import Caller, Scope
+from services.chassis.quotas import Usage
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.names import agent_name, in_agent
-from services.chassis.rpc.wire import moment
+from services.chassis.rpc.wire import moment, quota_usage
 from services.chassis.times import EPOCH
 from services.storage.core.appending import is_sha256
 from services.storage.core.file_tree import Deleted, Written
@@ -63,7 +64,7 @@ _DEFAULT_CONTEXT: Final = 3
 
 def call(caller: Caller, request_id: str = "") -> RequestContext:
     """Return who calls."""
-    return RequestContext(caller.scope, caller.agent, request_id)
+    return RequestContext(caller.scope, caller.agent, request_id, caller.tree)
 
 
 def path(name: str, caller: Caller, field: str = "name") -> str:
@@ -288,7 +289,9 @@ def share(owner: str, share: Share) -> res.Share:
     return message
 
 
-def usage(totals: Totals, limits: StorageLimits) -> pb.GetUsageResponse:
+def usage(
+    totals: Totals, limits: StorageLimits, used: Sequence[Usage], caller: Caller
+) -> pb.GetUsageResponse:
     """Convert how much a scope uses and may use."""
     return pb.GetUsageResponse(
         file_bytes=totals.live,
@@ -297,8 +300,9 @@ def usage(totals: Totals, limits: StorageLimits) -> pb.GetUsageResponse:
         record_bytes=totals.records,
         upload_bytes=totals.uploads,
         file_count=totals.nodes,
-        quota_bytes=limits.bytes,
+        quota_bytes=limits.caps["bytes"].agent,
         max_versions=limits.versions,
+        quotas=quota_usage(used, caller),
     )
 
 

@@ -33,7 +33,7 @@ def upgrade() -> None:
 ROOT: Final = Owner("acme", "root", "root")
 CHILD: Final = Owner("acme", "child", "root")
 OTHER: Final = Owner("acme", "other", "other")
-BOOK: Final = UsageBook(USAGE, TREES, CAPS)
+BOOK: Final = UsageBook(USAGE, TREES)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -50,12 +50,12 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 def charging(owner: Owner, **changes: int) -> Callable[[sa.Connection], None]:
     """Return a transaction that charges an owner."""
-    return lambda conn: BOOK.charge(conn, owner, changes)
+    return lambda conn: BOOK.charge(conn, [(owner, changes)], CAPS)
 
 
 async def used(database: Database, owner: Owner, quota: str = "notes") -> dict[Level, int]:
     """Return what is used at every level."""
-    told = await database.read(lambda conn: BOOK.told(conn, owner))
+    told = await database.read(lambda conn: BOOK.told(conn, owner, CAPS))
     return {one.level: one.used for one in told if one.quota == quota}
 
 
@@ -102,9 +102,9 @@ async def test_what_goes_makes_room_again(database: Database) -> None:
 
 async def test_less_is_allowed_above_a_cap_that_was_lowered(database: Database) -> None:
     await database.write(charging(ROOT, note_bytes=100))
-    lowered = UsageBook(USAGE, TREES, {"note_bytes": Cap(10, 10, 10)})
+    lowered = {"note_bytes": Cap(10, 10, 10)}
 
-    await database.write(lambda conn: lowered.charge(conn, ROOT, {"note_bytes": -50}))
+    await database.write(lambda conn: BOOK.charge(conn, [(ROOT, {"note_bytes": -50})], lowered))
 
     assert (await used(database, ROOT, "note_bytes"))[Level.TENANT] == 50
 
@@ -128,6 +128,19 @@ async def test_what_belongs_to_the_tenant_counts_for_it_alone(database: Database
     await database.write(charging(Owner("acme", "", ""), notes=2))
 
     assert await used(database, Owner("acme", "", "")) == {Level.TENANT: 2}
+
+
+async def test_several_owners_are_charged_together_or_not_at_all(database: Database) -> None:
+    owed = [(CHILD, {"notes": 2, "note_bytes": 7}), (OTHER, {"notes": 3}), (ROOT, {"note_bytes": 93})]
+    await database.write(lambda conn: BOOK.charge(conn, owed, CAPS))
+
+    with pytest.raises(QuotaExceeded):
+        await database.write(
+            lambda conn: BOOK.charge(conn, [(CHILD, {"notes": 1}), (OTHER, {"notes": 1})], CAPS)
+        )
+
+    assert await used(database, CHILD) == {Level.AGENT: 2, Level.TREE: 2, Level.TENANT: 5}
+    assert (await used(database, ROOT, "note_bytes"))[Level.TREE] == 100
 
 
 async def test_tenants_do_not_share_a_cap(database: Database) -> None:
@@ -164,9 +177,8 @@ def test_the_sums_are_those_of_all_charges_that_were_let_in(steps: list[Any]) ->
             change = max(wanted, -kept[agent])
             try:
                 with conn.begin_nested():
-                    BOOK.charge(
-                        conn, Owner("acme", agent, trees[agent] if names_tree else ""), {"notes": change}
-                    )
+                    owner = Owner("acme", agent, trees[agent] if names_tree else "")
+                    BOOK.charge(conn, [(owner, {"notes": change})], CAPS)
             except QuotaExceeded:
                 continue
             kept[agent] += change
@@ -175,7 +187,7 @@ def test_the_sums_are_those_of_all_charges_that_were_let_in(steps: list[Any]) ->
         for agent, tree in trees.items():
             told = {
                 one.level: one.used
-                for one in BOOK.told(conn, Owner("acme", agent, tree))
+                for one in BOOK.told(conn, Owner("acme", agent, tree), CAPS)
                 if one.quota == "notes"
             }
             in_tree = sum(count for other, count in kept.items() if trees[other] == tree)

@@ -1,7 +1,7 @@
 """What every Store of the context manager must do; each adapter runs the same suite."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +11,9 @@ import pytest
 from services.chassis.auth.identity import Scope
 from services.chassis.chat import ChatMessage, Role, ToolCall
 from services.chassis.idempotency import RequestIdentity
-from services.chassis.rpc.errors import IdempotencyMismatch
-from services.context.model import Context, Head, Message, Run, Segment, Settings, Summary, Totals
+from services.chassis.quotas import Cap, Level
+from services.chassis.rpc.errors import IdempotencyMismatch, QuotaExceeded
+from services.context.model import Context, Head, Message, Run, Segment, Settings, Summary
 from services.context.ports import Part, Store, StoredPart, Transaction
 from services.context.store.encrypted import EncryptedStore
 from services.context.store.keys import KeyRing
@@ -24,6 +25,7 @@ from tests.fakes.stores.context import InMemoryStore
 PLANNER = Scope("acme", "planner")
 CRITIC = Scope("acme", "critic")
 NAMESAKE = Scope("other", "planner")
+CAPS = {"contexts": Cap.of(2), "context_bytes": Cap.of(20), "replies": Cap.of(9)}
 CLOCK = FakeClock()
 NOW = CLOCK.now()
 RING = KeyRing.parse([f"k1={base64.b64encode(bytes(32)).decode()}"])
@@ -58,6 +60,19 @@ def head(generation: str, *, minute: int = 0, finished: bool = False) -> Head:
     )
 
 
+def keeping(**changes: int) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        tx.count(**changes)
+        tx.settle(CAPS)
+
+    return work
+
+
+async def used(store: Store, scope: Scope) -> dict[str, int]:
+    told = await store.read(scope, lambda tx: tx.used(CAPS))
+    return {one.quota: one.used for one in told if one.level is Level.AGENT}
+
+
 class StoreContract:
     """Subclasses supply `store`."""
 
@@ -72,7 +87,6 @@ class StoreContract:
 
         assert await store.read(CRITIC, lambda tx: tx.context("trip")) is None
         assert await store.read(NAMESAKE, lambda tx: tx.context("trip")) is None
-        assert await store.read(NAMESAKE, lambda tx: tx.context_totals()) == Totals()
 
     async def test_a_failed_transaction_changes_nothing(self, store: Store) -> None:
         def work(tx: Transaction) -> None:
@@ -91,12 +105,23 @@ class StoreContract:
         found = await store.read(PLANNER, lambda tx: tx.contexts(after="a", limit=3))
         assert [item.id for item in found] == ["a-1", "a.1", "a_1"]
 
-    async def test_totals_sum_the_contexts_of_the_scope(self, store: Store) -> None:
-        await store.write(PLANNER, lambda tx: tx.put_context(context("a", own("b1"), size=5)))
-        await store.write(PLANNER, lambda tx: tx.put_context(context("b", own("b2"), size=6)))
-        await store.write(PLANNER, lambda tx: tx.put_context(context("b", own("b2"), size=9, revision=2)))
+    async def test_what_is_counted_is_told_and_capped(self, store: Store) -> None:
+        await store.write(PLANNER, keeping(contexts=2, context_bytes=14))
+        with pytest.raises(QuotaExceeded):
+            await store.write(PLANNER, keeping(contexts=1, context_bytes=1))
 
-        assert await store.read(PLANNER, lambda tx: tx.context_totals()) == Totals(2, 14)
+        assert await used(store, PLANNER) == {"contexts": 2, "context_bytes": 14, "replies": 0}
+        assert await used(store, NAMESAKE) == {"contexts": 0, "context_bytes": 0, "replies": 0}
+
+    async def test_an_answer_that_is_kept_is_charged_to_who_asked(self, store: Store) -> None:
+        def work(tx: Transaction) -> None:
+            tx.remember(RequestIdentity("critic", "AppendMessages", "r1", b"digest"), b"answer")
+            tx.settle(CAPS)
+
+        await store.write(PLANNER, work)
+
+        assert (await used(store, CRITIC))["replies"] == 1
+        assert (await used(store, PLANNER))["replies"] == 0
 
     async def test_messages_of_shared_and_own_branches_are_one_list(self, store: Store) -> None:
         await store.write(PLANNER, lambda tx: tx.append("b1", run(1, 6)))
@@ -179,7 +204,6 @@ class StoreContract:
 
         assert await store.read(PLANNER, lambda tx: tx.head("g1")) == head("g1", finished=True)
         assert await store.read(CRITIC, lambda tx: tx.head("g1")) is None
-        assert await store.read(PLANNER, lambda tx: tx.snapshot_totals()) == Totals(1, 60)
 
     async def test_heads_are_listed_last_saved_first(self, store: Store) -> None:
         heads = [

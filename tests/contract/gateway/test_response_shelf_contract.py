@@ -10,6 +10,7 @@ from gateway.http.responses.adapters.contexts import ContextShelf
 from gateway.http.responses.model import Keeper, Name, Place
 from gateway.http.responses.ports import Shelf
 from services.chassis.chat import ChatMessage, Role, ToolCall
+from services.chassis.quotas import Cap
 from services.chassis.rpc.errors import KernelError
 from services.chassis.rpc.local import LocalChannel
 from services.context.config import ContextConfig
@@ -39,7 +40,7 @@ async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
     if request.param == "memory":
         yield InMemoryShelf(ROOM)
         return
-    service = ContextServicer(context_service(config=ContextConfig(max_contexts=ROOM)))
+    service = ContextServicer(context_service(config=ContextConfig(quota_contexts=Cap.of(ROOM))))
     add = context_pb2_grpc.add_ContextServiceServicer_to_server
     async with running((add, service, context_pb2.DESCRIPTOR)) as server:
         yield ContextShelf(kernel_on(LocalChannel(server._pipeline)).context)

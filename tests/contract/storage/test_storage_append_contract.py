@@ -14,7 +14,7 @@ from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core.history import Target
 from services.storage.core.search import Search
-from services.storage.model import Piece, SearchMode, StorageLimits
+from services.storage.model import Piece, SearchMode
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service import appending
 from services.storage.service.files import NewFile
@@ -22,10 +22,10 @@ from services.storage.store.directory import DirectoryBlobs
 from services.storage.store.sql import MIGRATIONS, SqlIndex
 from services.storage.store.tables import METADATA
 from tests.fakes.databases import migrated
-from tests.fakes.storage import CRITIC, PLANNER, Kernel, call
+from tests.fakes.storage import CRITIC, PLANNER, Kernel, call, storage_limits
 from tests.fakes.stores.storage import MemoryBlobs
 
-LIMITS = StorageLimits(bytes=50_000_000, nodes=100, versions=5)
+LIMITS = storage_limits(files=100, size=50_000_000, versions=5)
 BIG = b"0123456789abcdef" * 131_072  # 2 MiB
 LINE = b"one line\n"
 
@@ -291,7 +291,7 @@ async def old_database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def _downgrade(conn: sa.Connection) -> None:
-    for name in ("links", "vacated_names", "rankings"):
+    for name in ("links", "vacated_names", "rankings", "quota_usage", "quota_trees"):
         METADATA.tables[name].drop(conn)
     conn.execute(sa.text("ALTER TABLE versions DROP COLUMN shared"))
     conn.execute(sa.text("UPDATE alembic_version SET version_num = 'storage_0001'"))

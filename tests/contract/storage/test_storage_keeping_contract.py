@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.idempotency import RequestIdentity
-from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidRequest, QuotaExceeded
 from services.chassis.runtime.clock import SystemClock
 from services.storage.core.filters import Filter, Operator
 from services.storage.core.rows import Question, Row
@@ -18,23 +18,22 @@ from services.storage.errors import (
     FileNotFound,
     OffsetMismatch,
     QueryInvalid,
-    QuotaExceeded,
     RecordNotFound,
     UploadIncomplete,
     UploadNotFound,
 )
-from services.storage.model import Attributes, Kind, Mode, Node, SearchMode, StorageLimits
+from services.storage.model import Attributes, Kind, Mode, Node, SearchMode
 from services.storage.ports import FileIndex, Transaction
 from services.storage.service.files import NewFile
 from tests.contract.storage.indexes import BIG, OnMemory, OnPostgres, OnSqlite, delete, read, recount, text_of
-from tests.fakes.storage import CRITIC, PLANNER, STRANGER, Kernel, call
+from tests.fakes.storage import CRITIC, PLANNER, STRANGER, Kernel, call, storage_limits
 
 
 class IndexKeepingContract:
     """Behaviour every FileIndex must show under the use cases, about what is kept with the files."""
 
     async def test_the_quota_counts_history_and_is_given_back(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=StorageLimits(bytes=100, nodes=5, versions=2))
+        kernel = Kernel(index=index, limits=storage_limits(files=5, size=100, versions=2))
         for _ in range(3):
             await kernel.service.files.write(call(), NewFile("a", b"x" * 50))
 
@@ -47,14 +46,14 @@ class IndexKeepingContract:
         assert kernel.meter.counts["refused bytes"] == 1
 
     async def test_the_number_of_files_is_limited(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=StorageLimits(bytes=10_000, nodes=2, versions=2))
+        kernel = Kernel(index=index, limits=storage_limits(files=2, size=10_000, versions=2))
         await kernel.service.files.write(call(), text_of("a/b"))
 
         with pytest.raises(QuotaExceeded):
             await kernel.service.files.write(call(), text_of("c"))
 
     async def test_a_refused_write_leaves_no_blob(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=StorageLimits(bytes=100, nodes=2, versions=2))
+        kernel = Kernel(index=index, limits=storage_limits(files=2, size=100, versions=2))
         with pytest.raises(QuotaExceeded):
             await kernel.service.files.write(call(), NewFile("x", BIG))
 
@@ -100,7 +99,7 @@ class IndexKeepingContract:
             await kernel.service.uploads.commit(call(), upload.id, "0" * 64)
 
     async def test_an_announced_upload_reserves_its_quota(self, index: FileIndex) -> None:
-        kernel = Kernel(index=index, limits=StorageLimits(bytes=100, nodes=5, versions=2))
+        kernel = Kernel(index=index, limits=storage_limits(files=5, size=100, versions=2))
         begin = Begin("big", 80, Mode.ANY, "", Attributes(), "")
         upload = await kernel.service.uploads.begin(call(), begin)
 

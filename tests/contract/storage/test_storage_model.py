@@ -17,12 +17,12 @@ from services.chassis.runtime.clock import SystemClock
 from services.storage.core import paths
 from services.storage.core.content import INLINE_BYTES
 from services.storage.core.history import Target
-from services.storage.model import Mode, StorageLimits, Totals
+from services.storage.model import Mode, Totals
 from services.storage.ports import Transaction
 from services.storage.service.files import NewFile
 from services.storage.store.sql import MIGRATIONS, SqlIndex
 from tests.fakes.examples import examples
-from tests.fakes.storage import PLANNER, Kernel, call
+from tests.fakes.storage import PLANNER, Kernel, call, storage_limits
 from tests.fakes.stores.storage import MemoryIndex
 
 PATHS = st.sampled_from(["a", "b", "a/x", "a/y", "b/x", "a/x/deep"])
@@ -182,7 +182,7 @@ class Machine(RuleBasedStateMachine):
 
     async def build(self) -> Kernel:
         """Make the storage under test."""
-        return Kernel(index=MemoryIndex(), limits=StorageLimits(QUOTA, 1000, KEPT))
+        return Kernel(index=MemoryIndex(), limits=storage_limits(size=QUOTA, versions=KEPT))
 
     def both(self, expected: Callable[[], None], operation: Awaitable[Any]) -> None:
         """Run an operation on both and compare how it ends."""
@@ -296,7 +296,9 @@ class SqliteMachine(Machine):
         path = Path(self.directory.name) / "storage.db"
         self.database = open_database(f"sqlite:///{path}", migrations=MIGRATIONS)
         await self.database.migrate()
-        return Kernel(index=SqlIndex(self.database, SystemClock()), limits=StorageLimits(QUOTA, 1000, KEPT))
+        return Kernel(
+            index=SqlIndex(self.database, SystemClock()), limits=storage_limits(size=QUOTA, versions=KEPT)
+        )
 
     async def close(self) -> None:
         await self.database.close()

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.runtime.clock import Clock, SystemClock
-from services.context.model import Context, Head, Message, Segment, Summary, Totals
+from services.context.model import Context, Head, Message, Segment, Summary
 from services.context.ports import Part, StoredPart, Transaction
+from tests.fakes.stores.usage import MemoryBook
 
 T = TypeVar("T")
 
@@ -43,30 +45,34 @@ class InMemoryStore:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._data: defaultdict[Scope, _Data] = defaultdict(_Data)
+        self._book = MemoryBook()
         self._lock = asyncio.Lock()
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy, so that what it writes is lost."""
-        return work(_Transaction(_Draft(self._data), scope))
+        return work(_Transaction(_Draft(self._data), scope, self._book.copy()))
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy and keep the copy when it returns."""
         async with self._lock:
-            draft = _Draft(self._data)
-            result = work(_Transaction(draft, scope))
+            draft, book = _Draft(self._data), self._book.copy()
+            result = work(_Transaction(draft, scope, book))
             self._data.update(draft.touched)
+            self._book = book
         return result
 
     async def collect(self, *, limit: int) -> int:
         """Forget expired snapshots."""
         now, count = self._clock.now(), 0
         async with self._lock:
-            for data in self._data.values():
+            for scope, data in self._data.items():
                 for generation, head in list(data.heads.items()):
                     if head.expires_at <= now and count < limit:
                         del data.heads[generation]
                         data.parts.pop(generation, None)
                         count += not head.deleted
+                        gone = {"snapshots": -int(not head.deleted), "snapshot_bytes": -head.size}
+                        self._book.charge([(Owner(scope.tenant, scope.agent, ""), gone)], {})
         return count
 
 
@@ -92,9 +98,11 @@ class _Draft:
 class _Transaction:
     """A Transaction on dictionaries."""
 
-    def __init__(self, draft: _Draft, scope: Scope) -> None:
+    def __init__(self, draft: _Draft, scope: Scope, book: MemoryBook) -> None:
         self._draft = draft
         self._scope = scope
+        self._book = book
+        self._tab = Tab()
         self.data = draft.of(scope)
 
     @property
@@ -104,7 +112,19 @@ class _Transaction:
 
     def beside(self, agent: str) -> "_Transaction":
         """Return the same transaction on another agent."""
-        return _Transaction(self._draft, Scope(self._scope.tenant, agent))
+        return _Transaction(self._draft, Scope(self._scope.tenant, agent), self._book)
+
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        self._tab.add(self._scope.charged, changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        self._book.charge(self._tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return self._book.told(self._scope.charged, caps)
 
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
@@ -120,6 +140,7 @@ class _Transaction:
         """Keep the answer to a request."""
         if actor.request_id:
             self.beside(actor.agent).data.replies[_request(actor)] = (actor.digest, reply)
+            self._tab.add(actor.charged(self._scope.tenant), {REPLIES: 1})
 
     def context(self, context_id: str) -> Context | None:
         """Return a context."""
@@ -149,11 +170,6 @@ class _Transaction:
             known = data.summaries.pop(segment.branch, {})
             if left := {through: summary for through, summary in known.items() if through <= keep}:
                 data.summaries[segment.branch] = left
-
-    def context_totals(self) -> Totals:
-        """Count the contexts and their bytes."""
-        contexts = self.data.contexts.values()
-        return Totals(len(contexts), sum(context.size for context in contexts))
 
     def append(self, branch: str, messages: Sequence[Message]) -> None:
         """Add messages to a branch."""
@@ -218,11 +234,6 @@ class _Transaction:
             if before is None or (head.updated_at, head.generation) < before
         ]
         return sorted(shown, key=lambda head: (head.updated_at, head.generation), reverse=True)[:limit]
-
-    def snapshot_totals(self) -> Totals:
-        """Count the snapshots and their bytes."""
-        living = [head for head in self.data.heads.values() if not head.deleted]
-        return Totals(len(living), sum(head.size for head in living))
 
     def put_part(self, generation: str, part: Part, first: int, data: bytes) -> None:
         """Insert or replace a part."""

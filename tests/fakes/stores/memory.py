@@ -10,12 +10,14 @@ from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db.rankings import PER_AGENT
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 from services.memory.ports import Position, Transaction
+from tests.fakes.stores.usage import MemoryBook
 
 T = TypeVar("T")
 
@@ -45,18 +47,21 @@ class InMemoryStore:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._data: defaultdict[Scope, _Data] = defaultdict(_Data)
+        self._book = MemoryBook()
         self._lock = asyncio.Lock()
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy, so that what it writes is lost."""
-        return work(_Transaction(scope, self._copies(scope)))
+        return work(_Transaction(scope, self._copies(scope), self._book.copy()))
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy and keep the copy when it returns."""
         async with self._lock:
             copies = self._copies(scope)
-            result = work(_Transaction(scope, copies))
+            book = self._book.copy()
+            result = work(_Transaction(scope, copies, book))
             self._data.update(copies)
+            self._book = book
         return result
 
     async def expiring(self, *, limit: int) -> list[Scope]:
@@ -95,8 +100,10 @@ class _Copies(dict[Scope, _Data]):
 class _Transaction:
     """A Transaction on dictionaries."""
 
-    def __init__(self, scope: Scope, copies: _Copies) -> None:
+    def __init__(self, scope: Scope, copies: _Copies, book: MemoryBook) -> None:
         self._scope = scope
+        self._book = book
+        self._tab = Tab()
         self._copies = copies
         self._data = copies.of(scope.agent)
 
@@ -185,6 +192,18 @@ class _Transaction:
         """Replace the running sums."""
         self._data.totals = totals
 
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        self._tab.add(self._scope.charged, changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        self._book.charge(self._tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return self._book.told(self._scope.charged, caps)
+
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         replies = self._copies.of(actor.agent).replies
@@ -199,6 +218,7 @@ class _Transaction:
         """Keep the answer to a request."""
         if actor.request_id:
             self._copies.of(actor.agent).replies[_request(actor)] = (actor.digest, reply)
+            self._tab.add(actor.charged(self._scope.tenant), {REPLIES: 1})
 
     def _newest(self, wanted: Filter, now: datetime) -> list[Note]:
         return sorted(self._found(wanted, now), key=lambda note: _place(note, Order.UPDATED))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from services.chassis.auth.identity import Scope
 from services.chassis.db.rankings import PER_AGENT
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Caps, Tab, Usage
 from services.chassis.rpc.errors import DataCorrupt, IdempotencyMismatch
 from services.storage.core import paths
 from services.storage.core.content import sha256
@@ -29,6 +30,7 @@ from services.storage.model import (
     Version,
 )
 from services.storage.ports import Transaction
+from tests.fakes.stores.usage import MemoryBook
 
 T = TypeVar("T")
 
@@ -66,20 +68,22 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._states: dict[Scope, _State] = defaultdict(_State)
+        self._book = MemoryBook()
         self._lock = asyncio.Lock()
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy that is thrown away."""
         await asyncio.sleep(0)
         state = self._states[scope].snapshot() if scope in self._states else _State()
-        return work(MemoryTransaction(scope, state))
+        return work(MemoryTransaction(scope, state, self._book.copy()))
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy and keep it unless `work` raises."""
         async with self._lock:
             state = self._states[scope].snapshot() if scope in self._states else _State()
-            result = work(MemoryTransaction(scope, state))
-            self._states[scope] = state
+            book = self._book.copy()
+            result = work(MemoryTransaction(scope, state, book))
+            self._states[scope], self._book = state, book
             return result
 
     async def forget_replies(self) -> int:
@@ -95,9 +99,10 @@ class MemoryIndex:
 class MemoryTransaction:
     """A Transaction on dicts."""
 
-    def __init__(self, scope: Scope, state: _State) -> None:
+    def __init__(self, scope: Scope, state: _State, book: MemoryBook) -> None:
         self._scope = scope
         self._state = state
+        self._book = book
 
     @property
     def scope(self) -> Scope:
@@ -115,6 +120,14 @@ class MemoryTransaction:
     def put_totals(self, totals: Totals) -> None:
         """Replace the running sums."""
         self._state.totals = totals
+
+    def charge(self, tab: Tab, caps: Caps) -> None:
+        """Add what is kept more, or less, to the sums."""
+        self._book.charge(tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return self._book.told(self._scope.charged, caps)
 
     def next_sequence(self) -> int:
         """Take the next number of the scope's sequence."""
@@ -208,16 +221,18 @@ class MemoryTransaction:
                     raise ValueError(f"two nodes at {node.path!r}")
                 self._state.paths[node.path] = node.id
 
-    def drop_nodes(self, node_ids: Sequence[str]) -> None:
-        """Forget nodes with their versions and documents."""
+    def drop_nodes(self, node_ids: Sequence[str]) -> int:
+        """Forget nodes with their versions and documents; return how many versions."""
         doomed = set(node_ids)
         for node_id in doomed & self._state.nodes.keys():
             node = self._state.nodes.pop(node_id)
             if self._state.paths.get(node.path) == node_id:
                 del self._state.paths[node.path]
             self._state.documents.pop(node_id, None)
-        for key in [key for key in self._state.versions if key[0] in doomed]:
+        versions = [key for key in self._state.versions if key[0] in doomed]
+        for key in versions:
             del self._state.versions[key]
+        return len(versions)
 
     def version(self, node_id: str, number: int) -> Version | None:
         """Return one version of a file."""

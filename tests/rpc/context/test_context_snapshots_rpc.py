@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from aios.api.context.v1 import context_pb2, resources_pb2
+from services.chassis.quotas import Cap
 from services.context.config import ContextConfig
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
@@ -31,7 +32,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def stub(clock: FakeClock) -> AsyncIterator[ContextServiceAsyncStub]:
-    service = context_service(clock=clock, config=ContextConfig(max_snapshots=3))
+    service = context_service(clock=clock, config=ContextConfig(quota_snapshots=Cap.of(3)))
     authorizer = AllowOwner(("critic", "context.read", "agents/planner/generations/g1"))
     async with context_stub(service, authorizer=authorizer) as stub:
         yield stub

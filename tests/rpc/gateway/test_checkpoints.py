@@ -11,6 +11,7 @@ import pytest
 from gateway.inference.adapters.checkpoints import ContextCheckpoints
 from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Prompt
 from services.chassis.auth.identity import Caller, Scope
+from services.chassis.quotas import Cap
 from services.chassis.rpc.errors import ServiceUnavailable
 from services.context.config import ContextConfig
 from tests.fakes.context import context_service, context_stub
@@ -139,14 +140,14 @@ async def test_a_prompt_that_became_known_later_is_saved(stub: ContextServiceAsy
 
 async def test_a_checkpoint_without_room_is_not_sent_again_and_again() -> None:
     """The agent's other snapshots may take the room that there is; tries get rarer as the answer grows."""
-    limits = ContextConfig(max_snapshots=1)
+    limits = ContextConfig(quota_snapshots=Cap.of(1))
     store, kept = InMemoryStore(), 0
     async with context_stub(context_service(store=store, config=limits)) as stub:
         await gateway(stub).save(replace(at(STEP), call="other"))
         checkpoints = gateway(stub)
         for tokens in range(STEP, 20 * STEP, STEP):
             if tokens == 10 * STEP:
-                await store.write(PLANNER, lambda tx: tx.drop_snapshot("other"))
+                await gateway(stub).delete("other")
             try:
                 await checkpoints.save(at(tokens))
             except ServiceUnavailable:

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from aios.api.memory.v1 import memory_pb2
+from services.chassis.quotas import Cap
 from services.memory.config import MemoryConfig
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
@@ -31,7 +32,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def stub(clock: FakeClock) -> AsyncIterator[MemoryServiceAsyncStub]:
-    config = MemoryConfig(quota_bytes=2000, block_bytes=100, max_notes=20)
+    config = MemoryConfig(quota_note_bytes=Cap.of(2000), block_bytes=100, quota_notes=Cap.of(20))
     grants = [("critic", f"memory.{right}", "agents/planner/notes/shared") for right in ("read", "write")]
     async with memory_stub(
         memory_service(clock=clock, config=config), authorizer=AllowOwner(*grants)

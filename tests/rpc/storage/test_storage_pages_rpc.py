@@ -14,12 +14,11 @@ from aios.api.storage.v1 import storage_pb2_grpc
 from services.chassis.rpc import paging
 from services.chassis.runtime.clock import SystemClock
 from services.storage.main import servicer
-from services.storage.model import StorageLimits
 from services.storage.store.sql import MIGRATIONS, SqlIndex
 from tests.fakes import tokens
 from tests.fakes.databases import migrated
 from tests.fakes.rpc import reason, serving
-from tests.fakes.storage import Kernel
+from tests.fakes.storage import Kernel, storage_limits
 
 ME = tokens.metadata("planner")
 FILES = "agents/planner/files"
@@ -30,7 +29,7 @@ Change = Callable[[], Awaitable[object]]
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def kernel(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[Kernel]:
-    limits = StorageLimits(bytes=10_000_000, nodes=1_000, versions=50)
+    limits = storage_limits(files=1_000, size=10_000_000, versions=50)
     if request.param == "memory":
         yield Kernel(limits=limits)
         return

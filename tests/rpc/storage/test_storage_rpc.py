@@ -15,12 +15,11 @@ from aios.api.storage.v1 import storage_pb2 as pb
 from aios.api.storage.v1 import storage_pb2_grpc
 from services.chassis.rpc.status import status_of
 from services.storage.main import servicer
-from services.storage.model import StorageLimits
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
 from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason, serving
-from tests.fakes.storage import Kernel
+from tests.fakes.storage import Kernel, storage_limits
 
 ME = tokens.metadata("planner")
 CRITIC = tokens.metadata("critic")
@@ -28,7 +27,7 @@ CRITIC = tokens.metadata("critic")
 
 @pytest.fixture
 def kernel() -> Kernel:
-    return Kernel(limits=StorageLimits(bytes=3_000_000, nodes=100, versions=5))
+    return Kernel(limits=storage_limits(files=100, size=3_000_000, versions=5))
 
 
 @pytest.fixture

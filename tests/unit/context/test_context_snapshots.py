@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Cap
 from services.chassis.rpc.errors import DataCorrupt, QuotaExceeded
 from services.context.config import ContextConfig
 from services.context.core import output_codec as packed
@@ -56,7 +57,7 @@ def store(clock: FakeClock) -> InMemoryStore:
 
 @pytest.fixture
 def snapshots(store: InMemoryStore, clock: FakeClock) -> Snapshots:
-    config = ContextConfig(max_snapshot_bytes=20_000, max_snapshots_bytes=30_000)
+    config = ContextConfig(max_snapshot_bytes=20_000, quota_snapshot_bytes=Cap.of(30_000))
     return context_service(store=store, clock=clock, config=config).snapshots
 
 
@@ -73,7 +74,7 @@ async def test_runs_are_put_together_when_there_are_many(snapshots: Snapshots, s
 
 async def test_the_alternatives_of_the_newest_tokens_are_kept(snapshots: Snapshots) -> None:
     """Added like the output; the oldest go first, so that a long answer's snapshot stays small."""
-    limits = ContextConfig(max_snapshot_bytes=1_000_000, max_snapshots_bytes=1_000_000)
+    limits = ContextConfig(max_snapshot_bytes=1_000_000, quota_snapshot_bytes=Cap.of(1_000_000))
     snapshots = context_service(config=limits).snapshots
     step, total = 100, 7_100
     for after in range(0, total, step):
@@ -189,7 +190,7 @@ async def test_one_snapshot_and_all_together_have_limits(snapshots: Snapshots) -
     await snapshots.save(PLANNER, big)
     with pytest.raises(QuotaExceeded, match="bytes in one snapshot"):
         await snapshots.save(PLANNER, replace(more(1, 2), state=b"x" * 5_000))
-    with pytest.raises(QuotaExceeded, match="bytes of snapshots"):
+    with pytest.raises(QuotaExceeded, match="snapshot bytes"):
         await snapshots.save(PLANNER, replace(big, generation="h"))
     await snapshots.save(Scope("acme", "critic"), replace(big, generation="h"))
     await snapshots.delete(PLANNER, ACTOR, "g", 0)

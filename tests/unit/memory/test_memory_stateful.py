@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Cap
 from services.chassis.rpc.errors import QuotaExceeded
 from services.memory.config import MemoryConfig
 from services.memory.core.ranking import Search
@@ -46,7 +47,9 @@ class MemoryMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.clock = FakeClock()
-        config = MemoryConfig(quota_bytes=QUOTA, block_bytes=60, max_resident_bytes=80, max_notes=4)
+        config = MemoryConfig(
+            quota_note_bytes=Cap.of(QUOTA), block_bytes=60, max_resident_bytes=80, quota_notes=Cap.of(4)
+        )
         both = memory_service(config=config, store=self.store_class(self.clock), clock=self.clock)
         self.service, self.searching = both.notes, both.searching
         self.model: dict[str, dict[str, Fields]] = {"planner": {}, "critic": {}}

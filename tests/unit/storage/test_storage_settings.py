@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from services.chassis.db.migrations import upgrade
+from services.chassis.db.usage import USAGE
 from services.chassis.runtime.config import ConfigError, load
 from services.storage.config import StorageConfig
 from services.storage.metrics import StorageMetrics
@@ -26,7 +27,7 @@ def test_the_readme_lists_every_metric() -> None:
 
 
 def test_limits_that_allow_nothing_stop_the_start() -> None:
-    with pytest.raises(ConfigError, match="quota_bytes"):
+    with pytest.raises(ConfigError, match="QUOTA_BYTES"):
         load(StorageConfig, {"AIOS_STORAGE_QUOTA_BYTES": "0"}, "AIOS_STORAGE_")
 
 
@@ -54,5 +55,6 @@ def test_tenant_and_agent_lead_every_key_and_index() -> None:
     for table in METADATA.sorted_tables:
         keys = [list(table.primary_key.columns.keys())]
         keys += [list(index.columns.keys()) for index in table.indexes if table.name != "idempotency"]
+        lead = ["tenant", "level"] if table.name == USAGE else ["tenant", "agent"]
 
-        assert all(key[:2] == ["tenant", "agent"] for key in keys), table.name
+        assert all(key[:2] == lead for key in keys), table.name

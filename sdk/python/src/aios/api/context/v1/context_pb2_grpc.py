@@ -115,6 +115,11 @@ class ContextServiceStub(object):
                 request_serializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.DeleteSnapshotRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.DeleteSnapshotResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/aios.api.context.v1.ContextService/GetUsage',
+                request_serializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class ContextServiceServicer(object):
@@ -283,6 +288,14 @@ class ContextServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Returns how many contexts and saved generations an agent keeps and may keep.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContextServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -360,6 +373,11 @@ def add_ContextServiceServicer_to_server(servicer, server):
                     servicer.DeleteSnapshot,
                     request_deserializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.DeleteSnapshotRequest.FromString,
                     response_serializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.DeleteSnapshotResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.GetUsageRequest.FromString,
+                    response_serializer=aios_dot_api_dot_context_dot_v1_dot_context__pb2.GetUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -773,6 +791,33 @@ class ContextService(object):
             '/aios.api.context.v1.ContextService/DeleteSnapshot',
             aios_dot_api_dot_context_dot_v1_dot_context__pb2.DeleteSnapshotRequest.SerializeToString,
             aios_dot_api_dot_context_dot_v1_dot_context__pb2.DeleteSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.context.v1.ContextService/GetUsage',
+            aios_dot_api_dot_context_dot_v1_dot_context__pb2.GetUsageRequest.SerializeToString,
+            aios_dot_api_dot_context_dot_v1_dot_context__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

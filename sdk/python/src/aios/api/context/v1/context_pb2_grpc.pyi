@@ -136,6 +136,10 @@ class ContextServiceStub:
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_context_pb2.GetUsageRequest, _context_pb2.GetUsageResponse]
+    """Returns how many contexts and saved generations an agent keeps and may keep.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
 
 @_typing.type_check_only
 class ContextServiceAsyncStub(ContextServiceStub):
@@ -244,6 +248,10 @@ class ContextServiceAsyncStub(ContextServiceStub):
     Errors: ABORTED SNAPSHOT_CONFLICT (with `epoch`: another owner claimed it), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_context_pb2.GetUsageRequest, _context_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Returns how many contexts and saved generations an agent keeps and may keep.
+    Idempotent: changes nothing. Cancelling stops the work at once.
     """
 
 class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -440,6 +448,16 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: ABORTED SNAPSHOT_CONFLICT (with `epoch`: another owner claimed it), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _context_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_pb2.GetUsageResponse, _abc.Awaitable[_context_pb2.GetUsageResponse]]:
+        """Returns how many contexts and saved generations an agent keeps and may keep.
+        Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
 def add_ContextServiceServicer_to_server(servicer: ContextServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,5 @@
 from aios.api.common.v1 import options_pb2 as _options_pb2
+from aios.api.common.v1 import quotas_pb2 as _quotas_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -299,7 +300,7 @@ class GetUsageRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetUsageResponse(_message.Message):
-    __slots__ = ("note_count", "used_bytes", "resident_bytes", "resident_count", "quota_bytes", "high_water_bytes", "evicted_count", "restored_count", "mean_residence")
+    __slots__ = ("note_count", "used_bytes", "resident_bytes", "resident_count", "quota_bytes", "high_water_bytes", "evicted_count", "restored_count", "mean_residence", "quotas")
     NOTE_COUNT_FIELD_NUMBER: _ClassVar[int]
     USED_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -309,6 +310,7 @@ class GetUsageResponse(_message.Message):
     EVICTED_COUNT_FIELD_NUMBER: _ClassVar[int]
     RESTORED_COUNT_FIELD_NUMBER: _ClassVar[int]
     MEAN_RESIDENCE_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
     note_count: int
     used_bytes: int
     resident_bytes: int
@@ -318,4 +320,5 @@ class GetUsageResponse(_message.Message):
     evicted_count: int
     restored_count: int
     mean_residence: _duration_pb2.Duration
-    def __init__(self, note_count: _Optional[int] = ..., used_bytes: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., resident_count: _Optional[int] = ..., quota_bytes: _Optional[int] = ..., high_water_bytes: _Optional[int] = ..., evicted_count: _Optional[int] = ..., restored_count: _Optional[int] = ..., mean_residence: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    quotas: _containers.RepeatedCompositeFieldContainer[_quotas_pb2.QuotaUsage]
+    def __init__(self, note_count: _Optional[int] = ..., used_bytes: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., resident_count: _Optional[int] = ..., quota_bytes: _Optional[int] = ..., high_water_bytes: _Optional[int] = ..., evicted_count: _Optional[int] = ..., restored_count: _Optional[int] = ..., mean_residence: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., quotas: _Optional[_Iterable[_Union[_quotas_pb2.QuotaUsage, _Mapping]]] = ...) -> None: ...

@@ -1,4 +1,5 @@
 from aios.api.common.v1 import options_pb2 as _options_pb2
+from aios.api.common.v1 import quotas_pb2 as _quotas_pb2
 from aios.api.storage.v1 import resources_pb2 as _resources_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -686,7 +687,7 @@ class GetUsageRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetUsageResponse(_message.Message):
-    __slots__ = ("file_bytes", "version_bytes", "trash_bytes", "record_bytes", "upload_bytes", "file_count", "quota_bytes", "max_versions")
+    __slots__ = ("file_bytes", "version_bytes", "trash_bytes", "record_bytes", "upload_bytes", "file_count", "quota_bytes", "max_versions", "quotas")
     FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
     VERSION_BYTES_FIELD_NUMBER: _ClassVar[int]
     TRASH_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -695,6 +696,7 @@ class GetUsageResponse(_message.Message):
     FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
     QUOTA_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
     file_bytes: int
     version_bytes: int
     trash_bytes: int
@@ -703,4 +705,5 @@ class GetUsageResponse(_message.Message):
     file_count: int
     quota_bytes: int
     max_versions: int
-    def __init__(self, file_bytes: _Optional[int] = ..., version_bytes: _Optional[int] = ..., trash_bytes: _Optional[int] = ..., record_bytes: _Optional[int] = ..., upload_bytes: _Optional[int] = ..., file_count: _Optional[int] = ..., quota_bytes: _Optional[int] = ..., max_versions: _Optional[int] = ...) -> None: ...
+    quotas: _containers.RepeatedCompositeFieldContainer[_quotas_pb2.QuotaUsage]
+    def __init__(self, file_bytes: _Optional[int] = ..., version_bytes: _Optional[int] = ..., trash_bytes: _Optional[int] = ..., record_bytes: _Optional[int] = ..., upload_bytes: _Optional[int] = ..., file_count: _Optional[int] = ..., quota_bytes: _Optional[int] = ..., max_versions: _Optional[int] = ..., quotas: _Optional[_Iterable[_Union[_quotas_pb2.QuotaUsage, _Mapping]]] = ...) -> None: ...
