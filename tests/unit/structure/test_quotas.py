@@ -1,0 +1,77 @@
+"""Every method that changes something says what it adds to, by the name of a quota that its manager caps."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from aios.api.context.v1 import context_pb2
+from aios.api.memory.v1 import memory_pb2
+from aios.api.storage.v1 import storage_pb2
+from services.chassis.quotas import caps_of
+from services.chassis.rpc.methods import Effect, Method, table
+from services.context.config import ContextConfig
+from services.memory.config import MemoryConfig
+from services.storage.config import StorageConfig
+
+NOTHING: Final = "nothing"
+"""Said by a method that changes something and leaves nothing more behind."""
+ELSEWHERE: Final = {"grants": {"storage"}, "watches": {"storage"}}
+"""Quotas that another one caps: access keeps the grants that shares are, the chassis the open streams."""
+
+PASSED_ON: Final = {"ShareFile", "RevokeShare"}
+"""What access does and remembers."""
+
+MANAGERS: Final = {
+    "storage": (StorageConfig, storage_pb2.DESCRIPTOR),
+    "memory": (MemoryConfig, memory_pb2.DESCRIPTOR),
+    "context": (ContextConfig, context_pb2.DESCRIPTOR),
+}
+
+
+def methods() -> Iterator[tuple[str, Method]]:
+    for manager, (_, *descriptors) in MANAGERS.items():
+        for method in table(*descriptors).values():
+            yield manager, method
+
+
+METHODS: Final = list(methods())
+
+
+def test_a_method_that_changes_something_says_what_it_adds_to() -> None:
+    for _, method in METHODS:
+        if method.effect is not Effect.READ or method.endless:
+            assert method.creates, f"{method.label} says neither quotas nor {NOTHING!r}"
+        if NOTHING in method.creates:
+            assert method.creates == (NOTHING,)
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_what_a_method_adds_to_has_a_cap(manager: str) -> None:
+    known = {*caps_of(MANAGERS[manager][0]()), NOTHING}
+    known |= {quota for quota, managers in ELSEWHERE.items() if manager in managers}
+
+    for owner, method in METHODS:
+        assert owner != manager or set(method.creates) <= known, method.label
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_cap_is_that_of_something_that_a_method_adds_to(manager: str) -> None:
+    added = {quota for owner, method in METHODS if owner == manager for quota in method.creates}
+
+    assert caps_of(MANAGERS[manager][0]()).keys() <= added
+
+
+def test_a_quota_has_one_keeper() -> None:
+    kept = [quota for config, *_ in MANAGERS.values() for quota in caps_of(config()) if quota != "replies"]
+
+    assert len(kept) == len(set(kept))
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_repeatable_request_counts_its_answer(manager: str) -> None:
+    for owner, method in METHODS:
+        names = method.request.DESCRIPTOR.fields_by_name
+        changes = "request_id" in names and method.effect is not Effect.READ
+        if owner == manager and changes and method.label.rpartition("/")[2] not in PASSED_ON:
+            assert "replies" in method.creates, method.label
