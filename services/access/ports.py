@@ -432,9 +432,19 @@ class PolicyEngine(Protocol):
     """Decides by policies. Any thread may use it."""
 
     def decide(
-        self, check: Check, target: Target, given: DecisionInput, policies: tuple[Policy, ...]
+        self,
+        check: Check,
+        target: Target,
+        given: DecisionInput,
+        policies: tuple[Policy, ...],
+        *,
+        by_text: bool = False,
     ) -> Decision:
-        """Decide one check; any trouble is a refusal."""
+        """Decide one check; any trouble is a refusal.
+
+        What an administrator always keeps (`core/actions.is_kept`) is decided by the kernel's own policies
+        alone, unless `by_text` asks what the tenant's mean.
+        """
         ...
 
     def is_loaded(self, policies: tuple[Policy, ...]) -> bool:

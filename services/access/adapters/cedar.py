@@ -16,7 +16,7 @@ from typing import Any, Final
 import cedarpy
 
 from services.access.core import policy_text
-from services.access.core.actions import schema_of_actions
+from services.access.core.actions import is_kept, schema_of_actions
 from services.access.core.decision_input import (
     PRINCIPAL_TYPES,
     RESOURCE_TYPES,
@@ -37,7 +37,6 @@ _MAX_FINDINGS: Final = 100
 _MAX_POLICIES: Final = 64
 _CACHED_SETS: Final = 256
 _GRANT_RULE: Final = "grant"
-_REPAIRS: Final = frozenset({"access.manage", "access.read"})
 _INTERNAL: Final = re.compile(r"(?:for )?policy `policy\d+`,? ?|__cedar::(?:internal::)?")
 """The library's own names, of policies by their place and of types."""
 _LONGEST_MESSAGE: Final = 500
@@ -90,19 +89,27 @@ class CedarEngine:
         self._lock = threading.Lock()
 
     def decide(
-        self, check: Check, target: Target, given: DecisionInput, policies: tuple[Policy, ...]
+        self,
+        check: Check,
+        target: Target,
+        given: DecisionInput,
+        policies: tuple[Policy, ...],
+        *,
+        by_text: bool = False,
     ) -> Decision:
         """Decide one check under the kernel's policies and those of the principal's tenant.
 
-        While one of them cannot be read everything is refused, except that an administrator whom the others
-        permit may look at it, replace it or delete it.
+        What an administrator always keeps is decided by the kernel's own alone, and while one of the others
+        cannot be read everything else is refused. `by_text`: decide that by the tenant's policies too, to
+        tell what they mean to take.
         """
-        rules = self._rules(policies)
+        kept = not by_text and check.principal.kind is Kind.ADMIN and is_kept(check.action, check.resource)
+        rules = self._base if kept else self._rules(policies)
         decision = self._decided(check, target, given, rules)
         return replace(decision, effect_matters=rules.mentions_effect)
 
     def _decided(self, check: Check, target: Target, given: DecisionInput, rules: "_PolicySet") -> Decision:
-        if rules.unreadable and not _is_repair(check, target, rules):
+        if rules.unreadable:
             return Decision(
                 allowed=False,
                 reason=Reason.POLICY_ERROR,
@@ -235,11 +242,6 @@ class PolicyJudge:
 def _with_grants(decided_by: tuple[str, ...], given: DecisionInput) -> tuple[str, ...]:
     grants = (grant.name for grant in given.grants) if f"policies/{_GRANT_RULE}" in decided_by else ()
     return (*decided_by, *grants)[:_MAX_POLICIES]
-
-
-def _is_repair(check: Check, target: Target, rules: _PolicySet) -> bool:
-    is_admin = check.principal.kind is Kind.ADMIN
-    return is_admin and check.action in _REPAIRS and target.name in rules.unreadable
 
 
 def _key(policies: tuple[Policy, ...]) -> tuple[tuple[str, str], ...]:

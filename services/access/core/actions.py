@@ -82,6 +82,25 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
 }
 
 
+KEPT: Final = frozenset(
+    {"access.audit", "access.read", "access.revoke", "agent.control", "agent.list", "agent.read"}
+)
+"""What administrators keep on everything in their tenant."""
+_REPAIRED: Final = frozenset(
+    {("access.manage", ""), ("access.manage", "policies"), ("access.grant", "grants")}
+)
+"""Actions with the collections on which they mend rules; "": on nothing by name, as to validate a text."""
+
+
+def is_kept(action: str, resource: str) -> bool:
+    """Tell whether an administrator does this whatever the tenant's policies say.
+
+    To look, to stop agents, to revoke and to mend the rules: without these a mistaken or malicious policy
+    could not be taken back. A check when a policy is put would not do: its condition may come true later.
+    """
+    return action in KEPT or (action, resource.partition("/")[0]) in _REPAIRED
+
+
 def schema_of_actions(principals: str, resources: str) -> str:
     """Write the Cedar declarations of all actions and scopes; the arguments are lists of entity types."""
     groups = [f'action "{scope.value}";' for scope in Scope]

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.access.core import policy_text
-from services.access.core.decision import DecisionRequest, decide, gather_input
+from services.access.core.actions import KEPT
+from services.access.core.decision import DecisionRequest, gather_input
 from services.access.core.policy_text import Load, Outline
 from services.access.errors import PolicyInvalid, QuotaExceeded, RuleNotFound, RuleProtected
 from services.access.model import Check, Finding, Policy, Severity
@@ -15,14 +16,12 @@ from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
-from services.chassis.auth.identity import Caller, Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import FieldViolation, InvalidRequest
 
 _ACTION: Final = "access.manage"
-_KEPT: Final = (_ACTION, "access.read")
-"""What no policy takes from its author: to find it and to take it back."""
 _MAX_PAGE: Final = 100
 _MAX_FINDINGS: Final = 100
 
@@ -164,14 +163,29 @@ class PolicyService:
     def _must_stay_in(
         self, tx: Transaction, caller: Caller, policies: tuple[Policy, ...], now: datetime
     ) -> None:
-        """Refuse a change after which its author could not take it back."""
+        """Refuse a change that means to take from its author what must be kept, and say what.
+
+        An administrator would keep it all the same, whenever the condition comes true: this only tells a
+        mistake at once. Another author, to whom a policy gave the right, would lose it.
+        """
         principal = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
-        for action in _KEPT:
-            before = gather_input(tx, Check(principal, action, f"policies/{policies[-1].id}"), now)
-            after = DecisionRequest(before.check, before.target, before.given, policies)
-            if decide(self._deps.engine, before).allowed and not decide(self._deps.engine, after).allowed:
-                message = "under this policy its author could not read or change policies any more"
-                raise PolicyInvalid(message, violations=[FieldViolation("policy.text", message)])
+        name = f"policies/{policies[-1].id}"
+        others = sorted(KEPT - {"access.read"}) if caller.kind is Kind.ADMIN else []
+        lost = [
+            action
+            for action, resource in [(_ACTION, name), ("access.read", name), *((each, "") for each in others)]
+            if self._takes(gather_input(tx, Check(principal, action, resource), now), policies)
+        ]
+        if lost:
+            message = f"this policy would take from its author what must be kept: {', '.join(lost)}"
+            raise PolicyInvalid(message, violations=[FieldViolation("policy.text", message)])
+
+    def _takes(self, before: DecisionRequest, policies: tuple[Policy, ...]) -> bool:
+        def allows(rules: tuple[Policy, ...]) -> bool:
+            engine = self._deps.engine
+            return engine.decide(before.check, before.target, before.given, rules, by_text=True).allowed
+
+        return allows(before.policies) and not allows(policies)
 
     def _id(self, name: str) -> str:
         collection, _, rule = name.partition("/")

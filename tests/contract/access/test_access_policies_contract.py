@@ -77,7 +77,7 @@ async def test_a_bad_policy_changes_nothing(desk: Desk) -> None:
         await put(ADMIN, "policies/p", "permit(", description="", etag="", asked=NEW)
     for left in ("", 'unless { action == Action::"access.manage" }'):
         lockout = f'@id("oops") forbid(principal is Admin, action, resource) {left};'
-        with pytest.raises(PolicyInvalid, match="author"):
+        with pytest.raises(PolicyInvalid, match=r"author.*access\.read.*agent\.control"):
             await put(ADMIN, "policies/p", lockout, description="", etag="", asked=NEW)
     with pytest.raises(RuleProtected):
         await put(ADMIN, "policies/owner", ALLOW_ALL, description="", etag="", asked=NEW)
@@ -85,6 +85,28 @@ async def test_a_bad_policy_changes_nothing(desk: Desk) -> None:
 
     assert not desk.manager.policies.is_valid(found)
     assert await desk.revision() == 0
+
+
+async def test_a_lock_whose_condition_comes_true_later_locks_nobody_out(desk: Desk) -> None:
+    later = '@id("later") forbid(principal is Admin, action, resource) when { context.untrusted };'
+    await desk.manager.policies.put(ADMIN, "policies/p", later, description="", etag="", asked=NEW)
+    made = (await desk.manager.policies.get(ADMIN, "policies/p", 0)).create_time
+
+    def make_it_true(tx: Transaction) -> None:
+        always = later.replace("context.untrusted", "true")
+        tx.policies.put(
+            Policy(ADMIN.tenant, "p", always, "", 2, active=True, author="admin", create_time=made)
+        )
+        tx.ledger.bump()
+
+    await desk.store.write(make_it_true)
+    for action in ("access.read", "access.manage"):
+        assert await desk.allows(ADMIN, action, "policies/p")
+    for action in ("agent.control", "access.audit", "access.revoke"):
+        assert await desk.allows(ADMIN, action, "agents/planner")
+    assert not await desk.allows(ADMIN, "memory.read", "agents/planner/notes/n")
+    await desk.manager.policies.delete(ADMIN, "policies/p", "", NEW)
+    assert await desk.allows(ADMIN, "memory.read", "agents/planner/notes/n")
 
 
 async def test_the_kernels_policies_are_listed_among_the_tenants(desk: Desk) -> None:
@@ -165,7 +187,7 @@ async def test_a_stored_policy_that_cannot_be_read_fails_closed_until_it_is_dele
 
     assert (decision.allowed, decision.reason) == (False, Reason.POLICY_ERROR)
     assert decision.policies == ("policies/old",)
-    assert not await desk.allows(ADMIN, "access.manage", "policies/new")
+    assert not await desk.allows(ADMIN, "access.manage", "groups/g")
     assert await desk.allows(ADMIN, "access.manage", "policies/old")
     await desk.manager.policies.delete(ADMIN, "policies/old", "", NEW)
     assert await desk.allows(PLANNER, "tool.call", "tools/t")
