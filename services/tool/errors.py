@@ -136,7 +136,9 @@ class CallFailed(KernelError):
         *,
         metadata: Mapping[str, str],
         retry_after: float | None,
+        untrusted: bool,
     ) -> None:
         super().__init__(message, metadata=metadata, retry_after=retry_after)
+        self.untrusted = untrusted
         self.reason = reason
         self.code = code

@@ -54,7 +54,7 @@ def build(
     leases = LeaseManager(clock, meter)
     registry = Registry(deps, leases, access, most=config.max_tools)
     execution = CallExecutor(deps, leases, queue, look_seconds=config.look_at_approvals_every.total_seconds())
-    calls = Calls(deps, registry, execution, leases, most=config.max_calls, kept=config.keep_calls)
+    calls = Calls(deps, registry, execution, leases, access, most=config.max_calls, kept=config.keep_calls)
     registry.watch(calls.unregistered)
     leases.on_missing(calls.provider_gone)
     return ToolService(registry, calls, Providers(registry, leases), leases)

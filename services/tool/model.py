@@ -69,6 +69,10 @@ class Tool:
     requires_approval: bool = False
     """Whether each call waits for a person, whatever the effect."""
     returns_untrusted: bool = False
+    vouched: bool = False
+    """Whether an administrator vouches for its program: it takes no orders from arguments."""
+    untrusted: bool = False
+    """Whether an agent described it that had read what nobody vouches for."""
     owner: str = ""
     """The agent that registered it; empty: the kernel."""
     created_at: datetime | None = None
@@ -80,6 +84,10 @@ class Tool:
     def needs_approval(self) -> bool:
         """Whether a person must approve each call."""
         return self.requires_approval or self.effect is Effect.IRREVERSIBLE
+
+    def exposes(self, *, provider_untrusted: bool) -> bool:
+        """Tell whether nobody vouches for what it says, by what its provider has read."""
+        return self.returns_untrusted or (provider_untrusted and not self.vouched)
 
 
 class CallState(Enum):
@@ -141,6 +149,8 @@ class ToolOutcome:
     """A JSON value."""
     pieces: tuple[ContentPart, ...] = ()
     error: CallError | None = None
+    untrusted: bool = False
+    """Whether the provider has read what nobody vouches for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +169,7 @@ class ToolCall:
     pieces: tuple[ContentPart, ...] = ()
     error: CallError | None = None
     untrusted: bool = False
+    """Whether nobody vouches for what it tells: result or error."""
     attempts: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -199,6 +210,14 @@ class CallRequest:
     """Id of an approval that was given to it; empty: one that fits is looked for."""
     wait_for_approval: bool = False
     syscall_id: str = ""
+    untrusted: bool = False
+    """Whether its caller says that it is about what nobody vouches for."""
+    marked: bool = False
+    """Whether its caller has read what nobody vouches for, as the kernel knows."""
+    needs_approval: bool = False
+    """Whether a rule lets it run once a person has approved it."""
+    effect_matters: bool = False
+    """Whether a rule looks at the effect of tools."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,6 +270,8 @@ class Progress:
     total: float = 0.0
     message: str = ""
     partial_output: str = ""
+    untrusted: bool = False
+    """Whether nobody vouches for the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +319,8 @@ class Taken:
     time_left: float
     """Until the deadline. Unit: seconds."""
     terms: LeaseTerms
+    untrusted: bool = False
+    """Whether its caller has read what nobody vouches for, and nobody vouches for the tool either."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,13 @@ class FileSearch(Protocol):
 class Access(Protocol):
     """What the running call's caller may do."""
 
+    async def needs_approval(self, tool: Tool, *, untrusted: bool) -> bool:
+        """Tell whether the caller may call a tool only with a person's approval, its effect being known.
+
+        `untrusted`: the call is about what nobody vouches for. Raises PermissionDenied, AccessUnavailable.
+        """
+        ...
+
     async def may(self, action: str, resource: str) -> bool:
         """Tell whether the caller may act on a resource. Raises AccessUnavailable."""
         ...

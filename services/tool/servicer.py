@@ -28,7 +28,8 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.RegisterToolResponse:
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "RegisterTool", request)
-        made = await self._registry.register(scope, actor, tool_wire.read(request.tool), request.tool.etag)
+        tool = tool_wire.read(request.tool, caller)
+        made = await self._registry.register(scope, actor, tool, request.tool.etag)
         return tool_pb2.RegisterToolResponse(tool=tool_wire.write(made))
 
     async def UnregisterTool(
@@ -128,7 +129,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.ReportCallProgressResponse:
         caller = current_caller()
         held = provider_wire.held(request.call, request.lease_id, caller)
-        progress = call_wire.progress(request.progress) if request.HasField("progress") else None
+        progress = call_wire.progress(request.progress, caller) if request.HasField("progress") else None
         return provider_wire.prolonged(self._providers.report(common.own_scope(caller), held, progress))
 
     async def CompleteCall(
@@ -136,5 +137,6 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.CompleteCallResponse:
         caller = current_caller()
         held = provider_wire.held(request.call, request.lease_id, caller)
-        state = await self._providers.complete(common.own_scope(caller), held, call_wire.outcome(request))
+        outcome = call_wire.outcome(request, caller)
+        state = await self._providers.complete(common.own_scope(caller), held, outcome)
         return tool_pb2.CompleteCallResponse(state=call_wire.STATES_BACK[state])

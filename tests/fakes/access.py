@@ -26,14 +26,14 @@ class AllowOwner:
         self.asked.append(question)
         who = question.principal
         if who.kind is not Kind.AGENT or (who.agent, question.action, question.resource) in self.grants:
-            return Permission()
+            return Permission(untrusted=who.agent in self.marked)
         head, _, rest = question.resource.partition("/")
         if head == "agents" and rest.partition("/")[0] != who.agent:
             raise PermissionDenied(
                 f"agents/{who.agent} may not {question.action} {question.resource}",
                 metadata={"action": question.action, "resource": question.resource},
             )
-        return Permission()
+        return Permission(untrusted=who.agent in self.marked)
 
 
 class AllowAll:
@@ -46,9 +46,9 @@ class AllowAll:
         """Note the mark."""
         self.marked.setdefault(who.agent, source)
 
-    async def authorize(self, _question: PermissionCheck) -> Permission:
+    async def authorize(self, question: PermissionCheck) -> Permission:
         """Return the permission."""
-        return Permission()
+        return Permission(untrusted=question.principal.agent in self.marked)
 
 
 class Refuse:

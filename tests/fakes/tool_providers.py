@@ -14,9 +14,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from tests.fakes import tokens
+from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
 from tests.fakes.rpc import reason
-from tests.fakes.tool import tool_service, tool_stub
+from tests.fakes.tool import FakeApprovals, tool_service, tool_stub
 
 if TYPE_CHECKING:
     from aios.api.tool.v1.tool_pb2_grpc import ToolServiceAsyncStub
@@ -67,13 +68,22 @@ class Station:
 class World:
     """A tool manager on a clock that stands still, and a tool `job` that belongs to the worker."""
 
-    def __init__(self, stub: ToolServiceAsyncStub, clock: FakeClock, service: Any) -> None:
+    def __init__(
+        self,
+        stub: ToolServiceAsyncStub,
+        clock: FakeClock,
+        service: Any,
+        access: AllowOwner,
+        approvals: FakeApprovals,
+    ) -> None:
         self.stub = stub
+        self.approvals = approvals
+        self.access = access
         self.clock = clock
         self.service = service
 
-    async def register(self, effect: str = "reversible", **fields: Any) -> None:
-        """Register the tool."""
+    async def register(self, effect: str = "reversible", who: Any = WORKER, **fields: Any) -> None:
+        """Register the tool, or change it."""
         job = resources_pb2.Tool(
             name="tools/job",
             description="A job.",
@@ -82,7 +92,7 @@ class World:
             parameters_schema_json='{"type": "object"}',
             **fields,
         )
-        await self.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=job), metadata=WORKER)
+        await self.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=job), metadata=who)
 
     async def stream(self, capacity: int = 1, instance: str = "w1") -> Station:
         """Connect a provider."""
@@ -115,9 +125,10 @@ class World:
 
 
 @asynccontextmanager
-async def tool_with_providers() -> AsyncIterator[World]:
-    """Serve a tool manager over a socket."""
-    clock = FakeClock()
-    service = tool_service(clock=clock)
-    async with tool_stub(service) as stub:
-        yield World(stub, clock, service)
+async def tool_with_providers(access: AllowOwner | None = None) -> AsyncIterator[World]:
+    """Serve a tool manager over a socket; `access` decides."""
+    access, clock = access or AllowOwner(), FakeClock()
+    approvals = FakeApprovals()
+    service = tool_service(clock=clock, authorizer=access, approvals=approvals)
+    async with tool_stub(service, authorizer=access) as stub:
+        yield World(stub, clock, service, access, approvals)

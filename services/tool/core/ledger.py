@@ -54,9 +54,7 @@ def started(call: ToolCall, now: datetime, *, provider: str = "") -> ToolCall:
     )
 
 
-def succeeded(
-    call: ToolCall, result_json: str, pieces: tuple[ContentPart, ...], now: datetime, *, untrusted: bool
-) -> ToolCall:
+def succeeded(call: ToolCall, result_json: str, pieces: tuple[ContentPart, ...], now: datetime) -> ToolCall:
     """Record the result."""
     return replace(
         call,
@@ -64,7 +62,6 @@ def succeeded(
         result_json=result_json,
         pieces=pieces,
         ended_at=now,
-        untrusted=untrusted,
     )
 
 

@@ -60,7 +60,8 @@ class CallAttempt:
         self._look_seconds = ports.look_seconds
         self._run = run
         self._request = request
-        self._spent = not run.tool.needs_approval
+        self._spent = not (run.tool.needs_approval or request.needs_approval)
+        self._untrusted = run.tool.returns_untrusted
         self._provided = run.tool.driver.kind is DriverKind.PROVIDER
         # Nothing is lost when a harmless built-in simply runs again, so it is entered when it ends: one
         # durable write instead of two.
@@ -73,9 +74,14 @@ class CallAttempt:
 
     async def outcome(self) -> ToolCall:
         """Run the tool and return how the call ended. Raises only what the ledger does."""
+        call = await self._ended()
+        return replace(call, untrusted=self._untrusted and call.attempts > 0)
+
+    async def _ended(self) -> ToolCall:
         run, now = self._run, self._deps.clock.now
         try:
             outcome = await self._queued()
+            self._untrusted = run.tool.exposes(provider_untrusted=outcome.untrusted)
             if outcome.error is not None:
                 return ledger.refused_by_tool(run.call, outcome.error, now())
             text = schemas.check_result(run.tool.result_schema, outcome.value)
@@ -90,7 +96,7 @@ class CallAttempt:
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is its failure, and nobody else's
             _log.error("a tool failed unexpectedly", exc=error, tool=run.tool.id)
             return ledger.failed(run.call, ToolFailed("the tool failed unexpectedly"), now())
-        return ledger.succeeded(run.call, text, outcome.pieces, now(), untrusted=run.tool.returns_untrusted)
+        return ledger.succeeded(run.call, text, outcome.pieces, now())
 
     def _stopped(self) -> ToolCall:
         run, now = self._run, self._deps.clock.now()

@@ -29,12 +29,16 @@ class Stop(Enum):
 class CallRun(JoinableRun[Stop]):
     """A call between its request and its end. Used on the event loop only."""
 
-    def __init__(self, scope: Scope, tool: Tool, call: ToolCall, arguments_json: str) -> None:
+    def __init__(
+        self, scope: Scope, tool: Tool, call: ToolCall, arguments_json: str, *, marked: bool = False
+    ) -> None:
         super().__init__(run_key(scope, call.id), when_left=Stop.LEFT)
         self.scope = scope
         self.tool = tool
         self.call = call
         self.arguments_json = arguments_json
+        self.marked = marked
+        """Whether its caller has read what nobody vouches for."""
         self.lost_by: set[object] = set()
         """Providers that were lost while they held the call."""
         self.error: KernelError | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from services.tool.model import (
     Tool,
     ToolCall,
 )
-from services.tool.ports import Transaction
+from services.tool.ports import Access, Transaction
 from services.tool.service.call_run import CallRun, Stop, run_key
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.executor import CallExecutor
@@ -42,6 +43,7 @@ class Calls:
         registry: Registry,
         execution: CallExecutor,
         leases: LeaseManager,
+        access: Access,
         *,
         most: int,
         kept: timedelta,
@@ -50,6 +52,7 @@ class Calls:
         self._registry = registry
         self._execution = execution
         self._leases = leases
+        self._access = access
         self._most = most
         self._kept = kept
         self._runs: RunRegistry[CallRun] = RunRegistry()
@@ -60,9 +63,13 @@ class Calls:
         While that call is being stopped the request waits, and then runs the tool again or is told how the
         call ended, as the ledger has it. Ends with the Call, whether it succeeded or not; the listener that
         leaves before stops the work, unless others listen or the call is detached. Raises ToolNotFound,
-        ArgumentsInvalid, TooManyCalls, IdempotencyMismatch, ServiceUnavailable.
+        ArgumentsInvalid, TooManyCalls, IdempotencyMismatch, ServiceUnavailable, PermissionDenied.
         """
         tool = await self._registry.get(scope, request.tool)
+        if request.effect_matters or request.untrusted:
+            # What let the call in did not know the tool.
+            needed = await self._access.needs_approval(tool, untrusted=request.untrusted)
+            request = replace(request, needs_approval=request.needs_approval or needed)
         arguments_json = await _checked(tool, request.arguments)
         call = self._asked_for(tool, request, arguments_json)
         await self._runs.settled(run_key(scope, call.id))
@@ -180,7 +187,7 @@ class Calls:
         if self.under_way(scope) >= self._most:
             text = f"agents/{scope.agent} has {self._most} calls under way"
             raise TooManyCalls(text, retry_after=1.0)
-        run = CallRun(scope, tool, call, arguments_json)
+        run = CallRun(scope, tool, call, arguments_json, marked=request.marked or request.untrusted)
         run.detached = request.detach
         self._runs.begin(run, self._execution.execute(run, request), f"call {call.id}")
         return run, False

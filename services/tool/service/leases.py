@@ -284,7 +284,9 @@ class LeaseManager:
         lease.sent = True
         run, left = lease.run, max(0.0, lease.ends_at - now)
         deadline = self._clock.now() + timedelta(seconds=left)
-        return Taken(run.scope, run.call, run.arguments_json, lease.id, deadline, left, self._terms(lease))
+        untrusted = run.marked and not run.tool.vouched
+        terms = self._terms(lease)
+        return Taken(run.scope, run.call, run.arguments_json, lease.id, deadline, left, terms, untrusted)
 
     def _beat(self, stream: ProviderStream) -> Heartbeat:
         return Heartbeat(len(stream.held), tuple(stream.held))

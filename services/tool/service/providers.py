@@ -1,6 +1,7 @@
 """Processes that run tools: they take calls, tell how far they are, and end them."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import PermissionDenied
@@ -56,7 +57,8 @@ class Providers:
         """Note a sign of life and how far a call is; returns when its lease ends now. Raises LeaseLost."""
         run, terms = self._leases.renew(provider, held.owner, held.call_id, held.lease_id)
         if progress is not None:
-            run.publish(progress)
+            untrusted = run.tool.exposes(provider_untrusted=progress.untrusted)
+            run.publish(replace(progress, untrusted=untrusted))
         return terms
 
     async def complete(self, provider: Scope, held: HeldCall, outcome: ToolOutcome) -> CallState:

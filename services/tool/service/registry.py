@@ -64,6 +64,8 @@ class Registry:
             raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
         if tool.driver.kind is DriverKind.BUILTIN and not self._deps.builtins.has(tool.driver.function):
             raise CapabilityMissing(f"there is no built-in function {tool.driver.function!r}")
+        if tool.vouched and not actor.admin:
+            raise PermissionDenied("only administrators vouch for a tool", metadata={"field": "tool.vouched"})
         now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Tool:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -67,6 +68,10 @@ def call_request(request: tool_pb2.CallToolRequest, caller: Caller) -> CallReque
         approval=request.approval.removeprefix("approvals/"),
         wait_for_approval=request.wait_for_approval,
         syscall_id=caller.syscall_id,
+        untrusted=request.untrusted,
+        marked=caller.untrusted,
+        needs_approval=caller.needs_approval,
+        effect_matters=caller.effect_matters,
     )
 
 
@@ -109,6 +114,7 @@ def failure(scope: Scope, ended: ToolCall) -> CallFailed:
         error.message,
         metadata={"call": common.call_name(scope.agent, ended.id), **approval},
         retry_after=_LATER if error.code in _PASSING else None,
+        untrusted=ended.untrusted,
     )
 
 
@@ -130,6 +136,7 @@ def call(scope: Scope, found: ToolCall, *, listed: bool = False) -> resources_pb
     )
     if found.error is not None:
         message.error.reason, message.error.message = found.error.reason, found.error.message
+        message.error.untrusted = found.untrusted
         if found.error.details_json:
             details = common.shown(json.loads(found.error.details_json))
             message.error.details.CopyFrom(details.struct_value if details else struct_pb2.Struct())
@@ -172,11 +179,15 @@ def page(
     return response
 
 
-def outcome(request: tool_pb2.CompleteCallRequest) -> ToolOutcome:
+def outcome(request: tool_pb2.CompleteCallRequest, provider: Caller) -> ToolOutcome:
     """Read how a provider ended a call.
 
     A report that breaks a rule ends the call all the same: the tool has run, and its caller waits.
     """
+    return replace(_reported_outcome(request), untrusted=provider.untrusted)
+
+
+def _reported_outcome(request: tool_pb2.CompleteCallRequest) -> ToolOutcome:
     match request.WhichOneof("outcome"):
         case "error":
             given = request.error
@@ -214,9 +225,10 @@ def _reported(text: str) -> Any:
         return UnreadableResult(refused.message)
 
 
-def progress(given: tool_pb2.CallProgress) -> Progress:
+def progress(given: tool_pb2.CallProgress, provider: Caller) -> Progress:
     """Read how far a call is."""
-    return Progress(given.progress, given.total, given.message, given.partial_output)
+    texts = given.message, given.partial_output
+    return Progress(given.progress, given.total, *texts, untrusted=provider.untrusted)
 
 
 def _arguments(request: tool_pb2.CallToolRequest) -> Any:
@@ -231,6 +243,7 @@ def _progress(happened: Progress) -> tool_pb2.CallProgress:
         total=happened.total,
         message=happened.message,
         partial_output=happened.partial_output,
+        untrusted=happened.untrusted,
     )
 
 

@@ -53,4 +53,5 @@ def _taken(taken: Taken) -> tool_pb2.TakenCall:
         lease_left=duration(taken.terms.left),
         attempt=call.attempts,
         syscall_id=call.syscall_id,
+        untrusted=taken.untrusted,
     )

@@ -7,7 +7,7 @@ from typing import Final
 from google.protobuf import struct_pb2
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
-from services.chassis.auth.identity import Scope
+from services.chassis.auth.identity import Caller, Scope
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.wire import duration, stamp
@@ -43,8 +43,8 @@ _LATER: Final = {
 }
 
 
-def read(given: resources_pb2.Tool) -> Tool:
-    """Read a tool to register. Raises InvalidRequest, CapabilityMissing."""
+def read(given: resources_pb2.Tool, caller: Caller) -> Tool:
+    """Read a tool that a caller registers. Raises InvalidRequest, CapabilityMissing."""
     return Tool(
         id=common.tool_id(given.name, "tool.name"),
         title=given.title,
@@ -58,6 +58,8 @@ def read(given: resources_pb2.Tool) -> Tool:
         labels=dict(given.labels),
         requires_approval=given.requires_approval,
         returns_untrusted=given.returns_untrusted,
+        vouched=given.vouched,
+        untrusted=caller.untrusted,
         timeout_seconds=common.seconds(given, "timeout") or DEFAULT_TIMEOUT_SECONDS,
     )
 
@@ -73,6 +75,7 @@ def write(shown: Shown, *, basic: bool = False) -> resources_pb2.Tool:
         labels=tool.labels,
         available=not shown.unavailable,
         unavailable_reason=shown.unavailable,
+        untrusted=tool.untrusted,
     )
     if basic:
         return message
@@ -83,6 +86,7 @@ def write(shown: Shown, *, basic: bool = False) -> resources_pb2.Tool:
             locks=tool.locks,
             requires_approval=tool.requires_approval,
             returns_untrusted=tool.returns_untrusted,
+            vouched=tool.vouched,
             owner=names.agent_name(tool.owner) if tool.owner else "",
             create_time=stamp(tool.created_at),
             update_time=stamp(tool.updated_at),
