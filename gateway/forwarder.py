@@ -17,7 +17,8 @@ from gateway.routing import manager_of
 from services.chassis.auth.agents import Standing
 from services.chassis.auth.identity import Caller, Kind, current_caller
 from services.chassis.rpc.beginnings import whole
-from services.chassis.rpc.client import kernel_metadata
+from services.chassis.rpc.client import Metadata
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.live_streams import READER_SECONDS
 from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
@@ -57,12 +58,14 @@ class Forwarder(grpc.GenericRpcHandler):
         metrics: GateMetrics,
         standing: Callable[[Caller], Standing] = lambda caller: Standing(caller.agent),
         *,
+        exchange: TokenExchange,
         reader_seconds: float = READER_SECONDS,
     ) -> None:
         self._channels = channels
         self._methods = methods
         self._gates = gates
         self._metrics = metrics
+        self._exchange = exchange
         self._standing = standing
         self.unread = UnreadAnswers(reader_seconds)
         """Sweep it twice a second."""
@@ -77,20 +80,21 @@ class Forwarder(grpc.GenericRpcHandler):
         method, manager = self._methods.get(path), manager_of(path)
         if method is None or manager is None or method.audience is Audience.KERNEL or method.client_streaming:
             return None
-        handler = grpc.unary_stream_rpc_method_handler(self._behaviour(method, self._channels[manager]))
+        handler = grpc.unary_stream_rpc_method_handler(self._behaviour(method, manager))
         self._handlers[path] = handler
         return handler
 
-    def _behaviour(self, method: Method, channel: grpc.aio.Channel) -> Any:
+    def _behaviour(self, method: Method, manager: str) -> Any:
         gate = self._gates.get(method.lane)
-        open_call: Any = channel.unary_stream(method.path)
+        open_call: Any = self._channels[manager].unary_stream(method.path)
 
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
             visitor = self._visitor(current_caller(), context, method)
             # What this process may interrupt begins whole; the care costs two tasks, so others go without.
             careful = method.server_streaming or budget(context, method)[1]
             if gate is None or method.endless:  # a watch would hold its place for as long as it lives
-                async for message in _copy(open_call, request, context, careful=careful):
+                metadata = await self._exchange.metadata(current_caller(), manager)
+                async for message in _copy(open_call, request, metadata, context, careful=careful):
                     yield message
                 return
             owner = self.unread.check(visitor)
@@ -99,7 +103,8 @@ class Forwarder(grpc.GenericRpcHandler):
                 await admission.__aenter__()
             place = Place(admission, owner)
             try:
-                async for message in _copy(open_call, request, context, careful=careful):
+                metadata = await self._exchange.metadata(current_caller(), manager)
+                async for message in _copy(open_call, request, metadata, context, careful=careful):
                     if not method.server_streaming:
                         self.unread.offer(place)
                     yield message
@@ -132,10 +137,13 @@ def _address(context: Context) -> Agent:
 
 
 async def _copy(
-    open_call: Any, request: bytes, context: Context, *, careful: bool
+    open_call: Any, request: bytes, own: Metadata, context: Context, *, careful: bool
 ) -> AsyncGenerator[bytes, None]:
-    """Make the call upstream and copy what comes back. Reads are retried by the channel itself."""
-    upstream = open_call(request, timeout=_time_left(), metadata=_metadata(context))
+    """Make the call upstream, with the kernel's `own` metadata, and copy what comes back.
+
+    Reads are retried by the channel itself.
+    """
+    upstream = open_call(request, timeout=_time_left(), metadata=_metadata(own, context))
     try:
         if head := await upstream.initial_metadata():
             sending = context.send_initial_metadata(_plain(head))
@@ -164,9 +172,8 @@ def _time_left() -> float:
     return max(0.001, current_caller().deadline - time.monotonic())
 
 
-def _metadata(context: Context) -> Pairs:
+def _metadata(own: Metadata, context: Context) -> Pairs:
     """Hand on the caller's own metadata, without what belongs to the transport or is set by the kernel."""
-    own = kernel_metadata(current_caller())
     names = {name for name, _ in own}
     theirs = tuple(
         (key, value)

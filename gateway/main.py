@@ -43,6 +43,7 @@ from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.client import DispatchClient
 from services.chassis.rpc import methods
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime import config
 from services.chassis.runtime.config import ConfigError
@@ -78,10 +79,12 @@ async def build(process: Process) -> App:
     scheduler: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
         channels["scheduler"]
     )
-    stream = DispatchClient(scheduler, process.credential.metadata, process.clock)
+    stream = DispatchClient(scheduler, process.credential_for("scheduler").metadata, process.clock)
     dispatcher = InferenceDispatcher(stream)
     pool = _pool(dispatcher, process)
-    directory = AccessAgentDirectory(agent_pb2_grpc.AgentServiceStub(channels["access"]), process.credential)
+    directory = AccessAgentDirectory(
+        agent_pb2_grpc.AgentServiceStub(channels["access"]), process.credential, process.exchange
+    )
     use_cases = _use_cases(settings, pool, dispatcher, channels, process, directory=directory)
     gates = _gates(settings)
     StateMetrics(
@@ -109,6 +112,7 @@ async def build(process: Process) -> App:
         gates,
         GateMetrics(process.registry, gates),
         directory.standing,
+        exchange=process.exchange,
         reader_seconds=process.common.reader_seconds.total_seconds(),
     )
     process.tasks.every("unread answers", SWEEP_SECONDS, forwarder.unread.sweep)
@@ -217,7 +221,7 @@ def _use_cases(
         pool=pool,
         dispatcher=dispatcher,
         checker=CompilingChecker(),
-        checkpoints=_checkpoints(context_pb2_grpc.ContextServiceStub(channels["context"])),
+        checkpoints=_checkpoints(context_pb2_grpc.ContextServiceStub(channels["context"]), process.exchange),
         agents=directory,
         metrics=PrometheusInferenceMetrics(process.registry),
         clock=process.clock,
@@ -238,8 +242,10 @@ def _use_cases(
     return use_cases
 
 
-def _checkpoints(stub: "context_pb2_grpc.ContextServiceAsyncStub") -> Callable[[Caller], CheckpointStore]:
-    return lambda caller: ContextCheckpoints(stub, caller)
+def _checkpoints(
+    stub: "context_pb2_grpc.ContextServiceAsyncStub", exchange: TokenExchange
+) -> Callable[[Caller], CheckpointStore]:
+    return lambda caller: ContextCheckpoints(stub, caller, exchange)
 
 
 def _gates(settings: GatewayConfig) -> dict[Lane, Gate]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from launcher.backends import Backends, WrongBackends
 from launcher.plan import KernelPlan
+from services.chassis.auth.processes import KEYED
 from services.chassis.runtime.config import read_secret
 from services.chassis.runtime.private_files import own_directory
 
@@ -15,12 +16,14 @@ KEY_BYTES = 32
 
 
 def prepare(plan: KernelPlan) -> list[Path]:
-    """Make the directory (0700), the service key and the engine's key (0600) where they are missing.
+    """Make the directory (0700), each process's key and the engine's key (0600) where they are missing.
 
     A directory that was open to other users is closed; returns what was. Raises NotPrivate.
     """
     opened = own_directory(plan.data_dir, create=True)
-    make_key(plan.service_key_file)
+    plan.service_keys_dir.mkdir(mode=0o700, exist_ok=True)
+    for name in sorted(KEYED):
+        make_key(plan.service_keys_dir / f"{name}.key")
     make_key(plan.engine_key_file)
     return opened
 

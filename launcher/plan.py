@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.backends import Backends
+from services.chassis.auth.processes import KEYED, SERVICE_KEYS
 from services.chassis.runtime.ports import DOOR_ABOVE
 
 DEFAULT_BASE_PORT = 7070
@@ -53,9 +54,9 @@ class KernelPlan:
         return f"127.0.0.1:{self.base_port}"
 
     @property
-    def service_key_file(self) -> Path:
-        """Secret that the processes know each other by."""
-        return self.data_dir / "service.key"
+    def service_keys_dir(self) -> Path:
+        """Where the key of each process lies, by which access knows it."""
+        return self.data_dir / SERVICE_KEYS
 
     @property
     def engine_key_file(self) -> Path:
@@ -100,6 +101,7 @@ class KernelPlan:
             module="gateway" if is_gateway else f"services.{name}",
             environment={
                 **self._common(),
+                **self._key_of(name),
                 **(self._gateway_alone() if is_gateway else {}),
                 f"{prefix}PORT": str(port),
                 f"{prefix}HTTP_PORT": str(http),
@@ -113,6 +115,12 @@ class KernelPlan:
             },
             ready_url=f"http://127.0.0.1:{http}/readyz",
         )
+
+    def _key_of(self, name: str) -> dict[str, str]:
+        """Show each process its own key alone; access, which knows them all by theirs, the directory."""
+        if name in KEYED:
+            return {"AIOS_SERVICE_KEY_FILE": str(self.service_keys_dir / f"{name}.key")}
+        return {"AIOS_ACCESS_SERVICE_KEYS_DIR": str(self.service_keys_dir)}
 
     def _tgi_local(self) -> ProcessPlan:
         port = self.base_port + _TGI_OFFSET
@@ -139,11 +147,11 @@ class KernelPlan:
         named = {"AIOS_OPENAI_MODEL": self.backends.model} if self.backends.model else {}
         return {
             "AIOS_DATA_DIR": str(self.data_dir),
-            "AIOS_SERVICE_KEY_FILE": str(self.service_key_file),
             "AIOS_LOG_FORMAT": self.log_format,
             # Always set, if to nothing: a variable of the shell must not attach what the plan does not.
             "AIOS_TGI_ENDPOINTS": ",".join(self.served_by.tgi),
             "AIOS_OPENAI_ENDPOINTS": ",".join(self.served_by.openai),
+            "AIOS_SERVICE_KEY_FILE": "",
             # Keys are the gateway's alone.
             "AIOS_OPENAI_API_KEY": "",
             "AIOS_TGI_API_KEY": "",

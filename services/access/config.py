@@ -29,6 +29,10 @@ class AccessConfig:
     admin_token_file: Path | None = None
     """File the first administrator's token is written to. Default: admin.token in the data directory."""
 
+    service_keys_dir: Path | None = None
+    """Directory with a key for each of the kernel's processes, such as gateway.key; missing ones are made.
+    Default: service-keys in the data directory."""
+
     token_life: timedelta = timedelta(minutes=10)
     """Life of an agent's or service's token; at most an hour. Unit: seconds."""
 
@@ -37,6 +41,10 @@ class AccessConfig:
 
     session_life: timedelta = timedelta(days=1)
     """How long an agent's or service's token can be renewed before its key is needed again; at most 31 days.
+    Unit: seconds."""
+
+    exchange_life: timedelta = timedelta(minutes=5)
+    """Longest life of a token for one manager that a process exchanged a caller's token for; at most an hour.
     Unit: seconds."""
 
     max_depth: int = 8
@@ -93,6 +101,8 @@ class AccessConfig:
         """Check the ranges. Raises ValueError."""
         if not timedelta(seconds=60) <= self.token_life <= timedelta(hours=1):
             raise ValueError("token_life must be 60 to 3600 seconds")
+        if not timedelta(seconds=10) <= self.exchange_life <= timedelta(hours=1):
+            raise ValueError("exchange_life must be 10 to 3600 seconds")
         if not timedelta(seconds=60) <= self.admin_token_life <= timedelta(days=31):
             raise ValueError("admin_token_life must be 60 seconds to 31 days")
         if not timedelta(seconds=60) <= self.session_life <= timedelta(days=31):
@@ -119,6 +129,7 @@ class AccessConfig:
             token_life=self.token_life,
             admin_token_life=self.admin_token_life,
             session_life=self.session_life,
+            exchange_life=self.exchange_life,
             pending_approvals=self.pending_approvals,
             poll=self.poll.total_seconds(),
             confirm=self.confirm.total_seconds(),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +14,10 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.adapters.cedar import CedarEngine, base_policies
 from services.access.adapters.head_file import HeadFile, read_head
 from services.access.adapters.head_webhook import HeadWebhook
-from services.access.adapters.keys import KeyFile, admin_of, ensure_service_key, write_admin_token
+from services.access.adapters.keys import KeyFile, admin_of, write_admin_token
 from services.access.adapters.local_authorizer import LocalAuthenticator, LocalAuthorizer
 from services.access.adapters.policy_process import PolicyProcess
+from services.access.adapters.service_keys import ServiceKeysBroken, service_keys
 from services.access.config import AccessConfig, installed_policies
 from services.access.core import audit_chain
 from services.access.metrics import AccessMetrics
@@ -28,8 +29,10 @@ from services.access.service.dependencies import Dependencies, NoHeads
 from services.access.service.facade import AccessManager
 from services.access.servicer import AccessServicer, AgentServicer
 from services.access.store.sql import MIGRATIONS, SqlStore
+from services.chassis.auth.processes import ACCESS, SERVICE_KEYS
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.private_files import own_file, private_umask
 from services.chassis.runtime.process import App, Process
@@ -40,6 +43,10 @@ NAME: Final = "access"
 
 _log = logger(__name__)
 
+_SHARED_KEY: Final = (
+    "AIOS_SERVICE_KEY_FILE: one key for all processes is not taken any more: give each process a key of its "
+    "own, and name the directory that holds them all in AIOS_ACCESS_SERVICE_KEYS_DIR"
+)
 _FLUSH_SECONDS: Final = 0.5
 _KEYS_SECONDS: Final = 5.0
 _ADMIN_SECONDS: Final = 3600.0
@@ -54,7 +61,7 @@ def build(
     signer: Signer,
     meter: Meter,
     clock: Clock,
-    service_key: str,
+    service_keys: Mapping[str, str],
     installed: tuple[str, ...] = (),
     heads: HeadLog | None = None,
 ) -> AccessManager:
@@ -69,7 +76,7 @@ def build(
         settings=config.settings(installed),
         heads=heads or NoHeads(),
     )
-    return AccessManager(ports, service_key=service_key, builtin=base_policies(config.policy_options))
+    return AccessManager(ports, service_keys=service_keys, builtin=base_policies(config.policy_options))
 
 
 def servicers(manager: AccessManager) -> list[Servicer]:
@@ -88,11 +95,13 @@ def servicers(manager: AccessManager) -> list[Servicer]:
     ]
 
 
-def authenticator(manager: AccessManager, keys: KeyFile) -> LocalAuthenticator:
+def authenticator(
+    manager: AccessManager, keys: KeyFile, audiences: Collection[str] = (ACCESS,)
+) -> LocalAuthenticator:
     """Return what verifies the tokens of this process's own callers."""
     revocations = Revocations()
     clock = manager.ports.clock
-    verifier = TokenVerifier(KeyRing(keys, clock, max_age=_KEYS_SECONDS), clock, revocations)
+    verifier = TokenVerifier(KeyRing(keys, clock, max_age=_KEYS_SECONDS), clock, audiences, revocations)
     return LocalAuthenticator(verifier, revocations, manager.ports)
 
 
@@ -121,8 +130,7 @@ async def assemble(process: Process) -> App:
     key_path = config.key_file or folder / "access-keys.json"
     await asyncio.to_thread(own_file, key_path)
     keys = await asyncio.to_thread(KeyFile, key_path, clock.now())
-    secret_path = process.common.service_key_file or folder / "service.key"
-    service_key = await asyncio.to_thread(ensure_service_key, secret_path)
+    secrets = await asyncio.to_thread(_service_keys, config, process)
     database = await process.database(MIGRATIONS)
     store = SqlStore(database, keys)
     meter = AccessMetrics(process.registry)
@@ -134,7 +142,7 @@ async def assemble(process: Process) -> App:
         signer=keys,
         meter=meter,
         clock=clock,
-        service_key=service_key,
+        service_keys=secrets,
         installed=await asyncio.to_thread(installed_policies),
         heads=head_file(config, process, keys),
     )
@@ -210,7 +218,7 @@ async def _verify_audit(tenant: str, copies: Sequence[Path]) -> list[dict[str, A
             signer=keys,
             meter=AccessMetrics(process.registry),
             clock=process.clock,
-            service_key="",
+            service_keys={},
             heads=head_file(config, process, keys),
         )
         found = []
@@ -259,6 +267,15 @@ def verify_audit(arguments: Sequence[str]) -> int:
         return 2
     sys.stdout.write("".join(json.dumps(one) + "\n" for one in found))
     return 0 if all(one["intact"] for one in found) else 1
+
+
+def _service_keys(config: AccessConfig, process: Process) -> Mapping[str, str]:
+    if config.service_keys_dir is None and process.common.service_key_file is not None:
+        raise ConfigError([_SHARED_KEY])
+    try:
+        return service_keys(config.service_keys_dir or process.data_dir / SERVICE_KEYS)
+    except ServiceKeysBroken as error:
+        raise ConfigError([f"AIOS_ACCESS_SERVICE_KEYS_DIR: {error}"]) from error
 
 
 def rotate_keys() -> int:

@@ -520,7 +520,7 @@ class Meter(Protocol):
         ...
 
     def issued(self, how: str) -> None:
-        """Count one token; `how` is agent_key, service_key, renewal or registration."""
+        """Count one token; `how` is agent_key, service_key, renewal, exchange or registration."""
         ...
 
     def refused(self, how: str) -> None:

@@ -119,7 +119,7 @@ def _peers(process: Process, config: ContextConfig) -> PeerClients:
         return PeerClients(counter=NoTokenizer(), summarizer=NoPeers(), memory=NoPeers())
     channel = process.channel("gateway", inference_pb2.DESCRIPTOR, memory_pb2.DESCRIPTOR)
     return PeerClients(
-        counter=GatewayTokenizer(channel),
-        summarizer=GatewaySummarizer(channel, config.summary_class),
-        memory=GatewayMemory(channel),
+        counter=GatewayTokenizer(channel, process.exchange),
+        summarizer=GatewaySummarizer(channel, process.exchange, config.summary_class),
+        memory=GatewayMemory(channel, process.exchange),
     )

@@ -70,7 +70,7 @@ async def assemble(process: Process) -> App:
         config,
         index=SqlIndex(database, process.clock),
         blobs=DirectoryBlobs(await _blob_dir(config, process)),
-        access=AccessClient(channel, process.authorizer),
+        access=AccessClient(channel, process.authorizer, process.exchange),
         meter=StorageMetrics(process.registry),
         clock=process.clock,
     )

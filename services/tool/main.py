@@ -78,8 +78,8 @@ def _scheduled(process: Process) -> tuple[ScheduledQueue, AccessAgentDirectory]:
     access: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(
         process.channel("access", access_pb2.DESCRIPTOR)
     )
-    agents = AccessAgentDirectory(access, process.credential)
-    stream = DispatchClient(scheduler, process.credential.metadata, process.clock)
+    agents = AccessAgentDirectory(access, process.credential, process.exchange)
+    stream = DispatchClient(scheduler, process.credential_for("scheduler").metadata, process.clock)
     queue = ScheduledQueue(stream, agents, process.clock)
     DispatchMetrics(process.registry, held=lambda: stream.held, connected=lambda: stream.connected)
     process.tasks.start("dispatch", stream.run)
@@ -104,9 +104,11 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         meter=ToolMetrics(process.registry),
         access=CallersAccess(process.authorizer),
         builtins=BuiltinFunctions(
-            process.clock, StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR))
+            process.clock, StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR), process.exchange)
         ),
-        approvals=AccessApprovals(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
+        approvals=AccessApprovals(
+            process.channel("access", access_pb2.DESCRIPTOR), process.credential, process.exchange
+        ),
         queue=queue,
     )
     if agents is not None:

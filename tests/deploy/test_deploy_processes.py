@@ -17,6 +17,7 @@ from aios.api.memory.v1 import memory_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
+from services.chassis.auth.processes import KEYED
 from services.chassis.runtime import config
 from services.chassis.runtime.process import CommonConfig, ListenConfig, Process
 from services.tgi_local.config import TgiLocalConfig
@@ -238,7 +239,15 @@ def test_secrets_are_referred_to_and_never_made(directory: str) -> None:
     assert of_kind(directory, "Secret") == []
     for each in workloads(directory):
         secrets = [v["secret"]["secretName"] for v in each.pod["volumes"] if "secret" in v]
-        assert secrets == (["aios-service-key"] if each.name in KERNEL else [])
+        assert secrets == ([f"aios-service-key-{each.name}"] if each.name in KEYED else [])
+        gathered = [v["projected"]["sources"] for v in each.pod["volumes"] if "projected" in v]
+        if each.name == "access":
+            assert [(s["secret"]["name"], s["secret"]["items"]) for sources in gathered for s in sources] == [
+                (f"aios-service-key-{name}", [{"key": "service.key", "path": f"{name}.key"}])
+                for name in sorted(KEYED)
+            ]
+        else:
+            assert gathered == []
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -15,6 +15,7 @@ from services.access.service.agents import NewAgent, Registered
 from services.access.service.dependencies import Dependencies, Settings
 from services.access.service.facade import AccessManager
 from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.auth.processes import KEYED
 from services.chassis.dispatch.scheduling import Hints
 from services.chassis.idempotency import RequestIdentity
 from tests.fakes.clock import FakeClock
@@ -22,7 +23,7 @@ from tests.fakes.seal_keys import FakeHeadLog
 
 TENANT = "acme"
 KERNEL_TENANT = "default"
-SERVICE_KEY = "the-shared-secret"
+SERVICE_KEYS = {name: f"the-secret-of-{name}" for name in KEYED}
 NEW = RequestIdentity("", "Test")
 """A request without an id: every time a new one."""
 
@@ -148,7 +149,7 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
         settings=settings,
         heads=heads,
     )
-    manager = AccessManager(kit, service_key=SERVICE_KEY, builtin=base_policies())
+    manager = AccessManager(kit, service_keys=SERVICE_KEYS, builtin=base_policies())
     return Desk(manager, clock, keys, meter, store, heads)
 
 

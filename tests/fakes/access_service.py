@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
+from services.chassis.auth.identity import current_caller
 from services.chassis.runtime.server import Servicer
 from tests.fakes.tokens import Issuer
 
@@ -33,6 +34,10 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         """Every request to mark an agent: tenant, agent, source."""
         self.decision_life: timedelta | None = None
         self.token_life = timedelta(minutes=10)
+        self.exchanges: list[str] = []
+        self.exchange_life = timedelta(minutes=5)
+        self.exchange_open = asyncio.Event()
+        self.exchange_open.set()
         self.silent = False
         self._changed = asyncio.Condition()
 
@@ -107,6 +112,24 @@ class FakeAccess(access_pb2_grpc.AccessServiceServicer):
         token = self.issuer.token(request.service_key.service, kind="service", life=self.token_life)
         response = access_pb2.IssueTokenResponse(token=token)
         response.expire_time.FromDatetime(self.issuer.clock.now() + self.token_life)
+        return response
+
+    async def ExchangeToken(  # noqa: N802 - gRPC's name
+        self, request: access_pb2.ExchangeTokenRequest, _context: Any
+    ) -> access_pb2.ExchangeTokenResponse:
+        """Issue a token for an audience, on behalf of whom the shown one names."""
+        self.exchanges.append(request.audience)
+        await self.exchange_open.wait()
+        shown = await self.issuer.verifier().authenticate(request.token)
+        token = self.issuer.token(
+            shown.agent,
+            life=self.exchange_life,
+            aud=request.audience,
+            sid=shown.session_id,
+            act={"sub": current_caller().agent},
+        )
+        response = access_pb2.ExchangeTokenResponse(token=token)
+        response.expire_time.FromDatetime(self.issuer.clock.now() + self.exchange_life)
         return response
 
     async def GetJwks(  # noqa: N802 - gRPC's name

@@ -94,7 +94,7 @@ async def dispatching(
     )
     config = ServerConfig(port=port, http_port=None, health_port=None)
     async with running(servicer, config=config) as server, connected(server) as channel:
-        token = ISSUER_FOR_TESTS.token("service-gateway", kind="service")
+        token = ISSUER_FOR_TESTS.token("gateway", kind="service")
         stub: Any = scheduler_pb2_grpc.SchedulerServiceStub(channel)
         client = DispatchClient(stub, StaticCredential(token).metadata, clock or SystemClock())
         task = asyncio.create_task(client.run())

@@ -60,11 +60,11 @@ def _build() -> FileDescriptor:
     text.options.Extensions[_FIELD_RULES].string.max_len = 100
     _field(message, "count", 3, descriptor_pb2.FieldDescriptorProto.TYPE_INT32)
     service = file.service.add(name="EchoService")
-    _method(service, "Unary", resource="name")
+    _method(service, "Unary", resource="name", delegates=["tool"])
     _method(service, "StreamOut", streams="out", resource="name")
     _method(service, "StreamIn", streams="in")
     _method(service, "Chat", streams="in out")
-    _method(service, "Kernel", audience=options_pb2.AUDIENCE_KERNEL)
+    _method(service, "Kernel", audience=options_pb2.AUDIENCE_KERNEL, services=["memory"])
     _method(service, "Public", audience=options_pb2.AUDIENCE_PUBLIC)
     _method(service, "Quick", seconds=QUICK_SECONDS, effect=options_pb2.EFFECT_WRITE)
     _method(service, "Watch", streams="out", seconds=86_400)

@@ -23,7 +23,7 @@ from services.scheduler.main import build as build_scheduler
 from tests.fakes.access import AllowOwner
 from tests.fakes.fake_tgi import Behaviour, FakeTgi
 from tests.fakes.rpc import connected
-from tests.fakes.tokens import ISSUER_FOR_TESTS
+from tests.fakes.tokens import ISSUER_FOR_TESTS, PassOn
 
 READY_SECONDS = 20.0
 READY_INTERVAL = 0.02
@@ -140,8 +140,10 @@ class SmallKernel:
     async def _start(self, name: str, build: Any, environ: dict[str, str]) -> ChassisServer:
         stack = self.stacks[name] = AsyncExitStack()
         process = Process(name, environ)
-        token = ISSUER_FOR_TESTS.token(f"service-{name}", kind="service")
+        token = ISSUER_FOR_TESTS.token(name.rstrip("2"), kind="service")
         process.__dict__["credential"] = StaticCredential(token)
+        process.__dict__["credential_for"] = lambda _audience: StaticCredential(token)
+        process.__dict__["exchange"] = PassOn()
         process.__dict__["_service_key"] = "a service key for tests"
         process.__dict__["authenticator"] = ISSUER_FOR_TESTS.verifier()
         await stack.enter_async_context(process.stack)

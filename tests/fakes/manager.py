@@ -18,6 +18,7 @@ from services.chassis.rpc import client, methods
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.server import ChassisServer
 from tests.fakes.rpc import connected, running
+from tests.fakes.tokens import PassOn
 
 Behaviour = Callable[[bytes, Any], AsyncIterator[bytes]]
 
@@ -100,6 +101,7 @@ async def front_server(
         own,
         GateMetrics(CollectorRegistry(), own),
         standing=lambda caller: Standing(roots.get(caller.agent, caller.agent)),
+        exchange=PassOn(),
     )
     keep(forwarder)
     async with (

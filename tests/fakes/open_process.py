@@ -29,7 +29,8 @@ raise SystemExit(run("{service}", without_access))
 
 async def start_open(service: str, directory: Path, **variables: str) -> tuple[Process, int]:
     """Start a service on a data directory; return the process and its port."""
-    (directory / "service.key").write_text("key")
+    (directory / "service-keys").mkdir(exist_ok=True)
+    (directory / "service-keys" / f"{service}.key").write_text("key")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIOS_")}
     environ |= {
         "AIOS_DATA_DIR": str(directory),

@@ -22,14 +22,16 @@ from services.access.adapters.local_authorizer import LocalAuthorizer
 from services.access.main import authenticator, servicers
 from services.chassis.auth.authz_client import AccessAuthorizer
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.processes import PROCESSES
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
 from services.chassis.rpc.client import AccessKeySource, KeyCredential, Metadata
+from services.chassis.rpc.exchange import AccessExchange
 from services.chassis.rpc.live_streams import WATCHES
 from services.chassis.rpc.methods import Method
 from services.chassis.runtime.server import ChassisServer, ServerConfig
-from tests.fakes.access_manager import SERVICE_KEY, TENANT, Desk, desk
+from tests.fakes.access_manager import SERVICE_KEYS, TENANT, Desk, desk
 from tests.fakes.rpc import connected, running
 from tests.fakes.stores.access import MemoryStore
 from tests.fakes.waiting import until
@@ -166,7 +168,7 @@ async def ticking_kernel(
         access_server = await stack.enter_async_context(
             running(
                 *servicers(made.manager),
-                authenticator=authenticator(made.manager, made.keys),
+                authenticator=authenticator(made.manager, made.keys, PROCESSES),
                 authorizer=local,
             )
         )
@@ -174,9 +176,9 @@ async def ticking_kernel(
 
         async def serve(name: str, **options: Any) -> tuple[ChassisServer, grpc.aio.Channel]:
             clock, revocations = made.clock, Revocations()
-            credential = KeyCredential(access, name, SERVICE_KEY, clock)
+            credential = KeyCredential(access, name, SERVICE_KEYS[name], clock)
             authorizer = LateAuthorizer(access, credential, clock, revocations=revocations)
-            verifier = TokenVerifier(KeyRing(AccessKeySource(access), clock), clock, revocations)
+            verifier = TokenVerifier(KeyRing(AccessKeySource(access), clock), clock, PROCESSES, revocations)
             server = await stack.enter_async_context(
                 running(authenticator=verifier, authorizer=authorizer, config=config, **options)
             )
@@ -186,11 +188,15 @@ async def ticking_kernel(
             return server, await stack.enter_async_context(connected(server))
 
         manager, to_manager = await serve("memory", handlers=[ticking], known=files)
+        credential = KeyCredential(access, "gateway", SERVICE_KEYS["gateway"], made.clock)
+        exchange = AccessExchange(access, credential, made.clock)
+        stack.push_async_callback(exchange.close)
         forwarder = Forwarder(
             dict.fromkeys(MANAGERS.values(), to_manager),
             methods.table(*FORWARDED),
             {},
             GateMetrics(CollectorRegistry(), {}),
+            exchange=exchange,
         )
         gateway, to_gateway = await serve("gateway", handlers=[forwarder], known=FORWARDED)
         forwarded = {

@@ -8,8 +8,10 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.chassis.auth.tokens import ALGORITHM, AUDIENCE, ISSUER, KeyRing, TokenVerifier
-from services.chassis.rpc.client import Metadata
+from services.chassis.auth.identity import Caller
+from services.chassis.auth.processes import GATEWAY, PROCESSES
+from services.chassis.auth.tokens import ALGORITHM, ISSUER, KeyRing, TokenVerifier
+from services.chassis.rpc.client import Metadata, kernel_metadata
 from services.chassis.runtime.clock import Clock, SystemClock
 
 
@@ -45,8 +47,8 @@ class Issuer:
         return StaticJwks(self.jwk)
 
     def verifier(self) -> TokenVerifier:
-        """Return an authenticator that accepts the tokens of this issuer."""
-        return TokenVerifier(KeyRing(self.jwks(), self.clock), self.clock)
+        """Return an authenticator that accepts the tokens of this issuer, whatever process they are for."""
+        return TokenVerifier(KeyRing(self.jwks(), self.clock), self.clock, PROCESSES)
 
     def token(
         self,
@@ -61,7 +63,7 @@ class Issuer:
         """Sign a token; further keywords replace claims, None removes one."""
         now = self.clock.now().timestamp()
         content = {
-            "iss": ISSUER, "aud": AUDIENCE, "sub": agent, "tenant": tenant, "kind": kind, "parent": parent,
+            "iss": ISSUER, "aud": GATEWAY, "sub": agent, "tenant": tenant, "kind": kind, "parent": parent,
             "jti": uuid.uuid4().hex, "iat": now, "exp": now + life.total_seconds(), **claims,
         }  # fmt: skip
         present = {name: value for name, value in content.items() if value is not None}
@@ -84,3 +86,15 @@ def metadata(
 ) -> Metadata:
     """Return the metadata of a call by the given principal, signed by the shared issuer."""
     return ISSUER_FOR_TESTS.metadata(agent, tenant=tenant, kind=kind, parent=parent)
+
+
+class PassOn:
+    """A TokenExchange that shows the caller's own token, for processes that take every audience."""
+
+    def __init__(self) -> None:
+        self.audiences: list[str] = []
+
+    async def metadata(self, caller: Caller, audience: str) -> Metadata:
+        """Return the metadata of the caller's call."""
+        self.audiences.append(audience)
+        return kernel_metadata(caller, caller.token)

@@ -17,6 +17,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.chassis.rpc import client
+from tests.fakes.as_gateway import administrator, at_manager
 from tests.fakes.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
@@ -51,11 +52,6 @@ async def port_of(process: Process) -> int:
     pytest.fail("the process ended before it was ready")
 
 
-def bearer(token: str) -> Metadata:
-    """Return the metadata of a caller."""
-    return (("authorization", f"Bearer {token}"),)
-
-
 async def ended(process: Process, number: signal.Signals) -> int:
     """Send a signal and wait for the end; return the exit code."""
     process.send_signal(number)
@@ -76,8 +72,8 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     process = await start(tmp_path)
     port = await port_of(process)
     token = await asyncio.to_thread((tmp_path / "admin.token").read_text)
-    admin = bearer(token.strip())
     async with client.channel(f"127.0.0.1:{port}") as channel:
+        admin = await administrator(tmp_path, channel)
         keys = [await register(channel, admin, f"a{number}") for number in range(5)]
     await ended(process, signal.SIGKILL)
     process = await start(tmp_path)
@@ -105,7 +101,7 @@ async def test_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
     await ended(process, signal.SIGTERM)
     modes = {
         name: stat.S_IMODE((tmp_path / name).stat().st_mode)
-        for name in ("admin.token", "service.key", "access-keys.json")
+        for name in ("admin.token", "service-keys/gateway.key", "access-keys.json")
     }
 
     assert set(modes.values()) == {0o600}
@@ -152,12 +148,11 @@ def lives(pid: int) -> bool:
 async def test_hostile_policies_cost_their_own_call(tmp_path: Path) -> None:
     process = await start(tmp_path)
     port = await port_of(process)
-    token = await asyncio.to_thread((tmp_path / "admin.token").read_text)
-    admin = bearer(token.strip())
     deep = "(" * 800 + "true" + ")" * 800
     wide = " && ".join(['principal.tenant == "acme"'] * 400)
     costly = " && ".join(["principal.nope == 1"] * 85)
     async with client.channel(f"127.0.0.1:{port}") as channel:
+        admin = await administrator(tmp_path, channel)
         access: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
 
         async def judged(condition: str) -> bool:
@@ -190,12 +185,11 @@ async def test_the_policy_checker_ends_with_its_manager(tmp_path: Path) -> None:
 async def test_the_watches_of_the_process_itself_end_with_their_permission(tmp_path: Path) -> None:
     process = await start(tmp_path)
     port = await port_of(process)
-    token = await asyncio.to_thread((tmp_path / "admin.token").read_text)
-    admin = bearer(token.strip())
     async with client.channel(f"127.0.0.1:{port}") as channel:
+        admin = await administrator(tmp_path, channel)
         agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
         made = await agents.RegisterAgent(agent_pb2.RegisterAgentRequest(agent_id="a"), metadata=admin)
-        own = bearer(made.credential.token)
+        own = await at_manager(tmp_path, channel, made.credential.token)
         watch = agents.WatchAgents(agent_pb2.WatchAgentsRequest(parent="agents/me"), metadata=own, timeout=60)
         await watch.initial_metadata()
 

@@ -42,7 +42,8 @@ raise SystemExit(run("storage", without_access))
 
 async def start(directory: Path) -> tuple[Process, int]:
     """Start storage on a data directory and return it with its port."""
-    (directory / "service.key").write_text("key")
+    (directory / "service-keys").mkdir(exist_ok=True)
+    (directory / "service-keys" / "storage.key").write_text("key")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIOS_")}
     environ |= {
         "AIOS_DATA_DIR": str(directory),

@@ -45,7 +45,8 @@ raise SystemExit(run("tool", without_access))
 
 async def start(directory: Path) -> tuple[Process, int]:
     """Start the tool manager on a data directory and return it with its port."""
-    (directory / "service.key").write_text("key")
+    (directory / "service-keys").mkdir(exist_ok=True)
+    (directory / "service-keys" / "tool.key").write_text("key")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIOS_")}
     environ |= {
         "AIOS_DATA_DIR": str(directory),

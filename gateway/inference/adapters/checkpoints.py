@@ -8,8 +8,9 @@ import grpc
 from aios.api.context.v1 import context_pb2, context_pb2_grpc, resources_pb2
 from gateway.inference.model import Alternative, Checkpoint, KvState, Place, Prompt
 from services.chassis.auth.identity import Caller
-from services.chassis.rpc.client import kernel_metadata
+from services.chassis.rpc.client import Metadata
 from services.chassis.rpc.errors import KernelError, ServiceUnavailable
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
 
 SAVE_SECONDS = 5.0
@@ -25,8 +26,11 @@ class ContextCheckpoints:
     that it does not stand where this gateway left it.
     """
 
-    def __init__(self, stub: "context_pb2_grpc.ContextServiceAsyncStub", caller: Caller) -> None:
+    def __init__(
+        self, stub: "context_pb2_grpc.ContextServiceAsyncStub", caller: Caller, exchange: TokenExchange
+    ) -> None:
         self._stub = stub
+        self._exchange = exchange
         self._caller = caller
         self._epochs: dict[str, int] = {}
         self._stored: dict[str, Checkpoint] = {}
@@ -65,8 +69,10 @@ class ContextCheckpoints:
         # next save cannot mix with ours.
         request = context_pb2.ClaimSnapshotRequest(name=self._name(call), owner=GATEWAY)
         try:
-            answer = await self._stub.ClaimSnapshot(request, timeout=LOAD_SECONDS, metadata=self._metadata())
-        except grpc.aio.AioRpcError:
+            answer = await self._stub.ClaimSnapshot(
+                request, timeout=LOAD_SECONDS, metadata=await self._metadata()
+            )
+        except (grpc.aio.AioRpcError, ServiceUnavailable):
             return None
         self._epochs[call] = answer.snapshot.epoch
         return None if answer.snapshot.finished else _checkpoint(call, answer.snapshot)
@@ -76,7 +82,7 @@ class ContextCheckpoints:
         self._stored.pop(call, None)
         request = context_pb2.DeleteSnapshotRequest(name=self._name(call))
         try:
-            await self._stub.DeleteSnapshot(request, timeout=SAVE_SECONDS, metadata=self._metadata())
+            await self._stub.DeleteSnapshot(request, timeout=SAVE_SECONDS, metadata=await self._metadata())
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise _unavailable(error) from error
@@ -94,7 +100,7 @@ class ContextCheckpoints:
         snapshot.epoch = self._epochs.get(checkpoint.call, 0)
         _write_output(snapshot, checkpoint, after)
         request = context_pb2.SaveSnapshotRequest(snapshot=snapshot, after_sequence=after)
-        return await self._stub.SaveSnapshot(request, timeout=SAVE_SECONDS, metadata=self._metadata())
+        return await self._stub.SaveSnapshot(request, timeout=SAVE_SECONDS, metadata=await self._metadata())
 
     def _failed(self, checkpoint: Checkpoint, error: grpc.aio.AioRpcError) -> KernelError:
         if peer_error(error).reason == "QUOTA_EXCEEDED":
@@ -114,8 +120,11 @@ class ContextCheckpoints:
     def _name(self, call: str) -> str:
         return f"agents/{self._caller.agent}/generations/{call}"
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return kernel_metadata(self._caller)
+    async def _metadata(self) -> Metadata:
+        try:
+            return await self._exchange.metadata(self._caller, "context")
+        except KernelError as error:
+            raise ServiceUnavailable(f"the context service cannot be asked: {error.reason}") from error
 
 
 def _unavailable(error: grpc.aio.AioRpcError) -> KernelError:

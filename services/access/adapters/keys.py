@@ -24,14 +24,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.model import PublicKey, SealKey, Token
 from services.chassis.auth.identity import Kind, Principal
-from services.chassis.auth.tokens import ALGORITHM, AUDIENCE, ISSUER, LEEWAY_SECONDS
+from services.chassis.auth.processes import GATEWAY, PROCESSES
+from services.chassis.auth.tokens import ALGORITHM, ISSUER, LEEWAY_SECONDS, actors_of
 from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
 
 _VERSION: Final = 1
 _KINDS: Final = {kind.value: kind for kind in (Kind.AGENT, Kind.ADMIN, Kind.SERVICE)}
 _DECODE_OPTIONS: Final[Any] = {
     "require": ["exp", "iat", "sub", "aud", "iss", "jti", "tenant", "kind"],
-    "strict_aud": True,
+    "verify_aud": False,  # the use cases say for whom a token must be meant
     "verify_exp": False,
     "verify_iat": False,
 }
@@ -100,17 +101,21 @@ class KeyFile:
     def issue(
         self, holder: Principal, *, now: datetime, after: datetime | None, lifetime: timedelta
     ) -> Token:
-        """Sign a token. Issue times are whole seconds: one after `after`, up to which tokens are refused."""
+        """Sign a token for `holder.audience`; the gateway, unless that is given.
+
+        Issue times are whole seconds: one after `after`, up to which tokens are refused.
+        """
         issued = math.floor(now.timestamp())
         if after is not None:
             issued = max(issued, math.floor(after.timestamp()) + 1)
         expires = issued + max(1, round(lifetime.total_seconds()))
-        token_id = secrets.token_hex(16)
-        session_id = holder.session_id or token_id
+        session_id = holder.session_id or secrets.token_hex(16)
+        # It tells the family, so that whoever revokes one token by its id revokes all.
+        token_id = f"{session_id}.{secrets.token_hex(8)}"
         authenticated_at = holder.authenticated_at or float(issued)
-        claims = {
+        claims: dict[str, Any] = {
             "iss": ISSUER,
-            "aud": AUDIENCE,
+            "aud": holder.audience or GATEWAY,
             "sub": holder.agent,
             "tenant": holder.tenant,
             "kind": holder.kind.value,
@@ -121,10 +126,13 @@ class KeyFile:
             "sid": session_id,
             "auth_time": authenticated_at,
         }
+        if holder.actors:
+            claims |= {"act": _act(holder.actors), "origin_exp": holder.origin_expires_at}
         key = self._keys[0]
         text = jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
         principal = dataclasses.replace(
             holder,
+            audience=claims["aud"],
             token_id=token_id,
             issued_at=float(issued),
             expires_at=float(expires),
@@ -134,7 +142,7 @@ class KeyFile:
         return Token(text, principal, datetime.fromtimestamp(expires, UTC))
 
     def verify(self, text: str, *, now: datetime) -> Principal:
-        """Return whom a token names. Raises CredentialInvalid or CredentialExpired."""
+        """Return whom a token names, whatever it is for. Raises CredentialInvalid or CredentialExpired."""
         try:
             header = jwt.get_unverified_header(text)
             key = next((key for key in _alive(self._keys, now) if key.kid == header.get("kid")), None)
@@ -144,12 +152,13 @@ class KeyFile:
                 text,
                 key.private.public_key(),
                 algorithms=[ALGORITHM],
-                audience=AUDIENCE,
                 issuer=ISSUER,
                 options=_DECODE_OPTIONS,
             )
         except (jwt.PyJWTError, UnicodeError, RecursionError) as error:
-            raise CredentialInvalid("the token is malformed, forged or meant for another audience") from error
+            raise CredentialInvalid("the token is malformed or forged") from error
+        if not isinstance(claims["aud"], str) or claims["aud"] not in PROCESSES:
+            raise CredentialInvalid("the token is meant for no process of the kernel")
         if now.timestamp() >= claims["exp"] + LEEWAY_SECONDS:
             raise CredentialExpired("the token has expired")
         if claims.get("nbf", 0) > now.timestamp() + LEEWAY_SECONDS:
@@ -164,6 +173,9 @@ class KeyFile:
             expires_at=float(claims["exp"]),
             session_id=claims.get("sid", claims["jti"]),
             authenticated_at=float(claims.get("auth_time", claims["iat"])),
+            audience=claims["aud"],
+            actors=actors_of(claims),
+            origin_expires_at=float(claims.get("origin_exp", claims["exp"])),
         )
 
     def public_keys(self) -> list[PublicKey]:
@@ -198,6 +210,12 @@ class KeyFile:
         return [jwk(key) for key in self.public_keys()]
 
 
+def _act(actors: tuple[str, ...]) -> dict[str, Any]:
+    """Nest the actors as RFC 8693 does: the last one outside, whom it acted for within."""
+    last, *before = actors
+    return {"sub": last, "act": _act(tuple(before))} if before else {"sub": last}
+
+
 def jwk(key: PublicKey) -> dict[str, str]:
     """Describe a public key in the terms of RFC 8037."""
     return {"kty": "OKP", "crv": "Ed25519", "kid": key.kid, "x": key.x, "alg": ALGORITHM, "use": "sig"}
@@ -226,13 +244,6 @@ def write_admin_token(
     admin = Principal(agent="admin", tenant=tenant, kind=Kind.ADMIN)
     token = keys.issue(admin, now=now, after=after, lifetime=lifetime)
     replace(path, token.text.encode() + b"\n")
-
-
-def ensure_service_key(path: Path) -> str:
-    """Read the secret that the kernel's processes share; make it when the file does not exist."""
-    if not path.exists():
-        write_new(path, secrets.token_urlsafe(32).encode() + b"\n")
-    return path.read_text().strip()
 
 
 def write_new(path: Path, content: bytes) -> None:

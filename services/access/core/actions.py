@@ -42,6 +42,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.audit": _SELF,
     "access.check": _SERVICE,
     "access.erase": _ADMIN,
+    "access.exchange": _SERVICE,
     "access.grant": _SELF,
     "access.manage": _ADMIN,
     "access.read": _COMMON,

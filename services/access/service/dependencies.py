@@ -39,6 +39,8 @@ class Settings:
     """Longest life of an administrator's token, and of its renewals."""
     session_life: timedelta = timedelta(days=1)
     """How long the token of an agent or service can be renewed after the key was shown."""
+    exchange_life: timedelta = timedelta(minutes=5)
+    """Longest life of a token that was exchanged for another."""
     pending_approvals: int = 100
     """Approvals of one agent that may wait for a decision."""
     poll: float = 0.5

@@ -1,6 +1,6 @@
 """The access manager as a whole: its use cases, sharing one set of ports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from services.access.service.agents import AgentService
 from services.access.service.approvals import ApprovalService
@@ -19,11 +19,13 @@ from services.access.service.tokens import TokenService
 class AccessManager:
     """Agents, rules, decisions, approvals, audit and tokens.
 
-    `builtin` are the kernel's own policies as (id, text); `service_key` is the secret of the kernel's
-    processes. Call `flush` every second or so and before the end: it writes the gathered denials.
+    `builtin` are the kernel's own policies as (id, text); `service_keys` are the secrets of the kernel's
+    processes by name. Call `flush` every second or so and before the end: it writes the gathered denials.
     """
 
-    def __init__(self, ports: Dependencies, *, service_key: str, builtin: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, ports: Dependencies, *, service_keys: Mapping[str, str], builtin: Iterable[tuple[str, str]]
+    ) -> None:
         self.ports = ports
         self.audit = AuditService(ports)
         self.verifier = AuditVerifier(ports)
@@ -36,7 +38,7 @@ class AccessManager:
         self.policies = PolicyService(ports, builtin)
         self.approvals = ApprovalService(ports)
         self.checks = DecisionService(ports, self.denials)
-        self.tokens = TokenService(ports, service_key)
+        self.tokens = TokenService(ports, service_keys)
 
     async def flush(self) -> None:
         """Write the gathered denials to the audit log."""

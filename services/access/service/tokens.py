@@ -3,6 +3,7 @@
 import dataclasses
 import hmac
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +16,13 @@ from services.access.service.agents import key_hash
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.auth.processes import (
+    ACCESS,
+    EXCHANGES,
+    GATEWAY,
+    MOST_ACTORS,
+    SERVICE_AUDIENCES,
+)
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import (
@@ -23,9 +31,12 @@ from services.chassis.rpc.errors import (
     CredentialInvalid,
     CredentialRevoked,
     InvalidRequest,
+    PermissionDenied,
 )
 
 _SPARE: Final = timedelta(minutes=1)
+_LEAST_SECONDS: Final = 60.0
+"""A family that has less left is not renewed: who renews in time hears the reason while its token counts."""
 _UNKNOWN_KEY: Final = (
     "the agent's key is not known: it is mistyped, another kernel's or revoked, or its agent was killed"
 )
@@ -62,11 +73,11 @@ class Bucket:
 
 
 class TokenService:
-    """Issues and revokes tokens. `service_key` is the secret that the kernel's processes share."""
+    """Issues and revokes tokens. `service_keys` are the secrets of the kernel's processes by name."""
 
-    def __init__(self, ports: Dependencies, service_key: str) -> None:
+    def __init__(self, ports: Dependencies, service_keys: Mapping[str, str]) -> None:
         self._deps = ports
-        self._service_key = service_key.encode()
+        self._service_keys = {name: key_hash(key) for name, key in service_keys.items()}
         self._wrong = Bucket(ports.settings.wrong_keys_per_minute)
 
     async def by_agent_key(self, key: str, lifetime: timedelta | None) -> Token:
@@ -78,27 +89,79 @@ class TokenService:
         holder = Principal(agent=owner.agent, tenant=owner.tenant, kind=Kind.AGENT)
         return await self._issue(holder, lifetime, "agent_key")
 
-    async def by_service_key(self, service: str, key: str, lifetime: timedelta | None) -> Token:
-        """Exchange the service key. Raises CredentialInvalid or TooManyCalls."""
-        if not hmac.compare_digest(key.encode(), self._service_key):
-            raise self._refused("service_key", "the service key is wrong")
+    async def by_service_key(
+        self, service: str, key: str, lifetime: timedelta | None, audience: str = ACCESS
+    ) -> Token:
+        """Exchange the key of the process named `service` for a token that counts at one other process.
+
+        Raises CredentialInvalid, TooManyCalls or PermissionDenied (it calls nothing there in its own name).
+        """
+        known = self._service_keys.get(service)
+        if known is None or not hmac.compare_digest(key_hash(key), known):
+            raise self._refused("service_key", f"the key is not that of the process {service}")
         tenant = self._deps.settings.service_tenant
-        holder = Principal(agent=service, tenant=tenant, kind=Kind.SERVICE)
+        if audience not in SERVICE_AUDIENCES[service]:
+            raise PermissionDenied(
+                f"the process {service} calls nothing of {audience} in its own name",
+                metadata={"service": service, "audience": audience},
+            )
+        holder = Principal(agent=service, tenant=tenant, kind=Kind.SERVICE, audience=audience)
         return await self._issue(holder, lifetime, "service_key")
 
     async def by_renewal(self, text: str, lifetime: timedelta | None) -> Token:
-        """Exchange a token that is still valid. The new one belongs to the session of the first.
+        """Exchange a token that is still valid. The new one belongs to the family of the first.
 
-        Raises CredentialInvalid, CredentialExpired (also when the session ends), CredentialRevoked,
-        TooManyCalls or AgentInactive.
+        Only a token as an agent holds it is renewed: one that was exchanged for a process to act with is not,
+        so nobody makes more of it than was meant. Raises CredentialInvalid, CredentialExpired (also when the
+        family is too old), CredentialRevoked, TooManyCalls or AgentInactive.
         """
         try:
             holder = self._deps.signer.verify(text, now=self._deps.clock.now())
         except CredentialInvalid as error:
             raise self._refused("renewal", error.message) from error
+        if holder.audience != GATEWAY or holder.actors:
+            raise self._refused("renewal", "the token is a process's, to act with for an agent")
         if await self._deps.store.read(lambda tx: tx.tokens.is_revoked(holder)):
             raise CredentialRevoked("the token was revoked")
         return await self._issue(holder, lifetime, "renewal")
+
+    async def exchange(self, caller: Caller, text: str, audience: str) -> Token:
+        """Exchange a token meant for the calling process for one that counts at `audience` alone.
+
+        It names the same principal and family, with the calling process as its actor, and lives shortly,
+        never longer than the token shown. Raises PermissionDenied (the process may not), CredentialInvalid,
+        CredentialExpired, CredentialRevoked or AgentInactive.
+        """
+        if audience not in EXCHANGES.get(caller.agent, frozenset()):
+            raise PermissionDenied(
+                f"the process {caller.agent} does nothing at {audience} on behalf of others",
+                metadata={"service": caller.agent, "audience": audience},
+            )
+        now = self._deps.clock.now()
+        holder = self._deps.signer.verify(text, now=now)
+        if holder.audience != caller.agent or holder.kind is Kind.SERVICE:
+            raise CredentialInvalid(f"the token is not meant for the process {caller.agent}")
+        if len(holder.actors) >= MOST_ACTORS:
+            raise CredentialInvalid("the token was exchanged too often")
+
+        def load(tx: Transaction) -> Principal:
+            if tx.tokens.is_revoked(holder):
+                raise CredentialRevoked("the token was revoked")
+            return _current(tx, holder)
+
+        current = dataclasses.replace(
+            await self._deps.store.read(load),
+            session_id=holder.session_id,
+            authenticated_at=holder.authenticated_at,
+            audience=audience,
+            actors=(caller.agent, *holder.actors),
+            origin_expires_at=holder.ends_at,
+        )
+        left = timedelta(seconds=holder.expires_at - now.timestamp())
+        life = min(self._deps.settings.exchange_life, left)
+        token = self._deps.signer.issue(current, now=now, after=None, lifetime=life)
+        self._deps.meter.issued("exchange")
+        return token
 
     async def revoke(self, caller: Caller, agent: str, target: Target, asked: RequestIdentity) -> int:
         """Revoke tokens of `agent`; return the revision from which on they are refused.
@@ -114,7 +177,8 @@ class TokenService:
             revocation = Revocation("", caller.tenant, owner, now, until)
         else:
             token_id = target.token_id or self._token_id(caller, owner, target.token or caller.token, now)
-            revocation = Revocation(token_id, caller.tenant, "", now, until)
+            family = token_id.partition(".")[0]
+            revocation = Revocation(family, caller.tenant, "", now, until)
 
         def work(tx: Transaction) -> int:
             if dependencies.answered(tx, caller, asked) is not None:
@@ -145,7 +209,7 @@ class TokenService:
     async def _issue(self, holder: Principal, lifetime: timedelta | None, how: str) -> Token:
         def load(tx: Transaction) -> tuple[Principal, datetime | None]:
             after = tx.tokens.revoked_until(holder.tenant, holder.agent)
-            return _current(tx, holder), after
+            return dataclasses.replace(_current(tx, holder), audience=holder.audience), after
 
         current, after = await self._deps.store.read(load)
         settings, now = self._deps.settings, self._deps.clock.now()
@@ -159,8 +223,12 @@ class TokenService:
             )
             longest = settings.admin_token_life if is_admin else settings.session_life
             left = holder.authenticated_at + longest.total_seconds() - now.timestamp()
-            if left <= 0:
-                raise CredentialExpired("the session has ended: authenticate with a key again")
+            if left < _LEAST_SECONDS:
+                most = f"{longest.total_seconds():.0f}"
+                raise CredentialExpired(
+                    f"the token's family is older than {most} s: authenticate with the key again",
+                    metadata={"limit": "session_life", "seconds": most},
+                )
             life = min(life, timedelta(seconds=left))
         token = self._deps.signer.issue(current, now=now, after=after, lifetime=life)
         self._deps.meter.issued(how)

@@ -9,6 +9,7 @@ from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from services.access.service.facade import AccessManager
 from services.access.wire import access
 from services.chassis.auth.identity import current_caller
+from services.chassis.auth.processes import ACCESS
 
 _HEARTBEAT: Final = timedelta(seconds=5)
 _APPROVAL_LIFE: Final = timedelta(hours=1)
@@ -290,11 +291,20 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             token = await tokens.by_agent_key(request.agent_key.key, lifetime)
         elif which == "service_key":
             token = await tokens.by_service_key(
-                request.service_key.service, request.service_key.key, lifetime
+                request.service_key.service,
+                request.service_key.key,
+                lifetime,
+                request.audience or ACCESS,
             )
         else:
             token = await tokens.by_renewal(request.renew.token, lifetime)
         return access.token(token)
+
+    async def ExchangeToken(
+        self, request: access_pb2.ExchangeTokenRequest, _context: object
+    ) -> access_pb2.ExchangeTokenResponse:
+        made = await self._manager.tokens.exchange(current_caller(), request.token, request.audience)
+        return access.exchanged(made)
 
     async def RevokeToken(
         self, request: access_pb2.RevokeTokenRequest, _context: object

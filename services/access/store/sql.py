@@ -15,6 +15,7 @@ from services.access.store.sql_records import SqlApprovals, SqlAudit
 from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
 from services.access.store.tables import answers, counters, facts, revocations
 from services.chassis.auth.identity import Principal
+from services.chassis.auth.tokens import family_began
 from services.chassis.db import Database, idempotency
 from services.chassis.db.sql import upsert
 from services.chassis.idempotency import RequestIdentity
@@ -81,7 +82,7 @@ class SqlTokens:
         if ids and self._conn.execute(by_id.limit(1)).first():
             return True
         until = self.revoked_until(holder.tenant, holder.agent)
-        return until is not None and holder.issued_at <= until.timestamp()
+        return until is not None and family_began(holder) <= until.timestamp()
 
     def revoked_until(self, tenant: str, agent: str) -> datetime | None:
         """Return up to when tokens of an agent are refused, or None."""

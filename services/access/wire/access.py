@@ -353,6 +353,11 @@ def token(issued: model.Token) -> access_pb2.IssueTokenResponse:
     )
 
 
+def exchanged(issued: model.Token) -> access_pb2.ExchangeTokenResponse:
+    """Write a token that another was exchanged for."""
+    return access_pb2.ExchangeTokenResponse(token=issued.text, expire_time=stamp(issued.expire_time))
+
+
 def revoke_target(request: access_pb2.RevokeTokenRequest) -> Target:
     """Read what is to be revoked."""
     return Target(

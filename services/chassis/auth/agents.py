@@ -10,9 +10,11 @@ import grpc
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.chassis.auth.identity import Caller, Kind
+from services.chassis.auth.processes import ACCESS
 from services.chassis.dispatch.scheduling import ANYTHING, DEFAULT_HINTS, AgentFacts
-from services.chassis.rpc.client import ServiceCredential, kernel_metadata
+from services.chassis.rpc.client import ServiceCredential
 from services.chassis.rpc.errors import AccessUnavailable, AgentInactive
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.wire import caps, hints_asked
 from services.chassis.streams import LongStream, events_of, follow_forever
 
@@ -34,9 +36,15 @@ class Standing:
 class AccessAgentDirectory:
     """Follows all agents of all tenants. Run `watch` as a supervised background task."""
 
-    def __init__(self, stub: "agent_pb2_grpc.AgentServiceAsyncStub", credential: ServiceCredential) -> None:
+    def __init__(
+        self,
+        stub: "agent_pb2_grpc.AgentServiceAsyncStub",
+        credential: ServiceCredential,
+        exchange: TokenExchange,
+    ) -> None:
         self._stub = stub
         self._credential = credential
+        self._exchange = exchange
         self._known: dict[tuple[str, str], AgentFacts] = {}
         self._asking: Counter[tuple[str, str]] = Counter()
         self._ended_meanwhile: set[tuple[str, str]] = set()
@@ -117,11 +125,12 @@ class AccessAgentDirectory:
                 self._ended_meanwhile.discard(key)
 
     async def _fetch(self, caller: Caller) -> agent_pb2.Agent:
+        metadata = await self._exchange.metadata(caller, ACCESS)
         try:
             answer = await self._stub.GetAgent(
                 agent_pb2.GetAgentRequest(name=f"agents/{caller.agent}"),
                 timeout=FETCH_SECONDS,
-                metadata=kernel_metadata(caller),
+                metadata=metadata,
             )
         except grpc.aio.AioRpcError as error:
             raise AccessUnavailable("the access service cannot be asked", retry_after=0.5) from error

@@ -33,9 +33,24 @@ class Principal:
     expires_at: float = math.inf
     """Unix time in seconds."""
     session_id: str = ""
-    """The `sid` claim: id of the first token of the chain of renewals; who revokes that revokes them all."""
+    """The `sid` claim: id of the first token of the family; who revokes that revokes them all."""
     authenticated_at: float = 0.0
-    """The `auth_time` claim: when the first token of the chain was issued. Unix time in seconds."""
+    """The `auth_time` claim: when the first token of the family was issued. Unix time in seconds."""
+    audience: str = ""
+    """The `aud` claim: the process at which the token counts."""
+    actors: tuple[str, ...] = ()
+    """The `act` claims: the processes that exchanged the token, the last one first; empty: as issued."""
+    origin_expires_at: float = 0.0
+    """The `origin_exp` claim: when the token that it was exchanged for expires. Unix time in seconds."""
+
+    @property
+    def ends_at(self) -> float:
+        """Until when a stream that the credential opened may live. Unix time in seconds.
+
+        Each call through the gateway is held against the caller's own credential, so a stream need not end
+        because the narrower token that opened it at a manager is short-lived.
+        """
+        return max(self.expires_at, self.origin_expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,8 @@ class Caller:
     """Whether a rule in force looks at the effect of tools."""
     needs_approval: bool = False
     """Whether the call is permitted once a person has approved it; only methods that wait for that see it."""
+    credential: Principal | None = field(default=None, repr=False)
+    """The principal as its token tells it, with family and times; None: it was not verified here."""
     deadline: float = math.inf
     """When the call must end, on the clock of time.monotonic; infinite when unbounded. Unit: seconds."""
 

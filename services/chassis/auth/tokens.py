@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
@@ -12,6 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.processes import MOST_ACTORS
 from services.chassis.rpc.errors import (
     AccessUnavailable,
     CredentialExpired,
@@ -22,7 +23,6 @@ from services.chassis.rpc.names import is_id
 from services.chassis.runtime.clock import Clock
 
 ISSUER: Final = "aios"
-AUDIENCE: Final = "aios-kernel"
 ALGORITHM: Final = "EdDSA"
 LEEWAY_SECONDS: Final = 5.0
 LONGEST_LIFE: Final = {
@@ -37,7 +37,7 @@ _MAX_CACHED: Final = 20_000
 _KINDS: Final = {kind.value: kind for kind in LONGEST_LIFE}
 _DECODE_OPTIONS: Final[Any] = {
     "require": ["exp", "iat", "sub", "aud", "iss", "jti", "tenant", "kind"],
-    "strict_aud": True,
+    "verify_aud": False,  # checked here, against the names of this process
     # Times are checked here, against the process's clock, with a cap on the whole life.
     "verify_exp": False,
     "verify_iat": False,
@@ -81,16 +81,25 @@ class Revocations:
         return principal.token_id in self._tokens or principal.session_id in self._tokens
 
     def covers(self, principal: Principal) -> bool:
-        """Tell whether the credential was revoked, by itself or with all others of its agent."""
+        """Tell whether the credential was revoked, by itself or with all others of its agent.
+
+        When its family began is what counts: a renewal or exchange that was under way at that moment may have
+        been issued a little later, and is a descendant all the same.
+        """
         if self.covers_token(principal):
             return True
         until = self._agents.get((principal.tenant, principal.agent))
-        return until is not None and principal.issued_at <= until[0]
+        return until is not None and family_began(principal) <= until[0]
 
     def forget(self, now: float) -> None:
         """Drop what has expired by `now` (Unix seconds)."""
         self._tokens = {token: at for token, at in self._tokens.items() if at > now}
         self._agents = {agent: entry for agent, entry in self._agents.items() if entry[1] > now}
+
+
+def family_began(principal: Principal) -> float:
+    """Return when the first token of a principal's family was issued, in Unix seconds."""
+    return min(principal.issued_at, principal.authenticated_at or principal.issued_at)
 
 
 class KeyRing:
@@ -145,7 +154,11 @@ class KeyRing:
 class TokenVerifier:
     """Verifies JWTs of the access manager. A verified token is remembered by its hash until it expires."""
 
-    def __init__(self, keys: KeyRing, clock: Clock, revocations: Revocations | None = None) -> None:
+    def __init__(
+        self, keys: KeyRing, clock: Clock, audiences: Collection[str], revocations: Revocations | None = None
+    ) -> None:
+        """`audiences` are whom a token may be meant for: the name of this process."""
+        self._audiences = frozenset(audiences)
         self._keys = keys
         self.clock = clock
         """By which tokens expire."""
@@ -182,13 +195,15 @@ class TokenVerifier:
                 token,
                 await self._keys.key(kid),
                 algorithms=[ALGORITHM],
-                audience=AUDIENCE,
                 issuer=ISSUER,
                 options=_DECODE_OPTIONS,
             )
         except (jwt.PyJWTError, UnicodeError, RecursionError) as error:
-            raise CredentialInvalid("the token is malformed, forged or meant for another audience") from error
-        return _principal(claims, now)
+            raise CredentialInvalid("the token is malformed or forged") from error
+        principal = _principal(claims, now)
+        if principal.audience not in self._audiences:
+            raise CredentialInvalid("the token is meant for another process")
+        return principal
 
     def _remember(self, digest: bytes, principal: Principal) -> None:
         if len(self._verified) >= _MAX_CACHED:
@@ -220,7 +235,10 @@ def _principal(claims: Mapping[str, Any], now: float) -> Principal:
     texts = isinstance(agent, str) and isinstance(tenant, str) and isinstance(parent, str)
     if kind is None or not texts or not is_id(agent) or not is_id(tenant) or (parent and not is_id(parent)):
         raise CredentialInvalid("the token names no principal of the kernel")
-    times = (issued, expires, not_before, authenticated)
+    origin_expires, audience = claims.get("origin_exp", expires), claims["aud"]
+    if not isinstance(audience, str):  # a list passes if one entry fits, so it is no audience
+        raise CredentialInvalid("the token names no audience")
+    times = (issued, expires, not_before, authenticated, origin_expires)
     if not all(isinstance(at, int | float) and math.isfinite(at) for at in times):
         raise CredentialInvalid("the token's times are not numbers")
     if issued > now + LEEWAY_SECONDS:
@@ -239,4 +257,20 @@ def _principal(claims: Mapping[str, Any], now: float) -> Principal:
         expires_at=float(expires),
         session_id=str(session),
         authenticated_at=float(authenticated),
+        audience=audience,
+        actors=actors_of(claims),
+        origin_expires_at=float(origin_expires),
     )
+
+
+def actors_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the chain of `act` claims, the last actor first. Raises CredentialInvalid."""
+    actors: list[str] = []
+    act = claims.get("act")
+    while act is not None:
+        name = act.get("sub") if isinstance(act, dict) else None
+        if not isinstance(name, str) or not is_id(name) or len(actors) >= MOST_ACTORS:
+            raise CredentialInvalid("the token names no processes as its actors")
+        actors.append(name)
+        act = act.get("act")
+    return tuple(actors)

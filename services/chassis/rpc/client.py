@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from services.chassis.auth.identity import Caller
+from services.chassis.auth.processes import ACCESS
 from services.chassis.rpc import methods
 from services.chassis.rpc.errors import AccessUnavailable
 from services.chassis.rpc.methods import Effect
@@ -79,10 +80,10 @@ def service_config(*services: FileDescriptor | ServiceDescriptor) -> str:
     return json.dumps(config)
 
 
-def kernel_metadata(caller: Caller) -> Metadata:
-    """Return the metadata that continues a caller's call at another process: its token, syscall and trace."""
+def kernel_metadata(caller: Caller, token: str) -> Metadata:
+    """Return the metadata that continues a caller's call at another process, with a token for there."""
     return (
-        ("authorization", f"Bearer {caller.token}"),
+        ("authorization", f"Bearer {token}"),
         ("aios-syscall-id", caller.syscall_id),
         ("traceparent", f"00-{caller.trace_id}-{caller.span_id or caller.trace_id[:16]}-01"),
     )
@@ -113,7 +114,7 @@ class StaticCredential:
 
 
 class KeyCredential:
-    """Exchanges the kernel's service key for tokens and renews each after two thirds of its life.
+    """Exchanges the process's own key for tokens and renews each after two thirds of its life.
 
     A renewal that fails leaves the old token in use until it is about to expire; attempts are at least
     `retry_after` seconds apart.
@@ -126,11 +127,13 @@ class KeyCredential:
         key: str,
         clock: Clock,
         *,
+        audience: str = ACCESS,
         retry_after: float = 0.5,
     ) -> None:
+        """`audience` is the process that the tokens are for."""
         self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
         self._request = access_pb2.IssueTokenRequest(
-            service_key=access_pb2.ServiceKeyCredential(service=service, key=key)
+            service_key=access_pb2.ServiceKeyCredential(service=service, key=key), audience=audience
         )
         self._clock = clock
         self._retry_after = retry_after
@@ -188,7 +191,7 @@ class AccessKeySource:
 
 
 def read_service_key(path: Path) -> str:
-    """Read the shared service key from its file. Raises OSError, or ValueError when the file is empty."""
+    """Read a process's key from its file. Raises OSError, or ValueError when the file is empty."""
     key = path.read_text().strip()
     if not key:
         raise ValueError(f"the service key file {path} is empty")

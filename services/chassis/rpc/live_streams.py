@@ -278,7 +278,7 @@ class LiveStreams:
             patience = self._reader_seconds * (1 if stream.holds_place else _PAUSE_FACTOR)
             if stream.stalled(now) >= patience:
                 self._end(stream, SlowReader(f"nothing of the stream was taken for {patience:g} s"))
-            elif wall >= who.expires_at + LEEWAY_SECONDS:
+            elif wall >= who.ends_at + LEEWAY_SECONDS:
                 self._end(stream, CredentialExpired("the credential that the stream was opened with expired"))
             elif stream.question is not None and (
                 wall >= stream.permitted_until or (deaf and now - stream.checked_at > PATIENCE_SECONDS)

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from aios.api.common.v1 import options_pb2
 from buf.validate import validate_pb2
+from services.chassis.auth.processes import PROCESSES
 
 ENDLESS_SECONDS: Final = 3600.0
 """A stream whose default deadline is this long or longer is a watch: it is ended when the process drains."""
@@ -84,6 +85,10 @@ class Method:
     """Whether the request has any buf.validate rule."""
     resource_of: Callable[[Any], str]
     """Reads the resource name from a request."""
+    services: frozenset[str] = frozenset()
+    """Processes of the kernel that may call with their own credential."""
+    delegates: frozenset[str] = frozenset()
+    """Processes beside the gateway that may call on behalf of an agent."""
 
     @property
     def endless(self) -> bool:
@@ -151,6 +156,8 @@ def _method(descriptor: MethodDescriptor) -> Method:
         approvable=syscall.approvable,
         has_rules=_has_rules(descriptor.input_type, set()),
         resource_of=_getter(syscall.resource),
+        services=frozenset(syscall.services),
+        delegates=frozenset(syscall.delegates),
     )
 
 
@@ -164,6 +171,7 @@ def _problems(descriptor: MethodDescriptor, syscall: options_pb2.Syscall) -> lis
         problems.append("unknown audience")
     if not syscall.permission and syscall.audience != options_pb2.AUDIENCE_PUBLIC:
         problems.append("no permission")
+    problems += _process_problems(syscall)
     if not syscall.default_deadline.ToNanoseconds():
         problems.append("no default_deadline")
     if not 0 < syscall.max_request_bytes <= 4 * 1024 * 1024:
@@ -172,6 +180,18 @@ def _problems(descriptor: MethodDescriptor, syscall: options_pb2.Syscall) -> lis
         problems.append("a client stream cannot name a resource")
     if syscall.resource and not _is_string_field(descriptor.input_type, syscall.resource):
         problems.append(f"resource {syscall.resource!r} is no string field of the request")
+    return problems
+
+
+def _process_problems(syscall: options_pb2.Syscall) -> list[str]:
+    problems: list[str] = []
+    if syscall.audience == options_pb2.AUDIENCE_KERNEL and not syscall.services:
+        problems.append("a method of the kernel's own names no services")
+    if syscall.audience != options_pb2.AUDIENCE_UNSPECIFIED and syscall.delegates:
+        problems.append("only a method of agents has delegates")
+    unknown = {*syscall.services, *syscall.delegates} - PROCESSES
+    if unknown:
+        problems.append(f"no such processes: {', '.join(sorted(unknown))}")
     return problems
 
 

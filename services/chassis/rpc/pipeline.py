@@ -358,6 +358,7 @@ def _caller(head: headers.Headers, principal: Principal, permit: authorize.Permi
         untrusted=known.untrusted,
         effect_matters=known.effect_matters,
         needs_approval=known.needs_approval,
+        credential=principal,
         deadline=ends,
     )
 

@@ -19,9 +19,11 @@ from prometheus_client import CollectorRegistry
 
 from aios.api.access.v1 import access_pb2
 from services.chassis.auth.authz_client import AccessAuthorizer, Authorizer
+from services.chassis.auth.processes import ACCESS, SERVICE_KEYS
 from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
 from services.chassis.quotas import Cap
 from services.chassis.rpc import client
+from services.chassis.rpc.exchange import AccessExchange, TokenExchange
 from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES
 from services.chassis.runtime import config, logs, ports, private_files
 from services.chassis.runtime.clock import Clock, SystemClock
@@ -55,7 +57,8 @@ class CommonConfig:
     """Directory of databases, keys and tokens."""
 
     service_key_file: Path | None = None
-    """File with the secret that service tokens are issued for. Default: service.key in the data directory."""
+    """File with this process's own key, which access exchanges for tokens. Default: the file in the data
+    directory named after the process, such as service-keys/gateway.key."""
 
     drain_seconds: timedelta = timedelta(0)
     """Time between "not serving" and refusing calls, for load balancers to notice."""
@@ -224,12 +227,24 @@ class Process:
 
     @cached_property
     def credential(self) -> client.ServiceCredential:
-        """The token this process shows to others. Raises ConfigError when there is no service key."""
-        return client.KeyCredential(self._access, self.name, self._service_key, self.clock)
+        """The token this process shows to access. Raises ConfigError when there is no service key."""
+        return self.credential_for(ACCESS)
+
+    def credential_for(self, audience: str) -> client.ServiceCredential:
+        """Return the token this process shows to another. Raises ConfigError when there is no service key."""
+        key = self._service_key
+        return client.KeyCredential(self._access, self.name, key, self.clock, audience=audience)
+
+    @cached_property
+    def exchange(self) -> TokenExchange:
+        """Exchanges callers' tokens for those that count at other processes."""
+        made = AccessExchange(self._access, self.credential, self.clock, self.authorizer)
+        self.stack.push_async_callback(made.close)
+        return made
 
     @cached_property
     def _service_key(self) -> str:
-        path = self.common.service_key_file or self.data_dir / "service.key"
+        path = self.common.service_key_file or self.data_dir / SERVICE_KEYS / f"{self.name}.key"
         try:
             private_files.own_file(path)
             return client.read_service_key(path)
@@ -237,7 +252,7 @@ class Process:
             raise ConfigError([f"AIOS_SERVICE_KEY_FILE: {error}"]) from error
 
     def secret(self, purpose: str) -> str:
-        """Return a secret of this purpose that the kernel's processes share, and that tells no other one.
+        """Return a secret of this purpose that all processes of this name share, and that tells no other one.
 
         Raises ConfigError when there is no service key.
         """
@@ -252,7 +267,7 @@ class Process:
     def authenticator(self) -> Authenticator:
         """Verifies tokens with the access manager's keys."""
         ring = KeyRing(client.AccessKeySource(self._access), self.clock)
-        return TokenVerifier(ring, self.clock, self.revocations)
+        return TokenVerifier(ring, self.clock, (self.name,), self.revocations)
 
     @cached_property
     def authorizer(self) -> AccessAuthorizer:

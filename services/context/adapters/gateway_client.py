@@ -1,4 +1,4 @@
-"""The Summarizer and Memory ports: on the gateway, with the caller's own credential, or on nothing."""
+"""The Summarizer and Memory ports: on the gateway, on the caller's behalf, or on nothing."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import current_caller
+from services.chassis.auth.processes import GATEWAY
 from services.chassis.chat import ChatMessage
 from services.chassis.rpc import chat_wire
-from services.chassis.rpc.client import kernel_metadata, remaining
+from services.chassis.rpc.client import remaining
 from services.chassis.rpc.errors import DeadlineExceeded
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
 from services.context.core.recall import MOST_NOTE
 from services.context.errors import CapabilityMissing
@@ -46,10 +48,11 @@ class NoPeers:
 class GatewaySummarizer:
     """Generates in a background class: the call waits for its turn like any other of the caller's."""
 
-    def __init__(self, channel: grpc.aio.Channel, scheduling_class: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, exchange: TokenExchange, scheduling_class: str) -> None:
         self._stub: inference_pb2_grpc.InferenceServiceAsyncStub = inference_pb2_grpc.InferenceServiceStub(
             channel
         )
+        self._exchange = exchange
         self._class = _CLASSES[scheduling_class]
 
     async def write(
@@ -69,10 +72,9 @@ class GatewaySummarizer:
         )
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         request.request_id = f"summary-{digest[:40]}"
+        metadata = await self._exchange.metadata(current_caller(), GATEWAY)
         try:
-            response = await self._stub.Generate(
-                request, metadata=kernel_metadata(current_caller()), timeout=timeout
-            )
+            response = await self._stub.Generate(request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as failure:
             raise peer_error(failure) from failure
         return response.finished.message.content
@@ -81,16 +83,17 @@ class GatewaySummarizer:
 class GatewayMemory:
     """Searches notes."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, exchange: TokenExchange) -> None:
         self._stub: memory_pb2_grpc.MemoryServiceAsyncStub = memory_pb2_grpc.MemoryServiceStub(channel)
+        self._exchange = exchange
 
     async def search(self, agent: str, query: str, limit: int) -> list[Note]:
         """Return the notes of an agent that fit a text, best first."""
         request = memory_pb2.SearchNotesRequest(parent=f"agents/{agent}", query=query, limit=limit)
+        timeout = _bounded(_SEARCH_SECONDS)
+        metadata = await self._exchange.metadata(current_caller(), GATEWAY)
         try:
-            response = await self._stub.SearchNotes(
-                request, metadata=kernel_metadata(current_caller()), timeout=_bounded(_SEARCH_SECONDS)
-            )
+            response = await self._stub.SearchNotes(request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as failure:
             raise peer_error(failure) from failure
         return [Note(hit.note.name, hit.note.content[:MOST_NOTE], hit.score) for hit in response.hits]

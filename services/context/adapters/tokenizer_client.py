@@ -7,11 +7,13 @@ import grpc
 
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from services.chassis.auth.identity import current_caller
+from services.chassis.auth.processes import GATEWAY
 from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.rpc import chat_wire
-from services.chassis.rpc.client import kernel_metadata, remaining
+from services.chassis.rpc.client import remaining
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
 from services.chassis.runtime.logs import logger
 from services.context.core import estimate
@@ -48,27 +50,27 @@ class NoTokenizer:
 
 
 class GatewayTokenizer:
-    """Asks the gateway with the caller's own token.
+    """Asks the gateway on the caller's behalf.
 
     A gateway that cannot be asked, or will not count for this caller, means an estimate; any other error,
     such as MODEL_NOT_FOUND, is the caller's to know.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, exchange: TokenExchange) -> None:
+        self._exchange = exchange
         self._stub: inference_pb2_grpc.InferenceServiceAsyncStub = inference_pb2_grpc.InferenceServiceStub(
             channel
         )
 
     async def window(self, model: str) -> int | None:
         """Return the model's window as ListModels tells it."""
-        caller = current_caller()
         try:
             response = await self._stub.ListModels(
                 inference_pb2.ListModelsRequest(page_size=1000),
-                metadata=kernel_metadata(caller),
+                metadata=await self._exchange.metadata(current_caller(), GATEWAY),
                 timeout=_timeout(),
             )
-        except grpc.aio.AioRpcError as failure:
+        except (grpc.aio.AioRpcError, KernelError) as failure:
             _settle(failure)
             return None
         sizes = [
@@ -109,17 +111,16 @@ class GatewayTokenizer:
         self, request: inference_pb2.CountTokensRequest
     ) -> inference_pb2.CountTokensResponse | None:
         try:
-            return await self._stub.CountTokens(
-                request, metadata=kernel_metadata(current_caller()), timeout=_timeout()
-            )
-        except grpc.aio.AioRpcError as failure:
+            metadata = await self._exchange.metadata(current_caller(), GATEWAY)
+            return await self._stub.CountTokens(request, metadata=metadata, timeout=_timeout())
+        except (grpc.aio.AioRpcError, KernelError) as failure:
             _settle(failure)
             return None
 
 
-def _settle(failure: grpc.aio.AioRpcError) -> None:
+def _settle(failure: grpc.aio.AioRpcError | KernelError) -> None:
     """Return when an estimate will do; raise what the caller must know."""
-    error: KernelError = peer_error(failure)
+    error = failure if isinstance(failure, KernelError) else peer_error(failure)
     if error.reason == _TOO_LONG:
         return  # it is not counted because it cannot fit by far: the estimate says so too
     if error.code not in _AWAY | _REFUSED:

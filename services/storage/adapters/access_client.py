@@ -9,9 +9,11 @@ import grpc
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis.auth.authz_client import Authorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, current_caller
+from services.chassis.auth.processes import ACCESS
 from services.chassis.rpc import client
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import ServiceUnavailable
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
 from services.storage.model import ShareGrant
 
@@ -25,9 +27,10 @@ _MOST_PAGES: Final = 20
 class AccessClient:
     """The Access port over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, authorizer: Authorizer) -> None:
+    def __init__(self, channel: grpc.aio.Channel, authorizer: Authorizer, exchange: TokenExchange) -> None:
         self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
         self._authorizer = authorizer
+        self._exchange = exchange
 
     async def require(self, action: str, resource: str) -> None:
         """Check that the running call's caller may act on a resource."""
@@ -42,14 +45,14 @@ class AccessClient:
         if grant.expires_at is not None:
             message.expire_time.FromDatetime(grant.expires_at)
         request = access_pb2.CreateGrantRequest(grant=message, request_id=request_id)
-        response = await _answer(self._stub.CreateGrant(request, **_options()))
+        response = await _answer(self._stub.CreateGrant(request, **await self._options()))
         return _grant(response.grant)
 
     async def revoke(self, grant_name: str) -> None:
         """Take a grant back."""
         request = access_pb2.RevokeGrantRequest(name=grant_name)
         try:
-            await self._stub.RevokeGrant(request, **_options())
+            await self._stub.RevokeGrant(request, **await self._options())
         except grpc.aio.AioRpcError as failure:
             error = peer_error(failure)
             if error.code is not Code.NOT_FOUND:
@@ -63,7 +66,7 @@ class AccessClient:
             request = access_pb2.ListGrantsRequest(
                 resource=resource, grantee=grantee, page_size=_PAGE, page_token=token
             )
-            response = await _answer(self._stub.ListGrants(request, **_options()))
+            response = await _answer(self._stub.ListGrants(request, **await self._options()))
             found += [_grant(each) for each in response.grants]
             token = response.next_page_token
             if not token:
@@ -77,6 +80,12 @@ class AccessClient:
             return []
         return await self.grants(resource=resource)
 
+    async def _options(self) -> "_Options":
+        caller = current_caller()
+        metadata = await self._exchange.metadata(caller, ACCESS)
+        left = client.remaining(caller)
+        return {"metadata": metadata, "timeout": _SECONDS if left is None else min(_SECONDS, left)}
+
 
 async def _answer(call: Awaitable[T]) -> T:
     try:
@@ -88,15 +97,6 @@ async def _answer(call: Awaitable[T]) -> T:
 class _Options(TypedDict):
     metadata: client.Metadata
     timeout: float
-
-
-def _options() -> _Options:
-    caller = current_caller()
-    left = client.remaining(caller)
-    return {
-        "metadata": client.kernel_metadata(caller),
-        "timeout": _SECONDS if left is None else min(_SECONDS, left),
-    }
 
 
 def _grant(message: resources_pb2.Grant) -> ShareGrant:

@@ -8,9 +8,11 @@ import grpc
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc, resources_pb2
 from services.chassis.auth.identity import Scope, current_caller
+from services.chassis.auth.processes import ACCESS
 from services.chassis.rpc import names
-from services.chassis.rpc.client import ServiceCredential, kernel_metadata
+from services.chassis.rpc.client import ServiceCredential
 from services.chassis.rpc.errors import ApprovalRequired
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
 from services.tool.model import Approval, Tool, ToolCall
 
@@ -24,9 +26,12 @@ _OPEN: Final = frozenset({resources_pb2.APPROVAL_STATE_PENDING, resources_pb2.AP
 class AccessApprovals:
     """Asks for and spends approvals as a process of the kernel, and looks at them as their agent."""
 
-    def __init__(self, channel: grpc.aio.Channel, credential: ServiceCredential) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, credential: ServiceCredential, exchange: TokenExchange
+    ) -> None:
         self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
         self._credential = credential
+        self._exchange = exchange
 
     async def ask(self, scope: Scope, tool: Tool, call: ToolCall, arguments_json: str) -> Approval:
         """Ask for an approval of a call, or return the open one of an equal call."""
@@ -51,10 +56,11 @@ class AccessApprovals:
 
     async def poll(self, approval_id: str) -> Approval:
         """Return the calling agent's approval. Raises ApprovalRequired when it was rejected or is over."""
+        metadata = await self._exchange.metadata(current_caller(), ACCESS)
         try:
             response = await self._stub.GetApproval(
                 access_pb2.GetApprovalRequest(name=f"approvals/{approval_id}"),
-                metadata=kernel_metadata(current_caller()),
+                metadata=metadata,
                 timeout=_SECONDS,
             )
         except grpc.aio.AioRpcError as failure:

@@ -6,17 +6,18 @@ import grpc
 
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
 from services.chassis.auth.identity import current_caller
-from services.chassis.rpc.client import kernel_metadata
+from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
 
 _SECONDS: Final = 10.0
 
 
 class StorageSearch:
-    """Asks the storage manager with the caller's own token, so with the caller's own rights."""
+    """Asks the storage manager on the caller's behalf, so with the caller's own rights."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, exchange: TokenExchange) -> None:
         self._stub: storage_pb2_grpc.StorageServiceAsyncStub = storage_pb2_grpc.StorageServiceStub(channel)
+        self._exchange = exchange
 
     async def search(self, query: str, limit: int) -> list[str]:
         """Return the paths that match, best first, as the agent knows them: `notes/todo.txt`.
@@ -25,10 +26,11 @@ class StorageSearch:
         """
         caller = current_caller()
         root = f"agents/{caller.agent}/files"
+        metadata = await self._exchange.metadata(caller, "storage")
         try:
             found = await self._stub.SearchFiles(
                 storage_pb2.SearchFilesRequest(parent=root, query=query, page_size=limit),
-                metadata=kernel_metadata(caller),
+                metadata=metadata,
                 timeout=_SECONDS,
             )
         except grpc.aio.AioRpcError as failure:

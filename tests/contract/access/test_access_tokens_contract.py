@@ -8,19 +8,22 @@ from services.access.errors import (
     AgentNotFound,
     TooManyCalls,
 )
+from services.access.main import authenticator
 from services.access.service.tokens import Target
-from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.identity import Caller, Kind, Principal
+from services.chassis.auth.processes import KEYED, PROCESSES
 from services.chassis.rpc.errors import (
     AgentInactive,
     CredentialExpired,
     CredentialInvalid,
     CredentialRevoked,
     InvalidRequest,
+    PermissionDenied,
 )
 from tests.fakes.access_manager import (
     ADMIN,
     NEW,
-    SERVICE_KEY,
+    SERVICE_KEYS,
     TENANT,
     Desk,
     agent,
@@ -33,7 +36,7 @@ async def test_keys_and_tokens_are_exchanged_for_fresh_tokens(desk: Desk) -> Non
     made = await desk.register("planner")
     by_key = await desk.manager.tokens.by_agent_key(made.key, timedelta(minutes=2))
     renewed = await desk.manager.tokens.by_renewal(by_key.text, timedelta(days=3))
-    service = await desk.manager.tokens.by_service_key("memory", SERVICE_KEY, None)
+    service = await desk.manager.tokens.by_service_key("memory", SERVICE_KEYS["memory"], None)
 
     assert by_key.expire_time == desk.clock.now() + timedelta(minutes=2)
     assert renewed.expire_time == desk.clock.now() + timedelta(minutes=10)
@@ -58,14 +61,22 @@ async def test_an_administrator_may_have_a_longer_life(desk: Desk) -> None:
 
 
 async def test_wrong_keys_are_refused_and_then_slowed_down(desk: Desk) -> None:
-    for wrong in ("", "x", SERVICE_KEY + "x"):
+    for wrong in ("", SERVICE_KEYS["memory"] + "x", SERVICE_KEYS["gateway"]):
         with pytest.raises(CredentialInvalid):
             await desk.manager.tokens.by_service_key("memory", wrong, None)
     with pytest.raises(TooManyCalls) as slow:
         await desk.manager.tokens.by_agent_key("nope", None)
 
     assert slow.value.retry_after is not None
-    assert await desk.manager.tokens.by_service_key("memory", SERVICE_KEY, None)
+    assert await desk.manager.tokens.by_service_key("memory", SERVICE_KEYS["memory"], None)
+
+
+async def test_a_process_gets_tokens_of_its_own_name_alone(desk: Desk) -> None:
+    """The key of one process is no way to be another, nor a process that does not exist."""
+    for name in (*(KEYED - {"memory"}), "access", "anything"):
+        desk.clock.advance(60)
+        with pytest.raises(CredentialInvalid):
+            await desk.manager.tokens.by_service_key(name, SERVICE_KEYS["memory"], None)
 
 
 async def test_a_suspended_agent_gets_no_token(desk: Desk) -> None:
@@ -166,7 +177,139 @@ async def test_renewals_end_with_the_session(desk: Desk) -> None:
     last = await desk.manager.tokens.by_renewal(token.text, None)
 
     assert last.expire_time == began + timedelta(days=1)
-    desk.clock.advance(60)
-    with pytest.raises(CredentialExpired):
+    desk.clock.advance(30)
+    with pytest.raises(CredentialExpired) as refused:  # while the token itself still counts
         await desk.manager.tokens.by_renewal(last.text, None)
+    assert refused.value.metadata == {"limit": "session_life", "seconds": "86400"}
     assert await desk.manager.tokens.by_agent_key(made.key, None)
+
+
+def process(name: str) -> Caller:
+    """Return a process of the kernel as a caller."""
+    return Caller(agent=name, tenant="kernel", kind=Kind.SERVICE)
+
+
+async def test_an_exchanged_token_is_the_same_agents_for_one_process_and_for_short(desk: Desk) -> None:
+    made = await desk.register("planner")
+    desk.clock.advance(30)
+    given = await desk.manager.tokens.exchange(process("gateway"), made.token.text, "tool")
+    again = await desk.manager.tokens.exchange(process("tool"), given.text, "storage")
+    shown = [desk.keys.verify(token.text, now=desk.clock.now()) for token in (given, again)]
+
+    assert [(one.agent, one.tenant, one.kind) for one in shown] == [("planner", TENANT, Kind.AGENT)] * 2
+    assert [one.audience for one in shown] == ["tool", "storage"]
+    assert [one.actors for one in shown] == [("gateway",), ("tool", "gateway")]
+    assert {one.session_id for one in shown} == {made.token.principal.session_id}
+    assert {one.authenticated_at for one in shown} == {made.token.principal.authenticated_at}
+    assert all(one.expires_at <= desk.clock.now().timestamp() + 300 for one in shown)
+    assert {one.ends_at for one in shown} == {made.token.principal.expires_at}
+
+
+async def test_an_exchanged_token_never_outlives_the_one_it_came_from(desk: Desk) -> None:
+    made = await desk.register("planner")
+    desk.clock.advance(590)
+    given = await desk.manager.tokens.exchange(process("gateway"), made.token.text, "tool")
+
+    assert given.principal.expires_at == made.token.principal.expires_at
+
+
+@pytest.mark.parametrize(
+    ("who", "audience"),
+    [
+        ("memory", "storage"),  # exchanges nothing at all
+        ("storage", "memory"),
+        ("tool", "gateway"),
+        ("context", "access"),
+        ("gateway", "gateway"),
+        ("access", "storage"),
+    ],
+)
+async def test_a_process_exchanges_for_nobody_it_has_no_business_with(
+    desk: Desk, who: str, audience: str
+) -> None:
+    made = await desk.register("planner")
+    shown = desk.keys.issue(
+        Principal("planner", TENANT, Kind.AGENT, audience=who),
+        now=desk.clock.now(), after=None, lifetime=timedelta(minutes=1),
+    )  # fmt: skip
+    for token in (made.token, shown):
+        with pytest.raises(PermissionDenied):
+            await desk.manager.tokens.exchange(process(who), token.text, audience)
+
+
+async def test_a_process_exchanges_only_tokens_that_are_meant_for_it(desk: Desk) -> None:
+    """A token as the agent holds it opens nothing for a manager, nor does another manager's."""
+    made = await desk.register("planner")
+    for_storage = await desk.manager.tokens.exchange(process("gateway"), made.token.text, "storage")
+    service = await desk.manager.tokens.by_service_key("tool", SERVICE_KEYS["tool"], None, "scheduler")
+
+    for token in (made.token.text, for_storage.text, service.text, "garbage"):
+        with pytest.raises(CredentialInvalid):
+            await desk.manager.tokens.exchange(process("tool"), token, "access")
+
+
+async def test_what_a_process_acts_with_is_neither_renewed_nor_exchanged_for_ever(desk: Desk) -> None:
+    made = await desk.register("planner")
+    at_context = await desk.manager.tokens.exchange(process("gateway"), made.token.text, "context")
+    back = await desk.manager.tokens.exchange(process("context"), at_context.text, "gateway")
+    service = await desk.manager.tokens.by_service_key("tool", SERVICE_KEYS["tool"], None)
+    for token in (at_context, back, service):
+        with pytest.raises(CredentialInvalid):
+            await desk.manager.tokens.by_renewal(token.text, None)
+        desk.clock.advance(60)
+    again = await desk.manager.tokens.exchange(process("gateway"), back.text, "context")
+    last = await desk.manager.tokens.exchange(process("context"), again.text, "gateway")
+
+    with pytest.raises(CredentialInvalid):
+        await desk.manager.tokens.exchange(process("gateway"), last.text, "context")
+
+
+async def test_a_process_gets_tokens_only_for_those_it_calls_in_its_own_name(desk: Desk) -> None:
+    given = await desk.manager.tokens.by_service_key("tool", SERVICE_KEYS["tool"], None, "scheduler")
+
+    assert given.principal.audience == "scheduler"
+    for name, audience in (("memory", "scheduler"), ("tool", "storage"), ("gateway", "gateway")):
+        with pytest.raises(PermissionDenied):
+            await desk.manager.tokens.by_service_key(name, SERVICE_KEYS[name], None, audience)
+
+
+@pytest.mark.parametrize("how", ["the first by text", "a renewal by id", "all", "the key"])
+async def test_revoking_one_token_ends_its_family_however_it_was_got(desk: Desk, how: str) -> None:
+    """Stolen, renewed and exchanged: nothing of it outlives the revocation, whichever token is named."""
+    made = await desk.register("planner")
+    stolen = await desk.manager.tokens.by_renewal(made.token.text, None)
+    at_tool = await desk.manager.tokens.exchange(process("gateway"), stolen.text, "tool")
+    at_storage = await desk.manager.tokens.exchange(process("tool"), at_tool.text, "storage")
+    target = {
+        "the first by text": Target(token=made.token.text),
+        "a renewal by id": Target(token_id=stolen.principal.token_id),
+        "all": Target(everything=True),
+        "the key": Target(everything=True, key_too=True),
+    }[how]
+    await desk.manager.tokens.revoke(PLANNER, "", target, NEW)
+
+    local = authenticator(desk.manager, desk.keys, PROCESSES)
+    for token in (made.token, stolen, at_tool, at_storage):
+        with pytest.raises(CredentialRevoked):
+            await local.authenticate(token.text)
+    asked = {"gateway": (stolen, "tool"), "tool": (at_tool, "storage"), "storage": (at_storage, "access")}
+    for who, (token, audience) in asked.items():
+        with pytest.raises(CredentialRevoked):
+            await desk.manager.tokens.exchange(process(who), token.text, audience)
+    with pytest.raises(CredentialRevoked):
+        await desk.manager.tokens.by_renewal(stolen.text, None)
+
+
+async def test_a_renewal_that_was_under_way_when_all_was_revoked_is_dead_too(desk: Desk) -> None:
+    """What counts is when the family began, not when its youngest token was signed."""
+    made = await desk.register("planner")
+    await desk.manager.tokens.revoke(PLANNER, "", Target(everything=True), NEW)
+    desk.clock.advance(2)
+    late = desk.keys.issue(
+        made.token.principal, now=desk.clock.now(), after=None, lifetime=timedelta(minutes=5)
+    )
+
+    with pytest.raises(CredentialRevoked):
+        await desk.manager.tokens.by_renewal(late.text, None)
+    with pytest.raises(CredentialRevoked):
+        await authenticator(desk.manager, desk.keys, PROCESSES).authenticate(late.text)

@@ -19,6 +19,7 @@ from services.access.model import (
 )
 from services.access.ports import SealKeys, T, Work
 from services.chassis.auth.identity import Principal
+from services.chassis.auth.tokens import family_began
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.times import micros
@@ -321,7 +322,7 @@ class MemoryTokens:
         if any(one.token_id in ids for one in self._world.revocations.values()):
             return True
         until = self.revoked_until(holder.tenant, holder.agent)
-        return until is not None and holder.issued_at <= until.timestamp()
+        return until is not None and family_began(holder) <= until.timestamp()
 
     def revoked_until(self, tenant: str, agent: str) -> datetime | None:
         """Return up to when tokens of an agent are refused, or None."""

@@ -11,6 +11,7 @@ from aios.api.agent.v1 import agent_pb2_grpc
 from services.access.adapters.local_authorizer import LocalAuthorizer
 from services.access.main import authenticator, servicers
 from services.chassis.auth.identity import Kind
+from services.chassis.auth.processes import PROCESSES
 from tests.fakes.access_manager import desk
 from tests.fakes.access_rpc import Kernel
 from tests.fakes.rpc import serving
@@ -23,12 +24,12 @@ async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
     manager = made.manager
     async with serving(
         *servicers(manager),
-        authenticator=authenticator(manager, made.keys),
+        authenticator=authenticator(manager, made.keys, PROCESSES),
         authorizer=LocalAuthorizer(manager.checks, manager.marks),
     ) as channel:
         access: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
         agents: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
         kernel = Kernel(made, channel, access, agents, (), ())
         kernel.admin = kernel.token("admin", Kind.ADMIN)
-        kernel.service = kernel.token("gateway", Kind.SERVICE, "kernel")
+        kernel.service = kernel.token("tool", Kind.SERVICE, "kernel")
         yield kernel

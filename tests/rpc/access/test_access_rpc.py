@@ -15,10 +15,11 @@ from aios.api.agent.v1 import agent_pb2
 from services.access.service.agents import key_hash
 from services.chassis.auth.authz_client import AccessAuthorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.processes import PROCESSES
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.rpc.client import AccessKeySource, KeyCredential, StaticCredential
 from services.chassis.rpc.errors import CredentialRevoked, PermissionDenied
-from tests.fakes.access_manager import KERNEL_TENANT, SERVICE_KEY, TENANT
+from tests.fakes.access_manager import KERNEL_TENANT, SERVICE_KEYS, TENANT
 from tests.fakes.access_rpc import SHA, Kernel
 from tests.fakes.rpc import reason
 from tests.fakes.waiting import until
@@ -168,8 +169,8 @@ async def test_every_process_verifies_decides_and_follows(kernel: Kernel) -> Non
     token = me[0][1].removeprefix("Bearer ")
     clock = kernel.desk.clock
     revocations = Revocations()
-    verifier = TokenVerifier(KeyRing(AccessKeySource(kernel.channel), clock), clock, revocations)
-    credential = KeyCredential(kernel.channel, "memory", SERVICE_KEY, clock)
+    verifier = TokenVerifier(KeyRing(AccessKeySource(kernel.channel), clock), clock, PROCESSES, revocations)
+    credential = KeyCredential(kernel.channel, "memory", SERVICE_KEYS["memory"], clock)
     authorizer = AccessAuthorizer(kernel.channel, credential, clock, revocations=revocations)
     watch = asyncio.create_task(authorizer.watch())
     try:

@@ -10,6 +10,7 @@ import pytest
 from aios.api.access.v1 import access_pb2, resources_pb2
 from services.chassis.auth.authz_client import AccessAuthorizer, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.processes import PROCESSES
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.rpc.client import AccessKeySource, KeyCredential
 from services.chassis.rpc.errors import (
@@ -202,7 +203,7 @@ async def test_while_access_is_away_only_fresh_permissions_to_read_count(world: 
 async def test_a_revoked_token_is_refused_as_soon_as_it_is_heard(world: World) -> None:
     await world.follow()
     verifier = TokenVerifier(
-        KeyRing(AccessKeySource(world.channel), world.clock), world.clock, world.revocations
+        KeyRing(AccessKeySource(world.channel), world.clock), world.clock, PROCESSES, world.revocations
     )
     one, all_of_it = world.access.issuer.token(jti="t1"), world.access.issuer.token("critic")
     await verifier.authenticate(one)

@@ -32,7 +32,7 @@ from services.chassis.rpc.steps import mapping
 from services.chassis.runtime.clock import SystemClock
 from services.chassis.streams import LongStream, follow_forever, is_final
 from tests.fakes.manager import front
-from tests.fakes.tokens import metadata
+from tests.fakes.tokens import PassOn, metadata
 from tests.fakes.waiting import until
 from tests.unit.chassis.test_chassis_methods import api_files
 
@@ -49,7 +49,7 @@ def rules(channel: grpc.aio.Channel) -> Coroutine[Any, Any, None]:
 
 def agents(channel: grpc.aio.Channel) -> Coroutine[Any, Any, None]:
     stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
-    return AccessAgentDirectory(stub, StaticCredential("t")).watch()
+    return AccessAgentDirectory(stub, StaticCredential("t"), PassOn()).watch()
 
 
 def dispatch(channel: grpc.aio.Channel) -> Coroutine[Any, Any, None]:

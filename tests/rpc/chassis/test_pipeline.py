@@ -139,6 +139,19 @@ async def test_a_method_of_the_kernel_takes_only_service_credentials() -> None:
     assert reply.text == "ok"
 
 
+async def test_a_process_of_the_kernel_calls_only_what_names_it() -> None:
+    """Its own credential opens neither what another process may do, nor what is for agents."""
+    async with serving(EchoServicer().servicer()) as channel:
+        stub = EchoStub(channel)
+        other = tokens.metadata("storage", kind="service")
+        refused = [
+            await failure_of(stub.kernel(Echo(), metadata=other)),
+            await failure_of(stub.unary(Echo(), metadata=SERVICE_TOKEN)),
+        ]
+
+    assert [reason(failure) for failure in refused] == ["PERMISSION_DENIED"] * 2
+
+
 async def test_a_public_method_needs_no_credential() -> None:
     seen: list[Caller] = []
 

@@ -63,7 +63,7 @@ async def test_a_call_is_a_span_in_the_caller_s_trace() -> None:
     first, second = tracer.spans
     assert (first.name, first.trace_id, first.parent) == (f"{SERVICE}/Unary", TRACE, PARENT)
     assert (first.ended, second.ended, second.parent) == (["OK"], ["UNAUTHENTICATED"], "")
-    assert dict(kernel_metadata(seen[0]))["traceparent"] == f"00-{TRACE}-{SPAN}-01"
+    assert dict(kernel_metadata(seen[0], "t"))["traceparent"] == f"00-{TRACE}-{SPAN}-01"
 
 
 def test_an_endpoint_without_the_extra_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from services.context.model import Note
 from tests.fakes import tokens
 from tests.fakes.context import context_service, context_stub
 from tests.fakes.rpc import serving
-from tests.fakes.tokens import ISSUER_FOR_TESTS
+from tests.fakes.tokens import ISSUER_FOR_TESTS, PassOn
 
 CHATS = (ChatMessage(Role.SYSTEM, "Keep notes."), ChatMessage(Role.USER, "New messages: ..."))
 
@@ -94,7 +94,7 @@ async def test_a_summary_is_an_inference_call_of_the_caller_in_the_background(
     channel: grpc.aio.Channel, gateway: FakeGateway, name: str, number: int
 ) -> None:
     as_planner()
-    summarizer = GatewaySummarizer(channel, name)
+    summarizer = GatewaySummarizer(channel, PassOn(), name)
     written = [await summarizer.write("demo", CHATS, most_tokens=most, seconds=5) for most in (50, 50, 60)]
 
     assert written == ["the notes"] * 3
@@ -110,7 +110,7 @@ async def test_notes_are_searched_in_the_caller_s_name_and_cut(
     channel: grpc.aio.Channel, gateway: FakeGateway
 ) -> None:
     as_planner()
-    found = await GatewayMemory(channel).search("planner", "budget", 7)
+    found = await GatewayMemory(channel, PassOn()).search("planner", "budget", 7)
 
     assert found == [Note("agents/planner/notes/n1", "x" * MOST_NOTE, 0.5)]
     assert gateway.callers == ["planner"]
@@ -122,9 +122,9 @@ async def test_the_gateway_s_error_is_passed_on(channel: grpc.aio.Channel, gatew
     as_planner()
     gateway.error = NoBackend("there is none")
     with pytest.raises(KernelError) as unwritten:
-        await GatewaySummarizer(channel, "batch").write("", CHATS, most_tokens=5, seconds=5)
+        await GatewaySummarizer(channel, PassOn(), "batch").write("", CHATS, most_tokens=5, seconds=5)
     with pytest.raises(KernelError) as unfound:
-        await GatewayMemory(channel).search("planner", "budget", 7)
+        await GatewayMemory(channel, PassOn()).search("planner", "budget", 7)
 
     assert (unwritten.value.reason, unfound.value.reason) == ("NO_BACKEND", "NO_BACKEND")
 
@@ -132,7 +132,7 @@ async def test_the_gateway_s_error_is_passed_on(channel: grpc.aio.Channel, gatew
 async def test_nothing_is_asked_when_no_time_is_left(channel: grpc.aio.Channel, gateway: FakeGateway) -> None:
     as_planner(seconds=0)
     with pytest.raises(KernelError) as late:
-        await GatewaySummarizer(channel, "batch").write("", CHATS, most_tokens=5, seconds=5)
+        await GatewaySummarizer(channel, PassOn(), "batch").write("", CHATS, most_tokens=5, seconds=5)
 
     assert late.value.reason == "DEADLINE_EXCEEDED"
     assert gateway.generated == []
@@ -151,7 +151,9 @@ async def test_without_a_gateway_the_capability_is_missing() -> None:
 async def test_a_window_tells_where_what_was_added_comes_from(
     channel: grpc.aio.Channel, strategy: resources_pb2.WindowStrategy
 ) -> None:
-    service = context_service(summarizer=GatewaySummarizer(channel, "batch"), memory=GatewayMemory(channel))
+    service = context_service(
+        summarizer=GatewaySummarizer(channel, PassOn(), "batch"), memory=GatewayMemory(channel, PassOn())
+    )
     planner = tokens.metadata("planner")
     context = resources_pb2.Context(
         name="agents/me/contexts/trip", token_budget=4_000, recall_tokens=3_000, strategy=strategy

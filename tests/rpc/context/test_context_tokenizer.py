@@ -16,7 +16,7 @@ from services.chassis.rpc.errors import KernelError
 from services.context.adapters.tokenizer_client import GatewayTokenizer
 from services.context.core import estimate
 from tests.fakes.rpc import serving
-from tests.fakes.tokens import ISSUER_FOR_TESTS
+from tests.fakes.tokens import ISSUER_FOR_TESTS, PassOn
 
 
 class ModelNotFound(KernelError):
@@ -75,7 +75,7 @@ async def channel(inference: FakeInference) -> AsyncIterator[grpc.aio.Channel]:
 
 @pytest.fixture
 def tokenizer(channel: grpc.aio.Channel) -> GatewayTokenizer:
-    return GatewayTokenizer(channel)
+    return GatewayTokenizer(channel, PassOn())
 
 
 def as_planner() -> None:

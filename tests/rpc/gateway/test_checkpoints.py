@@ -17,7 +17,7 @@ from services.context.config import ContextConfig
 from tests.fakes.context import context_service, context_stub
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.stores.context import InMemoryStore
-from tests.fakes.tokens import ISSUER_FOR_TESTS
+from tests.fakes.tokens import ISSUER_FOR_TESTS, PassOn
 
 if TYPE_CHECKING:
     from aios.api.context.v1.context_pb2_grpc import ContextServiceAsyncStub
@@ -56,7 +56,7 @@ async def stub(store: InMemoryStore, meter: Saves) -> AsyncIterator[ContextServi
 def gateway(stub: ContextServiceAsyncStub) -> ContextCheckpoints:
     """Build what one generation of the planner saves through."""
     caller = Caller("planner", "acme", token=ISSUER_FOR_TESTS.token("planner"), trace_id="0" * 32)
-    return ContextCheckpoints(stub, caller)
+    return ContextCheckpoints(stub, caller, PassOn())
 
 
 PROMPT = Prompt("Count to a million.", 5)

@@ -28,7 +28,7 @@ from tests.fakes.endings import ended_early
 from tests.fakes.examples import examples
 from tests.fakes.manager import RawManager, echo, front, front_server
 from tests.fakes.rpc import connected, reason
-from tests.fakes.tokens import metadata
+from tests.fakes.tokens import PassOn, metadata
 from tests.fakes.waiting import until
 
 GET = "/aios.api.memory.v1.MemoryService/GetNote"
@@ -292,7 +292,7 @@ async def test_a_client_stream_is_not_forwarded() -> None:
     path = "/aios.api.scheduler.v1.SchedulerService/Dispatch"
     dispatch = methods.table(*FORWARDED)[path]
     open_to_agents = {path: replace(dispatch, audience=Audience.AGENTS)}
-    forwarder = Forwarder({}, open_to_agents, {}, GateMetrics(CollectorRegistry(), {}))
+    forwarder = Forwarder({}, open_to_agents, {}, GateMetrics(CollectorRegistry(), {}), exchange=PassOn())
 
     class Details:
         method = path

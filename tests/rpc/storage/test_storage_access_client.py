@@ -15,6 +15,7 @@ from services.storage.model import ShareGrant
 from tests.fakes import tokens
 from tests.fakes.access import AllowOwner
 from tests.fakes.rpc import serving
+from tests.fakes.tokens import PassOn
 
 EXPIRES = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -66,7 +67,7 @@ def grants() -> Grants:
 async def client(grants: Grants) -> AsyncIterator[AccessClient]:
     servicer = (access_pb2_grpc.add_AccessServiceServicer_to_server, grants, access_pb2.DESCRIPTOR)
     async with serving(servicer) as channel:
-        yield AccessClient(channel, AllowOwner())
+        yield AccessClient(channel, AllowOwner(), PassOn())
 
 
 def as_planner() -> None:

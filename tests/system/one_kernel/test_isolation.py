@@ -341,14 +341,18 @@ class Forge:
         }
 
 
-async def bad_credentials(world: World) -> dict[str, tuple[Metadata, str]]:
-    """Return how a bad caller comes, with the reason it is refused for."""
+async def bad_credentials(world: World, door: str) -> dict[str, tuple[Metadata, str]]:
+    """Return how a bad caller comes to a process, with the reason it is refused for."""
     path = world.kernel.plan.data_dir / "access-keys.json"
     keys = await asyncio.to_thread(KeyFile, path, datetime.now(UTC))
-    forge = Forge(world.amy[0][1].removeprefix("Bearer "), keys._keys[0].private)
+    good = world.amy[0][1].removeprefix("Bearer ")
+    private = keys._keys[0].private
+    forge = Forge(Forge(good, private).signed(aud=door), private)
     bad = {name: (bearer(token), "CREDENTIAL_INVALID") for name, token in forge.invalid().items()}
     now = int(forge.claims["iat"])
     bad["expired"] = (bearer(forge.signed(iat=now - 700, exp=now - 100)), "CREDENTIAL_EXPIRED")
+    if door != "gateway":
+        bad["what an agent holds, past the gateway"] = (bearer(good), "CREDENTIAL_INVALID")
     bad["missing"] = ((), "CREDENTIAL_MISSING")
     bad["another scheme"] = ((("authorization", "Basic YW15OmFteQ=="),), "CREDENTIAL_MISSING")
     return bad
@@ -359,17 +363,18 @@ def _b64(raw: bytes) -> str:
 
 
 async def test_every_method_refuses_every_bad_credential(world: World) -> None:
-    bad = await bad_credentials(world)
     async with AsyncExitStack() as stack:
         doors = {
             name: await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
             for name, port in grpc_ports(world.kernel.plan).items()
         }
+        comers = {name: await bad_credentials(world, name) for name in doors}
         for label, method in METHODS.items():
             if method.audience is Audience.PUBLIC:
                 continue
             behind = manager_of(method.path) or "gateway"
             for door in {behind, "gateway"} if label in FROM_OUTSIDE else {behind}:
+                bad = comers[door]
                 outcomes = await asyncio.gather(
                     *(send(doors[door], label, b"", metadata, sample=20.0) for metadata, _ in bad.values())
                 )

@@ -11,12 +11,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.adapters.keys import KeyFile, KeyFileBroken, ensure_service_key, write_new
+from services.access.adapters.keys import KeyFile, KeyFileBroken, write_new
+from services.access.adapters.service_keys import ServiceKeysBroken, service_keys
 from services.access.config import AccessConfig
 from services.access.main import renew_admin_token
 from services.access.model import Revocation
 from services.access.ports import Store
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.processes import KEYED, PROCESSES
 from services.chassis.auth.tokens import KeyRing, TokenVerifier
 from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
 from tests.fakes.clock import FakeClock
@@ -44,7 +46,7 @@ def issue(keys: KeyFile, clock: FakeClock, holder: Principal = PLANNER) -> str:
 async def accepted(keys: KeyFile, clock: FakeClock, text: str) -> Principal:
     """Verify a token as any process of the kernel does; check that the issuer agrees."""
     try:
-        holder = await TokenVerifier(KeyRing(keys, clock), clock).authenticate(text)
+        holder = await TokenVerifier(KeyRing(keys, clock), clock, PROCESSES).authenticate(text)
     except KernelError as error:
         with pytest.raises(type(error)):
             keys.verify(text, now=clock.now())
@@ -150,7 +152,7 @@ async def test_a_forged_token_is_refused(keys: KeyFile, clock: FakeClock, tmp_pa
     now = int(clock.now().timestamp())
     claims = {
         "iss": "aios",
-        "aud": "aios-kernel",
+        "aud": "gateway",
         "sub": "planner",
         "tenant": "acme",
         "kind": "admin",
@@ -176,7 +178,7 @@ async def test_a_forged_token_is_refused(keys: KeyFile, clock: FakeClock, tmp_pa
         jwt.encode(claims, "", algorithm="none", headers=named),
         jwt.encode(claims, key.x.ljust(64), algorithm="HS256", headers=named),
         jwt.encode(claims | {"aud": "somebody-else"}, real, algorithm="EdDSA", headers=named),
-        jwt.encode(claims | {"aud": ["aios-kernel", "x"]}, real, algorithm="EdDSA", headers=named),
+        jwt.encode(claims | {"aud": ["gateway", "x"]}, real, algorithm="EdDSA", headers=named),
         jwt.encode(claims | {"iss": "somebody-else"}, real, algorithm="EdDSA", headers=named),
         jwt.encode({k: v for k, v in claims.items() if k != "jti"}, real, algorithm="EdDSA", headers=named),
         issue(other, clock),
@@ -248,13 +250,37 @@ async def test_a_revoked_administrators_token_is_replaced_by_a_younger_one(boots
     assert not await bootstrap.store.read(lambda tx: tx.tokens.is_revoked(holder))
 
 
-def test_the_service_key_is_made_once(tmp_path: Path) -> None:
-    path = tmp_path / "service.key"
-    key = ensure_service_key(path)
+def test_each_process_has_a_key_of_its_own_made_once(tmp_path: Path) -> None:
+    keys = service_keys(tmp_path / "keys")
+    files = list((tmp_path / "keys").iterdir())
 
-    assert len(key) >= 40
-    assert ensure_service_key(path) == key
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert set(keys) == KEYED
+    assert len(set(keys.values())) == len(keys)
+    assert all(len(key) >= 40 for key in keys.values())
+    assert service_keys(tmp_path / "keys") == keys
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_two_processes_with_one_key_are_refused(tmp_path: Path) -> None:
+    service_keys(tmp_path)
+    (tmp_path / "tool.key").write_text((tmp_path / "gateway.key").read_text())
+
+    with pytest.raises(ServiceKeysBroken, match="same key"):
+        service_keys(tmp_path)
+
+
+def test_a_key_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tool.key").write_text("short")
+
+    with pytest.raises(ServiceKeysBroken, match=r"tool\.key"):
+        service_keys(tmp_path)
+
+
+def test_a_key_that_can_neither_be_read_nor_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("no directory")
+
+    with pytest.raises(ServiceKeysBroken, match=r"context\.key"):
+        service_keys(tmp_path / "keys")
 
 
 def test_of_two_first_writers_one_wins(tmp_path: Path) -> None:

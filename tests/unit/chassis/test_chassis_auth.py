@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.auth.identity import Kind
+from services.chassis.auth.processes import PROCESSES
 from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier, usable_keys
 from services.chassis.rpc.errors import (
     AccessUnavailable,
@@ -59,8 +60,8 @@ async def test_every_kind_of_principal_is_known(issuer: Issuer, verifier: TokenV
     [
         {"iss": "other"},
         {"aud": "other"},
-        {"aud": ["aios-kernel", "other"]},
-        {"aud": ["aios-kernel"]},
+        {"aud": ["gateway", "other"]},
+        {"aud": ["gateway"]},
         {"kind": "root"},
         {"kind": ["agent"]},
         {"kind": "anonymous"},
@@ -95,7 +96,7 @@ async def test_a_wrong_claim_is_invalid(
 def _claims(issuer: Issuer) -> dict[str, Any]:
     now = issuer.clock.now().timestamp()
     return {
-        "iss": "aios", "aud": "aios-kernel", "sub": "planner", "tenant": "acme", "kind": "agent",
+        "iss": "aios", "aud": "gateway", "sub": "planner", "tenant": "acme", "kind": "agent",
         "parent": "", "jti": "t1", "iat": now, "exp": now + 600,
     }  # fmt: skip
 
@@ -182,7 +183,7 @@ async def test_a_changed_token_is_invalid(issuer: Issuer, verifier: TokenVerifie
 
 async def test_a_revoked_token_is_refused(issuer: Issuer, clock: FakeClock) -> None:
     revocations = Revocations()
-    verifier = TokenVerifier(KeyRing(issuer.jwks(), clock), clock, revocations)
+    verifier = TokenVerifier(KeyRing(issuer.jwks(), clock), clock, PROCESSES, revocations)
     token = issuer.token(jti="t1")
     await verifier.authenticate(token)
     revocations.revoke_token("t1", forget_at=clock.now().timestamp() + 600)
@@ -195,7 +196,7 @@ async def test_all_tokens_of_an_agent_can_be_revoked_and_new_ones_count(
     issuer: Issuer, clock: FakeClock
 ) -> None:
     revocations = Revocations()
-    verifier = TokenVerifier(KeyRing(issuer.jwks(), clock), clock, revocations)
+    verifier = TokenVerifier(KeyRing(issuer.jwks(), clock), clock, PROCESSES, revocations)
     old = issuer.token("planner")
     other = issuer.token("planner", tenant="elsewhere")
     now = clock.now().timestamp()
@@ -219,7 +220,7 @@ def test_expired_revocations_are_forgotten() -> None:
 
 async def test_a_key_that_comes_later_is_fetched(issuer: Issuer, clock: FakeClock) -> None:
     source = StaticJwks()
-    verifier = TokenVerifier(KeyRing(source, clock), clock)
+    verifier = TokenVerifier(KeyRing(source, clock), clock, PROCESSES)
     with pytest.raises(CredentialInvalid):
         await verifier.authenticate(issuer.token())
     source.keys = [issuer.jwk]
@@ -230,7 +231,7 @@ async def test_a_key_that_comes_later_is_fetched(issuer: Issuer, clock: FakeCloc
 
 async def test_unknown_keys_cannot_flood_the_source(issuer: Issuer, clock: FakeClock) -> None:
     source = issuer.jwks()
-    verifier = TokenVerifier(KeyRing(source, clock), clock)
+    verifier = TokenVerifier(KeyRing(source, clock), clock, PROCESSES)
     for number in range(50):
         with pytest.raises(CredentialInvalid):
             await verifier.authenticate(Issuer(kid=f"k{number}", clock=clock).token())
@@ -240,7 +241,7 @@ async def test_unknown_keys_cannot_flood_the_source(issuer: Issuer, clock: FakeC
 
 async def test_a_withdrawn_key_stops_counting(issuer: Issuer, clock: FakeClock) -> None:
     source = issuer.jwks()
-    verifier = TokenVerifier(KeyRing(source, clock, max_age=300), clock)
+    verifier = TokenVerifier(KeyRing(source, clock, max_age=300), clock, PROCESSES)
     await verifier.authenticate(issuer.token())
     source.keys = []
     clock.advance(301)
@@ -264,7 +265,7 @@ class BrokenSource:
 
 async def test_known_keys_go_on_to_verify_while_the_source_is_away(issuer: Issuer, clock: FakeClock) -> None:
     source = BrokenSource(issuer.jwk)
-    verifier = TokenVerifier(KeyRing(source, clock), clock)
+    verifier = TokenVerifier(KeyRing(source, clock), clock, PROCESSES)
     await verifier.authenticate(issuer.token())
     source.down = True
     clock.advance(400)
@@ -275,7 +276,7 @@ async def test_known_keys_go_on_to_verify_while_the_source_is_away(issuer: Issue
 async def test_without_any_keys_nothing_can_be_told(issuer: Issuer, clock: FakeClock) -> None:
     source = BrokenSource()
     source.down = True
-    verifier = TokenVerifier(KeyRing(source, clock), clock)
+    verifier = TokenVerifier(KeyRing(source, clock), clock, PROCESSES)
 
     for _ in range(2):
         with pytest.raises(AccessUnavailable):
@@ -303,7 +304,7 @@ def test_a_private_key_is_not_taken_for_a_public_one() -> None:
 @given(st.text(max_size=300))
 async def test_any_text_is_refused_with_a_typed_error(text: str) -> None:
     clock = FakeClock()
-    verifier = TokenVerifier(KeyRing(StaticJwks(), clock), clock)
+    verifier = TokenVerifier(KeyRing(StaticJwks(), clock), clock, PROCESSES)
 
     with pytest.raises(KernelError):
         await verifier.authenticate(text)
@@ -316,7 +317,7 @@ async def test_a_token_beyond_all_measure_is_refused(verifier: TokenVerifier) ->
 
 async def test_a_key_ring_asks_again_only_after_a_while(issuer: Issuer, clock: FakeClock) -> None:
     source = issuer.jwks()
-    verifier = TokenVerifier(KeyRing(source, clock), clock)
+    verifier = TokenVerifier(KeyRing(source, clock), clock, PROCESSES)
     for _ in range(100):
         await verifier.authenticate(issuer.token())
 
@@ -336,7 +337,7 @@ async def test_a_token_counts_from_its_not_before_on(
 
 async def test_a_revoked_session_ends_every_token_of_it(issuer: Issuer, clock: FakeClock) -> None:
     revocations = Revocations()
-    verifier = TokenVerifier(KeyRing(issuer.jwks(), clock), clock, revocations)
+    verifier = TokenVerifier(KeyRing(issuer.jwks(), clock), clock, PROCESSES, revocations)
     first = _sign(issuer, {**_claims(issuer), "sid": "t1"})
     renewed = _sign(issuer, {**_claims(issuer), "jti": "t2", "sid": "t1"})
     other = _sign(issuer, {**_claims(issuer), "jti": "t3", "sid": "t3"})

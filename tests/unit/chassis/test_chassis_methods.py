@@ -10,6 +10,8 @@ from google.protobuf.descriptor import FileDescriptor
 
 import aios.api
 from aios.api.common.v1 import options_pb2
+from gateway.routing import MANAGERS
+from services.chassis.auth.processes import EXCHANGES, GATEWAY
 from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Audience, BadMethod, Effect, Lane
 from tests.fakes import echo
@@ -27,6 +29,44 @@ def test_every_method_of_the_api_has_a_syscall_option() -> None:
 
     assert "/aios.api.access.v1.AccessService/Check" in table
     assert all(method.deadline_cap >= 60 for method in table.values())
+
+
+EVERY_MANAGER = {"context", "gateway", "memory", "scheduler", "storage", "tool"}
+SERVICES = {
+    "access.v1.AccessService/AppendAudit": {"tool"},
+    "access.v1.AccessService/BatchCheck": EVERY_MANAGER,
+    "access.v1.AccessService/Check": EVERY_MANAGER,
+    "access.v1.AccessService/ConfirmRevision": EVERY_MANAGER,
+    "access.v1.AccessService/ExchangeToken": set(EXCHANGES),
+    "access.v1.AccessService/MarkUntrusted": EVERY_MANAGER,
+    "access.v1.AccessService/RequestApproval": {"tool"},
+    "access.v1.AccessService/UseApproval": {"tool"},
+    "access.v1.AccessService/WatchRevision": EVERY_MANAGER,
+    "agent.v1.AgentService/WatchAgents": {"gateway", "tool"},
+    "scheduler.v1.SchedulerService/Dispatch": {"gateway", "tool"},
+}
+"""What each process of the kernel may do in its own name: all of it, told once more than in the protos."""
+
+
+def test_every_method_of_the_kernels_own_names_who_may_call_it() -> None:
+    table = methods.table(*api_files()).values()
+    named = {one.label.removeprefix("aios.api."): set(one.services) for one in table if one.services}
+
+    assert named == SERVICES
+    assert all(method.services for method in table if method.audience is Audience.KERNEL)
+
+
+def test_who_may_call_on_behalf_of_an_agent_may_exchange_its_token_for_there() -> None:
+    """Each process can have a token for just those others where some method names it."""
+    named: dict[str, set[str]] = {}
+    for method in methods.table(*api_files()).values():
+        manager = MANAGERS.get(method.path.split("/")[1], GATEWAY)
+        for name in method.delegates:
+            # What another manager answers is called through the gateway, unless a token for it can be had.
+            direct = manager in EXCHANGES[name]
+            named.setdefault(name, set()).add(manager if direct else GATEWAY)
+
+    assert named == {name: set(targets) for name, targets in EXCHANGES.items() if name != GATEWAY}
 
 
 def test_a_method_is_described_by_its_option() -> None:
@@ -109,6 +149,9 @@ def built(
         (9, {"resource": "names"}, "no string field"),
         (10, {"resource": "m.count"}, "no string field"),
         (11, {"resource": "name.x"}, "no string field"),
+        (12, {"audience": options_pb2.AUDIENCE_KERNEL}, "names no services"),
+        (13, {"services": ["nobody"]}, "no such processes"),
+        (14, {"audience": options_pb2.AUDIENCE_PUBLIC, "delegates": ["tool"]}, "has delegates"),
     ],
 )
 def test_an_option_that_contradicts_itself_is_refused(

@@ -71,7 +71,7 @@ async def test_the_database_is_migrated_and_closed_with_the_process(tmp_path: Pa
 async def test_a_missing_service_key_is_a_configuration_error(tmp_path: Path) -> None:
     process = Process("memory", {"AIOS_DATA_DIR": str(tmp_path)})
     async with process.stack:
-        with pytest.raises(ConfigError, match=r"service\.key"):
+        with pytest.raises(ConfigError, match=r"memory\.key"):
             _ = process.credential
 
 

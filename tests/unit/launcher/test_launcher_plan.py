@@ -15,6 +15,7 @@ from launcher.demo.summary import percentile, summarise
 from launcher.demo.tasks import Task, cast
 from launcher.plan import KernelPlan
 from launcher.ports import free_base_port, is_free
+from services.chassis.auth.processes import KEYED
 from services.chassis.runtime.ports import DEFAULT_PORTS
 
 
@@ -52,17 +53,18 @@ def test_a_free_block_of_ports_is_found() -> None:
 
 def test_the_keys_are_for_their_owner_alone_and_made_once(tmp_path: Path) -> None:
     made = KernelPlan(data_dir=tmp_path / "data")
-    keys = [made.service_key_file, made.engine_key_file]
+    keys = [*(made.service_keys_dir / f"{name}.key" for name in sorted(KEYED)), made.engine_key_file]
     prepare(made)
     first = [key.read_text() for key in keys]
     prepare(made)
 
     assert [key.read_text() for key in keys] == first
-    assert first[0] != first[1]
+    assert len(set(first)) == len(first)
     assert all(len(key) >= 32 for key in first)
     assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys)
     assert stat.S_IMODE(made.data_dir.stat().st_mode) == 0o700
-    assert sorted(made.data_dir.iterdir()) == sorted(keys)
+    assert stat.S_IMODE(made.service_keys_dir.stat().st_mode) == 0o700
+    assert sorted(path for path in made.data_dir.rglob("*") if path.is_file()) == sorted(keys)
 
 
 def test_the_engines_key_is_told_to_the_engine_and_the_gateway_alone(tmp_path: Path) -> None:
@@ -91,6 +93,15 @@ def test_keys_of_attached_servers_come_from_files_too(tmp_path: Path) -> None:
     for wrong in (environ | {"AIOS_TGI_API_KEY": "x"}, {"AIOS_OPENAI_API_KEY_FILE": str(tmp_path / "none")}):
         with pytest.raises(WrongBackends):
             with_keys(wrong)
+
+
+def test_each_process_is_shown_its_own_key_alone() -> None:
+    shown = {each.name: each.environment["AIOS_SERVICE_KEY_FILE"] for each in plan().processes()}
+
+    assert shown == {name: f"/data/service-keys/{name}.key" for name in KEYED} | {
+        "access": "",
+        "tgi-local": "",
+    }
 
 
 @given(st.integers(0, 10_000))

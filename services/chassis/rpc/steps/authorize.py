@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from services.chassis.auth.authz_client import Authorizer, Permission, PermissionCheck
 from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.processes import GATEWAY
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.rpc import names
 from services.chassis.rpc.errors import CredentialMissing, PermissionDenied
@@ -14,17 +15,39 @@ ANYBODY = Principal(agent="", tenant="", kind=Kind.ANONYMOUS)
 
 
 async def authenticate(authenticator: Authenticator, method: Method, token: str) -> Principal:
-    """Return who calls. Raises the CREDENTIAL_* errors, or PermissionDenied for a kernel-only method."""
+    """Return who calls.
+
+    Raises the CREDENTIAL_* errors, or PermissionDenied for a method that is not for this process of the
+    kernel, or not for agents.
+    """
     if method.audience is Audience.PUBLIC:
         return ANYBODY
     if not token:
         raise CredentialMissing("the call carries no `authorization: Bearer` metadata")
     principal = await authenticator.authenticate(token)
-    if method.audience is Audience.KERNEL and principal.kind is not Kind.SERVICE:
+    _check_process(method, principal)
+    return principal
+
+
+def _check_process(method: Method, principal: Principal) -> None:
+    """Hold a call against the processes that the method's option names. Raises PermissionDenied."""
+    if principal.kind is Kind.SERVICE:
+        if principal.agent not in method.services:
+            raise PermissionDenied(
+                f"{method.label} is not for the process {principal.agent}",
+                metadata={"action": method.permission, "service": principal.agent},
+            )
+        return
+    actor = principal.actors[0] if principal.actors else GATEWAY
+    if actor not in (GATEWAY, *method.delegates):
+        raise PermissionDenied(
+            f"{method.label} is not for the process {actor} on behalf of others",
+            metadata={"action": method.permission, "service": actor},
+        )
+    if method.audience is Audience.KERNEL:
         raise PermissionDenied(
             f"{method.label} is for the kernel's own processes", metadata={"action": method.permission}
         )
-    return principal
 
 
 @dataclass(frozen=True, slots=True)

@@ -606,16 +606,18 @@ class RenewCredential(_message.Message):
     def __init__(self, token: _Optional[str] = ...) -> None: ...
 
 class IssueTokenRequest(_message.Message):
-    __slots__ = ("agent_key", "service_key", "renew", "lifetime")
+    __slots__ = ("agent_key", "service_key", "renew", "lifetime", "audience")
     AGENT_KEY_FIELD_NUMBER: _ClassVar[int]
     SERVICE_KEY_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
     LIFETIME_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_FIELD_NUMBER: _ClassVar[int]
     agent_key: AgentKeyCredential
     service_key: ServiceKeyCredential
     renew: RenewCredential
     lifetime: _duration_pb2.Duration
-    def __init__(self, agent_key: _Optional[_Union[AgentKeyCredential, _Mapping]] = ..., service_key: _Optional[_Union[ServiceKeyCredential, _Mapping]] = ..., renew: _Optional[_Union[RenewCredential, _Mapping]] = ..., lifetime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    audience: str
+    def __init__(self, agent_key: _Optional[_Union[AgentKeyCredential, _Mapping]] = ..., service_key: _Optional[_Union[ServiceKeyCredential, _Mapping]] = ..., renew: _Optional[_Union[RenewCredential, _Mapping]] = ..., lifetime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., audience: _Optional[str] = ...) -> None: ...
 
 class IssueTokenResponse(_message.Message):
     __slots__ = ("token", "expire_time", "principal", "token_id")
@@ -628,6 +630,22 @@ class IssueTokenResponse(_message.Message):
     principal: _resources_pb2.Principal
     token_id: str
     def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[_Union[_resources_pb2.Principal, _Mapping]] = ..., token_id: _Optional[str] = ...) -> None: ...
+
+class ExchangeTokenRequest(_message.Message):
+    __slots__ = ("token", "audience")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    audience: str
+    def __init__(self, token: _Optional[str] = ..., audience: _Optional[str] = ...) -> None: ...
+
+class ExchangeTokenResponse(_message.Message):
+    __slots__ = ("token", "expire_time")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RevokeTokenRequest(_message.Message):
     __slots__ = ("token", "token_id", "all", "agent", "revoke_key", "request_id")

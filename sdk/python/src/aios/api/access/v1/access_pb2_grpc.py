@@ -194,6 +194,11 @@ class AccessServiceStub(object):
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssueTokenRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssueTokenResponse.FromString,
                 _registered_method=True)
+        self.ExchangeToken = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/ExchangeToken',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ExchangeTokenRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ExchangeTokenResponse.FromString,
+                _registered_method=True)
         self.RevokeToken = channel.unary_unary(
                 '/aios.api.access.v1.AccessService/RevokeToken',
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokeTokenRequest.SerializeToString,
@@ -532,8 +537,20 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExchangeToken(self, request, context):
+        """Exchanges the token that a call came with for a narrower one, which counts at one other process only: the same
+        principal, in the same family, with the asking process as its `act`. Who asks must be the audience of the token that
+        it shows; which audiences each process may ask for is fixed.
+        Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED (the token shown);
+        PERMISSION_DENIED PERMISSION_DENIED (not for this process or audience) or AGENT_INACTIVE.
+        Idempotent: changes nothing; a repeat returns another token, which is as good. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeToken(self, request, context):
-        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+        """Revokes one token with its whole family, or all tokens an agent holds. When this returns they
         are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
         heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
@@ -719,6 +736,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.IssueToken,
                     request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssueTokenRequest.FromString,
                     response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssueTokenResponse.SerializeToString,
+            ),
+            'ExchangeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeToken,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ExchangeTokenRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ExchangeTokenResponse.SerializeToString,
             ),
             'RevokeToken': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeToken,
@@ -1578,6 +1600,33 @@ class AccessService(object):
             '/aios.api.access.v1.AccessService/IssueToken',
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssueTokenRequest.SerializeToString,
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssueTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/ExchangeToken',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ExchangeTokenRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ExchangeTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -227,8 +227,16 @@ class AccessServiceStub:
     AGENT_INACTIVE, RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many wrong keys; RetryInfo says when to come back).
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
+    ExchangeToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.ExchangeTokenRequest, _access_pb2.ExchangeTokenResponse]
+    """Exchanges the token that a call came with for a narrower one, which counts at one other process only: the same
+    principal, in the same family, with the asking process as its `act`. Who asks must be the audience of the token that
+    it shows; which audiences each process may ask for is fixed.
+    Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED (the token shown);
+    PERMISSION_DENIED PERMISSION_DENIED (not for this process or audience) or AGENT_INACTIVE.
+    Idempotent: changes nothing; a repeat returns another token, which is as good. Cancelling stops the work at once.
+    """
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]
-    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+    """Revokes one token with its whole family, or all tokens an agent holds. When this returns they
     are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
     heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
@@ -445,8 +453,16 @@ class AccessServiceAsyncStub(AccessServiceStub):
     AGENT_INACTIVE, RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many wrong keys; RetryInfo says when to come back).
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
     """
+    ExchangeToken: _aio.UnaryUnaryMultiCallable[_access_pb2.ExchangeTokenRequest, _access_pb2.ExchangeTokenResponse]  # type: ignore[assignment]
+    """Exchanges the token that a call came with for a narrower one, which counts at one other process only: the same
+    principal, in the same family, with the asking process as its `act`. Who asks must be the audience of the token that
+    it shows; which audiences each process may ask for is fixed.
+    Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED (the token shown);
+    PERMISSION_DENIED PERMISSION_DENIED (not for this process or audience) or AGENT_INACTIVE.
+    Idempotent: changes nothing; a repeat returns another token, which is as good. Cancelling stops the work at once.
+    """
     RevokeToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeTokenRequest, _access_pb2.RevokeTokenResponse]  # type: ignore[assignment]
-    """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+    """Revokes one token with its whole family, or all tokens an agent holds. When this returns they
     are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
     heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
@@ -848,12 +864,26 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ExchangeToken(
+        self,
+        request: _access_pb2.ExchangeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.ExchangeTokenResponse, _abc.Awaitable[_access_pb2.ExchangeTokenResponse]]:
+        """Exchanges the token that a call came with for a narrower one, which counts at one other process only: the same
+        principal, in the same family, with the asking process as its `act`. Who asks must be the audience of the token that
+        it shows; which audiences each process may ask for is fixed.
+        Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED (the token shown);
+        PERMISSION_DENIED PERMISSION_DENIED (not for this process or audience) or AGENT_INACTIVE.
+        Idempotent: changes nothing; a repeat returns another token, which is as good. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
     def RevokeToken(
         self,
         request: _access_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RevokeTokenResponse, _abc.Awaitable[_access_pb2.RevokeTokenResponse]]:
-        """Revokes one token with all that it was renewed from or into, or all tokens an agent holds. When this returns they
+        """Revokes one token with its whole family, or all tokens an agent holds. When this returns they
         are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
         heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,

@@ -26,19 +26,19 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aios/api/common/v1/options.proto\x12\x12\x61ios.api.common.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb9\x02\n\x07Syscall\x12&\n\x04lane\x18\x01 \x01(\x0e\x32\x18.aios.api.common.v1.Lane\x12\x12\n\npermission\x18\x02 \x01(\t\x12*\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x1a.aios.api.common.v1.Effect\x12\x33\n\x10\x64\x65\x66\x61ult_deadline\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11max_request_bytes\x18\x05 \x01(\x05\x12\x10\n\x08resource\x18\x06 \x01(\t\x12.\n\x08\x61udience\x18\x07 \x01(\x0e\x32\x1c.aios.api.common.v1.Audience\x12\x0f\n\x07\x63reates\x18\x08 \x03(\t\x12\x0f\n\x07\x63ontent\x18\t \x01(\x08\x12\x12\n\napprovable\x18\n \x01(\x08*`\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x12\n\x0eLANE_INFERENCE\x10\x01\x12\r\n\tLANE_TOOL\x10\x02\x12\r\n\tLANE_DATA\x10\x03\x12\x10\n\x0cLANE_CONTROL\x10\x04*X\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_READ\x10\x01\x12\x10\n\x0c\x45\x46\x46\x45\x43T_WRITE\x10\x02\x12\x13\n\x0f\x45\x46\x46\x45\x43T_EXTERNAL\x10\x03*N\n\x08\x41udience\x12\x18\n\x14\x41UDIENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UDIENCE_KERNEL\x10\x01\x12\x13\n\x0f\x41UDIENCE_PUBLIC\x10\x02:5\n\x0cmarks_reader\x12\x1d.google.protobuf.FieldOptions\x18\x8d\x8c\x03 \x01(\x08:N\n\x07syscall\x12\x1e.google.protobuf.MethodOptions\x18\x8c\x8c\x03 \x01(\x0b\x32\x1b.aios.api.common.v1.Syscallb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aios/api/common/v1/options.proto\x12\x12\x61ios.api.common.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xde\x02\n\x07Syscall\x12&\n\x04lane\x18\x01 \x01(\x0e\x32\x18.aios.api.common.v1.Lane\x12\x12\n\npermission\x18\x02 \x01(\t\x12*\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x1a.aios.api.common.v1.Effect\x12\x33\n\x10\x64\x65\x66\x61ult_deadline\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11max_request_bytes\x18\x05 \x01(\x05\x12\x10\n\x08resource\x18\x06 \x01(\t\x12.\n\x08\x61udience\x18\x07 \x01(\x0e\x32\x1c.aios.api.common.v1.Audience\x12\x0f\n\x07\x63reates\x18\x08 \x03(\t\x12\x0f\n\x07\x63ontent\x18\t \x01(\x08\x12\x12\n\napprovable\x18\n \x01(\x08\x12\x10\n\x08services\x18\x0c \x03(\t\x12\x11\n\tdelegates\x18\r \x03(\t*`\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x12\n\x0eLANE_INFERENCE\x10\x01\x12\r\n\tLANE_TOOL\x10\x02\x12\r\n\tLANE_DATA\x10\x03\x12\x10\n\x0cLANE_CONTROL\x10\x04*X\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_READ\x10\x01\x12\x10\n\x0c\x45\x46\x46\x45\x43T_WRITE\x10\x02\x12\x13\n\x0f\x45\x46\x46\x45\x43T_EXTERNAL\x10\x03*N\n\x08\x41udience\x12\x18\n\x14\x41UDIENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UDIENCE_KERNEL\x10\x01\x12\x13\n\x0f\x41UDIENCE_PUBLIC\x10\x02:5\n\x0cmarks_reader\x12\x1d.google.protobuf.FieldOptions\x18\x8d\x8c\x03 \x01(\x08:N\n\x07syscall\x12\x1e.google.protobuf.MethodOptions\x18\x8c\x8c\x03 \x01(\x0b\x32\x1b.aios.api.common.v1.Syscallb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aios.api.common.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LANE']._serialized_start=438
-  _globals['_LANE']._serialized_end=534
-  _globals['_EFFECT']._serialized_start=536
-  _globals['_EFFECT']._serialized_end=624
-  _globals['_AUDIENCE']._serialized_start=626
-  _globals['_AUDIENCE']._serialized_end=704
+  _globals['_LANE']._serialized_start=475
+  _globals['_LANE']._serialized_end=571
+  _globals['_EFFECT']._serialized_start=573
+  _globals['_EFFECT']._serialized_end=661
+  _globals['_AUDIENCE']._serialized_start=663
+  _globals['_AUDIENCE']._serialized_end=741
   _globals['_SYSCALL']._serialized_start=123
-  _globals['_SYSCALL']._serialized_end=436
+  _globals['_SYSCALL']._serialized_end=473
 # @@protoc_insertion_point(module_scope)

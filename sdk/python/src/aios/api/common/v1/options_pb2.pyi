@@ -46,7 +46,7 @@ SYSCALL_FIELD_NUMBER: _ClassVar[int]
 syscall: _descriptor.FieldDescriptor
 
 class Syscall(_message.Message):
-    __slots__ = ("lane", "permission", "effect", "default_deadline", "max_request_bytes", "resource", "audience", "creates", "content", "approvable")
+    __slots__ = ("lane", "permission", "effect", "default_deadline", "max_request_bytes", "resource", "audience", "creates", "content", "approvable", "services", "delegates")
     LANE_FIELD_NUMBER: _ClassVar[int]
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,8 @@ class Syscall(_message.Message):
     CREATES_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     APPROVABLE_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    DELEGATES_FIELD_NUMBER: _ClassVar[int]
     lane: Lane
     permission: str
     effect: Effect
@@ -67,4 +69,6 @@ class Syscall(_message.Message):
     creates: _containers.RepeatedScalarFieldContainer[str]
     content: bool
     approvable: bool
-    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., permission: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., default_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_request_bytes: _Optional[int] = ..., resource: _Optional[str] = ..., audience: _Optional[_Union[Audience, str]] = ..., creates: _Optional[_Iterable[str]] = ..., content: bool = ..., approvable: bool = ...) -> None: ...
+    services: _containers.RepeatedScalarFieldContainer[str]
+    delegates: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., permission: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., default_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_request_bytes: _Optional[int] = ..., resource: _Optional[str] = ..., audience: _Optional[_Union[Audience, str]] = ..., creates: _Optional[_Iterable[str]] = ..., content: bool = ..., approvable: bool = ..., services: _Optional[_Iterable[str]] = ..., delegates: _Optional[_Iterable[str]] = ...) -> None: ...
