@@ -107,7 +107,7 @@ def blocked_loop_detector() -> Iterator[BlockBuster]:
     with blockbuster_ctx(["services", "gateway", "launcher"]) as detector:
         for name in ("io.TextIOWrapper.read", "io.BufferedReader.read", "os.stat"):
             # Configuration is read once, before a process serves anybody.
-            detector.functions[name].can_block_in("services/chassis/rpc/client.py", "read_service_key")
+            detector.functions[name].can_block_in("services/chassis/runtime/process.py", "_service_key")
         for function in detector.functions.values():
             # A process reads its limits and its installed policies once, at start-up.
             function.can_block_in("services/chassis/runtime/metrics.py", "__init__")

@@ -99,14 +99,16 @@ class AccessConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises ValueError."""
-        if not timedelta(seconds=60) <= self.token_life <= timedelta(hours=1):
-            raise ValueError("token_life must be 60 to 3600 seconds")
-        if not timedelta(seconds=10) <= self.exchange_life <= timedelta(hours=1):
-            raise ValueError("exchange_life must be 10 to 3600 seconds")
-        if not timedelta(seconds=60) <= self.admin_token_life <= timedelta(days=31):
-            raise ValueError("admin_token_life must be 60 seconds to 31 days")
-        if not timedelta(seconds=60) <= self.session_life <= timedelta(days=31):
-            raise ValueError("session_life must be 60 seconds to 31 days")
+        lives = {
+            "token_life": (self.token_life, timedelta(minutes=1), timedelta(hours=1)),
+            "exchange_life": (self.exchange_life, timedelta(seconds=10), timedelta(hours=1)),
+            "admin_token_life": (self.admin_token_life, timedelta(minutes=1), timedelta(days=31)),
+            "session_life": (self.session_life, timedelta(minutes=1), timedelta(days=31)),
+        }
+        for name, (life, least, most) in lives.items():
+            if not least <= life <= most:
+                bounds = f"{least.total_seconds():.0f} to {most.total_seconds():.0f}"
+                raise ValueError(f"{name} must be {bounds} seconds")
         if min(self.max_depth, self.max_children, self.pending_approvals, self.wrong_keys_per_minute) < 1:
             raise ValueError("limits must be at least 1")
         if self.poll <= timedelta(0):
