@@ -52,6 +52,18 @@ class ChangeNotifier:
         for subscription in self._subscriptions.get(topic, ()):
             subscription.notify()
 
+    @property
+    def topics(self) -> tuple[Hashable, ...]:
+        """What anybody has subscribed to."""
+        return tuple(self._subscriptions)
+
+    def notify_all(self) -> None:
+        """Tell the subscribers of every topic."""
+        self.count += 1
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.notify()
+
     @contextmanager
     def subscribe(self, topic: Hashable = None) -> Iterator[Subscription]:
         """Remember the changes of a topic for the length of the block. Subscribe before looking."""

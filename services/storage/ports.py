@@ -334,6 +334,10 @@ class FileIndex(Protocol):
         """Forget the answers and rankings that were kept long enough; return how many answers."""
         ...
 
+    async def last_sequences(self, scopes: Sequence[Scope]) -> dict[Scope, int]:
+        """Return the last number taken in each of the scopes, in one look; 0 where there was none."""
+        ...
+
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         """List all scopes with anything in them, for maintenance."""
         ...

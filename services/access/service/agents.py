@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -218,21 +218,24 @@ class AgentService:
         A process of the kernel sees those of all tenants.
         """
         look: Look = _changed_anywhere
+        topic: Hashable = dependencies.RULES
         if caller.kind is not Kind.SERVICE:
+            topic = (dependencies.RULES, caller.tenant)
             look = partial(_changed, caller.tenant, self._under(caller, parent))
         self._deps.meter.watching("agents", 1)
         try:
             after = 0
             initial_until = await self._deps.store.read(lambda tx: tx.ledger.revision())
-            with self._deps.changes.subscribe() as changed:
+            with self._deps.poll.follow(topic) as changed:
                 while True:
                     changed.reset()
-                    batch = await self._whole_revisions(look, after)
+                    shown = (topic, caller.kind, caller.agent, parent, after)
+                    batch = await self._deps.reads.read(shown, partial(self._whole_revisions, look, after))
                     for agent in batch:
                         yield Change(agent, initial=agent.revision <= initial_until)
                         after = agent.revision
                     if not batch:
-                        await changed.wait(self._deps.settings.poll)
+                        await changed.wait()
         finally:
             self._deps.meter.watching("agents", -1)
 

@@ -67,7 +67,7 @@ class ApprovalService:
             dependencies.remember(tx, caller, asked, now, approval.id)
             return approval
 
-        return await self._deps.commit(work, nothing(caller.tenant))
+        return await self._deps.commit(work, nothing(wanted.tenant))
 
     async def use(
         self,
@@ -108,7 +108,7 @@ class ApprovalService:
             dependencies.record(tx, tenant, now, [done])
             return spent
 
-        return await self._deps.commit(work, nothing(caller.tenant))
+        return await self._deps.commit(work, nothing(tenant))
 
     async def get(self, caller: Caller, name: str) -> Approval:
         """Return one approval. Raises ApprovalNotFound."""
@@ -201,21 +201,18 @@ class ApprovalService:
             for approval in pending:
                 yield approval
             yield None
-            quiet_since = self._deps.clock.monotonic()
-            with self._deps.changes.subscribe() as changed:
+            with self._deps.poll.follow((dependencies.APPROVALS, caller.tenant)) as changed:
                 while True:
                     changed.reset()
-                    batch = await self._deps.store.read(partial(_changed, caller.tenant, of, after))
+                    look = partial(self._deps.store.read, partial(_changed, caller.tenant, of, after))
+                    batch = await self._deps.reads.read(("approvals", caller.tenant, of, after), look)
                     for approval in batch:
                         yield approval
                         after = approval.sequence
                     if batch:
-                        quiet_since = self._deps.clock.monotonic()
                         continue
-                    await changed.wait(self._deps.settings.poll)
-                    if self._deps.clock.monotonic() - quiet_since >= _KEEP_ALIVE:
+                    while not await changed.wait(_KEEP_ALIVE):
                         yield None
-                        quiet_since = self._deps.clock.monotonic()
         finally:
             self._deps.meter.watching("approvals", -1)
 

@@ -8,6 +8,7 @@ from typing import Final
 from services.access.core.decision import DecisionCache, DecisionRequest, decide, gather_inputs
 from services.access.model import AuditOutcome, Check, Decision, Event, Reason, Revocation
 from services.access.ports import Transaction
+from services.access.service import dependencies
 from services.access.service.denials import DenialLog
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
@@ -93,7 +94,7 @@ class DecisionService:
             seen = -1
             clock = self._deps.clock
             said = clock.monotonic()
-            with self._deps.changes.subscribe() as changed:
+            with self._deps.poll.follow(dependencies.RULES) as changed:
                 while True:
                     changed.reset()
                     event = await self._look(seen)
@@ -102,8 +103,7 @@ class DecisionService:
                         seen, said = event.revision, clock.monotonic()
                         for part in parts:
                             yield part
-                    remaining = heartbeat - (clock.monotonic() - said)
-                    await changed.wait(max(0.01, min(remaining, self._deps.settings.poll)))
+                    await changed.wait(max(0.01, heartbeat - (clock.monotonic() - said)))
         finally:
             self._deps.meter.watching("revision", -1)
             if watcher:

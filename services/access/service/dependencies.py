@@ -1,7 +1,7 @@
 """What the use cases share: ports, settings, audit in the effect's transaction, repeats, wake-ups. Pure."""
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -17,6 +17,7 @@ from services.chassis.idempotency import RequestIdentity
 from services.chassis.notifier import ChangeNotifier
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
+from services.chassis.shared_looks import SharedPoll, SharedReads
 
 T = TypeVar("T")
 
@@ -67,6 +68,15 @@ class Settings:
     """Share of each tenant against the others; 1 for those that are not listed."""
 
 
+Ledger = tuple[int, int]
+"""The revision of the rules, and the number of changes of approvals."""
+
+RULES: Final = "rules"
+"""Topic of all changes of agents and rules; with a tenant, of those of the tenant."""
+APPROVALS: Final = "approvals"
+"""Topic, with a tenant, of changes of approvals."""
+
+
 class NoHeads:
     """A log of heads that keeps none."""
 
@@ -95,9 +105,17 @@ class Dependencies:
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
     rule_changes: ChangeLog = field(default_factory=ChangeLog)
     watchers: Watchers = field(init=False)
+    poll: SharedPoll[Ledger] = field(init=False)
+    reads: SharedReads = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "watchers", Watchers(self.clock))
+        poll = SharedPoll(self.changes, self._ledger, _differing, self.settings.poll)
+        object.__setattr__(self, "poll", poll)
+        object.__setattr__(self, "reads", SharedReads(self.changes))
+
+    async def _ledger(self) -> Ledger:
+        return await self.store.read(_ledger)
 
     async def commit(self, work: Work[T], change: "RuleChange | Callable[[T], RuleChange]") -> T:
         """Run a change; when it is durable wake the watchers, and wait until a withdrawal holds everywhere.
@@ -105,19 +123,39 @@ class Dependencies:
         `change` says what it may take away, or tells it from what `work` returned.
         """
 
-        def run(tx: Transaction) -> tuple[T, int, int]:
-            before = tx.ledger.revision()
-            return work(tx), before, tx.ledger.revision()
+        def run(tx: Transaction) -> tuple[T, Ledger, Ledger]:
+            before = _ledger(tx)
+            return work(tx), before, _ledger(tx)
 
         result, before, after = await self.store.write(run)
         made = change if isinstance(change, RuleChange) else change(result)
-        for revision in range(before + 1, after + 1):
+        for revision in range(before[0] + 1, after[0] + 1):
             self.rule_changes.note(revision, made)
-        self.changes.notify()
+        self._notify(made.tenant, before, after)
         if made.withdraws:
             # Also when nothing changed: a repeated request is acknowledged as the first one would have been.
             await self.watchers.confirmed(self.rule_changes.withdrawn, within=self.settings.confirm)
         return result
+
+    def _notify(self, tenant: str, before: Ledger, after: Ledger) -> None:
+        """Wake who watches what changed; others in this process need not look."""
+        if tenant == self.settings.service_tenant:
+            self.changes.notify_all()  # a process changed something for somebody else
+        if after[0] != before[0]:
+            self.changes.notify(RULES)
+            self.changes.notify((RULES, tenant))
+        if after[1] != before[1]:
+            self.changes.notify((APPROVALS, tenant))
+        self.poll.made(before, after)
+
+
+def _ledger(tx: Transaction) -> Ledger:
+    return tx.ledger.revision(), tx.ledger.sequence()
+
+
+def _differing(before: Ledger, after: Ledger) -> set[Hashable] | None:
+    """Return the topics that changed; whose tenant it was is not known here."""
+    return set() if before == after else None
 
 
 def answered(tx: Transaction, caller: Caller, asked: RequestIdentity) -> str | None:

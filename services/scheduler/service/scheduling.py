@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from services.chassis.dispatch.scheduling import SchedulingClass
@@ -77,14 +77,11 @@ class Shown:
 
 @dataclass(eq=False, slots=True)
 class _Watcher:
-    viewer: Viewer
     events: deque[tuple[TimelineEvent, Call | None]] = field(default_factory=deque)
     lost: int = 0
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def offer(self, event: TimelineEvent, call: Call | None) -> None:
-        if call is not None and not self.viewer.sees(call):
-            return
         if len(self.events) >= WATCHED_EVENTS:
             self.events.popleft()
             self.lost += 1
@@ -101,7 +98,8 @@ class SchedulerService:
         self._metrics = metrics
         self._sessions: dict[str, GatewaySession] = {}
         self._calls = CallListing()
-        self._watchers: set[_Watcher] = set()
+        self._watchers: dict[Viewer, set[_Watcher]] = {}
+        """By what each may see, so that an event costs nothing for those who may not see it."""
         self._timer: asyncio.TimerHandle | None = None
         self._preemptions = 0
 
@@ -228,8 +226,8 @@ class SchedulerService:
 
     async def watch(self, viewer: Viewer) -> AsyncGenerator[Shown, None]:
         """Follow what happens from now on."""
-        watcher = _Watcher(viewer)
-        self._watchers.add(watcher)
+        watcher = _Watcher()
+        self._watchers.setdefault(viewer, set()).add(watcher)
         self._core.watch_tokens(on=True)
         try:
             while True:
@@ -240,7 +238,9 @@ class SchedulerService:
                     lost, watcher.lost = watcher.lost, 0
                     yield Shown(event, call, lost)
         finally:
-            self._watchers.discard(watcher)
+            self._watchers[viewer].discard(watcher)
+            if not self._watchers[viewer]:
+                del self._watchers[viewer]
             self._core.watch_tokens(on=bool(self._watchers))
 
     # Inside
@@ -269,8 +269,14 @@ class SchedulerService:
         call = self._calls.get(event.call_id)
         if event.call_id and call is None:
             return
-        for watcher in self._watchers:
-            watcher.offer(event, call)
+        for watchers in self._watchers.values() if call is None else self._watching(call):
+            for watcher in watchers:
+                watcher.offer(event, call)
+
+    def _watching(self, call: Call) -> Iterator[set[_Watcher]]:
+        """Yield the watchers that may see a call."""
+        for agent in {"", call.agent, *call.agent_path}:
+            yield self._watchers.get(Viewer(call.tenant, agent), set())
 
     def _arm(self) -> None:
         """Wake up when the core needs to see time pass."""

@@ -1,10 +1,11 @@
 """What changes below a directory, as it happens."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from dataclasses import replace
+from functools import partial
 
 from services.chassis.auth.identity import Scope
-from services.chassis.notifier import Subscription
+from services.chassis.shared_looks import Follower, SharedPoll, SharedReads
 from services.storage.core import file_tree, paths
 from services.storage.errors import EventsExpired
 from services.storage.model import Change, ChangeKind, RequestContext
@@ -20,7 +21,8 @@ class WatchService:
 
     def __init__(self, changes: ChangeRunner, *, poll_seconds: float, heartbeat_seconds: float) -> None:
         self._changes = changes
-        self._poll = poll_seconds
+        self._poll = SharedPoll(changes.notifier, self._sequences, _differing, poll_seconds)
+        self._reads = SharedReads(changes.notifier)
         self._heartbeat = heartbeat_seconds
 
     async def watch(
@@ -38,21 +40,21 @@ class WatchService:
         self._changes.meter.watchers(1)
         try:
             yield position
-            with self._changes.notifier.subscribe(scope) as changed:
+            with self._poll.follow(scope) as changed:
                 async for item in self._follow(scope, path, position, changed, seen):
                     yield item
         finally:
             self._changes.meter.watchers(-1)
 
     async def _follow(
-        self, scope: Scope, path: str, position: int, changed: Subscription, seen: Visit | None
+        self, scope: Scope, path: str, position: int, changed: Follower, seen: Visit | None
     ) -> AsyncIterator[Change | int]:
         silent_since = self._changes.clock.monotonic()
         foreign = seen is not None and seen.call.agent != scope.agent
         lost = False
         while True:
             changed.reset()
-            batch = await self._changes.read(scope, _reader(position), visit=seen)
+            batch = await self._next(scope, position, seen if foreign else None)
             if batch and lost:  # a new file may have the name by now
                 await self._changes.access.require("storage.read", file_name(scope, path))
             for change in batch:
@@ -64,10 +66,25 @@ class WatchService:
                     silent_since = self._changes.clock.monotonic()
             if batch:
                 continue
-            if self._changes.clock.monotonic() - silent_since >= self._heartbeat:
+            while not await changed.wait(self._heartbeat - (self._changes.clock.monotonic() - silent_since)):
                 yield position
                 silent_since = self._changes.clock.monotonic()
-            await changed.wait(self._poll)
+
+    async def _next(self, scope: Scope, position: int, seen: Visit | None) -> list[Change]:
+        """Return the next events. The owner's watches that stand at the same place read them once."""
+        if seen is not None:
+            return await self._changes.read(scope, _reader(position), visit=seen)
+        read = partial(self._changes.read, scope, _reader(position))
+        return await self._reads.read((scope, position), read)
+
+    async def _sequences(self) -> dict[Scope, int]:
+        watched = [topic for topic in self._changes.notifier.topics if isinstance(topic, Scope)]
+        return await self._changes.index.last_sequences(watched)
+
+
+def _differing(before: dict[Scope, int], after: dict[Scope, int]) -> set[Hashable]:
+    """Return the scopes whose watches must look; one that is new here may have changed meanwhile."""
+    return {scope for scope, last in after.items() if before.get(scope) != last}
 
 
 def as_seen_from(path: str, change: Change) -> Change | None:

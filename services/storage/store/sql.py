@@ -27,6 +27,10 @@ T = TypeVar("T")
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SCHEMA: Final = "storage"
 
+_OWNER: Final = (SCOPES.c.tenant, SCOPES.c.agent)
+_MOST_SCOPES: Final = 10_000
+"""Named in one statement: databases bound its parameters."""
+
 
 class SqlIndex:
     """The FileIndex port on a database."""
@@ -56,6 +60,21 @@ class SqlIndex:
         now = self._clock.now()
         await self._database.write(lambda conn: rankings.forget_expired(conn, RANKINGS, now))
         return await self._database.write(lambda conn: idempotency.forget_expired(conn, REPLIES, now, BOOK))
+
+    async def last_sequences(self, scopes: Sequence[Scope]) -> dict[Scope, int]:
+        """Return the last number taken in each of the scopes."""
+        wanted = [(scope.tenant, scope.agent) for scope in scopes]
+
+        def look(conn: sa.Connection) -> dict[Scope, int]:
+            found = {}
+            for at in range(0, len(wanted), _MOST_SCOPES):
+                many = wanted[at : at + _MOST_SCOPES]
+                query = sa.select(*_OWNER, SCOPES.c.sequence).where(sa.tuple_(*_OWNER).in_(many))
+                for tenant, agent, sequence in conn.execute(query):
+                    found[Scope(tenant, agent)] = int(sequence)
+            return found
+
+        return dict.fromkeys(scopes, 0) | await self._database.read(look)
 
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         """List scopes by tenant and agent."""

@@ -2,7 +2,7 @@
 
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -46,6 +46,9 @@ class LosesReplies:
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         return await self._inner.read(scope, work)
+
+    async def last_sequences(self, scopes: Sequence[Scope]) -> dict[Scope, int]:
+        return await self._inner.last_sequences(scopes)
 
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         return await self._inner.scopes(after=after, limit=limit)

@@ -251,6 +251,15 @@ class IndexKeepingContract:
             assert await index.read(PLANNER, lambda tx, who=other: tx.recall(who)) is None  # type: ignore[misc]
         assert await index.read(STRANGER, lambda tx: tx.recall(actor)) is None
 
+    async def test_where_many_scopes_stand_is_told_in_one_look(self, index: FileIndex) -> None:
+        for scope, count in ((STRANGER, 3), (PLANNER, 1)):
+            for _ in range(count):
+                await index.write(scope, lambda tx: tx.next_sequence())
+
+        found = await index.last_sequences([PLANNER, STRANGER, CRITIC])
+        assert found == {PLANNER: 1, STRANGER: 3, CRITIC: 0}
+        assert await index.last_sequences([]) == {}
+
     async def test_scopes_are_listed_in_pages(self, index: FileIndex) -> None:
         for scope in (STRANGER, PLANNER, CRITIC):
             await index.write(scope, lambda tx: tx.next_sequence())

@@ -70,9 +70,12 @@ class MemoryIndex:
         self._states: dict[Scope, _State] = defaultdict(_State)
         self._book = MemoryBook()
         self._lock = asyncio.Lock()
+        self.looks = 0
+        """Reads, of whatever sort, so far."""
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy that is thrown away."""
+        self.looks += 1
         await asyncio.sleep(0)
         state = self._states[scope].snapshot() if scope in self._states else _State()
         return work(MemoryTransaction(scope, state, self._book.copy()))
@@ -89,6 +92,12 @@ class MemoryIndex:
     async def forget_replies(self) -> int:
         """Keep all: nothing outlives the process anyway."""
         return 0
+
+    async def last_sequences(self, scopes: Sequence[Scope]) -> dict[Scope, int]:
+        """Return the last number taken in each of the scopes."""
+        self.looks += 1
+        known = self._states
+        return {scope: known[scope].sequence if scope in known else 0 for scope in scopes}
 
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         """List scopes by tenant and agent."""

@@ -28,6 +28,7 @@ CHASSIS_FILES = {
     "json_text",
     "quotas",
     "shares",
+    "shared_looks",
     "embedding",
     "idempotency",
     "joinable",
