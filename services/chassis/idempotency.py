@@ -25,6 +25,8 @@ class RequestIdentity:
     """Whether it administers the tenant."""
     tree: str = field(default="", compare=False)
     """Id of the root above the agent, to charge the kept answer; empty where it is not known."""
+    untrusted: bool = field(default=False, compare=False)
+    """Whether nobody vouches for what the request leaves: its agent is marked, or not the owner's own."""
 
     def charged(self, tenant: str) -> Owner:
         """Whom the kept answer is charged to."""

@@ -71,6 +71,8 @@ class Note:
     size: int
     """Unit: bytes."""
     revision: int = 1
+    untrusted: bool = False
+    """Whether nobody vouches for it: its writer was marked, or another agent than the owner."""
 
     @property
     def etag(self) -> str:

@@ -25,7 +25,9 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         key, fields = notes.key(request.note.name, caller, "note.name"), notes.fields(request.note, caller)
         mode, etag = notes.mode(request), request.note.etag
         done = await self._notes.put(scope, actor, key, fields, mode=mode, etag=etag)
-        return memory_pb2.PutNoteResponse(note=notes.written(scope, done), created=done.created)
+        note = notes.written(scope, done)
+        note.untrusted = caller.untrusted  # it says nothing that its writer did not say
+        return memory_pb2.PutNoteResponse(note=note, created=done.created)
 
     async def GetNote(
         self, request: memory_pb2.GetNoteRequest, _context: object

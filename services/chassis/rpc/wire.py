@@ -75,7 +75,15 @@ def request_identity(caller: Caller, method: str, request: Any) -> RequestIdenti
     """Return who calls, and how a repeat of a request with a `request_id` is recognised."""
     digest = request_digest(request) if request.request_id else b""
     admin = caller.kind is Kind.ADMIN
-    return RequestIdentity(caller.agent, method, request.request_id, digest, admin=admin, tree=caller.tree)
+    return RequestIdentity(
+        caller.agent,
+        method,
+        request.request_id,
+        digest,
+        admin=admin,
+        tree=caller.tree,
+        untrusted=caller.leaves_untrusted,
+    )
 
 
 def quota_usage(used: Sequence[Usage], caller: Caller) -> list[quotas_pb2.QuotaUsage]:

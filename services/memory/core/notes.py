@@ -31,6 +31,8 @@ class ChangeContext:
     writer: str
     """Id of the agent that makes the change."""
     new_nonce: Callable[[], str]
+    untrusted: bool = False
+    """Whether nobody vouches for what the writer leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,11 @@ def put(
     if living is not None and etag and etag != living.etag:
         raise EtagMismatch.of(key, expected=etag, current=living.etag)
     if living is not None:
-        note = _next(living, fields, around)
+        note = replace(_next(living, fields, around), untrusted=around.untrusted)  # nothing of it stays
     else:
         now = around.now
         note = Note(key, fields, now, now, now, around.new_nonce(), around.writer, fields.size)
+        note = replace(note, untrusted=around.untrusted)
     _account(tx, stored, note)
     tx.put(note, entry)
     return Effect(Written(note.bare(), created=living is None), (note,))
@@ -180,6 +183,7 @@ def _next(old: Note, fields: Fields, around: ChangeContext) -> Note:
         updated_at=around.now,
         accessed_at=around.now,
         writer=around.writer,
+        untrusted=old.untrusted or around.untrusted,
     )
 
 

@@ -275,7 +275,9 @@ class Notes:
         return await self._caches.exclusive(scope, change)
 
     def _context(self, actor: RequestIdentity) -> ChangeContext:
-        return ChangeContext(self._clock.now(), actor.agent, lambda: secrets.token_hex(6))
+        return ChangeContext(
+            self._clock.now(), actor.agent, lambda: secrets.token_hex(6), untrusted=actor.untrusted
+        )
 
 
 async def _describe(fields: Fields) -> Entry:

@@ -137,6 +137,7 @@ def note(owner: Scope, found: Note, *, resident: bool, full: bool = True) -> mem
         size_bytes=found.size,
         residence=memory_pb2.RESIDENCE_MEMORY if resident else memory_pb2.RESIDENCE_STORAGE,
         writer=names.agent_name(found.writer),
+        untrusted=found.untrusted,
     )
     for link in said.links:
         target = names.in_agent(owner.agent, NOTES, link.key)

@@ -116,10 +116,10 @@ class CallRun(JoinableRun[Stop]):
                 if self._accepted is not None and not accepted:
                     accepted = True
                     yield Accepted(self.call.id, joined or self._accepted.joined)
-                for event in self._log.after(heard):
+                told, heard = self._log.after(heard), self._log.position
+                for event in told:  # more may be told while this listener takes them
                     yield event
-                heard = self._log.position
-                if self._done:
+                if self._done and heard == self._log.position:
                     yield await self.ended()
                     return
                 await changed.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
@@ -13,7 +14,7 @@ from services.chassis.idempotency import RequestIdentity
 from services.chassis.joinable import RunRegistry
 from services.chassis.rpc.errors import ServiceUnavailable
 from services.chassis.runtime.clock import SystemClock
-from services.tool.model import CallState, Driver, DriverKind, Effect, Tool, ToolCall
+from services.tool.model import Accepted, CallState, Driver, DriverKind, Effect, Progress, Tool, ToolCall
 from services.tool.ports import Transaction
 from services.tool.service.call_run import CallRun, Stop
 from tests.fakes.stores.tool import InMemoryStore
@@ -183,3 +184,20 @@ async def test_at_any_moment_a_repeat_joins_gets_the_same_answer_or_runs_anew(
         assert work.begun <= 1
         assert last.state is CallState.SUCCEEDED or (last.state, last.attempts) == (CallState.UNKNOWN, 1)
     assert world.service.calls.under_way(PLANNER) == 0
+
+
+async def test_what_is_told_while_a_listener_takes_the_event_before_is_heard_too() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    asked = ToolCall(id="c", tool="job", arguments_sha256="", effect=Effect.PURE, created_at=now)
+    run = CallRun(Scope("acme", "planner"), Tool(id="job"), asked, "{}")
+    run.accept(joined=False)
+    run.publish(Progress(message="first"))
+    heard = run.follow(joined=False)
+    assert isinstance(await anext(heard), Accepted)
+    assert await anext(heard) == Progress(message="first")
+    run.publish(Progress(message="second"))
+    assert await anext(heard) == Progress(message="second")
+    run.publish(Progress(message="last"))
+    run.finish(asked)
+
+    assert [event async for event in heard] == [Progress(message="last"), asked]
