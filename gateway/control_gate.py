@@ -3,8 +3,8 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from gateway.gate import FairGate, GateConfig, Visitor
 from services.chassis.auth.identity import Kind
+from services.chassis.gate import FairGate, GateConfig, Visitor
 
 AGENTS: Final = GateConfig(running_per_agent=16)
 GUARDIANS: Final = GateConfig(

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import grpc
 
-from gateway.gate import Agent, Gate, Visitor
 from gateway.metrics import GateMetrics
 from gateway.places import Place, UnreadAnswers
 from gateway.routing import manager_of
 from services.chassis.auth.agents import Standing
 from services.chassis.auth.identity import Caller, Kind, current_caller
+from services.chassis.gate import Agent, Gate, Visitor
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import Metadata
 from services.chassis.rpc.exchange import TokenExchange

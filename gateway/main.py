@@ -18,7 +18,6 @@ from aios.api.tool.v1 import tool_pb2
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
 from gateway.control_gate import ControlGate
 from gateway.forwarder import Forwarder
-from gateway.gate import FairGate, Gate, GateConfig
 from gateway.http import optional as optional_dialects
 from gateway.http.config import DoorConfig
 from gateway.http.core.aliases import Served
@@ -42,6 +41,7 @@ from gateway.routing import MANAGERS
 from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.client import DispatchClient
+from services.chassis.gate import FairGate, Gate, GateConfig
 from services.chassis.rpc import methods
 from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.methods import Lane

@@ -8,10 +8,10 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.gate import Gate
 from gateway.inference.core.circuit import CircuitState
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import QueueOutcome
+from services.chassis.gate import Gate
 from services.chassis.rpc.errors import DeadlineExceeded
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.metrics import DURATION_BUCKETS

@@ -4,7 +4,7 @@ import time
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from gateway.gate import Visitor
+from services.chassis.gate import Visitor
 from services.chassis.quotas import Owner
 from services.chassis.rpc.live_streams import READER_SECONDS, UNREAD
 from services.chassis.shares import Shares

@@ -55,6 +55,12 @@ class ContextConfig:
     max_waiting_windows_per_agent: int = 8
     """The same, of one agent."""
 
+    max_waiting_windows_per_tree: int = 16
+    """The same, of one agent and its descendants."""
+
+    max_waiting_windows_per_tenant: int = 32
+    """The same, of one tenant."""
+
     max_snapshot_bytes: int = 4 * 1024 * 1024
     """Bytes of one snapshot; at most 4 MiB, which is what one answer holds."""
 

@@ -77,13 +77,6 @@ class CapabilityMissing(KernelError):
         return cls(f"no gateway is configured, so nothing can be {what}")
 
 
-class TooManyCalls(KernelError):
-    """Too many calls of one kind are under way."""
-
-    reason = "TOO_MANY_CALLS"
-    code = Code.RESOURCE_EXHAUSTED
-
-
 class SnapshotNotFound(KernelError):
     """No such snapshot: never saved, deleted or expired."""
 

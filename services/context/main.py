@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
-from services.chassis.quotas import caps_of
+from services.chassis.quotas import Cap, caps_of
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.process import App, Process
@@ -61,7 +61,14 @@ def build(
     )
     counter, places = (
         peers.counter,
-        WindowLimiter(config.max_waiting_windows, config.max_waiting_windows_per_agent),
+        WindowLimiter(
+            config.max_waiting_windows,
+            Cap(
+                config.max_waiting_windows_per_agent,
+                config.max_waiting_windows_per_tree,
+                config.max_waiting_windows_per_tenant,
+            ),
+        ),
     )
     windows = Windows(
         deps,

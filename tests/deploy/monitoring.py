@@ -10,12 +10,12 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from gateway.gate import FairGate, GateConfig
 from gateway.http.mcp.metrics import PrometheusMcpMetrics
 from gateway.http.metrics import DoorMetrics
 from gateway.metrics import GateMetrics, PrometheusInferenceMetrics, PrometheusPoolMetrics, StateMetrics
 from services.access.metrics import AccessMetrics
 from services.chassis.dispatch.scheduling import SchedulingClass
+from services.chassis.gate import FairGate, GateConfig
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
 from services.context.metrics import ContextMetrics

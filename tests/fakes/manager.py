@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry
 
 from gateway.control_gate import ControlGate
 from gateway.forwarder import Forwarder
-from gateway.gate import FairGate, Gate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
 from gateway.routing import MANAGERS
 from services.chassis.auth.agents import Standing
+from services.chassis.gate import FairGate, Gate, GateConfig
 from services.chassis.rpc import client, methods
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.server import ChassisServer

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.gate import Agent, FairGate, GateConfig, Visitor
 from services.chassis.dispatch.scheduling import AgentFacts
+from services.chassis.gate import Agent, FairGate, GateConfig, Visitor
 
 LONG_TEXT: Final = 64 * 1024
 """Bytes from which a text is a long one."""

@@ -12,8 +12,10 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from services.access.errors import PolicyInvalid, TooManyCalls
+from services.access.errors import PolicyInvalid
 from services.access.model import Finding, Severity
+from services.chassis.auth.identity import caller_or_none
+from services.chassis.gate import FairGate, GateConfig, Visitor
 from services.chassis.rpc.errors import FieldViolation, ServiceUnavailable
 from services.chassis.runtime.logs import logger
 
@@ -21,6 +23,19 @@ _log = logger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "services.access.adapters.policy_checker")
 _LONGEST_ANSWER: Final = 1 << 20
+
+
+TEXTS: Final = GateConfig(
+    running=1,
+    running_per_tenant=1,
+    running_per_tree=1,
+    running_per_agent=1,
+    waiting=64,
+    waiting_per_tenant=8,
+    waiting_per_tree=4,
+    waiting_per_agent=2,
+)
+"""One text at a time, by turns; what waits is little, since each may take seconds."""
 
 
 class PolicyProcess:
@@ -32,32 +47,25 @@ class PolicyProcess:
         command: Sequence[str] = COMMAND,
         time_limit: float = 5.0,
         start_limit: float = 20.0,
-        most_waiting: int = 8,
+        gate: GateConfig = TEXTS,
     ) -> None:
-        """Allow a text `time_limit` and the start `start_limit` seconds, and `most_waiting` texts to wait."""
+        """Allow a text `time_limit` and the start `start_limit` seconds; as many wait as `gate` says."""
         self._command = tuple(command)
         self._time_limit = time_limit
         self._start_limit = start_limit
-        self._most_waiting = most_waiting
-        self._present = 0
+        self._gate = FairGate(gate)
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
 
     async def findings(self, text: str) -> list[Finding]:
         """List what is wrong with a text.
 
-        Raises PolicyInvalid when the text takes too long or ends the process, TooManyCalls when too many
-        texts wait, ServiceUnavailable when the process does not start.
+        Raises PolicyInvalid when the text takes too long or ends the process, TooManyCalls or QueueFull when
+        too many texts wait, DeadlineExceeded, ServiceUnavailable when the process does not start.
         """
-        if self._present > self._most_waiting:
-            raise TooManyCalls("too many policy texts wait to be judged", retry_after=self._time_limit)
-        self._present += 1
-        try:
-            async with self._turn:
-                process = await self._ready()
-                return await self._judged(process, text)
-        finally:
-            self._present -= 1
+        async with self._gate.admit(Visitor.of(caller_or_none())), self._turn:
+            process = await self._ready()
+            return await self._judged(process, text)
 
     async def warm(self) -> None:
         """Start the process, so that the first text need not wait for it. Raises ServiceUnavailable."""

@@ -1,6 +1,5 @@
 """What the access service knows about agents: followed as it changes, asked for where it is not known yet."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -12,6 +11,7 @@ from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.auth.processes import ACCESS
 from services.chassis.dispatch.scheduling import ANYTHING, DEFAULT_HINTS, AgentFacts
+from services.chassis.gate import FairGate, GateConfig, Visitor
 from services.chassis.rpc.client import ServiceCredential
 from services.chassis.rpc.errors import AccessUnavailable, AgentInactive
 from services.chassis.rpc.exchange import TokenExchange
@@ -19,8 +19,8 @@ from services.chassis.rpc.wire import caps, hints_asked
 from services.chassis.streams import LongStream, events_of, follow_forever
 
 FETCH_SECONDS = 5.0
-FETCHES_AT_ONCE = 16
-"""A burst of agents that nobody has heard of waits here instead of flooding the access service."""
+FETCHES = GateConfig(running=16, running_per_tenant=12, running_per_tree=4, running_per_agent=1)
+"""A burst of agents that nobody has heard of waits here, by turns, instead of flooding the access service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class AccessAgentDirectory:
         self._known: dict[tuple[str, str], AgentFacts] = {}
         self._asking: Counter[tuple[str, str]] = Counter()
         self._ended_meanwhile: set[tuple[str, str]] = set()
-        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._fetches = FairGate(FETCHES)
 
     async def watch(
         self,
@@ -81,14 +81,15 @@ class AccessAgentDirectory:
     async def facts(self, caller: Caller) -> AgentFacts:
         """Return the scheduling facts of the calling agent, as last heard.
 
-        Raises AccessUnavailable when they are neither known nor to be had, AgentInactive when it was killed.
+        Raises AccessUnavailable when they are neither known nor to be had, AgentInactive when it was killed,
+        and what a gate raises while too many agents are asked for.
         """
         if caller.kind is not Kind.AGENT:
             return AgentFacts(DEFAULT_HINTS, program=caller.agent)
         key = (caller.tenant, caller.agent)
         known = self._known.get(key)
         if known is None:
-            async with self._fetches:
+            async with self._fetches.admit(Visitor.of(caller)):
                 known = self._known.get(key) or await self._ask(caller, key)
             self._known[key] = known
         root = self._known.get((caller.tenant, known.program)) if known.path else None

@@ -4,31 +4,30 @@ Such a window holds a place at the gateway while it makes calls that need one th
 waiting could take all places from what it waits for.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.chassis.auth.identity import Scope
-from services.context.errors import TooManyCalls
+from services.chassis.auth.identity import Scope, caller_or_none
+from services.chassis.quotas import Cap, Owner
+from services.chassis.shares import Shares
 
 
 class WindowLimiter:
-    """Counts what is under way, of all agents and of each."""
+    """Counts what is under way, of all, and of each agent, tree and tenant that asks."""
 
-    def __init__(self, total: int, per_agent: int) -> None:
-        self._total = total
-        self._per_agent = per_agent
-        self._taken: Counter[Scope] = Counter()
+    def __init__(self, total: int, cap: Cap) -> None:
+        self._shares = Shares("windows that wait for a summary or for notes", cap, most=total)
 
     @contextmanager
     def taken(self, scope: Scope) -> Iterator[None]:
-        """Hold a place for the length of a block. Raises TooManyCalls when there is none."""
-        if self._taken.total() >= self._total or self._taken[scope] >= self._per_agent:
-            raise TooManyCalls("too many windows wait for a summary or for notes")
-        self._taken[scope] += 1
+        """Hold a place for the length of a block. Raises TooManyCalls when there is none.
+
+        It is the caller's; outside a call that of the scope's agent.
+        """
+        caller = caller_or_none()
+        owner = Owner(scope.tenant, scope.agent, scope.agent) if caller is None else caller.sender
+        self._shares.take(owner)
         try:
             yield
         finally:
-            self._taken[scope] -= 1
-            if not self._taken[scope]:
-                del self._taken[scope]
+            self._shares.give_back(owner)

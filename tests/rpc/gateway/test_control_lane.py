@@ -12,8 +12,8 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from gateway.control_gate import ControlGate
 from gateway.forwarder import URGENT
-from gateway.gate import GateConfig
 from gateway.main import FORWARDED
+from services.chassis.gate import GateConfig
 from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Lane

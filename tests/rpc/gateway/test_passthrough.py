@@ -16,9 +16,9 @@ from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
 from gateway.forwarder import Forwarder
-from gateway.gate import FairGate, GateConfig
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
+from services.chassis.gate import FairGate, GateConfig
 from services.chassis.rpc import methods
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import FieldViolation, KernelError, QuotaViolation

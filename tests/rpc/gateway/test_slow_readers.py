@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from gateway.forwarder import Forwarder
-from gateway.gate import FairGate, GateConfig
+from services.chassis.gate import FairGate, GateConfig
 from services.chassis.rpc import client
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.server import ChassisServer, ServerConfig

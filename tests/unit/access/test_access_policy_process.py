@@ -4,11 +4,15 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from services.access.adapters.policy_process import COMMAND, PolicyProcess
-from services.access.errors import PolicyInvalid, TooManyCalls
+from services.access.adapters.policy_process import COMMAND, TEXTS, PolicyProcess
+from services.access.errors import PolicyInvalid
+from services.access.model import Finding
+from services.chassis.auth.identity import Caller, set_caller
+from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.rpc.errors import ServiceUnavailable
 from tests.fakes.waiting import until
 
@@ -38,7 +42,8 @@ for line in sys.stdin:
 @asynccontextmanager
 async def judging(*, time_limit: float = 60.0, program: str = STUB) -> AsyncIterator[PolicyProcess]:
     """Judge with a program of the test's own."""
-    judge = PolicyProcess(command=(sys.executable, "-c", program), time_limit=time_limit, most_waiting=1)
+    command = (sys.executable, "-c", program)
+    judge = PolicyProcess(command=command, time_limit=time_limit, gate=replace(TEXTS, waiting_per_agent=1))
     try:
         yield judge
     finally:
@@ -100,7 +105,7 @@ async def test_only_so_many_texts_wait() -> None:
     async with judging() as judge:
         await judge.warm()
         calls = [asyncio.create_task(judge.findings("hang")) for _ in range(2)]
-        await until(lambda: judge._present == 2)
+        await until(lambda: judge._gate.waiting == 1)
         with pytest.raises(TooManyCalls) as refused:
             await judge.findings("who")
         for call in calls:
@@ -109,6 +114,32 @@ async def test_only_so_many_texts_wait() -> None:
         assert len(await judge.findings("who")) == 1
 
     assert refused.value.retry_after
+
+
+async def test_a_tenants_texts_wait_in_turn_and_keep_no_other_tenant_out() -> None:
+    async with judging() as judge:
+        await judge.warm()
+        flood = [asyncio.create_task(judged_for(f"a{n}", "crowd", judge, "hang")) for n in range(9)]
+        await until(lambda: judge._gate.waiting == 8)
+        with pytest.raises(TooManyCalls) as refused:
+            await judged_for("a9", "crowd", judge, "who")
+        other = asyncio.create_task(judged_for("b", "quiet", judge, "who"))
+        await until(lambda: judge._gate.waiting == 9)
+        flood[0].cancel()  # the first of the crowd leaves, the next one hangs; then it is the other's turn
+        flood[1].cancel()
+        found = await other
+        for each in flood:
+            each.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+
+    assert len(found) == 1
+    assert refused.value.metadata["level"] == "tenant"
+
+
+async def judged_for(agent: str, tenant: str, judge: PolicyProcess, text: str) -> list[Finding]:
+    """Judge a text in a call of an agent, a tree of its own."""
+    set_caller(Caller(agent=agent, tenant=tenant))
+    return await judge.findings(text)
 
 
 async def test_a_process_that_was_killed_between_two_texts_is_replaced() -> None:

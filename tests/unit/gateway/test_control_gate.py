@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from gateway.control_gate import ControlGate
-from gateway.gate import FairGate, Gate, GateConfig, Visitor
 from gateway.metrics import GateMetrics
 from services.chassis.auth.identity import Kind
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.gate import FairGate, Gate, GateConfig, Visitor
 from services.chassis.rpc.errors import DeadlineExceeded
 from services.chassis.rpc.methods import Lane
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from gateway.gate import FairGate, GateConfig
-from gateway.gate import Visitor as Visit
 from gateway.metrics import GateMetrics
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
+from services.chassis.gate import FairGate, GateConfig
+from services.chassis.gate import Visitor as Visit
 from services.chassis.rpc.errors import DeadlineExceeded, KernelError
 from services.chassis.rpc.methods import Lane
 

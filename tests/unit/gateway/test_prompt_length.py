@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BackendRefused, ConstraintInvalid, PromptTooLong
-from gateway.gate import GateConfig
 from gateway.inference.core.prompt_length import check_length, kept_texts, least_tokens
 from gateway.inference.errors import PromptOverflow
 from gateway.inference.model import Constraint, ConstraintKind, CountSpec, Prompt
@@ -20,6 +19,7 @@ from services.chassis.auth.identity import Caller
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, Hints
+from services.chassis.gate import GateConfig
 from services.chassis.rpc.errors import DeadlineExceeded, InvalidRequest
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.inference import Desk, ask, inference

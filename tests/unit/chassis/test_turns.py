@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.turns import Bounds, Crowded, Party, Path, Turns
+from services.chassis.turns import Bounds, Crowded, Party, Path, Turns
 from tests.fakes.examples import examples
 
 Name = tuple[str, str, str]

@@ -1,4 +1,4 @@
-"""The fair gate of the DATA lane, and the bound against floods of the TOOL lane. Pure asyncio."""
+"""The fair gate: what runs at once, by turns of tenants, trees of agents and agents. Pure asyncio."""
 
 import asyncio
 import math
@@ -9,12 +9,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from gateway.turns import Bounds, Crowded, Party, Path, Turns
-from services.chassis.auth.identity import Kind
+from services.chassis.auth.identity import Caller, Kind
 from services.chassis.dispatch.errors import QueueFull
 from services.chassis.quotas import Level, Owner
 from services.chassis.rpc.errors import DeadlineExceeded, KernelError
 from services.chassis.shares import too_many
+from services.chassis.turns import Bounds, Crowded, Party, Path, Turns
 
 Agent = tuple[str, str]
 """Tenant and agent."""
@@ -62,6 +62,19 @@ class Visitor:
     """Whether an administrator steps in by it: kills, suspends, cancels, revokes."""
     deadline: float = math.inf
     """On the steady clock."""
+
+    @classmethod
+    def of(cls, caller: Caller | None) -> "Visitor":
+        """Return the visitor that a call stands for; None is this process itself."""
+        if caller is None:
+            return cls(agent=("", ""), kind=Kind.SERVICE)
+        owner = caller.sender
+        return cls(
+            agent=(owner.tenant, owner.agent),
+            kind=caller.kind,
+            tree=(owner.tenant, owner.tree),
+            deadline=caller.deadline,
+        )
 
     @property
     def path(self) -> Path:
@@ -164,7 +177,7 @@ class FairGate:
                 self._turns.forget(party, admitted)
                 self._admit_next()
             if isinstance(stopped, TimeoutError):
-                raise DeadlineExceeded("the call's deadline passed while it waited at the gateway") from None
+                raise DeadlineExceeded("the call's deadline passed while it waited for its turn") from None
             raise
         finally:
             self._since.pop(admitted, None)
@@ -188,7 +201,7 @@ def _levels(config: GateConfig) -> tuple[Bounds, ...]:
 
 def _refusal(crowded: Crowded, path: Sequence[tuple[Any, float]]) -> KernelError:
     if crowded.level.name == _WHOLE:
-        return QueueFull("too many calls wait at the gateway; come back later", retry_after=1.0)
+        return QueueFull("too many calls wait here; come back later", retry_after=1.0)
     tenant, tree, agent = (key for key, _ in path)
     owner = Owner(str(tenant), agent[1], tree[1])
     level = Level(crowded.level.name)
