@@ -54,7 +54,15 @@ class AccessConfig:
     """Living children of one agent."""
 
     pending_approvals: int = 100
-    """Approvals of one agent that may wait for a decision."""
+    """Approvals of one agent that may be open, undecided or unused; its tree has 4 times, a tenant 64 times
+    as many."""
+
+    approval_bytes: int = 8_388_608
+    """Bytes of arguments that one agent's open approvals may hold; its tree has 4 times, a tenant 64 times
+    as many."""
+
+    persons: int = 1000
+    """Persons of one tenant, administrators and disabled ones included."""
 
     poll: timedelta = timedelta(milliseconds=500)
     """Time between looks for changes that another access process made. Unit: seconds."""
@@ -109,7 +117,8 @@ class AccessConfig:
             if not least <= life <= most:
                 bounds = f"{least.total_seconds():.0f} to {most.total_seconds():.0f}"
                 raise ValueError(f"{name} must be {bounds} seconds")
-        if min(self.max_depth, self.max_children, self.pending_approvals, self.wrong_keys_per_minute) < 1:
+        counts = (self.max_depth, self.max_children, self.pending_approvals, self.wrong_keys_per_minute)
+        if min(*counts, self.approval_bytes, self.persons) < 1:
             raise ValueError("limits must be at least 1")
         if self.poll <= timedelta(0):
             raise ValueError("poll must be positive")
@@ -133,6 +142,8 @@ class AccessConfig:
             session_life=self.session_life,
             exchange_life=self.exchange_life,
             pending_approvals=self.pending_approvals,
+            approval_bytes=self.approval_bytes,
+            persons=self.persons,
             poll=self.poll.total_seconds(),
             confirm=self.confirm.total_seconds(),
             wrong_keys_per_minute=self.wrong_keys_per_minute,

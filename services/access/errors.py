@@ -2,6 +2,7 @@
 
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
+from services.chassis.rpc.errors import QuotaExceeded as QuotaExceeded  # noqa: PLC0414 - told as this service's own
 
 
 class AgentNotFound(KernelError):
@@ -74,6 +75,20 @@ class PolicyInvalid(KernelError):
     code = Code.INVALID_ARGUMENT
 
 
+class PersonNotFound(KernelError):
+    """No such person in the tenant."""
+
+    reason = "PERSON_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class LastAdministrator(KernelError):
+    """The person is the last active administrator of the tenant."""
+
+    reason = "LAST_ADMINISTRATOR"
+    code = Code.FAILED_PRECONDITION
+
+
 class ApprovalNotFound(KernelError):
     """No such approval that the caller may see."""
 
@@ -93,13 +108,6 @@ class ApprovalExpired(KernelError):
 
     reason = "APPROVAL_EXPIRED"
     code = Code.FAILED_PRECONDITION
-
-
-class QuotaExceeded(KernelError):
-    """A limit of an agent or tenant is reached; QuotaFailure names it."""
-
-    reason = "QUOTA_EXCEEDED"
-    code = Code.RESOURCE_EXHAUSTED
 
 
 class TooManyCalls(KernelError):

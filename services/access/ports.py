@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from services.access.core.decision_input import DecisionInput, Target
+from services.access.core.people import ApprovalRules, Persons
 from services.access.model import (
     Agent,
     AgentKey,
@@ -35,6 +36,7 @@ from services.access.model import (
 )
 from services.chassis.auth.identity import Principal
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Level
 
 T = TypeVar("T")
 
@@ -220,6 +222,26 @@ class Approvals(Protocol):
         """Count the approvals of an agent that wait for a decision."""
         ...
 
+    def load(self, wanted: Approval, now: datetime) -> dict[Level, tuple[int, int]]:
+        """Return how many are open at each level of the agent that asks, and the bytes of their arguments."""
+        ...
+
+    def put_arguments(self, approval: Approval, content: bytes) -> None:
+        """Keep the whole arguments of an approval."""
+        ...
+
+    def arguments(self, tenant: str, approval: str) -> bytes | None:
+        """Return the whole arguments, or None when they are not kept."""
+        ...
+
+    def drop_arguments(self, tenant: str, approval: str) -> None:
+        """Forget the arguments of an approval."""
+        ...
+
+    def forget_arguments(self, now: datetime) -> None:
+        """Forget the arguments of all approvals that are not open any more."""
+        ...
+
     def page(
         self,
         tenant: str,
@@ -395,6 +417,16 @@ class Transaction(Protocol):
     @property
     def approvals(self) -> Approvals:
         """Approvals."""
+        ...
+
+    @property
+    def approval_rules(self) -> ApprovalRules:
+        """Approval rules."""
+        ...
+
+    @property
+    def persons(self) -> Persons:
+        """Persons and their keys."""
         ...
 
     @property

@@ -122,8 +122,11 @@ class Approvals(Protocol):
         """Return the calling agent's approval. Raises ApprovalRequired when it was rejected."""
         ...
 
-    async def consume(self, scope: Scope, approval_id: str, call: ToolCall) -> None:
-        """Use an approval for a call. Raises ApprovalRequired when it is not for it, or not given."""
+    async def consume(self, scope: Scope, approval_id: str, call: ToolCall, tool: Tool) -> None:
+        """Use an approval for a call of a tool as it is now.
+
+        Raises ApprovalRequired when it is not for that call and that tool, or not given.
+        """
         ...
 
 

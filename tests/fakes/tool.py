@@ -69,10 +69,12 @@ class FakeApprovals:
         self.asked: list[tuple[str, str]] = []
         self.spent: list[str] = []
         self._open = 0
+        self._tool: Tool | None = None
 
     async def ask(self, _scope: Scope, tool: Tool, _call: ToolCall, arguments_json: str) -> Approval:
         """Ask, or return the open approval."""
         self.asked.append((tool.id, arguments_json))
+        self._tool = tool
         return self._approval(f"a{self._open}")
 
     async def poll(self, approval_id: str) -> Approval:
@@ -81,8 +83,10 @@ class FakeApprovals:
             raise ApprovalRequired("rejected")
         return self._approval(approval_id)
 
-    async def consume(self, _scope: Scope, approval_id: str, _call: ToolCall) -> None:
+    async def consume(self, _scope: Scope, approval_id: str, _call: ToolCall, tool: Tool) -> None:
         """Use the approval."""
+        if tool != self._tool:
+            raise ApprovalRequired("approved for another version of the tool")
         if not self.say or approval_id in self.spent:
             raise ApprovalRequired("not approved")
         self.spent.append(approval_id)

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from importlib import resources
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ from services.access.core.decision_input import (
     entities,
     request,
 )
-from services.access.model import Check, Decision, Finding, Policy, Reason, Severity
+from services.access.core.people import APPROVE
+from services.access.model import Agent, Check, Decision, Finding, Policy, Reason, Severity
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.logs import logger
@@ -37,9 +39,12 @@ _MAX_FINDINGS: Final = 100
 _MAX_POLICIES: Final = 64
 _CACHED_SETS: Final = 256
 _GRANT_RULE: Final = "grant"
+_INACTIVE: Final = frozenset({f"policies/inactive-{kind}" for kind in ("agent", "admin", "person")})
 _INTERNAL: Final = re.compile(r"(?:for )?policy `policy\d+`,? ?|__cedar::(?:internal::)?")
 """The library's own names, of policies by their place and of types."""
 _LONGEST_MESSAGE: Final = 500
+
+_Key = tuple[tuple[str, str, Kind | None, datetime], ...]
 
 _RULES: Final = resources.files("services.access.adapters") / "rules"
 BASE_TEXT: Final = (_RULES / "base.cedar").read_text("utf-8")
@@ -85,7 +90,7 @@ class CedarEngine:
         self._schema = cedarpy.Schema.from_str(schema_text())
         self._base_text = base_text(options)
         self._base = _PolicySet((), self._base_text)
-        self._sets: OrderedDict[tuple[tuple[str, str], ...], _PolicySet] = OrderedDict()
+        self._sets: OrderedDict[_Key, _PolicySet] = OrderedDict()
         self._lock = threading.Lock()
 
     def decide(
@@ -123,6 +128,8 @@ class CedarEngine:
         reasons = [rules.name_of(result, rule) for rule in result.diagnostics.reasons]
         decided_by = tuple(sorted({name for name in reasons if name}))
         expiry = earliest_expiry(given.grants)
+        if result.allowed and not _may_decide(check, given, rules, result):
+            return Decision(allowed=False, reason=Reason.NOT_PERMITTED, revision=given.revision)
         if result.allowed:
             named = _with_grants(decided_by, given)
             return Decision(
@@ -133,7 +140,7 @@ class CedarEngine:
                 expire_time=expiry,
             )
         reason = Reason.FORBIDDEN if decided_by else Reason.NOT_PERMITTED
-        if "policies/inactive-agent" in decided_by:
+        if _INACTIVE.intersection(decided_by):
             reason = Reason.AGENT_INACTIVE
         elif rules.mentions_approval and self._permitted_once_approved(check, target, rules, world):
             reason = Reason.APPROVAL_REQUIRED
@@ -183,6 +190,8 @@ class _PolicySet:
         """Policy resources by @id."""
         self.unreadable: tuple[str, ...] = ()
         """Names of the policies that are left out of the set."""
+        self._named: set[tuple[str, str, datetime]] = set()
+        """What makes an agent a decider: the @id of a policy, the agent, and since when."""
         texts = [base]
         load = policy_text.Load()
         for policy in policies:
@@ -199,6 +208,7 @@ class _PolicySet:
             else:
                 texts.append(policy.text)
                 self.names |= dict.fromkeys(outline.ids, name)
+                self._named |= _deciders_named(policy)
         text = "\n".join(texts)
         self.handle = cedarpy.PolicySet.from_str(text)
         self.mentions_approval = "approved" in text
@@ -207,6 +217,15 @@ class _PolicySet:
     def name_of(self, result: Any, rule: str) -> str:
         """Name the policy resource of a rule that decided."""
         return self.names.get(result.diagnostics.id_annotations_by_reason.get(rule, ""), "")
+
+    def names_decider(self, result: Any, agent: Agent) -> bool:
+        """Tell whether one of the rules that permitted names an agent that was registered before the rule."""
+        annotations = result.diagnostics.id_annotations_by_reason
+        ids = {annotations.get(rule, "") for rule in result.diagnostics.reasons}
+        return any(
+            rule and rule in ids and named == agent.id and agent.create_time <= since
+            for rule, named, since in self._named
+        )
 
 
 class PolicyJudge:
@@ -239,13 +258,39 @@ class PolicyJudge:
         return sorted(found, key=lambda finding: (finding.policy_id, finding.message))[:_MAX_FINDINGS]
 
 
+def _may_decide(check: Check, given: DecisionInput, rules: _PolicySet, result: Any) -> bool:
+    """Refuse an agent that would decide an approval without an administrator's policy that names it.
+
+    A wider permit does not name anybody, whoever put it; a policy that an agent put names nobody either.
+    """
+    if check.action != APPROVE or check.principal.kind is not Kind.AGENT:
+        return True
+    return given.principal is not None and rules.names_decider(result, given.principal)
+
+
+def _deciders_named(policy: Policy) -> set[tuple[str, str, datetime]]:
+    """List the rules that name one agent and the approving action, of a policy that an administrator put."""
+    if policy.author_kind is not Kind.ADMIN or APPROVE not in policy.text:
+        return set()
+    found = set()
+    for rule in json.loads(cedarpy.policies_to_json_str(policy.text))["staticPolicies"].values():
+        who, action = rule["principal"], rule["action"]
+        actions = [action.get("entity"), *action.get("entities", ())]
+        named = who["op"] == "==" and who.get("entity", {}).get("type") == "Agent"
+        if rule["effect"] == "permit" and named and {"type": "Action", "id": APPROVE} in actions:
+            found.add(
+                ((rule.get("annotations") or {}).get("id", ""), who["entity"]["id"], policy.create_time)
+            )
+    return found
+
+
 def _with_grants(decided_by: tuple[str, ...], given: DecisionInput) -> tuple[str, ...]:
     grants = (grant.name for grant in given.grants) if f"policies/{_GRANT_RULE}" in decided_by else ()
     return (*decided_by, *grants)[:_MAX_POLICIES]
 
 
-def _key(policies: tuple[Policy, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((policy.id, policy.text) for policy in policies)
+def _key(policies: tuple[Policy, ...]) -> _Key:
+    return tuple((policy.id, policy.text, policy.author_kind, policy.create_time) for policy in policies)
 
 
 def _ids(text: str) -> tuple[str, ...]:

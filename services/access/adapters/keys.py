@@ -29,7 +29,7 @@ from services.chassis.auth.tokens import ALGORITHM, ISSUER, LEEWAY_SECONDS, acto
 from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
 
 _VERSION: Final = 1
-_KINDS: Final = {kind.value: kind for kind in (Kind.AGENT, Kind.ADMIN, Kind.SERVICE)}
+_KINDS: Final = {kind.value: kind for kind in (Kind.AGENT, Kind.ADMIN, Kind.SERVICE, Kind.PERSON)}
 _DECODE_OPTIONS: Final[Any] = {
     "require": ["exp", "iat", "sub", "aud", "iss", "jti", "tenant", "kind"],
     "verify_aud": False,  # the use cases say for whom a token must be meant

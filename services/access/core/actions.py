@@ -17,6 +17,8 @@ class Scope(Enum):
     OPEN = "open"  # every active agent, on what belongs to the tenant
     SHARE = "share"  # whoever holds a grant
     ADMIN = "admin"  # a tenant's administrators
+    PERSON = "person"  # the tenant's persons
+    ADMINISTRATORS = "administrators"  # administrators and nobody else
     KERNEL = "kernel"  # the kernel's administrators and nobody else
     SERVICE = "service"  # the kernel's processes and nobody else
     PROCESS = "process"  # the kernel's processes beside others
@@ -28,6 +30,8 @@ _COMMON: Final = frozenset({Scope.OWN, Scope.OPEN, Scope.ADMIN})
 _TOOL: Final = frozenset({Scope.OWN, Scope.OPEN, Scope.SHARE, Scope.ADMIN})
 _SELF: Final = frozenset({Scope.OWN, Scope.ADMIN})
 _ADMIN: Final = frozenset({Scope.ADMIN})
+_ADMIN_ALONE: Final = frozenset({Scope.ADMIN, Scope.ADMINISTRATORS})
+_PERSON: Final = frozenset({Scope.PERSON})
 _SHAREABLE_ADMIN: Final = frozenset({Scope.ADMIN, Scope.SHARE})
 _KERNEL: Final = frozenset({Scope.KERNEL})
 _SERVICE: Final = frozenset({Scope.SERVICE})
@@ -38,20 +42,21 @@ PRIVILEGE: Final = "agent.privilege"
 ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.append_audit": _SERVICE,
     "access.approval": _SERVICE,
-    "access.approve": _SHAREABLE_ADMIN,
-    "access.audit": _SELF,
+    "access.administer": _ADMIN_ALONE,
+    "access.approve": _ADMIN | _PERSON,
+    "access.audit": _SELF | _PERSON,
     "access.check": _SERVICE,
     "access.erase": _ADMIN,
     "access.exchange": _SERVICE,
     "access.grant": _SELF,
     "access.manage": _ADMIN,
-    "access.read": _COMMON,
+    "access.read": _COMMON | _PERSON,
     "access.revoke": _SELF | {Scope.TREE},
     "agent.clear_untrusted": _SHAREABLE_ADMIN,
-    "agent.control": _STEER,
-    "agent.list": _STEER | {Scope.PROCESS},
+    "agent.control": _STEER | _PERSON,
+    "agent.list": _STEER | _PERSON | {Scope.PROCESS},
     PRIVILEGE: _SHAREABLE_ADMIN,
-    "agent.read": _STEER,
+    "agent.read": _STEER | _PERSON,
     "agent.register": _SELF,
     "agent.update": _STEER,
     "context.delete": _DATA,

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from services.access.core.decision_input import DecisionInput, Target, target_of
-from services.access.model import Agent, Check, Decision, Grant, Policy
+from services.access.core.people import HUMAN
+from services.access.model import Agent, Check, Decision, Grant, Person, Policy
 from services.access.ports import PolicyEngine, Transaction
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc import names
@@ -55,6 +56,9 @@ class _Reader:
 
     def agent(self, tenant: str, agent: str) -> Agent | None:
         return self._once(("agent", tenant, agent), lambda: self._tx.agents.get(tenant, agent))
+
+    def person(self, tenant: str, person: str) -> Person | None:
+        return self._once(("person", tenant, person), lambda: self._tx.persons.get(tenant, person))
 
     def groups(self, tenant: str, agent: str) -> frozenset[str]:
         member = names.agent_name(agent)
@@ -112,6 +116,7 @@ def _gather(
         owner=reader.agent(who.tenant, target.owner) if target.owner else None,
         groups=groups,
         grants=tuple(grant for grant in grants if check.action in grant.actions and grant.in_force(now)),
+        person=reader.person(who.tenant, who.agent) if who.kind in HUMAN else None,
     )
     if given.principal is not None and given.principal.untrusted:
         check = dataclasses.replace(check, untrusted=True)  # the mark counts whatever the question says

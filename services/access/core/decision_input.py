@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from services.access.model import Agent, Check, Grant
+from services.access.core.people import HUMAN, may_act
+from services.access.model import Agent, Check, Grant, Person
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.rpc.names import ResourceName
 
@@ -36,7 +37,7 @@ COMMON: Final[Mapping[str, str]] = {
 }
 """Entity types of what lies below the tenant, by collection."""
 
-PRINCIPAL_TYPES: Final = ("Agent", "Admin", "Service")
+PRINCIPAL_TYPES: Final = ("Agent", "Admin", "Person", "Service")
 RESOURCE_TYPES: Final = ("Agent", "Object", *sorted({*OWNED.values(), *COMMON.values()}))
 
 
@@ -69,6 +70,8 @@ class DecisionInput:
     """Groups that the principal is in, through other groups too."""
     grants: tuple[Grant, ...]
     """Grants in force that give the action on the target to the principal or its groups."""
+    person: Person | None = None
+    """What is registered by the id of an acting person or administrator."""
 
 
 def target_of(name: ResourceName, principal: Principal, owner: str) -> Target:
@@ -122,11 +125,12 @@ def entities(check: Check, target: Target, given: DecisionInput, *, kernel_tenan
     if principal.kind is Kind.AGENT:
         agent = _agent(principal.agent, principal.tenant, given.principal, given.groups, ())
         found["Agent", principal.agent] = agent
-    elif principal.kind is Kind.ADMIN:
-        kernel = principal.tenant == kernel_tenant
-        found["Admin", principal.agent] = _entity(
-            "Admin", principal.agent, {"tenant": principal.tenant, "kernel": kernel}
-        )
+    elif principal.kind in HUMAN:
+        kind = _principal_type(principal.kind)
+        attrs: Json = {"tenant": principal.tenant, "state": _state_of(principal, given.person)}
+        if principal.kind is Kind.ADMIN:
+            attrs["kernel"] = principal.tenant == kernel_tenant
+        found[kind, principal.agent] = _entity(kind, principal.agent, attrs)
     else:
         found["Service", principal.agent] = _entity("Service", principal.agent, {"tenant": principal.tenant})
     if target.owner:
@@ -137,6 +141,12 @@ def entities(check: Check, target: Target, given: DecisionInput, *, kernel_tenan
     if target.type != "Agent":
         found[target.type, target.id] = _resource(target, given)
     return list(found.values())
+
+
+def _state_of(principal: Principal, person: Person | None) -> str:
+    if may_act(person, principal.agent, principal.kind):
+        return "active"
+    return person.state.value if person is not None and person.kind is principal.kind else UNKNOWN
 
 
 def _resource(target: Target, given: DecisionInput) -> Json:
@@ -173,7 +183,8 @@ def _shares(grants: tuple[Grant, ...]) -> Json:
 
 
 def _principal_type(kind: Kind) -> str:
-    return {Kind.AGENT: "Agent", Kind.ADMIN: "Admin", Kind.SERVICE: "Service"}[kind]
+    types = {Kind.AGENT: "Agent", Kind.ADMIN: "Admin", Kind.PERSON: "Person", Kind.SERVICE: "Service"}
+    return types[kind]
 
 
 def _entity(type_: str, id_: str, attrs: Json, parents: list[Json] | None = None) -> Json:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from services.access.core import agent_tree, audit_chain, caps
 from services.access.core.actions import PRIVILEGE
 from services.access.core.decision import decide, gather_input
+from services.access.core.people import FIRST_ADMINISTRATOR
 from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
 from services.access.model import Agent, AgentKey, AgentState, Check, Revocation, Token
 from services.access.ports import Transaction
@@ -27,7 +28,7 @@ from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRe
 
 Look = Callable[[int, int, Transaction], list[Agent]]
 
-RESERVED: Final = frozenset({names.ME, "admin", audit_chain.ERASED})
+RESERVED: Final = frozenset({names.ME, FIRST_ADMINISTRATOR, audit_chain.ERASED})
 _KEY_PREFIX: Final = "aios_"
 _WATCH_PAGE: Final = 500
 _KILL: Final = "KillAgent"
@@ -316,7 +317,8 @@ class AgentService:
             caps=caps,
             **_inherited_mark(tx, caller, above, now),
         )
-        if not tx.agents.insert(agent):
+        # Tokens, revocations and the audit name persons as they name agents: an id is never both.
+        if tx.persons.get(tenant, agent_id) is not None or not tx.agents.insert(agent):
             raise AgentExists(f"agents/{agent_id} exists already", metadata={"agent": _name(agent)})
         return agent
 

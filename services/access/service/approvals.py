@@ -1,11 +1,14 @@
 """Use cases of approvals: a person's say on one call with exactly these arguments."""
 
+import asyncio
 import dataclasses
+import hashlib
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from services.access.core import people, shown_text
 from services.access.core.agent_tree import root_of
 from services.access.errors import (
     AgentNotFound,
@@ -13,22 +16,34 @@ from services.access.errors import (
     ApprovalExpired,
     ApprovalNotFound,
     EtagMismatch,
-    QuotaExceeded,
 )
-from services.access.model import Approval, ApprovalState
+from services.access.model import Approval, ApprovalState, Vote
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import nothing
+from services.chassis import quotas
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc import names, paging
-from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied, QuotaViolation
+from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, PermissionDenied
 from services.chassis.times import micros
 
 _MAX_PAGE: Final = 200
 _WATCH_PAGE: Final = 200
 _KEEP_ALIVE: Final = 15.0
+_MOST_OPEN: Final = 100_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ArgumentsPart:
+    """A part of the whole arguments of an approval."""
+
+    approval: Approval
+    content: bytes
+    shown: str
+    following: int
+    """Where the next part begins; 0: there is none. Unit: bytes."""
 
 
 class ApprovalService:
@@ -38,16 +53,26 @@ class ApprovalService:
         self._deps = ports
 
     async def request(
-        self, caller: Caller, wanted: Approval, lifetime: timedelta, asked: RequestIdentity
+        self,
+        caller: Caller,
+        wanted: Approval,
+        lifetime: timedelta,
+        asked: RequestIdentity,
+        *,
+        arguments: str = "",
+        description: str = "",
     ) -> Approval:
         """Ask for an approval, or return the open one for the same call.
 
-        `wanted` says the tenant, agent, action, resource, arguments, summary and syscall; the rest is set
-        here. Raises AgentNotFound or QuotaExceeded.
+        `wanted` says the tenant, agent, action, resource and its version, the arguments' hash and the
+        syscall; `arguments` are the whole of them and `description` what would happen; else what `wanted`
+        says is all that there is. What is shown of them is made here. Raises AgentNotFound, QuotaExceeded or
+        InvalidRequest.
         """
-        now = self._deps.clock.now()
+        wanted, content = await asyncio.to_thread(_shown, wanted, arguments, description)
 
         def work(tx: Transaction) -> Approval:
+            now = self._deps.clock.now()
             known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 return _found(tx, wanted.tenant, known)
@@ -55,9 +80,10 @@ class ApprovalService:
             if agent is None:
                 name = names.agent_name(wanted.agent)
                 raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
-            approval = tx.approvals.open_for(wanted, now)
+            approval = _usable(tx, tx.approvals.open_for(wanted, now))
             if approval is None:
-                approval = self._insert(tx, dataclasses.replace(wanted, root=root_of(agent)), lifetime)
+                new = dataclasses.replace(wanted, root=root_of(agent))
+                approval = self._insert(tx, new, content, lifetime, now)
                 done = dataclasses.replace(
                     dependencies.event(caller, "RequestApproval", "access.approval", _name(approval)),
                     arguments_sha256=approval.arguments_sha256,
@@ -78,14 +104,15 @@ class ApprovalService:
         agent: str,
         arguments_sha256: str,
         asked: RequestIdentity,
+        resource_version: str = "",
     ) -> Approval:
         """Spend an approval.
 
         Raises ApprovalNotFound, ApprovalRequired, ApprovalExpired or ApprovalDecided (used already).
         """
-        now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Approval:
+            now = self._deps.clock.now()
             approval = _found(tx, tenant, _id(name))
             if dependencies.answered(tx, caller, asked) is not None:
                 return approval
@@ -93,12 +120,14 @@ class ApprovalService:
                 raise _missing(name)
             state = approval.state_at(now)
             _must_not(approval, state, ApprovalState.EXPIRED, ApprovalState.USED)
-            if state is not ApprovalState.APPROVED or approval.arguments_sha256 != arguments_sha256:
-                raise ApprovalRequired(
-                    f"{name} does not approve this call", metadata={"approval": name, "state": state.value}
-                )
+            same = (approval.arguments_sha256, approval.resource_version)
+            if state is not ApprovalState.APPROVED or same != (arguments_sha256, resource_version):
+                raise _not_for(approval, state.value)
+            if _usable(tx, approval) is None:
+                raise _not_for(approval, "withdrawn")
             spent = dataclasses.replace(approval, state=ApprovalState.USED, sequence=tx.ledger.advance())
             tx.approvals.update(spent)
+            tx.approvals.drop_arguments(tenant, approval.id)
             dependencies.remember(tx, caller, asked, now)
             done = dataclasses.replace(
                 dependencies.event(caller, "UseApproval", "access.approval", name),
@@ -138,6 +167,23 @@ class ApprovalService:
         last = shown[limit - 1]
         return shown[:limit], paging.encode([micros(last.create_time), last.id], *query)
 
+    async def arguments(self, caller: Caller, name: str, offset: int, most: int) -> ArgumentsPart:
+        """Return a part of the whole arguments of an open approval. Raises ApprovalNotFound."""
+
+        def look(tx: Transaction) -> tuple[Approval, bytes]:
+            approval = _found(tx, caller.tenant, _id(name))
+            content = tx.approvals.arguments(caller.tenant, approval.id)
+            if content is None:
+                raise ApprovalNotFound(f"the arguments of {name} are not kept", metadata={"approval": name})
+            return approval, content
+
+        approval, content = await self._deps.store.read(look)
+        part = content[offset : offset + most]
+        shown = await asyncio.to_thread(shown_text.part, part.decode(errors="replace"))
+        end = offset + len(part)
+        following = end if end < len(content) else 0
+        return ArgumentsPart(approval, part, shown.text, following)
+
     async def decide(
         self,
         caller: Caller,
@@ -148,36 +194,36 @@ class ApprovalService:
         arguments_sha256: str,
         asked: RequestIdentity,
     ) -> Approval:
-        """Approve or reject.
+        """Approve or reject; where several people are wanted, the approval stays pending until all have.
 
-        Raises ApprovalNotFound, ApprovalDecided, ApprovalExpired, EtagMismatch (other arguments) or
-        PermissionDenied (an approval of the caller's own tree).
+        Raises ApprovalNotFound, ApprovalDecided, ApprovalExpired, EtagMismatch (other arguments),
+        InvalidRequest (the arguments were cut and their hash is not given) or PermissionDenied (no person,
+        and no agent that may).
         """
-        now = self._deps.clock.now()
         wanted = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
+        comment = shown_text.line(comment, shown_text.MAX_COMMENT)
 
         def work(tx: Transaction) -> Approval:
+            now = self._deps.clock.now()
             approval = _found(tx, caller.tenant, _id(name))
-            _must_be_impartial(tx, caller, approval)
+            _must_be_decider(tx, caller, approval)
             if dependencies.answered(tx, caller, asked) is not None:
                 return approval
-            if arguments_sha256 and arguments_sha256 != approval.arguments_sha256:
-                raise EtagMismatch("the approval is for other arguments", metadata={"approval": name})
+            _must_be_for(approval, arguments_sha256)
             state = approval.state_at(now)
             _must_not(approval, state, ApprovalState.EXPIRED)
-            if state is wanted:
+            if state is wanted or (approve and _said(approval, caller, state)):
                 return approval
             if state is not ApprovalState.PENDING:
                 raise _decided(approval, state)
-            decided = dataclasses.replace(
-                approval,
-                state=wanted,
-                decide_time=now,
-                decider=caller.agent,
-                comment=comment,
-                sequence=tx.ledger.advance(),
-            )
+            if approve:
+                _must_have_seen(approval, arguments_sha256)
+            vote = Vote(caller.agent, caller.kind, approve, comment, now)
+            decided = _counted(tx, caller, approval, vote)
+            decided = dataclasses.replace(decided, sequence=tx.ledger.advance())
             tx.approvals.update(decided)
+            if decided.state is ApprovalState.REJECTED:
+                tx.approvals.drop_arguments(caller.tenant, approval.id)
             dependencies.remember(tx, caller, asked, now)
             done = dataclasses.replace(
                 dependencies.event(caller, "DecideApproval", "access.approve", name, reason=wanted.value),
@@ -216,16 +262,14 @@ class ApprovalService:
         finally:
             self._deps.meter.watching("approvals", -1)
 
-    def _insert(self, tx: Transaction, wanted: Approval, lifetime: timedelta) -> Approval:
-        now = self._deps.clock.now()
-        limit = self._deps.settings.pending_approvals
-        if tx.approvals.pending_count(wanted.tenant, wanted.agent, now) >= limit:
-            name = names.agent_name(wanted.agent)
-            raise QuotaExceeded(
-                f"{name} has {limit} approvals pending",
-                metadata={"limit": str(limit)},
-                quota=QuotaViolation(name, f"{limit} pending approvals"),
-            )
+    async def forget(self) -> None:
+        """Delete the arguments of approvals that are not open any more."""
+        await self._deps.store.write(lambda tx: tx.approvals.forget_arguments(self._deps.clock.now()))
+
+    def _insert(
+        self, tx: Transaction, wanted: Approval, content: bytes | None, lifetime: timedelta, now: datetime
+    ) -> Approval:
+        self._has_room(tx, wanted, now)
         approval = dataclasses.replace(
             wanted,
             id=dependencies.new_id(),
@@ -233,23 +277,135 @@ class ApprovalService:
             create_time=now,
             expire_time=now + lifetime,
             sequence=tx.ledger.advance(),
+            required=people.required_deciders(tx.approval_rules.of(wanted.tenant), wanted),
         )
         tx.approvals.insert(approval)
+        if content is not None:
+            tx.approvals.put_arguments(approval, content)
         return approval
 
+    def _has_room(self, tx: Transaction, wanted: Approval, now: datetime) -> None:
+        """Raise QuotaExceeded when agent, tree or tenant has too much open, in number or bytes."""
+        settings = self._deps.settings
+        caps = {
+            "open_approvals": quotas.Cap.of(settings.pending_approvals),
+            "open_approval_bytes": quotas.Cap.of(settings.approval_bytes),
+        }
+        load = tx.approvals.load(wanted, now)
+        used = [("open_approvals", level, count + 1) for level, (count, _) in load.items()]
+        used += [
+            ("open_approval_bytes", level, size + wanted.arguments_bytes) for level, (_, size) in load.items()
+        ]
+        quotas.judge(quotas.Owner(wanted.tenant, wanted.agent, wanted.root), caps, used)
 
-def _must_be_impartial(tx: Transaction, caller: Caller, approval: Approval) -> None:
-    """Refuse an agent of the tree that waits.
 
-    An agent makes descendants at will and steers them, so the root and all below it are one party, whatever
-    grant, group or policy permits one of them. Raises PermissionDenied, also when either tree is not known.
+def _shown(wanted: Approval, arguments: str, description: str) -> tuple[Approval, bytes | None]:
+    """Return what is asked as it is shown, and the arguments if all are known. Raises InvalidRequest."""
+    arguments = arguments or wanted.arguments_preview
+    content = arguments.encode()
+    whole = hashlib.sha256(content).hexdigest() == wanted.arguments_sha256
+    if not whole and arguments != wanted.arguments_preview:
+        raise InvalidRequest.field("arguments", "do not have the hash that is asked for")
+    if shown_text.part(wanted.resource).text != wanted.resource:
+        raise InvalidRequest.field("approval.resource", "holds characters that do not show")
+    show = shown_text.arguments if whole else shown_text.unknown_arguments
+    preview = show(arguments, wanted.arguments_sha256)
+    shown = dataclasses.replace(
+        wanted,
+        arguments_preview=preview.text,
+        preview_truncated=preview.truncated,
+        arguments_bytes=len(content) if whole else 0,
+        summary=shown_text.line(description or wanted.summary, shown_text.MAX_SUMMARY),
+    )
+    return shown, content if whole else None
+
+
+def _must_be_decider(tx: Transaction, caller: Caller, approval: Approval) -> None:
+    """Refuse whoever is neither a person nor an agent that may decide. Raises PermissionDenied.
+
+    That an agent is named by an administrator's policy is decided with the permission; here it is kept out of
+    its own tree, where nothing permits it.
     """
-    if caller.kind is Kind.ADMIN:
-        return
+    name = _name(approval)
+    if caller.kind in people.HUMAN:
+        if people.may_act(tx.persons.get(caller.tenant, caller.agent), caller.agent, caller.kind):
+            return
+        raise PermissionDenied("only active persons decide", metadata={"approval": name})
     agent = tx.agents.get(caller.tenant, caller.agent) if caller.kind is Kind.AGENT else None
-    if agent is None or not approval.root or root_of(agent) == approval.root:
-        name = _name(approval)
+    if not people.is_impartial(agent, approval):
         raise PermissionDenied("no agent decides on an approval of its own tree", metadata={"approval": name})
+
+
+def _must_be_for(approval: Approval, arguments_sha256: str) -> None:
+    if arguments_sha256 and arguments_sha256 != approval.arguments_sha256:
+        raise EtagMismatch("the approval is for other arguments", metadata={"approval": _name(approval)})
+
+
+def _must_have_seen(approval: Approval, arguments_sha256: str) -> None:
+    """Refuse to approve what the preview does not show unless its hash is named. Raises InvalidRequest."""
+    if approval.preview_truncated and not arguments_sha256:
+        why = "required to approve: the preview does not show all of the arguments"
+        raise InvalidRequest.field("arguments_sha256", why)
+
+
+def _said(approval: Approval, caller: Caller, state: ApprovalState) -> bool:
+    return state is ApprovalState.PENDING and caller.agent in people.approvers(approval)
+
+
+def _counted(tx: Transaction, caller: Caller, approval: Approval, vote: Vote) -> Approval:
+    """Return the approval with one more vote: decided by a rejection, or when enough people have approved."""
+    needed = people.required_deciders(tx.approval_rules.of(caller.tenant), approval)
+    if needed > 1 and caller.kind is Kind.AGENT:
+        raise PermissionDenied(
+            f"{needed} people must decide, and an agent is none", metadata={"approval": _name(approval)}
+        )
+    others = tuple(one for one in approval.votes if one.decider != vote.decider)
+    voted = dataclasses.replace(approval, votes=(*others, vote), required=needed)
+    if vote.approved and len(people.approvers(voted)) < needed:
+        return voted
+    return dataclasses.replace(
+        voted,
+        state=ApprovalState.APPROVED if vote.approved else ApprovalState.REJECTED,
+        decide_time=vote.time,
+        decider=vote.decider,
+        comment=vote.comment,
+    )
+
+
+def _usable(tx: Transaction, approval: Approval | None) -> Approval | None:
+    """Return an open approval, or None when it was given by too few of those who may act now."""
+    if approval is None or approval.state is ApprovalState.PENDING:
+        return approval
+    still = [vote for vote in approval.votes if vote.approved and _still_decides(tx, approval, vote)]
+    return approval if len({vote.decider for vote in still}) >= approval.required else None
+
+
+def _still_decides(tx: Transaction, approval: Approval, vote: Vote) -> bool:
+    if vote.kind is Kind.AGENT:
+        return people.is_impartial(tx.agents.get(approval.tenant, vote.decider), approval)
+    return people.may_act(tx.persons.get(approval.tenant, vote.decider), vote.decider, vote.kind)
+
+
+def withdraw(tx: Transaction, tenant: str, person: str, now: datetime) -> None:
+    """Take back what a person has said to approvals that are still open."""
+    states = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
+    for approval in tx.approvals.page(tenant, "", states=states, now=now, before=(), limit=_MOST_OPEN):
+        votes = tuple(vote for vote in approval.votes if vote.decider != person)
+        if votes == approval.votes:
+            continue
+        given = approval.state is ApprovalState.APPROVED
+        state = ApprovalState.CANCELLED if given else ApprovalState.PENDING
+        kept = approval.votes if given else votes
+        tx.approvals.update(
+            dataclasses.replace(approval, state=state, votes=kept, sequence=tx.ledger.advance())
+        )
+        if given:
+            tx.approvals.drop_arguments(tenant, approval.id)
+
+
+def _not_for(approval: Approval, state: str) -> ApprovalRequired:
+    name = _name(approval)
+    return ApprovalRequired(f"{name} does not approve this call", metadata={"approval": name, "state": state})
 
 
 def _all_pending(tx: Transaction, tenant: str, agent: str, now: datetime) -> list[Approval]:

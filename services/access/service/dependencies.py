@@ -44,6 +44,10 @@ class Settings:
     """Longest life of a token that was exchanged for another."""
     pending_approvals: int = 100
     """Approvals of one agent that may wait for a decision."""
+    approval_bytes: int = 8 * 1024 * 1024
+    """Bytes of arguments of one agent's open approvals; trees and tenants have a multiple."""
+    persons: int = 1000
+    """Persons of one tenant."""
     poll: float = 0.5
     """Seconds between looks for changes that another process made."""
     confirm: float = 0.5

@@ -12,6 +12,7 @@ from services.access.service.dependencies import Dependencies
 from services.access.service.erasing import Eraser
 from services.access.service.grants import GrantService
 from services.access.service.groups import GroupService
+from services.access.service.persons import PersonService
 from services.access.service.policies import PolicyService
 from services.access.service.tokens import TokenService
 
@@ -37,6 +38,7 @@ class AccessManager:
         self.grants = GrantService(ports)
         self.policies = PolicyService(ports, builtin)
         self.approvals = ApprovalService(ports)
+        self.persons = PersonService(ports)
         self.checks = DecisionService(ports, self.denials)
         self.tokens = TokenService(ports, service_keys)
 
@@ -51,3 +53,4 @@ class AccessManager:
     async def forget(self) -> None:
         """Delete what need not be remembered any more."""
         await self.tokens.forget()
+        await self.approvals.forget()

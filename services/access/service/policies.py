@@ -75,7 +75,17 @@ class PolicyService:
             _refuse(self._clashes(outline, others))
             _load(others).plus(outline, caller.tenant)
             version = newest.version + 1 if newest else 1
-            policy = Policy(caller.tenant, rule, text, description, version, True, caller.agent, now)  # noqa: FBT003 - active
+            policy = Policy(
+                caller.tenant,
+                rule,
+                text,
+                description,
+                version,
+                active=True,
+                author=caller.agent,
+                create_time=now,
+                author_kind=caller.kind,
+            )
             self._must_stay_in(tx, caller, (*others, policy), now)
             tx.policies.put(policy)
             tx.ledger.bump()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from services.access.core.people import FIRST_ADMINISTRATOR, HUMAN
 from services.access.errors import AgentNotFound, TooManyCalls
 from services.access.model import AgentState, PublicKey, Revocation, Token
 from services.access.ports import Transaction
-from services.access.service import dependencies
+from services.access.service import dependencies, persons
 from services.access.service.agents import key_hash
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
@@ -88,6 +89,15 @@ class TokenService:
             raise self._refused("agent_key", _UNKNOWN_KEY)
         holder = Principal(agent=owner.agent, tenant=owner.tenant, kind=Kind.AGENT)
         return await self._issue(holder, lifetime, "agent_key")
+
+    async def by_person_key(self, key: str, lifetime: timedelta | None) -> Token:
+        """Exchange a person's key. Raises CredentialInvalid, TooManyCalls or AgentInactive."""
+        hashed = key_hash(key)
+        person = await self._deps.store.read(lambda tx: tx.persons.by_key(hashed))
+        if person is None:
+            raise self._refused("person_key", "the person's key is not known: it is mistyped or has ended")
+        holder = Principal(agent=person.id, tenant=person.tenant, kind=person.kind)
+        return await self._issue(holder, lifetime, "person_key")
 
     async def by_service_key(
         self, service: str, key: str, lifetime: timedelta | None, audience: str = ACCESS
@@ -183,13 +193,17 @@ class TokenService:
         def work(tx: Transaction) -> int:
             if dependencies.answered(tx, caller, asked) is not None:
                 return tx.ledger.revision()
-            if owner != caller.agent and tx.agents.get(caller.tenant, owner) is None:
+            known = tx.agents.get(caller.tenant, owner) or tx.persons.get(caller.tenant, owner)
+            if owner != caller.agent and known is None:
                 name = names.agent_name(owner)
                 raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
             revision = tx.ledger.bump()
             tx.tokens.revoke([_at(revocation, revision)])
             if target.everything and target.key_too:
                 tx.agents.drop_keys(caller.tenant, [owner])
+                person = tx.persons.get(caller.tenant, owner)
+                if person is not None:
+                    tx.persons.update(dataclasses.replace(person, key_hash=""))
             dependencies.remember(tx, caller, asked, now)
             done = dependencies.event(caller, "RevokeToken", "access.revoke", names.agent_name(owner))
             dependencies.record(tx, caller.tenant, now, [done])
@@ -213,7 +227,8 @@ class TokenService:
 
         current, after = await self._deps.store.read(load)
         settings, now = self._deps.settings, self._deps.clock.now()
-        is_admin = current.kind is Kind.ADMIN
+        # Who has a key needs no token that lives for days; the first administrator has none but its file's.
+        is_admin = current.kind is Kind.ADMIN and current.agent == FIRST_ADMINISTRATOR
         life = min(
             lifetime or settings.token_life, settings.admin_token_life if is_admin else settings.token_life
         )
@@ -250,6 +265,8 @@ class TokenService:
 
 def _current(tx: Transaction, holder: Principal) -> Principal:
     """Return the holder as the store knows it now. Raises AgentInactive."""
+    if holder.kind in HUMAN:
+        persons.holder(tx, holder.agent, holder.tenant, holder.kind)
     if holder.kind is not Kind.AGENT:
         return Principal(agent=holder.agent, tenant=holder.tenant, kind=holder.kind)
     agent = tx.agents.get(holder.tenant, holder.agent)

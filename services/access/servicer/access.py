@@ -7,18 +7,20 @@ from typing import Final
 
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from services.access.service.facade import AccessManager
+from services.access.servicer.approvals import ApprovalMethods
+from services.access.servicer.persons import PersonMethods
 from services.access.wire import access
 from services.chassis.auth.identity import current_caller
 from services.chassis.auth.processes import ACCESS
 
 _HEARTBEAT: Final = timedelta(seconds=5)
-_APPROVAL_LIFE: Final = timedelta(hours=1)
 
 
-class AccessServicer(access_pb2_grpc.AccessServiceServicer):
+class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServiceServicer):
     """Implements aios.api.access.v1.AccessService. The proto says what each method promises."""
 
     def __init__(self, manager: AccessManager) -> None:
+        super().__init__(manager)
         self._manager = manager
 
     async def Check(self, request: access_pb2.CheckRequest, _context: object) -> access_pb2.CheckResponse:
@@ -189,68 +191,6 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         await self._manager.policies.delete(current_caller(), request.name, request.etag, asked)
         return access_pb2.DeletePolicyResponse()
 
-    async def RequestApproval(
-        self, request: access_pb2.RequestApprovalRequest, _context: object
-    ) -> access_pb2.RequestApprovalResponse:
-        asked = access.asked("RequestApproval", request)
-        lifetime = access.duration(request, "lifetime") or _APPROVAL_LIFE
-        wanted = access.wanted_approval(request)
-        approval = await self._manager.approvals.request(current_caller(), wanted, lifetime, asked)
-        return access_pb2.RequestApprovalResponse(approval=access.approval(approval))
-
-    async def UseApproval(
-        self, request: access_pb2.UseApprovalRequest, _context: object
-    ) -> access_pb2.UseApprovalResponse:
-        approval = await self._manager.approvals.use(
-            current_caller(),
-            request.tenant,
-            request.name,
-            agent=request.agent.removeprefix("agents/"),
-            arguments_sha256=request.arguments_sha256,
-            asked=access.asked("UseApproval", request),
-        )
-        return access_pb2.UseApprovalResponse(approval=access.approval(approval))
-
-    async def GetApproval(
-        self, request: access_pb2.GetApprovalRequest, _context: object
-    ) -> access_pb2.GetApprovalResponse:
-        approval = await self._manager.approvals.get(current_caller(), request.name)
-        return access_pb2.GetApprovalResponse(approval=access.approval(approval))
-
-    async def ListApprovals(
-        self, request: access_pb2.ListApprovalsRequest, _context: object
-    ) -> access_pb2.ListApprovalsResponse:
-        page, token = await self._manager.approvals.page(
-            current_caller(),
-            agent=request.agent,
-            states=access.states(request.states),
-            size=request.page_size,
-            token=request.page_token,
-        )
-        approvals = [access.approval(approval) for approval in page]
-        return access_pb2.ListApprovalsResponse(approvals=approvals, next_page_token=token)
-
-    async def WatchApprovals(
-        self, request: access_pb2.WatchApprovalsRequest, _context: object
-    ) -> AsyncIterator[access_pb2.WatchApprovalsResponse]:
-        async with aclosing(self._manager.approvals.watch(current_caller(), request.agent)) as events:
-            async for approval in events:
-                found = access.approval(approval) if approval else None
-                yield access_pb2.WatchApprovalsResponse(approval=found)
-
-    async def DecideApproval(
-        self, request: access_pb2.DecideApprovalRequest, _context: object
-    ) -> access_pb2.DecideApprovalResponse:
-        approval = await self._manager.approvals.decide(
-            current_caller(),
-            request.name,
-            approve=request.decision == access_pb2.APPROVAL_DECISION_APPROVE,
-            comment=request.comment,
-            arguments_sha256=request.arguments_sha256,
-            asked=access.asked("DecideApproval", request),
-        )
-        return access_pb2.DecideApprovalResponse(approval=access.approval(approval))
-
     async def AppendAudit(
         self, request: access_pb2.AppendAuditRequest, _context: object
     ) -> access_pb2.AppendAuditResponse:
@@ -296,6 +236,8 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
                 lifetime,
                 request.audience or ACCESS,
             )
+        elif which == "person_key":
+            token = await tokens.by_person_key(request.person_key.key, lifetime)
         else:
             token = await tokens.by_renewal(request.renew.token, lifetime)
         return access.token(token)

@@ -10,14 +10,18 @@ from services.access.model import (
     Agent,
     AgentState,
     Approval,
+    ApprovalRule,
     ApprovalState,
     AuditEntry,
     AuditOutcome,
     Commitment,
     Event,
     Grant,
+    Person,
+    PersonState,
     Policy,
     Revocation,
+    Vote,
 )
 from services.chassis.auth.identity import Kind
 from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
@@ -155,6 +159,7 @@ def policy_values(policy: Policy) -> Values:
         "description": policy.description,
         "active": policy.active,
         "author": policy.author,
+        "author_kind": policy.author_kind.value if policy.author_kind else "",
         "create_time": micros(policy.create_time),
     }
 
@@ -170,6 +175,7 @@ def policy(row: Row[Any]) -> Policy:
         active=row.active,
         author=row.author,
         create_time=from_micros(row.create_time),
+        author_kind=Kind(row.author_kind) if row.author_kind else None,
     )
 
 
@@ -193,7 +199,32 @@ def approval_values(approval: Approval) -> Values:
         "comment": approval.comment,
         "sequence": approval.sequence,
         "root": approval.root,
+        "arguments_bytes": approval.arguments_bytes,
+        "preview_truncated": approval.preview_truncated,
+        "resource_version": approval.resource_version,
+        "required": approval.required,
+        "votes": [_vote_values(vote) for vote in approval.votes],
     }
+
+
+def _vote_values(vote: Vote) -> Values:
+    return {
+        "decider": vote.decider,
+        "kind": vote.kind.value,
+        "approved": vote.approved,
+        "comment": vote.comment,
+        "time": micros(vote.time),
+    }
+
+
+def _vote(values: Values) -> Vote:
+    return Vote(
+        decider=values["decider"],
+        kind=Kind(values["kind"]),
+        approved=values["approved"],
+        comment=values["comment"],
+        time=from_micros(values["time"]),
+    )
 
 
 def approval(row: Row[Any]) -> Approval:
@@ -216,6 +247,69 @@ def approval(row: Row[Any]) -> Approval:
         comment=row.comment,
         sequence=row.sequence,
         root=row.root,
+        arguments_bytes=row.arguments_bytes,
+        preview_truncated=row.preview_truncated,
+        resource_version=row.resource_version,
+        required=row.required,
+        votes=tuple(_vote(vote) for vote in row.votes),
+    )
+
+
+def approval_rule_values(rule: ApprovalRule) -> Values:
+    """Write an approval rule."""
+    return {
+        "tenant": rule.tenant,
+        "id": rule.id,
+        "action": rule.action,
+        "resource": rule.resource,
+        "deciders": rule.deciders,
+        "description": rule.description,
+        "creator": rule.creator,
+        "create_time": micros(rule.create_time),
+    }
+
+
+def approval_rule(row: Row[Any]) -> ApprovalRule:
+    """Read an approval rule."""
+    return ApprovalRule(
+        tenant=row.tenant,
+        id=row.id,
+        action=row.action,
+        resource=row.resource,
+        deciders=row.deciders,
+        description=row.description,
+        creator=row.creator,
+        create_time=from_micros(row.create_time),
+    )
+
+
+def person_values(person: Person) -> Values:
+    """Write a person."""
+    return {
+        "tenant": person.tenant,
+        "id": person.id,
+        "display_name": person.display_name,
+        "administrator": person.administrator,
+        "state": person.state.value,
+        "creator": person.creator,
+        "create_time": micros(person.create_time),
+        "update_time": micros(person.update_time),
+        "key_hash": person.key_hash or None,
+    }
+
+
+def person(row: Row[Any]) -> Person:
+    """Read a person."""
+    return Person(
+        tenant=row.tenant,
+        id=row.id,
+        display_name=row.display_name,
+        administrator=row.administrator,
+        state=PersonState(row.state),
+        creator=row.creator,
+        create_time=from_micros(row.create_time),
+        update_time=from_micros(row.update_time),
+        key_hash=row.key_hash or "",
     )
 
 

@@ -11,6 +11,7 @@ from services.access.model import Revocation
 from services.access.ports import SealKeys, T, Work
 from services.access.store import rows
 from services.access.store.sql_agents import SqlAgents
+from services.access.store.sql_people import SqlApprovalRules, SqlPersons
 from services.access.store.sql_records import SqlApprovals, SqlAudit
 from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
 from services.access.store.tables import answers, counters, facts, revocations
@@ -49,6 +50,8 @@ class SqlTransaction:
         self.grants = SqlGrants(conn)
         self.policies = SqlPolicies(conn)
         self.approvals = SqlApprovals(conn)
+        self.approval_rules = SqlApprovalRules(conn)
+        self.persons = SqlPersons(conn)
         self.audit = SqlAudit(conn, keys)
         self.tokens = SqlTokens(conn)
         self.ledger = SqlLedger(conn)

@@ -17,9 +17,16 @@ from services.access.model import (
 )
 from services.access.ports import SealKeys
 from services.access.store import rows
-from services.access.store.tables import approvals, audit, audit_exports, audit_heads
+from services.access.store.tables import (
+    approval_arguments,
+    approvals,
+    audit,
+    audit_exports,
+    audit_heads,
+)
 from services.chassis.auth.identity import Kind
 from services.chassis.db.sql import upsert
+from services.chassis.quotas import Level
 from services.chassis.times import micros
 
 _OPEN = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
@@ -53,6 +60,7 @@ class SqlApprovals:
             approvals.c.agent == wanted.agent,
             approvals.c.action == wanted.action,
             approvals.c.resource == wanted.resource,
+            approvals.c.resource_version == wanted.resource_version,
             approvals.c.arguments_sha256 == wanted.arguments_sha256,
             approvals.c.state.in_(_OPEN),
             approvals.c.expire_time > micros(now),
@@ -68,6 +76,47 @@ class SqlApprovals:
             approvals.c.expire_time > micros(now),
         )
         return self._conn.execute(statement).scalar_one()
+
+    def load(self, wanted: Approval, now: datetime) -> dict[Level, tuple[int, int]]:
+        """Return how many are open at each level of the agent that asks, and the bytes of their arguments."""
+        live = (approvals.c.state.in_(_OPEN), approvals.c.expire_time > micros(now))
+        levels = {
+            Level.AGENT: _of(wanted.tenant, wanted.agent),
+            Level.TREE: (approvals.c.tenant == wanted.tenant, approvals.c.root == wanted.root),
+            Level.TENANT: (approvals.c.tenant == wanted.tenant,),
+        }
+        size = sa.func.coalesce(sa.func.sum(approvals.c.arguments_bytes), 0)
+        found = {}
+        for level, where in levels.items():
+            row = self._conn.execute(sa.select(sa.func.count(), size).where(*where, *live)).one()
+            found[level] = (int(row[0]), int(row[1]))
+        return found
+
+    def put_arguments(self, approval: Approval, content: bytes) -> None:
+        """Keep the whole arguments of an approval."""
+        row = {"tenant": approval.tenant, "approval": approval.id, "content": content}
+        self._conn.execute(sa.insert(approval_arguments), row)
+
+    def arguments(self, tenant: str, approval: str) -> bytes | None:
+        """Return the whole arguments, or None when they are not kept."""
+        where = (approval_arguments.c.tenant == tenant, approval_arguments.c.approval == approval)
+        found = self._conn.execute(sa.select(approval_arguments.c.content).where(*where)).scalar()
+        return None if found is None else bytes(found)
+
+    def drop_arguments(self, tenant: str, approval: str) -> None:
+        """Forget the arguments of an approval."""
+        where = (approval_arguments.c.tenant == tenant, approval_arguments.c.approval == approval)
+        self._conn.execute(sa.delete(approval_arguments).where(*where))
+
+    def forget_arguments(self, now: datetime) -> None:
+        """Forget the arguments of all approvals that are not open any more."""
+        is_open = sa.select(approvals.c.id).where(
+            approvals.c.tenant == approval_arguments.c.tenant,
+            approvals.c.id == approval_arguments.c.approval,
+            approvals.c.state.in_(_OPEN),
+            approvals.c.expire_time > micros(now),
+        )
+        self._conn.execute(sa.delete(approval_arguments).where(~is_open.exists()))
 
     def page(
         self,

@@ -99,6 +99,7 @@ policies: Final = sa.Table(
     sa.Column("description", sa.String(), nullable=False),
     sa.Column("active", sa.Boolean(), nullable=False),
     sa.Column("author", NAME, nullable=False),
+    sa.Column("author_kind", sa.String(), nullable=False, server_default=""),  # empty: was not noted
     sa.Column("create_time", MICROS, nullable=False),
     sa.Index("policies_in_force", "tenant", "active"),
 )
@@ -123,9 +124,50 @@ approvals: Final = sa.Table(
     sa.Column("comment", sa.String(), nullable=False),
     sa.Column("sequence", sa.BigInteger(), nullable=False),
     sa.Column("root", sa.String(), nullable=False, server_default=""),
+    sa.Column("arguments_bytes", sa.BigInteger(), nullable=False, server_default="0"),
+    sa.Column("preview_truncated", sa.Boolean(), nullable=False, server_default=sa.true()),
+    sa.Column("resource_version", sa.String(), nullable=False, server_default=""),
+    sa.Column("required", sa.Integer(), nullable=False, server_default="1"),
+    sa.Column("votes", sa.JSON(), nullable=False, server_default="[]"),
     sa.Index("approvals_by_agent", "tenant", "agent", "state"),
     sa.Index("approvals_by_time", "tenant", "create_time", "id"),
     sa.Index("approvals_by_sequence", "tenant", "sequence"),
+)
+
+approval_arguments: Final = sa.Table(
+    "approval_arguments",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("approval", NAME, primary_key=True),
+    sa.Column("content", sa.LargeBinary(), nullable=False),
+)
+
+approval_rules: Final = sa.Table(
+    "approval_rules",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("id", NAME, primary_key=True),
+    sa.Column("action", sa.String(), nullable=False),
+    sa.Column("resource", sa.String(), nullable=False),
+    sa.Column("deciders", sa.Integer(), nullable=False),
+    sa.Column("description", sa.String(), nullable=False),
+    sa.Column("creator", NAME, nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+)
+
+persons: Final = sa.Table(
+    "persons",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("id", NAME, primary_key=True),
+    sa.Column("display_name", sa.String(), nullable=False),
+    sa.Column("administrator", sa.Boolean(), nullable=False),
+    sa.Column("state", sa.String(), nullable=False),
+    sa.Column("creator", NAME, nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Column("update_time", MICROS, nullable=False),
+    sa.Column("key_hash", NAME),  # NULL: no key; looked up before the tenant is known, as an agent's
+    sa.UniqueConstraint("key_hash", name="one_person_per_key"),
 )
 
 audit: Final = sa.Table(

@@ -1,7 +1,7 @@
 """Between protobuf messages and what the access manager knows. The only module that converts."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -22,6 +22,7 @@ KINDS: Final = {
     resources_pb2.PRINCIPAL_KIND_AGENT: Kind.AGENT,
     resources_pb2.PRINCIPAL_KIND_ADMIN: Kind.ADMIN,
     resources_pb2.PRINCIPAL_KIND_SERVICE: Kind.SERVICE,
+    resources_pb2.PRINCIPAL_KIND_PERSON: Kind.PERSON,
 }
 REASONS: Final = {
     model.Reason.PERMITTED: resources_pb2.DECISION_REASON_PERMITTED,
@@ -34,14 +35,6 @@ REASONS: Final = {
 SEVERITIES: Final = {
     model.Severity.ERROR: resources_pb2.FINDING_SEVERITY_ERROR,
     model.Severity.WARNING: resources_pb2.FINDING_SEVERITY_WARNING,
-}
-APPROVAL_STATES: Final = {
-    resources_pb2.APPROVAL_STATE_PENDING: model.ApprovalState.PENDING,
-    resources_pb2.APPROVAL_STATE_APPROVED: model.ApprovalState.APPROVED,
-    resources_pb2.APPROVAL_STATE_REJECTED: model.ApprovalState.REJECTED,
-    resources_pb2.APPROVAL_STATE_EXPIRED: model.ApprovalState.EXPIRED,
-    resources_pb2.APPROVAL_STATE_USED: model.ApprovalState.USED,
-    resources_pb2.APPROVAL_STATE_CANCELLED: model.ApprovalState.CANCELLED,
 }
 OUTCOMES: Final = {
     resources_pb2.AUDIT_OUTCOME_OK: model.AuditOutcome.OK,
@@ -61,8 +54,7 @@ FAULTS: Final = {
     model.Fault.HEADS_REWOUND: access_pb2.AUDIT_FAULT_HEADS_REWOUND,
     model.Fault.HEADS_CHANGED: access_pb2.AUDIT_FAULT_HEADS_CHANGED,
 }
-_TO_KIND: Final = {kind: number for number, kind in KINDS.items()}
-_TO_STATE: Final = {state: number for number, state in APPROVAL_STATES.items()}
+TO_KIND: Final = {kind: number for number, kind in KINDS.items()}
 _TO_OUTCOME: Final = {outcome: number for number, outcome in OUTCOMES.items()}
 _MOST_CHANGES: Final = 1000
 _JWKS_MAX_AGE: Final = 300
@@ -84,7 +76,7 @@ def duration(message: Any, field: str) -> timedelta | None:
 def principal(who: Principal) -> resources_pb2.Principal:
     """Write a principal."""
     return resources_pb2.Principal(
-        agent=names.agent_name(who.agent), tenant=who.tenant, kind=_TO_KIND[who.kind]
+        agent=names.agent_name(who.agent), tenant=who.tenant, kind=TO_KIND[who.kind]
     )
 
 
@@ -216,50 +208,6 @@ def finding(found: model.Finding) -> resources_pb2.PolicyFinding:
     )
 
 
-def wanted_approval(request: access_pb2.RequestApprovalRequest) -> model.Approval:
-    """Read an approval that is asked for; the state and times are set by the service."""
-    message = request.approval
-    return model.Approval(
-        tenant=request.tenant,
-        id="",
-        agent=message.agent.removeprefix("agents/"),
-        action=message.action,
-        resource=message.resource,
-        arguments_sha256=message.arguments_sha256,
-        arguments_preview=message.arguments_preview,
-        summary=message.summary,
-        state=model.ApprovalState.PENDING,
-        create_time=datetime.fromtimestamp(0, UTC),
-        expire_time=datetime.fromtimestamp(0, UTC),
-        syscall_id=message.syscall_id,
-    )
-
-
-def approval(found: model.Approval) -> resources_pb2.Approval:
-    """Write an approval."""
-    return resources_pb2.Approval(
-        name=f"approvals/{found.id}",
-        agent=names.agent_name(found.agent),
-        action=found.action,
-        resource=found.resource,
-        arguments_sha256=found.arguments_sha256,
-        arguments_preview=found.arguments_preview,
-        summary=found.summary,
-        state=_TO_STATE[found.state],
-        create_time=stamp(found.create_time),
-        expire_time=stamp(found.expire_time),
-        decide_time=stamp(found.decide_time),
-        decider=names.agent_name(found.decider) if found.decider else "",
-        comment=found.comment,
-        syscall_id=found.syscall_id,
-    )
-
-
-def states(numbers: Sequence[Any]) -> frozenset[model.ApprovalState]:
-    """Read the states of approvals to list."""
-    return frozenset(APPROVAL_STATES[number] for number in numbers)
-
-
 def event(entry: resources_pb2.AuditEntry) -> model.Event:
     """Read an audit entry that is to be appended."""
     return model.Event(
@@ -286,7 +234,7 @@ def audit_entry(found: model.AuditEntry) -> resources_pb2.AuditEntry:
         sequence=found.sequence,
         create_time=stamp(found.create_time),
         agent=names.agent_name(did.agent),
-        kind=_TO_KIND[did.kind],
+        kind=TO_KIND[did.kind],
         method=did.method,
         action=did.action,
         resource=did.resource,

@@ -13,6 +13,7 @@ class Kind(Enum):
 
     AGENT = "agent"
     ADMIN = "admin"
+    PERSON = "person"  # decides approvals; no administrator
     SERVICE = "service"
     ANONYMOUS = "anonymous"  # a public method called without a credential; never in a token
 

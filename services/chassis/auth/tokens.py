@@ -29,6 +29,7 @@ LONGEST_LIFE: Final = {
     Kind.AGENT: timedelta(hours=1).total_seconds(),
     Kind.SERVICE: timedelta(hours=1).total_seconds(),
     Kind.ADMIN: timedelta(days=31).total_seconds(),
+    Kind.PERSON: timedelta(hours=1).total_seconds(),
 }
 """Longest accepted `exp - iat` by kind of principal. Unit: seconds."""
 

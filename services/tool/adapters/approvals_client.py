@@ -14,12 +14,11 @@ from services.chassis.rpc.client import ServiceCredential
 from services.chassis.rpc.errors import ApprovalRequired
 from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
+from services.tool.core.ledger import definition
 from services.tool.model import Approval, Tool, ToolCall
 
 _ACTION: Final = "tool.call"
 _SECONDS: Final = 5.0
-_PREVIEW: Final = 16_384
-_SUMMARY: Final = 512
 _OPEN: Final = frozenset({resources_pb2.APPROVAL_STATE_PENDING, resources_pb2.APPROVAL_STATE_APPROVED})
 
 
@@ -40,15 +39,18 @@ class AccessApprovals:
             action=_ACTION,
             resource=f"tools/{tool.id}",
             arguments_sha256=call.arguments_sha256,
-            arguments_preview=arguments_json[:_PREVIEW],
-            summary=f"{tool.title or tool.id}: {tool.description}".split("\n", 1)[0][:_SUMMARY],
             syscall_id=call.syscall_id,
+            resource_version=definition(tool),
+        )
+        request = access_pb2.RequestApprovalRequest(
+            tenant=scope.tenant,
+            approval=wanted,
+            arguments=arguments_json,
+            description=f"{tool.title or tool.id}: {tool.description}",
         )
         try:
             response = await self._stub.RequestApproval(
-                access_pb2.RequestApprovalRequest(tenant=scope.tenant, approval=wanted),
-                metadata=await self._credential.metadata(),
-                timeout=_SECONDS,
+                request, metadata=await self._credential.metadata(), timeout=_SECONDS
             )
         except grpc.aio.AioRpcError as failure:
             raise peer_error(failure) from failure
@@ -67,8 +69,11 @@ class AccessApprovals:
             raise peer_error(failure) from failure
         return _approval(response.approval)
 
-    async def consume(self, scope: Scope, approval_id: str, call: ToolCall) -> None:
-        """Use an approval for a call. Raises ApprovalRequired when it is not for it, or not given."""
+    async def consume(self, scope: Scope, approval_id: str, call: ToolCall, tool: Tool) -> None:
+        """Use an approval for a call of a tool as it is now.
+
+        Raises ApprovalRequired when it is not for that call and that tool, or not given.
+        """
         # Ids of calls are an agent's own; the request's must be unique among all that this process sends.
         unique = f"{scope.tenant}/{scope.agent}/{call.id}/{approval_id}"
         request = access_pb2.UseApprovalRequest(
@@ -76,6 +81,7 @@ class AccessApprovals:
             name=f"approvals/{approval_id}",
             agent=names.agent_name(scope.agent),
             arguments_sha256=call.arguments_sha256,
+            resource_version=definition(tool),
             request_id=hashlib.sha256(unique.encode()).hexdigest()[:32],
         )
         try:

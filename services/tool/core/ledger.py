@@ -10,10 +10,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from services.chassis import codec
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError, ServiceUnavailable
 from services.tool.errors import ToolFailed, UnknownOutcome
-from services.tool.model import CallError, CallState, ContentPart, ToolCall
+from services.tool.model import CallError, CallState, ContentPart, Tool, ToolCall
 
 MAX_MESSAGE = 4096
 _PASSING = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
@@ -30,6 +31,11 @@ def canonical(arguments: Any) -> str:
 def digest(arguments_json: str) -> str:
     """Return the SHA-256 of canonical arguments in hexadecimal."""
     return hashlib.sha256(arguments_json.encode()).hexdigest()
+
+
+def definition(tool: Tool) -> str:
+    """Return the SHA-256 of all that a tool is registered with, version and times included."""
+    return hashlib.sha256(codec.encode(tool)).hexdigest()
 
 
 def same_request(known: ToolCall, asked: ToolCall) -> None:

@@ -18,6 +18,7 @@ from services.tool.model import (
     DriverKind,
     QueueRequest,
     Started,
+    Tool,
     ToolCall,
     ToolOutcome,
     WaitsForApproval,
@@ -259,11 +260,21 @@ class CallAttempt:
         """Note that the tool begins to run; durably before it does, unless it is harmless."""
         run = self._run
         if not self._spent:
-            await self._deps.approvals.consume(run.scope, run.call.approval, run.call)
+            await self._deps.approvals.consume(run.scope, run.call.approval, run.call, await self._as_it_is())
             self._spent = True
         run.call = ledger.started(run.call, self._deps.clock.now(), provider=provider)
         if not self._deferred and not (self._entered and run.call.effect.repeatable):
             await self._enter()
+
+    async def _as_it_is(self) -> Tool:
+        """Return the tool as it is registered now: a person approved what it was. Raises ToolNotFound."""
+        run = self._run
+        if not run.tool.owner:  # the kernel's own never change
+            return run.tool
+        found = await self._deps.store.read(run.scope, lambda tx: tx.tool(run.tool.id))
+        if found is None:
+            raise ToolNotFound(f"tools/{run.tool.id} was removed")
+        return found
 
     def _tell_started(self) -> None:
         call = self._run.call

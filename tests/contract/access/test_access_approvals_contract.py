@@ -2,8 +2,9 @@
 
 import asyncio
 import dataclasses
+import hashlib
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -21,7 +22,7 @@ from services.access.model import (
 )
 from services.access.service.grants import NewGrant
 from services.chassis.auth.identity import Caller
-from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied
+from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, PermissionDenied
 from tests.fakes.access_manager import (
     ADMIN,
     NEW,
@@ -30,28 +31,21 @@ from tests.fakes.access_manager import (
     Desk,
     agent,
 )
+from tests.fakes.approvals import (
+    CRITIC,
+    PLANNER,
+    SHA,
+    decide,
+    family,
+    named,
+    pending,
+    put_policy,
+    use,
+    wanted,
+)
 
-PLANNER = agent("planner")
-CRITIC = agent("critic")
-SHA = "ab" * 32
-
-
-def wanted(agent_id: str = "planner", *, sha: str = SHA) -> Approval:
-    """Describe a call that needs an approval."""
-    epoch = datetime.fromtimestamp(0, UTC)
-    return Approval(
-        tenant=TENANT,
-        id="",
-        agent=agent_id,
-        action="tool.call",
-        resource="tools/mail",
-        arguments_sha256=sha,
-        arguments_preview="{}",
-        summary="send a mail",
-        state=ApprovalState.PENDING,
-        create_time=epoch,
-        expire_time=epoch,
-    )
+ALL = ' @id("q") permit(principal, action, resource);'
+APPROVE = 'action == Action::"access.approve"'
 
 
 async def test_an_approval_is_used_once_for_its_arguments(desk: Desk) -> None:
@@ -153,24 +147,13 @@ async def test_a_watch_of_approvals_shows_the_pending_ones_then_changes(desk: De
     assert change.state is ApprovalState.REJECTED
 
 
-async def family(desk: Desk) -> None:
-    """Register a tree root > planner > helper, root > sibling, and an agent beside it."""
-    await desk.register("root")
-    await desk.register("planner", by=agent("root"))
-    await desk.register("helper", by=agent("planner"))
-    await desk.register("sibling", by=agent("root"))
-    await desk.register("critic")
-
-
 @pytest.mark.parametrize("who", ["planner", "root", "helper", "sibling"])
 async def test_no_agent_decides_an_approval_of_its_own_tree(desk: Desk, who: str) -> None:
     await family(desk)
-    open_door = '@id("all") permit(principal, action, resource);'
-    await desk.manager.policies.put(ADMIN, "policies/p", open_door, description="", etag="", asked=NEW)
+    await desk.manager.policies.put(ADMIN, "policies/p", named(who), description="", etag="", asked=NEW)
     desk_ = desk.manager.approvals
     name = f"approvals/{(await desk_.request(SERVICE, wanted(), timedelta(hours=1), NEW)).id}"
 
-    assert await desk.allows(agent(who), "access.approve", name)
     for approve in (True, False):
         with pytest.raises(PermissionDenied):
             await desk_.decide(agent(who), name, approve=approve, comment="", arguments_sha256="", asked=NEW)
@@ -197,29 +180,16 @@ async def test_an_agent_that_repeats_a_decision_of_its_tree_is_refused(desk: Des
         await desk_.decide(agent("root"), name, approve=True, comment="", arguments_sha256="", asked=NEW)
 
 
-async def test_an_ancestor_may_not_decide_and_so_cannot_give_the_right_away(desk: Desk) -> None:
+async def test_nobody_gives_the_right_to_decide_away_by_a_grant(desk: Desk) -> None:
     await family(desk)
     approval = await desk.manager.approvals.request(SERVICE, wanted(), timedelta(hours=1), NEW)
     name = f"approvals/{approval.id}"
     new = NewGrant(grantee="agents/critic", resource=name, actions=frozenset({"access.approve"}))
 
     assert not await desk.allows(agent("root"), "access.approve", name)
-    for giver in ("root", "planner"):
-        with pytest.raises(PermissionDenied):
-            await desk.manager.grants.create(agent(giver), new, NEW)
-
-
-async def test_an_agent_of_another_tree_decides_with_a_grant(desk: Desk) -> None:
-    await family(desk)
-    desk_ = desk.manager.approvals
-    name = f"approvals/{(await desk_.request(SERVICE, wanted(), timedelta(hours=1), NEW)).id}"
-    assert not await desk.allows(CRITIC, "access.approve", name)
-    new = NewGrant(grantee="agents/critic", resource=name, actions=frozenset({"access.approve"}))
-    await desk.manager.grants.create(ADMIN, new, NEW)
-
-    assert await desk.allows(CRITIC, "access.approve", name)
-    decided = await desk_.decide(CRITIC, name, approve=True, comment="", arguments_sha256="", asked=NEW)
-    assert decided.decider == "critic"
+    for giver in (agent("root"), agent("planner"), ADMIN):
+        with pytest.raises(InvalidRequest):
+            await desk.manager.grants.create(giver, new, NEW)
 
 
 async def test_an_approval_whose_tree_was_not_noted_is_for_administrators(desk: Desk) -> None:
@@ -234,3 +204,162 @@ async def test_an_approval_whose_tree_was_not_noted_is_for_administrators(desk: 
     with pytest.raises(PermissionDenied):
         await desk_.decide(CRITIC, name, approve=True, comment="", arguments_sha256="", asked=NEW)
     await desk_.decide(ADMIN, name, approve=True, comment="", arguments_sha256="", asked=NEW)
+
+
+async def test_an_agent_of_another_tree_decides_when_a_policy_of_an_administrator_names_it(
+    desk: Desk,
+) -> None:
+    await family(desk)
+    name = await pending(desk)
+    assert not await desk.allows(CRITIC, "access.approve", name)
+    await put_policy(desk, named("critic"))
+
+    assert await desk.allows(CRITIC, "access.approve", name)
+    decided = await decide(desk, CRITIC, name)
+    assert (decided.decider, decided.state) == ("critic", ApprovalState.APPROVED)
+    assert (await use(desk, name)).state is ApprovalState.USED
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "permit(principal, action, resource);",
+        'permit(principal, action == Action::"access.approve", resource);',
+        'permit(principal is Agent, action == Action::"access.approve", resource);',
+        'permit(principal in Agent::"critic", action == Action::"access.approve", resource);',
+        'permit(principal in Group::"g", action == Action::"access.approve", resource);',
+        'permit(principal == Agent::"critic", action, resource);',
+        'permit(principal == Agent::"critic", action in Action::"admin", resource);',
+        f'permit(principal, {APPROVE}, resource) when {{ principal == Agent::"critic" }};',
+        f'permit(principal == Agent::"other", {APPROVE}, resource);{ALL}',
+        f'permit(principal == Agent::"critic", {APPROVE}, resource) when {{ false }};{ALL}',
+    ],
+)
+async def test_no_policy_that_permits_more_than_one_agent_to_decide_names_anybody(
+    desk: Desk, rule: str
+) -> None:
+    await family(desk)
+    name = await pending(desk)
+    await put_policy(desk, f'@id("p") {rule}')
+
+    assert not await desk.allows(CRITIC, "access.approve", name)
+
+
+async def test_a_policy_that_an_agent_put_names_nobody(desk: Desk) -> None:
+    await family(desk)
+    name = await pending(desk)
+    await put_policy(desk, '@id("all") permit(principal, action, resource);', name="all")
+    await put_policy(desk, named("critic"), by=CRITIC)
+    assert not await desk.allows(CRITIC, "access.approve", name)
+    await put_policy(desk, named("critic"))
+
+    assert await desk.allows(CRITIC, "access.approve", name)
+
+
+async def test_an_agent_that_takes_a_named_id_later_is_not_the_one_that_was_named(desk: Desk) -> None:
+    await family(desk)
+    name = await pending(desk)
+    await put_policy(desk, named("late"))
+    desk.clock.advance(1)
+    await desk.register("late")
+
+    assert not await desk.allows(agent("late"), "access.approve", name)
+
+
+async def test_approving_what_was_cut_takes_the_hash_that_was_shown(desk: Desk) -> None:
+    await desk.register("planner")
+    arguments = '{"aa":"please approve' + " " * 17_000 + '","to":"mal"}'
+    sha = hashlib.sha256(arguments.encode()).hexdigest()
+    name = await pending(desk, arguments)
+    shown = await desk.manager.approvals.get(ADMIN, name)
+
+    assert (shown.preview_truncated, shown.arguments_bytes) == (True, len(arguments))
+    assert shown.arguments_preview.endswith('"to":"mal"}')
+    with pytest.raises(InvalidRequest):
+        await decide(desk, ADMIN, name)
+    with pytest.raises(EtagMismatch):
+        await decide(desk, ADMIN, name, sha="ef" * 32)
+    assert (await decide(desk, ADMIN, name, sha=sha)).state is ApprovalState.APPROVED
+
+
+async def test_arguments_must_have_the_hash_that_is_asked_for(desk: Desk) -> None:
+    await desk.register("planner")
+    with pytest.raises(InvalidRequest):
+        await desk.manager.approvals.request(
+            SERVICE, wanted(), timedelta(hours=1), NEW, arguments='{"other":1}'
+        )
+
+
+async def test_the_whole_arguments_are_read_in_parts_while_the_approval_is_open(desk: Desk) -> None:
+    await desk.register("planner")
+    arguments = '{"a":"' + "x" * 40_000 + '"}'
+    sha = hashlib.sha256(arguments.encode()).hexdigest()
+    name = await pending(desk, arguments)
+    read, offset = b"", 0
+    while True:
+        part = await desk.manager.approvals.arguments(ADMIN, name, offset, 30_000)
+        read += part.content
+        offset = part.following
+        if not offset:
+            break
+
+    assert read.decode() == arguments
+    await decide(desk, ADMIN, name, sha=sha)
+    await use(desk, name, sha=sha)
+    with pytest.raises(ApprovalNotFound):
+        await desk.manager.approvals.arguments(ADMIN, name, 0, 10)
+
+
+async def test_arguments_of_approvals_that_expired_are_forgotten(desk: Desk) -> None:
+    await desk.register("planner")
+    name = await pending(desk)
+    await desk.manager.forget()
+    assert (await desk.manager.approvals.arguments(ADMIN, name, 0, 10)).content == b"{}"
+    desk.clock.advance(3600)
+    await desk.manager.forget()
+
+    with pytest.raises(ApprovalNotFound):
+        await desk.manager.approvals.arguments(ADMIN, name, 0, 10)
+
+
+async def test_texts_of_agents_reach_a_decider_without_what_does_not_show(desk: Desk) -> None:
+    await family(desk)
+    await put_policy(desk, named("critic"))
+    hostile = "pay \x1b[2J\u202e\u200b" + "x" * 600
+    asked_for = dataclasses.replace(wanted(), summary=hostile)
+    found = await desk.manager.approvals.request(SERVICE, asked_for, timedelta(hours=1), NEW)
+    name = f"approvals/{found.id}"
+    decided = await desk.manager.approvals.decide(
+        CRITIC, name, approve=True, comment=hostile, arguments_sha256="", asked=NEW
+    )
+
+    assert found.summary.startswith("pay \\u001b[2J\\u202e\\u200b")
+    assert len(found.summary) <= 512
+    assert "cut" in found.summary
+    assert decided.comment.isprintable()
+    with pytest.raises(InvalidRequest):
+        await pending(desk, resource="files/a\u202eb")
+
+
+async def test_an_approval_is_for_one_version_of_what_it_is_about(desk: Desk) -> None:
+    await desk.register("planner")
+    name = await pending(desk, resource_version="v1")
+    await decide(desk, ADMIN, name)
+
+    assert await pending(desk, resource_version="v1") == name
+    assert await pending(desk, resource_version="v2") != name
+    with pytest.raises(ApprovalRequired):
+        await use(desk, name, version="v2")
+    assert (await use(desk, name, version="v1")).state is ApprovalState.USED
+
+
+async def test_open_approvals_are_limited_for_trees_too(desk: Desk) -> None:
+    await family(desk)
+    await desk.register("late", by=agent("sibling"))
+    for number in range(8):
+        who = ("planner", "helper", "sibling", "root")[number % 4]
+        await pending(desk, arguments=f'{{"n":{number}}}', agent=who)
+    with pytest.raises(QuotaExceeded) as refused:
+        await pending(desk, agent="late")
+
+    assert refused.value.metadata["level"] == "tree"

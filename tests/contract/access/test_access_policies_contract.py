@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.access.adapters.cedar import base_policies
 from services.access.core import policy_text
 from services.access.errors import (
     EtagMismatch,
@@ -141,7 +142,7 @@ async def test_a_text_is_judged_beside_the_others_in_force(desk: Desk, text: str
     assert problem in found[0].message
     with pytest.raises(PolicyInvalid, match=problem):
         await put(ADMIN, "policies/p", text, description="", etag="", asked=NEW)
-    assert len((await desk.manager.policies.page(ADMIN, 100, ""))[0]) == 13
+    assert len((await desk.manager.policies.page(ADMIN, 100, ""))[0]) == len(base_policies()) + 1
 
 
 async def test_an_empty_text_is_taken_with_a_warning(desk: Desk) -> None:

@@ -24,6 +24,7 @@ from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.times import micros
 from tests.fakes.seal_keys import SEAL_KEYS
+from tests.fakes.stores.access_people import MemoryApprovalRules, MemoryPersons
 from tests.fakes.stores.access_records import MemoryApprovals, MemoryAudit
 from tests.fakes.stores.access_tables import World
 
@@ -61,6 +62,8 @@ class MemoryTransaction:
         self.grants = MemoryGrants(world)
         self.policies = MemoryPolicies(world)
         self.approvals = MemoryApprovals(world)
+        self.approval_rules = MemoryApprovalRules(world)
+        self.persons = MemoryPersons(world)
         self.audit = MemoryAudit(world, keys)
         self.tokens = MemoryTokens(world)
         self.ledger = MemoryLedger(world, epoch)

@@ -14,8 +14,11 @@ from services.access.model import (
     Part,
 )
 from services.access.ports import SealKeys
+from services.chassis.quotas import Level
 from services.chassis.times import micros
 from tests.fakes.stores.access_tables import World
+
+_OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)
 
 
 class MemoryApprovals:
@@ -45,6 +48,36 @@ class MemoryApprovals:
     def pending_count(self, tenant: str, agent: str, now: datetime) -> int:
         """Count the approvals of an agent that wait for a decision."""
         return sum(one.state_at(now) is ApprovalState.PENDING for one in self._of(tenant, agent))
+
+    def load(self, wanted: Approval, now: datetime) -> dict[Level, tuple[int, int]]:
+        """Return how many are open at each level of the agent that asks, and the bytes of their arguments."""
+        live = [one for one in self._of(wanted.tenant, "") if one.state_at(now) in _OPEN]
+        levels = {
+            Level.AGENT: [one for one in live if one.agent == wanted.agent],
+            Level.TREE: [one for one in live if one.root == wanted.root],
+            Level.TENANT: live,
+        }
+        return {
+            level: (len(found), sum(one.arguments_bytes for one in found)) for level, found in levels.items()
+        }
+
+    def put_arguments(self, approval: Approval, content: bytes) -> None:
+        """Keep the whole arguments of an approval."""
+        self._world.approval_arguments[approval.tenant, approval.id] = content
+
+    def arguments(self, tenant: str, approval: str) -> bytes | None:
+        """Return the whole arguments, or None when they are not kept."""
+        return self._world.approval_arguments.get((tenant, approval))
+
+    def drop_arguments(self, tenant: str, approval: str) -> None:
+        """Forget the arguments of an approval."""
+        self._world.approval_arguments.pop((tenant, approval), None)
+
+    def forget_arguments(self, now: datetime) -> None:
+        """Forget the arguments of all approvals that are not open any more."""
+        for key in list(self._world.approval_arguments):
+            if self._world.approvals[key].state_at(now) not in _OPEN:
+                del self._world.approval_arguments[key]
 
     def page(
         self,
@@ -150,9 +183,11 @@ class MemoryAudit:
 
 
 def _same_call(one: Approval, wanted: Approval, now: datetime) -> bool:
-    same = (one.action, one.resource, one.arguments_sha256)
-    is_open = one.state_at(now) in (ApprovalState.PENDING, ApprovalState.APPROVED)
-    return is_open and same == (wanted.action, wanted.resource, wanted.arguments_sha256)
+    return one.state_at(now) in _OPEN and _call(one) == _call(wanted)
+
+
+def _call(one: Approval) -> tuple[str, str, str, str]:
+    return one.action, one.resource, one.resource_version, one.arguments_sha256
 
 
 def _asked(key: tuple[str, int], entry: AuditEntry, query: AuditQuery) -> bool:

@@ -8,10 +8,12 @@ from services.access.model import (
     Agent,
     AgentKey,
     Approval,
+    ApprovalRule,
     AuditEntry,
     Grant,
     Group,
     Member,
+    Person,
     Policy,
     Revocation,
 )
@@ -30,6 +32,9 @@ class World:
     grants: dict[Key, Grant] = field(default_factory=dict)
     policies: dict[tuple[str, str, int], Policy] = field(default_factory=dict)
     approvals: dict[Key, Approval] = field(default_factory=dict)
+    approval_arguments: dict[Key, bytes] = field(default_factory=dict)
+    approval_rules: dict[Key, ApprovalRule] = field(default_factory=dict)
+    persons: dict[Key, Person] = field(default_factory=dict)
     audit: dict[tuple[str, int], AuditEntry] = field(default_factory=dict)
     revocations: dict[tuple[str, str, str], Revocation] = field(default_factory=dict)
     answers: dict[tuple[str, str, str, str], tuple[bytes, str, datetime]] = field(default_factory=dict)

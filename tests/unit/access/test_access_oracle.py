@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from services.access.adapters.cedar import CedarEngine
 from services.access.core.actions import ACTIONS, Scope
 from services.access.core.decision import decide, gather_input
-from services.access.model import Agent, AgentState, Check, Grant, Group, Member, Reason
+from services.access.model import (
+    Agent,
+    AgentState,
+    Check,
+    Grant,
+    Group,
+    Member,
+    Person,
+    PersonState,
+    Reason,
+)
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.dispatch.scheduling import Hints
 from tests.fakes.examples import examples
@@ -41,6 +51,7 @@ COVERS = tuple(
     + [(f"agents/{agent}/", True) for agent in IDS]
     + [("tools/", True)]
 )
+PEOPLE = ("amy", "bob")
 ENGINE = CedarEngine(kernel_tenant="default")
 
 
@@ -56,10 +67,13 @@ def draw_case(dice: random.Random) -> Case:
     world = World()
     for tenant in TENANTS:
         _agents(dice, world, tenant)
+        _persons(dice, world, tenant)
         _groups(dice, world, tenant)
         _grants(dice, world, tenant)
-    kind = dice.choice((Kind.AGENT, Kind.AGENT, Kind.AGENT, Kind.AGENT, Kind.ADMIN, Kind.SERVICE))
-    who = dice.choice((*IDS, "ghost")) if kind is Kind.AGENT else "admin"
+    kinds = (Kind.AGENT, Kind.AGENT, Kind.AGENT, Kind.AGENT, Kind.ADMIN, Kind.PERSON, Kind.SERVICE)
+    kind = dice.choice(kinds)
+    names = {Kind.AGENT: (*IDS, "ghost"), Kind.PERSON: (*PEOPLE, "ghost")}
+    who = dice.choice(names.get(kind, ("admin",)))
     principal = Principal(agent=who, tenant=dice.choice(TENANTS), kind=kind)
     return Case(world, Check(principal, dice.choice(sorted(ACTIONS)), dice.choice(RESOURCES)))
 
@@ -85,6 +99,20 @@ def _agents(dice: random.Random, world: World, tenant: str) -> None:
         )
         known.append(row)
         world.agents[tenant, agent] = row
+
+
+def _persons(dice: random.Random, world: World, tenant: str) -> None:
+    for person in PEOPLE:
+        world.persons[tenant, person] = Person(
+            tenant=tenant,
+            id=person,
+            display_name="",
+            administrator=dice.random() < 0.2,
+            state=dice.choice((PersonState.ACTIVE, PersonState.ACTIVE, PersonState.DISABLED)),
+            creator="admin",
+            create_time=NOW,
+            update_time=NOW,
+        )
 
 
 def _groups(dice: random.Random, world: World, tenant: str) -> None:
@@ -123,6 +151,11 @@ def oracle(case: Case) -> bool:
     who, scopes = check.principal, ACTIONS[check.action]
     if who.kind is Kind.SERVICE:
         return bool(scopes & {Scope.SERVICE, Scope.PROCESS})
+    if who.kind is Kind.PERSON:
+        person = world.persons.get((who.tenant, who.agent))
+        active = person is not None and not person.administrator and person.state is PersonState.ACTIVE
+        own = check.resource == "" and check.action == "access.revoke"
+        return active and (Scope.PERSON in scopes or own)
     if who.kind is Kind.ADMIN:
         return Scope.ADMIN in scopes or (Scope.KERNEL in scopes and who.tenant == "default")
     me = world.agents.get((who.tenant, who.agent))

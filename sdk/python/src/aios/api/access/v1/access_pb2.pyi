@@ -386,16 +386,20 @@ class DeletePolicyResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class RequestApprovalRequest(_message.Message):
-    __slots__ = ("tenant", "approval", "lifetime", "request_id")
+    __slots__ = ("tenant", "approval", "lifetime", "request_id", "arguments", "description")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     LIFETIME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     approval: _resources_pb2.Approval
     lifetime: _duration_pb2.Duration
     request_id: str
-    def __init__(self, tenant: _Optional[str] = ..., approval: _Optional[_Union[_resources_pb2.Approval, _Mapping]] = ..., lifetime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    arguments: str
+    description: str
+    def __init__(self, tenant: _Optional[str] = ..., approval: _Optional[_Union[_resources_pb2.Approval, _Mapping]] = ..., lifetime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., arguments: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class RequestApprovalResponse(_message.Message):
     __slots__ = ("approval",)
@@ -404,18 +408,20 @@ class RequestApprovalResponse(_message.Message):
     def __init__(self, approval: _Optional[_Union[_resources_pb2.Approval, _Mapping]] = ...) -> None: ...
 
 class UseApprovalRequest(_message.Message):
-    __slots__ = ("tenant", "name", "agent", "arguments_sha256", "request_id")
+    __slots__ = ("tenant", "name", "agent", "arguments_sha256", "request_id", "resource_version")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_SHA256_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     name: str
     agent: str
     arguments_sha256: str
     request_id: str
-    def __init__(self, tenant: _Optional[str] = ..., name: _Optional[str] = ..., agent: _Optional[str] = ..., arguments_sha256: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    resource_version: str
+    def __init__(self, tenant: _Optional[str] = ..., name: _Optional[str] = ..., agent: _Optional[str] = ..., arguments_sha256: _Optional[str] = ..., request_id: _Optional[str] = ..., resource_version: _Optional[str] = ...) -> None: ...
 
 class UseApprovalResponse(_message.Message):
     __slots__ = ("approval",)
@@ -486,6 +492,186 @@ class DecideApprovalResponse(_message.Message):
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     approval: _resources_pb2.Approval
     def __init__(self, approval: _Optional[_Union[_resources_pb2.Approval, _Mapping]] = ...) -> None: ...
+
+class GetApprovalArgumentsRequest(_message.Message):
+    __slots__ = ("name", "offset", "max_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    offset: int
+    max_bytes: int
+    def __init__(self, name: _Optional[str] = ..., offset: _Optional[int] = ..., max_bytes: _Optional[int] = ...) -> None: ...
+
+class GetApprovalArgumentsResponse(_message.Message):
+    __slots__ = ("content", "shown", "next_offset", "total_bytes", "arguments_sha256")
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    shown: str
+    next_offset: int
+    total_bytes: int
+    arguments_sha256: str
+    def __init__(self, content: _Optional[bytes] = ..., shown: _Optional[str] = ..., next_offset: _Optional[int] = ..., total_bytes: _Optional[int] = ..., arguments_sha256: _Optional[str] = ...) -> None: ...
+
+class CreatePersonRequest(_message.Message):
+    __slots__ = ("person_id", "tenant", "display_name", "administrator", "request_id")
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    ADMINISTRATOR_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    person_id: str
+    tenant: str
+    display_name: str
+    administrator: bool
+    request_id: str
+    def __init__(self, person_id: _Optional[str] = ..., tenant: _Optional[str] = ..., display_name: _Optional[str] = ..., administrator: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CreatePersonResponse(_message.Message):
+    __slots__ = ("person", "person_key")
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    PERSON_KEY_FIELD_NUMBER: _ClassVar[int]
+    person: _resources_pb2.Person
+    person_key: str
+    def __init__(self, person: _Optional[_Union[_resources_pb2.Person, _Mapping]] = ..., person_key: _Optional[str] = ...) -> None: ...
+
+class GetPersonRequest(_message.Message):
+    __slots__ = ("name", "tenant")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tenant: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class GetPersonResponse(_message.Message):
+    __slots__ = ("person",)
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    person: _resources_pb2.Person
+    def __init__(self, person: _Optional[_Union[_resources_pb2.Person, _Mapping]] = ...) -> None: ...
+
+class ListPersonsRequest(_message.Message):
+    __slots__ = ("tenant", "page_size", "page_token")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPersonsResponse(_message.Message):
+    __slots__ = ("persons", "next_page_token")
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    persons: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Person]
+    next_page_token: str
+    def __init__(self, persons: _Optional[_Iterable[_Union[_resources_pb2.Person, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DisablePersonRequest(_message.Message):
+    __slots__ = ("name", "tenant", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tenant: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DisablePersonResponse(_message.Message):
+    __slots__ = ("person",)
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    person: _resources_pb2.Person
+    def __init__(self, person: _Optional[_Union[_resources_pb2.Person, _Mapping]] = ...) -> None: ...
+
+class EnablePersonRequest(_message.Message):
+    __slots__ = ("name", "tenant", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tenant: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class EnablePersonResponse(_message.Message):
+    __slots__ = ("person",)
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    person: _resources_pb2.Person
+    def __init__(self, person: _Optional[_Union[_resources_pb2.Person, _Mapping]] = ...) -> None: ...
+
+class IssuePersonKeyRequest(_message.Message):
+    __slots__ = ("name", "tenant", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tenant: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class IssuePersonKeyResponse(_message.Message):
+    __slots__ = ("person", "person_key")
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    PERSON_KEY_FIELD_NUMBER: _ClassVar[int]
+    person: _resources_pb2.Person
+    person_key: str
+    def __init__(self, person: _Optional[_Union[_resources_pb2.Person, _Mapping]] = ..., person_key: _Optional[str] = ...) -> None: ...
+
+class RevokePersonKeyRequest(_message.Message):
+    __slots__ = ("name", "tenant", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tenant: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RevokePersonKeyResponse(_message.Message):
+    __slots__ = ("person",)
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    person: _resources_pb2.Person
+    def __init__(self, person: _Optional[_Union[_resources_pb2.Person, _Mapping]] = ...) -> None: ...
+
+class PutApprovalRuleRequest(_message.Message):
+    __slots__ = ("rule", "request_id")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    rule: _resources_pb2.ApprovalRule
+    request_id: str
+    def __init__(self, rule: _Optional[_Union[_resources_pb2.ApprovalRule, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class PutApprovalRuleResponse(_message.Message):
+    __slots__ = ("rule",)
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    rule: _resources_pb2.ApprovalRule
+    def __init__(self, rule: _Optional[_Union[_resources_pb2.ApprovalRule, _Mapping]] = ...) -> None: ...
+
+class ListApprovalRulesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListApprovalRulesResponse(_message.Message):
+    __slots__ = ("rules",)
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[_resources_pb2.ApprovalRule]
+    def __init__(self, rules: _Optional[_Iterable[_Union[_resources_pb2.ApprovalRule, _Mapping]]] = ...) -> None: ...
+
+class DeleteApprovalRuleRequest(_message.Message):
+    __slots__ = ("name", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DeleteApprovalRuleResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class AppendAuditRequest(_message.Message):
     __slots__ = ("tenant", "entries", "request_id")
@@ -591,6 +777,12 @@ class AgentKeyCredential(_message.Message):
     key: str
     def __init__(self, key: _Optional[str] = ...) -> None: ...
 
+class PersonKeyCredential(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    def __init__(self, key: _Optional[str] = ...) -> None: ...
+
 class ServiceKeyCredential(_message.Message):
     __slots__ = ("service", "key")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
@@ -606,18 +798,20 @@ class RenewCredential(_message.Message):
     def __init__(self, token: _Optional[str] = ...) -> None: ...
 
 class IssueTokenRequest(_message.Message):
-    __slots__ = ("agent_key", "service_key", "renew", "lifetime", "audience")
+    __slots__ = ("agent_key", "service_key", "renew", "person_key", "lifetime", "audience")
     AGENT_KEY_FIELD_NUMBER: _ClassVar[int]
     SERVICE_KEY_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
+    PERSON_KEY_FIELD_NUMBER: _ClassVar[int]
     LIFETIME_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
     agent_key: AgentKeyCredential
     service_key: ServiceKeyCredential
     renew: RenewCredential
+    person_key: PersonKeyCredential
     lifetime: _duration_pb2.Duration
     audience: str
-    def __init__(self, agent_key: _Optional[_Union[AgentKeyCredential, _Mapping]] = ..., service_key: _Optional[_Union[ServiceKeyCredential, _Mapping]] = ..., renew: _Optional[_Union[RenewCredential, _Mapping]] = ..., lifetime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., audience: _Optional[str] = ...) -> None: ...
+    def __init__(self, agent_key: _Optional[_Union[AgentKeyCredential, _Mapping]] = ..., service_key: _Optional[_Union[ServiceKeyCredential, _Mapping]] = ..., renew: _Optional[_Union[RenewCredential, _Mapping]] = ..., person_key: _Optional[_Union[PersonKeyCredential, _Mapping]] = ..., lifetime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., audience: _Optional[str] = ...) -> None: ...
 
 class IssueTokenResponse(_message.Message):
     __slots__ = ("token", "expire_time", "principal", "token_id")

@@ -169,6 +169,61 @@ class AccessServiceStub(object):
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DecideApprovalRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DecideApprovalResponse.FromString,
                 _registered_method=True)
+        self.GetApprovalArguments = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/GetApprovalArguments',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetApprovalArgumentsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetApprovalArgumentsResponse.FromString,
+                _registered_method=True)
+        self.CreatePerson = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/CreatePerson',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.CreatePersonRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.CreatePersonResponse.FromString,
+                _registered_method=True)
+        self.GetPerson = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/GetPerson',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetPersonRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetPersonResponse.FromString,
+                _registered_method=True)
+        self.ListPersons = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/ListPersons',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListPersonsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListPersonsResponse.FromString,
+                _registered_method=True)
+        self.DisablePerson = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/DisablePerson',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DisablePersonRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DisablePersonResponse.FromString,
+                _registered_method=True)
+        self.EnablePerson = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/EnablePerson',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EnablePersonRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EnablePersonResponse.FromString,
+                _registered_method=True)
+        self.IssuePersonKey = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/IssuePersonKey',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssuePersonKeyRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssuePersonKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokePersonKey = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/RevokePersonKey',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokePersonKeyRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokePersonKeyResponse.FromString,
+                _registered_method=True)
+        self.PutApprovalRule = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/PutApprovalRule',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.PutApprovalRuleRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.PutApprovalRuleResponse.FromString,
+                _registered_method=True)
+        self.ListApprovalRules = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/ListApprovalRules',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListApprovalRulesRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListApprovalRulesResponse.FromString,
+                _registered_method=True)
+        self.DeleteApprovalRule = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/DeleteApprovalRule',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DeleteApprovalRuleRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DeleteApprovalRuleResponse.FromString,
+                _registered_method=True)
         self.AppendAudit = channel.unary_unary(
                 '/aios.api.access.v1.AccessService/AppendAudit',
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.AppendAuditRequest.SerializeToString,
@@ -424,8 +479,9 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RequestApproval(self, request, context):
-        """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource
-        and arguments. Only the kernel's processes ask, on behalf of the agent that waits.
+        """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource,
+        version of it and arguments. Only the kernel's processes ask, on behalf of the agent that waits. What is shown of
+        the arguments is made here.
         Errors: NOT_FOUND AGENT_NOT_FOUND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many pending),
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -436,8 +492,9 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UseApproval(self, request, context):
-        """Spends an approval: it must be approved, unexpired, unused and for exactly these arguments.
-        Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or other arguments),
+        """Spends an approval: it must be approved by enough people who still may, unexpired, unused and for exactly these
+        arguments and this version of the resource.
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or for another call),
         FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION APPROVAL_DECIDED (used already).
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
@@ -474,12 +531,125 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DecideApproval(self, request, context):
-        """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-        has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-        below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-        agent was in when the approval was asked for.
+        """Approves or rejects. The decision of a human counts: an administrator's or a person's. An agent decides only where
+        a policy that an administrator put names it: `permit(principal == Agent::"x", action == Action::"access.approve",
+        ...)`, put after the agent was registered. Nothing else conveys it: no grant, group, share or wider policy. No agent
+        decides on an approval of its own tree, named or not. Where an approval rule wants several people, it stays pending
+        until so many different ones have approved; one rejection ends it. The same decision again succeeds and changes
+        nothing. When the preview was cut, approving takes the `arguments_sha256`.
         Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
         APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetApprovalArguments(self, request, context):
+        """Returns a part of an approval's whole arguments. For those who may decide it; they are kept while it is open.
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND (also when the arguments are not kept, or not any more).
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePerson(self, request, context):
+        """Makes a person, or an administrator, and a first key, which only this call shows. Administrators of the tenant may,
+        and those of the kernel in every tenant. A repeat with the same `request_id` shows a new key and ends the old one.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (a person or agent has the id), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED
+        IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPerson(self, request, context):
+        """Returns one person.
+        Errors: NOT_FOUND PERSON_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPersons(self, request, context):
+        """Lists the persons of a tenant by name.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisablePerson(self, request, context):
+        """Ends what a person may do: key and tokens at once, and approvals given and not used yet.
+        The last active administrator of a tenant cannot be disabled. Disabling again succeeds and changes nothing.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, FAILED_PRECONDITION LAST_ADMINISTRATOR, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnablePerson(self, request, context):
+        """Lets a disabled person act again, with a key that IssuePersonKey makes.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssuePersonKey(self, request, context):
+        """Makes a new key, which only this call shows, and ends the old one. Tokens issued for that go on until they expire.
+        A repeat with the same `request_id` shows yet another key.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE (disabled), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokePersonKey(self, request, context):
+        """Ends a person's key and all tokens issued to the person until now.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutApprovalRule(self, request, context):
+        """Puts a rule of how many people must approve, in the place of the one of that name. It counts for pending approvals
+        too where it asks for more.
+        Errors: RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApprovalRules(self, request, context):
+        """Lists the tenant's approval rules by name, all of them.
+        Errors: none of its own.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteApprovalRule(self, request, context):
+        """Deletes an approval rule. Approvals already asked for keep what it wanted.
+        Errors: NOT_FOUND RULE_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -528,7 +698,7 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def IssueToken(self, request, context):
-        """Exchanges an agent's key, the service key or a token that is still valid for a fresh token.
+        """Exchanges an agent's or person's key, the service key or a token that is still valid for a fresh token.
         Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED, PERMISSION_DENIED
         AGENT_INACTIVE, RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many wrong keys; RetryInfo says when to come back).
         Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
@@ -711,6 +881,61 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.DecideApproval,
                     request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DecideApprovalRequest.FromString,
                     response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DecideApprovalResponse.SerializeToString,
+            ),
+            'GetApprovalArguments': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApprovalArguments,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetApprovalArgumentsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetApprovalArgumentsResponse.SerializeToString,
+            ),
+            'CreatePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePerson,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.CreatePersonRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.CreatePersonResponse.SerializeToString,
+            ),
+            'GetPerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPerson,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetPersonRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetPersonResponse.SerializeToString,
+            ),
+            'ListPersons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPersons,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListPersonsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListPersonsResponse.SerializeToString,
+            ),
+            'DisablePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisablePerson,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DisablePersonRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DisablePersonResponse.SerializeToString,
+            ),
+            'EnablePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnablePerson,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EnablePersonRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.EnablePersonResponse.SerializeToString,
+            ),
+            'IssuePersonKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssuePersonKey,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssuePersonKeyRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssuePersonKeyResponse.SerializeToString,
+            ),
+            'RevokePersonKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokePersonKey,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokePersonKeyRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokePersonKeyResponse.SerializeToString,
+            ),
+            'PutApprovalRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutApprovalRule,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.PutApprovalRuleRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.PutApprovalRuleResponse.SerializeToString,
+            ),
+            'ListApprovalRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovalRules,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListApprovalRulesRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListApprovalRulesResponse.SerializeToString,
+            ),
+            'DeleteApprovalRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteApprovalRule,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DeleteApprovalRuleRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.DeleteApprovalRuleResponse.SerializeToString,
             ),
             'AppendAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.AppendAudit,
@@ -1465,6 +1690,303 @@ class AccessService(object):
             '/aios.api.access.v1.AccessService/DecideApproval',
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.DecideApprovalRequest.SerializeToString,
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.DecideApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApprovalArguments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/GetApprovalArguments',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetApprovalArgumentsRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetApprovalArgumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/CreatePerson',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.CreatePersonRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.CreatePersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/GetPerson',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetPersonRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetPersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPersons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/ListPersons',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListPersonsRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListPersonsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisablePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/DisablePerson',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.DisablePersonRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.DisablePersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnablePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/EnablePerson',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.EnablePersonRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.EnablePersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssuePersonKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/IssuePersonKey',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssuePersonKeyRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.IssuePersonKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokePersonKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/RevokePersonKey',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokePersonKeyRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.RevokePersonKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutApprovalRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/PutApprovalRule',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.PutApprovalRuleRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.PutApprovalRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovalRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/ListApprovalRules',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListApprovalRulesRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.ListApprovalRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteApprovalRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/DeleteApprovalRule',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.DeleteApprovalRuleRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.DeleteApprovalRuleResponse.FromString,
             options,
             channel_credentials,
             insecure,

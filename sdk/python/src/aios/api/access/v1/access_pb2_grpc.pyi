@@ -158,16 +158,18 @@ class AccessServiceStub:
     `request_id` to learn which.
     """
     RequestApproval: _grpc.UnaryUnaryMultiCallable[_access_pb2.RequestApprovalRequest, _access_pb2.RequestApprovalResponse]
-    """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource
-    and arguments. Only the kernel's processes ask, on behalf of the agent that waits.
+    """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource,
+    version of it and arguments. Only the kernel's processes ask, on behalf of the agent that waits. What is shown of
+    the arguments is made here.
     Errors: NOT_FOUND AGENT_NOT_FOUND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many pending),
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     UseApproval: _grpc.UnaryUnaryMultiCallable[_access_pb2.UseApprovalRequest, _access_pb2.UseApprovalResponse]
-    """Spends an approval: it must be approved, unexpired, unused and for exactly these arguments.
-    Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or other arguments),
+    """Spends an approval: it must be approved by enough people who still may, unexpired, unused and for exactly these
+    arguments and this version of the resource.
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or for another call),
     FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION APPROVAL_DECIDED (used already).
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
@@ -188,12 +190,81 @@ class AccessServiceStub:
     Idempotent: changes nothing. Cancelling ends the stream.
     """
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_access_pb2.DecideApprovalRequest, _access_pb2.DecideApprovalResponse]
-    """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-    has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-    below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-    agent was in when the approval was asked for.
+    """Approves or rejects. The decision of a human counts: an administrator's or a person's. An agent decides only where
+    a policy that an administrator put names it: `permit(principal == Agent::"x", action == Action::"access.approve",
+    ...)`, put after the agent was registered. Nothing else conveys it: no grant, group, share or wider policy. No agent
+    decides on an approval of its own tree, named or not. Where an approval rule wants several people, it stays pending
+    until so many different ones have approved; one rejection ends it. The same decision again succeeds and changes
+    nothing. When the preview was cut, approving takes the `arguments_sha256`.
     Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
     APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetApprovalArguments: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetApprovalArgumentsRequest, _access_pb2.GetApprovalArgumentsResponse]
+    """Returns a part of an approval's whole arguments. For those who may decide it; they are kept while it is open.
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND (also when the arguments are not kept, or not any more).
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    CreatePerson: _grpc.UnaryUnaryMultiCallable[_access_pb2.CreatePersonRequest, _access_pb2.CreatePersonResponse]
+    """Makes a person, or an administrator, and a first key, which only this call shows. Administrators of the tenant may,
+    and those of the kernel in every tenant. A repeat with the same `request_id` shows a new key and ends the old one.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (a person or agent has the id), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED
+    IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetPerson: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetPersonRequest, _access_pb2.GetPersonResponse]
+    """Returns one person.
+    Errors: NOT_FOUND PERSON_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ListPersons: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListPersonsRequest, _access_pb2.ListPersonsResponse]
+    """Lists the persons of a tenant by name.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DisablePerson: _grpc.UnaryUnaryMultiCallable[_access_pb2.DisablePersonRequest, _access_pb2.DisablePersonResponse]
+    """Ends what a person may do: key and tokens at once, and approvals given and not used yet.
+    The last active administrator of a tenant cannot be disabled. Disabling again succeeds and changes nothing.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, FAILED_PRECONDITION LAST_ADMINISTRATOR, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    EnablePerson: _grpc.UnaryUnaryMultiCallable[_access_pb2.EnablePersonRequest, _access_pb2.EnablePersonResponse]
+    """Lets a disabled person act again, with a key that IssuePersonKey makes.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    IssuePersonKey: _grpc.UnaryUnaryMultiCallable[_access_pb2.IssuePersonKeyRequest, _access_pb2.IssuePersonKeyResponse]
+    """Makes a new key, which only this call shows, and ends the old one. Tokens issued for that go on until they expire.
+    A repeat with the same `request_id` shows yet another key.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE (disabled), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    RevokePersonKey: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokePersonKeyRequest, _access_pb2.RevokePersonKeyResponse]
+    """Ends a person's key and all tokens issued to the person until now.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    PutApprovalRule: _grpc.UnaryUnaryMultiCallable[_access_pb2.PutApprovalRuleRequest, _access_pb2.PutApprovalRuleResponse]
+    """Puts a rule of how many people must approve, in the place of the one of that name. It counts for pending approvals
+    too where it asks for more.
+    Errors: RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    ListApprovalRules: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListApprovalRulesRequest, _access_pb2.ListApprovalRulesResponse]
+    """Lists the tenant's approval rules by name, all of them.
+    Errors: none of its own.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DeleteApprovalRule: _grpc.UnaryUnaryMultiCallable[_access_pb2.DeleteApprovalRuleRequest, _access_pb2.DeleteApprovalRuleResponse]
+    """Deletes an approval rule. Approvals already asked for keep what it wanted.
+    Errors: NOT_FOUND RULE_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -222,7 +293,7 @@ class AccessServiceStub:
     Idempotent: a repeat finds less to erase. Cancelling: entries are erased in batches, each whole or not at all.
     """
     IssueToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.IssueTokenRequest, _access_pb2.IssueTokenResponse]
-    """Exchanges an agent's key, the service key or a token that is still valid for a fresh token.
+    """Exchanges an agent's or person's key, the service key or a token that is still valid for a fresh token.
     Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED, PERMISSION_DENIED
     AGENT_INACTIVE, RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many wrong keys; RetryInfo says when to come back).
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
@@ -384,16 +455,18 @@ class AccessServiceAsyncStub(AccessServiceStub):
     `request_id` to learn which.
     """
     RequestApproval: _aio.UnaryUnaryMultiCallable[_access_pb2.RequestApprovalRequest, _access_pb2.RequestApprovalResponse]  # type: ignore[assignment]
-    """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource
-    and arguments. Only the kernel's processes ask, on behalf of the agent that waits.
+    """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource,
+    version of it and arguments. Only the kernel's processes ask, on behalf of the agent that waits. What is shown of
+    the arguments is made here.
     Errors: NOT_FOUND AGENT_NOT_FOUND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many pending),
     ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     UseApproval: _aio.UnaryUnaryMultiCallable[_access_pb2.UseApprovalRequest, _access_pb2.UseApprovalResponse]  # type: ignore[assignment]
-    """Spends an approval: it must be approved, unexpired, unused and for exactly these arguments.
-    Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or other arguments),
+    """Spends an approval: it must be approved by enough people who still may, unexpired, unused and for exactly these
+    arguments and this version of the resource.
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or for another call),
     FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION APPROVAL_DECIDED (used already).
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
@@ -414,12 +487,81 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: changes nothing. Cancelling ends the stream.
     """
     DecideApproval: _aio.UnaryUnaryMultiCallable[_access_pb2.DecideApprovalRequest, _access_pb2.DecideApprovalResponse]  # type: ignore[assignment]
-    """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-    has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-    below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-    agent was in when the approval was asked for.
+    """Approves or rejects. The decision of a human counts: an administrator's or a person's. An agent decides only where
+    a policy that an administrator put names it: `permit(principal == Agent::"x", action == Action::"access.approve",
+    ...)`, put after the agent was registered. Nothing else conveys it: no grant, group, share or wider policy. No agent
+    decides on an approval of its own tree, named or not. Where an approval rule wants several people, it stays pending
+    until so many different ones have approved; one rejection ends it. The same decision again succeeds and changes
+    nothing. When the preview was cut, approving takes the `arguments_sha256`.
     Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
     APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetApprovalArguments: _aio.UnaryUnaryMultiCallable[_access_pb2.GetApprovalArgumentsRequest, _access_pb2.GetApprovalArgumentsResponse]  # type: ignore[assignment]
+    """Returns a part of an approval's whole arguments. For those who may decide it; they are kept while it is open.
+    Errors: NOT_FOUND APPROVAL_NOT_FOUND (also when the arguments are not kept, or not any more).
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    CreatePerson: _aio.UnaryUnaryMultiCallable[_access_pb2.CreatePersonRequest, _access_pb2.CreatePersonResponse]  # type: ignore[assignment]
+    """Makes a person, or an administrator, and a first key, which only this call shows. Administrators of the tenant may,
+    and those of the kernel in every tenant. A repeat with the same `request_id` shows a new key and ends the old one.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (a person or agent has the id), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED
+    IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetPerson: _aio.UnaryUnaryMultiCallable[_access_pb2.GetPersonRequest, _access_pb2.GetPersonResponse]  # type: ignore[assignment]
+    """Returns one person.
+    Errors: NOT_FOUND PERSON_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ListPersons: _aio.UnaryUnaryMultiCallable[_access_pb2.ListPersonsRequest, _access_pb2.ListPersonsResponse]  # type: ignore[assignment]
+    """Lists the persons of a tenant by name.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DisablePerson: _aio.UnaryUnaryMultiCallable[_access_pb2.DisablePersonRequest, _access_pb2.DisablePersonResponse]  # type: ignore[assignment]
+    """Ends what a person may do: key and tokens at once, and approvals given and not used yet.
+    The last active administrator of a tenant cannot be disabled. Disabling again succeeds and changes nothing.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, FAILED_PRECONDITION LAST_ADMINISTRATOR, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    EnablePerson: _aio.UnaryUnaryMultiCallable[_access_pb2.EnablePersonRequest, _access_pb2.EnablePersonResponse]  # type: ignore[assignment]
+    """Lets a disabled person act again, with a key that IssuePersonKey makes.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    IssuePersonKey: _aio.UnaryUnaryMultiCallable[_access_pb2.IssuePersonKeyRequest, _access_pb2.IssuePersonKeyResponse]  # type: ignore[assignment]
+    """Makes a new key, which only this call shows, and ends the old one. Tokens issued for that go on until they expire.
+    A repeat with the same `request_id` shows yet another key.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE (disabled), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    RevokePersonKey: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokePersonKeyRequest, _access_pb2.RevokePersonKeyResponse]  # type: ignore[assignment]
+    """Ends a person's key and all tokens issued to the person until now.
+    Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    PutApprovalRule: _aio.UnaryUnaryMultiCallable[_access_pb2.PutApprovalRuleRequest, _access_pb2.PutApprovalRuleResponse]  # type: ignore[assignment]
+    """Puts a rule of how many people must approve, in the place of the one of that name. It counts for pending approvals
+    too where it asks for more.
+    Errors: RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    ListApprovalRules: _aio.UnaryUnaryMultiCallable[_access_pb2.ListApprovalRulesRequest, _access_pb2.ListApprovalRulesResponse]  # type: ignore[assignment]
+    """Lists the tenant's approval rules by name, all of them.
+    Errors: none of its own.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DeleteApprovalRule: _aio.UnaryUnaryMultiCallable[_access_pb2.DeleteApprovalRuleRequest, _access_pb2.DeleteApprovalRuleResponse]  # type: ignore[assignment]
+    """Deletes an approval rule. Approvals already asked for keep what it wanted.
+    Errors: NOT_FOUND RULE_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -448,7 +590,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Idempotent: a repeat finds less to erase. Cancelling: entries are erased in batches, each whole or not at all.
     """
     IssueToken: _aio.UnaryUnaryMultiCallable[_access_pb2.IssueTokenRequest, _access_pb2.IssueTokenResponse]  # type: ignore[assignment]
-    """Exchanges an agent's key, the service key or a token that is still valid for a fresh token.
+    """Exchanges an agent's or person's key, the service key or a token that is still valid for a fresh token.
     Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED, PERMISSION_DENIED
     AGENT_INACTIVE, RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many wrong keys; RetryInfo says when to come back).
     Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.
@@ -733,8 +875,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.RequestApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RequestApprovalResponse, _abc.Awaitable[_access_pb2.RequestApprovalResponse]]:
-        """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource
-        and arguments. Only the kernel's processes ask, on behalf of the agent that waits.
+        """Asks for an approval, or returns the one that is already pending or approved for the same agent, action, resource,
+        version of it and arguments. Only the kernel's processes ask, on behalf of the agent that waits. What is shown of
+        the arguments is made here.
         Errors: NOT_FOUND AGENT_NOT_FOUND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED (too many pending),
         ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -747,8 +890,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.UseApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.UseApprovalResponse, _abc.Awaitable[_access_pb2.UseApprovalResponse]]:
-        """Spends an approval: it must be approved, unexpired, unused and for exactly these arguments.
-        Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or other arguments),
+        """Spends an approval: it must be approved by enough people who still may, unexpired, unused and for exactly these
+        arguments and this version of the resource.
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_REQUIRED (not approved, or for another call),
         FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION APPROVAL_DECIDED (used already).
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
@@ -793,12 +937,147 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.DecideApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.DecideApprovalResponse, _abc.Awaitable[_access_pb2.DecideApprovalResponse]]:
-        """Approves or rejects. The same decision again succeeds and changes nothing. An administrator may, and an agent that
-        has a grant, but no agent decides on an approval of its own tree: neither for itself, nor for an agent above,
-        below or beside it under the same root, whatever grants and groups it has. The tree is the one that the waiting
-        agent was in when the approval was asked for.
+        """Approves or rejects. The decision of a human counts: an administrator's or a person's. An agent decides only where
+        a policy that an administrator put names it: `permit(principal == Agent::"x", action == Action::"access.approve",
+        ...)`, put after the agent was registered. Nothing else conveys it: no grant, group, share or wider policy. No agent
+        decides on an approval of its own tree, named or not. Where an approval rule wants several people, it stays pending
+        until so many different ones have approved; one rejection ends it. The same decision again succeeds and changes
+        nothing. When the preview was cut, approving takes the `arguments_sha256`.
         Errors: NOT_FOUND APPROVAL_NOT_FOUND, FAILED_PRECONDITION APPROVAL_DECIDED, FAILED_PRECONDITION
         APPROVAL_EXPIRED, ABORTED ETAG_MISMATCH (other arguments than the decider saw), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def GetApprovalArguments(
+        self,
+        request: _access_pb2.GetApprovalArgumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.GetApprovalArgumentsResponse, _abc.Awaitable[_access_pb2.GetApprovalArgumentsResponse]]:
+        """Returns a part of an approval's whole arguments. For those who may decide it; they are kept while it is open.
+        Errors: NOT_FOUND APPROVAL_NOT_FOUND (also when the arguments are not kept, or not any more).
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def CreatePerson(
+        self,
+        request: _access_pb2.CreatePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.CreatePersonResponse, _abc.Awaitable[_access_pb2.CreatePersonResponse]]:
+        """Makes a person, or an administrator, and a first key, which only this call shows. Administrators of the tenant may,
+        and those of the kernel in every tenant. A repeat with the same `request_id` shows a new key and ends the old one.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (a person or agent has the id), RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED
+        IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPerson(
+        self,
+        request: _access_pb2.GetPersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.GetPersonResponse, _abc.Awaitable[_access_pb2.GetPersonResponse]]:
+        """Returns one person.
+        Errors: NOT_FOUND PERSON_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPersons(
+        self,
+        request: _access_pb2.ListPersonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.ListPersonsResponse, _abc.Awaitable[_access_pb2.ListPersonsResponse]]:
+        """Lists the persons of a tenant by name.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def DisablePerson(
+        self,
+        request: _access_pb2.DisablePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.DisablePersonResponse, _abc.Awaitable[_access_pb2.DisablePersonResponse]]:
+        """Ends what a person may do: key and tokens at once, and approvals given and not used yet.
+        The last active administrator of a tenant cannot be disabled. Disabling again succeeds and changes nothing.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, FAILED_PRECONDITION LAST_ADMINISTRATOR, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def EnablePerson(
+        self,
+        request: _access_pb2.EnablePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.EnablePersonResponse, _abc.Awaitable[_access_pb2.EnablePersonResponse]]:
+        """Lets a disabled person act again, with a key that IssuePersonKey makes.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def IssuePersonKey(
+        self,
+        request: _access_pb2.IssuePersonKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.IssuePersonKeyResponse, _abc.Awaitable[_access_pb2.IssuePersonKeyResponse]]:
+        """Makes a new key, which only this call shows, and ends the old one. Tokens issued for that go on until they expire.
+        A repeat with the same `request_id` shows yet another key.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, PERMISSION_DENIED AGENT_INACTIVE (disabled), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokePersonKey(
+        self,
+        request: _access_pb2.RevokePersonKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.RevokePersonKeyResponse, _abc.Awaitable[_access_pb2.RevokePersonKeyResponse]]:
+        """Ends a person's key and all tokens issued to the person until now.
+        Errors: NOT_FOUND PERSON_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def PutApprovalRule(
+        self,
+        request: _access_pb2.PutApprovalRuleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.PutApprovalRuleResponse, _abc.Awaitable[_access_pb2.PutApprovalRuleResponse]]:
+        """Puts a rule of how many people must approve, in the place of the one of that name. It counts for pending approvals
+        too where it asks for more.
+        Errors: RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApprovalRules(
+        self,
+        request: _access_pb2.ListApprovalRulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.ListApprovalRulesResponse, _abc.Awaitable[_access_pb2.ListApprovalRulesResponse]]:
+        """Lists the tenant's approval rules by name, all of them.
+        Errors: none of its own.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteApprovalRule(
+        self,
+        request: _access_pb2.DeleteApprovalRuleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.DeleteApprovalRuleResponse, _abc.Awaitable[_access_pb2.DeleteApprovalRuleResponse]]:
+        """Deletes an approval rule. Approvals already asked for keep what it wanted.
+        Errors: NOT_FOUND RULE_NOT_FOUND, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -857,7 +1136,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.IssueTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.IssueTokenResponse, _abc.Awaitable[_access_pb2.IssueTokenResponse]]:
-        """Exchanges an agent's key, the service key or a token that is still valid for a fresh token.
+        """Exchanges an agent's or person's key, the service key or a token that is still valid for a fresh token.
         Errors: UNAUTHENTICATED CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED, PERMISSION_DENIED
         AGENT_INACTIVE, RESOURCE_EXHAUSTED TOO_MANY_CALLS (too many wrong keys; RetryInfo says when to come back).
         Idempotent: a repeat returns another token, which is as good. Cancelling has no effect on tokens already issued.

@@ -14,6 +14,7 @@ class PrincipalKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PRINCIPAL_KIND_AGENT: _ClassVar[PrincipalKind]
     PRINCIPAL_KIND_ADMIN: _ClassVar[PrincipalKind]
     PRINCIPAL_KIND_SERVICE: _ClassVar[PrincipalKind]
+    PRINCIPAL_KIND_PERSON: _ClassVar[PrincipalKind]
 
 class DecisionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -30,6 +31,12 @@ class FindingSeverity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINDING_SEVERITY_UNSPECIFIED: _ClassVar[FindingSeverity]
     FINDING_SEVERITY_ERROR: _ClassVar[FindingSeverity]
     FINDING_SEVERITY_WARNING: _ClassVar[FindingSeverity]
+
+class PersonState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PERSON_STATE_UNSPECIFIED: _ClassVar[PersonState]
+    PERSON_STATE_ACTIVE: _ClassVar[PersonState]
+    PERSON_STATE_DISABLED: _ClassVar[PersonState]
 
 class ApprovalState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -51,6 +58,7 @@ PRINCIPAL_KIND_UNSPECIFIED: PrincipalKind
 PRINCIPAL_KIND_AGENT: PrincipalKind
 PRINCIPAL_KIND_ADMIN: PrincipalKind
 PRINCIPAL_KIND_SERVICE: PrincipalKind
+PRINCIPAL_KIND_PERSON: PrincipalKind
 DECISION_REASON_UNSPECIFIED: DecisionReason
 DECISION_REASON_PERMITTED: DecisionReason
 DECISION_REASON_NOT_PERMITTED: DecisionReason
@@ -61,6 +69,9 @@ DECISION_REASON_APPROVAL_REQUIRED: DecisionReason
 FINDING_SEVERITY_UNSPECIFIED: FindingSeverity
 FINDING_SEVERITY_ERROR: FindingSeverity
 FINDING_SEVERITY_WARNING: FindingSeverity
+PERSON_STATE_UNSPECIFIED: PersonState
+PERSON_STATE_ACTIVE: PersonState
+PERSON_STATE_DISABLED: PersonState
 APPROVAL_STATE_UNSPECIFIED: ApprovalState
 APPROVAL_STATE_PENDING: ApprovalState
 APPROVAL_STATE_APPROVED: ApprovalState
@@ -185,8 +196,62 @@ class PolicyFinding(_message.Message):
     offset: int
     def __init__(self, severity: _Optional[_Union[FindingSeverity, str]] = ..., policy_id: _Optional[str] = ..., message: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
+class Person(_message.Message):
+    __slots__ = ("name", "tenant", "display_name", "administrator", "state", "has_key", "creator", "create_time", "update_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    ADMINISTRATOR_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HAS_KEY_FIELD_NUMBER: _ClassVar[int]
+    CREATOR_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tenant: str
+    display_name: str
+    administrator: bool
+    state: PersonState
+    has_key: bool
+    creator: str
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., display_name: _Optional[str] = ..., administrator: bool = ..., state: _Optional[_Union[PersonState, str]] = ..., has_key: bool = ..., creator: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ApprovalRule(_message.Message):
+    __slots__ = ("name", "action", "resource", "deciders", "description", "creator", "create_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    DECIDERS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CREATOR_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    action: str
+    resource: str
+    deciders: int
+    description: str
+    creator: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., deciders: _Optional[int] = ..., description: _Optional[str] = ..., creator: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ApprovalVote(_message.Message):
+    __slots__ = ("decider", "kind", "approved", "comment", "decide_time")
+    DECIDER_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
+    decider: str
+    kind: PrincipalKind
+    approved: bool
+    comment: str
+    decide_time: _timestamp_pb2.Timestamp
+    def __init__(self, decider: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ..., approved: bool = ..., comment: _Optional[str] = ..., decide_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class Approval(_message.Message):
-    __slots__ = ("name", "agent", "action", "resource", "arguments_sha256", "arguments_preview", "summary", "state", "create_time", "expire_time", "decide_time", "decider", "comment", "syscall_id")
+    __slots__ = ("name", "agent", "action", "resource", "arguments_sha256", "arguments_preview", "summary", "state", "create_time", "expire_time", "decide_time", "decider", "comment", "syscall_id", "arguments_bytes", "preview_truncated", "resource_version", "required_deciders", "votes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
@@ -201,6 +266,11 @@ class Approval(_message.Message):
     DECIDER_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     SYSCALL_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_DECIDERS_FIELD_NUMBER: _ClassVar[int]
+    VOTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     agent: str
     action: str
@@ -215,7 +285,12 @@ class Approval(_message.Message):
     decider: str
     comment: str
     syscall_id: str
-    def __init__(self, name: _Optional[str] = ..., agent: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., arguments_sha256: _Optional[str] = ..., arguments_preview: _Optional[str] = ..., summary: _Optional[str] = ..., state: _Optional[_Union[ApprovalState, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decide_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decider: _Optional[str] = ..., comment: _Optional[str] = ..., syscall_id: _Optional[str] = ...) -> None: ...
+    arguments_bytes: int
+    preview_truncated: bool
+    resource_version: str
+    required_deciders: int
+    votes: _containers.RepeatedCompositeFieldContainer[ApprovalVote]
+    def __init__(self, name: _Optional[str] = ..., agent: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., arguments_sha256: _Optional[str] = ..., arguments_preview: _Optional[str] = ..., summary: _Optional[str] = ..., state: _Optional[_Union[ApprovalState, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decide_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decider: _Optional[str] = ..., comment: _Optional[str] = ..., syscall_id: _Optional[str] = ..., arguments_bytes: _Optional[int] = ..., preview_truncated: bool = ..., resource_version: _Optional[str] = ..., required_deciders: _Optional[int] = ..., votes: _Optional[_Iterable[_Union[ApprovalVote, _Mapping]]] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
     __slots__ = ("sequence", "create_time", "agent", "kind", "method", "action", "resource", "outcome", "reason", "policies", "arguments_sha256", "syscall_id", "trace_id", "approval", "previous_hash", "hash", "event_time", "key_id", "note", "erased")
