@@ -180,10 +180,17 @@ class PersonService:
 
         return await self._deps.commit(work, nothing(caller.tenant))
 
-    async def rules(self, caller: Caller) -> list[ApprovalRule]:
-        """Return the tenant's approval rules by id. Raises PermissionDenied."""
+    async def rules(self, caller: Caller, size: int, token: str) -> tuple[list[ApprovalRule], str]:
+        """List the tenant's approval rules by id. Raises InvalidPageToken or PermissionDenied."""
         self._tenant_of(caller, "")
-        return await self._deps.store.read(lambda tx: tx.approval_rules.of(caller.tenant))
+        limit = paging.page_size(size, maximum=_MOST_RULES)
+        position = paging.decode(token, caller.tenant, "approvalRules", shape=(str,))
+        after = str(position[0]) if position else ""
+        found = await self._deps.store.read(lambda tx: tx.approval_rules.of(caller.tenant))
+        rest = [rule for rule in found if rule.id > after]
+        if len(rest) <= limit:
+            return rest, ""
+        return rest[:limit], paging.encode([rest[limit - 1].id], caller.tenant, "approvalRules")
 
     async def drop_rule(self, caller: Caller, name: str, asked: RequestIdentity) -> None:
         """Delete an approval rule. Raises RuleNotFound or PermissionDenied."""

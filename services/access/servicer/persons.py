@@ -71,10 +71,13 @@ class PersonMethods:
         return access_pb2.PutApprovalRuleResponse(rule=wire.rule(rule))
 
     async def ListApprovalRules(
-        self, _request: access_pb2.ListApprovalRulesRequest, _context: object
+        self, request: access_pb2.ListApprovalRulesRequest, _context: object
     ) -> access_pb2.ListApprovalRulesResponse:
-        rules = await self._manager.persons.rules(current_caller())
-        return access_pb2.ListApprovalRulesResponse(rules=[wire.rule(one) for one in rules])
+        page, token = await self._manager.persons.rules(
+            current_caller(), request.page_size, request.page_token
+        )
+        rules = [wire.rule(one) for one in page]
+        return access_pb2.ListApprovalRulesResponse(rules=rules, next_page_token=token)
 
     async def DeleteApprovalRule(
         self, request: access_pb2.DeleteApprovalRuleRequest, _context: object

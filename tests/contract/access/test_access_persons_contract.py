@@ -144,7 +144,7 @@ async def test_no_policy_lets_an_agent_or_a_person_make_persons(desk: Desk) -> N
         with pytest.raises(PermissionDenied):
             await desk.manager.persons.create(who, NewPerson(id="mal"), NEW)
         with pytest.raises(PermissionDenied):
-            await desk.manager.persons.rules(who)
+            await desk.manager.persons.rules(who, 10, "")
 
 
 async def test_a_tenants_administrator_makes_persons_and_administrators_of_its_tenant_alone(

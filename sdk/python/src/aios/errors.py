@@ -341,6 +341,8 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "GROUP_CYCLE": PreconditionFailed,
     "RULE_PROTECTED": PreconditionFailed,
     "AGENT_ALIVE": PreconditionFailed,
+    "PERSON_NOT_FOUND": NotFound,
+    "LAST_ADMINISTRATOR": PreconditionFailed,
     "UPLOAD_INCOMPLETE": PreconditionFailed,
     "CHECKSUM_MISMATCH": InvalidRequest,
     "NOT_COMPARABLE": PreconditionFailed,

@@ -652,14 +652,20 @@ class PutApprovalRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[_resources_pb2.ApprovalRule, _Mapping]] = ...) -> None: ...
 
 class ListApprovalRulesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListApprovalRulesResponse(_message.Message):
-    __slots__ = ("rules",)
+    __slots__ = ("rules", "next_page_token")
     RULES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     rules: _containers.RepeatedCompositeFieldContainer[_resources_pb2.ApprovalRule]
-    def __init__(self, rules: _Optional[_Iterable[_Union[_resources_pb2.ApprovalRule, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, rules: _Optional[_Iterable[_Union[_resources_pb2.ApprovalRule, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteApprovalRuleRequest(_message.Message):
     __slots__ = ("name", "request_id")

@@ -639,8 +639,8 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListApprovalRules(self, request, context):
-        """Lists the tenant's approval rules by name, all of them.
-        Errors: none of its own.
+        """Lists the tenant's approval rules by name.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

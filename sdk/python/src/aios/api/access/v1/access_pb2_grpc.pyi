@@ -258,8 +258,8 @@ class AccessServiceStub:
     `request_id` to learn which.
     """
     ListApprovalRules: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListApprovalRulesRequest, _access_pb2.ListApprovalRulesResponse]
-    """Lists the tenant's approval rules by name, all of them.
-    Errors: none of its own.
+    """Lists the tenant's approval rules by name.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     DeleteApprovalRule: _grpc.UnaryUnaryMultiCallable[_access_pb2.DeleteApprovalRuleRequest, _access_pb2.DeleteApprovalRuleResponse]
@@ -555,8 +555,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     `request_id` to learn which.
     """
     ListApprovalRules: _aio.UnaryUnaryMultiCallable[_access_pb2.ListApprovalRulesRequest, _access_pb2.ListApprovalRulesResponse]  # type: ignore[assignment]
-    """Lists the tenant's approval rules by name, all of them.
-    Errors: none of its own.
+    """Lists the tenant's approval rules by name.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
     DeleteApprovalRule: _aio.UnaryUnaryMultiCallable[_access_pb2.DeleteApprovalRuleRequest, _access_pb2.DeleteApprovalRuleResponse]  # type: ignore[assignment]
@@ -1065,8 +1065,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.ListApprovalRulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.ListApprovalRulesResponse, _abc.Awaitable[_access_pb2.ListApprovalRulesResponse]]:
-        """Lists the tenant's approval rules by name, all of them.
-        Errors: none of its own.
+        """Lists the tenant's approval rules by name.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
