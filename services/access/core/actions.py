@@ -89,7 +89,15 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
 
 
 KEPT: Final = frozenset(
-    {"access.audit", "access.read", "access.revoke", "agent.control", "agent.list", "agent.read"}
+    {
+        "access.administer",
+        "access.audit",
+        "access.read",
+        "access.revoke",
+        "agent.control",
+        "agent.list",
+        "agent.read",
+    }
 )
 """What administrators keep on everything in their tenant."""
 _REPAIRED: Final = frozenset(
