@@ -91,7 +91,7 @@ class Forwarder(grpc.GenericRpcHandler):
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
             visitor = self._visitor(current_caller(), context, method)
             # What this process may interrupt begins whole; the care costs two tasks, so others go without.
-            careful = method.server_streaming or budget(context, method)[1]
+            careful = method.followed or budget(context, method)[1]
             if gate is None or method.endless:  # a watch would hold its place for as long as it lives
                 metadata = await self._exchange.metadata(current_caller(), manager)
                 async for message in _copy(open_call, request, metadata, context, careful=careful):

@@ -116,6 +116,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
             "watch agents",
             partial(agents.watch, partial(_killed, service), on_suspended=partial(_suspended, service)),
         )
+    process.authorizer.subscribe(lambda change: service.calls.end_revoked(change.revocations.covers))
     interrupted = await service.calls.recover()
     if interrupted:
         _log.warning("calls were interrupted", count=interrupted)

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from services.chassis.auth.identity import Scope
+from services.chassis.auth.identity import Principal, Scope
 from services.chassis.rpc.codes import Code
 from services.tool.core.places import Places
 
@@ -218,6 +218,8 @@ class CallRequest:
     """Whether a rule lets it run once a person has approved it."""
     effect_matters: bool = False
     """Whether a rule looks at the effect of tools."""
+    credential: Principal | None = None
+    """Whom the caller's token names, with the token's family; None: not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

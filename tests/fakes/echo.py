@@ -66,6 +66,7 @@ def _build() -> FileDescriptor:
     _method(service, "Chat", streams="in out")
     _method(service, "Kernel", audience=options_pb2.AUDIENCE_KERNEL, services=["memory"])
     _method(service, "Public", audience=options_pb2.AUDIENCE_PUBLIC)
+    _method(service, "Scheduled", lane=options_pb2.LANE_TOOL)
     _method(service, "Quick", seconds=QUICK_SECONDS, effect=options_pb2.EFFECT_WRITE)
     _method(service, "Watch", streams="out", seconds=86_400)
     descriptor_pool.Default().Add(file)
@@ -118,7 +119,7 @@ def _add(servicer: EchoServicer, server: Any) -> None:
     codec = {"request_deserializer": Echo.FromString, "response_serializer": Echo.SerializeToString}
     handlers: dict[str, Any] = {
         name: grpc.unary_unary_rpc_method_handler(servicer.unary, **codec)
-        for name in ("Unary", "Kernel", "Public", "Quick")
+        for name in ("Unary", "Kernel", "Public", "Quick", "Scheduled")
     }
     handlers |= {
         name: grpc.unary_stream_rpc_method_handler(servicer.stream_out, **codec)
@@ -139,6 +140,7 @@ class EchoStub:
         self.kernel: Any = unary["Kernel"]
         self.public: Any = channel.unary_unary(f"/{SERVICE}/Public", **codec)
         self.quick: Any = channel.unary_unary(f"/{SERVICE}/Quick", **codec)
+        self.scheduled: Any = channel.unary_unary(f"/{SERVICE}/Scheduled", **codec)
         self.missing: Any = channel.unary_unary(f"/{SERVICE}/Missing", **codec)
         self.stream_out: Any = channel.unary_stream(f"/{SERVICE}/StreamOut", **codec)
         self.watch: Any = channel.unary_stream(f"/{SERVICE}/Watch", **codec)

@@ -68,6 +68,7 @@ class LiveStream:
         "error",
         "holds_place",
         "missed",
+        "once",
         "owner",
         "permitted_until",
         "principal",
@@ -78,8 +79,12 @@ class LiveStream:
         "unread",
     )
 
-    def __init__(self, timer: asyncio.Timeout, *, endless: bool, holds_place: bool = False) -> None:
+    def __init__(
+        self, timer: asyncio.Timeout, *, endless: bool, holds_place: bool = False, once: bool = False
+    ) -> None:
         self.endless = endless
+        self.once = once
+        """Whether it answers once. Such a call goes on as it was let in, unless its credential is revoked."""
         self.holds_place = holds_place
         """Whether it has a place at a gate for as long as it runs, as reads of files have."""
         self.sending = False
@@ -206,7 +211,7 @@ class LiveStreams:
             self._revoked(stream, who)
         if stream.error is not None:
             raise stream.error
-        if stream.question is not None:
+        if stream.question is not None and (not stream.once or stream.suspected is not None):
             self._doubt([stream])
 
     def _count(self, stream: LiveStream, owner: Owner) -> None:
@@ -246,7 +251,7 @@ class LiveStreams:
                 continue
             if change.revocations.covers(who):
                 self._revoked(stream, who)
-            concerned = question is not None and change.concerns(who, question.resource)
+            concerned = not stream.once and question is not None and change.concerns(who, question.resource)
             if stream.error is None and (concerned or stream.suspected is not None):
                 doubtful.append(stream)
         self._doubt(doubtful)
@@ -273,7 +278,7 @@ class LiveStreams:
         doubtful = []
         for stream in list(self._streams):
             who = stream.principal
-            if who is None:
+            if who is None or stream.once:
                 continue
             patience = self._reader_seconds * (1 if stream.holds_place else _PAUSE_FACTOR)
             if stream.stalled(now) >= patience:

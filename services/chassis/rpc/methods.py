@@ -95,6 +95,11 @@ class Method:
         """Whether the method is a watch that runs until the caller leaves."""
         return self.server_streaming and self.default_deadline >= ENDLESS_SECONDS
 
+    @property
+    def followed(self) -> bool:
+        """Whether a call of it may run for so long that it ends with its credential: a stream, scheduled work."""
+        return self.server_streaming or self.lane in (Lane.INFERENCE, Lane.TOOL)
+
 
 class BadMethod(ValueError):
     """A method's syscall option is missing or contradicts its request."""

@@ -135,6 +135,8 @@ class _Wrapper:
         async def behaviour(data: bytes, context: Context) -> Any:
             async with _Call(self._pipeline, self._method, self._series, context, self._exposure) as call:
                 answer = await inner(await call.admit(data, raw=raw), context)
+                if call.stream is not None:
+                    await call.stream.may_deliver()
                 if not raw:
                     await call.expose(answer)
                 return answer
@@ -213,19 +215,23 @@ class _Call:
         self._timer: asyncio.Timeout | None = None
         self._span: Span | None = None
         self.stream: LiveStream | None = None
-        """None for a call that answers once."""
+        """None for a call that answers once and soon."""
 
     async def __aenter__(self) -> Self:
         self._series.begin()
         seconds, enforced = deadline.budget(self._context, self._method)
         self.deadline = time.monotonic() + seconds
         method = self._method
-        if enforced or method.server_streaming:
+        if enforced or method.followed:
             self._timer = asyncio.timeout(seconds if enforced or method.endless else None)
             await self._timer.__aenter__()
-        if self._timer is not None and method.server_streaming:
-            holds_place = method.lane is Lane.DATA and not method.endless
-            self.stream = LiveStream(self._timer, endless=method.endless, holds_place=holds_place)
+        if self._timer is not None and method.followed:
+            self.stream = LiveStream(
+                self._timer,
+                endless=method.endless,
+                holds_place=method.lane is Lane.DATA and not method.endless,
+                once=not method.server_streaming,
+            )
             self._pipeline.streams.open(self.stream)
             if method.endless:
                 self._pipeline.endless.add(self._timer)

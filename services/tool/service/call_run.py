@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from enum import Enum
 from typing import Final
 
-from services.chassis.auth.identity import Scope
+from services.chassis.auth.identity import Principal, Scope
 from services.chassis.dispatch.scheduling import CallKey
 from services.chassis.joinable import EventLog, JoinableRun
 from services.chassis.rpc.errors import Cancelled, Internal, KernelError, ServiceUnavailable
@@ -41,6 +41,8 @@ class CallRun(JoinableRun[Stop]):
         """Whether its caller has read what nobody vouches for."""
         self.lost_by: set[object] = set()
         """Providers that were lost while they held the call."""
+        self.credentials: dict[str, Principal | None] = {}
+        """Whose tokens asked for it, one of each family; None where it is not known."""
         self.error: KernelError | None = None
         """Why the request was refused; nothing is in the ledger then."""
         self._accepted: Accepted | None = None
@@ -56,6 +58,10 @@ class CallRun(JoinableRun[Stop]):
     def joinable(self) -> bool:
         """Whether a request with its identity gets its answer; a refusal is only for those who heard it."""
         return super().joinable and self.error is None
+
+    def asked_by(self, credential: Principal | None) -> None:
+        """Note a token that asked for the call."""
+        self.credentials[credential.session_id if credential is not None else ""] = credential
 
     def accept(self, *, joined: bool) -> None:
         """Tell that the call is in the ledger, or will be when it ends."""

@@ -2,12 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from services.chassis.auth.identity import Scope
+from services.chassis.auth.identity import Principal, Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.joinable import RunRegistry
 from services.tool.core import ledger, schemas
@@ -139,6 +139,16 @@ class Calls:
         for run in self._runs.of_agent(tenant, agent):
             run.stop(Stop.CANCELLED)
 
+    def end_revoked(self, is_revoked: Callable[[Principal], bool]) -> None:
+        """Stop the detached calls that no other token asked for than revoked ones.
+
+        The others end with the streams of their listeners.
+        """
+        for run in self._runs.every():
+            asked = run.credentials.values()
+            if run.detached and asked and all(one is not None and is_revoked(one) for one in asked):
+                run.stop(Stop.CANCELLED)
+
     async def recover(self) -> int:
         """Settle what a process that is gone left unfinished; returns how many calls that were."""
         count = 0
@@ -182,6 +192,7 @@ class Calls:
         if known is not None:
             ledger.same_request(known.call, call)
             known.detached = known.detached or request.detach
+            known.asked_by(request.credential)
             self._deps.meter.joined()
             return known, True
         if self.under_way(scope) >= self._most:
@@ -189,6 +200,7 @@ class Calls:
             raise TooManyCalls(text, retry_after=1.0)
         run = CallRun(scope, tool, call, arguments_json, marked=request.marked or request.untrusted)
         run.detached = request.detach
+        run.asked_by(request.credential)
         self._runs.begin(run, self._execution.execute(run, request), f"call {call.id}")
         return run, False
 

@@ -72,6 +72,7 @@ def call_request(request: tool_pb2.CallToolRequest, caller: Caller) -> CallReque
         marked=caller.untrusted,
         needs_approval=caller.needs_approval,
         effect_matters=caller.effect_matters,
+        credential=caller.credential,
     )
 
 

@@ -1,6 +1,7 @@
 """Every call passes the same steps, whatever its arity: over a real socket."""
 
 import asyncio
+import math
 from typing import Any
 
 import grpc
@@ -8,6 +9,8 @@ import pytest
 from google.rpc import error_details_pb2
 
 from services.chassis.auth.identity import Caller, Kind, current_caller
+from services.chassis.auth.rules import Listener, RulesChanged
+from services.chassis.auth.tokens import Revocations
 from services.chassis.rpc import client
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import (
@@ -20,7 +23,7 @@ from services.chassis.rpc.errors import (
 )
 from services.chassis.rpc.status import status_of
 from tests.fakes import tokens
-from tests.fakes.access import AllowOwner, Refuse
+from tests.fakes.access import AllowAll, AllowOwner, Refuse
 from tests.fakes.echo import DESCRIPTOR, MAX_BYTES, SERVICE, Echo, EchoServicer, EchoStub
 from tests.fakes.rpc import connected, reason, running, serving
 from tests.fakes.waiting import until
@@ -150,6 +153,50 @@ async def test_a_process_of_the_kernel_calls_only_what_names_it() -> None:
         ]
 
     assert [reason(failure) for failure in refused] == ["PERMISSION_DENIED"] * 2
+
+
+class Told(AllowAll):
+    """Lets everybody in and tells of changes when a test says so."""
+
+    live = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Remember whom to tell."""
+        self.listeners.append(listener)
+
+    def revoke(self, family: str) -> None:
+        """Tell that a family of tokens was revoked."""
+        revocations = Revocations()
+        revocations.revoke_token(family, forget_at=math.inf)
+        for listener in self.listeners:
+            listener(RulesChanged(revocations))
+
+
+@pytest.mark.parametrize("family", ["f1", "f2"])
+async def test_scheduled_work_that_answers_once_ends_with_its_family_of_tokens(family: str) -> None:
+    """A generation that is waited for is a stream without messages: a revocation does not wait for its end."""
+    begun, going_on, told = asyncio.Event(), asyncio.Event(), Told()
+
+    async def work(request: Any, _context: Any) -> Any:
+        begun.set()
+        await going_on.wait()
+        return request
+
+    token = tokens.ISSUER_FOR_TESTS.token("planner", sid="f1")
+    async with serving(EchoServicer(work).servicer(), authorizer=told) as channel:
+        call = EchoStub(channel).scheduled(Echo(), metadata=(("authorization", f"Bearer {token}"),))
+        ended = asyncio.ensure_future(failure_of(call)) if family == "f1" else call
+        await begun.wait()
+        told.revoke(family)
+        if family == "f1":
+            assert reason(await ended) == "CREDENTIAL_REVOKED"
+        else:
+            going_on.set()
+            await ended
 
 
 async def test_a_public_method_needs_no_credential() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.auth.identity import Scope
+from services.chassis.rpc.client import Metadata
 from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import metadata_of, reason
+from tests.fakes.tokens import ISSUER_FOR_TESTS
 from tests.fakes.tool import tool_stub
 from tests.fakes.tool_calls import ADMIN, CRITIC, PLANNER, World, tool_calls
 from tests.fakes.waiting import until
@@ -116,6 +118,33 @@ async def test_a_detached_call_goes_on_without_its_caller(world: World) -> None:
     assert running.state == resources_pb2.CALL_STATE_RUNNING
     assert (await world.stored("r1")).state == resources_pb2.CALL_STATE_SUCCEEDED
     assert json.loads((await world.stored("r1")).result.value_json) == {"result": "done"}
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["alone", "joined by another family"])
+async def test_a_detached_call_ends_when_all_tokens_that_asked_for_it_are_revoked(
+    world: World, *, joined: bool
+) -> None:
+    await world.register("job", "slow")
+    running = [world.start("job", who=of_family("f1"), request_id="r1", detach=True)]
+    await world.gate.entered.wait()
+    if joined:
+        running.append(world.start("job", who=of_family("f2"), request_id="r1"))
+        await until(lambda: world.service.calls.listeners(Scope("acme", "planner"), "r1") == 2)
+    world.service.calls.end_revoked(lambda who: who.session_id == "f1")
+    if joined:
+        assert (await world.stored("r1")).state == resources_pb2.CALL_STATE_RUNNING
+        world.service.calls.end_revoked(lambda _who: True)
+    for call in running:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call
+
+    assert (await world.stored("r1")).state == resources_pb2.CALL_STATE_CANCELLED
+    assert world.gate.cancelled.is_set()
+
+
+def of_family(family: str) -> Metadata:
+    """Return the metadata of a call of the planner with a token of a family."""
+    return (("authorization", f"Bearer {ISSUER_FOR_TESTS.token('planner', sid=family)}"),)
 
 
 async def test_calls_are_listed_newest_first_without_results(world: World) -> None:
