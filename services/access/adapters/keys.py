@@ -33,8 +33,10 @@ _KINDS: Final = {kind.value: kind for kind in (Kind.AGENT, Kind.ADMIN, Kind.SERV
 _DECODE_OPTIONS: Final[Any] = {
     "require": ["exp", "iat", "sub", "aud", "iss", "jti", "tenant", "kind"],
     "verify_aud": False,  # the use cases say for whom a token must be meant
+    # Times are checked here, against the process's clock and with its leeway.
     "verify_exp": False,
     "verify_iat": False,
+    "verify_nbf": False,
 }
 
 

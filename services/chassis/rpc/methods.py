@@ -97,7 +97,7 @@ class Method:
 
     @property
     def followed(self) -> bool:
-        """Whether a call of it may run for so long that it ends with its credential: a stream, scheduled work."""
+        """Whether a call may run for so long that it ends with its credential: streams, scheduled work."""
         return self.server_streaming or self.lane in (Lane.INFERENCE, Lane.TOOL)
 
 

@@ -178,7 +178,7 @@ class Told(AllowAll):
 
 @pytest.mark.parametrize("family", ["f1", "f2"])
 async def test_scheduled_work_that_answers_once_ends_with_its_family_of_tokens(family: str) -> None:
-    """A generation that is waited for is a stream without messages: a revocation does not wait for its end."""
+    """A generation that is waited for is a stream without messages: a revocation ends it at once."""
     begun, going_on, told = asyncio.Event(), asyncio.Event(), Told()
 
     async def work(request: Any, _context: Any) -> Any:

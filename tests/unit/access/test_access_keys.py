@@ -188,6 +188,22 @@ async def test_a_forged_token_is_refused(keys: KeyFile, clock: FakeClock, tmp_pa
             await accepted(keys, clock, forged)
 
 
+async def test_issuer_and_verifiers_count_a_token_from_its_not_before_on_with_a_leeway(
+    keys: KeyFile, clock: FakeClock
+) -> None:
+    claims = jwt.decode(issue(keys, clock), options={"verify_signature": False})
+    claims["nbf"] = clock.now().timestamp() + 100
+    named = {"kid": keys.public_keys()[0].kid}
+    later = jwt.encode(claims, keys._keys[0].private, algorithm="EdDSA", headers=named)
+    for seconds in (0, 94):
+        clock.advance(seconds)
+        with pytest.raises(CredentialInvalid):
+            await accepted(keys, clock, later)
+    clock.advance(2)
+
+    assert (await accepted(keys, clock, later)).agent == "planner"
+
+
 class Bootstrap:
     """The first administrator's token in a folder."""
 
