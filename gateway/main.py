@@ -1,6 +1,7 @@
 """Wires the gateway: the only place where its adapters are chosen."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.metrics import DispatchMetrics
 from services.chassis.runtime.ports import DOOR_ABOVE
 from services.chassis.runtime.process import App, Process
+from services.chassis.runtime.tls import TlsIdentity
 
 FORWARDED: tuple[FileDescriptor, ...] = (
     agent_pb2.DESCRIPTOR,
@@ -137,6 +139,7 @@ async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
     if not settings.enabled:
         return []
     mcp = config.load(McpSettings, process.environ, "AIOS_GATEWAY_MCP_", known=None)
+    settings = _with_certificate(settings, process.tls)
     optional = await optional_dialects.mcp(mcp, process.secret("mcp request state"))
     listen = process.server_config()
     port = listen.port and listen.port + DOOR_ABOVE if settings.port is None else settings.port
@@ -152,6 +155,13 @@ async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
         port=port,
     )
     return [door]
+
+
+def _with_certificate(settings: DoorConfig, tls: TlsIdentity | None) -> DoorConfig:
+    """Let the door show the process's certificate where it has none of its own."""
+    if tls is None or settings.tls_cert_file is not None:
+        return settings
+    return replace(settings, tls_cert_file=tls.files.certificate, tls_key_file=tls.files.key)
 
 
 def _pool(dispatcher: InferenceDispatcher, process: Process) -> ReplicaPool:

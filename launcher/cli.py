@@ -28,6 +28,8 @@ MODEL_SECONDS = 3600.0
 """Longest start with a model file of the user's own, which may be fetched first, is read whole, and large."""
 BACKEND_SECONDS = 30.0
 """Longest wait for a server that answered before the start to be taken up by the gateway."""
+CERTIFICATES_SECONDS = 60.0
+"""Time between two looks at how old the certificates are; a machine that slept is soon well again."""
 LOOK_AGAIN_SECONDS = 2.0
 """Pause between two looks for a server that does not answer yet."""
 
@@ -65,6 +67,16 @@ EmbeddedModel = Annotated[
 ]
 
 
+Tls = Annotated[
+    bool,
+    typer.Option(
+        "--tls",
+        help="Encrypt: mutual TLS between the processes, TLS towards agents, by an authority of the kernel's "
+        "own. Clients trust it by AIOS_CA_FILE.",
+    ),
+]
+
+
 def default_data_dir() -> Path:
     """Return where the kernel keeps its data unless told otherwise."""
     return Path.home() / ".aios"
@@ -79,6 +91,7 @@ def up(
     model: Model = "",
     openai_key: OpenAiKey = "",
     embedded_model: EmbeddedModel = "",
+    tls: Tls = False,
 ) -> None:
     """Start the whole kernel on this machine and keep it up until Ctrl-C.
 
@@ -95,6 +108,7 @@ def up(
             openai_key=openai_key,
             embedded_model=embedded_model,
         ),
+        tls=tls,
         log_format="console" if sys.stdout.isatty() else "json",
     )
     raise typer.Exit(asyncio.run(_up(plan)))
@@ -162,6 +176,7 @@ async def _up(plan: KernelPlan) -> int:
     supervisor = Supervisor(plan, _printer([each.name for each in plan.processes()]))
     stopped = asyncio.create_task(stop.wait())
     running = asyncio.create_task(_serve(supervisor, plan, started))
+    renewing = asyncio.create_task(_keep_certificates(plan))
     try:
         await asyncio.wait({stopped, running}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -170,9 +185,9 @@ async def _up(plan: KernelPlan) -> int:
         terminal.err(f"aios up: {error}")
         return 2
     finally:
-        for task in (stopped, running):
+        for task in (stopped, running, renewing):
             task.cancel()
-        await asyncio.wait({stopped, running})
+        await asyncio.wait({stopped, running, renewing})
         await supervisor.stop()
     return 0
 
@@ -196,6 +211,16 @@ async def _serve(supervisor: Supervisor, plan: KernelPlan, started: float) -> No
     finally:
         coming.cancel()
         await asyncio.wait({coming})
+
+
+async def _keep_certificates(plan: KernelPlan) -> None:
+    """Replace the processes' certificates before they end; the processes take up new ones by themselves."""
+    while plan.tls:
+        await asyncio.sleep(CERTIFICATES_SECONDS)
+        try:
+            await asyncio.to_thread(plan.authority.renew, plan.certified)
+        except OSError as error:  # a full disk: there is half a life left to try again
+            terminal.err(f"aios up: certificates are not renewed: {error}")
 
 
 async def _coming(plan: KernelPlan) -> None:

@@ -16,7 +16,7 @@ KEY_BYTES = 32
 
 
 def prepare(plan: KernelPlan) -> list[Path]:
-    """Make the directory (0700), each process's key and the engine's key (0600) where they are missing.
+    """Make the directory (0700), the keys (0600) and certificates where they are missing.
 
     A directory that was open to other users is closed; returns what was. Raises NotPrivate.
     """
@@ -25,6 +25,8 @@ def prepare(plan: KernelPlan) -> list[Path]:
     for name in sorted(KEYED):
         make_key(plan.service_keys_dir / f"{name}.key")
     make_key(plan.engine_key_file)
+    if plan.tls:
+        plan.authority.renew(plan.certified)
     return opened
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launcher.authority import Authority
 from launcher.backends import Backends
 from services.chassis.auth.processes import KEYED, SERVICE_KEYS
 from services.chassis.runtime.ports import DOOR_ABOVE
@@ -44,6 +45,8 @@ class KernelPlan:
     """gRPC port of the gateway; the others follow from it."""
     backends: Backends = field(default_factory=Backends)
     """Inference servers to use instead of the embedded one."""
+    tls: bool = False
+    """Whether the processes speak mutual TLS among themselves, and TLS to agents."""
     log_format: str = "console"
     extra: Mapping[str, str] = field(default_factory=dict)
     """Further variables for every process."""
@@ -71,7 +74,17 @@ class KernelPlan:
     @property
     def door(self) -> str:
         """Base URL for clients that speak HTTP: OpenAI's, Anthropic's and MCP's."""
-        return f"http://127.0.0.1:{self._door_port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._door_port}"
+
+    @property
+    def authority(self) -> Authority:
+        """What signs the processes' certificates."""
+        return Authority(self.data_dir / "tls")
+
+    @property
+    def certified(self) -> list[str]:
+        """Names of the processes that have certificates."""
+        return list(_OFFSETS) if self.tls else []
 
     @property
     def embedded(self) -> str:
@@ -103,6 +116,7 @@ class KernelPlan:
                 **self._common(),
                 **self._key_of(name),
                 **(self._gateway_alone() if is_gateway else {}),
+                **self._certificate(name),
                 f"{prefix}PORT": str(port),
                 f"{prefix}HTTP_PORT": str(http),
                 f"{prefix}HEALTH_PORT": str(health),
@@ -161,6 +175,12 @@ class KernelPlan:
             **endpoints,
             **self.extra,
         }
+
+    def _certificate(self, name: str) -> dict[str, str]:
+        """Name the files; to nothing without TLS, so that the shell's variables do not count."""
+        files = [self.authority.certificate(name), self.authority.key(name), self.authority.file]
+        names = ("AIOS_TLS_CERT", "AIOS_TLS_KEY", "AIOS_TLS_CA")
+        return {each: str(file) if self.tls else "" for each, file in zip(names, files, strict=True)}
 
     @property
     def _door_port(self) -> int:

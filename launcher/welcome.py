@@ -54,10 +54,14 @@ def addresses(plan: KernelPlan, seconds: float, usual_data_dir: Path) -> list[st
         elsewhere["AIOS_ENDPOINT"] = plan.gateway
     if plan.data_dir != usual_data_dir:
         elsewhere["AIOS_DATA_DIR"] = str(plan.data_dir)
+    if plan.tls:
+        elsewhere["AIOS_CA_FILE"] = str(plan.authority.file)
     words = [f"{name}={shlex.quote(value)}" for name, value in elsewhere.items()]
     command = " ".join([*words, "aios env AGENT"])
     token = f"administrator's token in {plan.admin_token_file}"
+    trust = [f"TLS: clients trust {plan.authority.file}, commands by AIOS_CA_FILE"] if plan.tls else []
     return [
         f"aios is up at {plan.gateway} after {seconds:.1f} s; {token}",
+        *trust,
         f'OpenAI, Anthropic and MCP clients: {plan.door}; their variables: eval "$({command})"',
     ]

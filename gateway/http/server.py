@@ -4,6 +4,7 @@ import asyncio
 import resource
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -51,6 +52,7 @@ _CLIENT_GONE: Final = 499
 _LEAST_GRACE: Final = 0.01
 """To the HTTP library no time at all is time without end."""
 _RETIRE_SECONDS: Final = 60.0
+_CERTIFICATE_SECONDS: Final = 5.0
 _BASES: Final = (
     "base URLs are this address: with /v1 for OpenAI clients, bare for Anthropic's, with /mcp for MCP's"
 )
@@ -104,6 +106,8 @@ class Door:
         )
         self._dialects = self._make(fittings)
         tls = await asyncio.to_thread(_tls, self._config)
+        if tls is not None:
+            self._tasks.every("door certificate", _CERTIFICATE_SECONDS, partial(self._renew_certificate, tls))
         _allow_files(self._config.connections)
         self._runner = web.AppRunner(self._app(), handler_cancellation=True)
         await self._runner.setup()
@@ -132,6 +136,16 @@ class Door:
         self._tasks.every("door sessions", _RETIRE_SECONDS, sessions.retire_idle)
         self._tasks.every("door keys", SWEEP_SECONDS, sessions.check_running)
         return Identities(keys, sessions)
+
+    async def _renew_certificate(self, shown: ssl.SSLContext) -> None:
+        """Show the certificate that the files hold now, from the next connection on."""
+        try:
+            await asyncio.to_thread(
+                _tls, self._config
+            )  # tried apart: half of a pair would end every handshake
+            await asyncio.to_thread(_load, shown, self._config)
+        except (OSError, ssl.SSLError) as problem:
+            _log.warning("the new certificate cannot be used", problem=str(problem))
 
     async def drain(self) -> None:
         """Refuse new requests; those under way go on."""
@@ -304,8 +318,13 @@ def _tls(config: DoorConfig) -> ssl.SSLContext | None:
     if config.tls_cert_file is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+    _load(context, config)
     return context
+
+
+def _load(context: ssl.SSLContext, config: DoorConfig) -> None:
+    if config.tls_cert_file is not None:
+        context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
 
 
 def _allow_files(connections: int) -> None:

@@ -124,7 +124,7 @@ def test_every_variable_is_read_by_the_process_or_by_a_peer(overlay: str) -> Non
 @pytest.mark.parametrize("document", ["deploy/README.md", "deploy/prometheus/rules.yml"])
 def test_documents_name_variables_that_exist(document: str) -> None:
     named = set(re.findall(r"\bAIOS_[A-Z_]*[A-Z]", (ROOT / document).read_text()))
-    client = {"AIOS_TOKEN"}
+    client = {"AIOS_TOKEN", "AIOS_CA_FILE", "AIOS_ENDPOINT"}
 
     assert named <= client.union(*(variables(name) for name in KERNEL))
 
@@ -309,6 +309,23 @@ def test_the_keys_of_snapshots_reach_the_context_manager_alone(tmp_path: Path, o
 
     assert mount["readOnly"]
     assert holders == {"context"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_process_gets_its_own_certificate_and_no_others(tmp_path: Path, overlay: str) -> None:
+    component = KUBERNETES / "components/tls"
+    own = {"resources": [str(KUBERNETES / "overlays" / overlay)], "components": [str(component)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    for each in workloads(str(tmp_path)):
+        secrets = [v["secret"]["secretName"] for v in each.pod["volumes"] if "secret" in v]
+        mounted = [name for name in secrets if name.startswith("aios-tls-")]
+        assert mounted == ([f"aios-tls-{each.name}"] if each.name in KERNEL else [])
+        if each.name in KERNEL:
+            (mount,) = [m for m in each.container["volumeMounts"] if m["name"] == "tls"]
+            common = config.load(CommonConfig, aios_environment(each), "AIOS_", known=None)
+            files = [common.tls_cert, common.tls_key, common.tls_ca]
+            assert {str(file.parent) for file in files if file} == {mount["mountPath"]}
+            assert [file.name for file in files if file] == ["tls.crt", "tls.key", "ca.crt"]
 
 
 def test_notes_in_ram_leave_room_below_the_memory_limit() -> None:

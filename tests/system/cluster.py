@@ -63,6 +63,7 @@ async def cluster(
     openai: tuple[str, ...] = (),
     extra: Mapping[str, str] | None = None,
     data: Callable[[Path], object] | None = None,
+    tls: bool = False,
 ) -> AsyncIterator[Cluster]:
     """Run a kernel on free ports, on the demo model unless told otherwise.
 
@@ -75,6 +76,7 @@ async def cluster(
             data_dir=directory / "data",
             base_port=free_base_port(usual=False),
             backends=Backends(tgi=tgi, openai=openai),
+            tls=tls,
             log_format="json",
             extra={
                 "AIOS_LOG_LEVEL": "warning",

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,7 @@ from services.chassis.auth.processes import ACCESS
 from services.chassis.rpc import methods
 from services.chassis.rpc.errors import AccessUnavailable
 from services.chassis.rpc.methods import Effect
+from services.chassis.rpc.renewed_channel import RenewedChannel
 from services.chassis.runtime.clock import Clock
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024 + 64 * 1024
@@ -38,6 +39,19 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.http2.lookahead_bytes", 256 * 1024),
 )
 
+
+class ChannelTls(Protocol):
+    """What a channel shows and believes, which may change."""
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Return the credentials of a channel opened now."""
+        ...
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called on the event loop when there are others."""
+        ...
+
+
 Metadata = tuple[tuple[str, str], ...]
 
 _ISSUE_SECONDS: Final = 3.0
@@ -49,14 +63,27 @@ def channel(
     endpoint: str,
     *services: FileDescriptor | ServiceDescriptor,
     options: Iterable[tuple[str, Any]] = (),
+    tls: ChannelTls | None = None,
+    peer: str = "",
 ) -> grpc.aio.Channel:
     """Open a channel to `endpoint` (host:port or dns:///name:port). Open it once per process.
 
     Methods of `services` that only read are retried when the server is unavailable; others never, because
-    they may have taken effect. `options` win over the chassis' own.
+    they may have taken effect. `options` win over the chassis' own. With `tls` the other end must be `peer`
+    by its certificate, whatever its address is called, and new certificates are taken up.
     """
     chosen = dict(CHANNEL_OPTIONS) | {"grpc.service_config": service_config(*services)} | dict(options)
-    return grpc.aio.insecure_channel(endpoint, options=list(chosen.items()))
+    if tls is None:
+        return grpc.aio.insecure_channel(endpoint, options=list(chosen.items()))
+    # A pool of its own: else the new connection would be the old one, found again by its address.
+    chosen |= {"grpc.ssl_target_name_override": peer, "grpc.use_local_subchannel_pool": 1}
+
+    def connect() -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(endpoint, tls.channel_credentials(), options=list(chosen.items()))
+
+    channel = RenewedChannel(connect)
+    tls.on_change(channel.renew)
+    return channel
 
 
 def service_config(*services: FileDescriptor | ServiceDescriptor) -> str:

@@ -24,7 +24,7 @@ from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.errors import DeadlineExceeded, Draining, KernelError, UnknownMethod
 from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES, LiveStream, LiveStreams
 from services.chassis.rpc.methods import Lane, Method
-from services.chassis.rpc.steps import authorize, deadline, headers, mapping, validation
+from services.chassis.rpc.steps import authorize, deadline, headers, mapping, peers, validation
 from services.chassis.rpc.steps.exposure import Exposure
 from services.chassis.rpc.steps.observe import MethodMetrics
 from services.chassis.runtime.clock import Clock, SystemClock
@@ -52,7 +52,10 @@ class Pipeline(grpc.GenericRpcHandler):
         tracer: Tracer | None = None,
         watches: Cap = WATCHES,
         reader_seconds: float = READER_SECONDS,
+        peers: frozenset[str] | None = None,
     ) -> None:
+        self.peers = peers
+        """Names that the certificate at the other end must have one of; None: any, or none."""
         self.tracer = tracer
         self._known = known
         self.authenticator = authenticator
@@ -303,6 +306,8 @@ class _Call:
         head = headers.read(self._context, trust_ids=trusted)
         if self._pipeline.tracer is not None:
             self._begin_span(self._pipeline.tracer, head)
+        if self._pipeline.peers is not None:
+            peers.check(self._context, self._pipeline.peers)
         principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)
         if self.stream is not None:
             self._pipeline.streams.identified(self.stream, principal)

@@ -34,6 +34,7 @@ from services.chassis.runtime.ports import PortTaken
 from services.chassis.runtime.readiness import Check
 from services.chassis.runtime.server import ChassisServer, Listener, ServerConfig, Servicer
 from services.chassis.runtime.tasks import Supervisor, watch_loop_lag
+from services.chassis.runtime.tls import TlsFiles, TlsIdentity, TlsUnusable
 from services.chassis.runtime.tracing import OtelTracer, Tracer
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ _log = logs.logger(__name__)
 
 EXIT_CONFIGURATION: Final = 2
 """Exit code when the process cannot start as configured: a bad value, a port that is taken."""
+
+TLS_SECONDS: Final = 5.0
+"""Time between two looks for a new certificate."""
 
 NOTHING_FURTHER: Final[Mapping[str, type[Any]]] = {}
 
@@ -72,6 +76,16 @@ class CommonConfig:
     reader_seconds: timedelta = timedelta(seconds=READER_SECONDS)
     """How long the reader of a stream may take nothing of it before it is ended, while the stream holds a
     place at a gate. Other streams may rest six times as long."""
+
+    tls_cert: Path | None = None
+    """Certificate of this process in PEM, whose name is the process's. With it gRPC between the processes is
+    mutual TLS, and the gateway speaks TLS to agents. Read again when it changes."""
+
+    tls_key: Path | None = None
+    """Private key of the certificate."""
+
+    tls_ca: Path | None = None
+    """Authorities that the processes' certificates are signed by."""
 
     http_names: tuple[str, ...] = ()
     """Names by which the pages on the HTTP ports may be asked for, beside the addresses they are bound to; a
@@ -146,6 +160,8 @@ class Process:
         self.metrics = ProcessMetrics(self.registry, name)
         self.tasks = Supervisor(metrics=self.metrics)
         self.stack = AsyncExitStack()
+        self.tls: TlsIdentity | None = None
+        """What this process shows to others and believes of them; None: nothing is encrypted."""
         self.draining = asyncio.Event()
         """Set when the process begins to stop."""
         self._database_metrics: DatabaseMetrics | None = None
@@ -220,10 +236,27 @@ class Process:
     def channel(self, peer: str, *services: FileDescriptor | ServiceDescriptor) -> grpc.aio.Channel:
         """Return the channel to another process, opened once; reads of `services` are retried."""
         if peer not in self._channels:
-            channel = client.channel(self.endpoint(peer), *services)
+            channel = client.channel(self.endpoint(peer), *services, tls=self.tls, peer=peer)
             self._channels[peer] = channel
             self.stack.push_async_callback(channel.close)
         return self._channels[peer]
+
+    async def read_certificate(self) -> None:
+        """Take up the process's certificate, if it has one, and go on looking for new ones.
+
+        Raises ConfigError when it cannot be used.
+        """
+        given = [self.common.tls_cert, self.common.tls_key, self.common.tls_ca]
+        certificate, key, authorities = given
+        if certificate is None or key is None or authorities is None:
+            if any(given):
+                raise ConfigError(["AIOS_TLS_CERT, AIOS_TLS_KEY and AIOS_TLS_CA belong together"])
+            return
+        try:
+            self.tls = await asyncio.to_thread(TlsIdentity, TlsFiles(certificate, key, authorities))
+        except TlsUnusable as problem:
+            raise ConfigError([f"AIOS_TLS_*: {problem}"]) from problem
+        self.tasks.every("certificate", TLS_SECONDS, self.tls.refresh)
 
     @cached_property
     def credential(self) -> client.ServiceCredential:
@@ -312,6 +345,7 @@ async def serve(
     await make_private(process.data_dir, "AIOS_DATA_DIR")
     async with process.stack:
         process.stack.push_async_callback(process.tasks.stop)
+        await process.read_certificate()
         server = await _start(process, await assemble(process))
         await stop.wait()
         _log.info("stopping")
@@ -350,6 +384,7 @@ async def _start(process: Process, app: App) -> ChassisServer:
         tracer=process.tracer,
         routes=app.routes,
         listeners=app.listeners,
+        tls=process.tls,
     )
     await server.start()
     process.tasks.start("loop-lag", lambda: watch_loop_lag(process.metrics))

@@ -30,6 +30,7 @@ from services.chassis.runtime.logs import logger
 from services.chassis.runtime.ports import PortTaken
 from services.chassis.runtime.readiness import Check, Readiness
 from services.chassis.runtime.tasks import Supervisor
+from services.chassis.runtime.tls import PROCESSES, TlsIdentity
 from services.chassis.runtime.tracing import Tracer
 
 _log = logger(__name__)
@@ -117,7 +118,8 @@ class ChassisServer:
     """One process's servers. `start` binds, `stop` drains; `port` and the others are the real ones.
 
     `known` names services that `handlers` answer without a servicer (the gateway's forwarding); their methods
-    pass the same steps. `trust_ids` is False only at the door: agents do not choose syscall ids.
+    pass the same steps. `trust_ids` is False only at the door: agents do not choose syscall ids. With `tls`
+    the gRPC port speaks TLS: to the kernel's processes alone, at the door to all. Other ports stay plain.
     """
 
     def __init__(
@@ -136,7 +138,9 @@ class ChassisServer:
         tracer: Tracer | None = None,
         routes: Mapping[str, Route] | None = None,
         listeners: Sequence[Listener] = (),
+        tls: TlsIdentity | None = None,
     ) -> None:
+        self._tls = tls
         self.name = name
         self.config = config
         self.registry = registry if registry is not None else CollectorRegistry()
@@ -154,7 +158,9 @@ class ChassisServer:
             tracer=tracer,
             watches=config.watches,
             reader_seconds=config.reader_seconds.total_seconds(),
+            peers=PROCESSES if tls is not None and trust_ids else None,
         )
+        self._of_processes = trust_ids
         self._servicers = servicers
         self._handlers = handlers
         self._listeners = listeners
@@ -201,7 +207,10 @@ class ChassisServer:
             add(servicer, self._pipeline)
         self._pipeline.add_generic_rpc_handlers(self._handlers)
         server.add_generic_rpc_handlers((self._pipeline,))
-        self.port = await _bind(server, config.host, config.port, "gRPC")
+        credentials = None
+        if self._tls is not None:
+            credentials = self._tls.server_credentials(of_processes=self._of_processes)
+        self.port = await _bind(server, config.host, config.port, "gRPC", credentials)
         if config.health_port is not None:
             self._health_server = grpc.aio.server(options=server_options())
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
@@ -253,8 +262,16 @@ class ChassisServer:
         return Page(body, "application/json", status)
 
 
-async def _bind(server: grpc.aio.Server, host: str, port: int, purpose: str) -> int:
+async def _bind(
+    server: grpc.aio.Server,
+    host: str,
+    port: int,
+    purpose: str,
+    credentials: grpc.ServerCredentials | None = None,
+) -> int:
     try:
+        if credentials is not None:
+            return server.add_secure_port(f"{host}:{port}", credentials)
         return server.add_insecure_port(f"{host}:{port}")
     except RuntimeError:  # what grpc raises when it cannot bind
         raise await asyncio.to_thread(PortTaken, port, purpose) from None
