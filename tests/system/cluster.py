@@ -64,8 +64,9 @@ async def cluster(
     extra: Mapping[str, str] | None = None,
     data: Callable[[Path], object] | None = None,
     tls: bool = False,
+    base_port: int | None = None,
 ) -> AsyncIterator[Cluster]:
-    """Run a kernel on free ports, on the demo model unless told otherwise.
+    """Run a kernel on free ports or those above `base_port`, on the demo model unless told otherwise.
 
     `tgi`, `openai`: inference servers of these protocols to use instead of the embedded one; `data` fills the
     data directory before the start.
@@ -74,7 +75,7 @@ async def cluster(
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-test-")))
         plan = KernelPlan(
             data_dir=directory / "data",
-            base_port=free_base_port(usual=False),
+            base_port=base_port or free_base_port(usual=False),
             backends=Backends(tgi=tgi, openai=openai),
             tls=tls,
             log_format="json",

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from services.chassis.rpc.codes import Code
@@ -113,8 +113,11 @@ def peer_error(failure: grpc.aio.AioRpcError) -> KernelError:
 
 def failure_of(code: grpc.StatusCode, trailing: Any) -> KernelError:
     """Convert a status and the trailing metadata that came with it; otherwise as peer_error."""
-    status = _status_in(trailing)
-    typed = from_status(status) if status else None
+    try:
+        status = _status_in(trailing)
+        typed = from_status(status) if status else None
+    except DecodeError:  # one of the details was spoilt on the way: what is left is the code
+        typed = None
     if typed is not None:
         return typed
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -133,7 +136,10 @@ def status_of(failure: grpc.aio.AioRpcError) -> status_pb2.Status | None:
 def _status_in(trailing: Any) -> status_pb2.Status | None:
     for key, value in trailing or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
-            return status_pb2.Status.FromString(value)
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:  # spoilt on the way: what is left is the code
+                return None
     return None
 
 

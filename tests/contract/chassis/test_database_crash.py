@@ -8,11 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from services.chassis.db import open_database
+
 REPOSITORY = Path(__file__).parents[3]
+FULL = 2
+"""SQLite: wait for the disk at every commit."""
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
+
+from services.chassis.db import open_database
 from sqlalchemy import Column, Integer, MetaData, Table, insert
 from services.chassis.db import open_database
 
@@ -51,6 +57,8 @@ def upgrade():
 MIGRATOR = """
 import asyncio, sys
 from pathlib import Path
+
+from services.chassis.db import open_database
 from services.chassis.db import open_database
 
 asyncio.run(open_database(sys.argv[1], migrations=Path(sys.argv[2])).migrate())
@@ -91,3 +99,18 @@ def test_a_migration_killed_half_way_leaves_nothing(tmp_path: Path) -> None:
     )
 
     assert (killed.returncode, again.returncode) == (-signal.SIGKILL, os.EX_OK)
+
+
+async def test_every_connection_that_writes_waits_for_the_disk(tmp_path: Path) -> None:
+    """A kill cannot tell: only a loss of power shows what was acknowledged before it lay on the disk."""
+    database = open_database(f"sqlite:///{tmp_path}/notes.db")
+    await database.migrate()
+
+    modes = await database.write(
+        lambda conn: [
+            conn.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous")
+        ]
+    )
+
+    await database.close()
+    assert modes == ["wal", FULL]
