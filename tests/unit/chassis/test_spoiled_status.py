@@ -13,7 +13,8 @@ SPOILT = b"\x08\x10\x12<the t\x90ken is malformed"
 def spoilt_detail() -> bytes:
     status = status_pb2.Status(code=14)
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason="DRAINING", domain="aios"))
-    return status.SerializeToString().replace(b"DRAINING", b"DR\x90INING")
+    whole: bytes = status.SerializeToString()
+    return whole.replace(b"DRAINING", b"DR\x90INING")
 
 
 @pytest.mark.parametrize(
