@@ -8,6 +8,7 @@ from typing import Final
 
 from services.access.core.agent_tree import TreeLimits
 from services.access.service.dependencies import Settings
+from services.chassis.quotas import Cap, caps_of
 
 POLICY_OPTIONS: Final = frozenset({"irreversible-after-untrusted"})
 """Rules that an installation may add to the kernel's own."""
@@ -53,13 +54,35 @@ class AccessConfig:
     max_children: int = 256
     """Living children of one agent."""
 
-    pending_approvals: int = 100
-    """Approvals of one agent that may be open, undecided or unused; its tree has 4 times, a tenant 64 times
-    as many."""
+    quota_agents: Cap = Cap(256, 4_096, 100_000)
+    """Agents that are not killed; each is charged to its parent."""
 
-    approval_bytes: int = 8_388_608
-    """Bytes of arguments that one agent's open approvals may hold; its tree has 4 times, a tenant 64 times
-    as many."""
+    quota_agent_rows: Cap = Cap.of(100_000)
+    """Agents that are known, killed ones included."""
+
+    quota_grants: Cap = Cap.of(10_000)
+    """Grants that were not revoked, on what an agent owns."""
+
+    quota_grant_rows: Cap = Cap.of(100_000)
+    """Grants that are known: those that ended are for another day."""
+
+    quota_groups: Cap = Cap.flat(10_000)
+    """Groups. They belong to the tenant, so only its cap counts."""
+
+    quota_memberships: Cap = Cap.flat(1_000_000)
+    """Members of groups. They belong to the tenant, so only its cap counts."""
+
+    quota_policy_versions: Cap = Cap.flat(100_000)
+    """Versions of policies. They belong to the tenant, so only its cap counts."""
+
+    quota_open_approvals: Cap = Cap.of(100)
+    """Approvals that are open, undecided or unused."""
+
+    quota_open_approval_bytes: Cap = Cap.of(8 * 1024 * 1024)
+    """What the arguments of open approvals take. Unit: bytes."""
+
+    quota_replies: Cap = Cap.of(1_000_000)
+    """Answers remembered for repeated requests, each kept for a day; charged to who asked."""
 
     persons: int = 1000
     """Persons of one tenant, administrators and disabled ones included."""
@@ -117,8 +140,8 @@ class AccessConfig:
             if not least <= life <= most:
                 bounds = f"{least.total_seconds():.0f} to {most.total_seconds():.0f}"
                 raise ValueError(f"{name} must be {bounds} seconds")
-        counts = (self.max_depth, self.max_children, self.pending_approvals, self.wrong_keys_per_minute)
-        if min(*counts, self.approval_bytes, self.persons) < 1:
+        counts = (self.max_depth, self.max_children, self.wrong_keys_per_minute)
+        if min(*counts, self.persons) < 1:
             raise ValueError("limits must be at least 1")
         if self.poll <= timedelta(0):
             raise ValueError("poll must be positive")
@@ -141,8 +164,7 @@ class AccessConfig:
             admin_token_life=self.admin_token_life,
             session_life=self.session_life,
             exchange_life=self.exchange_life,
-            pending_approvals=self.pending_approvals,
-            approval_bytes=self.approval_bytes,
+            caps=caps_of(self),
             persons=self.persons,
             poll=self.poll.total_seconds(),
             confirm=self.confirm.total_seconds(),

@@ -121,6 +121,16 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Dissolved:
+    """What ended with a group."""
+
+    members: int
+    """Memberships, on both sides."""
+    grant_owners: tuple[str, ...]
+    """The owner of the resource of each grant to it that was in force or not yet revoked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One direct member of a group, `agents/{agent}` or `groups/{group}`."""
 

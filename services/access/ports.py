@@ -20,6 +20,7 @@ from services.access.model import (
     AuditQuery,
     Check,
     Decision,
+    Dissolved,
     ExportedHead,
     Fault,
     Finding,
@@ -36,7 +37,7 @@ from services.access.model import (
 )
 from services.chassis.auth.identity import Principal
 from services.chassis.idempotency import RequestIdentity
-from services.chassis.quotas import Level
+from services.chassis.quotas import Cap, Level, Owner, Usage
 
 T = TypeVar("T")
 
@@ -107,8 +108,8 @@ class Groups(Protocol):
         """Note that a group or its members changed."""
         ...
 
-    def delete(self, tenant: str, group: str) -> None:
-        """Remove a group, its memberships on both sides, and revoke the grants to it."""
+    def delete(self, tenant: str, group: str, now: datetime) -> Dissolved:
+        """Remove a group, its memberships on both sides, and revoke the grants to it; return what ended."""
         ...
 
     def page(self, tenant: str, member: str, after: str, limit: int) -> list[Group]:
@@ -143,8 +144,12 @@ class Grants(Protocol):
         """Add a grant with a new id."""
         ...
 
-    def revoke(self, tenant: str, grant: str) -> None:
-        """Take a grant out of force for good."""
+    def revoke(self, tenant: str, grant: str, now: datetime) -> None:
+        """Take a grant out of force for good; it expires now."""
+        ...
+
+    def forget(self, ended_before: datetime, limit: int) -> list[Grant]:
+        """Delete up to `limit` grants of all tenants that were revoked or expired by then; return them."""
         ...
 
     def page(
@@ -222,8 +227,8 @@ class Approvals(Protocol):
         """Count the approvals of an agent that wait for a decision."""
         ...
 
-    def load(self, wanted: Approval, now: datetime) -> dict[Level, tuple[int, int]]:
-        """Return how many are open at each level of the agent that asks, and the bytes of their arguments."""
+    def load(self, owner: Owner, now: datetime) -> dict[Level, tuple[int, int]]:
+        """Return how many are open at each level of an agent, and the bytes of their arguments."""
         ...
 
     def put_arguments(self, approval: Approval, content: bytes) -> None:
@@ -352,6 +357,25 @@ class Tokens(Protocol):
         ...
 
 
+class UsageSums(Protocol):
+    """What agents, trees and tenants keep of each quota."""
+
+    def add(self, owner: Owner, **changes: int) -> None:
+        """Note what an owner has more, or less, of each quota."""
+        ...
+
+    def settle(self, caps: Mapping[str, Cap]) -> None:
+        """Charge what was noted, answers that are kept included, once and last in a transaction.
+
+        Raises QuotaExceeded when a sum that grows would pass its cap; the transaction must then be undone.
+        """
+        ...
+
+    def told(self, owner: Owner, caps: Mapping[str, Cap]) -> list[Usage]:
+        """Return what an owner, its tree and its tenant use of each quota."""
+        ...
+
+
 class Ledger(Protocol):
     """The revision, and what makes a repeated request have one effect."""
 
@@ -437,6 +461,11 @@ class Transaction(Protocol):
     @property
     def tokens(self) -> Tokens:
         """Revocations."""
+        ...
+
+    @property
+    def usage(self) -> UsageSums:
+        """The sums of quotas."""
         ...
 
     @property

@@ -65,6 +65,11 @@ class Cap:
         return cls(agent, agent * TREE_FACTOR, agent * TENANT_FACTOR)
 
     @classmethod
+    def flat(cls, limit: int) -> Self:
+        """Return the same cap at every level, for what only its tenant is charged for."""
+        return cls(limit, limit, limit)
+
+    @classmethod
     def parse(cls, text: str) -> Self:
         """Read a setting: `AGENT`, `AGENT,TREE` or `AGENT,TREE,TENANT`. Raises ValueError.
 

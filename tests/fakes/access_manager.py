@@ -8,6 +8,7 @@ from typing import Any
 
 from services.access.adapters.cedar import CedarEngine, PolicyJudge, base_policies
 from services.access.adapters.keys import KeyFile
+from services.access.config import AccessConfig
 from services.access.core.agent_tree import TreeLimits
 from services.access.model import AuditEntry, AuditQuery, Check, Decision, Finding, Reason
 from services.access.ports import Store
@@ -18,6 +19,7 @@ from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.auth.processes import KEYED
 from services.chassis.dispatch.scheduling import Hints
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Cap, caps_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.seal_keys import FakeHeadLog
 
@@ -130,9 +132,9 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
     meter = FakeMeter()
     settings = Settings(
         kernel_tenant=KERNEL_TENANT,
-        tree=TreeLimits(max_depth=3, max_children=3),
+        tree=fields.pop("tree", TreeLimits(max_depth=3, max_children=3)),
         token_life=timedelta(minutes=10),
-        pending_approvals=2,
+        caps=fields.pop("caps", caps_of(AccessConfig(quota_open_approvals=Cap.of(2)))),
         poll=poll,
         wrong_keys_per_minute=3,
         **fields,

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from services.access.errors import PolicyInvalid, QuotaExceeded
-from services.chassis.rpc.errors import FieldViolation, QuotaViolation
+from services.access.errors import PolicyInvalid
+from services.chassis.rpc.errors import FieldViolation, QuotaExceeded, QuotaViolation
 
 _FIELD: Final = "policy.text"
 

@@ -19,10 +19,12 @@ from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.marks import MarkService
+from services.access.service.pending import pending
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.dispatch.scheduling import Caps, Excess, Hints, excess
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Owner, Usage
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
 
@@ -85,6 +87,11 @@ def _concerning(agents: Sequence[Agent]) -> RuleChange:
     return RuleChange(agents[0].tenant, frozenset(_name(agent) for agent in agents))
 
 
+def _maker(agent: Agent) -> Owner:
+    """Return whom an agent is charged to: its parent; a root to its tenant alone."""
+    return Owner(agent.tenant, agent.parent, agent_tree.root_of(agent) if agent.parent else "")
+
+
 def key_hash(key: str) -> str:
     """Return what is stored of an agent's key. The key has 256 random bits, so a fast hash is enough."""
     return hashlib.sha256(key.encode()).hexdigest()
@@ -140,6 +147,17 @@ class AgentService:
     async def get(self, caller: Caller, agent: str) -> Agent:
         """Return one agent of the caller's tenant. Raises AgentNotFound."""
         return await self._deps.store.read(lambda tx: _found(tx, caller.tenant, agent))
+
+    async def usage(self, caller: Caller) -> list[Usage]:
+        """Return how much the agent that a call is about, its tree and its tenant use of each quota."""
+        caps, now, owner = self._deps.settings.caps, self._deps.clock.now(), caller.charged
+
+        def work(tx: Transaction) -> list[Usage]:
+            counted = pending(tx, owner, caps, now)
+            names_of = {one.quota for one in counted}
+            return [*(one for one in tx.usage.told(owner, caps) if one.quota not in names_of), *counted]
+
+        return await self._deps.store.read(work)
 
     async def page(self, caller: Caller, parent: str, size: int, token: str) -> tuple[list[Agent], str]:
         """List agents by id; return a page and the token of the next. Raises InvalidPageToken."""
@@ -273,6 +291,8 @@ class AgentService:
             tx.agents.update(changed)
             killed = [one for one in changed if one.state is AgentState.KILLED]
             if killed:
+                for one in killed:
+                    tx.usage.add(_maker(one), agents=-1)
                 tx.agents.drop_keys(caller.tenant, [one.id for one in killed])
                 tx.tokens.revoke(
                     Revocation("", caller.tenant, one.id, now, now + 2 * revoke_life, one.revision)
@@ -320,6 +340,7 @@ class AgentService:
         # Tokens, revocations and the audit name persons as they name agents: an id is never both.
         if tx.persons.get(tenant, agent_id) is not None or not tx.agents.insert(agent):
             raise AgentExists(f"agents/{agent_id} exists already", metadata={"agent": _name(agent)})
+        tx.usage.add(_maker(agent), agents=1, agent_rows=1)
         return agent
 
     def _caps_of_new(self, tx: Transaction, caller: Caller, new: NewAgent, above: Agent | None) -> Caps:

@@ -21,10 +21,11 @@ from services.access.model import Approval, ApprovalState, Vote
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
+from services.access.service.pending import check_room
 from services.access.service.watchers import nothing
-from services.chassis import quotas
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Owner
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, PermissionDenied
 from services.chassis.times import micros
@@ -269,7 +270,8 @@ class ApprovalService:
     def _insert(
         self, tx: Transaction, wanted: Approval, content: bytes | None, lifetime: timedelta, now: datetime
     ) -> Approval:
-        self._has_room(tx, wanted, now)
+        caps = self._deps.settings.caps
+        check_room(tx, Owner(wanted.tenant, wanted.agent, wanted.root), wanted.arguments_bytes, caps, now)
         approval = dataclasses.replace(
             wanted,
             id=dependencies.new_id(),
@@ -283,20 +285,6 @@ class ApprovalService:
         if content is not None:
             tx.approvals.put_arguments(approval, content)
         return approval
-
-    def _has_room(self, tx: Transaction, wanted: Approval, now: datetime) -> None:
-        """Raise QuotaExceeded when agent, tree or tenant has too much open, in number or bytes."""
-        settings = self._deps.settings
-        caps = {
-            "open_approvals": quotas.Cap.of(settings.pending_approvals),
-            "open_approval_bytes": quotas.Cap.of(settings.approval_bytes),
-        }
-        load = tx.approvals.load(wanted, now)
-        used = [("open_approvals", level, count + 1) for level, (count, _) in load.items()]
-        used += [
-            ("open_approval_bytes", level, size + wanted.arguments_bytes) for level, (_, size) in load.items()
-        ]
-        quotas.judge(quotas.Owner(wanted.tenant, wanted.agent, wanted.root), caps, used)
 
 
 def _shown(wanted: Approval, arguments: str, description: str) -> tuple[Approval, bytes | None]:

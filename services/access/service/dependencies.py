@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from services.access.core import audit_chain
-from services.access.core.agent_tree import TreeLimits
+from services.access.core.agent_tree import TreeLimits, root_of
 from services.access.errors import EtagMismatch
 from services.access.model import AuditHead, AuditOutcome, Event, ExportedHead, Fault
 from services.access.ports import HeadLog, Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
@@ -15,6 +15,7 @@ from services.access.service.watchers import ChangeLog, RuleChange, Watchers
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.notifier import ChangeNotifier
+from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import Clock
 from services.chassis.shared_looks import SharedPoll, SharedReads
@@ -42,10 +43,8 @@ class Settings:
     """How long the token of an agent or service can be renewed after the key was shown."""
     exchange_life: timedelta = timedelta(minutes=5)
     """Longest life of a token that was exchanged for another."""
-    pending_approvals: int = 100
-    """Approvals of one agent that may wait for a decision."""
-    approval_bytes: int = 8 * 1024 * 1024
-    """Bytes of arguments of one agent's open approvals; trees and tenants have a multiple."""
+    caps: Mapping[str, Cap] = field(default_factory=dict)
+    """By quota: what agents, trees and tenants may keep."""
     persons: int = 1000
     """Persons of one tenant."""
     poll: float = 0.5
@@ -129,7 +128,9 @@ class Dependencies:
 
         def run(tx: Transaction) -> tuple[T, Ledger, Ledger]:
             before = _ledger(tx)
-            return work(tx), before, _ledger(tx)
+            done = work(tx)
+            tx.usage.settle(self.settings.caps)
+            return done, before, _ledger(tx)
 
         result, before, after = await self.store.write(run)
         made = change if isinstance(change, RuleChange) else change(result)
@@ -179,7 +180,7 @@ def remember(
 
 def _of(caller: Caller, asked: RequestIdentity) -> RequestIdentity:
     # An administrator and an agent may have the same id: the kind of caller keeps their requests apart.
-    return replace(asked, agent=caller.agent, method=f"{caller.kind.value}/{asked.method}")
+    return replace(asked, agent=caller.agent, method=f"{caller.kind.value}/{asked.method}", tree=caller.tree)
 
 
 def record(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event]) -> int:
@@ -236,6 +237,12 @@ def event(
         syscall_id=caller.syscall_id,
         trace_id=caller.trace_id,
     )
+
+
+def owner_of(tx: Transaction, tenant: str, agent: str) -> Owner:
+    """Return whom something of an agent is charged to; the tenant alone for what belongs to no agent."""
+    known = tx.agents.get(tenant, agent) if agent else None
+    return Owner(tenant, agent, root_of(known) if known else agent)
 
 
 def check_etag(given: str, current: str, name: str) -> None:

@@ -54,3 +54,4 @@ class AccessManager:
         """Delete what need not be remembered any more."""
         await self.tokens.forget()
         await self.approvals.forget()
+        await self.grants.forget()

@@ -1,7 +1,8 @@
 """Use cases of grants: what an owner or administrator lets others do."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from services.access.core.actions import is_grantable
 from services.access.core.decision import decide, gather_input
@@ -19,6 +20,9 @@ from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.times import micros
 
 _ACTION = "access.grant"
+_REMEMBERED: Final = timedelta(days=1)
+"""How long a grant that ended is known, so that taking it back again is no error."""
+_BATCH: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +83,8 @@ class GrantService:
                 create_time=now,
             )
             tx.grants.insert(grant)
+            owner = dependencies.owner_of(tx, caller.tenant, grant.owner)
+            tx.usage.add(owner, grants=1, grant_rows=1)
             tx.ledger.bump()
             dependencies.remember(tx, caller, asked, now, grant.id)
             dependencies.record(
@@ -97,7 +103,8 @@ class GrantService:
             grant = _found(tx, caller.tenant, grant_id)
             if dependencies.answered(tx, caller, asked) is not None or grant.revoked:
                 return grant
-            tx.grants.revoke(caller.tenant, grant_id)
+            tx.grants.revoke(caller.tenant, grant_id, now)
+            tx.usage.add(dependencies.owner_of(tx, caller.tenant, grant.owner), grants=-1)
             tx.ledger.bump()
             dependencies.remember(tx, caller, asked, now)
             dependencies.record(
@@ -106,6 +113,21 @@ class GrantService:
             return grant
 
         await self._deps.commit(work, _loss)
+
+    async def forget(self) -> None:
+        """Delete grants that ended a day ago."""
+        before = self._deps.clock.now() - _REMEMBERED
+
+        def work(tx: Transaction) -> int:
+            gone = tx.grants.forget(before, _BATCH)
+            for grant in gone:
+                owner = dependencies.owner_of(tx, grant.tenant, grant.owner)
+                tx.usage.add(owner, grants=-int(not grant.revoked), grant_rows=-1)
+            tx.usage.settle(self._deps.settings.caps)
+            return len(gone)
+
+        while await self._deps.store.write(work) == _BATCH:
+            pass
 
     async def page(
         self, caller: Caller, *, grantee: str, resource: str, size: int, token: str

@@ -8,6 +8,7 @@ from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Owner
 from services.chassis.rpc import paging
 from services.chassis.rpc.errors import InvalidRequest
 
@@ -33,6 +34,7 @@ class GroupService:
                 group = Group(caller.tenant, group_id, title, description, 0, now, revision)
                 if not tx.groups.insert(group):
                     raise AlreadyExists(f"{name} exists already", metadata={"group": name})
+                tx.usage.add(_tenant(caller), groups=1)
                 dependencies.remember(tx, caller, asked, now, group_id)
                 dependencies.record(
                     tx, caller.tenant, now, [dependencies.event(caller, "CreateGroup", _ACTION, name)]
@@ -66,7 +68,10 @@ class GroupService:
                 return
             group = _found(tx, caller.tenant, name)
             dependencies.check_etag(etag, group.etag, name)
-            tx.groups.delete(caller.tenant, group.id)
+            gone = tx.groups.delete(caller.tenant, group.id, now)
+            tx.usage.add(_tenant(caller), groups=-1, memberships=-gone.members)
+            for owner in gone.grant_owners:
+                tx.usage.add(dependencies.owner_of(tx, caller.tenant, owner), grants=-1)
             tx.ledger.bump()
             dependencies.remember(tx, caller, asked, now)
             dependencies.record(
@@ -88,6 +93,7 @@ class GroupService:
             if member.startswith("groups/") and inner in {group.id, *tx.groups.closure(caller.tenant, name)}:
                 raise GroupCycle(f"{name} would be in itself", metadata={"group": name, "member": member})
             if tx.groups.add_member(caller.tenant, group.id, Member(member, now)):
+                tx.usage.add(_tenant(caller), memberships=1)
                 tx.groups.touch(caller.tenant, group.id, tx.ledger.bump())
                 dependencies.record(
                     tx, caller.tenant, now, [dependencies.event(caller, "AddMember", _ACTION, name)]
@@ -106,6 +112,7 @@ class GroupService:
             if dependencies.answered(tx, caller, asked) is not None:
                 return group
             if tx.groups.remove_member(caller.tenant, group.id, member):
+                tx.usage.add(_tenant(caller), memberships=-1)
                 tx.groups.touch(caller.tenant, group.id, tx.ledger.bump())
                 dependencies.record(
                     tx, caller.tenant, now, [dependencies.event(caller, "RemoveMember", _ACTION, name)]
@@ -138,6 +145,11 @@ def must_exist(tx: Transaction, tenant: str, member: str) -> None:
         raise AgentNotFound(f"no agent {member}", metadata={"agent": member})
     if collection == "groups" and tx.groups.get(tenant, identifier) is None:
         raise RuleNotFound(f"no group {member}", metadata={"group": member})
+
+
+def _tenant(caller: Caller) -> Owner:
+    """Return whom groups are charged to: they belong to the tenant."""
+    return Owner(caller.tenant, "", "")
 
 
 def _id(name: str) -> str:

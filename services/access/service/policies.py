@@ -10,7 +10,7 @@ from services.access.core import policy_text
 from services.access.core.actions import KEPT
 from services.access.core.decision import DecisionRequest, gather_input
 from services.access.core.policy_text import Load, Outline
-from services.access.errors import PolicyInvalid, QuotaExceeded, RuleNotFound, RuleProtected
+from services.access.errors import PolicyInvalid, RuleNotFound, RuleProtected
 from services.access.model import Check, Finding, Policy, Severity
 from services.access.ports import Transaction
 from services.access.service import dependencies
@@ -18,8 +18,9 @@ from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Owner
 from services.chassis.rpc import paging
-from services.chassis.rpc.errors import FieldViolation, InvalidRequest
+from services.chassis.rpc.errors import FieldViolation, InvalidRequest, QuotaExceeded
 
 _ACTION: Final = "access.manage"
 _MAX_PAGE: Final = 100
@@ -88,6 +89,7 @@ class PolicyService:
             )
             self._must_stay_in(tx, caller, (*others, policy), now)
             tx.policies.put(policy)
+            tx.usage.add(Owner(caller.tenant, "", ""), policy_versions=1)
             tx.ledger.bump()
             dependencies.remember(tx, caller, asked, now, str(version))
             dependencies.record(

@@ -12,6 +12,7 @@ from services.access.servicer.persons import PersonMethods
 from services.access.wire import access
 from services.chassis.auth.identity import current_caller
 from services.chassis.auth.processes import ACCESS
+from services.chassis.rpc.wire import quota_usage
 
 _HEARTBEAT: Final = timedelta(seconds=5)
 
@@ -59,6 +60,14 @@ class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServi
         caller, agent = current_caller(), request.agent.removeprefix("agents/")
         revision = await self._manager.marks.mark(caller, request.tenant, agent, request.source)
         return access_pb2.MarkUntrustedResponse(revision=revision)
+
+    async def GetUsage(
+        self, _request: access_pb2.GetUsageRequest, _context: object
+    ) -> access_pb2.GetUsageResponse:
+        caller = current_caller()
+        return access_pb2.GetUsageResponse(
+            quotas=quota_usage(await self._manager.agents.usage(caller), caller)
+        )
 
     async def CreateGroup(
         self, request: access_pb2.CreateGroupRequest, _context: object

@@ -14,12 +14,13 @@ from services.access.store.sql_agents import SqlAgents
 from services.access.store.sql_people import SqlApprovalRules, SqlPersons
 from services.access.store.sql_records import SqlApprovals, SqlAudit
 from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
-from services.access.store.tables import answers, counters, facts, revocations
+from services.access.store.tables import answers, book, counters, facts, revocations
 from services.chassis.auth.identity import Principal
 from services.chassis.auth.tokens import family_began
 from services.chassis.db import Database, idempotency
 from services.chassis.db.sql import upsert
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.times import from_micros, micros
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -54,7 +55,8 @@ class SqlTransaction:
         self.persons = SqlPersons(conn)
         self.audit = SqlAudit(conn, keys)
         self.tokens = SqlTokens(conn)
-        self.ledger = SqlLedger(conn)
+        self.usage = SqlUsage(conn)
+        self.ledger = SqlLedger(conn, self.usage)
 
 
 class SqlTokens:
@@ -103,11 +105,32 @@ class SqlTokens:
         return self._conn.execute(sa.delete(revocations).where(expired)).rowcount
 
 
-class SqlLedger:
-    """The counters and answers of one transaction. See ports.Ledger."""
+class SqlUsage:
+    """The sums of quotas in one transaction. See ports.UsageSums."""
 
     def __init__(self, conn: sa.Connection) -> None:
         self._conn = conn
+        self._tab = Tab()
+
+    def add(self, owner: Owner, **changes: int) -> None:
+        """Note what an owner has more, or less, of each quota."""
+        self._tab.add(owner, changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        book.charge(self._conn, self._tab.owed(), caps)
+
+    def told(self, owner: Owner, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return book.told(self._conn, owner, caps)
+
+
+class SqlLedger:
+    """The counters and answers of one transaction. See ports.Ledger."""
+
+    def __init__(self, conn: sa.Connection, usage: SqlUsage) -> None:
+        self._conn = conn
+        self._usage = usage
 
     def revision(self) -> int:
         """Return the revision of the rules."""
@@ -138,10 +161,12 @@ class SqlLedger:
     def remember(self, tenant: str, request: RequestIdentity, answer: str, now: datetime) -> None:
         """Keep an answer for 24 hours."""
         idempotency.remember(self._conn, answers, tenant, request, answer.encode(), now=now)
+        if request.request_id:
+            self._usage.add(request.charged(tenant), **{REPLIES: 1})
 
     def forget(self, now: datetime) -> int:
         """Delete answers older than that."""
-        return idempotency.forget_expired(self._conn, answers, now)
+        return idempotency.forget_expired(self._conn, answers, now, book)
 
     def _value(self, name: str) -> int:
         statement = sa.select(counters.c.value).where(counters.c.name == name)

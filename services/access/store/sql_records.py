@@ -26,7 +26,7 @@ from services.access.store.tables import (
 )
 from services.chassis.auth.identity import Kind
 from services.chassis.db.sql import upsert
-from services.chassis.quotas import Level
+from services.chassis.quotas import Level, Owner
 from services.chassis.times import micros
 
 _OPEN = (ApprovalState.PENDING.value, ApprovalState.APPROVED.value)
@@ -77,13 +77,13 @@ class SqlApprovals:
         )
         return self._conn.execute(statement).scalar_one()
 
-    def load(self, wanted: Approval, now: datetime) -> dict[Level, tuple[int, int]]:
-        """Return how many are open at each level of the agent that asks, and the bytes of their arguments."""
+    def load(self, owner: Owner, now: datetime) -> dict[Level, tuple[int, int]]:
+        """Return how many are open at each level of an agent, and the bytes of their arguments."""
         live = (approvals.c.state.in_(_OPEN), approvals.c.expire_time > micros(now))
         levels = {
-            Level.AGENT: _of(wanted.tenant, wanted.agent),
-            Level.TREE: (approvals.c.tenant == wanted.tenant, approvals.c.root == wanted.root),
-            Level.TENANT: (approvals.c.tenant == wanted.tenant,),
+            Level.AGENT: _of(owner.tenant, owner.agent),
+            Level.TREE: (approvals.c.tenant == owner.tenant, approvals.c.root == owner.tree),
+            Level.TENANT: (approvals.c.tenant == owner.tenant,),
         }
         size = sa.func.coalesce(sa.func.sum(approvals.c.arguments_bytes), 0)
         found = {}

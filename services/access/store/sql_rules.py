@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.access.core.decision_input import prefixes
-from services.access.model import Grant, Group, Member, Policy
+from services.access.model import Dissolved, Grant, Group, Member, Policy
 from services.access.store import rows
 from services.access.store.tables import grants, groups, members, policies
 from services.chassis.db.sql import insert_new
@@ -42,14 +42,16 @@ class SqlGroups:
         where = (groups.c.tenant == tenant, groups.c.id == group)
         self._conn.execute(sa.update(groups).where(*where).values(revision=revision))
 
-    def delete(self, tenant: str, group: str) -> None:
+    def delete(self, tenant: str, group: str, now: datetime) -> Dissolved:
         """Remove a group, its memberships, and revoke the grants to it."""
         name = f"groups/{group}"
         either = sa.or_(members.c.group == group, members.c.member == name)
-        self._conn.execute(sa.delete(members).where(members.c.tenant == tenant, either))
-        given = (grants.c.tenant == tenant, grants.c.grantee == name)
-        self._conn.execute(sa.update(grants).where(*given).values(revoked=True))
+        gone = self._conn.execute(sa.delete(members).where(members.c.tenant == tenant, either)).rowcount
+        given = (grants.c.tenant == tenant, grants.c.grantee == name, ~grants.c.revoked)
+        revoked = sa.update(grants).where(*given).values(_revoked(now)).returning(grants.c.owner)
+        owners = tuple(sorted(self._conn.execute(revoked).scalars()))
         self._conn.execute(sa.delete(groups).where(groups.c.tenant == tenant, groups.c.id == group))
+        return Dissolved(gone, owners)
 
     def page(self, tenant: str, member: str, after: str, limit: int) -> list[Group]:
         """List groups by id."""
@@ -107,10 +109,19 @@ class SqlGrants:
         """Add a grant with a new id."""
         self._conn.execute(sa.insert(grants), rows.grant_values(grant))
 
-    def revoke(self, tenant: str, grant: str) -> None:
-        """Take a grant out of force for good."""
+    def revoke(self, tenant: str, grant: str, now: datetime) -> None:
+        """Take a grant out of force for good; it expires now."""
         where = (grants.c.tenant == tenant, grants.c.id == grant)
-        self._conn.execute(sa.update(grants).where(*where).values(revoked=True))
+        self._conn.execute(sa.update(grants).where(*where).values(_revoked(now)))
+
+    def forget(self, ended_before: datetime, limit: int) -> list[Grant]:
+        """Delete grants that were revoked or expired by then; return them."""
+        ended = sa.select(grants).where(grants.c.expire_time <= micros(ended_before))
+        found = [rows.grant(row) for row in self._conn.execute(ended.limit(limit))]
+        for grant in found:
+            where = (grants.c.tenant == grant.tenant, grants.c.id == grant.id)
+            self._conn.execute(sa.delete(grants).where(*where))
+        return found
 
     def page(
         self,
@@ -183,6 +194,13 @@ class SqlPolicies:
             statement = statement.where(policies.c.version < before)
         statement = statement.order_by(policies.c.version.desc()).limit(limit)
         return [rows.policy(row) for row in self._conn.execute(statement)]
+
+
+def _revoked(now: datetime) -> dict[str, Any]:
+    """Return the columns of a revoked grant. It expires when it ended, to be deleted some time after."""
+    at = micros(now)
+    earlier = sa.and_(grants.c.expire_time.is_not(None), grants.c.expire_time < at)
+    return {"revoked": True, "expire_time": sa.case((earlier, grants.c.expire_time), else_=at)}
 
 
 def _closure() -> sa.Select[tuple[str]]:

@@ -5,6 +5,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from services.chassis.db import idempotency
+from services.chassis.db.usage import UsageBook
+from services.chassis.db.usage import tables as quota_tables
 
 METADATA: Final = sa.MetaData()
 
@@ -250,3 +252,4 @@ facts: Final = sa.Table(
 )
 
 answers: Final = idempotency.table(METADATA)
+book: Final = UsageBook(*quota_tables(METADATA))

@@ -64,9 +64,10 @@ def fill(conn: sa.Connection, kept: str) -> None:
     Every agent is a tree of its own until its tree is heard of; see `UsageBook.settled`.
     """
     for level, subject in ((Level.AGENT, "agent"), (Level.TREE, "agent"), (Level.TENANT, "''")):
+        owned = "" if level is Level.TENANT else " WHERE agent <> ''"
         by = "tenant, quota" if level is Level.TENANT else "tenant, quota, agent"
         into = f"INSERT INTO {USAGE} ({', '.join(_COLUMNS)}) SELECT tenant, '{level.value}', {subject}, "
-        sums = f"quota, SUM(used) FROM ({kept}) AS kept GROUP BY {by}"
+        sums = f"quota, SUM(used) FROM ({kept}) AS kept{owned} GROUP BY {by}"
         conn.execute(sa.text(into + sums))
 
 

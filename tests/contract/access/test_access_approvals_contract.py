@@ -14,7 +14,6 @@ from services.access.errors import (
     ApprovalExpired,
     ApprovalNotFound,
     EtagMismatch,
-    QuotaExceeded,
 )
 from services.access.model import (
     Approval,
@@ -22,7 +21,7 @@ from services.access.model import (
 )
 from services.access.service.grants import NewGrant
 from services.chassis.auth.identity import Caller
-from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, PermissionDenied
+from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, PermissionDenied, QuotaExceeded
 from tests.fakes.access_manager import (
     ADMIN,
     NEW,

@@ -9,13 +9,13 @@ from services.access.core import policy_text
 from services.access.errors import (
     EtagMismatch,
     PolicyInvalid,
-    QuotaExceeded,
     RuleNotFound,
     RuleProtected,
 )
 from services.access.model import Policy, Reason, Severity
 from services.access.ports import Transaction
 from services.access.service.agents import NewAgent
+from services.chassis.rpc.errors import QuotaExceeded
 from tests.fakes.access_manager import (
     ADMIN,
     KERNEL_ADMIN,

@@ -119,7 +119,7 @@ class Script:
                 elif kind == "leave":
                     seen = tx.groups.remove_member(tenant, group, member)
                 else:
-                    tx.groups.delete(tenant, group)
+                    tx.groups.delete(tenant, group, now)
             return (
                 seen,
                 tx.groups.page(tenant, "", "", 5),
@@ -152,7 +152,7 @@ class Script:
         def work(tx: Transaction) -> Any:
             tx.grants.insert(grant)
             if tx.grants.get(tenant, old) is not None:
-                tx.grants.revoke(tenant, old)
+                tx.grants.revoke(tenant, old, now)
             page = tx.grants.page(
                 tenant,
                 seen_by=names,

@@ -11,6 +11,7 @@ from services.access.model import (
     Agent,
     AgentKey,
     AgentState,
+    Dissolved,
     Grant,
     Group,
     Member,
@@ -20,7 +21,8 @@ from services.access.model import (
 from services.access.ports import SealKeys, T, Work
 from services.chassis.auth.identity import Principal
 from services.chassis.auth.tokens import family_began
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.times import micros
 from tests.fakes.seal_keys import SEAL_KEYS
@@ -66,7 +68,8 @@ class MemoryTransaction:
         self.persons = MemoryPersons(world)
         self.audit = MemoryAudit(world, keys)
         self.tokens = MemoryTokens(world)
-        self.ledger = MemoryLedger(world, epoch)
+        self.usage = MemoryUsage(world)
+        self.ledger = MemoryLedger(world, epoch, self.usage)
 
 
 class MemoryAgents:
@@ -153,18 +156,22 @@ class MemoryGroups:
         key = (tenant, group)
         self._world.groups[key] = dataclasses.replace(self._world.groups[key], revision=revision)
 
-    def delete(self, tenant: str, group: str) -> None:
+    def delete(self, tenant: str, group: str, now: datetime) -> Dissolved:
         """Remove a group, its memberships, and revoke the grants to it."""
         del self._world.groups[tenant, group]
         name = f"groups/{group}"
+        before = len(self._world.members)
         self._world.members = {
             key: member
             for key, member in self._world.members.items()
             if key[:2] != (tenant, group) and (key[0], key[2]) != (tenant, name)
         }
+        owners = []
         for key, grant in list(self._world.grants.items()):
-            if key[0] == tenant and grant.grantee == name:
-                self._world.grants[key] = dataclasses.replace(grant, revoked=True)
+            if key[0] == tenant and grant.grantee == name and not grant.revoked:
+                self._world.grants[key] = _revoked(grant, now)
+                owners.append(grant.owner)
+        return Dissolved(before - len(self._world.members), tuple(sorted(owners)))
 
     def page(self, tenant: str, member: str, after: str, limit: int) -> list[Group]:
         """List groups by id."""
@@ -220,10 +227,17 @@ class MemoryGrants:
         """Add a grant with a new id."""
         self._world.grants[grant.tenant, grant.id] = grant
 
-    def revoke(self, tenant: str, grant: str) -> None:
-        """Take a grant out of force for good."""
+    def revoke(self, tenant: str, grant: str, now: datetime) -> None:
+        """Take a grant out of force for good; it expires now."""
         key = (tenant, grant)
-        self._world.grants[key] = dataclasses.replace(self._world.grants[key], revoked=True)
+        self._world.grants[key] = _revoked(self._world.grants[key], now)
+
+    def forget(self, ended_before: datetime, limit: int) -> list[Grant]:
+        """Delete grants that were revoked or expired by then; return them."""
+        ended = [g for g in self._world.grants.values() if g.expire_time and g.expire_time <= ended_before]
+        for grant in ended[:limit]:
+            del self._world.grants[grant.tenant, grant.id]
+        return ended[:limit]
 
     def page(
         self,
@@ -340,11 +354,32 @@ class MemoryTokens:
         return gone
 
 
+class MemoryUsage:
+    """See ports.UsageSums."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._tab = Tab()
+
+    def add(self, owner: Owner, **changes: int) -> None:
+        """Note what an owner has more, or less, of each quota."""
+        self._tab.add(owner, changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        self._world.usage.charge(self._tab.owed(), caps)
+
+    def told(self, owner: Owner, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return self._world.usage.told(owner, caps)
+
+
 class MemoryLedger:
     """See ports.Ledger."""
 
-    def __init__(self, world: World, epoch: str) -> None:
+    def __init__(self, world: World, epoch: str, usage: MemoryUsage) -> None:
         self._world = world
+        self._usage = usage
         self._epoch = epoch
 
     def revision(self) -> int:
@@ -383,17 +418,23 @@ class MemoryLedger:
         """Keep an answer."""
         if request.request_id:
             self._world.answers[_answer_key(tenant, request)] = (request.digest, answer, now)
+            self._usage.add(request.charged(tenant), **{REPLIES: 1})
 
     def forget(self, now: datetime) -> int:
         """Delete answers older than a day."""
         old = [key for key, (_, _, at) in self._world.answers.items() if at < now - _KEPT]
         for key in old:
             del self._world.answers[key]
+            self._world.usage.charge([(Owner(key[0], key[1], ""), {REPLIES: -1})], {})
         return len(old)
 
     def _raise(self, counter: str) -> int:
         self._world.counters[counter] = self._world.counters.get(counter, 0) + 1
         return self._world.counters[counter]
+
+
+def _revoked(grant: Grant, now: datetime) -> Grant:
+    return dataclasses.replace(grant, revoked=True, expire_time=min(grant.expire_time or now, now))
 
 
 def _below(agent: Agent, under: str) -> bool:

@@ -14,7 +14,7 @@ from services.access.model import (
     Part,
 )
 from services.access.ports import SealKeys
-from services.chassis.quotas import Level
+from services.chassis.quotas import Level, Owner
 from services.chassis.times import micros
 from tests.fakes.stores.access_tables import World
 
@@ -49,12 +49,12 @@ class MemoryApprovals:
         """Count the approvals of an agent that wait for a decision."""
         return sum(one.state_at(now) is ApprovalState.PENDING for one in self._of(tenant, agent))
 
-    def load(self, wanted: Approval, now: datetime) -> dict[Level, tuple[int, int]]:
-        """Return how many are open at each level of the agent that asks, and the bytes of their arguments."""
-        live = [one for one in self._of(wanted.tenant, "") if one.state_at(now) in _OPEN]
+    def load(self, owner: Owner, now: datetime) -> dict[Level, tuple[int, int]]:
+        """Return how many are open at each level of an agent, and the bytes of their arguments."""
+        live = [one for one in self._of(owner.tenant, "") if one.state_at(now) in _OPEN]
         levels = {
-            Level.AGENT: [one for one in live if one.agent == wanted.agent],
-            Level.TREE: [one for one in live if one.root == wanted.root],
+            Level.AGENT: [one for one in live if one.agent == owner.agent],
+            Level.TREE: [one for one in live if one.root == owner.tree],
             Level.TENANT: live,
         }
         return {

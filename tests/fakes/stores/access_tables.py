@@ -17,6 +17,7 @@ from services.access.model import (
     Policy,
     Revocation,
 )
+from tests.fakes.stores.usage import MemoryBook
 
 Key = tuple[str, str]
 
@@ -40,6 +41,9 @@ class World:
     answers: dict[tuple[str, str, str, str], tuple[bytes, str, datetime]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
 
+    usage: MemoryBook = field(default_factory=MemoryBook)
+
     def snapshot(self) -> "World":
         """Copy the tables."""
-        return World(**{name: copy.copy(table) for name, table in vars(self).items()})
+        tables = {name: copy.copy(table) for name, table in vars(self).items() if name != "usage"}
+        return World(**tables, usage=self.usage.copy())

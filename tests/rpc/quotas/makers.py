@@ -1,15 +1,28 @@
 """How an agent makes one more of each thing that has a quota, by manager."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
+from aios.api.access.v1 import access_pb2, access_pb2_grpc
+from aios.api.access.v1 import resources_pb2 as access_resources
+from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from aios.api.common.v1 import chat_pb2
 from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from aios.api.context.v1 import resources_pb2 as context_resources
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from aios.api.storage.v1 import resources_pb2 as storage_resources
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from services.access.config import AccessConfig
+from services.access.core.agent_tree import TreeLimits
+from services.access.main import servicers
+from services.access.model import Agent, AgentState
+from services.access.ports import Transaction
+from services.chassis.dispatch.scheduling import Hints
 from services.chassis.quotas import caps_of
 from services.chassis.rpc.client import Metadata
 from services.context.config import ContextConfig
@@ -19,17 +32,23 @@ from services.memory.servicer import MemoryServicer
 from services.storage.config import StorageConfig
 from services.storage.main import servicer as storage_servicer
 from services.storage.model import StorageLimits
+from tests.fakes import tokens
+from tests.fakes.access_manager import desk
+from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_service
 from tests.fakes.memory import memory_service
-from tests.fakes.quotas import WithTrees, local_channel
+from tests.fakes.quotas import ROOT, TREES, WithTrees, local_channel
 from tests.fakes.storage import Kernel
+from tests.fakes.stores.access import MemoryStore
 
 UNIT: Final = 10_000
 """What one more takes of a quota of bytes, and up to a sixth less."""
 _SIZE: Final = 9_000
+TENANT: Final = "acme"
+ADMIN: Final = tokens.metadata("boss", kind="admin")
 
-Make = Callable[[Any, Metadata, int], Awaitable[Any]]
-"""Makes one more, by a stub, as a caller; the number tells it from others."""
+Make = Callable[[Any, str, int], Awaitable[Any]]
+"""Makes one more, by a stub, as an agent; the number tells it from others."""
 
 
 @dataclass(frozen=True)
@@ -37,90 +56,166 @@ class Manager:
     """A manager under test."""
 
     config: type[Any]
-    build: Callable[[Any], Any]
-    """Returns a stub of a manager with a config."""
+    build: Callable[[Any, Path], Awaitable[Any]]
+    """Returns a stub of a manager with a config, and a folder for its files."""
     usage: Callable[[Any, Metadata], Awaitable[Any]]
     """Asks for the usage of the caller."""
     makes: dict[str, Make]
     """By quota."""
+    of_tenant: frozenset[str] = frozenset()
+    """Those that belong to the tenant; administrators make them."""
 
 
-async def write(stub: Any, who: Metadata, number: int, **more: Any) -> None:
+async def write(stub: Any, who: str, number: int, **more: Any) -> None:
     request = storage_pb2.WriteFileRequest(name=f"agents/me/files/{number}", content=b"x" * _SIZE, **more)
-    await stub.WriteFile(request, metadata=who)
+    await stub.WriteFile(request, metadata=tokens.metadata(who))
 
 
-async def delete(stub: Any, who: Metadata, number: int) -> None:
+async def delete(stub: Any, who: str, number: int) -> None:
     await write(stub, who, number)
-    await stub.DeleteFile(storage_pb2.DeleteFileRequest(name=f"agents/me/files/{number}"), metadata=who)
+    await stub.DeleteFile(
+        storage_pb2.DeleteFileRequest(name=f"agents/me/files/{number}"), metadata=tokens.metadata(who)
+    )
 
 
-async def begin(stub: Any, who: Metadata, number: int) -> str:
+async def begin(stub: Any, who: str, number: int) -> str:
     request = storage_pb2.BeginUploadRequest(file=f"agents/me/files/{number}")
-    return str((await stub.BeginUpload(request, metadata=who)).upload.name)
+    return str((await stub.BeginUpload(request, metadata=tokens.metadata(who))).upload.name)
 
 
-async def chunk(stub: Any, who: Metadata, number: int) -> None:
+async def chunk(stub: Any, who: str, number: int) -> None:
     request = storage_pb2.UploadChunkRequest(upload=await begin(stub, who, number), data=b"x")
-    await stub.UploadChunk(request, metadata=who)
+    await stub.UploadChunk(request, metadata=tokens.metadata(who))
 
 
-async def record(stub: Any, who: Metadata, number: int, collection: str = "c") -> None:
+async def record(stub: Any, who: str, number: int, collection: str = "c") -> None:
     new = storage_resources.Record(key=f"r{number}")
     request = storage_pb2.PutRecordsRequest(collection=f"agents/me/collections/{collection}", records=[new])
-    await stub.PutRecords(request, metadata=who)
+    await stub.PutRecords(request, metadata=tokens.metadata(who))
 
 
-async def collection(stub: Any, who: Metadata, number: int) -> None:
+async def collection(stub: Any, who: str, number: int) -> None:
     await record(stub, who, number, f"c{number}")
 
 
-async def note(stub: Any, who: Metadata, number: int, request_id: str = "") -> None:
+async def note(stub: Any, who: str, number: int, request_id: str = "") -> None:
     new = memory_pb2.Note(name=f"agents/me/notes/{number}", content="x" * _SIZE)
-    await stub.PutNote(memory_pb2.PutNoteRequest(note=new, request_id=request_id), metadata=who)
+    await stub.PutNote(
+        memory_pb2.PutNoteRequest(note=new, request_id=request_id), metadata=tokens.metadata(who)
+    )
 
 
-async def link(stub: Any, who: Metadata, number: int) -> None:
+async def link(stub: Any, who: str, number: int) -> None:
     for key in (number, 1_000 + number):
         await note(stub, who, key)
     there = memory_pb2.NoteLink(note=f"agents/me/notes/{1_000 + number}")
     request = memory_pb2.LinkNotesRequest(name=f"agents/me/notes/{number}", add=[there])
-    await stub.LinkNotes(request, metadata=who)
+    await stub.LinkNotes(request, metadata=tokens.metadata(who))
 
 
-async def context(stub: Any, who: Metadata, number: int, request_id: str = "") -> None:
+async def context(stub: Any, who: str, number: int, request_id: str = "") -> None:
     said = chat_pb2.ChatMessage(role=chat_pb2.ROLE_USER, content="x" * _SIZE)
     request = context_pb2.CreateContextRequest(
         context=context_resources.Context(name=f"agents/me/contexts/c{number}"),
         messages=[context_resources.Message(message=said)],
         request_id=request_id,
     )
-    await stub.CreateContext(request, metadata=who)
+    await stub.CreateContext(request, metadata=tokens.metadata(who))
 
 
-async def snapshot(stub: Any, who: Metadata, number: int) -> None:
+async def snapshot(stub: Any, who: str, number: int) -> None:
     state = context_resources.Snapshot(
         name=f"agents/me/generations/g{number}", model="demo", prompt_text="x" * _SIZE, sequence=1
     )
-    await stub.SaveSnapshot(context_pb2.SaveSnapshotRequest(snapshot=state), metadata=who)
+    await stub.SaveSnapshot(context_pb2.SaveSnapshotRequest(snapshot=state), metadata=tokens.metadata(who))
 
 
-def _storage(config: StorageConfig) -> Any:
+async def _storage(config: StorageConfig, _folder: Path) -> Any:
     limits = StorageLimits(versions=config.max_versions, caps=caps_of(config))
     channel = local_channel(storage_servicer(Kernel(limits=limits).service))
     return storage_pb2_grpc.StorageServiceStub(channel)
 
 
-def _memory(config: MemoryConfig) -> Any:
+async def _memory(config: MemoryConfig, _folder: Path) -> Any:
     servicer = MemoryServicer(memory_service(config=config))
     add = memory_pb2_grpc.add_MemoryServiceServicer_to_server
     return memory_pb2_grpc.MemoryServiceStub(local_channel((add, servicer, memory_pb2.DESCRIPTOR)))
 
 
-def _context(config: ContextConfig) -> Any:
+async def _context(config: ContextConfig, _folder: Path) -> Any:
     servicer = ContextServicer(context_service(config=config, authorizer=WithTrees()))
     add = context_pb2_grpc.add_ContextServiceServicer_to_server
     return context_pb2_grpc.ContextServiceStub(local_channel((add, servicer, context_pb2.DESCRIPTOR)))
+
+
+async def register(stub: Any, who: str, number: int) -> None:
+    request = agent_pb2.RegisterAgentRequest(parent="agents/me", agent_id=f"x{number}")
+    await stub.agents.RegisterAgent(request, metadata=tokens.metadata(who))
+
+
+async def grant(stub: Any, who: str, number: int, request_id: str = "") -> None:
+    new = access_resources.Grant(
+        grantee=f"agents/{ROOT}", resource=f"agents/{who}/notes/{number}", actions=["memory.read"]
+    )
+    request = access_pb2.CreateGrantRequest(grant=new, request_id=request_id)
+    await stub.access.CreateGrant(request, metadata=tokens.metadata(who))
+
+
+async def approval(stub: Any, who: str, number: int) -> None:
+    wanted = access_resources.Approval(
+        agent=f"agents/{who}", action="tool.call", resource="tools/x", arguments_sha256=f"{number:064x}"
+    )
+    request = access_pb2.RequestApprovalRequest(tenant=TENANT, approval=wanted)
+    await stub.access.RequestApproval(request, metadata=tokens.metadata("tool", kind="service"))
+
+
+async def group(stub: Any, _who: str, number: int) -> None:
+    new = access_resources.Group(name=f"groups/g{number}")
+    await stub.access.CreateGroup(access_pb2.CreateGroupRequest(group=new), metadata=ADMIN)
+
+
+async def membership(stub: Any, who: str, number: int) -> None:
+    await group(stub, who, number)
+    request = access_pb2.AddMemberRequest(group=f"groups/g{number}", member=f"agents/{ROOT}")
+    await stub.access.AddMember(request, metadata=ADMIN)
+
+
+async def policy(stub: Any, _who: str, number: int) -> None:
+    new = access_resources.Policy(
+        name="policies/p", text=f'@id("p") forbid(principal, action, resource) when {{ 1 > {number} }};'
+    )
+    await stub.access.PutPolicy(access_pb2.PutPolicyRequest(policy=new), metadata=ADMIN)
+
+
+def _insert(agent: Agent, tx: Transaction) -> bool:
+    return tx.agents.insert(agent)
+
+
+async def _access(config: AccessConfig, folder: Path) -> Any:
+    store, now = MemoryStore(), FakeClock().now()
+    made = await asyncio.to_thread(desk, store, folder, caps=caps_of(config), tree=TreeLimits())
+    for name, root in TREES.items():
+        above = () if name == root else (root,)
+        agent = Agent(
+            tenant=TENANT,
+            id=name,
+            parent="".join(above),
+            ancestors=above,
+            display_name=name,
+            kind="",
+            hints=Hints(),
+            labels={},
+            suspended=False,
+            state=AgentState.ACTIVE,
+            revision=1,
+            create_time=now,
+            update_time=now,
+        )
+        await store.write(partial(_insert, agent))
+    channel = local_channel(*servicers(made.manager))
+    return SimpleNamespace(
+        agents=agent_pb2_grpc.AgentServiceStub(channel), access=access_pb2_grpc.AccessServiceStub(channel)
+    )
 
 
 def _usage(pb: Any) -> Callable[[Any, Metadata], Awaitable[Any]]:
@@ -167,5 +262,22 @@ MANAGERS: Final = {
             "snapshot_bytes": snapshot,
             "replies": lambda stub, who, number: context(stub, who, number, f"r{number}"),
         },
+    ),
+    "access": Manager(
+        AccessConfig,
+        _access,
+        lambda stub, who: stub.access.GetUsage(access_pb2.GetUsageRequest(name="agents/me"), metadata=who),
+        {
+            "agents": register,
+            "agent_rows": register,
+            "grants": grant,
+            "grant_rows": grant,
+            "approvals": approval,
+            "groups": group,
+            "memberships": membership,
+            "policy_versions": policy,
+            "replies": lambda stub, who, number: grant(stub, who, number, f"r{number}"),
+        },
+        of_tenant=frozenset({"groups", "memberships", "policy_versions"}),
     ),
 }

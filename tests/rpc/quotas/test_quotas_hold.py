@@ -1,5 +1,6 @@
 """Every quota is refused at the cap of an agent, of its tree and of its tenant, and told."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,13 @@ LEVELS = {
     "tree": quotas_pb2.QUOTA_LEVEL_TREE,
     "tenant": quotas_pb2.QUOTA_LEVEL_TENANT,
 }
-QUOTAS = [(manager, quota) for manager, known in MANAGERS.items() for quota in known.makes]
+QUOTAS = [
+    (manager, quota)
+    for manager, known in MANAGERS.items()
+    for quota in known.makes
+    if quota not in known.of_tenant
+]
+OF_TENANTS = [(manager, quota) for manager, known in MANAGERS.items() for quota in known.of_tenant]
 
 
 def unit_of(quota: str) -> int:
@@ -34,7 +41,7 @@ class Makers:
 
     async def make(self, agent: str) -> None:
         self._made += 1
-        await self._make(self._stub, tokens.metadata(agent), self._made)
+        await self._make(self._stub, agent, self._made)
 
     async def refused(self, agent: str) -> KernelError:
         with pytest.raises(KernelError) as refused:
@@ -43,9 +50,11 @@ class Makers:
 
 
 @pytest.mark.parametrize(("manager", "quota"), QUOTAS)
-async def test_a_quota_holds_for_an_agent_its_tree_and_its_tenant(manager: str, quota: str) -> None:
+async def test_a_quota_holds_for_an_agent_its_tree_and_its_tenant(
+    manager: str, quota: str, tmp_path: Path
+) -> None:
     known, unit = MANAGERS[manager], unit_of(quota)
-    stub = known.build(tight(known.config(), quota, unit))
+    stub = await known.build(tight(known.config(), quota, unit), tmp_path)
     agents = Makers(stub, known.makes[quota])
 
     refusals = []
@@ -63,6 +72,23 @@ async def test_a_quota_holds_for_an_agent_its_tree_and_its_tenant(manager: str, 
     assert await used(known, stub, tokens.metadata(ROOT), quota) == {"agent": 2, "tree": 3, "tenant": 0}
     admin = await used(known, stub, tokens.metadata("boss", kind="admin"), quota)
     assert admin["tenant"] == 4, "only administrators are told what others keep"
+
+
+@pytest.mark.parametrize(("manager", "quota"), OF_TENANTS)
+async def test_a_quota_of_what_belongs_to_the_tenant_holds_for_it(
+    manager: str, quota: str, tmp_path: Path
+) -> None:
+    known = MANAGERS[manager]
+    stub = await known.build(tight(known.config(), quota), tmp_path)
+    admin = Makers(stub, known.makes[quota])
+    for _ in range(4):
+        await admin.make("")
+
+    error = await admin.refused("")
+
+    assert (error.reason, error.metadata["quota"]) == ("QUOTA_EXCEEDED", quota)
+    assert (error.metadata["level"], error.metadata["limit"]) == ("tenant", "4")
+    assert (await used(known, stub, tokens.metadata("boss", kind="admin"), quota))["tenant"] == 4
 
 
 async def used(known: Any, stub: Any, who: Metadata, quota: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ from services.access.config import AccessConfig
 from services.access.metrics import AccessMetrics
 from services.access.model import Reason
 from services.access.service.tokens import Bucket
+from services.chassis.quotas import Cap
 from services.chassis.runtime.config import ConfigError, load
 from services.scheduler.core.policies import BUILT_IN
 
@@ -81,8 +82,7 @@ def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
         exchange_life=timedelta(seconds=64),
         max_depth=2,
         max_children=3,
-        pending_approvals=4,
-        approval_bytes=7,
+        quota_open_approvals=Cap(4, 5, 6),
         persons=8,
         poll=timedelta(seconds=5),
         confirm=timedelta(seconds=1.5),
@@ -91,6 +91,7 @@ def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
         scheduling_policies=("fifo",),
     )
     settings = dataclasses.asdict(config.settings())
+    assert settings.pop("caps")["open_approvals"] == {"agent": 4, "tree": 5, "tenant": 6}
 
     assert settings == {
         "kernel_tenant": "root",
@@ -100,8 +101,6 @@ def test_every_setting_of_the_configuration_reaches_the_use_cases() -> None:
         "admin_token_life": timedelta(seconds=62),
         "session_life": timedelta(seconds=63),
         "exchange_life": timedelta(seconds=64),
-        "pending_approvals": 4,
-        "approval_bytes": 7,
         "persons": 8,
         "confirm": 1.5,
         "poll": 5.0,

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from services.access.adapters.cedar import BASE_TEXT, PolicyJudge
 from services.access.core import policy_text
 from services.access.core.policy_text import Load, Outline, outline
-from services.access.errors import PolicyInvalid, QuotaExceeded
+from services.access.errors import PolicyInvalid
+from services.chassis.rpc.errors import QuotaExceeded
 
 JUDGE = PolicyJudge()
 OPS = policy_text.MAX_OPERATIONS

@@ -5,9 +5,12 @@ from typing import Final
 
 import pytest
 
+from aios.api.access.v1 import access_pb2
+from aios.api.agent.v1 import agent_pb2
 from aios.api.context.v1 import context_pb2
 from aios.api.memory.v1 import memory_pb2
 from aios.api.storage.v1 import storage_pb2
+from services.access.config import AccessConfig
 from services.chassis.quotas import caps_of
 from services.chassis.rpc.methods import Effect, Method, table
 from services.context.config import ContextConfig
@@ -16,8 +19,9 @@ from services.storage.config import StorageConfig
 
 NOTHING: Final = "nothing"
 """Said by a method that changes something and leaves nothing more behind."""
-ELSEWHERE: Final = {"grants": {"storage"}, "watches": {"storage"}}
-"""Quotas that another one caps: access keeps the grants that shares are, the chassis the open streams."""
+ELSEWHERE: Final = {"grants": {"storage"}, "watches": {"storage", "access"}, "denials": {"access"}}
+"""Quotas that something else caps: access keeps the grants that shares are, the chassis bounds open streams,
+and the log of denials what it takes of them."""
 
 PASSED_ON: Final = {"ShareFile", "RevokeShare"}
 """What access does and remembers."""
@@ -25,6 +29,7 @@ PASSED_ON: Final = {"ShareFile", "RevokeShare"}
 MANAGERS: Final = {
     "storage": (StorageConfig, storage_pb2.DESCRIPTOR),
     "memory": (MemoryConfig, memory_pb2.DESCRIPTOR),
+    "access": (AccessConfig, access_pb2.DESCRIPTOR, agent_pb2.DESCRIPTOR),
     "context": (ContextConfig, context_pb2.DESCRIPTOR),
 }
 

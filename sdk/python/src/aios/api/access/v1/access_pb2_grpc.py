@@ -269,6 +269,11 @@ class AccessServiceStub(object):
                 request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/aios.api.access.v1.AccessService/GetUsage',
+                request_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer(object):
@@ -749,6 +754,14 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Returns how many agents, grants and approvals an agent keeps and may keep.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -981,6 +994,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.GetJwks,
                     request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksRequest.FromString,
                     response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetUsageRequest.FromString,
+                    response_serializer=aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2230,6 +2248,33 @@ class AccessService(object):
             '/aios.api.access.v1.AccessService/GetJwks',
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksRequest.SerializeToString,
             aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetJwksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.access.v1.AccessService/GetUsage',
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetUsageRequest.SerializeToString,
+            aios_dot_api_dot_access_dot_v1_dot_access__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -324,6 +324,10 @@ class AccessServiceStub:
     """Returns the public keys that verify tokens.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetUsageRequest, _access_pb2.GetUsageResponse]
+    """Returns how many agents, grants and approvals an agent keeps and may keep.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -619,6 +623,10 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_access_pb2.GetJwksRequest, _access_pb2.GetJwksResponse]  # type: ignore[assignment]
     """Returns the public keys that verify tokens.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_access_pb2.GetUsageRequest, _access_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Returns how many agents, grants and approvals an agent keeps and may keep.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
 
@@ -1189,6 +1197,16 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.GetJwksResponse, _abc.Awaitable[_access_pb2.GetJwksResponse]]:
         """Returns the public keys that verify tokens.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _access_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.GetUsageResponse, _abc.Awaitable[_access_pb2.GetUsageResponse]]:
+        """Returns how many agents, grants and approvals an agent keeps and may keep.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
