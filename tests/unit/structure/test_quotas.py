@@ -1,7 +1,7 @@
 """Every method that changes something says what it adds to, by the name of a quota that its manager caps."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -26,7 +26,7 @@ and the log of denials what it takes of them."""
 PASSED_ON: Final = {"ShareFile", "RevokeShare"}
 """What access does and remembers."""
 
-MANAGERS: Final = {
+MANAGERS: Final[dict[str, tuple[Any, ...]]] = {
     "storage": (StorageConfig, storage_pb2.DESCRIPTOR),
     "memory": (MemoryConfig, memory_pb2.DESCRIPTOR),
     "access": (AccessConfig, access_pb2.DESCRIPTOR, agent_pb2.DESCRIPTOR),
