@@ -1,6 +1,7 @@
 """How an agent makes one more of each thing that has a quota, by manager."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -162,10 +163,12 @@ async def grant(stub: Any, who: str, number: int, request_id: str = "") -> None:
 
 
 async def approval(stub: Any, who: str, number: int) -> None:
+    arguments = f"{number}".zfill(_SIZE)
+    digest = hashlib.sha256(arguments.encode()).hexdigest()
     wanted = access_resources.Approval(
-        agent=f"agents/{who}", action="tool.call", resource="tools/x", arguments_sha256=f"{number:064x}"
+        agent=f"agents/{who}", action="tool.call", resource="tools/x", arguments_sha256=digest
     )
-    request = access_pb2.RequestApprovalRequest(tenant=TENANT, approval=wanted)
+    request = access_pb2.RequestApprovalRequest(tenant=TENANT, approval=wanted, arguments=arguments)
     await stub.access.RequestApproval(request, metadata=tokens.metadata("tool", kind="service"))
 
 
@@ -272,7 +275,8 @@ MANAGERS: Final = {
             "agent_rows": register,
             "grants": grant,
             "grant_rows": grant,
-            "approvals": approval,
+            "open_approvals": approval,
+            "open_approval_bytes": approval,
             "groups": group,
             "memberships": membership,
             "policy_versions": policy,

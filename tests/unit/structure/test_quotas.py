@@ -19,9 +19,15 @@ from services.storage.config import StorageConfig
 
 NOTHING: Final = "nothing"
 """Said by a method that changes something and leaves nothing more behind."""
-ELSEWHERE: Final = {"grants": {"storage"}, "watches": {"storage", "access"}, "denials": {"access"}}
+ELSEWHERE: Final = {
+    "grants": {"storage"},
+    "watches": {"storage", "access"},
+    "denials": {"access"},
+    "persons": {"access"},
+    "approval_rules": {"access"},
+}
 """Quotas that something else caps: access keeps the grants that shares are, the chassis bounds open streams,
-and the log of denials what it takes of them."""
+the log of denials what it takes of them; what only administrators make has bounds of its own for a tenant."""
 
 PASSED_ON: Final = {"ShareFile", "RevokeShare"}
 """What access does and remembers."""
