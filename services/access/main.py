@@ -12,6 +12,7 @@ from typing import Any, Final
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.adapters.cedar import CedarEngine, base_policies
+from services.access.adapters.cedar_workers import WorkerEngine
 from services.access.adapters.head_file import HeadFile, read_head
 from services.access.adapters.head_webhook import HeadWebhook
 from services.access.adapters.keys import KeyFile, admin_of, write_admin_token
@@ -22,7 +23,7 @@ from services.access.config import AccessConfig, installed_policies
 from services.access.core import audit_chain
 from services.access.metrics import AccessMetrics
 from services.access.model import AuditHead, ExportedHead
-from services.access.ports import HeadLog, Judge, Meter, Signer, Store, Transaction
+from services.access.ports import HeadLog, Judge, Meter, PolicyEngine, Signer, Store, Transaction
 from services.access.service.audit_export import HeadExporter, HeadTeller, LogTeller
 from services.access.service.audit_verifying import NotedHead
 from services.access.service.dependencies import Dependencies, NoHeads
@@ -34,6 +35,8 @@ from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.logs import logger
+from services.chassis.runtime.metrics import WorkerMetrics
+from services.chassis.runtime.poison import PoisonList
 from services.chassis.runtime.private_files import own_file, private_umask
 from services.chassis.runtime.process import App, Process
 from services.chassis.runtime.process import serve as serve_process
@@ -57,6 +60,7 @@ def build(
     config: AccessConfig,
     *,
     store: Store,
+    engine: PolicyEngine,
     judge: Judge,
     signer: Signer,
     meter: Meter,
@@ -68,7 +72,7 @@ def build(
     """Wire an access manager; `installed` are the scheduling policies that packages here offer."""
     ports = Dependencies(
         store=store,
-        engine=CedarEngine(kernel_tenant=config.kernel_tenant, options=config.policy_options),
+        engine=engine,
         judge=judge,
         signer=signer,
         clock=clock,
@@ -134,10 +138,19 @@ async def assemble(process: Process) -> App:
     database = await process.database(MIGRATIONS)
     store = SqlStore(database, keys)
     meter = AccessMetrics(process.registry)
-    judge = PolicyProcess()
+    poison, ends = PoisonList(), WorkerMetrics(process.registry)
+    judge = PolicyProcess(poison=poison, told=ends.ended)
+    engine = WorkerEngine(
+        kernel_tenant=config.kernel_tenant,
+        clock=clock,
+        options=config.policy_options,
+        poison=poison,
+        told=ends.ended,
+    )
     manager = build(
         config,
         store=store,
+        engine=engine,
         judge=judge,
         signer=keys,
         meter=meter,
@@ -167,7 +180,9 @@ async def assemble(process: Process) -> App:
     await _export_heads(process, config, manager)
     process.stack.push_async_callback(manager.finish)
     process.stack.push_async_callback(judge.close)
+    process.stack.push_async_callback(engine.close)
     process.tasks.start("warm-policy-checker", judge.warm)
+    process.tasks.start("warm-decisions", engine.warm)
     return App(
         servicers=servicers(manager),
         readiness={"database": database.problem},
@@ -214,6 +229,7 @@ async def _verify_audit(tenant: str, copies: Sequence[Path]) -> list[dict[str, A
         manager = build(
             config,
             store=store,
+            engine=CedarEngine(kernel_tenant=config.kernel_tenant, options=config.policy_options),
             judge=PolicyProcess(),
             signer=keys,
             meter=AccessMetrics(process.registry),

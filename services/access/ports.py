@@ -489,8 +489,12 @@ class Store(Protocol):
         ...
 
 
+Case = tuple[Check, Target, DecisionInput, tuple[Policy, ...]]
+"""A check, its target, what the store knows of both, and the tenant's policies in force."""
+
+
 class PolicyEngine(Protocol):
-    """Decides by policies. Any thread may use it."""
+    """Decides by policies; any trouble is a refusal."""
 
     def decide(
         self,
@@ -501,15 +505,15 @@ class PolicyEngine(Protocol):
         *,
         by_text: bool = False,
     ) -> Decision:
-        """Decide one check; any trouble is a refusal.
+        """Decide one check, inside a transaction. Any thread may call it, and waits.
 
         What an administrator always keeps (`core/actions.is_kept`) is decided by the kernel's own policies
         alone, unless `by_text` asks what the tenant's mean.
         """
         ...
 
-    def is_loaded(self, policies: tuple[Policy, ...]) -> bool:
-        """Tell whether deciding by these is quick: it need not read their texts first."""
+    async def decide_all(self, cases: Sequence[Case]) -> list[Decision]:
+        """Decide many checks, in their order, without holding up the event loop."""
         ...
 
 

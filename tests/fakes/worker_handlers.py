@@ -1,6 +1,7 @@
 """Handlers that worker processes run in tests: they do what the message says, the worst included."""
 
 import ctypes
+import json
 import os
 import sys
 import time
@@ -8,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def obedient(*args: str) -> Callable[[bytes], bytes]:
+def obedient(*args: str) -> Callable[[bytes], bytes]:  # noqa: C901 - one line an order
     """Return a handler that does what it is told."""
 
-    def handle(message: bytes) -> bytes:
+    def handle(message: bytes) -> bytes:  # noqa: C901 - as above
         order, _, rest = message.decode().partition(" ")
         if order == "segfault":
             ctypes.string_at(0)
@@ -45,3 +46,41 @@ def obedient(*args: str) -> Callable[[bytes], bytes]:
 def broken() -> Callable[[bytes], bytes]:
     """Make no handler."""
     raise RuntimeError("no handler")
+
+
+def policy_stub() -> Callable[[bytes], bytes]:
+    """Do what a policy text says; a policy goes to the native parser unmeasured."""
+
+    def handle(message: bytes) -> bytes:
+        text = message.decode()
+        if text == "hang":
+            time.sleep(3600)
+        elif text == "die":
+            os.abort()
+        elif text == "babble":
+            return b"what?"
+        elif text.startswith("permit"):
+            import cedarpy  # noqa: PLC0415 - only where it is wanted
+
+            cedarpy.policies_to_json_str(text)
+        return json.dumps([{"severity": "error", "message": str(os.getpid()), "policy_id": ""}]).encode()
+
+    return handle
+
+
+def hostile_decisions(kernel_tenant: str, options: str) -> Callable[[bytes], bytes]:
+    """Decide as the access manager's own workers do, but for resources whose names say otherwise."""
+    from services.access.adapters.cedar_handlers import deciding  # noqa: PLC0415 - only where it is wanted
+
+    decide = deciding(kernel_tenant, options)
+
+    def handle(message: bytes) -> bytes:
+        if b"tools/segfault" in message:
+            ctypes.string_at(0)
+        if b"tools/babble" in message:
+            return b"[[true, 7]]"
+        if b"tools/odd" in message:
+            return json.dumps([[True, True, [], False, [], False, []]]).encode()
+        return decide(message)
+
+    return handle

@@ -166,20 +166,20 @@ async def test_hostile_policies_cost_their_own_call(tmp_path: Path) -> None:
         assert await judged("true")
 
     assert process.returncode is None
-    checkers = await asyncio.to_thread(children, process)
-    assert len(checkers) == 1
+    workers = await asyncio.to_thread(children, process)
+    assert len(workers) == 2  # one judges texts, one decides
     await ended(process, signal.SIGKILL)
-    await until(lambda: not lives(checkers[0]))
+    await until(lambda: not any(map(lives, workers)))
 
 
-async def test_the_policy_checker_ends_with_its_manager(tmp_path: Path) -> None:
+async def test_workers_end_with_their_manager(tmp_path: Path) -> None:
     process = await start(tmp_path)
     await port_of(process)
-    await until(lambda: bool(children(process)))
-    (checker,) = await asyncio.to_thread(children, process)
+    await until(lambda: len(children(process)) == 2)
+    workers = await asyncio.to_thread(children, process)
 
     assert await ended(process, signal.SIGTERM) == 0
-    assert not await asyncio.to_thread(lives, checker)
+    assert not any(await asyncio.gather(*(asyncio.to_thread(lives, worker) for worker in workers)))
 
 
 async def test_the_watches_of_the_process_itself_end_with_their_permission(tmp_path: Path) -> None:

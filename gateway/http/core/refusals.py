@@ -57,6 +57,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "CANCELLED": Row(499, "invalid_request_error", "api_error", retry=False),
     "IDEMPOTENCY_MISMATCH": _CONFLICT,
     "INVALID_PAGE_TOKEN": _INVALID,
+    "REQUEST_POISONED": _INVALID,
     "CREDENTIAL_MISSING": _KEY,
     "CREDENTIAL_INVALID": _KEY,
     "CREDENTIAL_EXPIRED": _KEY,

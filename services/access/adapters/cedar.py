@@ -4,15 +4,16 @@ Any error while evaluating is a refusal: Cedar skips a policy that errors, `forb
 in force that cannot be read (any more): what it would have forbidden is not known.
 """
 
+import asyncio
 import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cedarpy
 
@@ -28,7 +29,8 @@ from services.access.core.decision_input import (
     request,
 )
 from services.access.core.people import APPROVE
-from services.access.model import Agent, Check, Decision, Finding, Policy, Reason, Severity
+from services.access.model import Check, Decision, Finding, Policy, Reason, Severity
+from services.access.ports import Case
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.logs import logger
@@ -79,6 +81,27 @@ def base_policies(options: Iterable[str] = ()) -> list[tuple[str, str]]:
     ]
 
 
+Question = tuple[dict[str, Any], list[dict[str, Any]]]
+"""Cedar's request and its entities, in plain values."""
+
+
+class Evaluation(NamedTuple):
+    """What the policies say to a question, in plain values."""
+
+    allowed: bool
+    broken: bool
+    """Whether a policy failed, or nothing could be decided."""
+    named: tuple[str, ...]
+    """Policy resources that decided."""
+    once_approved: bool
+    """Whether a person's approval would permit what is not."""
+    unreadable: tuple[str, ...]
+    """Policies in force that cannot be read."""
+    mentions_effect: bool
+    deciders: tuple[tuple[str, str], ...] = ()
+    """Agents that rules which decided name as deciders of approvals, each with since when (ISO 8601)."""
+
+
 class CedarEngine:
     """Decides checks. Any thread may use it.
 
@@ -108,63 +131,43 @@ class CedarEngine:
         cannot be read everything else is refused. `by_text`: decide that by the tenant's policies too, to
         tell what they mean to take.
         """
-        kept = not by_text and check.principal.kind is Kind.ADMIN and is_kept(check.action, check.resource)
-        rules = self._base if kept else self._rules(policies)
-        decision = self._decided(check, target, given, rules)
-        return replace(decision, effect_matters=rules.mentions_effect)
+        question = self.question(check, target, given)
+        return decision_of(check, given, self.evaluate(question, in_force(check, policies, by_text=by_text)))
 
-    def _decided(self, check: Check, target: Target, given: DecisionInput, rules: "_PolicySet") -> Decision:
-        if rules.unreadable:
-            return Decision(
-                allowed=False,
-                reason=Reason.POLICY_ERROR,
-                policies=rules.unreadable[:_MAX_POLICIES],
-                revision=given.revision,
-            )
+    async def decide_all(self, cases: Sequence[Case]) -> list[Decision]:
+        """Decide many checks; see PolicyEngine."""
+        return await asyncio.to_thread(lambda: [self.decide(*case) for case in cases])
+
+    def question(self, check: Check, target: Target, given: DecisionInput) -> Question:
+        """Write a check for Cedar, in plain values."""
         world = entities(check, target, given, kernel_tenant=self._kernel_tenant)
-        result = self._ask(request(check, target), rules, world)
-        if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
-            return Decision(allowed=False, reason=Reason.POLICY_ERROR, revision=given.revision)
-        reasons = [rules.name_of(result, rule) for rule in result.diagnostics.reasons]
-        decided_by = tuple(sorted({name for name in reasons if name}))
-        expiry = earliest_expiry(given.grants)
-        if result.allowed and not _may_decide(check, given, rules, result):
-            return Decision(allowed=False, reason=Reason.NOT_PERMITTED, revision=given.revision)
-        if result.allowed:
-            named = _with_grants(decided_by, given)
-            return Decision(
-                allowed=True,
-                reason=Reason.PERMITTED,
-                policies=named,
-                revision=given.revision,
-                expire_time=expiry,
-            )
-        reason = Reason.FORBIDDEN if decided_by else Reason.NOT_PERMITTED
-        if _INACTIVE.intersection(decided_by):
-            reason = Reason.AGENT_INACTIVE
-        elif rules.mentions_approval and self._permitted_once_approved(check, target, rules, world):
-            reason = Reason.APPROVAL_REQUIRED
-        return Decision(
-            allowed=False,
-            reason=reason,
-            policies=decided_by[:_MAX_POLICIES],
-            revision=given.revision,
-            expire_time=expiry,
-        )
+        return request(check, target), world
 
-    def is_loaded(self, policies: tuple[Policy, ...]) -> bool:
-        """Tell whether `decide` need not parse these first, which takes a few milliseconds."""
-        with self._lock:
-            return not policies or _key(policies) in self._sets
+    def evaluate(self, question: Question, policies: tuple[Policy, ...]) -> Evaluation:
+        """Let the policies decide: the native part, which a policy or a check may bring down."""
+        rules = self._rules(policies)
+        asked, world = question
+        result = self._ask(asked, rules, world)
+        broken = bool(result.diagnostics.errors) or result.decision is cedarpy.Decision.NoDecision
+        named = sorted({name for rule in result.diagnostics.reasons if (name := rules.name_of(result, rule))})
+        allowed = bool(result.allowed) and not broken
+        once_approved = False
+        if not allowed and not broken and rules.mentions_approval and not _INACTIVE.intersection(named):
+            approved = {**asked, "context": {**asked["context"], "approved": True}}
+            again = self._ask(approved, rules, world)
+            once_approved = bool(again.allowed and not again.diagnostics.errors)
+        return Evaluation(
+            allowed=allowed,
+            broken=broken,
+            named=tuple(named),
+            once_approved=once_approved,
+            unreadable=rules.unreadable,
+            mentions_effect=rules.mentions_effect,
+            deciders=rules.deciders(result) if allowed else (),
+        )
 
     def _ask(self, asked: dict[str, Any], rules: "_PolicySet", world: list[dict[str, Any]]) -> Any:
         return cedarpy.is_authorized(asked, rules.handle, world, schema=self._schema)
-
-    def _permitted_once_approved(
-        self, check: Check, target: Target, rules: "_PolicySet", world: list[dict[str, Any]]
-    ) -> bool:
-        result = self._ask(request(check, target, approved=True), rules, world)
-        return bool(result.allowed and not result.diagnostics.errors)
 
     def _rules(self, policies: tuple[Policy, ...]) -> "_PolicySet":
         if not policies:
@@ -218,14 +221,11 @@ class _PolicySet:
         """Name the policy resource of a rule that decided."""
         return self.names.get(result.diagnostics.id_annotations_by_reason.get(rule, ""), "")
 
-    def names_decider(self, result: Any, agent: Agent) -> bool:
-        """Tell whether one of the rules that permitted names an agent that was registered before the rule."""
+    def deciders(self, result: Any) -> tuple[tuple[str, str], ...]:
+        """List the agents that rules which decided name as deciders, each with since when."""
         annotations = result.diagnostics.id_annotations_by_reason
         ids = {annotations.get(rule, "") for rule in result.diagnostics.reasons}
-        return any(
-            rule and rule in ids and named == agent.id and agent.create_time <= since
-            for rule, named, since in self._named
-        )
+        return tuple((who, since.isoformat()) for rule, who, since in sorted(self._named) if rule in ids)
 
 
 class PolicyJudge:
@@ -258,14 +258,58 @@ class PolicyJudge:
         return sorted(found, key=lambda finding: (finding.policy_id, finding.message))[:_MAX_FINDINGS]
 
 
-def _may_decide(check: Check, given: DecisionInput, rules: _PolicySet, result: Any) -> bool:
+def in_force(check: Check, policies: tuple[Policy, ...], *, by_text: bool = False) -> tuple[Policy, ...]:
+    """Return which of a tenant's policies decide a check: none what an administrator always keeps."""
+    kept = not by_text and check.principal.kind is Kind.ADMIN and is_kept(check.action, check.resource)
+    return () if kept else policies
+
+
+def decision_of(check: Check, given: DecisionInput, found: Evaluation) -> Decision:
+    """Make the decision on a check of what the policies say."""
+    return replace(_decided(check, given, found), effect_matters=found.mentions_effect)
+
+
+def _decided(check: Check, given: DecisionInput, found: Evaluation) -> Decision:
+    if found.unreadable:
+        return Decision(
+            allowed=False,
+            reason=Reason.POLICY_ERROR,
+            policies=found.unreadable[:_MAX_POLICIES],
+            revision=given.revision,
+        )
+    if found.broken:
+        return Decision(allowed=False, reason=Reason.POLICY_ERROR, revision=given.revision)
+    if found.allowed and not _may_decide(check, given, found):
+        return Decision(allowed=False, reason=Reason.NOT_PERMITTED, revision=given.revision)
+    reason = Reason.FORBIDDEN if found.named else Reason.NOT_PERMITTED
+    if found.allowed:
+        reason = Reason.PERMITTED
+    elif _INACTIVE.intersection(found.named):
+        reason = Reason.AGENT_INACTIVE
+    elif found.once_approved:
+        reason = Reason.APPROVAL_REQUIRED
+    return Decision(
+        allowed=found.allowed,
+        reason=reason,
+        policies=_with_grants(found.named, given) if found.allowed else found.named[:_MAX_POLICIES],
+        revision=given.revision,
+        expire_time=earliest_expiry(given.grants),
+    )
+
+
+def _may_decide(check: Check, given: DecisionInput, found: Evaluation) -> bool:
     """Refuse an agent that would decide an approval without an administrator's policy that names it.
 
-    A wider permit does not name anybody, whoever put it; a policy that an agent put names nobody either.
+    A wider permit does not name anybody, whoever put it; a policy that an agent put names nobody either, and
+    one names no agent that was registered after it.
     """
     if check.action != APPROVE or check.principal.kind is not Kind.AGENT:
         return True
-    return given.principal is not None and rules.names_decider(result, given.principal)
+    who = given.principal
+    return who is not None and any(
+        named == who.id and who.create_time <= datetime.fromisoformat(since)
+        for named, since in found.deciders
+    )
 
 
 def _deciders_named(policy: Policy) -> set[tuple[str, str, datetime]]:
@@ -289,8 +333,8 @@ def _with_grants(decided_by: tuple[str, ...], given: DecisionInput) -> tuple[str
     return (*decided_by, *grants)[:_MAX_POLICIES]
 
 
-def _key(policies: tuple[Policy, ...]) -> _Key:
-    return tuple((policy.id, policy.text, policy.author_kind, policy.create_time) for policy in policies)
+def _key(policies: tuple[Policy, ...]) -> tuple[Any, ...]:
+    return tuple((each.id, each.text, each.author_kind, each.create_time) for each in policies)
 
 
 def _ids(text: str) -> tuple[str, ...]:

@@ -124,8 +124,12 @@ def _gather(
 
 
 def decide(engine: PolicyEngine, case: DecisionRequest) -> Decision:
-    """Decide a gathered check."""
-    decision = engine.decide(case.check, case.target, case.given, case.policies)
+    """Decide a gathered check, inside a transaction."""
+    return with_trees(case, engine.decide(case.check, case.target, case.given, case.policies))
+
+
+def with_trees(case: DecisionRequest, decision: Decision) -> Decision:
+    """Add to a decision what it tells of the agents that it is about."""
     who = case.check.principal
     return dataclasses.replace(
         decision,

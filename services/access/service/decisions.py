@@ -1,11 +1,10 @@
 """Use cases of decisions: one check, many checks, and the stream that says when to ask again."""
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
-from services.access.core.decision import DecisionCache, DecisionRequest, decide, gather_inputs
+from services.access.core.decision import DecisionCache, DecisionRequest, gather_inputs, with_trees
 from services.access.model import AuditOutcome, Check, Decision, Event, Reason, Revocation
 from services.access.ports import Transaction
 from services.access.service import dependencies
@@ -20,7 +19,6 @@ _ERROR_REASONS: Final = {
     Reason.AGENT_INACTIVE: "AGENT_INACTIVE",
     Reason.APPROVAL_REQUIRED: "APPROVAL_REQUIRED",
 }
-_INLINE: Final = 16
 _REVOKED_PER_EVENT: Final = 10_000
 
 
@@ -59,10 +57,10 @@ class DecisionService:
             return gather_inputs(tx, checks, now, self._memo)
 
         cases = await self._deps.store.read(load)
-        if len(cases) > _INLINE or not all(self._deps.engine.is_loaded(case.policies) for case in cases):
-            decisions = await asyncio.to_thread(self._decide, cases)
-        else:
-            decisions = self._decide(cases)
+        told = await self._deps.engine.decide_all(
+            [(case.check, case.target, case.given, case.policies) for case in cases]
+        )
+        decisions = [with_trees(case, decision) for case, decision in zip(cases, told, strict=True)]
         each = (self._deps.clock.monotonic() - began) / max(1, len(checks))
         for case, decision in zip(cases, decisions, strict=True):
             self._deps.meter.decided(decision.reason, each)
@@ -124,9 +122,6 @@ class DecisionService:
             event = dataclasses.replace(event, changes=changes)
         self._deps.meter.revised(event.revision)
         return event
-
-    def _decide(self, cases: Sequence[DecisionRequest]) -> list[Decision]:
-        return [decide(self._deps.engine, case) for case in cases]
 
 
 def _parts(event: Revision, seen: int) -> list[Revision]:

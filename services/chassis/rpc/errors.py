@@ -106,6 +106,13 @@ class Internal(KernelError):
     code = Code.INTERNAL
 
 
+class RequestPoisoned(KernelError):
+    """The request has ended the process that works on such requests, twice."""
+
+    reason = "REQUEST_POISONED"
+    code = Code.INVALID_ARGUMENT
+
+
 class ServiceUnavailable(KernelError):
     """A part of the kernel cannot be reached right now."""
 

@@ -43,6 +43,22 @@ class RpcMetrics:
         )
 
 
+class WorkerMetrics:
+    """Counts the worker processes that ended unasked."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ends = Counter(
+            "aios_worker_ends",
+            "Worker processes that ended unasked, by what they work on and why they ended.",
+            ["worker", "cause"],
+            registry=registry,
+        )
+
+    def ended(self, worker: str, cause: str) -> None:
+        """Count one."""
+        self._ends.labels(worker, cause).inc()
+
+
 class DatabaseMetrics:
     """Watches the writers of a process's databases."""
 

@@ -5,6 +5,7 @@ may be chance; a request whose process ends twice while it works on it, and on n
 """
 
 import hashlib
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -32,7 +33,7 @@ class _Suspect:
 
 
 class PoisonList:
-    """Counts the processes that each request ended. All places of a process share one. Not for threads.
+    """Counts the processes that each request ended. All places of a process share one, from any thread.
 
     It holds digests only, the newest `most`; times are seconds on one monotonic clock.
     """
@@ -42,29 +43,33 @@ class PoisonList:
         self._seconds = seconds
         self._ends = ends
         self._suspects: OrderedDict[bytes, _Suspect] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._suspects)
 
     def blame(self, digest: bytes, now: float) -> bool:
         """Note that a process ended while it worked on this request alone; True: it is poison now."""
-        suspect = self._fresh(digest, now) or _Suspect(0, now)
-        suspect.ends += 1
-        suspect.since = now
-        self._suspects[digest] = suspect
-        self._suspects.move_to_end(digest)
-        while len(self._suspects) > self._most:
-            self._suspects.popitem(last=False)
-        return suspect.ends >= self._ends
+        with self._lock:
+            suspect = self._fresh(digest, now) or _Suspect(0, now)
+            suspect.ends += 1
+            suspect.since = now
+            self._suspects[digest] = suspect
+            self._suspects.move_to_end(digest)
+            while len(self._suspects) > self._most:
+                self._suspects.popitem(last=False)
+            return suspect.ends >= self._ends
 
     def clear(self, digest: bytes) -> None:
         """Note that the request was worked on to its end: what ended a process before was chance."""
-        self._suspects.pop(digest, None)
+        with self._lock:
+            self._suspects.pop(digest, None)
 
     def holds(self, digest: bytes, now: float) -> bool:
         """Whether the request is poison."""
-        suspect = self._fresh(digest, now)
-        return suspect is not None and suspect.ends >= self._ends
+        with self._lock:
+            suspect = self._fresh(digest, now)
+            return suspect is not None and suspect.ends >= self._ends
 
     def _fresh(self, digest: bytes, now: float) -> _Suspect | None:
         suspect = self._suspects.get(digest)

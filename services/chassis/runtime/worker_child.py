@@ -32,7 +32,7 @@ _MAPPED_BYTES = 1024 * 1024 * 1024
 def main(given: str) -> int:
     """Serve until the input ends."""
     config = json.loads(given)
-    source, sink = _pipes()
+    source, sink = _pipes()  # type: ignore[no-untyped-call]
     sys.path[:] = config["path"]
     if config["stack"]:
         _limit(resource.RLIMIT_STACK, config["stack"])

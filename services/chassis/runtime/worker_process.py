@@ -15,6 +15,8 @@ from services.chassis.runtime.worker_child import DONE, FAILED, NO_MEMORY
 
 MIB: Final = 1024 * 1024
 CHILD: Final = Path(__file__).with_name("worker_child.py")
+_ROOT: Final = Path(__file__).resolve().parents[3]
+"""Where the packages of the kernel are, however this process found them."""
 _HEAD: Final = struct.Struct("<Id")
 _TOLD: Final = struct.Struct("<IB")
 _END_SECONDS: Final = 5.0
@@ -78,7 +80,7 @@ class WorkerProcess:
     async def start(cls, spec: WorkerSpec, child: Path = CHILD) -> "WorkerProcess":
         """Start a process, by exec alone, and wait until its handler is made. Raises WorkersUnavailable."""
         config = {
-            "path": [entry for entry in sys.path if entry],
+            "path": [*filter(None, sys.path), str(_ROOT)],
             "target": spec.target,
             "args": spec.args,
             "memory": spec.memory,

@@ -41,8 +41,8 @@ __all__ = [
 
 _log = logger(__name__)
 
-FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 5.0
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 1.0
 """Between the ends of workers and their replacement, while no call succeeds. Unit: seconds."""
 ENDS_OF_ONE: Final = 4
 ENDS_SECONDS: Final = 30.0
@@ -107,18 +107,19 @@ class WorkerPool:
         payload: bytes,
         *,
         source: Hashable = None,
-        digest: bytes = b"",
+        digest: bytes | None = b"",
         cpu: float = 0.0,
         wall: float = 0.0,
     ) -> bytes:
         """Return the handler's answer to a message.
 
         `source`: whose turn it takes. `digest`: what the request is recognised by if it ends its worker;
-        empty: its bytes. `cpu` and `wall`: seconds in place of the spec's. Raises Poisoned, WorkersBusy and
-        WorkersUnavailable before it is sent, WorkerDied, WorkerOverran and WorkerFailed after.
+        empty: its bytes; None: it is of several, none of which is to blame for all. `cpu` and `wall`: seconds
+        in place of the spec's. Raises Poisoned, WorkersBusy and WorkersUnavailable before it is sent,
+        WorkerDied, WorkerOverran and WorkerFailed after.
         """
-        digest = digest or digest_of(self.spec.name, payload)
-        if self._poison.holds(digest, self._clock()):
+        digest = digest_of(self.spec.name, payload) if digest == b"" else digest
+        if digest is not None and self._poison.holds(digest, self._clock()):
             raise Poisoned("the request has ended the process that works on it twice")
         self._check_ends(source)
         worker = await self._acquire(source)
@@ -148,12 +149,15 @@ class WorkerPool:
         for worker in live:
             await worker.end()
 
-    def _succeeded(self, worker: WorkerProcess, digest: bytes) -> None:
+    def _succeeded(self, worker: WorkerProcess, digest: bytes | None) -> None:
         self._bad = 0
-        self._poison.clear(digest)
+        if digest is not None:
+            self._poison.clear(digest)
         self._free(worker)
 
-    async def _lost(self, worker: WorkerProcess, source: Hashable, digest: bytes, *, died: bool) -> None:
+    async def _lost(
+        self, worker: WorkerProcess, source: Hashable, digest: bytes | None, *, died: bool
+    ) -> None:
         """Replace a worker that a call has ended, and note whose call it was."""
         self._live.discard(worker)
         if died:
@@ -162,7 +166,7 @@ class WorkerPool:
                     await worker.ended()
         cause = worker.cause if died and not worker.alive else "wall"
         self._note_end(source)
-        if died and self._poison.blame(digest, self._clock()):
+        if died and digest is not None and self._poison.blame(digest, self._clock()):
             _log.warning(
                 "a request that ended its worker twice is refused from now on", worker=self.spec.name
             )

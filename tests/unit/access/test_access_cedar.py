@@ -318,16 +318,6 @@ def test_more_policies_in_force_than_are_allowed_refuse_everything() -> None:
     assert ask("tool.call", "tools/t", *texts).reason is Reason.POLICY_ERROR
 
 
-def test_a_set_is_loaded_once_it_decided() -> None:
-    engine = CedarEngine(kernel_tenant="default")
-    rule = policy('@id("x") permit(principal, action, resource);')
-
-    assert engine.is_loaded(())
-    assert not engine.is_loaded((rule,))
-    engine.decide(Check(WHO, "tool.call"), target_of(names.parse("tools/t"), WHO, ""), SLICE, (rule,))
-    assert engine.is_loaded((rule,))
-
-
 def test_only_so_many_policy_sets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cedar_module, "_CACHED_SETS", 2)
     engine = CedarEngine(kernel_tenant="default")

@@ -1,64 +1,43 @@
 """Policy texts are judged in another process: a text costs its own call at most."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from services.access.adapters.policy_process import COMMAND, TEXTS, PolicyProcess
+from services.access.adapters.policy_process import SPEC, TEXTS, PolicyProcess
 from services.access.errors import PolicyInvalid
 from services.access.model import Finding
 from services.chassis.auth.identity import Caller, set_caller
 from services.chassis.dispatch.errors import TooManyCalls
-from services.chassis.rpc.errors import ServiceUnavailable
+from services.chassis.rpc.errors import RequestPoisoned, ServiceUnavailable
+from services.chassis.runtime.worker_process import WorkerSpec
 from tests.fakes.waiting import until
 
 GOOD = '@id("fine") permit(principal, action, resource is Note);'
 DEEP = "permit(principal, action, resource) when { " + "(" * 50_000 + "true" + ")" * 50_000 + " };"
-
-STUB = """
-import json, os, sys, time
-print("[]", flush=True)
-for line in sys.stdin:
-    text = json.loads(line)["text"]
-    if text == "hang":
-        time.sleep(3600)
-    elif text == "die":
-        os.abort()
-    elif text == "babble":
-        print("what?", flush=True)
-    elif text.startswith("permit"):
-        import cedarpy
-        cedarpy.policies_to_json_str(text)
-    else:
-        print(json.dumps([{"severity": "error", "message": str(os.getpid()), "policy_id": ""}]), flush=True)
-"""
-"""Does what its text says; a policy goes to the native parser unmeasured."""
+STUB = replace(SPEC, target="tests.fakes.worker_handlers:policy_stub", wall=60.0, cpu=60.0)
 
 
 @asynccontextmanager
-async def judging(*, time_limit: float = 60.0, program: str = STUB) -> AsyncIterator[PolicyProcess]:
-    """Judge with a program of the test's own."""
-    command = (sys.executable, "-c", program)
-    judge = PolicyProcess(command=command, time_limit=time_limit, gate=replace(TEXTS, waiting_per_agent=1))
+async def judging(spec: WorkerSpec = STUB) -> AsyncIterator[PolicyProcess]:
+    """Judge with a handler of the test's own, which hands policies to the native parser unmeasured."""
+    judge = PolicyProcess(spec=spec, gate=replace(TEXTS, waiting_per_agent=1))
     try:
         yield judge
     finally:
         await judge.close()
 
 
-async def test_the_real_program_judges_and_stays_warm() -> None:
-    judge = PolicyProcess(command=COMMAND, time_limit=60)
-    try:
+async def test_the_real_handler_judges_and_stays_warm() -> None:
+    async with judging(replace(SPEC, wall=60.0)) as judge:
         await judge.warm()
         assert await judge.findings(GOOD) == []
         (found,) = await judge.findings("permit(")
         (deep,) = await judge.findings(DEEP)
-    finally:
-        await judge.close()
+        assert judge._pool.started == 1
 
     assert found.message == "unexpected end of input"
     assert "nest" in deep.message or "longer" in deep.message
@@ -73,16 +52,27 @@ async def test_a_text_that_ends_the_process_costs_its_own_call(text: str) -> Non
         (after,) = await judge.findings("who")
 
     assert refused.value.metadata == {"bound": "parser"}
-    assert before.message != after.message
+    assert (before.message != after.message) is (text != "babble")
+
+
+async def test_a_text_that_ended_the_process_twice_is_not_read_any_more() -> None:
+    async with judging() as judge:
+        for _ in range(2):
+            with pytest.raises(PolicyInvalid):
+                await judge.findings(DEEP)
+        started = judge._pool.started
+        with pytest.raises(RequestPoisoned):
+            await judge.findings(DEEP)
+        assert len(await judge.findings("who")) == 1
+
+        assert judge._pool.started <= started + 1
 
 
 async def test_a_text_that_does_not_end_is_cut_off_with_its_process() -> None:
-    async with judging() as judge:
+    async with judging(replace(STUB, wall=0.5)) as judge:
         await judge.warm()
-        judge._time_limit = 0.05
         with pytest.raises(PolicyInvalid) as refused:
             await judge.findings("hang")
-        judge._time_limit = 60
         assert len(await judge.findings("who")) == 1
 
     assert refused.value.metadata == {"bound": "time"}
@@ -92,7 +82,7 @@ async def test_a_caller_that_leaves_ends_the_work_that_nobody_waits_for() -> Non
     async with judging() as judge:
         (before,) = await judge.findings("who")
         call = asyncio.create_task(judge.findings("hang"))
-        await until(judge._turn.locked)
+        await until(lambda: not judge._pool._idle)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -142,29 +132,9 @@ async def judged_for(agent: str, tenant: str, judge: PolicyProcess, text: str) -
     return await judge.findings(text)
 
 
-async def test_a_process_that_was_killed_between_two_texts_is_replaced() -> None:
-    async with judging() as judge:
-        (before,) = await judge.findings("who")
-        process = judge._process
-        assert process is not None
-        process.kill()
-        await process.wait()
-        (after,) = await judge.findings("who")
-
-    assert before.message != after.message
-
-
-@pytest.mark.parametrize("program", ["raise SystemExit(1)", "print('half')"])
-async def test_a_program_that_does_not_start_is_unavailability(program: str) -> None:
-    async with judging(program=program) as judge:
-        with pytest.raises(ServiceUnavailable):
-            await judge.findings("who")
-
-
-async def test_the_program_gets_nothing_of_this_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIOS_ACCESS_DATABASE_URL", "a secret")
-    program = STUB.replace("str(os.getpid())", "str(dict(os.environ))")
-    async with judging(program=program) as judge:
-        (found,) = await judge.findings("who")
-
-    assert "AIOS" not in found.message
+async def test_a_process_that_does_not_start_is_told_as_unavailable() -> None:
+    async with judging(replace(STUB, target="tests.fakes.worker_handlers:broken")) as judge:
+        asked: list[Callable[[], object]] = [judge.warm, lambda: judge.findings(GOOD)]
+        for ask in asked:
+            with pytest.raises(ServiceUnavailable):
+                await ask()  # type: ignore[misc]

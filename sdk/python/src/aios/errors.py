@@ -271,6 +271,7 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "SLOW_READER": ResourceExhausted,
     "IDEMPOTENCY_MISMATCH": IdempotencyMismatch,
     "INVALID_PAGE_TOKEN": InvalidRequest,
+    "REQUEST_POISONED": InvalidRequest,
     "CREDENTIAL_MISSING": Unauthenticated,
     "CREDENTIAL_INVALID": Unauthenticated,
     "CREDENTIAL_EXPIRED": CredentialExpired,
