@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2, scheduler_pb2_grpc
 from services.chassis.auth.identity import Kind, current_caller
@@ -15,6 +15,9 @@ from services.scheduler.core.stats import ReplicaStats, merged
 from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import GatewaySession, SchedulerService, Viewer
 from services.scheduler.wire import scheduling
+
+_KINDS: Final = {"gateway": ResourceKind.INFERENCE, "tool": ResourceKind.TOOL}
+"""What each process that dispatches brings calls and replicas of."""
 
 
 class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
@@ -29,12 +32,14 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         self, request_iterator: AsyncIterator[dispatch_pb2.DispatchRequest], context: Any
     ) -> AsyncGenerator[dispatch_pb2.DispatchResponse, None]:
         """Serve the stream of one process that runs calls."""
-        if current_caller().kind is not Kind.SERVICE:
-            raise PermissionDenied("only processes of the kernel may dispatch")
+        service = current_caller().agent
+        if current_caller().kind is not Kind.SERVICE or service not in _KINDS:
+            raise PermissionDenied("only gateways and the tool manager may dispatch")
         hello = await anext(aiter(request_iterator), None)
         if hello is None or hello.WhichOneof("message") != "hello":
             raise InvalidRequest.field("message", "expected hello first")
-        session = self._service.connect(hello.hello.gateway)
+        # The name is the process's own choice: with its service before it none takes over another's stream.
+        session = self._service.connect(f"{service}/{hello.hello.gateway}", _KINDS[service])
         reader = asyncio.create_task(self._read(request_iterator, session))
         try:
             yield dispatch_pb2.DispatchResponse(welcome=dispatch_pb2.Welcome(epoch=self._epoch))

@@ -11,6 +11,7 @@ from services.chassis.rpc.client import StaticCredential
 from services.chassis.runtime.clock import SystemClock
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
+from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.wire import scheduling
 from services.tool.adapters.scheduler_queue import ScheduledQueue, ScheduledTicket
@@ -37,7 +38,7 @@ class Stream:
     async def write(self, message: pb.DispatchRequest) -> None:
         """Hand one message to the scheduler."""
         if message.WhichOneof("message") == "hello":
-            self._session = self._service.connect(message.hello.gateway)
+            self._session = self._service.connect(message.hello.gateway, ResourceKind.TOOL)
             return
         events = scheduling.event(message, self._session.gateway, SystemClock().monotonic())
         for event in events if isinstance(events, list) else [events]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from services.chassis.dispatch.scheduling import SchedulingClass
+from services.chassis.rpc.errors import PermissionDenied
 from services.scheduler.core.events import (
     BackendDown,
     BackendUp,
@@ -54,8 +55,10 @@ class Viewer:
 class GatewaySession:
     """One gateway's stream: decisions on their way to it."""
 
-    def __init__(self, gateway: str) -> None:
+    def __init__(self, gateway: str, kind: ResourceKind) -> None:
         self.gateway = gateway
+        self.kind = kind
+        """What it may bring calls and replicas of."""
         self.replicas: set[str] = set()
         """Replicas it has announced."""
         self.outbox: asyncio.Queue[Instruction | None] = asyncio.Queue()
@@ -105,12 +108,15 @@ class SchedulerService:
 
     # The gateways' side
 
-    def connect(self, gateway: str) -> GatewaySession:
-        """Begin a gateway's stream. An older one of the same gateway ends and its grants are void."""
+    def connect(self, gateway: str, kind: ResourceKind) -> GatewaySession:
+        """Begin a gateway's stream. An older one of the same gateway ends and its grants are void.
+
+        `kind` is what the process behind it may bring calls and replicas of.
+        """
         if (old := self._sessions.get(gateway)) is not None:
             self.disconnect(old)
             old.close()
-        session = self._sessions[gateway] = GatewaySession(gateway)
+        session = self._sessions[gateway] = GatewaySession(gateway, kind)
         return session
 
     def disconnect(self, session: GatewaySession) -> None:
@@ -127,14 +133,32 @@ class SchedulerService:
             self.take(BackendDown(replica))
 
     def report(self, session: GatewaySession, event: Event) -> None:
-        """Take one report of a gateway; what was on its way when its stream was replaced is void."""
+        """Take one report of a gateway; what was on its way when its stream was replaced is void.
+
+        Raises PermissionDenied for calls and replicas of another kind than its own.
+        """
         if self._sessions.get(session.gateway) is not session:
             return
+        self._check_kind(session, event)
         if isinstance(event, BackendUp):
             session.replicas.add(event.replica)
         elif isinstance(event, BackendDown):
             session.replicas.discard(event.replica)
         self.take(event)
+
+    def _check_kind(self, session: GatewaySession, event: Event) -> None:
+        """Keep each process to calls and replicas of its own kind. Raises PermissionDenied."""
+        kind = session.kind
+        if isinstance(event, Submit):
+            kind = event.call.lane
+        elif isinstance(event, BackendUp | BackendDown):
+            others = (each for each in self._sessions.values() if each.kind is not session.kind)
+            taken = any(event.replica in each.replicas for each in others)
+            if taken:
+                raise PermissionDenied(f"the replica {event.replica} is another process's")
+            kind = event.lane if isinstance(event, BackendUp) else session.kind
+        if kind is not session.kind:
+            raise PermissionDenied(f"this process brings nothing of the kind {kind.value}")
 
     def take(self, event: Event) -> None:
         """Give the core one event and carry out what it decides."""

@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from services.chassis.dispatch.client import DispatchClient, DispatchTicket
 from services.chassis.dispatch.scheduling import Completion, Interrupt
-from services.chassis.rpc.errors import KernelError
+from services.chassis.rpc.errors import KernelError, PermissionDenied
 from services.chassis.runtime.clock import SystemClock
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.metrics import PrometheusScheduleMetrics
+from services.scheduler.model import ResourceKind
 from services.scheduler.service.scheduling import SchedulerService, Viewer
 from services.scheduler.servicer import SchedulerServicer
 from services.scheduler.wire import scheduling
@@ -290,11 +291,34 @@ async def test_what_an_older_stream_of_a_process_still_says_is_void() -> None:
         ticket = client.submit(submission("c1"))
         await ticket.granted()
         ((gateway, old),) = service._sessions.items()
-        service.connect(gateway)
+        service.connect(gateway, ResourceKind.INFERENCE)
         late = scheduling.event(pb.DispatchRequest(submit=ticket.submission(0.0)), gateway, 0.0)
         service.report(old, late)  # type: ignore[arg-type]  # one submission
 
         assert service.queue(ME) == []
+
+
+async def test_who_runs_tools_neither_brings_generations_nor_touches_what_gateways_announced() -> None:
+    """Each process that dispatches has calls and replicas of its own kind, and a stream of its own."""
+    async with real_scheduler() as (client, service):
+        client.announce(REPLICA)
+        ticket = client.submit(submission("c1"))
+        await ticket.granted()
+        tool = service.connect("tool/x", ResourceKind.TOOL)
+        up = pb.ReplicaState(name=REPLICA.name, up=True, model="m", slots=1, lane="tool")
+        for report in (
+            pb.DispatchRequest(submit=ticket.submission(0.0)),
+            pb.DispatchRequest(replica=up),
+            pb.DispatchRequest(replica=pb.ReplicaState(name=REPLICA.name, up=False)),
+            pb.DispatchRequest(replica=pb.ReplicaState(name="r9", up=True, model="m", slots=1)),
+        ):
+            told = scheduling.event(report, "tool/x", 0.0)
+            for event in told if isinstance(told, list) else [told]:
+                with pytest.raises(PermissionDenied):
+                    service.report(tool, event)
+
+        assert [name for name, _ in service._sessions.items() if name.startswith("gateway/")]
+        assert len(service.queue(ME)) == 1
 
 
 async def test_an_older_attempt_told_late_changes_nothing_of_what_is_listed() -> None:

@@ -193,6 +193,25 @@ async def test_every_stream_ends_when_its_own_token_is_revoked_and_no_other(worl
     await asyncio.gather(*(task for _, task in others), return_exceptions=True)
 
 
+async def test_a_stream_lives_as_long_as_the_callers_own_token_not_as_the_one_for_the_manager(
+    world: World,
+) -> None:
+    token = await world.register("reader")
+    await put_policy(world, "reader", PERMIT)
+    streams = await opened(world, of_agents(), token)
+
+    world.desk.clock.advance(400)  # tokens for managers live five minutes, the caller's own ten
+
+    for server in (world.manager, world.gateway):
+        await server._pipeline.streams.sweep()
+    seen = world.ticking.count
+    await until(lambda: all(reading.numbers[-1] > seen for reading, _ in streams))
+    assert all(reading.error is None for reading, _ in streams)
+    for reading, _ in streams:
+        reading.call.cancel()
+    await asyncio.gather(*(task for _, task in streams), return_exceptions=True)
+
+
 async def test_every_stream_ends_when_its_token_expires(world: World) -> None:
     token = await world.register("reader")
     await put_policy(world, "reader", PERMIT)
