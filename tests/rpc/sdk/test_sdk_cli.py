@@ -195,6 +195,41 @@ def test_approvals_grants_and_audit(fake: FakeKernel, run: Run) -> None:
     assert run("audit", "--verify")[1].startswith("intact: 2 entries")
 
 
+def test_a_person_sees_and_decides_with_a_key_of_its_own(
+    fake: FakeKernel, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake.add_approval("planner", "send-mail", '{"to":"' + "x" * 100 + '"}')
+    code, out, _ = run("persons", "create", "amy", "--json")
+    assert code == 0
+    key = json.loads(out)["person_key"]
+    assert "amy" in run("persons")[1]
+    assert run("approvals", "rules", "put", "mails", "2", "--resource", "tools/send-mail")[0] == 0
+    assert "tools/send-mail" in run("approvals", "rules")[1]
+
+    monkeypatch.delenv("AIOS_TOKEN")
+    (tmp_path / "key").write_text(key + "\n")
+    monkeypatch.setenv("AIOS_PERSON_KEY_FILE", str(tmp_path / "key"))
+    assert "[cut: 109 bytes]" in run("approvals")[1]
+    assert "x" * 100 in run("approvals", "show", "1")[1]
+    assert "x" * 100 in run("approvals", "show", "1", "--whole")[1]
+    assert run("approvals", "approve", "1")[1] == "approvals/1: approved\n"
+    assert "person agents/amy: approved" in run("approvals", "show", "1")[1]
+    assert run("persons")[0] == 1
+
+
+def test_what_the_preview_cuts_is_approved_by_its_hash_alone(fake: FakeKernel, run: Run) -> None:
+    name = fake.add_approval("planner", "send-mail")
+    approval = fake._agents.approvals[name]
+    approval.preview_truncated = True
+    with fake.intercept() as calls:
+        run("approvals", "approve", name, "--yes")
+        assert calls.requests("DecideApproval")[-1]["arguments_sha256"] == ""
+    other = fake.add_approval("planner", "send-mail")
+    with fake.intercept() as calls:
+        run("approvals", "approve", other, "--sha256", "ab" * 32)
+        assert calls.requests("DecideApproval")[-1]["arguments_sha256"] == "ab" * 32
+
+
 def test_errors_come_with_a_hint(fake: FakeKernel, run: Run) -> None:
     fake.fail_next("StreamGenerate", errors.QueueFull("128 calls wait"))
 

@@ -156,8 +156,9 @@ async def test_no_agent_of_the_fake_kernel_decides_an_approval_of_its_own_tree(f
         await mal.agents.register("child")
         name = fake.add_approval("child", "send-mail")
         await mal.agents.register("late")
-        for grantee in ("mal", "late", "critic"):
-            await admin.access.grant(grantee, "approvals/", ["access.approve"], prefix=True)
+        for who in ("mal", "late", "critic"):
+            rule = f'permit(principal == Agent::"{who}", action == Action::"access.approve", resource);'
+            await admin.access.put_policy(f"policies/{who}", f'@id("{who}") {rule}')
 
         with pytest.raises(errors.PermissionDenied):
             await mal.access.decide(name, approve=True)
@@ -169,7 +170,7 @@ async def test_no_agent_of_the_fake_kernel_decides_an_approval_of_its_own_tree(f
             await critic.access.decide(other, approve=True)
 
 
-async def test_an_agent_without_a_grant_decides_no_approval_of_the_fake_kernel(fake: FakeKernel) -> None:
+async def test_an_agent_that_no_policy_names_decides_no_approval_of_the_fake_kernel(fake: FakeKernel) -> None:
     async with fake.agent("critic") as critic, fake.agent("mal"):
         name = fake.add_approval("mal", "send-mail")
         with pytest.raises(errors.PermissionDenied):
@@ -179,3 +180,25 @@ async def test_an_agent_without_a_grant_decides_no_approval_of_the_fake_kernel(f
 async def test_an_agent_puts_no_policy_in_the_fake_kernel(agent: Kernel) -> None:
     with pytest.raises(errors.PermissionDenied):
         await agent.access.put_policy("policies/mine", "permit(principal, action, resource);")
+
+
+async def test_a_person_decides_what_waits_in_the_fake_kernel(fake: FakeKernel) -> None:
+    name = fake.add_approval("planner", "send-mail", '{"to":"x"}')
+    async with fake.connect() as admin:
+        made = await admin.access.create_person("amy", display_name="Amy")
+        amy = admin.as_person(made.person_key)
+        assert await amy.access.arguments(name) == b'{"to":"x"}'
+        decided = await amy.access.decide(name, approve=True)
+        await admin.access.put_approval_rule("pay", 2, resource="tools/pay")
+        assert [rule.deciders for rule in await admin.access.approval_rules()] == [2]
+        await admin.access.delete_approval_rule("pay")
+        with pytest.raises(errors.PermissionDenied):
+            await amy.access.persons()
+        other = await admin.access.issue_person_key("amy")
+        assert other.person_key not in repr(other)
+        assert not (await admin.access.revoke_person_key("amy")).has_key
+        assert (await admin.access.disable_person("amy")).state == "disabled"
+        assert (await admin.access.enable_person("amy")).state == "active"
+        assert [one.name for one in await admin.access.persons()] == ["persons/amy"]
+
+    assert [(vote.decider, vote.kind) for vote in decided.votes] == [("agents/amy", "person")]

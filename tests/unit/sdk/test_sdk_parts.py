@@ -36,6 +36,9 @@ from aios.types.agents import Credential
 PAIRS = [
     (access.Grant, access_res.Grant),
     (access.Approval, access_res.Approval),
+    (access.ApprovalRule, access_res.ApprovalRule),
+    (access.ApprovalVote, access_res.ApprovalVote),
+    (access.Person, access_res.Person),
     (access.AccessPolicy, access_res.Policy),
     (access.AuditEntry, access_res.AuditEntry),
     (access.AuditCheck, access_pb2.VerifyAuditResponse),

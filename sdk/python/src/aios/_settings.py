@@ -53,6 +53,18 @@ def data_dir(environ: Mapping[str, str] | None = None) -> Path:
     return Path(env["AIOS_DATA_DIR"]) if env.get("AIOS_DATA_DIR") else Path.home() / ".aios"
 
 
+def person_key(environ: Mapping[str, str] | None = None) -> str:
+    """Return AIOS_PERSON_KEY, else what the file that AIOS_PERSON_KEY_FILE names holds, else an empty text.
+
+    Raises OSError when the file cannot be read.
+    """
+    env = os.environ if environ is None else environ
+    if env.get("AIOS_PERSON_KEY"):
+        return env["AIOS_PERSON_KEY"]
+    path = env.get("AIOS_PERSON_KEY_FILE")
+    return Path(path).read_text(encoding="utf-8").strip() if path else ""
+
+
 def admin_token_file(environ: Mapping[str, str] | None = None) -> Path:
     """Return the file in which a local kernel leaves its administrator's token."""
     return data_dir(environ) / "admin.token"

@@ -1,5 +1,6 @@
 """`aios.connect`: a connection to the kernel, acting as one caller."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ from aios.calls.memory import Memory
 from aios.calls.queue import Queue
 from aios.calls.records import Records
 from aios.calls.tools import Tools
-from aios.errors import CredentialExpired
+from aios.errors import CredentialExpired, Unauthenticated
 from aios.types.agents import AgentHandle, Credential
 
 
@@ -94,6 +95,17 @@ class Kernel:
             raise CredentialExpired("the credential has expired and holds no agent_key to renew it with")
         return StaticToken(held.token)
 
+    def as_person(self, person_key: str) -> "Kernel":
+        """Return the kernel as the person with that key sees it, over the same connection."""
+        tokens = KeyedToken(unissued(person_key), self._issue_to_person)
+        return Kernel(self._transport.with_tokens(tokens))
+
+    async def _issue_to_person(self, person_key: str) -> Credential:
+        transport = self._transport.with_tokens(NoToken())
+        request = access_pb2.IssueTokenRequest(person_key=access_pb2.PersonKeyCredential(key=person_key))
+        response = await transport.call_once(request, access_pb2.IssueTokenResponse, timeout=ISSUE_TIMEOUT)
+        return agents_wire.issued(response, person_key)
+
     async def _issue(self, agent_key: str) -> Credential:
         # A single attempt: the call that needs the token repeats it within its own deadline.
         transport = self._transport.with_tokens(NoToken())
@@ -108,6 +120,7 @@ async def connect(
     token: str | None = None,
     *,
     agent_key: str | None = None,
+    person_key: str | None = None,
     retry: RetryPolicy | None = None,
 ) -> AsyncIterator[Kernel]:
     """Connect to the kernel: `async with aios.connect() as kernel:`.
@@ -115,16 +128,30 @@ async def connect(
     `endpoint` defaults to AIOS_ENDPOINT, else to the local kernel at 127.0.0.1:7070; `https://` in front
     turns TLS on. `token` defaults to AIOS_TOKEN, else to the administrator's token that a local kernel leaves
     in its data directory (AIOS_DATA_DIR or ~/.aios). With `agent_key` (or AIOS_AGENT_KEY) the caller is that
-    agent and tokens are fetched as needed. Nothing is sent before the first call.
+    agent and tokens are fetched as needed; with `person_key` (or AIOS_PERSON_KEY, or a file that
+    AIOS_PERSON_KEY_FILE names) it is that person. Nothing is sent before the first call. Raises
+    Unauthenticated when that file cannot be read.
     """
     target = _settings.target(endpoint)
     channel = _channel.acquire(target)
     try:
         kernel = Kernel(Transport(channel, _default_tokens(token), retry or RetryPolicy()))
-        key = agent_key or (None if token else os.environ.get("AIOS_AGENT_KEY"))
-        yield kernel.as_agent(unissued(key)) if key else kernel
+        said = token or agent_key or person_key
+        person = person_key or ("" if said else await asyncio.to_thread(_known_person_key))
+        key = agent_key or (None if said else os.environ.get("AIOS_AGENT_KEY"))
+        if person:
+            yield kernel.as_person(person)
+        else:
+            yield kernel.as_agent(unissued(key)) if key else kernel
     finally:
         await _channel.release(target)
+
+
+def _known_person_key() -> str:
+    try:
+        return _settings.person_key()
+    except OSError as error:
+        raise Unauthenticated(f"no key: cannot read AIOS_PERSON_KEY_FILE ({error.strerror})") from error
 
 
 def _default_tokens(token: str | None) -> Tokens:

@@ -21,6 +21,31 @@ def approval(message: res.Approval) -> access.Approval:
     return record(access.Approval, message)
 
 
+def person(message: res.Person) -> access.Person:
+    """Return a person from protobuf."""
+    return record(access.Person, message)
+
+
+def person_handle(message: pb.CreatePersonResponse | pb.IssuePersonKeyResponse) -> access.PersonHandle:
+    """Return a person with a key from protobuf."""
+    return access.PersonHandle(person=person(message.person), person_key=message.person_key)
+
+
+def person_name(name: str) -> str:
+    """Return the resource name of a person given by id or name."""
+    return name if name.startswith("persons/") else f"persons/{name}"
+
+
+def rule(message: res.ApprovalRule) -> access.ApprovalRule:
+    """Return an approval rule from protobuf."""
+    return record(access.ApprovalRule, message)
+
+
+def rule_name(name: str) -> str:
+    """Return the resource name of an approval rule given by id or name."""
+    return name if name.startswith("approvalRules/") else f"approvalRules/{name}"
+
+
 def policy(message: res.Policy) -> access.AccessPolicy:
     """Return a policy from protobuf."""
     return record(access.AccessPolicy, message)

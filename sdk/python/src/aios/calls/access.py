@@ -1,5 +1,6 @@
 """`kernel.access`: who may do what: grants, approvals, policies, audit."""
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -11,7 +12,17 @@ from aios._wire import access as wire
 from aios._wire.common import agent_name, timestamp
 from aios.api.access.v1 import access_pb2 as pb
 from aios.api.access.v1 import resources_pb2 as res
-from aios.types.access import AccessPolicy, Approval, AuditCheck, AuditEntry, Grant
+from aios.errors import DataLoss
+from aios.types.access import (
+    AccessPolicy,
+    Approval,
+    ApprovalRule,
+    AuditCheck,
+    AuditEntry,
+    Grant,
+    Person,
+    PersonHandle,
+)
 
 
 class Access:
@@ -85,6 +96,31 @@ class Access:
 
         return await pages(page, None)
 
+    async def approval(self, approval: str, *, timeout: float | None = None) -> Approval:
+        """Return one approval. Raises NotFound."""
+        request = pb.GetApprovalRequest(name=approval)
+        response = await self._transport.call(request, pb.GetApprovalResponse, timeout=timeout)
+        return wire.approval(response.approval)
+
+    async def arguments(self, approval: str, *, timeout: float | None = None) -> bytes:
+        """Return the whole arguments of an open approval as canonical JSON; `timeout` bounds each part.
+
+        For who may decide it. They may hold what a terminal obeys. Raises NotFound, DataLoss when they are
+        not what the approval is for.
+        """
+        parts, offset, digest = [], 0, ""
+        while True:
+            request = pb.GetApprovalArgumentsRequest(name=approval, offset=offset, max_bytes=262_144)
+            part = await self._transport.call(request, pb.GetApprovalArgumentsResponse, timeout=timeout)
+            parts.append(part.content)
+            offset, digest = part.next_offset, part.arguments_sha256
+            if not offset:
+                break
+        whole = b"".join(parts)
+        if hashlib.sha256(whole).hexdigest() != digest:
+            raise DataLoss(f"the arguments of {approval} do not have its hash")
+        return whole
+
     async def decide(
         self,
         approval: str,
@@ -96,8 +132,10 @@ class Access:
     ) -> Approval:
         """Approve or reject a call; `arguments_sha256` makes sure that it is still the one that was shown.
 
-        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied: an agent needs a
-        grant, and decides nothing that an agent of its own tree asks for.
+        It is required to approve what has `preview_truncated`. Where several people are wanted, the approval
+        stays pending until all have approved. Raises NotFound, PreconditionFailed when it was decided
+        already, PermissionDenied: people decide, and an agent only where an administrator's policy names it,
+        and nothing that an agent of its own tree asks for.
         """
         decision = pb.APPROVAL_DECISION_APPROVE if approve else pb.APPROVAL_DECISION_REJECT
         request = pb.DecideApprovalRequest(
@@ -119,6 +157,106 @@ class Access:
             async for message in stream:
                 if message.HasField("approval"):
                     yield wire.approval(message.approval)
+
+    async def create_person(
+        self,
+        person: str,
+        *,
+        tenant: str = "",
+        display_name: str = "",
+        administrator: bool = False,
+        timeout: float | None = None,
+    ) -> PersonHandle:
+        """Make a person with a key, which is shown only here. For administrators.
+
+        `person` is the id. Raises AlreadyExists, PermissionDenied.
+        """
+        request = pb.CreatePersonRequest(
+            person_id=person, tenant=tenant, display_name=display_name, administrator=administrator
+        )
+        return wire.person_handle(
+            await self._transport.call(request, pb.CreatePersonResponse, timeout=timeout)
+        )
+
+    async def persons(self, *, tenant: str = "", timeout: float | None = None) -> list[Person]:
+        """Return the persons of a tenant by name. For administrators. `timeout` bounds each page."""
+
+        async def page(token: str) -> tuple[list[Person], str]:
+            request = pb.ListPersonsRequest(tenant=tenant, page_size=500, page_token=token)
+            response = await self._transport.call(request, pb.ListPersonsResponse, timeout=timeout)
+            return [wire.person(one) for one in response.persons], response.next_page_token
+
+        return await pages(page, None)
+
+    async def disable_person(self, person: str, *, tenant: str = "", timeout: float | None = None) -> Person:
+        """End a person's key, tokens and unused approvals. Raises NotFound, PreconditionFailed."""
+        request = pb.DisablePersonRequest(name=wire.person_name(person), tenant=tenant)
+        response = await self._transport.call(request, pb.DisablePersonResponse, timeout=timeout)
+        return wire.person(response.person)
+
+    async def enable_person(self, person: str, *, tenant: str = "", timeout: float | None = None) -> Person:
+        """Let a disabled person act again; a key is made apart. Raises NotFound."""
+        request = pb.EnablePersonRequest(name=wire.person_name(person), tenant=tenant)
+        response = await self._transport.call(request, pb.EnablePersonResponse, timeout=timeout)
+        return wire.person(response.person)
+
+    async def issue_person_key(
+        self, person: str, *, tenant: str = "", timeout: float | None = None
+    ) -> PersonHandle:
+        """Make a new key in the place of a person's old one. Raises NotFound, AgentInactive."""
+        request = pb.IssuePersonKeyRequest(name=wire.person_name(person), tenant=tenant)
+        return wire.person_handle(
+            await self._transport.call(request, pb.IssuePersonKeyResponse, timeout=timeout)
+        )
+
+    async def revoke_person_key(
+        self, person: str, *, tenant: str = "", timeout: float | None = None
+    ) -> Person:
+        """End a person's key and all tokens issued to the person. Raises NotFound."""
+        request = pb.RevokePersonKeyRequest(name=wire.person_name(person), tenant=tenant)
+        response = await self._transport.call(request, pb.RevokePersonKeyResponse, timeout=timeout)
+        return wire.person(response.person)
+
+    async def put_approval_rule(
+        self,
+        rule: str,
+        deciders: int,
+        *,
+        action: str = "",
+        resource: str = "",
+        description: str = "",
+        timeout: float | None = None,
+    ) -> ApprovalRule:
+        """Say how many different people must approve an action, a resource, or all below one.
+
+        For administrators. Raises InvalidRequest, PermissionDenied.
+        """
+        message = res.ApprovalRule(
+            name=wire.rule_name(rule),
+            action=action,
+            resource=resource,
+            deciders=deciders,
+            description=description,
+        )
+        request = pb.PutApprovalRuleRequest(rule=message)
+        return wire.rule(
+            (await self._transport.call(request, pb.PutApprovalRuleResponse, timeout=timeout)).rule
+        )
+
+    async def approval_rules(self, *, timeout: float | None = None) -> list[ApprovalRule]:
+        """Return the tenant's approval rules by name. `timeout` bounds each page."""
+
+        async def page(token: str) -> tuple[list[ApprovalRule], str]:
+            request = pb.ListApprovalRulesRequest(page_size=100, page_token=token)
+            response = await self._transport.call(request, pb.ListApprovalRulesResponse, timeout=timeout)
+            return [wire.rule(one) for one in response.rules], response.next_page_token
+
+        return await pages(page, None)
+
+    async def delete_approval_rule(self, rule: str, *, timeout: float | None = None) -> None:
+        """Delete an approval rule. Raises NotFound."""
+        request = pb.DeleteApprovalRuleRequest(name=wire.rule_name(rule))
+        await self._transport.call(request, pb.DeleteApprovalRuleResponse, timeout=timeout)
 
     async def put_policy(
         self, policy: str, text: str, *, description: str = "", etag: str = "", timeout: float | None = None

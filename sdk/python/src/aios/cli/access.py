@@ -1,4 +1,4 @@
-"""`aios approvals`, `aios grants` and `aios audit`."""
+"""`aios grants` and `aios audit`."""
 
 import json
 from pathlib import Path
@@ -8,36 +8,7 @@ import typer
 
 from aios.cli import session
 
-approvals_app = typer.Typer(help="See and decide what waits for a person.", invoke_without_command=True)
 grants_app = typer.Typer(help="Let agents use one another's resources.", invoke_without_command=True)
-
-
-@approvals_app.callback()
-def list_approvals(context: typer.Context) -> None:
-    """List what waits for a person's decision."""
-    if context.invoked_subcommand is None:
-        found = session.call(lambda kernel: kernel.access.approvals())
-        rows = [(one.name, one.agent, one.action, one.resource, one.arguments_preview[:60]) for one in found]
-        columns = ("approval", "agent", "action", "resource", "arguments")
-        session.emit(found, lambda: session.table(columns, rows, "nothing waits"))
-
-
-@approvals_app.command()
-def approve(approval: str, comment: str = "") -> None:
-    """Approve a call."""
-    _decide(approval, comment, approve=True)
-
-
-@approvals_app.command()
-def reject(approval: str, comment: str = "") -> None:
-    """Reject a call."""
-    _decide(approval, comment, approve=False)
-
-
-def _decide(approval: str, comment: str, *, approve: bool) -> None:
-    name = approval if approval.startswith("approvals/") else f"approvals/{approval}"
-    found = session.call(lambda kernel: kernel.access.decide(name, approve=approve, comment=comment))
-    session.emit(found, lambda: session.say(f"{found.name}: {found.state}"))
 
 
 @grants_app.callback()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aios.cli import access, agents, chat, data, doctor, env, queue, run, session, terminal, trace
+from aios.cli import access, agents, approvals, chat, data, doctor, env, queue, run, session, terminal, trace
 
 COMMANDS_GROUP = "aios.commands"
 """Entry points whose callables become commands; the kernel's own package adds `up` and `demo`."""
@@ -38,7 +38,8 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(data.memory_app, name="memory")
     app.add_typer(data.files_app, name="files")
     app.add_typer(data.tools_app, name="tools")
-    app.add_typer(access.approvals_app, name="approvals")
+    app.add_typer(approvals.approvals_app, name="approvals")
+    app.add_typer(approvals.persons_app, name="persons")
     app.add_typer(access.grants_app, name="grants")
     app.command()(access.audit)
     app.command()(doctor.doctor)
@@ -59,11 +60,18 @@ def _options(
     agent_key: Annotated[
         str | None, typer.Option(envvar="AIOS_AGENT_KEY", help="Act as the agent that this key belongs to.")
     ] = None,
+    person_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIOS_PERSON_KEY",
+            help="Act as the person that this key belongs to. AIOS_PERSON_KEY_FILE: a file with one.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option(JSON_FLAG, help="Print JSON; may stand anywhere in the line.")
     ] = False,  # a flag
 ) -> None:
-    session.options.set(session.Options(endpoint, token, agent_key, as_json))
+    session.options.set(session.Options(endpoint, token, agent_key, as_json, person_key))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -102,6 +110,7 @@ _OWN = frozenset(
         "grants",
         "kill",
         "memory",
+        "persons",
         "policy",
         "ps",
         "queue",

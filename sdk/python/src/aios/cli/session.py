@@ -39,6 +39,7 @@ class Options:
     token: str | None = None
     agent_key: str | None = None
     as_json: bool = False
+    person_key: str | None = None
 
 
 options: ContextVar[Options] = ContextVar("options", default=Options())  # noqa: B039  # frozen
@@ -63,7 +64,8 @@ async def _connected(work: Callable[["Kernel"], Awaitable[T]]) -> T:
 
     said = options.get()
     policy = RetryPolicy(window=RETRY_WINDOW)
-    async with connect(said.endpoint, said.token, agent_key=said.agent_key, retry=policy) as kernel:
+    keys = {"agent_key": said.agent_key, "person_key": said.person_key}
+    async with connect(said.endpoint, said.token, **keys, retry=policy) as kernel:
         return await work(kernel)
 
 

@@ -65,6 +65,10 @@ class SyncKernel:
         """Return the kernel as that agent sees it, over the same connection; see `Kernel.as_agent`."""
         return SyncKernel(self._inner.as_agent(credential), self._portal)
 
+    def as_person(self, person_key: str) -> "SyncKernel":
+        """Return the kernel as the person with that key sees it; see `Kernel.as_person`."""
+        return SyncKernel(self._inner.as_person(person_key), self._portal)
+
 
 @contextmanager
 def connect_sync(
@@ -72,6 +76,7 @@ def connect_sync(
     token: str | None = None,
     *,
     agent_key: str | None = None,
+    person_key: str | None = None,
     retry: RetryPolicy | None = None,
 ) -> Iterator[SyncKernel]:
     """Connect to the kernel without an event loop: `with aios.connect_sync() as kernel:`.
@@ -80,6 +85,8 @@ def connect_sync(
     """
     with (
         Portal() as portal,
-        portal.entered(connect(endpoint, token, agent_key=agent_key, retry=retry)) as kernel,
+        portal.entered(
+            connect(endpoint, token, agent_key=agent_key, person_key=person_key, retry=retry)
+        ) as kernel,
     ):
         yield SyncKernel(kernel, portal)

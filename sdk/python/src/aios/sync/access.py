@@ -5,7 +5,16 @@ from datetime import datetime
 
 from aios.calls.access import Access
 from aios.sync.portal import Portal
-from aios.types.access import AccessPolicy, Approval, AuditCheck, AuditEntry, Grant
+from aios.types.access import (
+    AccessPolicy,
+    Approval,
+    ApprovalRule,
+    AuditCheck,
+    AuditEntry,
+    Grant,
+    Person,
+    PersonHandle,
+)
 
 
 class SyncAccess:
@@ -59,6 +68,18 @@ class SyncAccess:
             self._inner.approvals(pending_only=pending_only, agent=agent, timeout=timeout)
         )
 
+    def approval(self, approval: str, *, timeout: float | None = None) -> Approval:
+        """Return one approval. Raises NotFound."""
+        return self._portal.run(self._inner.approval(approval, timeout=timeout))
+
+    def arguments(self, approval: str, *, timeout: float | None = None) -> bytes:
+        """Return the whole arguments of an open approval as canonical JSON; `timeout` bounds each part.
+
+        For who may decide it. They may hold what a terminal obeys. Raises NotFound, DataLoss when they are
+        not what the approval is for.
+        """
+        return self._portal.run(self._inner.arguments(approval, timeout=timeout))
+
     def decide(
         self,
         approval: str,
@@ -70,8 +91,10 @@ class SyncAccess:
     ) -> Approval:
         """Approve or reject a call; `arguments_sha256` makes sure that it is still the one that was shown.
 
-        Raises NotFound, PreconditionFailed when it was decided already, PermissionDenied: an agent needs a
-        grant, and decides nothing that an agent of its own tree asks for.
+        It is required to approve what has `preview_truncated`. Where several people are wanted, the approval
+        stays pending until all have approved. Raises NotFound, PreconditionFailed when it was decided
+        already, PermissionDenied: people decide, and an agent only where an administrator's policy names it,
+        and nothing that an agent of its own tree asks for.
         """
         return self._portal.run(
             self._inner.decide(
@@ -85,6 +108,75 @@ class SyncAccess:
         `timeout` bounds the whole watch. Unit: seconds; default: no bound.
         """
         return self._portal.iterate(self._inner.watch_approvals(agent=agent, timeout=timeout))
+
+    def create_person(
+        self,
+        person: str,
+        *,
+        tenant: str = "",
+        display_name: str = "",
+        administrator: bool = False,
+        timeout: float | None = None,
+    ) -> PersonHandle:
+        """Make a person with a key, which is shown only here. For administrators.
+
+        `person` is the id. Raises AlreadyExists, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.create_person(
+                person, tenant=tenant, display_name=display_name, administrator=administrator, timeout=timeout
+            )
+        )
+
+    def persons(self, *, tenant: str = "", timeout: float | None = None) -> list[Person]:
+        """Return the persons of a tenant by name. For administrators. `timeout` bounds each page."""
+        return self._portal.run(self._inner.persons(tenant=tenant, timeout=timeout))
+
+    def disable_person(self, person: str, *, tenant: str = "", timeout: float | None = None) -> Person:
+        """End a person's key, tokens and unused approvals. Raises NotFound, PreconditionFailed."""
+        return self._portal.run(self._inner.disable_person(person, tenant=tenant, timeout=timeout))
+
+    def enable_person(self, person: str, *, tenant: str = "", timeout: float | None = None) -> Person:
+        """Let a disabled person act again; a key is made apart. Raises NotFound."""
+        return self._portal.run(self._inner.enable_person(person, tenant=tenant, timeout=timeout))
+
+    def issue_person_key(
+        self, person: str, *, tenant: str = "", timeout: float | None = None
+    ) -> PersonHandle:
+        """Make a new key in the place of a person's old one. Raises NotFound, AgentInactive."""
+        return self._portal.run(self._inner.issue_person_key(person, tenant=tenant, timeout=timeout))
+
+    def revoke_person_key(self, person: str, *, tenant: str = "", timeout: float | None = None) -> Person:
+        """End a person's key and all tokens issued to the person. Raises NotFound."""
+        return self._portal.run(self._inner.revoke_person_key(person, tenant=tenant, timeout=timeout))
+
+    def put_approval_rule(
+        self,
+        rule: str,
+        deciders: int,
+        *,
+        action: str = "",
+        resource: str = "",
+        description: str = "",
+        timeout: float | None = None,
+    ) -> ApprovalRule:
+        """Say how many different people must approve an action, a resource, or all below one.
+
+        For administrators. Raises InvalidRequest, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.put_approval_rule(
+                rule, deciders, action=action, resource=resource, description=description, timeout=timeout
+            )
+        )
+
+    def approval_rules(self, *, timeout: float | None = None) -> list[ApprovalRule]:
+        """Return the tenant's approval rules by name. `timeout` bounds each page."""
+        return self._portal.run(self._inner.approval_rules(timeout=timeout))
+
+    def delete_approval_rule(self, rule: str, *, timeout: float | None = None) -> None:
+        """Delete an approval rule. Raises NotFound."""
+        self._portal.run(self._inner.delete_approval_rule(rule, timeout=timeout))
 
     def put_policy(
         self, policy: str, text: str, *, description: str = "", etag: str = "", timeout: float | None = None

@@ -6,12 +6,12 @@ import itertools
 from aios.api.access.v1 import access_pb2 as pb
 from aios.api.access.v1 import resources_pb2 as res
 from aios.errors import NotFound, PermissionDenied, PreconditionFailed
-from aios.testing.agents import FakeAgents
 from aios.testing.caller import ADMIN, Caller
+from aios.testing.persons import FakePersons
 
 
-class FakeAccess(FakeAgents):
-    """Adds grants to the agents: any action on an agent's resource lets the grantee read all it has."""
+class FakeAccess(FakePersons):
+    """Adds grants to agents and persons: any action on an agent's resource lets it be read."""
 
     def __init__(self, token_life: float) -> None:
         super().__init__(token_life)
@@ -33,6 +33,8 @@ class FakeAccess(FakeAgents):
             resource=f"tools/{tool}",
             arguments_sha256=digest,
             arguments_preview=arguments,
+            arguments_bytes=len(arguments.encode()),
+            required_deciders=1,
             state=res.APPROVAL_STATE_PENDING,
         )
         self._roots[name] = self._root(f"agents/{agent}")
@@ -70,20 +72,39 @@ class FakeAccess(FakeAgents):
         found = [one for one in self.approvals.values() if not request.states or one.state in request.states]
         return pb.ListApprovalsResponse(approvals=reversed(found))
 
+    async def get_approval(self, request: pb.GetApprovalRequest, caller: Caller) -> pb.GetApprovalResponse:
+        """GetApproval."""
+        del caller
+        return pb.GetApprovalResponse(approval=self._approval(request.name))
+
+    async def get_approval_arguments(
+        self, request: pb.GetApprovalArgumentsRequest, caller: Caller
+    ) -> pb.GetApprovalArgumentsResponse:
+        """GetApprovalArguments, in one part."""
+        del caller
+        approval = self._approval(request.name)
+        content = approval.arguments_preview.encode()
+        return pb.GetApprovalArgumentsResponse(
+            content=content,
+            shown=approval.arguments_preview,
+            total_bytes=len(content),
+            arguments_sha256=approval.arguments_sha256,
+        )
+
     async def decide_approval(
         self, request: pb.DecideApprovalRequest, caller: Caller
     ) -> pb.DecideApprovalResponse:
-        """DecideApproval: by the administrator, or by an agent of another tree that has a grant for it."""
-        if caller.agent != ADMIN and not self._may_approve(caller, request.name):
+        """DecideApproval: by people, or by an agent of another tree that a policy names."""
+        if not self.is_human(caller) and not self._may_approve(caller, request.name):
             raise PermissionDenied(
                 f"agents/{caller.agent} may not decide {request.name}", metadata={"approval": request.name}
             )
-        if request.name not in self.approvals:
-            raise NotFound(f"no {request.name}", reason="APPROVAL_NOT_FOUND")
-        approval = self.approvals[request.name]
+        approval = self._approval(request.name)
         if approval.state != res.APPROVAL_STATE_PENDING:
             raise PreconditionFailed(f"{request.name} was decided", reason="APPROVAL_DECIDED")
         approved = request.decision == pb.APPROVAL_DECISION_APPROVE
+        vote = approval.votes.add(decider=f"agents/{caller.agent}", approved=approved)
+        vote.kind = self.kind_of(caller)
         approval.state = res.APPROVAL_STATE_APPROVED if approved else res.APPROVAL_STATE_REJECTED
         approval.decider = f"agents/{caller.agent}"
         approval.comment = request.comment
@@ -117,21 +138,22 @@ class FakeAccess(FakeAgents):
         del request, caller
         return pb.VerifyAuditResponse(intact=True, verified_count=len(self._entries))
 
+    def _approval(self, name: str) -> res.Approval:
+        if name not in self.approvals:
+            raise NotFound(f"no {name}", reason="APPROVAL_NOT_FOUND")
+        return self.approvals[name]
+
     def _may_approve(self, caller: Caller, approval: str) -> bool:
         me = f"agents/{caller.agent}"
-        given = any(
-            one.grantee == me
-            and "access.approve" in one.actions
-            and (approval.startswith(one.resource) if one.prefix else approval == one.resource)
-            for one in self._grants.values()
-        )
+        named = f'permit(principal == Agent::"{caller.agent}", action == Action::"access.approve"'
+        given = any(named in policy.text for policy in self._policies.values())
         return given and self._roots.get(approval, "") not in ("", self._root(me))
 
     def _grant(self, grant: res.Grant) -> set[str]:
         return self.granted.setdefault(grant.grantee.removeprefix("agents/"), set())
 
     def _note(self, caller: Caller, action: str, resource: str) -> None:
-        kind = res.PRINCIPAL_KIND_ADMIN if caller.agent == ADMIN else res.PRINCIPAL_KIND_AGENT
+        kind = self.kind_of(caller)
         entry = res.AuditEntry(
             sequence=len(self._entries) + 1,
             agent=f"agents/{caller.agent}",

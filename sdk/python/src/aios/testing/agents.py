@@ -94,7 +94,7 @@ class FakeAgents:
         if request.HasField("renew"):
             agent_id: str | None = self.caller(request.renew.token).agent
         else:
-            agent_id = self._keys.get(request.agent_key.key)
+            agent_id = self._keys.get(request.agent_key.key or request.person_key.key)
         if agent_id is None:
             raise Unauthenticated("no such key", reason="CREDENTIAL_INVALID")
         asked = request.lifetime.ToSeconds() if request.HasField("lifetime") else None

@@ -1,9 +1,10 @@
 """Grants, approvals, policies and the audit log."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+Kind = Literal["unspecified", "agent", "admin", "service", "person"]
 ApprovalState = Literal["unspecified", "pending", "approved", "rejected", "expired", "used", "cancelled"]
 
 
@@ -40,6 +41,26 @@ class Grant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovalVote:
+    """What one decider said."""
+
+    decider: str
+    """Who: a person, an administrator, or an agent that a policy names."""
+
+    kind: Kind = "unspecified"
+    """What sort of principal it is."""
+
+    approved: bool = False
+    """Whether it approved; otherwise it rejected."""
+
+    comment: str = ""
+    """Why."""
+
+    decide_time: datetime | None = None
+    """When."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Approval:
     """A person's say on one call with exactly these arguments."""
 
@@ -59,7 +80,7 @@ class Approval:
     """Hash of the exact arguments."""
 
     arguments_preview: str = ""
-    """The arguments for people; a long text is cut."""
+    """The arguments for people: what does not show is written as its code, what is left out has a mark."""
 
     summary: str = ""
     """What would happen, in one sentence."""
@@ -81,6 +102,90 @@ class Approval:
 
     comment: str = ""
     """What the decider said."""
+
+    arguments_bytes: int = 0
+    """Length of the whole arguments; 0: they were not told."""
+
+    preview_truncated: bool = False
+    """Whether the preview leaves anything out; approving then takes `arguments_sha256`."""
+
+    resource_version: str = ""
+    """Which version of the resource it is about."""
+
+    required_deciders: int = 0
+    """How many people must approve."""
+
+    votes: tuple[ApprovalVote, ...] = ()
+    """What was said so far, oldest first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """A person of a tenant, perhaps an administrator."""
+
+    name: str
+    """Resource name `persons/{id}`."""
+
+    tenant: str = ""
+    """The person's tenant."""
+
+    display_name: str = ""
+    """A name for people."""
+
+    administrator: bool = False
+    """Whether the person administers the tenant."""
+
+    state: Literal["unspecified", "active", "disabled"] = "unspecified"
+    """Whether the person may act."""
+
+    has_key: bool = False
+    """Whether there is a key that tokens are issued for."""
+
+    creator: str = ""
+    """Who made the person."""
+
+    create_time: datetime | None = None
+    """When the person was made."""
+
+    update_time: datetime | None = None
+    """When the person was last changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PersonHandle:
+    """A person with a key, which is shown only here."""
+
+    person: Person
+    """The person."""
+
+    person_key: str = field(repr=False)
+    """The key, for `aios.connect(person_key=...)` or AIOS_PERSON_KEY."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovalRule:
+    """How many people must approve what it is about."""
+
+    name: str
+    """Resource name `approvalRules/{id}`."""
+
+    action: str = ""
+    """Only approvals of this action; empty: of every action."""
+
+    resource: str = ""
+    """Only approvals about this resource, with a slash at its end about all below; empty: about anything."""
+
+    deciders: int = 0
+    """How many different people must approve."""
+
+    description: str = ""
+    """Why."""
+
+    creator: str = ""
+    """Who put the rule."""
+
+    create_time: datetime | None = None
+    """When the rule was put."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +233,7 @@ class AuditEntry:
     agent: str = ""
     """Who acted."""
 
-    kind: Literal["unspecified", "agent", "admin", "service"] = "unspecified"
+    kind: Kind = "unspecified"
     """What sort of principal acted."""
 
     method: str = ""
