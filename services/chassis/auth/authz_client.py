@@ -35,6 +35,7 @@ _KINDS: Final = {
     Kind.AGENT: resources_pb2.PRINCIPAL_KIND_AGENT,
     Kind.ADMIN: resources_pb2.PRINCIPAL_KIND_ADMIN,
     Kind.SERVICE: resources_pb2.PRINCIPAL_KIND_SERVICE,
+    Kind.PERSON: resources_pb2.PRINCIPAL_KIND_PERSON,
 }
 _MISSED_HEARTBEATS: Final = 3
 _CONFIRM_SECONDS: Final = 0.5
