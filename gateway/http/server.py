@@ -4,7 +4,6 @@ import asyncio
 import resource
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -92,6 +91,7 @@ class Door:
         self._draining = False
         self._tasks = Supervisor()
         self._runner: web.AppRunner | None = None
+        self._tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
         self._spoken: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._identities: Identities | None = None
@@ -105,9 +105,9 @@ class Door:
             kernel, self._identities, self._config, self._aliases, self._registry, self._bodies
         )
         self._dialects = self._make(fittings)
-        tls = await asyncio.to_thread(_tls, self._config)
+        self._tls = tls = await asyncio.to_thread(_tls, self._config)
         if tls is not None:
-            self._tasks.every("door certificate", _CERTIFICATE_SECONDS, partial(self._renew_certificate, tls))
+            self._tasks.every("door certificate", _CERTIFICATE_SECONDS, self.renew_certificate)
         _allow_files(self._config.connections)
         self._runner = web.AppRunner(self._app(), handler_cancellation=True)
         await self._runner.setup()
@@ -137,13 +137,15 @@ class Door:
         self._tasks.every("door keys", SWEEP_SECONDS, sessions.check_running)
         return Identities(keys, sessions)
 
-    async def _renew_certificate(self, shown: ssl.SSLContext) -> None:
+    async def renew_certificate(self) -> None:
         """Show the certificate that the files hold now, from the next connection on."""
+        if self._tls is None:
+            return
         try:
             await asyncio.to_thread(
                 _tls, self._config
             )  # tried apart: half of a pair would end every handshake
-            await asyncio.to_thread(_load, shown, self._config)
+            await asyncio.to_thread(_load, self._tls, self._config)
         except (OSError, ssl.SSLError) as problem:
             _log.warning("the new certificate cannot be used", problem=str(problem))
 

@@ -306,9 +306,11 @@ class _Call:
         head = headers.read(self._context, trust_ids=trusted)
         if self._pipeline.tracer is not None:
             self._begin_span(self._pipeline.tracer, head)
-        if self._pipeline.peers is not None:
-            peers.check(self._context, self._pipeline.peers)
+        known = self._pipeline.peers
+        peer = peers.check(self._context, known) if known is not None else None
         principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)
+        if peer is not None:
+            peers.check_service(principal, peer)
         if self.stream is not None:
             self._pipeline.streams.identified(self.stream, principal)
         return head, principal

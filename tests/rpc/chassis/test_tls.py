@@ -116,6 +116,22 @@ async def test_a_certificate_of_the_same_authority_that_names_no_process_is_refu
     assert seen == set()
 
 
+async def test_a_token_of_a_process_counts_from_that_process_alone(
+    server: ChassisServer, authority: Authority
+) -> None:
+    async def show(name: str) -> Echo:
+        tls = await identity(authority, name)
+        async with client.channel(f"127.0.0.1:{server.port}", tls=tls, peer="memory") as channel:
+            token = tokens.metadata("memory", kind="service")
+            answer: Echo = await EchoStub(channel).kernel(Echo(count=7), metadata=token, timeout=5)
+            return answer
+
+    assert (await show("memory")).count == 7
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await show("gateway")
+    assert reason(failed.value) == "CREDENTIAL_INVALID"
+
+
 async def test_the_door_asks_agents_for_tokens_and_not_for_certificates(authority: Authority) -> None:
     tls = await identity(authority, "gateway")
     trusting = grpc.ssl_channel_credentials(await asyncio.to_thread(authority.file.read_bytes))

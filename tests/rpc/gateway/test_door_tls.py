@@ -61,6 +61,25 @@ async def test_with_a_certificate_the_door_speaks_tls_only(tmp_path: Path) -> No
             await client.post(f"{plain}/v1/plain", json={"text": "hello"})
 
 
+async def test_a_new_certificate_is_shown_from_the_next_connection_on(tmp_path: Path) -> None:
+    def shown(port: int) -> str:
+        return ssl.get_server_certificate(("127.0.0.1", port))
+
+    cert, key = certificate(tmp_path)
+    async with (
+        small_kernel() as kernel,
+        door(kernel, tls_cert_file=str(cert), tls_key_file=str(key)) as opened,
+    ):
+        port = opened[0].port
+        first = await asyncio.to_thread(shown, port)
+        await asyncio.to_thread(cert.write_bytes, b"half of a pair")
+        await opened[0].renew_certificate()
+        assert await asyncio.to_thread(shown, port) == first
+        await asyncio.to_thread(certificate, tmp_path)
+        await opened[0].renew_certificate()
+        assert await asyncio.to_thread(shown, port) != first
+
+
 async def test_a_client_that_does_not_shake_hands_is_cut_off(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     async with (

@@ -92,7 +92,10 @@ def hint_for(error: "AiosError") -> str:
 
     hints: Sequence[tuple[type[errors.AiosError], str]] = (
         (errors.NoBackend, "No model is being served: see `aios doctor`."),
-        (errors.Unavailable, "Is the kernel up? Start it with `aios up`, or say where it is: AIOS_ENDPOINT."),
+        (
+            errors.Unavailable,
+            "Is the kernel up? Start it with `aios up`, or say where it is: AIOS_ENDPOINT, AIOS_CA_FILE.",
+        ),
         (errors.CredentialExpired, "Get a new token, or use an agent key: AIOS_AGENT_KEY."),
         (
             errors.Unauthenticated,
