@@ -102,6 +102,8 @@ class Context:
     parent: str = ""
     """Name of the context it was forked from."""
     forked_at: int = 0
+    untrusted: bool = False
+    """Whether nobody vouches for something in it. Never goes back: messages never change."""
 
     @property
     def etag(self) -> str:
@@ -279,3 +281,5 @@ class Window:
     added: tuple[Added, ...] = ()
     """Those of its messages that the conversation does not have."""
     etag: str = ""
+    untrusted: bool = False
+    """Whether nobody vouches for something in the conversation."""

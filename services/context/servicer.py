@@ -83,7 +83,8 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
         done = await self._conversations.pin(
             scope, actor, id_, request.position, request.etag, pinned=request.pinned
         )
-        return context_pb2.PinMessageResponse(message=wire.message(done.message, pinned=done.pinned))
+        message = wire.message(done.message, pinned=done.pinned)
+        return context_pb2.PinMessageResponse(message=message, untrusted=done.untrusted)
 
     async def AssembleWindow(
         self, request: context_pb2.AssembleWindowRequest, _context: object

@@ -28,6 +28,8 @@ class RequestContext:
     """Chosen by the caller, to recognise a repeat; empty makes every call a new one."""
     tree: str = field(default="", compare=False)
     """Id of the root above the calling agent; empty where it is not known."""
+    untrusted: bool = False
+    """Whether nobody vouches for what the call leaves: its agent is marked, or not the owner."""
 
 
 class Kind(Enum):
@@ -122,6 +124,8 @@ class Version:
     """The version that this one brought back; 0 when it is no rollback."""
     shared: int = 0
     """Bytes that the next version holds too, being made by appending; the quota counts them there."""
+    untrusted: bool = False
+    """Whether nobody vouches for its content: its writer was marked, or another agent than the owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,8 @@ class Node:
     trash_root: bool = False
     """Whether the node itself was deleted, not a directory above it."""
     trashed_at: datetime | None = None
+    untrusted: bool = False
+    """Whether nobody vouches for its newest content, its name or its label."""
 
     @property
     def etag(self) -> str:
@@ -177,6 +183,8 @@ class Upload:
     etag: str = ""
     label: Attributes = field(default_factory=Attributes)
     comment: str = ""
+    untrusted: bool = False
+    """Whether nobody vouches for a part of it."""
 
     @property
     def reserved(self) -> int:
@@ -292,6 +300,8 @@ class Record:
     vector: bytes = field(default=b"", repr=False)
     """Given by the caller or made from `text`: float32, little endian; empty when there is none."""
     revision: int = 1
+    untrusted: bool = False
+    """Whether nobody vouches for it: its writer was marked, or another agent than the owner."""
 
     @property
     def etag(self) -> str:

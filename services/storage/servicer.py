@@ -30,7 +30,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         caller = current_caller()
         new = wire.new_file(request, caller)
         written = await self._service.files.write(wire.call(caller, request.request_id), new)
-        return self._wire.written(caller.owner, written)
+        return pb.WriteFileResponse(file=self._wire.written(caller, written), created=written.created)
 
     async def BeginUpload(self, request: pb.BeginUploadRequest, context: Any) -> pb.BeginUploadResponse:
         caller = current_caller()
@@ -59,8 +59,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         upload_id = wire.upload_id(request.upload, caller)
         call = wire.call(caller, request.request_id)
         written = await self._service.uploads.commit(call, upload_id, request.sha256)
-        file = self._wire.file(caller.owner, written.node)
-        return pb.CommitUploadResponse(file=file, created=written.created)
+        return pb.CommitUploadResponse(file=self._wire.written(caller, written), created=written.created)
 
     async def AbortUpload(self, request: pb.AbortUploadRequest, context: Any) -> pb.AbortUploadResponse:
         caller = current_caller()
@@ -108,7 +107,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         path = wire.path(request.name, caller)
         call = wire.call(caller, request.request_id)
         node = await self._service.files.make_directory(call, path, allow_existing=request.allow_existing)
-        return pb.MakeDirectoryResponse(file=self._wire.file(caller.owner, node))
+        return pb.MakeDirectoryResponse(file=self._wire.made(caller, node))
 
     async def SetFileMetadata(
         self, request: pb.SetFileMetadataRequest, context: Any
@@ -233,7 +232,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
         token = paging.encode([place.ranking, hits[size].rank], *query) if len(hits) > size else ""
         return pb.SearchFilesResponse(
-            hits=[self._wire.hit(hit) for hit in hits[:size]], next_page_token=token
+            hits=[self._wire.hit(hit, caller) for hit in hits[:size]], next_page_token=token
         )
 
     async def ShareFile(self, request: pb.ShareFileRequest, context: Any) -> pb.ShareFileResponse:

@@ -40,6 +40,8 @@ class ChangeContext:
     now: datetime
     limits: ContextLimits
     new_id: Callable[[], str]
+    untrusted: bool = False
+    """Whether nobody vouches for what the change leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Pinned:
 
     message: Message
     pinned: bool
+    untrusted: bool = False
+    """Whether nobody vouches for something in its context."""
 
 
 def find(tx: Transaction, context_id: str, etag: str = "") -> Context:
@@ -99,21 +103,32 @@ def append(
     """
     old = find(tx, context_id, etag)
     context, messages = extend(old, drafts, around.now)
-    context = replace(context, revision=old.revision + 1, updated_at=around.now)
+    context = replace(
+        context,
+        revision=old.revision + 1,
+        updated_at=around.now,
+        untrusted=old.untrusted or around.untrusted,
+    )
     _account(tx, old, context, around.limits)
     tx.append(context.segments[-1].branch, messages)
     tx.put_context(context)
     return Appended(context, old.message_count + 1)
 
 
-def update(tx: Transaction, context_id: str, changes: Mapping[str, Any], etag: str, now: datetime) -> Context:
+def update(
+    tx: Transaction, context_id: str, changes: Mapping[str, Any], etag: str, around: ChangeContext
+) -> Context:
     """Change the named fields of a context's settings.
 
     Raises ContextNotFound and EtagMismatch.
     """
     old = find(tx, context_id, etag)
     context = replace(
-        old, settings=replace(old.settings, **changes), revision=old.revision + 1, updated_at=now
+        old,
+        settings=replace(old.settings, **changes),
+        revision=old.revision + 1,
+        updated_at=around.now,
+        untrusted=old.untrusted or around.untrusted,
     )
     tx.put_context(context)
     return context
@@ -134,7 +149,7 @@ def pin(
         context = replace(old, pinned=positions, revision=old.revision + 1, updated_at=around.now)
         _account(tx, old, context, around.limits)
         tx.put_context(context)
-    return Pinned(message, pinned)
+    return Pinned(message, pinned, old.untrusted)
 
 
 def fork(
@@ -169,7 +184,9 @@ def fork(
             pinned=tuple(position for position in source.pinned if position <= last),
         )
     parent = names.in_agent(source_agent, "contexts", source_id)
-    context = replace(blank, parent=parent, forked_at=last)
+    foreign = source_agent != tx.scope.agent
+    untrusted = blank.untrusted or source.untrusted or foreign
+    context = replace(blank, parent=parent, forked_at=last, untrusted=untrusted)
     _account(tx, None, context, around.limits)
     tx.put_context(context)
     if copied:
@@ -232,7 +249,8 @@ def _fresh(
 ) -> Context:
     if tx.context(context_id) is not None:
         raise AlreadyExists.of(context_id)
-    return Context(context_id, settings, around.now, around.now, around.new_id()[:8], segments)
+    fresh = Context(context_id, settings, around.now, around.now, around.new_id()[:8], segments)
+    return replace(fresh, untrusted=around.untrusted)
 
 
 def _open_after(open_calls: tuple[str, ...], chat: ChatMessage, position: int) -> tuple[str, ...]:

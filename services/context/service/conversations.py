@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from services.chassis.auth.identity import Scope
@@ -19,6 +20,15 @@ PAGE_BYTES: Final = 3 * 1024 * 1024
 """Most that the messages of one page take."""
 _BATCH: Final = 500
 _FEW: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Messages of a context, each with whether it is pinned."""
+
+    messages: list[tuple[Message, bool]]
+    untrusted: bool = False
+    """Whether nobody vouches for something in the context."""
 
 
 class Conversations:
@@ -40,7 +50,7 @@ class Conversations:
         """Create a context. Raises AlreadyExists, OrphanToolResult, QuotaExceeded and IdempotencyMismatch."""
 
         def work(tx: Transaction) -> Context:
-            return rules.create(tx, context_id, settings, drafts, self._around())
+            return rules.create(tx, context_id, settings, drafts, self._around(actor))
 
         context, first = await self._deps.once(scope, actor, Context, work)
         self._deps.meter.appended(len(drafts) if first else 0)
@@ -60,7 +70,7 @@ class Conversations:
         """Change named settings. Raises ContextNotFound, EtagMismatch and IdempotencyMismatch."""
 
         def work(tx: Transaction) -> Context:
-            return rules.update(tx, context_id, changes, etag, self._deps.clock.now())
+            return rules.update(tx, context_id, changes, etag, self._around(actor))
 
         return (await self._deps.once(scope, actor, Context, work))[0]
 
@@ -73,7 +83,7 @@ class Conversations:
         """
 
         def work(tx: Transaction) -> Appended:
-            return rules.append(tx, context_id, drafts, etag, self._around())
+            return rules.append(tx, context_id, drafts, etag, self._around(actor))
 
         appended, first = await self._deps.once(scope, actor, Appended, work)
         self._deps.meter.appended(len(drafts) if first else 0)
@@ -81,13 +91,13 @@ class Conversations:
 
     async def messages(
         self, scope: Scope, context_id: str, *, after: int, before: int, limit: int, newest_first: bool
-    ) -> list[tuple[Message, bool]]:
+    ) -> Listed:
         """List messages and whether each is pinned; no more than fit one page and the next one after them.
 
         Raises ContextNotFound.
         """
 
-        def work(tx: Transaction) -> list[tuple[Message, bool]]:
+        def work(tx: Transaction) -> Listed:
             context = rules.find(tx, context_id)
             pinned = set(context.pinned)
             found: list[Message] = []
@@ -105,7 +115,9 @@ class Conversations:
                 found += more
                 size += sum(message.chat.size for message in more)
                 low, high = (low, more[-1].position) if newest_first else (more[-1].position, high)
-            return [(message, message.position in pinned) for message in found]
+            return Listed(
+                [(message, message.position in pinned) for message in found], untrusted=context.untrusted
+            )
 
         return await self._deps.store.read(scope, work)
 
@@ -118,7 +130,7 @@ class Conversations:
         """
 
         def work(tx: Transaction) -> Pinned:
-            return rules.pin(tx, context_id, position, etag, self._around(), pinned=pinned)
+            return rules.pin(tx, context_id, position, etag, self._around(actor), pinned=pinned)
 
         return (await self._deps.once(scope, actor, Pinned, work))[0]
 
@@ -133,7 +145,7 @@ class Conversations:
         await self._access.require(READ, names.in_agent(source[0], "contexts", source[1]))
 
         def work(tx: Transaction) -> Context:
-            return rules.fork(tx, context_id, source, at, self._around())
+            return rules.fork(tx, context_id, source, at, self._around(actor))
 
         return (await self._deps.once(scope, actor, Context, work))[0]
 
@@ -164,5 +176,7 @@ class Conversations:
 
         await self._deps.once(scope, actor, Nothing, work)
 
-    def _around(self) -> ChangeContext:
-        return ChangeContext(self._deps.clock.now(), self._limits, lambda: secrets.token_hex(8))
+    def _around(self, actor: RequestIdentity) -> ChangeContext:
+        return ChangeContext(
+            self._deps.clock.now(), self._limits, lambda: secrets.token_hex(8), untrusted=actor.untrusted
+        )

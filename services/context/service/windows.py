@@ -161,6 +161,7 @@ class Windows:
             fallback_reason=fitted.fallback,
             added=draft.added,
             etag=context.etag,
+            untrusted=context.untrusted,
         )
 
     def _check_size(self, messages: Sequence[Message], stays: Sequence[bool], tokens: int) -> None:

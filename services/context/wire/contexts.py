@@ -10,7 +10,7 @@ from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.wire import stamp
 from services.context.core.window import MOST_RUNS
 from services.context.model import Added, Context, Draft, DropReason, Message, Settings, Strategy, Window
-from services.context.service.conversations import PAGE_BYTES
+from services.context.service.conversations import PAGE_BYTES, Listed
 from services.context.service.windows import WindowRequest
 
 CONTEXTS: Final = "contexts"
@@ -84,6 +84,7 @@ def context(scope: Scope, found: Context) -> resources_pb2.Context:
         etag=found.etag,
         head_messages=chosen.head_messages,
         recall_tokens=chosen.recall_tokens,
+        untrusted=found.untrusted,
     )
 
 
@@ -130,6 +131,7 @@ def window(made: Window) -> context_pb2.AssembleWindowResponse:
         recalled_notes=[note.name for each in made.added for note in each.notes],
         added=[_added(each, made.messages.index(each.message)) for each in made.added],
         etag=made.etag,
+        untrusted=made.untrusted,
     )
 
 
@@ -157,10 +159,10 @@ def message_position(request: context_pb2.ListMessagesRequest, scope: Scope) -> 
 
 
 def message_page(
-    request: context_pb2.ListMessagesRequest, scope: Scope, found: list[tuple[Message, bool]], size: int
+    request: context_pb2.ListMessagesRequest, scope: Scope, listed: Listed, size: int
 ) -> context_pb2.ListMessagesResponse:
-    """Write a page of at most `size` messages and 3 MiB; `found` holds one more if there is one."""
-    response = context_pb2.ListMessagesResponse()
+    """Write a page of at most `size` messages and 3 MiB; `listed` holds one more if there is one."""
+    found, response = listed.messages, context_pb2.ListMessagesResponse(untrusted=listed.untrusted)
     room = PAGE_BYTES
     for item, pinned in found[:size]:
         room -= item.chat.size

@@ -8,7 +8,7 @@ from services.storage.core.file_tree import Text, Write, find, make_directory, w
 from services.storage.core.history import content_of, get_version
 from services.storage.core.unit_of_work import UnitOfWork
 from services.storage.errors import AlreadyExists, WrongFileKind
-from services.storage.model import Attributes, Content, Kind, Mode, Node, Piece
+from services.storage.model import Attributes, Content, Kind, Node, Piece
 from services.storage.ports import Transaction
 
 
@@ -22,6 +22,8 @@ class Item:
     label: Attributes = Attributes()  # noqa: RUF009 - immutable
     content: Content | None = None
     text: Text | None = None
+    untrusted: bool = False
+    """Whether nobody vouches for it."""
 
 
 def collect(tx: Transaction, source: str, number: int) -> list[Item]:
@@ -35,9 +37,18 @@ def collect(tx: Transaction, source: str, number: int) -> list[Item]:
     return [_item(tx, each, source, number) for each in with_descendants(tx, node)]
 
 
-def place(unit: UnitOfWork, items: Sequence[Item], destination: str, *, overwrite: bool, etag: str) -> Node:
+def place(
+    unit: UnitOfWork,
+    items: Sequence[Item],
+    destination: str,
+    *,
+    overwrite: bool,
+    etag: str,
+    foreign: bool = False,
+) -> Node:
     """Write collected items under a new name; return the node of the first.
 
+    `foreign`: they come from another agent, for whom the owner does not vouch.
     Raises AlreadyExists, FileNotFound (an etag and no file), WrongFileKind, EtagMismatch and BlobVanished.
     """
     target = unit.tx.node(destination)
@@ -47,10 +58,18 @@ def place(unit: UnitOfWork, items: Sequence[Item], destination: str, *, overwrit
     for item in items:
         path = paths.check_entry(f"{destination}/{item.path}" if item.path else destination)
         if item.content is None:
-            node = make_directory(unit, path, allow_existing=overwrite)
+            untrusted = item.untrusted or foreign
+            node = make_directory(unit, path, allow_existing=overwrite, untrusted=untrusted)
         else:
             expected = "" if item.path else etag
-            command = Write(path, item.content, item.text, Mode.ANY, expected, item.label)
+            command = Write(
+                path,
+                item.content,
+                item.text,
+                etag=expected,
+                label=item.label,
+                untrusted=item.untrusted or foreign,
+            )
             node = write(unit, command).node
         first = first or node
     if first is None:
@@ -61,11 +80,12 @@ def place(unit: UnitOfWork, items: Sequence[Item], destination: str, *, overwrit
 def _item(tx: Transaction, node: Node, source: str, number: int) -> Item:
     path = "" if node.path == source else paths.relative(node.path, source)
     if not node.is_file:
-        return Item(path, node.kind)
+        return Item(path, node.kind, untrusted=node.untrusted)
     version = get_version(tx, node, number)
     document = tx.document(node.id) if version.number == node.version else None
     text = Text(document.text, document.words, document.vector) if document else None
-    return Item(path, node.kind, node.label, content_of(tx, version), text)
+    untrusted = version.untrusted or node.untrusted
+    return Item(path, node.kind, node.label, content_of(tx, version), text, untrusted)
 
 
 def blobs(items: Sequence[Item]) -> list[Piece]:

@@ -73,6 +73,8 @@ class Write:
     newest version's content, or one that this builds on."""
     keep_text: bool = False
     """Whether search knows the file already as well as it would with this version."""
+    untrusted: bool = False
+    """Whether nobody vouches for a part of the content, whoever writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Written:
 
     node: Node
     created: bool
+    exposes: bool = False
+    """Whether the node keeps a label that its writer did not give and nobody vouches for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,8 @@ def write(unit: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
     old = check_target(unit.tx, command.path, command.mode, command.etag)
     node = old or _new_file(unit, command.path)
     number = node.version + 1
+    kept = bool(node.label.metadata) and not command.label.metadata
+    untrusted = unit.untrusted or command.untrusted
     label = Attributes(
         command.label.media_type or node.label.media_type or guess_media_type(command.path),
         command.label.metadata or node.label.metadata,
@@ -154,6 +160,7 @@ def write(unit: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
         size=command.content.size,
         writer=unit.writer,
         label=label,
+        untrusted=untrusted or (kept and node.untrusted),
     )
     _store(unit, command)
     if command.links:
@@ -170,6 +177,7 @@ def write(unit: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
             etag=new.etag,
             comment=command.comment,
             restored=restored,
+            untrusted=untrusted,
         )
     )
     unit.written += new.size
@@ -182,18 +190,19 @@ def write(unit: UnitOfWork, command: Write, *, restored: int = 0) -> Written:
     if not command.keep_text:
         _index(unit, new, command.text)
     unit.tell(ChangeKind.UPDATED if old else ChangeKind.CREATED, new)
-    return Written(new, created=old is None)
+    # To another agent than the owner its label is what somebody else wrote, too.
+    return Written(new, created=old is None, exposes=kept and (node.untrusted or unit.untrusted))
 
 
-def make_directory(unit: UnitOfWork, path: str, *, allow_existing: bool) -> Node:
-    """Make a directory and those it lies in.
+def make_directory(unit: UnitOfWork, path: str, *, allow_existing: bool, untrusted: bool = False) -> Node:
+    """Make a directory and those it lies in; `untrusted`: nobody vouches for its name, whoever makes it.
 
     Raises AlreadyExists and WrongFileKind.
     """
     node = unit.tx.node(path)
     if node is None:
         make_parents(unit, path)
-        return _new_directory(unit, path)
+        return _new_directory(unit, path, untrusted=untrusted)
     if node.is_file:
         raise WrongFileKind.at(path, node.kind.value)
     if not allow_existing:
@@ -229,6 +238,7 @@ def set_attributes(unit: UnitOfWork, path: str, label: Attributes, remove: froze
         node,
         revision=node.revision + 1,
         label=Attributes(label.media_type or node.label.media_type, metadata),
+        untrusted=node.untrusted or unit.untrusted,
     )
     unit.tx.put_nodes([new])
     unit.tell(ChangeKind.UPDATED, new)
@@ -250,7 +260,12 @@ def move(unit: UnitOfWork, path: str, destination: str, *, etag: str, overwrite:
     _clear_way(unit, node, destination, overwrite=overwrite)
     make_parents(unit, destination)
     moved = [
-        replace(item, path=paths.rebase(item.path, path, destination), revision=item.revision + 1)
+        replace(
+            item,
+            path=paths.rebase(item.path, path, destination),
+            revision=item.revision + 1,
+            untrusted=item.untrusted or unit.untrusted,
+        )
         for item in with_descendants(unit.tx, node)
     ]
     unit.tx.put_nodes(moved)
@@ -356,8 +371,9 @@ def _new_file(unit: UnitOfWork, path: str) -> Node:
     return Node(unit.new_id(), path, Kind.FILE, unit.now, unit.now)
 
 
-def _new_directory(unit: UnitOfWork, path: str) -> Node:
+def _new_directory(unit: UnitOfWork, path: str, *, untrusted: bool = False) -> Node:
     node = Node(unit.new_id(), path, Kind.DIRECTORY, unit.now, unit.now, writer=unit.writer)
+    node = replace(node, untrusted=untrusted or unit.untrusted)
     unit.tx.put_nodes([node])
     unit.add(nodes=1)
     unit.tell(ChangeKind.CREATED, node)

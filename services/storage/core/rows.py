@@ -291,4 +291,5 @@ def _record(row: Row, old: Record | None, vector: bytes, unit: UnitOfWork) -> Re
         text=row.text,
         vector=vector,
         revision=old.revision + 1 if old else 1,
+        untrusted=unit.untrusted,
     )

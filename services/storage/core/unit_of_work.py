@@ -26,6 +26,8 @@ class ChangeContext:
     new_id: Callable[[], str]
     has_blob: Callable[[str], bool]
     """Tells whether the blob of this digest is stored."""
+    untrusted: bool = False
+    """Whether nobody vouches for what the writer leaves."""
 
 
 class BlobVanished(Exception):
@@ -51,6 +53,7 @@ class UnitOfWork:
         self.tx = tx
         self.now = circumstances.now
         self.writer = circumstances.writer
+        self.untrusted = circumstances.untrusted
         self.limits = circumstances.limits
         self.new_id = circumstances.new_id
         self._has_blob = circumstances.has_blob

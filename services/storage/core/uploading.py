@@ -54,6 +54,7 @@ def begin(unit: UnitOfWork, command: Begin, lifetime: timedelta) -> Upload:
         etag=command.etag,
         label=command.label,
         comment=command.comment,
+        untrusted=unit.untrusted,
     )
     unit.tx.put_upload(upload)
     unit.add(uploads=upload.reserved)
@@ -84,6 +85,7 @@ def take(unit: UnitOfWork, upload_id: str, offset: int, piece: Piece, lifetime: 
         received=offset + piece.size,
         chunks=upload.chunks + 1,
         expires_at=unit.now + lifetime,
+        untrusted=upload.untrusted or unit.untrusted,
     )
     unit.tx.add_chunk(upload_id, offset, piece)
     unit.tx.put_upload(new)
@@ -111,7 +113,8 @@ def commit(unit: UnitOfWork, upload: Upload, content: Content, text: Text | None
     """
     _drop(unit, upload)
     command = Write(upload.path, content, text, upload.mode, upload.etag, upload.label, upload.comment)
-    return write(unit, command)
+    done = write(unit, replace(command, untrusted=upload.untrusted))
+    return replace(done, exposes=done.exposes or (upload.untrusted and upload.writer != unit.writer))
 
 
 def abort(unit: UnitOfWork, upload_id: str) -> bool:

@@ -82,6 +82,7 @@ class Appender:
         """Complete the write, and return it with the pieces that must be blobs."""
         if head is None or head.node.size == 0:
             return command, added.blobs
+        command = replace(command, untrusted=head.node.untrusted)
         if not added.data:
             content = Content(head.node.digest, head.node.size, ())
             return replace(command, content=content, keep_text=True), ()

@@ -240,6 +240,7 @@ class ChangeRunner:
             limits=self.limits,
             new_id=self._new_id,
             has_blob=lambda digest: self.blobs.has(call.scope, digest),
+            untrusted=call.untrusted,
         )
 
 

@@ -194,7 +194,9 @@ class FileService:
 
         def work(unit: UnitOfWork) -> Node:
             items = foreign or copying.collect(unit.tx, path, version)
-            return copying.place(unit, items, destination, overwrite=overwrite, etag=etag)
+            return copying.place(
+                unit, items, destination, overwrite=overwrite, etag=etag, foreign=origin != call.scope
+            )
 
         arguments = {
             "origin": origin.agent, "path": path, "destination": destination, "version": version,

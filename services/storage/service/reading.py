@@ -35,6 +35,8 @@ class Comparison:
     added: int
     removed: int
     truncated: bool
+    untrusted: bool = False
+    """Whether nobody vouches for one of them."""
 
 
 class ReadingService:
@@ -130,6 +132,7 @@ class ReadingService:
             added=found.added,
             removed=found.removed,
             truncated=len(cut) < len(found.text),
+            untrusted=before.version.untrusted or after.version.untrusted,
         )
 
     async def roll_back(self, call: RequestContext, path: str, target: Target, *, etag: str) -> Node:
@@ -168,7 +171,7 @@ class ReadingService:
             if seen is None or version.digest != seen.version.digest:
                 raise HeadMoved(path)
             content = Content(version.digest, version.size, ())
-            command = Write(path, content, text, comment=version.comment)
+            command = Write(path, content, text, comment=version.comment, untrusted=version.untrusted)
             return file_tree.write(unit, command, restored=version.number).node
 
         arguments = {"path": path, "target": target, "etag": etag}
@@ -200,6 +203,7 @@ def as_read(opened: Opened) -> Node:
         digest=version.digest,
         writer=version.writer,
         updated_at=version.created_at,
+        untrusted=opened.node.untrusted or version.untrusted,
     )
 
 

@@ -1,5 +1,6 @@
 """Big files in chunks, resumable."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from services.chassis.auth.identity import Scope
@@ -54,7 +55,7 @@ class UploadService:
         piece = whole if inline else Piece(digest, len(data))
         blob_upload = None if inline else self._changes.blob_upload(call.scope, [whole])
         return await self._changes.change(
-            RequestContext(call.scope, call.agent),
+            replace(call, request_id=""),
             "UploadChunk",
             {"upload": upload_id, "offset": offset, "sha256": digest},
             Upload,

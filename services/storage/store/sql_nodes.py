@@ -220,6 +220,7 @@ def to_node(row: sa.Row[Any]) -> Node:
         trash_id=row.trash_id,
         trash_root=row.trash_root,
         trashed_at=None if row.trashed_at is None else from_micros(row.trashed_at),
+        untrusted=row.untrusted,
     )
 
 
@@ -251,6 +252,7 @@ def _from_node(node: Node) -> Mapping[str, Any]:
         "trash_id": node.trash_id,
         "trash_root": node.trash_root,
         "trashed_at": None if node.trashed_at is None else micros(node.trashed_at),
+        "untrusted": node.untrusted,
     }
 
 
@@ -266,6 +268,7 @@ def _to_version(row: sa.Row[Any]) -> Version:
         comment=row.comment,
         restored=row.restored,
         shared=row.shared,
+        untrusted=row.untrusted,
     )
 
 
@@ -281,6 +284,7 @@ def _from_version(version: Version) -> Mapping[str, Any]:
         "comment": version.comment,
         "restored": version.restored,
         "shared": version.shared,
+        "untrusted": version.untrusted,
     }
 
 

@@ -107,6 +107,7 @@ class SqlRecords(Scoped):
                 "created_at": micros(record.created_at),
                 "updated_at": micros(record.updated_at),
                 "revision": record.revision,
+                "untrusted": record.untrusted,
             }
             for record in records
         ]
@@ -142,4 +143,5 @@ def _to_record(row: sa.Row[Any]) -> Record:
         text=row.text,
         vector=bytes(row.vector),
         revision=row.revision,
+        untrusted=row.untrusted,
     )

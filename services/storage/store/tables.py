@@ -30,6 +30,10 @@ def _key(name: str, kind: Any = sa.Text) -> sa.Column[Any]:
     return sa.Column(name, kind, primary_key=True)
 
 
+def _untrusted() -> sa.Column[Any]:
+    return sa.Column("untrusted", sa.Boolean, nullable=False, server_default=sa.false())
+
+
 SCOPES: Final = sa.Table(
     "scopes",
     METADATA,
@@ -64,6 +68,7 @@ NODES: Final = sa.Table(
     _number("trash_id"),
     sa.Column("trash_root", sa.Boolean, nullable=False),
     sa.Column("trashed_at", sa.BigInteger),
+    _untrusted(),
     sa.Index("nodes_by_path", "tenant", "agent", "trash_id", "path", unique=True),
     sa.Index("nodes_by_parent", "tenant", "agent", "trash_id", "parent", "path"),
 )
@@ -82,6 +87,7 @@ VERSIONS: Final = sa.Table(
     _text("comment"),
     _number("restored"),
     _number("shared", server_default="0"),
+    _untrusted(),
     sa.Index("versions_by_digest", "tenant", "agent", "digest"),
 )
 
@@ -183,6 +189,7 @@ RECORDS: Final = sa.Table(
     _number("created_at"),
     _number("updated_at"),
     _number("revision"),
+    _untrusted(),
 )
 
 REPLIES: Final = idempotency.table(METADATA)

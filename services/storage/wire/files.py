@@ -64,7 +64,9 @@ _DEFAULT_CONTEXT: Final = 3
 
 def call(caller: Caller, request_id: str = "") -> RequestContext:
     """Return who calls."""
-    return RequestContext(caller.scope, caller.agent, request_id, caller.tree)
+    return RequestContext(
+        caller.scope, caller.agent, request_id, caller.tree, untrusted=caller.leaves_untrusted
+    )
 
 
 def path(name: str, caller: Caller, field: str = "name") -> str:
@@ -179,6 +181,7 @@ class Wire:
             media_type=node.label.media_type,
             metadata=node.label.metadata,
             writer=agent_name(node.writer) if node.writer else "",
+            untrusted=node.untrusted,
         )
         if node.created_at != EPOCH:
             message.create_time.FromDatetime(node.created_at)
@@ -192,9 +195,17 @@ class Wire:
         """Convert files and directories."""
         return [self.file(owner, node) for node in nodes]
 
-    def written(self, owner: str, written: Written) -> pb.WriteFileResponse:
-        """Convert the outcome of a write."""
-        return pb.WriteFileResponse(file=self.file(owner, written.node), created=written.created)
+    def written(self, caller: Caller, written: Written) -> res.File:
+        """Convert a file for who wrote it: it tells what its writer said, and maybe a label that it kept."""
+        message = self.file(caller.owner, written.node)
+        message.untrusted = caller.untrusted or written.exposes
+        return message
+
+    def made(self, caller: Caller, node: Node) -> res.File:
+        """Convert a directory for who made it, or found it there."""
+        message = self.file(caller.owner, node)
+        message.untrusted = caller.untrusted or (node.untrusted and node.writer != caller.agent)
+        return message
 
     def opened(self, owner: str, opened: Opened) -> pb.ReadFileResponse:
         """Convert what is about to be read."""
@@ -218,10 +229,12 @@ class Wire:
         message.event_time.FromDatetime(item.at)
         return message
 
-    def hit(self, hit: Hit) -> pb.FileHit:
-        """Convert a file that was found."""
+    def hit(self, hit: Hit, caller: Caller) -> pb.FileHit:
+        """Convert a file that was found, maybe another agent's."""
+        file = self.file(hit.scope.agent, hit.node)
+        file.untrusted = file.untrusted or hit.scope.agent != caller.agent
         return pb.FileHit(
-            file=self.file(hit.scope.agent, hit.node),
+            file=file,
             score=hit.score,
             snippet=hit.excerpt,
             snippet_offset=hit.excerpt_offset,
@@ -257,6 +270,7 @@ def version(version: Version) -> res.FileVersion:
         comment=version.comment,
         restored_version=version.restored,
         etag=version.etag,
+        untrusted=version.untrusted,
     )
     message.create_time.FromDatetime(version.created_at)
     return message
@@ -271,6 +285,7 @@ def comparison(found: Comparison) -> pb.DiffVersionsResponse:
         added_lines=found.added,
         removed_lines=found.removed,
         truncated=found.truncated,
+        untrusted=found.untrusted,
     )
 
 

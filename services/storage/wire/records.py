@@ -96,6 +96,7 @@ def _record(record: Record, *, vector: bool) -> res.Record:
         text=record.text,
         vector=np.frombuffer(record.vector, dtype="<f4").tolist() if vector else (),
         etag=record.etag,
+        untrusted=record.untrusted,
     )
     message.create_time.FromDatetime(record.created_at)
     message.update_time.FromDatetime(record.updated_at)

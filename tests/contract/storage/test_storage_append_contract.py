@@ -294,6 +294,8 @@ def _downgrade(conn: sa.Connection) -> None:
     for name in ("links", "vacated_names", "rankings", "quota_usage", "quota_trees"):
         METADATA.tables[name].drop(conn)
     conn.execute(sa.text("ALTER TABLE versions DROP COLUMN shared"))
+    for name in ("nodes", "versions", "records"):
+        conn.execute(sa.text(f"ALTER TABLE {name} DROP COLUMN untrusted"))
     conn.execute(sa.text("UPDATE alembic_version SET version_num = 'storage_0001'"))
 
 

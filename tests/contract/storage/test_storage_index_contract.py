@@ -45,6 +45,20 @@ class IndexContract:
         assert await read(kernel, "notes/a.txt") == b"hello"
         assert (await kernel.service.files.stat(PLANNER, "notes")).kind is Kind.DIRECTORY
 
+    async def test_what_nobody_vouches_for_is_kept_with_versions_and_nodes(self, kernel: Kernel) -> None:
+        dirty = replace(call(), untrusted=True)
+        for by in (call(), dirty, call()):
+            await kernel.service.files.write(by, text_of("notes/a.txt"))
+        node, versions = await kernel.service.reading.versions(PLANNER, "notes/a.txt", before=0, limit=9)
+        assert [version.untrusted for version in versions] == [False, True, False]
+        assert not node.untrusted
+
+        moved = await kernel.service.files.move(dirty, "notes/a.txt", "notes/b.txt", etag="", overwrite=False)
+        assert moved.untrusted
+        assert (await kernel.service.files.stat(PLANNER, "notes/b.txt")).untrusted
+        await delete(kernel, "notes/b.txt")
+        assert (await kernel.service.files.restore(call(), "notes/b.txt")).untrusted
+
     @pytest.mark.parametrize("data", [b"", b"\0\xff binary", BIG, BIG + b"tail"])
     async def test_any_bytes_come_back_as_they_were(self, kernel: Kernel, data: bytes) -> None:
         await kernel.service.files.write(call(), NewFile("x", data))
