@@ -52,7 +52,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "access.manage": _ADMIN,
     "access.read": _COMMON | _PERSON,
     "access.revoke": _SELF | {Scope.TREE},
-    "agent.clear_untrusted": _SHAREABLE_ADMIN,
+    "agent.clear_untrusted": _SHAREABLE_ADMIN | _PERSON,
     "agent.control": _STEER | _PERSON,
     "agent.list": _STEER | _PERSON | {Scope.PROCESS},
     PRIVILEGE: _SHAREABLE_ADMIN,

@@ -44,7 +44,8 @@ async def write(stub: Any, who: Any = ME, content: bytes = b"orders", **fields: 
 async def read(stub: Any, name: str = FILE, who: Any = ME, **fields: Any) -> res.File:
     request = pb.ReadFileRequest(name=name, **fields)
     events = [event async for event in stub.ReadFile(request, metadata=who)]
-    return events[0].file
+    opened: res.File = events[0].file
+    return opened
 
 
 async def write_marked(stub: Any, access: AllowOwner, **fields: Any) -> None:
