@@ -13,7 +13,7 @@ class GatewayConfig:
     """Limits of one gateway process."""
 
     calls_per_agent: int = 256
-    """Generations of one agent that may wait or run at once."""
+    """Generations of one agent that may wait or run at once; of a tree four times as many, of a tenant 64."""
 
     default_max_tokens: int = 512
     """Largest answer when the caller names none. Unit: tokens."""

@@ -129,12 +129,14 @@ async def build(process: Process) -> App:
         handlers=[forwarder],
         known=FORWARDED,
         trust_ids=False,
-        listeners=await _doors(process, use_cases),
+        listeners=await _doors(process, use_cases, directory),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )
 
 
-async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
+async def _doors(
+    process: Process, use_cases: InferenceUseCases, directory: AccessAgentDirectory
+) -> list[Door]:
     settings = config.load(DoorConfig, process.environ, "AIOS_GATEWAY_DOOR_", known=None)
     if not settings.enabled:
         return []
@@ -151,6 +153,7 @@ async def _doors(process: Process, use_cases: InferenceUseCases) -> list[Door]:
         registry=process.registry,
         served=lambda: Served(*use_cases.known_models()),
         room=use_cases.room,
+        root=directory.root,
         host=listen.host,
         port=port,
     )

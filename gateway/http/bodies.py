@@ -1,45 +1,54 @@
-"""How much memory request bodies take, all together and by caller. A flood is refused, nothing waits."""
+"""How much memory request bodies take: all together, and those of an agent, a tree and a tenant.
 
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Final
+A flood is refused, nothing waits.
+"""
+
+from collections.abc import Callable
 
 from services.chassis.dispatch.errors import TooManyCalls
+from services.chassis.quotas import Cap, Level, Owner
+from services.chassis.shares import Shares
 
 Holder = tuple[str, str]
-"""Tenant and agent whose body it is."""
+"""Tenant and agent whose body it is; without a tenant the address of a client that is not known."""
 
-_SHARE: Final = 8
-"""One holder may use this part of the whole: an eighth."""
+Root = Callable[[str, str], str]
+"""Tells the root of an agent's tree, by tenant and agent."""
 
 
-@dataclass(slots=True)
+def own_root(_tenant: str, agent: str) -> str:
+    """Take an agent for the root of its tree."""
+    return agent
+
+
 class Bodies:
-    """Counts the bytes of bodies that are being worked on."""
+    """Counts the bytes of bodies that are being worked on.
 
-    limit: int
-    _all: int = 0
-    _by_holder: Counter[Holder] = field(default_factory=Counter)
+    An agent with all its descendants may use an eighth of the whole, a tenant a half. One body of any
+    allowed size finds room where its tree has none.
+    """
 
-    def reserve(self, holder: Holder, size: int) -> None:
-        """Count a body. Raises TooManyCalls when it finds no room."""
-        if self._all + size > self.limit or self._by_holder[holder] + size > max(self.limit // _SHARE, size):
-            if not self._by_holder[holder]:
-                del self._by_holder[holder]
+    def __init__(self, limit: int, root: Root = own_root) -> None:
+        self._root = root
+        self._shares = Shares("request bodies", Cap(limit // 8, limit // 8, limit // 2), most=limit)
+
+    def reserve(self, holder: Holder, size: int) -> Owner:
+        """Count a body and return whom it is charged to. Raises TooManyCalls when it finds no room."""
+        tenant, agent = holder
+        owner = Owner(tenant, agent, self._root(tenant, agent))
+        shares = self._shares
+        if shares.held + size > shares.most:
             raise TooManyCalls("too many request bodies are being worked on", retry_after=1.0)
-        self._all += size
-        self._by_holder[holder] += size
+        shares.check(owner, size if shares.of(owner, Level.TREE) else min(size, shares.cap.tree))
+        shares.add(owner, size)
+        return owner
 
-    def release(self, holder: Holder, size: int) -> None:
+    def release(self, owner: Owner, size: int) -> None:
         """Count a body no longer."""
-        if not size:
-            return
-        self._all -= size
-        self._by_holder[holder] -= size
-        if self._by_holder[holder] <= 0:
-            del self._by_holder[holder]
+        if size:
+            self._shares.give_back(owner, size)
 
     @property
     def held(self) -> int:
         """Bytes that are counted now."""
-        return self._all
+        return self._shares.held

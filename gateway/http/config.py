@@ -32,11 +32,18 @@ class DoorConfig:
     connections: int = 4096
     """Connections open at once; more are closed unread."""
 
+    connections_per_address: int = 1024
+    """The same, from one address. Raise it where all clients come through one proxy."""
+
+    connections_unproven: int = 1024
+    """Connections over which no good credential has come yet. For a further one the oldest goes, of the
+    address that has most of them."""
+
     body_bytes: int = 8 * 2**20
     """Largest request body, unpacked. JSON may take more room than the kernel's own limit of 2 MiB."""
 
     bodies_bytes: int = 256 * 2**20
-    """Memory of all request bodies that are being worked on; one agent may use an eighth."""
+    """Memory of all request bodies that are being worked on; a tree may use an eighth, a tenant half."""
 
     read_seconds: timedelta = timedelta(seconds=30)
     """Time a client has to send a request's head, and again its body."""
@@ -67,7 +74,8 @@ class DoorConfig:
     contexts of its own, of which it may have 1,000 unless the context manager is told otherwise."""
 
     background_per_agent: int = 16
-    """Responses of one agent, its sessions included, that may go on without a connection at once."""
+    """Responses of one agent, its sessions included, that may go on without a connection at once; of a tree
+    four times as many, of a tenant 64."""
 
     background_seconds: timedelta = timedelta(hours=1)
     """Longest time of a response without a connection."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from gateway.http.bodies import Bodies
+from gateway.http.bodies import Bodies, Root, own_root
 from gateway.http.config import DoorConfig
 from gateway.http.core.aliases import Aliases
 from gateway.http.kernel import Kernel
@@ -23,3 +23,5 @@ class Fittings:
     registry: CollectorRegistry
     bodies: Bodies
     """Counts the memory of request bodies."""
+    root: Root = own_root
+    """Tells the root of an agent's tree."""

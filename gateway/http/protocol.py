@@ -1,6 +1,7 @@
 """The two ends of an HTTP exchange: a head that is no HTTP, and an answer that its client does not take."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,16 @@ _SERVER: Final = "aios"
 
 class DoorProtocol(web.RequestHandler):
     """Tells in the door's words what the HTTP library refuses by itself. Bad bytes are not logged."""
+
+    lost: Callable[[asyncio.BaseTransport], None] | None = None
+    """Is told of the connection's end."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell whoever counts connections."""
+        transport = self.transport
+        super().connection_lost(exc)
+        if transport is not None and self.lost is not None:
+            self.lost(transport)
 
     def handle_error(
         self,

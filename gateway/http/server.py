@@ -4,6 +4,7 @@ import asyncio
 import resource
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -13,8 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from gateway.http.adapters.children import KernelChildren
 from gateway.http.adapters.key_exchange import AccessKeyExchange
-from gateway.http.bodies import Bodies
+from gateway.http.bodies import Bodies, Root, own_root
 from gateway.http.config import DoorConfig
+from gateway.http.connections import Bounds, Connections
 from gateway.http.core.aliases import Aliases, Served, parse
 from gateway.http.core.refusals import Refusal
 from gateway.http.core.repeated import LengthRefusals
@@ -70,6 +72,7 @@ class Door:
         registry: CollectorRegistry,
         served: Callable[[], Served],
         room: Callable[[str, str], tuple[int, int]],
+        root: Root = own_root,
         host: str,
         port: int,
     ) -> None:
@@ -83,7 +86,8 @@ class Door:
         self._host = config.host or host
         self.port = port
         """The port that was asked for, and once started the real one."""
-        self._bodies = Bodies(config.bodies_bytes)
+        self._root = root
+        self._bodies = Bodies(config.bodies_bytes, root)
         self._metrics = DoorMetrics(
             registry, connections=lambda: self._connections, body_bytes=lambda: self._bodies.held
         )
@@ -93,6 +97,8 @@ class Door:
         self._runner: web.AppRunner | None = None
         self._tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
+        bounds = Bounds(config.connections, config.connections_per_address, config.connections_unproven)
+        self._open = Connections(bounds)
         self._spoken: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._identities: Identities | None = None
         self._dialects: Sequence[Dialect] = ()
@@ -102,7 +108,13 @@ class Door:
         kernel = kernel_on(channel)
         self._identities = self._identify(kernel)
         fittings = Fittings(
-            kernel, self._identities, self._config, self._aliases, self._registry, self._bodies
+            kernel,
+            self._identities,
+            self._config,
+            self._aliases,
+            self._registry,
+            self._bodies,
+            self._root,
         )
         self._dialects = self._make(fittings)
         self._tls = tls = await asyncio.to_thread(_tls, self._config)
@@ -188,14 +200,20 @@ class Door:
             max_line_size=_HEAD_BYTES,
             max_field_size=_HEAD_BYTES,
         )
+        protocol.lost = self._open.closed
         loop.call_soon(loop.call_soon, self._check_room, protocol)  # behind the call that connects it
         loop.call_later(self._config.read_seconds.total_seconds(), self._check_spoken, protocol)
         return protocol
 
     def _check_room(self, protocol: Any) -> None:
-        if self._connections > self._config.connections and protocol.transport is not None:
+        transport = protocol.transport
+        if transport is None:
+            return
+        peer = transport.get_extra_info("peername")
+        surplus: Any = self._open.opened(transport, str(peer[0]) if peer else "unknown")
+        if surplus is not None:
             self._metrics.refused_connections.labels("full").inc()
-            protocol.transport.abort()
+            surplus.abort()
 
     def _check_spoken(self, protocol: Any) -> None:
         """Close a connection whose first request has not arrived; later ones have the keep-alive's time."""
@@ -207,6 +225,7 @@ class Door:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=self._config.body_bytes, middlewares=[self._outermost])
         app.on_response_prepare.append(sign)
+        app.on_response_prepare.append(self._judge_connection)
         for dialect in self._dialects:
             for route in dialect.routes:
                 handler = self._handler(dialect, route)
@@ -215,6 +234,14 @@ class Door:
             for path, whole in dialect.mounts:
                 app.router.add_route("*", path, whole, expect_handler=expected)
         return app
+
+    async def _judge_connection(self, request: web.Request, answer: web.StreamResponse) -> None:
+        """Keep the connection of who showed a good credential, and close that of who showed a bad one."""
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            self._open.proven(request.transport)
+        elif answer.status == HTTPStatus.UNAUTHORIZED:
+            answer.headers["connection"] = "close"
+            answer.force_close()
 
     @web.middleware
     async def _outermost(self, request: web.Request, handler: Handler) -> web.StreamResponse:

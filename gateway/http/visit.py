@@ -16,6 +16,7 @@ from gateway.http.bodies import Bodies, Holder
 from gateway.http.config import DoorConfig
 from gateway.http.errors import RequestTimeout, UnsupportedEncoding
 from gateway.http.model import Identity
+from services.chassis.quotas import Owner
 from services.chassis.rpc.errors import InvalidRequest, MalformedRequest, RequestTooLarge
 from services.chassis.rpc.local import PEER
 from services.chassis.rpc.steps.headers import SYSCALL_ID
@@ -47,7 +48,7 @@ class Visit:
     """Whether a part of the answer was sent."""
     _raw: bytes | None = None
     _reserved: int = 0
-    _payer: Holder = ("", "")
+    _payer: Owner | None = None
 
     @property
     def caller(self) -> Identity:
@@ -149,7 +150,8 @@ class Visit:
 
     def release(self) -> None:
         """Give back the memory that the body was counted with."""
-        self.bodies.release(self._payer, self._reserved)
+        if self._payer is not None:
+            self.bodies.release(self._payer, self._reserved)
         self._reserved = 0
 
     @property
@@ -166,8 +168,7 @@ class Visit:
         size = limit if encoding or request.content_length is None else request.content_length
         if size > limit:
             raise _too_large(limit)
-        self._payer = self._holder
-        self.bodies.reserve(self._payer, size)
+        payer = self._payer = self.bodies.reserve(self._holder, size)
         self._reserved = size
         try:
             async with asyncio.timeout(self.config.read_seconds.total_seconds()):
@@ -179,7 +180,7 @@ class Visit:
         except web.RequestPayloadError:
             raise MalformedRequest("the body is cut off or not encoded as its head says") from None
         # A body of untold length was counted as the longest there may be, until it was there.
-        self.bodies.release(self._payer, max(0, size - len(raw)))
+        self.bodies.release(payer, max(0, size - len(raw)))
         self._reserved = min(size, len(raw))
         return raw
 

@@ -32,7 +32,7 @@ class OneHint:
 
     async def facts(self, caller: Caller) -> AgentFacts:
         """Return the facts."""
-        return AgentFacts(Hints(), program=caller.agent)
+        return AgentFacts(Hints(), program=caller.tree or caller.agent)
 
 
 @dataclass

@@ -68,7 +68,7 @@ class McpDoor:
             # Sessions ends the idle ones; this only bounds what it might miss.
             session_idle_timeout=2 * settings.session_idle_seconds.total_seconds(),
         )
-        self.sessions = Sessions(settings, SystemClock(), self._check, self._close)
+        self.sessions = Sessions(settings, SystemClock(), self._check, self._close, fittings.root)
         self._stopping = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -148,9 +148,9 @@ class McpDoor:
         most = self._settings.max_body_bytes
         told = None if "content-encoding" in request.headers else request.content_length
         size = most if told is None else min(told, most)
-        self._fittings.bodies.reserve(caller.holder, size)
+        payer = self._fittings.bodies.reserve(caller.holder, size)
         with ExitStack() as held:
-            held.callback(self._fittings.bodies.release, caller.holder, size)
+            held.callback(self._fittings.bodies.release, payer, size)
             yield held.close
 
     async def _exchange(

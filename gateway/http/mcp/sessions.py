@@ -5,20 +5,21 @@ this keeps whose it is, when it was used last and what it follows in the kernel.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.http.bodies import Root, own_root
 from gateway.http.mcp.settings import McpSettings
 from gateway.http.mcp.syscalls import Caller
 from gateway.http.mcp.watches import FileWatch
-from services.chassis.dispatch.errors import TooManyCalls
+from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import AgentInactive, KernelError
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
+from services.chassis.shares import Shares
 
 _log = logger(__name__)
 
@@ -39,6 +40,8 @@ class Session:
     caller: Caller
     used: float
     """When its last request ended, on the monotonic clock."""
+    owner: Owner
+    """Whom it is charged to."""
     busy: int = 0
     """Requests and streams that are open now."""
     watch: FileWatch | None = None
@@ -57,14 +60,18 @@ class Visit:
 class Sessions:
     """All requests and sessions of this gateway's door."""
 
-    def __init__(self, settings: McpSettings, clock: Clock, check: Check, close: Close) -> None:
+    def __init__(
+        self, settings: McpSettings, clock: Clock, check: Check, close: Close, root: Root = own_root
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._check = check
         self._close = close
         self._sessions: dict[str, Session] = {}
-        self._opening: Counter[str] = Counter()
-        self._requests: Counter[str] = Counter()
+        self._root = root
+        self._held = Shares("sessions", Cap.of(settings.sessions_per_agent), retry_after=_RETRY_SECONDS)
+        """Sessions, and those that are being opened."""
+        self._requests = Shares("requests", Cap.of(settings.requests_per_agent), retry_after=_RETRY_SECONDS)
         self._visits: set[Visit] = set()
 
     @property
@@ -77,6 +84,10 @@ class Sessions:
         """How many requests and streams are under way."""
         return len(self._visits)
 
+    def _owner(self, caller: Caller) -> Owner:
+        tenant, agent = caller.agent.split("/", 1)
+        return Owner(tenant, agent, self._root(*caller.holder))
+
     def find(self, session_id: str, caller: Caller) -> Session | None:
         """Return the session, if it is the caller's."""
         session = self._sessions.get(session_id)
@@ -85,19 +96,18 @@ class Sessions:
     @contextmanager
     def visit(self, caller: Caller, *, lasting: bool, session_id: str = "") -> Iterator[None]:
         """Count a request while it is answered. Raises TooManyCalls."""
-        if self._requests[caller.agent] >= self._settings.requests_per_agent:
-            raise _too_many("requests", self._settings.requests_per_agent, caller)
+        owner = self._owner(caller)
+        self._requests.take(owner)
         visit = Visit(caller, lasting)
         session = self.find(session_id, caller)
         self._visits.add(visit)
-        self._requests[caller.agent] += 1
         if session is not None:
             session.busy += 1
         try:
             yield
         finally:
             self._visits.discard(visit)
-            _less(self._requests, caller.agent)
+            self._requests.give_back(owner)
             if session is not None:
                 session.busy -= 1
                 session.used = self._clock.monotonic()
@@ -105,24 +115,26 @@ class Sessions:
     @contextmanager
     def opening(self, caller: Caller) -> Iterator[Callable[[str], None]]:
         """Keep a place for a session, and yield what takes its id. Raises TooManyCalls."""
-        own = sum(session.caller.agent == caller.agent for session in self._sessions.values())
-        if own + self._opening[caller.agent] >= self._settings.sessions_per_agent:
-            raise _too_many("sessions", self._settings.sessions_per_agent, caller)
-        self._opening[caller.agent] += 1
+        owner = self._owner(caller)
+        self._held.take(owner)
+        kept: set[str] = set()
 
         def opened(session_id: str) -> None:
-            self._sessions[session_id] = Session(session_id, caller, self._clock.monotonic())
+            self._sessions[session_id] = Session(session_id, caller, self._clock.monotonic(), owner)
+            kept.add(session_id)
 
         try:
             yield opened
         finally:
-            _less(self._opening, caller.agent)
+            if not kept:
+                self._held.give_back(owner)
 
     async def end(self, session_id: str) -> None:
         """Forget a session, and stop what it follows."""
         session = self._sessions.pop(session_id, None)
         if session is None:
             return
+        self._held.give_back(session.owner)
         if session.watch is not None:
             await session.watch.stop()
         await self._close(session_id, session.caller)
@@ -166,17 +178,3 @@ class Sessions:
         for session in list(self._sessions.values()):
             if session.caller.credential == credential:
                 await self.end(session.id)
-
-
-def _less(counts: Counter[str], key: str) -> None:
-    counts[key] -= 1
-    if not counts[key]:
-        del counts[key]
-
-
-def _too_many(what: str, limit: int, caller: Caller) -> TooManyCalls:
-    return TooManyCalls(
-        f"{caller.agent} has {limit} {what} open, the most there may be",
-        metadata={"limit": str(limit)},
-        retry_after=_RETRY_SECONDS,
-    )

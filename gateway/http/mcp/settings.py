@@ -25,13 +25,13 @@ class McpSettings:
     """Longest tool call, its wait in the queue included."""
 
     requests_per_agent: int = 128
-    """Requests and open streams of one agent at once; more are refused."""
+    """Requests and open streams of one agent at once; of a tree four times as many, of a tenant 64."""
 
     sessions: int = 10_000
     """Sessions of revision 2025-11-25 and older, of all agents."""
 
     sessions_per_agent: int = 16
-    """Sessions of one agent; more are refused."""
+    """Sessions of one agent; of a tree four times as many, of a tenant 64. More are refused."""
 
     session_idle_seconds: timedelta = timedelta(minutes=30)
     """A session without a request or an open stream ends after this time."""

@@ -7,7 +7,6 @@ the last checkpoint. How it ended is told once: the one context that holds the e
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from aios.api.inference.v1 import inference_pb2 as pb
+from gateway.http.bodies import Root, own_root
 from gateway.http.common.hints import Tier
 from gateway.http.kernel import Kernel
 from gateway.http.model import Identity
@@ -29,12 +29,15 @@ from gateway.http.responses.request import shown_text
 from gateway.http.responses.service.claims import Claims
 from gateway.http.responses.service.keeping import Library, pending_name
 from gateway.http.responses.stream import Composer
+from services.chassis import quotas
 from services.chassis.chat import ChatMessage
 from services.chassis.dispatch.errors import TooManyCalls
+from services.chassis.quotas import Cap
 from services.chassis.rpc import chat_wire
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import DataCorrupt, Internal, KernelError, ServiceUnavailable
 from services.chassis.runtime.logs import logger
+from services.chassis.shares import Shares
 
 _log = logger(__name__)
 
@@ -142,6 +145,8 @@ class Limits:
     per_agent: int
     seconds: float
     total: int = 1024
+    root: Root = own_root
+    """Tells the root of an agent's tree."""
 
 
 class Background:
@@ -156,22 +161,19 @@ class Background:
         self._claims = claims
         self._limits = limits
         self._jobs: dict[Key, Job] = {}
-        self._by_agent: Counter[tuple[str, str]] = Counter()
+        cap = Cap.of(limits.per_agent)
+        self._shares = Shares("responses in the background", cap, most=limits.total, retry_after=5.0)
 
     def job(self, keeper: Keeper, digits: str) -> Job | None:
         """Return the job of a response, if this process runs it."""
         return self._jobs.get((keeper.tenant, keeper.agent, digits))
 
     def check_room(self, keeper: Keeper) -> None:
-        """Raise TooManyCalls when the agent, or this process, has as many as it may."""
-        if self._by_agent.get((keeper.tenant, keeper.agent), 0) >= self._limits.per_agent:
-            raise TooManyCalls(
-                f"agents/{keeper.agent} has {self._limits.per_agent} responses in the background; "
-                "wait for some",
-                retry_after=5.0,
-            )
-        if len(self._jobs) >= self._limits.total:
-            raise TooManyCalls("too many responses go on in the background", retry_after=5.0)
+        """Raise TooManyCalls when the agent, its tree, its tenant or this process has as many as it may."""
+        self._shares.check(self._charged(keeper))
+
+    def _charged(self, keeper: Keeper) -> quotas.Owner:
+        return quotas.Owner(keeper.tenant, keeper.agent, self._limits.root(keeper.tenant, keeper.agent))
 
     async def ensure(
         self, owner: Owner, keeper: Keeper, record: Record, *, resume: bool = True
@@ -212,11 +214,12 @@ class Background:
         job = Job(owner, record, digits)
         key = (keeper.tenant, keeper.agent, digits)
         self._jobs[key] = job
-        self._by_agent[key[:2]] += 1
-        job.task = asyncio.create_task(self._run(job, key, resume=resume), name=f"response {digits}")
+        charged = self._charged(keeper)
+        self._shares.add(charged)
+        job.task = asyncio.create_task(self._run(job, key, charged, resume=resume), name=f"response {digits}")
         return job
 
-    async def _run(self, job: Job, key: Key, *, resume: bool) -> None:
+    async def _run(self, job: Job, key: Key, charged: quotas.Owner, *, resume: bool) -> None:
         """Generate while the claim holds; then let go of everything, whatever happened."""
         work = asyncio.create_task(self._work(job, resume=resume))
         beat = asyncio.create_task(self._beat(job))
@@ -231,9 +234,7 @@ class Background:
             if job.result is None:
                 await self._let_go(job)
             self._jobs.pop(key, None)
-            self._by_agent[key[:2]] -= 1
-            if self._by_agent[key[:2]] <= 0:
-                del self._by_agent[key[:2]]
+            self._shares.give_back(charged)
             job.end()
 
     async def _beat(self, job: Job) -> None:

@@ -49,7 +49,8 @@ class Desk:
         fitter = Fitter(fittings.kernel, windows)
         library = Library(shelf, config.response_life.total_seconds(), time.time, config.stored_responses)
         claims = Claims(shelf, secrets.token_hex(8), config.background_claim.total_seconds(), time.time)
-        limits = Limits(config.background_per_agent, config.background_seconds.total_seconds())
+        seconds = config.background_seconds.total_seconds()
+        limits = Limits(config.background_per_agent, seconds, root=fittings.root)
         background = Background(fittings.kernel, library, claims, fitter, limits)
         return cls(fittings, shelf, windows, fitter, library, background)
 

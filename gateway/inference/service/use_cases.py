@@ -22,10 +22,12 @@ from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import ReplicaPool
 from gateway.inference.service.runner import Runner
 from gateway.inference.service.tokenizing import TokenizingConfig, TokenizingGate
-from services.chassis.auth.identity import Caller
+from services.chassis.auth.identity import Caller, caller_or_none
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey
+from services.chassis.gate import FairGate, GateConfig, Visitor
 from services.chassis.joinable import JoinableRun, RunRegistry
+from services.chassis.quotas import Cap, Level, Owner
 from services.chassis.rpc.errors import (
     AgentInactive,
     Cancelled,
@@ -37,9 +39,21 @@ from services.chassis.rpc.errors import (
 )
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
+from services.chassis.shares import too_many
 
 _log = logger(__name__)
 
+EMBEDDING = GateConfig(
+    running=2,
+    running_per_tenant=2,
+    running_per_tree=1,
+    running_per_agent=1,
+    waiting=512,
+    waiting_per_tenant=256,
+    waiting_per_tree=64,
+    waiting_per_agent=32,
+)
+"""Texts are embedded in threads of this process, by turns."""
 CLOSE_SECONDS = 5.0
 """How long a gateway that shuts down waits for what it stopped."""
 
@@ -49,9 +63,11 @@ class InferenceConfig:
     """Limits of the inference service."""
 
     calls_per_agent: int = 256
-    """Generations of one agent that may wait or run at once."""
+    """Generations of one agent that may wait or run at once; of a tree four times as many, of a tenant 64."""
     bytes_per_program: int = 64 * MIB
     """Memory of the requests of an agent and its descendants that may wait or run at once."""
+    bytes_per_tenant: int = 256 * MIB
+    """Memory of the requests of a tenant that may wait or run at once."""
     bytes_under_way: int = 512 * MIB
     """Memory of all requests that may wait or run at once."""
     keep: KeepLimits = field(default_factory=KeepLimits)
@@ -98,7 +114,8 @@ class InferenceUseCases:
         self._clock = clock
         self._config = config
         self._runs: RunRegistry[GenerationRun] = RunRegistry()
-        self._loads = Loads()
+        self._loads = Loads(Cap.of(config.calls_per_agent))
+        self._embedding = FairGate(EMBEDDING)
         self._tokenizing = TokenizingGate(config.tokenizing)
         self.kept = KeptGenerations(config.keep)
         """Generations that have ended and can be asked for again."""
@@ -207,7 +224,7 @@ class InferenceUseCases:
     def _charged(self, caller: Caller, agent: AgentFacts, size: int) -> Iterator[None]:
         """Count a request that is no generation among what its agents have under way."""
         key = CallKey(caller.tenant, caller.agent, f"count-{secrets.token_hex(16)}")
-        self._check_bytes(key.tenant, agent.program, size)
+        self._check_room(key, agent.program, size)
         self._loads.add(key, agent.program, size)
         try:
             yield
@@ -220,7 +237,8 @@ class InferenceUseCases:
             raise ModelNotFound(
                 f"no embedding model {model!r}; served: {embedding.MODEL}", metadata={"model": model}
             )
-        return embedding.MODEL, await asyncio.to_thread(embedding.embed, texts)
+        async with self._embedding.admit(Visitor.of(caller_or_none())):
+            return embedding.MODEL, await asyncio.to_thread(embedding.embed, texts)
 
     def models(self) -> list[ModelSummary]:
         """Return the models that are served right now, in the order of their names."""
@@ -297,14 +315,14 @@ class InferenceUseCases:
         return limit, max(0, limit - self._runs.count(tenant, agent))
 
     def _check_room(self, key: CallKey, program: str, size: int) -> None:
-        if self._runs.count(key.tenant, key.agent) >= self._config.calls_per_agent:
-            raise TooManyCalls(
-                f"agents/{key.agent} has {self._config.calls_per_agent} generations under way; wait for some",
-                retry_after=0.5,
-            )
+        self._loads.calls.check(Owner(key.tenant, key.agent, program or key.agent))
         self._check_bytes(key.tenant, program, size)
 
     def _check_bytes(self, tenant: str, program: str, size: int) -> None:
+        if self._loads.of_tenant(tenant) + size > self._config.bytes_per_tenant:
+            raise too_many(
+                Owner(tenant, "", ""), Level.TENANT, self._config.bytes_per_tenant, "bytes", retry_after=0.5
+            )
         if self._loads.of(tenant, program) + size > self._config.bytes_per_program:
             raise TooManyCalls(
                 f"the requests of agents/{program} and its descendants that are under way hold as much text "

@@ -95,6 +95,11 @@ class AccessAgentDirectory:
         root = self._known.get((caller.tenant, known.program)) if known.path else None
         return known if root is None else replace(known, tree_weight=root.hints.weight)
 
+    def root(self, tenant: str, agent: str) -> str:
+        """Return the root of an agent's tree, as far as known without asking; else the agent itself."""
+        known = self._known.get((tenant, agent))
+        return agent if known is None else known.program
+
     def standing(self, caller: Caller) -> Standing:
         """Return where the calling agent stands, as far as known without asking; weights are 1 otherwise.
 

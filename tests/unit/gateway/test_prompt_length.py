@@ -15,11 +15,11 @@ from gateway.inference.core.prompt_length import check_length, kept_texts, least
 from gateway.inference.errors import PromptOverflow
 from gateway.inference.model import Constraint, ConstraintKind, CountSpec, Prompt
 from gateway.inference.service.tokenizing import LONG_TEXT, TokenizingConfig, TokenizingGate
-from services.chassis.auth.identity import Caller
+from services.chassis.auth.identity import Caller, set_caller
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, Hints
-from services.chassis.gate import GateConfig
+from services.chassis.gate import GateConfig, Visitor
 from services.chassis.rpc.errors import DeadlineExceeded, InvalidRequest
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.inference import Desk, ask, inference
@@ -203,6 +203,68 @@ async def test_requests_to_count_are_bounded_in_bytes() -> None:
         await first
 
         assert nothing_under_way(desk)
+
+
+async def test_a_tree_has_no_more_requests_under_way_however_many_agents_it_has() -> None:
+    backend = Counting(WIDE)
+    backend.gate = asyncio.Event()
+    async with inference(backend, calls_per_agent=1) as desk:
+        children = [Caller(f"child{n}", "acme", tree="root") for n in range(5)]
+        one = CountSpec(texts=("a",))
+        counts = [asyncio.create_task(desk.use_cases.count(child, one)) for child in children[:4]]
+        await until(lambda: desk.use_cases._loads.calls.held == 4)
+        with pytest.raises(TooManyCalls) as refused:
+            await desk.use_cases.count(children[4], CountSpec(texts=("a",)))
+        with pytest.raises(TooManyCalls) as generation:
+            await desk.use_cases.generate(children[4], ask(), "", None)
+        counts.append(asyncio.create_task(desk.use_cases.count(AMY, CountSpec(texts=("amy",)))))
+        await until(lambda: desk.use_cases._loads.calls.held == 5)
+        backend.gate.set()
+        await asyncio.gather(*counts)
+
+        assert nothing_under_way(desk)
+    assert [each.value.metadata["level"] for each in (refused, generation)] == ["tree", "tree"]
+
+
+async def test_a_tenant_holds_no_more_text_than_its_part() -> None:
+    backend = Counting(WIDE)
+    backend.gate = asyncio.Event()
+    async with inference(backend, bytes_per_tenant=100_000) as desk:
+        first = asyncio.create_task(desk.use_cases.count(MAL, CountSpec(texts=("a" * 60_000,))))
+        await until(lambda: backend.splitting == 1)
+        with pytest.raises(TooManyCalls) as refused:
+            await desk.use_cases.count(AMY, CountSpec(texts=("a" * 60_000,)))
+        other = asyncio.create_task(
+            desk.use_cases.count(Caller("amy", "else"), CountSpec(texts=("b" * 60_000,)))
+        )
+        await until(lambda: desk.use_cases._loads.calls.held == 2)
+        backend.gate.set()
+        await asyncio.gather(first, other)
+
+    assert refused.value.metadata["level"] == "tenant"
+
+
+async def test_texts_are_embedded_by_turns_of_trees() -> None:
+    async with inference(Counting(WIDE)) as desk:
+        gate = desk.use_cases._embedding
+        async with gate.admit(Visitor.of(Caller("child1", "acme", tree="root"))):
+            mine = asyncio.create_task(embed_for(desk, Caller("child2", "acme", tree="root")))
+            await until(lambda: gate.waiting == 1)
+            await embed_for(desk, AMY)
+            waited = not mine.done()
+        await mine
+
+    assert waited
+
+
+async def embed_for(desk: Desk, caller: Caller) -> None:
+    """Embed a text in a call of somebody."""
+
+    async def call() -> None:
+        set_caller(caller)
+        await desk.use_cases.embed("", ["hello"])
+
+    await asyncio.create_task(call())
 
 
 def nothing_under_way(desk: Desk) -> bool:
