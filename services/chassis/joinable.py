@@ -7,7 +7,7 @@ never told why somebody else's run ended. All of this lives on one event loop; n
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
@@ -161,8 +161,13 @@ class RunRegistry(Generic[J]):
                 retry_after=1.0,
             ) from None
 
-    def begin(self, run: J, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Start a run; it is known until its work is over. Its identity must be free, see `settled`."""
+    def begin(
+        self, run: J, work: Coroutine[Any, Any, None], name: str, *, then: Callable[[], None] | None = None
+    ) -> None:
+        """Start a run; it is known until its work is over, then `then` is called.
+
+        Its identity must be free, see `settled`.
+        """
         if run.key in self._runs:
             work.close()
             raise ValueError(f"a run of {run.key} has not ended yet")
@@ -175,6 +180,8 @@ class RunRegistry(Generic[J]):
             self._counts[owner] -= 1
             if not self._counts[owner]:
                 del self._counts[owner]
+            if then is not None:
+                then()
 
         run.begin(work, name).add_done_callback(forget)
 

@@ -34,7 +34,7 @@ class Owner:
     agent: str
     """Id of the agent that owns it; empty for what belongs to the tenant."""
     tree: str
-    """Id of the root above that agent; empty where it is not known."""
+    """Id of the root above that agent; empty where it is not known: it then counts as a tree of its own."""
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -43,7 +43,7 @@ class Owner:
 
     def subject(self, level: Level) -> str:
         """Name whose cap is meant at a level: an agent's id, or empty for the tenant."""
-        return {Level.AGENT: self.agent, Level.TREE: self.tree, Level.TENANT: ""}[level]
+        return {Level.AGENT: self.agent, Level.TREE: self.tree or self.agent, Level.TENANT: ""}[level]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,27 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.chassis.quotas import Cap
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolConfig:
     """Limits of one tool manager. Read once, at start."""
 
-    max_tools: int = 200
-    """Tools that one agent may register."""
+    quota_tools: Cap = Cap.of(200)
+    """Registered tools, charged to who registered them."""
 
-    max_calls: int = 256
-    """Calls of one agent that may be under way at once."""
+    quota_calls: Cap = Cap.of(1_000_000)
+    """Calls in the ledger."""
+
+    quota_replies: Cap = Cap.of(1_000_000)
+    """Answers remembered for repeated requests, each kept for a day; charged to who asked."""
+
+    quota_running_calls: Cap = Cap.of(256)
+    """Calls under way in one process."""
+
+    quota_provider_streams: Cap = Cap.of(256)
+    """Streams of providers open at one process."""
 
     keep_calls: timedelta = timedelta(days=7)
     """Time the ledger keeps a call after its end; at least 24 hours. Unit: seconds."""

@@ -111,13 +111,6 @@ class TooManyCalls(KernelError):
     code = Code.RESOURCE_EXHAUSTED
 
 
-class QuotaExceeded(KernelError):
-    """The agent may not register more tools."""
-
-    reason = "QUOTA_EXCEEDED"
-    code = Code.RESOURCE_EXHAUSTED
-
-
 class ServerNotFound(KernelError):
     """No such MCP server."""
 

@@ -10,6 +10,7 @@ from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.client import DispatchClient
+from services.chassis.quotas import caps_of
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.metrics import DispatchMetrics
@@ -50,14 +51,16 @@ def build(
     queue: Queue,
 ) -> ToolService:
     """Wire the use cases."""
-    deps = Dependencies(store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals)
+    deps = Dependencies(
+        store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals, caps=caps_of(config)
+    )
     leases = LeaseManager(clock, meter)
-    registry = Registry(deps, leases, access, most=config.max_tools)
+    registry = Registry(deps, leases, access)
     execution = CallExecutor(deps, leases, queue, look_seconds=config.look_at_approvals_every.total_seconds())
-    calls = Calls(deps, registry, execution, leases, access, most=config.max_calls, kept=config.keep_calls)
+    calls = Calls(deps, registry, execution, leases, access, kept=config.keep_calls)
     registry.watch(calls.unregistered)
     leases.on_missing(calls.provider_gone)
-    return ToolService(registry, calls, Providers(registry, leases), leases)
+    return ToolService(registry, calls, Providers(deps, registry, leases), leases)
 
 
 def _killed(service: ToolService, tenant: str, agent: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
 from services.chassis.idempotency import RequestIdentity
+from services.chassis.quotas import Caps, Usage
 from services.tool.model import Approval, CallQuery, CallState, QueueRequest, Tool, ToolCall
 
 T = TypeVar("T")
@@ -31,10 +32,6 @@ class Transaction(Protocol):
         """Forget a tool."""
         ...
 
-    def owned(self, agent: str) -> int:
-        """Count the tools that an agent registered."""
-        ...
-
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call of the agent."""
         ...
@@ -45,6 +42,25 @@ class Transaction(Protocol):
 
     def put_call(self, call: ToolCall) -> None:
         """Keep a call, new or changed."""
+        ...
+
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        ...
+
+    def charge(self, agent: str, **changes: int) -> None:
+        """Note what an agent of the tenant has more, or less."""
+        ...
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted, answers that are kept included, once and last in a transaction.
+
+        Raises QuotaExceeded when a sum that grows would pass its cap; the transaction must then be undone.
+        """
+        ...
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what the scope, its tree and its tenant use of each quota."""
         ...
 
     def recall(self, actor: RequestIdentity) -> bytes | None:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
-from services.chassis.rpc.wire import request_identity
+from services.chassis.rpc.wire import quota_usage, request_identity
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
@@ -107,6 +107,12 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.ListMcpServersResponse:
         """List MCP servers; there are none."""
         return tool_pb2.ListMcpServersResponse()
+
+    async def GetUsage(
+        self, _request: tool_pb2.GetUsageRequest, _context: object
+    ) -> tool_pb2.GetUsageResponse:
+        caller = current_caller()
+        return tool_pb2.GetUsageResponse(quotas=quota_usage(await self._calls.usage(caller.scope), caller))
 
     async def TakeCalls(
         self, request: tool_pb2.TakeCallsRequest, _context: object

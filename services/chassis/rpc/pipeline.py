@@ -355,6 +355,7 @@ class _Call:
 
 def _caller(head: headers.Headers, principal: Principal, permit: authorize.Permit, ends: float) -> Caller:
     known = permit.permission
+    tree = known.tree or principal.agent
     return Caller(
         agent=principal.agent,
         tenant=principal.tenant,
@@ -366,8 +367,8 @@ def _caller(head: headers.Headers, principal: Principal, permit: authorize.Permi
         trace_id=head.trace_id,
         span_id=head.span_id,
         resource=permit.resource,
-        tree=known.tree or principal.agent,
-        owner_tree=known.owner_tree or permit.owner,
+        tree=tree,
+        owner_tree=known.owner_tree or (tree if permit.owner == principal.agent else permit.owner),
         untrusted=known.untrusted,
         effect_matters=known.effect_matters,
         needs_approval=known.needs_approval,

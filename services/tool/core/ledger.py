@@ -15,6 +15,7 @@ from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError, ServiceUnavailable
 from services.tool.errors import ToolFailed, UnknownOutcome
 from services.tool.model import CallError, CallState, ContentPart, Tool, ToolCall
+from services.tool.ports import Transaction
 
 MAX_MESSAGE = 4096
 _PASSING = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
@@ -36,6 +37,12 @@ def digest(arguments_json: str) -> str:
 def definition(tool: Tool) -> str:
     """Return the SHA-256 of all that a tool is registered with, version and times included."""
     return hashlib.sha256(codec.encode(tool)).hexdigest()
+
+
+def keep(tx: Transaction, call: ToolCall) -> None:
+    """Enter a call, or its new state."""
+    tx.count(calls=int(tx.call(call.id) is None))
+    tx.put_call(call)
 
 
 def same_request(known: ToolCall, asked: ToolCall) -> None:

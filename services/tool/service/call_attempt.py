@@ -283,7 +283,7 @@ class CallAttempt:
     async def _enter(self) -> None:
         call, entered = self._run.call, self._entered
         try:
-            await self._deps.store.write(self._run.scope, lambda tx: tx.put_call(call))
+            await self._deps.keep(self._run.scope, call)
         except KernelError as error:
             raise _LedgerError(error) from error
         self._entered = True

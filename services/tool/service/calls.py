@@ -5,11 +5,14 @@ import secrets
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from services.chassis.auth.identity import Principal, Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.joinable import RunRegistry
+from services.chassis.quotas import Usage
+from services.chassis.rpc.errors import QuotaExceeded
 from services.tool.core import ledger, schemas
 from services.tool.errors import ArgumentsInvalid, CallNotFound, TooManyCalls
 from services.tool.model import (
@@ -24,7 +27,7 @@ from services.tool.model import (
 )
 from services.tool.ports import Access, Transaction
 from services.tool.service.call_run import CallRun, Stop, run_key
-from services.tool.service.dependencies import Dependencies
+from services.tool.service.dependencies import RUNNING, Dependencies
 from services.tool.service.executor import CallExecutor
 from services.tool.service.leases import LeaseManager
 from services.tool.service.registry import Registry
@@ -45,7 +48,6 @@ class Calls:
         leases: LeaseManager,
         access: Access,
         *,
-        most: int,
         kept: timedelta,
     ) -> None:
         self._deps = deps
@@ -53,7 +55,6 @@ class Calls:
         self._execution = execution
         self._leases = leases
         self._access = access
-        self._most = most
         self._kept = kept
         self._runs: RunRegistry[CallRun] = RunRegistry()
 
@@ -93,10 +94,10 @@ class Calls:
             call = _found(tx, call_id)
             if not call.state.ended:
                 call = ledger.interrupted(call, self._deps.clock.now())
-                tx.put_call(call)
+                ledger.keep(tx, call)
             return call
 
-        return await self._deps.store.write(scope, work)
+        return await self._deps.write(scope, work)
 
     async def get(self, scope: Scope, call_id: str) -> ToolCall:
         """Return a call. Raises CallNotFound."""
@@ -111,6 +112,10 @@ class Calls:
         """List calls in the ledger, newest first."""
         found = await self._deps.store.read(scope, lambda tx: tx.calls(query, before=before, limit=limit))
         return [self._shown(scope, call) for call in found]
+
+    async def usage(self, scope: Scope) -> list[Usage]:
+        """Return how much an agent, its tree and its tenant use of each quota."""
+        return await self._deps.usage(scope)
 
     def under_way(self, scope: Scope) -> int:
         """Count an agent's calls that have not ended in this process."""
@@ -172,7 +177,7 @@ class Calls:
 
     async def _settle(self, scope: Scope, call: ToolCall) -> None:
         settled = ledger.interrupted(call, self._deps.clock.now())
-        await self._deps.store.write(scope, lambda tx: tx.put_call(settled))
+        await self._deps.keep(scope, settled)
 
     def _asked_for(self, tool: Tool, request: CallRequest, arguments_json: str) -> ToolCall:
         return ToolCall(
@@ -195,13 +200,22 @@ class Calls:
             known.asked_by(request.credential)
             self._deps.meter.joined()
             return known, True
-        if self.under_way(scope) >= self._most:
-            text = f"agents/{scope.agent} has {self._most} calls under way"
-            raise TooManyCalls(text, retry_after=1.0)
+        owner = scope.charged
+        try:
+            self._deps.live.charge(owner, {RUNNING: 1})
+        except QuotaExceeded as full:  # for the moment
+            raise TooManyCalls(
+                full.message, metadata=full.metadata, quota=full.quota, retry_after=1.0
+            ) from None
         run = CallRun(scope, tool, call, arguments_json, marked=request.marked or request.untrusted)
         run.detached = request.detach
         run.asked_by(request.credential)
-        self._runs.begin(run, self._execution.execute(run, request), f"call {call.id}")
+        self._runs.begin(
+            run,
+            self._execution.execute(run, request),
+            f"call {call.id}",
+            then=partial(self._deps.live.charge, owner, {RUNNING: -1}),
+        )
         return run, False
 
     def _provided(self, run: CallRun) -> bool:

@@ -35,7 +35,7 @@ class CallExecutor:
                 return
             call = await CallAttempt(self._ports, run, request).outcome()
             run.settle()
-            await self._deps.store.write(run.scope, lambda tx: tx.put_call(call))
+            await self._deps.keep(run.scope, call)
             self._deps.meter.ended(run.tool, call.state, _seconds(call))
             run.finish(call)
         except KernelError as error:
@@ -61,8 +61,7 @@ class CallExecutor:
             run.call = replace(run.call, attempts=known.attempts, created_at=known.created_at)
             return None
         if known is not found:
-            settled = known
-            await self._deps.store.write(run.scope, lambda tx: tx.put_call(settled))
+            await self._deps.keep(run.scope, known)
         self._deps.meter.joined()
         return known
 

@@ -16,6 +16,7 @@ from services.tool.model import (
     Tool,
     ToolOutcome,
 )
+from services.tool.service.dependencies import STREAMS, Dependencies
 from services.tool.service.leases import LeaseManager, ProviderStream
 from services.tool.service.registry import Registry
 
@@ -23,7 +24,8 @@ from services.tool.service.registry import Registry
 class Providers:
     """What provider processes ask for."""
 
-    def __init__(self, registry: Registry, leases: LeaseManager) -> None:
+    def __init__(self, deps: Dependencies, registry: Registry, leases: LeaseManager) -> None:
+        self._deps = deps
         self._registry = registry
         self._leases = leases
 
@@ -41,16 +43,18 @@ class Providers:
 
         `held` are the calls that the process has in hand from earlier streams. Raises ToolNotFound, also for
         a tool that is not run by a provider, PermissionDenied for one that belongs to another agent, and
-        AgentInactive when the provider is suspended or killed.
+        AgentInactive when the provider is suspended or killed, QuotaExceeded when too many streams are open.
         """
         for tool_id in tools:
             _provided_by(await self._registry.get(scope, tool_id), scope)
         stream = ProviderStream(scope, frozenset(tools), capacity, instance or scope.agent, process)
+        self._deps.live.charge(scope.charged, {STREAMS: 1})
         events = self._leases.serve(stream, held)
         try:
             async for event in events:
                 yield event
         finally:
+            self._deps.live.charge(scope.charged, {STREAMS: -1})
             await events.aclose()
 
     def report(self, provider: Scope, held: HeldCall, progress: Progress | None) -> LeaseTerms:

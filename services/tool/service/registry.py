@@ -7,14 +7,13 @@ from typing import Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
-from services.chassis.rpc.errors import PermissionDenied, QuotaViolation
+from services.chassis.rpc.errors import PermissionDenied
 from services.tool.adapters.builtin.functions import TOOLS
 from services.tool.core.schemas import check_schema
 from services.tool.errors import (
     CapabilityMissing,
     EtagMismatch,
     ProviderLost,
-    QuotaExceeded,
     ToolExists,
     ToolNotFound,
 )
@@ -40,11 +39,10 @@ class Shown:
 class Registry:
     """The tools of each tenant, on top of those that come with the kernel."""
 
-    def __init__(self, deps: Dependencies, leases: LeaseManager, access: Access, *, most: int) -> None:
+    def __init__(self, deps: Dependencies, leases: LeaseManager, access: Access) -> None:
         self._deps = deps
         self._leases = leases
         self._access = access
-        self._most = most
         self._watchers: list[Callable[[str, str], None]] = []
 
     def watch(self, removed: Callable[[str, str], None]) -> None:
@@ -80,7 +78,9 @@ class Registry:
                     version=current.version + 1,
                 )
             else:
-                self._has_room(tx, known, tool.id, actor)
+                if known is not None:
+                    raise ToolExists(f"tools/{tool.id} exists already", metadata={"tool": f"tools/{tool.id}"})
+                tx.charge(actor.agent, tools=1)
                 made = replace(tool, owner=actor.agent, created_at=now, updated_at=now, version=1)
             tx.put_tool(made)
             return made
@@ -97,8 +97,9 @@ class Registry:
         def work(tx: Transaction) -> Nothing:
             known = tx.tool(tool_id)
             if known is not None or not allow_missing:
-                _current(known, tool_id, etag, actor)
+                gone = _current(known, tool_id, etag, actor)
                 tx.drop_tool(tool_id)
+                tx.charge(gone.owner, tools=-1)
             return Nothing()
 
         await self._deps.once(scope, actor, Nothing, work)
@@ -153,14 +154,6 @@ class Registry:
         if tool.driver.kind is DriverKind.PROVIDER and not self._leases.connected(scope.tenant, tool):
             return ProviderLost.reason
         return ""
-
-    def _has_room(self, tx: Transaction, known: Tool | None, tool_id: str, actor: RequestIdentity) -> None:
-        if known is not None:
-            raise ToolExists(f"tools/{tool_id} exists already", metadata={"tool": f"tools/{tool_id}"})
-        if tx.owned(actor.agent) >= self._most:
-            subject = f"agents/{actor.agent}"
-            text = f"{subject} has registered {self._most} tools, the most there may be"
-            raise QuotaExceeded(text, quota=QuotaViolation(subject, text))
 
 
 def _current(known: Tool | None, tool_id: str, etag: str, actor: RequestIdentity) -> Tool:

@@ -43,12 +43,6 @@ class Rows:
         table = tables.tools
         self._conn.execute(sa.delete(table).where(table.c.tenant == self._tenant, table.c.tool == tool_id))
 
-    def owned(self, agent: str) -> int:
-        """Count an agent's tools."""
-        table = tables.tools
-        query = sa.select(sa.func.count()).where(table.c.tenant == self._tenant, table.c.owner == agent)
-        return int(self._conn.execute(query).scalar_one())
-
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""
         table = tables.calls

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.tool.model import ToolCall
@@ -50,14 +51,17 @@ class SqlStore:
         return await self._database.write(lambda conn: self._collect(conn, micros(ended_before), limit))
 
     def _collect(self, conn: sa.Connection, before: int, limit: int) -> int:
-        idempotency.forget_expired(conn, tables.replies, self._clock.now())
+        idempotency.forget_expired(conn, tables.replies, self._clock.now(), tables.book)
         table = tables.calls
         keys = list(table.primary_key)
         doomed = conn.execute(sa.select(*keys).where(table.c.ended_us < before).limit(limit)).all()
+        tab = Tab()
         for row in doomed:
             conn.execute(
                 sa.delete(table).where(*(column == value for column, value in zip(keys, row, strict=True)))
             )
+            tab.add(Owner(row.tenant, row.agent, ""), {"calls": -1})
+        tables.book.release(conn, tab.owed())
         return len(doomed)
 
 
@@ -66,7 +70,26 @@ class _Transaction(Rows):
 
     def __init__(self, conn: sa.Connection, scope: Scope, clock: Clock) -> None:
         super().__init__(conn, scope.tenant, scope.agent)
+        self._scope = scope
         self._clock = clock
+        self._tab = Tab()
+
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        self._tab.add(self._scope.charged, changes)
+
+    def charge(self, agent: str, **changes: int) -> None:
+        """Note what an agent of the tenant has more, or less."""
+        tree = self._scope.tree if agent == self._scope.agent else ""
+        self._tab.add(Owner(self._scope.tenant, agent, tree), changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        tables.book.charge(self._conn, self._tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return tables.book.told(self._conn, self._scope.charged, caps)
 
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
@@ -76,3 +99,5 @@ class _Transaction(Rows):
         """Keep the answer to a request."""
         now = self._clock.now()
         idempotency.remember(self._conn, tables.replies, self._tenant, actor, reply, now=now)
+        if actor.request_id:
+            self._tab.add(actor.charged(self._tenant), {REPLIES: 1})

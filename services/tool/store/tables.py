@@ -3,6 +3,8 @@
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
 
 from services.chassis.db import idempotency
+from services.chassis.db.usage import UsageBook
+from services.chassis.db.usage import tables as quota_tables
 
 metadata = MetaData()
 
@@ -38,3 +40,4 @@ calls = Table(
 )
 
 replies = idempotency.table(metadata)
+book = UsageBook(*quota_tables(metadata))

@@ -19,7 +19,7 @@ _EXACT: Final = 1 << 53
 
 def own_scope(caller: Caller) -> Scope:
     """Return the caller's own scope."""
-    return Scope(caller.tenant, caller.agent)
+    return Scope(caller.tenant, caller.agent, caller.tree)
 
 
 def tool_id(name: str, field: str = "name") -> str:

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.chassis.auth.identity import Scope
-from services.chassis.idempotency import RequestIdentity
+from services.chassis.idempotency import REPLIES, RequestIdentity
+from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.tool.model import CallQuery, Tool, ToolCall
 from services.tool.ports import Transaction
+from tests.fakes.stores.usage import MemoryBook
 
 T = TypeVar("T")
 
@@ -36,18 +38,19 @@ class InMemoryStore:
 
     def __init__(self) -> None:
         self._data = _Data()
+        self._book = MemoryBook()
         self._lock = asyncio.Lock()
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy, so that what it writes is lost."""
-        return work(_Transaction(self._data.copied(), scope))
+        return work(_Transaction(self._data.copied(), scope, self._book.copy()))
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy and keep the copy when it returns."""
         async with self._lock:
-            draft = self._data.copied()
-            result = work(_Transaction(draft, scope))
-            self._data = draft
+            draft, book = self._data.copied(), self._book.copy()
+            result = work(_Transaction(draft, scope, book))
+            self._data, self._book = draft, book
         return result
 
     async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
@@ -65,15 +68,19 @@ class InMemoryStore:
             ][:limit]
             for key in doomed:
                 del self._data.calls[key]
+                owner = Owner(key[0].tenant, key[0].agent, "")
+                self._book.charge([(owner, {"calls": -1})], {})
         return len(doomed)
 
 
 class _Transaction:
     """A Transaction on dictionaries."""
 
-    def __init__(self, data: _Data, scope: Scope) -> None:
+    def __init__(self, data: _Data, scope: Scope, book: MemoryBook) -> None:
         self._data = data
         self._scope = scope
+        self._book = book
+        self._tab = Tab()
 
     def tool(self, tool_id: str) -> Tool | None:
         """Return a tool."""
@@ -91,11 +98,6 @@ class _Transaction:
     def drop_tool(self, tool_id: str) -> None:
         """Forget a tool."""
         self._data.tools.pop((self._scope.tenant, tool_id), None)
-
-    def owned(self, agent: str) -> int:
-        """Count an agent's tools."""
-        tenant = self._scope.tenant
-        return sum(key[0] == tenant and tool.owner == agent for key, tool in self._data.tools.items())
 
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""
@@ -118,6 +120,23 @@ class _Transaction:
         """Insert or replace a call."""
         self._data.calls[self._scope, call.id] = call
 
+    def count(self, **changes: int) -> None:
+        """Note what the scope has more, or less, of each quota."""
+        self._tab.add(self._scope.charged, changes)
+
+    def charge(self, agent: str, **changes: int) -> None:
+        """Note what an agent of the tenant has more, or less."""
+        tree = self._scope.tree if agent == self._scope.agent else ""
+        self._tab.add(Owner(self._scope.tenant, agent, tree), changes)
+
+    def settle(self, caps: Caps) -> None:
+        """Charge what was noted."""
+        self._book.charge(self._tab.owed(), caps)
+
+    def used(self, caps: Caps) -> list[Usage]:
+        """Return what is used of each quota."""
+        return self._book.told(self._scope.charged, caps)
+
     def recall(self, actor: RequestIdentity) -> bytes | None:
         """Return the answer to this request, or None."""
         known = self._data.replies.get(self._request(actor)) if actor.request_id else None
@@ -131,6 +150,7 @@ class _Transaction:
         """Keep the answer to a request."""
         if actor.request_id:
             self._data.replies[self._request(actor)] = (actor.digest, reply)
+            self._tab.add(actor.charged(self._scope.tenant), {REPLIES: 1})
 
     def _request(self, actor: RequestIdentity) -> _Request:
         return self._scope.tenant, actor.agent, actor.method, actor.request_id

@@ -18,6 +18,8 @@ from aios.api.context.v1 import resources_pb2 as context_resources
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from aios.api.storage.v1 import resources_pb2 as storage_resources
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from aios.api.tool.v1 import resources_pb2 as tool_resources
+from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.access.config import AccessConfig
 from services.access.core.agent_tree import TreeLimits
 from services.access.main import servicers
@@ -33,6 +35,8 @@ from services.memory.servicer import MemoryServicer
 from services.storage.config import StorageConfig
 from services.storage.main import servicer as storage_servicer
 from services.storage.model import StorageLimits
+from services.tool.config import ToolConfig
+from services.tool.servicer import ToolServicer
 from tests.fakes import tokens
 from tests.fakes.access_manager import desk
 from tests.fakes.clock import FakeClock
@@ -41,11 +45,14 @@ from tests.fakes.memory import memory_service
 from tests.fakes.quotas import ROOT, TREES, WithTrees, local_channel
 from tests.fakes.storage import Kernel
 from tests.fakes.stores.access import MemoryStore
+from tests.fakes.tool import Gate, ScriptedBuiltins, tool_service
 
 UNIT: Final = 10_000
 """What one more takes of a quota of bytes, and up to a sixth less."""
 _SIZE: Final = 9_000
 TENANT: Final = "acme"
+OPEN: Final[list[Any]] = []
+"""Streams that agents have open."""
 ADMIN: Final = tokens.metadata("boss", kind="admin")
 
 Make = Callable[[Any, str, int], Awaitable[Any]]
@@ -172,6 +179,43 @@ async def approval(stub: Any, who: str, number: int) -> None:
     await stub.access.RequestApproval(request, metadata=tokens.metadata("tool", kind="service"))
 
 
+async def tool(stub: Any, who: str, number: int, request_id: str = "", **driver: Any) -> None:
+    new = tool_resources.Tool(
+        name=f"tools/{who}-{number}",
+        description="A test.",
+        effect=tool_resources.TOOL_EFFECT_REVERSIBLE,
+        parameters_schema_json='{"type": "object"}',
+        **(driver or {"provider": tool_resources.ProviderDriver()}),
+    )
+    request = tool_pb2.RegisterToolRequest(tool=new, request_id=request_id)
+    await stub.RegisterTool(request, metadata=tokens.metadata(who))
+
+
+async def call(stub: Any, who: str, _number: int) -> None:
+    request = tool_pb2.CallToolRequest(tool="tools/clock", arguments_json="{}")
+    async for event in stub.CallTool(request, metadata=tokens.metadata(who)):
+        assert event
+
+
+async def running(stub: Any, who: str, number: int) -> None:
+    await tool(stub, who, number, builtin=tool_resources.BuiltinDriver(function="slow"))
+    request = tool_pb2.CallToolRequest(tool=f"tools/{who}-{number}", arguments_json="{}", detach=True)
+    await first(stub.CallTool(request, metadata=tokens.metadata(who)))
+
+
+async def provider(stub: Any, who: str, number: int) -> None:
+    await tool(stub, who, number)
+    request = tool_pb2.TakeCallsRequest(tools=[f"tools/{who}-{number}"])
+    await first(stub.TakeCalls(request, metadata=tokens.metadata(who)))
+
+
+async def first(stream: Any) -> None:
+    """Read what a stream begins with, and leave it open."""
+    events = aiter(stream)
+    await anext(events)
+    OPEN.append(events)
+
+
 async def group(stub: Any, _who: str, number: int) -> None:
     new = access_resources.Group(name=f"groups/g{number}")
     await stub.access.CreateGroup(access_pb2.CreateGroupRequest(group=new), metadata=ADMIN)
@@ -192,6 +236,13 @@ async def policy(stub: Any, _who: str, number: int) -> None:
 
 def _insert(agent: Agent, tx: Transaction) -> bool:
     return tx.agents.insert(agent)
+
+
+async def _tool(config: ToolConfig, _folder: Path) -> Any:
+    builtins = ScriptedBuiltins(FakeClock(), slow=Gate())
+    servicer = ToolServicer(tool_service(config=config, authorizer=WithTrees(), builtins=builtins))
+    add = tool_pb2_grpc.add_ToolServiceServicer_to_server
+    return tool_pb2_grpc.ToolServiceStub(local_channel((add, servicer, tool_pb2.DESCRIPTOR)))
 
 
 async def _access(config: AccessConfig, folder: Path) -> Any:
@@ -283,5 +334,17 @@ MANAGERS: Final = {
             "replies": lambda stub, who, number: grant(stub, who, number, f"r{number}"),
         },
         of_tenant=frozenset({"groups", "memberships", "policy_versions"}),
+    ),
+    "tool": Manager(
+        ToolConfig,
+        _tool,
+        _usage(tool_pb2),
+        {
+            "tools": tool,
+            "calls": call,
+            "running_calls": running,
+            "provider_streams": provider,
+            "replies": lambda stub, who, number: tool(stub, who, number, f"r{number}"),
+        },
     ),
 }

@@ -18,6 +18,8 @@ LEVELS = {
     "tree": quotas_pb2.QUOTA_LEVEL_TREE,
     "tenant": quotas_pb2.QUOTA_LEVEL_TENANT,
 }
+REASONS = {"running_calls": "TOO_MANY_CALLS"}
+"""What is full for the moment only; the others are full until something goes."""
 QUOTAS = [
     (manager, quota)
     for manager, known in MANAGERS.items()
@@ -64,7 +66,7 @@ async def test_a_quota_holds_for_an_agent_its_tree_and_its_tenant(
         refusals.append(await agents.refused(agent))
 
     for error, (level, limit) in zip(refusals, {"agent": 2, "tree": 3, "tenant": 4}.items(), strict=True):
-        assert error.reason == "QUOTA_EXCEEDED"
+        assert error.reason == REASONS.get(quota, "QUOTA_EXCEEDED")
         assert error.metadata["quota"] == quota
         assert error.metadata["level"] == level
         assert error.metadata["limit"] == str(limit * unit)

@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from aios.types.tools import text_of
 from services.chassis.auth.identity import Scope
+from services.chassis.quotas import Cap
 from services.chassis.rpc.status import status_of
 from services.tool.config import ToolConfig
 from tests.fakes.rpc import reason
@@ -258,7 +259,7 @@ async def test_a_flood_of_one_agent_waits_behind_the_first_call_of_another(world
 
 
 async def test_an_agent_has_a_bounded_number_of_calls_under_way() -> None:
-    async with tool_calls(ToolConfig(max_calls=2)) as world:
+    async with tool_calls(ToolConfig(quota_running_calls=Cap.of(2))) as world:
         await world.register("job", "slow")
         running = [world.start("job") for _ in range(2)]
         await until(lambda: world.gate.inside == 2)

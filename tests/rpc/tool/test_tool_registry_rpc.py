@@ -13,6 +13,7 @@ import pytest
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.auth.authz_client import Permission, PermissionCheck
 from services.chassis.auth.identity import Scope
+from services.chassis.quotas import Cap
 from services.chassis.rpc.errors import PermissionDenied
 from services.chassis.runtime.clock import SystemClock
 from services.tool.config import ToolConfig
@@ -45,7 +46,7 @@ class Forbidding(AllowOwner):
 
 @pytest.fixture
 async def stub() -> AsyncIterator[ToolServiceAsyncStub]:
-    async with tool_stub(tool_service(config=ToolConfig(max_tools=3))) as stub:
+    async with tool_stub(tool_service(config=ToolConfig(quota_tools=Cap.of(3)))) as stub:
         yield stub
 
 

@@ -10,12 +10,14 @@ from aios.api.agent.v1 import agent_pb2
 from aios.api.context.v1 import context_pb2
 from aios.api.memory.v1 import memory_pb2
 from aios.api.storage.v1 import storage_pb2
+from aios.api.tool.v1 import tool_pb2
 from services.access.config import AccessConfig
 from services.chassis.quotas import caps_of
 from services.chassis.rpc.methods import Effect, Method, table
 from services.context.config import ContextConfig
 from services.memory.config import MemoryConfig
 from services.storage.config import StorageConfig
+from services.tool.config import ToolConfig
 
 NOTHING: Final = "nothing"
 """Said by a method that changes something and leaves nothing more behind."""
@@ -29,13 +31,14 @@ ELSEWHERE: Final = {
 """Quotas that something else caps: access keeps the grants that shares are, the chassis bounds open streams,
 the log of denials what it takes of them; what only administrators make has bounds of its own for a tenant."""
 
-PASSED_ON: Final = {"ShareFile", "RevokeShare"}
-"""What access does and remembers."""
+WITHOUT_REPLY: Final = {"ShareFile", "RevokeShare", "CallTool", "AddMcpServer", "RemoveMcpServer"}
+"""What access does and remembers, what the ledger of calls remembers, and what there is nothing of."""
 
 MANAGERS: Final[dict[str, tuple[Any, ...]]] = {
     "storage": (StorageConfig, storage_pb2.DESCRIPTOR),
     "memory": (MemoryConfig, memory_pb2.DESCRIPTOR),
     "access": (AccessConfig, access_pb2.DESCRIPTOR, agent_pb2.DESCRIPTOR),
+    "tool": (ToolConfig, tool_pb2.DESCRIPTOR),
     "context": (ContextConfig, context_pb2.DESCRIPTOR),
 }
 
@@ -84,5 +87,5 @@ def test_a_repeatable_request_counts_its_answer(manager: str) -> None:
     for owner, method in METHODS:
         names = method.request.DESCRIPTOR.fields_by_name
         changes = "request_id" in names and method.effect is not Effect.READ
-        if owner == manager and changes and method.label.rpartition("/")[2] not in PASSED_ON:
+        if owner == manager and changes and method.label.rpartition("/")[2] not in WITHOUT_REPLY:
             assert "replies" in method.creates, method.label

@@ -1,4 +1,5 @@
 from aios.api.common.v1 import options_pb2 as _options_pb2
+from aios.api.common.v1 import quotas_pb2 as _quotas_pb2
 from aios.api.tool.v1 import resources_pb2 as _resources_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -397,3 +398,15 @@ class CompleteCallResponse(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     state: _resources_pb2.CallState
     def __init__(self, state: _Optional[_Union[_resources_pb2.CallState, str]] = ...) -> None: ...
+
+class GetUsageRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class GetUsageResponse(_message.Message):
+    __slots__ = ("quotas",)
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    quotas: _containers.RepeatedCompositeFieldContainer[_quotas_pb2.QuotaUsage]
+    def __init__(self, quotas: _Optional[_Iterable[_Union[_quotas_pb2.QuotaUsage, _Mapping]]] = ...) -> None: ...

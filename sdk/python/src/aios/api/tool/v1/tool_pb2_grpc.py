@@ -111,6 +111,11 @@ class ToolServiceStub(object):
                 request_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/GetUsage',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class ToolServiceServicer(object):
@@ -277,6 +282,14 @@ class ToolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Returns how many tools and calls an agent keeps and may keep.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ToolServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -349,6 +362,11 @@ def add_ToolServiceServicer_to_server(servicer, server):
                     servicer.CompleteCall,
                     request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallRequest.FromString,
                     response_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.GetUsageRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.GetUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -736,6 +754,33 @@ class ToolService(object):
             '/aios.api.tool.v1.ToolService/CompleteCall',
             aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallRequest.SerializeToString,
             aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/GetUsage',
+            aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.GetUsageRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

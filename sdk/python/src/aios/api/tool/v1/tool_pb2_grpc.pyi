@@ -138,6 +138,10 @@ class ToolServiceStub:
     the lease to end. A request that is larger than this method takes says of no call that it has ended.
     Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]
+    """Returns how many tools and calls an agent keeps and may keep.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
 
 @_typing.type_check_only
 class ToolServiceAsyncStub(ToolServiceStub):
@@ -248,6 +252,10 @@ class ToolServiceAsyncStub(ToolServiceStub):
     not match the tool's schema is taken and fails the call with TOOL_RESULT_INVALID, so that its caller does not wait for
     the lease to end. A request that is larger than this method takes says of no call that it has ended.
     Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Returns how many tools and calls an agent keeps and may keep.
+    Idempotent: changes nothing. Cancelling stops the work at once.
     """
 
 class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -440,6 +448,16 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         not match the tool's schema is taken and fails the call with TOOL_RESULT_INVALID, so that its caller does not wait for
         the lease to end. A request that is larger than this method takes says of no call that it has ended.
         Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _tool_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tool_pb2.GetUsageResponse, _abc.Awaitable[_tool_pb2.GetUsageResponse]]:
+        """Returns how many tools and calls an agent keeps and may keep.
+        Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
 def add_ToolServiceServicer_to_server(servicer: ToolServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
