@@ -26,7 +26,7 @@ QUOTAS = [
     for quota in known.makes
     if quota not in known.of_tenant
 ]
-OF_TENANTS = [(manager, quota) for manager, known in MANAGERS.items() for quota in known.of_tenant]
+OF_TENANTS = [(manager, quota) for manager, known in MANAGERS.items() for quota in sorted(known.of_tenant)]
 
 
 def unit_of(quota: str) -> int:
