@@ -33,6 +33,8 @@ _AWAY: Final = (
     grpc.StatusCode.CANCELLED,  # what a server that sheds a burst answers
 )
 _MOST_KEPT: Final = 20_000
+_MOST_OF_ONE: Final = 32
+"""Tokens kept for one agent, so that one that comes with ever new ones crowds out nobody else's."""
 
 
 class TokenExchange(Protocol):
@@ -53,6 +55,8 @@ class _Kept:
     """On the monotonic clock, as the next one. Unit: seconds."""
     until: float
     holder: Principal | None
+    who: tuple[str, str]
+    """Tenant and id of the caller."""
 
 
 _Key = tuple[bytes, str]
@@ -79,6 +83,8 @@ class AccessExchange:
         self._clock = clock
         self._most_kept = most_kept
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._of: dict[tuple[str, str], dict[_Key, None]] = {}
+        """What is kept for each caller, oldest first."""
         self._asking: dict[_Key, asyncio.Task[_Kept]] = {}
         self._changes = 0
         """Pieces of news so far: an answer that was asked for before the last one is not kept."""
@@ -124,21 +130,41 @@ class AccessExchange:
                 raise AccessUnavailable(
                     "the caller's token cannot be exchanged: access cannot be asked", retry_after=1.0
                 ) from failure
-            self._kept.pop(key, None)
+            self._drop(key)
             raise peer_error(failure) from failure
         now = self._clock.monotonic()
         life = answer.expire_time.ToDatetime(self._clock.now().tzinfo) - self._clock.now()
         seconds = life.total_seconds()
         until = now + max(0.0, seconds - _SPARE_SECONDS)
         made = _Kept(
-            answer.token, until - min(_RENEW_SECONDS, seconds * _RENEW_SHARE), until, caller.credential
+            answer.token,
+            until - min(_RENEW_SECONDS, seconds * _RENEW_SHARE),
+            until,
+            caller.credential,
+            (caller.tenant, caller.agent),
         )
         if changes == self._changes and until > now:
-            self._kept[key] = made
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._most_kept:
-                self._kept.popitem(last=False)
+            self._keep(key, made)
         return made
+
+    def _keep(self, key: _Key, made: _Kept) -> None:
+        self._drop(key)
+        self._kept[key] = made
+        own = self._of.setdefault(made.who, {})
+        own[key] = None
+        if len(own) > _MOST_OF_ONE:
+            self._drop(next(iter(own)))
+        if len(self._kept) > self._most_kept:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: _Key) -> None:
+        dropped = self._kept.pop(key, None)
+        if dropped is None:
+            return
+        own = self._of[dropped.who]
+        del own[key]
+        if not own:
+            del self._of[dropped.who]
 
     def _asked(self, key: _Key, done: "asyncio.Task[_Kept]") -> None:
         self._asking.pop(key, None)
@@ -153,7 +179,7 @@ class AccessExchange:
             if kept.holder is None or change.revocations.covers(kept.holder)
         ]
         for key in gone:
-            del self._kept[key]
+            self._drop(key)
 
     async def close(self) -> None:
         """End the questions under way."""

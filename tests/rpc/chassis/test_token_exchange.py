@@ -188,6 +188,19 @@ async def test_what_is_kept_is_bounded(world: World) -> None:
     assert len(world.exchange) == 5
 
 
+async def test_who_comes_with_ever_new_tokens_crowds_out_nobody_elses(world: World) -> None:
+    world.exchange._most_kept = 1000
+    calm = await world.caller("calm")
+    await world.token(calm, "storage")
+    for _ in range(40):
+        await world.token(await world.caller("mallory"), "storage")
+    asked = len(world.access.exchanges)
+    await world.token(calm, "storage")
+
+    assert len(world.exchange) == 33
+    assert len(world.access.exchanges) == asked
+
+
 async def test_a_token_counts_at_the_process_it_was_exchanged_for_and_nowhere_else(world: World) -> None:
     caller = await world.caller()
     given = await world.token(caller, "storage")
