@@ -8,6 +8,7 @@ from typing import Final
 
 from services.access.core.agent_tree import TreeLimits
 from services.access.service.dependencies import Settings
+from services.access.service.purging import PurgeSettings
 from services.chassis.quotas import Cap, caps_of
 
 POLICY_OPTIONS: Final = frozenset({"irreversible-after-untrusted"})
@@ -111,6 +112,17 @@ class AccessConfig:
     audit_heads_rows: int = 100
     """Entries after which a log's head is told earlier."""
 
+    purge_killed_after: timedelta = timedelta(0)
+    """How long a killed agent is kept before it is purged by itself. Default: 0, until it is purged by hand.
+    Unit: seconds."""
+
+    purge_settle: timedelta = timedelta(seconds=60)
+    """Time between the two passes of a purge, so that the second finds what was still under way in the first.
+    Unit: seconds."""
+
+    purge_managers: tuple[str, ...] = ("context", "memory", "storage", "tool")
+    """Managers that keep data of agents: a purge ends when each has confirmed it."""
+
     tenant_weights: tuple[str, ...] = ()
     """Share of each tenant against the others, such as `acme=3,beta=1`, up to 1000. Default: 1 for each."""
 
@@ -149,11 +161,16 @@ class AccessConfig:
             raise ValueError("confirm must be 0 to 2 seconds")
         if unknown := set(self.policy_options) - POLICY_OPTIONS:
             raise ValueError(f"policy_options: no such option: {', '.join(sorted(unknown))}")
+        self._check_audit_and_purges()
+        _weights(self.tenant_weights)
+
+    def _check_audit_and_purges(self) -> None:
         if self.audit_heads_every <= timedelta(0) or self.audit_heads_rows < 1:
             raise ValueError("audit_heads_every and audit_heads_rows must be positive")
         if self.audit_heads_webhook and not self.audit_heads_webhook.startswith(("http://", "https://")):
             raise ValueError("audit_heads_webhook must be an http or https URL")
-        _weights(self.tenant_weights)
+        if min(self.purge_killed_after, self.purge_settle) < timedelta(0):
+            raise ValueError("purge_killed_after and purge_settle must not be negative")
 
     def settings(self, installed: tuple[str, ...] = ()) -> Settings:
         """Return what the use cases keep to; `installed` are the policies that packages here offer."""
@@ -171,6 +188,14 @@ class AccessConfig:
             wrong_keys_per_minute=self.wrong_keys_per_minute,
             scheduling_policies=self._policies(installed),
             tenant_weights=_weights(self.tenant_weights),
+        )
+
+    def purging(self) -> PurgeSettings:
+        """Return how purges go."""
+        return PurgeSettings(
+            managers=self.purge_managers,
+            settle=self.purge_settle,
+            retention=self.purge_killed_after or None,
         )
 
     def _policies(self, installed: tuple[str, ...]) -> tuple[str, ...]:

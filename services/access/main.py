@@ -51,6 +51,7 @@ _SHARED_KEY: Final = (
     "own, and name the directory that holds them all in AIOS_ACCESS_SERVICE_KEYS_DIR"
 )
 _FLUSH_SECONDS: Final = 0.5
+_PURGE_SECONDS: Final = 1.0
 _KEYS_SECONDS: Final = 5.0
 _ADMIN_SECONDS: Final = 3600.0
 _FORGET_SECONDS: Final = 600.0
@@ -80,7 +81,8 @@ def build(
         settings=config.settings(installed),
         heads=heads or NoHeads(),
     )
-    return AccessManager(ports, service_keys=service_keys, builtin=base_policies(config.policy_options))
+    builtin = base_policies(config.policy_options)
+    return AccessManager(ports, service_keys=service_keys, builtin=builtin, purging=config.purging())
 
 
 def servicers(manager: AccessManager) -> list[Servicer]:
@@ -93,7 +95,7 @@ def servicers(manager: AccessManager) -> list[Servicer]:
         ),
         (
             agent_pb2_grpc.add_AgentServiceServicer_to_server,
-            AgentServicer(manager.agents),
+            AgentServicer(manager.agents, manager.purges),
             agent_pb2.DESCRIPTOR,
         ),
     ]
@@ -176,6 +178,7 @@ async def assemble(process: Process) -> App:
     process.tasks.every("flush-denials", _FLUSH_SECONDS, manager.flush)
     process.tasks.every("reload-keys", _KEYS_SECONDS, reload_keys)
     process.tasks.every("keep-admin-token", _ADMIN_SECONDS, keep_admin_token)
+    process.tasks.every("purge", _PURGE_SECONDS, manager.purges.step)
     process.tasks.every("forget", _FORGET_SECONDS, manager.forget)
     await _export_heads(process, config, manager)
     process.stack.push_async_callback(manager.finish)

@@ -40,6 +40,9 @@ class AccessMetrics:
             ["where"],
             registry=registry,
         )
+        self._purged = Counter(
+            "aios_access_agents_purged", "Killed agents of which everything was deleted.", registry=registry
+        )
         self._revision = Gauge("aios_access_revision", "Revision of the rules.", registry=registry)
         self._watchers = Gauge("aios_access_watchers", "Open watches.", ["stream"], registry=registry)
 
@@ -66,6 +69,10 @@ class AccessMetrics:
     def head_exported(self, where: str, count: int) -> None:
         """Count heads told outside."""
         self._heads.labels(where).inc(count)
+
+    def purged(self) -> None:
+        """Count an agent that was purged to the end."""
+        self._purged.inc()
 
     def revised(self, revision: int) -> None:
         """Note the revision."""

@@ -505,3 +505,23 @@ class AgentKey:
 
     tenant: str
     agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """A killed agent of which everything is being deleted. Its key is (tenant, agent)."""
+
+    tenant: str
+    agent: str
+    requester: str
+    requester_kind: Kind
+    reason: str
+    create_time: datetime
+    due_time: datetime
+    """The managers are told of it from then on."""
+    number: int = 1
+    """1: the first pass over the managers; 2: the second, for what was under way during the first."""
+    depth: int = 0
+    """Agents above it."""
+    expanded: bool = False
+    """Whether every agent below it has a purge of its own."""

@@ -30,6 +30,7 @@ from services.access.model import (
     Part,
     Policy,
     PublicKey,
+    Purge,
     Reason,
     Revocation,
     SealKey,
@@ -78,6 +79,22 @@ class Agents(Protocol):
 
     def changed_anywhere(self, after: int, limit: int) -> list[Agent]:
         """List up to `limit` agents of all tenants changed after a revision, by revision, tenant, id."""
+        ...
+
+    def killed_before(self, time: datetime, limit: int) -> list[Agent]:
+        """List killed agents of all tenants that last changed before a time and are not being purged."""
+        ...
+
+    def below_unpurged(self, agent: Agent, limit: int) -> list[Agent]:
+        """List agents below `agent` that are not being purged."""
+        ...
+
+    def has_below(self, agent: Agent) -> bool:
+        """Tell whether any agent is below `agent`, killed ones included."""
+        ...
+
+    def delete(self, tenant: str, agent: str) -> None:
+        """Forget an agent for good."""
         ...
 
     def put_key(self, key_hash: str, owner: AgentKey) -> None:
@@ -333,6 +350,57 @@ class Audit(Protocol):
         ...
 
 
+class Purges(Protocol):
+    """Agents that are being purged, what the managers confirmed, and what stays of the purged."""
+
+    def get(self, tenant: str, agent: str) -> Purge | None:
+        """Return the purge of an agent, or None."""
+        ...
+
+    def put(self, purge: Purge) -> None:
+        """Add or replace a purge."""
+        ...
+
+    def unexpanded(self, limit: int) -> list[Purge]:
+        """List purges whose agent may have others below it without a purge of their own."""
+        ...
+
+    def waiting_for(self, manager: str, now: datetime, limit: int) -> list[Purge]:
+        """List purges that are due and that a manager has not confirmed, oldest first."""
+        ...
+
+    def confirm(self, purge: Purge, manager: str, counts: Mapping[str, int]) -> None:
+        """Note what a manager deleted in this pass."""
+        ...
+
+    def confirmed(self, managers: Sequence[str], now: datetime, limit: int) -> list[Purge]:
+        """List expanded purges that are due and that all of `managers` have confirmed, the deepest first."""
+        ...
+
+    def counts(self, tenant: str, agent: str) -> dict[str, int]:
+        """Return what the managers deleted in all passes, by `manager.what`."""
+        ...
+
+    def strip(self, tenant: str, agent: str, limit: int) -> int:
+        """Delete or blank up to about `limit` rows of each table that tell of an agent; return how many.
+
+        Not its audit entries, nor the agent and its purge. 0: there are none.
+        """
+        ...
+
+    def forget(self, tenant: str, agent: str) -> None:
+        """Forget a purge and what was confirmed of it."""
+        ...
+
+    def bury(self, tenant: str, digest: str, now: datetime) -> None:
+        """Note that the id with this digest is not to be given again."""
+        ...
+
+    def is_buried(self, tenant: str, digest: str) -> bool:
+        """Tell whether the id with this digest was an agent's that was purged."""
+        ...
+
+
 class Tokens(Protocol):
     """Revoked tokens that have not expired."""
 
@@ -456,6 +524,11 @@ class Transaction(Protocol):
     @property
     def audit(self) -> Audit:
         """Audit chains."""
+        ...
+
+    @property
+    def purges(self) -> Purges:
+        """Agents that are being purged."""
         ...
 
     @property
@@ -602,6 +675,10 @@ class Meter(Protocol):
 
     def head_exported(self, where: str, count: int) -> None:
         """Count heads of the audit log told outside; `where` is file, webhook or lost."""
+        ...
+
+    def purged(self) -> None:
+        """Count an agent that was purged to the end."""
         ...
 
     def revised(self, revision: int) -> None:

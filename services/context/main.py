@@ -20,6 +20,7 @@ from services.context.ports import Access, Memory, Meter, Store, Summarizer, Tok
 from services.context.service.conversations import Conversations
 from services.context.service.dependencies import Dependencies
 from services.context.service.facade import ContextService
+from services.context.service.purging import Purging
 from services.context.service.recall import Recall
 from services.context.service.snapshots import Snapshots
 from services.context.service.summaries import Summaries, SummaryLimits
@@ -77,7 +78,9 @@ def build(
         Summaries(deps, summary, counter, peers.summarizer, places),
         Recall(deps, counter, peers.memory, places),
     )
-    return ContextService(Conversations(deps, contexts, access), windows, Snapshots(deps, snapshots))
+    return ContextService(
+        Conversations(deps, contexts, access), windows, Snapshots(deps, snapshots), Purging(store)
+    )
 
 
 async def assemble(process: Process) -> App:
@@ -95,6 +98,7 @@ async def assemble(process: Process) -> App:
         peers=_peers(process, config),
     )
     process.tasks.every("collect", config.collect_every.total_seconds(), service.snapshots.collect)
+    process.follow_purges(service.purging.purge)
     return App(
         servicers=[
             (

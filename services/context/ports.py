@@ -1,6 +1,6 @@
 """What the context manager needs from the outside: a store, a tokenizer, access, somebody to count."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
@@ -176,6 +176,13 @@ class Store(Protocol):
 
         Transactions of a scope run one after the other. `work` may run more than once, in another thread;
         when it raises, nothing is changed. Raises DiskFull and ServiceUnavailable.
+        """
+        ...
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of an agent, batch by batch; return what and how many.
+
+        What contexts of others show of its messages becomes theirs.
         """
         ...
 

@@ -11,6 +11,7 @@ from services.memory.ports import Meter, NoteStore
 from services.memory.service.agent_caches import AgentCaches
 from services.memory.service.facade import MemoryService
 from services.memory.service.notes import Notes
+from services.memory.service.purging import Purging
 from services.memory.service.searching import Searching
 from services.memory.servicer import MemoryServicer
 from services.memory.store.sql import MIGRATIONS, SqlStore
@@ -29,6 +30,7 @@ def build(config: MemoryConfig, *, store: NoteStore, clock: Clock, meter: Meter)
     return MemoryService(
         Notes(store=store, clock=clock, meter=meter, caches=caches, caps=caps_of(config)),
         Searching(store=store, clock=clock, meter=meter, caches=caches),
+        Purging(store, caches),
     )
 
 
@@ -43,6 +45,7 @@ async def assemble(process: Process) -> App:
         meter=MemoryMetrics(process.registry),
     )
     process.tasks.every("sweep", config.sweep_every.total_seconds(), service.notes.sweep)
+    process.follow_purges(service.purging.purge)
     servicer = (
         memory_pb2_grpc.add_MemoryServiceServicer_to_server,
         MemoryServicer(service),

@@ -148,6 +148,10 @@ class NoteStore(Protocol):
         """Forget answers and rankings that are no longer kept."""
         ...
 
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of an agent, batch by batch; return what and how many."""
+        ...
+
 
 class Meter(Protocol):
     """Counts what happens."""

@@ -74,6 +74,7 @@ async def assemble(process: Process) -> App:
         meter=StorageMetrics(process.registry),
         clock=process.clock,
     )
+    process.follow_purges(service.purging.purge)
     process.tasks.every("sweep", config.sweep_interval.total_seconds(), service.upkeep.sweep)
     return App(servicers=[servicer(service)], readiness={"database": database.problem})
 

@@ -1,6 +1,6 @@
 """What storage needs from the outside: an index, a place for blobs, access, somebody to count."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -342,6 +342,13 @@ class FileIndex(Protocol):
         """List all scopes with anything in them, for maintenance."""
         ...
 
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of a scope, batch by batch; return what and how many.
+
+        What its agent wrote in other scopes stays there, without the agent's name.
+        """
+        ...
+
 
 class BlobStore(Protocol):
     """Immutable pieces of bytes, named by their SHA-256 within a scope. Methods block: use a thread."""
@@ -366,6 +373,10 @@ class BlobStore(Protocol):
 
     def remove(self, scope: Scope, digest: str) -> None:
         """Remove a piece; removing a missing one changes nothing."""
+        ...
+
+    def purge(self, scope: Scope, *, limit: int) -> int:
+        """Remove up to `limit` pieces of a scope, whatever refers to them; return how many."""
         ...
 
     def idle(self, scope: Scope, *, seconds: float, limit: int) -> list[str]:

@@ -29,6 +29,7 @@ from services.tool.service.executor import CallExecutor
 from services.tool.service.facade import ToolService
 from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
+from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
 from services.tool.servicer import ToolServicer
 from services.tool.store.sql import MIGRATIONS, SqlStore
@@ -60,7 +61,8 @@ def build(
     calls = Calls(deps, registry, execution, leases, access, kept=config.keep_calls)
     registry.watch(calls.unregistered)
     leases.on_missing(calls.provider_gone)
-    return ToolService(registry, calls, Providers(deps, registry, leases), leases)
+    purging = Purging(store, calls, leases, registry.has_gone)
+    return ToolService(registry, calls, Providers(deps, registry, leases), leases, purging)
 
 
 def _killed(service: ToolService, tenant: str, agent: str) -> None:
@@ -124,6 +126,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     if interrupted:
         _log.warning("calls were interrupted", count=interrupted)
     process.stack.push_async_callback(service.calls.stop)
+    process.follow_purges(service.purging.purge)
     process.tasks.every("collect", config.collect_every.total_seconds(), service.calls.collect)
     process.tasks.every("leases", config.check_leases_every.total_seconds(), service.leases.expire)
     return App(

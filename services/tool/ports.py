@@ -87,6 +87,14 @@ class Store(Protocol):
         """List calls of all agents that have not ended."""
         ...
 
+    async def tools_of(self, scope: Scope) -> list[str]:
+        """Return the ids of the tools that an agent registered."""
+        ...
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of an agent, its tools too, batch by batch; return what and how many."""
+        ...
+
     async def collect(self, *, ended_before: datetime, limit: int) -> int:
         """Forget calls that ended before a time, and old answers; returns how many calls went."""
         ...

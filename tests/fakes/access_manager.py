@@ -12,9 +12,12 @@ from services.access.config import AccessConfig
 from services.access.core.agent_tree import TreeLimits
 from services.access.model import AuditEntry, AuditQuery, Check, Decision, Finding, Reason
 from services.access.ports import Store
-from services.access.service.agents import NewAgent, Registered
+from services.access.service.agents import AgentService, NewAgent, Registered
 from services.access.service.dependencies import Dependencies, Settings
+from services.access.service.erasing import Eraser
 from services.access.service.facade import AccessManager
+from services.access.service.purging import PurgeService, PurgeSettings
+from services.access.servicer import AgentServicer
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.auth.processes import KEYED
 from services.chassis.dispatch.scheduling import Hints
@@ -63,6 +66,10 @@ class FakeMeter:
     def head_exported(self, where: str, count: int) -> None:
         """Count heads told outside."""
         self.counts[f"heads {where}"] += count
+
+    def purged(self) -> None:
+        """Count purged agents."""
+        self.counts["purged"] += 1
 
     def revised(self, revision: int) -> None:
         """Note the revision."""
@@ -120,12 +127,20 @@ class Desk:
         return await self.store.read(lambda tx: tx.ledger.revision())
 
 
+def agent_servicer(agents: AgentService) -> AgentServicer:
+    """Return the gRPC face of a manager's agents."""
+    ports = agents._deps
+    return AgentServicer(agents, PurgeService(ports, Eraser(ports), PurgeSettings()))
+
+
 def agent(name: str, *, tenant: str = TENANT) -> Caller:
     """Return an agent as a caller."""
     return Caller(agent=name, tenant=tenant, kind=Kind.AGENT, owner=name)
 
 
-def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> Desk:
+def desk(
+    store: Store, folder: Path, *, poll: float = 0.01, purging: PurgeSettings | None = None, **fields: Any
+) -> Desk:
     """Build a manager on a store; keys lie in `folder`, `fields` are further settings."""
     clock = FakeClock()
     keys = KeyFile(folder / "keys.json", clock.now())
@@ -151,7 +166,7 @@ def desk(store: Store, folder: Path, *, poll: float = 0.01, **fields: Any) -> De
         settings=settings,
         heads=heads,
     )
-    manager = AccessManager(kit, service_keys=SERVICE_KEYS, builtin=base_policies())
+    manager = AccessManager(kit, service_keys=SERVICE_KEYS, builtin=base_policies(), purging=purging)
     return Desk(manager, clock, keys, meter, store, heads)
 
 

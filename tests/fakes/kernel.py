@@ -13,7 +13,6 @@ from aios.api.context.v1 import context_pb2, context_pb2_grpc, resources_pb2
 from aios.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from gateway.main import build as build_gateway
 from services.access.service.agents import AgentService
-from services.access.servicer import AgentServicer
 from services.chassis.rpc.client import StaticCredential
 from services.chassis.runtime.process import App, Process
 from services.chassis.runtime.server import ChassisServer, ServerConfig
@@ -21,6 +20,7 @@ from services.context.service.facade import ContextService
 from services.context.servicer import ContextServicer
 from services.scheduler.main import build as build_scheduler
 from tests.fakes.access import AllowOwner
+from tests.fakes.access_manager import agent_servicer
 from tests.fakes.fake_tgi import Behaviour, FakeTgi
 from tests.fakes.rpc import connected
 from tests.fakes.tokens import ISSUER_FOR_TESTS, PassOn
@@ -211,7 +211,7 @@ async def small_kernel(
             servicers=[
                 (
                     agent_pb2_grpc.add_AgentServiceServicer_to_server,
-                    agents if access is None else AgentServicer(access),
+                    agents if access is None else agent_servicer(access),
                     agent_pb2.DESCRIPTOR,
                 ),
                 (

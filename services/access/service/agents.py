@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from services.access.core import agent_tree, audit_chain, caps
+from services.access.core import agent_tree, audit_chain, caps, tombstones
 from services.access.core.actions import PRIVILEGE
 from services.access.core.decision import decide, gather_input
 from services.access.core.people import FIRST_ADMINISTRATOR
@@ -87,7 +87,7 @@ def _concerning(agents: Sequence[Agent]) -> RuleChange:
     return RuleChange(agents[0].tenant, frozenset(_name(agent) for agent in agents))
 
 
-def _maker(agent: Agent) -> Owner:
+def maker_of(agent: Agent) -> Owner:
     """Return whom an agent is charged to: its parent; a root to its tenant alone."""
     return Owner(agent.tenant, agent.parent, agent_tree.root_of(agent) if agent.parent else "")
 
@@ -292,7 +292,7 @@ class AgentService:
             killed = [one for one in changed if one.state is AgentState.KILLED]
             if killed:
                 for one in killed:
-                    tx.usage.add(_maker(one), agents=-1)
+                    tx.usage.add(maker_of(one), agents=-1)
                 tx.agents.drop_keys(caller.tenant, [one.id for one in killed])
                 tx.tokens.revoke(
                     Revocation("", caller.tenant, one.id, now, now + 2 * revoke_life, one.revision)
@@ -319,6 +319,9 @@ class AgentService:
                 )
             children = tx.agents.living_children(tenant, parent)
             ancestors = agent_tree.ancestors_of_child(above, children, self._deps.settings.tree)
+        if tx.purges.is_buried(tenant, tombstones.digest(tenant, agent_id)):
+            # An id means one agent for ever, also when nothing of that agent is left.
+            raise AgentExists(f"agents/{agent_id} was purged", metadata={"agent": names.agent_name(agent_id)})
         caps = self._caps_of_new(tx, caller, new, above)
         agent = Agent(
             tenant=tenant,
@@ -340,7 +343,7 @@ class AgentService:
         # Tokens, revocations and the audit name persons as they name agents: an id is never both.
         if tx.persons.get(tenant, agent_id) is not None or not tx.agents.insert(agent):
             raise AgentExists(f"agents/{agent_id} exists already", metadata={"agent": _name(agent)})
-        tx.usage.add(_maker(agent), agents=1, agent_rows=1)
+        tx.usage.add(maker_of(agent), agents=1, agent_rows=1)
         return agent
 
     def _caps_of_new(self, tx: Transaction, caller: Caller, new: NewAgent, above: Agent | None) -> Caps:

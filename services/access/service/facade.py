@@ -14,6 +14,7 @@ from services.access.service.grants import GrantService
 from services.access.service.groups import GroupService
 from services.access.service.persons import PersonService
 from services.access.service.policies import PolicyService
+from services.access.service.purging import PurgeService, PurgeSettings
 from services.access.service.tokens import TokenService
 
 
@@ -25,12 +26,18 @@ class AccessManager:
     """
 
     def __init__(
-        self, ports: Dependencies, *, service_keys: Mapping[str, str], builtin: Iterable[tuple[str, str]]
+        self,
+        ports: Dependencies,
+        *,
+        service_keys: Mapping[str, str],
+        builtin: Iterable[tuple[str, str]],
+        purging: PurgeSettings | None = None,
     ) -> None:
         self.ports = ports
         self.audit = AuditService(ports)
         self.verifier = AuditVerifier(ports)
         self.eraser = Eraser(ports)
+        self.purges = PurgeService(ports, self.eraser, purging or PurgeSettings())
         self.denials = DenialLog(ports)
         self.agents = AgentService(ports)
         self.marks = self.agents.marks

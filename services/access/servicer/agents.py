@@ -6,16 +6,20 @@ from contextlib import aclosing
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from services.access.model import Agent
 from services.access.service.agents import AgentService
+from services.access.service.purging import PurgeService
 from services.access.wire import access
 from services.access.wire import agents as wire
 from services.chassis.auth.identity import current_caller
+from services.chassis.rpc import names, paging
+from services.chassis.rpc.errors import PermissionDenied
 
 
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Implements aios.api.agent.v1.AgentService. The proto says what each method promises."""
 
-    def __init__(self, agents: AgentService) -> None:
+    def __init__(self, agents: AgentService, purges: PurgeService) -> None:
         self._agents = agents
+        self._purges = purges
 
     async def RegisterAgent(
         self, request: agent_pb2.RegisterAgentRequest, _context: object
@@ -28,8 +32,9 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         self, _request: agent_pb2.GetAgentRequest, _context: object
     ) -> agent_pb2.GetAgentResponse:
         caller = current_caller()
-        agent = await self._agents.get(caller, caller.owner)
-        return agent_pb2.GetAgentResponse(agent=self._shown(agent))
+        shown = self._shown(await self._agents.get(caller, caller.owner))
+        shown.purging = await self._purges.is_purging(caller.tenant, caller.owner)
+        return agent_pb2.GetAgentResponse(agent=shown)
 
     async def ListAgents(
         self, request: agent_pb2.ListAgentsRequest, _context: object
@@ -78,6 +83,31 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         )
         return agent_pb2.ClearUntrustedResponse(agent=self._shown(agent), cleared_count=count)
 
+    async def PurgeAgent(
+        self, request: agent_pb2.PurgeAgentRequest, _context: object
+    ) -> agent_pb2.PurgeAgentResponse:
+        caller, asked = current_caller(), access.asked("PurgeAgent", request)
+        agent = await self._purges.purge(caller, caller.owner, request.reason, asked)
+        shown = self._shown(agent) if agent else agent_pb2.Agent(name=names.agent_name(caller.owner))
+        shown.purging = agent is not None
+        return agent_pb2.PurgeAgentResponse(agent=shown)
+
+    async def GetPurges(
+        self, request: agent_pb2.GetPurgesRequest, _context: object
+    ) -> agent_pb2.GetPurgesResponse:
+        _must_be(request.manager)
+        found = await self._purges.waiting_for(request.manager, paging.page_size(request.page_size))
+        return agent_pb2.GetPurgesResponse(purges=[wire.purge(one) for one in found])
+
+    async def ConfirmPurge(
+        self, request: agent_pb2.ConfirmPurgeRequest, _context: object
+    ) -> agent_pb2.ConfirmPurgeResponse:
+        _must_be(request.manager)
+        done = request.purge
+        agent = done.agent.removeprefix("agents/")
+        await self._purges.confirm(request.manager, done.tenant, agent, done.number, dict(request.counts))
+        return agent_pb2.ConfirmPurgeResponse()
+
     async def WatchAgents(
         self, request: agent_pb2.WatchAgentsRequest, _context: object
     ) -> AsyncIterator[agent_pb2.WatchAgentsResponse]:
@@ -87,3 +117,9 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     def _shown(self, agent: Agent) -> agent_pb2.Agent:
         return wire.agent(agent, self._agents.tenant_weight(agent.tenant))
+
+
+def _must_be(manager: str) -> None:
+    """Raise PermissionDenied unless the calling process is that manager: none speaks for another."""
+    if current_caller().agent != manager:
+        raise PermissionDenied(f"the caller is not the {manager} manager", metadata={"manager": manager})

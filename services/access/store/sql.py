@@ -12,6 +12,7 @@ from services.access.ports import SealKeys, T, Work
 from services.access.store import rows
 from services.access.store.sql_agents import SqlAgents
 from services.access.store.sql_people import SqlApprovalRules, SqlPersons
+from services.access.store.sql_purges import SqlPurges
 from services.access.store.sql_records import SqlApprovals, SqlAudit
 from services.access.store.sql_rules import SqlGrants, SqlGroups, SqlPolicies
 from services.access.store.tables import answers, book, counters, facts, revocations
@@ -54,6 +55,7 @@ class SqlTransaction:
         self.approval_rules = SqlApprovalRules(conn)
         self.persons = SqlPersons(conn)
         self.audit = SqlAudit(conn, keys)
+        self.purges = SqlPurges(conn)
         self.tokens = SqlTokens(conn)
         self.usage = SqlUsage(conn)
         self.ledger = SqlLedger(conn, self.usage)

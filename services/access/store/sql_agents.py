@@ -1,13 +1,15 @@
 """Agents and their keys in SQL. See ports.Agents."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from services.access.model import Agent, AgentKey, AgentState
 from services.access.store import rows
-from services.access.store.tables import agent_keys, agents
+from services.access.store.tables import agent_keys, agents, purges
 from services.chassis.db.sql import insert_new
+from services.chassis.times import micros
 
 
 class SqlAgents:
@@ -71,6 +73,31 @@ class SqlAgents:
         statement = sa.select(agents).where(agents.c.revision > after).order_by(*order).limit(limit)
         return [rows.agent(row) for row in self._conn.execute(statement)]
 
+    def killed_before(self, time: datetime, limit: int) -> list[Agent]:
+        """List killed agents that last changed before a time and are not being purged."""
+        statement = (
+            sa.select(agents)
+            .where(agents.c.state == AgentState.KILLED.value, agents.c.update_time < micros(time), ~_purged())
+            .order_by(agents.c.update_time)
+            .limit(limit)
+        )
+        return [rows.agent(row) for row in self._conn.execute(statement)]
+
+    def below_unpurged(self, agent: Agent, limit: int) -> list[Agent]:
+        """List agents below `agent` that are not being purged."""
+        where = (agents.c.tenant == agent.tenant, *_in_path(agent), ~_purged())
+        found = self._conn.execute(sa.select(agents).where(*where).limit(limit))
+        return [rows.agent(row) for row in found]
+
+    def has_below(self, agent: Agent) -> bool:
+        """Tell whether any agent is below `agent`."""
+        statement = sa.select(agents.c.id).where(agents.c.tenant == agent.tenant, *_in_path(agent))
+        return self._conn.execute(statement.limit(1)).first() is not None
+
+    def delete(self, tenant: str, agent: str) -> None:
+        """Forget an agent for good."""
+        self._conn.execute(sa.delete(agents).where(*_is(tenant, agent)))
+
     def put_key(self, key_hash: str, owner: AgentKey) -> None:
         """Make `key_hash` the only key of an agent."""
         self.drop_keys(owner.tenant, [owner.agent])
@@ -100,6 +127,10 @@ class SqlAgents:
 
 def _is(tenant: str, agent: str) -> tuple[sa.ColumnElement[bool], ...]:
     return (agents.c.tenant == tenant, agents.c.id == agent)
+
+
+def _purged() -> sa.ColumnElement[bool]:
+    return sa.exists().where(purges.c.tenant == agents.c.tenant, purges.c.agent == agents.c.id)
 
 
 def _in_path(agent: Agent) -> tuple[sa.ColumnElement[bool], ...]:

@@ -40,6 +40,7 @@ agents: Final = sa.Table(
     sa.Column("untrusted_source", sa.String(), nullable=False, server_default=""),
     sa.Index("agents_by_path", "tenant", "path"),
     sa.Index("agents_by_revision", "tenant", "revision"),
+    sa.Index("agents_by_state", "state", "update_time"),
 )
 
 agent_keys: Final = sa.Table(
@@ -222,6 +223,40 @@ audit_exports: Final = sa.Table(
     sa.Column("tenant", NAME, primary_key=True),
     sa.Column("exporter", NAME, primary_key=True),  # names one file of heads
     sa.Column("sequence", sa.BigInteger(), nullable=False),
+)
+
+purges: Final = sa.Table(
+    "purges",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("agent", NAME, primary_key=True),
+    sa.Column("number", sa.Integer(), nullable=False),
+    sa.Column("due_time", MICROS, nullable=False),  # the pass begins then
+    sa.Column("depth", sa.Integer(), nullable=False),  # agents above it: who has none below goes first
+    sa.Column("expanded", sa.Boolean(), nullable=False),  # whether those below it have rows of their own
+    sa.Column("requester", NAME, nullable=False),
+    sa.Column("requester_kind", sa.String(), nullable=False),
+    sa.Column("reason", sa.String(), nullable=False),
+    sa.Column("create_time", MICROS, nullable=False),
+    sa.Index("purges_by_due", "due_time", "tenant", "agent"),
+)
+
+purge_confirmations: Final = sa.Table(
+    "purge_confirmations",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("agent", NAME, primary_key=True),
+    sa.Column("number", sa.Integer(), primary_key=True),
+    sa.Column("manager", NAME, primary_key=True),
+    sa.Column("counts", sa.JSON(), nullable=False),
+)
+
+tombstones: Final = sa.Table(
+    "tombstones",
+    METADATA,
+    sa.Column("tenant", NAME, primary_key=True),
+    sa.Column("digest", NAME, primary_key=True),  # of an agent's id, which is not kept and not given again
+    sa.Column("create_time", MICROS, nullable=False),
 )
 
 revocations: Final = sa.Table(

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from aios.api.agent.v1 import agent_pb2
-from services.access.model import Agent, AgentState
+from services.access.model import Agent, AgentState, Purge
 from services.access.service.agents import Change, Changes, NewAgent, Registered
 from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
 from services.chassis.rpc import names, wire
@@ -84,6 +84,11 @@ def agent(found: Agent, tenant_weight: int) -> agent_pb2.Agent:
         untrusted_since=stamp(found.untrusted_since),
         untrusted_source=found.untrusted_source,
     )
+
+
+def purge(found: Purge) -> agent_pb2.Purge:
+    """Write a purge that a manager is to do."""
+    return agent_pb2.Purge(tenant=found.tenant, agent=names.agent_name(found.agent), number=found.number)
 
 
 def registered(made: Registered, shown: agent_pb2.Agent) -> agent_pb2.RegisterAgentResponse:

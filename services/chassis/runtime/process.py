@@ -18,8 +18,10 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from prometheus_client import CollectorRegistry
 
 from aios.api.access.v1 import access_pb2
+from aios.api.agent.v1 import agent_pb2_grpc
 from services.chassis.auth.authz_client import AccessAuthorizer, Authorizer
 from services.chassis.auth.processes import ACCESS, SERVICE_KEYS
+from services.chassis.auth.purges import LOOK_SECONDS, Delete, PurgeFollower
 from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
 from services.chassis.quotas import Cap
 from services.chassis.rpc import client
@@ -317,6 +319,15 @@ class Process:
         tracer = OtelTracer(self.name, self.common.otel_endpoint)
         self.stack.push_async_callback(asyncio.to_thread, tracer.close)
         return tracer
+
+    def follow_purges(self, delete: Delete) -> None:
+        """Delete everything of purged agents, as access names them, from now on; see PurgeFollower."""
+
+        async def look() -> None:
+            stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(self._access)
+            await PurgeFollower(stub, self.credential, self.name, delete).look()
+
+        self.tasks.every("purges", LOOK_SECONDS, look)
 
     @property
     def _access(self) -> grpc.aio.Channel:

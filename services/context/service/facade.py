@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.context.service.conversations import Conversations
+from services.context.service.purging import Purging
 from services.context.service.snapshots import Snapshots
 from services.context.service.windows import Windows
 
@@ -14,3 +15,4 @@ class ContextService:
     conversations: Conversations
     windows: Windows
     snapshots: Snapshots
+    purging: Purging

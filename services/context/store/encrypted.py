@@ -1,6 +1,6 @@
 """A Store that keeps the parts of snapshots encrypted in another one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from services.chassis.auth.identity import Scope
@@ -32,6 +32,10 @@ class EncryptedStore:
     async def collect(self, *, limit: int) -> int:
         """Forget expired snapshots."""
         return await self._inner.collect(limit=limit)
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of an agent."""
+        return await self._inner.purge(scope)
 
     def _wrapped(self, tx: Transaction) -> Transaction:
         # The wrapper hands every other method on by name, which a type checker cannot see.

@@ -1,6 +1,7 @@
 """The store in SQL: SQLite or PostgreSQL behind the chassis' Database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -8,12 +9,13 @@ import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency
+from services.chassis.db.purging import purge_rows, purge_tables, rows_of
 from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.context.ports import Transaction
-from services.context.store import tables
+from services.context.store import handing_over, tables
 from services.context.store.rows import ContextRows
 from services.context.store.snapshot_rows import SnapshotRows
 
@@ -40,6 +42,20 @@ class SqlStore:
     async def collect(self, *, limit: int) -> int:
         """Forget expired snapshots and old replies."""
         return await self._database.write(lambda conn: self._collect(conn, limit))
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of an agent; what others' contexts show of it becomes theirs first."""
+        handed = 0
+        while one := await self._database.read(lambda conn: handing_over.next_use(conn, scope)):
+            while await self._database.write(partial(handing_over.copy_some, purged=scope, use=one)):
+                pass
+            await self._database.write(partial(handing_over.hand_over, purged=scope, use=one))
+            handed += 1
+        counts = await purge_tables(self._database, tables.metadata, scope)
+        uses = tables.branch_uses
+        shown = rows_of(uses, scope.tenant, scope.agent, "user_agent")
+        await purge_rows(self._database, uses, shown)
+        return counts | ({"handed_over": handed} if handed else {})
 
     def _transaction(self, conn: sa.Connection, scope: Scope) -> "_Transaction":
         return _Transaction(conn, scope, self._clock)

@@ -80,6 +80,13 @@ class AgentCaches:
         agent.counted = now
         self._meter.resident(self._count, self._size)
 
+    def empty(self, agent: AgentCache) -> None:
+        """Forget an agent's notes, and what was read of them: they are gone from the store."""
+        agent.notes.clear()
+        agent.used = {}
+        self.changed(agent)
+        self.settle(agent)
+
     def take_used(self) -> list[tuple[Scope, dict[str, datetime]]]:
         """Return when notes were read and forget it; agents without anything left here are forgotten too."""
         taken = [(scope, agent.used) for scope, agent in self._agents.items() if agent.used]

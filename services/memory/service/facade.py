@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.memory.service.notes import Notes
+from services.memory.service.purging import Purging
 from services.memory.service.searching import Searching
 
 
@@ -12,3 +13,4 @@ class MemoryService:
 
     notes: Notes
     searching: Searching
+    purging: Purging

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency, rankings
+from services.chassis.db.purging import purge_tables
 from services.chassis.db.sql import upsert
 from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Tab, Usage
@@ -81,6 +82,10 @@ class SqlStore:
             lambda conn: idempotency.forget_expired(conn, tables.replies, now, tables.book)
         )
         await self._database.write(lambda conn: rankings.forget_expired(conn, tables.rankings, now))
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of an agent."""
+        return await purge_tables(self._database, tables.metadata, scope)
 
     def _expiring(self, conn: sa.Connection, limit: int) -> list[Scope]:
         table, now = tables.notes, micros(self._clock.now())

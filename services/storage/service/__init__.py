@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from services.storage.service.changes import ChangeRunner
 from services.storage.service.files import FileService
+from services.storage.service.purging import PurgeService
 from services.storage.service.reading import ReadingService
 from services.storage.service.records import RecordService
 from services.storage.service.search import SearchService
@@ -48,4 +49,5 @@ class StorageService:
             poll_seconds=lifetimes.poll.total_seconds(),
             heartbeat_seconds=lifetimes.heartbeat.total_seconds(),
         )
+        self.purging = PurgeService(changes)
         self.upkeep = UpkeepService(changes, trash_life=lifetimes.trash, blob_rest=lifetimes.blob_rest)

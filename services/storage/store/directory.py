@@ -6,7 +6,9 @@ returns the piece survives a power cut, and no reader ever sees a part of it.
 
 import contextlib
 import errno
+import itertools
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -82,6 +84,17 @@ class DirectoryBlobs:
             if len(found) >= limit:
                 break
         return found
+
+    def purge(self, scope: Scope, *, limit: int) -> int:
+        """Remove up to `limit` files of a scope, broken ones too, and at the end its directory."""
+        directory = self._directory(scope)
+        doomed = list(itertools.islice(_files(directory), limit))
+        for entry in doomed:
+            Path(entry.path).unlink(missing_ok=True)
+        if not doomed:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(directory)
+        return len(doomed)
 
     def _directory(self, scope: Scope) -> Path:
         return self._root / _safe(scope.tenant) / _safe(scope.agent)

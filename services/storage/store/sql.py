@@ -1,7 +1,7 @@
 """The index in SQL: SQLite or PostgreSQL through the chassis' database."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,6 +17,7 @@ from services.chassis.quotas import Caps, Tab, Usage
 from services.chassis.runtime.clock import Clock
 from services.storage.model import Change, Totals
 from services.storage.ports import Transaction
+from services.storage.store.purging import purge_scope
 from services.storage.store.sql_nodes import SqlNodes, SqlVacatedNames, SqlVersions
 from services.storage.store.sql_records import SqlRecords, SqlUploads
 from services.storage.store.sql_texts import SqlTexts
@@ -84,6 +85,10 @@ class SqlIndex:
             statement = statement.where(position > (after.tenant, after.agent))
         rows = await self._database.read(lambda conn: conn.execute(statement.limit(limit)).all())
         return [Scope(row.tenant, row.agent) for row in rows]
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of a scope."""
+        return await purge_scope(self._database, scope)
 
 
 class SqlTransaction(SqlTexts, SqlNodes, SqlVersions, SqlVacatedNames, SqlUploads, SqlRecords):

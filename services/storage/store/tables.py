@@ -34,6 +34,9 @@ def _untrusted() -> sa.Column[Any]:
     return sa.Column("untrusted", sa.Boolean, nullable=False, server_default=sa.false())
 
 
+_FOREIGN: Final = sa.text("writer <> agent")
+"""What an agent wrote into the scope of another: few rows, which a purge has to find."""
+
 SCOPES: Final = sa.Table(
     "scopes",
     METADATA,
@@ -69,6 +72,7 @@ NODES: Final = sa.Table(
     sa.Column("trash_root", sa.Boolean, nullable=False),
     sa.Column("trashed_at", sa.BigInteger),
     _untrusted(),
+    sa.Index("nodes_by_writer", "tenant", "writer", sqlite_where=_FOREIGN, postgresql_where=_FOREIGN),
     sa.Index("nodes_by_path", "tenant", "agent", "trash_id", "path", unique=True),
     sa.Index("nodes_by_parent", "tenant", "agent", "trash_id", "parent", "path"),
 )
@@ -88,6 +92,7 @@ VERSIONS: Final = sa.Table(
     _number("restored"),
     _number("shared", server_default="0"),
     _untrusted(),
+    sa.Index("versions_by_writer", "tenant", "writer", sqlite_where=_FOREIGN, postgresql_where=_FOREIGN),
     sa.Index("versions_by_digest", "tenant", "agent", "digest"),
 )
 

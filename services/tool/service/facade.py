@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.tool.service.calls import Calls
 from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
+from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
 
 
@@ -16,3 +17,4 @@ class ToolService:
     calls: Calls
     providers: Providers
     leases: LeaseManager
+    purging: Purging

@@ -49,6 +49,11 @@ class Registry:
         """Call `removed(tenant, tool)` after a tool has gone."""
         self._watchers.append(removed)
 
+    def has_gone(self, tenant: str, tool_id: str) -> None:
+        """Tell those who watch that a tool has gone."""
+        for removed in self._watchers:
+            removed(tenant, tool_id)
+
     async def register(self, scope: Scope, actor: RequestIdentity, tool: Tool, etag: str) -> Shown:
         """Register a tool, or change it when `etag` is its current one.
 
@@ -103,8 +108,7 @@ class Registry:
             return Nothing()
 
         await self._deps.once(scope, actor, Nothing, work)
-        for removed in self._watchers:
-            removed(scope.tenant, tool_id)
+        self.has_gone(scope.tenant, tool_id)
 
     async def get(self, scope: Scope, tool_id: str) -> Tool:
         """Return a tool. Raises ToolNotFound."""

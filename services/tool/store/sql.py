@@ -1,6 +1,6 @@
 """The store in SQL: SQLite or PostgreSQL behind the chassis' Database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database, idempotency
+from services.chassis.db.purging import purge_rows, purge_tables, rows_of
 from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.runtime.clock import Clock, SystemClock
@@ -49,6 +50,19 @@ class SqlStore:
     async def collect(self, *, ended_before: datetime, limit: int) -> int:
         """Forget old calls and old replies."""
         return await self._database.write(lambda conn: self._collect(conn, micros(ended_before), limit))
+
+    async def tools_of(self, scope: Scope) -> list[str]:
+        """Return the ids of the tools that an agent registered."""
+        table = tables.tools
+        query = sa.select(table.c.tool).where(rows_of(table, scope.tenant, scope.agent, "owner"))
+        return list(await self._database.read(lambda conn: conn.execute(query).scalars().all()))
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Delete everything of an agent."""
+        counts = await purge_tables(self._database, tables.metadata, scope)
+        registered = rows_of(tables.tools, scope.tenant, scope.agent, "owner")
+        removed = await purge_rows(self._database, tables.tools, registered)
+        return counts | ({"tools": removed} if removed else {})
 
     def _collect(self, conn: sa.Connection, before: int, limit: int) -> int:
         idempotency.forget_expired(conn, tables.replies, self._clock.now(), tables.book)

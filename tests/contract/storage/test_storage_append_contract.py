@@ -293,6 +293,8 @@ async def old_database(tmp_path: Path) -> AsyncIterator[Database]:
 def _downgrade(conn: sa.Connection) -> None:
     for name in ("links", "vacated_names", "rankings", "quota_usage", "quota_trees"):
         METADATA.tables[name].drop(conn)
+    for table in ("nodes", "versions"):
+        conn.execute(sa.text(f"DROP INDEX {table}_by_writer"))
     conn.execute(sa.text("ALTER TABLE versions DROP COLUMN shared"))
     for name in ("nodes", "versions", "records"):
         conn.execute(sa.text(f"ALTER TABLE {name} DROP COLUMN untrusted"))

@@ -2,7 +2,7 @@
 
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,9 @@ class LosesReplies:
 
     async def scopes(self, *, after: Scope | None, limit: int) -> list[Scope]:
         return await self._inner.scopes(after=after, limit=limit)
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        return await self._inner.purge(scope)
 
     async def forget_replies(self) -> int:
         return await self._inner.forget_replies()

@@ -27,6 +27,7 @@ from services.chassis.rpc.errors import IdempotencyMismatch
 from services.chassis.times import micros
 from tests.fakes.seal_keys import SEAL_KEYS
 from tests.fakes.stores.access_people import MemoryApprovalRules, MemoryPersons
+from tests.fakes.stores.access_purges import MemoryPurges
 from tests.fakes.stores.access_records import MemoryApprovals, MemoryAudit
 from tests.fakes.stores.access_tables import World
 
@@ -67,6 +68,7 @@ class MemoryTransaction:
         self.approval_rules = MemoryApprovalRules(world)
         self.persons = MemoryPersons(world)
         self.audit = MemoryAudit(world, keys)
+        self.purges = MemoryPurges(world)
         self.tokens = MemoryTokens(world)
         self.usage = MemoryUsage(world)
         self.ledger = MemoryLedger(world, epoch, self.usage)
@@ -114,6 +116,30 @@ class MemoryAgents:
         """List agents of all tenants by the revision of their last change."""
         found = [agent for agent in self._world.agents.values() if agent.revision > after]
         return sorted(found, key=lambda agent: (agent.revision, agent.tenant, agent.id))[:limit]
+
+    def killed_before(self, time: datetime, limit: int) -> list[Agent]:
+        """List killed agents that last changed before a time and are not being purged."""
+        found = [
+            one
+            for one in self._world.agents.values()
+            if one.state is AgentState.KILLED and one.update_time < time and self._unpurged(one)
+        ]
+        return sorted(found, key=lambda one: one.update_time)[:limit]
+
+    def below_unpurged(self, agent: Agent, limit: int) -> list[Agent]:
+        """List agents below `agent` that are not being purged."""
+        return [one for one in self.descendants(agent) if self._unpurged(one)][:limit]
+
+    def has_below(self, agent: Agent) -> bool:
+        """Tell whether any agent is below `agent`."""
+        return bool(self.descendants(agent))
+
+    def delete(self, tenant: str, agent: str) -> None:
+        """Forget an agent for good."""
+        self._world.agents.pop((tenant, agent), None)
+
+    def _unpurged(self, agent: Agent) -> bool:
+        return (agent.tenant, agent.id) not in self._world.purges
 
     def put_key(self, key_hash: str, owner: AgentKey) -> None:
         """Make `key_hash` the only key of an agent."""

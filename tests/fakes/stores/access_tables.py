@@ -15,6 +15,7 @@ from services.access.model import (
     Member,
     Person,
     Policy,
+    Purge,
     Revocation,
 )
 from tests.fakes.stores.usage import MemoryBook
@@ -37,6 +38,9 @@ class World:
     approval_rules: dict[Key, ApprovalRule] = field(default_factory=dict)
     persons: dict[Key, Person] = field(default_factory=dict)
     audit: dict[tuple[str, int], AuditEntry] = field(default_factory=dict)
+    purges: dict[Key, Purge] = field(default_factory=dict)
+    confirmations: dict[tuple[str, str, int, str], dict[str, int]] = field(default_factory=dict)
+    tombstones: dict[Key, datetime] = field(default_factory=dict)
     revocations: dict[tuple[str, str, str], Revocation] = field(default_factory=dict)
     answers: dict[tuple[str, str, str, str], tuple[bytes, str, datetime]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)

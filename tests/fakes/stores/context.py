@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -60,6 +60,10 @@ class InMemoryStore:
             self._data.update(draft.touched)
             self._book = book
         return result
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Forget a scope."""
+        return {"contexts": 1} if self._data.pop(scope, None) else {}
 
     async def collect(self, *, limit: int) -> int:
         """Forget expired snapshots."""

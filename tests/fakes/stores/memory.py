@@ -74,6 +74,10 @@ class InMemoryStore:
         ]
         return due[:limit]
 
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Forget a scope."""
+        return {"notes": 1} if self._data.pop(scope, None) else {}
+
     async def collect(self) -> None:
         """Keep all answers: the process does not live that long."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -72,6 +72,10 @@ class MemoryIndex:
         self._lock = asyncio.Lock()
         self.looks = 0
         """Reads, of whatever sort, so far."""
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Forget a scope."""
+        return {"nodes": 1} if self._states.pop(scope, None) else {}
 
     async def read(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a copy that is thrown away."""
@@ -475,6 +479,13 @@ class MemoryBlobs:
     def put(self, scope: Scope, digest: str, data: bytes) -> None:
         """Keep a piece."""
         self._blobs[scope, digest] = (data, self._monotonic())
+
+    def purge(self, scope: Scope, *, limit: int) -> int:
+        """Forget pieces of a scope."""
+        doomed = [key for key in self._blobs if key[0] == scope][:limit]
+        for key in doomed:
+            del self._blobs[key]
+        return len(doomed)
 
     def get(self, scope: Scope, digest: str) -> bytes:
         """Return a piece."""

@@ -1,7 +1,7 @@
 """The store in RAM: for tests and throw-away kernels. Nothing survives the process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -57,6 +57,22 @@ class InMemoryStore:
         """List calls of all agents that have not ended."""
         found = [(scope, call) for (scope, _), call in self._data.calls.items() if call.ended_at is None]
         return found[:limit]
+
+    async def tools_of(self, scope: Scope) -> list[str]:
+        """Return the ids of an agent's tools."""
+        return [
+            tool
+            for (tenant, tool), one in self._data.tools.items()
+            if (tenant, one.owner) == (scope.tenant, scope.agent)
+        ]
+
+    async def purge(self, scope: Scope) -> Mapping[str, int]:
+        """Forget an agent's tools and calls."""
+        for tool in await self.tools_of(scope):
+            del self._data.tools[scope.tenant, tool]
+        for key in [key for key in self._data.calls if key[0] == scope]:
+            del self._data.calls[key]
+        return {}
 
     async def collect(self, *, ended_before: datetime, limit: int) -> int:
         """Forget old calls."""

@@ -9,11 +9,10 @@ import pytest
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
 from gateway.http.adapters.children import KernelChildren
 from gateway.http.kernel import Kernel, kernel_on
-from services.access.servicer import AgentServicer
 from services.chassis.dispatch.scheduling import Hints
 from services.chassis.rpc.local import LocalChannel
 from tests.fakes.access import AllowAll
-from tests.fakes.access_manager import desk
+from tests.fakes.access_manager import agent_servicer, desk
 from tests.fakes.rpc import running
 from tests.fakes.stores.access import MemoryStore
 from tests.fakes.tokens import ISSUER_FOR_TESTS
@@ -28,7 +27,7 @@ async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
     agents = (await asyncio.to_thread(desk, MemoryStore(), tmp_path)).manager.agents
     await register(agents, "planner", hints=Hints(priority=3, weight=7))
     add = agent_pb2_grpc.add_AgentServiceServicer_to_server
-    servicer = (add, AgentServicer(agents), agent_pb2.DESCRIPTOR)
+    servicer = (add, agent_servicer(agents), agent_pb2.DESCRIPTOR)
     async with running(servicer, authorizer=AllowAll()) as server:
         yield kernel_on(LocalChannel(server._pipeline))
 

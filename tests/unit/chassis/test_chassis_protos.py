@@ -22,6 +22,7 @@ WITHOUT_REQUEST_ID: Final = {
     "AgentService.ResumeAgent": "sets a state",
     "AgentService.ClearUntrusted": "sets a state",
     "AccessService.EraseAudit": "a repeat finds nothing left to blank",
+    "AgentService.ConfirmPurge": "tells what was done: of two reports about one pass the first counts",
     "AgentService.KillAgent": "sets a state for good",
     "ContextService.SaveSnapshot": "the sequence tells repeats",
     "ContextService.ClaimSnapshot": "the epoch tells repeats",

@@ -133,13 +133,28 @@ class Agents:
         return wire.info(response.agent)
 
     async def kill(self, agent: str, *, reason: str = "", timeout: float | None = None) -> int:
-        """End an agent and its children for good and return how many ended. Their data stays.
+        """End an agent and its children for good and return how many ended.
+
+        Their data stays until they are purged.
 
         Raises NotFound, PermissionDenied.
         """
         request = pb.KillAgentRequest(name=agent_name(agent), reason=reason)
         response = await self._transport.call(request, pb.KillAgentResponse, timeout=timeout)
         return response.killed_count
+
+    async def purge(
+        self, agent: str, *, reason: str = "", request_id: str = "", timeout: float | None = None
+    ) -> AgentInfo:
+        """Begin to delete everything of a killed agent and of those below it, in every manager.
+
+        It goes on in the background until the agent is gone: `get` then raises NotFound, and its id is not
+        given again. What others copied stays theirs. Raises NotFound, PreconditionFailed (it lives),
+        PermissionDenied.
+        """
+        request = pb.PurgeAgentRequest(name=agent_name(agent), reason=reason, request_id=request_id)
+        response = await self._transport.call(request, pb.PurgeAgentResponse, timeout=timeout)
+        return wire.info(response.agent)
 
     async def watch(self, *, parent: str = "", timeout: float | None = None) -> AsyncIterator[AgentEvent]:
         """Yield the agents as they are, then every change.

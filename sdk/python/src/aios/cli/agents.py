@@ -77,9 +77,15 @@ def resume(agent: Agent) -> None:
 
 @app.command()
 def kill(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "") -> None:
-    """End an agent and its children for good; their data stays, the id is not used again."""
+    """End an agent and its children for good; their data stays until `aios purge`."""
     count = session.call(lambda kernel: kernel.agents.kill(agent, reason=reason))
     session.emit({"killed": count}, lambda: session.say(f"{count} ended"))
+
+
+def purge(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "") -> None:
+    """Delete everything of a killed agent and of those below it, in the background and for good."""
+    changed = session.call(lambda kernel: kernel.agents.purge(agent, reason=reason))
+    session.emit(changed, lambda: session.say(f"{changed.name} is being purged"))
 
 
 def ps(

@@ -42,6 +42,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(approvals.persons_app, name="persons")
     app.add_typer(access.grants_app, name="grants")
     app.command()(access.audit)
+    app.command()(agents.purge)
     app.command()(doctor.doctor)
     for plugin in plugins:
         app.command(plugin.name)(plugin.load())
@@ -113,6 +114,7 @@ _OWN = frozenset(
         "persons",
         "policy",
         "ps",
+        "purge",
         "queue",
         "run",
         "tools",

@@ -109,11 +109,26 @@ class SyncAgents:
         return self._portal.run(self._inner.resume(agent, timeout=timeout))
 
     def kill(self, agent: str, *, reason: str = "", timeout: float | None = None) -> int:
-        """End an agent and its children for good and return how many ended. Their data stays.
+        """End an agent and its children for good and return how many ended.
+
+        Their data stays until they are purged.
 
         Raises NotFound, PermissionDenied.
         """
         return self._portal.run(self._inner.kill(agent, reason=reason, timeout=timeout))
+
+    def purge(
+        self, agent: str, *, reason: str = "", request_id: str = "", timeout: float | None = None
+    ) -> AgentInfo:
+        """Begin to delete everything of a killed agent and of those below it, in every manager.
+
+        It goes on in the background until the agent is gone: `get` then raises NotFound, and its id is not
+        given again. What others copied stays theirs. Raises NotFound, PreconditionFailed (it lives),
+        PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.purge(agent, reason=reason, request_id=request_id, timeout=timeout)
+        )
 
     def watch(self, *, parent: str = "", timeout: float | None = None) -> Iterator[AgentEvent]:
         """Yield the agents as they are, then every change.

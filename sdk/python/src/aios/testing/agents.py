@@ -16,6 +16,7 @@ from aios.errors import (
     InvalidRequest,
     NotFound,
     PermissionDenied,
+    PreconditionFailed,
     Unauthenticated,
 )
 from aios.testing.caller import ADMIN, Caller
@@ -151,6 +152,22 @@ class FakeAgents:
         ended = {one.name.removeprefix("agents/") for one in below}
         self._tokens = {token: owner for token, owner in self._tokens.items() if owner[0] not in ended}
         return pb.KillAgentResponse(agent=agent, killed_count=len(below))
+
+    async def purge_agent(self, request: pb.PurgeAgentRequest, caller: Caller) -> pb.PurgeAgentResponse:
+        """PurgeAgent: the agent and all below it are forgotten at once."""
+        if caller.agent != ADMIN:
+            raise PermissionDenied("purging agents is for administrators")
+        found = self._agents.get(request.name)
+        if found is None:
+            raise NotFound(f"no agent {request.name}", reason="AGENT_NOT_FOUND")
+        if found.state != pb.AGENT_STATE_KILLED:
+            raise PreconditionFailed(f"{request.name} was not killed", reason="AGENT_ALIVE")
+        for name in [one.name for one in self._agents.values() if self._below(one, request.name)]:
+            del self._agents[name]
+        shown = pb.Agent()
+        shown.CopyFrom(found)
+        shown.purging = True
+        return pb.PurgeAgentResponse(agent=shown)
 
     async def watch_agents(
         self, request: pb.WatchAgentsRequest, caller: Caller

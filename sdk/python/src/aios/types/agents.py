@@ -104,6 +104,9 @@ class AgentInfo:
     tenant_weight: int = 1
     """Share of its tenant against other tenants."""
 
+    purging: bool = False
+    """Whether everything of it is being deleted; only where it was asked for by name."""
+
     @property
     def id(self) -> str:
         """The agent's id: its name without `agents/`."""

@@ -74,7 +74,7 @@ class SchedulingCaps(_message.Message):
     def __init__(self, highest_class: _Optional[_Union[SchedulingClass, str]] = ..., highest_weight: _Optional[int] = ..., lowest_priority: _Optional[int] = ..., policies: _Optional[_Union[PolicyNames, _Mapping]] = ..., shortest_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Agent(_message.Message):
-    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant", "caps", "ancestors", "tenant_weight", "untrusted_since", "untrusted_source")
+    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant", "caps", "ancestors", "tenant_weight", "untrusted_since", "purging", "untrusted_source")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +97,7 @@ class Agent(_message.Message):
     ANCESTORS_FIELD_NUMBER: _ClassVar[int]
     TENANT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     UNTRUSTED_SINCE_FIELD_NUMBER: _ClassVar[int]
+    PURGING_FIELD_NUMBER: _ClassVar[int]
     UNTRUSTED_SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     parent: str
@@ -113,8 +114,9 @@ class Agent(_message.Message):
     ancestors: _containers.RepeatedScalarFieldContainer[str]
     tenant_weight: int
     untrusted_since: _timestamp_pb2.Timestamp
+    purging: bool
     untrusted_source: str
-    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ancestors: _Optional[_Iterable[str]] = ..., tenant_weight: _Optional[int] = ..., untrusted_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., untrusted_source: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ancestors: _Optional[_Iterable[str]] = ..., tenant_weight: _Optional[int] = ..., untrusted_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purging: bool = ..., untrusted_source: _Optional[str] = ...) -> None: ...
 
 class Credential(_message.Message):
     __slots__ = ("token", "expire_time")
@@ -282,3 +284,64 @@ class WatchAgentsResponse(_message.Message):
     initial: bool
     revision: int
     def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ..., initial: bool = ..., revision: _Optional[int] = ...) -> None: ...
+
+class PurgeAgentRequest(_message.Message):
+    __slots__ = ("name", "reason", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class PurgeAgentResponse(_message.Message):
+    __slots__ = ("agent",)
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    agent: Agent
+    def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ...) -> None: ...
+
+class Purge(_message.Message):
+    __slots__ = ("tenant", "agent", "number")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    agent: str
+    number: int
+    def __init__(self, tenant: _Optional[str] = ..., agent: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class GetPurgesRequest(_message.Message):
+    __slots__ = ("manager", "page_size")
+    MANAGER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    manager: str
+    page_size: int
+    def __init__(self, manager: _Optional[str] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class GetPurgesResponse(_message.Message):
+    __slots__ = ("purges",)
+    PURGES_FIELD_NUMBER: _ClassVar[int]
+    purges: _containers.RepeatedCompositeFieldContainer[Purge]
+    def __init__(self, purges: _Optional[_Iterable[_Union[Purge, _Mapping]]] = ...) -> None: ...
+
+class ConfirmPurgeRequest(_message.Message):
+    __slots__ = ("manager", "purge", "counts")
+    class CountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    MANAGER_FIELD_NUMBER: _ClassVar[int]
+    PURGE_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    manager: str
+    purge: Purge
+    counts: _containers.ScalarMap[str, int]
+    def __init__(self, manager: _Optional[str] = ..., purge: _Optional[_Union[Purge, _Mapping]] = ..., counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class ConfirmPurgeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -75,6 +75,21 @@ class AgentServiceStub(object):
                 request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedResponse.FromString,
                 _registered_method=True)
+        self.PurgeAgent = channel.unary_unary(
+                '/aios.api.agent.v1.AgentService/PurgeAgent',
+                request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.PurgeAgentRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.PurgeAgentResponse.FromString,
+                _registered_method=True)
+        self.GetPurges = channel.unary_unary(
+                '/aios.api.agent.v1.AgentService/GetPurges',
+                request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.GetPurgesRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.GetPurgesResponse.FromString,
+                _registered_method=True)
+        self.ConfirmPurge = channel.unary_unary(
+                '/aios.api.agent.v1.AgentService/ConfirmPurge',
+                request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ConfirmPurgeRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ConfirmPurgeResponse.FromString,
+                _registered_method=True)
         self.WatchAgents = channel.unary_stream(
                 '/aios.api.agent.v1.AgentService/WatchAgents',
                 request_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.WatchAgentsRequest.SerializeToString,
@@ -141,7 +156,7 @@ class AgentServiceServicer(object):
 
     def KillAgent(self, request, context):
         """Ends an agent and its children for good: their credentials are revoked, waiting and running calls are cancelled.
-        Their data stays. Idempotent.
+        Their data stays until they are purged. Idempotent.
         Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,6 +167,34 @@ class AgentServiceServicer(object):
         """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
         an agent of the same tree.
         Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeAgent(self, request, context):
+        """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
+        contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
+        Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+        Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
+        ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPurges(self, request, context):
+        """Lists purges that a manager, the caller, has not confirmed yet, oldest first. The manager deletes everything of each agent and
+        confirms (ConfirmPurge); a purge comes a second time some time later, for what was still under way the first time.
+        Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmPurge(self, request, context):
+        """Says that a manager has deleted everything of an agent. A purge that is not known is passed over.
+        Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Idempotent. Cancelling has no effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,6 +250,21 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ClearUntrusted,
                     request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedRequest.FromString,
                     response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedResponse.SerializeToString,
+            ),
+            'PurgeAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeAgent,
+                    request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.PurgeAgentRequest.FromString,
+                    response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.PurgeAgentResponse.SerializeToString,
+            ),
+            'GetPurges': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPurges,
+                    request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.GetPurgesRequest.FromString,
+                    response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.GetPurgesResponse.SerializeToString,
+            ),
+            'ConfirmPurge': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmPurge,
+                    request_deserializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ConfirmPurgeRequest.FromString,
+                    response_serializer=aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ConfirmPurgeResponse.SerializeToString,
             ),
             'WatchAgents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchAgents,
@@ -431,6 +489,87 @@ class AgentService(object):
             '/aios.api.agent.v1.AgentService/ClearUntrusted',
             aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedRequest.SerializeToString,
             aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ClearUntrustedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.agent.v1.AgentService/PurgeAgent',
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.PurgeAgentRequest.SerializeToString,
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.PurgeAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPurges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.agent.v1.AgentService/GetPurges',
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.GetPurgesRequest.SerializeToString,
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.GetPurgesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmPurge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.agent.v1.AgentService/ConfirmPurge',
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ConfirmPurgeRequest.SerializeToString,
+            aios_dot_api_dot_agent_dot_v1_dot_agent__pb2.ConfirmPurgeResponse.FromString,
             options,
             channel_credentials,
             insecure,

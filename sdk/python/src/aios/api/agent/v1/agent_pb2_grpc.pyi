@@ -64,13 +64,29 @@ class AgentServiceStub:
     """
     KillAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.KillAgentRequest, _agent_pb2.KillAgentResponse]
     """Ends an agent and its children for good: their credentials are revoked, waiting and running calls are cancelled.
-    Their data stays. Idempotent.
+    Their data stays until they are purged. Idempotent.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
     """
     ClearUntrusted: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]
     """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
     an agent of the same tree.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
+    """
+    PurgeAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.PurgeAgentRequest, _agent_pb2.PurgeAgentResponse]
+    """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
+    contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
+    Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+    Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
+    ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
+    """
+    GetPurges: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetPurgesRequest, _agent_pb2.GetPurgesResponse]
+    """Lists purges that a manager, the caller, has not confirmed yet, oldest first. The manager deletes everything of each agent and
+    confirms (ConfirmPurge); a purge comes a second time some time later, for what was still under way the first time.
+    Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Read only.
+    """
+    ConfirmPurge: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ConfirmPurgeRequest, _agent_pb2.ConfirmPurgeResponse]
+    """Says that a manager has deleted everything of an agent. A purge that is not known is passed over.
+    Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Idempotent. Cancelling has no effect.
     """
     WatchAgents: _grpc.UnaryStreamMultiCallable[_agent_pb2.WatchAgentsRequest, _agent_pb2.WatchAgentsResponse]
     """Streams changes of agents until the caller cancels. The first events describe the agents as they are.
@@ -113,13 +129,29 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """
     KillAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.KillAgentRequest, _agent_pb2.KillAgentResponse]  # type: ignore[assignment]
     """Ends an agent and its children for good: their credentials are revoked, waiting and running calls are cancelled.
-    Their data stays. Idempotent.
+    Their data stays until they are purged. Idempotent.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
     """
     ClearUntrusted: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]  # type: ignore[assignment]
     """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
     an agent of the same tree.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
+    """
+    PurgeAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.PurgeAgentRequest, _agent_pb2.PurgeAgentResponse]  # type: ignore[assignment]
+    """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
+    contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
+    Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+    Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
+    ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
+    """
+    GetPurges: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetPurgesRequest, _agent_pb2.GetPurgesResponse]  # type: ignore[assignment]
+    """Lists purges that a manager, the caller, has not confirmed yet, oldest first. The manager deletes everything of each agent and
+    confirms (ConfirmPurge); a purge comes a second time some time later, for what was still under way the first time.
+    Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Read only.
+    """
+    ConfirmPurge: _aio.UnaryUnaryMultiCallable[_agent_pb2.ConfirmPurgeRequest, _agent_pb2.ConfirmPurgeResponse]  # type: ignore[assignment]
+    """Says that a manager has deleted everything of an agent. A purge that is not known is passed over.
+    Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Idempotent. Cancelling has no effect.
     """
     WatchAgents: _aio.UnaryStreamMultiCallable[_agent_pb2.WatchAgentsRequest, _agent_pb2.WatchAgentsResponse]  # type: ignore[assignment]
     """Streams changes of agents until the caller cancels. The first events describe the agents as they are.
@@ -201,7 +233,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.KillAgentResponse, _abc.Awaitable[_agent_pb2.KillAgentResponse]]:
         """Ends an agent and its children for good: their credentials are revoked, waiting and running calls are cancelled.
-        Their data stays. Idempotent.
+        Their data stays until they are purged. Idempotent.
         Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED PERMISSION_DENIED.
         """
 
@@ -214,6 +246,40 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
         an agent of the same tree.
         Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeAgent(
+        self,
+        request: _agent_pb2.PurgeAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.PurgeAgentResponse, _abc.Awaitable[_agent_pb2.PurgeAgentResponse]]:
+        """Deletes everything of a killed agent and of the agents below it, in every manager, in the background: files, notes,
+        contexts, tools, calls, grants by and to them, and what the audit log tells of them. What others copied stays theirs.
+        Each agent is gone (AGENT_NOT_FOUND) when every manager has confirmed; its id is not given again. For administrators.
+        Errors: NOT_FOUND AGENT_NOT_FOUND; FAILED_PRECONDITION AGENT_ALIVE; PERMISSION_DENIED PERMISSION_DENIED;
+        ABORTED IDEMPOTENCY_MISMATCH. Idempotent. Cancelling leaves it begun or not; what has begun goes on.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPurges(
+        self,
+        request: _agent_pb2.GetPurgesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.GetPurgesResponse, _abc.Awaitable[_agent_pb2.GetPurgesResponse]]:
+        """Lists purges that a manager, the caller, has not confirmed yet, oldest first. The manager deletes everything of each agent and
+        confirms (ConfirmPurge); a purge comes a second time some time later, for what was still under way the first time.
+        Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Read only.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmPurge(
+        self,
+        request: _agent_pb2.ConfirmPurgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ConfirmPurgeResponse, _abc.Awaitable[_agent_pb2.ConfirmPurgeResponse]]:
+        """Says that a manager has deleted everything of an agent. A purge that is not known is passed over.
+        Errors: PERMISSION_DENIED PERMISSION_DENIED (another manager). Idempotent. Cancelling has no effect.
         """
 
     @_abc_1.abstractmethod

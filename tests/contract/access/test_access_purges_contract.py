@@ -1,0 +1,197 @@
+"""Purges of killed agents, on every store: who may, how they spread, what they wait for, what stays."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.access.errors import AgentAlive, AgentExists, AgentNotFound
+from services.access.ports import Store
+from services.access.service.audit_verifying import NotedHead
+from services.access.service.purging import PurgeSettings
+from services.chassis.rpc.errors import IdempotencyMismatch, PermissionDenied
+from tests.fakes.access_manager import ADMIN, NEW, TENANT, Desk, agent, asked, whole_log
+from tests.fakes.access_manager import desk as make_desk
+
+MANAGERS = ("memory", "storage")
+
+
+@pytest.fixture(name="desk")
+async def _desk(store: Store, tmp_path: Path) -> Desk:
+    return await asyncio.to_thread(
+        make_desk, store, tmp_path, purging=PurgeSettings(managers=MANAGERS, settle=timedelta(seconds=60))
+    )
+
+
+async def killed(one: Desk, *names: str) -> None:
+    """Register agents, each below the one before, and kill them all."""
+    above = ""
+    for name in names:
+        await one.register(name, by=agent(above) if above else ADMIN)
+        above = name
+    await one.manager.agents.kill(ADMIN, names[0], "")
+
+
+async def confirm(one: Desk, *managers: str) -> list[str]:
+    """Let managers do and confirm what they are asked to; return of whom."""
+    done = []
+    for manager in managers:
+        for purge in await one.manager.purges.waiting_for(manager, 100):
+            await one.manager.purges.confirm(manager, purge.tenant, purge.agent, purge.number, {"rows": 2})
+            done.append(purge.agent)
+    return done
+
+
+async def gone(one: Desk, name: str) -> bool:
+    """Tell whether an agent is forgotten."""
+    return await one.store.read(lambda tx: tx.agents.get(TENANT, name)) is None
+
+
+async def finish(one: Desk) -> None:
+    """Let every manager confirm both passes."""
+    await one.manager.purges.step()
+    await confirm(one, *MANAGERS)
+    await one.manager.purges.step()
+    one.clock.advance(60)
+    await confirm(one, *MANAGERS)
+    await one.manager.purges.step()
+
+
+async def test_only_killed_agents_are_purged_and_only_by_administrators(desk: Desk) -> None:
+    await desk.register("planner")
+    purge = desk.manager.purges.purge
+    with pytest.raises(AgentAlive):
+        await purge(ADMIN, "planner", "", NEW)
+    with pytest.raises(AgentNotFound):
+        await purge(ADMIN, "nobody", "", NEW)
+    with pytest.raises(PermissionDenied):
+        await purge(agent("planner"), "planner", "", NEW)
+
+
+async def test_a_purge_waits_for_every_manager_twice(desk: Desk) -> None:
+    await killed(desk, "planner")
+    await desk.manager.purges.purge(ADMIN, "planner", "asked for", NEW)
+    assert await desk.manager.purges.is_purging(TENANT, "planner")
+    await desk.manager.purges.step()
+    assert await confirm(desk, "memory") == ["planner"]
+    assert await confirm(desk, "memory") == []
+    await desk.manager.purges.step()
+    desk.clock.advance(1000)
+    assert await confirm(desk, "memory") == []
+    assert await confirm(desk, "storage") == ["planner"]
+    await desk.manager.purges.step()
+    assert await confirm(desk, *MANAGERS) == []
+    desk.clock.advance(60)
+    assert await confirm(desk, *MANAGERS) == ["planner", "planner"]
+    assert not await gone(desk, "planner")
+    await desk.manager.purges.step()
+
+    assert await gone(desk, "planner")
+    assert not await desk.manager.purges.is_purging(TENANT, "planner")
+
+
+async def test_a_report_about_an_earlier_pass_or_an_unknown_agent_counts_for_nothing(desk: Desk) -> None:
+    await killed(desk, "planner")
+    await desk.manager.purges.purge(ADMIN, "planner", "", NEW)
+    await desk.manager.purges.confirm("memory", TENANT, "planner", 2, {})
+    await desk.manager.purges.confirm("memory", TENANT, "nobody", 1, {})
+
+    assert await confirm(desk, "memory") == ["planner"]
+
+
+async def test_all_below_go_too_and_the_deepest_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.access.service.purging._SPREAD", 1)
+    monkeypatch.setattr("services.access.service.purging._AT_ONCE", 1)
+    await killed(desk, "planner", "child", "grandchild")
+    await desk.register("stranger")
+    await desk.manager.purges.purge(ADMIN, "planner", "", NEW)
+    await finish(desk)
+
+    assert [await gone(desk, name) for name in ("planner", "child", "grandchild", "stranger")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    ends = [one.event for one in await whole_log(desk) if one.event.note.startswith("purged:")]
+    assert len(ends) == 3
+
+
+async def test_the_id_of_a_purged_agent_is_not_given_again(desk: Desk) -> None:
+    await killed(desk, "planner")
+    await desk.manager.purges.purge(ADMIN, "planner", "", NEW)
+    await finish(desk)
+
+    with pytest.raises(AgentExists):
+        await desk.register("planner")
+
+
+async def test_the_log_tells_who_purged_and_why_and_how_much_but_not_whom(desk: Desk) -> None:
+    await killed(desk, "planner")
+    await desk.manager.purges.purge(ADMIN, "planner", "asked for", NEW)
+    await finish(desk)
+    log = await whole_log(desk)
+
+    assert "planner" not in repr(log)
+    assert log[-1].event.agent == "admin"
+    assert "memory.rows=4" in log[-1].event.note
+    assert "asked for" in log[-1].event.note
+    assert (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())).result.intact
+
+
+async def test_a_repeated_request_purges_once_also_when_the_agent_is_gone(desk: Desk) -> None:
+    await killed(desk, "planner")
+    for _ in range(2):
+        found = await desk.manager.purges.purge(ADMIN, "planner", "", asked("r1"))
+        assert found is not None
+    await finish(desk)
+
+    assert await desk.manager.purges.purge(ADMIN, "planner", "", asked("r1")) is None
+    with pytest.raises(IdempotencyMismatch):
+        await desk.manager.purges.purge(ADMIN, "planner", "", asked("r1", b"other"))
+
+
+async def test_killed_agents_expire_when_that_is_set(store: Store, tmp_path: Path) -> None:
+    settings = PurgeSettings(managers=MANAGERS, retention=timedelta(days=30))
+    one = await asyncio.to_thread(make_desk, store, tmp_path, purging=settings)
+    await killed(one, "planner", "child")
+    await one.register("critic")
+    one.clock.advance(29 * 86400)
+    await one.manager.purges.step()
+    assert await confirm(one, *MANAGERS) == []
+    one.clock.advance(86401)
+    await finish(one)
+
+    assert [await gone(one, name) for name in ("planner", "child", "critic")] == [True, True, False]
+
+
+async def test_killed_agents_are_kept_unless_that_is_set(desk: Desk) -> None:
+    await killed(desk, "planner")
+    desk.clock.advance(10_000 * 86400)
+    await finish(desk)
+
+    assert not await gone(desk, "planner")
+
+
+async def test_a_process_that_ends_between_any_two_steps_leaves_nothing_undone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await killed(desk, "planner")
+    await desk.manager.purges.purge(ADMIN, "planner", "", NEW)
+    await desk.manager.purges.step()
+    await confirm(desk, *MANAGERS)
+    await desk.manager.purges.step()
+    desk.clock.advance(60)
+    await confirm(desk, *MANAGERS)
+
+    async def ends(*_args: object, **_kwargs: object) -> int:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.manager.eraser, "blank", ends)
+        with pytest.raises(OSError, match="killed"):
+            await desk.manager.purges.step()
+    assert not await gone(desk, "planner")
+    await desk.manager.purges.step()
+    assert await gone(desk, "planner")
