@@ -15,7 +15,9 @@ from aiohttp import web
 
 from services.chassis.runtime import logs
 from services.chassis.runtime.http_hosts import HttpHosts
+from services.chassis.runtime.metrics import WorkerMetrics
 from services.chassis.runtime.private_files import NotPrivate, own_directory, private_umask
+from services.chassis.runtime.worker_process import Blame
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.adapters.gguf_header import UnreadableModel
 from services.tgi_local.adapters.memory import available_memory
@@ -75,9 +77,10 @@ async def build(
     model = await asyncio.to_thread(locate, config.model)
     sha = await asyncio.to_thread(fingerprint, model, config.data_dir / "models.json")
     layout = await asyncio.to_thread(_layout, config, model)
-    if engine is None:
-        engine = await _engine(config, model, layout, snapshots)
     metrics = PrometheusMetrics()
+    if engine is None:
+        ends = WorkerMetrics(metrics.registry)
+        engine = await _engine(config, model, layout, snapshots, ends.ended)
     metrics.slots(layout.slots)
     limits = RequestLimits(max_total_tokens=layout.ctx_per_slot, max_input_tokens=layout.ctx_per_slot - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)
@@ -195,7 +198,9 @@ def _layout(config: TgiLocalConfig, model: Path) -> Layout:
     return layout
 
 
-async def _engine(config: TgiLocalConfig, model: Path, layout: Layout, snapshots: Path) -> Engine:
+async def _engine(
+    config: TgiLocalConfig, model: Path, layout: Layout, snapshots: Path, told: Blame
+) -> Engine:
     # Imported here: it loads the native library, which tests with another engine do without.
     from services.tgi_local.adapters.xllama import XllamaEngine  # noqa: PLC0415 - see above
 
@@ -205,6 +210,7 @@ async def _engine(config: TgiLocalConfig, model: Path, layout: Layout, snapshots
         threads=config.threads,
         data_dir=config.data_dir,
         snapshots=snapshots,
+        told=told,
     )
 
 

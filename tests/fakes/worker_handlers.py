@@ -84,3 +84,17 @@ def hostile_decisions(kernel_tenant: str, options: str) -> Callable[[bytes], byt
         return decide(message)
 
     return handle
+
+
+def hostile_splitting(*args: str) -> Callable[[bytes], bytes]:
+    """Split texts as tgi-local's own workers do, but for those that say otherwise."""
+    from services.tgi_local.adapters.tokenizer_worker import splitting  # noqa: PLC0415 - only where wanted
+
+    split = splitting(*args)
+
+    def handle(message: bytes) -> bytes:
+        if b"segfault" in message:
+            ctypes.string_at(0)
+        return split(message)
+
+    return handle

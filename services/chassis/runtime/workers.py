@@ -82,6 +82,8 @@ class WorkerPool:
         self._clock = clock
         self._idle: list[WorkerProcess] = []
         self._live: set[WorkerProcess] = set()
+        self._dying: set[WorkerProcess] = set()
+        """Those whose end is under way."""
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[WorkerProcess]]] = OrderedDict()
         self._ends: OrderedDict[Hashable, deque[float]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,7 +146,7 @@ class WorkerPool:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        live, self._live = self._live, set()
+        live, self._live = self._live | self._dying, set()
         self._idle.clear()
         for worker in live:
             await worker.end()
@@ -171,7 +173,7 @@ class WorkerPool:
                 "a request that ended its worker twice is refused from now on", worker=self.spec.name
             )
         self._told_end(cause)
-        self._run(worker.end())
+        self._run(self._ended(worker))
         self._replace()
 
     async def _settled(self, worker: WorkerProcess) -> None:
@@ -180,8 +182,13 @@ class WorkerPool:
             self._free(worker)
             return
         self._live.discard(worker)
-        await worker.end()
+        await self._ended(worker)
         self._replace()
+
+    async def _ended(self, worker: WorkerProcess) -> None:
+        self._dying.add(worker)
+        await worker.end()
+        self._dying.discard(worker)
 
     def _told_end(self, cause: str) -> None:
         self._bad += 1
@@ -290,7 +297,7 @@ class WorkerPool:
         """Replace a worker that ended on nobody's account."""
         self._live.discard(worker)
         self._told_end(worker.cause)
-        self._run(worker.end())
+        self._run(self._ended(worker))
         self._replace()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:

@@ -21,12 +21,25 @@ import aiohttp
 import orjson
 import xllamacpp
 
+from services.chassis.runtime.poison import PoisonList
+from services.chassis.runtime.worker_process import MIB, Blame
+from services.chassis.runtime.workers import (
+    Poisoned,
+    WorkerError,
+    WorkerPool,
+    WorkersBusy,
+    WorkerSpec,
+    WorkersUnavailable,
+)
+from services.tgi_local.adapters.compiler import engine_library
 from services.tgi_local.adapters.vocabulary import Vocabulary, read_vocabulary
 from services.tgi_local.core.engine import (
     Alternative,
+    EngineBusy,
     EngineError,
     EngineRequest,
     EngineToken,
+    PoisonedText,
     PromptTooLong,
     StopKind,
     TemplateError,
@@ -44,11 +57,15 @@ CONTROL_SECONDS = 60.0
 CLOSE_SECONDS = 5.0
 """Longest wait for running generations to notice that they are not wanted, and for the engine to end."""
 
+SPLITTERS = 2
+"""Workers that split texts at once."""
+SPLIT_SECONDS = 20.0
+"""Time of a processor for the texts of one call; a million bytes take a second."""
+SPLIT_BYTES = 512 * MIB
+
 _OK = 200
 _MAX_SOCKET_PATH = 100
 _RANDOM_SEED = 0xFFFFFFFF
-_BETWEEN = -1
-"""Stands between the tokens of two texts; it is the id of none."""
 
 
 class XllamaEngine:
@@ -61,8 +78,11 @@ class XllamaEngine:
         sockets: Path,
         vocabulary: Vocabulary,
         layout: Layout,
+        *,
+        splitter: WorkerPool,
     ) -> None:
         self.layout = layout
+        self._splitter = splitter
         self._server = server
         self._session = session
         self._sockets = sockets
@@ -71,7 +91,14 @@ class XllamaEngine:
 
     @classmethod
     async def open(
-        cls, model: Path, layout: Layout, *, threads: int, data_dir: Path, snapshots: Path
+        cls,
+        model: Path,
+        layout: Layout,
+        *,
+        threads: int,
+        data_dir: Path,
+        snapshots: Path,
+        told: Blame = lambda _name, _cause: None,
     ) -> Self:
         """Load a model; a few hundredths of a second for a small one. Raises EngineError, UnreadableModel."""
         vocabulary = await asyncio.to_thread(read_vocabulary, model)
@@ -90,7 +117,14 @@ class XllamaEngine:
             timeout=aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=10),
             json_serialize=_dumps,
         )
-        return cls(server, session, sockets, vocabulary, layout)
+        splitter = await asyncio.to_thread(_splitter, model, told)
+        engine = cls(server, session, sockets, vocabulary, layout, splitter=splitter)
+        try:
+            await splitter.warm()
+        except WorkerError as error:
+            await engine.close()
+            raise EngineError(f"the tokenizer cannot load {model}: {error}") from error
+        return engine
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -109,20 +143,17 @@ class XllamaEngine:
         return run
 
     async def tokenize(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:
-        """Return the ids of each part, each split alone. Two calls do it, one for each kind of part."""
-        found: list[list[int]] = [[] for _ in parts]
-        for special in {part.special for part in parts}:
-            places = [at for at, part in enumerate(parts) if part.special is special]
-            # The engine splits the texts of a list one by one; numbers among them stay as they are.
-            content = [each for at in places for each in (_BETWEEN, parts[at].text)]
-            body = {
-                "content": content,
-                "add_special": add_special and places[0] == 0,
-                "parse_special": special,
-            }
-            ids: list[int] = (await self.call("/tokenize", body))["tokens"]
-            for place, each in zip(places, _between(ids), strict=True):
-                found[place] = each
+        """Return the ids of each part, each split alone, by a worker that has the vocabulary alone."""
+        texts = [(part.text, part.special) for part in parts]
+        try:
+            answer = await self._splitter.call(orjson.dumps((texts, add_special)))
+        except Poisoned as error:
+            raise PoisonedText("it has ended the tokenizer twice") from error
+        except (WorkersBusy, WorkersUnavailable) as error:
+            raise EngineBusy(str(error)) from error
+        except WorkerError as error:
+            raise EngineError("the text could not be split into tokens") from error
+        found: list[list[int]] = orjson.loads(answer)
         return found
 
     async def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -160,6 +191,7 @@ class XllamaEngine:
         """
         if self._session.closed:
             return
+        await self._splitter.close()
         for run in list(self._runs):
             await run.aclose()
         await self._idle()
@@ -316,6 +348,27 @@ class XllamaRun:
         return tokens
 
 
+def _splitter(model: Path, told: Blame) -> WorkerPool:
+    """Make the pool that splits texts: what a text does to the tokenizer does not reach the engine."""
+    library = engine_library()
+    if library is None:
+        raise EngineError("the engine's library is not there")
+    spec = WorkerSpec(
+        name="tokenizer",
+        target="services.tgi_local.adapters.tokenizer_worker:splitting",
+        args=(str(library), str(model.resolve())),
+        memory=SPLIT_BYTES,
+        cpu=SPLIT_SECONDS,
+        wall=CONTROL_SECONDS,
+        longest_answer=64 * MIB,
+        site=False,
+        niceness=1,
+    )
+    return WorkerPool(
+        spec, poison=PoisonList(), size=SPLITTERS, most_waiting=1024, most_of_one=1024, told=told
+    )
+
+
 def _params(model: Path, layout: Layout, threads: int) -> xllamacpp.CommonParams:
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
@@ -393,17 +446,6 @@ def _checked(status: int, body: bytes) -> Any:
     if error.get("type") == "exceed_context_size_error":
         raise PromptTooLong(str(error.get("message")))
     raise EngineError(str(error.get("message", f"status {status}")))
-
-
-def _between(ids: Sequence[int]) -> list[list[int]]:
-    """Cut a list of tokens into those of each text."""
-    found: list[list[int]] = []
-    for token in ids:
-        if token == _BETWEEN:
-            found.append([])
-        else:
-            found[-1].append(token)
-    return found
 
 
 def _dumps(value: object) -> str:

@@ -19,6 +19,14 @@ class PromptTooLong(EngineError):
     """The prompt does not fit into a slot."""
 
 
+class EngineBusy(EngineError):
+    """There is no room for the request now."""
+
+
+class PoisonedText(EngineError):
+    """The text has ended the process that splits texts, twice."""
+
+
 class TemplateError(EngineError):
     """The model's chat template refused the messages."""
 

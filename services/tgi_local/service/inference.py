@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 from services.tgi_local.adapters.vocabulary import Vocabulary
-from services.tgi_local.core.engine import Engine, EngineError, TemplateError
+from services.tgi_local.core.engine import Engine, EngineBusy, EngineError, PoisonedText, TemplateError
 from services.tgi_local.core.parameters import GenerateRequest, RequestLimits
 from services.tgi_local.core.parts import Part, breaker, marked, parts_of, told
 from services.tgi_local.errors import (
@@ -241,10 +241,14 @@ class TgiService:
             raise InvalidRequest(f"`inputs` must have less than {most} tokens. Given: at least {least}")
 
     async def _split(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:
-        """Let the engine split texts. Raises Overloaded, GenerationFailed."""
+        """Let the engine split texts. Raises Overloaded, InvalidRequest for poison, GenerationFailed."""
         try:
             async with self._splitting():
                 return await self._engine.tokenize(parts, add_special=add_special)
+        except EngineBusy as error:
+            raise Overloaded from error
+        except PoisonedText as error:
+            raise InvalidRequest(f"the text is refused: {error}") from error
         except EngineError as error:
             raise GenerationFailed(str(error)) from error
 

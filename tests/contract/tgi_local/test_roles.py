@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.chassis.runtime.poison import PoisonList
+from services.chassis.runtime.workers import WorkerPool
 from services.tgi_local.adapters.xllama import XllamaEngine
 from services.tgi_local.core.layout import Layout
 from services.tgi_local.core.parameters import RequestLimits
+from services.tgi_local.errors import GenerationFailed, InvalidRequest
 from services.tgi_local.metrics import PrometheusMetrics
 from services.tgi_local.service.inference import TgiService
 from services.tgi_local.store.snapshot_files import SnapshotFiles
@@ -107,3 +111,23 @@ async def test_a_text_told_to_be_content_has_no_special_tokens(
         ids = [token.id async for piece in pieces for token in piece]
 
     assert engine.vocabulary.special.isdisjoint(ids)
+
+
+async def test_a_text_that_ends_the_tokenizer_costs_its_call_and_twice_it_is_refused(
+    service: TgiService, engine: XllamaEngine
+) -> None:
+    target = "tests.fakes.worker_handlers:hostile_splitting"
+    hostile = WorkerPool(replace(engine._splitter.spec, target=target), poison=PoisonList())
+    await engine._splitter.close()
+    engine._splitter = hostile
+    chat = [{"role": "user", "content": "segfault"}]
+    for _ in range(2):
+        with pytest.raises(GenerationFailed):
+            await ids_of(service, chat)
+    started = hostile.started
+    with pytest.raises(InvalidRequest, match="twice"):
+        await ids_of(service, chat)
+
+    assert await ids_of(service, [{"role": "user", "content": "x"}])
+    assert await engine.healthy()
+    assert hostile.started <= started + 1
