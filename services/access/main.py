@@ -35,7 +35,6 @@ from services.chassis.auth.tokens import KeyRing, Revocations, TokenVerifier
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.logs import logger
-from services.chassis.runtime.metrics import WorkerMetrics
 from services.chassis.runtime.poison import PoisonList
 from services.chassis.runtime.private_files import own_file, private_umask
 from services.chassis.runtime.process import App, Process
@@ -140,7 +139,7 @@ async def assemble(process: Process) -> App:
     database = await process.database(MIGRATIONS)
     store = SqlStore(database, keys)
     meter = AccessMetrics(process.registry)
-    poison, ends = PoisonList(), WorkerMetrics(process.registry)
+    poison, ends = PoisonList(), meter.workers
     judge = PolicyProcess(poison=poison, told=ends.ended)
     engine = WorkerEngine(
         kernel_tenant=config.kernel_tenant,

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.access.model import Reason
-from services.chassis.runtime.metrics import DURATION_BUCKETS
+from services.chassis.runtime.metrics import DURATION_BUCKETS, WorkerMetrics
 
 
 class AccessMetrics:
@@ -43,6 +43,8 @@ class AccessMetrics:
         self._purged = Counter(
             "aios_access_agents_purged", "Killed agents of which everything was deleted.", registry=registry
         )
+        self.workers = WorkerMetrics(registry)
+        """Counts the ends of its workers."""
         self._revision = Gauge("aios_access_revision", "Revision of the rules.", registry=registry)
         self._watchers = Gauge("aios_access_watchers", "Open watches.", ["stream"], registry=registry)
 

@@ -15,7 +15,6 @@ from aiohttp import web
 
 from services.chassis.runtime import logs
 from services.chassis.runtime.http_hosts import HttpHosts
-from services.chassis.runtime.metrics import WorkerMetrics
 from services.chassis.runtime.private_files import NotPrivate, own_directory, private_umask
 from services.chassis.runtime.worker_process import Blame
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
@@ -79,8 +78,7 @@ async def build(
     layout = await asyncio.to_thread(_layout, config, model)
     metrics = PrometheusMetrics()
     if engine is None:
-        ends = WorkerMetrics(metrics.registry)
-        engine = await _engine(config, model, layout, snapshots, ends.ended)
+        engine = await _engine(config, model, layout, snapshots, metrics.workers.ended)
     metrics.slots(layout.slots)
     limits = RequestLimits(max_total_tokens=layout.ctx_per_slot, max_input_tokens=layout.ctx_per_slot - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)

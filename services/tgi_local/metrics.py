@@ -6,6 +6,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
+from services.chassis.runtime.metrics import WorkerMetrics
+
 _DURATIONS: Final = tuple(0.0001 * 1.5**k for k in range(1, 36))
 _TOKENS: Final = tuple(float(2**k) for k in range(16))
 
@@ -21,6 +23,7 @@ class PrometheusMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.workers = WorkerMetrics(self.registry)
         self._requests = _Count("tgi_request_count", "Requests received", registry=registry)
         self._success = _Count("tgi_request_success", "Requests answered", registry=registry)
         self._failure = _Count("tgi_request_failure", "Requests failed", ["err"], registry=registry)

@@ -16,6 +16,7 @@ def registered() -> dict[str, set[str]]:
     groups = (
         metrics.RpcMetrics(registry),
         metrics.DatabaseMetrics(registry),
+        metrics.WorkerMetrics(registry),
         metrics.ProcessMetrics(registry, "test"),
     )
     found: dict[str, set[str]] = {}
