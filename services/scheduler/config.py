@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.chassis.dispatch.scheduling import SchedulingClass
+from services.chassis.quotas import Cap
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.model import PolicySpec
 
@@ -25,8 +26,8 @@ class SchedulerConfig:
     max_waiting: int = 10_000
     """Calls of one lane that may wait; more are refused."""
 
-    max_waiting_per_agent: int = 1_000
-    """Calls of one agent and lane that may wait; more are refused."""
+    quota_waiting_calls: Cap = Cap(1_000, 2_500, 8_000)
+    """Calls of one lane that may wait for an agent, its tree and its tenant; more are refused."""
 
     reserve_tokens: int = 0
     """Output tokens that room is kept for at a time on an inference server; a longer answer waits for its
@@ -48,7 +49,7 @@ class SchedulerConfig:
                 for kind, settings in default.classes.items()
             },
             max_waiting=self.max_waiting,
-            max_waiting_per_agent=self.max_waiting_per_agent,
+            waiting=self.quota_waiting_calls,
             reserve_tokens=self.reserve_tokens,
             backend_grace=self.backend_grace_seconds.total_seconds(),
             first_epoch=first_epoch,

@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from services.chassis.dispatch.scheduling import Completion, SchedulingClass
+from services.chassis.quotas import Cap
 from services.scheduler.core.events import BackendUp, DispatchGrant, Finished, Progress, Submit
 from services.scheduler.core.policies import PolicyRegistry
 from services.scheduler.core.scheduler import SchedulerCore
@@ -69,7 +70,7 @@ def empty(policy: str) -> SchedulerCore:
         for name in SchedulingClass
     }
     core = SchedulerCore(
-        CoreSettings(classes=classes, max_waiting=10**7, max_waiting_per_agent=10**7), PolicyRegistry()
+        CoreSettings(classes=classes, max_waiting=10**7, waiting=Cap.flat(10**7)), PolicyRegistry()
     )
     core.step(BackendUp("r0", "model", SLOTS, 10**9), 0.0)
     return core

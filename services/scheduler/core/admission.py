@@ -1,9 +1,11 @@
 """Admission: who may enter the queue at all, and when a wait ends by itself."""
 
+from collections import Counter
 from math import inf, isfinite
 from typing import Final
 
 from services.chassis.dispatch.scheduling import QueueOutcome
+from services.chassis.quotas import Level
 from services.scheduler.core.heap import AgeQueue, Key
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
@@ -11,6 +13,9 @@ from services.scheduler.model import Call, ResourceKind
 
 LARGEST: Final = 10_000_000
 """Most tokens of one call, of its prompt and of its answer."""
+
+_Share = tuple[ResourceKind, Level, str, str]
+"""Lane, level, tenant and subject: whose waiting calls are counted together."""
 
 _LONGEST = 315_576_000.0
 """Ten years. Unit: seconds."""
@@ -25,11 +30,11 @@ def _expiry(job: ScheduledCall) -> Key:
 
 
 class Admission:
-    """Counts the waiting calls of each lane, over all and per agent, and knows when each one expires."""
+    """Counts the waiting calls of each lane and of agents, trees and tenants; knows when each expires."""
 
     def __init__(self, settings: CoreSettings) -> None:
         self._settings = settings
-        self._per_agent: dict[tuple[ResourceKind, str, str], int] = {}
+        self._waiting: Counter[_Share] = Counter()
         self._expiry: AgeQueue[ScheduledCall] = AgeQueue(_expiry)
         self.at_once: list[ScheduledCall] = []
         """Calls that came in this step and whose wait is over as they come."""
@@ -38,11 +43,9 @@ class Admission:
 
     def refusal(self, call: Call) -> tuple[QueueOutcome, str] | None:
         """Why a new call may not wait: the outcome and which bound; None: it may."""
-        if (
-            self._per_agent.get((call.lane, call.tenant, call.agent), 0)
-            >= self._settings.max_waiting_per_agent
-        ):
-            return QueueOutcome.REJECTED_FULL, "agent"
+        for share in _shares(call):
+            if self._waiting[share] >= self._settings.waiting.at(share[1]):
+                return QueueOutcome.REJECTED_FULL, share[1].value
         if self._count[call.lane] >= self._settings.max_waiting:
             return QueueOutcome.REJECTED_FULL, "queue"
         return None
@@ -55,9 +58,8 @@ class Admission:
         does: what it has done is not thrown away because it gave way to another.
         """
         call = job.call
-        key = (call.lane, call.tenant, call.agent)
         self._count[call.lane] += 1
-        self._per_agent[key] = self._per_agent.get(key, 0) + 1
+        self._waiting.update(_shares(call))
         longest = call.max_wait
         if longest is None or (not longest and job.resumed):
             longest = self._settings.classes[call.scheduling_class].max_wait
@@ -71,13 +73,11 @@ class Admission:
 
     def leave(self, job: ScheduledCall) -> None:
         """Note that a call waits no more."""
-        key = (job.call.lane, job.call.tenant, job.call.agent)
         self._count[job.call.lane] -= 1
-        left = self._per_agent[key] - 1
-        if left:
-            self._per_agent[key] = left
-        else:
-            del self._per_agent[key]
+        for share in _shares(job.call):
+            self._waiting[share] -= 1
+            if not self._waiting[share]:
+                del self._waiting[share]
         if job.expires_at < inf:
             self._expiry.discard(job)
 
@@ -95,6 +95,15 @@ class Admission:
         """When the next wait ends by itself."""
         job = self._expiry.peek()
         return None if job is None else job.expires_at
+
+
+def _shares(call: Call) -> tuple[_Share, ...]:
+    """Return whose waiting calls a call is one of."""
+    return (
+        (call.lane, Level.AGENT, call.tenant, call.agent),
+        (call.lane, Level.TREE, call.tenant, call.tree),
+        (call.lane, Level.TENANT, call.tenant, ""),
+    )
 
 
 def invalid(call: Call) -> str:

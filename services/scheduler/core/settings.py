@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.chassis.dispatch.scheduling import TOKEN_MARGIN, SchedulingClass
+from services.chassis.quotas import Cap
 from services.scheduler.errors import SettingsInvalid
 from services.scheduler.model import PolicySpec
 
@@ -149,8 +150,8 @@ class CoreSettings:
     max_waiting: int = 10_000
     """Calls of one lane that may wait."""
 
-    max_waiting_per_agent: int = 1_000
-    """Calls of one agent and lane that may wait."""
+    waiting: Cap = Cap(1_000, 2_500, 8_000)
+    """Calls of one lane that may wait for an agent, its tree and its tenant."""
 
     backend_grace: float = 30.0
     """Seconds a call may wait for a replica of its model to appear at all."""
@@ -192,7 +193,7 @@ class CoreSettings:
         problems = [f"class {c.value} has no settings" for c in SchedulingClass if c not in self.classes]
         for name, kind in self.classes.items():
             problems += [f"class {name.value}: {text}" for text in _class_problems(kind)]
-        if self.max_waiting < 1 or self.max_waiting_per_agent < 1:
+        if self.max_waiting < 1:
             problems.append("queue bounds must be at least 1")
         if self.reserve_tokens < 0:
             problems.append("reserve_tokens must not be negative")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from services.chassis.dispatch.scheduling import Completion
+from services.chassis.quotas import Cap
 from services.scheduler.core.events import (
     BackendUp,
     DispatchGrant,
@@ -57,7 +58,7 @@ def settings(setup: Setup) -> CoreSettings:
         share = kind.lane_share if setup.lane_share is None else setup.lane_share
         classes[name] = replace(kind, policy=spec, max_wait=None, lane_share=share)
     return replace(
-        base, classes=classes, reserve_tokens=setup.reserve, max_waiting=10**6, max_waiting_per_agent=10**6
+        base, classes=classes, reserve_tokens=setup.reserve, max_waiting=10**6, waiting=Cap.flat(10**6)
     )
 
 

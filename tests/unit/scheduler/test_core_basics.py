@@ -3,6 +3,7 @@
 import pytest
 
 from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
+from services.chassis.quotas import Cap
 from services.scheduler.core.events import (
     BackendDown,
     BackendLimits,
@@ -164,13 +165,29 @@ def test_the_queue_is_bounded_and_says_when_to_come_back() -> None:
 
 
 def test_one_agent_cannot_fill_the_queue() -> None:
-    d = desk(settings(max_waiting_per_agent=2))
+    d = desk(settings(waiting=Cap(2, 50, 50)))
     for n in range(4):
         d.submit(f"c{n}", agent="flooder")
     d.submit("other", agent="quiet")
 
     assert [(r.call_id, r.detail) for r in d.rejects] == [("c3", "agent")]
     assert d.core.stats(0.0).waiting == 3
+
+
+def test_neither_a_tree_of_agents_nor_a_tenant_fills_the_queue() -> None:
+    d = desk(settings(waiting=Cap(2, 3, 4)))
+    d.submit("runs", tenant="acme", agent="other")
+    for n in range(4):
+        d.submit(f"c{n}", tenant="acme", agent=f"child{n}", agent_path=("root", f"child{n}"))
+    for n in range(2):
+        d.submit(f"d{n}", tenant="acme", agent=f"free{n}")
+    d.submit("e", tenant="globex", agent="root")
+
+    assert [(r.call_id, r.detail) for r in d.rejects] == [("c3", "tree"), ("d1", "tenant")]
+    d.tell(Cancelled("c0"))
+    d.submit("c4", tenant="acme", agent="child4", agent_path=("root", "child4"))
+    full = [r.call_id for r in d.rejects if r.outcome is QueueOutcome.REJECTED_FULL]
+    assert full == ["c3", "d1"], "who leaves makes room"
 
 
 def test_a_resubmission_is_never_refused_for_lack_of_room() -> None:

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from services.chassis.dispatch.scheduling import SchedulingClass
+from services.chassis.quotas import Cap
 from services.scheduler.core.events import BackendUp, Event, PolicyChanged
 from services.scheduler.core.explanation_text import limit, summary
 from services.scheduler.core.scheduler import SchedulerCore
@@ -173,7 +174,7 @@ def test_a_tenant_is_shown_every_backend_its_own_tools_and_those_all_share() -> 
 
 
 def test_a_full_queue_of_generations_keeps_no_tool_call_out() -> None:
-    d = Desk(SchedulerCore(settings(max_waiting=1, max_waiting_per_agent=1)))
+    d = Desk(SchedulerCore(settings(max_waiting=1, waiting=Cap.flat(1))))
     d.tell(BackendUp("r0", "llama", 1))
     for number in range(3):
         d.submit(f"generation {number}", tenant="acme", agent="acme/planner")

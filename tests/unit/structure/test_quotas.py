@@ -8,14 +8,18 @@ import pytest
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2
 from aios.api.context.v1 import context_pb2
+from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
+from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
+from gateway.config import GatewayConfig
 from services.access.config import AccessConfig
 from services.chassis.quotas import caps_of
 from services.chassis.rpc.methods import Effect, Method, table
 from services.context.config import ContextConfig
 from services.memory.config import MemoryConfig
+from services.scheduler.config import SchedulerConfig
 from services.storage.config import StorageConfig
 from services.tool.config import ToolConfig
 
@@ -23,13 +27,15 @@ NOTHING: Final = "nothing"
 """Said by a method that changes something and leaves nothing more behind."""
 ELSEWHERE: Final = {
     "grants": {"storage"},
-    "watches": {"storage", "access"},
+    "watches": {"storage", "access", "scheduler"},
+    "generations": {"inference"},
     "denials": {"access"},
     "persons": {"access"},
     "approval_rules": {"access"},
 }
 """Quotas that something else caps: access keeps the grants that shares are, the chassis bounds open streams,
-the log of denials what it takes of them; what only administrators make has bounds of its own for a tenant."""
+the log of denials what it takes of them; what only administrators make has bounds of its own for a tenant, and the
+gateway shares out what runs there."""
 
 WITHOUT_REPLY: Final = {"ShareFile", "RevokeShare", "CallTool", "AddMcpServer", "RemoveMcpServer"}
 """What access does and remembers, what the ledger of calls remembers, and what there is nothing of."""
@@ -38,6 +44,8 @@ MANAGERS: Final[dict[str, tuple[Any, ...]]] = {
     "storage": (StorageConfig, storage_pb2.DESCRIPTOR),
     "memory": (MemoryConfig, memory_pb2.DESCRIPTOR),
     "access": (AccessConfig, access_pb2.DESCRIPTOR, agent_pb2.DESCRIPTOR),
+    "scheduler": (SchedulerConfig, scheduler_pb2.DESCRIPTOR),
+    "inference": (GatewayConfig, inference_pb2.DESCRIPTOR),
     "tool": (ToolConfig, tool_pb2.DESCRIPTOR),
     "context": (ContextConfig, context_pb2.DESCRIPTOR),
 }
