@@ -42,6 +42,8 @@ SERVICES = {
     "access.v1.AccessService/RequestApproval": {"tool"},
     "access.v1.AccessService/UseApproval": {"tool"},
     "access.v1.AccessService/WatchRevision": EVERY_MANAGER,
+    "agent.v1.AgentService/ConfirmPurge": {"context", "memory", "storage", "tool"},
+    "agent.v1.AgentService/GetPurges": {"context", "memory", "storage", "tool"},
     "agent.v1.AgentService/WatchAgents": {"gateway", "tool"},
     "scheduler.v1.SchedulerService/Dispatch": {"gateway", "tool"},
 }
