@@ -156,7 +156,7 @@ async def test_no_agent_decides_with_whatever_agents_can_give_one_another(kernel
     decide = access_pb2.DecideApprovalRequest(
         name=approval.name, decision=APPROVE, arguments_sha256=approval.arguments_sha256
     )
-    for (grantee, prefix), who in itertools.product(
+    for (grantee, prefix), giver in itertools.product(
         (("agents/other", False), ("groups/deciders", True)), (me, other, kernel.admin)
     ):
         grant = resources_pb2.Grant(
@@ -166,7 +166,7 @@ async def test_no_agent_decides_with_whatever_agents_can_give_one_another(kernel
             actions=["access.approve"],
         )
         with pytest.raises(grpc.aio.AioRpcError):
-            await kernel.access.CreateGrant(access_pb2.CreateGrantRequest(grant=grant), metadata=who)
+            await kernel.access.CreateGrant(access_pb2.CreateGrantRequest(grant=grant), metadata=giver)
     for caller in (me, other, child, in_other_tree, kernel.service):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await kernel.access.DecideApproval(decide, metadata=caller)
