@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -9,9 +10,13 @@ import pytest
 from aios.api.access.v1 import access_pb2, resources_pb2
 from aios.api.agent.v1 import agent_pb2
 from services.chassis.auth.authz_client import AccessAuthorizer, PermissionCheck
-from services.chassis.auth.identity import Kind, Principal
+from services.chassis.auth.identity import Kind, Principal, Scope
 from services.chassis.rpc.client import KeyCredential
-from services.chassis.rpc.errors import PermissionDenied
+from services.chassis.rpc.errors import ApprovalRequired, KernelError, PermissionDenied
+from services.chassis.rpc.exchange import AccessExchange
+from services.tool.adapters.approvals_client import AccessApprovals
+from services.tool.core.ledger import canonical, digest
+from services.tool.model import Tool, ToolCall
 from tests.fakes.access_manager import SERVICE_KEYS, TENANT
 from tests.fakes.access_rpc import Kernel, Metadata, bearer
 from tests.fakes.rpc import reason
@@ -175,3 +180,30 @@ async def test_no_agent_decides_with_whatever_agents_can_give_one_another(kernel
             await kernel.access.CreatePerson(access_pb2.CreatePersonRequest(person_id="p"), metadata=caller)
     amy = await person(kernel, "amy")
     assert (await kernel.access.DecideApproval(decide, metadata=amy)).approval.decider == "agents/amy"
+
+
+async def test_the_tool_manager_asks_with_all_it_has_for_the_tool_as_it_is(kernel: Kernel) -> None:
+    await kernel.register("planner")
+    clock = kernel.desk.clock
+    credential = KeyCredential(kernel.channel, "tool", SERVICE_KEYS["tool"], clock)
+    manager = AccessApprovals(kernel.channel, credential, AccessExchange(kernel.channel, credential, clock))
+    tool = Tool(id="pay", title="Pay", description="Pays.\nHidden below.", owner="planner")
+    text = canonical({"aa": "x" * 20_000, "to": "mal"})
+    now = clock.now()
+    call = ToolCall(id="c", tool="pay", arguments_sha256=digest(text), effect=tool.effect, created_at=now)
+    scope = Scope(TENANT, "planner")
+    asked_for = await manager.ask(scope, tool, call, text)
+    name = f"approvals/{asked_for.id}"
+    shown = await kernel.access.GetApproval(access_pb2.GetApprovalRequest(name=name), metadata=kernel.admin)
+    decide = access_pb2.DecideApprovalRequest(
+        name=name, decision=APPROVE, arguments_sha256=call.arguments_sha256
+    )
+    await kernel.access.DecideApproval(decide, metadata=kernel.admin)
+
+    assert shown.approval.arguments_bytes == len(text)
+    assert shown.approval.arguments_preview.endswith('"to":"mal"}')
+    assert shown.approval.summary == "Pay: Pays.\\nHidden below."
+    with pytest.raises(KernelError) as other:
+        await manager.consume(scope, asked_for.id, call, replace(tool, version=2))
+    assert other.value.reason == ApprovalRequired.reason
+    await manager.consume(scope, asked_for.id, call, tool)

@@ -207,6 +207,29 @@ async def test_a_call_waits_for_its_approval_without_holding_a_place(
     assert world.approvals.spent == (["a0"] if say else [])
 
 
+async def test_an_approval_of_a_tool_that_was_registered_anew_meanwhile_runs_nothing(world: World) -> None:
+    world.gate.opened.set()
+    await world.register("fire", "slow", "pure", requires_approval=True)
+    waiting = world.start("fire", request_id="r1", wait_for_approval=True)
+    await until(lambda: bool(world.approvals.asked))
+    changed = resources_pb2.Tool(
+        name="tools/fire",
+        description="Another one.",
+        effect=resources_pb2.TOOL_EFFECT_PURE,
+        builtin=resources_pb2.BuiltinDriver(function="slow"),
+        requires_approval=True,
+        etag="1",
+    )
+    await world.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=changed), metadata=PLANNER)
+    world.approvals.say = True
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await waiting
+
+    assert reason(refused.value) == "APPROVAL_REQUIRED"
+    assert world.builtins.runs["slow"] == 0
+    assert world.approvals.spent == []
+
+
 async def test_an_approval_for_nothing_runs_nothing(world: World) -> None:
     await world.register("fire", "slow", "irreversible")
     world.approvals.say = True
