@@ -81,7 +81,10 @@ class ApprovalService:
             if agent is None:
                 name = names.agent_name(wanted.agent)
                 raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
-            approval = _usable(tx, tx.approvals.open_for(wanted, now))
+            found = tx.approvals.open_for(wanted, now)
+            approval = _usable(tx, found)
+            if found is not None and approval is None:
+                _cancel(tx, found)
             if approval is None:
                 new = dataclasses.replace(wanted, root=root_of(agent))
                 approval = self._insert(tx, new, content, lifetime, now)
@@ -374,6 +377,12 @@ def _still_decides(tx: Transaction, approval: Approval, vote: Vote) -> bool:
     return people.may_act(tx.persons.get(approval.tenant, vote.decider), vote.decider, vote.kind)
 
 
+def _cancel(tx: Transaction, approval: Approval) -> None:
+    sequence = tx.ledger.advance()
+    tx.approvals.update(dataclasses.replace(approval, state=ApprovalState.CANCELLED, sequence=sequence))
+    tx.approvals.drop_arguments(approval.tenant, approval.id)
+
+
 def withdraw(tx: Transaction, tenant: str, person: str, now: datetime) -> None:
     """Take back what a person has said to approvals that are still open."""
     states = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
@@ -381,14 +390,10 @@ def withdraw(tx: Transaction, tenant: str, person: str, now: datetime) -> None:
         votes = tuple(vote for vote in approval.votes if vote.decider != person)
         if votes == approval.votes:
             continue
-        given = approval.state is ApprovalState.APPROVED
-        state = ApprovalState.CANCELLED if given else ApprovalState.PENDING
-        kept = approval.votes if given else votes
-        tx.approvals.update(
-            dataclasses.replace(approval, state=state, votes=kept, sequence=tx.ledger.advance())
-        )
-        if given:
-            tx.approvals.drop_arguments(tenant, approval.id)
+        if approval.state is ApprovalState.APPROVED:
+            _cancel(tx, approval)
+        else:
+            tx.approvals.update(dataclasses.replace(approval, votes=votes, sequence=tx.ledger.advance()))
 
 
 def _not_for(approval: Approval, state: str) -> ApprovalRequired:

@@ -149,4 +149,7 @@ async def test_what_a_named_agent_gave_ends_with_it(desk: Desk) -> None:
 
     with pytest.raises(ApprovalRequired):
         await use(desk, name)
-    assert await pending(desk) != name
+    again = await pending(desk)
+    assert again != name
+    assert await pending(desk) == again
+    assert (await desk.manager.approvals.get(ADMIN, name)).state is ApprovalState.CANCELLED

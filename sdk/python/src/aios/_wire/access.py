@@ -1,8 +1,12 @@
 """Grants, approvals, policies and audit on the wire."""
 
+import hashlib
+
+from aios._transport import Transport
 from aios._wire.records import record
 from aios.api.access.v1 import access_pb2 as pb
 from aios.api.access.v1 import resources_pb2 as res
+from aios.errors import DataLoss
 from aios.types import access
 
 
@@ -19,6 +23,21 @@ def grant(message: res.Grant) -> access.Grant:
 def approval(message: res.Approval) -> access.Approval:
     """Return an approval from protobuf."""
     return record(access.Approval, message)
+
+
+async def argument_parts(
+    transport: Transport, approval: str, timeout: float | None
+) -> list[pb.GetApprovalArgumentsResponse]:
+    """Return all parts of an approval's arguments. Raises DataLoss when they do not have its hash."""
+    parts: list[pb.GetApprovalArgumentsResponse] = []
+    while not parts or parts[-1].next_offset:
+        offset = parts[-1].next_offset if parts else 0
+        request = pb.GetApprovalArgumentsRequest(name=approval, offset=offset, max_bytes=262_144)
+        parts.append(await transport.call(request, pb.GetApprovalArgumentsResponse, timeout=timeout))
+    digest = hashlib.sha256(b"".join(part.content for part in parts)).hexdigest()
+    if digest != parts[-1].arguments_sha256:
+        raise DataLoss(f"the arguments of {approval} do not have its hash")
+    return parts
 
 
 def person(message: res.Person) -> access.Person:

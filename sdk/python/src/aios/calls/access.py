@@ -1,6 +1,5 @@
 """`kernel.access`: who may do what: grants, approvals, policies, audit."""
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -12,7 +11,6 @@ from aios._wire import access as wire
 from aios._wire.common import agent_name, timestamp
 from aios.api.access.v1 import access_pb2 as pb
 from aios.api.access.v1 import resources_pb2 as res
-from aios.errors import DataLoss
 from aios.types.access import (
     AccessPolicy,
     Approval,
@@ -105,21 +103,19 @@ class Access:
     async def arguments(self, approval: str, *, timeout: float | None = None) -> bytes:
         """Return the whole arguments of an open approval as canonical JSON; `timeout` bounds each part.
 
-        For who may decide it. They may hold what a terminal obeys. Raises NotFound, DataLoss when they are
-        not what the approval is for.
+        For who may decide it. They may hold padding and what only looks like something else: show people
+        `shown_arguments`. Raises NotFound, DataLoss when they are not what the approval is for.
         """
-        parts, offset, digest = [], 0, ""
-        while True:
-            request = pb.GetApprovalArgumentsRequest(name=approval, offset=offset, max_bytes=262_144)
-            part = await self._transport.call(request, pb.GetApprovalArgumentsResponse, timeout=timeout)
-            parts.append(part.content)
-            offset, digest = part.next_offset, part.arguments_sha256
-            if not offset:
-                break
-        whole = b"".join(parts)
-        if hashlib.sha256(whole).hexdigest() != digest:
-            raise DataLoss(f"the arguments of {approval} do not have its hash")
-        return whole
+        parts = await wire.argument_parts(self._transport, approval, timeout)
+        return b"".join(part.content for part in parts)
+
+    async def shown_arguments(self, approval: str, *, timeout: float | None = None) -> str:
+        """Return the whole arguments of an open approval for people, uncut.
+
+        What does not show is written as its code, long runs of it as their length. Raises as `arguments`.
+        """
+        parts = await wire.argument_parts(self._transport, approval, timeout)
+        return "".join(part.shown for part in parts)
 
     async def decide(
         self,

@@ -180,8 +180,7 @@ def _decide(name: str, comment: str, sha256: str, *, approve: bool) -> None:
 
 
 def _whole(found: "Approval") -> str:
-    content = session.call(lambda kernel: kernel.access.arguments(found.name))
-    return content.decode(errors="backslashreplace")
+    return session.call(lambda kernel: kernel.access.shown_arguments(found.name))
 
 
 def _text(found: "Approval", arguments: str) -> str:

@@ -75,10 +75,17 @@ class SyncAccess:
     def arguments(self, approval: str, *, timeout: float | None = None) -> bytes:
         """Return the whole arguments of an open approval as canonical JSON; `timeout` bounds each part.
 
-        For who may decide it. They may hold what a terminal obeys. Raises NotFound, DataLoss when they are
-        not what the approval is for.
+        For who may decide it. They may hold padding and what only looks like something else: show people
+        `shown_arguments`. Raises NotFound, DataLoss when they are not what the approval is for.
         """
         return self._portal.run(self._inner.arguments(approval, timeout=timeout))
+
+    def shown_arguments(self, approval: str, *, timeout: float | None = None) -> str:
+        """Return the whole arguments of an open approval for people, uncut.
+
+        What does not show is written as its code, long runs of it as their length. Raises as `arguments`.
+        """
+        return self._portal.run(self._inner.shown_arguments(approval, timeout=timeout))
 
     def decide(
         self,
