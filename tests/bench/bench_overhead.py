@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench.overhead.decisions import decisions
 from tests.bench.overhead.load import Agents, Bare, Loop, RawNotes, closed_loop, percentile, unary_rate
 from tests.bench.overhead.report import markdown
 from tests.bench.overhead.world import Kernel, fake_tgi, helper, kernel
@@ -182,6 +183,7 @@ async def measure(*, quick: bool) -> dict[str, Any]:
         "closed_loops": await loops(sizes, 4),
         "streams": await streams([1, 4] if quick else [1, 32]),
         "pass_through": await pass_through(0.5 if quick else 2.0, 1 if quick else 3),
+        "decisions": await decisions(50 if quick else 1000),
         "tool_calls": await tool_calls(50 if quick else 500),
     }
 
