@@ -34,7 +34,7 @@ class RpcMetrics:
         )
         self.withdrawn = Counter(
             "aios_streams_withdrawn",
-            "Streams ended because their credential or permission was withdrawn, by reason.",
+            "Streams ended because their permission was withdrawn or nobody reads them, by reason.",
             ["reason"],
             registry=registry,
         )

@@ -200,3 +200,23 @@ async def test_thirteen_children_with_thirty_two_unread_files_each_hold_nothing_
     assert set(refused) <= {"SLOW_READER", "TOO_MANY_CALLS"}
     assert len(refused) == len(calls)
     assert most == PIECE * PIECES
+
+
+@pytest.mark.torture
+async def test_one_message_a_second_of_a_fast_stream_keeps_the_gateways_memory_flat() -> None:
+    config = ServerConfig(reader_seconds=timedelta(seconds=5))
+    async with kernel(None, None, config) as (made, channel):
+        calls = [read(channel, f"agent{n}", str(n)) for n in range(16)]
+        await until(lambda: len(made.files.sent) == 16)
+        most = 0
+        for second in range(20):
+            await asyncio.gather(*(call.read() for call in calls))
+            await asyncio.sleep(1)
+            lying = [sent - PIECE * (second + 1) for sent in made.files.sent.values()]
+            most = max(most, *lying)
+        errors = [call.done() for call in calls]
+        for call in calls:
+            call.cancel()
+
+    assert not any(errors)
+    assert most <= MOST_BUFFERED
