@@ -79,13 +79,15 @@ class LocalAuthorizer:
         who = question.principal
         check = Check(who, question.action, question.resource, question.untrusted, question.effect)
         decision = await self._checks.check(check)
-        if decision.allowed:
+        needs_approval = decision.reason is Reason.APPROVAL_REQUIRED and question.approvable
+        if decision.allowed or needs_approval:
             return Permission(
                 until=decision.expire_time.timestamp() if decision.expire_time is not None else None,
                 tree=decision.tree,
                 owner_tree=decision.owner_tree,
                 untrusted=decision.untrusted,
                 effect_matters=decision.effect_matters,
+                needs_approval=needs_approval,
             )
         name = f"agents/{who.agent}"
         metadata = {"agent": name, "action": question.action, "resource": question.resource}
