@@ -98,6 +98,8 @@ def info(message: pb.Agent) -> AgentInfo:
         caps=caps(message.caps),
         ancestors=tuple(message.ancestors),
         tenant_weight=message.tenant_weight or 1,
+        untrusted_since=common.moment(message, "untrusted_since"),
+        untrusted_source=message.untrusted_source,
     )
 
 

@@ -156,6 +156,18 @@ class Agents:
         response = await self._transport.call(request, pb.PurgeAgentResponse, timeout=timeout)
         return wire.info(response.agent)
 
+    async def clear_untrusted(
+        self, agent: str, *, descendants: bool = False, reason: str = "", timeout: float | None = None
+    ) -> int:
+        """Forget that an agent has read what nobody vouches for; return how many agents had that mark.
+
+        `descendants`: all agents below it too. For administrators and those they grant it to; never for an
+        agent of the same tree. Raises NotFound, PermissionDenied.
+        """
+        request = pb.ClearUntrustedRequest(name=agent_name(agent), descendants=descendants, reason=reason)
+        response = await self._transport.call(request, pb.ClearUntrustedResponse, timeout=timeout)
+        return response.cleared_count
+
     async def watch(self, *, parent: str = "", timeout: float | None = None) -> AsyncIterator[AgentEvent]:
         """Yield the agents as they are, then every change.
 

@@ -187,20 +187,26 @@ class Tools:
 
     @asynccontextmanager
     async def provide(
-        self, *tools: Tool, effect: ToolEffect = "reversible", capacity: int = 4, instance: str = ""
+        self,
+        *tools: Tool,
+        effect: ToolEffect = "reversible",
+        returns_untrusted: bool = False,
+        capacity: int = 4,
+        instance: str = "",
     ) -> AsyncIterator[Provider]:
         """Offer local Python functions to every agent for the length of an `async with` block.
 
         They are registered and called here, up to `capacity` at once; the block's body may do anything,
-        such as `await provider.wait()`. The tools stay registered afterwards, but are not available. Raises
+        such as `await provider.wait()`. The tools stay registered afterwards, but are not available.
+        `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages. Raises
         PermissionDenied.
         """
         for tool in tools:
-            await self._offer(tool, effect)
+            await self._offer(tool, effect, returns_untrusted=returns_untrusted)
         async with Provider(self._transport, tools, capacity=capacity, instance=instance) as provider:
             yield provider
 
-    async def _offer(self, tool: Tool, effect: ToolEffect) -> None:
+    async def _offer(self, tool: Tool, effect: ToolEffect, *, returns_untrusted: bool = False) -> None:
         known = [info for info in await self.list(names=[tool.name]) if info.id == tool.name]
         message = wire.tool_message(
             tool.spec,
@@ -211,6 +217,7 @@ class Tools:
             etag=known[0].etag if known else "",
         )
         message.provider.SetInParent()
+        message.returns_untrusted = returns_untrusted
         await self._register(message, None)
 
     async def _register(self, message: res.Tool, timeout: float | None) -> ToolInfo:

@@ -82,6 +82,20 @@ def kill(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the au
     session.emit({"killed": count}, lambda: session.say(f"{count} ended"))
 
 
+@app.command()
+def clear(
+    agent: Agent,
+    *,
+    descendants: Annotated[bool, typer.Option(help="The agents below it too.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
+) -> None:
+    """Forget that an agent has read what nobody vouches for."""
+    count = session.call(
+        lambda kernel: kernel.agents.clear_untrusted(agent, descendants=descendants, reason=reason)
+    )
+    session.emit({"cleared": count}, lambda: session.say(f"{count} cleared"))
+
+
 def purge(agent: Agent, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "") -> None:
     """Delete everything of a killed agent and of those below it, in the background and for good."""
     changed = session.call(lambda kernel: kernel.agents.purge(agent, reason=reason))

@@ -130,6 +130,18 @@ class SyncAgents:
             self._inner.purge(agent, reason=reason, request_id=request_id, timeout=timeout)
         )
 
+    def clear_untrusted(
+        self, agent: str, *, descendants: bool = False, reason: str = "", timeout: float | None = None
+    ) -> int:
+        """Forget that an agent has read what nobody vouches for; return how many agents had that mark.
+
+        `descendants`: all agents below it too. For administrators and those they grant it to; never for an
+        agent of the same tree. Raises NotFound, PermissionDenied.
+        """
+        return self._portal.run(
+            self._inner.clear_untrusted(agent, descendants=descendants, reason=reason, timeout=timeout)
+        )
+
     def watch(self, *, parent: str = "", timeout: float | None = None) -> Iterator[AgentEvent]:
         """Yield the agents as they are, then every change.
 

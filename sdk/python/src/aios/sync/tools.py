@@ -153,16 +153,28 @@ class SyncTools:
 
     @contextmanager
     def provide(
-        self, *tools: Tool, effect: ToolEffect = "reversible", capacity: int = 4, instance: str = ""
+        self,
+        *tools: Tool,
+        effect: ToolEffect = "reversible",
+        returns_untrusted: bool = False,
+        capacity: int = 4,
+        instance: str = "",
     ) -> Iterator[SyncProvider]:
         """Offer local Python functions to every agent for the length of an `with` block.
 
         They are registered and called here, up to `capacity` at once; the block's body may do anything,
-        such as `provider.wait()`. The tools stay registered afterwards, but are not available. Raises
+        such as `provider.wait()`. The tools stay registered afterwards, but are not available.
+        `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages. Raises
         PermissionDenied.
         """
         with self._portal.entered(
-            self._inner.provide(*tools, effect=effect, capacity=capacity, instance=instance)
+            self._inner.provide(
+                *tools,
+                effect=effect,
+                returns_untrusted=returns_untrusted,
+                capacity=capacity,
+                instance=instance,
+            )
         ) as entered:
             yield SyncProvider(entered, self._portal)
 

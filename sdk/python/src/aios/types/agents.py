@@ -101,6 +101,12 @@ class AgentInfo:
     ancestors: tuple[str, ...] = ()
     """Ids of the agents above it, the root first."""
 
+    untrusted_since: datetime | None = None
+    """Since when it counts as having read what nobody vouches for, UTC; None: it has not."""
+
+    untrusted_source: str = ""
+    """What it read then, such as `tools/browse`, or the agent it has the mark from."""
+
     tenant_weight: int = 1
     """Share of its tenant against other tenants."""
 
