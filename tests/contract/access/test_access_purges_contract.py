@@ -118,6 +118,21 @@ async def test_all_below_go_too_and_the_deepest_first(desk: Desk, monkeypatch: p
     assert len(ends) == 3
 
 
+async def test_an_agent_is_not_forgotten_before_those_below_it(desk: Desk) -> None:
+    await killed(desk, "planner", "child")
+    purges = desk.manager.purges
+    await purges.purge(ADMIN, "planner", "", NEW)
+    for number in (1, 2):
+        await purges.step()
+        for manager in MANAGERS:
+            await purges.confirm(manager, TENANT, "planner", number, {})
+        await purges.step()
+        desk.clock.advance(60)
+    await purges.step()
+
+    assert not await gone(desk, "planner")
+
+
 async def test_the_id_of_a_purged_agent_is_not_given_again(desk: Desk) -> None:
     await killed(desk, "planner")
     await desk.manager.purges.purge(ADMIN, "planner", "", NEW)
