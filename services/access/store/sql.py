@@ -40,7 +40,7 @@ class SqlStore:
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in one durable transaction."""
-        return await self._database.write(lambda conn: work(SqlTransaction(conn, self._keys)))
+        return await self._database.write(lambda conn: work(SqlTransaction(conn, self._keys)), turn="rules")
 
 
 class SqlTransaction:

@@ -26,8 +26,11 @@ class Database(ABC):
     """`sqlite` or `postgresql`."""
 
     @abstractmethod
-    async def write(self, fn: Callable[[sqlalchemy.Connection], T]) -> T:
+    async def write(self, fn: Callable[[sqlalchemy.Connection], T], *, turn: str = "") -> T:
         """Run `fn` in a serializable transaction; return once its effect survives power loss.
+
+        Those of this process with the same `turn`, if one is named, run one after the other: they change the
+        same row, and at once all but one would be run again.
 
         What `fn` raises rolls it back and is raised here. Raises DiskFull, ServiceUnavailable or
         DataCorrupt. A cancelled caller does not know whether the transaction took effect.

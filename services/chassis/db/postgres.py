@@ -1,6 +1,7 @@
 """PostgreSQL through the async engine: serializable transactions, run again after a conflict."""
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import re
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import sqlalchemy
 from sqlalchemy.engine import URL
@@ -54,16 +56,19 @@ class PostgresDatabase(Database):
         self._engine = engine
         self._writer = engine.execution_options(isolation_level="SERIALIZABLE")
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._waiting = metrics.queue.labels(name)
         self._commit_seconds = metrics.commit.labels(name)
         self._batch_size = metrics.batch.labels(name)
         self._retries = metrics.retries.labels(name)
 
-    async def write(self, fn: Callable[[sqlalchemy.Connection], T]) -> T:
+    async def write(self, fn: Callable[[sqlalchemy.Connection], T], *, turn: str = "") -> T:
         """Run `fn` in a serializable transaction; run it again after a conflict."""
         self._waiting.inc()
+        # Held here until the last that waits is through: nobody else keeps a turn alive.
+        lock = self._turns.setdefault(turn, asyncio.Lock()) if turn else None
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(WAIT_SECONDS), lock or contextlib.nullcontext():
                 return await self._write(fn)
         except TimeoutError:
             raise ServiceUnavailable("the database did not commit in time", retry_after=1.0) from None

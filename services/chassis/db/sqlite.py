@@ -70,8 +70,8 @@ class SqliteDatabase(Database):
         self._batch_size = metrics.batch.labels(name)
         self._retries = metrics.retries.labels(name)
 
-    async def write(self, fn: Callable[[sqlalchemy.Connection], T]) -> T:
-        """Queue a transaction for the writer and wait for its commit."""
+    async def write(self, fn: Callable[[sqlalchemy.Connection], T], *, turn: str = "") -> T:  # noqa: ARG002 - the port's
+        """Queue a transaction for the writer, the only one, and wait for its commit."""
         if self._closed or self._queue.qsize() >= _MOST_WAITING:
             raise ServiceUnavailable("the database's queue is full or closed", retry_after=1.0)
         if not self._writer.is_alive():

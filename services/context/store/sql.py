@@ -37,7 +37,9 @@ class SqlStore:
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction."""
-        return await self._database.write(lambda conn: work(self._transaction(conn, scope)))
+        return await self._database.write(
+            lambda conn: work(self._transaction(conn, scope)), turn=scope.tenant
+        )
 
     async def collect(self, *, limit: int) -> int:
         """Forget expired snapshots and old replies."""

@@ -69,7 +69,11 @@ class SqlStore:
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction."""
-        return await self._database.write(lambda conn: work(_Transaction(conn, scope, self._clock)))
+
+        def run(conn: sa.Connection) -> T:
+            return work(_Transaction(conn, scope, self._clock))
+
+        return await self._database.write(run, turn=scope.tenant)
 
     async def expiring(self, *, limit: int) -> list[Scope]:
         """Return scopes with expired notes."""

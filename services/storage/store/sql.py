@@ -54,7 +54,7 @@ class SqlIndex:
             transaction.flush()
             return result
 
-        return await self._database.write(run)
+        return await self._database.write(run, turn=scope.tenant)
 
     async def forget_replies(self) -> int:
         """Forget the answers and rankings that were kept long enough; return how many answers."""

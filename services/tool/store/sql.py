@@ -38,7 +38,11 @@ class SqlStore:
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction."""
-        return await self._database.write(lambda conn: work(_Transaction(conn, scope, self._clock)))
+
+        def run(conn: sa.Connection) -> T:
+            return work(_Transaction(conn, scope, self._clock))
+
+        return await self._database.write(run, turn=scope.tenant)
 
     async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
         """List calls of all agents that have not ended."""

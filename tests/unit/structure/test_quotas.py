@@ -34,8 +34,7 @@ ELSEWHERE: Final = {
     "approval_rules": {"access"},
 }
 """Quotas that something else caps: access keeps the grants that shares are, the chassis bounds open streams,
-the log of denials what it takes of them, the gateway what runs there; what only administrators make has
-bounds of its own for a tenant."""
+the log of denials what it takes of them, the gateway what runs there. Administrators make bounded numbers."""
 
 WITHOUT_REPLY: Final = {"ShareFile", "RevokeShare", "CallTool", "AddMcpServer", "RemoveMcpServer"}
 """What access does and remembers, what the ledger of calls remembers, and what there is nothing of."""
