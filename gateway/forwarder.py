@@ -24,6 +24,7 @@ from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
 from services.chassis.rpc.steps import mapping
 from services.chassis.rpc.steps.deadline import budget
+from services.chassis.streams import next_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Pairs = tuple[tuple[str, str | bytes], ...]
@@ -87,6 +88,7 @@ class Forwarder(grpc.GenericRpcHandler):
     def _behaviour(self, method: Method, manager: str) -> Any:
         gate = self._gates.get(method.lane)
         open_call: Any = self._channels[manager].unary_stream(method.path)
+        single = not method.server_streaming
 
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
             visitor = self._visitor(current_caller(), context, method)
@@ -94,7 +96,9 @@ class Forwarder(grpc.GenericRpcHandler):
             careful = method.followed or budget(context, method)[1]
             if gate is None or method.endless:  # a watch would hold its place for as long as it lives
                 metadata = await self._exchange.metadata(current_caller(), manager)
-                async for message in _copy(open_call, request, metadata, context, careful=careful):
+                async for message in _copy(
+                    open_call, request, metadata, context, careful=careful, single=single
+                ):
                     yield message
                 return
             owner = self.unread.check(visitor)
@@ -104,7 +108,9 @@ class Forwarder(grpc.GenericRpcHandler):
             place = Place(admission, owner)
             try:
                 metadata = await self._exchange.metadata(current_caller(), manager)
-                async for message in _copy(open_call, request, metadata, context, careful=careful):
+                async for message in _copy(
+                    open_call, request, metadata, context, careful=careful, single=single
+                ):
                     if not method.server_streaming:
                         self.unread.offer(place)
                     yield message
@@ -137,19 +143,21 @@ def _address(context: Context) -> Agent:
 
 
 async def _copy(
-    open_call: Any, request: bytes, own: Metadata, context: Context, *, careful: bool
+    open_call: Any, request: bytes, own: Metadata, context: Context, *, careful: bool, single: bool
 ) -> AsyncGenerator[bytes, None]:
     """Make the call upstream, with the kernel's `own` metadata, and copy what comes back.
 
-    Reads are retried by the channel itself.
+    Reads are retried by the channel itself. Of a method that answers with a `single` message one is read.
     """
     upstream = open_call(request, timeout=_time_left(), metadata=_metadata(own, context))
     try:
         if head := await upstream.initial_metadata():
             sending = context.send_initial_metadata(_plain(head))
             await (whole(sending) if careful else sending)
-        async for message in upstream:
+        while (message := await next_of(upstream)) is not grpc.aio.EOF:
             yield message
+            if single:
+                break
         context.set_trailing_metadata(_plain(await upstream.trailing_metadata()))
     except grpc.aio.AioRpcError as error:
         if _unanswered(error):

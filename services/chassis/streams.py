@@ -23,6 +23,9 @@ LONGEST_PAUSE: Final = 2.0
 
 OPENING_SECONDS: Final = 5.0
 
+ENDING_SECONDS: Final = 1.0
+"""How long a read of a call that was cancelled may take to end."""
+
 _FINAL: Final = frozenset(
     {
         Code.UNAUTHENTICATED,
@@ -126,10 +129,28 @@ async def follow_forever(
 async def events_of(call: "grpc.aio.UnaryStreamCall[Any, E]") -> AsyncGenerator[E, None]:
     """Yield the messages of a call, and cancel it when they are left."""
     try:
-        async for event in call:
+        while (event := await next_of(call)) is not grpc.aio.EOF:
             yield event
     finally:
         call.cancel()
+
+
+async def next_of(call: Any) -> Any:
+    """Return the next message of a call that a peer answers, or grpc.aio.EOF. Raises AioRpcError.
+
+    A read that is interrupted goes on to its end, which cancelling the call brings at once: gRPC frees what it
+    receives when the read is over, and one that was given up keeps it for ever (some 50 KB of a stream).
+    """
+    reading = asyncio.ensure_future(call.read())
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        call.cancel()
+        done, _ = await asyncio.wait({reading}, timeout=ENDING_SECONDS)
+        for read in done:
+            if not read.cancelled():
+                read.exception()  # seen: the call ends for the reason of the interruption
+        raise
 
 
 def lost(failure: grpc.aio.AioRpcError) -> KernelError:

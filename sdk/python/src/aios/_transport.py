@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc.aio
 from google.protobuf.message import Message
@@ -21,6 +21,8 @@ R = TypeVar("R", bound=Message)
 OPEN_KEY = "aios-open"
 """Initial metadata by which the kernel says that it has let an endless stream in, which may stay silent."""
 
+_ENDING_SECONDS = 1.0
+"""How long a read of a call that was cancelled may take to end."""
 _RENEWABLE = frozenset({"CREDENTIAL_EXPIRED", "CREDENTIAL_INVALID"})
 
 
@@ -148,7 +150,7 @@ class Transport:
         try:
             if method.endless and any(key == OPEN_KEY for key, _ in await call.initial_metadata() or ()):
                 opened()
-            async for message in call:
+            while (message := await _next_of(call)) is not grpc.aio.EOF:
                 opened()
                 yield message
         except grpc.aio.AioRpcError as failure:
@@ -168,6 +170,24 @@ class Transport:
                 attempts.not_renewed()
                 error = failure
         await self.sleep(attempts.pause_after(error))
+
+
+async def _next_of(call: Any) -> Any:
+    """Return the next message of a call, or grpc.aio.EOF. Raises AioRpcError.
+
+    A read that is interrupted goes on to its end, which cancelling the call brings at once: gRPC frees what it
+    receives when the read is over, and one that was given up would keep it for ever.
+    """
+    reading = asyncio.ensure_future(call.read())
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        call.cancel()
+        done, _ = await asyncio.wait({reading}, timeout=_ENDING_SECONDS)
+        for read in done:
+            if not read.cancelled():
+                read.exception()  # seen: the call ends for the reason of the interruption
+        raise
 
 
 def renewable(error: AiosError) -> bool:
