@@ -138,8 +138,8 @@ async def events_of(call: "grpc.aio.UnaryStreamCall[Any, E]") -> AsyncGenerator[
 async def next_of(call: Any) -> Any:
     """Return the next message of a call that a peer answers, or grpc.aio.EOF. Raises AioRpcError.
 
-    A read that is interrupted goes on to its end, which cancelling the call brings at once: gRPC frees what it
-    receives when the read is over, and one that was given up keeps it for ever (some 50 KB of a stream).
+    A read that is interrupted goes on to its end, which cancelling the call brings at once: gRPC frees what
+    it receives when the read is over, and one that was given up keeps it for ever (some 50 KB of a stream).
     """
     reading = asyncio.ensure_future(call.read())
     try:

@@ -175,8 +175,8 @@ class Transport:
 async def _next_of(call: Any) -> Any:
     """Return the next message of a call, or grpc.aio.EOF. Raises AioRpcError.
 
-    A read that is interrupted goes on to its end, which cancelling the call brings at once: gRPC frees what it
-    receives when the read is over, and one that was given up would keep it for ever.
+    A read that is interrupted goes on to its end, which cancelling the call brings at once: gRPC frees what
+    it receives when the read is over, and one that was given up would keep it for ever.
     """
     reading = asyncio.ensure_future(call.read())
     try:
