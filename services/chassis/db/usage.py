@@ -54,8 +54,9 @@ def tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
 
 def create(create_table: Callable[..., object]) -> None:
     """Create both tables in a migration: `create(op.create_table)`."""
-    create_table(USAGE, *usage_columns())
-    create_table(TREES, *tree_columns())
+    # The key is most of a row: on SQLite the rows lie in its index.
+    create_table(USAGE, *usage_columns(), sqlite_with_rowid=False)
+    create_table(TREES, *tree_columns(), sqlite_with_rowid=False)
 
 
 def fill(conn: sa.Connection, kept: str) -> None:
@@ -117,9 +118,9 @@ class UsageBook:
         """Return the owner with its tree, as last heard; a tree of its own where nothing was heard."""
         if owner.tree or not owner.agent:
             return owner
-        table = self._trees
-        query = sa.select(table.c.tree).where(table.c.tenant == owner.tenant, table.c.agent == owner.agent)
-        return Owner(owner.tenant, owner.agent, conn.execute(query).scalar_one_or_none() or owner.agent)
+        query = _tree(self._trees.name, conn.dialect.name)
+        row = conn.exec_driver_sql(query, (owner.tenant, owner.agent)).first()
+        return Owner(owner.tenant, owner.agent, row.tree if row else owner.agent)
 
     def settled(self, conn: sa.Connection, owner: Owner) -> Owner:
         """Return the owner with its tree, and note the tree when it is new. A tree once noted stays.
@@ -165,12 +166,8 @@ class UsageBook:
         rows = [(at, change) for at, change in sorted(changes.items()) if change]
         if not rows:
             return []
-        values = {
-            f"{name}{i}": value
-            for i, (at, change) in enumerate(rows)
-            for name, value in zip(_COLUMNS, (*at, change), strict=True)
-        }
-        found = conn.execute(_adding(self._usage.name, len(rows)), values)
+        values = tuple(value for at, change in rows for value in (*at, change))
+        found = conn.exec_driver_sql(_adding(self._usage.name, len(rows), conn.dialect.name), values)
         return [((row.tenant, row.level, row.subject, row.quota), int(row.used)) for row in found]
 
     def _is(self, owner: Owner, level: Level) -> sa.ColumnElement[bool]:
@@ -182,13 +179,20 @@ def _at(owner: Owner, level: Level, quota: str) -> _Sum:
     return owner.tenant, level.value, owner.subject(level), quota
 
 
-# Building a statement takes longer than running it on SQLite, so each is built once.
+# SQL as the driver takes it: compiling a statement and binding many values takes longer than running it.
+_MARKS: Final = {"sqlite": "?", "postgresql": "%s"}
+
+
 @cache
-def _adding(table: str, rows: int) -> sa.TextClause:
+def _adding(table: str, rows: int, dialect: str) -> str:
     names = ", ".join(_COLUMNS)
-    values = ", ".join("(" + ", ".join(f":{name}{i}" for name in _COLUMNS) + ")" for i in range(rows))
-    return sa.text(
-        f"INSERT INTO {table} ({names}) VALUES {values} "  # noqa: S608 - names of our own, values are bound
-        f"ON CONFLICT (tenant, level, subject, quota) DO UPDATE SET used = {table}.used + excluded.used "
-        f"RETURNING {names}"
-    )
+    row = "(" + ", ".join([_MARKS[dialect]] * len(_COLUMNS)) + ")"
+    insert = f"INSERT INTO {table} ({names}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - names of our own
+    total = f"DO UPDATE SET used = {table}.used + excluded.used"
+    return f"{insert} ON CONFLICT (tenant, level, subject, quota) {total} RETURNING {names}"
+
+
+@cache
+def _tree(table: str, dialect: str) -> str:
+    mark = _MARKS[dialect]
+    return f"SELECT tree FROM {table} WHERE tenant = {mark} AND agent = {mark}"  # noqa: S608 - a name of our own
