@@ -1,7 +1,7 @@
 """What the kernel knows about each method, read once from the `syscall` options of the descriptors."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from aios.api.common.v1 import options_pb2
 from buf.validate import validate_pb2
 from services.chassis.auth.processes import PROCESSES
+from services.chassis.rpc.field_count import Inner, inner
 
 ENDLESS_SECONDS: Final = 3600.0
 """A stream whose default deadline is this long or longer is a watch: it is ended when the process drains."""
@@ -25,6 +26,10 @@ _MESSAGE_RULES: Final[Any] = validate_pb2.message
 
 _CAP_FACTOR: Final = 10
 _LEAST_CAP_SECONDS: Final = 60.0
+
+_BYTES_PER_FIELD: Final = 32
+"""How long fields are on average, at least, in the largest request that a method takes."""
+_LEAST_FIELD_CAP: Final = 4096
 
 
 class Lane(Enum):
@@ -89,6 +94,13 @@ class Method:
     """Processes of the kernel that may call with their own credential."""
     delegates: frozenset[str] = frozenset()
     """Processes beside the gateway that may call on behalf of an agent."""
+    inner: Inner = field(default_factory=dict, compare=False)
+    """Where the request holds messages."""
+
+    @property
+    def max_fields(self) -> int:
+        """Most fields of a request, those of all messages within it counted."""
+        return max(_LEAST_FIELD_CAP, self.max_request_bytes // _BYTES_PER_FIELD)
 
     @property
     def endless(self) -> bool:
@@ -163,6 +175,7 @@ def _method(descriptor: MethodDescriptor) -> Method:
         resource_of=_getter(syscall.resource),
         services=frozenset(syscall.services),
         delegates=frozenset(syscall.delegates),
+        inner=inner(descriptor.input_type),
     )
 
 

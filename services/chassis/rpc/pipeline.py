@@ -265,7 +265,7 @@ class _Call:
         """Run the steps before a handler with one request; `raw` hands the bytes on unparsed."""
         head, principal = await self._identify()
         method = self._method
-        request = validation.parse(method, data)
+        request = await validation.admit(method, data)
         await self._authorize(head, principal, method.resource_of(request))
         if raw:
             return data
