@@ -19,7 +19,7 @@ import orjson
 from aiohttp import web
 
 from tests.fakes.odd import OddAnswer
-from tests.fakes.tgi_answers import Plan, event_bytes, stopped_after, stops_of, text_tokens, word
+from tests.fakes.tgi_answers import Plan, event_bytes, stopped_after, stops_of, text_of, text_tokens, word
 
 __all__ = ["Behaviour", "FakeTgi", "Run", "Seen", "fake_tgi", "word"]
 
@@ -94,6 +94,7 @@ class Seen:
     """What the server saw."""
 
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Requests; where one has token ids, the text that they were split from is among them as `text`."""
     split: int = 0
     """Texts and chats that it was asked to split into tokens."""
     running: int = 0
@@ -228,7 +229,10 @@ class FakeTgi:
     async def _generate_stream(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         body = self._record(request, raw)
-        if self.behaviour.odd is not None and (odd := self.behaviour.odd.response_to(raw)) is not None:
+        if (
+            self.behaviour.odd is not None
+            and (odd := self.behaviour.odd.response_to(raw + body.get("text", "").encode())) is not None
+        ):
             return odd
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
@@ -337,6 +341,8 @@ class FakeTgi:
 
     def _record(self, request: web.Request, raw: bytes) -> dict[str, Any]:
         body: dict[str, Any] = orjson.loads(raw)
+        if ids := (body.get("aios") or {}).get("prompt_ids"):
+            body["text"] = text_of(ids)
         self.seen.bodies.append(body)
         self.seen.connections.add(id(request.transport))
         return body
@@ -362,7 +368,7 @@ class FakeTgi:
         if met := stopped_after(produced, count, stops_of(body)):
             count, reason = met, "stop_sequence"
         return Plan(
-            inputs=body.get("inputs", ""),
+            inputs=body.get("inputs") or body.get("text", ""),
             prompt_ids=prompt_ids,
             offset=produced,
             count=count,

@@ -1,11 +1,17 @@
 """The answers of the fake TGI: which words, how many, and how the server writes them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+_PROMPT_IDS = 1 << 20
+"""Where the ids of prompts begin; those below are the words of answers."""
+_ids: dict[str, int] = {}
+_texts: list[str] = []
+"""The words of all prompts as they were first met: one vocabulary for all servers of a process."""
 _WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "away"]
 
 
@@ -98,12 +104,26 @@ def word(number: int) -> str:
 def text_tokens(text: str) -> list[dict[str, Any]]:
     """Split a text into words, each with the space after it."""
     found, at = [], 0
-    for number, piece in enumerate(text.split(" ")):
+    for piece in text.split(" "):
         size = len(piece) + (at + len(piece) < len(text))
         if size:
-            found.append({"id": number, "text": text[at : at + size], "start": at, "stop": at + size})
+            told = text[at : at + size]
+            found.append({"id": _id_of(told), "text": told, "start": at, "stop": at + size})
         at += size
     return found
+
+
+def _id_of(text: str) -> int:
+    found = _ids.setdefault(text, _PROMPT_IDS + len(_texts))
+    if found == _PROMPT_IDS + len(_texts):
+        _texts.append(text)
+    return found
+
+
+def text_of(ids: Iterable[int]) -> str:
+    """Return the text that was split into these tokens, and the words of an answer after it."""
+    known = range(_PROMPT_IDS, _PROMPT_IDS + len(_texts))
+    return "".join(_texts[each - _PROMPT_IDS] if each in known else word(each) for each in ids)
 
 
 @lru_cache(maxsize=64)
