@@ -18,7 +18,7 @@ class StorageMetrics:
         )
         self._refused = Counter(
             "aios_storage_refused",
-            "Writes refused because a quota is used up, by quota: bytes, files or chunks.",
+            "Writes refused because a quota is used up, by quota.",
             ["quota"],
             registry=registry,
         )

@@ -22,6 +22,7 @@ CLASSES: Final = {
     "llm": "Llm",
     "memory": "Memory",
     "queue": "Queue",
+    "quotas": "Quotas",
     "records": "Records",
     "tools": "Tools",
 }

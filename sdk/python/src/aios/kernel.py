@@ -21,6 +21,7 @@ from aios.calls.files import Files
 from aios.calls.llm import Llm
 from aios.calls.memory import Memory
 from aios.calls.queue import Queue
+from aios.calls.quotas import Quotas
 from aios.calls.records import Records
 from aios.calls.tools import Tools
 from aios.errors import CredentialExpired, Unauthenticated
@@ -53,6 +54,8 @@ class Kernel:
         """Try several ways on from a conversation and keep the best."""
         self.queue = Queue(transport)
         """See what runs and what waits, and why."""
+        self.quotas = Quotas(transport)
+        """See what is used of every quota."""
         self.access = Access(transport)
         """Give permissions, decide approvals, read the audit."""
 

@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from aios.cli import access, agents, approvals, chat, data, doctor, env, queue, run, session, terminal, trace
+from aios.cli import (
+    access,
+    agents,
+    approvals,
+    chat,
+    data,
+    doctor,
+    env,
+    queue,
+    quotas,
+    run,
+    session,
+    terminal,
+    trace,
+)
 
 COMMANDS_GROUP = "aios.commands"
 """Entry points whose callables become commands; the kernel's own package adds `up` and `demo`."""
@@ -42,6 +56,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(approvals.persons_app, name="persons")
     app.add_typer(access.grants_app, name="grants")
     app.command()(access.audit)
+    app.command()(quotas.usage)
     app.command()(agents.purge)
     app.command()(doctor.doctor)
     for plugin in plugins:
@@ -119,6 +134,7 @@ _OWN = frozenset(
         "run",
         "tools",
         "trace",
+        "usage",
         "why",
     }
 )

@@ -19,6 +19,7 @@ from aios.sync.memory import SyncMemory
 from aios.sync.objects import SyncProvider, SyncTextStream
 from aios.sync.portal import Portal
 from aios.sync.queue import SyncQueue
+from aios.sync.quotas import SyncQuotas
 from aios.sync.records import SyncRecords
 from aios.sync.tools import SyncTools
 from aios.types.agents import AgentHandle, Credential
@@ -50,6 +51,8 @@ class SyncKernel:
         """Try several ways on from a conversation and keep the best."""
         self.queue = SyncQueue(inner.queue, portal)
         """See what runs and what waits, and why."""
+        self.quotas = SyncQuotas(inner.quotas, portal)
+        """See what is used of every quota."""
         self.access = SyncAccess(inner.access, portal)
         """Give permissions, decide approvals, read the audit."""
 
