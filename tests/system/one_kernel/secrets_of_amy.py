@@ -135,6 +135,8 @@ class Probes:
             "groups/team",
             "policies/p1",
             "approvals/a1",
+            "persons/amy",
+            "approvalRules/r1",
             "mcpservers/m1",
         ]
         plain = ["0" * 64, "r1", "x", "memory.read", "https://127.0.0.1:1/", "{}", ""]
