@@ -152,6 +152,14 @@ class NoteStore(Protocol):
         """Delete everything of an agent, batch by batch; return what and how many."""
         ...
 
+    async def written_by(self, writer: Scope, *, limit: int) -> list[Scope]:
+        """Return scopes of others with notes that an agent wrote last."""
+        ...
+
+    async def forget_writer(self, writer: Scope, owner: Scope) -> int:
+        """Blank the writer of the notes in another scope that an agent wrote last; return how many."""
+        ...
+
 
 class Meter(Protocol):
     """Counts what happens."""

@@ -30,7 +30,7 @@ class AuditService:
             known = dependencies.answered(tx, caller, asked)
             if known is not None:
                 return int(known)
-            last = dependencies.record(tx, tenant, now, events)
+            last = dependencies.record_told(tx, tenant, now, events)
             dependencies.remember(tx, caller, asked, now, str(last))
             return last
 

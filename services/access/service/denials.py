@@ -116,4 +116,4 @@ def _summary(agent: str, kind: Kind, more: int) -> Event:
 
 def _write(tx: Transaction, events: dict[str, list[Event]], now: datetime) -> None:
     for tenant in sorted(events):
-        dependencies.record(tx, tenant, now, events[tenant])
+        dependencies.record_told(tx, tenant, now, events[tenant])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from services.access.core import audit_chain
+from services.access.core import audit_chain, tombstones
 from services.access.core.agent_tree import TreeLimits, root_of
 from services.access.errors import EtagMismatch
 from services.access.model import AuditHead, AuditOutcome, Event, ExportedHead, Fault
@@ -181,6 +181,15 @@ def remember(
 def _of(caller: Caller, asked: RequestIdentity) -> RequestIdentity:
     # An administrator and an agent may have the same id: the kind of caller keeps their requests apart.
     return replace(asked, agent=caller.agent, method=f"{caller.kind.value}/{asked.method}", tree=caller.tree)
+
+
+def record_told(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event]) -> int:
+    """Append what was told of agents that may be gone by now: a purged one's id does not come back.
+
+    Returns the last sequence.
+    """
+    told = tombstones.masked(tenant, list(events), lambda digest: tx.purges.is_buried(tenant, digest))
+    return record(tx, tenant, now, told)
 
 
 def record(tx: Transaction, tenant: str, now: datetime, events: Iterable[Event]) -> int:

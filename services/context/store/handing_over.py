@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
 from services.chassis.db.sql import upsert
-from services.chassis.rpc import names
-from services.context.model import Context
+from services.context.model import Context, Segment
 from services.context.store import tables
 from services.context.store.rows import ContextRows
 
@@ -41,7 +40,18 @@ def next_use(conn: sa.Connection, purged: Scope) -> Use | None:
     return Use(row.branch, row.user_agent, row.user_context, row.last_position) if row else None
 
 
-def copy_some(conn: sa.Connection, purged: Scope, use: Use) -> int:
+def advance(conn: sa.Connection, purged: Scope, use: Use) -> bool:
+    """Copy some messages, or point the context at the copies when all are there; tell whether that is done.
+
+    In one transaction: the owner may delete another context meanwhile, and copies with it.
+    """
+    if _copy_some(conn, purged, use):
+        return False
+    _hand_over(conn, purged, use)
+    return True
+
+
+def _copy_some(conn: sa.Connection, purged: Scope, use: Use) -> int:
     """Copy some messages that are not there yet; return how many."""
     table = tables.messages
     theirs = (table.c.tenant == purged.tenant, table.c.agent == use.agent, table.c.branch == use.branch)
@@ -72,8 +82,8 @@ def copy_some(conn: sa.Connection, purged: Scope, use: Use) -> int:
     return len(rows)
 
 
-def hand_over(conn: sa.Connection, purged: Scope, use: Use) -> None:
-    """Point a context at the copies; it no longer tells whom it was forked from."""
+def _hand_over(conn: sa.Connection, purged: Scope, use: Use) -> None:
+    """Point a context at the copies."""
     uses = tables.branch_uses
     which = (
         uses.c.tenant == purged.tenant,
@@ -83,8 +93,10 @@ def hand_over(conn: sa.Connection, purged: Scope, use: Use) -> None:
         uses.c.user_context == use.context,
     )
     conn.execute(sa.update(uses).where(*which).values(agent=use.agent))
-    context = ContextRows(conn, purged.tenant, use.agent).context(use.context)
-    if context is None:
+    rows = ContextRows(conn, purged.tenant, use.agent)
+    context = rows.context(use.context)
+    if context is None:  # deleted while its messages were copied
+        rows.trim(Segment(use.agent, use.branch, use.last))
         return
     theirs = tuple(
         replace(segment, agent=use.agent)
@@ -92,12 +104,24 @@ def hand_over(conn: sa.Connection, purged: Scope, use: Use) -> None:
         else segment
         for segment in context.segments
     )
-    foreign = context.parent.startswith(names.agent_name(purged.agent) + "/")
-    changed = replace(context, segments=theirs, parent="" if foreign else context.parent)
-    _put(conn, purged.tenant, use.agent, changed)
+    _put(conn, purged.tenant, use.agent, replace(context, segments=theirs))
 
 
-def _put(conn: sa.Connection, tenant: str, agent: str, context: Context) -> None:
+def forget_parent(conn: sa.Connection, purged: Scope) -> int:
+    """Let some contexts of others no longer tell that they were forked of its contexts; return how many.
+
+    Not every fork shows a branch: one of an empty context shows nothing, one of many pieces has copies.
+    """
+    table = tables.contexts
+    forked = (table.c.tenant == purged.tenant, table.c.parent_agent == purged.agent)
+    found = conn.execute(sa.select(table.c.agent, table.c.body).where(*forked).limit(_BATCH)).all()
+    for row in found:
+        context = codec.decode(Context, row.body)
+        _put(conn, purged.tenant, row.agent, replace(context, parent=""), parent_agent=None)
+    return len(found)
+
+
+def _put(conn: sa.Connection, tenant: str, agent: str, context: Context, **columns: None) -> None:
     table = tables.contexts
     which = (table.c.tenant == tenant, table.c.agent == agent, table.c.context == context.id)
-    conn.execute(sa.update(table).where(*which).values(body=codec.encode(context)))
+    conn.execute(sa.update(table).where(*which).values(body=codec.encode(context), **columns))

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from services.chassis import codec
 from services.chassis.db.sql import upsert
+from services.chassis.rpc import names
 from services.context.model import Context, Message, Segment, Summary
 from services.context.store import tables
 
@@ -42,7 +43,12 @@ class ContextRows(Rows):
 
     def put_context(self, context: Context) -> None:
         """Insert or replace a context, and note which branches it shows."""
-        row = {"context": context.id, "size_bytes": context.size, "body": codec.encode(context)}
+        row = {
+            "context": context.id,
+            "size_bytes": context.size,
+            "body": codec.encode(context),
+            "parent_agent": self._other_parent(context),
+        }
         upsert(self._conn, tables.contexts, {**self._scope_columns(), **row})
         if context.revision == 1:  # segments never change afterwards
             user = {"tenant": self._tenant, "user_agent": self._agent, "user_context": context.id}
@@ -66,7 +72,7 @@ class ContextRows(Rows):
         self._conn.execute(sa.delete(uses).where(*by_me))
         self._conn.execute(sa.delete(table).where(self._mine(table), table.c.context == context_id))
         for segment in context.segments if context else ():
-            self._trim(segment)
+            self.trim(segment)
 
     def append(self, branch: str, messages: Sequence[Message]) -> None:
         """Add messages to a branch."""
@@ -141,7 +147,14 @@ class ContextRows(Rows):
             query = query.where(position <= segment.last)
         return query.where(position < before) if before else query
 
-    def _trim(self, segment: Segment) -> None:
+    def _other_parent(self, context: Context) -> str | None:
+        """Return the other agent of whose context it was forked, or None."""
+        if not context.parent:
+            return None
+        owner = names.parse(context.parent, field="parent").owner
+        return None if owner == self._agent else owner
+
+    def trim(self, segment: Segment) -> None:
         """Delete the messages of a branch, and the summaries, beyond what contexts still show."""
         uses = tables.branch_uses
         query = sa.select(uses.c.last_position).where(

@@ -46,18 +46,26 @@ class SqlStore:
         return await self._database.write(lambda conn: self._collect(conn, limit))
 
     async def purge(self, scope: Scope) -> Mapping[str, int]:
-        """Delete everything of an agent; what others' contexts show of it becomes theirs first."""
-        handed = 0
-        while one := await self._database.read(lambda conn: handing_over.next_use(conn, scope)):
-            while await self._database.write(partial(handing_over.copy_some, purged=scope, use=one)):
+        """Delete everything of an agent; what others' contexts show of it becomes theirs first.
+
+        The contexts go before all else: of what is not there nobody begins a fork, so a fork is either seen
+        here or refused. That is why even looking for one is a write: a snapshot of the past would not do.
+        """
+        table, handed, renamed = tables.contexts, 0, 0
+        mine = rows_of(table, scope.tenant, scope.agent)
+        contexts = await purge_rows(self._database, table, mine)
+        while one := await self._database.write(lambda conn: handing_over.next_use(conn, scope)):
+            while not await self._database.write(partial(handing_over.advance, purged=scope, use=one)):
                 pass
-            await self._database.write(partial(handing_over.hand_over, purged=scope, use=one))
             handed += 1
+        while done := await self._database.write(lambda conn: handing_over.forget_parent(conn, scope)):
+            renamed += done
         counts = await purge_tables(self._database, tables.metadata, scope)
         uses = tables.branch_uses
         shown = rows_of(uses, scope.tenant, scope.agent, "user_agent")
         await purge_rows(self._database, uses, shown)
-        return counts | ({"handed_over": handed} if handed else {})
+        more = {"contexts": contexts, "handed_over": handed, "parents": renamed}
+        return counts | {what: count for what, count in more.items() if count}
 
     def _transaction(self, conn: sa.Connection, scope: Scope) -> "_Transaction":
         return _Transaction(conn, scope, self._clock)

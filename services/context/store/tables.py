@@ -19,6 +19,8 @@ contexts = Table(
     Column("context", Id, primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("parent_agent", Id),  # whose context it was forked from, if another agent's
+    Index("contexts_by_parent", "tenant", "parent_agent"),
 )
 
 branch_uses = Table(

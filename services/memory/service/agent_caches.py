@@ -82,8 +82,12 @@ class AgentCaches:
 
     def empty(self, agent: AgentCache) -> None:
         """Forget an agent's notes, and what was read of them: they are gone from the store."""
-        agent.notes.clear()
         agent.used = {}
+        self.reload(agent)
+
+    def reload(self, agent: AgentCache) -> None:
+        """Let an agent's notes be read anew from the store."""
+        agent.notes.clear()
         self.changed(agent)
         self.settle(agent)
 

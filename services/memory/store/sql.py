@@ -17,7 +17,7 @@ from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
 from services.memory.model import Entry, Filter, Listed, Note, Order, Totals
 from services.memory.ports import Position, Transaction
-from services.memory.store import rows, tables
+from services.memory.store import rows, tables, writers
 
 T = TypeVar("T")
 
@@ -91,6 +91,14 @@ class SqlStore:
         """Delete everything of an agent."""
         return await purge_tables(self._database, tables.metadata, scope)
 
+    async def written_by(self, writer: Scope, *, limit: int) -> list[Scope]:
+        """Return scopes of others with notes that an agent wrote last."""
+        return await writers.written_by(self._database, writer, limit)
+
+    async def forget_writer(self, writer: Scope, owner: Scope) -> int:
+        """Blank the writer of what an agent wrote in another scope."""
+        return await writers.forget_writer(self._database, writer, owner)
+
     def _expiring(self, conn: sa.Connection, limit: int) -> list[Scope]:
         table, now = tables.notes, micros(self._clock.now())
         due = sa.and_(table.c.expires_us > rows.NEVER, table.c.expires_us <= now)
@@ -134,7 +142,8 @@ class _Transaction:
 
     def put(self, note: Note, entry: Entry | None) -> None:
         """Insert or replace a note."""
-        upsert(self._conn, tables.notes, {**self._columns(), **rows.to_row(note)})
+        foreign = None if note.writer in (self._scope.agent, writers.GONE) else note.writer
+        upsert(self._conn, tables.notes, {**self._columns(), **rows.to_row(note), "writer": foreign})
         if entry is not None:
             text = {"key": note.key, "vector": entry.vector, "words": f" {entry.words} "}
             upsert(self._conn, tables.note_texts, {**self._columns(), **text})

@@ -39,6 +39,8 @@ notes = Table(
     Column("category", Text, nullable=False),  # JSON text: may hold characters that SQL text may not
     Column("tags", Text, nullable=False),  # JSON texts, each between separators
     Column("body", LargeBinary, nullable=False),
+    Column("writer", ordered(63)),  # NULL: the owner itself
+    Index("notes_by_writer", "tenant", "writer"),
     Index("notes_by_update", "tenant", "agent", "updated_us"),
     Index("notes_by_expiry", "expires_us"),
 )

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from services.access.core import tombstones
 from services.access.errors import AgentAlive, AgentExists, AgentNotFound
+from services.access.model import Event
 from services.access.ports import Store
 from services.access.service.audit_verifying import NotedHead
 from services.access.service.purging import PurgeSettings
+from services.chassis.auth.identity import Kind
 from services.chassis.rpc.errors import IdempotencyMismatch, PermissionDenied
-from tests.fakes.access_manager import ADMIN, NEW, TENANT, Desk, agent, asked, whole_log
+from tests.fakes.access_manager import ADMIN, NEW, SERVICE, TENANT, Desk, agent, asked, whole_log
 from tests.fakes.access_manager import desk as make_desk
 
 MANAGERS = ("memory", "storage")
+GONE = tombstones.actor(TENANT, "planner")
 
 
 @pytest.fixture(name="desk")
@@ -153,6 +157,25 @@ async def test_the_log_tells_who_purged_and_why_and_how_much_but_not_whom(desk: 
     assert "memory.rows=4" in log[-1].event.note
     assert "asked for" in log[-1].event.note
     assert (await desk.manager.verifier.verify(ADMIN, 0, 0, NotedHead())).result.intact
+
+
+async def test_what_is_told_of_a_purged_agent_afterwards_does_not_bring_its_id_back(desk: Desk) -> None:
+    await desk.register("critic")
+    await killed(desk, "planner")
+    await desk.manager.purges.purge(ADMIN, "planner", "", NEW)
+    await finish(desk)
+    await desk.decide(agent("planner"), "memory.read", "agents/planner/notes/n")
+    await desk.decide(agent("critic"), "memory.read", "agents/planner/notes/n")
+    await desk.manager.flush()
+    told = Event(
+        "planner", Kind.AGENT, "/aios.api.tool.v1.ToolService/CallTool", "tool.call", "agents/planner"
+    )
+    await desk.manager.audit.append(SERVICE, TENANT, [told], NEW)
+    log = await whole_log(desk)
+
+    assert "planner" not in repr(log)
+    assert [one.event.agent for one in log[-3:]] == [GONE, "critic", GONE]
+    assert {one.event.resource for one in log[-3:]} == {tombstones.name(TENANT, "planner")}
 
 
 async def test_a_repeated_request_purges_once_also_when_the_agent_is_gone(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,11 @@ from services.chassis.db.sql import upsert
 from services.chassis.db.usage import USAGE
 from services.chassis.idempotency import RequestIdentity
 from services.context.core import conversations
+from services.context.errors import ContextNotFound
 from services.context.model import Draft, Settings
 from services.context.store import sql as context_sql
 from services.context.store import tables as context_tables
+from services.memory.model import Fields, Mode
 from services.memory.store import sql as memory_sql
 from services.memory.store import tables as memory_tables
 from services.storage.model import RequestContext
@@ -41,6 +44,7 @@ from tests.fakes.access_manager import ADMIN, NEW, TENANT, agent, asked, desk
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_service
 from tests.fakes.databases import migrated
+from tests.fakes.memory import memory_service
 from tests.fakes.seal_keys import SEAL_KEYS
 from tests.fakes.storage import Kernel
 
@@ -48,7 +52,7 @@ DOOMED = "doomed-agent-7"
 OTHER = "critic"
 SCOPE = Scope(TENANT, DOOMED)
 CLOCK = FakeClock()
-BY_TENANT_ALONE = {"agent", "owner", "user_agent", "writer", "subject"}
+BY_TENANT_ALONE = {"agent", "owner", "user_agent", "writer", "subject", "parent_agent"}
 """Columns that hold an agent's id."""
 
 Purge = Callable[[Scope], Awaitable[Mapping[str, int]]]
@@ -68,7 +72,9 @@ MANAGERS = {
         context_tables.metadata, context_sql.MIGRATIONS, lambda db: context_sql.SqlStore(db, CLOCK).purge
     ),
     "memory": Manager(
-        memory_tables.metadata, memory_sql.MIGRATIONS, lambda db: memory_sql.SqlStore(db, CLOCK).purge
+        memory_tables.metadata,
+        memory_sql.MIGRATIONS,
+        lambda db: memory_service(store=memory_sql.SqlStore(db, CLOCK)).purging.purge,
     ),
     "storage": Manager(
         storage_tables.METADATA, storage_sql.MIGRATIONS, lambda db: storage_sql.SqlIndex(db, CLOCK).purge
@@ -212,6 +218,98 @@ def _lines(fork: str, tx: Any) -> list[str]:
     return [message.chat.content for message in tx.messages(found.segments, limit=99)]
 
 
+@pytest.mark.parametrize("pieces", [0, 3], ids=["of nothing", "of copies"])
+async def test_a_fork_that_shows_no_branch_of_it_does_not_name_it_either(
+    context: Database, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.context.core.conversations.MOST_SEGMENTS", 1)
+    service = context_service(store=context_sql.SqlStore(context, CLOCK), clock=CLOCK)
+    said = [Draft(ChatMessage(Role.USER, f"line {number}"), token_count=1) for number in range(pieces)]
+    talk, other = service.conversations, Scope(TENANT, OTHER)
+    await talk.create(SCOPE, RequestIdentity(DOOMED, "CreateContext"), "trip", Settings(), said)
+    await talk._deps.store.write(other, partial(_fork, "mine", 0))
+    counts = await service.purging.purge(SCOPE)
+
+    assert counts["parents"] == 1
+    assert "handed_over" not in counts
+    assert await places(context, "context") == set()
+    kept = await talk._deps.store.read(other, partial(_lines, "mine"))
+    assert kept == [f"line {number}" for number in range(pieces)]
+
+
+class _Between:
+    """A database on which something else happens before its transactions, while there is anything."""
+
+    def __init__(self, inner: Database, act: Callable[[sa.Connection], bool]) -> None:
+        self._inner = inner
+        self._act = act
+        self.dialect = inner.dialect
+
+    async def write(self, fn: Callable[[sa.Connection], Any], *, turn: str = "") -> Any:
+        """Act, then run `fn`, in transactions of their own."""
+        await self._inner.write(self._act)
+        return await self._inner.write(fn, turn=turn)
+
+    async def read(self, fn: Callable[[sa.Connection], Any]) -> Any:
+        """Act, then run `fn`."""
+        await self._inner.write(self._act)
+        return await self._inner.read(fn)
+
+
+@pytest.mark.parametrize("when", range(8))
+async def test_a_fork_that_begins_in_the_middle_of_a_purge_is_whole_or_refused(
+    context: Database, when: int
+) -> None:
+    store = context_sql.SqlStore(context, CLOCK)
+    service = context_service(store=store, clock=CLOCK)
+    said = [Draft(ChatMessage(Role.USER, f"line {number}"), token_count=1) for number in range(5)]
+    await service.conversations.create(
+        SCOPE, RequestIdentity(DOOMED, "CreateContext"), "trip", Settings(), said
+    )
+    other, steps = Scope(TENANT, OTHER), itertools.count()
+    tried: list[int] = []
+
+    def act(conn: sa.Connection) -> None:
+        if next(steps) == when:
+            tried.append(when)
+            with suppress(ContextNotFound):
+                _fork("mine", 0, store._transaction(conn, other))
+
+    await context_sql.SqlStore(_Between(context, act), CLOCK).purge(SCOPE)  # type: ignore[arg-type, unused-ignore]
+
+    assert tried
+    assert await places(context, "context") == set()
+    if (await store.read(other, lambda tx: tx.context("mine"))) is not None:
+        assert await store.read(other, partial(_lines, "mine")) == [f"line {number}" for number in range(5)]
+
+
+async def test_notes_that_it_wrote_for_others_stay_and_do_not_name_it(url: str) -> None:
+    async with migrated(url, memory_sql.MIGRATIONS, schema="memory") as database:
+        service = memory_service(store=memory_sql.SqlStore(database, CLOCK), clock=CLOCK)
+        other = Scope(TENANT, OTHER)
+        for owner, writer, key in (
+            (SCOPE, DOOMED, "a"),
+            (other, DOOMED, "b"),
+            (other, DOOMED, "c"),
+            (other, OTHER, "d"),
+        ):
+            who = RequestIdentity(writer, "PutNote", f"r-{key}", b"d")
+            await service.notes.put(owner, who, key, Fields(f"note {key}"), mode=Mode.ANY, etag="")
+        assert (await service.notes.get(other, "b")).writer == DOOMED
+        assert await places(database, "memory")
+        counts = await service.purging.purge(SCOPE)
+
+        assert counts["written"] == 2
+        assert await places(database, "memory") == set()
+        found = [await service.notes.get(other, key) for key in "bcd"]
+        assert [(note.writer, note.fields.content) for note in found] == [
+            ("erased", "note b"),
+            ("erased", "note c"),
+            (OTHER, "note d"),
+        ]
+        assert await service.purging.purge(SCOPE) == {}
+
+
 async def test_files_go_with_their_blobs_and_files_of_others_stay(url: str, tmp_path: Path) -> None:
     async with migrated(url, storage_sql.MIGRATIONS, schema="storage") as database:
         blobs = DirectoryBlobs(tmp_path / "blobs")
@@ -291,3 +389,48 @@ def _approvals(tx: Transaction) -> None:
                 root=root,
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "index", "column"),
+    [
+        ("memory", "notes", "notes_by_writer", "writer"),
+        ("context", "contexts", "contexts_by_parent", "parent_agent"),
+    ],
+)
+async def test_what_an_earlier_release_kept_is_found_too(
+    name: str, table: str, index: str, column: str, url: str
+) -> None:
+    manager = MANAGERS[name]
+    async with migrated(url, manager.migrations, schema=name) as database:
+        await _keep_for_others(name, database)
+        where = f"{name}." if database.dialect == "postgresql" else ""
+
+        def go_back(conn: sa.Connection) -> None:
+            for statement in (
+                f"DROP INDEX {where}{index}",
+                f"ALTER TABLE {where}{table} DROP COLUMN {column}",
+                f"UPDATE {where}alembic_version SET version_num = '0003'",  # noqa: S608 - the test's own text
+            ):
+                conn.execute(sa.text(statement))
+
+        await database.write(go_back)
+        await database.migrate()
+        assert await places(database, name)
+        await manager.purge(database)(SCOPE)
+
+        assert await places(database, name) == set()
+
+
+async def _keep_for_others(name: str, database: Database) -> None:
+    other, by = Scope(TENANT, OTHER), RequestIdentity(DOOMED, "Put")
+    if name == "memory":
+        notes = memory_service(store=memory_sql.SqlStore(database, CLOCK), clock=CLOCK).notes
+        for key in "ab":
+            await notes.put(other, by, key, Fields("hello"), mode=Mode.ANY, etag="")
+        return
+    store = context_sql.SqlStore(database, CLOCK)
+    talk = context_service(store=store, clock=CLOCK).conversations
+    await talk.create(SCOPE, by, "trip", Settings(), [])
+    for fork in "ab":
+        await store.write(other, partial(_fork, fork, 0))

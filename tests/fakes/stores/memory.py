@@ -78,6 +78,22 @@ class InMemoryStore:
         """Forget a scope."""
         return {"notes": 1} if self._data.pop(scope, None) else {}
 
+    async def written_by(self, writer: Scope, *, limit: int) -> list[Scope]:
+        """Return scopes of others with notes that an agent wrote last."""
+        return [
+            scope
+            for scope, data in self._data.items()
+            if scope.tenant == writer.tenant
+            and any(note.writer == writer.agent != scope.agent for note in data.notes.values())
+        ][:limit]
+
+    async def forget_writer(self, writer: Scope, owner: Scope) -> int:
+        """Blank the writer of what an agent wrote in another scope."""
+        notes = self._data[owner].notes
+        theirs = [note for note in notes.values() if note.writer == writer.agent]
+        notes.update({note.key: replace(note, writer="erased") for note in theirs})
+        return len(theirs)
+
     async def collect(self) -> None:
         """Keep all answers: the process does not live that long."""
 
