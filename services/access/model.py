@@ -18,6 +18,37 @@ class AgentState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Maker:
+    """Whose credential made something, so that it can be found when that credential turns out stolen."""
+
+    tenant: str = ""
+    id: str = ""
+    """Id of the agent, administrator or person; empty: it was not noted."""
+    family: str = ""
+    """The family of tokens; empty: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """Selects what a principal made."""
+
+    tenant: str
+    id: str
+    family: str = ""
+    """By tokens of this family only; empty: by any of them."""
+    since: datetime | None = None
+    """Then or later only; None: ever."""
+
+    def covers(self, maker: Maker, time: datetime) -> bool:
+        """Tell whether it selects what `maker` made at a time."""
+        return (
+            (maker.tenant, maker.id) == (self.tenant, self.id)
+            and self.family in ("", maker.family)
+            and (self.since is None or time >= self.since)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """A process of the kernel. Its key is (tenant, id)."""
 
@@ -44,6 +75,8 @@ class Agent:
     """Since when it counts as having read what nobody vouches for; None: it has not."""
     untrusted_source: str = ""
     """Name of the resource that it read then, or of the agent it has the mark from."""
+    maker: Maker = field(default_factory=Maker)
+    """Who registered it."""
 
     @property
     def untrusted(self) -> bool:
@@ -157,6 +190,8 @@ class Grant:
     creator: str
     create_time: datetime
     revoked: bool = False
+    family: str = ""
+    """The family of the token that gave it; empty: not known."""
 
     @property
     def name(self) -> str:
@@ -314,6 +349,10 @@ class Person:
     update_time: datetime
     key_hash: str = field(default="", repr=False)
     """What is kept of the person's key; empty when there is none."""
+    key_maker: Maker = field(default_factory=Maker)
+    """Who made the key."""
+    key_time: datetime | None = None
+    """When the key was made; None: it was not noted."""
 
     @property
     def name(self) -> str:

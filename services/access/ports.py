@@ -26,6 +26,7 @@ from services.access.model import (
     Finding,
     Grant,
     Group,
+    MadeBy,
     Member,
     Part,
     Policy,
@@ -91,6 +92,13 @@ class Agents(Protocol):
 
     def has_below(self, agent: Agent) -> bool:
         """Tell whether any agent is below `agent`, killed ones included."""
+        ...
+
+    def made_by(self, maker: MadeBy) -> list[Agent]:
+        """List the agents of all tenants that a principal registered and that are not killed.
+
+        One of which that was not noted counts as registered by its parent, with whatever token.
+        """
         ...
 
     def delete(self, tenant: str, agent: str) -> None:
@@ -186,6 +194,10 @@ class Grants(Protocol):
         With `seen_by` only grants to one of these grantees or on what `owner` owns; `grantee` and `resource`
         narrow further when not empty.
         """
+        ...
+
+    def made_by(self, maker: MadeBy) -> list[Grant]:
+        """List the grants that a principal gave and nobody has revoked, by id."""
         ...
 
     def matching(self, tenant: str, resource: str, grantees: frozenset[str]) -> list[Grant]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from services.access.core.agent_tree import root_of
-from services.access.model import Agent, AgentState, Approval, ApprovalRule, Person, PersonState
+from services.access.model import Agent, AgentState, Approval, ApprovalRule, MadeBy, Person, PersonState
 from services.chassis.auth.identity import Kind
 
 FIRST_ADMINISTRATOR: Final = "admin"
@@ -38,6 +38,10 @@ class Persons(Protocol):
 
     def page(self, tenant: str, after: str, limit: int) -> list[Person]:
         """List persons by id, those after the id `after`."""
+        ...
+
+    def keyed_by(self, maker: MadeBy) -> list[Person]:
+        """List the persons of all tenants whose key a principal made."""
         ...
 
     def count(self, tenant: str) -> int:

@@ -14,17 +14,18 @@ from services.access.core.actions import PRIVILEGE
 from services.access.core.decision import decide, gather_input
 from services.access.core.people import FIRST_ADMINISTRATOR
 from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
-from services.access.model import Agent, AgentKey, AgentState, Check, Revocation, Token
+from services.access.model import Agent, AgentKey, AgentState, Check, Token
 from services.access.ports import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.marks import MarkService
 from services.access.service.pending import pending
+from services.access.service.steering import killed, maker_of, put_state, suspended
 from services.access.service.watchers import RuleChange, nothing
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.dispatch.scheduling import Caps, Excess, Hints, excess
 from services.chassis.idempotency import RequestIdentity
-from services.chassis.quotas import Owner, Usage
+from services.chassis.quotas import Usage
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import AgentInactive, FieldViolation, InvalidRequest, PermissionDenied
 
@@ -85,11 +86,6 @@ class Change:
 def _concerning(agents: Sequence[Agent]) -> RuleChange:
     """Return the change that concerns what these agents may do, and what may be done with what they own."""
     return RuleChange(agents[0].tenant, frozenset(_name(agent) for agent in agents))
-
-
-def maker_of(agent: Agent) -> Owner:
-    """Return whom an agent is charged to: its parent; a root to its tenant alone."""
-    return Owner(agent.tenant, agent.parent, agent_tree.root_of(agent) if agent.parent else "")
 
 
 def key_hash(key: str) -> str:
@@ -209,10 +205,7 @@ class AgentService:
 
         Raises AgentNotFound, or AgentInactive when it was killed.
         """
-        suspended, _ = await self._steer(
-            caller, agent, "SuspendAgent", reason, lambda root: dataclasses.replace(root, suspended=True)
-        )
-        return suspended
+        return (await self._steer(caller, agent, "SuspendAgent", reason, suspended))[0]
 
     async def resume(self, caller: Caller, agent: str) -> Agent:
         """Lift an agent's own suspension; a suspended ancestor still holds it. Raises as `suspend`."""
@@ -223,13 +216,7 @@ class AgentService:
 
     async def kill(self, caller: Caller, agent: str, reason: str) -> tuple[Agent, int]:
         """End an agent and its descendants for good; return it and how many ended. Raises AgentNotFound."""
-        return await self._steer(
-            caller,
-            agent,
-            "KillAgent",
-            reason,
-            lambda root: dataclasses.replace(root, state=AgentState.KILLED),
-        )
+        return await self._steer(caller, agent, _KILL, reason, killed)
 
     async def watch(self, caller: Caller, parent: str) -> AsyncGenerator[Change, None]:
         """Stream the agents as they are, then every change, until the caller leaves.
@@ -274,7 +261,6 @@ class AgentService:
         self, caller: Caller, agent: str, method: str, reason: str, alter: Callable[[Agent], Agent]
     ) -> tuple[Agent, int]:
         now = self._deps.clock.now()
-        revoke_life = self._deps.settings.token_life
 
         def work(tx: Transaction) -> tuple[list[Agent], int]:
             before = _found(tx, caller.tenant, agent)
@@ -283,27 +269,14 @@ class AgentService:
                 _must_live(before)
             if root == before:
                 return [before], 0
-            above = tx.agents.get(caller.tenant, before.parent) if before.parent else None
-            changed = agent_tree.propagate(
-                root, above.state if above else AgentState.ACTIVE, tx.agents.descendants(before)
-            )
-            changed = agent_tree.touched(changed, tx.ledger.bump(), now)
-            tx.agents.update(changed)
-            killed = [one for one in changed if one.state is AgentState.KILLED]
-            if killed:
-                for one in killed:
-                    tx.usage.add(maker_of(one), agents=-1)
-                tx.agents.drop_keys(caller.tenant, [one.id for one in killed])
-                tx.tokens.revoke(
-                    Revocation("", caller.tenant, one.id, now, now + 2 * revoke_life, one.revision)
-                    for one in killed
-                )
+            changed = put_state(tx, root, now, self._deps.settings.token_life)
+            ended = sum(one.state is AgentState.KILLED for one in changed)
             done = dependencies.event(caller, method, "agent.control", _name(root), reason=reason[:64])
             dependencies.record(tx, caller.tenant, now, [done])
-            return changed, len(killed)
+            return changed, ended
 
-        changed, killed = await self._deps.commit(work, lambda made: _concerning(made[0]))
-        return changed[0], killed
+        changed, ended = await self._deps.commit(work, lambda made: _concerning(made[0]))
+        return changed[0], ended
 
     def _insert(
         self, tx: Transaction, caller: Caller, new: NewAgent, *, tenant: str, parent: str, agent_id: str
@@ -338,6 +311,7 @@ class AgentService:
             create_time=now,
             update_time=now,
             caps=caps,
+            maker=dependencies.maker(caller),
             **_inherited_mark(tx, caller, above, now),
         )
         # Tokens, revocations and the audit name persons as they name agents: an id is never both.

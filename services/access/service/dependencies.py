@@ -9,14 +9,15 @@ from typing import Final, TypeVar
 from services.access.core import audit_chain, tombstones
 from services.access.core.agent_tree import TreeLimits, root_of
 from services.access.errors import EtagMismatch
-from services.access.model import AuditHead, AuditOutcome, Event, ExportedHead, Fault
+from services.access.model import AuditHead, AuditOutcome, Event, ExportedHead, Fault, Maker
 from services.access.ports import HeadLog, Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
 from services.access.service.watchers import ChangeLog, RuleChange, Watchers
-from services.chassis.auth.identity import Caller, Kind
+from services.chassis.auth.identity import Caller, Kind, caller_or_none
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.notifier import ChangeNotifier
 from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc import names
+from services.chassis.rpc.errors import CredentialRevoked
 from services.chassis.runtime.clock import Clock
 from services.chassis.shared_looks import SharedPoll, SharedReads
 
@@ -123,11 +124,15 @@ class Dependencies:
     async def commit(self, work: Work[T], change: "RuleChange | Callable[[T], RuleChange]") -> T:
         """Run a change; when it is durable wake the watchers, and wait until a withdrawal holds everywhere.
 
-        `change` says what it may take away, or tells it from what `work` returned.
+        `change` says what it may take away, or tells it from what `work` returned. Raises CredentialRevoked
+        when the caller's credential was revoked since the call was let in: what a revocation is to end was
+        made before it.
         """
+        caller = caller_or_none()  # here: the store may run the work in a thread that knows of no call
 
         def run(tx: Transaction) -> tuple[T, Ledger, Ledger]:
             before = _ledger(tx)
+            _must_count(tx, caller)
             done = work(tx)
             tx.usage.settle(self.settings.caps)
             return done, before, _ledger(tx)
@@ -152,6 +157,11 @@ class Dependencies:
         if after[1] != before[1]:
             self.changes.notify((APPROVALS, tenant))
         self.poll.made(before, after)
+
+
+def _must_count(tx: Transaction, caller: Caller | None) -> None:
+    if caller is not None and caller.credential is not None and tx.tokens.is_revoked(caller.credential):
+        raise CredentialRevoked("the token was revoked")
 
 
 def _ledger(tx: Transaction) -> Ledger:
@@ -263,6 +273,12 @@ def check_etag(given: str, current: str, name: str) -> None:
 def new_id() -> str:
     """Make an id for something that the caller does not name: 16 random hexadecimal digits."""
     return secrets.token_hex(8)
+
+
+def maker(caller: Caller) -> Maker:
+    """Return whose credential makes something now."""
+    family = caller.credential.session_id if caller.credential else ""
+    return Maker(caller.tenant, caller.agent, family)
 
 
 def me(caller: Caller) -> str:

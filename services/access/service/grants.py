@@ -81,6 +81,7 @@ class GrantService:
                 description=new.description,
                 creator=caller.agent,
                 create_time=now,
+                family=dependencies.maker(caller).family,
             )
             tx.grants.insert(grant)
             owner = dependencies.owner_of(tx, caller.tenant, grant.owner)

@@ -85,6 +85,8 @@ class PersonService:
                 create_time=now,
                 update_time=now,
                 key_hash=key_hash(key),
+                key_maker=dependencies.maker(caller),
+                key_time=now,
             )
             self._has_room(tx, tenant)
             if tx.agents.get(tenant, new.id) is not None or not tx.persons.insert(person):
@@ -242,7 +244,10 @@ class PersonService:
         now = self._deps.clock.now()
         if person.state is not PersonState.ACTIVE:
             raise AgentInactive(f"{person.name} is disabled", metadata={"person": person.name})
-        changed = dataclasses.replace(person, key_hash=key_hash(key), update_time=now)
+        maker = dependencies.maker(caller)
+        changed = dataclasses.replace(
+            person, key_hash=key_hash(key), key_maker=maker, key_time=now, update_time=now
+        )
         tx.persons.update(changed)
         _record(tx, caller, changed, method, now)
         return changed

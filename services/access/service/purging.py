@@ -16,9 +16,9 @@ from services.access.errors import AgentAlive, AgentNotFound
 from services.access.model import Agent, AgentState, Event, Purge
 from services.access.ports import Transaction
 from services.access.service import dependencies
-from services.access.service.agents import maker_of
 from services.access.service.dependencies import Dependencies
 from services.access.service.erasing import Eraser
+from services.access.service.steering import maker_of
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.idempotency import RequestIdentity

@@ -3,18 +3,19 @@
 import dataclasses
 import hmac
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from services.access.core.people import FIRST_ADMINISTRATOR, HUMAN
 from services.access.errors import AgentNotFound, TooManyCalls
-from services.access.model import AgentState, PublicKey, Revocation, Token
+from services.access.model import AgentState, MadeBy, PublicKey, Revocation, Token
 from services.access.ports import Transaction
 from services.access.service import dependencies, persons
 from services.access.service.agents import key_hash
 from services.access.service.dependencies import Dependencies
+from services.access.service.offspring import Ended, Fate, OffspringService
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.auth.processes import (
@@ -52,6 +53,19 @@ class Target:
     everything: bool = False
     key_too: bool = False
     """With `everything`: whether the agent's key stops working too."""
+    made: Fate = Fate.STAY
+    """What becomes of what was made with the credentials."""
+    made_since: datetime | None = None
+    """With `everything`: only what was made then or later; None: ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What a revocation did."""
+
+    revision: int
+    """From which on the tokens are refused."""
+    ended: Ended = dataclasses.field(default_factory=Ended)
 
 
 class Bucket:
@@ -80,6 +94,7 @@ class TokenService:
         self._deps = ports
         self._service_keys = {name: key_hash(key) for name, key in service_keys.items()}
         self._wrong = Bucket(ports.settings.wrong_keys_per_minute)
+        self._offspring = OffspringService(ports)
 
     async def by_agent_key(self, key: str, lifetime: timedelta | None) -> Token:
         """Exchange an agent's key. Raises CredentialInvalid, TooManyCalls or AgentInactive."""
@@ -88,7 +103,9 @@ class TokenService:
         if owner is None:
             raise self._refused("agent_key", _UNKNOWN_KEY)
         holder = Principal(agent=owner.agent, tenant=owner.tenant, kind=Kind.AGENT)
-        return await self._issue(holder, lifetime, "agent_key")
+        return await self._issue(
+            holder, lifetime, "agent_key", lambda tx: tx.agents.key_owner(hashed) == owner
+        )
 
     async def by_person_key(self, key: str, lifetime: timedelta | None) -> Token:
         """Exchange a person's key. Raises CredentialInvalid, TooManyCalls or AgentInactive."""
@@ -97,7 +114,9 @@ class TokenService:
         if person is None:
             raise self._refused("person_key", "the person's key is not known: it is mistyped or has ended")
         holder = Principal(agent=person.id, tenant=person.tenant, kind=person.kind)
-        return await self._issue(holder, lifetime, "person_key")
+        return await self._issue(
+            holder, lifetime, "person_key", lambda tx: tx.persons.by_key(hashed) is not None
+        )
 
     async def by_service_key(
         self, service: str, key: str, lifetime: timedelta | None, audience: str = ACCESS
@@ -173,10 +192,11 @@ class TokenService:
         self._deps.meter.issued("exchange")
         return token
 
-    async def revoke(self, caller: Caller, agent: str, target: Target, asked: RequestIdentity) -> int:
-        """Revoke tokens of `agent`; return the revision from which on they are refused.
+    async def revoke(self, caller: Caller, agent: str, target: Target, asked: RequestIdentity) -> Revoked:
+        """Revoke tokens of `agent`, and end what was made with them if that is said.
 
-        Raises CredentialInvalid (not a token of this issuer, or another's) or AgentNotFound.
+        Raises CredentialInvalid (not a token of this issuer, or another's), AgentNotFound, or
+        PermissionDenied (an agent that may not steer what was made; the tokens are revoked all the same).
         """
         now = self._deps.clock.now()
         owner = agent.removeprefix("agents/") if agent not in ("", "agents/me") else caller.agent
@@ -185,31 +205,46 @@ class TokenService:
         until = now + longest + _SPARE
         if target.everything:
             revocation = Revocation("", caller.tenant, owner, now, until)
+            made = MadeBy(caller.tenant, owner, since=target.made_since)
         else:
             token_id = target.token_id or self._token_id(caller, owner, target.token or caller.token, now)
             family = token_id.partition(".")[0]
             revocation = Revocation(family, caller.tenant, "", now, until)
+            made = MadeBy(caller.tenant, owner, family)
 
         def work(tx: Transaction) -> int:
             if dependencies.answered(tx, caller, asked) is not None:
                 return tx.ledger.revision()
-            known = tx.agents.get(caller.tenant, owner) or tx.persons.get(caller.tenant, owner)
-            if owner != caller.agent and known is None:
-                name = names.agent_name(owner)
-                raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
-            revision = tx.ledger.bump()
-            tx.tokens.revoke([_at(revocation, revision)])
-            if target.everything and target.key_too:
-                tx.agents.drop_keys(caller.tenant, [owner])
-                person = tx.persons.get(caller.tenant, owner)
-                if person is not None:
-                    tx.persons.update(dataclasses.replace(person, key_hash=""))
+            revision = self._put(tx, caller, owner, target, revocation)
             dependencies.remember(tx, caller, asked, now)
-            done = dependencies.event(caller, "RevokeToken", "access.revoke", names.agent_name(owner))
-            dependencies.record(tx, caller.tenant, now, [done])
             return revision
 
-        return await self._deps.commit(work, RuleChange(caller.tenant, frozenset({names.agent_name(owner)})))
+        revision = await self._deps.commit(
+            work, RuleChange(caller.tenant, frozenset({names.agent_name(owner)}))
+        )
+        if target.made is Fate.STAY:
+            return Revoked(revision)
+        # Afterwards, and in transactions of their own: from the first one on nothing more is made.
+        return Revoked(revision, await self._offspring.end(caller, made, target.made))
+
+    def _put(
+        self, tx: Transaction, caller: Caller, owner: str, target: Target, revocation: Revocation
+    ) -> int:
+        now = revocation.revoke_time
+        known = tx.agents.get(caller.tenant, owner) or tx.persons.get(caller.tenant, owner)
+        if owner != caller.agent and known is None:
+            name = names.agent_name(owner)
+            raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
+        revision = tx.ledger.bump()
+        tx.tokens.revoke([dataclasses.replace(revocation, revision=revision)])
+        if target.everything and target.key_too:
+            tx.agents.drop_keys(caller.tenant, [owner])
+            person = tx.persons.get(caller.tenant, owner)
+            if person is not None:
+                tx.persons.update(dataclasses.replace(person, key_hash=""))
+        done = dependencies.event(caller, "RevokeToken", "access.revoke", names.agent_name(owner))
+        dependencies.record(tx, caller.tenant, now, [done])
+        return revision
 
     def public_keys(self) -> list[PublicKey]:
         """Return the keys that verify tokens, newest first."""
@@ -220,8 +255,21 @@ class TokenService:
         now = self._deps.clock.now()
         await self._deps.store.write(lambda tx: (tx.tokens.forget(now), tx.ledger.forget(now)))
 
-    async def _issue(self, holder: Principal, lifetime: timedelta | None, how: str) -> Token:
+    async def _issue(
+        self,
+        holder: Principal,
+        lifetime: timedelta | None,
+        how: str,
+        still_holds: Callable[[Transaction], bool] = lambda _tx: True,
+    ) -> Token:
+        """Issue a token after the last revocation of all its holder's tokens.
+
+        `still_holds` is asked in the same look: a key that ended with that revocation gives no token later.
+        """
+
         def load(tx: Transaction) -> tuple[Principal, datetime | None]:
+            if not still_holds(tx):
+                raise CredentialInvalid("the key has just ended")
             after = tx.tokens.revoked_until(holder.tenant, holder.agent)
             return dataclasses.replace(_current(tx, holder), audience=holder.audience), after
 
@@ -275,14 +323,3 @@ def _current(tx: Transaction, holder: Principal) -> Principal:
         state = agent.state.value if agent else "unknown"
         raise AgentInactive(f"{name} is {state}", metadata={"agent": name, "state": state})
     return Principal(agent=agent.id, tenant=agent.tenant, kind=Kind.AGENT, parent=agent.parent)
-
-
-def _at(revocation: Revocation, revision: int) -> Revocation:
-    return Revocation(
-        revocation.token_id,
-        revocation.tenant,
-        revocation.agent,
-        revocation.revoke_time,
-        revocation.expire_time,
-        revision,
-    )

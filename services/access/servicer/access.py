@@ -261,8 +261,8 @@ class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServi
         self, request: access_pb2.RevokeTokenRequest, _context: object
     ) -> access_pb2.RevokeTokenResponse:
         target, asked = access.revoke_target(request), access.asked("RevokeToken", request)
-        revision = await self._manager.tokens.revoke(current_caller(), request.agent, target, asked)
-        return access_pb2.RevokeTokenResponse(revision=revision)
+        done = await self._manager.tokens.revoke(current_caller(), request.agent, target, asked)
+        return access.token_revoked(done)
 
     async def GetJwks(
         self, _request: access_pb2.GetJwksRequest, _context: object

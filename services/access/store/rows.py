@@ -17,6 +17,7 @@ from services.access.model import (
     Commitment,
     Event,
     Grant,
+    Maker,
     Person,
     PersonState,
     Policy,
@@ -55,6 +56,9 @@ def agent_values(agent: Agent) -> Values:
         "update_time": micros(agent.update_time),
         "untrusted_since": _optional_micros(agent.untrusted_since),
         "untrusted_source": agent.untrusted_source,
+        "maker_tenant": agent.maker.tenant,
+        "maker": agent.maker.id,
+        "maker_family": agent.maker.family,
     }
 
 
@@ -110,6 +114,7 @@ def agent(row: Row[Any]) -> Agent:
         update_time=from_micros(row.update_time),
         untrusted_since=_optional_moment(row.untrusted_since),
         untrusted_source=row.untrusted_source,
+        maker=Maker(row.maker_tenant, row.maker, row.maker_family),
     )
 
 
@@ -128,6 +133,7 @@ def grant_values(grant: Grant) -> Values:
         "creator": grant.creator,
         "create_time": micros(grant.create_time),
         "revoked": grant.revoked,
+        "family": grant.family,
     }
 
 
@@ -146,6 +152,7 @@ def grant(row: Row[Any]) -> Grant:
         creator=row.creator,
         create_time=from_micros(row.create_time),
         revoked=row.revoked,
+        family=row.family,
     )
 
 
@@ -295,6 +302,10 @@ def person_values(person: Person) -> Values:
         "create_time": micros(person.create_time),
         "update_time": micros(person.update_time),
         "key_hash": person.key_hash or None,
+        "key_maker_tenant": person.key_maker.tenant,
+        "key_maker": person.key_maker.id,
+        "key_family": person.key_maker.family,
+        "key_time": _optional_micros(person.key_time),
     }
 
 
@@ -310,6 +321,8 @@ def person(row: Row[Any]) -> Person:
         create_time=from_micros(row.create_time),
         update_time=from_micros(row.update_time),
         key_hash=row.key_hash or "",
+        key_maker=Maker(row.key_maker_tenant, row.key_maker, row.key_family),
+        key_time=_optional_moment(row.key_time),
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.access.model import Agent, AgentKey, AgentState
+from services.access.model import Agent, AgentKey, AgentState, MadeBy
 from services.access.store import rows
 from services.access.store.tables import agent_keys, agents, purges
 from services.chassis.db.sql import insert_new
@@ -93,6 +93,20 @@ class SqlAgents:
         """Tell whether any agent is below `agent`."""
         statement = sa.select(agents.c.id).where(agents.c.tenant == agent.tenant, *_in_path(agent))
         return self._conn.execute(statement.limit(1)).first() is not None
+
+    def made_by(self, maker: MadeBy) -> list[Agent]:
+        """List the agents of all tenants that a principal registered and that are not killed."""
+        theirs = sa.and_(agents.c.maker_tenant == maker.tenant, agents.c.maker == maker.id)
+        if maker.family:
+            theirs = sa.and_(theirs, agents.c.maker_family == maker.family)
+        else:
+            unnoted = (agents.c.maker_tenant == "", agents.c.maker == "", agents.c.tenant == maker.tenant)
+            theirs = sa.or_(theirs, sa.and_(*unnoted, agents.c.parent == maker.id))
+        where = [theirs, agents.c.state != AgentState.KILLED.value]
+        if maker.since is not None:
+            where.append(agents.c.create_time >= micros(maker.since))
+        found = self._conn.execute(sa.select(agents).where(*where).order_by(agents.c.tenant, agents.c.id))
+        return [rows.agent(row) for row in found]
 
     def delete(self, tenant: str, agent: str) -> None:
         """Forget an agent for good."""

@@ -2,10 +2,11 @@
 
 import sqlalchemy as sa
 
-from services.access.model import ApprovalRule, Person, PersonState
+from services.access.model import ApprovalRule, MadeBy, Person, PersonState
 from services.access.store import rows
 from services.access.store.tables import approval_rules, persons
 from services.chassis.db.sql import insert_new, upsert
+from services.chassis.times import micros
 
 
 class SqlPersons:
@@ -38,6 +39,16 @@ class SqlPersons:
         """List persons by id."""
         statement = sa.select(persons).where(persons.c.tenant == tenant, persons.c.id > after)
         found = self._conn.execute(statement.order_by(persons.c.id).limit(limit))
+        return [rows.person(row) for row in found]
+
+    def keyed_by(self, maker: MadeBy) -> list[Person]:
+        """List the persons of all tenants whose key a principal made."""
+        where = [persons.c.key_maker_tenant == maker.tenant, persons.c.key_maker == maker.id]
+        if maker.family:
+            where.append(persons.c.key_family == maker.family)
+        if maker.since is not None:
+            where.append(persons.c.key_time >= micros(maker.since))
+        found = self._conn.execute(sa.select(persons).where(*where).order_by(persons.c.tenant, persons.c.id))
         return [rows.person(row) for row in found]
 
     def count(self, tenant: str) -> int:

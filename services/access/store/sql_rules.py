@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.access.core.decision_input import prefixes
-from services.access.model import Dissolved, Grant, Group, Member, Policy
+from services.access.model import Dissolved, Grant, Group, MadeBy, Member, Policy
 from services.access.store import rows
 from services.access.store.tables import grants, groups, members, policies
 from services.chassis.db.sql import insert_new
@@ -147,6 +147,16 @@ class SqlGrants:
             where.append(sa.tuple_(grants.c.create_time, grants.c.id) > sa.tuple_(*map(sa.literal, after)))
         statement = sa.select(grants).where(*where).order_by(grants.c.create_time, grants.c.id).limit(limit)
         return [rows.grant(row) for row in self._conn.execute(statement)]
+
+    def made_by(self, maker: MadeBy) -> list[Grant]:
+        """List the grants that a principal gave and nobody has revoked, by id."""
+        where = [grants.c.tenant == maker.tenant, grants.c.creator == maker.id, ~grants.c.revoked]
+        if maker.family:
+            where.append(grants.c.family == maker.family)
+        if maker.since is not None:
+            where.append(grants.c.create_time >= micros(maker.since))
+        found = self._conn.execute(sa.select(grants).where(*where).order_by(grants.c.id))
+        return [rows.grant(row) for row in found]
 
     def matching(self, tenant: str, resource: str, grantees: frozenset[str]) -> list[Grant]:
         """Return the grants on `resource` to one of `grantees` that were not revoked, by id."""

@@ -38,9 +38,13 @@ agents: Final = sa.Table(
     sa.Column("update_time", MICROS, nullable=False),
     sa.Column("untrusted_since", MICROS),
     sa.Column("untrusted_source", sa.String(), nullable=False, server_default=""),
+    sa.Column("maker_tenant", NAME, nullable=False, server_default=""),
+    sa.Column("maker", NAME, nullable=False, server_default=""),  # empty: was not noted
+    sa.Column("maker_family", NAME, nullable=False, server_default=""),
     sa.Index("agents_by_path", "tenant", "path"),
     sa.Index("agents_by_revision", "tenant", "revision"),
     sa.Index("agents_by_state", "state", "update_time"),
+    sa.Index("agents_by_maker", "maker_tenant", "maker"),
 )
 
 agent_keys: Final = sa.Table(
@@ -88,6 +92,7 @@ grants: Final = sa.Table(
     sa.Column("creator", NAME, nullable=False),
     sa.Column("create_time", MICROS, nullable=False),
     sa.Column("revoked", sa.Boolean(), nullable=False),
+    sa.Column("family", NAME, nullable=False, server_default=""),
     sa.Index("grants_by_resource", "tenant", "resource", "grantee"),
     sa.Index("grants_by_time", "tenant", "create_time", "id"),
 )
@@ -170,6 +175,10 @@ persons: Final = sa.Table(
     sa.Column("create_time", MICROS, nullable=False),
     sa.Column("update_time", MICROS, nullable=False),
     sa.Column("key_hash", NAME),  # NULL: no key; looked up before the tenant is known, as an agent's
+    sa.Column("key_maker_tenant", NAME, nullable=False, server_default=""),
+    sa.Column("key_maker", NAME, nullable=False, server_default=""),
+    sa.Column("key_family", NAME, nullable=False, server_default=""),
+    sa.Column("key_time", MICROS),
     sa.UniqueConstraint("key_hash", name="one_person_per_key"),
 )
 

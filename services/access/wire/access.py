@@ -11,7 +11,8 @@ from services.access import model
 from services.access.service.audit_verifying import NotedHead, Verified
 from services.access.service.decisions import Revision
 from services.access.service.grants import NewGrant
-from services.access.service.tokens import Target
+from services.access.service.offspring import Fate
+from services.access.service.tokens import Revoked, Target
 from services.access.service.watchers import RuleChange
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.idempotency import RequestIdentity
@@ -35,6 +36,10 @@ REASONS: Final = {
 SEVERITIES: Final = {
     model.Severity.ERROR: resources_pb2.FINDING_SEVERITY_ERROR,
     model.Severity.WARNING: resources_pb2.FINDING_SEVERITY_WARNING,
+}
+_FATES: Final = {
+    access_pb2.MADE_FATE_SUSPEND: Fate.SUSPEND,
+    access_pb2.MADE_FATE_KILL: Fate.KILL,
 }
 OUTCOMES: Final = {
     resources_pb2.AUDIT_OUTCOME_OK: model.AuditOutcome.OK,
@@ -313,6 +318,18 @@ def revoke_target(request: access_pb2.RevokeTokenRequest) -> Target:
         token_id=request.token_id,
         everything=request.all,
         key_too=request.revoke_key,
+        made=_FATES.get(request.made, Fate.STAY),
+        made_since=moment(request, "made_since"),
+    )
+
+
+def token_revoked(done: Revoked) -> access_pb2.RevokeTokenResponse:
+    """Write what a revocation of tokens did."""
+    return access_pb2.RevokeTokenResponse(
+        revision=done.revision,
+        ended_agents=done.ended.agents,
+        disabled_persons=done.ended.persons,
+        revoked_grants=done.ended.grants,
     )
 
 

@@ -93,9 +93,9 @@ async def test_one_token_is_revoked_and_the_others_live(desk: Desk) -> None:
     made = await desk.register("planner")
     other = await desk.manager.tokens.by_agent_key(made.key, None)
     revoke = desk.manager.tokens.revoke
-    revision = await revoke(PLANNER, "", Target(token=made.token.text), NEW)
+    done = await revoke(PLANNER, "", Target(token=made.token.text), NEW)
 
-    assert revision == await desk.revision()
+    assert done.revision == await desk.revision()
     with pytest.raises(CredentialRevoked):
         await desk.manager.tokens.by_renewal(made.token.text, None)
     assert await desk.manager.tokens.by_renewal(other.text, None)

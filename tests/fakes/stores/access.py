@@ -14,6 +14,8 @@ from services.access.model import (
     Dissolved,
     Grant,
     Group,
+    MadeBy,
+    Maker,
     Member,
     Policy,
     Revocation,
@@ -134,6 +136,15 @@ class MemoryAgents:
         """Tell whether any agent is below `agent`."""
         return bool(self.descendants(agent))
 
+    def made_by(self, maker: MadeBy) -> list[Agent]:
+        """List the agents of all tenants that a principal registered and that are not killed."""
+        found = [
+            one
+            for one in self._world.agents.values()
+            if one.state is not AgentState.KILLED and maker.covers(_maker_of(one, maker), one.create_time)
+        ]
+        return sorted(found, key=lambda one: (one.tenant, one.id))
+
     def delete(self, tenant: str, agent: str) -> None:
         """Forget an agent for good."""
         self._world.agents.pop((tenant, agent), None)
@@ -157,6 +168,11 @@ class MemoryAgents:
 
     def _of(self, tenant: str) -> list[Agent]:
         return [agent for (owner, _), agent in self._world.agents.items() if owner == tenant]
+
+
+def _maker_of(agent: Agent, asked: MadeBy) -> Maker:
+    unnoted = not agent.maker.id and not asked.family
+    return Maker(agent.tenant, agent.parent) if unnoted else agent.maker
 
 
 class MemoryGroups:
@@ -287,6 +303,15 @@ class MemoryGrants:
             and [micros(grant.create_time), grant.id] > list(after)
         ]
         return sorted(found, key=lambda grant: (grant.create_time, grant.id))[:limit]
+
+    def made_by(self, maker: MadeBy) -> list[Grant]:
+        """List the grants that a principal gave and nobody has revoked, by id."""
+        found = [
+            one
+            for one in self._world.grants.values()
+            if not one.revoked and maker.covers(Maker(one.tenant, one.creator, one.family), one.create_time)
+        ]
+        return sorted(found, key=lambda one: one.id)
 
     def matching(self, tenant: str, resource: str, grantees: frozenset[str]) -> list[Grant]:
         """Return the grants on `resource` to one of `grantees` that were not revoked, by id."""

@@ -1,6 +1,6 @@
 """Persons and approval rules in memory. See core.people.Persons and ApprovalRules."""
 
-from services.access.model import ApprovalRule, Person, PersonState
+from services.access.model import ApprovalRule, MadeBy, Person, PersonState
 from tests.fakes.stores.access_tables import World
 
 
@@ -30,6 +30,15 @@ class MemoryPersons:
         """List persons by id."""
         found = [one for one in self._of(tenant) if one.id > after]
         return sorted(found, key=lambda one: one.id)[:limit]
+
+    def keyed_by(self, maker: MadeBy) -> list[Person]:
+        """List the persons of all tenants whose key a principal made."""
+        found = [
+            one
+            for one in self._world.persons.values()
+            if one.key_time is not None and maker.covers(one.key_maker, one.key_time)
+        ]
+        return sorted(found, key=lambda one: (one.tenant, one.id))
 
     def count(self, tenant: str) -> int:
         """Count the persons of a tenant."""

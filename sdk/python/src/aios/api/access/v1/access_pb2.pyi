@@ -31,6 +31,12 @@ class AuditFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIT_FAULT_HEADS_MISSING: _ClassVar[AuditFault]
     AUDIT_FAULT_HEADS_REWOUND: _ClassVar[AuditFault]
     AUDIT_FAULT_HEADS_CHANGED: _ClassVar[AuditFault]
+
+class MadeFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MADE_FATE_UNSPECIFIED: _ClassVar[MadeFate]
+    MADE_FATE_SUSPEND: _ClassVar[MadeFate]
+    MADE_FATE_KILL: _ClassVar[MadeFate]
 APPROVAL_DECISION_UNSPECIFIED: ApprovalDecision
 APPROVAL_DECISION_APPROVE: ApprovalDecision
 APPROVAL_DECISION_REJECT: ApprovalDecision
@@ -45,6 +51,9 @@ AUDIT_FAULT_ERASURE_UNTOLD: AuditFault
 AUDIT_FAULT_HEADS_MISSING: AuditFault
 AUDIT_FAULT_HEADS_REWOUND: AuditFault
 AUDIT_FAULT_HEADS_CHANGED: AuditFault
+MADE_FATE_UNSPECIFIED: MadeFate
+MADE_FATE_SUSPEND: MadeFate
+MADE_FATE_KILL: MadeFate
 
 class CheckRequest(_message.Message):
     __slots__ = ("principal", "action", "resource", "untrusted", "effect")
@@ -849,26 +858,36 @@ class ExchangeTokenResponse(_message.Message):
     def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RevokeTokenRequest(_message.Message):
-    __slots__ = ("token", "token_id", "all", "agent", "revoke_key", "request_id")
+    __slots__ = ("token", "token_id", "all", "agent", "revoke_key", "request_id", "made", "made_since")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     ALL_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     REVOKE_KEY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MADE_FIELD_NUMBER: _ClassVar[int]
+    MADE_SINCE_FIELD_NUMBER: _ClassVar[int]
     token: str
     token_id: str
     all: bool
     agent: str
     revoke_key: bool
     request_id: str
-    def __init__(self, token: _Optional[str] = ..., token_id: _Optional[str] = ..., all: bool = ..., agent: _Optional[str] = ..., revoke_key: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+    made: MadeFate
+    made_since: _timestamp_pb2.Timestamp
+    def __init__(self, token: _Optional[str] = ..., token_id: _Optional[str] = ..., all: bool = ..., agent: _Optional[str] = ..., revoke_key: bool = ..., request_id: _Optional[str] = ..., made: _Optional[_Union[MadeFate, str]] = ..., made_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RevokeTokenResponse(_message.Message):
-    __slots__ = ("revision",)
+    __slots__ = ("revision", "ended_agents", "disabled_persons", "revoked_grants")
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AGENTS_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_PERSONS_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_GRANTS_FIELD_NUMBER: _ClassVar[int]
     revision: int
-    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+    ended_agents: int
+    disabled_persons: int
+    revoked_grants: int
+    def __init__(self, revision: _Optional[int] = ..., ended_agents: _Optional[int] = ..., disabled_persons: _Optional[int] = ..., revoked_grants: _Optional[int] = ...) -> None: ...
 
 class GetJwksRequest(_message.Message):
     __slots__ = ()

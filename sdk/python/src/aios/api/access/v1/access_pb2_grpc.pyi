@@ -310,8 +310,10 @@ class AccessServiceStub:
     """Revokes one token with its whole family, or all tokens an agent holds. When this returns they
     are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
     heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
+    Whoever stole a token may have registered agents with it, which have credentials of their own: `made` ends them too.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
-    ABORTED IDEMPOTENCY_MISMATCH.
+    ABORTED IDEMPOTENCY_MISMATCH, PERMISSION_DENIED PERMISSION_DENIED (with `made`, an agent without agent.control on what was
+    made; the tokens are revoked all the same).
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -611,8 +613,10 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Revokes one token with its whole family, or all tokens an agent holds. When this returns they
     are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
     heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
+    Whoever stole a token may have registered agents with it, which have credentials of their own: `made` ends them too.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
-    ABORTED IDEMPOTENCY_MISMATCH.
+    ABORTED IDEMPOTENCY_MISMATCH, PERMISSION_DENIED PERMISSION_DENIED (with `made`, an agent without agent.control on what was
+    made; the tokens are revoked all the same).
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -1173,8 +1177,10 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Revokes one token with its whole family, or all tokens an agent holds. When this returns they
         are refused, and streams opened with them deliver nothing more; at a process that access does not hear, three
         heartbeats of WatchRevision later. An agent may revoke its own. Revoking again succeeds and changes nothing.
+        Whoever stole a token may have registered agents with it, which have credentials of their own: `made` ends them too.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
-        ABORTED IDEMPOTENCY_MISMATCH.
+        ABORTED IDEMPOTENCY_MISMATCH, PERMISSION_DENIED PERMISSION_DENIED (with `made`, an agent without agent.control on what was
+        made; the tokens are revoked all the same).
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
