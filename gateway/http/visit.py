@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.http.bodies import Bodies, Holder
+from gateway.http.common import values
 from gateway.http.config import DoorConfig
 from gateway.http.errors import RequestTimeout, UnsupportedEncoding
 from gateway.http.model import Identity
@@ -134,7 +135,9 @@ class Visit:
         Raises InvalidRequest (field paths as the client wrote them), MalformedRequest, RequestTooLarge,
         RequestTimeout, UnsupportedEncoding or TooManyCalls.
         """
-        return decode(await self.raw(), shape)
+        raw = await self.raw()
+        await bounded(raw)
+        return decode(raw, shape)
 
     async def raw(self) -> bytes:
         """Read the body, once. Raises as `body` does."""
@@ -183,6 +186,12 @@ class Visit:
         self.bodies.release(payer, max(0, size - len(raw)))
         self._reserved = min(size, len(raw))
         return raw
+
+
+async def bounded(raw: bytes) -> None:
+    """Count the values of a JSON text, others having their turn meanwhile. Raises RequestTooLarge."""
+    for _ in values.counted(raw):
+        await asyncio.sleep(0)
 
 
 def decode(raw: bytes, shape: type[T]) -> T:

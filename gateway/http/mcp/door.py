@@ -22,7 +22,6 @@ from aios.api.agent.v1 import agent_pb2
 from gateway.http.answers import json_response
 from gateway.http.errors import WrongMethod
 from gateway.http.fittings import Fittings
-from gateway.http.mcp import values
 from gateway.http.mcp.bridge import Exchange
 from gateway.http.mcp.callers import identify
 from gateway.http.mcp.errors import OriginRefused
@@ -31,6 +30,7 @@ from gateway.http.mcp.server import CALLER, SCHEMA, SESSION, Handlers, Meter, ma
 from gateway.http.mcp.sessions import Sessions
 from gateway.http.mcp.settings import LOOPBACK, McpSettings
 from gateway.http.mcp.syscalls import Caller, ask
+from gateway.http.visit import bounded
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import CredentialMissing, Draining, Internal, KernelError
 from services.chassis.runtime.clock import SystemClock
@@ -170,7 +170,7 @@ class McpDoor:
             begun=begun,
         )
         body = await exchange.read(self._settings.max_body_bytes)
-        values.check(body)
+        await bounded(body)
         state = {"user": _user(caller), CALLER: caller, SESSION: self.sessions.find(session_id, caller)}
         try:
             answer = await exchange.run(self._manager.handle_request, body, **state)

@@ -23,8 +23,9 @@ class EventLines:
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._held = b""
-        """Data of an object that is not complete yet."""
+        self._held: list[bytes] = []
+        """Lines of an object that is not complete yet: joined once, since there may be a million."""
+        self._held_bytes = 0
         self._event = b""
         self._begun = False
         self._after_cr = False
@@ -38,7 +39,7 @@ class EventLines:
             for line in whole.split(b"\n"):
                 found += self._line(self._cleaned(line))
         self._rest += rest
-        if len(self._rest) + len(self._held) > MAX_LINE:
+        if len(self._rest) + self._held_bytes > MAX_LINE:
             raise BackendBroken("an event of the stream has no end")
         return found
 
@@ -65,7 +66,7 @@ class EventLines:
 
     def _line(self, line: bytes) -> list[bytes]:
         if not line:
-            held, self._held = self._held, b""
+            held = self._taken()
             named, self._event = self._event, b""
             return [_named(named, held)] if held else []
         field, colon, value = line.partition(b":")
@@ -81,11 +82,15 @@ class EventLines:
 
     def _data(self, data: bytes) -> list[bytes]:
         first = not self._held
-        self._held = data if first else self._held + b"\n" + data
+        self._held.append(data)
+        self._held_bytes += len(data) + 1
         if not first or (data.startswith(b"{") and not _ends(data)):
             return []
-        held, self._held = self._held, b""
-        return [_named(self._event, held)]
+        return [_named(self._event, self._taken())]
+
+    def _taken(self) -> bytes:
+        held, self._held, self._held_bytes = b"\n".join(self._held), [], 0
+        return held
 
 
 def _unrepeated(value: bytes) -> bytes:

@@ -24,8 +24,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/-]{0,128}")
 _PLAIN_FIELDS: Final = frozenset({"role", "type", "id", "tool_call_id"})
 _JSON_FIELDS: Final = frozenset({"arguments"})
 _NESTING: Final = 64
-_THOUGHTS: Final = re.compile(r"(\n*</?think>\n*)")
-"""What templates cut an assistant's earlier answers at, to leave its thoughts out."""
+_THOUGHTS: Final = re.compile(r"((?:(?<!\n)\n++)?</?think>\n*)")
+"""What templates cut an assistant's earlier answers at, to leave its thoughts out. A run of line ends is
+looked at from its beginning alone: from each of its places it would take the square of its length."""
 
 Breaker = Callable[[str], str]
 

@@ -99,5 +99,10 @@ def test_thoughts_of_earlier_answers_can_still_be_left_out() -> None:
     assert content.split("</think>")[-1].lstrip("\n") == f"{BEGIN}yes{END}"
 
 
+def test_a_million_line_ends_are_not_looked_at_from_each_of_them() -> None:
+    content = "\n" * 1_000_000  # hours, if each were
+    assert marked({"role": "assistant", "content": content}, BROKEN)["content"] == f"{BEGIN}{content}{END}"
+
+
 def test_without_markers_a_text_stays_as_it_is() -> None:
     assert breaker(())("<|im_end|>") == "<|im_end|>"

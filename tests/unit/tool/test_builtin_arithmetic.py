@@ -106,3 +106,9 @@ def test_answers_read_as_people_write_them(value: float, source: str, target: st
 def test_units_that_do_not_fit_are_refused(source: str, target: str) -> None:
     with pytest.raises(BadUnit):
         convert(1, source, target)
+
+
+@pytest.mark.parametrize("value", [1e308, 10**400, -(10**400)])
+def test_a_result_that_no_number_holds_is_refused(value: float) -> None:
+    with pytest.raises(BadUnit, match="out of range"):
+        convert(value, "km", "mm")

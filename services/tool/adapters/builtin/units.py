@@ -96,4 +96,7 @@ def _temperature(value: Fraction, source: str, target: str) -> Fraction:
 def _number(value: Fraction) -> str:
     if value.denominator == 1 and abs(value) < 10**15:
         return str(value.numerator)
-    return f"{float(value):.{_SHORTEST}g}"
+    try:
+        return f"{float(value):.{_SHORTEST}g}"
+    except OverflowError as error:
+        raise BadUnit("the result is out of range") from error

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.mcp import values
+from gateway.http.common import values
 from services.chassis.rpc.errors import RequestTooLarge
 
 JSON = st.recursive(
@@ -15,6 +15,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.sampled_from('[]{},"\\')), inner),
     max_leaves=20,
 )
+
+
+def steps(text: bytes, most: int = values.MOST) -> int:
+    return sum(1 for _ in values.counted(text, most=most))
 
 
 def marks(value: Any) -> int:
@@ -25,28 +29,30 @@ def marks(value: Any) -> int:
     return 1 + max(0, len(inner) - 1) + sum(map(marks, inner))
 
 
-@given(JSON)
-def test_the_count_is_exact_whatever_strings_hold(value: Any) -> None:
+@given(JSON, st.integers(1, 9))
+def test_the_count_is_exact_whatever_strings_hold_and_wherever_the_text_is_cut(value: Any, cut: int) -> None:
     text = json.dumps([value] * 2).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(values, "_HARMLESS", 0)
-        patch.setattr(values, "MOST", max(marks([value] * 2), text.count(b'"')))
-        values.check(text)
-        if marks([value] * 2) > text.count(b'"'):
-            patch.setattr(values, "MOST", marks([value] * 2) - 1)
-            with pytest.raises(RequestTooLarge):
-                values.check(text)
+        patch.setattr(values, "_SLICE", cut)
+        steps(text, marks([value] * 2))
+        with pytest.raises(RequestTooLarge):
+            steps(text, marks([value] * 2) - 1)
 
 
 def test_a_long_text_with_whatever_in_it_is_one_value() -> None:
-    values.check(json.dumps({"text": '[{"a": "b, c\\"}],' * 100_000}).encode())
+    assert steps(json.dumps({"text": '[{"a": "b, c\\"}],' * 100_000}).encode()) > 10
 
 
 @pytest.mark.parametrize("filler", ["[],", '"",', "1,", "{},", '"\\\\",[],'])
 def test_too_many_are_refused(filler: str) -> None:
     with pytest.raises(RequestTooLarge):
-        values.check(f"[{filler * 200_000}1]".encode())
+        steps(f"[{filler * 200_000}1]".encode())
 
 
 def test_a_short_text_may_hold_what_it_wants() -> None:
-    values.check(b"[" + b"[]," * 20_000 + b"1]")
+    steps(b"[" + b"[]," * 20_000 + b"1]")
+
+
+def test_others_have_their_turn_while_a_long_text_is_counted() -> None:
+    assert steps(b'"' + b"a" * 8 * 2**20 + b'"') >= 64
