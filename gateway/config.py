@@ -6,14 +6,15 @@ from pathlib import Path
 
 from gateway.inference.backends.openai.dialect import DIALECTS
 from gateway.inference.core.prompt_length import LONGEST_TOKEN_BYTES
+from services.chassis.quotas import Cap
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayConfig:
     """Limits of one gateway process."""
 
-    calls_per_agent: int = 256
-    """Generations of one agent that may wait or run at once; of a tree four times as many, of a tenant 64."""
+    quota_generations: Cap = Cap.of(256)
+    """Generations that may wait or run at once."""
 
     default_max_tokens: int = 512
     """Largest answer when the caller names none. Unit: tokens."""

@@ -24,6 +24,7 @@ from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
 from services.chassis.rpc.steps import mapping
 from services.chassis.rpc.steps.deadline import budget
+from services.chassis.shares import Openings
 from services.chassis.streams import next_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -61,6 +62,7 @@ class Forwarder(grpc.GenericRpcHandler):
         *,
         exchange: TokenExchange,
         reader_seconds: float = READER_SECONDS,
+        openings: Openings | None = None,
     ) -> None:
         self._channels = channels
         self._methods = methods
@@ -68,7 +70,7 @@ class Forwarder(grpc.GenericRpcHandler):
         self._metrics = metrics
         self._exchange = exchange
         self._standing = standing
-        self.unread = UnreadAnswers(reader_seconds)
+        self.unread = UnreadAnswers(reader_seconds, openings)
         """Sweep it twice a second."""
         self._handlers: dict[str, Any] = {}
 

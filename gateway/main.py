@@ -116,13 +116,14 @@ async def build(process: Process) -> App:
         directory.standing,
         exchange=process.exchange,
         reader_seconds=process.common.reader_seconds.total_seconds(),
+        openings=process.openings,
     )
     process.tasks.every("unread answers", SWEEP_SECONDS, forwarder.unread.sweep)
     return App(
         servicers=[
             (
                 inference_pb2_grpc.add_InferenceServiceServicer_to_server,
-                InferenceServicer(use_cases),
+                InferenceServicer(use_cases, process.openings),
                 inference_pb2.DESCRIPTOR,
             )
         ],
@@ -154,6 +155,7 @@ async def _doors(
         served=lambda: Served(*use_cases.known_models()),
         room=use_cases.room,
         root=directory.root,
+        openings=process.openings,
         host=listen.host,
         port=port,
     )
@@ -239,7 +241,7 @@ def _use_cases(
         metrics=PrometheusInferenceMetrics(process.registry),
         clock=process.clock,
         config=InferenceConfig(
-            calls_per_agent=settings.calls_per_agent,
+            calls=settings.quota_generations,
             keep=KeepLimits(
                 seconds=settings.keep_finished_seconds.total_seconds(),
                 total_bytes=settings.keep_finished_bytes,
@@ -251,6 +253,7 @@ def _use_cases(
             ),
         ),
     )
+    process.openings.add(use_cases.under_way)
     process.tasks.start("watch agents", partial(directory.watch, use_cases.end_agent))
     return use_cases
 

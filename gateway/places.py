@@ -7,7 +7,7 @@ from typing import Final
 from services.chassis.gate import Visitor
 from services.chassis.quotas import Owner
 from services.chassis.rpc.live_streams import READER_SECONDS, UNREAD
-from services.chassis.shares import Shares
+from services.chassis.shares import Openings, Shares
 
 SWEEP_SECONDS: Final = 0.5
 
@@ -41,10 +41,12 @@ class UnreadAnswers:
     ended instead, by the chassis.
     """
 
-    def __init__(self, seconds: float = READER_SECONDS) -> None:
+    def __init__(self, seconds: float = READER_SECONDS, openings: Openings | None = None) -> None:
         self._seconds = seconds
         self._offered: set[Place] = set()
-        self._shares = Shares("answers that are not read", UNREAD)
+        self._shares = Shares("unread_answers", UNREAD)
+        if openings is not None:
+            openings.add(self._shares)
 
     def check(self, visitor: Visitor) -> Owner:
         """Return whom a call is charged to. Raises TooManyCalls when too many of its answers lie unread."""

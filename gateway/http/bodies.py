@@ -30,13 +30,13 @@ class Bodies:
 
     def __init__(self, limit: int, root: Root = own_root) -> None:
         self._root = root
-        self._shares = Shares("request bodies", Cap(limit // 8, limit // 8, limit // 2), most=limit)
+        self.shares = Shares("body_bytes", Cap(limit // 8, limit // 8, limit // 2), most=limit)
 
     def reserve(self, holder: Holder, size: int) -> Owner:
         """Count a body and return whom it is charged to. Raises TooManyCalls when it finds no room."""
         tenant, agent = holder
         owner = Owner(tenant, agent, self._root(tenant, agent))
-        shares = self._shares
+        shares = self.shares
         if shares.held + size > shares.most:
             raise TooManyCalls("too many request bodies are being worked on", retry_after=1.0)
         shares.check(owner, size if shares.of(owner, Level.TREE) else min(size, shares.cap.tree))
@@ -46,9 +46,9 @@ class Bodies:
     def release(self, owner: Owner, size: int) -> None:
         """Count a body no longer."""
         if size:
-            self._shares.give_back(owner, size)
+            self.shares.give_back(owner, size)
 
     @property
     def held(self) -> int:
         """Bytes that are counted now."""
-        return self._shares.held
+        return self.shares.held

@@ -1,6 +1,6 @@
 """What the door hands to each dialect."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
@@ -9,6 +9,7 @@ from gateway.http.config import DoorConfig
 from gateway.http.core.aliases import Aliases
 from gateway.http.kernel import Kernel
 from gateway.http.service.identities import Identities
+from services.chassis.shares import Openings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,5 @@ class Fittings:
     """Counts the memory of request bodies."""
     root: Root = own_root
     """Tells the root of an agent's tree."""
+    openings: Openings = field(default_factory=Openings)
+    """What agents have open here; a dialect adds what it counts."""

@@ -40,6 +40,7 @@ from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.ports import PortTaken
 from services.chassis.runtime.tasks import Supervisor
+from services.chassis.shares import Openings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,6 +74,7 @@ class Door:
         served: Callable[[], Served],
         room: Callable[[str, str], tuple[int, int]],
         root: Root = own_root,
+        openings: Openings | None = None,
         host: str,
         port: int,
     ) -> None:
@@ -87,7 +89,9 @@ class Door:
         self.port = port
         """The port that was asked for, and once started the real one."""
         self._root = root
+        self._openings = Openings() if openings is None else openings
         self._bodies = Bodies(config.bodies_bytes, root)
+        self._openings.add(self._bodies.shares)
         self._metrics = DoorMetrics(
             registry, connections=lambda: self._connections, body_bytes=lambda: self._bodies.held
         )
@@ -115,6 +119,7 @@ class Door:
             self._registry,
             self._bodies,
             self._root,
+            self._openings,
         )
         self._dialects = self._make(fittings)
         self._tls = tls = await asyncio.to_thread(_tls, self._config)

@@ -10,12 +10,15 @@ from gateway.inference.service.use_cases import InferenceUseCases
 from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.wire import quota_usage
+from services.chassis.shares import Openings
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Implements aios.api.inference.v1.InferenceService. The proto says what each method promises."""
 
-    def __init__(self, use_cases: InferenceUseCases) -> None:
+    def __init__(self, use_cases: InferenceUseCases, openings: Openings | None = None) -> None:
+        self._openings = openings
         self._use_cases = use_cases
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
@@ -72,6 +75,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         page = models[:size]
         token = paging.encode([page[-1].info.model], "models") if len(models) > size else ""
         return pb.ListModelsResponse(models=[wire.model(each) for each in page], next_page_token=token)
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
+        return pb.GetUsageResponse(quotas=quota_usage([], current_caller(), self._openings))
 
 
 def _call(name: str, caller: Caller) -> str:

@@ -40,6 +40,7 @@ from services.chassis.runtime.private_files import own_file, private_umask
 from services.chassis.runtime.process import App, Process
 from services.chassis.runtime.process import serve as serve_process
 from services.chassis.runtime.server import Servicer
+from services.chassis.shares import Openings
 
 NAME: Final = "access"
 
@@ -84,12 +85,12 @@ def build(
     return AccessManager(ports, service_keys=service_keys, builtin=builtin, purging=config.purging())
 
 
-def servicers(manager: AccessManager) -> list[Servicer]:
+def servicers(manager: AccessManager, openings: Openings | None = None) -> list[Servicer]:
     """Return the servicers of both services, as ChassisServer takes them."""
     return [
         (
             access_pb2_grpc.add_AccessServiceServicer_to_server,
-            AccessServicer(manager),
+            AccessServicer(manager, openings),
             access_pb2.DESCRIPTOR,
         ),
         (
@@ -186,7 +187,7 @@ async def assemble(process: Process) -> App:
     process.tasks.start("warm-policy-checker", judge.warm)
     process.tasks.start("warm-decisions", engine.warm)
     return App(
-        servicers=servicers(manager),
+        servicers=servicers(manager, process.openings),
         readiness={"database": database.problem},
         authenticator=authenticator(manager, keys),
         authorizer=authorizer,

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final
 
 from services.chassis.dispatch.errors import TooManyCalls
-from services.chassis.quotas import Cap, Level, Owner
+from services.chassis.quotas import Cap, Level, Owner, Usage
 from services.chassis.rpc.errors import QuotaViolation
 
 _LEVELS: Final = (Level.AGENT, Level.TREE, Level.TENANT)
@@ -18,7 +18,7 @@ class Shares:
     """Counts what is held, in things or bytes. What finds no room is refused."""
 
     def __init__(self, what: str, cap: Cap, *, most: float = math.inf, retry_after: float = 1.0) -> None:
-        """Count `what`, in the plural; `most` bounds all together, `retry_after` is in seconds."""
+        """Count `what`, the name of a quota; `most` bounds all together, `retry_after` is in seconds."""
         self.what = what
         self.cap = cap
         self.most = most
@@ -30,6 +30,10 @@ class Shares:
     def of(self, owner: Owner, level: Level = Level.AGENT) -> int:
         """Return how much a party holds."""
         return self._by_party[_key(owner, level)]
+
+    def told(self, owner: Owner) -> list[Usage]:
+        """Return how much an agent, its tree and its tenant hold."""
+        return [Usage(self.what, level, self.of(owner, level), self.cap.at(level)) for level in owner.levels]
 
     def room(self, owner: Owner) -> int:
         """Return how much more an agent could take now."""
@@ -43,7 +47,7 @@ class Shares:
                 raise too_many(owner, level, self.cap.at(level), self.what, retry_after=self._retry_after)
         if self.held + amount > self.most:
             raise TooManyCalls(
-                f"there are {self.what} enough in this process already",
+                f"there are {self.what.replace('_', ' ')} enough in this process already",
                 metadata={"quota": self.what, "limit": str(self.most)},
                 retry_after=self._retry_after,
             )
@@ -69,6 +73,22 @@ class Shares:
                 del self._by_party[key]
 
 
+class Openings:
+    """All shares of a process, to tell what an agent has open there. What runs in it adds its own."""
+
+    def __init__(self) -> None:
+        self._all: list[Shares] = []
+
+    def add(self, shares: Shares) -> Shares:
+        """Tell these from now on, too."""
+        self._all.append(shares)
+        return shares
+
+    def told(self, owner: Owner) -> list[Usage]:
+        """Return how much an agent, its tree and its tenant hold of everything."""
+        return [one for shares in self._all for one in shares.told(owner)]
+
+
 def too_many(owner: Owner, level: Level, limit: int, what: str, *, retry_after: float) -> TooManyCalls:
     """Build the refusal of a party that has `limit` of something. Its metadata names the level."""
     whose, subject = {
@@ -76,7 +96,7 @@ def too_many(owner: Owner, level: Level, limit: int, what: str, *, retry_after: 
         Level.TREE: (f"the tree of agents/{owner.tree}", f"agents/{owner.tree}"),
         Level.TENANT: ("the tenant", f"tenants/{owner.tenant}"),
     }[level]
-    text = f"{whose} has {limit} {what} already"
+    text = f"{whose} has {limit} {what.replace('_', ' ')} already"
     return TooManyCalls(
         text,
         metadata={"quota": what, "level": level.value, "subject": subject, "limit": str(limit)},

@@ -9,6 +9,7 @@ from services.chassis.quotas import Cap, caps_of
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.process import App, Process
+from services.chassis.shares import Openings
 from services.context.adapters.access_client import CallersAccess
 from services.context.adapters.gateway_client import GatewayMemory, GatewaySummarizer, NoPeers
 from services.context.adapters.tokenizer_client import GatewayTokenizer, NoTokenizer
@@ -44,7 +45,14 @@ class PeerClients:
 
 
 def build(
-    config: ContextConfig, *, store: Store, clock: Clock, meter: Meter, access: Access, peers: PeerClients
+    config: ContextConfig,
+    *,
+    store: Store,
+    clock: Clock,
+    meter: Meter,
+    access: Access,
+    peers: PeerClients,
+    openings: Openings | None = None,
 ) -> ContextService:
     """Wire the use cases."""
     deps = Dependencies(store=store, clock=clock, meter=meter, caps=caps_of(config))
@@ -71,6 +79,8 @@ def build(
             ),
         ),
     )
+    if openings is not None:
+        openings.add(places.shares)
     windows = Windows(
         deps,
         limits,
@@ -96,6 +106,7 @@ async def assemble(process: Process) -> App:
         meter=ContextMetrics(process.registry),
         access=CallersAccess(process.authorizer),
         peers=_peers(process, config),
+        openings=process.openings,
     )
     process.tasks.every("collect", config.collect_every.total_seconds(), service.snapshots.collect)
     process.follow_purges(service.purging.purge)
@@ -103,7 +114,7 @@ async def assemble(process: Process) -> App:
         servicers=[
             (
                 context_pb2_grpc.add_ContextServiceServicer_to_server,
-                ContextServicer(service),
+                ContextServicer(service, process.openings),
                 context_pb2.DESCRIPTOR,
             )
         ],

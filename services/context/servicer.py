@@ -4,6 +4,7 @@ from aios.api.context.v1 import context_pb2, context_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.wire import quota_usage, request_identity
+from services.chassis.shares import Openings
 from services.context.service.facade import ContextService
 from services.context.wire import common
 from services.context.wire import contexts as wire
@@ -13,7 +14,8 @@ from services.context.wire import snapshots as snapshot_wire
 class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     """Implements aios.api.context.v1.ContextService. The proto says what each method promises."""
 
-    def __init__(self, service: ContextService) -> None:
+    def __init__(self, service: ContextService, openings: Openings | None = None) -> None:
+        self._openings = openings
         self._conversations = service.conversations
         self._windows = service.windows
         self._snapshots = service.snapshots
@@ -179,7 +181,7 @@ class ContextServicer(context_pb2_grpc.ContextServiceServicer):
     ) -> context_pb2.GetUsageResponse:
         caller = current_caller()
         used = await self._conversations.quotas(caller.scope)
-        return context_pb2.GetUsageResponse(quotas=quota_usage(used, caller))
+        return context_pb2.GetUsageResponse(quotas=quota_usage(used, caller, self._openings))
 
 
 def _context_id(name: str, caller: Caller) -> str:

@@ -48,7 +48,7 @@ async def assemble(process: Process) -> App:
     process.follow_purges(service.purging.purge)
     servicer = (
         memory_pb2_grpc.add_MemoryServiceServicer_to_server,
-        MemoryServicer(service),
+        MemoryServicer(service, process.openings),
         memory_pb2.DESCRIPTOR,
     )
     return App(servicers=[servicer], readiness={"database": database.problem})

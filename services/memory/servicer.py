@@ -6,6 +6,7 @@ from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import quota_usage, request_identity
+from services.chassis.shares import Openings
 from services.memory.service.facade import MemoryService
 from services.memory.wire import notes
 
@@ -13,7 +14,8 @@ from services.memory.wire import notes
 class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     """Implements aios.api.memory.v1.MemoryService. The proto says what each method promises."""
 
-    def __init__(self, service: MemoryService) -> None:
+    def __init__(self, service: MemoryService, openings: Openings | None = None) -> None:
+        self._openings = openings
         self._notes = service.notes
         self._searching = service.searching
 
@@ -99,5 +101,5 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.GetUsageResponse:
         caller = current_caller()
         response = notes.usage(await self._notes.usage(caller.scope))
-        response.quotas.extend(quota_usage(await self._notes.quotas(caller.scope), caller))
+        response.quotas.extend(quota_usage(await self._notes.quotas(caller.scope), caller, self._openings))
         return response

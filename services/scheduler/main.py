@@ -27,7 +27,7 @@ async def build(process: Process) -> App:
     gc.set_threshold(*GC_THRESHOLDS)
     QueueCollector(process.registry, service.stats)
     process.stack.callback(service.close)
-    servicer = SchedulerServicer(service, process.clock, epoch)
+    servicer = SchedulerServicer(service, process.clock, epoch, process.openings)
     return App(
         servicers=[
             (

@@ -7,9 +7,12 @@ from typing import Any, Final
 from aios.api.scheduler.v1 import dispatch_pb2, scheduler_pb2, scheduler_pb2_grpc
 from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.dispatch.scheduling import SchedulingClass
+from services.chassis.quotas import Owner
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
+from services.chassis.rpc.wire import quota_usage
 from services.chassis.runtime.clock import Clock
+from services.chassis.shares import Openings
 from services.scheduler.core.explanation_text import summary
 from services.scheduler.core.stats import ReplicaStats, merged
 from services.scheduler.model import ResourceKind
@@ -23,7 +26,10 @@ _KINDS: Final = {"gateway": ResourceKind.INFERENCE, "tool": ResourceKind.TOOL}
 class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     """Implements aios.api.scheduler.v1.SchedulerService. The proto says what each method promises."""
 
-    def __init__(self, service: SchedulerService, clock: Clock, epoch: int) -> None:
+    def __init__(
+        self, service: SchedulerService, clock: Clock, epoch: int, openings: Openings | None = None
+    ) -> None:
+        self._openings = openings
         self._service = service
         self._clock = clock
         self._epoch = epoch
@@ -135,6 +141,17 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         identifier, viewer = _call(request.name)
         self._service.cancel(identifier, viewer)
         return scheduler_pb2.CancelSyscallResponse(cancelled=True)
+
+    async def GetUsage(
+        self, request: scheduler_pb2.GetUsageRequest, context: Any
+    ) -> scheduler_pb2.GetUsageResponse:
+        caller = current_caller()
+        owner = caller.scope.charged
+        tenant, agent, tree = owner.tenant, owner.agent, owner.tree or owner.agent
+        waiting = self._service.waiting(
+            Owner(tenant, scheduling.scoped(tenant, agent), scheduling.scoped(tenant, tree))
+        )
+        return scheduler_pb2.GetUsageResponse(quotas=quota_usage(waiting, caller, self._openings))
 
     def _classes(self, lane: ResourceKind) -> list[scheduler_pb2.ClassPolicy]:
         return [scheduling.policy(kind, spec) for kind, spec in self._service.policies(lane).items()]

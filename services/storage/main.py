@@ -9,6 +9,7 @@ from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.process import App, Process, make_private
 from services.chassis.runtime.process import serve as serve_process
 from services.chassis.runtime.server import Servicer
+from services.chassis.shares import Openings
 from services.storage.adapters.access_client import AccessClient
 from services.storage.config import StorageConfig
 from services.storage.metrics import StorageMetrics
@@ -44,11 +45,11 @@ def build(
     return StorageService(changes, lifetimes)
 
 
-def servicer(service: StorageService) -> Servicer:
+def servicer(service: StorageService, openings: Openings | None = None) -> Servicer:
     """Return the servicer as ChassisServer takes it."""
     return (
         storage_pb2_grpc.add_StorageServiceServicer_to_server,
-        StorageServicer(service),
+        StorageServicer(service, openings),
         storage_pb2.DESCRIPTOR,
     )
 
@@ -76,7 +77,7 @@ async def assemble(process: Process) -> App:
     )
     process.follow_purges(service.purging.purge)
     process.tasks.every("sweep", config.sweep_interval.total_seconds(), service.upkeep.sweep)
-    return App(servicers=[servicer(service)], readiness={"database": database.problem})
+    return App(servicers=[servicer(service, process.openings)], readiness={"database": database.problem})
 
 
 async def serve() -> None:

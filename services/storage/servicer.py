@@ -8,7 +8,8 @@ from aios.api.storage.v1 import storage_pb2_grpc
 from services.chassis.auth.identity import Caller, current_caller
 from services.chassis.db import rankings
 from services.chassis.rpc import paging
-from services.chassis.rpc.wire import moment
+from services.chassis.rpc.wire import moment, quota_usage
+from services.chassis.shares import Openings
 from services.storage.model import Attributes
 from services.storage.service import StorageService
 from services.storage.wire import files as wire
@@ -22,7 +23,8 @@ _HITS = {"default": 10, "maximum": 100}
 class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     """Implements aios.api.storage.v1.StorageService. The proto says what each method promises."""
 
-    def __init__(self, service: StorageService) -> None:
+    def __init__(self, service: StorageService, openings: Openings | None = None) -> None:
+        self._openings = openings
         self._service = service
         self._wire = wire.Wire(service.files.trash_life)
 
@@ -334,7 +336,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         caller = current_caller()
         totals, limits = await self._service.files.usage(caller.scope)
         used = await self._service.files.quotas(caller.scope)
-        return wire.usage(totals, limits, used, caller)
+        return wire.usage(totals, limits, quota_usage(used, caller, self._openings))
 
 
 def _list_of(caller: Caller, what: str) -> tuple[str, str, str]:

@@ -131,7 +131,11 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     process.tasks.every("leases", config.check_leases_every.total_seconds(), service.leases.expire)
     return App(
         servicers=[
-            (tool_pb2_grpc.add_ToolServiceServicer_to_server, ToolServicer(service), tool_pb2.DESCRIPTOR)
+            (
+                tool_pb2_grpc.add_ToolServiceServicer_to_server,
+                ToolServicer(service, process.openings),
+                tool_pb2.DESCRIPTOR,
+            )
         ],
         readiness={"database": database.problem},
     )

@@ -7,6 +7,7 @@ from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import quota_usage, request_identity
+from services.chassis.shares import Openings
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
@@ -18,7 +19,8 @@ from services.tool.wire import tools as tool_wire
 class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     """Implements aios.api.tool.v1.ToolService. The proto says what each method promises."""
 
-    def __init__(self, service: ToolService) -> None:
+    def __init__(self, service: ToolService, openings: Openings | None = None) -> None:
+        self._openings = openings
         self._registry = service.registry
         self._calls = service.calls
         self._providers = service.providers
@@ -112,7 +114,8 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self, _request: tool_pb2.GetUsageRequest, _context: object
     ) -> tool_pb2.GetUsageResponse:
         caller = current_caller()
-        return tool_pb2.GetUsageResponse(quotas=quota_usage(await self._calls.usage(caller.scope), caller))
+        used = await self._calls.usage(caller.scope)
+        return tool_pb2.GetUsageResponse(quotas=quota_usage(used, caller, self._openings))
 
     async def TakeCalls(
         self, request: tool_pb2.TakeCallsRequest, _context: object

@@ -113,7 +113,7 @@ def _attached(url: str) -> dict[str, str]:
     return {
         "AIOS_OPENAI_ENDPOINTS": ",".join(f"{url}/v1#{pace}" for pace in ("burst", "paced", "slow")),
         "AIOS_OPENAI_SLOTS": "4096",
-        "AIOS_GATEWAY_CALLS_PER_AGENT": "256",
+        "AIOS_GATEWAY_QUOTA_GENERATIONS": "256",
         "AIOS_SCHEDULER_MAX_WAITING": "20000",
     }
 

@@ -162,6 +162,7 @@ class SmallKernel:
             known=app.known,
             trust_ids=app.trust_ids,
             listeners=app.listeners,
+            openings=process.openings,
         )
         await server.start()
         stack.push_async_callback(server.stop, 0)

@@ -69,6 +69,8 @@ class McpDoor:
             session_idle_timeout=2 * settings.session_idle_seconds.total_seconds(),
         )
         self.sessions = Sessions(settings, SystemClock(), self._check, self._close, fittings.root)
+        fittings.openings.add(self.sessions.session_shares)
+        fittings.openings.add(self.sessions.request_shares)
         self._stopping = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 

@@ -69,9 +69,13 @@ class Sessions:
         self._close = close
         self._sessions: dict[str, Session] = {}
         self._root = root
-        self._held = Shares("sessions", Cap.of(settings.sessions_per_agent), retry_after=_RETRY_SECONDS)
+        self.session_shares = Shares(
+            "mcp_sessions", Cap.of(settings.sessions_per_agent), retry_after=_RETRY_SECONDS
+        )
         """Sessions, and those that are being opened."""
-        self._requests = Shares("requests", Cap.of(settings.requests_per_agent), retry_after=_RETRY_SECONDS)
+        self.request_shares = Shares(
+            "mcp_requests", Cap.of(settings.requests_per_agent), retry_after=_RETRY_SECONDS
+        )
         self._visits: set[Visit] = set()
 
     @property
@@ -97,7 +101,7 @@ class Sessions:
     def visit(self, caller: Caller, *, lasting: bool, session_id: str = "") -> Iterator[None]:
         """Count a request while it is answered. Raises TooManyCalls."""
         owner = self._owner(caller)
-        self._requests.take(owner)
+        self.request_shares.take(owner)
         visit = Visit(caller, lasting)
         session = self.find(session_id, caller)
         self._visits.add(visit)
@@ -107,7 +111,7 @@ class Sessions:
             yield
         finally:
             self._visits.discard(visit)
-            self._requests.give_back(owner)
+            self.request_shares.give_back(owner)
             if session is not None:
                 session.busy -= 1
                 session.used = self._clock.monotonic()
@@ -116,7 +120,7 @@ class Sessions:
     def opening(self, caller: Caller) -> Iterator[Callable[[str], None]]:
         """Keep a place for a session, and yield what takes its id. Raises TooManyCalls."""
         owner = self._owner(caller)
-        self._held.take(owner)
+        self.session_shares.take(owner)
         kept: set[str] = set()
 
         def opened(session_id: str) -> None:
@@ -127,14 +131,14 @@ class Sessions:
             yield opened
         finally:
             if not kept:
-                self._held.give_back(owner)
+                self.session_shares.give_back(owner)
 
     async def end(self, session_id: str) -> None:
         """Forget a session, and stop what it follows."""
         session = self._sessions.pop(session_id, None)
         if session is None:
             return
-        self._held.give_back(session.owner)
+        self.session_shares.give_back(session.owner)
         if session.watch is not None:
             await session.watch.stop()
         await self._close(session_id, session.caller)

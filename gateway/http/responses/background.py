@@ -162,7 +162,7 @@ class Background:
         self._limits = limits
         self._jobs: dict[Key, Job] = {}
         cap = Cap.of(limits.per_agent)
-        self._shares = Shares("responses in the background", cap, most=limits.total, retry_after=5.0)
+        self.shares = Shares("background_responses", cap, most=limits.total, retry_after=5.0)
 
     def job(self, keeper: Keeper, digits: str) -> Job | None:
         """Return the job of a response, if this process runs it."""
@@ -170,7 +170,7 @@ class Background:
 
     def check_room(self, keeper: Keeper) -> None:
         """Raise TooManyCalls when the agent, its tree, its tenant or this process has as many as it may."""
-        self._shares.check(self._charged(keeper))
+        self.shares.check(self._charged(keeper))
 
     def _charged(self, keeper: Keeper) -> quotas.Owner:
         return quotas.Owner(keeper.tenant, keeper.agent, self._limits.root(keeper.tenant, keeper.agent))
@@ -215,7 +215,7 @@ class Background:
         key = (keeper.tenant, keeper.agent, digits)
         self._jobs[key] = job
         charged = self._charged(keeper)
-        self._shares.add(charged)
+        self.shares.add(charged)
         job.task = asyncio.create_task(self._run(job, key, charged, resume=resume), name=f"response {digits}")
         return job
 
@@ -234,7 +234,7 @@ class Background:
             if job.result is None:
                 await self._let_go(job)
             self._jobs.pop(key, None)
-            self._shares.give_back(charged)
+            self.shares.give_back(charged)
             job.end()
 
     async def _beat(self, job: Job) -> None:

@@ -52,6 +52,7 @@ class Desk:
         seconds = config.background_seconds.total_seconds()
         limits = Limits(config.background_per_agent, seconds, root=fittings.root)
         background = Background(fittings.kernel, library, claims, fitter, limits)
+        fittings.openings.add(background.shares)
         return cls(fittings, shelf, windows, fitter, library, background)
 
     async def history(self, keeper: Keeper, body: Asked) -> History:

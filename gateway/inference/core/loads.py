@@ -11,7 +11,7 @@ class Loads:
     """Bytes by tenant and program, the root of a tree of agents; who has nothing under way takes no room."""
 
     def __init__(self, calls: Cap) -> None:
-        self.calls = Shares("requests under way", calls, retry_after=0.5)
+        self.calls = Shares("generations", calls, retry_after=0.5)
         self._tenants: Counter[str] = Counter()
         self._bytes: Counter[tuple[str, str]] = Counter()
         self._sizes: dict[CallKey, tuple[str, int]] = {}

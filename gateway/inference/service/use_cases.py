@@ -39,7 +39,7 @@ from services.chassis.rpc.errors import (
 )
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
-from services.chassis.shares import too_many
+from services.chassis.shares import Shares, too_many
 
 _log = logger(__name__)
 
@@ -62,8 +62,8 @@ CLOSE_SECONDS = 5.0
 class InferenceConfig:
     """Limits of the inference service."""
 
-    calls_per_agent: int = 256
-    """Generations of one agent that may wait or run at once; of a tree four times as many, of a tenant 64."""
+    calls: Cap = Cap.of(256)
+    """Generations that may wait or run at once."""
     bytes_per_program: int = 64 * MIB
     """Memory of the requests of an agent and its descendants that may wait or run at once."""
     bytes_per_tenant: int = 256 * MIB
@@ -114,7 +114,7 @@ class InferenceUseCases:
         self._clock = clock
         self._config = config
         self._runs: RunRegistry[GenerationRun] = RunRegistry()
-        self._loads = Loads(Cap.of(config.calls_per_agent))
+        self._loads = Loads(config.calls)
         self._embedding = FairGate(EMBEDDING)
         self._tokenizing = TokenizingGate(config.tokenizing)
         self.kept = KeptGenerations(config.keep)
@@ -130,6 +130,11 @@ class InferenceUseCases:
             config=config.runner,
             spawn=self._spawn,
         )
+
+    @property
+    def under_way(self) -> Shares:
+        """Generations that wait or run, by whom they are charged to."""
+        return self._loads.calls
 
     @property
     def running(self) -> int:
@@ -311,7 +316,7 @@ class InferenceUseCases:
 
     def room(self, tenant: str, agent: str) -> tuple[int, int]:
         """Return how many generations an agent may have under way, and how many more it could begin now."""
-        limit = self._config.calls_per_agent
+        limit = self._config.calls.agent
         return limit, max(0, limit - self._runs.count(tenant, agent))
 
     def _check_room(self, key: CallKey, program: str, size: int) -> None:

@@ -13,6 +13,7 @@ from services.access.wire import access
 from services.chassis.auth.identity import current_caller
 from services.chassis.auth.processes import ACCESS
 from services.chassis.rpc.wire import quota_usage
+from services.chassis.shares import Openings
 
 _HEARTBEAT: Final = timedelta(seconds=5)
 
@@ -20,8 +21,9 @@ _HEARTBEAT: Final = timedelta(seconds=5)
 class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServiceServicer):
     """Implements aios.api.access.v1.AccessService. The proto says what each method promises."""
 
-    def __init__(self, manager: AccessManager) -> None:
+    def __init__(self, manager: AccessManager, openings: Openings | None = None) -> None:
         super().__init__(manager)
+        self._openings = openings
         self._manager = manager
 
     async def Check(self, request: access_pb2.CheckRequest, _context: object) -> access_pb2.CheckResponse:
@@ -66,7 +68,7 @@ class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServi
     ) -> access_pb2.GetUsageResponse:
         caller = current_caller()
         return access_pb2.GetUsageResponse(
-            quotas=quota_usage(await self._manager.agents.usage(caller), caller)
+            quotas=quota_usage(await self._manager.agents.usage(caller), caller, self._openings)
         )
 
     async def CreateGroup(

@@ -27,7 +27,7 @@ from services.chassis.rpc.errors import (
 )
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
-from services.chassis.shares import Shares
+from services.chassis.shares import Openings, Shares
 
 _log = logger(__name__)
 
@@ -162,13 +162,15 @@ class LiveStreams:
         unread: Cap = UNREAD,
         reader_seconds: float = READER_SECONDS,
         ended: Callable[[str], None] = lambda _reason: None,
+        openings: Openings | None = None,
     ) -> None:
         """Follow what `authorizer` hears; tell `ended` the reason of each stream that is ended from here."""
         self._authorizer = authorizer
         self._source = authorizer if isinstance(authorizer, RuleSource) else None
         self._clock = clock
-        self._watches = Shares("watches", watches)
-        self._unread = Shares("streams that are not read", unread)
+        openings = Openings() if openings is None else openings
+        self._watches = openings.add(Shares("watches", watches))
+        self._unread = openings.add(Shares("unread_streams", unread))
         self._reader_seconds = reader_seconds
         self._ended = ended
         self._streams: set[LiveStream] = set()

@@ -30,6 +30,7 @@ from services.chassis.rpc.steps.observe import MethodMetrics
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.metrics import OTHER, RpcMetrics
 from services.chassis.runtime.tracing import Span, Tracer
+from services.chassis.shares import Openings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 LET_IN: Final = (("aios-open", "1"),)
@@ -52,6 +53,7 @@ class Pipeline(grpc.GenericRpcHandler):
         tracer: Tracer | None = None,
         watches: Cap = WATCHES,
         reader_seconds: float = READER_SECONDS,
+        openings: Openings | None = None,
         peers: frozenset[str] | None = None,
     ) -> None:
         self.peers = peers
@@ -68,6 +70,7 @@ class Pipeline(grpc.GenericRpcHandler):
             clock,
             watches=watches,
             reader_seconds=reader_seconds,
+            openings=openings,
             ended=lambda reason: metrics.withdrawn.labels(reason).inc(),
         )
         self._series = {path: MethodMetrics(metrics, method.label) for path, method in known.items()}

@@ -16,6 +16,7 @@ from services.chassis.dispatch.scheduling import ANYTHING, Caps, Hints, HintsAsk
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.quotas import Level, Usage
 from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.shares import Openings
 
 _LEVELS: Final = {
     Level.AGENT: quotas_pb2.QUOTA_LEVEL_AGENT,
@@ -86,8 +87,13 @@ def request_identity(caller: Caller, method: str, request: Any) -> RequestIdenti
     )
 
 
-def quota_usage(used: Sequence[Usage], caller: Caller) -> list[quotas_pb2.QuotaUsage]:
-    """Write what is used. How much a whole tenant keeps is told to administrators only."""
+def quota_usage(
+    used: Sequence[Usage], caller: Caller, openings: Openings | None = None
+) -> list[quotas_pb2.QuotaUsage]:
+    """Write what is used, and what is open in the process that answers.
+
+    How much a whole tenant keeps is told to administrators only.
+    """
     told = caller.kind is Kind.ADMIN
     return [
         quotas_pb2.QuotaUsage(
@@ -96,7 +102,7 @@ def quota_usage(used: Sequence[Usage], caller: Caller) -> list[quotas_pb2.QuotaU
             used=one.used if told or one.level is not Level.TENANT else 0,
             limit=one.limit,
         )
-        for one in used
+        for one in (*used, *(openings.told(caller.scope.charged) if openings is not None else ()))
     ]
 
 

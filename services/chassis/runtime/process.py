@@ -38,6 +38,7 @@ from services.chassis.runtime.server import ChassisServer, Listener, ServerConfi
 from services.chassis.runtime.tasks import Supervisor, watch_loop_lag
 from services.chassis.runtime.tls import TlsFiles, TlsIdentity, TlsUnusable
 from services.chassis.runtime.tracing import OtelTracer, Tracer
+from services.chassis.shares import Openings
 
 if TYPE_CHECKING:
     from services.chassis.db import Database
@@ -72,7 +73,7 @@ class CommonConfig:
     grace_seconds: timedelta = timedelta(seconds=30)
     """Time that running calls get to finish when the process stops."""
 
-    watches: Cap = WATCHES
+    quota_watches: Cap = WATCHES
     """Watches that may be open at each process: of an agent, of a tree, of a tenant."""
 
     reader_seconds: timedelta = timedelta(seconds=READER_SECONDS)
@@ -166,6 +167,8 @@ class Process:
         """What this process shows to others and believes of them; None: nothing is encrypted."""
         self.draining = asyncio.Event()
         """Set when the process begins to stop."""
+        self.openings = Openings()
+        """What agents have open in this process."""
         self._database_metrics: DatabaseMetrics | None = None
         self._channels: dict[str, grpc.aio.Channel] = {}
 
@@ -201,7 +204,7 @@ class Process:
             health_port=ports.health_port(port) if listen.health_port is None else listen.health_port,
             drain=self.common.drain_seconds,
             grace=self.common.grace_seconds,
-            watches=self.common.watches,
+            watches=self.common.quota_watches,
             reader_seconds=self.common.reader_seconds,
         )
 
@@ -395,6 +398,7 @@ async def _start(process: Process, app: App) -> ChassisServer:
         tracer=process.tracer,
         routes=app.routes,
         listeners=app.listeners,
+        openings=process.openings,
         tls=process.tls,
     )
     await server.start()

@@ -32,6 +32,7 @@ from services.chassis.runtime.readiness import Check, Readiness
 from services.chassis.runtime.tasks import Supervisor
 from services.chassis.runtime.tls import PROCESSES, TlsIdentity
 from services.chassis.runtime.tracing import Tracer
+from services.chassis.shares import Openings
 
 _log = logger(__name__)
 
@@ -138,6 +139,7 @@ class ChassisServer:
         tracer: Tracer | None = None,
         routes: Mapping[str, Route] | None = None,
         listeners: Sequence[Listener] = (),
+        openings: Openings | None = None,
         tls: TlsIdentity | None = None,
     ) -> None:
         self._tls = tls
@@ -158,6 +160,7 @@ class ChassisServer:
             tracer=tracer,
             watches=config.watches,
             reader_seconds=config.reader_seconds.total_seconds(),
+            openings=openings,
             peers=PROCESSES if tls is not None and trust_ids else None,
         )
         self._of_processes = trust_ids

@@ -16,7 +16,7 @@ class WindowLimiter:
     """Counts what is under way, of all, and of each agent, tree and tenant that asks."""
 
     def __init__(self, total: int, cap: Cap) -> None:
-        self._shares = Shares("windows that wait for a summary or for notes", cap, most=total)
+        self.shares = Shares("waiting_windows", cap, most=total)
 
     @contextmanager
     def taken(self, scope: Scope) -> Iterator[None]:
@@ -26,8 +26,8 @@ class WindowLimiter:
         """
         caller = caller_or_none()
         owner = Owner(scope.tenant, scope.agent, scope.agent) if caller is None else caller.sender
-        self._shares.take(owner)
+        self.shares.take(owner)
         try:
             yield
         finally:
-            self._shares.give_back(owner)
+            self.shares.give_back(owner)

@@ -5,7 +5,7 @@ from math import inf, isfinite
 from typing import Final
 
 from services.chassis.dispatch.scheduling import QueueOutcome
-from services.chassis.quotas import Level
+from services.chassis.quotas import Level, Owner, Usage
 from services.scheduler.core.heap import AgeQueue, Key
 from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
@@ -13,6 +13,12 @@ from services.scheduler.model import Call, ResourceKind
 
 LARGEST: Final = 10_000_000
 """Most tokens of one call, of its prompt and of its answer."""
+
+WAITING: Final = {
+    ResourceKind.INFERENCE: "waiting_generations",
+    ResourceKind.TOOL: "waiting_tool_calls",
+}
+"""What the calls of a lane that wait are told as."""
 
 _Share = tuple[ResourceKind, Level, str, str]
 """Lane, level, tenant and subject: whose waiting calls are counted together."""
@@ -49,6 +55,20 @@ class Admission:
         if self._count[call.lane] >= self._settings.max_waiting:
             return QueueOutcome.REJECTED_FULL, "queue"
         return None
+
+    def told(self, owner: Owner) -> list[Usage]:
+        """Return how many calls an agent, its tree and its tenant have waiting, by lane."""
+        cap = self._settings.waiting
+        return [
+            Usage(
+                WAITING[lane],
+                level,
+                self._waiting[lane, level, owner.tenant, owner.subject(level)],
+                cap.at(level),
+            )
+            for lane in ResourceKind
+            for level in owner.levels
+        ]
 
     def enter(self, job: ScheduledCall, now: float) -> None:
         """Note that a call starts to wait.

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from services.chassis.dispatch.scheduling import Completion, QueueOutcome, SchedulingClass
+from services.chassis.quotas import Owner, Usage
 from services.scheduler.core.admission import LARGEST, invalid
 from services.scheduler.core.call_table import CallTable
 from services.scheduler.core.events import (
@@ -123,6 +124,10 @@ class SchedulerCore:
         times = [self._state.admission.next_expiry(), *(p.next_change(now) for p in self._pools.values())]
         known = [t for t in times if t is not None]
         return max(now, min(known)) if known else None
+
+    def waiting(self, owner: Owner) -> list[Usage]:
+        """Return how many calls an agent, its tree and its tenant have waiting; the names are the core's."""
+        return self._state.admission.told(owner)
 
     def explain(self, call_id: CallId, now: float) -> Explanation:
         """Why a call waits. Costs the same however many wait. Raises CallUnknown."""

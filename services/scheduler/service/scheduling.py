@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from services.chassis.dispatch.scheduling import SchedulingClass
+from services.chassis.quotas import Owner, Usage
 from services.chassis.rpc.errors import PermissionDenied
 from services.scheduler.core.events import (
     BackendDown,
@@ -187,6 +188,10 @@ class SchedulerService:
         now = self._clock.monotonic()
         shown = self._calls.page((viewer.tenant, viewer.agent), after, size)
         return [(entry, call) for call in shown if (entry := self._core.entry(call.id, now)) is not None]
+
+    def waiting(self, owner: Owner) -> list[Usage]:
+        """Return how many calls an agent, its tree and its tenant have waiting; the names are the core's."""
+        return self._core.waiting(owner)
 
     def entry(self, call_id: CallId, viewer: Viewer) -> tuple[QueueEntry, Call]:
         """One call. Raises SyscallNotFound."""

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from aios.api.common.v1 import quotas_pb2
 from aios.api.storage.v1 import resources_pb2 as res
 from aios.api.storage.v1 import storage_pb2 as pb
 from services.chassis.auth.identity import Caller, Scope
-from services.chassis.quotas import Usage
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.names import agent_name, in_agent
-from services.chassis.rpc.wire import moment, quota_usage
+from services.chassis.rpc.wire import moment
 from services.chassis.times import EPOCH
 from services.storage.core.appending import is_sha256
 from services.storage.core.file_tree import Deleted, Written
@@ -305,7 +305,7 @@ def share(owner: str, share: Share) -> res.Share:
 
 
 def usage(
-    totals: Totals, limits: StorageLimits, used: Sequence[Usage], caller: Caller
+    totals: Totals, limits: StorageLimits, quotas: Sequence[quotas_pb2.QuotaUsage]
 ) -> pb.GetUsageResponse:
     """Convert how much a scope uses and may use."""
     return pb.GetUsageResponse(
@@ -317,7 +317,7 @@ def usage(
         file_count=totals.nodes,
         quota_bytes=limits.caps["bytes"].agent,
         max_versions=limits.versions,
-        quotas=quota_usage(used, caller),
+        quotas=quotas,
     )
 
 

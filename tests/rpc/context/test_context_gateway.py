@@ -35,7 +35,9 @@ class NoBackend(KernelError):
     code = Code.UNAVAILABLE
 
 
-class FakeGateway(inference_pb2_grpc.InferenceServiceServicer, memory_pb2_grpc.MemoryServiceServicer):
+class FakeGateway(  # type: ignore[misc]  # both services have a GetUsage, which nobody calls here
+    inference_pb2_grpc.InferenceServiceServicer, memory_pb2_grpc.MemoryServiceServicer
+):
     """Writes one summary and knows one note."""
 
     def __init__(self) -> None:

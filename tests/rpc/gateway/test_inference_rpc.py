@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from aios.api.common.v1 import quotas_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from services.chassis.auth.rules import RulesChanged
 from services.chassis.auth.tokens import Revocations
@@ -327,3 +328,20 @@ def _event(message: Any) -> Any:
 async def _generate(stub: Any, text: str, agent: str) -> pb.GenerateResponse:
     response: pb.GenerateResponse = await stub.Generate(chat(text, max_tokens=4), metadata=metadata(agent))
     return response
+
+
+async def test_usage_tells_the_generations_and_watches_that_are_open_at_the_gateway() -> None:
+    async with small_kernel(Behaviour(tokens=20, stall_after=1)) as kernel, kernel.inference() as stub:
+        request = pb.StreamGenerateRequest(generation=chat("hello"))
+        running = stub.StreamGenerate(request, metadata=metadata())
+        await running.read()
+        usage = pb.GetUsageRequest(name="agents/me")
+        own = await stub.GetUsage(usage, metadata=metadata())
+        other = await stub.GetUsage(usage, metadata=metadata("other"))
+        running.cancel()
+
+    used = {one.quota: one.used for one in own.quotas if one.level == quotas_pb2.QUOTA_LEVEL_AGENT}
+    names = ("generations", "background_responses", "body_bytes", "mcp_sessions", "unread_answers", "watches")
+    assert used.keys() >= set(names)
+    assert (used["generations"], used["watches"]) == (1, 0)
+    assert {one.used for one in other.quotas} == {0}

@@ -25,7 +25,7 @@ from services.scheduler.core.events import (
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.metrics import PrometheusScheduleMetrics
-from services.scheduler.model import Prefix
+from services.scheduler.model import Prefix, ResourceKind
 from services.scheduler.service.scheduling import SchedulerService
 from services.scheduler.servicer import SchedulerServicer
 from tests.fakes.clock import FakeClock
@@ -316,3 +316,26 @@ async def test_a_forged_page_token_of_the_queue_is_an_invalid_argument() -> None
         request = pb.ListSyscallsRequest(parent="agents/me")
 
         await refuses_forgeries(desk.stub.ListSyscalls, request, metadata("planner"))
+
+
+async def test_usage_tells_what_waits_of_an_agent_its_tree_and_to_administrators_of_the_tenant() -> None:
+    async with scheduler() as desk:
+        for number in range(3):
+            desk.submit(f"c{number}")
+        desk.submit("d", agent="critic", agent_path=("acme/planner",))
+        desk.submit("e", agent="other")
+        desk.submit("t", lane=ResourceKind.TOOL, resource="tools/x")
+        request = pb.GetUsageRequest(name="agents/me")
+        own = (await desk.stub.GetUsage(request, metadata=metadata("planner"))).quotas
+        asked = pb.GetUsageRequest(name="agents/critic")
+        all_of = (await desk.stub.GetUsage(asked, metadata=metadata("boss", kind="admin"))).quotas
+
+    assert told(own, "waiting_generations") == [2, 3, 0]
+    assert told(own, "waiting_tool_calls") == [1, 1, 0]
+    assert told(all_of, "waiting_generations")[2] == 4
+    assert {one.limit for one in own} == {1_000, 2_500, 8_000}
+
+
+def told(quotas: Any, quota: str) -> list[int]:
+    """Return what an agent, its tree and its tenant are told to use."""
+    return [one.used for one in quotas if one.quota == quota]

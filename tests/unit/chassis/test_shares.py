@@ -3,8 +3,8 @@
 import pytest
 
 from services.chassis.dispatch.errors import TooManyCalls
-from services.chassis.quotas import Cap, Level, Owner
-from services.chassis.shares import Shares
+from services.chassis.quotas import Cap, Level, Owner, Usage
+from services.chassis.shares import Openings, Shares
 
 
 def owner(agent: str, tree: str = "root", tenant: str = "t") -> Owner:
@@ -46,3 +46,21 @@ def test_all_together_have_a_bound_and_what_is_given_back_is_free_again() -> Non
 
     assert free == 50
     assert (shares.held, shares.of(owner("a")), shares.of(owner("b", "b", "u"), Level.TREE)) == (100, 0, 100)
+
+
+def test_what_a_process_has_open_is_told_of_an_agent_its_tree_and_its_tenant() -> None:
+    openings = Openings()
+    watches, calls = openings.add(Shares("watches", Cap(2, 3, 4))), openings.add(Shares("calls", Cap.of(5)))
+    for agent in ("a", "a", "b"):
+        watches.take(owner(agent))
+    calls.take(owner("z", "other"))
+
+    told = openings.told(owner("a"))
+
+    assert told[:3] == [
+        Usage("watches", Level.AGENT, 2, 2),
+        Usage("watches", Level.TREE, 3, 3),
+        Usage("watches", Level.TENANT, 3, 4),
+    ]
+    assert [(one.quota, one.used) for one in told[3:]] == [("calls", 0), ("calls", 0), ("calls", 1)]
+    assert [one.level for one in openings.told(Owner("t", "", ""))] == [Level.TENANT, Level.TENANT]

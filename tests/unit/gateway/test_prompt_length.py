@@ -20,6 +20,7 @@ from services.chassis.chat import ChatMessage, Role, ToolDefinition
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, Hints
 from services.chassis.gate import GateConfig, Visitor
+from services.chassis.quotas import Cap
 from services.chassis.rpc.errors import DeadlineExceeded, InvalidRequest
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.inference import Desk, ask, inference
@@ -208,7 +209,7 @@ async def test_requests_to_count_are_bounded_in_bytes() -> None:
 async def test_a_tree_has_no_more_requests_under_way_however_many_agents_it_has() -> None:
     backend = Counting(WIDE)
     backend.gate = asyncio.Event()
-    async with inference(backend, calls_per_agent=1) as desk:
+    async with inference(backend, calls=Cap.of(1)) as desk:
         children = [Caller(f"child{n}", "acme", tree="root") for n in range(5)]
         one = CountSpec(texts=("a",))
         counts = [asyncio.create_task(desk.use_cases.count(child, one)) for child in children[:4]]

@@ -25,7 +25,7 @@ async def test_every_manager_is_asked_for_the_agent() -> None:
 
     found = await Quotas(transport).usage(agent="critic", timeout=3)  # type: ignore[arg-type]
 
-    assert list(found) == ["access", "context", "memory", "storage", "tool"]
+    assert list(found) == ["access", "context", "inference", "memory", "scheduler", "storage", "tool"]
     assert found["tool"] == [QuotaUsage(quota="things", level="tree", used=2, limit=3)]
     assert transport.asked[0] == "aios.api.access.v1 agents/critic 3"
-    assert len(transport.asked) == 5
+    assert len(transport.asked) == 7

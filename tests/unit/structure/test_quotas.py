@@ -7,6 +7,7 @@ import pytest
 
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2
+from aios.api.common.v1.quotas_pb2 import QuotaUsage
 from aios.api.context.v1 import context_pb2
 from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
@@ -17,6 +18,7 @@ from gateway.config import GatewayConfig
 from services.access.config import AccessConfig
 from services.chassis.quotas import caps_of
 from services.chassis.rpc.methods import Effect, Method, table
+from services.chassis.runtime.process import CommonConfig
 from services.context.config import ContextConfig
 from services.memory.config import MemoryConfig
 from services.scheduler.config import SchedulerConfig
@@ -27,14 +29,14 @@ NOTHING: Final = "nothing"
 """Said by a method that changes something and leaves nothing more behind."""
 ELSEWHERE: Final = {
     "grants": {"storage"},
-    "watches": {"storage", "access", "scheduler"},
-    "generations": {"inference"},
     "denials": {"access"},
     "persons": {"access"},
     "approval_rules": {"access"},
 }
-"""Quotas that something else caps: access keeps the grants that shares are, the chassis bounds open streams,
-the log of denials what it takes of them, the gateway what runs there. Administrators make bounded numbers."""
+"""Quotas that something else caps: access keeps the grants that shares are, the log of denials bounds what it
+takes of them. Administrators make bounded numbers."""
+EVERYWHERE: Final = caps_of(CommonConfig()).keys()
+"""Quotas that each process has."""
 
 WITHOUT_REPLY: Final = {"ShareFile", "RevokeShare", "CallTool", "AddMcpServer", "RemoveMcpServer"}
 """What access does and remembers, what the ledger of calls remembers, and what there is nothing of."""
@@ -69,7 +71,7 @@ def test_a_method_that_changes_something_says_what_it_adds_to() -> None:
 
 @pytest.mark.parametrize("manager", MANAGERS)
 def test_what_a_method_adds_to_has_a_cap(manager: str) -> None:
-    known = {*caps_of(MANAGERS[manager][0]()), NOTHING}
+    known = {*caps_of(MANAGERS[manager][0]()), *EVERYWHERE, NOTHING}
     known |= {quota for quota, managers in ELSEWHERE.items() if manager in managers}
 
     for owner, method in METHODS:
@@ -87,6 +89,16 @@ def test_a_quota_has_one_keeper() -> None:
     kept = [quota for config, *_ in MANAGERS.values() for quota in caps_of(config()) if quota != "replies"]
 
     assert len(kept) == len(set(kept))
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_manager_tells_what_is_used_of_quotas(manager: str) -> None:
+    _, *descriptors = MANAGERS[manager]
+    usage = [method for path, method in table(*descriptors).items() if path.endswith("/GetUsage")]
+
+    assert len(usage) == 1
+    assert usage[0].effect is Effect.READ
+    assert usage[0].response.DESCRIPTOR.fields_by_name["quotas"].message_type is QuotaUsage.DESCRIPTOR
 
 
 @pytest.mark.parametrize("manager", MANAGERS)

@@ -1,14 +1,16 @@
 """`kernel.quotas`: what agents keep, and may keep, of each countable thing."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from aios._transport import Transport
 from aios._wire.common import agent_name
 from aios.api.access.v1 import access_pb2
 from aios.api.common.v1 import quotas_pb2
 from aios.api.context.v1 import context_pb2
+from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
+from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from aios.types.quotas import QuotaLevel, QuotaUsage
@@ -17,6 +19,16 @@ _LEVELS: Final[dict[int, QuotaLevel]] = {
     quotas_pb2.QUOTA_LEVEL_AGENT: "agent",
     quotas_pb2.QUOTA_LEVEL_TREE: "tree",
     quotas_pb2.QUOTA_LEVEL_TENANT: "tenant",
+}
+
+_MANAGERS: Final[dict[str, tuple[type[Any], type[Any]]]] = {
+    "access": (access_pb2.GetUsageRequest, access_pb2.GetUsageResponse),
+    "context": (context_pb2.GetUsageRequest, context_pb2.GetUsageResponse),
+    "inference": (inference_pb2.GetUsageRequest, inference_pb2.GetUsageResponse),
+    "memory": (memory_pb2.GetUsageRequest, memory_pb2.GetUsageResponse),
+    "scheduler": (scheduler_pb2.GetUsageRequest, scheduler_pb2.GetUsageResponse),
+    "storage": (storage_pb2.GetUsageRequest, storage_pb2.GetUsageResponse),
+    "tool": (tool_pb2.GetUsageRequest, tool_pb2.GetUsageResponse),
 }
 
 
@@ -31,27 +43,12 @@ class Quotas:
 
         `timeout` bounds each manager's answer. Unit: seconds.
         """
-        name, call = agent_name(agent), self._transport.call
-        access = await call(
-            access_pb2.GetUsageRequest(name=name), access_pb2.GetUsageResponse, timeout=timeout
-        )
-        context = await call(
-            context_pb2.GetUsageRequest(name=name), context_pb2.GetUsageResponse, timeout=timeout
-        )
-        memory = await call(
-            memory_pb2.GetUsageRequest(name=name), memory_pb2.GetUsageResponse, timeout=timeout
-        )
-        storage = await call(
-            storage_pb2.GetUsageRequest(name=name), storage_pb2.GetUsageResponse, timeout=timeout
-        )
-        tool = await call(tool_pb2.GetUsageRequest(name=name), tool_pb2.GetUsageResponse, timeout=timeout)
-        return {
-            "access": _read(access.quotas),
-            "context": _read(context.quotas),
-            "memory": _read(memory.quotas),
-            "storage": _read(storage.quotas),
-            "tool": _read(tool.quotas),
-        }
+        name = agent_name(agent)
+        found = {}
+        for manager, (request, response) in _MANAGERS.items():
+            answer = await self._transport.call(request(name=name), response, timeout=timeout)
+            found[manager] = _read(answer.quotas)
+        return found
 
 
 def _read(quotas: Iterable[quotas_pb2.QuotaUsage]) -> list[QuotaUsage]:

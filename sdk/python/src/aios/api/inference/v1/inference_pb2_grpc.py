@@ -70,6 +70,11 @@ class InferenceServiceStub(object):
                 request_serializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/aios.api.inference.v1.InferenceService/GetUsage',
+                request_serializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer(object):
@@ -145,6 +150,15 @@ class InferenceServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Returns how many generations, background responses and the like an agent has open at the gateway and may have. Counted by
+        the process that answers. Idempotent: changes nothing.
+        Errors: PERMISSION_DENIED. Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +196,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListModelsRequest.FromString,
                     response_serializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetUsageRequest.FromString,
+                    response_serializer=aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -374,6 +393,33 @@ class InferenceService(object):
             '/aios.api.inference.v1.InferenceService/ListModels',
             aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListModelsRequest.SerializeToString,
             aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.inference.v1.InferenceService/GetUsage',
+            aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetUsageRequest.SerializeToString,
+            aios_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -74,6 +74,11 @@ class InferenceServiceStub:
     """Lists the models that the backends serve right now, in the order of their names.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN. Read only.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetUsageRequest, _inference_pb2.GetUsageResponse]
+    """Returns how many generations, background responses and the like an agent has open at the gateway and may have. Counted by
+    the process that answers. Idempotent: changes nothing.
+    Errors: PERMISSION_DENIED. Read only.
+    """
 
 @_typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
@@ -120,6 +125,11 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_inference_pb2.ListModelsRequest, _inference_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that the backends serve right now, in the order of their names.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN. Read only.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetUsageRequest, _inference_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Returns how many generations, background responses and the like an agent has open at the gateway and may have. Counted by
+    the process that answers. Idempotent: changes nothing.
+    Errors: PERMISSION_DENIED. Read only.
     """
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,6 +216,17 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inference_pb2.ListModelsResponse, _abc.Awaitable[_inference_pb2.ListModelsResponse]]:
         """Lists the models that the backends serve right now, in the order of their names.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN. Read only.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _inference_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.GetUsageResponse, _abc.Awaitable[_inference_pb2.GetUsageResponse]]:
+        """Returns how many generations, background responses and the like an agent has open at the gateway and may have. Counted by
+        the process that answers. Idempotent: changes nothing.
+        Errors: PERMISSION_DENIED. Read only.
         """
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -76,6 +76,11 @@ class SchedulerServiceStub(object):
                 request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CancelSyscallRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CancelSyscallResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/aios.api.scheduler.v1.SchedulerService/GetUsage',
+                request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServiceServicer(object):
@@ -155,6 +160,15 @@ class SchedulerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Returns how many calls an agent has waiting and may have, by lane, and the watches it has open. Counted by
+        the process that answers. Idempotent: changes nothing.
+        Errors: PERMISSION_DENIED. Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -197,6 +211,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.CancelSyscall,
                     request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CancelSyscallRequest.FromString,
                     response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CancelSyscallResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetUsageRequest.FromString,
+                    response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -416,6 +435,33 @@ class SchedulerService(object):
             '/aios.api.scheduler.v1.SchedulerService/CancelSyscall',
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CancelSyscallRequest.SerializeToString,
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.CancelSyscallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.scheduler.v1.SchedulerService/GetUsage',
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetUsageRequest.SerializeToString,
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -75,6 +75,11 @@ class SchedulerServiceStub:
     Idempotent.
     Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetUsageRequest, _scheduler_pb2.GetUsageResponse]
+    """Returns how many calls an agent has waiting and may have, by lane, and the watches it has open. Counted by
+    the process that answers. Idempotent: changes nothing.
+    Errors: PERMISSION_DENIED. Read only.
+    """
 
 @_typing.type_check_only
 class SchedulerServiceAsyncStub(SchedulerServiceStub):
@@ -121,6 +126,11 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """Cancels a waiting or running syscall: its place and slot are freed at once and its caller gets CANCELLED.
     Idempotent.
     Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetUsageRequest, _scheduler_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Returns how many calls an agent has waiting and may have, by lane, and the watches it has open. Counted by
+    the process that answers. Idempotent: changes nothing.
+    Errors: PERMISSION_DENIED. Read only.
     """
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -213,6 +223,17 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Cancels a waiting or running syscall: its place and slot are freed at once and its caller gets CANCELLED.
         Idempotent.
         Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _scheduler_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.GetUsageResponse, _abc.Awaitable[_scheduler_pb2.GetUsageResponse]]:
+        """Returns how many calls an agent has waiting and may have, by lane, and the watches it has open. Counted by
+        the process that answers. Idempotent: changes nothing.
+        Errors: PERMISSION_DENIED. Read only.
         """
 
 def add_SchedulerServiceServicer_to_server(servicer: SchedulerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
