@@ -49,15 +49,40 @@ _HIDDEN_OTHERS: Final = (
     0xFFA0,
     *range(0xE0100, 0xE01F0),
 )
-# Letters that look like Latin ones: Greek, Cyrillic, Armenian, Cherokee, small capitals, Coptic, Lisu, full
-# width, mathematical. Beside Latin letters in one word they are written as codes.
+# Letters that look like Latin ones: IPA, Greek, Cyrillic, Armenian, Cherokee, small capitals, Coptic, Lisu.
+# Beside Latin letters, with nothing but signs between, they are written as codes.
 _LOOKALIKES: Final = (
-    "\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u13a0-\u13ff\u1d00-\u1d7f\u1f00-\u1fff\u2c80-\u2cff\ua4d0-\ua4ff"
-    "\ua640-\ua69f\uab70-\uabbf\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff"
+    "\u0131\u0237\u0250-\u02af\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u13a0-\u13ff\u1d00-\u1d7f"
+    "\u1f00-\u1fff\u2c80-\u2cff\ua4d0-\ua4ff\ua640-\ua69f\uab70-\uabbf"
 )
-_WORD: Final = re.compile(f"[A-Za-z0-9{_LOOKALIKES}]+")
+# Those of them that are taken for the Latin letter even where no other stands beside them.
+_TWINS: Final = (
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0455\u0456\u0458\u0475\u04bb\u04cf\u0501\u050d\u051b\u051d"
+    "\u0410\u0412\u0415\u0417\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0405\u0406\u0408\u04ae\u04c0"
+    "\u050c\u051a\u051c\u03b1\u03bd\u03bf\u03c1\u03c5\u03c7\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c"
+    "\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u0561\u0563\u0566\u0570\u0578\u057d\u0581\u0585\u054d\u054f\u0555"
+    "\u0131\u0237\u0250-\u02af\u13a0-\u13ff\u1d00-\u1d7f\u2c80-\u2cff\ua4d0-\ua4ff\uab70-\uabbf"
+)
+# Letters that look like digits.
+_DIGIT_TWINS: Final = (
+    "\u0417\u0437\u0431\u041e\u043e\u0406\u0456\u04c0\u04cf\u04e0\u039f\u03bf\u03c3\u0555\u0585"
+)
+# Signs that look like those names, numbers and JSON are made of: quotes, minus, colons, slashes, commas.
+_SIGNS: Final = (
+    "\u02ba\u02ee\u2033\u201f\u3003\u02d7\u2010\u2012\u2043\u2212\u02d0\u02f8\u0589\u05c3\u2236\ua789\u2044\u2215"
+    "\u2571\u27cb\u29f8\u2216\u27cd\u29f5\u201a"
+)
+_OVERLAYS: Final = (*range(0x0334, 0x0339), *range(0x20D2, 0x20F1))
+"""Marks that are drawn over or around a letter: a line through it makes it another one."""
+_TOKEN: Final = re.compile(r'\\u[0-9a-fA-F]{4}|\\.|[^\s"\\]+')
 _LATIN: Final = re.compile("[A-Za-z]")
+_DIGIT: Final = re.compile("[0-9]")
 _LOOKALIKE: Final = re.compile(f"[{_LOOKALIKES}]")
+_DIGIT_TWIN: Final = re.compile(f"[{_DIGIT_TWINS}]")
+_NO_TWIN: Final = re.compile(f"[^{_TWINS}\\W\\d_]")
+_OTHERS: Final = re.compile("[^ -~]+")
+_FEWEST_TWINS: Final = 3
+_FIRST_OTHER: Final = 0x80
 _LAST_MARK: Final = 0x1FFFF
 """No combining mark that shows lies above."""
 
@@ -86,6 +111,18 @@ def _hidden_one() -> re.Pattern[str]:
 @cache
 def _blank_run() -> re.Pattern[str]:
     return re.compile(f"[ {_hidden()}]{{{_RUN},}}")
+
+
+@cache
+def _ambiguous() -> re.Pattern[str]:
+    """Match what shows and is read as something else: forms of ASCII characters, digits of other scripts."""
+    others = (code for code in range(_FIRST_OTHER, sys.maxunicode + 1) if chr(code).isprintable())
+    found = {code for code in others if _passes_for_ascii(chr(code))}
+    return re.compile(f"[{_class({*found, *_OVERLAYS})}{_SIGNS}]")
+
+
+def _passes_for_ascii(char: str) -> bool:
+    return unicodedata.category(char) == "Nd" or unicodedata.normalize("NFKC", char).isascii()
 
 
 @cache
@@ -214,18 +251,33 @@ def _head(units: Sequence[str], room: int, size: Callable[[str], int]) -> list[s
 
 
 def _written(text: str) -> str:
-    text = _WORD.sub(_unmixed, text)
+    return _OTHERS.sub(lambda run: _without_hidden(run[0]), _TOKEN.sub(_unmixed, text))
+
+
+def _without_hidden(text: str) -> str:
     text = _stacked().sub(lambda run: "".join(map(_code, run[0])), text)
+    text = _ambiguous().sub(lambda one: _code(one[0]), text)
     return _hidden_one().sub(lambda one: _code(one[0]), text)
 
 
-def _unmixed(word: re.Match[str]) -> str:
-    return _LOOKALIKE.sub(lambda one: _code(one[0]), word[0]) if _LATIN.search(word[0]) else word[0]
+def _unmixed(token: re.Match[str]) -> str:
+    """Write the letters of a token that pass for others as codes: beside those, or when all of them do."""
+    text = token[0]
+    if text.isascii():
+        return text
+    letters = _LOOKALIKE.findall(text)
+    if _LATIN.search(text) or (len(letters) >= _FEWEST_TWINS and not _NO_TWIN.search(text)):
+        return _LOOKALIKE.sub(lambda one: _code(one[0]), text)
+    return _DIGIT_TWIN.sub(lambda one: _code(one[0]), text) if _DIGIT.search(text) else text
 
 
 def _code(char: str) -> str:
     """Write a character as JSON does: as one or two groups of four hexadecimal digits."""
-    return json.dumps(char)[1:-1] if ord(char) != _DELETE else "\\u007f"  # JSON lets it stand
+    code = ord(char)
+    if code >= _FIRST_OTHER:
+        groups = char.encode("utf-16-be", "surrogatepass").hex()
+        return "".join(f"\\u{groups[at : at + 4]}" for at in range(0, len(groups), 4))
+    return json.dumps(char)[1:-1] if code != _DELETE else "\\u007f"  # JSON lets it stand
 
 
 def _told(run: str) -> str:

@@ -108,6 +108,40 @@ def test_letters_of_another_script_among_latin_ones_are_written_as_codes() -> No
     )
 
 
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "\u0430\u0440\u0440\u04cf\u0435.com",  # nothing but look-alikes before the dot
+        "mal@\u0440\u0430\u0443.example",
+        "\u0440\u0430\u0443\u0440\u0430\u04cf",  # no other letter at all
+        "\u0261oogle",  # of the same script
+        "1\U0001d7ce\U0001d7ce",  # mathematical digits
+        "\uff11\uff10\uff10",
+        "10\u0660",  # a digit that looks like a point
+        "\u09ea\u09e6",  # digits that look like 8 and 0
+        "1\u041e\u041e",  # letters that look like noughts
+        "\u22125",
+        "a\u2024b\uff0fc",
+        "https\u2236\u2215\u2215a",
+        "/\u0338",  # a line drawn over it
+    ],
+)
+def test_what_passes_for_something_else_is_written_as_codes(twin: str) -> None:
+    shown = show({"to": twin}).text
+
+    assert shown.isascii()
+    assert json.loads(shown) == {"to": twin}
+
+
+def test_texts_of_other_scripts_are_left_as_they_are() -> None:
+    text = (
+        "\u043f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440\n\u0434\u043e\u043c na\u00efve "
+        "\u03ba\u03b1\u03b9 \u4f60\u597d"
+    )
+    assert json.loads(show({"a": text}).text) == {"a": text}
+    assert show({"a": text}).text == json.dumps({"a": text}, ensure_ascii=False, separators=(",", ":"))
+
+
 def test_text_that_looks_like_a_code_differs_from_one() -> None:
     assert show({"a": "\\u202e"}).text == '{"a":"\\\\u202e"}'
 
