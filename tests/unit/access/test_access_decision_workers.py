@@ -37,6 +37,7 @@ async def engine() -> AsyncIterator[WorkerEngine]:
     await made.close()
 
 
+@pytest.mark.torture
 async def test_a_worker_decides_as_this_process_would_with_and_without_waiting(engine: WorkerEngine) -> None:
     untrusted = case_of("tools/t", FORBID)
     untrusted = (replace(untrusted[0], untrusted=True), *untrusted[1:])
@@ -66,6 +67,7 @@ async def test_a_check_that_ends_its_worker_is_refused_and_the_others_of_its_bat
     assert (await engine.decide_all([case_of("tools/a", FORBID)]))[0].allowed
 
 
+@pytest.mark.torture
 async def test_a_check_that_ended_two_workers_ends_no_third(engine: WorkerEngine) -> None:
     for _ in range(2):
         await engine.decide_all([case_of("tools/segfault", FORBID)])
@@ -85,6 +87,7 @@ async def test_an_answer_that_is_none_is_a_refusal(engine: WorkerEngine, tool: s
     assert decision.reason is Reason.POLICY_ERROR
 
 
+@pytest.mark.torture
 async def test_policies_that_go_on_ending_workers_are_not_followed_but_can_be_mended(
     engine: WorkerEngine,
 ) -> None:

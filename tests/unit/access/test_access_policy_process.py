@@ -68,6 +68,7 @@ async def test_a_text_that_ended_the_process_twice_is_not_read_any_more() -> Non
         assert judge._pool.started <= started + 1
 
 
+@pytest.mark.torture
 async def test_a_text_that_does_not_end_is_cut_off_with_its_process() -> None:
     async with judging(replace(STUB, wall=0.5)) as judge:
         await judge.warm()

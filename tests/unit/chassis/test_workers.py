@@ -83,6 +83,7 @@ async def test_a_request_that_ended_two_workers_is_refused_and_others_are_not(po
     assert pool.started <= started + 2
 
 
+@pytest.mark.torture
 async def test_several_pools_share_one_list_of_poison() -> None:
     poison = PoisonList()
     one, two = pool_of(poison=poison), pool_of(poison=poison)
@@ -97,6 +98,7 @@ async def test_several_pools_share_one_list_of_poison() -> None:
         await two.close()
 
 
+@pytest.mark.torture
 async def test_what_ended_a_worker_by_chance_is_forgiven_once_it_succeeds(pool: WorkerPool) -> None:
     for order in (b"segfault", b"echo x", b"segfault"):
         if order == b"segfault":
@@ -108,6 +110,7 @@ async def test_what_ended_a_worker_by_chance_is_forgiven_once_it_succeeds(pool: 
     assert await pool.call(b"echo y", digest=b"d") == b"ok y"
 
 
+@pytest.mark.torture
 async def test_a_source_that_ends_one_worker_after_the_other_waits_and_others_do_not() -> None:
     clock = FakeClock()
     pool = pool_of(clock=clock.monotonic)
@@ -232,6 +235,7 @@ async def test_a_worker_that_is_killed_while_idle_is_replaced_before_anybody_ask
         await pool.close()
 
 
+@pytest.mark.torture
 async def test_a_worker_that_does_not_start_is_told_as_such_and_is_not_tried_without_pause() -> None:
     spec = WorkerSpec(name="no", target="tests.fakes.worker_handlers:broken", memory=MIB, cpu=1.0, wall=5.0)
     pool = pool_of(spec)
