@@ -41,6 +41,10 @@ class BackendUnreachable(BackendUnavailable):
     """Nobody accepts connections where the backend should be."""
 
 
+class BackendGone(BackendUnreachable):
+    """Nothing listens at its address: its process has ended, or has not begun."""
+
+
 class UnmarkedEnd(BackendUnavailable):
     """The stream ended in good order, but without the mark that the answer has ended."""
 

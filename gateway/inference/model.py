@@ -222,6 +222,8 @@ class ReplicaInfo:
     """Which weights of the model these are; empty: it does not tell."""
     special_ids: frozenset[int] = frozenset()
     """Tokens that steer its model, where the server tells them."""
+    instance: str = ""
+    """Another one each time the server's process starts; empty: it does not tell."""
 
     def oddity(self) -> str:
         """Return what of it no server can mean, since the contract has no room for it; empty: nothing."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ class Routes:
         self._service = service
         self._metrics = metrics
         self._about = about
+        self._instance = secrets.token_hex(8)
         self._guard = guard
         self._keep_alive = keep_alive
         self._write_timeout = write_timeout
@@ -163,6 +165,7 @@ class Routes:
                     "special_token_ids": about.special[:MOST_TOLD],
                     "presence_penalty": True,
                     "exact": about.exact,
+                    "instance": self._instance,
                     "slots": about.slots,
                     "ctx_per_slot": about.ctx_per_slot,
                     "max_total_tokens": limits.max_total_tokens,

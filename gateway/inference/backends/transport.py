@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
+    BackendGone,
     BackendInvalid,
     BackendStalled,
     BackendUnavailable,
@@ -197,7 +198,8 @@ def failures() -> Iterator[None]:
             raise BackendUnreachable("the backend does not accept connections") from error
         raise BackendStalled("the backend sent no token in time") from error
     except aiohttp.ClientConnectorError as error:
-        raise BackendUnreachable("the backend cannot be reached") from error
+        gone = isinstance(error.os_error, ConnectionRefusedError)
+        raise (BackendGone if gone else BackendUnreachable)("the backend cannot be reached") from error
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
         raise BackendUnavailable("the connection failed") from error
     except (aiohttp.ClientError, HttpProcessingError, ValueError) as error:

@@ -7,12 +7,20 @@ from typing import Any, Final, Protocol, TypeVar
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
 from gateway.inference.core.circuit import Circuit, CircuitConfig, CircuitState
+from gateway.inference.core.culprits import Work
 from gateway.inference.core.evidence import Evidence, Source, account, cause, evidence
 from gateway.inference.core.template import plain_messages, with_tools
-from gateway.inference.errors import BackendBroken, BackendError, BackendInvalid, PromptOverflow
+from gateway.inference.errors import (
+    BackendBroken,
+    BackendError,
+    BackendGone,
+    BackendInvalid,
+    PromptOverflow,
+)
 from gateway.inference.model import Prompt, ReplicaInfo
 from gateway.inference.ports import Backend
 from gateway.inference.service.failures import too_long
+from gateway.inference.service.trials import Trials
 from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.notifier import ChangeNotifier
@@ -90,6 +98,8 @@ class ReplicaPool:
         self._doubts = ChangeNotifier()
         """Tells, by name, that a replica should be probed at once."""
         self._next = 0
+        self.trials = Trials(clock, self._fallen)
+        """What is at work on which replica, and what is not worked on any more."""
 
     async def watch(self, name: str) -> None:
         """Keep one replica's state fresh until cancelled."""
@@ -211,6 +221,17 @@ class ReplicaPool:
             self._set(name, replica, up=True)
         return info
 
+    async def _fallen(self, name: str, instance: str) -> bool:
+        """Whether a replica's process has ended since it told `instance`: nobody is there, or another one."""
+        try:
+            async with asyncio.timeout(self._config.probe_timeout):
+                info = await _told(self._replicas[name].backend)
+        except BackendGone:
+            return True
+        except (BackendError, TimeoutError):
+            return False  # it may be busy, or out of reach
+        return bool(instance and info.instance) and info.instance != instance
+
     async def replaced(self, name: str, info: ReplicaInfo) -> None:
         """Wait until a replica is known to serve another model, or revision of it, than `info` says."""
         replica = self._replicas[name]
@@ -261,30 +282,30 @@ class ReplicaPool:
         tools: Sequence[ToolDefinition] = (),
         form: str = "",
         *,
-        source: Source,
+        work: Work,
     ) -> Prompt:
         """Apply the chat template; tools become text where the backend has no native tools.
 
         So they do beside a `form`, the schema of an answer without calls: no server keeps both natively.
-        Raises ConstraintInvalid, BackendRefused or BackendFailed.
+        Raises ConstraintInvalid, BackendRefused, BackendFailed, RequestPoisoned or TooManyCalls.
         """
         native = live.info.capabilities.native_tools
         if native and not form:
-            return await self._ask(live, lambda backend: backend.render(messages, tools), source)
+            return await self._ask(live, lambda backend: backend.render(messages, tools), work)
         # Writing out what long schemas mean takes some hundredths of a second.
         fold = with_tools if native else plain_messages
         plain = await asyncio.to_thread(fold, messages, tools, form)
-        return await self._ask(live, lambda backend: backend.render(plain), source)
+        return await self._ask(live, lambda backend: backend.render(plain), work)
 
-    async def measure(self, live: LiveReplica, text: str, *, source: Source, content: bool = False) -> Prompt:
+    async def measure(self, live: LiveReplica, text: str, *, work: Work, content: bool = False) -> Prompt:
         """Count the tokens of a plain prompt, or of a message's content.
 
-        Raises BackendRefused or BackendFailed.
+        Raises BackendRefused, BackendFailed, RequestPoisoned or TooManyCalls.
         """
-        return await self._ask(live, lambda backend: backend.measure(text, content=content), source)
+        return await self._ask(live, lambda backend: backend.measure(text, content=content), work)
 
     async def _ask(
-        self, live: LiveReplica, question: Callable[[Backend], Coroutine[Any, Any, T]], source: Source
+        self, live: LiveReplica, question: Callable[[Backend], Coroutine[Any, Any, T]], work: Work
     ) -> T:
         """Ask a live replica, and after a failure each other one of the same model once."""
         others = [
@@ -295,14 +316,17 @@ class ReplicaPool:
         causes: list[str] = []
         for each in [live, *others]:
             try:
-                return await question(each.backend)
+                async with self.trials.at_work(each.backend.name, each.info.instance, work):
+                    return await question(each.backend)
             except PromptOverflow as error:
                 raise too_long(error, each.info.model) from error
             except BackendInvalid as error:
                 raise BackendRefused(f"the backend refused the request: {cause(error)}") from error
             except BackendError as error:
-                self.failed(each.backend.name, error, source)
+                self.failed(each.backend.name, error, work.source)
                 causes.append(cause(error))
+                await self.trials.look(each.backend.name)
+                self.trials.check(work)  # before it ends the next one
         raise BackendFailed(f"no backend could read the prompt ({causes[-1]}); try again", retry_after=1.0)
 
     async def _until_changed(self, seconds: float, model: str) -> None:
@@ -325,6 +349,8 @@ class ReplicaPool:
                 queue_size = await replica.backend.queue_size() if healthy else None
         except (BackendError, TimeoutError) as error:
             replica.failure, healthy, queue_size = account(error) or NO_ANSWER, False, None
+            if replica.up and isinstance(error, BackendGone):
+                self.trials.gone(name)
         replica.suspect = False
         replica.failures = 0 if healthy else replica.failures + 1
         waits = bool(queue_size) or queue_size != replica.queue_size

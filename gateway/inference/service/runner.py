@@ -1,14 +1,13 @@
 """Drives one generation: prepare, wait for a grant, generate, yield when asked, go on elsewhere, finish."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from enum import Enum
 from math import inf
 
 from gateway.inference.core import prefixes, prompt_plan, replay
+from gateway.inference.core.culprits import Work
 from gateway.inference.core.evidence import Source, cause
 from gateway.inference.core.prompt_length import check_length
 from gateway.inference.errors import BackendBroken, BackendError, UnmarkedEnd
@@ -34,10 +33,12 @@ from gateway.inference.model import (
 from gateway.inference.ports import Backend, CheckpointStore, Ticket
 from gateway.inference.service import eligibility
 from gateway.inference.service.answers import check_output, message_of
+from gateway.inference.service.asking import next_request
 from gateway.inference.service.dependencies import Dependencies
 from gateway.inference.service.failures import check_failures, odd_answer, refusals
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica
+from gateway.inference.service.trials import Run
 from services.chassis.chat import ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt, Submission
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
@@ -84,6 +85,7 @@ class Runner:
         self._preemptions = self._recoveries = 0
         self._replica = self._failure = ""
         self._source: Source = (generation.key.tenant, agent.program or generation.key.agent)
+        self._work = Work.of(generation.key.tenant, self._source, generation.spec)
         self._unreported = self._checkpointed = 0
         self._saving: asyncio.Task[None] | None = None
 
@@ -117,6 +119,7 @@ class Runner:
     async def _prepare(self) -> None:
         """Check the request against the model, render it and take up what was produced before."""
         spec, gen = self._gen.spec, self._gen
+        self._deps.pool.trials.check(self._work)
         tools = prompt_plan.shown_tools(spec)
         if tools or spec.constraint is not None:
             # In a thread: the longest schemas take some hundredths of a second.
@@ -154,8 +157,8 @@ class Runner:
         owner = (gen.key.tenant, gen.key.agent)
         async with self._deps.tokenizing.turn(owner, self._agent, gen.spec.size, gen.deadline):
             if gen.spec.messages:
-                return await pool.render(replica, gen.spec.messages, tools, form, source=self._source)
-            return await pool.measure(replica, gen.spec.prompt, source=self._source)
+                return await pool.render(replica, gen.spec.messages, tools, form, work=self._work)
+            return await pool.measure(replica, gen.spec.prompt, work=self._work)
 
     async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
         if resume is None:
@@ -259,6 +262,12 @@ class Runner:
         self._deps.metrics.suspended(SuspendReason.BACKEND_LOST.value)
         ticket.yielded(len(self._gen.transcript), replica_lost=True)
         await asyncio.sleep(self._deps.config.failure_pause * 2 ** (failures - 1))
+        await self._check_killed()  # some servers take a moment to die
+
+    async def _check_killed(self) -> None:
+        """Find out whether the replica has died at work. Raises RequestPoisoned when this request did it."""
+        await self._deps.pool.trials.look(self._replica)
+        self._deps.pool.trials.check(self._work)
 
     async def _run_on(self, grant: DispatchGrant, ticket: Ticket) -> _RunEnd:
         """Generate on one replica until the end, a preemption or a failure."""
@@ -269,8 +278,10 @@ class Runner:
         if (problem := eligibility.obstacle(self._gen, info, self._max_tokens)) is not None:
             return self._elsewhere(problem)
         self._replica = grant.replica
-        request = self._next_request(backend, grant.max_new_tokens)
-        consume = asyncio.create_task(self._consume(backend, request, ticket))
+        request = next_request(
+            self._gen, backend.name, info, self._constraint, self._max_tokens, grant.max_new_tokens
+        )
+        consume = asyncio.create_task(self._work_on(backend, info.instance, request, ticket))
         watch = asyncio.create_task(ticket.interrupted())
         replaced = asyncio.create_task(self._deps.pool.replaced(grant.replica, info))
         try:
@@ -306,6 +317,7 @@ class Runner:
             self._unmarked_at = at
         pool.failed(replica, error, self._source)
         self._failure = cause(error)
+        await self._check_killed()
         if isinstance(error, BackendBroken) and await pool.identify(replica) is not None:
             raise odd_answer(error) from error
         return _RunEnd.LOST
@@ -324,40 +336,6 @@ class Runner:
             self._gen.kv = None
             return _RunEnd.PREEMPTED
         return _RunEnd.FINISHED
-
-    def _next_request(self, backend: Backend, limit: int) -> BackendRequest:
-        """Describe the next run, of at most `limit` tokens unless 0."""
-        gen, spec = self._gen, self._gen.spec
-        info = self._deps.pool.info(backend.name)
-        kv = gen.kv if gen.kv is not None and gen.kv.replica == backend.name else None
-        ids = tuple(gen.transcript.token_ids)
-        # The ids tell what of the prompt is a special token and what only looks like one; a text does not.
-        known = gen.prompt_ids or gen.prompt.ids
-        goes_on = prompt_plan.can_continue(gen.prompt, self._constraint, gen.transcript.text, info)
-        with_ids = bool(known and info and info.capabilities.token_prompts)
-        left = self._max_tokens - (len(ids) if goes_on else 0)
-        # What starts over needs room for all that it has produced before.
-        partial = 0 < limit < left and (goes_on or not ids)
-        overflows = info is not None and prompt_plan.may_overflow(gen.prompt, self._max_tokens, info)
-        return BackendRequest(
-            run_id=secrets.token_hex(16),  # new: the run before may not have noticed yet that it ended
-            prompt=gen.prompt,
-            prompt_ids=known if with_ids else (),
-            emitted_text=gen.transcript.text if goes_on else "",
-            emitted_ids=ids if with_ids and goes_on else (),
-            kv_handle=kv.handle if kv is not None else "",
-            max_new_tokens=limit if partial else left,
-            partial=partial,
-            open_ended=overflows and spec.fit_max_tokens and not partial,
-            sampling=replace(spec.sampling, seed=gen.seed),
-            stop=spec.stop,
-            constraint=self._constraint,
-            top_alternatives=spec.top_alternatives,
-            logprobs=spec.logprobs,
-            tool_choice=spec.tool_choice,
-            tool_choice_name=spec.tool_choice_name,
-            max_tool_calls=spec.max_tool_calls,
-        )
 
     async def _stop(self, backend: Backend, request: BackendRequest, consume: asyncio.Task[None]) -> _RunEnd:
         """Take the run off its replica at a token boundary, keeping its state where the backend can."""
@@ -378,7 +356,13 @@ class Runner:
         self._gen.kv = kept
         return _RunEnd.PREEMPTED
 
-    async def _consume(self, backend: Backend, request: BackendRequest, ticket: Ticket) -> None:
+    async def _work_on(
+        self, backend: Backend, instance: str, request: BackendRequest, ticket: Ticket
+    ) -> None:
+        async with self._deps.pool.trials.at_work(backend.name, instance, self._work) as run:
+            await self._consume(backend, request, ticket, run)
+
+    async def _consume(self, backend: Backend, request: BackendRequest, ticket: Ticket, run: Run) -> None:
         """Move what the backend generates into the transcript. The hot path."""
         gen = self._gen
         # Text that the request does not go on from comes again, and has been delivered already.
@@ -398,6 +382,7 @@ class Runner:
                         self._stop_reason = StopReason.STOP
                         return
                     if self._unreported >= self._deps.config.progress_tokens:
+                        run.proven()
                         self._report(ticket, 1)
                         self._checkpoint_if_due()
                 elif isinstance(item, PromptIds):
@@ -488,6 +473,8 @@ class Runner:
         label = self._agent.hints.scheduling_class.value
         seconds = self._deps.clock.monotonic() - gen.arrived_at
         self._deps.metrics.finished(label, completion.value, seconds, len(gen.transcript))
+        if completion is Completion.COMPLETED:
+            self._deps.pool.trials.finished(self._work)
         if self._checkpointed and completion is Completion.COMPLETED:
             self._deps.spawn(self._forget(gen.kv))
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound
 from gateway.inference.core import embedding
 from gateway.inference.core.conversation import in_order
+from gateway.inference.core.culprits import Work
 from gateway.inference.core.kept import MIB, KeepLimits, KeptGenerations
 from gateway.inference.core.loads import Loads
 from gateway.inference.core.prompt_length import check_texts, kept_texts
@@ -211,17 +212,18 @@ class InferenceUseCases:
                 await asyncio.to_thread(self._deps.checker.compile_tools, asked.tools)
             live = await self._pool.ready(asked.model, 1.0)
             owner = (caller.tenant, caller.agent)
-            source = (caller.tenant, facts.program or caller.agent)
+            work = Work.of(caller.tenant, (caller.tenant, facts.program or caller.agent), asked)
+            self._pool.trials.check(work)
             if not asked.texts:
                 messages = in_order(asked.messages)
                 check_texts(kept_texts(messages), live.info)
                 async with self._tokenizing.turn(owner, facts, asked.size, caller.deadline):
-                    told = await self._pool.render(live, messages, asked.tools, source=source)
+                    told = await self._pool.render(live, messages, asked.tools, work=work)
                     return told.token_count, []
             counts = []
             for text in asked.texts:
                 async with self._tokenizing.turn(owner, facts, len(text), caller.deadline):
-                    told = await self._pool.measure(live, text, source=source, content=True)
+                    told = await self._pool.measure(live, text, work=work, content=True)
                     counts.append(told.token_count)
             return 0, counts
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import BackendFailed, BackendRefused, ModelNotFound
 from gateway.inference.core.circuit import CircuitConfig, CircuitState
+from gateway.inference.core.culprits import Work
 from gateway.inference.errors import (
     BackendBroken,
     BackendError,
@@ -28,6 +29,7 @@ from tests.fakes.waiting import until
 
 QUICK = PoolConfig(healthy_interval=0.01, first_retry=0.005, longest_retry=0.02, probe_timeout=5.0)
 HELLO = [ChatMessage(Role.USER, "hello")]
+WORK = Work(b"", "tree")
 
 
 class Watched:
@@ -242,7 +244,7 @@ async def test_another_replica_renders_when_the_first_one_fails() -> None:
         await until(lambda: len(made.pool.live()) == 2)
         live = next(each for each in made.pool.live() if each.backend.name == "r0")
         first.broken = BackendStalled("nothing came")
-        prompt = await made.pool.render(live, HELLO, source="tree")
+        prompt = await made.pool.render(live, HELLO, work=WORK)
 
         assert prompt.token_count == 2
         assert [each.backend.name for each in made.pool.live()] == ["r1"]
@@ -256,7 +258,7 @@ async def test_a_prompt_that_no_replica_can_read_is_a_failure_of_the_backend() -
         live = made.pool.live()[0]
         first.broken = second.broken = BackendUnavailable("gone")
         with pytest.raises(BackendFailed):
-            await made.pool.measure(live, "text", source="tree")
+            await made.pool.measure(live, "text", work=WORK)
 
 
 async def test_a_prompt_that_the_backend_refuses_is_not_tried_elsewhere() -> None:
@@ -266,7 +268,7 @@ async def test_a_prompt_that_the_backend_refuses_is_not_tried_elsewhere() -> Non
         live = next(each for each in made.pool.live() if each.backend.name == "r0")
         first.broken = BackendInvalid("bad roles")
         with pytest.raises(BackendRefused, match="bad roles"):
-            await made.pool.render(live, HELLO, source="tree")
+            await made.pool.render(live, HELLO, work=WORK)
 
         assert len(made.pool.live()) == 2
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.inference.core.culprits import Work
 from gateway.inference.model import Capabilities, ReplicaInfo
 from gateway.inference.service.replicas import PoolConfig, ReplicaPool
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
@@ -70,7 +71,7 @@ async def test_tools_go_through_or_become_text() -> None:
     async with watched(plain, native) as pool:
         await until(lambda: len(names(pool)) == 2)
         for live in pool.live():
-            await pool.render(live, [hello], [CLOCK], source="tree")
+            await pool.render(live, [hello], [CLOCK], work=Work(b"", "tree"))
 
     assert native.rendered == [([hello], [CLOCK])]
     [[system, user], tools] = plain.rendered[0]

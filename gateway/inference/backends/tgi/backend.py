@@ -118,6 +118,7 @@ class TgiBackend:
             special_ids=info.special_ids,
             longest_token=info.longest_token or self._config.longest_token,
             revision=info.model_sha or "",
+            instance=info.instance,
         )
 
     async def healthy(self) -> bool:

@@ -158,6 +158,7 @@ class BackendInfo:
     content_is_text: bool = False
     """Whether it finds no special tokens in what messages hold."""
     special_ids: frozenset[int] = frozenset()
+    instance: str = ""
 
 
 class TextToken(NamedTuple):
@@ -446,6 +447,7 @@ def parse_info(raw: Any) -> BackendInfo:
             root_choice=own.get("root_choice") is True,
             content_is_text=own.get("content_is_text") is True,
             special_ids=frozenset(map(exact_count, (own.get("special_token_ids") or [])[:MOST_SPECIAL])),
+            instance=name(own["instance"]) if own.get("instance") else "",
         )
 
 
