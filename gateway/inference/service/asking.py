@@ -12,6 +12,7 @@ def next_request(
     gen: Generation,
     replica: str,
     info: ReplicaInfo,
+    *,
     constraint: Constraint | None,
     max_tokens: int,
     limit: int,

@@ -279,7 +279,12 @@ class Runner:
             return self._elsewhere(problem)
         self._replica = grant.replica
         request = next_request(
-            self._gen, backend.name, info, self._constraint, self._max_tokens, grant.max_new_tokens
+            self._gen,
+            backend.name,
+            info,
+            constraint=self._constraint,
+            max_tokens=self._max_tokens,
+            limit=grant.max_new_tokens,
         )
         consume = asyncio.create_task(self._work_on(backend, info.instance, request, ticket))
         watch = asyncio.create_task(ticket.interrupted())

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -162,9 +163,9 @@ async def test_a_call_that_is_cancelled_before_its_server_dies_is_suspected_too(
         await until(lambda: server.running == 1)
         for number in range(2):
             killer = desk.start(**kill(f"k{number}"))
-            await until(lambda running=2 - number: server.running == running)
+            await until(partial(_runs, server, 2 - number))
             await killer.leave()
-            await until(lambda running=1 - number: server.running == running)
+            await until(partial(_runs, server, 1 - number))
             if not number:
                 server.die()
                 server.permits = asyncio.Semaphore(1000)
@@ -192,6 +193,10 @@ async def test_a_prompt_that_ends_the_server_that_reads_it_ends_two_and_no_third
         await refused(desk.start(**kill()))
 
         assert sum(each.deaths for each in servers) == 4
+
+
+def _runs(server: Mortal, count: int) -> bool:
+    return server.running == count
 
 
 def _dying(server: Mortal) -> Any:
