@@ -10,6 +10,7 @@ once, so that the client under test, not this server, is the bottleneck.
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -84,6 +85,9 @@ class Behaviour:
 
     waiting: int | None = None
     """Length of the queue on the metrics page; None: there is no page."""
+
+    deadly: str = ""
+    """What a prompt holds that ends the whole process, as a fault in native code would; empty: nothing."""
 
     split_writes: bool = False
     """Write byte by byte: every event arrives torn."""
@@ -345,6 +349,8 @@ class FakeTgi:
             body["text"] = text_of(ids)
         self.seen.bodies.append(body)
         self.seen.connections.add(id(request.transport))
+        if self.behaviour.deadly and self.behaviour.deadly in f"{body.get('inputs')}{body.get('text')}":
+            ctypes.string_at(0)
         return body
 
     def _refusal(self, body: dict[str, Any]) -> tuple[int, str, str] | None:
@@ -420,6 +426,8 @@ def main() -> None:
     parser.add_argument("--token-delay", type=float, default=0.0, help="seconds between tokens")
     parser.add_argument("--tokens", type=int, default=8)
     parser.add_argument("--max-concurrent", type=int, default=100_000)
+    parser.add_argument("--deadly", default="", help="what a prompt holds that ends this process")
+    parser.add_argument("--plain", action="store_true", help="take prompts as text, as TGI itself does")
     given = parser.parse_args()
     behaviour = Behaviour(
         slots=given.slots,
@@ -427,6 +435,8 @@ def main() -> None:
         token_delay=given.token_delay,
         tokens=given.tokens,
         max_concurrent=given.max_concurrent,
+        deadly=given.deadly,
+        kv_snapshot=not given.plain,
     )
     asyncio.run(_serve(FakeTgi(behaviour), given.port))
 

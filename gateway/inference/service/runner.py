@@ -119,7 +119,6 @@ class Runner:
     async def _prepare(self) -> None:
         """Check the request against the model, render it and take up what was produced before."""
         spec, gen = self._gen.spec, self._gen
-        self._deps.pool.trials.check(self._work)
         tools = prompt_plan.shown_tools(spec)
         if tools or spec.constraint is not None:
             # In a thread: the longest schemas take some hundredths of a second.

@@ -213,7 +213,6 @@ class InferenceUseCases:
             live = await self._pool.ready(asked.model, 1.0)
             owner = (caller.tenant, caller.agent)
             work = Work.of(caller.tenant, (caller.tenant, facts.program or caller.agent), asked)
-            self._pool.trials.check(work)
             if not asked.texts:
                 messages = in_order(asked.messages)
                 check_texts(kept_texts(messages), live.info)

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.inference.errors import BackendGone, BackendUnavailable
 from gateway.inference.model import BackendRequest, CountSpec, StreamItem
+from gateway.inference.service import trials
 from services.chassis.auth.identity import Caller
 from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.errors import TooManyCalls
@@ -181,8 +182,9 @@ async def test_a_call_that_is_cancelled_before_its_server_dies_is_suspected_too(
         assert good.text == WHOLE
 
 
-async def test_a_prompt_that_ends_the_server_that_reads_it_ends_two_and_no_third() -> None:
-    servers = [mortal(f"r{number}") for number in range(3)]
+@pytest.mark.parametrize("count", [2, 3])
+async def test_a_prompt_that_ends_the_server_that_reads_it_ends_two_and_no_third(count: int) -> None:
+    servers = [mortal(f"r{number}") for number in range(count)]
     for server in servers:
         server.measure = server.render = _dying(server)  # type: ignore[method-assign]
     async with inference(*servers) as desk:
@@ -190,6 +192,7 @@ async def test_a_prompt_that_ends_the_server_that_reads_it_ends_two_and_no_third
         for _ in range(2):
             with pytest.raises(RequestPoisoned):
                 await desk.use_cases.count(caller, CountSpec(texts=(MARK,)))
+            assert sum(each.deaths for each in servers) == 2
         await refused(desk.start(**kill()))
 
         assert sum(each.deaths for each in servers) == 4
@@ -207,7 +210,8 @@ def _dying(server: Mortal) -> Any:
     return ask_of
 
 
-async def test_others_wait_while_a_suspect_is_tried_and_no_longer() -> None:
+async def test_others_wait_while_a_suspect_is_tried_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "TRIAL_SECONDS", 3600.0)
     server = mortal(at=1000)
     server.permits = asyncio.Semaphore(0)
     async with inference(server) as desk:

@@ -87,7 +87,7 @@ class InferenceServiceServicer(object):
         goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
         answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
         Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED,
-        ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+        REQUEST_POISONED, ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
         NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -126,7 +126,8 @@ class InferenceServiceServicer(object):
     def CountTokens(self, request, context):
         """Counts the tokens of a chat or a text with the tokenizer of the model's backend. Agents take turns. A chat that cannot fit
         the model's window is refused by its length, as a prompt is; texts are counted whether or not they would fit.
-        Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
+        Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT,
+        REQUEST_POISONED; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
         QUEUE_FULL; UNAVAILABLE NO_BACKEND, ACCESS_UNAVAILABLE. Read only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

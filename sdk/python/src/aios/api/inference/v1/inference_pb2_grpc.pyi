@@ -39,7 +39,7 @@ class InferenceServiceStub:
     goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
     answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
     Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED,
-    ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+    REQUEST_POISONED, ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
     NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
     """
     StreamGenerate: _grpc.UnaryStreamMultiCallable[_inference_pb2.StreamGenerateRequest, _inference_pb2.StreamGenerateResponse]
@@ -62,7 +62,8 @@ class InferenceServiceStub:
     CountTokens: _grpc.UnaryUnaryMultiCallable[_inference_pb2.CountTokensRequest, _inference_pb2.CountTokensResponse]
     """Counts the tokens of a chat or a text with the tokenizer of the model's backend. Agents take turns. A chat that cannot fit
     the model's window is refused by its length, as a prompt is; texts are counted whether or not they would fit.
-    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
+    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT,
+    REQUEST_POISONED; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
     QUEUE_FULL; UNAVAILABLE NO_BACKEND, ACCESS_UNAVAILABLE. Read only.
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_inference_pb2.EmbedRequest, _inference_pb2.EmbedResponse]
@@ -91,7 +92,7 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
     answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
     Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED,
-    ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+    REQUEST_POISONED, ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
     NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
     """
     StreamGenerate: _aio.UnaryStreamMultiCallable[_inference_pb2.StreamGenerateRequest, _inference_pb2.StreamGenerateResponse]  # type: ignore[assignment]
@@ -114,7 +115,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     CountTokens: _aio.UnaryUnaryMultiCallable[_inference_pb2.CountTokensRequest, _inference_pb2.CountTokensResponse]  # type: ignore[assignment]
     """Counts the tokens of a chat or a text with the tokenizer of the model's backend. Agents take turns. A chat that cannot fit
     the model's window is refused by its length, as a prompt is; texts are counted whether or not they would fit.
-    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
+    Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT,
+    REQUEST_POISONED; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
     QUEUE_FULL; UNAVAILABLE NO_BACKEND, ACCESS_UNAVAILABLE. Read only.
     """
     Embed: _aio.UnaryUnaryMultiCallable[_inference_pb2.EmbedRequest, _inference_pb2.EmbedResponse]  # type: ignore[assignment]
@@ -146,7 +148,7 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         goes on from its last checkpoint, or returns the finished answer while it is kept (5 minutes, or until the agent's newer
         answers need its share of memory, 32 MiB). One that comes while an abandoned run of it settles waits for that and starts anew.
         Errors: INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, CONSTRAINT_INVALID, NEVER_FITS, BACKEND_REFUSED,
-        ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
+        REQUEST_POISONED, ORPHAN_TOOL_RESULT; NOT_FOUND MODEL_NOT_FOUND; UNIMPLEMENTED CAPABILITY_MISSING; ABORTED IDEMPOTENCY_MISMATCH; RESOURCE_EXHAUSTED QUEUE_FULL, WAIT_EXPIRED, TOO_MANY_CALLS; UNAVAILABLE
         NO_BACKEND, BACKEND_FAILED, SCHEDULER_UNAVAILABLE, ACCESS_UNAVAILABLE; INTERNAL CONSTRAINT_UNMET; PERMISSION_DENIED.
         """
 
@@ -193,7 +195,8 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inference_pb2.CountTokensResponse, _abc.Awaitable[_inference_pb2.CountTokensResponse]]:
         """Counts the tokens of a chat or a text with the tokenizer of the model's backend. Agents take turns. A chat that cannot fit
         the model's window is refused by its length, as a prompt is; texts are counted whether or not they would fit.
-        Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
+        Errors: NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT INVALID_REQUEST, PROMPT_TOO_LONG, ORPHAN_TOOL_RESULT,
+        REQUEST_POISONED; RESOURCE_EXHAUSTED TOO_MANY_CALLS,
         QUEUE_FULL; UNAVAILABLE NO_BACKEND, ACCESS_UNAVAILABLE. Read only.
         """
 
