@@ -24,6 +24,7 @@ from services.chassis.rpc.methods import Audience, Lane, Method
 from services.chassis.rpc.status import peer_error, status_of
 from services.chassis.rpc.steps import mapping
 from services.chassis.rpc.steps.deadline import budget
+from services.chassis.rpc.steps.headers import address
 from services.chassis.shares import Openings
 from services.chassis.streams import next_of
 
@@ -141,7 +142,7 @@ class Forwarder(grpc.GenericRpcHandler):
 
 def _address(context: Context) -> Agent:
     """Return where a call without a credential comes from, its port left out."""
-    return ("", str(context.peer()).rpartition(":")[0])
+    return ("", address(context))
 
 
 async def _copy(

@@ -130,6 +130,7 @@ async def build(process: Process) -> App:
         handlers=[forwarder],
         known=FORWARDED,
         trust_ids=False,
+        root=directory.root,
         listeners=await _doors(process, use_cases, directory),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
     )

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from gateway.http.bodies import Bodies, Root, own_root
 from gateway.http.config import DoorConfig
 from gateway.http.core.aliases import Aliases
 from gateway.http.kernel import Kernel
 from gateway.http.service.identities import Identities
+from services.chassis.bodies import Bodies, Root, own_root
 from services.chassis.shares import Openings
 
 

@@ -1,7 +1,6 @@
 """The gateway's HTTP listener: bounded connections, identified requests, errors in each dialect's words."""
 
 import asyncio
-import resource
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
@@ -14,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from gateway.http.adapters.children import KernelChildren
 from gateway.http.adapters.key_exchange import AccessKeyExchange
-from gateway.http.bodies import Bodies, Root, own_root
 from gateway.http.config import DoorConfig
 from gateway.http.connections import Bounds, Connections
 from gateway.http.core.aliases import Aliases, Served, parse
@@ -32,11 +30,13 @@ from gateway.http.service.keys import Keys
 from gateway.http.service.sessions import Sessions
 from gateway.http.visit import Visit
 from services.chassis.auth.tokens import Authenticator
+from services.chassis.bodies import Bodies, Root, own_root
 from services.chassis.rpc.errors import Draining, KernelError, MalformedRequest
 from services.chassis.rpc.live_streams import SWEEP_SECONDS
 from services.chassis.rpc.local import LocalChannel
 from services.chassis.rpc.steps import mapping
 from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.files import allow_files
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.ports import PortTaken
 from services.chassis.runtime.tasks import Supervisor
@@ -125,7 +125,7 @@ class Door:
         self._tls = tls = await asyncio.to_thread(_tls, self._config)
         if tls is not None:
             self._tasks.every("door certificate", _CERTIFICATE_SECONDS, self.renew_certificate)
-        _allow_files(self._config.connections)
+        allow_files(self._config.connections)
         self._runner = web.AppRunner(self._app(), handler_cancellation=True)
         await self._runner.setup()
         try:
@@ -359,12 +359,3 @@ def _tls(config: DoorConfig) -> ssl.SSLContext | None:
 def _load(context: ssl.SSLContext, config: DoorConfig) -> None:
     if config.tls_cert_file is not None:
         context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
-
-
-def _allow_files(connections: int) -> None:
-    """Let the process open a file for each connection and for what it needs besides, as far as it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * connections + 1024
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 from aiohttp import web
 
-from gateway.http.bodies import Bodies, Holder
 from gateway.http.common import values
 from gateway.http.config import DoorConfig
 from gateway.http.errors import RequestTimeout, UnsupportedEncoding
 from gateway.http.model import Identity
+from services.chassis.bodies import Bodies, Holder
 from services.chassis.quotas import Owner
 from services.chassis.rpc.errors import InvalidRequest, MalformedRequest, RequestTooLarge
 from services.chassis.rpc.local import PEER

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from gateway.http.bodies import Holder
 from gateway.http.core.sessions import Header
 from gateway.http.mcp.syscalls import Metadata
 from gateway.http.model import Identity
 from gateway.http.service.identities import Identities
 from gateway.http.service.keys import credential_of
+from services.chassis.bodies import Holder
 from services.chassis.rpc.local import PEER
 
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.http.bodies import Root, own_root
 from gateway.http.mcp.settings import McpSettings
 from gateway.http.mcp.syscalls import Caller
 from gateway.http.mcp.watches import FileWatch
+from services.chassis.bodies import Root, own_root
 from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import AgentInactive, KernelError

@@ -14,7 +14,6 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from aios.api.inference.v1 import inference_pb2 as pb
-from gateway.http.bodies import Root, own_root
 from gateway.http.common.hints import Tier
 from gateway.http.kernel import Kernel
 from gateway.http.model import Identity
@@ -30,6 +29,7 @@ from gateway.http.responses.service.claims import Claims
 from gateway.http.responses.service.keeping import Library, pending_name
 from gateway.http.responses.stream import Composer
 from services.chassis import quotas
+from services.chassis.bodies import Root, own_root
 from services.chassis.chat import ChatMessage
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.quotas import Cap

@@ -72,9 +72,9 @@ class LocalChannel:
 
         The task writes the next message only once the last one was taken, so a slow reader slows it down.
         """
-        context = LocalContext(timeout, metadata)
+        context = LocalContext(timeout, metadata, request.SerializeToString())
         handler = self._pipeline.service(_Details(path, metadata))
-        running = asyncio.create_task(_run(handler, request.SerializeToString(), context), name=path)
+        running = asyncio.create_task(_run(handler, context), name=path)
         try:
             async for message in context.sent(running):
                 yield read(message) if isinstance(message, bytes) else message
@@ -91,7 +91,8 @@ class LocalContext:
     trusted: Final = True
     """The metadata comes from this process."""
 
-    def __init__(self, timeout: float | None, metadata: Metadata) -> None:
+    def __init__(self, timeout: float | None, metadata: Metadata, request: bytes = b"") -> None:
+        self._request = request
         self._ends = None if timeout is None else asyncio.get_running_loop().time() + timeout
         self._peer = "local"
         self._metadata: list[tuple[str, str | bytes]] = []
@@ -127,6 +128,10 @@ class LocalContext:
     def details(self) -> str:
         """Return the text of that status."""
         return self._details
+
+    async def read(self) -> bytes:
+        """Return the request."""
+        return self._request
 
     async def send_initial_metadata(self, _metadata: Metadata) -> None:
         """Ignore what only a connection carries."""
@@ -214,16 +219,17 @@ def _no_streams_in(path: str) -> Any:
     return call
 
 
-async def _run(handler: Any, data: bytes, context: LocalContext) -> None:
-    """Run a handler. A connection would end it at its caller's deadline; here that is done by hand."""
+async def _run(handler: Any, context: LocalContext) -> None:
+    """Run a handler, which reads its one request from the context.
+
+    A connection would end it at its caller's deadline; here that is done by hand.
+    """
     try:
         async with asyncio.timeout(context.time_remaining()):
-            if handler.unary_unary is not None:
-                await context.write(await handler.unary_unary(data, context))
-            elif handler.unary_stream is not None:
-                await handler.unary_stream(data, context)
+            if handler.stream_unary is not None:
+                await context.write(await handler.stream_unary(None, context))
             else:
-                raise UnknownMethod("methods that read a stream cannot be called from within the process")
+                await handler.stream_stream(None, context)
     except TimeoutError:
         raise DeadlineExceeded("the call took longer than it may") from None
 

@@ -23,6 +23,7 @@ from services.chassis.auth.authz_client import AccessAuthorizer, Authorizer
 from services.chassis.auth.processes import ACCESS, SERVICE_KEYS
 from services.chassis.auth.purges import LOOK_SECONDS, Delete, PurgeFollower
 from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
+from services.chassis.bodies import Root, own_root
 from services.chassis.quotas import Cap
 from services.chassis.rpc import client
 from services.chassis.rpc.exchange import AccessExchange, TokenExchange
@@ -146,6 +147,8 @@ class App:
     """False when the process serves /metrics, /healthz and /readyz itself on its HTTP port."""
     listeners: Sequence[Listener] = ()
     """Further ways into the process."""
+    root: Root = own_root
+    """Tells the root of an agent's tree without asking anybody, for what is shared by trees."""
     started: Callable[[ChassisServer], Awaitable[None]] | None = None
     """Called once everything is bound."""
 
@@ -400,6 +403,7 @@ async def _start(process: Process, app: App) -> ChassisServer:
         listeners=app.listeners,
         openings=process.openings,
         tls=process.tls,
+        root=app.root,
     )
     await server.start()
     process.tasks.start("loop-lag", lambda: watch_loop_lag(process.metrics))

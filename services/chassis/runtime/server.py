@@ -11,24 +11,27 @@ from typing import Any, Final, Protocol
 import grpc
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.tokens import Authenticator
+from services.chassis.bodies import Root, own_root
 from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
+from services.chassis.rpc.arrivals import BODIES_BYTES, Arrivals
 from services.chassis.rpc.client import MAX_MESSAGE_BYTES
 from services.chassis.rpc.live_streams import READER_SECONDS, SWEEP_SECONDS, WATCHES
 from services.chassis.rpc.local import LocalChannel
 from services.chassis.rpc.pipeline import Pipeline
 from services.chassis.runtime import metrics
+from services.chassis.runtime.files import allow_files
+from services.chassis.runtime.health import Health
 from services.chassis.runtime.http import HttpServer, Page, Route
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.ports import PortTaken
 from services.chassis.runtime.readiness import Check, Readiness
+from services.chassis.runtime.reflection import serve_reflection
 from services.chassis.runtime.tasks import Supervisor
 from services.chassis.runtime.tls import PROCESSES, TlsIdentity
 from services.chassis.runtime.tracing import Tracer
@@ -57,6 +60,17 @@ class Listener(Protocol):
 
 
 MAX_METADATA_TRANSPORT_BYTES: Final = 64 * 1024
+
+STREAMS_OF_PROCESSES: Final = 32_768
+"""Calls under way on one connection of a process of the kernel, which carries those of all agents."""
+
+STREAMS_AT_THE_DOOR: Final = 4_096
+"""Calls under way on one connection of anybody else. A client holds back what would be more."""
+
+STREAMS_OF_PROBES: Final = 64
+
+CONNECTIONS: Final = 4_096
+"""Connections to one port."""
 
 _HEALTH_SECONDS: Final = 1.0
 _CONNECTION_MINUTES: Final = (10, 30)
@@ -90,19 +104,32 @@ class ServerConfig:
     watches: Cap = WATCHES
     """Watches that may be open here, of an agent, a tree and a tenant."""
 
+    request_bytes: int = BODIES_BYTES
+    """What the requests of all agents that are here may weigh, at the door."""
+
     reader_seconds: timedelta = timedelta(seconds=READER_SECONDS)
     """How long the reader of a stream that holds a place may take nothing; six times that otherwise."""
 
 
-def server_options() -> list[tuple[str, Any]]:
-    """Return the gRPC options of every server."""
+def server_options(*, streams: int = STREAMS_OF_PROCESSES) -> list[tuple[str, Any]]:
+    """Return the gRPC options of a server; `streams` bounds the calls under way on one connection."""
     minutes = random.uniform(*_CONNECTION_MINUTES)  # noqa: S311 - spreads reconnects, no secret
     return [
         # With the default 1 a second server binds the same port silently and steals traffic.
         ("grpc.so_reuseport", 0),
-        # A burst above the defaults (1,000 and 3,000) is dropped as CANCELLED; admission says why.
-        ("grpc.server.max_pending_requests", 100_000),
-        ("grpc.server.max_pending_requests_hard_limit", 200_000),
+        # A burst above the defaults (1,000 and 3,000) is dropped as CANCELLED; admission says why. Each that
+        # is pending takes 17 KB and is nobody's yet, so there is an end to it.
+        ("grpc.server.max_pending_requests", 16_384),
+        ("grpc.server.max_pending_requests_hard_limit", 32_768),
+        # What pends is served in the order of its arrival: one connection cannot put more before the others.
+        ("grpc.max_concurrent_streams", streams),
+        # Those that only stand there take files from everything else that the process opens.
+        ("grpc.max_allowed_incoming_connections", CONNECTIONS),
+        ("grpc.max_connection_idle_ms", 300_000),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        # A window that grows with the bandwidth is as large as the client says: it delays the answers that
+        # measure it.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -141,6 +168,7 @@ class ChassisServer:
         listeners: Sequence[Listener] = (),
         openings: Openings | None = None,
         tls: TlsIdentity | None = None,
+        root: Root = own_root,
     ) -> None:
         self._tls = tls
         self.name = name
@@ -162,12 +190,13 @@ class ChassisServer:
             reader_seconds=config.reader_seconds.total_seconds(),
             openings=openings,
             peers=PROCESSES if tls is not None and trust_ids else None,
+            arrivals=Arrivals(root, total_bytes=config.request_bytes),
         )
         self._of_processes = trust_ids
         self._servicers = servicers
         self._handlers = handlers
         self._listeners = listeners
-        self._health = health.HealthServicer()
+        self._health = Health()
         self._supervisor = Supervisor()
         self._grpc: grpc.aio.Server | None = None
         self._health_server: grpc.aio.Server | None = None
@@ -178,6 +207,7 @@ class ChassisServer:
 
     async def start(self) -> None:
         """Bind all ports and serve. Raises PortTaken."""
+        allow_files(CONNECTIONS)
         try:
             await self._bind()
         except PortTaken:
@@ -190,7 +220,7 @@ class ChassisServer:
     async def drain(self) -> None:
         """Say that the process goes, wait for load balancers to notice, end the watches."""
         self.readiness.draining = True
-        await self._health.enter_graceful_shutdown()
+        self._health.leave()
         for listener in self._listeners:
             await listener.drain()
         await asyncio.sleep(self.config.drain.total_seconds())
@@ -204,8 +234,9 @@ class ChassisServer:
 
     async def _bind(self) -> None:
         config = self.config
-        self._grpc = server = grpc.aio.server(options=server_options())
-        reflection.enable_server_reflection([*self._services, reflection.SERVICE_NAME], server)
+        streams = STREAMS_OF_PROCESSES if self._of_processes else STREAMS_AT_THE_DOOR
+        self._grpc = server = grpc.aio.server(options=server_options(streams=streams))
+        serve_reflection(self._services, server)
         for add, servicer, _ in self._servicers:
             add(servicer, self._pipeline)
         self._pipeline.add_generic_rpc_handlers(self._handlers)
@@ -215,7 +246,7 @@ class ChassisServer:
             credentials = self._tls.server_credentials(of_processes=self._of_processes)
         self.port = await _bind(server, config.host, config.port, "gRPC", credentials)
         if config.health_port is not None:
-            self._health_server = grpc.aio.server(options=server_options())
+            self._health_server = grpc.aio.server(options=server_options(streams=STREAMS_OF_PROBES))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
             self.health_port = await _bind(
                 self._health_server, config.host, config.health_port, "gRPC health"
@@ -249,9 +280,9 @@ class ChassisServer:
             return
         failing = await self.readiness.failing()
         status = HealthCheckResponse.NOT_SERVING if failing else HealthCheckResponse.SERVING
-        await self._health.set("", HealthCheckResponse.SERVING)
+        self._health.set("", HealthCheckResponse.SERVING)
         for service in self._services:
-            await self._health.set(service, status)
+            self._health.set(service, status)
 
     async def _metrics(self) -> Page:
         return Page(metrics.page(self.registry), metrics.CONTENT_TYPE)

@@ -59,5 +59,10 @@ def read(context: grpc.aio.ServicerContext[Any, Any], *, trust_ids: bool) -> Hea
     return headers
 
 
+def address(context: Any) -> str:
+    """Return where a call comes from, its port left out."""
+    return str(context.peer()).rpartition(":")[0]
+
+
 def _bearer(value: str) -> str:
     return value[len(_BEARER) :].strip() if value[: len(_BEARER)].lower() == _BEARER else ""

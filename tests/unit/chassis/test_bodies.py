@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.http.bodies import Bodies
+from services.chassis.bodies import Bodies
 from services.chassis.dispatch.errors import TooManyCalls
 
 
