@@ -28,9 +28,9 @@ class Bodies:
     allowed size finds room where its tree has none.
     """
 
-    def __init__(self, limit: int, root: Root = own_root) -> None:
+    def __init__(self, limit: int, root: Root = own_root, what: str = "body_bytes") -> None:
         self._root = root
-        self.shares = Shares("body_bytes", Cap(limit // 8, limit // 8, limit // 2), most=limit)
+        self.shares = Shares(what, Cap(limit // 8, limit // 8, limit // 2), most=limit)
 
     def reserve(self, holder: Holder, size: int) -> Owner:
         """Count a body and return whom it is charged to. Raises TooManyCalls when it finds no room."""

@@ -16,6 +16,7 @@ from services.chassis.quotas import Owner
 from services.chassis.rpc.errors import DeadlineExceeded, KernelError
 from services.chassis.rpc.methods import Method
 from services.chassis.rpc.steps.mapping import malformed
+from services.chassis.shares import Shares
 
 MOST_READING: Final = 512
 """Requests that are read at once. Each may hold 4 MiB."""
@@ -61,7 +62,7 @@ class Arrivals:
         seconds: float = _SECONDS,
     ) -> None:
         self._root = root
-        self._bodies = Bodies(total_bytes, root)
+        self._bodies = Bodies(total_bytes, root, "request_bytes")
         self._most = most
         self._seconds = seconds
         self._reading: dict[_Reading, None] = {}
@@ -69,14 +70,14 @@ class Arrivals:
         self._pending: set[asyncio.Future[Any]] = set()
 
     @property
+    def weighed(self) -> Shares:
+        """What the requests weigh that are here."""
+        return self._bodies.shares
+
+    @property
     def reading(self) -> int:
         """Requests that are being read."""
         return len(self._reading)
-
-    @property
-    def held(self) -> int:
-        """Bytes of the requests that are counted now."""
-        return self._bodies.held
 
     async def read(self, context: Any, method: Method, tenant: str, who: str) -> bytes:
         """Return the request of a call; `who` is an agent, or the address of a stranger without a tenant.

@@ -7,7 +7,12 @@ from reporting, and from ending.
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2 import (
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthListRequest,
+    HealthListResponse,
+)
 
 from services.chassis.notifier import ChangeNotifier
 
@@ -47,6 +52,13 @@ class Health:
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return HealthCheckResponse(status=status)
+
+    async def List(  # noqa: N802 - the name in the contract
+        self, _request: HealthListRequest, _context: Context
+    ) -> HealthListResponse:
+        """Tell how everything stands now."""
+        told = {name: HealthCheckResponse(status=status) for name, status in self._known.items()}
+        return HealthListResponse(statuses=told)
 
     async def Watch(  # noqa: N802 - the name in the contract
         self, request: HealthCheckRequest, context: Context

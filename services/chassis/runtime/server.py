@@ -179,6 +179,9 @@ class ChassisServer:
         descriptors = [descriptor for _, _, descriptor in servicers]
         self.methods = methods.table(*descriptors, *known)
         self._services = methods.service_names(*descriptors, *known)
+        arrivals = Arrivals(root, total_bytes=config.request_bytes)
+        if openings is not None and not trust_ids:
+            openings.add(arrivals.weighed)
         self._pipeline = Pipeline(
             self.methods,
             authenticator=authenticator,
@@ -190,7 +193,7 @@ class ChassisServer:
             reader_seconds=config.reader_seconds.total_seconds(),
             openings=openings,
             peers=PROCESSES if tls is not None and trust_ids else None,
-            arrivals=Arrivals(root, total_bytes=config.request_bytes),
+            arrivals=arrivals,
         )
         self._of_processes = trust_ids
         self._servicers = servicers

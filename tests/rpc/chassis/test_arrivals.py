@@ -96,15 +96,15 @@ async def test_what_an_agent_has_here_is_weighed_until_its_calls_end() -> None:
         call: Any = door.unary_unary(f"/{SERVICE}/Unary")
         big = Echo(name="agents/planner").SerializeToString() + b"\xf2\x3f\x88\x27" + bytes(5000)
         first = [asyncio.ensure_future(call(big, metadata=tokens.metadata("planner"))) for _ in range(2)]
-        await until(lambda: to._pipeline.arrivals.held > len(big))
+        await until(lambda: to._pipeline.arrivals.weighed.held > len(big))
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call(big, metadata=tokens.metadata("planner"))
         assert reason(refused.value) == "TOO_MANY_CALLS"
-        assert metadata_of(refused.value)["quota"] == "request bodies"
+        assert metadata_of(refused.value)["quota"] == "request_bytes"
         let_go.set()
         await asyncio.gather(*first)
         await call(big, metadata=tokens.metadata("planner"))
-        assert to._pipeline.arrivals.held == 0
+        assert to._pipeline.arrivals.weighed.held == 0
 
 
 async def test_one_connection_puts_no_more_before_others_than_it_is_told() -> None:

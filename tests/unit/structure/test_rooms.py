@@ -28,6 +28,7 @@ CHASSIS_FILES = {
     "json_text",
     "quotas",
     "shares",
+    "bodies",
     "turns",
     "gate",
     "shared_looks",
