@@ -85,6 +85,7 @@ torture: setup ## Run the long fault tests, and every property on many more exam
 
 .PHONY: redteam
 redteam: setup ## Attack a kernel of real processes with everything, and show what others notice (below ten minutes)
+	$(PYTEST) --timeout=300 tests/redteam
 	$(BIN)/python -m tests.redteam --out build
 
 .PHONY: bench-overhead

@@ -17,7 +17,7 @@ from services.tool.adapters.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
 from services.tool.main import build
 from services.tool.model import Approval, Tool, ToolCall
-from services.tool.ports import Queue, Store
+from services.tool.ports import Approvals, Queue, Store
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
 from tests.fakes.access import AllowOwner
@@ -128,7 +128,7 @@ def tool_service(
     meter: RecordingMeter | None = None,
     authorizer: Authorizer | None = None,
     builtins: ScriptedBuiltins | None = None,
-    approvals: FakeApprovals | None = None,
+    approvals: Approvals | None = None,
     queue: Queue | None = None,
 ) -> ToolService:
     """Wire a tool manager; what is not given is a fake."""

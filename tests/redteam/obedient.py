@@ -137,13 +137,14 @@ class ObedientAgent:
         return ""
 
     async def _approve(self, what: Mapping[str, Any]) -> str:
-        """Approve what it waits for itself, and call again."""
+        """Approve what it waits for itself, or have a child of its own do that, and call again."""
+        decider = self.child(what["agent"], what.get("token", "")) if "agent" in what else self.metadata
         listed = await self.stubs.access.ListApprovals(
-            access_pb2.ListApprovalsRequest(agent="agents/me"), metadata=self.metadata
+            access_pb2.ListApprovalsRequest(), metadata=self.metadata
         )
         for one in listed.approvals:
             decide = access_pb2.DecideApprovalRequest(
                 name=one.name, decision=access_pb2.APPROVAL_DECISION_APPROVE
             )
-            await self.stubs.access.DecideApproval(decide, metadata=self.metadata)
+            await self.stubs.access.DecideApproval(decide, metadata=decider)
         return await self._call(what)
