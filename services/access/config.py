@@ -82,11 +82,20 @@ class AccessConfig:
     quota_open_approval_bytes: Cap = Cap.of(8 * 1024 * 1024)
     """What the arguments of open approvals take. Unit: bytes."""
 
+    quota_approval_rows: Cap = Cap.of(10_000)
+    """Approvals that are known: those that ended are kept for `approval_life`."""
+
+    quota_revocations: Cap = Cap.of(1_000)
+    """Tokens that an agent revoked one by one; each is kept while the token could be used."""
+
     quota_replies: Cap = Cap.of(1_000_000)
     """Answers remembered for repeated requests, each kept for a day; charged to who asked."""
 
     persons: int = 1000
     """Persons of one tenant, administrators and disabled ones included."""
+
+    approval_life: timedelta = timedelta(days=30)
+    """How long an approval is kept after its time was over; at least two days. Unit: seconds."""
 
     poll: timedelta = timedelta(milliseconds=500)
     """Time between looks for changes that another access process made. Unit: seconds."""
@@ -155,6 +164,8 @@ class AccessConfig:
         counts = (self.max_depth, self.max_children, self.wrong_keys_per_minute)
         if min(*counts, self.persons) < 1:
             raise ValueError("limits must be at least 1")
+        if self.approval_life < timedelta(days=2):
+            raise ValueError("approval_life must be at least 172800 seconds")
         if self.poll <= timedelta(0):
             raise ValueError("poll must be positive")
         if not timedelta(0) <= self.confirm <= timedelta(seconds=2):
@@ -183,6 +194,7 @@ class AccessConfig:
             exchange_life=self.exchange_life,
             caps=caps_of(self),
             persons=self.persons,
+            approval_life=self.approval_life,
             poll=self.poll.total_seconds(),
             confirm=self.confirm.total_seconds(),
             wrong_keys_per_minute=self.wrong_keys_per_minute,

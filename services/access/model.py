@@ -518,6 +518,8 @@ class Revocation:
     revoke_time: datetime
     expire_time: datetime
     revision: int = 0
+    charged: str = ""
+    """Id of the agent that revoked one token, whose quota it counts in; empty: nobody's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,6 +276,10 @@ class Approvals(Protocol):
         """Forget the arguments of all approvals that are not open any more."""
         ...
 
+    def forget(self, ended_before: datetime, limit: int) -> list[Approval]:
+        """Delete approvals whose time was over by then; return them."""
+        ...
+
     def page(
         self,
         tenant: str,
@@ -432,8 +436,12 @@ class Tokens(Protocol):
         """Return up to when tokens of an agent are refused, or None."""
         ...
 
-    def forget(self, now: datetime) -> int:
-        """Delete expired revocations; return how many."""
+    def known(self, revocation: Revocation) -> Revocation | None:
+        """Return the one that an older request made of the same token or agent, or None."""
+        ...
+
+    def forget(self, now: datetime, limit: int) -> list[Revocation]:
+        """Delete expired revocations; return them."""
         ...
 
 

@@ -34,6 +34,7 @@ _MAX_PAGE: Final = 200
 _WATCH_PAGE: Final = 200
 _KEEP_ALIVE: Final = 15.0
 _MOST_OPEN: Final = 100_000
+_BATCH: Final = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -267,14 +268,26 @@ class ApprovalService:
             self._deps.meter.watching("approvals", -1)
 
     async def forget(self) -> None:
-        """Delete the arguments of approvals that are not open any more."""
-        await self._deps.store.write(lambda tx: tx.approvals.forget_arguments(self._deps.clock.now()))
+        """Delete the arguments of approvals that are not open any more, and approvals that ended long ago."""
+        now = self._deps.clock.now()
+        await self._deps.store.write(lambda tx: tx.approvals.forget_arguments(now))
+
+        def work(tx: Transaction) -> int:
+            gone = tx.approvals.forget(now - self._deps.settings.approval_life, _BATCH)
+            for approval in gone:
+                tx.usage.add(dependencies.owner_of(tx, approval.tenant, approval.agent), approval_rows=-1)
+            tx.usage.settle(self._deps.settings.caps)
+            return len(gone)
+
+        while await self._deps.store.write(work) == _BATCH:
+            pass
 
     def _insert(
         self, tx: Transaction, wanted: Approval, content: bytes | None, lifetime: timedelta, now: datetime
     ) -> Approval:
-        caps = self._deps.settings.caps
-        check_room(tx, Owner(wanted.tenant, wanted.agent, wanted.root), wanted.arguments_bytes, caps, now)
+        caps, owner = self._deps.settings.caps, Owner(wanted.tenant, wanted.agent, wanted.root)
+        check_room(tx, owner, wanted.arguments_bytes, caps, now)
+        tx.usage.add(owner, approval_rows=1)
         approval = dataclasses.replace(
             wanted,
             id=dependencies.new_id(),

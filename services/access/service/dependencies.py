@@ -46,6 +46,8 @@ class Settings:
     """Longest life of a token that was exchanged for another."""
     caps: Mapping[str, Cap] = field(default_factory=dict)
     """By quota: what agents, trees and tenants may keep."""
+    approval_life: timedelta = timedelta(days=30)
+    """How long an approval is kept after its time was over."""
     persons: int = 1000
     """Persons of one tenant."""
     poll: float = 0.5

@@ -36,6 +36,7 @@ from services.chassis.rpc.errors import (
     PermissionDenied,
 )
 
+_BATCH: Final = 500
 _SPARE: Final = timedelta(minutes=1)
 _LEAST_SECONDS: Final = 60.0
 """A family that has less left is not renewed: who renews in time hears the reason while its token counts."""
@@ -236,7 +237,8 @@ class TokenService:
             name = names.agent_name(owner)
             raise AgentNotFound(f"no agent {name}", metadata={"agent": name})
         revision = tx.ledger.bump()
-        tx.tokens.revoke([dataclasses.replace(revocation, revision=revision)])
+        charged = _charge(tx, caller, revocation)
+        tx.tokens.revoke([dataclasses.replace(revocation, revision=revision, charged=charged)])
         if target.everything and target.key_too:
             tx.agents.drop_keys(caller.tenant, [owner])
             person = tx.persons.get(caller.tenant, owner)
@@ -253,7 +255,18 @@ class TokenService:
     async def forget(self) -> None:
         """Delete what need not be remembered any more: expired revocations, answers older than a day."""
         now = self._deps.clock.now()
-        await self._deps.store.write(lambda tx: (tx.tokens.forget(now), tx.ledger.forget(now)))
+        await self._deps.store.write(lambda tx: tx.ledger.forget(now))
+
+        def work(tx: Transaction) -> int:
+            gone = tx.tokens.forget(now, _BATCH)
+            for one in gone:
+                if one.charged:
+                    tx.usage.add(dependencies.owner_of(tx, one.tenant, one.charged), revocations=-1)
+            tx.usage.settle(self._deps.settings.caps)
+            return len(gone)
+
+        while await self._deps.store.write(work) == _BATCH:
+            pass
 
     async def _issue(
         self,
@@ -323,3 +336,15 @@ def _current(tx: Transaction, holder: Principal) -> Principal:
         state = agent.state.value if agent else "unknown"
         raise AgentInactive(f"{name} is {state}", metadata={"agent": name, "state": state})
     return Principal(agent=agent.id, tenant=agent.tenant, kind=Kind.AGENT, parent=agent.parent)
+
+
+def _charge(tx: Transaction, caller: Caller, revocation: Revocation) -> str:
+    """Charge an agent for a token that it revokes by itself; return its id, or what is charged already.
+
+    All tokens of an agent are one entry, which is always free: at its cap an agent can still shut all out.
+    """
+    known = tx.tokens.known(revocation)
+    if known is not None or caller.kind is not Kind.AGENT or not revocation.token_id:
+        return known.charged if known is not None else ""
+    tx.usage.add(dependencies.owner_of(tx, caller.tenant, caller.agent), revocations=1)
+    return caller.agent

@@ -399,6 +399,7 @@ def revocation_values(one: Revocation) -> Values:
         "revoke_time": micros(one.revoke_time),
         "expire_time": micros(one.expire_time),
         "revision": one.revision,
+        "charged": one.charged,
     }
 
 
@@ -411,6 +412,7 @@ def revocation(row: Row[Any]) -> Revocation:
         revoke_time=from_micros(row.revoke_time),
         expire_time=from_micros(row.expire_time),
         revision=row.revision,
+        charged=row.charged,
     )
 
 

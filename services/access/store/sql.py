@@ -101,10 +101,23 @@ class SqlTokens:
         until = self._conn.execute(sa.select(revocations.c.revoke_time).where(*where)).scalar()
         return None if until is None else from_micros(until)
 
-    def forget(self, now: datetime) -> int:
-        """Delete expired revocations."""
-        expired = revocations.c.expire_time <= micros(now)
-        return self._conn.execute(sa.delete(revocations).where(expired)).rowcount
+    def known(self, revocation: Revocation) -> Revocation | None:
+        """Return the one that an older request made of the same token or agent, or None."""
+        row = self._conn.execute(sa.select(revocations).where(*_same(revocation))).first()
+        return rows.revocation(row) if row else None
+
+    def forget(self, now: datetime, limit: int) -> list[Revocation]:
+        """Delete expired revocations; return them."""
+        expired = sa.select(revocations).where(revocations.c.expire_time <= micros(now))
+        found = [rows.revocation(row) for row in self._conn.execute(expired.limit(limit))]
+        for one in found:
+            self._conn.execute(sa.delete(revocations).where(*_same(one)))
+        return found
+
+
+def _same(one: Revocation) -> tuple[sa.ColumnElement[bool], ...]:
+    table = revocations.c
+    return table.tenant == one.tenant, table.agent == one.agent, table.token_id == one.token_id
 
 
 class SqlUsage:

@@ -127,6 +127,7 @@ class SqlPurges:
             (grants, grants.c.creator, ERASED),
             (approvals, approvals.c.decider, ERASED),
             (approvals, approvals.c.root, ""),
+            (tables.revocations, tables.revocations.c.charged, ""),
             (tables.policies, tables.policies.c.author, ERASED),
             (tables.approval_rules, tables.approval_rules.c.creator, ERASED),
             (tables.persons, tables.persons.c.creator, ERASED),

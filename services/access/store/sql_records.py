@@ -118,6 +118,16 @@ class SqlApprovals:
         )
         self._conn.execute(sa.delete(approval_arguments).where(~is_open.exists()))
 
+    def forget(self, ended_before: datetime, limit: int) -> list[Approval]:
+        """Delete approvals whose time was over by then; return them."""
+        ended = sa.select(approvals).where(approvals.c.expire_time <= micros(ended_before))
+        found = [rows.approval(row) for row in self._conn.execute(ended.limit(limit))]
+        for approval in found:
+            self.drop_arguments(approval.tenant, approval.id)
+            where = (approvals.c.tenant == approval.tenant, approvals.c.id == approval.id)
+            self._conn.execute(sa.delete(approvals).where(*where))
+        return found
+
     def page(
         self,
         tenant: str,

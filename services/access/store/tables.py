@@ -277,6 +277,7 @@ revocations: Final = sa.Table(
     sa.Column("revoke_time", MICROS, nullable=False),
     sa.Column("expire_time", MICROS, nullable=False),
     sa.Column("revision", sa.BigInteger(), nullable=False),
+    sa.Column("charged", NAME, nullable=False, server_default=""),
     sa.Index("revocations_by_token", "token_id"),
     sa.Index("revocations_by_revision", "revision"),
 )

@@ -64,11 +64,14 @@ def fill(conn: sa.Connection, kept: str) -> None:
 
     Every agent is a tree of its own until its tree is heard of; see `UsageBook.settled`.
     """
-    for level, subject in ((Level.AGENT, "agent"), (Level.TREE, "agent"), (Level.TENANT, "''")):
+    here = "known.tenant = kept.tenant AND known.agent = kept.agent"
+    heard = f"SELECT tree FROM {TREES} AS known WHERE {here}"  # noqa: S608 - a name of our own
+    rooted = f"SELECT kept.*, COALESCE(({heard}), agent) AS root FROM ({kept}) AS kept"  # noqa: S608 - see above
+    for level, subject in ((Level.AGENT, "agent"), (Level.TREE, "root"), (Level.TENANT, "''")):
         owned = "" if level is Level.TENANT else " WHERE agent <> ''"
-        by = "tenant, quota" if level is Level.TENANT else "tenant, quota, agent"
+        by = "tenant, quota" if level is Level.TENANT else f"tenant, quota, {subject}"
         into = f"INSERT INTO {USAGE} ({', '.join(_COLUMNS)}) SELECT tenant, '{level.value}', {subject}, "
-        sums = f"quota, SUM(used) FROM ({kept}) AS kept{owned} GROUP BY {by}"
+        sums = f"quota, SUM(used) FROM ({rooted}) AS rooted{owned} GROUP BY {by}"
         conn.execute(sa.text(into + sums))
 
 

@@ -21,6 +21,7 @@ from services.access.model import (
 )
 from services.access.service.grants import NewGrant
 from services.chassis.auth.identity import Caller
+from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, PermissionDenied, QuotaExceeded
 from tests.fakes.access_manager import (
     ADMIN,
@@ -319,6 +320,30 @@ async def test_arguments_of_approvals_that_expired_are_forgotten(desk: Desk) -> 
 
     with pytest.raises(ApprovalNotFound):
         await desk.manager.approvals.arguments(ADMIN, name, 0, 10)
+
+
+async def test_approvals_that_ended_long_ago_are_forgotten_and_give_their_place_back(desk: Desk) -> None:
+    await family(desk)
+    name = await pending(desk)
+    desk.clock.advance(29 * 86_400)
+    await desk.manager.forget()
+    kept = await desk.manager.approvals.get(ADMIN, name)
+    before = await rows_charged(desk)
+    desk.clock.advance(2 * 86_400)
+    await desk.manager.forget()
+
+    assert kept.state is ApprovalState.EXPIRED
+    assert before == {1}
+    assert await rows_charged(desk) == {0}
+    with pytest.raises(ApprovalNotFound):
+        await desk.manager.approvals.get(ADMIN, name)
+
+
+async def rows_charged(desk: Desk) -> set[int]:
+    """Return how many approvals an agent, its tree and its tenant are charged for."""
+    caps = {"approval_rows": Cap.of(9)}
+    told = await desk.store.read(lambda tx: tx.usage.told(Owner(ADMIN.tenant, "planner", ""), caps))
+    return {one.used for one in told}
 
 
 async def test_texts_of_agents_reach_a_decider_without_what_does_not_show(desk: Desk) -> None:

@@ -250,7 +250,7 @@ class Script:
                 tx.tokens.revoked(3, now),
                 tx.tokens.is_revoked(holder),
                 tx.tokens.revoked_until(tenant, agent),
-                tx.tokens.forget(now),
+                sorted(one.token_id for one in tx.tokens.forget(now, 100)),
                 tx.ledger.revision(),
                 tx.ledger.sequence(),
             )

@@ -1,17 +1,22 @@
 """Credentials, on every store: exchange, revocation, wrong keys."""
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from services.access.config import AccessConfig
 from services.access.errors import (
     AgentNotFound,
     TooManyCalls,
 )
 from services.access.main import authenticator
+from services.access.ports import Store
 from services.access.service.tokens import Target
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.auth.processes import KEYED, PROCESSES
+from services.chassis.quotas import Cap, caps_of
 from services.chassis.rpc.errors import (
     AgentInactive,
     CredentialExpired,
@@ -19,6 +24,7 @@ from services.chassis.rpc.errors import (
     CredentialRevoked,
     InvalidRequest,
     PermissionDenied,
+    QuotaExceeded,
 )
 from tests.fakes.access_manager import (
     ADMIN,
@@ -28,6 +34,7 @@ from tests.fakes.access_manager import (
     Desk,
     agent,
 )
+from tests.fakes.access_manager import desk as desk_of
 
 PLANNER = agent("planner")
 
@@ -126,6 +133,29 @@ async def test_revocations_are_forgotten_once_the_tokens_have_expired(desk: Desk
 
     assert [one.token_id for one in kept] == ["x"]
     assert await desk.store.read(lambda tx: tx.tokens.revoked(0, then - timedelta(days=9))) == []
+
+
+async def test_an_agent_revokes_a_bounded_number_of_tokens_and_shuts_all_out_at_any_time(
+    store: Store, tmp_path: Path
+) -> None:
+    caps = caps_of(AccessConfig(quota_revocations=Cap(2, 2, 2)))
+    made = await asyncio.to_thread(desk_of, store, tmp_path, caps=caps)
+    await made.register("planner")
+    revoke, now = made.manager.tokens.revoke, made.clock.now()
+    for token in ("x", "y", "x"):
+        await revoke(PLANNER, "", Target(token_id=token), NEW)
+    with pytest.raises(QuotaExceeded):
+        await revoke(PLANNER, "", Target(token_id="z"), NEW)
+    await revoke(ADMIN, "agents/planner", Target(token_id="z"), NEW)
+    await revoke(PLANNER, "", Target(everything=True), NEW)
+    kept = await made.store.read(lambda tx: tx.tokens.revoked(0, now))
+    made.clock.advance(86_400)
+    await made.manager.forget()
+    await revoke(PLANNER, "", Target(token_id="z"), NEW)
+
+    assert {(one.token_id, one.charged) for one in kept} == {
+        ("x", "planner"), ("y", "planner"), ("z", ""), ("", ""),
+    }  # fmt: skip
 
 
 async def test_only_tokens_of_this_issuer_and_agent_are_revoked(desk: Desk) -> None:

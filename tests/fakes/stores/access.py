@@ -397,11 +397,15 @@ class MemoryTokens:
         found = self._world.revocations.get((tenant, agent, ""))
         return found.revoke_time if found else None
 
-    def forget(self, now: datetime) -> int:
-        """Delete expired revocations."""
-        kept = {key: one for key, one in self._world.revocations.items() if one.expire_time > now}
-        gone = len(self._world.revocations) - len(kept)
-        self._world.revocations = kept
+    def known(self, revocation: Revocation) -> Revocation | None:
+        """Return the one that an older request made of the same token or agent, or None."""
+        return self._world.revocations.get((revocation.tenant, revocation.agent, revocation.token_id))
+
+    def forget(self, now: datetime, limit: int) -> list[Revocation]:
+        """Delete expired revocations; return them."""
+        gone = [one for one in self._world.revocations.values() if one.expire_time <= now][:limit]
+        for one in gone:
+            del self._world.revocations[one.tenant, one.agent, one.token_id]
         return gone
 
 

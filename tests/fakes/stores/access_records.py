@@ -79,6 +79,14 @@ class MemoryApprovals:
             if self._world.approvals[key].state_at(now) not in _OPEN:
                 del self._world.approval_arguments[key]
 
+    def forget(self, ended_before: datetime, limit: int) -> list[Approval]:
+        """Delete approvals whose time was over by then; return them."""
+        ended = [one for one in self._world.approvals.values() if one.expire_time <= ended_before][:limit]
+        for approval in ended:
+            self.drop_arguments(approval.tenant, approval.id)
+            del self._world.approvals[approval.tenant, approval.id]
+        return ended
+
     def page(
         self,
         tenant: str,

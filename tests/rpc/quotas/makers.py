@@ -179,6 +179,11 @@ async def approval(stub: Any, who: str, number: int) -> None:
     await stub.access.RequestApproval(request, metadata=tokens.metadata("tool", kind="service"))
 
 
+async def revoke(stub: Any, who: str, number: int) -> None:
+    request = access_pb2.RevokeTokenRequest(token_id=f"{who}-{number}")
+    await stub.access.RevokeToken(request, metadata=tokens.metadata(who))
+
+
 async def tool(stub: Any, who: str, number: int, request_id: str = "", **driver: Any) -> None:
     new = tool_resources.Tool(
         name=f"tools/{who}-{number}",
@@ -328,6 +333,8 @@ MANAGERS: Final = {
             "grant_rows": grant,
             "open_approvals": approval,
             "open_approval_bytes": approval,
+            "approval_rows": approval,
+            "revocations": revoke,
             "groups": group,
             "memberships": membership,
             "policy_versions": policy,

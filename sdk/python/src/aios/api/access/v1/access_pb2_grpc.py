@@ -731,7 +731,8 @@ class AccessServiceServicer(object):
         Whoever stole a token may have registered agents with it, which have credentials of their own: `made` ends them too.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH, PERMISSION_DENIED PERMISSION_DENIED (with `made`, an agent without agent.control on what was
-        made; the tokens are revoked all the same).
+        made; the tokens are revoked all the same), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (an agent that has revoked too many, one
+        by one; `all` is never refused so).
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """

@@ -313,7 +313,8 @@ class AccessServiceStub:
     Whoever stole a token may have registered agents with it, which have credentials of their own: `made` ends them too.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH, PERMISSION_DENIED PERMISSION_DENIED (with `made`, an agent without agent.control on what was
-    made; the tokens are revoked all the same).
+    made; the tokens are revoked all the same), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (an agent that has revoked too many, one
+    by one; `all` is never refused so).
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -616,7 +617,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Whoever stole a token may have registered agents with it, which have credentials of their own: `made` ends them too.
     Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
     ABORTED IDEMPOTENCY_MISMATCH, PERMISSION_DENIED PERMISSION_DENIED (with `made`, an agent without agent.control on what was
-    made; the tokens are revoked all the same).
+    made; the tokens are revoked all the same), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (an agent that has revoked too many, one
+    by one; `all` is never refused so).
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -1180,7 +1182,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         Whoever stole a token may have registered agents with it, which have credentials of their own: `made` ends them too.
         Errors: INVALID_ARGUMENT CREDENTIAL_INVALID (not a token of this issuer), NOT_FOUND AGENT_NOT_FOUND,
         ABORTED IDEMPOTENCY_MISMATCH, PERMISSION_DENIED PERMISSION_DENIED (with `made`, an agent without agent.control on what was
-        made; the tokens are revoked all the same).
+        made; the tokens are revoked all the same), RESOURCE_EXHAUSTED QUOTA_EXCEEDED (an agent that has revoked too many, one
+        by one; `all` is never refused so).
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
