@@ -3,6 +3,8 @@
 import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
 
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.times import EPOCH
@@ -31,6 +33,10 @@ from services.storage.model import (
 from services.storage.ports import Nodes
 
 MAX_METADATA = 32
+
+TRASH: Final = "trash"
+_AT_ONCE: Final = 64
+_MOMENT: Final = timedelta(microseconds=1)
 
 MAX_TREE = 10_000
 """Most nodes that one move, copy or deletion touches."""
@@ -280,6 +286,7 @@ def delete(
 ) -> Deleted:
     """Move a node with all it holds to the trash, or forget it with all that the trash has of the name.
 
+    What was deleted longest ago makes room in a full trash.
     Raises FileNotFound, DirectoryNotEmpty and EtagMismatch.
     """
     node = unit.tx.node(path)
@@ -423,6 +430,7 @@ def _uncount(unit: UnitOfWork, nodes: list[Node]) -> None:
 
 
 def _to_trash(unit: UnitOfWork, nodes: list[Node]) -> Node:
+    _make_room(unit, len(nodes))
     trash_id = unit.tx.next_sequence()
     trashed = [
         replace(node, trash_id=trash_id, trash_root=at == 0, trashed_at=unit.now)
@@ -432,6 +440,22 @@ def _to_trash(unit: UnitOfWork, nodes: list[Node]) -> Node:
     unit.add(trash=unit.tx.version_bytes([node.id for node in nodes]))
     unit.count(trash=len(nodes))
     return trashed[0]
+
+
+def _make_room(unit: UnitOfWork, wanted: int) -> None:
+    """Forget the oldest deletions where the trash would be too full: a full trash keeps nobody from deleting.
+
+    What goes is the scope's own, also when others of its tree or tenant have filled it.
+    """
+    used = unit.tx.used({TRASH: unit.limits.caps[TRASH]})
+    over = max(one.used + wanted - one.limit for one in used)
+    while over > 0:
+        oldest = unit.tx.expired_trash(unit.now + _MOMENT, limit=_AT_ONCE)
+        if not oldest:
+            return
+        for root in oldest:
+            if over > 0:
+                over -= purge_deletion(unit, root.trash_id)
 
 
 def _purge_trash_of(unit: UnitOfWork, path: str) -> int:

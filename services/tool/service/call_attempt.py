@@ -66,7 +66,7 @@ class CallAttempt:
         self._provided = run.tool.driver.kind is DriverKind.PROVIDER
         # Nothing is lost when a harmless built-in simply runs again, so it is entered when it ends: one
         # durable write instead of two.
-        self._deferred = (
+        self.entered_at_end = (
             not self._provided and run.call.effect.repeatable and not request.detach and self._spent
         )
         self._entered = False
@@ -119,7 +119,7 @@ class CallAttempt:
         run = self._run
         if not self._spent:
             await self._approved()
-        if self._deferred:
+        if self.entered_at_end:
             run.accept(joined=False)
         if self._provided:
             self._expect_provider()
@@ -191,7 +191,7 @@ class CallAttempt:
             except TimeoutError:
                 if not soon.expired():
                     raise
-                if not self._deferred:
+                if not self.entered_at_end:
                     await self._enter()
                 await turn.granted()
             admitted = True
@@ -263,7 +263,7 @@ class CallAttempt:
             await self._deps.approvals.consume(run.scope, run.call.approval, run.call, await self._as_it_is())
             self._spent = True
         run.call = ledger.started(run.call, self._deps.clock.now(), provider=provider)
-        if not self._deferred and not (self._entered and run.call.effect.repeatable):
+        if not self.entered_at_end and not (self._entered and run.call.effect.repeatable):
             await self._enter()
 
     async def _as_it_is(self) -> Tool:

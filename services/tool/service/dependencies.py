@@ -1,12 +1,13 @@
 """What the use cases share: the ports, and writes that a repeat of the request does not do twice."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity, run_once
-from services.chassis.quotas import Caps, LiveBook, Usage
+from services.chassis.quotas import Caps, LiveBook, Usage, judge
 from services.chassis.runtime.clock import Clock
 from services.tool.core import ledger
 from services.tool.model import ToolCall
@@ -14,6 +15,7 @@ from services.tool.ports import Approvals, Builtins, Meter, Store, Transaction
 
 T = TypeVar("T")
 
+CALLS: Final = "calls"
 RUNNING: Final = "running_calls"
 STREAMS: Final = "provider_streams"
 
@@ -31,9 +33,12 @@ class Dependencies:
     caps: Caps
     live: LiveBook = field(init=False)
     """Sums of what lives in this process only."""
+    _entering: LiveBook = field(init=False)
+    """Calls that run here and are entered when they end."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveBook({name: self.caps[name] for name in (RUNNING, STREAMS)}))
+        object.__setattr__(self, "_entering", LiveBook({CALLS: self.caps[CALLS]}))
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run a change in a transaction and charge what it keeps. Raises QuotaExceeded and as `work`."""
@@ -48,6 +53,22 @@ class Dependencies:
     async def keep(self, scope: Scope, call: ToolCall) -> None:
         """Enter a call into the ledger, or its new state. Raises QuotaExceeded for a new one."""
         await self.write(scope, lambda tx: ledger.keep(tx, call))
+
+    @asynccontextmanager
+    async def place(self, scope: Scope) -> AsyncIterator[None]:
+        """Keep a place in the ledger for a call that is entered when it ends, so that no full one loses it.
+
+        Raises QuotaExceeded before the call runs.
+        """
+        owner, more = scope.charged, {CALLS: 1}
+        self._entering.charge(owner, more)
+        try:
+            kept = await self.store.read(scope, lambda tx: tx.used(self._entering.caps))
+            held = {one.level: one.used for one in self._entering.told(owner)}
+            judge(owner, self.caps, [(CALLS, one.level, one.used + held[one.level]) for one in kept])
+            yield
+        finally:
+            self._entering.charge(owner, {CALLS: -1})
 
     async def usage(self, scope: Scope) -> list[Usage]:
         """Return how much an agent, its tree and its tenant use of each quota."""

@@ -1,6 +1,7 @@
 """From a request to its end in the ledger: one task a call."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 
 from services.chassis.rpc.errors import Internal, KernelError
@@ -33,9 +34,12 @@ class CallExecutor:
                 run.accept(joined=True)
                 run.finish(known)
                 return
-            call = await CallAttempt(self._ports, run, request).outcome()
-            run.settle()
-            await self._deps.keep(run.scope, call)
+            attempt = CallAttempt(self._ports, run, request)
+            new = attempt.entered_at_end and not run.call.attempts
+            async with self._deps.place(run.scope) if new else nullcontext():
+                call = await attempt.outcome()
+                run.settle()
+                await self._deps.keep(run.scope, call)
             self._deps.meter.ended(run.tool, call.state, _seconds(call))
             run.finish(call)
         except KernelError as error:

@@ -20,11 +20,13 @@ LEVELS = {
 }
 REASONS = {"running_calls": "TOO_MANY_CALLS"}
 """What is full for the moment only; the others are full until something goes."""
+MAKES_ROOM = {"trash"}
+"""What is full is emptied from its other end instead: nobody is refused."""
 QUOTAS = [
     (manager, quota)
     for manager, known in MANAGERS.items()
     for quota in known.makes
-    if quota not in known.of_tenant
+    if quota not in known.of_tenant and quota not in MAKES_ROOM
 ]
 OF_TENANTS = [(manager, quota) for manager, known in MANAGERS.items() for quota in sorted(known.of_tenant)]
 
@@ -74,6 +76,19 @@ async def test_a_quota_holds_for_an_agent_its_tree_and_its_tenant(
     assert await used(known, stub, tokens.metadata(ROOT), quota) == {"agent": 2, "tree": 3, "tenant": 0}
     admin = await used(known, stub, tokens.metadata("boss", kind="admin"), quota)
     assert admin["tenant"] == 4, "only administrators are told what others keep"
+
+
+async def test_a_full_trash_keeps_nobody_from_deleting(tmp_path: Path) -> None:
+    known = MANAGERS["storage"]
+    stub = await known.build(tight(known.config(), "trash"), tmp_path)
+    agents = Makers(stub, known.makes["trash"])
+    for agent in (ROOT, ROOT, CHILD, OTHER, ROOT, CHILD, OTHER):
+        await agents.make(agent)
+
+    told = [(await used(known, stub, tokens.metadata(agent), "trash")) for agent in (ROOT, CHILD, OTHER)]
+
+    assert [one["agent"] for one in told] == [2, 1, 1]
+    assert [one["tree"] for one in told] == [3, 3, 1]
 
 
 @pytest.mark.parametrize(("manager", "quota"), OF_TENANTS)

@@ -51,10 +51,15 @@ def test_the_migrations_make_the_tables_that_the_code_expects(tmp_path: Path) ->
     }
 
 
+BY_WRITER = {"nodes_by_writer", "versions_by_writer"}
+"""Find what a purged agent left with others of its tenant."""
+
+
 def test_tenant_and_agent_lead_every_key_and_index() -> None:
     for table in METADATA.sorted_tables:
         keys = [list(table.primary_key.columns.keys())]
-        keys += [list(index.columns.keys()) for index in table.indexes if table.name != "idempotency"]
+        indexes = table.indexes if table.name != "idempotency" else ()
+        keys += [list(index.columns.keys()) for index in indexes if index.name not in BY_WRITER]
         lead = ["tenant", "level"] if table.name == USAGE else ["tenant", "agent"]
 
         assert all(key[:2] == lead for key in keys), table.name

@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 
 from services.chassis.auth.identity import Caller, Scope, set_caller
 from services.chassis.idempotency import RequestIdentity
-from services.chassis.rpc.errors import DiskFull, IdempotencyMismatch, PermissionDenied, ServiceUnavailable
+from services.chassis.quotas import Cap
+from services.chassis.rpc.errors import (
+    DiskFull,
+    IdempotencyMismatch,
+    PermissionDenied,
+    QuotaExceeded,
+    ServiceUnavailable,
+)
 from services.chassis.runtime.clock import SystemClock
+from services.tool.config import ToolConfig
 from services.tool.core import ledger
 from services.tool.errors import CallNotFound
 from services.tool.model import CallEvent, CallRequest, CallState, Driver, DriverKind, Effect, Tool, ToolCall
@@ -142,6 +150,26 @@ async def test_nothing_runs_when_the_call_cannot_be_entered() -> None:
     assert builtins.runs["slow"] == 1
     assert isinstance(done[-1], ToolCall)
     assert done[-1].state is CallState.SUCCEEDED
+
+
+async def test_a_harmless_call_that_the_ledger_has_no_room_for_does_not_run() -> None:
+    gate = Gate()
+    builtins = ScriptedBuiltins(SystemClock(), slow=gate)
+    service = tool_service(config=ToolConfig(quota_calls=Cap.of(2)), builtins=builtins)
+    await register(service, Effect.PURE)
+    asked = [CallRequest(tool="job", arguments={}, call_id=f"r{number}") for number in range(3)]
+    running = [asyncio.create_task(events(service, request)) for request in asked[:2]]
+    await until(lambda: builtins.runs["slow"] == 2)
+    for _ in range(2):
+        with pytest.raises(QuotaExceeded):
+            await events(service, asked[2])
+        gate.opened.set()
+        await asyncio.gather(*running)
+    again = await events(service, asked[1])
+
+    assert builtins.runs["slow"] == 2
+    assert isinstance(again[-1], ToolCall)
+    assert again[-1].state is CallState.SUCCEEDED
 
 
 async def test_a_call_whose_end_could_not_be_kept_has_an_unknown_outcome() -> None:

@@ -341,8 +341,8 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFile(self, request, context):
-        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
-        name end, as with MoveFile, and RestoreFile does not bring them back.
+        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`, or until later
+        deletions need its room in a full trash. All shares of the name end, as with MoveFile, and RestoreFile does not bring them back.
         Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
         ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same

@@ -131,8 +131,8 @@ class StorageServiceStub:
     `request_id` to learn which.
     """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_storage_pb2.DeleteFileRequest, _storage_pb2.DeleteFileResponse]
-    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
-    name end, as with MoveFile, and RestoreFile does not bring them back.
+    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`, or until later
+    deletions need its room in a full trash. All shares of the name end, as with MoveFile, and RestoreFile does not bring them back.
     Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
     ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -336,8 +336,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     `request_id` to learn which.
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_storage_pb2.DeleteFileRequest, _storage_pb2.DeleteFileResponse]  # type: ignore[assignment]
-    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
-    name end, as with MoveFile, and RestoreFile does not bring them back.
+    """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`, or until later
+    deletions need its room in a full trash. All shares of the name end, as with MoveFile, and RestoreFile does not bring them back.
     Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
     ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
@@ -622,8 +622,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.DeleteFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.DeleteFileResponse, _abc.Awaitable[_storage_pb2.DeleteFileResponse]]:
-        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`. All shares of the
-        name end, as with MoveFile, and RestoreFile does not bring them back.
+        """Moves a file or directory to the trash, from which RestoreFile brings it back until `purge_time`, or until later
+        deletions need its room in a full trash. All shares of the name end, as with MoveFile, and RestoreFile does not bring them back.
         Errors: NOT_FOUND FILE_NOT_FOUND, FAILED_PRECONDITION DIRECTORY_NOT_EMPTY (unless `recursive`), ABORTED
         ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
