@@ -219,6 +219,23 @@ def test_an_erased_agent_leaves_a_chain_that_verifies_and_tells_nothing_of_it() 
     assert {entry.actor.salt for entry in found[:3]} == {""}
 
 
+def test_no_field_tells_of_an_erased_agent() -> None:
+    texts: dict[str, Any] = dict.fromkeys(
+        ("arguments_sha256", "syscall_id", "trace_id", "approval", "reason", "note"), "planner"
+    )
+    told = dataclasses.replace(
+        EVENT,
+        agent="planner",
+        resource="agents/planner/files/x",
+        policies=("policies/planner",),
+        **texts,
+    )
+    found = erased([following(audit_chain.GENESIS, told)], "planner")
+
+    assert verify(found).intact
+    assert "planner" not in repr(found)
+
+
 def test_what_a_person_did_to_an_erased_agent_keeps_the_person() -> None:
     act = dataclasses.replace(
         EVENT, agent="admin", kind=Kind.ADMIN, resource="agents/planner", note="planner misbehaved"

@@ -1,5 +1,9 @@
 """Lists, look-ups and explanations tell what a walk through the whole queue would tell, without the walk."""
 
+import contextlib
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -167,6 +171,46 @@ def paged(service: SchedulerService, viewer: Viewer, size: int) -> list[str]:
         found += [each.id for _, each in rows]
         after = (rows[-1][1].arrived_at, rows[-1][1].id)
     return found
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    """Count the lines of Python that run, and every turn of a loop as one."""
+    count = 0
+
+    def trace(_frame: FrameType, _event: str, _argument: object) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("policy", PolicyRegistry().names)
+async def test_cancelling_and_looking_up_cost_no_more_beside_a_long_queue(policy: str) -> None:
+    taken = []
+    for waiting in (60, 960):
+        world = World(policy)
+        for number in range(waiting):
+            world.submit(number, "acme", "root", arrived_at=world.clock.monotonic())
+        viewer, chosen = Viewer("acme", ""), f"acme/root/c{waiting // 2}"
+
+        def ask(at: World = world, viewer: Viewer = viewer, chosen: str = chosen) -> None:
+            at.service.queue(viewer, None, 10)
+            at.service.entry(chosen, viewer)
+            with contextlib.suppress(SyscallNotFound):
+                at.service.cancel("acme/root/none", viewer)
+            at.service.cancel(chosen, viewer)
+
+        taken.append(steps_of(ask))
+        world.service.close()
+
+    assert taken[1] < 2 * taken[0]
 
 
 async def test_pages_skip_and_repeat_no_call_that_stays_while_others_come_and_go() -> None:
