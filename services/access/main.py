@@ -52,6 +52,7 @@ _SHARED_KEY: Final = (
 )
 _FLUSH_SECONDS: Final = 0.5
 _PURGE_SECONDS: Final = 1.0
+_LIFETIME_SECONDS: Final = 1.0
 _KEYS_SECONDS: Final = 5.0
 _ADMIN_SECONDS: Final = 3600.0
 _FORGET_SECONDS: Final = 600.0
@@ -178,6 +179,7 @@ async def assemble(process: Process) -> App:
     process.tasks.every("flush-denials", _FLUSH_SECONDS, manager.flush)
     process.tasks.every("reload-keys", _KEYS_SECONDS, reload_keys)
     process.tasks.every("keep-admin-token", _ADMIN_SECONDS, keep_admin_token)
+    process.tasks.every("end-agents", _LIFETIME_SECONDS, manager.lifetimes.end_due)
     process.tasks.every("purge", _PURGE_SECONDS, manager.purges.step)
     process.tasks.every("forget", _FORGET_SECONDS, manager.forget)
     await _export_heads(process, config, manager)

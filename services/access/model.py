@@ -77,6 +77,8 @@ class Agent:
     """Name of the resource that it read then, or of the agent it has the mark from."""
     maker: Maker = field(default_factory=Maker)
     """Who registered it."""
+    expire_time: datetime | None = None
+    """When it is killed with all below it, never later than its parent; None: when somebody does."""
 
     @property
     def untrusted(self) -> bool:

@@ -86,6 +86,10 @@ class Agents(Protocol):
         """List killed agents of all tenants that last changed before a time and are not being purged."""
         ...
 
+    def expired(self, now: datetime, limit: int) -> list[Agent]:
+        """List agents of all tenants that live and whose time is over, the earliest and highest first."""
+        ...
+
     def below_unpurged(self, agent: Agent, limit: int) -> list[Agent]:
         """List agents below `agent` that are not being purged."""
         ...

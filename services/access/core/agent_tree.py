@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.access.core import caps
 from services.access.errors import AgentTreeLimit
@@ -36,6 +36,12 @@ def ancestors_of_child(parent: Agent, living_children: int, limits: TreeLimits) 
             metadata={"max_children": str(limits.max_children)},
         )
     return ancestors
+
+
+def end_of_child(parent: Agent | None, ttl: timedelta | None, now: datetime) -> datetime | None:
+    """Return when a new agent ends by itself: after `ttl`, and never later than its parent; None: never."""
+    ends = [time for time in (now + ttl if ttl else None, parent.expire_time if parent else None) if time]
+    return min(ends, default=None)
 
 
 def root_of(agent: Agent) -> str:

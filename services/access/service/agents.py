@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -53,6 +53,8 @@ class NewAgent:
     caps: Caps | None = None
     """None: the parent's; for a root what its hints need."""
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ttl: timedelta | None = None
+    """How long it lives; None: as long as the parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ class AgentService:
             update_time=now,
             caps=caps,
             maker=dependencies.maker(caller),
+            expire_time=agent_tree.end_of_child(above, new.ttl, now),
             **_inherited_mark(tx, caller, above, now),
         )
         # Tokens, revocations and the audit name persons as they name agents: an id is never both.

@@ -12,6 +12,7 @@ from services.access.service.dependencies import Dependencies
 from services.access.service.erasing import Eraser
 from services.access.service.grants import GrantService
 from services.access.service.groups import GroupService
+from services.access.service.lifetimes import LifetimeService
 from services.access.service.persons import PersonService
 from services.access.service.policies import PolicyService
 from services.access.service.purging import PurgeService, PurgeSettings
@@ -41,6 +42,7 @@ class AccessManager:
         self.denials = DenialLog(ports)
         self.agents = AgentService(ports)
         self.marks = self.agents.marks
+        self.lifetimes = LifetimeService(ports, self.agents)
         self.groups = GroupService(ports)
         self.grants = GrantService(ports)
         self.policies = PolicyService(ports, builtin)

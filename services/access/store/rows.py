@@ -59,6 +59,7 @@ def agent_values(agent: Agent) -> Values:
         "maker_tenant": agent.maker.tenant,
         "maker": agent.maker.id,
         "maker_family": agent.maker.family,
+        "expire_time": _optional_micros(agent.expire_time),
     }
 
 
@@ -115,6 +116,7 @@ def agent(row: Row[Any]) -> Agent:
         untrusted_since=_optional_moment(row.untrusted_since),
         untrusted_source=row.untrusted_source,
         maker=Maker(row.maker_tenant, row.maker, row.maker_family),
+        expire_time=_optional_moment(row.expire_time),
     )
 
 

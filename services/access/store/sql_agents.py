@@ -83,6 +83,17 @@ class SqlAgents:
         )
         return [rows.agent(row) for row in self._conn.execute(statement)]
 
+    def expired(self, now: datetime, limit: int) -> list[Agent]:
+        """List agents that live and whose time is over."""
+        living = agents.c.state.in_([AgentState.ACTIVE.value, AgentState.SUSPENDED.value])
+        statement = (
+            sa.select(agents)
+            .where(living, agents.c.expire_time <= micros(now))
+            .order_by(agents.c.expire_time, sa.func.length(agents.c.path), agents.c.tenant, agents.c.id)
+            .limit(limit)
+        )
+        return [rows.agent(row) for row in self._conn.execute(statement)]
+
     def below_unpurged(self, agent: Agent, limit: int) -> list[Agent]:
         """List agents below `agent` that are not being purged."""
         where = (agents.c.tenant == agent.tenant, *_in_path(agent), ~_purged())

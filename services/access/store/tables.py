@@ -41,10 +41,12 @@ agents: Final = sa.Table(
     sa.Column("maker_tenant", NAME, nullable=False, server_default=""),
     sa.Column("maker", NAME, nullable=False, server_default=""),  # empty: was not noted
     sa.Column("maker_family", NAME, nullable=False, server_default=""),
+    sa.Column("expire_time", MICROS),  # NULL: lives until somebody kills it
     sa.Index("agents_by_path", "tenant", "path"),
     sa.Index("agents_by_revision", "tenant", "revision"),
     sa.Index("agents_by_state", "state", "update_time"),
     sa.Index("agents_by_maker", "maker_tenant", "maker"),
+    sa.Index("agents_by_expiry", "state", "expire_time"),
 )
 
 agent_keys: Final = sa.Table(

@@ -41,6 +41,7 @@ def new_agent(request: agent_pb2.RegisterAgentRequest) -> NewAgent:
         hints=wire.hints(request.hints),
         caps=wire.caps(request.caps) if request.HasField("caps") else None,
         labels=_labels(request.labels, "labels"),
+        ttl=request.ttl.ToTimedelta() if request.HasField("ttl") else None,
     )
 
 
@@ -83,6 +84,7 @@ def agent(found: Agent, tenant_weight: int) -> agent_pb2.Agent:
         tenant_weight=tenant_weight,
         untrusted_since=stamp(found.untrusted_since),
         untrusted_source=found.untrusted_source,
+        expire_time=stamp(found.expire_time),
     )
 
 

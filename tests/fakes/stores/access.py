@@ -128,6 +128,15 @@ class MemoryAgents:
         ]
         return sorted(found, key=lambda one: one.update_time)[:limit]
 
+    def expired(self, now: datetime, limit: int) -> list[Agent]:
+        """List agents that live and whose time is over."""
+        found = [
+            (one.expire_time, len(one.ancestors), one.tenant, one.id, one)
+            for one in self._world.agents.values()
+            if one.state is not AgentState.KILLED and one.expire_time is not None and one.expire_time <= now
+        ]
+        return [one for *_, one in sorted(found, key=lambda it: it[:4])][:limit]
+
     def below_unpurged(self, agent: Agent, limit: int) -> list[Agent]:
         """List agents below `agent` that are not being purged."""
         return [one for one in self.descendants(agent) if self._unpurged(one)][:limit]

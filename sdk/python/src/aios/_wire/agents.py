@@ -100,6 +100,8 @@ def info(message: pb.Agent) -> AgentInfo:
         tenant_weight=message.tenant_weight or 1,
         untrusted_since=common.moment(message, "untrusted_since"),
         untrusted_source=message.untrusted_source,
+        expire_time=common.moment(message, "expire_time"),
+        purging=message.purging,
     )
 
 

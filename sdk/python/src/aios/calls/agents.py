@@ -9,6 +9,7 @@ from aios._paging import pages
 from aios._streams import follow_forever
 from aios._transport import Transport
 from aios._wire import agents as wire
+from aios._wire import common
 from aios._wire.common import agent_name
 from aios.api.agent.v1 import agent_pb2 as pb
 from aios.types.agents import AgentEvent, AgentHandle, AgentInfo, Caps, Hints
@@ -33,6 +34,7 @@ class Agents:
         hints: Hints | None = None,
         caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
+        ttl: float | None = None,
         tenant: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -40,10 +42,11 @@ class Agents:
         """Register an agent and return it with its credential; `Kernel.as_agent` takes the result.
 
         An empty id lets the kernel make one; an empty parent makes a root for an administrator and a child
-        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. Repeated with
-        the same `request_id`, it is the same registration, with another key in place of the first. Raises
-        AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed when the
-        tree would become too large, PermissionDenied (also when the hints are above the caps).
+        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. After `ttl`
+        seconds it is killed with all below it; it never outlives its parent, whose time it has by default.
+        Repeated with the same `request_id`, it is the same registration, with another key in place of the
+        first. Raises AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed
+        when the tree would become too large, PermissionDenied (also when the hints are above the caps).
         """
         request = pb.RegisterAgentRequest(
             agent_id=agent_id,
@@ -53,6 +56,7 @@ class Agents:
             hints=wire.hints_message(hints),
             caps=wire.caps_message(caps),
             labels=labels or {},
+            ttl=common.duration(ttl),
             tenant=tenant,
             request_id=request_id,
         )

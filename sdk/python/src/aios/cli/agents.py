@@ -45,6 +45,9 @@ def register(
     ] = "unspecified",
     weight: Annotated[int, typer.Option(help="Share against its siblings.")] = 0,
     priority: Annotated[int, typer.Option(help="-20 (early) to 19.")] = 0,
+    ttl: Annotated[
+        float | None, typer.Option(help="Seconds after which it is killed, with all below it.", min=1)
+    ] = None,
 ) -> None:
     """Register an agent and print its key, which is shown only here."""
     from typing import cast  # noqa: PLC0415  # keeps `aios --help` quick
@@ -55,7 +58,7 @@ def register(
         scheduling_class=cast("SchedulingClass", scheduling_class), weight=weight, priority=priority
     )
     handle = session.call(
-        lambda kernel: kernel.agents.register(agent_id, parent=parent, kind=kind, hints=hints)
+        lambda kernel: kernel.agents.register(agent_id, parent=parent, kind=kind, hints=hints, ttl=ttl)
     )
     told = {"name": handle.name, "agent_key": handle.credential.agent_key}
     session.emit(told, lambda: session.say_lines(f"{handle.name}\nagent key: {handle.credential.agent_key}"))
@@ -166,7 +169,9 @@ def _table(agents: list["AgentInfo"]) -> None:
             agent.hints.scheduling_class,
             agent.hints.weight or 1,
             agent.hints.priority or 0,
+            f"{agent.expire_time:%Y-%m-%d %H:%M:%S}" if agent.expire_time else "-",
         )
         for agent in agents
     ]
-    session.table(("agent", "state", "kind", "parent", "class", "weight", "priority"), rows, "no agents")
+    columns = ("agent", "state", "kind", "parent", "class", "weight", "priority", "ends (UTC)")
+    session.table(columns, rows, "no agents")

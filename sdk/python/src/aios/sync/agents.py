@@ -27,6 +27,7 @@ class SyncAgents:
         hints: Hints | None = None,
         caps: Caps | None = None,
         labels: Mapping[str, str] | None = None,
+        ttl: float | None = None,
         tenant: str = "",
         request_id: str = "",
         timeout: float | None = None,
@@ -34,10 +35,11 @@ class SyncAgents:
         """Register an agent and return it with its credential; `Kernel.as_agent` takes the result.
 
         An empty id lets the kernel make one; an empty parent makes a root for an administrator and a child
-        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. Repeated with
-        the same `request_id`, it is the same registration, with another key in place of the first. Raises
-        AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed when the
-        tree would become too large, PermissionDenied (also when the hints are above the caps).
+        for an agent. `caps` are the most it may ask for in its hints: the parent's by default. After `ttl`
+        seconds it is killed with all below it; it never outlives its parent, whose time it has by default.
+        Repeated with the same `request_id`, it is the same registration, with another key in place of the
+        first. Raises AlreadyExists when the id is taken, NotFound for an unknown parent, PreconditionFailed
+        when the tree would become too large, PermissionDenied (also when the hints are above the caps).
         """
         return self._portal.run(
             self._inner.register(
@@ -48,6 +50,7 @@ class SyncAgents:
                 hints=hints,
                 caps=caps,
                 labels=labels,
+                ttl=ttl,
                 tenant=tenant,
                 request_id=request_id,
                 timeout=timeout,

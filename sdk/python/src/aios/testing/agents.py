@@ -37,6 +37,7 @@ class FakeAgents:
 
     def caller(self, token: str) -> Caller:
         """Return who a token names. Raises Unauthenticated, CredentialExpired."""
+        self._end_due()
         if token == self.admin_token:
             return Caller(ADMIN)
         if token not in self._tokens:
@@ -76,6 +77,7 @@ class FakeAgents:
             tenant=request.tenant or "default",
         )
         agent.create_time.GetCurrentTime()
+        self._limit_life(agent, request)
         self._agents[name] = agent
         key = f"fake-key-{agent_id}"
         self._keys[key] = agent_id
@@ -177,6 +179,28 @@ class FakeAgents:
         for revision, agent in enumerate(listed.agents, 1):
             yield pb.WatchAgentsResponse(agent=agent, initial=True, revision=revision)
         await asyncio.Event().wait()
+
+    def _limit_life(self, agent: pb.Agent, request: pb.RegisterAgentRequest) -> None:
+        """Say when the agent ends: after its time, and never later than its parent."""
+        ends = []
+        if request.HasField("ttl"):
+            ends.append(agent.create_time.ToDatetime(UTC) + request.ttl.ToTimedelta())
+        above = self._agents.get(agent.parent)
+        if above is not None and above.HasField("expire_time"):
+            ends.append(above.expire_time.ToDatetime(UTC))
+        if ends:
+            agent.expire_time.FromDatetime(min(ends))
+
+    def _end_due(self) -> None:
+        """Kill the agents whose time is over."""
+        now = datetime.now(UTC)
+        for agent in self._agents.values():
+            if agent.HasField("expire_time") and agent.expire_time.ToDatetime(UTC) <= now:
+                agent.state = pb.AGENT_STATE_KILLED
+        ended = {one.name for one in self._agents.values() if one.state == pb.AGENT_STATE_KILLED}
+        self._tokens = {
+            token: owner for token, owner in self._tokens.items() if f"agents/{owner[0]}" not in ended
+        }
 
     def _issue(self, agent_id: str, life: float | None = None) -> tuple[str, Timestamp]:
         token = f"fake-{agent_id}-{next(self._numbers)}"

@@ -107,6 +107,9 @@ class AgentInfo:
     untrusted_source: str = ""
     """What it read then, such as `tools/browse`, or the agent it has the mark from."""
 
+    expire_time: datetime | None = None
+    """When it is killed with all below it, UTC; None: when somebody does."""
+
     tenant_weight: int = 1
     """Share of its tenant against other tenants."""
 

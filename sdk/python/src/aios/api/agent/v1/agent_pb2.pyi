@@ -74,7 +74,7 @@ class SchedulingCaps(_message.Message):
     def __init__(self, highest_class: _Optional[_Union[SchedulingClass, str]] = ..., highest_weight: _Optional[int] = ..., lowest_priority: _Optional[int] = ..., policies: _Optional[_Union[PolicyNames, _Mapping]] = ..., shortest_deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Agent(_message.Message):
-    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant", "caps", "ancestors", "tenant_weight", "untrusted_since", "purging", "untrusted_source")
+    __slots__ = ("name", "parent", "display_name", "kind", "state", "hints", "labels", "etag", "create_time", "update_time", "tenant", "caps", "ancestors", "tenant_weight", "untrusted_since", "purging", "untrusted_source", "expire_time")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class Agent(_message.Message):
     UNTRUSTED_SINCE_FIELD_NUMBER: _ClassVar[int]
     PURGING_FIELD_NUMBER: _ClassVar[int]
     UNTRUSTED_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     name: str
     parent: str
     display_name: str
@@ -116,7 +117,8 @@ class Agent(_message.Message):
     untrusted_since: _timestamp_pb2.Timestamp
     purging: bool
     untrusted_source: str
-    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ancestors: _Optional[_Iterable[str]] = ..., tenant_weight: _Optional[int] = ..., untrusted_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purging: bool = ..., untrusted_source: _Optional[str] = ...) -> None: ...
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[AgentState, str]] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ancestors: _Optional[_Iterable[str]] = ..., tenant_weight: _Optional[int] = ..., untrusted_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purging: bool = ..., untrusted_source: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Credential(_message.Message):
     __slots__ = ("token", "expire_time")
@@ -127,7 +129,7 @@ class Credential(_message.Message):
     def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RegisterAgentRequest(_message.Message):
-    __slots__ = ("parent", "agent_id", "display_name", "kind", "hints", "labels", "request_id", "tenant", "caps")
+    __slots__ = ("parent", "agent_id", "display_name", "kind", "hints", "labels", "request_id", "tenant", "caps", "ttl")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +146,7 @@ class RegisterAgentRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     CAPS_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
     parent: str
     agent_id: str
     display_name: str
@@ -153,7 +156,8 @@ class RegisterAgentRequest(_message.Message):
     request_id: str
     tenant: str
     caps: SchedulingCaps
-    def __init__(self, parent: _Optional[str] = ..., agent_id: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ...) -> None: ...
+    ttl: _duration_pb2.Duration
+    def __init__(self, parent: _Optional[str] = ..., agent_id: _Optional[str] = ..., display_name: _Optional[str] = ..., kind: _Optional[str] = ..., hints: _Optional[_Union[SchedulingHints, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., caps: _Optional[_Union[SchedulingCaps, _Mapping]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RegisterAgentResponse(_message.Message):
     __slots__ = ("agent", "credential", "agent_key")

@@ -1,0 +1,15 @@
+"""Agents that end by themselves."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "access_0009"
+down_revision = "access_0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+
+    op.add_column("agents", sa.Column("expire_time", sa.BigInteger(), nullable=True))
+    op.create_index("agents_by_expiry", "agents", ["state", "expire_time"])
