@@ -231,10 +231,13 @@ async def _verify_audit(tenant: str, copies: Sequence[Path]) -> list[dict[str, A
             KeyFile, config.key_file or process.data_dir / "access-keys.json", process.clock.now()
         )
         store = SqlStore(await process.database(MIGRATIONS), keys)
+        engine = await asyncio.to_thread(
+            CedarEngine, kernel_tenant=config.kernel_tenant, options=config.policy_options
+        )
         manager = build(
             config,
             store=store,
-            engine=CedarEngine(kernel_tenant=config.kernel_tenant, options=config.policy_options),
+            engine=engine,
             judge=PolicyProcess(),
             signer=keys,
             meter=AccessMetrics(process.registry),

@@ -23,23 +23,20 @@ class LifetimeService:
         self._deps = ports
         self._agents = agents
 
-    async def end_due(self) -> int:
-        """Kill every agent whose time is over, the highest first; return how many trees ended.
+    async def end_due(self) -> None:
+        """Kill every agent whose time is over, the highest first.
 
         One that fails does not keep the others waiting; its error is raised at the end.
         """
-        ended = 0
         failure: KernelError | None = None
         while failure is None and (due := await self._due()):
             for agent in due:
                 try:
-                    _, killed = await self._agents.kill(_caller(agent.tenant), agent.id, REASON)
-                    ended += bool(killed)
+                    await self._agents.kill(_caller(agent.tenant), agent.id, REASON)
                 except KernelError as error:
                     failure = error
         if failure is not None:
             raise failure
-        return ended
 
     async def _due(self) -> list[Agent]:
         now = self._deps.clock.now()

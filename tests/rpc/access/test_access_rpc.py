@@ -8,6 +8,7 @@ import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from aios.api.access.v1 import access_pb2, resources_pb2
@@ -46,6 +47,26 @@ async def test_an_agent_is_registered_and_uses_its_credentials(kernel: Kernel) -
     assert found.agent.state == agent_pb2.AGENT_STATE_ACTIVE
     assert renewed.principal.agent == "agents/planner"
     assert renewed.token_id != token.token_id
+
+
+async def test_an_agent_that_ends_by_itself_says_when(kernel: Kernel) -> None:
+    me, _ = await kernel.register("planner")
+    request = agent_pb2.RegisterAgentRequest(agent_id="helper", ttl=Duration(seconds=90))
+    made = (await kernel.agents.RegisterAgent(request, metadata=me)).agent
+    found = (await kernel.agents.GetAgent(agent_pb2.GetAgentRequest(name="agents/me"), metadata=me)).agent
+
+    assert made.expire_time.ToDatetime() - made.create_time.ToDatetime() == timedelta(seconds=90)
+    assert not found.HasField("expire_time")
+
+
+@pytest.mark.parametrize("seconds", [0, -5, 400_000_000])
+async def test_a_time_to_live_has_bounds(kernel: Kernel, seconds: int) -> None:
+    me, _ = await kernel.register("planner")
+    request = agent_pb2.RegisterAgentRequest(agent_id="helper", ttl=Duration(seconds=seconds))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await kernel.agents.RegisterAgent(request, metadata=me)
+
+    assert reason(refused.value) == "INVALID_REQUEST"
 
 
 async def test_a_key_is_kept_as_its_hash_alone(kernel: Kernel) -> None:

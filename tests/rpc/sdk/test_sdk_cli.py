@@ -195,6 +195,54 @@ def test_approvals_grants_and_audit(fake: FakeKernel, run: Run) -> None:
     assert run("audit", "--verify")[1].startswith("intact: 2 entries")
 
 
+def head(sequence: object, tenant: str = "default", digest: str = "a" * 64) -> str:
+    """Make a line of a file of exported heads."""
+    return json.dumps({"tenant": tenant, "sequence": sequence, "hash": digest}) + "\n"
+
+
+def test_a_log_is_verified_against_the_newest_head_of_its_tenant(run: Run, tmp_path: Path) -> None:
+    heads = tmp_path / "heads.jsonl"
+    run("grants", "add", "writer", "agents/me/notes/", "memory.read")
+    heads.write_text(head(1) + head(9, tenant="rival") + '{"tenant": "def')
+    assert run("audit", "--verify", "--heads", str(heads))[:2] == (0, "intact: 1 entries, head \n")
+    heads.write_text(head(1) + head(7) + head(3))
+    code, out, _ = run("audit", "--verify", "--heads", str(heads))
+
+    assert code == 1
+    assert out == "broken at 1 (tail_cut): the tail was cut\n"
+    assert run("audit", "--verify", "--heads", str(heads), "--tenant", "nobody")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[" * 100_000, head("x"), head(1e999), head(-1), head(1 << 64), head(1, digest="short"), "\xff\n"],
+    ids=["empty", "deep", "text", "infinite", "negative", "huge", "short", "bytes"],
+)
+def test_a_file_without_a_head_is_refused_and_never_called_intact(
+    run: Run, tmp_path: Path, text: str
+) -> None:
+    heads = tmp_path / "heads.jsonl"
+    assert run("audit", "--verify", "--heads", str(heads))[0] == 2
+    heads.write_text(text, encoding="latin-1")
+    code, out, err = run("audit", "--verify", "--heads", str(heads))
+
+    assert code == 2
+    assert "intact" not in out
+    assert "heads.jsonl" in err.replace("\n", "")
+
+
+def test_an_agent_is_given_a_time_to_live(run: Run) -> None:
+    run("agents", "register", "short", "--ttl", "3600")
+    run("agents", "register", "long")
+    listed = json.loads(run("agents", "list", "--json")[1])
+
+    assert {one["name"]: bool(one["expire_time"]) for one in listed} == {
+        "agents/short": True,
+        "agents/long": False,
+    }
+    assert "ENDS (UTC)" in run("agents", "show", "short")[1]
+
+
 def test_a_person_sees_and_decides_with_a_key_of_its_own(
     fake: FakeKernel, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,12 +1,16 @@
 """`aios grants` and `aios audit`."""
 
 import json
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from aios.cli import session
+
+_MOST_PLACE: Final = 1 << 63
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 grants_app = typer.Typer(help="Let agents use one another's resources.", invoke_without_command=True)
 
@@ -57,17 +61,25 @@ def _verify(heads: Path | None, tenant: str) -> int:
 
 def _newest_head(path: Path, tenant: str) -> tuple[int, str]:
     """Return place and hash of the newest head of a tenant in a file of exported heads."""
-    found: list[tuple[int, str]] = []
-    for line in path.read_text().splitlines():
-        try:
-            head = json.loads(line)
-            if head["tenant"] == tenant:
-                found.append((int(head["sequence"]), str(head["hash"])))
-        except (ValueError, KeyError, TypeError):  # half a line that a crash left behind
-            continue
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
+    found = [head for line in lines if (head := _head(line, tenant))]
     if not found:
         raise typer.BadParameter(f"{path} holds no head of the tenant {tenant!r}")
     return max(found)
+
+
+def _head(line: bytes, tenant: str) -> tuple[int, str] | None:
+    """Return place and hash of a tenant's head; None for what is none, such as half a line after a crash."""
+    try:
+        head = json.loads(line)
+        sequence, digest = int(head["sequence"]), str(head["hash"])
+        fits = head["tenant"] == tenant and 0 < sequence < _MOST_PLACE and _DIGEST.fullmatch(digest)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return (sequence, digest) if fits else None
 
 
 def audit(

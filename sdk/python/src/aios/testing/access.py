@@ -134,8 +134,12 @@ class FakeAccess(FakePersons):
         return pb.QueryAuditResponse(entries=found if request.oldest_first else reversed(found))
 
     async def verify_audit(self, request: pb.VerifyAuditRequest, caller: Caller) -> pb.VerifyAuditResponse:
-        """VerifyAudit: a list in memory is whole."""
-        del request, caller
+        """VerifyAudit: a list in memory is whole; one that a noted head lies beyond was cut."""
+        del caller
+        if request.expected_head_sequence > len(self._entries):
+            return pb.VerifyAuditResponse(
+                fault=pb.AUDIT_FAULT_TAIL_CUT, broken_sequence=len(self._entries), problem="the tail was cut"
+            )
         return pb.VerifyAuditResponse(intact=True, verified_count=len(self._entries))
 
     def _approval(self, name: str) -> res.Approval:
