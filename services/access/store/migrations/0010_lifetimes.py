@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "access_0009"
-down_revision = "access_0008"
+revision = "access_0010"
+down_revision = "access_0009"
 branch_labels = None
 depends_on = None
 
