@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "access_0010"
-down_revision = "access_0009"
+revision = "access_0011"
+down_revision = "access_0010"
 branch_labels = None
 depends_on = None
 
