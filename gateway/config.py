@@ -29,8 +29,23 @@ class GatewayConfig:
     """Memory of all finished generations that can be asked for again; the oldest go first. A tenant may use
     half of it, an agent an eighth."""
 
+    refusals_per_second: float = 50.0
+    """Refusals of one tree of agents, or of one address without a credential, that are answered a second.
+
+    What comes faster is answered later, two seconds at most; 0 answers all at once.
+    """
+
+    brisk_calls: int = 64
+    """DATA calls that soon have their one answer and are forwarded at once."""
+
+    brisk_calls_per_tenant: int = 48
+    """Of these, those of one tenant; more of them wait."""
+
+    brisk_calls_per_tree: int = 8
+    """Of these, those of one agent and its descendants; more of them wait, and keep nobody else waiting."""
+
     data_calls: int = 256
-    """DATA calls that are forwarded at once."""
+    """Other DATA calls, streams above all, that are forwarded at once."""
 
     data_calls_per_tenant: int = 192
     """DATA calls of one tenant that are forwarded at once; more of them wait."""
@@ -47,10 +62,10 @@ class GatewayConfig:
     control_calls_per_tenant: int = 192
     """CONTROL calls of one tenant's agents that are forwarded at once; more of them wait."""
 
-    control_calls_per_tree: int = 64
+    control_calls_per_tree: int = 8
     """CONTROL calls of one agent and its descendants that are forwarded at once; more of them wait."""
 
-    control_calls_per_agent: int = 16
+    control_calls_per_agent: int = 8
     """CONTROL calls of one agent that are forwarded at once; more of them wait."""
 
     tool_calls_per_tenant: int = 10_000

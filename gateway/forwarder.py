@@ -6,22 +6,25 @@ change here: the method's own `syscall` option says how it is admitted.
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
 
+from gateway.data_gate import BRISK_SECONDS
 from gateway.metrics import GateMetrics
 from gateway.places import Place, UnreadAnswers
 from gateway.routing import manager_of
 from services.chassis.auth.agents import Standing
 from services.chassis.auth.identity import Caller, Kind, current_caller
 from services.chassis.gate import Agent, Gate, Visitor
+from services.chassis.pace import RefusalPace
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import Metadata
 from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.live_streams import READER_SECONDS
 from services.chassis.rpc.methods import Audience, Lane, Method
-from services.chassis.rpc.status import peer_error, status_of
+from services.chassis.rpc.status import our_code, peer_error, status_of
 from services.chassis.rpc.steps import mapping
 from services.chassis.rpc.steps.deadline import budget
 from services.chassis.rpc.steps.headers import address
@@ -64,7 +67,9 @@ class Forwarder(grpc.GenericRpcHandler):
         exchange: TokenExchange,
         reader_seconds: float = READER_SECONDS,
         openings: Openings | None = None,
+        pace: RefusalPace | None = None,
     ) -> None:
+        self._pace = pace or RefusalPace(0)
         self._channels = channels
         self._methods = methods
         self._gates = gates
@@ -91,36 +96,45 @@ class Forwarder(grpc.GenericRpcHandler):
     def _behaviour(self, method: Method, manager: str) -> Any:
         gate = self._gates.get(method.lane)
         open_call: Any = self._channels[manager].unary_stream(method.path)
-        single = not method.server_streaming
 
         async def forward(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
             visitor = self._visitor(current_caller(), context, method)
             # What this process may interrupt begins whole; the care costs two tasks, so others go without.
             careful = method.followed or budget(context, method)[1]
-            if gate is None or method.endless:  # a watch would hold its place for as long as it lives
-                metadata = await self._exchange.metadata(current_caller(), manager)
-                async for message in _copy(
-                    open_call, request, metadata, context, careful=careful, single=single
-                ):
-                    yield message
-                return
-            owner = self.unread.check(visitor)
-            admission = gate.admit(visitor)
-            with self._metrics.waiting(method.lane, visitor.deadline):
-                await admission.__aenter__()
-            place = Place(admission, owner)
+            place: Place | None = None
+            refusal: grpc.aio.AioRpcError | None = None
+            if gate is not None and not method.endless:  # a watch would hold its place all its life
+                owner = self.unread.check(visitor)
+                admission = gate.admit(visitor)
+                with self._metrics.waiting(method.lane, visitor.deadline):
+                    await admission.__aenter__()
+                place = Place(admission, owner)
             try:
                 metadata = await self._exchange.metadata(current_caller(), manager)
-                async for message in _copy(
-                    open_call, request, metadata, context, careful=careful, single=single
-                ):
-                    if not method.server_streaming:
-                        self.unread.offer(place)
-                    yield message
+                copy = Copying(method, careful=careful)
+                async with aclosing(copy.messages(open_call, request, metadata, context)) as messages:
+                    async for message in messages:
+                        if place is not None and not method.server_streaming:
+                            self.unread.offer(place)
+                        yield message
+                refusal = copy.refusal
             finally:
-                await self.unread.end(place)
+                if place is not None:
+                    await self.unread.end(place)
+            if refusal is not None:  # told without a place: it may have to wait
+                await self._tell(refusal, visitor, context, len(request))
 
         return forward
+
+    async def _tell(
+        self, refusal: grpc.aio.AioRpcError, visitor: Visitor, context: Context, size: int
+    ) -> None:
+        """End the call as the manager ended it."""
+        party = visitor.tree if visitor.tree[1] else visitor.agent
+        await self._pace.refused(party, our_code(refusal.code()), size)
+        await mapping.end(
+            context, refusal.code(), refusal.details() or "", _plain(refusal.trailing_metadata())
+        )
 
     def _visitor(self, caller: Caller, context: Context, method: Method) -> Visitor:
         if caller.kind is Kind.ANONYMOUS:
@@ -135,6 +149,7 @@ class Forwarder(grpc.GenericRpcHandler):
             tree=(caller.tenant, root),
             tree_weight=standing.tree_weight,
             tenant_weight=standing.tenant_weight,
+            brisk=not method.followed and method.default_deadline <= BRISK_SECONDS,
             urgent=method.path in URGENT,
             deadline=caller.deadline,
         )
@@ -145,29 +160,38 @@ def _address(context: Context) -> Agent:
     return ("", address(context))
 
 
-async def _copy(
-    open_call: Any, request: bytes, own: Metadata, context: Context, *, careful: bool, single: bool
-) -> AsyncGenerator[bytes, None]:
-    """Make the call upstream, with the kernel's `own` metadata, and copy what comes back.
+class Copying:
+    """One call upstream and what comes back."""
 
-    Reads are retried by the channel itself. Of a method that answers with a `single` message one is read.
-    """
-    upstream = open_call(request, timeout=_time_left(), metadata=_metadata(own, context))
-    try:
-        if head := await upstream.initial_metadata():
-            sending = context.send_initial_metadata(_plain(head))
-            await (whole(sending) if careful else sending)
-        while (message := await next_of(upstream)) is not grpc.aio.EOF:
-            yield message
-            if single:
-                break
-        context.set_trailing_metadata(_plain(await upstream.trailing_metadata()))
-    except grpc.aio.AioRpcError as error:
-        if _unanswered(error):
-            raise peer_error(error) from error
-        await mapping.end(context, error.code(), error.details() or "", _plain(error.trailing_metadata()))
-    finally:
-        upstream.cancel()
+    def __init__(self, method: Method, *, careful: bool) -> None:
+        self._single = not method.server_streaming
+        self._careful = careful
+        self.refusal: grpc.aio.AioRpcError | None = None
+        """How the manager ended the call, where it did so with an error of its own."""
+
+    async def messages(
+        self, open_call: Any, request: bytes, own: Metadata, context: Context
+    ) -> AsyncGenerator[bytes, None]:
+        """Make the call, with the kernel's `own` metadata, and yield the messages that come back.
+
+        Reads are retried by the channel itself. Raises what stands for a manager that did not answer.
+        """
+        upstream = open_call(request, timeout=_time_left(), metadata=_metadata(own, context))
+        try:
+            if head := await upstream.initial_metadata():
+                sending = context.send_initial_metadata(_plain(head))
+                await (whole(sending) if self._careful else sending)
+            while (message := await next_of(upstream)) is not grpc.aio.EOF:
+                yield message
+                if self._single:
+                    break
+            context.set_trailing_metadata(_plain(await upstream.trailing_metadata()))
+        except grpc.aio.AioRpcError as error:
+            if _unanswered(error):
+                raise peer_error(error) from error
+            self.refusal = error
+        finally:
+            upstream.cancel()
 
 
 def _unanswered(error: grpc.aio.AioRpcError) -> bool:

@@ -18,6 +18,7 @@ from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from gateway.config import BackendConfig, GatewayConfig, OpenAiBackendConfig
 from gateway.control_gate import ControlGate
+from gateway.data_gate import DataGate
 from gateway.forwarder import Forwarder
 from gateway.http import optional as optional_dialects
 from gateway.http.config import DoorConfig
@@ -43,6 +44,7 @@ from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Caller
 from services.chassis.dispatch.client import DispatchClient
 from services.chassis.gate import FairGate, Gate, GateConfig
+from services.chassis.pace import RefusalPace
 from services.chassis.rpc import methods
 from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.methods import Lane
@@ -89,6 +91,7 @@ async def build(process: Process) -> App:
     )
     use_cases = _use_cases(settings, pool, dispatcher, channels, process, directory=directory)
     gates = _gates(settings)
+    pace = RefusalPace(settings.refusals_per_second)
     StateMetrics(
         process.registry,
         generations=lambda: use_cases.running,
@@ -117,6 +120,7 @@ async def build(process: Process) -> App:
         exchange=process.exchange,
         reader_seconds=process.common.reader_seconds.total_seconds(),
         openings=process.openings,
+        pace=pace,
     )
     process.tasks.every("unread answers", SWEEP_SECONDS, forwarder.unread.sweep)
     return App(
@@ -130,6 +134,7 @@ async def build(process: Process) -> App:
         handlers=[forwarder],
         known=FORWARDED,
         trust_ids=False,
+        pace=pace,
         root=directory.root,
         listeners=await _doors(process, use_cases, directory),
         readiness={"backend": backend_problem, "scheduler": scheduler_problem},
@@ -273,13 +278,19 @@ def _gates(settings: GatewayConfig) -> dict[Lane, Gate]:
         waiting_per_agent=settings.waiting_calls_per_agent,
     )
     return {
-        Lane.DATA: FairGate(
-            waiting(
+        Lane.DATA: DataGate(
+            brisk=waiting(
+                running=settings.brisk_calls,
+                running_per_tenant=settings.brisk_calls_per_tenant,
+                running_per_tree=settings.brisk_calls_per_tree,
+                running_per_agent=settings.brisk_calls_per_tree,
+            ),
+            long=waiting(
                 running=settings.data_calls,
                 running_per_tenant=settings.data_calls_per_tenant,
                 running_per_tree=settings.data_calls_per_tree,
                 running_per_agent=settings.data_calls_per_agent,
-            )
+            ),
         ),
         Lane.TOOL: FairGate(
             GateConfig(

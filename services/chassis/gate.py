@@ -58,6 +58,8 @@ class Visitor:
     """The tree's share against other trees of its tenant."""
     tenant_weight: float = 1.0
     """The tenant's share against other tenants."""
+    brisk: bool = False
+    """Whether the call soon has its one answer."""
     urgent: bool = False
     """Whether an administrator steps in by it: kills, suspends, cancels, revokes."""
     deadline: float = math.inf

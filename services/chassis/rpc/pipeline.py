@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -20,6 +20,8 @@ from google.protobuf.message import DecodeError
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Caller, Kind, Principal, set_caller
 from services.chassis.auth.tokens import Authenticator
+from services.chassis.bodies import Root, own_root
+from services.chassis.pace import RefusalPace
 from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc.arrivals import Arrivals
 from services.chassis.rpc.beginnings import whole
@@ -59,8 +61,14 @@ class Pipeline(grpc.GenericRpcHandler):
         openings: Openings | None = None,
         peers: frozenset[str] | None = None,
         arrivals: Arrivals | None = None,
+        pace: RefusalPace | None = None,
+        root: Root = own_root,
     ) -> None:
         self.arrivals = arrivals or Arrivals()
+        self.pace = pace
+        """How fast refusals are answered; None: as they come."""
+        self.root = root
+        """Names the root of an agent's tree, by tenant and id."""
         self.peers = peers
         """Names that the certificate at the other end must have one of; None: any, or none."""
         self.tracer = tracer
@@ -205,7 +213,9 @@ class _Call:
         "_held",
         "_method",
         "_pipeline",
+        "_principal",
         "_series",
+        "_size",
         "_span",
         "_started",
         "_timer",
@@ -224,6 +234,8 @@ class _Call:
         self._exposure = exposure
         self._caller: Caller | None = None
         self._held: tuple[Owner | None, int] = (None, 0)
+        self._principal: Principal | None = None
+        self._size = 0
         self._pipeline = pipeline
         self._method = method
         self._series = series
@@ -282,6 +294,7 @@ class _Call:
         head, principal = await self._identify()
         method = self._method
         data = await self._read(principal)
+        self._size = len(data)
         request = await validation.admit(method, data)
         await self._authorize(head, principal, method.resource_of(request))
         if raw:
@@ -339,6 +352,7 @@ class _Call:
         known = self._pipeline.peers
         peer = peers.check(self._context, known) if known is not None else None
         principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)
+        self._principal = principal
         if peer is not None:
             peers.check_service(principal, peer)
         if self.stream is not None:
@@ -367,11 +381,27 @@ class _Call:
             remaining = self._context.time_remaining()
             return "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED"
         if isinstance(error, DecodeError):
-            await mapping.abort(self._context, mapping.malformed(self._method.label))
+            await self._refuse(mapping.malformed(self._method.label))
         if isinstance(error, Exception):
             error = await self._exposed(error)
-            await mapping.abort(self._context, mapping.typed(error, self._method.label))
+            await self._refuse(mapping.typed(error, self._method.label))
         return "UNKNOWN"
+
+    async def _refuse(self, error: KernelError) -> NoReturn:
+        """End the call with an error; one of many refusals of the same tree, or address, waits its turn."""
+        if self._pipeline.pace is not None:
+            await self._pipeline.pace.refused(self._party(), error.code, self._size)
+        await mapping.abort(self._context, error)
+
+    def _party(self) -> tuple[str, str]:
+        """Return who is refused: a tree of agents, an administrator, or an address without a credential."""
+        who = self._principal
+        if who is None or who.kind is Kind.ANONYMOUS:
+            return ("", str(self._context.peer()).rpartition(":")[0])
+        if who.kind is not Kind.AGENT:
+            return (who.tenant, who.agent)
+        tree = self._caller.tree if self._caller is not None else ""
+        return (who.tenant, tree or self._pipeline.root(who.tenant, who.agent))
 
     def _expired(self) -> KernelError:
         if self.stream is not None and self.stream.error is not None:

@@ -24,6 +24,7 @@ from services.chassis.auth.processes import ACCESS, SERVICE_KEYS
 from services.chassis.auth.purges import LOOK_SECONDS, Delete, PurgeFollower
 from services.chassis.auth.tokens import Authenticator, KeyRing, Revocations, TokenVerifier
 from services.chassis.bodies import Root, own_root
+from services.chassis.pace import RefusalPace
 from services.chassis.quotas import Cap
 from services.chassis.rpc import client
 from services.chassis.rpc.exchange import AccessExchange, TokenExchange
@@ -141,6 +142,8 @@ class App:
     handlers: Sequence[grpc.GenericRpcHandler] = ()
     known: Sequence[FileDescriptor | ServiceDescriptor] = ()
     trust_ids: bool = True
+    pace: RefusalPace | None = None
+    """How fast refusals are answered, by trees of agents; None: as they come."""
     routes: Mapping[str, Route] = field(default_factory=dict)
     """Further HTTP pages by path."""
     serve_http: bool = True
@@ -403,6 +406,7 @@ async def _start(process: Process, app: App) -> ChassisServer:
         listeners=app.listeners,
         openings=process.openings,
         tls=process.tls,
+        pace=app.pace,
         root=app.root,
     )
     await server.start()

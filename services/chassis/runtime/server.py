@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.bodies import Root, own_root
+from services.chassis.pace import RefusalPace
 from services.chassis.quotas import Cap
 from services.chassis.rpc import methods
 from services.chassis.rpc.arrivals import BODIES_BYTES, Arrivals
@@ -168,6 +169,7 @@ class ChassisServer:
         listeners: Sequence[Listener] = (),
         openings: Openings | None = None,
         tls: TlsIdentity | None = None,
+        pace: RefusalPace | None = None,
         root: Root = own_root,
     ) -> None:
         self._tls = tls
@@ -194,6 +196,8 @@ class ChassisServer:
             openings=openings,
             peers=PROCESSES if tls is not None and trust_ids else None,
             arrivals=arrivals,
+            pace=pace,
+            root=root,
         )
         self._of_processes = trust_ids
         self._servicers = servicers
