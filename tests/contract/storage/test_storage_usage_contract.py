@@ -7,8 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from services.chassis.auth.identity import Scope
 from services.chassis.db import Database
 from services.chassis.rpc.errors import KernelError
@@ -19,6 +17,7 @@ from services.storage.model import Attributes, Mode, RequestContext
 from services.storage.service.files import NewFile
 from services.storage.store.sql import MIGRATIONS, SCHEMA, SqlIndex
 from tests.contract.storage.indexes import empty
+from tests.fakes import sums
 from tests.fakes.databases import migrated
 from tests.fakes.storage import Kernel, storage_limits
 
@@ -60,23 +59,15 @@ async def work(kernel: Kernel, chance: random.Random, number: int) -> None:  # n
             await kernel.service.upkeep.sweep()
 
 
-def counted(conn: sa.Connection) -> dict[tuple[str, str], int]:
-    """Count the rows of each agent by quota, as the migration does that fills the sums."""
+def counting() -> str:
+    """Return what counts the rows of each agent by quota, as the migration does that fills the sums."""
     found = MIGRATIONS / "0003_quotas.py"
     spec = importlib.util.spec_from_file_location("quotas_of_storage", found)
     assert spec is not None
     assert spec.loader is not None
     migration: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(migration)
-    return {(row.agent, row.quota): row.used for row in conn.execute(sa.text(migration.KEPT)) if row.used}
-
-
-def kept(conn: sa.Connection) -> dict[str, dict[tuple[str, str], int]]:
-    """Return the sums by level, subject and quota."""
-    levels: dict[str, dict[tuple[str, str], int]] = {"agent": {}, "tree": {}, "tenant": {}}
-    for row in conn.execute(sa.text("SELECT level, subject, quota, used FROM quota_usage WHERE used <> 0")):
-        levels[row.level][row.subject, row.quota] = row.used
-    return levels
+    return str(migration.KEPT)
 
 
 async def agree(database: Database, seed: int) -> None:
@@ -88,18 +79,7 @@ async def agree(database: Database, seed: int) -> None:
         with contextlib.suppress(KernelError):
             await work(kernel, chance, number)
 
-    rows = await database.read(counted)
-    sums = await database.read(kept)
-
-    assert sums["agent"] == rows
-    whole: dict[str, int] = {}
-    for (_, quota), used in rows.items():
-        whole[quota] = whole.get(quota, 0) + used
-    for level in ("tree", "tenant"):
-        together: dict[str, int] = {}
-        for (_, quota), used in sums[level].items():
-            together[quota] = together.get(quota, 0) + used
-        assert together == whole
+    await sums.agree(database, counting(), {"critic": "planner"})
 
 
 async def test_sums_and_rows_agree_on_sqlite(tmp_path: Path) -> None:
