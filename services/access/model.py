@@ -79,6 +79,10 @@ class Agent:
     """Who registered it."""
     expire_time: datetime | None = None
     """When it is killed with all below it, never later than its parent; None: when somebody does."""
+    texts_depth: int | None = None
+    """Place in its tree, from the root on, of the agent that last wrote its names or labels.
+
+    -1: an agent elsewhere; None: nobody but people did."""
 
     @property
     def untrusted(self) -> bool:
@@ -192,6 +196,8 @@ class Grant:
     creator: str
     create_time: datetime
     revoked: bool = False
+    by_agent: bool = False
+    """Whether an agent gave it."""
     family: str = ""
     """The family of the token that gave it; empty: not known."""
 

@@ -106,7 +106,7 @@ class Agents(Protocol):
         ...
 
     def delete(self, tenant: str, agent: str) -> None:
-        """Forget an agent for good."""
+        """Forget an agent for good, also as the maker of others."""
         ...
 
     def put_key(self, key_hash: str, owner: AgentKey) -> None:

@@ -82,14 +82,20 @@ class World:
         self.clock = clock
         self.service = service
 
-    async def register(self, effect: str = "reversible", who: Any = WORKER, **fields: Any) -> None:
+    async def register(
+        self,
+        effect: str = "reversible",
+        who: Any = WORKER,
+        schema: str = '{"type": "object"}',
+        **fields: Any,
+    ) -> None:
         """Register the tool, or change it."""
         job = resources_pb2.Tool(
             name="tools/job",
             description="A job.",
             effect=EFFECTS[effect],
             provider=resources_pb2.ProviderDriver(lease=Duration(seconds=LEASE)),
-            parameters_schema_json='{"type": "object"}',
+            parameters_schema_json=schema,
             **fields,
         )
         await self.stub.RegisterTool(tool_pb2.RegisterToolRequest(tool=job), metadata=who)

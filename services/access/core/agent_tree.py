@@ -114,6 +114,22 @@ def cleared(agents: Iterable[Agent]) -> list[Agent]:
     ]
 
 
+def depth_of_writer(writer: str, agent: str, ancestors: tuple[str, ...]) -> int:
+    """Return the place in its tree of an agent that writes texts about another; -1 when it is not above."""
+    path = (*ancestors, agent)
+    return path.index(writer) if writer in path else -1
+
+
+def vouched_texts(agent: Agent, reader: str) -> bool:
+    """Tell whether somebody whom the reader obeys anyway wrote an agent's names and labels.
+
+    That is the reader, an agent above it, or a person.
+    """
+    path = (*agent.ancestors, agent.id)
+    depth = agent.texts_depth
+    return depth is None or (depth >= 0 and reader in path and path.index(reader) >= depth)
+
+
 def touched(agents: Iterable[Agent], revision: int, now: datetime) -> list[Agent]:
     """Stamp changed agents with the revision and time of their change."""
     return [dataclasses.replace(agent, revision=revision, update_time=now) for agent in agents]

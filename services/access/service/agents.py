@@ -188,6 +188,9 @@ class AgentService:
             after = self._capped(tx, caller, before, dataclasses.replace(before, **given), changes)
             if after == before:
                 return before
+            if _texts(after) != _texts(before):
+                depth = _depth_of(caller, before.id, before.ancestors)
+                after = dataclasses.replace(after, texts_depth=depth)
             below = tx.agents.descendants(before) if after.caps != before.caps else []
             changed = agent_tree.touched(agent_tree.cap(after, below), tx.ledger.bump(), now)
             tx.agents.update(changed)
@@ -315,6 +318,7 @@ class AgentService:
             caps=caps,
             maker=dependencies.maker(caller),
             expire_time=agent_tree.end_of_child(above, new.ttl, now),
+            texts_depth=_depth_of(caller, agent_id, ancestors),
             **_inherited_mark(tx, caller, above, now),
         )
         # Tokens, revocations and the audit name persons as they name agents: an id is never both.
@@ -413,6 +417,16 @@ def _inherited_mark(tx: Transaction, caller: Caller, above: Agent | None, now: d
         if one is not None and one.untrusted:
             return {"untrusted_since": now, "untrusted_source": _name(one)}
     return {}
+
+
+def _texts(agent: Agent) -> tuple[str, str, dict[str, str]]:
+    return agent.display_name, agent.kind, dict(agent.labels)
+
+
+def _depth_of(caller: Caller, agent: str, ancestors: tuple[str, ...]) -> int | None:
+    if caller.kind is not Kind.AGENT:
+        return None
+    return agent_tree.depth_of_writer(caller.agent, agent, ancestors)
 
 
 def _changed_anywhere(after: int, limit: int, tx: Transaction) -> list[Agent]:

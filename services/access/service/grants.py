@@ -82,6 +82,7 @@ class GrantService:
                 creator=caller.agent,
                 create_time=now,
                 family=dependencies.maker(caller).family,
+                by_agent=caller.kind is Kind.AGENT,
             )
             tx.grants.insert(grant)
             owner = dependencies.owner_of(tx, caller.tenant, grant.owner)

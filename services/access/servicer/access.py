@@ -132,7 +132,7 @@ class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServi
     ) -> access_pb2.CreateGrantResponse:
         asked = access.asked("CreateGrant", request)
         grant = await self._manager.grants.create(current_caller(), access.new_grant(request.grant), asked)
-        return access_pb2.CreateGrantResponse(grant=access.grant(grant))
+        return access_pb2.CreateGrantResponse(grant=access.grant(grant, current_caller()))
 
     async def RevokeGrant(
         self, request: access_pb2.RevokeGrantRequest, _context: object
@@ -151,7 +151,7 @@ class AccessServicer(ApprovalMethods, PersonMethods, access_pb2_grpc.AccessServi
             size=request.page_size,
             token=request.page_token,
         )
-        grants = [access.grant(grant) for grant in page]
+        grants = [access.grant(grant, current_caller()) for grant in page]
         return access_pb2.ListGrantsResponse(grants=grants, next_page_token=token)
 
     async def PutPolicy(

@@ -116,7 +116,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                 yield wire.change(change, self._shown(change.agent))
 
     def _shown(self, agent: Agent) -> agent_pb2.Agent:
-        return wire.agent(agent, self._agents.tenant_weight(agent.tenant))
+        return wire.agent(agent, self._agents.tenant_weight(agent.tenant), current_caller())
 
 
 def _must_be(manager: str) -> None:

@@ -35,7 +35,7 @@ class ApprovalMethods:
             arguments=request.arguments,
             description=request.description,
         )
-        return access_pb2.RequestApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.RequestApprovalResponse(approval=wire.approval(approval, current_caller()))
 
     async def UseApproval(
         self, request: access_pb2.UseApprovalRequest, _context: object
@@ -49,13 +49,13 @@ class ApprovalMethods:
             asked=access.asked("UseApproval", request),
             resource_version=request.resource_version,
         )
-        return access_pb2.UseApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.UseApprovalResponse(approval=wire.approval(approval, current_caller()))
 
     async def GetApproval(
         self, request: access_pb2.GetApprovalRequest, _context: object
     ) -> access_pb2.GetApprovalResponse:
         approval = await self._manager.approvals.get(current_caller(), request.name)
-        return access_pb2.GetApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.GetApprovalResponse(approval=wire.approval(approval, current_caller()))
 
     async def ListApprovals(
         self, request: access_pb2.ListApprovalsRequest, _context: object
@@ -67,7 +67,7 @@ class ApprovalMethods:
             size=request.page_size,
             token=request.page_token,
         )
-        approvals = [wire.approval(approval) for approval in page]
+        approvals = [wire.approval(approval, current_caller()) for approval in page]
         return access_pb2.ListApprovalsResponse(approvals=approvals, next_page_token=token)
 
     async def WatchApprovals(
@@ -75,7 +75,7 @@ class ApprovalMethods:
     ) -> AsyncIterator[access_pb2.WatchApprovalsResponse]:
         async with aclosing(self._manager.approvals.watch(current_caller(), request.agent)) as events:
             async for approval in events:
-                found = wire.approval(approval) if approval else None
+                found = wire.approval(approval, current_caller()) if approval else None
                 yield access_pb2.WatchApprovalsResponse(approval=found)
 
     async def DecideApproval(
@@ -89,7 +89,7 @@ class ApprovalMethods:
             arguments_sha256=request.arguments_sha256,
             asked=access.asked("DecideApproval", request),
         )
-        return access_pb2.DecideApprovalResponse(approval=wire.approval(approval))
+        return access_pb2.DecideApprovalResponse(approval=wire.approval(approval, current_caller()))
 
     async def GetApprovalArguments(
         self, request: access_pb2.GetApprovalArgumentsRequest, _context: object
@@ -97,4 +97,4 @@ class ApprovalMethods:
         part = await self._manager.approvals.arguments(
             current_caller(), request.name, request.offset, request.max_bytes or _PART
         )
-        return wire.arguments_part(part)
+        return wire.arguments_part(part, current_caller())

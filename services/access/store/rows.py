@@ -60,6 +60,7 @@ def agent_values(agent: Agent) -> Values:
         "maker": agent.maker.id,
         "maker_family": agent.maker.family,
         "expire_time": _optional_micros(agent.expire_time),
+        "texts_depth": agent.texts_depth,
     }
 
 
@@ -117,6 +118,7 @@ def agent(row: Row[Any]) -> Agent:
         untrusted_source=row.untrusted_source,
         maker=Maker(row.maker_tenant, row.maker, row.maker_family),
         expire_time=_optional_moment(row.expire_time),
+        texts_depth=row.texts_depth,
     )
 
 
@@ -136,6 +138,7 @@ def grant_values(grant: Grant) -> Values:
         "create_time": micros(grant.create_time),
         "revoked": grant.revoked,
         "family": grant.family,
+        "by_agent": grant.by_agent,
     }
 
 
@@ -155,6 +158,7 @@ def grant(row: Row[Any]) -> Grant:
         create_time=from_micros(row.create_time),
         revoked=row.revoked,
         family=row.family,
+        by_agent=row.by_agent,
     )
 
 

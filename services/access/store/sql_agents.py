@@ -120,8 +120,11 @@ class SqlAgents:
         return [rows.agent(row) for row in found]
 
     def delete(self, tenant: str, agent: str) -> None:
-        """Forget an agent for good."""
+        """Forget an agent for good, also as the maker of others."""
         self._conn.execute(sa.delete(agents).where(*_is(tenant, agent)))
+        made = (agents.c.maker_tenant == tenant, agents.c.maker == agent)
+        nobody = {"maker_tenant": "", "maker": "", "maker_family": ""}
+        self._conn.execute(sa.update(agents).where(*made).values(nobody))
 
     def put_key(self, key_hash: str, owner: AgentKey) -> None:
         """Make `key_hash` the only key of an agent."""

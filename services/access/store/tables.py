@@ -42,6 +42,7 @@ agents: Final = sa.Table(
     sa.Column("maker", NAME, nullable=False, server_default=""),  # empty: was not noted
     sa.Column("maker_family", NAME, nullable=False, server_default=""),
     sa.Column("expire_time", MICROS),  # NULL: lives until somebody kills it
+    sa.Column("texts_depth", sa.Integer()),
     sa.Index("agents_by_path", "tenant", "path"),
     sa.Index("agents_by_revision", "tenant", "revision"),
     sa.Index("agents_by_state", "state", "update_time"),
@@ -95,6 +96,7 @@ grants: Final = sa.Table(
     sa.Column("create_time", MICROS, nullable=False),
     sa.Column("revoked", sa.Boolean(), nullable=False),
     sa.Column("family", NAME, nullable=False, server_default=""),
+    sa.Column("by_agent", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.Index("grants_by_resource", "tenant", "resource", "grantee"),
     sa.Index("grants_by_time", "tenant", "create_time", "id"),
 )

@@ -173,8 +173,8 @@ def new_grant(message: resources_pb2.Grant) -> NewGrant:
     )
 
 
-def grant(found: model.Grant) -> resources_pb2.Grant:
-    """Write a grant."""
+def grant(found: model.Grant, reader: Caller) -> resources_pb2.Grant:
+    """Write a grant for who reads it."""
     return resources_pb2.Grant(
         name=found.name,
         grantee=found.grantee,
@@ -185,7 +185,18 @@ def grant(found: model.Grant) -> resources_pb2.Grant:
         description=found.description,
         creator=names.agent_name(found.creator),
         create_time=stamp(found.create_time),
+        untrusted=_is_foreign(found, reader),
     )
+
+
+def _is_foreign(found: model.Grant, reader: Caller) -> bool:
+    """Tell whether a grant tells a text of an agent that is neither the reader nor above it."""
+    if reader.kind is not Kind.AGENT or not found.by_agent:
+        return False
+    if found.creator in {reader.agent, reader.parent, reader.tree}:
+        return False
+    chosen = names.parse(found.resource).id.rstrip("/")  # a path may say anything, an id little
+    return bool(found.description or (chosen and not names.is_id(chosen)))
 
 
 def policy(found: model.Policy) -> resources_pb2.Policy:

@@ -1,10 +1,13 @@
 """Between the messages of AgentService and what the access manager knows."""
 
+import dataclasses
 from typing import Any, Final
 
 from aios.api.agent.v1 import agent_pb2
+from services.access.core.agent_tree import vouched_texts
 from services.access.model import Agent, AgentState, Purge
 from services.access.service.agents import Change, Changes, NewAgent, Registered
+from services.chassis.auth.identity import Caller, Kind
 from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
 from services.chassis.rpc import names, wire
 from services.chassis.rpc.errors import InvalidRequest
@@ -65,8 +68,9 @@ def changes(request: agent_pb2.UpdateAgentRequest) -> Changes:
     return Changes(**values)
 
 
-def agent(found: Agent, tenant_weight: int) -> agent_pb2.Agent:
-    """Write an agent."""
+def agent(found: Agent, tenant_weight: int, reader: Caller) -> agent_pb2.Agent:
+    """Write an agent for who reads it."""
+    other = reader.kind is Kind.AGENT and reader.agent != found.id
     return agent_pb2.Agent(
         name=names.agent_name(found.id),
         parent=names.agent_name(found.parent) if found.parent else "",
@@ -83,9 +87,16 @@ def agent(found: Agent, tenant_weight: int) -> agent_pb2.Agent:
         ancestors=found.ancestors,
         tenant_weight=tenant_weight,
         untrusted_since=stamp(found.untrusted_since),
-        untrusted_source=found.untrusted_source,
         expire_time=stamp(found.expire_time),
+        untrusted_source=_without_path(found.untrusted_source) if other else found.untrusted_source,
+        untrusted_texts=reader.kind is Kind.AGENT and not vouched_texts(found, reader.agent),
     )
+
+
+def _without_path(source: str) -> str:
+    """Return the name of a resource without what its owner chose freely: who reads it is not marked."""
+    parsed = names.parse(source, field="source") if source else None
+    return str(dataclasses.replace(parsed, id="")) if parsed and parsed.owner else source
 
 
 def purge(found: Purge) -> agent_pb2.Purge:

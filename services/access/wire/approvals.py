@@ -9,6 +9,7 @@ from services.access import model
 from services.access.service.approvals import ArgumentsPart
 from services.access.service.persons import NewPerson
 from services.access.wire.access import TO_KIND
+from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc import names
 from services.chassis.rpc.wire import stamp
 
@@ -47,8 +48,8 @@ def wanted_approval(request: access_pb2.RequestApprovalRequest) -> model.Approva
     )
 
 
-def approval(found: model.Approval) -> resources_pb2.Approval:
-    """Write an approval."""
+def approval(found: model.Approval, reader: Caller) -> resources_pb2.Approval:
+    """Write an approval for who reads it."""
     return resources_pb2.Approval(
         name=f"approvals/{found.id}",
         agent=names.agent_name(found.agent),
@@ -69,7 +70,16 @@ def approval(found: model.Approval) -> resources_pb2.Approval:
         resource_version=found.resource_version,
         required_deciders=found.required,
         votes=[_vote(vote) for vote in found.votes],
+        untrusted=_is_foreign(found, reader),
     )
+
+
+def _is_foreign(found: model.Approval, reader: Caller) -> bool:
+    """Tell whether an approval tells a text of another agent: what it wants, or what it said of it."""
+    said = any(
+        vote.comment and vote.kind is Kind.AGENT and vote.decider != reader.agent for vote in found.votes
+    )
+    return reader.kind is Kind.AGENT and (found.agent != reader.agent or said)
 
 
 def _vote(said: model.Vote) -> resources_pb2.ApprovalVote:
@@ -82,7 +92,7 @@ def _vote(said: model.Vote) -> resources_pb2.ApprovalVote:
     )
 
 
-def arguments_part(found: ArgumentsPart) -> access_pb2.GetApprovalArgumentsResponse:
+def arguments_part(found: ArgumentsPart, reader: Caller) -> access_pb2.GetApprovalArgumentsResponse:
     """Write a part of the whole arguments."""
     return access_pb2.GetApprovalArgumentsResponse(
         content=found.content,
@@ -90,6 +100,7 @@ def arguments_part(found: ArgumentsPart) -> access_pb2.GetApprovalArgumentsRespo
         next_offset=found.following,
         total_bytes=found.approval.arguments_bytes,
         arguments_sha256=found.approval.arguments_sha256,
+        untrusted=_is_foreign(found.approval, reader),
     )
 
 

@@ -235,10 +235,14 @@ async def _checked(tool: Tool, arguments: Any) -> str:
         text = ledger.canonical(arguments)
     except ValueError as error:
         raise ArgumentsInvalid("the arguments hold a number that JSON does not have") from error
-    if len(text) > _LARGE:
-        await asyncio.to_thread(schemas.check_arguments, tool.parameters_schema, arguments)
-    else:
-        schemas.check_arguments(tool.parameters_schema, arguments)
+    try:
+        if len(text) > _LARGE:
+            await asyncio.to_thread(schemas.check_arguments, tool.parameters_schema, arguments)
+        else:
+            schemas.check_arguments(tool.parameters_schema, arguments)
+    except ArgumentsInvalid as error:
+        error.untrusted = tool.untrusted  # it quotes the schema
+        raise
     return text
 
 

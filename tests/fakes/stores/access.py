@@ -155,8 +155,11 @@ class MemoryAgents:
         return sorted(found, key=lambda one: (one.tenant, one.id))
 
     def delete(self, tenant: str, agent: str) -> None:
-        """Forget an agent for good."""
+        """Forget an agent for good, also as the maker of others."""
         self._world.agents.pop((tenant, agent), None)
+        for key, one in list(self._world.agents.items()):
+            if (one.maker.tenant, one.maker.id) == (tenant, agent):
+                self._world.agents[key] = dataclasses.replace(one, maker=Maker())
 
     def _unpurged(self, agent: Agent) -> bool:
         return (agent.tenant, agent.id) not in self._world.purges

@@ -514,18 +514,20 @@ class GetApprovalArgumentsRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., offset: _Optional[int] = ..., max_bytes: _Optional[int] = ...) -> None: ...
 
 class GetApprovalArgumentsResponse(_message.Message):
-    __slots__ = ("content", "shown", "next_offset", "total_bytes", "arguments_sha256")
+    __slots__ = ("content", "shown", "next_offset", "total_bytes", "arguments_sha256", "untrusted")
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     content: bytes
     shown: str
     next_offset: int
     total_bytes: int
     arguments_sha256: str
-    def __init__(self, content: _Optional[bytes] = ..., shown: _Optional[str] = ..., next_offset: _Optional[int] = ..., total_bytes: _Optional[int] = ..., arguments_sha256: _Optional[str] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, content: _Optional[bytes] = ..., shown: _Optional[str] = ..., next_offset: _Optional[int] = ..., total_bytes: _Optional[int] = ..., arguments_sha256: _Optional[str] = ..., untrusted: bool = ...) -> None: ...
 
 class CreatePersonRequest(_message.Message):
     __slots__ = ("person_id", "tenant", "display_name", "administrator", "request_id")

@@ -1,3 +1,4 @@
+from aios.api.common.v1 import options_pb2 as _options_pb2
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -141,7 +142,7 @@ class Member(_message.Message):
     def __init__(self, member: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("name", "grantee", "resource", "prefix", "actions", "expire_time", "description", "creator", "create_time")
+    __slots__ = ("name", "grantee", "resource", "prefix", "actions", "expire_time", "description", "creator", "create_time", "untrusted")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GRANTEE_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +152,7 @@ class Grant(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CREATOR_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     grantee: str
     resource: str
@@ -160,7 +162,8 @@ class Grant(_message.Message):
     description: str
     creator: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., grantee: _Optional[str] = ..., resource: _Optional[str] = ..., prefix: bool = ..., actions: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., description: _Optional[str] = ..., creator: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, name: _Optional[str] = ..., grantee: _Optional[str] = ..., resource: _Optional[str] = ..., prefix: bool = ..., actions: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., description: _Optional[str] = ..., creator: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., untrusted: bool = ...) -> None: ...
 
 class Policy(_message.Message):
     __slots__ = ("name", "text", "description", "version", "active", "builtin", "author", "create_time", "etag")
@@ -251,7 +254,7 @@ class ApprovalVote(_message.Message):
     def __init__(self, decider: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ..., approved: bool = ..., comment: _Optional[str] = ..., decide_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Approval(_message.Message):
-    __slots__ = ("name", "agent", "action", "resource", "arguments_sha256", "arguments_preview", "summary", "state", "create_time", "expire_time", "decide_time", "decider", "comment", "syscall_id", "arguments_bytes", "preview_truncated", "resource_version", "required_deciders", "votes")
+    __slots__ = ("name", "agent", "action", "resource", "arguments_sha256", "arguments_preview", "summary", "state", "create_time", "expire_time", "decide_time", "decider", "comment", "syscall_id", "arguments_bytes", "preview_truncated", "resource_version", "required_deciders", "votes", "untrusted")
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
@@ -271,6 +274,7 @@ class Approval(_message.Message):
     RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_DECIDERS_FIELD_NUMBER: _ClassVar[int]
     VOTES_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     agent: str
     action: str
@@ -290,7 +294,8 @@ class Approval(_message.Message):
     resource_version: str
     required_deciders: int
     votes: _containers.RepeatedCompositeFieldContainer[ApprovalVote]
-    def __init__(self, name: _Optional[str] = ..., agent: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., arguments_sha256: _Optional[str] = ..., arguments_preview: _Optional[str] = ..., summary: _Optional[str] = ..., state: _Optional[_Union[ApprovalState, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decide_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decider: _Optional[str] = ..., comment: _Optional[str] = ..., syscall_id: _Optional[str] = ..., arguments_bytes: _Optional[int] = ..., preview_truncated: bool = ..., resource_version: _Optional[str] = ..., required_deciders: _Optional[int] = ..., votes: _Optional[_Iterable[_Union[ApprovalVote, _Mapping]]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, name: _Optional[str] = ..., agent: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., arguments_sha256: _Optional[str] = ..., arguments_preview: _Optional[str] = ..., summary: _Optional[str] = ..., state: _Optional[_Union[ApprovalState, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decide_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., decider: _Optional[str] = ..., comment: _Optional[str] = ..., syscall_id: _Optional[str] = ..., arguments_bytes: _Optional[int] = ..., preview_truncated: bool = ..., resource_version: _Optional[str] = ..., required_deciders: _Optional[int] = ..., votes: _Optional[_Iterable[_Union[ApprovalVote, _Mapping]]] = ..., untrusted: bool = ...) -> None: ...
 
 class AuditEntry(_message.Message):
     __slots__ = ("sequence", "create_time", "agent", "kind", "method", "action", "resource", "outcome", "reason", "policies", "arguments_sha256", "syscall_id", "trace_id", "approval", "previous_hash", "hash", "event_time", "key_id", "note", "erased")
