@@ -28,6 +28,9 @@ MAX_JSON_BYTES: Final = 1_048_576
 MAX_JSON_DEPTH: Final = 64
 MAX_VIOLATIONS: Final = 16
 COMPILED: Final = 512
+_SMALL: Final = 1024
+_CHARACTERS: Final = 64
+"""A text of so many characters takes as long as another part."""
 
 _NO_ARGUMENTS: Final = '{"type":"object","additionalProperties":false}'
 
@@ -84,6 +87,25 @@ def check_result(schema: str, result: Any) -> str:
         if not checkable(checker.cost, result) or checker.violations(result):
             raise ResultInvalid("the tool's result does not match its own schema")
     return text
+
+
+def is_small(value: Any) -> bool:
+    """Tell whether a value is written and checked in a moment: few parts, and short ones."""
+    left, stack = _SMALL, [value]
+    while stack:
+        node = stack.pop()
+        left -= 1
+        if isinstance(node, str):
+            left -= len(node) // _CHARACTERS
+        elif isinstance(node, dict):
+            left -= len(node)
+            stack += node.values() if left > 0 else ()
+        elif isinstance(node, list):
+            left -= len(node)
+            stack += node if left > 0 else ()
+        if left < 0:
+            return False
+    return True
 
 
 def parse_json(text: str, what: str, refused: type[KernelError], *, once: bool = True) -> Any:

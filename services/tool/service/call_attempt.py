@@ -85,7 +85,7 @@ class CallAttempt:
             self._untrusted = run.tool.exposes(provider_untrusted=outcome.untrusted)
             if outcome.error is not None:
                 return ledger.refused_by_tool(run.call, outcome.error, now())
-            text = schemas.check_result(run.tool.result_schema, outcome.value)
+            text = await _checked(run.tool, outcome.value)
         except asyncio.CancelledError:
             return self._stopped()
         except LeaseEndedError:
@@ -307,6 +307,16 @@ class CallAttempt:
     @property
     def _waited(self) -> float:
         return self._deps.clock.monotonic() - self._asked
+
+
+async def _checked(tool: Tool, value: object) -> str:
+    """Return a result as JSON text, held against the tool's schema. Raises ResultInvalid.
+
+    A large one is written and checked in a thread: any agent may provide a tool and send many.
+    """
+    if schemas.is_small(value):
+        return schemas.check_result(tool.result_schema, value)
+    return await asyncio.to_thread(schemas.check_result, tool.result_schema, value)
 
 
 class _LedgerError(Exception):

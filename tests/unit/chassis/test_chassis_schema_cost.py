@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.constraints.schema_cost import MAX_PARTS, MAX_UNROLLED, BadSchema, schema_cost
-from services.chassis.constraints.schemas import MAX_SCHEMA_BYTES, parse, validator
+from services.chassis.constraints.schemas import MAX_SCHEMA_BYTES, checkable, parse, validator
 
 BILLION = 1_000_000_000
 MANY = {"type": "array", "items": {"type": "object", "properties": {"b": {"type": "string"}}}} | {
@@ -327,3 +327,29 @@ def test_a_text_that_is_no_bounded_object_is_refused_before_anything_is_judged(t
         schema_cost(parse(text))
 
     assert sys.getrecursionlimit() == before
+
+
+def _chain(keyword: str, value: Any, length: int) -> dict[str, Any]:
+    """Return a schema that applies a keyword so many times to each item of a list."""
+    links = {
+        f"d{n}": {keyword: value, "$ref": f"#/$defs/d{n + 1}"} if n < length - 1 else {keyword: value}
+        for n in range(length)
+    }
+    return {"$defs": links, "type": "array", "items": {"$ref": "#/$defs/d0"}}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("multipleOf", 1), ("multipleOf", 1e-9), ("unevaluatedProperties", True)]
+)
+def test_what_takes_validators_long_counts_for_many_looks(keyword: str, value: Any) -> None:
+    quick = schema_cost(_chain("minLength", 1, 30))
+    slow = schema_cost(_chain(keyword, value, 30))
+
+    assert slow.parts > 15 * quick.parts
+    assert checkable(quick, [0] * 2_000)
+    assert not checkable(slow, [0] * 2_000)
+
+
+def test_a_divisor_near_nothing_is_refused() -> None:
+    with pytest.raises(BadSchema, match="too small"):
+        schema_cost({"multipleOf": 1e-300})
