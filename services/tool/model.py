@@ -151,6 +151,8 @@ class ToolOutcome:
     error: CallError | None = None
     untrusted: bool = False
     """Whether the provider has read what nobody vouches for."""
+    digest: bytes = field(default=b"", compare=False)
+    """Of the report, by which a repeat of it is known; empty: what it says tells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """One call under way in this process: what happened so far, and whoever listens."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from enum import Enum
 from typing import Final
 
@@ -48,6 +48,7 @@ class CallRun(JoinableRun[Stop]):
         self._accepted: Accepted | None = None
         self._log: EventLog[_Told] = EventLog(KEPT_EVENTS)
         self._done = False
+        self._told_end: list[Callable[[ToolCall | KernelError], None]] = []
 
     @property
     def done(self) -> bool:
@@ -76,15 +77,27 @@ class CallRun(JoinableRun[Stop]):
         """Tell that the call has ended."""
         self.settle()
         self.call = call
-        self._done = True
-        self._log.wake()
+        self._tell_end(call)
 
     def refuse(self, error: KernelError) -> None:
         """Tell that there is no call."""
         self.settle()
         self.error = error
+        self._tell_end(error)
+
+    def when_ended(self, tell: Callable[[ToolCall | KernelError], None]) -> None:
+        """Have `tell` called with the end, or with what the request was refused with."""
+        if self._done:
+            tell(self.error or self.call)
+        else:
+            self._told_end.append(tell)
+
+    def _tell_end(self, end: ToolCall | KernelError) -> None:
         self._done = True
         self._log.wake()
+        told, self._told_end = self._told_end, []
+        for tell in told:
+            tell(end)
 
     def on_end(self) -> None:
         """Refuse what was stopped before it began, or broke: nobody listens in vain."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.notifier import ChangeNotifier
-from services.chassis.rpc.errors import AgentInactive, Cancelled, IdempotencyMismatch, KernelError
+from services.chassis.rpc.errors import AgentInactive, Cancelled, KernelError
 from services.chassis.runtime.clock import Clock
 from services.tool.core.places import Place
 from services.tool.errors import LeaseLost, ToolTimeout
@@ -27,10 +26,9 @@ from services.tool.model import (
 )
 from services.tool.ports import Meter, Ticket
 from services.tool.service.call_run import CallRun
+from services.tool.service.reports import Report, Reports
 
 HEARTBEAT_SECONDS: Final = 15.0
-KEPT_OUTCOMES: Final = 4_096
-"""Leases that ended with an outcome, remembered so that a repeat of it is recognised."""
 RETURN_SECONDS: Final = 30.0
 """How long the calls that wait for a tool wait on when the last process that provides it has gone."""
 CALL_LEASE_LOST: Final = LeaseLost.reason
@@ -58,8 +56,9 @@ class ProviderStream:
     instance: str
     process: str = ""
     """Identity of the process over all its streams; empty: its instance is all that is known."""
-    events: "asyncio.Queue[Lease | Revoked | KernelError | None]" = field(default_factory=asyncio.Queue)
-    """A lease is a call to send, an error ends the stream with it, None ends it."""
+    events: "asyncio.Queue[str | Revoked | KernelError | None]" = field(default_factory=asyncio.Queue)
+    """The id of a lease is a call to send, an error ends the stream with it, None ends it. It may grow while
+    its process reads nothing, so what has ended since is not held by it."""
     held: "dict[str, Lease]" = field(default_factory=dict)
     connected: bool = False
 
@@ -97,7 +96,7 @@ class LeaseManager:
         self._heartbeat = heartbeat
         self._streams: dict[Scope, list[ProviderStream]] = {}
         self._leases: dict[str, Lease] = {}
-        self._completed: OrderedDict[str, Lease] = OrderedDict()
+        self._reports = Reports()
         self._left: dict[Scope, float] = {}
         self._changes = ChangeNotifier()
         self._watchers: list[Callable[[Scope], None]] = []
@@ -147,7 +146,7 @@ class LeaseManager:
                     return
                 if isinstance(event, KernelError):
                     raise event
-                told = self._taken(stream, event) if isinstance(event, Lease) else event
+                told = self._taken(stream, event) if isinstance(event, str) else event
                 if told is not None:
                     yield told
         finally:
@@ -198,7 +197,7 @@ class LeaseManager:
             return
         lease.expires_at = now + lease.run.tool.driver.lease_seconds
         lease.ends_at = now + (deadline - self._clock.now()).total_seconds()
-        lease.stream.events.put_nowait(lease)
+        lease.stream.events.put_nowait(lease.id)
 
     def renew(self, provider: Scope, owner: str, call_id: str, lease_id: str) -> tuple[CallRun, LeaseTerms]:
         """Note a sign of life; returns the call's run and when the lease ends now. Raises LeaseLost."""
@@ -211,22 +210,21 @@ class LeaseManager:
 
     def complete(
         self, provider: Scope, owner: str, call_id: str, lease_id: str, outcome: ToolOutcome
-    ) -> CallRun:
-        """Take the outcome of a call, over whatever stream. Raises LeaseLost, IdempotencyMismatch."""
-        lease = self._leases.get(lease_id) or self._completed.get(lease_id)
+    ) -> Report:
+        """Take the outcome of a call, over whatever stream; returns how its end is to be had.
+
+        Raises LeaseLost, IdempotencyMismatch.
+        """
+        lease = self._leases.get(lease_id)
         if lease is None:
-            raise _lost()
+            return self._repeated(provider, owner, call_id, lease_id, outcome)
         _check(lease, provider, owner, call_id)
         if not lease.outcome.done():
             lease.outcome.set_result(outcome)
-            self._completed[lease_id] = lease
-            if len(self._completed) > KEPT_OUTCOMES:
-                self._completed.popitem(last=False)
-        elif lease.outcome.cancelled() or lease.outcome.exception() is not None:
+            return self._reports.keep(provider, lease_id, lease.run, outcome)
+        if lease.outcome.cancelled() or lease.outcome.exception() is not None:
             raise _lost()
-        elif lease.outcome.result() != outcome:
-            raise IdempotencyMismatch("the call was completed with another outcome")
-        return lease.run
+        return self._repeated(provider, owner, call_id, lease_id, outcome)
 
     async def expire(self) -> None:
         """End the leases that went without a sign of life, and give up providers that do not come back."""
@@ -237,6 +235,16 @@ class LeaseManager:
             self._tell_missing(provider)
 
     # Inside
+
+    def _repeated(
+        self, provider: Scope, owner: str, call_id: str, lease_id: str, outcome: ToolOutcome
+    ) -> Report:
+        """Return what is kept of a report that came before. Raises LeaseLost, IdempotencyMismatch."""
+        report = self._reports.get(provider, lease_id)
+        if report is None or (report.owner, report.call_id) != (owner, call_id):
+            raise _lost()
+        report.check(outcome)
+        return report
 
     def _connect(self, stream: ProviderStream, held: Sequence[HeldCall]) -> None:
         """Let a stream in. What its process holds from earlier streams becomes this one's."""
@@ -271,11 +279,12 @@ class LeaseManager:
             # The same process does not have it: it was lost on its way, and running it is not a second time.
             if stream.process and lease.sent and lease.id not in in_hand:
                 lease.sent = False
-                stream.events.put_nowait(lease)
+                stream.events.put_nowait(lease.id)
 
-    def _taken(self, stream: ProviderStream, lease: Lease) -> Taken | None:
+    def _taken(self, stream: ProviderStream, lease_id: str) -> Taken | None:
         """Return a call to send now, unless it has ended, expired or moved while it waited for the stream."""
-        if lease.id not in self._leases or lease.stream is not stream:
+        lease = self._leases.get(lease_id)
+        if lease is None or lease.stream is not stream:
             return None
         now = self._clock.monotonic()
         if lease.expires_at <= now:

@@ -67,8 +67,8 @@ class Providers:
 
     async def complete(self, provider: Scope, held: HeldCall, outcome: ToolOutcome) -> CallState:
         """End a call; returns once its end is kept. Raises LeaseLost, IdempotencyMismatch."""
-        run = self._leases.complete(provider, held.owner, held.call_id, held.lease_id, outcome)
-        return (await run.ended()).state
+        report = self._leases.complete(provider, held.owner, held.call_id, held.lease_id, outcome)
+        return await report.ended()
 
 
 def _provided_by(tool: Tool, scope: Scope) -> None:

@@ -1,6 +1,7 @@
 """Calls between protobuf and the model."""
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from datetime import datetime
@@ -185,7 +186,8 @@ def outcome(request: tool_pb2.CompleteCallRequest, provider: Caller) -> ToolOutc
 
     A report that breaks a rule ends the call all the same: the tool has run, and its caller waits.
     """
-    return replace(_reported_outcome(request), untrusted=provider.untrusted)
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+    return replace(_reported_outcome(request), untrusted=provider.untrusted, digest=digest)
 
 
 def _reported_outcome(request: tool_pb2.CompleteCallRequest) -> ToolOutcome:

@@ -1,6 +1,8 @@
 """Where providers take calls: leases that outlive streams, and who gets which call when."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any
@@ -23,7 +25,7 @@ from services.tool.model import (
     ToolCall,
     ToolOutcome,
 )
-from services.tool.service.call_run import CallRun
+from services.tool.service.call_run import CallRun, Stop
 from services.tool.service.leases import (
     RETURN_SECONDS,
     Lease,
@@ -379,3 +381,16 @@ async def test_room_that_is_given_back_is_found_by_who_waits_for_it(office: Offi
         office.complete(lease)
 
     assert (await waiting).stream.scope == WORKER
+
+
+async def test_a_process_that_reads_nothing_holds_no_call_that_has_ended(office: Office) -> None:
+    events = await office.serve()
+    lease = await office.lease()
+    gone = weakref.ref(lease.run)
+    with office.leases.leased(lease):
+        lease.run.stop_reason = Stop.CANCELLED
+    del lease
+    gc.collect()
+
+    assert gone() is None
+    assert isinstance(await following(events), Revoked)
