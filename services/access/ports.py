@@ -402,10 +402,14 @@ class Purges(Protocol):
         ...
 
     def strip(self, tenant: str, agent: str, limit: int) -> int:
-        """Delete or blank up to about `limit` rows of each table that tell of an agent; return how many.
+        """Delete or blank up to `limit` rows that tell of an agent; return how many.
 
         Not its audit entries, nor the agent and its purge. 0: there are none.
         """
+        ...
+
+    def forget_decider(self, tenant: str, decider: str, limit: int) -> int:
+        """Blank who decided, and who voted, in up to `limit` approvals; return in how many."""
         ...
 
     def forget(self, tenant: str, agent: str) -> None:

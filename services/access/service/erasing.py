@@ -26,6 +26,8 @@ class Eraser:
     async def erase(self, caller: Caller, agent: str, reason: str) -> int:
         """Blank what the caller's tenant's log tells of a killed or unknown agent; return how many entries.
 
+        That of a person too, who no longer stands in what it decided and voted either.
+
         Raises AgentAlive, and PermissionDenied to an agent.
         """
         if caller.kind is Kind.AGENT:
@@ -34,6 +36,8 @@ class Eraser:
         if known is not None and known.state is not AgentState.KILLED:
             name = names.agent_name(agent)
             raise AgentAlive(f"{name} was not killed", metadata={"agent": name})
+        while await self._deps.store.write(lambda tx: tx.purges.forget_decider(caller.tenant, agent, _BATCH)):
+            pass
         return await self.blank(caller, caller.tenant, agent, reason)
 
     async def blank(self, caller: Caller, tenant: str, agent: str, reason: str) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -19,6 +19,18 @@ from services.chassis.times import from_micros, micros
 
 _KEPT = frozenset({"agents", "audit", "purges", "purge_confirmations", USAGE, TREES})
 """Tables of which `strip` leaves the agent's rows: they go last, or are erased in a way of their own."""
+
+
+_NAMES: Final[tuple[tuple[sa.Table, sa.Column[Any], str], ...]] = (
+    (tables.grants, tables.grants.c.creator, ERASED),
+    (tables.approvals, tables.approvals.c.root, ""),
+    (tables.revocations, tables.revocations.c.charged, ""),
+    (tables.policies, tables.policies.c.author, ERASED),
+    (tables.approval_rules, tables.approval_rules.c.creator, ERASED),
+    (tables.persons, tables.persons.c.creator, ERASED),
+    (tables.persons, tables.persons.c.key_maker, ERASED),
+)
+"""Columns that may hold the id in rows of others, and what stands there afterwards."""
 
 
 class SqlPurges:
@@ -99,49 +111,89 @@ class SqlPurges:
         return found
 
     def strip(self, tenant: str, agent: str, limit: int) -> int:
-        """Delete or blank rows that tell of an agent."""
-        name = f"agents/{agent}"
-        mine = sa.select(tables.approvals.c.id).where(rows_of(tables.approvals, tenant, agent))
-        arguments = tables.approval_arguments
-        shown = sa.and_(arguments.c.tenant == tenant, arguments.c.approval.in_(mine))
-        arguments_gone = delete_some(self._conn, arguments, shown, limit)
-        if arguments_gone:  # before the approvals that lead to them
-            return arguments_gone
-        removed = sum(
-            delete_some(self._conn, table, rows_of(table, tenant, agent), limit)
-            for table in tables.METADATA.sorted_tables
-            if table.name not in _KEPT and {"tenant", "agent"} <= set(table.c.keys())
-        )
-        removed += self._drop_grants(tenant, agent, limit)
-        members = tables.members
-        left = delete_some(
-            self._conn, members, sa.and_(members.c.tenant == tenant, members.c.member == name), limit
-        )
-        self._release(Owner(tenant, "", ""), memberships=left)
-        answers = tables.answers
-        told = sa.and_(answers.c.tenant == tenant, answers.c.reply == agent.encode())
-        blank = sa.update(answers).where(told).values(reply=ERASED.encode())
-        removed += left + self._conn.execute(blank).rowcount
-        grants, approvals = tables.grants, tables.approvals
-        for table, column, put in (
-            (grants, grants.c.creator, ERASED),
-            (approvals, approvals.c.decider, ERASED),
-            (approvals, approvals.c.root, ""),
-            (tables.revocations, tables.revocations.c.charged, ""),
-            (tables.policies, tables.policies.c.author, ERASED),
-            (tables.approval_rules, tables.approval_rules.c.creator, ERASED),
-            (tables.persons, tables.persons.c.creator, ERASED),
+        """Delete or blank up to `limit` rows that tell of an agent; return how many."""
+        done = 0
+        for step in (
+            self._drop_arguments,  # all of them, before the approvals that lead to them
+            self._drop_own,
+            self._drop_grants,
+            self._drop_memberships,
+            self._blank_answers,
+            self.forget_decider,
+            self._blank_names,
+            self._blank_sources,
         ):
-            where = sa.and_(table.c.tenant == tenant, column == agent)
-            removed += self._conn.execute(sa.update(table).where(where).values({column.name: put})).rowcount
-        agents = tables.agents
+            if done < limit:
+                done += step(tenant, agent, limit - done)
+        return done
+
+    def forget_decider(self, tenant: str, decider: str, limit: int) -> int:
+        """Blank who decided, and who voted, in up to `limit` approvals; return in how many."""
+        table = tables.approvals
+        # As the votes are written: what a comment quotes has its quotation marks escaped.
+        voted = sa.cast(table.c.votes, sa.Text).contains(f'"decider": "{decider}"', autoescape=True)
+        told = sa.and_(table.c.tenant == tenant, sa.or_(table.c.decider == decider, voted))
+        found = self._conn.execute(
+            sa.select(table.c.id, table.c.decider, table.c.votes).where(told).limit(limit)
+        )
+        rows = found.all()
+        for row in rows:
+            votes = [{**vote, "decider": _blanked(vote["decider"], decider)} for vote in row.votes]
+            values = {"decider": _blanked(row.decider, decider), "votes": votes}
+            mine = (table.c.tenant == tenant, table.c.id == row.id)
+            self._conn.execute(sa.update(table).where(*mine).values(values))
+        return len(rows)
+
+    def _drop_arguments(self, tenant: str, agent: str, limit: int) -> int:
+        arguments = tables.approval_arguments
+        mine = sa.select(tables.approvals.c.id).where(rows_of(tables.approvals, tenant, agent))
+        shown = sa.and_(arguments.c.tenant == tenant, arguments.c.approval.in_(mine))
+        return delete_some(self._conn, arguments, shown, limit)
+
+    def _drop_own(self, tenant: str, agent: str, limit: int) -> int:
+        done = 0
+        for table in tables.METADATA.sorted_tables:
+            told = table.name not in _KEPT and {"tenant", "agent"} <= set(table.c.keys())
+            if told and done < limit:
+                done += delete_some(self._conn, table, rows_of(table, tenant, agent), limit - done)
+        return done
+
+    def _drop_memberships(self, tenant: str, agent: str, limit: int) -> int:
+        members = tables.members
+        mine = sa.and_(members.c.tenant == tenant, members.c.member == f"agents/{agent}")
+        left = delete_some(self._conn, members, mine, limit)
+        self._release(Owner(tenant, "", ""), memberships=left)
+        return left
+
+    def _blank_answers(self, tenant: str, agent: str, limit: int) -> int:
+        reply = tables.answers.c.reply
+        return self._blank(tables.answers, reply, ERASED.encode(), limit, _in(tenant, reply, agent.encode()))
+
+    def _blank_names(self, tenant: str, agent: str, limit: int) -> int:
+        done = 0
+        for table, column, put in _NAMES:
+            if done < limit:
+                done += self._blank(table, column, put, limit - done, _in(tenant, column, agent))
+        return done
+
+    def _blank_sources(self, tenant: str, agent: str, limit: int) -> int:
+        agents, name = tables.agents, f"agents/{agent}"
         source = agents.c.untrusted_source
         theirs = sa.or_(source == name, source.startswith(f"{name}/", autoescape=True))
         marked = sa.and_(agents.c.tenant == tenant, agents.c.id != agent, theirs)
-        removed += self._conn.execute(
-            sa.update(agents).where(marked).values(untrusted_source=ERASED)
-        ).rowcount
-        return removed
+        return self._blank(agents, source, ERASED, limit, marked)
+
+    def _blank(
+        self,
+        table: sa.Table,
+        column: sa.Column[Any],
+        put: str | bytes,
+        limit: int,
+        where: sa.ColumnElement[bool],
+    ) -> int:
+        keys = list(table.primary_key)
+        chosen = sa.tuple_(*keys).in_(sa.select(*keys).where(where).limit(limit))
+        return self._conn.execute(sa.update(table).where(chosen).values({column.name: put})).rowcount
 
     def _drop_grants(self, tenant: str, agent: str, limit: int) -> int:
         """Delete grants by and to an agent; who gave one gets its place in the quota back."""
@@ -182,6 +234,14 @@ class SqlPurges:
 
 def _is(table: sa.Table, tenant: str, agent: str) -> tuple[sa.ColumnElement[bool], ...]:
     return (table.c.tenant == tenant, table.c.agent == agent)
+
+
+def _in(tenant: str, column: sa.Column[Any], value: str | bytes) -> sa.ColumnElement[bool]:
+    return sa.and_(column.table.c.tenant == tenant, column == value)
+
+
+def _blanked(name: str, gone: str) -> str:
+    return ERASED if name == gone else name
 
 
 def _same_pass() -> tuple[sa.ColumnElement[bool], ...]:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.access.core import tombstones
+from services.access.core.audit_chain import ERASED
 from services.access.errors import AgentAlive, AgentExists, AgentNotFound
-from services.access.model import Event
-from services.access.ports import Store
+from services.access.model import Approval, ApprovalState, Event, Vote
+from services.access.ports import Store, Transaction
 from services.access.service.audit_verifying import NotedHead
 from services.access.service.purging import PurgeSettings
 from services.chassis.auth.identity import Kind
@@ -233,3 +234,25 @@ async def test_a_process_that_ends_between_any_two_steps_leaves_nothing_undone(
     assert not await gone(desk, "planner")
     await desk.manager.purges.step()
     assert await gone(desk, "planner")
+
+
+async def test_who_is_erased_no_longer_stands_in_what_it_decided_and_voted(desk: Desk) -> None:
+    now = desk.clock.now()
+    votes = tuple(
+        Vote(who, Kind.PERSON, approved=True, comment='"decider": "amy"', time=now) for who in ("amy", "bo")
+    )
+
+    def work(tx: Transaction) -> None:
+        for number in range(3):
+            rest = ("", "", "", ApprovalState.APPROVED, now, now)
+            tx.approvals.insert(
+                Approval(TENANT, f"a{number}", "x", "tool.call", "tools/t", *rest, decider="amy", votes=votes)
+            )
+
+    await desk.store.write(work)
+    await desk.manager.eraser.erase(ADMIN, "amy", "asked for")
+    found = await desk.store.read(lambda tx: [tx.approvals.get(TENANT, f"a{number}") for number in range(3)])
+
+    assert {one.decider for one in found if one} == {ERASED}
+    assert {tuple(vote.decider for vote in one.votes) for one in found if one} == {(ERASED, "bo")}
+    assert {one.votes[0].comment for one in found if one} == {'"decider": "amy"'}

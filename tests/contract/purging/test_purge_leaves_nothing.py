@@ -1,6 +1,7 @@
 """After a purge no table of any database tells of the agent; the databases say which tables there are."""
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
@@ -12,14 +13,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.access.model import Approval, ApprovalState
+from services.access.model import Approval, ApprovalState, Vote
 from services.access.ports import Transaction
 from services.access.service.agents import NewAgent
 from services.access.service.audit_verifying import NotedHead
 from services.access.service.grants import NewGrant
 from services.access.service.purging import PurgeSettings
 from services.access.store import sql as access_sql
-from services.chassis.auth.identity import Scope
+from services.chassis.auth.identity import Kind, Scope
 from services.chassis.chat import ChatMessage, Role
 from services.chassis.db import Database
 from services.chassis.db.sql import upsert
@@ -371,7 +372,9 @@ async def test_access_forgets_a_purged_agent_and_all_below_it(url: str, tmp_path
 
 def _approvals(tx: Transaction) -> None:
     now = CLOCK.now()
-    for number, (who, decider, root) in enumerate(((DOOMED, "admin", DOOMED), (OTHER, DOOMED, ""))):
+    vote = Vote(DOOMED, Kind.AGENT, approved=True, comment="fine", time=now)
+    asked_of = ((DOOMED, "admin", DOOMED), (OTHER, DOOMED, ""), (OTHER, "admin", ""))
+    for number, (who, decider, root) in enumerate(asked_of):
         tx.approvals.insert(
             Approval(
                 TENANT,
@@ -387,6 +390,7 @@ def _approvals(tx: Transaction) -> None:
                 now,
                 decider=decider,
                 root=root,
+                votes=(vote, dataclasses.replace(vote, decider=OTHER)),
             )
         )
 

@@ -112,12 +112,26 @@ class MemoryPurges:
                 world.grants[key] = dataclasses.replace(grant, creator=ERASED)
                 blanked += 1
         for at, approval in list(world.approvals.items()):
-            if at[0] == tenant and agent in (approval.decider, approval.root):
-                decider = ERASED if approval.decider == agent else approval.decider
-                root = "" if approval.root == agent else approval.root
-                world.approvals[at] = dataclasses.replace(approval, decider=decider, root=root)
+            if at[0] == tenant and agent == approval.root:
+                world.approvals[at] = dataclasses.replace(approval, root="")
                 blanked += 1
-        return blanked
+        return blanked + self.forget_decider(tenant, agent, len(world.approvals))
+
+    def forget_decider(self, tenant: str, decider: str, limit: int) -> int:
+        """Blank who decided, and who voted."""
+        found = [
+            (at, one)
+            for at, one in self._world.approvals.items()
+            if at[0] == tenant and decider in (one.decider, *(vote.decider for vote in one.votes))
+        ][:limit]
+        for at, one in found:
+            votes = tuple(
+                dataclasses.replace(vote, decider=ERASED) if vote.decider == decider else vote
+                for vote in one.votes
+            )
+            who = ERASED if one.decider == decider else one.decider
+            self._world.approvals[at] = dataclasses.replace(one, decider=who, votes=votes)
+        return len(found)
 
     def _due(self, now: datetime) -> list[Purge]:
         return [one for one in self._world.purges.values() if one.due_time <= now]
