@@ -1,7 +1,7 @@
 """Terms of the tool manager: tools, how they are run, and the calls in its ledger. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
@@ -181,6 +181,11 @@ class ToolCall:
     """Id of the approval it waits for or used."""
     repeatable: bool = False
     """Whether it ended without an effect that counts, so that the same request may begin it again."""
+
+    def without_answer(self) -> "ToolCall":
+        """Return the call as it is listed: how it ended, and nothing of what its tool returned."""
+        error = None if self.error is None else replace(self.error, details_json="")
+        return replace(self, result_json="", pieces=(), error=error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,7 +37,10 @@ class Transaction(Protocol):
         ...
 
     def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[ToolCall]:
-        """List the agent's calls, newest first, from before a position: when it was made, and its id."""
+        """List the agent's calls without answers, newest first, from before a position.
+
+        The position is when a call was made, and its id.
+        """
         ...
 
     def put_call(self, call: ToolCall) -> None:

@@ -46,12 +46,15 @@ class Rows:
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""
         table = tables.calls
-        query = sa.select(table.c.body).where(self._mine, table.c.call == call_id)
-        body = self._conn.execute(query).scalar_one_or_none()
-        return None if body is None else codec.decode(ToolCall, body)
+        query = sa.select(table.c.body, table.c.whole).where(self._mine, table.c.call == call_id)
+        row = self._conn.execute(query).one_or_none()
+        return None if row is None else codec.decode(ToolCall, row.whole or row.body)
 
     def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[ToolCall]:
-        """List calls, newest first."""
+        """List calls without answers, newest first.
+
+        Only what is listed is read: a page of large answers would be gigabytes.
+        """
         table = tables.calls
         query = sa.select(table.c.body).where(self._mine)
         if wanted.tool:
@@ -64,10 +67,12 @@ class Rows:
             position = sa.tuple_(table.c.created_us, table.c.call)
             query = query.where(position < (micros(before[0]), before[1]))
         ordered = query.order_by(table.c.created_us.desc(), table.c.call.desc()).limit(limit)
-        return [codec.decode(ToolCall, body) for body in self._conn.execute(ordered).scalars()]
+        bodies = self._conn.execute(ordered).scalars()
+        return [codec.decode(ToolCall, body).without_answer() for body in bodies]
 
     def put_call(self, call: ToolCall) -> None:
         """Insert or replace a call."""
+        listed = call.without_answer()
         row = {
             "tenant": self._tenant,
             "agent": self._agent,
@@ -76,7 +81,8 @@ class Rows:
             "state": call.state.value,
             "created_us": micros(call.created_at),
             "ended_us": None if call.ended_at is None else micros(call.ended_at),
-            "body": codec.encode(call),
+            "body": codec.encode(listed),
+            "whole": None if listed == call else codec.encode(call),
         }
         upsert(self._conn, tables.calls, row)
 

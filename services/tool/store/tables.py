@@ -35,6 +35,7 @@ calls = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("ended_us", BigInteger, nullable=True),  # null: it has not
     Column("body", LargeBinary, nullable=False),
+    Column("whole", LargeBinary, nullable=True),  # with its answer, where there is one; null: the body is it
     Index("calls_by_age", "tenant", "agent", "created_us", "call"),
     Index("calls_by_end", "ended_us"),
 )

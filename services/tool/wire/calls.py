@@ -121,7 +121,7 @@ def failure(scope: Scope, ended: ToolCall) -> CallFailed:
 
 
 def call(scope: Scope, found: ToolCall, *, listed: bool = False) -> resources_pb2.Call:
-    """Write a call; `listed` leaves the result out."""
+    """Write a call; `listed` leaves out what its tool returned."""
     message = resources_pb2.Call(
         name=common.call_name(scope.agent, found.id),
         tool=f"{common.TOOLS}/{found.tool}",
@@ -139,7 +139,7 @@ def call(scope: Scope, found: ToolCall, *, listed: bool = False) -> resources_pb
     if found.error is not None:
         message.error.reason, message.error.message = found.error.reason, found.error.message
         message.error.untrusted = found.untrusted
-        if found.error.details_json:
+        if found.error.details_json and not listed:
             details = common.shown(json.loads(found.error.details_json))
             message.error.details.CopyFrom(details.struct_value if details else struct_pb2.Struct())
     if found.state is CallState.SUCCEEDED and not listed:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
@@ -23,6 +24,7 @@ from services.tool.model import (
     ToolCall,
 )
 from services.tool.ports import Store, Transaction
+from services.tool.store import tables
 from services.tool.store.sql import MIGRATIONS, SqlStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.databases import migrated
@@ -132,6 +134,19 @@ class StoreContract:
 
         assert [item.id for item in first + rest] == ["c", "b", "a", "d"]
 
+    async def test_what_tools_answered_is_not_listed(self, store: Store) -> None:
+        ended = replace(
+            call("c1", state=CallState.SUCCEEDED),
+            error=CallError("TOOL_FAILED", "m", Code.FAILED_PRECONDITION, '{"a": 1}'),
+            pieces=(ContentPart(text="t"),),
+            result_json='{"x": 1}',
+        )
+        await put(store, PLANNER, ended)
+        listed = await store.read(PLANNER, lambda tx: tx.calls(CallQuery(), before=None, limit=2))
+
+        assert listed == [ended.without_answer()]
+        assert await store.read(PLANNER, lambda tx: tx.call("c1")) == ended
+
     async def test_calls_are_found_by_tool_state_and_time(self, store: Store) -> None:
         await put(
             store,
@@ -218,3 +233,14 @@ class TestPostgres(StoreContract):
     async def store(self, postgres_url: str) -> AsyncIterator[Store]:
         async with migrated(postgres_url, MIGRATIONS, schema="tool") as database:
             yield SqlStore(database, CLOCK)
+
+
+async def test_listing_calls_reads_nothing_of_what_tools_answered(tmp_path: Path) -> None:
+    async with migrated(f"sqlite:///{tmp_path / 'tool.db'}", MIGRATIONS) as database:
+        large = replace(call("c1", state=CallState.SUCCEEDED), result_json="x" * 100_000)
+        await put(SqlStore(database), PLANNER, large)
+        sizes = await database.read(
+            lambda conn: conn.execute(sa.select(sa.func.length(tables.calls.c.body))).scalars().all()
+        )
+
+    assert max(sizes) < 1_000

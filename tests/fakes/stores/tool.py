@@ -120,9 +120,9 @@ class _Transaction:
         return self._data.calls.get((self._scope, call_id))
 
     def calls(self, wanted: CallQuery, *, before: tuple[datetime, str] | None, limit: int) -> list[ToolCall]:
-        """List calls, newest first."""
+        """List calls without answers, newest first."""
         found = [
-            call
+            call.without_answer()
             for (scope, _), call in self._data.calls.items()
             if scope == self._scope
             and (not wanted.tool or call.tool == wanted.tool)
