@@ -28,6 +28,8 @@ _REQUEST_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 _AT: Final = re.compile(r"^(?P<what>.*?) - at `(?P<path>.*)`$", re.DOTALL)
 _LONGEST_IDEMPOTENCY_KEY: Final = 256
+_SHORT_BODY: Final = 64 * 1024
+"""Bytes that are gone through in a few milliseconds, whatever they hold."""
 _GRACE_SECONDS: Final = 2.0
 """Who gives up by itself is not told so by us a moment before: the call ends as the connection does."""
 _HEADERS_READ: Final = ("x-stainless-read-timeout", "x-stainless-timeout")
@@ -138,6 +140,15 @@ class Visit:
         raw = await self.raw()
         await bounded(raw)
         return decode(raw, shape)
+
+    async def aside(self, read: Callable[[], T]) -> T:
+        """Run what goes through the whole body: that of a long one in a thread, where it gives way to others.
+
+        Raises what it raises.
+        """
+        if self._raw is None or len(self._raw) <= _SHORT_BODY:
+            return read()
+        return await asyncio.to_thread(read)
 
     async def raw(self) -> bytes:
         """Read the body, once. Raises as `body` does."""

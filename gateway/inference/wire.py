@@ -1,5 +1,9 @@
 """The only converter between the inference protos and the model."""
 
+from collections.abc import Sequence
+from typing import Final
+
+from aios.api.common.v1 import chat_pb2
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.inference.model import (
     Admitted,
@@ -20,9 +24,14 @@ from gateway.inference.model import (
     ToolChoice,
 )
 from gateway.inference.service.use_cases import ModelSummary
+from services.chassis.chat import ChatMessage
 from services.chassis.dispatch.scheduling import Gang
 from services.chassis.rpc import chat_wire
+from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.wire import duration, hints_asked
+
+MOST_CALLS: Final = 2048
+"""Tool calls in all messages of a request: twice as many as it may have messages. Each is gone through."""
 
 _CHOICES = {
     pb.TOOL_CHOICE_UNSPECIFIED: ToolChoice.AUTO,
@@ -45,7 +54,7 @@ def spec(request: pb.GenerateRequest) -> GenerationSpec:
     """Read what is asked for."""
     return GenerationSpec(
         model=request.model,
-        messages=chat_wire.messages(request.messages),
+        messages=_messages(request.messages),
         prompt=request.prompt,
         tools=chat_wire.tools(request.tools),
         tool_choice=_CHOICES[request.tool_choice],
@@ -69,10 +78,17 @@ def count_spec(request: pb.CountTokensRequest) -> CountSpec:
     """Read what to count."""
     return CountSpec(
         model=request.model,
-        messages=chat_wire.messages(request.messages),
+        messages=_messages(request.messages),
         tools=chat_wire.tools(request.tools),
         texts=tuple(request.texts),
     )
+
+
+def _messages(sent: Sequence[chat_pb2.ChatMessage]) -> tuple[ChatMessage, ...]:
+    """Read a chat. Raises InvalidRequest for more tool calls than any has."""
+    if sum(len(each.tool_calls) for each in sent) > MOST_CALLS:
+        raise InvalidRequest.field("messages", f"hold more than {MOST_CALLS} tool calls")
+    return chat_wire.messages(sent)
 
 
 def resume_point(request: pb.GenerateRequest) -> ResumePoint | None:

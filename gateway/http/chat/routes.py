@@ -1,6 +1,7 @@
 """Answers `/v1/chat/completions`, whole or as a stream."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 
@@ -40,13 +41,15 @@ class ChatRoutes:
     async def _read(self, visit: Visit) -> tuple[Chat, Head]:
         """Read the request. Its JSON is not held while the call runs: it takes many times its length."""
         body = await visit.body(Body)
-        chat = request.read(
+        reading = partial(
+            request.read,
             body,
             header=visit.request.headers.get,
             resolve=self._fittings.aliases.resolve,
             temperature=self._fittings.config.default_temperature,
             request_id=visit.request_id,
         )
+        chat = await visit.aside(reading)
         head = Head(
             id=f"chatcmpl-{visit.request_id or visit.syscall_id}",
             created=int(datetime.now(UTC).timestamp()),

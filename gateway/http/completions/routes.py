@@ -1,6 +1,7 @@
 """Answers `/v1/completions`, whole or as a stream."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 
@@ -41,13 +42,15 @@ class CompletionRoutes:
 
     async def _read(self, visit: Visit) -> tuple[Completion, Head]:
         body = await visit.body(Body)
-        read = request.read(
+        reading = partial(
+            request.read,
             body,
             header=visit.request.headers.get,
             resolve=self._fittings.aliases.resolve,
             temperature=self._fittings.config.default_temperature,
             request_id=visit.request_id,
         )
+        read = await visit.aside(reading)
         head = Head(
             f"cmpl-{visit.request_id or visit.syscall_id}",
             int(datetime.now(UTC).timestamp()),

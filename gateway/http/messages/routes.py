@@ -1,5 +1,7 @@
 """Answers `/v1/messages` and `/v1/messages/count_tokens`."""
 
+from functools import partial
+
 from aiohttp import web
 
 from gateway.http import generating
@@ -24,7 +26,7 @@ class MessageRoutes:
     async def create(self, visit: Visit) -> web.StreamResponse:
         """Generate one message, whole or as a stream."""
         body = await visit.body(Request)
-        asked, words, tier = request.generation(body, visit.request.headers.get)
+        asked, words, tier = await visit.aside(partial(request.generation, body, visit.request.headers.get))
         asked.model = self._aliases.resolve(body.model)
         asked.request_id = visit.request_id
         model = self._aliases.shown(body.model)
@@ -39,7 +41,7 @@ class MessageRoutes:
     async def count(self, visit: Visit) -> web.StreamResponse:
         """Count the tokens of a prompt."""
         body = await visit.body(Counted)
-        asked, words = request.counting(body)
+        asked, words = await visit.aside(partial(request.counting, body))
         asked.model = self._aliases.resolve(body.model)
         try:
             counted = await self._kernel.inference.CountTokens(asked, metadata=visit.main_metadata)

@@ -1,6 +1,7 @@
 """Counts what a request would cost, and makes a long conversation short."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -69,7 +70,8 @@ class CountingRoutes:
             temperature=0.0,
             earlier=[chat_wire.message_proto(each) for each in history.messages],
         )
-        prepared = read(body, around, await self._desk.resolved(keeper, body))
+        given = await self._desk.resolved(keeper, body)
+        prepared = await visit.aside(partial(read, body, around, given))
         prepared.generation.tools.extend(prepared.offered.tools.definitions)
         return prepared
 

@@ -97,7 +97,7 @@ class Creating:
             temperature=fittings.config.default_temperature,
             earlier=[chat_wire.message_proto(each) for each in history.messages],
         )
-        prepared = prepare(body, around, given)
+        prepared = await visit.aside(partial(prepare, body, around, given))
         if history.conversation and len(prepared.own) >= MOST_AT_ONCE:
             raise InvalidRequest.field("input", f"a turn has at most {MOST_AT_ONCE} messages")
         if not terms.stored:

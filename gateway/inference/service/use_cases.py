@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import orjson
+
 from gateway.errors import BackendFailed, GenerationNotFound, ModelNotFound
 from gateway.inference.core import embedding
 from gateway.inference.core.conversation import in_order
@@ -418,4 +420,4 @@ def digest_of(spec: GenerationSpec, call: str) -> str:
 
     Equal for equal requests in every gateway of this version.
     """
-    return hashlib.sha256(f"1\n{call}\n{spec!r}".encode()).hexdigest()
+    return hashlib.sha256(f"2\n{call}\n".encode() + orjson.dumps(spec)).hexdigest()

@@ -1,14 +1,19 @@
 """What reaches a server is a conversation in the order that servers take."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aios.api.common.v1 import chat_pb2
+from aios.api.inference.v1 import inference_pb2
 from gateway.errors import OrphanToolResult
+from gateway.inference import wire
 from gateway.inference.core.conversation import NO_RESULT, in_order
 from services.chassis.chat import ChatMessage, Role, ToolCall
+from services.chassis.rpc.errors import InvalidRequest
 
 SYSTEM = ChatMessage(Role.SYSTEM, "Be kind.")
 ASKED = ChatMessage(Role.USER, "Find it.")
@@ -103,3 +108,12 @@ def test_whatever_was_said_servers_take_it_or_it_is_refused(messages: list[ChatM
         else:
             assert not any(waiting.values())
             waiting = Counter(call.id for call in each.tool_calls)
+
+
+@pytest.mark.parametrize("read", [wire.spec, wire.count_spec])
+def test_a_conversation_of_more_tool_calls_than_any_has_is_refused_before_it_is_read(read: Any) -> None:
+    said = chat_pb2.ChatMessage(role=chat_pb2.ROLE_ASSISTANT, tool_calls=[chat_pb2.ToolCall(id="c")] * 128)
+    kind = inference_pb2.GenerateRequest if read is wire.spec else inference_pb2.CountTokensRequest
+    assert read(kind(messages=[said] * 16)).messages
+    with pytest.raises(InvalidRequest):
+        read(kind(messages=[said] * 17))

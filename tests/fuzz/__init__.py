@@ -1,0 +1,1 @@
+"""What comes from outside costs bounded work before it is admitted: mutated inputs, and bounds."""

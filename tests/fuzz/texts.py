@@ -1,0 +1,138 @@
+"""Targets: names, paths, patterns, queries and other short texts."""
+
+from datetime import timedelta
+from typing import Final
+
+import jwt
+
+from services.access.core import policy_text, shown_text
+from services.chassis.embedding import embed
+from services.chassis.json_text import read_json
+from services.chassis.rpc import names, paging
+from services.chassis.runtime.clock import SystemClock
+from services.chassis.runtime.http_hosts import HttpHosts
+from services.chassis.text_search import words
+from services.storage.core import diff, paths
+from services.storage.core.globs import Pattern
+from services.storage.core.texts import excerpt, query_words
+from services.tool.adapters.builtin.calculator import BadExpression, calculate
+from services.tool.adapters.builtin.units import BadUnit, convert
+from tests.fakes.tokens import ISSUER_FOR_TESTS
+from tests.fuzz.steps import run
+from tests.fuzz.target import Targets, target
+
+TEXTS: Final[Targets] = {}
+_HOSTS: Final = HttpHosts("127.0.0.1", ("aios.example",))
+_VERIFIER: Final = ISSUER_FOR_TESTS.verifier()
+
+
+@target(TEXTS, largest=65_536, steps=(5_300, 120), allocated=(780_000, 15_000))
+def policy_outline(given: bytes) -> object:
+    """Outline of a policy text, in the access manager, before a worker process sees it. Cap: 64 KiB."""
+    return policy_text.outline(given.decode(errors="replace"))
+
+
+@target(TEXTS, largest=1_048_576, steps=(1_400, 27), allocated=(260_000, 2_900))
+def shown_arguments(given: bytes) -> object:
+    """What a person is shown of a call's arguments, in the access manager. Cap: 1 MiB of JSON."""
+    return shown_text.arguments(given.decode(errors="replace"), "0" * 64)
+
+
+@target(TEXTS, largest=4096, steps=(1_000, 10), allocated=(200_000, 1_500))
+def resource_name(given: bytes) -> object:
+    """A resource name, in every process and before the call is authorised. Cap: the request's own."""
+    return names.parse(given.decode(errors="replace"), me="planner")
+
+
+@target(TEXTS, largest=8192, steps=(2_100, 17), allocated=(200_000, 1_500))
+def storage_path(given: bytes) -> object:
+    """A path of a file, in the storage manager. Cap: 1 KiB, checked by the parser itself."""
+    return paths.check(given.decode(errors="replace"))
+
+
+@target(TEXTS, largest=16_384, steps=(2_600, 12), allocated=(450_000, 1_900))
+def page_token(given: bytes) -> object:
+    """A page token, in every manager. Cap: 4 KiB, checked by the parser itself."""
+    text = given.decode(errors="replace")
+    return paging.decode(text, "acme", shape=(int, str)), paging.decode(text, shape=(str,))
+
+
+@target(TEXTS, largest=4096, steps=(2_000, 17), allocated=(200_000, 1_500))
+def glob(given: bytes) -> object:
+    """A pattern over paths and a path of 1 KiB, in the storage manager. Cap: 256 characters and 1 KiB."""
+    pattern, _, path = given.decode(errors="replace").partition("\n")
+    return Pattern(pattern[:256]).matches(path[:1024])
+
+
+@target(TEXTS, largest=65_536, steps=(3_200, 11), allocated=(440_000, 1_500))
+def search_query(given: bytes) -> object:
+    """A query and a text to find it in, in storage, memory and context. Cap: 64 Ki characters of a text."""
+    query, _, text = given.decode(errors="replace").partition("\n")
+    return query_words(f"a {query}"), excerpt(text, query_words(f"a {query}")), embed(words(text)[:200])
+
+
+@target(TEXTS, largest=65_536, steps=(1_000, 10), allocated=(200_000, 1_500), refusals=(ValueError,))
+def json_text(given: bytes) -> object:
+    """Any JSON text that is read strictly, in the gateway, tool and tgi-local. Cap: the field's own."""
+    return read_json(given.decode(errors="replace"))
+
+
+@target(TEXTS, largest=4096, steps=(26_000, 160), allocated=(3_000_000, 32_000), refusals=(BadExpression,))
+def calculator(given: bytes) -> object:
+    """An expression of the built-in calculator, in the tool manager. Cap: 1,000 characters by itself."""
+    return calculate(given.decode(errors="replace"))
+
+
+@target(TEXTS, largest=4096, steps=(1_600, 10), allocated=(200_000, 1_500), refusals=(BadUnit,))
+def units(given: bytes) -> object:
+    """Value and units of the built-in converter, in the tool manager. Cap: that of a call's arguments."""
+    value, _, rest = given.decode(errors="replace").partition(" ")
+    source, _, target_ = rest.partition(" ")
+    try:
+        number = read_json(value or "1")
+    except ValueError:
+        return None
+    return convert(number, source, target_) if type(number) in {int, float} else None
+
+
+@target(TEXTS, largest=16_384, steps=(1_000, 38), allocated=(200_000, 2_900))
+def token(given: bytes) -> object:
+    """A bearer token, in every process and before anything else is read. Cap: 8 KiB by itself."""
+    return run(_VERIFIER.authenticate(given.decode(errors="replace")))
+
+
+@target(TEXTS, largest=16_384, steps=(17_000, 88), allocated=(1_400_000, 5_900))
+def claims(given: bytes) -> object:
+    """Claims of a well signed token: what a caller's own key could say. In every process. Cap: 8 KiB."""
+    try:
+        said = read_json(given.decode(errors="replace"))
+    except ValueError:
+        return None
+    if not isinstance(said, dict):
+        return None
+    now = SystemClock().now()
+    base = {"iss": "aios", "iat": now, "exp": now + timedelta(minutes=1)}
+    try:
+        made = jwt.encode(
+            base | said,
+            ISSUER_FOR_TESTS.private_key,
+            algorithm="EdDSA",
+            headers={"kid": ISSUER_FOR_TESTS.kid},
+        )
+    except (TypeError, ValueError):
+        return None
+    return run(_VERIFIER.authenticate(made))
+
+
+@target(TEXTS, largest=8192, steps=(1_800, 10), allocated=(200_000, 1_500))
+def host(given: bytes) -> object:
+    """`Host` and `Origin` of a request, at every HTTP listener before its body. Cap: the library's 8 KiB."""
+    name, _, origin = given.decode(errors="replace").partition("\n")
+    return _HOSTS.problem([name], [origin] if origin else [])
+
+
+@target(TEXTS, largest=300, steps=(780_000, 160), allocated=(60_000_000, 16_000))
+def file_diff(given: bytes) -> object:
+    """Two versions of a file, compared in a thread of the storage manager. Cap: 1,000 edits by itself."""
+    old, _, new = given.decode(errors="replace").partition("\n====\n")
+    return diff.unified(old, new, old_name="a", new_name="b")
