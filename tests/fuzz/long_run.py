@@ -13,9 +13,14 @@ SECONDS: Final = float(os.environ.get("AIOS_FUZZ_SECONDS", "30"))
 FOUND: Final = Path("build/fuzz")
 
 
+def seed_chosen() -> int:
+    """Return the seed that was asked for, or another one each time."""
+    return int(os.environ.get("AIOS_FUZZ_SEED") or secrets.randbits(32))
+
+
 def run_long(fuzzed: Target) -> None:
     """Fuzz a target. A failure names the seed, which repeats it (`AIOS_FUZZ_SEED`), and the file."""
-    seed = int(os.environ.get("AIOS_FUZZ_SEED") or secrets.randbits(32))
+    seed = seed_chosen()
     ends = time.monotonic() + SECONDS
     try:
         for _ in hunt(fuzzed, seed, LONG_BYTES):

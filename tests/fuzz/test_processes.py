@@ -1,0 +1,84 @@
+"""Native parsers run in processes: whatever they are given costs one call, and nobody else's."""
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import pytest
+
+from services.access.adapters.policy_process import PolicyProcess
+from services.access.core.policy_text import outline
+from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.workers import WorkerError
+from services.tgi_local.adapters import xllama
+from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
+from services.tgi_local.config import DEMO_MODEL
+from services.tgi_local.core.grammar import RegexConstraint, constraint_of
+from services.tgi_local.errors import TgiError
+from tests.fuzz.chats import CHATS
+from tests.fuzz.constraints import CONSTRAINTS
+from tests.fuzz.long_run import SECONDS, seed_chosen
+from tests.fuzz.mutating import mutated
+from tests.fuzz.texts import TEXTS
+
+LIBRARY: Final = engine_library()
+HARMLESS: Final = "permit(principal, action, resource);"
+MOST: Final = 20_000
+
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(300)]
+
+
+def mutations(corpus: Sequence[bytes]) -> Iterator[str]:
+    """Yield texts for as long as a target is fuzzed."""
+    seed = seed_chosen()
+    print(f"AIOS_FUZZ_SEED={seed}")  # noqa: T201 - shown with a failure
+    random_, ends = random.Random(seed), time.monotonic() + SECONDS  # noqa: S311 - repeatable, no secret
+    while time.monotonic() < ends:
+        yield mutated(random_, random_.choice(corpus), corpus, MOST).decode(errors="replace")
+
+
+async def test_no_policy_that_its_outline_lets_pass_ends_the_process_that_judges_it() -> None:
+    ended: list[str] = []
+    judge = PolicyProcess(told=lambda _name, cause: ended.append(cause))
+    try:
+        for text in mutations(TEXTS["policy_outline"].corpus()):
+            with contextlib.suppress(KernelError):
+                outline(text)
+                await judge.findings(text)
+            assert not ended, text
+        assert await judge.findings(HARMLESS) == []
+    finally:
+        await judge.close()
+
+
+async def test_no_constraint_that_is_let_pass_keeps_the_compiler_from_the_next() -> None:
+    compiler = ProcessCompiler(LIBRARY)
+    corpus = CONSTRAINTS["json_schema"].corpus() + CONSTRAINTS["regex"].corpus()
+    for text in mutations(corpus):
+        kind = "json" if text.lstrip().startswith("{") else "regex"
+        try:
+            constraint = constraint_of({"type": kind, "value": text})
+            if constraint is not None:
+                await compiler.check(constraint)
+        except TgiError:
+            continue
+    await compiler.check(RegexConstraint("[a-z]+"))
+
+
+async def test_no_text_ends_the_process_that_splits_it() -> None:
+    ended: list[str] = []
+    pool = await asyncio.to_thread(xllama._splitter, DEMO_MODEL, lambda _name, cause: ended.append(cause))
+    corpus = CHATS["markers"].corpus() + CHATS["template_parts"].corpus()
+    try:
+        for text in mutations(corpus):
+            with contextlib.suppress(WorkerError):
+                ids = json.loads(await pool.call(json.dumps([[[text, True], [text, False]], True]).encode()))
+                assert len(ids) == 2
+            assert not ended, text
+        assert json.loads(await pool.call(b'[[["hello",false]],false]'))[0]
+    finally:
+        await pool.close()
