@@ -110,9 +110,12 @@ def _gather(
     if is_agent:
         groups = reader.groups(who.tenant, who.agent)
         grants = reader.grants(who.tenant, target.name, who.agent, groups)
+    acting = reader.agent(who.tenant, who.agent) if is_agent else None
+    above = acting.ancestors if acting is not None else ()
     given = DecisionInput(
         revision=revision,
-        principal=reader.agent(who.tenant, who.agent) if is_agent else None,
+        principal=acting,
+        tree_groups=groups.union(*(reader.groups(who.tenant, one) for one in above)),
         owner=reader.agent(who.tenant, target.owner) if target.owner else None,
         groups=groups,
         grants=tuple(grant for grant in grants if check.action in grant.actions and grant.in_force(now)),

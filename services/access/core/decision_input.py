@@ -72,6 +72,8 @@ class DecisionInput:
     """Grants in force that give the action on the target to the principal or its groups."""
     person: Person | None = None
     """What is registered by the id of an acting person or administrator."""
+    tree_groups: frozenset[str] = frozenset()
+    """Groups that the principal or an agent above it is in."""
 
 
 def target_of(name: ResourceName, principal: Principal, owner: str) -> Target:
@@ -123,7 +125,10 @@ def entities(check: Check, target: Target, given: DecisionInput, *, kernel_tenan
     found: dict[tuple[str, str], Json] = {}
     principal = check.principal
     if principal.kind is Kind.AGENT:
-        agent = _agent(principal.agent, principal.tenant, given.principal, given.groups, ())
+        above = given.groups | given.tree_groups
+        agent = _agent(
+            principal.agent, principal.tenant, given.principal, given.groups, (), tree_groups=above
+        )
         found["Agent", principal.agent] = agent
     elif principal.kind in HUMAN:
         kind = _principal_type(principal.kind)
@@ -137,7 +142,9 @@ def entities(check: Check, target: Target, given: DecisionInput, *, kernel_tenan
         own = target.owner == principal.agent and principal.kind is Kind.AGENT
         grants = given.grants if target.type == "Agent" else ()
         groups = given.groups if own else frozenset()
-        found["Agent", target.owner] = _agent(target.owner, target.tenant, given.owner, groups, grants)
+        above = groups | given.tree_groups if own else groups
+        owner = _agent(target.owner, target.tenant, given.owner, groups, grants, tree_groups=above)
+        found["Agent", target.owner] = owner
     if target.type != "Agent":
         found[target.type, target.id] = _resource(target, given)
     return list(found.values())
@@ -159,13 +166,20 @@ def _resource(target: Target, given: DecisionInput) -> Json:
 
 
 def _agent(
-    agent: str, tenant: str, row: Agent | None, groups: frozenset[str], grants: tuple[Grant, ...]
+    agent: str,
+    tenant: str,
+    row: Agent | None,
+    groups: frozenset[str],
+    grants: tuple[Grant, ...],
+    *,
+    tree_groups: frozenset[str],
 ) -> Json:
     attrs: Json = {
         "tenant": row.tenant if row else tenant,
         "owner": _ref("Agent", agent),
         "state": row.state.value if row else UNKNOWN,
         "kind": row.kind if row else "",
+        "tree_groups": [_ref("Group", group) for group in sorted(tree_groups)],
         **_shares(grants),
     }
     parents = [_uid("Agent", ancestor) for ancestor in (row.ancestors if row else ())]

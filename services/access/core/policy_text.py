@@ -57,6 +57,19 @@ _OPERATORS: Final = frozenset(("&&", "||", "==", "!=", "<", "<=", ">", ">=", "+"
 _OPERATIONS: Final = _OPERATORS | {".", "[", "in", "has", "like", "is", "if", "when", "unless"}
 
 
+_EVADED: Final = (
+    (
+        " principal == Agent ::",
+        "a forbid of one agent does not bind the agents below it: write principal in Agent::",
+    ),
+    (
+        " principal in Group ::",
+        "a forbid of a group does not bind the agents below its members: look at principal.tree_groups",
+    ),
+    (" . kind ", "agents choose their kind themselves: a rule by it binds nobody"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """What a text amounts to."""
@@ -65,6 +78,8 @@ class Outline:
     """The @id of every policy in it, in order; "" for one that has none."""
     tokens: int
     bytes: int
+    words: str = ""
+    """The tokens with a blank around each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,12 @@ def outline(text: str) -> Outline:
         raise _passed("bytes", MAX_BYTES, "the text is longer than {} bytes", 0)
     reader = _Reader(text)
     reader.read()
-    return Outline(tuple(reader.ids), reader.tokens, size)
+    return Outline(tuple(reader.ids), reader.tokens, size, f" {' '.join(reader.words)} ")
+
+
+def evaded_forbids(text: Outline) -> list[str]:
+    """Tell what forbids of a text are evaded by: agents register children at will, and say their kind."""
+    return [why for part, why in _EVADED if " forbid " in text.words and part in text.words]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +151,7 @@ class _Reader:
         self._id = ""
         self.tokens = 0
         self.ids: list[str] = []
+        self.words: list[str] = []
 
     def read(self) -> None:
         """Go through the text. Raises PolicyInvalid."""
@@ -142,6 +163,7 @@ class _Reader:
             self._cost(token)
             self._policy(token)
             self._before = [*self._before[1:], token.text]
+            self.words.append(token.text)
         if self._began:
             self.ids.append(self._id)
 

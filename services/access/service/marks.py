@@ -51,13 +51,14 @@ class MarkService:
     ) -> tuple[Agent, int]:
         """Take the mark from an agent, with `descendants` from all below it; return it and how many had one.
 
-        Raises AgentNotFound, or PermissionDenied for an agent of the same tree.
+        Raises AgentNotFound, or PermissionDenied for an agent of the same tree, or one below a marked agent.
         """
         now = self._deps.clock.now()
 
         def work(tx: Transaction) -> tuple[Agent, int]:
             root = _found(tx, caller.tenant, agent)
             _must_be_impartial(tx, caller, root)
+            _must_be_highest(tx, root)
             below = tx.agents.descendants(root) if descendants else []
             changed = agent_tree.cleared([root, *below])
             if changed:
@@ -85,6 +86,14 @@ def _must_be_impartial(tx: Transaction, caller: Caller, agent: Agent) -> None:
     own = tx.agents.get(caller.tenant, caller.agent)
     if own is None or own.untrusted or agent_tree.root_of(own) == agent_tree.root_of(agent):
         raise PermissionDenied("no agent clears a mark of its own tree, and no marked agent any")
+
+
+def _must_be_highest(tx: Transaction, agent: Agent) -> None:
+    """Refuse an agent below a marked one, which goes on to say what it does. Raises PermissionDenied."""
+    above = tx.agents.get(agent.tenant, agent.parent) if agent.parent else None
+    if agent.untrusted and above is not None and above.untrusted:
+        name = names.agent_name(above.id)
+        raise PermissionDenied(f"{name} above it is marked: clear that one first", metadata={"agent": name})
 
 
 def _found(tx: Transaction, tenant: str, agent: str) -> Agent:

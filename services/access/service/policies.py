@@ -209,7 +209,9 @@ class PolicyService:
 
 
 def _warnings(outline: Outline) -> list[Finding]:
-    return [] if outline.ids else [Finding(Severity.WARNING, "the text holds no policy")]
+    if not outline.ids:
+        return [Finding(Severity.WARNING, "the text holds no policy")]
+    return [Finding(Severity.WARNING, why) for why in policy_text.evaded_forbids(outline)]
 
 
 def _ids(policy: Policy) -> tuple[str, ...]:

@@ -47,6 +47,19 @@ async def test_the_first_mark_stays_and_a_second_one_changes_nothing(desk: Desk)
     assert (await desk.manager.agents.get(ADMIN, "planner")).untrusted_source == "tools/browse"
 
 
+async def test_no_mark_is_cleared_below_a_marked_agent_which_would_not_pass_it_on_again(desk: Desk) -> None:
+    await desk.register("root")
+    await desk.register("planner", parent="root")
+    await mark(desk, "root")
+    with pytest.raises(PermissionDenied):
+        await desk.manager.marks.clear(ADMIN, "planner", descendants=True)
+
+    await desk.manager.marks.clear(ADMIN, "root", descendants=False)
+    await desk.manager.marks.clear(ADMIN, "planner", descendants=False)
+    await mark(desk, "root")
+    assert (await desk.manager.agents.get(ADMIN, "planner")).untrusted
+
+
 async def test_what_an_agent_has_read_reaches_all_below_it_and_nobody_above(desk: Desk) -> None:
     await desk.register("root")
     await desk.register("planner", parent="root")

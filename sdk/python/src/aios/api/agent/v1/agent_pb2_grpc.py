@@ -165,7 +165,7 @@ class AgentServiceServicer(object):
 
     def ClearUntrusted(self, request, context):
         """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
-        an agent of the same tree.
+        an agent of the same tree. Below an agent that is marked itself it is refused: that one is cleared first.
         Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -69,7 +69,7 @@ class AgentServiceStub:
     """
     ClearUntrusted: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]
     """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
-    an agent of the same tree.
+    an agent of the same tree. Below an agent that is marked itself it is refused: that one is cleared first.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
     """
     PurgeAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.PurgeAgentRequest, _agent_pb2.PurgeAgentResponse]
@@ -134,7 +134,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """
     ClearUntrusted: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearUntrustedRequest, _agent_pb2.ClearUntrustedResponse]  # type: ignore[assignment]
     """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
-    an agent of the same tree.
+    an agent of the same tree. Below an agent that is marked itself it is refused: that one is cleared first.
     Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
     """
     PurgeAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.PurgeAgentRequest, _agent_pb2.PurgeAgentResponse]  # type: ignore[assignment]
@@ -244,7 +244,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ClearUntrustedResponse, _abc.Awaitable[_agent_pb2.ClearUntrustedResponse]]:
         """Forgets that an agent has read what nobody vouches for. For administrators and those they grant it to, and never for
-        an agent of the same tree.
+        an agent of the same tree. Below an agent that is marked itself it is refused: that one is cleared first.
         Errors: NOT_FOUND AGENT_NOT_FOUND; PERMISSION_DENIED. Idempotent. Cancelling does not undo it.
         """
 
