@@ -1,4 +1,4 @@
-"""`python -m launcher.child MODULE`: runs a module that ends when the supervisor dies.
+"""`python -m launcher.child [--nice N] MODULE`: runs a module that ends when the supervisor dies.
 
 A supervisor that is killed cannot stop its processes; the kernel of the machine does it then, where it can.
 """
@@ -11,6 +11,9 @@ import sys
 
 from services.chassis.runtime.private_files import private_umask
 
+NICE = "--nice"
+"""Option before the module: how far the process stands back for others on the processors."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -22,8 +25,12 @@ def main() -> None:
         if os.getppid() != parent:
             sys.exit(1)  # the supervisor died before it could be tied to
     private_umask()
-    module = sys.argv[1]
-    sys.argv = [module, *sys.argv[2:]]
+    arguments = sys.argv[1:]
+    if arguments[0] == NICE:
+        os.nice(int(arguments[1]))
+        arguments = arguments[2:]
+    module = arguments[0]
+    sys.argv = arguments
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

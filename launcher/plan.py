@@ -16,6 +16,8 @@ _TGI_OFFSET = 9
 _GATEWAY_HTTP_OFFSET = 10
 _HTTP_OFFSET = 100
 _HEALTH_OFFSET = 200
+_ENGINE_NICENESS = 5
+"""The engine takes what processors it gets while it generates; a note or a kill is not to wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,14 @@ class ProcessPlan:
     ready_url: str
     """Answers 200 once it is ready."""
 
+    niceness: int = 0
+    """How far it stands back for the others on the processors."""
+
     @property
     def command(self) -> list[str]:
         """Command line."""
-        return [sys.executable, "-m", "launcher.child", self.module]
+        nice = ["--nice", str(self.niceness)] if self.niceness else []
+        return [sys.executable, "-m", "launcher.child", *nice, self.module]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +157,7 @@ class KernelPlan:
             },
             ports={port: "HTTP"},
             ready_url=f"{self.embedded}/health",
+            niceness=_ENGINE_NICENESS,
         )
 
     def _common(self) -> dict[str, str]:

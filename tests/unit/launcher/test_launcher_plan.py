@@ -1,6 +1,9 @@
 """What makes a kernel on one machine, and the demo's tasks."""
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,28 @@ def test_the_demo_passes_with_nine_right_answers_of_ten_and_a_refusal(
 @given(st.lists(st.floats(0, 100), min_size=1), st.floats(0, 1))
 def test_a_percentile_is_one_of_the_values(values: list[float], share: float) -> None:
     assert percentile(values, share) in values
+
+
+def test_the_engine_stands_back_for_the_managers_on_the_processors() -> None:
+    plan = KernelPlan(data_dir=Path("/data"))
+
+    nice = {process.name: process.niceness for process in plan.processes()}
+
+    assert nice.pop("tgi-local") > 0
+    assert set(nice.values()) == {0}
+
+
+def test_a_child_becomes_its_module_at_its_niceness() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "launcher.child",
+        "--nice",
+        "3",
+        "tests.unit.launcher.told_niceness",
+        "word",
+    ]
+
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert told == [str(os.nice(0) + 3), "word"]
