@@ -55,6 +55,7 @@ class Server:
     metrics: PrometheusMetrics
     _runner: web.AppRunner
     _engine: Engine
+    _compiler: Compiler
     _lock: IO[str]
     _collector: asyncio.Task[None]
 
@@ -64,6 +65,7 @@ class Server:
         self._collector.cancel()
         await asyncio.wait({self._collector})
         await self._runner.cleanup()
+        await self._compiler.close()
         await self._engine.close()
         self._lock.close()
 
@@ -82,7 +84,9 @@ async def build(
     metrics.slots(layout.slots)
     limits = RequestLimits(max_total_tokens=layout.ctx_per_slot, max_input_tokens=layout.ctx_per_slot - 1)
     files = await asyncio.to_thread(_files, config, snapshots, sha)
-    compiler = compiler or ProcessCompiler(await asyncio.to_thread(engine_library))
+    if compiler is None:
+        library = await asyncio.to_thread(engine_library)
+        compiler = ProcessCompiler(library, model, told=metrics.workers.ended)
     service = TgiService(
         engine,
         files,
@@ -120,7 +124,7 @@ async def build(
         lock.close()
         raise
     collector = asyncio.create_task(_collect(service, config.snapshot_collect_every.total_seconds()))
-    return Server(port, layout, routes, metrics, runner, engine, lock, collector)
+    return Server(port, layout, routes, metrics, runner, engine, compiler, lock, collector)
 
 
 async def _collect(service: TgiService, seconds: float) -> None:

@@ -18,6 +18,9 @@ class Compiler(Protocol):
     async def check_beginning(self, constraint: Constraint, output: bytes) -> None:
         """Raise InvalidRequest when `output`, cut short, is no beginning of what the constraint allows."""
 
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
 
 class Metrics(Protocol):
     """Where the use cases report to."""

@@ -12,7 +12,14 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-CONTROL = 3
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
+PIECES = [
+    "<unk>",
+    *(f"<0x{byte:02X}>" for byte in range(256)),
+    *("▁the", "▁th", "▁t", "th", "the", "he", "▁h", "▁", *"abcdefghijklmnopqrstuvwxyz"),
+    *SPECIALS,
+]
+"""A SentencePiece vocabulary: unknown, the bytes, words by their rank, the special tokens."""
 
 
 def byte_characters() -> list[str]:
@@ -36,10 +43,15 @@ def write_random_model(
     layers: int = 2,
     ctx: int = 2048,
     kind: GGMLQuantizationType = GGMLQuantizationType.F16,
+    template: str = TEMPLATE,
+    sentence_piece: bool = False,
 ) -> Path:
-    """Write a Llama with random weights; its output is noise, often broken UTF-8, and deterministic."""
+    """Write a Llama with random weights; its output is noise, often broken UTF-8, and deterministic.
+
+    `sentence_piece`: its vocabulary puts a blank before a text, as the first Llamas' does.
+    """
     rng = np.random.default_rng(seed)
-    vocabulary, hidden, heads = tokens(), 2 * width, 4
+    vocabulary, hidden, heads = PIECES if sentence_piece else tokens(), 2 * width, 4
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("random")
     writer.add_context_length(ctx)
@@ -51,7 +63,7 @@ def write_random_model(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(width // heads)
     writer.add_rope_freq_base(10000.0)
-    _add_tokenizer(writer, vocabulary)
+    _add_tokenizer(writer, vocabulary, template, sentence_piece=sentence_piece)
 
     def weights(name: str, *shape: int, scale: float = 0.3) -> None:
         values = (rng.standard_normal(shape) * scale).astype(np.float32)
@@ -79,16 +91,24 @@ def write_random_model(
     return path
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, vocabulary: list[str]) -> None:
+def _add_tokenizer(
+    writer: gguf.GGUFWriter, vocabulary: list[str], template: str, *, sentence_piece: bool
+) -> None:
     first_special = len(vocabulary) - len(SPECIALS)
+    kinds = [CONTROL if i >= first_special else NORMAL for i in range(len(vocabulary))]
     writer.add_vocab_size(len(vocabulary))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(vocabulary)
-    writer.add_token_types([CONTROL if i >= first_special else 1 for i in range(len(vocabulary))])
-    writer.add_token_merges([f"{a} {b}" for a, b in MERGES])
+    if sentence_piece:
+        writer.add_tokenizer_model("llama")
+        writer.add_token_scores([-float(i) for i in range(len(vocabulary))])
+        kinds[:257] = [UNKNOWN, *[BYTE] * 256]
+    else:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("qwen2")
+        writer.add_token_merges([f"{a} {b}" for a, b in MERGES])
+    writer.add_token_types(kinds)
     writer.add_bos_token_id(first_special)
     writer.add_eos_token_id(first_special + 1)
     writer.add_pad_token_id(first_special + 2)
     writer.add_add_bos_token(False)  # noqa: FBT003 - the library asks for it
-    writer.add_chat_template(TEMPLATE)
+    writer.add_chat_template(template)

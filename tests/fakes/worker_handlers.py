@@ -98,3 +98,38 @@ def hostile_splitting(*args: str) -> Callable[[bytes], bytes]:
         return split(message)
 
     return handle
+
+
+def hostile_rendering(*args: str) -> Callable[[bytes], bytes]:
+    """Render chats as tgi-local's own workers do, but for those that say otherwise."""
+    from services.tgi_local.adapters.template_worker import rendering  # noqa: PLC0415 - only where wanted
+
+    render = rendering(*args)
+
+    def handle(message: bytes) -> bytes:
+        if b"spin" in message:
+            while True:
+                pass
+        return render(message)
+
+    return handle
+
+
+def hostile_compiling(*args: str) -> Callable[[bytes], bytes]:
+    """Judge constraints as tgi-local's own workers do, but for those that say otherwise."""
+    from services.tgi_local.adapters.compile_worker import judging  # noqa: PLC0415 - only where wanted
+
+    judge = judging(*args)
+
+    def handle(message: bytes) -> bytes:
+        if b"slow" in message:
+            time.sleep(3600)
+        elif b"abort" in message:
+            os.abort()
+        elif b"leave" in message:
+            os._exit(0)
+        elif b"babble" in message:
+            raise ValueError(message)
+        return judge(message)
+
+    return handle

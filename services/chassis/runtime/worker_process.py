@@ -170,7 +170,14 @@ class WorkerProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.shield(asyncio.wait_for(self._process.wait(), _END_SECONDS))
+            await asyncio.shield(asyncio.wait_for(self._emptied(), _END_SECONDS))
+
+    async def _emptied(self) -> None:
+        """Take what it wrote and nobody read, or its pipe stays open, and wait until it has ended."""
+        with contextlib.suppress(RuntimeError):  # another task still reads, and does as much
+            while self._process.stdout is not None and await self._process.stdout.read(MIB):
+                pass
+        await self._process.wait()
 
     async def _answer(self) -> bytes:
         reader = self._process.stdout

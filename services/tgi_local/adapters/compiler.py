@@ -1,57 +1,92 @@
 """Finds out whether the engine can compile a constraint, and afterwards whether it kept it.
 
 The engine compiles in this process, in native code that cannot be stopped, and answers freely when it
-fails. So the same compiler runs first in a process apart (`compile_probe.py`), before a slot is taken:
-cancelling the call kills that process, and what overruns its memory or time costs that call alone. Verdicts
-are remembered.
+fails. So the same compiler runs first in a worker process (`compile_worker.py`), before a slot is taken:
+cancelling the call ends that process, and what overruns its memory or time costs that call alone; what did so
+twice is not compiled any more. Verdicts are remembered.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import importlib.util
-import os
-import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 from services.chassis.runtime.logs import logger
+from services.chassis.runtime.poison import PoisonList
+from services.chassis.runtime.worker_process import MIB, Blame
+from services.chassis.runtime.workers import (
+    Poisoned,
+    WorkerDied,
+    WorkerFailed,
+    WorkerOverran,
+    WorkerPool,
+    WorkersBusy,
+    WorkerSpec,
+    WorkersUnavailable,
+)
+from services.tgi_local.adapters.compile_worker import KEPT, REFUSED
 from services.tgi_local.core.grammar import Constraint
 from services.tgi_local.errors import InvalidRequest, Overloaded
 
 _log = logger(__name__)
 
 AT_ONCE: Final = 2
-"""Most processes at one time."""
+"""Processes."""
+EXTRA_BYTES: Final = 160 * MIB
+"""Memory a compilation may take beyond what library and words take."""
+CPU_SECONDS: Final = 0.3
+"""The engine takes as long once more, for every call, and generates for nobody meanwhile."""
+OUTPUT_PER_SECOND: Final = 100_000
+"""Bytes of output that are followed within a second, with much to spare."""
 WALL_SECONDS: Final = 30.0
-"""Longest life of one; it may use much less of a processor (`compile_probe.CPU_SECONDS`)."""
-PLACE_SECONDS: Final = 60.0
-"""Longest wait for the processes of others."""
+"""From the sending of a constraint to its verdict; it may use much less of a processor."""
+MOST_WAITING: Final = 1_024
 REMEMBERED: Final = 1_024
-
-_PROBE: Final = Path(__file__).with_name("compile_probe.py")
-_KEPT, _REFUSED, _UNUSABLE = 0, 10, 11
-_NICE: Final = 5
-"""Generating goes first."""
+_TOO_MUCH: Final = "it takes too much memory or time to compile"
+_TARGET: Final = "services.tgi_local.adapters.compile_worker:judging"
 
 
 class ProcessCompiler:
-    """Judges constraints by the engine's own compiler.
+    """Judges constraints by the engine's own compiler. `close` it.
 
-    `library`: the file it is in, None where there is none; `probe`: the program to run it in.
+    `library`: the file it is in, None where there is none; `model`: the file whose words it compiles for,
+    None: single bytes; `target`: the handler, for tests.
     """
 
-    def __init__(self, library: Path | None, probe: Path = _PROBE) -> None:
+    def __init__(
+        self,
+        library: Path | None,
+        model: Path | None = None,
+        *,
+        told: Blame = lambda _name, _cause: None,
+        target: str = _TARGET,
+    ) -> None:
         self._library = library
-        self._probe = probe
-        self._room = asyncio.Semaphore(AT_ONCE)
+        spec = WorkerSpec(
+            name="compiler",
+            target=target,
+            args=(str(library), str(model) if model is not None else ""),
+            memory=EXTRA_BYTES,
+            cpu=CPU_SECONDS,
+            wall=WALL_SECONDS,
+            site=False,
+            niceness=5,  # generating goes first
+        )
+        self._pool = WorkerPool(
+            spec,
+            poison=PoisonList(),
+            size=AT_ONCE,
+            most_waiting=MOST_WAITING,
+            most_of_one=MOST_WAITING,
+            told=told,
+        )
         self._verdicts: OrderedDict[bytes, str] = OrderedDict()
         self._under_way: weakref.WeakValueDictionary[bytes, asyncio.Lock] = weakref.WeakValueDictionary()
-        self.started = 0
-        """Processes started so far."""
+        self.compiled = 0
+        """Constraints that a process was given so far."""
 
     async def check(self, constraint: Constraint) -> None:
         """Raise InvalidRequest for what the engine cannot compile within its limits.
@@ -80,72 +115,36 @@ class ProcessCompiler:
         if output and await self._run(constraint, output):
             raise InvalidRequest("grammar is not supported: it became too complex while it was followed")
 
+    async def close(self) -> None:
+        """End the processes."""
+        await self._pool.close()
+
     async def _run(self, constraint: Constraint, output: bytes) -> str:
         """Return why the constraint is not kept, or nothing. Raises Overloaded, InvalidRequest."""
         if self._library is None:
             raise InvalidRequest("grammar is not supported")
         grammar = constraint.grammar.encode()
-        async with self._place():
-            status, problem = await self._judged(b"%d\n%b%b" % (len(grammar), grammar, output))
-        if status == _KEPT:
+        answer = await self._judged(
+            b"%d\n%b%b" % (len(grammar), grammar, output), CPU_SECONDS + len(output) / OUTPUT_PER_SECOND
+        )
+        if answer == KEPT:
             return ""
-        if status == _REFUSED:
-            return problem.decode(errors="replace")
-        if status == _UNUSABLE:
-            _log.error("the engine's compiler cannot be used", library=str(self._library))
-            raise InvalidRequest("grammar is not supported")
-        return "it takes too much memory or time to compile"
+        if answer[:1] == REFUSED:
+            return answer[1:].decode(errors="replace")
+        _log.error("the engine's compiler cannot be used", library=str(self._library))
+        raise InvalidRequest("grammar is not supported")
 
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Hold one of the few places for processes. Raises Overloaded when none becomes free in time."""
+    async def _judged(self, message: bytes, seconds: float) -> bytes:
+        """Let a worker judge. Raises Overloaded when none is to be had, or it is not done in time."""
+        self.compiled += 1
         try:
-            async with asyncio.timeout(PLACE_SECONDS):
-                await self._room.acquire()
-        except TimeoutError as error:
+            return await self._pool.call(message, cpu=seconds)
+        except Poisoned as error:
+            raise InvalidRequest(f"grammar is not valid: {_TOO_MUCH}, again and again") from error
+        except (WorkerDied, WorkerFailed) as error:
+            raise InvalidRequest(f"grammar is not valid: {_TOO_MUCH}") from error
+        except (WorkerOverran, WorkersBusy, WorkersUnavailable) as error:
             raise Overloaded from error
-        try:
-            yield
-        finally:
-            self._room.release()
-
-    async def _judged(self, given: bytes) -> tuple[int, bytes]:
-        """Run the process to its end. Raises Overloaded when it does not start, or is not done in time."""
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                str(self._probe),
-                str(self._library),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                start_new_session=True,
-            )
-        except OSError as error:
-            _log.warning("no process to compile in", problem=error.strerror)
-            raise Overloaded from error
-        self.started += 1
-        try:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
-            async with asyncio.timeout(WALL_SECONDS):
-                problem, _ = await process.communicate(given)
-        except TimeoutError as error:
-            raise Overloaded from error
-        finally:
-            await _ended(process)
-        return process.returncode if process.returncode is not None else _UNUSABLE, problem
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Kill it unless it has ended, and take its status: also while the call is being cancelled."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await asyncio.shield(process.wait())
 
 
 def engine_library() -> Path | None:

@@ -6,12 +6,16 @@ whether special tokens written in each are meant; the answer lists the ids of ea
 
 import ctypes
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _VOCAB_ONLY = 0x48
 _DEFAULTS = bytes((0, 0, 1, 0))
 """What stands where `vocab_only` and the next three switches are, in the defaults of the library that this
 was written for. In any other the whole file is mapped, which costs address space and little else."""
+_SPECIAL = 1 << 3 | 1 << 4
+"""The library's bits of tokens that steer, and of those of a user's own: it looks for both by their text."""
+_SIGN = "\ufdd3"
+"""In no vocabulary: it is split into its bytes, or is unknown."""
 _PARAMS_BYTES = 512
 """More than the library's parameters have; what is beyond them is not looked at."""
 
@@ -26,11 +30,7 @@ def splitting(library: str, model: str) -> Callable[[bytes], bytes]:
 
     def handle(message: bytes) -> bytes:
         texts, begins = json.loads(message)
-        found = [
-            vocabulary.ids(text, special=special, begins=begins and at == 0)
-            for at, (text, special) in enumerate(texts)
-        ]
-        return json.dumps(found, separators=(",", ":")).encode()
+        return json.dumps(vocabulary.parts(texts, begins=begins), separators=(",", ":")).encode()
 
     return handle
 
@@ -63,6 +63,31 @@ class _Vocabulary:
             ctypes.c_bool,
         ]
         self._tokenize.restype = ctypes.c_int32
+        self._kind = library.llama_vocab_get_attr
+        self._kind.argtypes, self._kind.restype = [ctypes.c_void_p, ctypes.c_int32], ctypes.c_int32
+        self._before = self._blank_before()
+        """How many tokens a sign before a text takes, where the tokenizer puts a blank before it; 0: none."""
+
+    def parts(self, texts: Sequence[tuple[str, bool]], *, begins: bool) -> list[list[int]]:
+        """Split each text alone, as the parts of one; `begins`: whether that gets its first special token.
+
+        Some vocabularies put a blank before a text and behind each special token in it. Where a part only
+        goes on it gets none: it is split behind a sign that no token has anything of, whose tokens are left
+        out.
+        """
+        found: list[list[int]] = []
+        goes_on = False
+        for at, (text, special) in enumerate(texts):
+            bare = goes_on and self._before > 0
+            ids = self.ids(_SIGN * bare + text, special=special, begins=begins and at == 0)
+            found.append(ids[self._before :] if bare else ids)
+            if found[-1]:
+                goes_on = not self._kind(self._vocabulary, found[-1][-1]) & _SPECIAL
+        return found
+
+    def _blank_before(self) -> int:
+        once, twice = (self.ids(_SIGN * n, special=False, begins=False) for n in (1, 2))
+        return len(once) if len(once) > 1 and twice == [*once, *once[1:]] else 0
 
     def ids(self, text: str, *, special: bool, begins: bool) -> list[int]:
         """Split one text; a text without room for its ids tells how many there are."""

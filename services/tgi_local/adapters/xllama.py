@@ -21,25 +21,16 @@ import aiohttp
 import orjson
 import xllamacpp
 
-from services.chassis.runtime.poison import PoisonList
-from services.chassis.runtime.worker_process import MIB, Blame
-from services.chassis.runtime.workers import (
-    Poisoned,
-    WorkerError,
-    WorkerPool,
-    WorkersBusy,
-    WorkerSpec,
-    WorkersUnavailable,
-)
-from services.tgi_local.adapters.compiler import engine_library
+from services.chassis.runtime.worker_process import Blame
+from services.chassis.runtime.workers import WorkerError, WorkerPool
+from services.tgi_local.adapters.template_worker import RENDERED
+from services.tgi_local.adapters.text_workers import rendering_pool, splitting_pool, worked
 from services.tgi_local.adapters.vocabulary import Vocabulary, read_vocabulary
 from services.tgi_local.core.engine import (
     Alternative,
-    EngineBusy,
     EngineError,
     EngineRequest,
     EngineToken,
-    PoisonedText,
     PromptTooLong,
     StopKind,
     TemplateError,
@@ -56,12 +47,6 @@ CONTROL_SECONDS = 60.0
 
 CLOSE_SECONDS = 5.0
 """Longest wait for running generations to notice that they are not wanted, and for the engine to end."""
-
-SPLITTERS = 2
-"""Workers that split texts at once."""
-SPLIT_SECONDS = 20.0
-"""Time of a processor for the texts of one call; a million bytes take a second."""
-SPLIT_BYTES = 512 * MIB
 
 _OK = 200
 _MAX_SOCKET_PATH = 100
@@ -80,9 +65,11 @@ class XllamaEngine:
         layout: Layout,
         *,
         splitter: WorkerPool,
+        renderer: WorkerPool,
     ) -> None:
         self.layout = layout
         self._splitter = splitter
+        self._renderer = renderer
         self._server = server
         self._session = session
         self._sockets = sockets
@@ -117,8 +104,9 @@ class XllamaEngine:
             timeout=aiohttp.ClientTimeout(total=CONTROL_SECONDS, sock_connect=10),
             json_serialize=_dumps,
         )
-        splitter = await asyncio.to_thread(_splitter, model, told)
-        engine = cls(server, session, sockets, vocabulary, layout, splitter=splitter)
+        splitter = await asyncio.to_thread(splitting_pool, model, told)
+        renderer = await asyncio.to_thread(rendering_pool, model, sockets, told)
+        engine = cls(server, session, sockets, vocabulary, layout, splitter=splitter, renderer=renderer)
         try:
             await splitter.warm()
         except WorkerError as error:
@@ -145,24 +133,19 @@ class XllamaEngine:
     async def tokenize(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:
         """Return the ids of each part, each split alone, by a worker that has the vocabulary alone."""
         texts = [(part.text, part.special) for part in parts]
-        try:
+        with worked("the tokenizer", "the text could not be split into tokens"):
             answer = await self._splitter.call(orjson.dumps((texts, add_special)))
-        except Poisoned as error:
-            raise PoisonedText("it has ended the tokenizer twice") from error
-        except (WorkersBusy, WorkersUnavailable) as error:
-            raise EngineBusy(str(error)) from error
-        except WorkerError as error:
-            raise EngineError("the text could not be split into tokens") from error
         found: list[list[int]] = orjson.loads(answer)
         return found
 
     async def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """Apply the chat template."""
-        try:
-            prompt: str = (await self.call("/apply-template", {"messages": messages}))["prompt"]
-        except EngineError as error:
-            raise TemplateError(str(error)) from error
-        return prompt
+        """Apply the chat template, in a worker that renders only."""
+        with worked("the chat template's worker", "the chat could not be rendered"):
+            answer = await self._renderer.call(_dumps(list(messages)).encode(errors="replace"))
+        text = answer[1:].decode(errors="replace")
+        if answer[:1] != RENDERED:
+            raise TemplateError(text)
+        return text
 
     async def save(self, slot: int, name: str) -> int:
         """Write a slot's KV state; waits while the slot is busy."""
@@ -192,6 +175,7 @@ class XllamaEngine:
         if self._session.closed:
             return
         await self._splitter.close()
+        await self._renderer.close()
         for run in list(self._runs):
             await run.aclose()
         await self._idle()
@@ -348,27 +332,6 @@ class XllamaRun:
         return tokens
 
 
-def _splitter(model: Path, told: Blame) -> WorkerPool:
-    """Make the pool that splits texts: what a text does to the tokenizer does not reach the engine."""
-    library = engine_library()
-    if library is None:
-        raise EngineError("the engine's library is not there")
-    spec = WorkerSpec(
-        name="tokenizer",
-        target="services.tgi_local.adapters.tokenizer_worker:splitting",
-        args=(str(library), str(model.resolve())),
-        memory=SPLIT_BYTES,
-        cpu=SPLIT_SECONDS,
-        wall=CONTROL_SECONDS,
-        longest_answer=64 * MIB,
-        site=False,
-        niceness=1,
-    )
-    return WorkerPool(
-        spec, poison=PoisonList(), size=SPLITTERS, most_waiting=1024, most_of_one=1024, told=told
-    )
-
-
 def _params(model: Path, layout: Layout, threads: int) -> xllamacpp.CommonParams:
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
@@ -389,7 +352,8 @@ def _params(model: Path, layout: Layout, threads: int) -> xllamacpp.CommonParams
 
 def _socket_directory(data_dir: Path) -> Path:
     """Make a directory only this user can enter; a long data path does not fit into a socket address."""
-    parent = data_dir if len(str(data_dir)) < _MAX_SOCKET_PATH - len("/engine-12345678/llm.sock") else None
+    room = _MAX_SOCKET_PATH - len("/engine-12345678/render-4194304.sock")
+    parent = data_dir if len(str(data_dir)) < room else None
     return Path(tempfile.mkdtemp(prefix="engine-", dir=parent))
 
 

@@ -115,7 +115,7 @@ class Engine(Protocol):
         """
 
     async def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """Apply the chat template. Raises TemplateError."""
+        """Apply the chat template. Raises TemplateError, PoisonedText, EngineBusy, EngineError."""
 
     async def save(self, slot: int, name: str) -> int:
         """Write an idle slot's KV state to the file `name`. Returns the tokens it covers."""

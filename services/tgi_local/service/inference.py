@@ -216,16 +216,16 @@ class TgiService:
     async def chat_tokenize(
         self, messages: Sequence[Mapping[str, Any]]
     ) -> tuple[AsyncGenerator[Sequence[TextToken], None], str]:
-        """Render a chat and split it by parts, if it can fit. Raises TemplateFailed, InvalidRequest.
+        """Render a chat and split it by parts, if it can fit.
+
+        Raises TemplateFailed, InvalidRequest, Overloaded, GenerationFailed.
 
         What messages hold is text, whatever it looks like: special tokens come from the template alone.
         """
         async with self._splitting():
             chat = await asyncio.to_thread(self._marked, messages)
-            try:
+            with _failures():
                 rendered = await self._engine.render(chat)
-            except TemplateError as error:
-                raise TemplateFailed(str(error)) from error
         text = told(rendered)
         self._check_length(text)
         return self._told(await asyncio.to_thread(parts_of, rendered), add_special=True), text
@@ -242,15 +242,9 @@ class TgiService:
 
     async def _split(self, parts: Sequence[Part], *, add_special: bool) -> list[list[int]]:
         """Let the engine split texts. Raises Overloaded, InvalidRequest for poison, GenerationFailed."""
-        try:
-            async with self._splitting():
+        async with self._splitting():
+            with _failures():
                 return await self._engine.tokenize(parts, add_special=add_special)
-        except EngineBusy as error:
-            raise Overloaded from error
-        except PoisonedText as error:
-            raise InvalidRequest(f"the text is refused: {error}") from error
-        except EngineError as error:
-            raise GenerationFailed(str(error)) from error
 
     @asynccontextmanager
     async def _splitting(self) -> AsyncIterator[None]:
@@ -319,6 +313,21 @@ class TgiService:
             queue_seconds=generation.queue_seconds,
             inference_seconds=generation.inference_seconds,
         )
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Raise what the engine's failures with a text mean to its caller."""
+    try:
+        yield
+    except TemplateError as error:
+        raise TemplateFailed(str(error)) from error
+    except EngineBusy as error:
+        raise Overloaded from error
+    except PoisonedText as error:
+        raise InvalidRequest(f"the text is refused: {error}") from error
+    except EngineError as error:
+        raise GenerationFailed(str(error)) from error
 
 
 def _request_id(prepared: PreparedRequest) -> str:

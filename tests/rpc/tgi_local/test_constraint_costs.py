@@ -14,7 +14,7 @@ from gateway.inference.core.answer_form import calls_or_answer
 from gateway.inference.core.tool_schemas import forced_call_constraint, within_engines
 from services.chassis.chat import ToolDefinition
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
-from services.tgi_local.core.grammar import Constraint, constraint_of
+from services.tgi_local.core.grammar import constraint_of
 from services.tgi_local.errors import InvalidRequest
 from tests.fakes.gguf_model import write_random_model
 from tests.fakes.tgi_local import http, tgi_local
@@ -42,6 +42,13 @@ MEGABYTE = 1024 * 1024
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_model(tmp_path_factory.mktemp("model") / "random.gguf")
+
+
+@pytest.fixture
+async def compiler(model: Path) -> AsyncIterator[ProcessCompiler]:
+    made = ProcessCompiler(LIBRARY, model)
+    yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -145,27 +152,12 @@ async def test_output_that_keeps_its_constraint_may_be_cut_short(web: aiohttp.Cl
     assert answer["generated_text"].isalpha()
 
 
-class Slow(ProcessCompiler):
-    """Runs a program that never ends for some constraints, and the engine's compiler for the others."""
-
-    def __init__(self, program: Path) -> None:
-        super().__init__(LIBRARY)
-        self.endless = ProcessCompiler(LIBRARY, program)
-
-    async def check(self, constraint: Constraint) -> None:
-        if "slow" in constraint.grammar:
-            await self.endless.check(constraint)
-        else:
-            await super().check(constraint)
-
-
 def children() -> set[int]:
     """Return the processes that this one started, whatever for."""
     return {child.pid for child in psutil.Process().children()}
 
 
-async def test_calls_of_tools_as_others_write_them_can_be_forced() -> None:
-    compiler = ProcessCompiler(LIBRARY)
+async def test_calls_of_tools_as_others_write_them_can_be_forced(compiler: ProcessCompiler) -> None:
     tools = [ToolDefinition(each.name, "", json.dumps(each.schema)) for each in WRITTEN]
     forced = constraint_of({"type": "json", "value": within_engines(forced_call_constraint(tools)).text})
     assert forced is not None
@@ -179,8 +171,9 @@ async def test_calls_of_tools_as_others_write_them_can_be_forced() -> None:
 
 
 @pytest.mark.parametrize("form", ['{"properties": {"a": {"type": "string"}}, "required": ["a"]}', "{}", SELF])
-async def test_the_engine_keeps_a_choice_between_calls_and_an_answer_in_its_form(form: str) -> None:
-    compiler = ProcessCompiler(LIBRARY)
+async def test_the_engine_keeps_a_choice_between_calls_and_an_answer_in_its_form(
+    compiler: ProcessCompiler, form: str
+) -> None:
     tools = [ToolDefinition(each.name, "", json.dumps(each.schema)) for each in WRITTEN]
     whole, kept = calls_or_answer(tools, form)
     either = constraint_of({"type": "json", "value": kept.text})
@@ -201,16 +194,14 @@ async def test_the_engine_keeps_a_choice_between_calls_and_an_answer_in_its_form
 async def test_a_compilation_under_way_is_stopped_by_its_caller_and_others_are_answered_meanwhile(
     model: Path, tmp_path: Path
 ) -> None:
-    program = tmp_path / "endless.py"
-    program.write_text("import time\ntime.sleep(600)\n")
-    compiler = Slow(program)
+    compiler = ProcessCompiler(LIBRARY, target="tests.fakes.worker_handlers:hostile_compiling")
     async with (
         tgi_local(model, tmp_path / "data", compiler=compiler, slots=1) as server,
         http(server) as web,
     ):
         others = children()
         held = asyncio.create_task(generate(web, asking({"type": "regex", "value": "slow"})))
-        await until(lambda: compiler.endless.started == 1 and bool(children() - others))
+        await until(lambda: compiler.compiled == 1 and bool(children() - others))
         mine = children() - others
         statuses = [
             (await generate(web, asking({"type": "regex", "value": "[ab]{3}"})))[0],
@@ -224,11 +215,12 @@ async def test_a_compilation_under_way_is_stopped_by_its_caller_and_others_are_a
     assert statuses == [200, 200]
 
 
-async def test_the_same_constraint_is_compiled_apart_once(model: Path, tmp_path: Path) -> None:
-    compiler = ProcessCompiler(LIBRARY)
+async def test_the_same_constraint_is_compiled_apart_once(
+    model: Path, tmp_path: Path, compiler: ProcessCompiler
+) -> None:
     grammar = schema({"enum": [1]}, additionalProperties=False)
     async with tgi_local(model, tmp_path / "data", compiler=compiler) as server, http(server) as web:
         answers = [await generate(web, asking(grammar, 60)) for _ in range(3)]
 
     assert [answer["generated_text"] for _, answer in answers] == ['{"a": 1}'] * 3
-    assert compiler.started == 1
+    assert compiler.compiled == 1

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,17 @@ async def test_a_call_that_takes_too_long_is_cut_off_and_is_no_poison(pool: Work
 
     assert await pool.call(b"echo") == b"ok "
     assert {cause for _, cause in ENDS} == {"wall"}
+
+
+async def test_an_answer_that_is_too_long_ends_its_worker_and_nothing_of_it_stays(pool: WorkerPool) -> None:
+    chatty = pool_of(replace(SPEC, longest_answer=1_000))
+    try:
+        with pytest.raises(WorkerDied):
+            await chatty.call(b"echo " + b"x" * 500_000)
+        assert await chatty.call(b"echo y") == b"ok y"
+        assert await pool.call(b"echo z") == b"ok z"
+    finally:
+        await chatty.close()
 
 
 async def test_an_error_of_the_handler_is_told_by_its_name_alone_and_ends_nothing(pool: WorkerPool) -> None:
