@@ -79,6 +79,7 @@ async def build(
     sha = await asyncio.to_thread(fingerprint, model, config.data_dir / "models.json")
     layout = await asyncio.to_thread(_layout, config, model)
     metrics = PrometheusMetrics()
+    words = model if engine is None else None  # another engine may have none, or others
     if engine is None:
         engine = await _engine(config, model, layout, snapshots, metrics.workers.ended)
     metrics.slots(layout.slots)
@@ -86,7 +87,7 @@ async def build(
     files = await asyncio.to_thread(_files, config, snapshots, sha)
     if compiler is None:
         library = await asyncio.to_thread(engine_library)
-        compiler = ProcessCompiler(library, model, told=metrics.workers.ended)
+        compiler = ProcessCompiler(library, words, told=metrics.workers.ended)
     service = TgiService(
         engine,
         files,

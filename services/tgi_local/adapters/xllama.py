@@ -174,10 +174,10 @@ class XllamaEngine:
         """
         if self._session.closed:
             return
-        await self._splitter.close()
-        await self._renderer.close()
         for run in list(self._runs):
             await run.aclose()
+        await self._splitter.close()
+        await self._renderer.close()
         await self._idle()
         await self._session.close()
         holder, self._server = [self._server], None
