@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from services.access.adapters.policy_process import PolicyProcess
 from services.access.core.policy_text import outline
 from services.chassis.rpc.errors import KernelError
+from services.chassis.runtime.worker_process import Blame
 from services.chassis.runtime.workers import WorkerError
-from services.tgi_local.adapters import xllama
+from services.tgi_local.adapters import text_workers
 from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.config import DEMO_MODEL
 from services.tgi_local.core.grammar import RegexConstraint, constraint_of
@@ -58,20 +60,24 @@ async def test_no_policy_that_its_outline_lets_pass_ends_the_process_that_judges
 async def test_no_constraint_that_is_let_pass_keeps_the_compiler_from_the_next() -> None:
     compiler = ProcessCompiler(LIBRARY)
     corpus = CONSTRAINTS["json_schema"].corpus() + CONSTRAINTS["regex"].corpus()
-    for text in mutations(corpus):
-        kind = "json" if text.lstrip().startswith("{") else "regex"
-        try:
-            constraint = constraint_of({"type": kind, "value": text})
-            if constraint is not None:
-                await compiler.check(constraint)
-        except TgiError:
-            continue
-    await compiler.check(RegexConstraint("[a-z]+"))
+    try:
+        for text in mutations(corpus):
+            kind = "json" if text.lstrip().startswith("{") else "regex"
+            try:
+                constraint = constraint_of({"type": kind, "value": text})
+                if constraint is not None:
+                    await compiler.check(constraint)
+            except TgiError:
+                continue
+        await compiler.check(RegexConstraint("[a-z]+"))
+    finally:
+        await compiler.close()
 
 
 async def test_no_text_ends_the_process_that_splits_it() -> None:
     ended: list[str] = []
-    pool = await asyncio.to_thread(xllama._splitter, DEMO_MODEL, lambda _name, cause: ended.append(cause))
+    told: Blame = lambda _name, cause: ended.append(cause)  # noqa: E731 - one line
+    pool = await asyncio.to_thread(text_workers.splitting_pool, DEMO_MODEL, told)
     corpus = CHATS["markers"].corpus() + CHATS["template_parts"].corpus()
     try:
         for text in mutations(corpus):
@@ -80,5 +86,20 @@ async def test_no_text_ends_the_process_that_splits_it() -> None:
                 assert len(ids) == 2
             assert not ended, text
         assert json.loads(await pool.call(b'[[["hello",false]],false]'))[0]
+    finally:
+        await pool.close()
+
+
+async def test_no_text_ends_the_process_that_renders_it(tmp_path: Path) -> None:
+    ended: list[str] = []
+    told: Blame = lambda _name, cause: ended.append(cause)  # noqa: E731 - one line
+    pool = await asyncio.to_thread(text_workers.rendering_pool, DEMO_MODEL, tmp_path, told)
+    corpus = CHATS["markers"].corpus() + CHATS["template_parts"].corpus()
+    try:
+        for text in mutations(corpus):
+            chat = [{"role": role, "content": text} for role in ("system", "user", "tool")]
+            with contextlib.suppress(WorkerError):
+                assert await pool.call(json.dumps(chat).encode())
+            assert not ended, text
     finally:
         await pool.close()
