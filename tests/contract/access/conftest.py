@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def url(adapter: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """Return the URL of an empty database; empty for the store in memory."""
     if adapter == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
+        return str(request.getfixturevalue("lent_postgres_url"))
     return f"sqlite:///{tmp_path}/access.db" if adapter == "sqlite" else ""
 
 

@@ -318,14 +318,14 @@ class TestSqlite(StoreContract):
 @pytest.mark.postgres
 class TestPostgres(StoreContract):
     @pytest.fixture
-    async def store(self, postgres_url: str) -> AsyncIterator[Store]:
-        async with migrated(postgres_url, MIGRATIONS, schema="context") as database:
+    async def store(self, lent_postgres_url: str) -> AsyncIterator[Store]:
+        async with migrated(lent_postgres_url, MIGRATIONS, schema="context") as database:
             yield SqlStore(database, CLOCK)
 
 
 @pytest.mark.postgres
 class TestEncryptedPostgres(StoreContract):
     @pytest.fixture
-    async def store(self, postgres_url: str) -> AsyncIterator[Store]:
-        async with migrated(postgres_url, MIGRATIONS, schema="context") as database:
+    async def store(self, lent_postgres_url: str) -> AsyncIterator[Store]:
+        async with migrated(lent_postgres_url, MIGRATIONS, schema="context") as database:
             yield EncryptedStore(SqlStore(database, CLOCK), RING)

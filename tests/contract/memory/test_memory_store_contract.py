@@ -242,6 +242,6 @@ class TestSqlite(StoreContract):
 @pytest.mark.postgres
 class TestPostgres(StoreContract):
     @pytest.fixture
-    async def store(self, postgres_url: str) -> AsyncIterator[NoteStore]:
-        async with migrated(postgres_url, MIGRATIONS, schema="memory") as database:
+    async def store(self, lent_postgres_url: str) -> AsyncIterator[NoteStore]:
+        async with migrated(lent_postgres_url, MIGRATIONS, schema="memory") as database:
             yield SqlStore(database, CLOCK)

@@ -20,7 +20,7 @@ async def any_index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
         yield MemoryIndex()
         return
     postgres = request.param == "postgres"
-    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path}/storage.db"
+    url = request.getfixturevalue("lent_postgres_url") if postgres else f"sqlite:///{tmp_path}/storage.db"
     async with migrated(url, MIGRATIONS, schema=SCHEMA if postgres else "") as database:
         yield SqlIndex(database, SystemClock())
 

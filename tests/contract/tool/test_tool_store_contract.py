@@ -230,8 +230,8 @@ class TestSqlite(StoreContract):
 @pytest.mark.postgres
 class TestPostgres(StoreContract):
     @pytest.fixture
-    async def store(self, postgres_url: str) -> AsyncIterator[Store]:
-        async with migrated(postgres_url, MIGRATIONS, schema="tool") as database:
+    async def store(self, lent_postgres_url: str) -> AsyncIterator[Store]:
+        async with migrated(lent_postgres_url, MIGRATIONS, schema="tool") as database:
             yield SqlStore(database, CLOCK)
 
 
