@@ -522,7 +522,7 @@ class Revocation:
     token_id: str
     tenant: str
     agent: str
-    """Id of the agent whose tokens issued at or before `revoke_time` are refused; empty for one token."""
+    """Id of the agent whose token it is, or whose tokens issued at or before `revoke_time` are refused."""
     revoke_time: datetime
     expire_time: datetime
     revision: int = 0

@@ -140,7 +140,7 @@ def add_revocations(known: Revocations, revoked: Iterable[Revocation]) -> None:
     for one in revoked:
         forget_at = one.expire_time.timestamp()
         if one.token_id:
-            known.revoke_token(one.token_id, forget_at=forget_at)
+            known.revoke_token(one.token_id, tenant=one.tenant, agent=one.agent, forget_at=forget_at)
         else:
             until = one.revoke_time.timestamp()
             known.revoke_agent(one.tenant, one.agent, issued_until=until, forget_at=forget_at)

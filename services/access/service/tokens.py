@@ -210,7 +210,8 @@ class TokenService:
         else:
             token_id = target.token_id or self._token_id(caller, owner, target.token or caller.token, now)
             family = token_id.partition(".")[0]
-            revocation = Revocation(family, caller.tenant, "", now, until)
+            anyones = bool(target.token_id) and not agent and caller.kind is Kind.ADMIN
+            revocation = Revocation(family, caller.tenant, "" if anyones else owner, now, until)
             made = MadeBy(caller.tenant, owner, family)
 
         def work(tx: Transaction) -> int:

@@ -85,7 +85,10 @@ class SqlTokens:
     def is_revoked(self, holder: Principal) -> bool:
         """Tell whether a token is refused."""
         ids = [one for one in (holder.token_id, holder.session_id) if one]
-        by_id = sa.select(revocations.c.token_id).where(revocations.c.token_id.in_(ids))
+        table = revocations.c
+        by_id = sa.select(table.token_id).where(
+            table.token_id.in_(ids), table.tenant == holder.tenant, table.agent.in_(("", holder.agent))
+        )
         if ids and self._conn.execute(by_id.limit(1)).first():
             return True
         until = self.revoked_until(holder.tenant, holder.agent)

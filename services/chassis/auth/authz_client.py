@@ -248,12 +248,15 @@ class AccessAuthorizer:
 
     def _revoke(self, revoked: resources_pb2.RevokedToken) -> None:
         forget_at = _unix(revoked.expire_time)
+        agent = revoked.agent.removeprefix("agents/")
         if revoked.token_id:
-            self._revocations.revoke_token(revoked.token_id, forget_at=forget_at)
-        if revoked.agent:
+            self._revocations.revoke_token(
+                revoked.token_id, tenant=revoked.tenant, agent=agent, forget_at=forget_at
+            )
+        elif agent:
             self._revocations.revoke_agent(
                 revoked.tenant,
-                revoked.agent.removeprefix("agents/"),
+                agent,
                 issued_until=_unix(revoked.revoke_time),
                 forget_at=forget_at,
             )

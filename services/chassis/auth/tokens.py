@@ -66,12 +66,15 @@ class Revocations:
     """The revoked tokens that have not expired yet: single ones by id, or all an agent held at a moment."""
 
     def __init__(self) -> None:
-        self._tokens: dict[str, float] = {}
+        self._tokens: dict[tuple[str, str, str], float] = {}
         self._agents: dict[tuple[str, str], tuple[float, float]] = {}
 
-    def revoke_token(self, token_id: str, *, forget_at: float) -> None:
-        """Refuse a token and its renewals until all have expired at `forget_at` (Unix seconds)."""
-        self._tokens[token_id] = forget_at
+    def revoke_token(self, token_id: str, *, forget_at: float, tenant: str = "", agent: str = "") -> None:
+        """Refuse a token and its renewals until all have expired at `forget_at` (Unix seconds).
+
+        With `tenant` and `agent` only where it is theirs: who revokes may name an id that is another's.
+        """
+        self._tokens[token_id, tenant, agent] = forget_at
 
     def revoke_agent(self, tenant: str, agent: str, *, issued_until: float, forget_at: float) -> None:
         """Refuse all tokens of an agent that were issued at or before `issued_until` (Unix seconds)."""
@@ -79,7 +82,9 @@ class Revocations:
 
     def covers_token(self, principal: Principal) -> bool:
         """Tell whether the very token of a principal was revoked, or the session it belongs to."""
-        return principal.token_id in self._tokens or principal.session_id in self._tokens
+        whose = (("", ""), (principal.tenant, ""), (principal.tenant, principal.agent))
+        ids = (principal.token_id, principal.session_id)
+        return any((one, *holder) in self._tokens for one in ids for holder in whose)
 
     def covers(self, principal: Principal) -> bool:
         """Tell whether the credential was revoked, by itself or with all others of its agent.

@@ -171,6 +171,34 @@ async def test_only_tokens_of_this_issuer_and_agent_are_revoked(desk: Desk) -> N
         await revoke(ADMIN, "agents/ghost", Target(everything=True), NEW)
 
 
+async def test_an_administrator_revokes_a_token_by_its_id_whoevers_it_is(desk: Desk) -> None:
+    made = await desk.register("victim")
+    token_id = made.token.principal.token_id
+    await desk.manager.tokens.revoke(ADMIN, "", Target(token_id=token_id), NEW)
+
+    with pytest.raises(CredentialRevoked):
+        await desk.manager.tokens.by_renewal(made.token.text, None)
+
+
+async def test_an_id_that_is_another_agents_revokes_nothing_of_it(desk: Desk) -> None:
+    """Nor does it take the place of the revocation that the agent itself has made."""
+    await desk.register("mal")
+    made = await desk.register("victim")
+    token_id = made.token.principal.token_id
+    strangers = (agent("mal"), Caller(agent="mal", tenant="beta", kind=Kind.AGENT))
+    for who in strangers:
+        await desk.manager.tokens.revoke(who, "", Target(token_id=token_id), NEW)
+    assert await desk.manager.tokens.by_renewal(made.token.text, None)
+
+    await desk.manager.tokens.revoke(agent("victim"), "", Target(token_id=token_id), NEW)
+    for who in strangers:
+        await desk.manager.tokens.revoke(who, "", Target(token_id=token_id), NEW)
+    with pytest.raises(CredentialRevoked):
+        await desk.manager.tokens.by_renewal(made.token.text, None)
+    with pytest.raises(CredentialRevoked):
+        await authenticator(desk.manager, desk.keys, PROCESSES).authenticate(made.token.text)
+
+
 @pytest.mark.parametrize("which", [0, 1, 2])
 async def test_a_revoked_token_takes_all_its_renewals_along(desk: Desk, which: int) -> None:
     made = await desk.register("planner")

@@ -399,7 +399,11 @@ class MemoryTokens:
     def is_revoked(self, holder: Principal) -> bool:
         """Tell whether a token is refused."""
         ids = {holder.token_id, holder.session_id} - {""}
-        if any(one.token_id in ids for one in self._world.revocations.values()):
+        whose = {(holder.tenant, ""), (holder.tenant, holder.agent)}
+        if any(
+            one.token_id in ids and (one.tenant, one.agent) in whose
+            for one in self._world.revocations.values()
+        ):
             return True
         until = self.revoked_until(holder.tenant, holder.agent)
         return until is not None and family_began(holder) <= until.timestamp()
