@@ -38,7 +38,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
         yield InMemoryStore(clock)
         return
     postgres = request.param == "postgres"
-    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path}/memory.db"
+    url = request.getfixturevalue("lent_postgres_url") if postgres else f"sqlite:///{tmp_path}/memory.db"
     async with migrated(url, MIGRATIONS, schema="memory" if postgres else "") as database:
         yield SqlStore(database, clock)
 

@@ -23,11 +23,12 @@ def names_in(path: Path) -> frozenset[str]:
     """Return the node names of a test module: functions, and methods behind their class."""
     if not path.is_file():
         return frozenset()
-    found = set()
-    for node in ast.parse(path.read_text()).body:
+    body = ast.parse(path.read_text()).body
+    found = set(_functions(body))
+    for node in body:
         if isinstance(node, ast.ClassDef):
             found |= {f"{node.name}::{each}" for each in _functions(node.body)}
-    return frozenset(found | set(_functions(ast.parse(path.read_text()).body)))
+    return frozenset(found)
 
 
 def _functions(body: list[ast.stmt]) -> Iterator[str]:
