@@ -1,5 +1,8 @@
 """Caps on what agents may ask for: at registration, when they change, down the tree."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from services.access.errors import PolicyUnknown
@@ -10,6 +13,13 @@ from tests.fakes.access_manager import ADMIN, NEW, Desk, agent
 
 PLANNER = agent("planner")
 GENEROUS = Caps(SchedulingClass.REALTIME, 10, -5, frozenset({"edf", "fifo"}), shortest_deadline=1)
+WIDER: dict[str, dict[str, Any]] = {
+    "weight": {"highest_weight": 11},
+    "priority": {"lowest_priority": -6},
+    "deadline": {"shortest_deadline": 0.5},
+    "policies": {"policies": frozenset({"edf", "sjf"})},
+}
+"""What lets through more than GENEROUS, each by one cap alone."""
 
 
 async def register(desk: Desk, new: NewAgent, *, by_planner: bool = False) -> None:
@@ -42,10 +52,13 @@ async def test_a_child_has_its_parents_caps_and_no_more(desk: Desk) -> None:
         with pytest.raises(PermissionDenied) as refused:
             await register(desk, NewAgent(id="greedy", hints=hints), by_planner=True)
         assert {"hint", "asked", "cap"} <= refused.value.metadata.keys()
-    with pytest.raises(PermissionDenied):
-        await register(desk, NewAgent(id="wide", caps=Caps(highest_weight=11)), by_planner=True)
-    with pytest.raises(PermissionDenied):
-        await register(desk, NewAgent(id="wide", parent="agents/planner", caps=Caps(highest_weight=11)))
+    for cap, wide in WIDER.items():
+        for by_planner in (True, False):
+            parent = "" if by_planner else "agents/planner"
+            new = NewAgent(id="wide", parent=parent, caps=replace(GENEROUS, **wide))
+            with pytest.raises(PermissionDenied) as refused:
+                await register(desk, new, by_planner=by_planner)
+            assert refused.value.metadata["hint"] == f"caps.{cap}"
 
 
 async def test_a_child_may_be_given_less(desk: Desk) -> None:
