@@ -131,4 +131,4 @@ async def test_the_tool_process_explains_its_variables() -> None:
     output, _ = await asyncio.wait_for(process.communicate(), 30)
 
     assert process.returncode == 0
-    assert b"AIOS_TOOL_MAX_CALLS" in output
+    assert b"AIOS_TOOL_QUOTA_RUNNING_CALLS" in output

@@ -70,6 +70,15 @@ async def test_branches_are_tried_and_the_best_is_kept(kernel: Cluster) -> None:
     assert any(line.startswith("- ") for line in steps)
 
 
+async def test_every_manager_tells_what_an_agent_uses(kernel: Cluster) -> None:
+    async with kernel.admin() as admin:
+        agent = await kernel.agent(admin, "counter")
+        used = await agent.quotas.usage()
+
+    assert used.keys() == {"access", "context", "inference", "memory", "scheduler", "storage", "tool"}
+    assert all("watches" in {one.quota for one in told} for told in used.values())
+
+
 async def listed(endpoint: str) -> list[str]:
     """Ask a server for its services by gRPC reflection."""
     async with open_channel(endpoint) as channel:
