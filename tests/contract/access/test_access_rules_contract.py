@@ -342,3 +342,18 @@ async def test_answers_are_forgotten_after_a_day(desk: Desk) -> None:
 
     with pytest.raises(AlreadyExists):
         await create(ADMIN, "groups/g", title="", description="", asked=asked("r"))
+
+
+@pytest.mark.parametrize("action", ["access.administer", "access.erase", "agent.purge"])
+async def test_a_policy_that_permits_everything_lets_no_agent_administer_erase_or_purge(
+    desk: Desk, action: str
+) -> None:
+    await desk.register("planner")
+    everything = '@id("everything") permit(principal, action, resource);'
+    await desk.manager.policies.put(
+        ADMIN, "policies/everything", everything, description="", etag="", asked=NEW
+    )
+
+    assert not await desk.allows(PLANNER, action)
+    assert not await desk.allows(PLANNER, action, "agents/critic")
+    assert await desk.allows(ADMIN, action)
