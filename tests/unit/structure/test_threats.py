@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -20,15 +20,23 @@ SPAN = re.compile(r"`([^`]+)`")
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """Return the node names of a test module: functions, and methods behind their class."""
+    """Return the node names of a test module: functions, and methods behind a class that is collected."""
     if not path.is_file():
         return frozenset()
     body = ast.parse(path.read_text()).body
-    found = set(_functions(body))
-    for node in body:
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{each}" for each in _functions(node.body)}
-    return frozenset(found)
+    classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
+    methods = {
+        f"{name}::{each}" for name in classes if name.startswith("Test") for each in _methods(name, classes)
+    }
+    return frozenset(methods | set(_functions(body)))
+
+
+def _methods(name: str, classes: Mapping[str, ast.ClassDef]) -> Iterator[str]:
+    """Yield the tests of a class, inherited ones of the same module too."""
+    if name in classes:
+        yield from _functions(classes[name].body)
+        for base in classes[name].bases:
+            yield from _methods(getattr(base, "id", ""), classes)
 
 
 def _functions(body: list[ast.stmt]) -> Iterator[str]:
