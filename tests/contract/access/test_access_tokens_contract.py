@@ -189,6 +189,7 @@ async def test_an_id_that_is_another_agents_revokes_nothing_of_it(desk: Desk) ->
     for who in strangers:
         await desk.manager.tokens.revoke(who, "", Target(token_id=token_id), NEW)
     assert await desk.manager.tokens.by_renewal(made.token.text, None)
+    assert await authenticator(desk.manager, desk.keys, PROCESSES).authenticate(made.token.text)
 
     await desk.manager.tokens.revoke(agent("victim"), "", Target(token_id=token_id), NEW)
     for who in strangers:

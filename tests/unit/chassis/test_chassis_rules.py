@@ -43,3 +43,15 @@ def test_all_credentials_of_an_agent_are_told_from_a_single_one() -> None:
     assert not known.covers_token(one)
     known.revoke_token("t1", forget_at=99.0)
     assert known.covers_token(one)
+
+
+def test_a_token_that_is_revoked_by_its_id_is_one_agents_alone() -> None:
+    known = Revocations()
+    known.revoke_token("t1", tenant="acme", agent="mal", forget_at=99.0)
+    holders = [("acme", "mal"), ("acme", "victim"), ("beta", "mal")]
+    covered = [
+        known.covers(Principal(agent=agent, tenant=tenant, kind=Kind.AGENT, session_id="t1"))
+        for tenant, agent in holders
+    ]
+
+    assert covered == [True, False, False]
