@@ -107,7 +107,8 @@ def hunt(fuzzed: Target, seed: int, sizes: Sequence[int]) -> Iterator[Work]:
     TooDear.
     """
     corpus = fuzzed.corpus()
-    fuzzed.warm(corpus[0])  # what the first call of all imports, compiles and remembers is nobody's input
+    for each in corpus:
+        fuzzed.warm(each)  # what the first calls of all import, compile and remember is nobody's input
     for each in corpus:
         yield fuzzed.check(each)
     random_ = random.Random(seed)  # noqa: S311 - repeatable, no secret

@@ -64,7 +64,7 @@ def glob(given: bytes) -> object:
     return Pattern(pattern[:256]).matches(path[:1024])
 
 
-@target(TEXTS, largest=65_536, steps=(3_200, 11), allocated=(440_000, 1_500))
+@target(TEXTS, largest=65_536, steps=(4_000, 40), allocated=(500_000, 5_000))
 def search_query(given: bytes) -> object:
     """A query and a text to find it in, in storage, memory and context. Cap: 64 Ki characters of a text."""
     query, _, text = given.decode(errors="replace").partition("\n")
