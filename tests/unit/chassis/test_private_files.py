@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,12 +123,18 @@ def test_what_another_user_put_there_is_refused(data: Path) -> None:
         own_directory(data)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Make a folder that every user can reach: those of pytest are its own user's alone."""
+    with tempfile.TemporaryDirectory(prefix="aios-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @needs_root
-def test_a_volume_mounted_for_a_group_is_used_and_its_files_are_closed(tmp_path: Path) -> None:
+def test_a_volume_mounted_for_a_group_is_used_and_its_files_are_closed(open_folder: Path) -> None:
     """As Kubernetes makes it of fsGroup: root's, setgid, and what lay in it the group's to write."""
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    volume = tmp_path / "volume"
+    volume = open_folder / "volume"
     (volume / "lost+found").mkdir(parents=True)
     os.chown(volume, 0, VOLUME_GROUP)
     volume.chmod(0o2775)
