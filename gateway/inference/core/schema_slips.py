@@ -62,7 +62,7 @@ def _mend_bounds(node: dict[str, Any]) -> None:
     for exclusive, bound in _BOUNDS:
         if isinstance(told := node.get(exclusive), bool):
             del node[exclusive]
-            if told and bound in node:
+            if told and bound in node and not isinstance(node[bound], bool):
                 node[exclusive] = node.pop(bound)
 
 

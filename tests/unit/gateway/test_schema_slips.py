@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import ConstraintInvalid
@@ -89,6 +89,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@example({"items": {"exclusiveMinimum": True, "minimum": False}})
 @given(st.dictionaries(WORDS, VALUES, max_size=5))
 def test_any_object_is_read_or_refused_and_a_second_reading_changes_nothing(schema: Json) -> None:
     tool = ToolDefinition("odd", "", json.dumps(schema))
