@@ -163,7 +163,7 @@ async def measure(chosen: list[Attack], seconds: float) -> dict[str, Any]:
             await asyncio.sleep(SETTLE)
             ratios = {kind: _ratio(record.p99(kind), before.p99(kind)) for kind in before.seconds}
             rows.append({"name": one.name, "threat": one.threat, "ratio": max(ratios.values()), **found})
-            rows[-1]["lost"] = record.lost
+            rows[-1] |= {"lost": record.lost, "ratios": ratios}
             _say(_line(rows[-1]))
             quiet.add(before)
             under.add(record)
@@ -192,8 +192,9 @@ async def measure(chosen: list[Attack], seconds: float) -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any]) -> str:
+    ratios = ", ".join(f"{kind} {ratio:.1f}" for kind, ratio in row["ratios"].items())
     return (
-        f"{row['name']:26} {row['tried']:7} tried, worst p99 ratio {row['ratio']:5.1f}, "
+        f"{row['name']:26} {row['tried']:7} tried, p99 ratios: {ratios}; "
         f"{len(row['breaches'])} breaches, {len(row['lost'])} lost"
     )
 
