@@ -104,6 +104,34 @@ class CapabilityMissing(KernelError):
     code = Code.UNIMPLEMENTED
 
 
+class SandboxUnavailable(KernelError):
+    """Nothing on this machine keeps such a program in, so it is not run."""
+
+    reason = "SANDBOX_UNAVAILABLE"
+    code = Code.FAILED_PRECONDITION
+
+
+class EgressDenied(KernelError):
+    """The kernel does not send there for this agent."""
+
+    reason = "EGRESS_DENIED"
+    code = Code.PERMISSION_DENIED
+
+
+class ToolChanged(KernelError):
+    """The tool is not what was accepted; a person has to look at it first."""
+
+    reason = "TOOL_CHANGED"
+    code = Code.FAILED_PRECONDITION
+
+
+class McpServerFailed(KernelError):
+    """The MCP server cannot be reached, died, or does not keep to the protocol."""
+
+    reason = "MCP_SERVER_FAILED"
+    code = Code.UNAVAILABLE
+
+
 class TooManyCalls(KernelError):
     """The agent has as many calls under way as it may."""
 

@@ -1,5 +1,6 @@
 """Wiring of the process: the only place where adapters are chosen."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from aios.api.access.v1 import access_pb2
@@ -17,12 +18,13 @@ from services.chassis.runtime.metrics import DispatchMetrics
 from services.chassis.runtime.process import App, Process
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.adapters.approvals_client import AccessApprovals
-from services.tool.adapters.builtin.functions import BuiltinFunctions
 from services.tool.adapters.scheduler_queue import ScheduledQueue
 from services.tool.adapters.storage_client import StorageSearch
 from services.tool.config import ToolConfig
+from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
 from services.tool.metrics import ToolMetrics
-from services.tool.ports import Access, Approvals, Builtins, Meter, Queue, Store
+from services.tool.model import DriverKind, Tool
+from services.tool.ports import Access, Approvals, Meter, Queue, Store, ToolDriver
 from services.tool.service.calls import Calls
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.executor import CallExecutor
@@ -47,16 +49,17 @@ def build(
     clock: Clock,
     meter: Meter,
     access: Access,
-    builtins: Builtins,
+    drivers: Mapping[DriverKind, ToolDriver],
+    given: Sequence[Tool],
     approvals: Approvals,
     queue: Queue,
 ) -> ToolService:
-    """Wire the use cases."""
+    """Wire the use cases. `given`: the tools that every tenant has."""
     deps = Dependencies(
-        store=store, clock=clock, meter=meter, builtins=builtins, approvals=approvals, caps=caps_of(config)
+        store=store, clock=clock, meter=meter, drivers=drivers, approvals=approvals, caps=caps_of(config)
     )
     leases = LeaseManager(clock, meter)
-    registry = Registry(deps, leases, access)
+    registry = Registry(deps, leases, access, given)
     execution = CallExecutor(deps, leases, queue, look_seconds=config.look_at_approvals_every.total_seconds())
     calls = Calls(deps, registry, execution, leases, access, kept=config.keep_calls)
     registry.watch(calls.unregistered)
@@ -108,9 +111,13 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         clock=process.clock,
         meter=ToolMetrics(process.registry),
         access=CallersAccess(process.authorizer),
-        builtins=BuiltinFunctions(
-            process.clock, StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR), process.exchange)
-        ),
+        drivers={
+            DriverKind.BUILTIN: BuiltinDriver(
+                process.clock,
+                StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR), process.exchange),
+            )
+        },
+        given=TOOLS,
         approvals=AccessApprovals(
             process.channel("access", access_pb2.DESCRIPTOR), process.credential, process.exchange
         ),

@@ -12,6 +12,9 @@ from services.tool.core.places import Places
 
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
 DEFAULT_LEASE_SECONDS: Final = 60.0
+DEFAULT_MEMORY_BYTES: Final = 256 * 1024 * 1024
+DEFAULT_SCRATCH_BYTES: Final = 16 * 1024 * 1024
+DEFAULT_RESPONSE_BYTES: Final = 1024 * 1024
 
 
 class Effect(Enum):
@@ -33,17 +36,60 @@ class DriverKind(Enum):
 
     BUILTIN = "builtin"
     PROVIDER = "provider"
+    PYTHON = "python"
+    HTTP = "http"
+    MCP = "mcp"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PythonCode:
+    """A function that runs in the sandbox. Units: bytes and seconds."""
+
+    source: str
+    function: str
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    scratch_bytes: int = DEFAULT_SCRATCH_BYTES
+    cpu_seconds: float | None = None
+    """None: as long as the tool may run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpEndpoint:
+    """Where an HTTP tool's calls go, and how."""
+
+    url: str
+    """`{argument}` in its path stands for that argument."""
+    method: str
+    """In capitals."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secret_headers: Mapping[str, str] = field(default_factory=dict)
+    """Header name to name of the secret that is its value."""
+    max_response_bytes: int = DEFAULT_RESPONSE_BYTES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class McpBinding:
+    """Which tool of which MCP server it is."""
+
+    server: str
+    tool: str
+    """As the server calls it."""
+    pinned_sha256: str
+    """Of its definition as it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """How a tool is run: a function of the kernel, or a process that takes its calls."""
+    """How a tool is run. One of `function`, `python`, `http` and `mcp` is set, as `kind` says."""
 
     kind: DriverKind
     function: str = ""
     """Name of the built-in function."""
     lease_seconds: float = DEFAULT_LEASE_SECONDS
     """How long a provider holds a call without a word."""
+    python: PythonCode | None = None
+    http: HttpEndpoint | None = None
+    mcp: McpBinding | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

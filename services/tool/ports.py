@@ -1,6 +1,7 @@
 """What the tool manager needs from the world. Pure."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -8,7 +9,17 @@ from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.quotas import Caps, Usage
-from services.tool.model import Approval, CallQuery, CallState, QueueRequest, Tool, ToolCall
+from services.tool.core.sandboxing import SandboxEnd, SandboxJob, SandboxLevel
+from services.tool.model import (
+    Approval,
+    CallQuery,
+    CallState,
+    Progress,
+    QueueRequest,
+    Tool,
+    ToolCall,
+    ToolOutcome,
+)
 
 T = TypeVar("T")
 
@@ -103,15 +114,86 @@ class Store(Protocol):
         ...
 
 
-class Builtins(Protocol):
-    """The functions that come with the kernel."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One attempt of one call, as its driver gets it. The arguments match the tool's schema."""
 
-    def has(self, function: str) -> bool:
-        """Whether there is such a function."""
+    scope: Scope
+    """The calling agent, with whose rights it runs."""
+    call_id: str
+    tool: Tool
+    arguments: Mapping[str, Any]
+    seconds: float
+    """Time that the attempt may take; whoever waits ends it then. A driver may want to know it before."""
+    tell: Callable[[Progress], None]
+    """Tells the caller how far it is; never waits."""
+
+
+class ToolDriver(Protocol):
+    """Runs the tools of one kind. Passes `tests/contract/tool_drivers`."""
+
+    async def prepare(self, scope: Scope, tool: Tool) -> Tool:
+        """Check a tool that is being registered and return it as it is kept: with an effect that is true.
+
+        Runs nothing of it. Raises CapabilityMissing, InvalidRequest, EgressDenied, SchemaInvalid.
+        """
         ...
 
-    async def run(self, function: str, arguments: Mapping[str, Any]) -> Any:
-        """Run one for the calling agent; returns a JSON value. Raises ToolFailed, or what a peer refuses."""
+    def problem(self, scope: Scope, tool: Tool) -> str:
+        """Return the error reason for which the tool cannot be called now; empty: it can."""
+        ...
+
+    async def run(self, job: Job) -> ToolOutcome:
+        """Run an attempt to its end and return what came out; the tool's own failure is the outcome's error.
+
+        When it is cancelled, everything that it started has ended before it returns, in bounded time. Raises
+        ToolFailed, SandboxUnavailable, EgressDenied, ToolChanged, or what a peer refuses.
+        """
+        ...
+
+
+class SandboxProcess(Protocol):
+    """A program that runs in the sandbox and is talked to."""
+
+    async def write(self, data: bytes) -> None:
+        """Give it input; waits while it does not read. Raises ToolFailed when it has ended."""
+        ...
+
+    async def read(self) -> bytes:
+        """Return the next piece of its standard output, at most 64 KiB; empty: it will write no more."""
+        ...
+
+    async def end(self) -> SandboxEnd:
+        """Wait until it has ended by itself, or passed a limit."""
+        ...
+
+    async def stop(self) -> SandboxEnd:
+        """End it with all it started, and return when nothing of it is left. Idempotent."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Where programs run that nobody vouches for. Passes `tests/contract/tool_sandbox`."""
+
+    @property
+    def level(self) -> SandboxLevel:
+        """What keeps jobs in; NONE when nothing does."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Return why nothing can be run, for people; empty: it can."""
+        ...
+
+    async def run(self, job: SandboxJob, heard: Callable[[str, bytes], None] | None = None) -> SandboxEnd:
+        """Run a job to its end. `heard("stdout" or "stderr", piece)` is called with its output as it comes.
+
+        Nothing of it is left when this returns or raises, cancellation included. Raises SandboxUnavailable.
+        """
+        ...
+
+    async def open(self, job: SandboxJob) -> SandboxProcess:
+        """Start a program to talk to. Raises SandboxUnavailable."""
         ...
 
 

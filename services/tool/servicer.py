@@ -32,7 +32,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         scope, actor = caller.scope, request_identity(caller, "RegisterTool", request)
         tool = tool_wire.read(request.tool, caller)
         made = await self._registry.register(scope, actor, tool, request.tool.etag)
-        return tool_pb2.RegisterToolResponse(tool=tool_wire.write(made))
+        return tool_pb2.RegisterToolResponse(tool=tool_wire.write(made, caller))
 
     async def UnregisterTool(
         self, request: tool_pb2.UnregisterToolRequest, _context: object
@@ -53,9 +53,9 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         return tool_wire.page(request, scope, found, size)
 
     async def GetTool(self, request: tool_pb2.GetToolRequest, _context: object) -> tool_pb2.GetToolResponse:
-        scope = current_caller().scope
-        shown = await self._registry.show(scope, common.tool_id(request.name))
-        return tool_pb2.GetToolResponse(tool=tool_wire.write(shown))
+        caller = current_caller()
+        shown = await self._registry.show(caller.scope, common.tool_id(request.name))
+        return tool_pb2.GetToolResponse(tool=tool_wire.write(shown, caller))
 
     async def CallTool(
         self, request: tool_pb2.CallToolRequest, _context: object

@@ -13,11 +13,11 @@ from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import ApprovalRequired
 from services.chassis.runtime.clock import Clock
 from services.tool.adapters.access_client import CallersAccess
-from services.tool.adapters.builtin.functions import BuiltinFunctions
 from services.tool.config import ToolConfig
+from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
 from services.tool.main import build
-from services.tool.model import Approval, Tool, ToolCall
-from services.tool.ports import Approvals, Queue, Store
+from services.tool.model import Approval, DriverKind, Tool, ToolCall, ToolOutcome
+from services.tool.ports import Approvals, Job, Queue, Store, ToolDriver
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
 from tests.fakes.access import AllowOwner
@@ -45,20 +45,25 @@ class ScriptedBuiltins:
     """The real built-in functions and further ones that a test scripts; counts how often each ran."""
 
     def __init__(self, clock: Clock, **functions: Function) -> None:
-        self._real = BuiltinFunctions(clock, FakeFiles("notes/todo.txt", "notes/done.txt"))
+        self._real = BuiltinDriver(clock, FakeFiles("notes/todo.txt", "notes/done.txt"))
         self._functions = functions
         self.runs: Counter[str] = Counter()
 
-    def has(self, function: str) -> bool:
-        """Whether there is such a function."""
-        return function in self._functions or self._real.has(function)
+    async def prepare(self, scope: Scope, tool: Tool) -> Tool:
+        """Let the scripted functions pass."""
+        return tool if tool.driver.function in self._functions else await self._real.prepare(scope, tool)
 
-    async def run(self, function: str, arguments: Mapping[str, Any]) -> Any:
+    def problem(self, scope: Scope, tool: Tool) -> str:
+        """Return nothing for the scripted functions."""
+        return "" if tool.driver.function in self._functions else self._real.problem(scope, tool)
+
+    async def run(self, job: Job) -> ToolOutcome:
         """Run one."""
+        function = job.tool.driver.function
         self.runs[function] += 1
         if function in self._functions:
-            return await self._functions[function](arguments)
-        return await self._real.run(function, arguments)
+            return ToolOutcome(value=await self._functions[function](job.arguments))
+        return await self._real.run(job)
 
 
 class FakeApprovals:
@@ -130,6 +135,7 @@ def tool_service(
     builtins: ScriptedBuiltins | None = None,
     approvals: Approvals | None = None,
     queue: Queue | None = None,
+    drivers: Mapping[DriverKind, ToolDriver] | None = None,
 ) -> ToolService:
     """Wire a tool manager; what is not given is a fake."""
     clock = clock or FakeClock()
@@ -139,7 +145,8 @@ def tool_service(
         clock=clock,
         meter=meter or RecordingMeter(),
         access=CallersAccess(authorizer or AllowOwner()),
-        builtins=builtins or ScriptedBuiltins(clock),
+        drivers={DriverKind.BUILTIN: builtins or ScriptedBuiltins(clock), **(drivers or {})},
+        given=TOOLS,
         approvals=approvals or FakeApprovals(),
         queue=queue or LocalQueue(),
     )

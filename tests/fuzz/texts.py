@@ -15,8 +15,8 @@ from services.chassis.text_search import words
 from services.storage.core import diff, paths
 from services.storage.core.globs import Pattern
 from services.storage.core.texts import excerpt, query_words
-from services.tool.adapters.builtin.calculator import BadExpression, calculate
-from services.tool.adapters.builtin.units import BadUnit, convert
+from services.tool.drivers.builtin.calculator import BadExpression, calculate
+from services.tool.drivers.builtin.units import BadUnit, convert
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 from tests.fuzz.steps import run
 from tests.fuzz.target import Targets, target

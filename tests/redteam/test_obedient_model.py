@@ -39,7 +39,8 @@ from services.context.servicer import ContextServicer
 from services.memory.servicer import MemoryServicer
 from services.storage.main import servicer as storage_servicer
 from services.tool.core.ledger import definition
-from services.tool.model import Approval, Tool, ToolCall
+from services.tool.model import Approval, Tool, ToolCall, ToolOutcome
+from services.tool.ports import Job
 from services.tool.servicer import ToolServicer
 from tests.fakes import tokens
 from tests.fakes.access_manager import ADMIN, KERNEL_ADMIN, NEW, SERVICE, Desk, agent, desk
@@ -214,11 +215,11 @@ class Tools(ScriptedBuiltins):
         super().__init__(SystemClock(), browse=browse, publish=nothing, wire=nothing, dump=nothing)
         self._harm = harm
 
-    async def run(self, function: str, arguments: Mapping[str, Any]) -> Any:
+    async def run(self, job: Job) -> ToolOutcome:
         """Run one."""
-        if function != "browse":
-            self._harm.by[function] += 1
-        return await super().run(function, arguments)
+        if job.tool.driver.function != "browse":
+            self._harm.by[job.tool.driver.function] += 1
+        return await super().run(job)
 
 
 async def rules(made: Desk, on: Switches) -> None:

@@ -16,6 +16,7 @@ from services.tool.model import (
     CallRequest,
     CallState,
     DriverKind,
+    Progress,
     QueueRequest,
     Started,
     Tool,
@@ -23,7 +24,7 @@ from services.tool.model import (
     ToolOutcome,
     WaitsForApproval,
 )
-from services.tool.ports import Queue, Ticket
+from services.tool.ports import Job, Queue, Ticket
 from services.tool.service.call_run import CallRun, Stop
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.leases import LeaseEndedError, LeaseManager, NoRoomError
@@ -236,11 +237,24 @@ class CallAttempt:
     async def _by_driver(self, turn: Ticket) -> ToolOutcome:
         if self._provided:
             return await self._by_provider(turn)
-        function = self._run.tool.driver.function
+        run = self._run
+        driver = self._deps.driver(run.tool.driver.kind)
+        job = Job(
+            scope=run.scope,
+            call_id=run.call.id,
+            tool=run.tool,
+            arguments=self._request.arguments,
+            seconds=self._seconds,
+            tell=self._tell,
+        )
         await self._begin("")
         self._tell_started()
-        value = await self._limited(lambda: self._deps.builtins.run(function, self._request.arguments))
-        return ToolOutcome(value=value)
+        return await self._limited(lambda: driver.run(job))
+
+    def _tell(self, progress: Progress) -> None:
+        """Pass on how far the tool is, unless the call has been stopped meanwhile."""
+        if not self._run.done:
+            self._run.publish(replace(progress, untrusted=self._run.tool.returns_untrusted))
 
     async def _by_provider(self, turn: Ticket) -> ToolOutcome:
         lease = await self._leases.assign(self._run, ROOM_SECONDS, turn)

@@ -1,6 +1,6 @@
 """What the use cases share: the ports, and writes that a repeat of the request does not do twice."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -10,8 +10,9 @@ from services.chassis.idempotency import RequestIdentity, run_once
 from services.chassis.quotas import Caps, LiveBook, Usage, judge
 from services.chassis.runtime.clock import Clock
 from services.tool.core import ledger
-from services.tool.model import ToolCall
-from services.tool.ports import Approvals, Builtins, Meter, Store, Transaction
+from services.tool.errors import CapabilityMissing
+from services.tool.model import DriverKind, ToolCall
+from services.tool.ports import Approvals, Meter, Store, ToolDriver, Transaction
 
 T = TypeVar("T")
 
@@ -27,7 +28,8 @@ class Dependencies:
     store: Store
     clock: Clock
     meter: Meter
-    builtins: Builtins
+    drivers: Mapping[DriverKind, ToolDriver]
+    """Who runs the tools of each kind; those of providers run by their leases."""
     approvals: Approvals
 
     caps: Caps
@@ -39,6 +41,15 @@ class Dependencies:
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveBook({name: self.caps[name] for name in (RUNNING, STREAMS)}))
         object.__setattr__(self, "_entering", LiveBook({CALLS: self.caps[CALLS]}))
+
+    def driver(self, kind: DriverKind) -> ToolDriver:
+        """Return who runs tools of a kind. Raises CapabilityMissing."""
+        found = self.drivers.get(kind)
+        if found is None:
+            raise CapabilityMissing(
+                f"this kernel does not run {kind.value} tools", metadata={"driver": kind.value}
+            )
+        return found
 
     async def write(self, scope: Scope, work: Callable[[Transaction], T]) -> T:
         """Run a change in a transaction and charge what it keeps. Raises QuotaExceeded and as `work`."""

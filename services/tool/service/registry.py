@@ -8,7 +8,6 @@ from typing import Final
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import PermissionDenied
-from services.tool.adapters.builtin.functions import TOOLS
 from services.tool.core.schemas import check_schema
 from services.tool.errors import (
     CapabilityMissing,
@@ -23,7 +22,6 @@ from services.tool.service.dependencies import Dependencies
 from services.tool.service.leases import LeaseManager
 
 CALL: Final = "tool.call"
-_BUILTIN: Final = {tool.id: tool for tool in TOOLS}
 _BATCH: Final = 200
 
 
@@ -39,8 +37,11 @@ class Shown:
 class Registry:
     """The tools of each tenant, on top of those that come with the kernel."""
 
-    def __init__(self, deps: Dependencies, leases: LeaseManager, access: Access) -> None:
+    def __init__(
+        self, deps: Dependencies, leases: LeaseManager, access: Access, given: Sequence[Tool]
+    ) -> None:
         self._deps = deps
+        self._given = {tool.id: tool for tool in given}
         self._leases = leases
         self._access = access
         self._watchers: list[Callable[[str, str], None]] = []
@@ -63,12 +64,12 @@ class Registry:
         # In a thread: the longest schemas take some hundredths of a second.
         await asyncio.to_thread(check_schema, tool.parameters_schema, "parameters_schema", of_object=True)
         await asyncio.to_thread(check_schema, tool.result_schema, "result_schema", of_object=False)
-        if tool.id in _BUILTIN:
+        if tool.id in self._given:
             raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
-        if tool.driver.kind is DriverKind.BUILTIN and not self._deps.builtins.has(tool.driver.function):
-            raise CapabilityMissing(f"there is no built-in function {tool.driver.function!r}")
         if tool.vouched and not actor.admin:
             raise PermissionDenied("only administrators vouch for a tool", metadata={"field": "tool.vouched"})
+        if tool.driver.kind is not DriverKind.PROVIDER:
+            tool = await self._deps.driver(tool.driver.kind).prepare(scope, tool)
         now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Tool:
@@ -96,7 +97,7 @@ class Registry:
         self, scope: Scope, actor: RequestIdentity, tool_id: str, etag: str, *, allow_missing: bool
     ) -> None:
         """Forget a tool. Raises ToolNotFound, EtagMismatch, PermissionDenied, IdempotencyMismatch."""
-        if tool_id in _BUILTIN:
+        if tool_id in self._given:
             raise PermissionDenied(f"tools/{tool_id} comes with the kernel")
 
         def work(tx: Transaction) -> Nothing:
@@ -112,8 +113,8 @@ class Registry:
 
     async def get(self, scope: Scope, tool_id: str) -> Tool:
         """Return a tool. Raises ToolNotFound."""
-        if tool_id in _BUILTIN:
-            return _BUILTIN[tool_id]
+        if tool_id in self._given:
+            return self._given[tool_id]
         found = await self._deps.store.read(scope, lambda tx: tx.tool(tool_id))
         if found is None:
             raise _missing(tool_id)
@@ -139,7 +140,7 @@ class Registry:
 
     async def _batch(self, scope: Scope, after: str) -> Sequence[Tool]:
         own = await self._deps.store.read(scope, lambda tx: tx.tools(after=after, limit=_BATCH))
-        given = [tool for tool in TOOLS if tool.id > after]
+        given = [tool for tool in self._given.values() if tool.id > after]
         return sorted([*given, *own], key=lambda tool: tool.id)[:_BATCH]
 
     def _matches(self, scope: Scope, query: ToolQuery, tool: Tool) -> bool:
@@ -155,9 +156,10 @@ class Registry:
         return Shown(tool, self._unavailable(scope, tool))
 
     def _unavailable(self, scope: Scope, tool: Tool) -> str:
-        if tool.driver.kind is DriverKind.PROVIDER and not self._leases.connected(scope.tenant, tool):
-            return ProviderLost.reason
-        return ""
+        if tool.driver.kind is DriverKind.PROVIDER:
+            return "" if self._leases.connected(scope.tenant, tool) else ProviderLost.reason
+        driver = self._deps.drivers.get(tool.driver.kind)
+        return CapabilityMissing.reason if driver is None else driver.problem(scope, tool)
 
 
 def _current(known: Tool | None, tool_id: str, etag: str, actor: RequestIdentity) -> Tool:

@@ -7,17 +7,22 @@ from typing import Final
 from google.protobuf import struct_pb2
 
 from aios.api.tool.v1 import resources_pb2, tool_pb2
-from services.chassis.auth.identity import Caller, Scope
+from services.chassis.auth.identity import Caller, Kind, Scope
 from services.chassis.rpc import names, paging
 from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.rpc.wire import duration, stamp
 from services.tool.errors import CapabilityMissing
 from services.tool.model import (
     DEFAULT_LEASE_SECONDS,
+    DEFAULT_MEMORY_BYTES,
+    DEFAULT_RESPONSE_BYTES,
+    DEFAULT_SCRATCH_BYTES,
     DEFAULT_TIMEOUT_SECONDS,
     Driver,
     DriverKind,
     Effect,
+    HttpEndpoint,
+    PythonCode,
     Tool,
     ToolQuery,
 )
@@ -36,11 +41,13 @@ _EFFECTS: Final = {
     resources_pb2.TOOL_EFFECT_IRREVERSIBLE: Effect.IRREVERSIBLE,
 }
 _EFFECTS_BACK: Final = {effect: number for number, effect in _EFFECTS.items()}
-_LATER: Final = {
-    "python": "Python tools: this kernel has no sandbox for them yet",
-    "http": "HTTP tools",
-    "mcp": "tools of MCP servers",
+_METHODS: Final = {
+    resources_pb2.HTTP_METHOD_GET: "GET",
+    resources_pb2.HTTP_METHOD_PUT: "PUT",
+    resources_pb2.HTTP_METHOD_PATCH: "PATCH",
+    resources_pb2.HTTP_METHOD_DELETE: "DELETE",
 }
+_METHODS_BACK: Final = {method: number for number, method in _METHODS.items()}
 
 
 def read(given: resources_pb2.Tool, caller: Caller) -> Tool:
@@ -64,8 +71,12 @@ def read(given: resources_pb2.Tool, caller: Caller) -> Tool:
     )
 
 
-def write(shown: Shown, *, basic: bool = False) -> resources_pb2.Tool:
-    """Write a tool; `basic` leaves schemas, driver and limits out."""
+def write(shown: Shown, reader: Caller | None = None, *, basic: bool = False) -> resources_pb2.Tool:
+    """Write a tool; `basic` leaves schemas, driver and limits out.
+
+    `reader`: who sees the driver's content, source and headers, where the tool is its own or it is an
+    administrator; None: nobody does.
+    """
     tool = shown.tool
     message = resources_pb2.Tool(
         name=f"{common.TOOLS}/{tool.id}",
@@ -97,10 +108,8 @@ def write(shown: Shown, *, basic: bool = False) -> resources_pb2.Tool:
             result_schema_json=tool.result_schema,
         )
     )
-    if tool.driver.kind is DriverKind.BUILTIN:
-        message.builtin.function = tool.driver.function
-    else:
-        message.provider.lease.CopyFrom(duration(tool.driver.lease_seconds))
+    whole = reader is not None and (reader.kind is Kind.ADMIN or reader.agent == tool.owner)
+    _write_driver(tool.driver, message, whole=whole)
     return message
 
 
@@ -145,9 +154,67 @@ def _driver(given: resources_pb2.Tool) -> Driver:
     if kind == "provider":
         lease = common.seconds(given.provider, "lease") or DEFAULT_LEASE_SECONDS
         return Driver(DriverKind.PROVIDER, lease_seconds=lease)
-    raise CapabilityMissing(
-        f"this kernel does not run {_LATER.get(str(kind), 'such tools')}", metadata={"driver": str(kind)}
+    if kind == "python":
+        return Driver(DriverKind.PYTHON, python=_python(given.python))
+    if kind == "http":
+        return Driver(DriverKind.HTTP, http=_http(given.http))
+    raise CapabilityMissing("tools of MCP servers come with AddMcpServer", metadata={"driver": str(kind)})
+
+
+def _python(given: resources_pb2.PythonDriver) -> PythonCode:
+    return PythonCode(
+        source=given.source,
+        function=given.function,
+        memory_bytes=given.memory_bytes or DEFAULT_MEMORY_BYTES,
+        scratch_bytes=given.scratch_bytes or DEFAULT_SCRATCH_BYTES,
+        cpu_seconds=common.seconds(given, "cpu_time"),
     )
+
+
+def _http(given: resources_pb2.HttpDriver) -> HttpEndpoint:
+    return HttpEndpoint(
+        url=given.url,
+        method=_METHODS.get(given.method, "POST"),
+        headers=dict(given.headers),
+        secret_headers=dict(given.secret_headers),
+        max_response_bytes=given.max_response_bytes or DEFAULT_RESPONSE_BYTES,
+    )
+
+
+def _write_driver(driver: Driver, message: resources_pb2.Tool, *, whole: bool) -> None:
+    if driver.python is not None:
+        code = driver.python
+        message.python.CopyFrom(
+            resources_pb2.PythonDriver(
+                function=code.function,
+                source=code.source if whole else "",
+                memory_bytes=code.memory_bytes,
+                scratch_bytes=code.scratch_bytes,
+                cpu_time=None if code.cpu_seconds is None else duration(code.cpu_seconds),
+            )
+        )
+    elif driver.http is not None:
+        endpoint = driver.http
+        message.http.CopyFrom(
+            resources_pb2.HttpDriver(
+                url=endpoint.url,
+                method=_METHODS_BACK.get(endpoint.method, resources_pb2.HTTP_METHOD_POST),
+                headers=endpoint.headers if whole else {},
+                secret_headers=endpoint.secret_headers if whole else {},
+                max_response_bytes=endpoint.max_response_bytes,
+            )
+        )
+    elif driver.mcp is not None:
+        bound = driver.mcp
+        message.mcp.CopyFrom(
+            resources_pb2.McpDriver(
+                server=f"mcpservers/{bound.server}", tool=bound.tool, pinned_sha256=bound.pinned_sha256
+            )
+        )
+    elif driver.kind is DriverKind.BUILTIN:
+        message.builtin.function = driver.function
+    else:
+        message.provider.lease.CopyFrom(duration(driver.lease_seconds))
 
 
 def _schema(given: resources_pb2.Tool, field: str) -> str:

@@ -20,6 +20,9 @@ FILES = {"__init__", "__main__", "main", "config", "metrics", "servicer", "model
 EVERYWHERE = {"main", "config", "metrics", "servicer", "errors", "ports", "core", "service", "wire"}
 """What each process has; `model`, `store` and `adapters` where there is something to put into them."""
 
+EXTRA = {"tgi_local": {"demo_model"}, "tool": {"drivers", "sandbox", "egress"}}
+"""Rooms of one process alone."""
+
 CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch", "constraints"}
 CHASSIS_FILES = {
     "__init__",
@@ -82,7 +85,7 @@ def inside(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_every_module_of_a_process_lies_in_a_known_room(process: str) -> None:
-    extra = {"demo_model"} if process == "tgi_local" else set()
+    extra = EXTRA.get(process, set())
 
     assert inside(ROOT / "services" / process) <= ROOMS | FILES | extra
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tool.adapters.builtin.calculator import BadExpression, calculate
-from services.tool.adapters.builtin.units import LINEAR, BadUnit, convert
+from services.tool.drivers.builtin.calculator import BadExpression, calculate
+from services.tool.drivers.builtin.units import LINEAR, BadUnit, convert
 
 WHOLE = st.integers(-(10**6), 10**6)
 

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
 from typing import Any
 
+from services.chassis.auth.identity import Scope
 from services.chassis.runtime.clock import Clock
-from services.tool.adapters.builtin.calculator import BadExpression, calculate
-from services.tool.adapters.builtin.units import BadUnit, convert
-from services.tool.errors import ToolFailed
-from services.tool.model import Driver, DriverKind, Effect, Tool
-from services.tool.ports import FileSearch
+from services.tool.drivers.builtin.calculator import BadExpression, calculate
+from services.tool.drivers.builtin.units import BadUnit, convert
+from services.tool.errors import CapabilityMissing, ToolFailed
+from services.tool.model import Driver, DriverKind, Effect, Tool, ToolOutcome
+from services.tool.ports import FileSearch, Job
 
 SEARCH_LIMIT = 20
 
@@ -70,8 +71,8 @@ TOOLS = (
 """What every tenant finds registered."""
 
 
-class BuiltinFunctions:
-    """Runs the built-in tools."""
+class BuiltinDriver:
+    """Runs the tools that come with the kernel, and those that tenants make of the same functions."""
 
     def __init__(self, clock: Clock, files: FileSearch) -> None:
         self._clock = clock
@@ -83,13 +84,22 @@ class BuiltinFunctions:
             "search_files": self._search_files,
         }
 
-    def has(self, function: str) -> bool:
-        """Whether there is such a function."""
-        return function in self._functions
+    async def prepare(self, _scope: Scope, tool: Tool) -> Tool:
+        """Raise CapabilityMissing unless there is such a function."""
+        if tool.driver.function not in self._functions:
+            raise CapabilityMissing(f"there is no built-in function {tool.driver.function!r}")
+        return tool
 
-    async def run(self, function: str, arguments: Mapping[str, Any]) -> Any:
+    def problem(self, _scope: Scope, tool: Tool) -> str:
+        """Return nothing: what comes with the kernel can be called, if it still comes with it."""
+        return "" if tool.driver.function in self._functions else CapabilityMissing.reason
+
+    async def run(self, job: Job) -> ToolOutcome:
         """Run one for the calling agent. Raises ToolFailed, or what a peer refuses."""
-        return {"result": await self._functions[function](arguments)}
+        function = self._functions.get(job.tool.driver.function)
+        if function is None:
+            raise CapabilityMissing(f"there is no built-in function {job.tool.driver.function!r}")
+        return ToolOutcome(value={"result": await function(job.arguments)})
 
     async def _tell_time(self, _arguments: Mapping[str, Any]) -> str:
         return self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

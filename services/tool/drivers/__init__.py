@@ -1,0 +1,1 @@
+"""How tools are run: one driver for each kind, all on the port `ToolDriver`."""
