@@ -71,6 +71,10 @@ TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 test: setup ## Run the tests (below five minutes on two cores of yardstick 1)
 	$(PYTEST) $(TWO_WORKERS) -m "not torture and not clients" tests
 
+.PHONY: test-again
+test-again: setup ## Run the few tests that failed in the last run once more, alone, and name them
+	$(BIN)/python tests/again.py
+
 .PHONY: test-fast
 test-fast: setup ## Run what fails first: units, contracts on memory and SQLite, the telling RPCs (below two minutes)
 	$(PYTEST) $(TWO_WORKERS) -m fast tests
