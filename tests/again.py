@@ -1,7 +1,7 @@
 """Runs the tests that failed in the last run once more, one after the other, and names them.
 
-Tests with real processes can lose against a machine that stands still for seconds. Few may: more than MOST failures
-are no accident, and nothing that failed in the last run is left out. Whatever fails again fails.
+Tests with real processes can lose against a machine that stands still for seconds. Few may: more than MOST
+failures are no accident, and nothing that failed in the last run is left out. Whatever fails again fails.
 
 Run:  python tests/again.py
 """
