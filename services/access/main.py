@@ -22,8 +22,9 @@ from services.access.adapters.service_keys import ServiceKeysBroken, service_key
 from services.access.config import AccessConfig, installed_policies
 from services.access.core import audit_chain
 from services.access.metrics import AccessMetrics
-from services.access.model import AuditHead, ExportedHead
-from services.access.ports import HeadLog, Judge, Meter, PolicyEngine, Signer, Store, Transaction
+from services.access.model.audit import AuditHead, ExportedHead
+from services.access.ports.outside import HeadLog, Judge, Meter, PolicyEngine, Signer
+from services.access.ports.store import Store, Transaction
 from services.access.service.audit_export import HeadExporter, HeadTeller, LogTeller
 from services.access.service.audit_verifying import NotedHead
 from services.access.service.dependencies import Dependencies, NoHeads

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.access.model import Reason
+from services.access.model.rules import Reason
 from services.chassis.runtime.metrics import DURATION_BUCKETS, WorkerMetrics
 
 

@@ -4,7 +4,7 @@ from enum import Enum
 
 import pytest
 
-from services.access.model import Reason
+from services.access.model.rules import Reason
 from services.chassis.dispatch.scheduling import QueueOutcome, SchedulingClass
 from services.scheduler.core.events import TimelineKind
 from tests.deploy.manifests import KERNEL, ROOT

@@ -10,8 +10,9 @@ from services.access.adapters.cedar import CedarEngine, PolicyJudge, base_polici
 from services.access.adapters.keys import KeyFile
 from services.access.config import AccessConfig
 from services.access.core.agent_tree import TreeLimits
-from services.access.model import AuditEntry, AuditQuery, Check, Decision, Finding, Reason
-from services.access.ports import Store
+from services.access.model.audit import AuditEntry, AuditQuery
+from services.access.model.rules import Check, Decision, Finding, Reason
+from services.access.ports.store import Store
 from services.access.service.agents import AgentService, NewAgent, Registered
 from services.access.service.dependencies import Dependencies, Settings
 from services.access.service.erasing import Eraser

@@ -5,7 +5,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.access.model import Approval, ApprovalRule, ApprovalState
+from services.access.model.approvals import Approval, ApprovalRule, ApprovalState
 from services.access.service.persons import NewPerson
 from services.chassis.auth.identity import Caller
 from tests.fakes.access_manager import ADMIN, NEW, SERVICE, TENANT, Desk, agent

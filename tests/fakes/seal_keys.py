@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.access.model import ExportedHead, Fault, SealKey
+from services.access.model.audit import ExportedHead, Fault, SealKey
 
 
 class FakeSealKeys:

@@ -24,8 +24,9 @@ from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.access.adapters.local_authorizer import LocalAuthorizer
 from services.access.core import agent_tree, people
 from services.access.main import servicers
-from services.access.model import Agent, ApprovalState
-from services.access.model import Approval as Asked
+from services.access.model.agents import Agent
+from services.access.model.approvals import Approval as Asked
+from services.access.model.approvals import ApprovalState
 from services.access.service import agents as agent_cases
 from services.access.service import marks as mark_cases
 from services.access.service.agents import NewAgent

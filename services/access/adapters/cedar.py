@@ -29,8 +29,8 @@ from services.access.core.decision_input import (
     request,
 )
 from services.access.core.people import APPROVE
-from services.access.model import Check, Decision, Finding, Policy, Reason, Severity
-from services.access.ports import Case
+from services.access.model.rules import Check, Decision, Finding, Policy, Reason, Severity
+from services.access.ports.outside import Case
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.logs import logger

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from services.access.adapters.cedar import CedarEngine, PolicyJudge
 from services.access.errors import PolicyInvalid
-from services.access.model import Finding, Policy, Severity
+from services.access.model.rules import Finding, Policy, Severity
 
 UNKNOWN_SET: Final = b"?"
 """The answer to a message that names a set of policies which this worker does not have."""

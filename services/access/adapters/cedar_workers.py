@@ -19,8 +19,8 @@ from typing import Any, Final
 from services.access.adapters.cedar import CedarEngine, Evaluation, Question, decision_of, in_force
 from services.access.adapters.cedar_handlers import UNKNOWN_SET
 from services.access.core.decision_input import DecisionInput, Target
-from services.access.model import Check, Decision, Policy, Reason
-from services.access.ports import Case
+from services.access.model.rules import Check, Decision, Policy, Reason
+from services.access.ports.outside import Case
 from services.chassis.rpc.errors import AccessUnavailable
 from services.chassis.runtime.blocking_workers import BlockingWorkers
 from services.chassis.runtime.clock import Clock

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from services.access.core.audit_chain import signed_text
-from services.access.model import AuditHead, ExportedHead, Fault
+from services.access.model.audit import AuditHead, ExportedHead, Fault
 
 _VERSION: Final = 1
 _MOST_BYTES: Final = 16 * 1024 * 1024

@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 
 from services.access.adapters.head_file import head_line
-from services.access.model import ExportedHead
+from services.access.model.audit import ExportedHead
 from services.chassis.runtime.logs import logger
 
 _log = logger(__name__)

@@ -22,7 +22,8 @@ import jwt
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.model import PublicKey, SealKey, Token
+from services.access.model.agents import PublicKey, Token
+from services.access.model.audit import SealKey
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.processes import GATEWAY, PROCESSES
 from services.chassis.auth.tokens import ALGORITHM, ISSUER, LEEWAY_SECONDS, actors_of

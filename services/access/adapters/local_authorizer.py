@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Final
 
-from services.access.model import Check, Reason, Revocation
-from services.access.ports import Transaction
+from services.access.model.agents import Revocation
+from services.access.model.rules import Check, Reason
+from services.access.ports.store import Transaction
 from services.access.service.decisions import DecisionService, Revision
 from services.access.service.dependencies import Dependencies
 from services.access.service.marks import MarkService

@@ -4,7 +4,7 @@ import json
 from typing import Final
 
 from services.access.errors import PolicyInvalid
-from services.access.model import Finding, Severity
+from services.access.model.rules import Finding, Severity
 from services.chassis.auth.identity import caller_or_none
 from services.chassis.gate import FairGate, GateConfig, Visitor
 from services.chassis.rpc.errors import FieldViolation, RequestPoisoned, ServiceUnavailable

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from services.access.core import caps
 from services.access.errors import AgentTreeLimit
-from services.access.model import Agent, AgentState
+from services.access.model.agents import Agent, AgentState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from services.access.model import (
+from services.access.model.audit import (
     AuditEntry,
     AuditHead,
     Commitment,

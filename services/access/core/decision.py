@@ -7,8 +7,11 @@ from typing import Any, Final, TypeVar
 
 from services.access.core.decision_input import DecisionInput, Target, target_of
 from services.access.core.people import HUMAN
-from services.access.model import Agent, Check, Decision, Grant, Person, Policy
-from services.access.ports import PolicyEngine, Transaction
+from services.access.model.agents import Agent
+from services.access.model.approvals import Person
+from services.access.model.rules import Check, Decision, Grant, Policy
+from services.access.ports.outside import PolicyEngine
+from services.access.ports.store import Transaction
 from services.chassis.auth.identity import Kind
 from services.chassis.rpc import names
 

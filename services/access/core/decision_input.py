@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.access.core.people import HUMAN, may_act
-from services.access.model import Agent, Check, Grant, Person
+from services.access.model.agents import Agent
+from services.access.model.approvals import Person
+from services.access.model.rules import Check, Grant
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.rpc.names import ResourceName
 

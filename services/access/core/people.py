@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from services.access.core.agent_tree import root_of
-from services.access.model import Agent, AgentState, Approval, ApprovalRule, MadeBy, Person, PersonState
+from services.access.model.agents import Agent, AgentState, MadeBy
+from services.access.model.approvals import Approval, ApprovalRule, Person, PersonState
 from services.chassis.auth.identity import Kind
 
 FIRST_ADMINISTRATOR: Final = "admin"

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 
-from services.access.model import Event
+from services.access.model.audit import Event
 
 
 def digest(tenant: str, agent: str) -> str:

@@ -14,8 +14,9 @@ from services.access.core.actions import PRIVILEGE
 from services.access.core.decision import decide, gather_input
 from services.access.core.people import FIRST_ADMINISTRATOR
 from services.access.errors import AgentExists, AgentNotFound, PolicyUnknown
-from services.access.model import Agent, AgentKey, AgentState, Check, Token
-from services.access.ports import Transaction
+from services.access.model.agents import Agent, AgentKey, AgentState, Token
+from services.access.model.rules import Check
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.marks import MarkService

@@ -17,8 +17,8 @@ from services.access.errors import (
     ApprovalNotFound,
     EtagMismatch,
 )
-from services.access.model import Approval, ApprovalState, Vote
-from services.access.ports import Transaction
+from services.access.model.approvals import Approval, ApprovalState, Vote
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.pending import check_room

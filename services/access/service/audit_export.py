@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from services.access.core import audit_chain
-from services.access.model import AuditHead, ExportedHead
+from services.access.model.audit import AuditHead, ExportedHead
 from services.access.service.dependencies import Dependencies, record
 
 _AT_ONCE: Final = 500

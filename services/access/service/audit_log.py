@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from services.access.model import AuditEntry, AuditQuery, Event
-from services.access.ports import Transaction
+from services.access.model.audit import AuditEntry, AuditQuery, Event
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.chassis.auth.identity import Caller, Kind

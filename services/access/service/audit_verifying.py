@@ -6,7 +6,7 @@ from typing import Final
 
 from services.access.core import audit_chain
 from services.access.core.audit_chain import ChainVerifier
-from services.access.model import AuditHead, ExportedHead, Fault, Verification
+from services.access.model.audit import AuditHead, ExportedHead, Fault, Verification
 from services.access.service.dependencies import Dependencies
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc.errors import PermissionDenied

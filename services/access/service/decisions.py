@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from services.access.core.decision import DecisionCache, DecisionRequest, gather_inputs, with_trees
-from services.access.model import AuditOutcome, Check, Decision, Event, Reason, Revocation
-from services.access.ports import Transaction
+from services.access.model.agents import Revocation
+from services.access.model.audit import AuditOutcome, Event
+from services.access.model.rules import Check, Decision, Reason
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.denials import DenialLog
 from services.access.service.dependencies import Dependencies

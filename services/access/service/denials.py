@@ -5,8 +5,8 @@ import dataclasses
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.access.model import AuditOutcome, Event
-from services.access.ports import Transaction
+from services.access.model.audit import AuditOutcome, Event
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.chassis.auth.identity import Kind

@@ -9,8 +9,10 @@ from typing import Final, TypeVar
 from services.access.core import audit_chain, tombstones
 from services.access.core.agent_tree import TreeLimits, root_of
 from services.access.errors import EtagMismatch
-from services.access.model import AuditHead, AuditOutcome, Event, ExportedHead, Fault, Maker
-from services.access.ports import HeadLog, Judge, Meter, PolicyEngine, Signer, Store, Transaction, Work
+from services.access.model.agents import Maker
+from services.access.model.audit import AuditHead, AuditOutcome, Event, ExportedHead, Fault
+from services.access.ports.outside import HeadLog, Judge, Meter, PolicyEngine, Signer
+from services.access.ports.store import Store, Transaction, Work
 from services.access.service.watchers import ChangeLog, RuleChange, Watchers
 from services.chassis.auth.identity import Caller, Kind, caller_or_none
 from services.chassis.idempotency import RequestIdentity

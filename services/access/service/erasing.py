@@ -5,8 +5,9 @@ from typing import Final
 
 from services.access.core import audit_chain
 from services.access.errors import AgentAlive
-from services.access.model import AgentState, Event
-from services.access.ports import Transaction
+from services.access.model.agents import AgentState
+from services.access.model.audit import Event
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.chassis.auth.identity import Caller, Kind

@@ -7,8 +7,8 @@ from typing import Final
 from services.access.core.actions import is_grantable
 from services.access.core.decision import decide, gather_input
 from services.access.errors import RuleNotFound
-from services.access.model import Check, Grant
-from services.access.ports import Transaction
+from services.access.model.rules import Check, Grant
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.groups import must_exist

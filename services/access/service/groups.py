@@ -1,8 +1,8 @@
 """Use cases of privilege groups and their members."""
 
 from services.access.errors import AgentNotFound, AlreadyExists, GroupCycle, RuleNotFound
-from services.access.model import Group, Member
-from services.access.ports import Transaction
+from services.access.model.rules import Group, Member
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange, nothing

@@ -5,7 +5,7 @@ The times stand in the database, so a process that ends, or comes late, misses n
 
 from typing import Final
 
-from services.access.model import Agent
+from services.access.model.agents import Agent
 from services.access.service.agents import AgentService
 from services.access.service.dependencies import Dependencies
 from services.chassis.auth.identity import Caller, Kind

@@ -4,8 +4,8 @@ from typing import Final
 
 from services.access.core import agent_tree
 from services.access.errors import AgentNotFound
-from services.access.model import Agent
-from services.access.ports import Transaction
+from services.access.model.agents import Agent
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange

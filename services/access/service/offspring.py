@@ -13,8 +13,10 @@ from functools import partial
 from typing import Final
 
 from services.access.core.decision import decide, gather_input
-from services.access.model import Agent, Check, Grant, MadeBy, Person, PersonState, Revocation
-from services.access.ports import Transaction
+from services.access.model.agents import Agent, MadeBy, Revocation
+from services.access.model.approvals import Person, PersonState
+from services.access.model.rules import Check, Grant
+from services.access.ports.store import Transaction
 from services.access.service import approvals, dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.steering import killed, put_state, suspended

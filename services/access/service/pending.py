@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from services.access.ports import Transaction
+from services.access.ports.store import Transaction
 from services.chassis.quotas import Cap, Owner, Usage, judge
 
 OPEN: Final = "open_approvals"

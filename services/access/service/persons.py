@@ -18,8 +18,9 @@ from services.access.errors import (
     QuotaExceeded,
     RuleNotFound,
 )
-from services.access.model import ApprovalRule, Person, PersonState, Revocation
-from services.access.ports import Transaction
+from services.access.model.agents import Revocation
+from services.access.model.approvals import ApprovalRule, Person, PersonState
+from services.access.ports.store import Transaction
 from services.access.service import approvals, dependencies
 from services.access.service.agents import RESERVED, key_hash
 from services.access.service.dependencies import Dependencies

@@ -11,8 +11,8 @@ from services.access.core.actions import KEPT
 from services.access.core.decision import DecisionRequest, gather_input
 from services.access.core.policy_text import Load, Outline
 from services.access.errors import PolicyInvalid, RuleNotFound, RuleProtected
-from services.access.model import Check, Finding, Policy, Severity
-from services.access.ports import Transaction
+from services.access.model.rules import Check, Finding, Policy, Severity
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.watchers import RuleChange

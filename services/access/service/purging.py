@@ -13,8 +13,9 @@ from typing import Final
 
 from services.access.core import tombstones
 from services.access.errors import AgentAlive, AgentNotFound
-from services.access.model import Agent, AgentState, Event, Purge
-from services.access.ports import Transaction
+from services.access.model.agents import Agent, AgentState, Purge
+from services.access.model.audit import Event
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.dependencies import Dependencies
 from services.access.service.erasing import Eraser

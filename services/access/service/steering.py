@@ -4,8 +4,8 @@ import dataclasses
 from datetime import datetime, timedelta
 
 from services.access.core import agent_tree
-from services.access.model import Agent, AgentState, Revocation
-from services.access.ports import Transaction
+from services.access.model.agents import Agent, AgentState, Revocation
+from services.access.ports.store import Transaction
 from services.chassis.quotas import Owner
 
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from services.access.core.people import FIRST_ADMINISTRATOR, HUMAN
 from services.access.errors import AgentNotFound, TooManyCalls
-from services.access.model import AgentState, MadeBy, PublicKey, Revocation, Token
-from services.access.ports import Transaction
+from services.access.model.agents import AgentState, MadeBy, PublicKey, Revocation, Token
+from services.access.ports.store import Transaction
 from services.access.service import dependencies, persons
 from services.access.service.agents import key_hash
 from services.access.service.dependencies import Dependencies

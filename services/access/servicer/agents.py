@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from aios.api.agent.v1 import agent_pb2, agent_pb2_grpc
-from services.access.model import Agent
+from services.access.model.agents import Agent
 from services.access.service.agents import AgentService
 from services.access.service.purging import PurgeService
 from services.access.wire import access

@@ -6,24 +6,10 @@ from typing import Any
 from sqlalchemy import Row
 
 from services.access.core.caps import covering
-from services.access.model import (
-    Agent,
-    AgentState,
-    Approval,
-    ApprovalRule,
-    ApprovalState,
-    AuditEntry,
-    AuditOutcome,
-    Commitment,
-    Event,
-    Grant,
-    Maker,
-    Person,
-    PersonState,
-    Policy,
-    Revocation,
-    Vote,
-)
+from services.access.model.agents import Agent, AgentState, Maker, Revocation
+from services.access.model.approvals import Approval, ApprovalRule, ApprovalState, Person, PersonState, Vote
+from services.access.model.audit import AuditEntry, AuditOutcome, Commitment, Event
+from services.access.model.rules import Grant, Policy
 from services.chassis.auth.identity import Kind
 from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass
 from services.chassis.times import from_micros, micros

@@ -7,8 +7,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.access.model import Revocation
-from services.access.ports import SealKeys, T, Work
+from services.access.model.agents import Revocation
+from services.access.ports.audit import SealKeys
+from services.access.ports.store import T, Work
 from services.access.store import rows
 from services.access.store.sql_agents import SqlAgents
 from services.access.store.sql_people import SqlApprovalRules, SqlPersons

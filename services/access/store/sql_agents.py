@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.access.model import Agent, AgentKey, AgentState, MadeBy
+from services.access.model.agents import Agent, AgentKey, AgentState, MadeBy
 from services.access.store import rows
 from services.access.store.tables import agent_keys, agents, purges
 from services.chassis.db.sql import insert_new

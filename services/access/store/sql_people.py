@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 
-from services.access.model import ApprovalRule, MadeBy, Person, PersonState
+from services.access.model.agents import MadeBy
+from services.access.model.approvals import ApprovalRule, Person, PersonState
 from services.access.store import rows
 from services.access.store.tables import approval_rules, persons
 from services.chassis.db.sql import insert_new, upsert

@@ -7,7 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from services.access.core.audit_chain import ERASED
-from services.access.model import Purge
+from services.access.model.agents import Purge
 from services.access.store import tables
 from services.access.store.tables import purge_confirmations, purges, tombstones
 from services.chassis.auth.identity import Kind, Scope

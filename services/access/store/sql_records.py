@@ -6,16 +6,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.access.core import audit_chain
-from services.access.model import (
-    Approval,
-    ApprovalState,
-    AuditEntry,
-    AuditHead,
-    AuditQuery,
-    ExportedHead,
-    Part,
-)
-from services.access.ports import SealKeys
+from services.access.model.approvals import Approval, ApprovalState
+from services.access.model.audit import AuditEntry, AuditHead, AuditQuery, ExportedHead, Part
+from services.access.ports.audit import SealKeys
 from services.access.store import rows
 from services.access.store.tables import (
     approval_arguments,

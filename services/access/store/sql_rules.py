@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.access.core.decision_input import prefixes
-from services.access.model import Dissolved, Grant, Group, MadeBy, Member, Policy
+from services.access.model.agents import MadeBy
+from services.access.model.rules import Dissolved, Grant, Group, Member, Policy
 from services.access.store import rows
 from services.access.store.tables import grants, groups, members, policies
 from services.chassis.db.sql import insert_new

@@ -7,7 +7,9 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 
 from aios.api.access.v1 import access_pb2, resources_pb2
-from services.access import model
+from services.access.model import agents as agents_model
+from services.access.model import audit as audit_model
+from services.access.model import rules as rules_model
 from services.access.service.audit_verifying import NotedHead, Verified
 from services.access.service.decisions import Revision
 from services.access.service.grants import NewGrant
@@ -26,38 +28,38 @@ KINDS: Final = {
     resources_pb2.PRINCIPAL_KIND_PERSON: Kind.PERSON,
 }
 REASONS: Final = {
-    model.Reason.PERMITTED: resources_pb2.DECISION_REASON_PERMITTED,
-    model.Reason.NOT_PERMITTED: resources_pb2.DECISION_REASON_NOT_PERMITTED,
-    model.Reason.FORBIDDEN: resources_pb2.DECISION_REASON_FORBIDDEN,
-    model.Reason.AGENT_INACTIVE: resources_pb2.DECISION_REASON_AGENT_INACTIVE,
-    model.Reason.POLICY_ERROR: resources_pb2.DECISION_REASON_POLICY_ERROR,
-    model.Reason.APPROVAL_REQUIRED: resources_pb2.DECISION_REASON_APPROVAL_REQUIRED,
+    rules_model.Reason.PERMITTED: resources_pb2.DECISION_REASON_PERMITTED,
+    rules_model.Reason.NOT_PERMITTED: resources_pb2.DECISION_REASON_NOT_PERMITTED,
+    rules_model.Reason.FORBIDDEN: resources_pb2.DECISION_REASON_FORBIDDEN,
+    rules_model.Reason.AGENT_INACTIVE: resources_pb2.DECISION_REASON_AGENT_INACTIVE,
+    rules_model.Reason.POLICY_ERROR: resources_pb2.DECISION_REASON_POLICY_ERROR,
+    rules_model.Reason.APPROVAL_REQUIRED: resources_pb2.DECISION_REASON_APPROVAL_REQUIRED,
 }
 SEVERITIES: Final = {
-    model.Severity.ERROR: resources_pb2.FINDING_SEVERITY_ERROR,
-    model.Severity.WARNING: resources_pb2.FINDING_SEVERITY_WARNING,
+    rules_model.Severity.ERROR: resources_pb2.FINDING_SEVERITY_ERROR,
+    rules_model.Severity.WARNING: resources_pb2.FINDING_SEVERITY_WARNING,
 }
 _FATES: Final = {
     access_pb2.MADE_FATE_SUSPEND: Fate.SUSPEND,
     access_pb2.MADE_FATE_KILL: Fate.KILL,
 }
 OUTCOMES: Final = {
-    resources_pb2.AUDIT_OUTCOME_OK: model.AuditOutcome.OK,
-    resources_pb2.AUDIT_OUTCOME_DENIED: model.AuditOutcome.DENIED,
-    resources_pb2.AUDIT_OUTCOME_FAILED: model.AuditOutcome.FAILED,
+    resources_pb2.AUDIT_OUTCOME_OK: audit_model.AuditOutcome.OK,
+    resources_pb2.AUDIT_OUTCOME_DENIED: audit_model.AuditOutcome.DENIED,
+    resources_pb2.AUDIT_OUTCOME_FAILED: audit_model.AuditOutcome.FAILED,
 }
 FAULTS: Final = {
-    model.Fault.NONE: access_pb2.AUDIT_FAULT_UNSPECIFIED,
-    model.Fault.ENTRY_CHANGED: access_pb2.AUDIT_FAULT_ENTRY_CHANGED,
-    model.Fault.ENTRY_MISSING: access_pb2.AUDIT_FAULT_ENTRY_MISSING,
-    model.Fault.TAIL_CUT: access_pb2.AUDIT_FAULT_TAIL_CUT,
-    model.Fault.REWRITTEN: access_pb2.AUDIT_FAULT_REWRITTEN,
-    model.Fault.UNSEALED: access_pb2.AUDIT_FAULT_UNSEALED,
-    model.Fault.KEY_MISSING: access_pb2.AUDIT_FAULT_KEY_MISSING,
-    model.Fault.ERASURE_UNTOLD: access_pb2.AUDIT_FAULT_ERASURE_UNTOLD,
-    model.Fault.HEADS_MISSING: access_pb2.AUDIT_FAULT_HEADS_MISSING,
-    model.Fault.HEADS_REWOUND: access_pb2.AUDIT_FAULT_HEADS_REWOUND,
-    model.Fault.HEADS_CHANGED: access_pb2.AUDIT_FAULT_HEADS_CHANGED,
+    audit_model.Fault.NONE: access_pb2.AUDIT_FAULT_UNSPECIFIED,
+    audit_model.Fault.ENTRY_CHANGED: access_pb2.AUDIT_FAULT_ENTRY_CHANGED,
+    audit_model.Fault.ENTRY_MISSING: access_pb2.AUDIT_FAULT_ENTRY_MISSING,
+    audit_model.Fault.TAIL_CUT: access_pb2.AUDIT_FAULT_TAIL_CUT,
+    audit_model.Fault.REWRITTEN: access_pb2.AUDIT_FAULT_REWRITTEN,
+    audit_model.Fault.UNSEALED: access_pb2.AUDIT_FAULT_UNSEALED,
+    audit_model.Fault.KEY_MISSING: access_pb2.AUDIT_FAULT_KEY_MISSING,
+    audit_model.Fault.ERASURE_UNTOLD: access_pb2.AUDIT_FAULT_ERASURE_UNTOLD,
+    audit_model.Fault.HEADS_MISSING: access_pb2.AUDIT_FAULT_HEADS_MISSING,
+    audit_model.Fault.HEADS_REWOUND: access_pb2.AUDIT_FAULT_HEADS_REWOUND,
+    audit_model.Fault.HEADS_CHANGED: access_pb2.AUDIT_FAULT_HEADS_CHANGED,
 }
 TO_KIND: Final = {kind: number for number, kind in KINDS.items()}
 _TO_OUTCOME: Final = {outcome: number for number, outcome in OUTCOMES.items()}
@@ -85,7 +87,7 @@ def principal(who: Principal) -> resources_pb2.Principal:
     )
 
 
-def check(request: access_pb2.CheckRequest, caller: Caller) -> model.Check:
+def check(request: access_pb2.CheckRequest, caller: Caller) -> rules_model.Check:
     """Read a check; without a principal it is about the caller."""
     if request.HasField("principal"):
         named = request.principal
@@ -94,10 +96,10 @@ def check(request: access_pb2.CheckRequest, caller: Caller) -> model.Check:
         )
     else:
         who = Principal(agent=caller.agent, tenant=caller.tenant, kind=caller.kind)
-    return model.Check(who, request.action, request.resource, request.untrusted, request.effect)
+    return rules_model.Check(who, request.action, request.resource, request.untrusted, request.effect)
 
 
-def decision(made: model.Decision) -> resources_pb2.Decision:
+def decision(made: rules_model.Decision) -> resources_pb2.Decision:
     """Write a decision."""
     return resources_pb2.Decision(
         allowed=made.allowed,
@@ -134,7 +136,7 @@ def _rule_change(change: RuleChange) -> access_pb2.RuleChange:
     return access_pb2.RuleChange(tenant=change.tenant, agents=sorted(change.agents or ()), mark=change.mark)
 
 
-def _revoked(one: model.Revocation) -> resources_pb2.RevokedToken:
+def _revoked(one: agents_model.Revocation) -> resources_pb2.RevokedToken:
     return resources_pb2.RevokedToken(
         token_id=one.token_id,
         tenant=one.tenant,
@@ -144,7 +146,7 @@ def _revoked(one: model.Revocation) -> resources_pb2.RevokedToken:
     )
 
 
-def group(found: model.Group) -> resources_pb2.Group:
+def group(found: rules_model.Group) -> resources_pb2.Group:
     """Write a group."""
     return resources_pb2.Group(
         name=f"groups/{found.id}",
@@ -156,7 +158,7 @@ def group(found: model.Group) -> resources_pb2.Group:
     )
 
 
-def member(found: model.Member) -> resources_pb2.Member:
+def member(found: rules_model.Member) -> resources_pb2.Member:
     """Write a member."""
     return resources_pb2.Member(member=found.name, create_time=stamp(found.create_time))
 
@@ -173,7 +175,7 @@ def new_grant(message: resources_pb2.Grant) -> NewGrant:
     )
 
 
-def grant(found: model.Grant, reader: Caller) -> resources_pb2.Grant:
+def grant(found: rules_model.Grant, reader: Caller) -> resources_pb2.Grant:
     """Write a grant for who reads it."""
     return resources_pb2.Grant(
         name=found.name,
@@ -189,7 +191,7 @@ def grant(found: model.Grant, reader: Caller) -> resources_pb2.Grant:
     )
 
 
-def _is_foreign(found: model.Grant, reader: Caller) -> bool:
+def _is_foreign(found: rules_model.Grant, reader: Caller) -> bool:
     """Tell whether a grant tells a text of an agent that is neither the reader nor above it."""
     if reader.kind is not Kind.AGENT or not found.by_agent:
         return False
@@ -199,7 +201,7 @@ def _is_foreign(found: model.Grant, reader: Caller) -> bool:
     return bool(found.description or (chosen and not names.is_id(chosen)))
 
 
-def policy(found: model.Policy) -> resources_pb2.Policy:
+def policy(found: rules_model.Policy) -> resources_pb2.Policy:
     """Write a policy version; one without a tenant is the kernel's own."""
     return resources_pb2.Policy(
         name=f"policies/{found.id}",
@@ -214,7 +216,7 @@ def policy(found: model.Policy) -> resources_pb2.Policy:
     )
 
 
-def finding(found: model.Finding) -> resources_pb2.PolicyFinding:
+def finding(found: rules_model.Finding) -> resources_pb2.PolicyFinding:
     """Write a finding."""
     return resources_pb2.PolicyFinding(
         severity=SEVERITIES[found.severity],
@@ -224,9 +226,9 @@ def finding(found: model.Finding) -> resources_pb2.PolicyFinding:
     )
 
 
-def event(entry: resources_pb2.AuditEntry) -> model.Event:
+def event(entry: resources_pb2.AuditEntry) -> audit_model.Event:
     """Read an audit entry that is to be appended."""
-    return model.Event(
+    return audit_model.Event(
         agent=entry.agent.removeprefix("agents/"),
         kind=KINDS[entry.kind],
         method=entry.method,
@@ -243,7 +245,7 @@ def event(entry: resources_pb2.AuditEntry) -> model.Event:
     )
 
 
-def audit_entry(found: model.AuditEntry) -> resources_pb2.AuditEntry:
+def audit_entry(found: audit_model.AuditEntry) -> resources_pb2.AuditEntry:
     """Write an audit entry."""
     did = found.event
     return resources_pb2.AuditEntry(
@@ -270,9 +272,9 @@ def audit_entry(found: model.AuditEntry) -> resources_pb2.AuditEntry:
     )
 
 
-def audit_query(request: access_pb2.QueryAuditRequest, caller: Caller) -> model.AuditQuery:
+def audit_query(request: access_pb2.QueryAuditRequest, caller: Caller) -> audit_model.AuditQuery:
     """Read which audit entries to list."""
-    return model.AuditQuery(
+    return audit_model.AuditQuery(
         tenant=caller.tenant,
         agent=request.agent.removeprefix("agents/"),
         action=request.action,
@@ -307,7 +309,7 @@ def verified(found: Verified) -> access_pb2.VerifyAuditResponse:
     )
 
 
-def token(issued: model.Token) -> access_pb2.IssueTokenResponse:
+def token(issued: agents_model.Token) -> access_pb2.IssueTokenResponse:
     """Write a token that was issued."""
     return access_pb2.IssueTokenResponse(
         token=issued.text,
@@ -317,7 +319,7 @@ def token(issued: model.Token) -> access_pb2.IssueTokenResponse:
     )
 
 
-def exchanged(issued: model.Token) -> access_pb2.ExchangeTokenResponse:
+def exchanged(issued: agents_model.Token) -> access_pb2.ExchangeTokenResponse:
     """Write a token that another was exchanged for."""
     return access_pb2.ExchangeTokenResponse(token=issued.text, expire_time=stamp(issued.expire_time))
 
@@ -344,7 +346,7 @@ def token_revoked(done: Revoked) -> access_pb2.RevokeTokenResponse:
     )
 
 
-def jwks(keys: Sequence[model.PublicKey]) -> access_pb2.GetJwksResponse:
+def jwks(keys: Sequence[agents_model.PublicKey]) -> access_pb2.GetJwksResponse:
     """Write the keys that verify tokens."""
     return access_pb2.GetJwksResponse(
         keys=[

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from aios.api.agent.v1 import agent_pb2
 from services.access.core.agent_tree import vouched_texts
-from services.access.model import Agent, AgentState, Purge
+from services.access.model.agents import Agent, AgentState, Purge
 from services.access.service.agents import Change, Changes, NewAgent, Registered
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.dispatch.scheduling import Caps, Hints, SchedulingClass

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aios.api.access.v1 import access_pb2, resources_pb2
-from services.access import model
+from services.access.model import approvals as approvals_model
 from services.access.service.approvals import ArgumentsPart
 from services.access.service.persons import NewPerson
 from services.access.wire.access import TO_KIND
@@ -14,24 +14,24 @@ from services.chassis.rpc import names
 from services.chassis.rpc.wire import stamp
 
 APPROVAL_STATES: Final = {
-    resources_pb2.APPROVAL_STATE_PENDING: model.ApprovalState.PENDING,
-    resources_pb2.APPROVAL_STATE_APPROVED: model.ApprovalState.APPROVED,
-    resources_pb2.APPROVAL_STATE_REJECTED: model.ApprovalState.REJECTED,
-    resources_pb2.APPROVAL_STATE_EXPIRED: model.ApprovalState.EXPIRED,
-    resources_pb2.APPROVAL_STATE_USED: model.ApprovalState.USED,
-    resources_pb2.APPROVAL_STATE_CANCELLED: model.ApprovalState.CANCELLED,
+    resources_pb2.APPROVAL_STATE_PENDING: approvals_model.ApprovalState.PENDING,
+    resources_pb2.APPROVAL_STATE_APPROVED: approvals_model.ApprovalState.APPROVED,
+    resources_pb2.APPROVAL_STATE_REJECTED: approvals_model.ApprovalState.REJECTED,
+    resources_pb2.APPROVAL_STATE_EXPIRED: approvals_model.ApprovalState.EXPIRED,
+    resources_pb2.APPROVAL_STATE_USED: approvals_model.ApprovalState.USED,
+    resources_pb2.APPROVAL_STATE_CANCELLED: approvals_model.ApprovalState.CANCELLED,
 }
 _TO_STATE: Final = {state: number for number, state in APPROVAL_STATES.items()}
 PERSON_STATES: Final = {
-    model.PersonState.ACTIVE: resources_pb2.PERSON_STATE_ACTIVE,
-    model.PersonState.DISABLED: resources_pb2.PERSON_STATE_DISABLED,
+    approvals_model.PersonState.ACTIVE: resources_pb2.PERSON_STATE_ACTIVE,
+    approvals_model.PersonState.DISABLED: resources_pb2.PERSON_STATE_DISABLED,
 }
 
 
-def wanted_approval(request: access_pb2.RequestApprovalRequest) -> model.Approval:
+def wanted_approval(request: access_pb2.RequestApprovalRequest) -> approvals_model.Approval:
     """Read an approval that is asked for; the state and times are set by the service."""
     message = request.approval
-    return model.Approval(
+    return approvals_model.Approval(
         tenant=request.tenant,
         id="",
         agent=message.agent.removeprefix("agents/"),
@@ -40,7 +40,7 @@ def wanted_approval(request: access_pb2.RequestApprovalRequest) -> model.Approva
         arguments_sha256=message.arguments_sha256,
         arguments_preview=message.arguments_preview,
         summary=message.summary,
-        state=model.ApprovalState.PENDING,
+        state=approvals_model.ApprovalState.PENDING,
         create_time=datetime.fromtimestamp(0, UTC),
         expire_time=datetime.fromtimestamp(0, UTC),
         syscall_id=message.syscall_id,
@@ -48,7 +48,7 @@ def wanted_approval(request: access_pb2.RequestApprovalRequest) -> model.Approva
     )
 
 
-def approval(found: model.Approval, reader: Caller) -> resources_pb2.Approval:
+def approval(found: approvals_model.Approval, reader: Caller) -> resources_pb2.Approval:
     """Write an approval for who reads it."""
     return resources_pb2.Approval(
         name=f"approvals/{found.id}",
@@ -74,7 +74,7 @@ def approval(found: model.Approval, reader: Caller) -> resources_pb2.Approval:
     )
 
 
-def _is_foreign(found: model.Approval, reader: Caller) -> bool:
+def _is_foreign(found: approvals_model.Approval, reader: Caller) -> bool:
     """Tell whether an approval tells a text of another agent: what it wants, or what it said of it."""
     said = any(
         vote.comment and vote.kind is Kind.AGENT and vote.decider != reader.agent for vote in found.votes
@@ -82,7 +82,7 @@ def _is_foreign(found: model.Approval, reader: Caller) -> bool:
     return reader.kind is Kind.AGENT and (found.agent != reader.agent or said)
 
 
-def _vote(said: model.Vote) -> resources_pb2.ApprovalVote:
+def _vote(said: approvals_model.Vote) -> resources_pb2.ApprovalVote:
     return resources_pb2.ApprovalVote(
         decider=names.agent_name(said.decider),
         kind=TO_KIND[said.kind],
@@ -104,7 +104,7 @@ def arguments_part(found: ArgumentsPart, reader: Caller) -> access_pb2.GetApprov
     )
 
 
-def person(found: model.Person) -> resources_pb2.Person:
+def person(found: approvals_model.Person) -> resources_pb2.Person:
     """Write a person."""
     return resources_pb2.Person(
         name=found.name,
@@ -129,9 +129,9 @@ def new_person(request: access_pb2.CreatePersonRequest) -> NewPerson:
     )
 
 
-def new_rule(message: resources_pb2.ApprovalRule) -> model.ApprovalRule:
+def new_rule(message: resources_pb2.ApprovalRule) -> approvals_model.ApprovalRule:
     """Read an approval rule that is to be put; tenant, author and time are set by the service."""
-    return model.ApprovalRule(
+    return approvals_model.ApprovalRule(
         tenant="",
         id=message.name.removeprefix("approvalRules/"),
         action=message.action,
@@ -143,7 +143,7 @@ def new_rule(message: resources_pb2.ApprovalRule) -> model.ApprovalRule:
     )
 
 
-def rule(found: model.ApprovalRule) -> resources_pb2.ApprovalRule:
+def rule(found: approvals_model.ApprovalRule) -> resources_pb2.ApprovalRule:
     """Write an approval rule."""
     return resources_pb2.ApprovalRule(
         name=f"approvalRules/{found.id}",
@@ -156,6 +156,6 @@ def rule(found: model.ApprovalRule) -> resources_pb2.ApprovalRule:
     )
 
 
-def states(numbers: Sequence[Any]) -> frozenset[model.ApprovalState]:
+def states(numbers: Sequence[Any]) -> frozenset[approvals_model.ApprovalState]:
     """Read the states of approvals to list."""
     return frozenset(APPROVAL_STATES[number] for number in numbers)

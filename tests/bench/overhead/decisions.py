@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from services.access.adapters.cedar import CedarEngine
 from services.access.adapters.cedar_workers import WorkerEngine
 from services.access.core.decision_input import DecisionInput, target_of
-from services.access.model import Check, Policy
-from services.access.ports import Case
+from services.access.model.rules import Check, Policy
+from services.access.ports.outside import Case
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.rpc import names
 from services.chassis.runtime.clock import SystemClock

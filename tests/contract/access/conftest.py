@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.access.ports import Store
+from services.access.ports.store import Store
 from services.access.store.sql import MIGRATIONS, SqlStore
 from services.chassis.db import Database
 from tests.fakes.access_manager import Desk, desk

@@ -11,7 +11,8 @@ from services.access.errors import (
     AgentTreeLimit,
     EtagMismatch,
 )
-from services.access.model import AgentState, Reason
+from services.access.model.agents import AgentState
+from services.access.model.rules import Reason
 from services.access.service import agents as agents_module
 from services.access.service.agents import Changes, NewAgent
 from services.access.service.grants import NewGrant

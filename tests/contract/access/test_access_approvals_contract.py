@@ -15,10 +15,7 @@ from services.access.errors import (
     ApprovalNotFound,
     EtagMismatch,
 )
-from services.access.model import (
-    Approval,
-    ApprovalState,
-)
+from services.access.model.approvals import Approval, ApprovalState
 from services.access.service.grants import NewGrant
 from services.chassis.auth.identity import Caller
 from services.chassis.quotas import Cap, Owner

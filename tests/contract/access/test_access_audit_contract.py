@@ -9,11 +9,8 @@ import sqlalchemy as sa
 from services.access.errors import (
     AgentExists,
 )
-from services.access.model import (
-    AuditOutcome,
-    AuditQuery,
-)
-from services.access.ports import Transaction
+from services.access.model.audit import AuditOutcome, AuditQuery
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.agents import NewAgent
 from services.access.service.audit_verifying import NotedHead

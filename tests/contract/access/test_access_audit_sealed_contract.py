@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from services.access.core import audit_chain
 from services.access.errors import AgentAlive
-from services.access.model import AuditEntry, AuditHead, Event, Fault, SealKey, Verification
-from services.access.ports import Transaction
+from services.access.model.audit import AuditEntry, AuditHead, Event, Fault, SealKey, Verification
+from services.access.ports.store import Transaction
 from services.access.service import dependencies
 from services.access.service.audit_export import HeadExporter
 from services.access.service.audit_verifying import NotedHead

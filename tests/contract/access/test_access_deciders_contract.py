@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from services.access.errors import ApprovalDecided
-from services.access.model import ApprovalState
+from services.access.model.approvals import ApprovalState
 from services.chassis.auth.identity import Caller, Kind
 from services.chassis.rpc.errors import ApprovalRequired, PermissionDenied
 from tests.fakes.access_manager import ADMIN, NEW, Desk, asked, whole_log

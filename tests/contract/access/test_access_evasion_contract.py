@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.access.model import Severity
+from services.access.model.rules import Severity
 from tests.fakes.access_manager import ADMIN, NEW, Desk, agent
 
 OPEN = '@id("f") forbid (principal in Group::"interns", action == Action::"tool.call", resource);'

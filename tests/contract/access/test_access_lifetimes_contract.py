@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.access.errors import AgentNotFound
-from services.access.model import AgentState
-from services.access.ports import Store
+from services.access.model.agents import AgentState
+from services.access.ports.store import Store
 from services.access.service.agents import Changes, NewAgent
 from services.access.service.lifetimes import REASON
 from services.chassis.auth.identity import Caller, Kind

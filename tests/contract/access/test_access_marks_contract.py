@@ -3,7 +3,7 @@
 import pytest
 
 from services.access.errors import AgentNotFound
-from services.access.model import Reason
+from services.access.model.rules import Reason
 from services.access.service.agents import NewAgent
 from services.access.service.grants import NewGrant
 from services.chassis.rpc.errors import PermissionDenied

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.access.model import AgentState, PersonState
-from services.access.ports import Work
+from services.access.model.agents import AgentState
+from services.access.model.approvals import PersonState
+from services.access.ports.store import Work
 from services.access.service.agents import Registered
 from services.access.service.grants import NewGrant
 from services.access.service.offspring import Ended, Fate

@@ -11,7 +11,7 @@ from services.access.errors import (
     PersonNotFound,
     QuotaExceeded,
 )
-from services.access.model import PersonState
+from services.access.model.approvals import PersonState
 from services.access.service.persons import NewPerson
 from services.access.service.tokens import Target
 from services.chassis.auth.identity import Caller, Kind

@@ -12,8 +12,8 @@ from services.access.errors import (
     RuleNotFound,
     RuleProtected,
 )
-from services.access.model import Policy, Reason, Severity
-from services.access.ports import Transaction
+from services.access.model.rules import Policy, Reason, Severity
+from services.access.ports.store import Transaction
 from services.access.service.agents import NewAgent
 from services.chassis.rpc.errors import QuotaExceeded
 from tests.fakes.access_manager import (

@@ -9,8 +9,9 @@ import pytest
 from services.access.core import tombstones
 from services.access.core.audit_chain import ERASED
 from services.access.errors import AgentAlive, AgentExists, AgentNotFound
-from services.access.model import Approval, ApprovalState, Event, Vote
-from services.access.ports import Store, Transaction
+from services.access.model.approvals import Approval, ApprovalState, Vote
+from services.access.model.audit import Event
+from services.access.ports.store import Store, Transaction
 from services.access.service.audit_verifying import NotedHead
 from services.access.service.purging import PurgeSettings
 from services.chassis.auth.identity import Kind

@@ -14,10 +14,8 @@ from services.access.errors import (
     GroupCycle,
     RuleNotFound,
 )
-from services.access.model import (
-    AuditOutcome,
-    Reason,
-)
+from services.access.model.audit import AuditOutcome
+from services.access.model.rules import Reason
 from services.access.service.grants import NewGrant
 from services.chassis.auth.identity import Caller
 from services.chassis.rpc.errors import IdempotencyMismatch, InvalidRequest, PermissionDenied

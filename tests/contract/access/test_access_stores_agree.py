@@ -9,21 +9,11 @@ from typing import Any
 import pytest
 
 from services.access.core import agent_tree, audit_chain
-from services.access.model import (
-    Agent,
-    AgentKey,
-    AgentState,
-    Approval,
-    ApprovalState,
-    AuditQuery,
-    Event,
-    Grant,
-    Group,
-    Member,
-    Policy,
-    Revocation,
-)
-from services.access.ports import Store, Transaction
+from services.access.model.agents import Agent, AgentKey, AgentState, Revocation
+from services.access.model.approvals import Approval, ApprovalState
+from services.access.model.audit import AuditQuery, Event
+from services.access.model.rules import Grant, Group, Member, Policy
+from services.access.ports.store import Store, Transaction
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.db import Database
 from services.chassis.dispatch.scheduling import Hints

@@ -12,7 +12,7 @@ from services.access.errors import (
     TooManyCalls,
 )
 from services.access.main import authenticator
-from services.access.ports import Store
+from services.access.ports.store import Store
 from services.access.service.tokens import Target
 from services.chassis.auth.identity import Caller, Kind, Principal
 from services.chassis.auth.processes import KEYED, PROCESSES

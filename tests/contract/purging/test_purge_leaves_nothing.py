@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.access.model import Approval, ApprovalState, Vote
-from services.access.ports import Transaction
+from services.access.model.approvals import Approval, ApprovalState, Vote
+from services.access.ports.store import Transaction
 from services.access.service.agents import NewAgent
 from services.access.service.audit_verifying import NotedHead
 from services.access.service.grants import NewGrant

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
-from services.access.model import Agent, AgentState
-from services.access.ports import Transaction
+from services.access.model.agents import Agent, AgentState
+from services.access.ports.store import Transaction
 from services.access.service.purging import PurgeSettings
 from services.access.store import sql
 from services.chassis.db import Database

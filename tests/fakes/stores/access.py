@@ -7,20 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.access.model import (
-    Agent,
-    AgentKey,
-    AgentState,
-    Dissolved,
-    Grant,
-    Group,
-    MadeBy,
-    Maker,
-    Member,
-    Policy,
-    Revocation,
-)
-from services.access.ports import SealKeys, T, Work
+from services.access.model.agents import Agent, AgentKey, AgentState, MadeBy, Maker, Revocation
+from services.access.model.rules import Dissolved, Grant, Group, Member, Policy
+from services.access.ports.audit import SealKeys
+from services.access.ports.store import T, Work
 from services.chassis.auth.identity import Principal
 from services.chassis.auth.tokens import family_began
 from services.chassis.idempotency import REPLIES, RequestIdentity

@@ -1,6 +1,7 @@
 """Persons and approval rules in memory. See core.people.Persons and ApprovalRules."""
 
-from services.access.model import ApprovalRule, MadeBy, Person, PersonState
+from services.access.model.agents import MadeBy
+from services.access.model.approvals import ApprovalRule, Person, PersonState
 from tests.fakes.stores.access_tables import World
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from services.access.core.audit_chain import ERASED
-from services.access.model import Purge
+from services.access.model.agents import Purge
 from tests.fakes.stores.access_tables import World
 
 

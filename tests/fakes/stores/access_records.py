@@ -4,16 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.access.core import audit_chain
-from services.access.model import (
-    Approval,
-    ApprovalState,
-    AuditEntry,
-    AuditHead,
-    AuditQuery,
-    ExportedHead,
-    Part,
-)
-from services.access.ports import SealKeys
+from services.access.model.approvals import Approval, ApprovalState
+from services.access.model.audit import AuditEntry, AuditHead, AuditQuery, ExportedHead, Part
+from services.access.ports.audit import SealKeys
 from services.chassis.quotas import Level, Owner
 from services.chassis.times import micros
 from tests.fakes.stores.access_tables import World

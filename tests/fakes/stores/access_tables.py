@@ -4,20 +4,10 @@ import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.access.model import (
-    Agent,
-    AgentKey,
-    Approval,
-    ApprovalRule,
-    AuditEntry,
-    Grant,
-    Group,
-    Member,
-    Person,
-    Policy,
-    Purge,
-    Revocation,
-)
+from services.access.model.agents import Agent, AgentKey, Purge, Revocation
+from services.access.model.approvals import Approval, ApprovalRule, Person
+from services.access.model.audit import AuditEntry
+from services.access.model.rules import Grant, Group, Member, Policy
 from tests.fakes.stores.usage import MemoryBook
 
 Key = tuple[str, str]

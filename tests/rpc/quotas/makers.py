@@ -23,8 +23,8 @@ from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.access.config import AccessConfig
 from services.access.core.agent_tree import TreeLimits
 from services.access.main import servicers
-from services.access.model import Agent, AgentState
-from services.access.ports import Transaction
+from services.access.model.agents import Agent, AgentState
+from services.access.ports.store import Transaction
 from services.chassis.dispatch.scheduling import Hints
 from services.chassis.quotas import caps_of
 from services.chassis.rpc.client import Metadata

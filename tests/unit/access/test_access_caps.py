@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.access.core import agent_tree, caps
-from services.access.model import Agent, AgentState
+from services.access.model.agents import Agent, AgentState
 from services.chassis.dispatch.scheduling import Caps, Excess, Hints, SchedulingClass, excess
 from tests.fakes.clock import FakeClock
 

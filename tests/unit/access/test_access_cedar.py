@@ -14,7 +14,8 @@ from services.access.config import POLICY_OPTIONS
 from services.access.core.decision import DecisionCache
 from services.access.core.decision_input import DecisionInput, Target, prefixes, target_of
 from services.access.core.policy_text import MAX_IN_FORCE, outline
-from services.access.model import Agent, AgentState, Check, Decision, Policy, Reason, Severity
+from services.access.model.agents import Agent, AgentState
+from services.access.model.rules import Check, Decision, Policy, Reason, Severity
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.dispatch.scheduling import Hints
 from services.chassis.rpc import names

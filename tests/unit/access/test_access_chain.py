@@ -9,7 +9,7 @@ import pytest
 
 from services.access.core import audit_chain
 from services.access.core.audit_chain import ChainVerifier
-from services.access.model import (
+from services.access.model.audit import (
     AuditEntry,
     AuditHead,
     AuditOutcome,

@@ -15,7 +15,7 @@ from services.access.adapters.head_file import HeadFile, head_line, read_head
 from services.access.adapters.head_webhook import HeadWebhook
 from services.access.adapters.keys import KeyFile
 from services.access.core.audit_chain import signed_text
-from services.access.model import AuditHead, ExportedHead, Fault
+from services.access.model.audit import AuditHead, ExportedHead, Fault
 from tests.fakes.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -15,8 +15,8 @@ from services.access.adapters.keys import KeyFile, KeyFileBroken, write_new
 from services.access.adapters.service_keys import ServiceKeysBroken, service_keys
 from services.access.config import AccessConfig
 from services.access.main import renew_admin_token
-from services.access.model import Revocation
-from services.access.ports import Store
+from services.access.model.agents import Revocation
+from services.access.ports.store import Store
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.processes import KEYED, PROCESSES
 from services.chassis.auth.tokens import KeyRing, TokenVerifier

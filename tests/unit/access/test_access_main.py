@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.access.config import AccessConfig
 from services.access.metrics import AccessMetrics
-from services.access.model import Reason
+from services.access.model.rules import Reason
 from services.access.service.tokens import Bucket
 from services.chassis.quotas import Cap
 from services.chassis.runtime.config import ConfigError, load

@@ -11,17 +11,9 @@ from hypothesis import strategies as st
 from services.access.adapters.cedar import CedarEngine
 from services.access.core.actions import ACTIONS, Scope
 from services.access.core.decision import decide, gather_input
-from services.access.model import (
-    Agent,
-    AgentState,
-    Check,
-    Grant,
-    Group,
-    Member,
-    Person,
-    PersonState,
-    Reason,
-)
+from services.access.model.agents import Agent, AgentState
+from services.access.model.approvals import Person, PersonState
+from services.access.model.rules import Check, Grant, Group, Member, Reason
 from services.chassis.auth.identity import Kind, Principal
 from services.chassis.dispatch.scheduling import Hints
 from tests.fakes.examples import examples

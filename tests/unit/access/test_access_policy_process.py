@@ -9,7 +9,7 @@ import pytest
 
 from services.access.adapters.policy_process import SPEC, TEXTS, PolicyProcess
 from services.access.errors import PolicyInvalid
-from services.access.model import Finding
+from services.access.model.rules import Finding
 from services.chassis.auth.identity import Caller, set_caller
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.rpc.errors import RequestPoisoned, ServiceUnavailable

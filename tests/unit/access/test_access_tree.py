@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.access.core import agent_tree
 from services.access.core.agent_tree import TreeLimits
 from services.access.errors import AgentTreeLimit
-from services.access.model import Agent, AgentState
+from services.access.model.agents import Agent, AgentState
 from services.chassis.dispatch.scheduling import Hints
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.access.model import AgentState, Approval, ApprovalState
+from services.access.model.agents import AgentState
+from services.access.model.approvals import Approval, ApprovalState
 from tests.fakes.access_manager import ADMIN, NEW, SERVICE, TENANT, Desk, desk
 from tests.fakes.stores.access import MemoryStore
 from tests.fakes.waiting import until

@@ -1,0 +1,1 @@
+"""What the access manager knows: agents, rules, decisions, approvals and the audit log."""
