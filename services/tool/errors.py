@@ -146,6 +146,20 @@ class ServerNotFound(KernelError):
     code = Code.NOT_FOUND
 
 
+class SecretNotFound(KernelError):
+    """No such secret."""
+
+    reason = "SECRET_NOT_FOUND"
+    code = Code.NOT_FOUND
+
+
+class SecretsUnavailable(KernelError):
+    """The key that seals secrets is missing, or does not open this one."""
+
+    reason = "SECRETS_UNAVAILABLE"
+    code = Code.FAILED_PRECONDITION
+
+
 class CallFailed(KernelError):
     """A call's failure as the ledger has it: its reason and code are those of the first answer."""
 

@@ -414,3 +414,19 @@ class ToolQuery:
     words: tuple[str, ...] = ()
     """In lower case; name, title or description has all of them."""
     available_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedSecret:
+    """A secret as it is kept: everything but its value, which is sealed."""
+
+    name: str
+    version: int
+    """Grows each time it is set."""
+    bound_to: str
+    """Where alone its value may go: `mcpservers/{id}`, or an origin."""
+    key_id: str
+    """Of the key that seals it."""
+    sealed: bytes = field(repr=False)
+    created_at: datetime
+    updated_at: datetime

@@ -1,6 +1,6 @@
 """What the tool manager needs from the world. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -10,6 +10,7 @@ from services.chassis.dispatch.scheduling import Completion
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.quotas import Caps, Usage
 from services.tool.core.sandboxing import SandboxEnd, SandboxJob, SandboxLevel
+from services.tool.core.secrets import Secret
 from services.tool.model import (
     Approval,
     CallQuery,
@@ -217,6 +218,18 @@ class Access(Protocol):
 
     async def may(self, action: str, resource: str) -> bool:
         """Tell whether the caller may act on a resource. Raises AccessUnavailable."""
+        ...
+
+
+class Secrets(Protocol):
+    """The values that operators keep for tools."""
+
+    async def resolve(self, tenant: str, names: Collection[str], bound_to: str) -> Mapping[str, Secret]:
+        """Return the values of secrets by name, to be sent to one place: for drivers, when they send.
+
+        `bound_to`: where they go: `mcpservers/{id}`, or the origin of a URL (`core.secrets.origin`). Raises
+        EgressDenied for a secret that is meant for another place, SecretNotFound, SecretsUnavailable.
+        """
         ...
 
 
