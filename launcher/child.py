@@ -10,6 +10,7 @@ import signal
 import sys
 
 from services.chassis.runtime.private_files import private_umask
+from services.chassis.runtime.standing_back import stand_back
 
 NICE = "--nice"
 """Option before the module: how far the process stands back for others on the processors."""
@@ -27,7 +28,7 @@ def main() -> None:
     private_umask()
     arguments = sys.argv[1:]
     if arguments[0] == NICE:
-        os.nice(int(arguments[1]))
+        stand_back(os.getpid(), int(arguments[1]))
         arguments = arguments[2:]
     module = arguments[0]
     sys.argv = arguments

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Final
 
+from services.chassis.runtime.standing_back import stand_back
 from tests.redteam import attacks
 from tests.redteam.fire import ATTACKS, Fire
 from tests.redteam.ground import Ground
@@ -24,7 +25,7 @@ async def main() -> None:
     parser.add_argument("name", choices=list(ATTACKS))
     parser.add_argument("--seconds", type=float, default=6.0)
     options = parser.parse_args()
-    os.nice(_NICE)
+    stand_back(os.getpid(), _NICE)
     ground = Ground.from_json(sys.stdin.read())
     fire = Fire(ground, options.seconds)
     await ATTACKS[options.name].run(ground, fire)

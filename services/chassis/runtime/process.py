@@ -29,7 +29,7 @@ from services.chassis.quotas import Cap
 from services.chassis.rpc import client
 from services.chassis.rpc.exchange import AccessExchange, TokenExchange
 from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES
-from services.chassis.runtime import config, logs, ports, private_files
+from services.chassis.runtime import config, interpreter, logs, ports, private_files
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.runtime.config import ConfigError
 from services.chassis.runtime.http import Route
@@ -358,6 +358,7 @@ async def serve(
     Raises ConfigError or PortTaken when it cannot start as configured.
     """
     stop = stop or asyncio.Event()
+    interpreter.give_way()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -367,6 +368,7 @@ async def serve(
         process.stack.push_async_callback(process.tasks.stop)
         await process.read_certificate()
         server = await _start(process, await assemble(process))
+        interpreter.settle()
         await stop.wait()
         _log.info("stopping")
         process.draining.set()

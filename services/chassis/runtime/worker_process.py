@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import struct
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from services.chassis.runtime.standing_back import stand_back
 from services.chassis.runtime.worker_child import DONE, FAILED, NO_MEMORY
 
 MIB: Final = 1024 * 1024
@@ -114,8 +114,7 @@ class WorkerProcess:
             await worker.end()
             raise
         if spec.niceness:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, spec.niceness)
+            await asyncio.to_thread(stand_back, process.pid, spec.niceness)
         return worker
 
     @property
