@@ -16,6 +16,9 @@ class ToolConfig:
     quota_calls: Cap = Cap.of(1_000_000)
     """Calls in the ledger."""
 
+    quota_call_bytes: Cap = Cap.of(1 << 30)
+    """What the ledger's calls take, results above all. Unit: bytes."""
+
     quota_replies: Cap = Cap.of(1_000_000)
     """Answers remembered for repeated requests, each kept for a day; charged to who asked."""
 

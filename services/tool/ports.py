@@ -55,8 +55,8 @@ class Transaction(Protocol):
         """
         ...
 
-    def put_call(self, call: ToolCall) -> None:
-        """Keep a call, new or changed."""
+    def put_call(self, call: ToolCall) -> tuple[bool, int]:
+        """Keep a call; return whether it is new, and how many bytes more than before it takes."""
         ...
 
     def count(self, **changes: int) -> None:

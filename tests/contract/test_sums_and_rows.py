@@ -203,6 +203,7 @@ async def test_tools_and_calls(tmp_path: Path) -> None:
         kept = [
             rows("tools", "tools", agent="owner"),
             rows("calls", "calls"),
+            rows("call_bytes", "calls", used="SUM(LENGTH(body) + COALESCE(LENGTH(whole), 0))"),
             REPLIES,
         ]
         await agree(database, " UNION ALL ".join(kept), TREES)

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from services.chassis import codec
 from services.chassis.rpc.codes import Code
@@ -19,6 +19,10 @@ from services.tool.ports import Transaction
 
 MAX_MESSAGE = 4096
 _PASSING = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED})
+
+
+ROOM: Final = 4_096
+"""What the ledger keeps free for the answer of a call that has not ended. Unit: bytes."""
 
 
 def canonical(arguments: Any) -> str:
@@ -39,10 +43,15 @@ def definition(tool: Tool) -> str:
     return hashlib.sha256(codec.encode(tool)).hexdigest()
 
 
+def taken(call: ToolCall, size: int) -> int:
+    """Return the bytes that a call of `size` counts for: before its end it has room for an answer."""
+    return size if call.state.ended else max(size, ROOM)
+
+
 def keep(tx: Transaction, call: ToolCall) -> None:
     """Enter a call, or its new state."""
-    tx.count(calls=int(tx.call(call.id) is None))
-    tx.put_call(call)
+    made, growth = tx.put_call(call)
+    tx.count(calls=int(made), call_bytes=growth)
 
 
 def same_request(known: ToolCall, asked: ToolCall) -> None:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity, run_once
-from services.chassis.quotas import Caps, LiveBook, Usage, judge
+from services.chassis.quotas import Cap, Caps, LiveBook, Usage, judge
 from services.chassis.runtime.clock import Clock
 from services.tool.core import ledger
 from services.tool.errors import CapabilityMissing
@@ -17,8 +17,10 @@ from services.tool.ports import Approvals, Meter, Store, ToolDriver, Transaction
 T = TypeVar("T")
 
 CALLS: Final = "calls"
+CALL_BYTES: Final = "call_bytes"
 RUNNING: Final = "running_calls"
 STREAMS: Final = "provider_streams"
+_ANY: Final = Cap.flat(1 << 62)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +42,9 @@ class Dependencies:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveBook({name: self.caps[name] for name in (RUNNING, STREAMS)}))
-        object.__setattr__(self, "_entering", LiveBook({CALLS: self.caps[CALLS]}))
+        object.__setattr__(
+            self, "_entering", LiveBook({name: self.caps[name] for name in (CALLS, CALL_BYTES)})
+        )
 
     def driver(self, kind: DriverKind) -> ToolDriver:
         """Return who runs tools of a kind. Raises CapabilityMissing."""
@@ -62,8 +66,18 @@ class Dependencies:
         return await self.store.write(scope, settled)
 
     async def keep(self, scope: Scope, call: ToolCall) -> None:
-        """Enter a call into the ledger, or its new state. Raises QuotaExceeded for a new one."""
-        await self.write(scope, lambda tx: ledger.keep(tx, call))
+        """Enter a call into the ledger, or its new state. Raises QuotaExceeded for a new one.
+
+        The answer of a call that ran is kept whatever it takes: what happened must not be forgotten. The
+        agent's next call is refused then.
+        """
+        caps = {**self.caps, CALL_BYTES: _ANY} if call.state.ended else self.caps
+
+        def work(tx: Transaction) -> None:
+            ledger.keep(tx, call)
+            tx.settle(caps)
+
+        await self.store.write(scope, work)
 
     @asynccontextmanager
     async def place(self, scope: Scope) -> AsyncIterator[None]:
@@ -71,15 +85,16 @@ class Dependencies:
 
         Raises QuotaExceeded before the call runs.
         """
-        owner, more = scope.charged, {CALLS: 1}
+        owner, more = scope.charged, {CALLS: 1, CALL_BYTES: ledger.ROOM}
         self._entering.charge(owner, more)
         try:
             kept = await self.store.read(scope, lambda tx: tx.used(self._entering.caps))
-            held = {one.level: one.used for one in self._entering.told(owner)}
-            judge(owner, self.caps, [(CALLS, one.level, one.used + held[one.level]) for one in kept])
+            held = {(one.quota, one.level): one.used for one in self._entering.told(owner)}
+            sums = [(one.quota, one.level, one.used + held[one.quota, one.level]) for one in kept]
+            judge(owner, self.caps, sums)
             yield
         finally:
-            self._entering.charge(owner, {CALLS: -1})
+            self._entering.charge(owner, {name: -some for name, some in more.items()})
 
     async def usage(self, scope: Scope) -> list[Usage]:
         """Return how much an agent, its tree and its tenant use of each quota."""

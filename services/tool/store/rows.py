@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from services.chassis import codec
 from services.chassis.db.sql import upsert
 from services.chassis.times import micros
+from services.tool.core import ledger
 from services.tool.model import CallQuery, Tool, ToolCall
 from services.tool.store import tables
 
@@ -70,9 +71,14 @@ class Rows:
         bodies = self._conn.execute(ordered).scalars()
         return [codec.decode(ToolCall, body).without_answer() for body in bodies]
 
-    def put_call(self, call: ToolCall) -> None:
-        """Insert or replace a call."""
+    def put_call(self, call: ToolCall) -> tuple[bool, int]:
+        """Insert or replace a call; return whether it is new, and how many bytes more it takes."""
+        table = tables.calls
+        query = sa.select(table.c.bytes).where(self._mine, table.c.call == call.id)
+        before = self._conn.execute(query).scalar_one_or_none()
         listed = call.without_answer()
+        body, whole = codec.encode(listed), None if listed == call else codec.encode(call)
+        size = ledger.taken(call, len(body) + len(whole or b""))
         row = {
             "tenant": self._tenant,
             "agent": self._agent,
@@ -81,10 +87,12 @@ class Rows:
             "state": call.state.value,
             "created_us": micros(call.created_at),
             "ended_us": None if call.ended_at is None else micros(call.ended_at),
-            "body": codec.encode(listed),
-            "whole": None if listed == call else codec.encode(call),
+            "body": body,
+            "whole": whole,
+            "bytes": size,
         }
-        upsert(self._conn, tables.calls, row)
+        upsert(self._conn, table, row)
+        return before is None, size - (before or 0)
 
     @property
     def _mine(self) -> sa.ColumnElement[bool]:

@@ -72,13 +72,15 @@ class SqlStore:
         idempotency.forget_expired(conn, tables.replies, self._clock.now(), tables.book)
         table = tables.calls
         keys = list(table.primary_key)
-        doomed = conn.execute(sa.select(*keys).where(table.c.ended_us < before).limit(limit)).all()
+        doomed = conn.execute(
+            sa.select(*keys, table.c.bytes).where(table.c.ended_us < before).limit(limit)
+        ).all()
         tab = Tab()
         for row in doomed:
             conn.execute(
-                sa.delete(table).where(*(column == value for column, value in zip(keys, row, strict=True)))
+                sa.delete(table).where(*(column == value for column, value in zip(keys, row, strict=False)))
             )
-            tab.add(Owner(row.tenant, row.agent, ""), {"calls": -1})
+            tab.add(Owner(row.tenant, row.agent, ""), {"calls": -1, "call_bytes": -row.bytes})
         tables.book.release(conn, tab.owed())
         return len(doomed)
 

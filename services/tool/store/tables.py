@@ -36,6 +36,7 @@ calls = Table(
     Column("ended_us", BigInteger, nullable=True),  # null: it has not
     Column("body", LargeBinary, nullable=False),
     Column("whole", LargeBinary, nullable=True),  # with its answer, where there is one; null: the body is it
+    Column("bytes", BigInteger, nullable=False, server_default="0"),  # that it counts for
     Index("calls_by_age", "tenant", "agent", "created_us", "call"),
     Index("calls_by_end", "ended_us"),
 )

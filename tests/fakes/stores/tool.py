@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TypeVar
 
+from services.chassis import codec
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
+from services.tool.core import ledger
 from services.tool.model import CallQuery, Tool, ToolCall
 from services.tool.ports import Transaction
 from tests.fakes.stores.usage import MemoryBook
@@ -83,10 +85,16 @@ class InMemoryStore:
                 if call.ended_at is not None and call.ended_at < ended_before
             ][:limit]
             for key in doomed:
-                del self._data.calls[key]
+                size = _bytes(self._data.calls.pop(key))
                 owner = Owner(key[0].tenant, key[0].agent, "")
-                self._book.charge([(owner, {"calls": -1})], {})
+                self._book.charge([(owner, {"calls": -1, "call_bytes": -size})], {})
         return len(doomed)
+
+
+def _bytes(call: ToolCall) -> int:
+    listed = call.without_answer()
+    size = len(codec.encode(listed)) + (0 if listed == call else len(codec.encode(call)))
+    return ledger.taken(call, size)
 
 
 class _Transaction:
@@ -132,9 +140,11 @@ class _Transaction:
         ]
         return sorted(found, key=lambda call: (call.created_at, call.id), reverse=True)[:limit]
 
-    def put_call(self, call: ToolCall) -> None:
-        """Insert or replace a call."""
+    def put_call(self, call: ToolCall) -> tuple[bool, int]:
+        """Insert or replace a call; return whether it is new, and how many bytes more it takes."""
+        before = self._data.calls.get((self._scope, call.id))
         self._data.calls[self._scope, call.id] = call
+        return before is None, _bytes(call) - (0 if before is None else _bytes(before))
 
     def count(self, **changes: int) -> None:
         """Note what the scope has more, or less, of each quota."""

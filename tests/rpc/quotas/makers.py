@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -202,6 +202,17 @@ async def call(stub: Any, who: str, _number: int) -> None:
         assert event
 
 
+async def long_call(stub: Any, who: str, number: int) -> None:
+    await tool(stub, who, number, builtin=tool_resources.BuiltinDriver(function="long"))
+    request = tool_pb2.CallToolRequest(tool=f"tools/{who}-{number}", arguments_json="{}")
+    async for event in stub.CallTool(request, metadata=tokens.metadata(who)):
+        assert event
+
+
+async def tell_long(_arguments: Mapping[str, Any]) -> Any:
+    return {"result": "x" * (UNIT - 1_000)}
+
+
 async def running(stub: Any, who: str, number: int) -> None:
     await tool(stub, who, number, builtin=tool_resources.BuiltinDriver(function="slow"))
     request = tool_pb2.CallToolRequest(tool=f"tools/{who}-{number}", arguments_json="{}", detach=True)
@@ -244,7 +255,7 @@ def _insert(agent: Agent, tx: Transaction) -> bool:
 
 
 async def _tool(config: ToolConfig, _folder: Path) -> Any:
-    builtins = ScriptedBuiltins(FakeClock(), slow=Gate())
+    builtins = ScriptedBuiltins(FakeClock(), slow=Gate(), long=tell_long)
     servicer = ToolServicer(tool_service(config=config, authorizer=WithTrees(), builtins=builtins))
     add = tool_pb2_grpc.add_ToolServiceServicer_to_server
     return tool_pb2_grpc.ToolServiceStub(local_channel((add, servicer, tool_pb2.DESCRIPTOR)))
@@ -349,6 +360,7 @@ MANAGERS: Final = {
         {
             "tools": tool,
             "calls": call,
+            "call_bytes": long_call,
             "running_calls": running,
             "provider_streams": provider,
             "replies": lambda stub, who, number: tool(stub, who, number, f"r{number}"),
