@@ -34,6 +34,12 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         written = await self._service.files.write(wire.call(caller, request.request_id), new)
         return pb.WriteFileResponse(file=self._wire.written(caller, written), created=written.created)
 
+    async def WriteFiles(self, request: pb.WriteFilesRequest, context: Any) -> pb.WriteFilesResponse:
+        caller = current_caller()
+        call = wire.call(caller, request.request_id)
+        made = await self._service.change_sets.commit(call, wire.edits(request, caller), request.comment)
+        return pb.WriteFilesResponse(files=[self._wire.outcome(caller, each) for each in made.outcomes])
+
     async def BeginUpload(self, request: pb.BeginUploadRequest, context: Any) -> pb.BeginUploadResponse:
         caller = current_caller()
         command = wire.begin(request, caller)

@@ -70,6 +70,11 @@ def covers(directory: str, path: str) -> bool:
     return path == directory or contains(directory, path)
 
 
+def join(directory: str, relative: str) -> str:
+    """Return the path of what lies at a relative path below a directory; not checked."""
+    return f"{directory}/{relative}" if directory else relative
+
+
 def rebase(path: str, old: str, new: str) -> str:
     """Replace the beginning `old` of a path by `new`; checks the result.
 

@@ -6,6 +6,7 @@ Called by the servicer and by background tasks of `main`, on the event loop. No 
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.storage.service.change_sets import ChangeSetService
 from services.storage.service.changes import ChangeRunner
 from services.storage.service.files import FileService
 from services.storage.service.purging import PurgeService
@@ -40,6 +41,7 @@ class StorageService:
     def __init__(self, changes: ChangeRunner, lifetimes: Lifetimes) -> None:
         self.sharing = SharingService(changes)
         self.files = FileService(changes, trash_life=lifetimes.trash)
+        self.change_sets = ChangeSetService(changes)
         self.reading = ReadingService(changes)
         self.uploads = UploadService(changes, lifetime=lifetimes.upload)
         self.search = SearchService(changes)

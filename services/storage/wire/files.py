@@ -13,7 +13,9 @@ from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.names import agent_name, in_agent
 from services.chassis.rpc.wire import moment
 from services.chassis.times import EPOCH
+from services.storage.core import paths
 from services.storage.core.appending import is_sha256
+from services.storage.core.change_sets import Outcome
 from services.storage.core.file_tree import Deleted, Written
 from services.storage.core.history import Opened, Target
 from services.storage.core.search import Search
@@ -35,6 +37,7 @@ from services.storage.model import (
     Upload,
     Version,
 )
+from services.storage.service.change_sets import Edit
 from services.storage.service.files import NewFile
 from services.storage.service.reading import Comparison, as_read
 from services.storage.service.uploads import CHUNK_BYTES
@@ -124,6 +127,19 @@ def new_file(request: pb.WriteFileRequest, caller: Caller) -> NewFile:
     )
 
 
+def edits(request: pb.WriteFilesRequest, caller: Caller) -> list[Edit]:
+    """Convert the files of a change set."""
+    directory = path(request.parent, caller, "parent")
+    return [
+        Edit(
+            paths.join(directory, edit.path),
+            edit.etag,
+            edit.content if edit.WhichOneof("change") == "content" else None,
+        )
+        for edit in request.edits
+    ]
+
+
 def begin(request: pb.BeginUploadRequest, caller: Caller) -> Begin:
     """Convert the start of a large write."""
     return Begin(
@@ -200,6 +216,12 @@ class Wire:
         message = self.file(caller.owner, written.node)
         message.untrusted = caller.untrusted or written.exposes
         return message
+
+    def outcome(self, caller: Caller, outcome: Outcome) -> res.File:
+        """Convert what became of one file of a change set."""
+        if outcome.written is not None:
+            return self.written(caller, outcome.written)
+        return self.file(caller.owner, outcome.removed) if outcome.removed else res.File()
 
     def made(self, caller: Caller, node: Node) -> res.File:
         """Convert a directory for who made it, or found it there."""

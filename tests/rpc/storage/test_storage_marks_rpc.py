@@ -177,3 +177,19 @@ async def test_administrators_are_vouched_for_and_never_marked(stub: Any, access
 
     await write(stub, ADMIN)
     assert not (await read(stub)).untrusted
+
+
+async def test_a_change_set_keeps_the_mark_of_its_writer_and_tells_a_clean_one_nothing(
+    stub: Any, access: AllowOwner
+) -> None:
+    edits = [pb.FileEdit(path="one", content=b"x"), pb.FileEdit(path="two", content=b"y")]
+    made = await stub.WriteFiles(pb.WriteFilesRequest(parent=ROOT, edits=edits), metadata=ME)
+    assert not access.marked
+
+    access.marked["planner"] = "tools/browse"
+    edits = [pb.FileEdit(path="one", content=b"z", etag=made.files[0].etag)]
+    await stub.WriteFiles(pb.WriteFilesRequest(parent=ROOT, edits=edits), metadata=ME)
+    access.marked.clear()
+
+    assert (await read(stub, f"{ROOT}/one")).untrusted
+    assert not (await read(stub, f"{ROOT}/two")).untrusted

@@ -447,3 +447,47 @@ async def test_the_root_is_a_directory(stub: Any) -> None:
 
     assert root.file.name == "agents/planner/files"
     assert root.file.kind == res.FILE_KIND_DIRECTORY
+
+
+async def test_several_files_are_changed_as_one_write(stub: Any) -> None:
+    old = (await write(stub, "src/old")).file
+    edits = [
+        pb.FileEdit(path="new", content=b"made"),
+        pb.FileEdit(path="old", etag=old.etag, deletion=pb.FileDeletion()),
+    ]
+    request = pb.WriteFilesRequest(parent="agents/me/files/src", edits=edits, request_id="one")
+    made = await stub.WriteFiles(request, metadata=ME)
+    again = await stub.WriteFiles(request, metadata=ME)
+
+    assert again == made
+    assert [file.name for file in made.files] == [
+        "agents/planner/files/src/new",
+        "agents/planner/files/src/old",
+    ]
+    assert not made.files[0].HasField("delete_time")
+    assert made.files[1].HasField("delete_time")
+    assert (await read(stub, "agents/planner/files/src/new"))[1] == b"made"
+
+
+@pytest.mark.parametrize(
+    ("edit", "refused"),
+    [
+        (pb.FileEdit(path="x", etag="stale", content=b"y"), (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")),
+        (pb.FileEdit(path="x", content=b"y"), (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS")),
+        (pb.FileEdit(path="x"), (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")),
+        (pb.FileEdit(path="x", deletion={}), (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")),
+        (pb.FileEdit(path="a/../x", content=b"y"), (grpc.StatusCode.INVALID_ARGUMENT, "PATH_INVALID")),
+        (pb.FileEdit(path="/x", content=b"y"), (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")),
+        (pb.FileEdit(path="a\\b", content=b"y"), (grpc.StatusCode.INVALID_ARGUMENT, "PATH_INVALID")),
+    ],
+)
+async def test_a_change_set_with_an_edit_that_does_not_fit_is_refused(
+    stub: Any, edit: pb.FileEdit, refused: tuple[grpc.StatusCode, str]
+) -> None:
+    await write(stub, "x")
+    edits = [pb.FileEdit(path="fresh", content=b"z"), edit]
+    request = pb.WriteFilesRequest(parent="agents/me/files", edits=edits)
+
+    assert await refusal(stub.WriteFiles(request, metadata=ME)) == refused
+    listed = await stub.ListFiles(pb.ListFilesRequest(parent="agents/me/files"), metadata=ME)
+    assert [file.name for file in listed.files] == ["agents/planner/files/x"]

@@ -18,6 +18,7 @@ from tests.fakes.storage import Kernel
 ME = tokens.metadata("planner")
 CRITIC = tokens.metadata("critic")
 NAME = "agents/planner/files/a"
+ROOT = "agents/planner/files"
 OTHER = "agents/planner/files/b"
 
 CALLS: dict[str, Any] = {
@@ -29,6 +30,7 @@ CALLS: dict[str, Any] = {
     "WatchFiles": pb.WatchFilesRequest(parent=NAME),
     "SearchFiles": pb.SearchFilesRequest(parent=NAME, query="new"),
     "WriteFile": pb.WriteFileRequest(name=NAME, content=b"mine"),
+    "WriteFiles": pb.WriteFilesRequest(parent=ROOT, edits=[pb.FileEdit(path="a", content=b"mine")]),
     "BeginUpload": pb.BeginUploadRequest(file=NAME),
     "MakeDirectory": pb.MakeDirectoryRequest(name=NAME),
     "SetFileMetadata": pb.SetFileMetadataRequest(name=NAME, media_type="text/plain"),
@@ -55,6 +57,7 @@ async def stub(kernel: Kernel) -> AsyncIterator[Any]:
     rights = [
         ("critic", f"storage.{what}", name) for what in ("read", "write", "delete") for name in (NAME, OTHER)
     ]
+    rights.append(("critic", "storage.write", ROOT))
     async with serving(servicer(kernel.service), authorizer=AllowOwner(*rights)) as channel:
         yield storage_pb2_grpc.StorageServiceStub(channel)
 

@@ -84,6 +84,40 @@ class WriteFileResponse(_message.Message):
     created: bool
     def __init__(self, file: _Optional[_Union[_resources_pb2.File, _Mapping]] = ..., created: bool = ...) -> None: ...
 
+class FileDeletion(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FileEdit(_message.Message):
+    __slots__ = ("path", "etag", "content", "deletion")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    DELETION_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    etag: str
+    content: bytes
+    deletion: FileDeletion
+    def __init__(self, path: _Optional[str] = ..., etag: _Optional[str] = ..., content: _Optional[bytes] = ..., deletion: _Optional[_Union[FileDeletion, _Mapping]] = ...) -> None: ...
+
+class WriteFilesRequest(_message.Message):
+    __slots__ = ("parent", "edits", "comment", "request_id")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    EDITS_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    edits: _containers.RepeatedCompositeFieldContainer[FileEdit]
+    comment: str
+    request_id: str
+    def __init__(self, parent: _Optional[str] = ..., edits: _Optional[_Iterable[_Union[FileEdit, _Mapping]]] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class WriteFilesResponse(_message.Message):
+    __slots__ = ("files",)
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedCompositeFieldContainer[_resources_pb2.File]
+    def __init__(self, files: _Optional[_Iterable[_Union[_resources_pb2.File, _Mapping]]] = ...) -> None: ...
+
 class BeginUploadRequest(_message.Message):
     __slots__ = ("file", "total_bytes", "mode", "etag", "media_type", "metadata", "comment", "request_id")
     class MetadataEntry(_message.Message):

@@ -46,6 +46,11 @@ class StorageServiceStub(object):
                 request_serializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFileRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFileResponse.FromString,
                 _registered_method=True)
+        self.WriteFiles = channel.unary_unary(
+                '/aios.api.storage.v1.StorageService/WriteFiles',
+                request_serializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFilesRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFilesResponse.FromString,
+                _registered_method=True)
         self.BeginUpload = channel.unary_unary(
                 '/aios.api.storage.v1.StorageService/BeginUpload',
                 request_serializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.BeginUploadRequest.SerializeToString,
@@ -203,6 +208,20 @@ class StorageServiceServicer(object):
         Errors: ALREADY_EXISTS ALREADY_EXISTS (with WRITE_MODE_CREATE), NOT_FOUND FILE_NOT_FOUND (with an etag, or
         WRITE_MODE_REPLACE), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION WRONG_FILE_KIND, INVALID_ARGUMENT
         CHECKSUM_MISMATCH, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or DISK_FULL, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteFiles(self, request, context):
+        """Changes several files of one directory as one write: all of it, or nothing where one of them is not as the caller
+        read it. Directories that a file lies in are made. A directory cannot be deleted with it. The caller needs
+        "storage.write" on each file written, and "storage.delete" on each one deleted.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (no etag, but there is such a file), NOT_FOUND FILE_NOT_FOUND (an etag, but
+        no such file), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION WRONG_FILE_KIND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or
+        DISK_FULL, ABORTED IDEMPOTENCY_MISMATCH. The metadata of the first ones names the `path`.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -514,6 +533,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     request_deserializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFileRequest.FromString,
                     response_serializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFileResponse.SerializeToString,
             ),
+            'WriteFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteFiles,
+                    request_deserializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFilesRequest.FromString,
+                    response_serializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFilesResponse.SerializeToString,
+            ),
             'BeginUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.BeginUpload,
                     request_deserializer=aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.BeginUploadRequest.FromString,
@@ -689,6 +713,33 @@ class StorageService(object):
             '/aios.api.storage.v1.StorageService/WriteFile',
             aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFileRequest.SerializeToString,
             aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.storage.v1.StorageService/WriteFiles',
+            aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFilesRequest.SerializeToString,
+            aios_dot_api_dot_storage_dot_v1_dot_storage__pb2.WriteFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,16 @@ class StorageServiceStub:
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
+    WriteFiles: _grpc.UnaryUnaryMultiCallable[_storage_pb2.WriteFilesRequest, _storage_pb2.WriteFilesResponse]
+    """Changes several files of one directory as one write: all of it, or nothing where one of them is not as the caller
+    read it. Directories that a file lies in are made. A directory cannot be deleted with it. The caller needs
+    "storage.write" on each file written, and "storage.delete" on each one deleted.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (no etag, but there is such a file), NOT_FOUND FILE_NOT_FOUND (an etag, but
+    no such file), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION WRONG_FILE_KIND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or
+    DISK_FULL, ABORTED IDEMPOTENCY_MISMATCH. The metadata of the first ones names the `path`.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
     BeginUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.BeginUploadRequest, _storage_pb2.BeginUploadResponse]
     """Starts a large write. Nothing can be read of it before CommitUpload.
     Errors: FAILED_PRECONDITION WRONG_FILE_KIND, ALREADY_EXISTS ALREADY_EXISTS (with WRITE_MODE_CREATE), ABORTED
@@ -250,6 +260,16 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Errors: ALREADY_EXISTS ALREADY_EXISTS (with WRITE_MODE_CREATE), NOT_FOUND FILE_NOT_FOUND (with an etag, or
     WRITE_MODE_REPLACE), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION WRONG_FILE_KIND, INVALID_ARGUMENT
     CHECKSUM_MISMATCH, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or DISK_FULL, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    WriteFiles: _aio.UnaryUnaryMultiCallable[_storage_pb2.WriteFilesRequest, _storage_pb2.WriteFilesResponse]  # type: ignore[assignment]
+    """Changes several files of one directory as one write: all of it, or nothing where one of them is not as the caller
+    read it. Directories that a file lies in are made. A directory cannot be deleted with it. The caller needs
+    "storage.write" on each file written, and "storage.delete" on each one deleted.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (no etag, but there is such a file), NOT_FOUND FILE_NOT_FOUND (an etag, but
+    no such file), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION WRONG_FILE_KIND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or
+    DISK_FULL, ABORTED IDEMPOTENCY_MISMATCH. The metadata of the first ones names the `path`.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -458,6 +478,22 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: ALREADY_EXISTS ALREADY_EXISTS (with WRITE_MODE_CREATE), NOT_FOUND FILE_NOT_FOUND (with an etag, or
         WRITE_MODE_REPLACE), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION WRONG_FILE_KIND, INVALID_ARGUMENT
         CHECKSUM_MISMATCH, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or DISK_FULL, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def WriteFiles(
+        self,
+        request: _storage_pb2.WriteFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.WriteFilesResponse, _abc.Awaitable[_storage_pb2.WriteFilesResponse]]:
+        """Changes several files of one directory as one write: all of it, or nothing where one of them is not as the caller
+        read it. Directories that a file lies in are made. A directory cannot be deleted with it. The caller needs
+        "storage.write" on each file written, and "storage.delete" on each one deleted.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (no etag, but there is such a file), NOT_FOUND FILE_NOT_FOUND (an etag, but
+        no such file), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION WRONG_FILE_KIND, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or
+        DISK_FULL, ABORTED IDEMPOTENCY_MISMATCH. The metadata of the first ones names the `path`.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
