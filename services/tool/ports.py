@@ -1,6 +1,6 @@
 """What the tool manager needs from the world. Pure."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -9,6 +9,7 @@ from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.quotas import Caps, Usage
+from services.tool.core.files import FileContent, FileEdit, FileList, FileStat
 from services.tool.core.sandboxing import SandboxEnd, SandboxJob, SandboxLevel
 from services.tool.core.secrets import Secret
 from services.tool.model import (
@@ -195,6 +196,39 @@ class Sandbox(Protocol):
 
     async def open(self, job: SandboxJob) -> SandboxProcess:
         """Start a program to talk to. Raises SandboxUnavailable."""
+        ...
+
+
+class Files(Protocol):
+    """The files that the running call's caller may use. Passes `tests/contract/tool_files`.
+
+    A path is relative to the caller's own files, `notes/todo.txt`; one of another agent's is written in full,
+    `agents/critic/files/notes/todo.txt`. Every method raises BadPath, and what the storage manager refuses
+    with, by the caller's own rights. What nobody vouches for has marked the caller before it is returned.
+    """
+
+    async def list(self, directory: str, pattern: str, *, limit: int) -> FileList:
+        """List the files below a directory (empty: all) whose path in it matches, at most `limit` of them.
+
+        In a pattern `*` stands for any characters but a slash, `**` for any, `?` for one. A directory that is
+        not there holds nothing.
+        """
+        ...
+
+    async def stat(self, path: str) -> FileStat:
+        """Tell what a file is."""
+        ...
+
+    async def read(self, path: str, *, limit: int, offset: int = 0) -> FileContent:
+        """Return at most `limit` bytes of a file, from a place on."""
+        ...
+
+    async def write(self, edits: Sequence[FileEdit], *, request_id: str) -> Sequence[FileStat]:
+        """Change several files of one agent as one write: all of them, or none where one has changed.
+
+        Returns them in the order of `edits`; one that was deleted with an empty etag. The same `request_id`
+        writes once.
+        """
         ...
 
 
