@@ -118,6 +118,10 @@ class EgressDenied(KernelError):
     code = Code.PERMISSION_DENIED
 
 
+class EgressFailed(ToolFailed):
+    """The other end could not be reached, or does not speak HTTP."""
+
+
 class ToolChanged(KernelError):
     """The tool is not what was accepted; a person has to look at it first."""
 

@@ -45,6 +45,12 @@ class ToolMetrics:
             ["reason"],
             registry=registry,
         )
+        self._sent = Counter(
+            "aios_tool_egress_requests",
+            "Requests that the kernel sent for tools, or refused to, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
 
     def waited(self, tool: Tool, seconds: float, *, admitted: bool) -> None:
         """Record a wait for a tool's turn."""
@@ -64,6 +70,10 @@ class ToolMetrics:
     def joined(self) -> None:
         """Record a repeated request that got the first one's call."""
         self._joined.inc()
+
+    def sent(self, outcome: str) -> None:
+        """Record a request of a tool to the outside."""
+        self._sent.labels(outcome).inc()
 
 
 def _label(tool: Tool) -> str:

@@ -9,6 +9,7 @@ from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.quotas import Caps, Usage
+from services.tool.core.egress import EgressRequest, EgressResponse, OriginPattern
 from services.tool.core.files import FileContent, FileEdit, FileList, FileStat
 from services.tool.core.sandboxing import SandboxEnd, SandboxJob, SandboxLevel
 from services.tool.core.secrets import Secret
@@ -232,6 +233,30 @@ class Files(Protocol):
         ...
 
 
+class Egress(Protocol):
+    """The only way out of the kernel for what agents and tools ask for."""
+
+    async def check(self, tenant: str, url: str) -> None:
+        """Judge a URL without asking the network anything. Raises EgressDenied."""
+        ...
+
+    async def fetch(self, request: EgressRequest) -> EgressResponse:
+        """Send a request, follow its redirects and return the answer, whatever its status.
+
+        Nothing of it is left when this returns or raises, cancellation included. Raises EgressDenied,
+        EgressFailed, ToolTimeout, ResultInvalid for an answer that is too large.
+        """
+        ...
+
+
+class EgressRules(Protocol):
+    """What the administrators of tenants leave of what the operator allows."""
+
+    async def narrowed(self, tenant: str) -> tuple[OriginPattern, ...] | None:
+        """Return the origins that a tenant's tools may reach; None: all that the operator allows."""
+        ...
+
+
 class FileSearch(Protocol):
     """Search in the calling agent's files."""
 
@@ -339,4 +364,8 @@ class Meter(Protocol):
 
     def joined(self) -> None:
         """Record a repeated request that got the first one's call."""
+        ...
+
+    def sent(self, outcome: str) -> None:
+        """Record how a request ended that the kernel sent for a tool, or refused; a metric label."""
         ...
