@@ -4,6 +4,10 @@ from collections.abc import Mapping
 
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
+from services.chassis.sandbox import errors as sandbox_errors
+
+SandboxUnavailable = sandbox_errors.SandboxUnavailable
+SandboxLost = sandbox_errors.SandboxLost
 
 
 class ToolNotFound(KernelError):
@@ -102,13 +106,6 @@ class CapabilityMissing(KernelError):
 
     reason = "CAPABILITY_MISSING"
     code = Code.UNIMPLEMENTED
-
-
-class SandboxUnavailable(KernelError):
-    """Nothing on this machine keeps such a program in, so it is not run."""
-
-    reason = "SANDBOX_UNAVAILABLE"
-    code = Code.FAILED_PRECONDITION
 
 
 class EgressDenied(KernelError):

@@ -9,9 +9,9 @@ from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.quotas import Caps, Usage
+from services.chassis.sandbox import port as sandbox_port
 from services.tool.core.egress import EgressRequest, EgressResponse, OriginPattern
 from services.tool.core.files import FileContent, FileEdit, FileList, FileStat
-from services.tool.core.sandboxing import SandboxEnd, SandboxJob, SandboxLevel
 from services.tool.core.secrets import Secret
 from services.tool.model import (
     Approval,
@@ -25,6 +25,9 @@ from services.tool.model import (
 )
 
 T = TypeVar("T")
+
+Sandbox = sandbox_port.Sandbox
+SandboxProcess = sandbox_port.SandboxProcess
 
 
 class Transaction(Protocol):
@@ -152,51 +155,6 @@ class ToolDriver(Protocol):
         When it is cancelled, everything that it started has ended before it returns, in bounded time. Raises
         ToolFailed, SandboxUnavailable, EgressDenied, ToolChanged, or what a peer refuses.
         """
-        ...
-
-
-class SandboxProcess(Protocol):
-    """A program that runs in the sandbox and is talked to."""
-
-    async def write(self, data: bytes) -> None:
-        """Give it input; waits while it does not read. Raises ToolFailed when it has ended."""
-        ...
-
-    async def read(self) -> bytes:
-        """Return the next piece of its standard output, at most 64 KiB; empty: it will write no more."""
-        ...
-
-    async def end(self) -> SandboxEnd:
-        """Wait until it has ended by itself, or passed a limit."""
-        ...
-
-    async def stop(self) -> SandboxEnd:
-        """End it with all it started, and return when nothing of it is left. Idempotent."""
-        ...
-
-
-class Sandbox(Protocol):
-    """Where programs run that nobody vouches for. Passes `tests/contract/tool_sandbox`."""
-
-    @property
-    def level(self) -> SandboxLevel:
-        """What keeps jobs in; NONE when nothing does."""
-        ...
-
-    @property
-    def problem(self) -> str:
-        """Return why nothing can be run, for people; empty: it can."""
-        ...
-
-    async def run(self, job: SandboxJob, heard: Callable[[str, bytes], None] | None = None) -> SandboxEnd:
-        """Run a job to its end. `heard("stdout" or "stderr", piece)` is called with its output as it comes.
-
-        Nothing of it is left when this returns or raises, cancellation included. Raises SandboxUnavailable.
-        """
-        ...
-
-    async def open(self, job: SandboxJob) -> SandboxProcess:
-        """Start a program to talk to. Raises SandboxUnavailable."""
         ...
 
 

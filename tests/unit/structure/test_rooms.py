@@ -23,7 +23,7 @@ EVERYWHERE = {"main", "config", "metrics", "servicer", "errors", "ports", "core"
 EXTRA = {"tgi_local": {"demo_model"}, "tool": {"drivers", "sandbox", "egress"}}
 """Rooms of one process alone."""
 
-CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch", "constraints"}
+CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch", "constraints", "sandbox"}
 CHASSIS_FILES = {
     "__init__",
     "chat",

@@ -1,0 +1,1 @@
+"""What keeps programs in that nobody vouches for: its terms and its port."""
