@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from services.chassis.quotas import Cap
 
@@ -39,6 +40,13 @@ class ToolConfig:
 
     look_at_approvals_every: timedelta = timedelta(seconds=1)
     """Time between two looks at an approval that a call waits for. Unit: seconds."""
+
+    sandbox_target: str = ""
+    """Where the sandbox is reached that is a process of its own, such as sandbox:7077. Default: programs are
+    isolated on this machine, by this process."""
+
+    sandbox_key_file: Path | None = None
+    """File with the credential for that sandbox, which knows its SHA-256."""
 
     def __post_init__(self) -> None:
         if self.keep_calls < timedelta(hours=24):

@@ -18,8 +18,11 @@ from services.chassis.dispatch.scheduling import SchedulingClass
 from services.chassis.gate import FairGate, GateConfig
 from services.chassis.rpc.methods import Lane
 from services.chassis.runtime.metrics import DatabaseMetrics, DispatchMetrics, ProcessMetrics, RpcMetrics
+from services.chassis.sandbox.metrics import show
+from services.chassis.sandbox.nowhere import Nowhere
 from services.context.metrics import ContextMetrics
 from services.memory.metrics import MemoryMetrics
+from services.sandbox.metrics import SandboxMetrics, show_places
 from services.scheduler.core.stats import ClassStats, ReplicaStats, Stats
 from services.scheduler.metrics import PrometheusScheduleMetrics, QueueCollector
 from services.scheduler.model import ReplicaId
@@ -102,6 +105,12 @@ def _tool(registry: CollectorRegistry) -> None:
     DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
 
 
+def _sandbox(registry: CollectorRegistry) -> None:
+    SandboxMetrics(registry)
+    show(registry, Nowhere("a test"))
+    show_places(registry, running=lambda: 0, waiting=lambda: 0)
+
+
 def _scheduler(registry: CollectorRegistry) -> None:
     PrometheusScheduleMetrics(registry, lambda _kind, _lane: "adaptive")
     QueueCollector(registry, _stats)
@@ -121,6 +130,7 @@ SECTIONS: Mapping[str, Callable[[CollectorRegistry], Any]] = {
     "memory": MemoryMetrics,
     "storage": StorageMetrics,
     "tool": _tool,
+    "sandbox": _sandbox,
     "access": AccessMetrics,
 }
 """Who registers what, by the section of the document."""

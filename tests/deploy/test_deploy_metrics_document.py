@@ -12,7 +12,7 @@ from tests.deploy.monitoring import SECTIONS, documented, label_values, measured
 
 
 def test_every_process_has_its_section() -> None:
-    assert {*KERNEL, "tgi-local"} <= set(documented())
+    assert {*KERNEL, "sandbox", "tgi-local"} <= set(documented())
     assert set(documented()) == set(measured())
 
 
@@ -24,7 +24,7 @@ def test_the_document_and_the_registry_agree(section: str) -> None:
 def test_no_process_measures_unseen() -> None:
     files = {path.parent.name for path in [*ROOT.glob("services/*/metrics.py"), ROOT / "gateway/metrics.py"]}
 
-    assert files == {*KERNEL, "tgi_local"}
+    assert files == {*KERNEL, "sandbox", "tgi_local"}
 
 
 def test_units_fit_the_names() -> None:

@@ -14,6 +14,9 @@ DEFAULT_PORTS: Final = {
 }
 """gRPC port of each service. Its HTTP port is 100 higher (the gateway's is 7080), health 200 higher."""
 
+PORTS_BESIDE: Final = {"sandbox": 7077}
+"""gRPC port of each process that a kernel may have and need not. It has no key and is believed nothing."""
+
 DOOR_ABOVE: Final = 20
 """The gateway's HTTP door listens this far above its gRPC port: 7090."""
 
@@ -27,6 +30,11 @@ class PortTaken(Exception):
     def __init__(self, port: int, purpose: str) -> None:
         self.port = port
         super().__init__(f"port {port} ({purpose}) is in use{_holder(port)}")
+
+
+def grpc_port(service: str) -> int:
+    """Return the default gRPC port of a service; 0 for one that is not known."""
+    return DEFAULT_PORTS.get(service) or PORTS_BESIDE.get(service, 0)
 
 
 def http_port(service: str, port: int) -> int:

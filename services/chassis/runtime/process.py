@@ -200,7 +200,7 @@ class Process:
     def server_config(self, *, serve_http: bool = True) -> ServerConfig:
         """Return where to listen, defaults filled in."""
         listen = self.listen
-        port = ports.DEFAULT_PORTS.get(self.name, 0) if listen.port is None else listen.port
+        port = ports.grpc_port(self.name) if listen.port is None else listen.port
         http = ports.http_port(self.name, port) if listen.http_port is None else listen.http_port
         return ServerConfig(
             host=listen.host,

@@ -45,6 +45,8 @@ SERVICES = {
     "agent.v1.AgentService/ConfirmPurge": {"context", "memory", "storage", "tool"},
     "agent.v1.AgentService/GetPurges": {"context", "memory", "storage", "tool"},
     "agent.v1.AgentService/WatchAgents": {"gateway", "tool"},
+    "sandbox.v1.SandboxService/GetSandbox": {"tool"},
+    "sandbox.v1.SandboxService/Run": {"tool"},
     "scheduler.v1.SchedulerService/Dispatch": {"gateway", "tool"},
 }
 """What each process of the kernel may do in its own name: all of it, told once more than in the protos."""

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 MANAGERS = ("access", "context", "memory", "scheduler", "storage", "tool")
-PROCESSES = (*MANAGERS, "tgi_local")
+PROCESSES = (*MANAGERS, "sandbox", "tgi_local")
 
 ROOMS = {"core", "service", "store", "adapters", "wire", "servicer"}
 FILES = {"__init__", "__main__", "main", "config", "metrics", "servicer", "model", "errors", "ports"}

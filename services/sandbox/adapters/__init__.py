@@ -1,0 +1,1 @@
+"""The ports' other side: who may call."""

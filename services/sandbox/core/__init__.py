@@ -1,0 +1,1 @@
+"""The rules: what a job may bring and take, whose place is next."""
