@@ -14,6 +14,9 @@ class ToolConfig:
     quota_tools: Cap = Cap.of(200)
     """Registered tools, charged to who registered them."""
 
+    quota_secrets: Cap = Cap.flat(1_000)
+    """Secrets; they belong to the tenant."""
+
     quota_calls: Cap = Cap.of(1_000_000)
     """Calls in the ledger."""
 
@@ -28,6 +31,11 @@ class ToolConfig:
 
     quota_provider_streams: Cap = Cap.of(256)
     """Streams of providers open at one process."""
+
+    secret_keys_file: Path | None = None
+    """File of the keys that seal secrets, one ID=BASE64 of 32 bytes a line: the first seals, all open. Read
+    again when it changes. Default: secret-keys in the data directory, made when the first secret is set, if
+    the database lies there too; otherwise no secret can be kept."""
 
     keep_calls: timedelta = timedelta(days=7)
     """Time the ledger keeps a call after its end; at least 24 hours. Unit: seconds."""

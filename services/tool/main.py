@@ -18,13 +18,15 @@ from services.chassis.runtime.metrics import DispatchMetrics
 from services.chassis.runtime.process import App, Process
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.adapters.approvals_client import AccessApprovals
+from services.tool.adapters.audit_client import AccessAudit
 from services.tool.adapters.scheduler_queue import ScheduledQueue
+from services.tool.adapters.secret_keys import SecretKeyFile
 from services.tool.adapters.storage_client import StorageSearch
 from services.tool.config import ToolConfig
 from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
 from services.tool.metrics import ToolMetrics
 from services.tool.model import DriverKind, Tool
-from services.tool.ports import Access, Approvals, Meter, Queue, Store, ToolDriver
+from services.tool.ports import Access, Approvals, Audit, Meter, Queue, SecretKeys, Store, ToolDriver
 from services.tool.service.calls import Calls
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.executor import CallExecutor
@@ -33,6 +35,7 @@ from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
+from services.tool.service.secrets import SecretAdmin
 from services.tool.servicer import ToolServicer
 from services.tool.store.sql import MIGRATIONS, SqlStore
 
@@ -53,6 +56,8 @@ def build(
     given: Sequence[Tool],
     approvals: Approvals,
     queue: Queue,
+    secret_keys: SecretKeys,
+    audit: Audit,
 ) -> ToolService:
     """Wire the use cases. `given`: the tools that every tenant has."""
     deps = Dependencies(
@@ -65,7 +70,14 @@ def build(
     registry.watch(calls.unregistered)
     leases.on_missing(calls.provider_gone)
     purging = Purging(store, calls, leases, registry.has_gone)
-    return ToolService(registry, calls, Providers(deps, registry, leases), leases, purging)
+    return ToolService(
+        registry,
+        calls,
+        Providers(deps, registry, leases),
+        leases,
+        purging,
+        SecretAdmin(deps, secret_keys, audit),
+    )
 
 
 def _killed(service: ToolService, tenant: str, agent: str) -> None:
@@ -95,6 +107,14 @@ def _scheduled(process: Process) -> tuple[ScheduledQueue, AccessAgentDirectory]:
     return queue, agents
 
 
+def _secret_keys(process: Process, config: ToolConfig) -> SecretKeyFile:
+    """Keep the key beside the database where that is a file of ours: elsewhere it would not outlive us."""
+    if config.secret_keys_file is not None:
+        return SecretKeyFile(config.secret_keys_file, may_make=False)
+    beside = not process.listen.database_url
+    return SecretKeyFile(process.data_dir / "secret-keys" if beside else None, may_make=beside)
+
+
 async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     """Open the database, settle what the last process left, wire the service, start its background work.
 
@@ -105,9 +125,10 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     agents = None
     if queue is None:
         queue, agents = _scheduled(process)
+    store, secret_keys = SqlStore(database, process.clock), _secret_keys(process, config)
     service = build(
         config,
-        store=SqlStore(database, process.clock),
+        store=store,
         clock=process.clock,
         meter=ToolMetrics(process.registry),
         access=CallersAccess(process.authorizer),
@@ -122,6 +143,8 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
             process.channel("access", access_pb2.DESCRIPTOR), process.credential, process.exchange
         ),
         queue=queue,
+        secret_keys=secret_keys,
+        audit=AccessAudit(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
     )
     if agents is not None:
         process.tasks.start(
@@ -132,6 +155,8 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     interrupted = await service.calls.recover()
     if interrupted:
         _log.warning("calls were interrupted", count=interrupted)
+    await service.secrets.reseal()
+    process.tasks.every("reseal", config.collect_every.total_seconds(), service.secrets.reseal)
     process.stack.push_async_callback(service.calls.stop)
     process.follow_purges(service.purging.purge)
     process.tasks.every("collect", config.collect_every.total_seconds(), service.calls.collect)

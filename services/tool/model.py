@@ -417,16 +417,23 @@ class ToolQuery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SealedSecret:
-    """A secret as it is kept: everything but its value, which is sealed."""
+class SecretInfo:
+    """What is told of a secret: everything but its value."""
 
     name: str
     version: int
     """Grows each time it is set."""
     bound_to: str
     """Where alone its value may go: `mcpservers/{id}`, or an origin."""
-    key_id: str
-    """Of the key that seals it."""
-    sealed: bytes = field(repr=False)
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedSecret:
+    """A secret as it is kept."""
+
+    info: SecretInfo
+    key_id: str
+    """Of the key that seals the value."""
+    sealed: bytes = field(repr=False)

@@ -12,13 +12,14 @@ from services.chassis.quotas import Caps, Usage
 from services.chassis.sandbox import port as sandbox_port
 from services.tool.core.egress import EgressRequest, EgressResponse, OriginPattern
 from services.tool.core.files import FileContent, FileEdit, FileList, FileStat
-from services.tool.core.secrets import Secret
+from services.tool.core.secrets import Secret, SecretKey
 from services.tool.model import (
     Approval,
     CallQuery,
     CallState,
     Progress,
     QueueRequest,
+    SealedSecret,
     Tool,
     ToolCall,
     ToolOutcome,
@@ -47,6 +48,22 @@ class Transaction(Protocol):
 
     def drop_tool(self, tool_id: str) -> None:
         """Forget a tool."""
+        ...
+
+    def secret(self, name: str) -> SealedSecret | None:
+        """Return a secret of the tenant, sealed."""
+        ...
+
+    def secrets(self, *, after: str, limit: int) -> list[SealedSecret]:
+        """List the tenant's secrets by name."""
+        ...
+
+    def put_secret(self, secret: SealedSecret) -> None:
+        """Keep a secret, new or changed."""
+        ...
+
+    def drop_secret(self, name: str) -> None:
+        """Forget a secret."""
         ...
 
     def call(self, call_id: str) -> ToolCall | None:
@@ -105,6 +122,12 @@ class Store(Protocol):
 
     async def unfinished(self, *, limit: int) -> list[tuple[Scope, ToolCall]]:
         """List calls of all agents that have not ended."""
+        ...
+
+    async def sealed_otherwise(
+        self, key_id: str, *, after: tuple[str, str], limit: int
+    ) -> list[tuple[str, SealedSecret]]:
+        """List secrets that another key seals, with their tenant, from behind a tenant and a name."""
         ...
 
     async def tools_of(self, scope: Scope) -> list[str]:
@@ -238,14 +261,37 @@ class Access(Protocol):
         ...
 
 
+class SecretKeys(Protocol):
+    """The keys that seal secrets. They are kept apart from the database."""
+
+    async def all(self) -> Sequence[SecretKey]:
+        """Return the keys, first the one that seals; none: there are none yet. Raises SecretsUnavailable."""
+        ...
+
+    async def make(self) -> Sequence[SecretKey]:
+        """Make the first key where there is none, and return the keys. Raises SecretsUnavailable."""
+        ...
+
+
+class Audit(Protocol):
+    """The audit log of the caller's tenant."""
+
+    async def note(self, method: str, action: str, resource: str, request: RequestIdentity) -> None:
+        """Note that the caller does this. Raises what the access manager refuses with."""
+        ...
+
+
 class Secrets(Protocol):
     """The values that operators keep for tools."""
 
-    async def resolve(self, tenant: str, names: Collection[str], bound_to: str) -> Mapping[str, Secret]:
+    async def resolve(
+        self, tenant: str, names: Collection[str], bound_to: str, *also: str
+    ) -> Mapping[str, Secret]:
         """Return the values of secrets by name, to be sent to one place: for drivers, when they send.
 
-        `bound_to`: where they go: `mcpservers/{id}`, or the origin of a URL (`core.secrets.origin`). Raises
-        EgressDenied for a secret that is meant for another place, SecretNotFound, SecretsUnavailable.
+        `bound_to`: where they go: `mcpservers/{id}`, or the origin of a URL (`core.secrets.origin`); `also`:
+        the other name of the same place, for a server that is reached by a URL. Raises EgressDenied for a
+        secret that is meant for another place, SecretNotFound, SecretsUnavailable.
         """
         ...
 

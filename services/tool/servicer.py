@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
+from aios.api.tool.v1 import secrets_pb2, tool_pb2, tool_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import quota_usage, request_identity
@@ -13,6 +13,7 @@ from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
 from services.tool.wire import common
 from services.tool.wire import providers as provider_wire
+from services.tool.wire import secrets as secret_wire
 from services.tool.wire import tools as tool_wire
 
 
@@ -24,6 +25,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._registry = service.registry
         self._calls = service.calls
         self._providers = service.providers
+        self._secrets = service.secrets
 
     async def RegisterTool(
         self, request: tool_pb2.RegisterToolRequest, _context: object
@@ -109,6 +111,31 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.ListMcpServersResponse:
         """List MCP servers; there are none."""
         return tool_pb2.ListMcpServersResponse()
+
+    async def SetSecret(
+        self, request: secrets_pb2.SetSecretRequest, _context: object
+    ) -> secrets_pb2.SetSecretResponse:
+        caller = current_caller()
+        id_, actor = secret_wire.secret_id(request.name), secret_wire.setting(caller, request)
+        kept = await self._secrets.set(caller.scope, actor, id_, request.value, request.bound_to)
+        return secrets_pb2.SetSecretResponse(secret=secret_wire.write(kept))
+
+    async def ListSecrets(
+        self, request: secrets_pb2.ListSecretsRequest, _context: object
+    ) -> secrets_pb2.ListSecretsResponse:
+        caller = current_caller()
+        size = paging.page_size(request.page_size, default=secret_wire.PAGE, maximum=secret_wire.MOST)
+        after = secret_wire.position(request, caller.scope)
+        found = await self._secrets.page(caller.scope, caller.principal, after=after, limit=size + 1)
+        return secret_wire.page(caller.scope, found, size)
+
+    async def DeleteSecret(
+        self, request: secrets_pb2.DeleteSecretRequest, _context: object
+    ) -> secrets_pb2.DeleteSecretResponse:
+        caller = current_caller()
+        actor, id_ = request_identity(caller, "DeleteSecret", request), secret_wire.secret_id(request.name)
+        await self._secrets.delete(caller.scope, actor, id_, allow_missing=request.allow_missing)
+        return secrets_pb2.DeleteSecretResponse()
 
     async def GetUsage(
         self, _request: tool_pb2.GetUsageRequest, _context: object

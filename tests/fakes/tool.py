@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +10,17 @@ from typing import Any
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Scope
-from services.chassis.rpc.errors import ApprovalRequired
+from services.chassis.idempotency import RequestIdentity
+from services.chassis.rpc.errors import ApprovalRequired, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.config import ToolConfig
+from services.tool.core.secrets import SecretKey
 from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
+from services.tool.errors import SecretsUnavailable
 from services.tool.main import build
 from services.tool.model import Approval, DriverKind, Tool, ToolCall, ToolOutcome
-from services.tool.ports import Approvals, Job, Queue, Store, ToolDriver
+from services.tool.ports import Approvals, Audit, Job, Queue, SecretKeys, Store, ToolDriver
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
 from tests.fakes.access import AllowOwner
@@ -102,6 +105,39 @@ class FakeApprovals:
         return Approval(approval_id, bool(self.say), datetime(2030, 1, 1, tzinfo=UTC))
 
 
+class FakeSecretKeys:
+    """Keys that a test puts in; at first there is none yet, and one can be made."""
+
+    def __init__(self, *keys: SecretKey) -> None:
+        self.keys = keys
+        self.missing = False
+
+    async def all(self) -> Sequence[SecretKey]:
+        """Return the keys."""
+        if self.missing:
+            raise SecretsUnavailable("there is no key for secrets")
+        return self.keys
+
+    async def make(self) -> Sequence[SecretKey]:
+        """Make the first key."""
+        self.keys = self.keys or (SecretKey("k1", bytes(32)),)
+        return await self.all()
+
+
+class FakeAudit:
+    """An audit log in RAM: what was noted, by method and resource."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str, str]] = []
+        self.down = False
+
+    async def note(self, method: str, action: str, resource: str, _request: RequestIdentity) -> None:
+        """Note it, unless the log cannot be reached."""
+        if self.down:
+            raise ServiceUnavailable("the audit log cannot be reached")
+        self.noted.append((method, action, resource))
+
+
 class Gate:
     """A function that runs until the test lets it go."""
 
@@ -136,6 +172,8 @@ def tool_service(
     approvals: Approvals | None = None,
     queue: Queue | None = None,
     drivers: Mapping[DriverKind, ToolDriver] | None = None,
+    secret_keys: SecretKeys | None = None,
+    audit: Audit | None = None,
 ) -> ToolService:
     """Wire a tool manager; what is not given is a fake."""
     clock = clock or FakeClock()
@@ -149,6 +187,8 @@ def tool_service(
         given=TOOLS,
         approvals=approvals or FakeApprovals(),
         queue=queue or LocalQueue(),
+        secret_keys=secret_keys or FakeSecretKeys(),
+        audit=audit or FakeAudit(),
     )
 
 

@@ -11,9 +11,7 @@ import hashlib
 import hmac
 import json
 import math
-import os
 import secrets
-import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +26,7 @@ from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.processes import GATEWAY, PROCESSES
 from services.chassis.auth.tokens import ALGORITHM, ISSUER, LEEWAY_SECONDS, actors_of
 from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
+from services.chassis.runtime.private_files import replace, write_new
 
 _VERSION: Final = 1
 _KINDS: Final = {kind.value: kind for kind in (Kind.AGENT, Kind.ADMIN, Kind.SERVICE, Kind.PERSON)}
@@ -247,42 +246,6 @@ def write_admin_token(
     admin = Principal(agent="admin", tenant=tenant, kind=Kind.ADMIN)
     token = keys.issue(admin, now=now, after=after, lifetime=lifetime)
     replace(path, token.text.encode() + b"\n")
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """Write a private file durably unless it exists; of several writers at once the first wins."""
-    temporary = _temporary(path, content)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return
-    finally:
-        temporary.unlink()
-        _sync_folder(path.parent)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a private file durably in the place of what is there."""
-    _temporary(path, content).replace(path)
-    _sync_folder(path.parent)
-
-
-def _temporary(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 0600
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _seal_secret(key: SigningKey) -> bytes:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from services.access.adapters.keys import write_new
 from services.chassis.auth.processes import KEYED
+from services.chassis.runtime.private_files import write_new
 
 _LEAST_CHARACTERS: Final = 32
 

@@ -87,6 +87,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "tool.provide": _SELF,
     "tool.read": _TOOL,
     "tool.register": _SHAREABLE_ADMIN,
+    "tool.secrets": _ADMIN_ALONE,
 }
 
 

@@ -8,6 +8,7 @@ not change its mode; what lies in it is then closed file by file.
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +74,24 @@ def make_file(path: Path) -> None:
         own_file(path)
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Write a private file durably unless it exists; of several writers at once the first wins."""
+    temporary = _temporary(path, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink()
+        _sync_folder(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a private file durably in the place of what is there."""
+    _temporary(path, content).replace(path)
+    _sync_folder(path.parent)
+
+
 def _close_root(descriptor: int, path: Path, done: list[Path]) -> None:
     status = os.fstat(descriptor)
     if status.st_uid != os.geteuid():
@@ -130,3 +149,21 @@ def _open_mode(status: os.stat_result) -> int | None:
     if status.st_uid != os.geteuid() or not status.st_mode & _OTHERS:
         return None
     return stat.S_IMODE(status.st_mode) & 0o700
+
+
+def _temporary(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

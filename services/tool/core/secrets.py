@@ -5,11 +5,15 @@ with AES-256-GCM under a key that lies elsewhere. Everything that says what the 
 as additional data, so that a row which is copied to another tenant, name, version or place does not open.
 """
 
+import base64
+import binascii
+import hashlib
 import hmac
 import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, NoReturn, SupportsIndex
 from urllib.parse import urlsplit
 
@@ -18,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.chassis.rpc.errors import InvalidRequest
 from services.tool.errors import SecretsUnavailable
-from services.tool.model import SealedSecret
+from services.tool.model import SealedSecret, SecretInfo, Tool
 
 MIN_BYTES: Final = 8
 """A shorter value cannot be taken out of texts without harm to what is no secret."""
@@ -27,6 +31,7 @@ MARKER: Final = "[secret]"
 """Stands in texts where a value was."""
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+_KEY_ID: Final = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _SERVER: Final = re.compile(r"mcpservers/[a-z0-9][a-z0-9._-]{0,62}")
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST: Final = re.compile(rf"\[[0-9a-f:.]{{2,45}}\]|{_LABEL}(\.{_LABEL})*")
@@ -120,23 +125,60 @@ def origin(text: str, name: str = "bound_to") -> str:
     return f"{scheme}://{host}" if port in {None, _PORTS[scheme]} else f"{scheme}://{host}:{port}"
 
 
-def seal(key: SecretKey, tenant: str, row: SealedSecret, value: str) -> SealedSecret:
-    """Return the row with a value sealed for exactly what it says; 12 random bytes lead."""
+def seal(key: SecretKey, tenant: str, info: SecretInfo, value: str) -> SealedSecret:
+    """Seal a value for exactly what the info says; 12 random bytes lead."""
     nonce = os.urandom(_NONCE_BYTES)
-    sealed = nonce + AESGCM(key.key).encrypt(nonce, _bytes(value), _context(tenant, row))
-    return replace(row, key_id=key.id, sealed=sealed)
+    sealed = nonce + AESGCM(key.key).encrypt(nonce, _bytes(value), _context(tenant, info))
+    return SealedSecret(info=info, key_id=key.id, sealed=sealed)
 
 
-def unseal(key: SecretKey, tenant: str, row: SealedSecret) -> Secret:
-    """Open what `seal` made. Raises SecretsUnavailable when the row is not what was sealed."""
+def unseal(keys: Sequence[SecretKey], tenant: str, row: SealedSecret) -> Secret:
+    """Open what `seal` made. Raises SecretsUnavailable: the key is gone, or this is not what was sealed."""
+    name = f"secrets/{row.info.name}"
+    key = next((key for key in keys if key.id == row.key_id), None)
+    if key is None:
+        raise SecretsUnavailable(
+            f"{name} is sealed with the key {row.key_id}, which the tool manager was not given",
+            metadata={"secret": name, "key": row.key_id},
+        )
     nonce, sealed = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
     try:
-        value = AESGCM(key.key).decrypt(nonce, sealed, _context(tenant, row))
-    except (InvalidTag, ValueError):
-        raise SecretsUnavailable(
-            f"secrets/{row.name} does not open with its key", metadata={"secret": f"secrets/{row.name}"}
-        ) from None
-    return Secret(value.decode())
+        value = AESGCM(key.key).decrypt(nonce, sealed, _context(tenant, row.info))
+    except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
+        raise SecretsUnavailable(f"{name} does not open with its key", metadata={"secret": name}) from None
+    return Secret(value.decode("utf-8", "surrogatepass"))
+
+
+def read_keys(text: str) -> tuple[SecretKey, ...]:
+    """Read keys, one `ID=BASE64` a line; the first seals. Raises ValueError, which never tells a key."""
+    keys: dict[str, SecretKey] = {}
+    for number, line in enumerate(text.split(), start=1):
+        id_, found, encoded = line.partition("=")
+        if not found or not _KEY_ID.fullmatch(id_):
+            raise ValueError(f"key {number} must be ID=BASE64, the id of a-z, 0-9, - and _")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != KEY_BYTES:
+            raise ValueError(
+                f"key {id_} must be {KEY_BYTES} bytes in base64: openssl rand -base64 {KEY_BYTES}"
+            )
+        if id_ in keys:
+            raise ValueError(f"key {id_} is given twice")
+        keys[id_] = SecretKey(id_, key)
+    return tuple(keys.values())
+
+
+def new_key() -> str:
+    """Make a key and return its line; its id is the beginning of its SHA-256."""
+    key = os.urandom(KEY_BYTES)
+    return f"{hashlib.sha256(key).hexdigest()[:16]}={base64.b64encode(key).decode()}\n"
+
+
+def secrets_of(tool: Tool) -> frozenset[str]:
+    """Return the names of the secrets that a tool sends."""
+    return frozenset() if tool.driver.http is None else frozenset(tool.driver.http.secret_headers.values())
 
 
 def fingerprint(key: SecretKey, value: str) -> bytes:
@@ -145,8 +187,8 @@ def fingerprint(key: SecretKey, value: str) -> bytes:
     return hmac.digest(purpose, _bytes(value), "sha256")
 
 
-def _context(tenant: str, row: SealedSecret) -> bytes:
-    return json.dumps([tenant, row.name, row.version, row.bound_to]).encode()
+def _context(tenant: str, info: SecretInfo) -> bytes:
+    return json.dumps([tenant, info.name, info.version, info.bound_to]).encode()
 
 
 def _bytes(value: str) -> bytes:

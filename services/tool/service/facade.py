@@ -7,6 +7,7 @@ from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
+from services.tool.service.secrets import SecretAdmin
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,4 @@ class ToolService:
     providers: Providers
     leases: LeaseManager
     purging: Purging
+    secrets: SecretAdmin

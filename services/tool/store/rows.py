@@ -1,14 +1,15 @@
 """Tools and calls as rows."""
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from services.chassis import codec
 from services.chassis.db.sql import upsert
-from services.chassis.times import micros
+from services.chassis.times import from_micros, micros
 from services.tool.core import ledger
-from services.tool.model import CallQuery, Tool, ToolCall
+from services.tool.model import CallQuery, SealedSecret, SecretInfo, Tool, ToolCall
 from services.tool.store import tables
 
 
@@ -43,6 +44,39 @@ class Rows:
         """Forget a tool."""
         table = tables.tools
         self._conn.execute(sa.delete(table).where(table.c.tenant == self._tenant, table.c.tool == tool_id))
+
+    def secret(self, name: str) -> SealedSecret | None:
+        """Return a secret."""
+        table = tables.secrets
+        query = sa.select(table).where(table.c.tenant == self._tenant, table.c.secret == name)
+        row = self._conn.execute(query).one_or_none()
+        return None if row is None else sealed_secret(row)
+
+    def secrets(self, *, after: str, limit: int) -> list[SealedSecret]:
+        """List secrets by name."""
+        table = tables.secrets
+        query = sa.select(table).where(table.c.tenant == self._tenant, table.c.secret > after)
+        return [sealed_secret(row) for row in self._conn.execute(query.order_by(table.c.secret).limit(limit))]
+
+    def put_secret(self, secret: SealedSecret) -> None:
+        """Insert or replace a secret."""
+        info = secret.info
+        row = {
+            "tenant": self._tenant,
+            "secret": info.name,
+            "version": info.version,
+            "bound_to": info.bound_to,
+            "key_id": secret.key_id,
+            "sealed": secret.sealed,
+            "created_us": micros(info.created_at),
+            "updated_us": micros(info.updated_at),
+        }
+        upsert(self._conn, tables.secrets, row)
+
+    def drop_secret(self, name: str) -> None:
+        """Forget a secret."""
+        table = tables.secrets
+        self._conn.execute(sa.delete(table).where(table.c.tenant == self._tenant, table.c.secret == name))
 
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""
@@ -98,3 +132,15 @@ class Rows:
     def _mine(self) -> sa.ColumnElement[bool]:
         table = tables.calls
         return sa.and_(table.c.tenant == self._tenant, table.c.agent == self._agent)
+
+
+def sealed_secret(row: sa.Row[Any]) -> SealedSecret:
+    """Read a row of secrets."""
+    info = SecretInfo(
+        name=row.secret,
+        version=row.version,
+        bound_to=row.bound_to,
+        created_at=from_micros(row.created_us),
+        updated_at=from_micros(row.updated_us),
+    )
+    return SealedSecret(info=info, key_id=row.key_id, sealed=row.sealed)

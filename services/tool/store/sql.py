@@ -15,10 +15,10 @@ from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.runtime.clock import Clock, SystemClock
 from services.chassis.times import micros
-from services.tool.model import ToolCall
+from services.tool.model import SealedSecret, ToolCall
 from services.tool.ports import Transaction
 from services.tool.store import tables
-from services.tool.store.rows import Rows
+from services.tool.store.rows import Rows, sealed_secret
 
 T = TypeVar("T")
 
@@ -54,6 +54,17 @@ class SqlStore:
     async def collect(self, *, ended_before: datetime, limit: int) -> int:
         """Forget old calls and old replies."""
         return await self._database.write(lambda conn: self._collect(conn, micros(ended_before), limit))
+
+    async def sealed_otherwise(
+        self, key_id: str, *, after: tuple[str, str], limit: int
+    ) -> list[tuple[str, SealedSecret]]:
+        """List secrets that another key seals."""
+        table = tables.secrets
+        place = sa.tuple_(table.c.tenant, table.c.secret)
+        query = sa.select(table).where(table.c.key_id != key_id, place > after)
+        query = query.order_by(table.c.tenant, table.c.secret).limit(limit)
+        rows = await self._database.read(lambda conn: conn.execute(query).all())
+        return [(row.tenant, sealed_secret(row)) for row in rows]
 
     async def tools_of(self, scope: Scope) -> list[str]:
         """Return the ids of the tools that an agent registered."""

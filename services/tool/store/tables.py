@@ -24,6 +24,19 @@ tools = Table(
     Index("tools_by_owner", "tenant", "owner"),
 )
 
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("secret", _id(63), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("bound_to", String(512), nullable=False),
+    Column("key_id", String(63), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # 12 random bytes, then AES-256-GCM
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+)
+
 calls = Table(
     "calls",
     metadata,

@@ -20,6 +20,8 @@ from services.tool.model import (
     Driver,
     DriverKind,
     Effect,
+    SealedSecret,
+    SecretInfo,
     Tool,
     ToolCall,
 )
@@ -67,6 +69,11 @@ def call(
     )
 
 
+def secret(name: str, *, version: int = 1, key: str = "k1") -> SealedSecret:
+    info = SecretInfo(name=name, version=version, bound_to="https://h", created_at=NOW, updated_at=NOW)
+    return SealedSecret(info=info, key_id=key, sealed=bytes(range(256)))
+
+
 async def put(store: Store, scope: Scope, *items: Tool | ToolCall) -> None:
     def work(tx: Transaction) -> None:
         for item in items:
@@ -106,6 +113,48 @@ class StoreContract:
 
     async def test_tools_are_counted_by_owner_and_tenant(self, store: Store) -> None:
         await put(store, PLANNER, tool("a"), tool("b"), tool("c", owner="critic"))
+
+    async def test_a_secret_comes_back_as_it_was_put_and_belongs_to_the_tenant(self, store: Store) -> None:
+        first, changed = secret("github"), secret("github", version=2, key="k2")
+        await store.write(PLANNER, lambda tx: tx.put_secret(first))
+        await store.write(CRITIC, lambda tx: tx.put_secret(changed))
+
+        assert await store.read(PLANNER, lambda tx: tx.secret("github")) == changed
+        assert await store.read(NAMESAKE, lambda tx: tx.secret("github")) is None
+
+        await store.write(NAMESAKE, lambda tx: tx.drop_secret("github"))
+        assert await store.read(PLANNER, lambda tx: tx.secret("github")) == changed
+        await store.write(PLANNER, lambda tx: tx.drop_secret("github"))
+        assert await store.read(PLANNER, lambda tx: tx.secret("github")) is None
+
+    async def test_secrets_are_listed_by_name(self, store: Store) -> None:
+        for name in ("b", "a-1", "a.1", "a", "a_1"):
+            kept = secret(name)
+            await store.write(PLANNER, lambda tx, kept=kept: tx.put_secret(kept))  # type: ignore[misc]
+
+        found = await store.read(CRITIC, lambda tx: tx.secrets(after="a", limit=3))
+        assert [one.info.name for one in found] == ["a-1", "a.1", "a_1"]
+
+    async def test_secrets_that_another_key_seals_are_found_in_all_tenants(self, store: Store) -> None:
+        for scope, name, key in (
+            (PLANNER, "a", "k1"),
+            (PLANNER, "b", "k2"),
+            (PLANNER, "c", "k1"),
+            (NAMESAKE, "a", "k1"),
+        ):
+            kept = secret(name, key=key)
+            await store.write(scope, lambda tx, kept=kept: tx.put_secret(kept))  # type: ignore[misc]
+
+        found = await store.sealed_otherwise("k2", after=("", ""), limit=2)
+        assert [(tenant, row.info.name) for tenant, row in found] == [("acme", "a"), ("acme", "c")]
+        rest = await store.sealed_otherwise("k2", after=("acme", "c"), limit=2)
+        assert [(tenant, row.info.name) for tenant, row in rest] == [("other", "a")]
+
+    async def test_secrets_outlive_the_agents_that_use_them(self, store: Store) -> None:
+        await store.write(PLANNER, lambda tx: tx.put_secret(secret("github")))
+        await store.purge(PLANNER)
+
+        assert await store.read(CRITIC, lambda tx: tx.secret("github")) is not None
 
     async def test_a_call_comes_back_as_it_was_put_and_belongs_to_its_agent(self, store: Store) -> None:
         await put(store, PLANNER, call("c1", state=CallState.RUNNING))

@@ -13,7 +13,7 @@ from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.tool.core import ledger
-from services.tool.model import CallQuery, Tool, ToolCall
+from services.tool.model import CallQuery, SealedSecret, Tool, ToolCall
 from services.tool.ports import Transaction
 from tests.fakes.stores.usage import MemoryBook
 
@@ -27,6 +27,7 @@ class _Data:
     """Everything; the keys say whose it is."""
 
     tools: dict[tuple[str, str], Tool] = field(default_factory=dict)
+    secrets: dict[tuple[str, str], SealedSecret] = field(default_factory=dict)
     calls: dict[tuple[Scope, str], ToolCall] = field(default_factory=dict)
     replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
 
@@ -59,6 +60,13 @@ class InMemoryStore:
         """List calls of all agents that have not ended."""
         found = [(scope, call) for (scope, _), call in self._data.calls.items() if call.ended_at is None]
         return found[:limit]
+
+    async def sealed_otherwise(
+        self, key_id: str, *, after: tuple[str, str], limit: int
+    ) -> list[tuple[str, SealedSecret]]:
+        """List secrets that another key seals."""
+        found = sorted((place, row) for place, row in self._data.secrets.items() if place > after)
+        return [(tenant, row) for (tenant, _), row in found if row.key_id != key_id][:limit]
 
     async def tools_of(self, scope: Scope) -> list[str]:
         """Return the ids of an agent's tools."""
@@ -122,6 +130,25 @@ class _Transaction:
     def drop_tool(self, tool_id: str) -> None:
         """Forget a tool."""
         self._data.tools.pop((self._scope.tenant, tool_id), None)
+
+    def secret(self, name: str) -> SealedSecret | None:
+        """Return a secret."""
+        return self._data.secrets.get((self._scope.tenant, name))
+
+    def secrets(self, *, after: str, limit: int) -> list[SealedSecret]:
+        """List secrets by name."""
+        mine = {
+            name: row for (tenant, name), row in self._data.secrets.items() if tenant == self._scope.tenant
+        }
+        return [mine[name] for name in sorted(mine) if name > after][:limit]
+
+    def put_secret(self, secret: SealedSecret) -> None:
+        """Insert or replace a secret."""
+        self._data.secrets[self._scope.tenant, secret.info.name] = secret
+
+    def drop_secret(self, name: str) -> None:
+        """Forget a secret."""
+        self._data.secrets.pop((self._scope.tenant, name), None)
 
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""

@@ -19,7 +19,7 @@ from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from aios.api.storage.v1 import resources_pb2 as storage_resources
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
 from aios.api.tool.v1 import resources_pb2 as tool_resources
-from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
+from aios.api.tool.v1 import secrets_pb2, tool_pb2, tool_pb2_grpc
 from services.access.config import AccessConfig
 from services.access.core.agent_tree import TreeLimits
 from services.access.main import servicers
@@ -196,6 +196,13 @@ async def tool(stub: Any, who: str, number: int, request_id: str = "", **driver:
     await stub.RegisterTool(request, metadata=tokens.metadata(who))
 
 
+async def secret(stub: Any, _who: str, number: int) -> None:
+    request = secrets_pb2.SetSecretRequest(
+        name=f"secrets/s{number}", value="a secret value", bound_to="https://api.example.com"
+    )
+    await stub.SetSecret(request, metadata=ADMIN)
+
+
 async def call(stub: Any, who: str, _number: int) -> None:
     request = tool_pb2.CallToolRequest(tool="tools/clock", arguments_json="{}")
     async for event in stub.CallTool(request, metadata=tokens.metadata(who)):
@@ -359,11 +366,13 @@ MANAGERS: Final = {
         _usage(tool_pb2),
         {
             "tools": tool,
+            "secrets": secret,
             "calls": call,
             "call_bytes": long_call,
             "running_calls": running,
             "provider_streams": provider,
             "replies": lambda stub, who, number: tool(stub, who, number, f"r{number}"),
         },
+        of_tenant=frozenset({"secrets"}),
     ),
 }

@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.adapters.keys import KeyFile, KeyFileBroken, write_new
+from services.access.adapters.keys import KeyFile, KeyFileBroken
 from services.access.adapters.service_keys import ServiceKeysBroken, service_keys
 from services.access.config import AccessConfig
 from services.access.main import renew_admin_token
@@ -21,6 +21,7 @@ from services.chassis.auth.identity import Kind, Principal
 from services.chassis.auth.processes import KEYED, PROCESSES
 from services.chassis.auth.tokens import KeyRing, TokenVerifier
 from services.chassis.rpc.errors import CredentialExpired, CredentialInvalid, KernelError
+from services.chassis.runtime.private_files import write_new
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores.access import MemoryStore
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from aios.api.tool.v1 import secrets_pb2 as aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2
 from aios.api.tool.v1 import tool_pb2 as aios_dot_api_dot_tool_dot_v1_dot_tool__pb2
 
 GRPC_GENERATED_VERSION = '1.71.2'
@@ -111,6 +112,21 @@ class ToolServiceStub(object):
                 request_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallResponse.FromString,
                 _registered_method=True)
+        self.SetSecret = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/SetSecret',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.SetSecretRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.SetSecretResponse.FromString,
+                _registered_method=True)
+        self.ListSecrets = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/ListSecrets',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.ListSecretsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.ListSecretsResponse.FromString,
+                _registered_method=True)
+        self.DeleteSecret = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/DeleteSecret',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.FromString,
+                _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/aios.api.tool.v1.ToolService/GetUsage',
                 request_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.GetUsageRequest.SerializeToString,
@@ -176,8 +192,9 @@ class ToolServiceServicer(object):
         DEADLINE_EXCEEDED TOOL_TIMEOUT, ABORTED UNKNOWN_OUTCOME, RESOURCE_EXHAUSTED TOOL_BUSY, RESOURCE_EXHAUSTED
         WAIT_EXPIRED, FAILED_PRECONDITION APPROVAL_REQUIRED (rejected, or `wait_for_approval` is false; metadata:
         `approval`), FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION TOOL_CHANGED, FAILED_PRECONDITION
-        SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL
-        TOOL_RESULT_INVALID, CANCELLED CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
+        SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, NOT_FOUND SECRET_NOT_FOUND, FAILED_PRECONDITION
+        SECRETS_UNAVAILABLE, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL TOOL_RESULT_INVALID, CANCELLED
+        CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling, or the deadline, stops the tool with everything it started and ends the
         call, unless `detach`.
         """
@@ -282,6 +299,40 @@ class ToolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetSecret(self, request, context):
+        """Keeps a secret for tools, new or in place of what it was. It is sealed at rest, and no method returns it: only the
+        tool manager sends it, to the one place that it is bound to, and takes it out of whatever comes back. Only
+        administrators of the tenant may. Audited.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (it is not to be bound so), FAILED_PRECONDITION SECRETS_UNAVAILABLE,
+        RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSecrets(self, request, context):
+        """Lists the tenant's secrets by name, without their values: where each may go, and who uses it. Only administrators
+        of the tenant may.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSecret(self, request, context):
+        """Forgets a secret. Tools that name it fail with SECRET_NOT_FOUND from then on. Only administrators of the tenant may.
+        Audited.
+        Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsage(self, request, context):
         """Returns how many tools and calls an agent keeps and may keep.
         Idempotent: changes nothing. Cancelling stops the work at once.
@@ -362,6 +413,21 @@ def add_ToolServiceServicer_to_server(servicer, server):
                     servicer.CompleteCall,
                     request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallRequest.FromString,
                     response_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallResponse.SerializeToString,
+            ),
+            'SetSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSecret,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.SetSecretRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.SetSecretResponse.SerializeToString,
+            ),
+            'ListSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSecrets,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.ListSecretsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.ListSecretsResponse.SerializeToString,
+            ),
+            'DeleteSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSecret,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
@@ -754,6 +820,87 @@ class ToolService(object):
             '/aios.api.tool.v1.ToolService/CompleteCall',
             aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallRequest.SerializeToString,
             aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.CompleteCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/SetSecret',
+            aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.SetSecretRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.SetSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/ListSecrets',
+            aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.ListSecretsRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.ListSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/DeleteSecret',
+            aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,6 +3,7 @@
 isort:skip_file
 Tools: what there is, running them, and the ledger of what was run."""
 
+from aios.api.tool.v1 import secrets_pb2 as _secrets_pb2
 from aios.api.tool.v1 import tool_pb2 as _tool_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
@@ -72,8 +73,9 @@ class ToolServiceStub:
     DEADLINE_EXCEEDED TOOL_TIMEOUT, ABORTED UNKNOWN_OUTCOME, RESOURCE_EXHAUSTED TOOL_BUSY, RESOURCE_EXHAUSTED
     WAIT_EXPIRED, FAILED_PRECONDITION APPROVAL_REQUIRED (rejected, or `wait_for_approval` is false; metadata:
     `approval`), FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION TOOL_CHANGED, FAILED_PRECONDITION
-    SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL
-    TOOL_RESULT_INVALID, CANCELLED CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
+    SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, NOT_FOUND SECRET_NOT_FOUND, FAILED_PRECONDITION
+    SECRETS_UNAVAILABLE, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL TOOL_RESULT_INVALID, CANCELLED
+    CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling, or the deadline, stops the tool with everything it started and ends the
     call, unless `detach`.
     """
@@ -138,6 +140,28 @@ class ToolServiceStub:
     the lease to end. A request that is larger than this method takes says of no call that it has ended.
     Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
     """
+    SetSecret: _grpc.UnaryUnaryMultiCallable[_secrets_pb2.SetSecretRequest, _secrets_pb2.SetSecretResponse]
+    """Keeps a secret for tools, new or in place of what it was. It is sealed at rest, and no method returns it: only the
+    tool manager sends it, to the one place that it is bound to, and takes it out of whatever comes back. Only
+    administrators of the tenant may. Audited.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (it is not to be bound so), FAILED_PRECONDITION SECRETS_UNAVAILABLE,
+    RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    ListSecrets: _grpc.UnaryUnaryMultiCallable[_secrets_pb2.ListSecretsRequest, _secrets_pb2.ListSecretsResponse]
+    """Lists the tenant's secrets by name, without their values: where each may go, and who uses it. Only administrators
+    of the tenant may.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DeleteSecret: _grpc.UnaryUnaryMultiCallable[_secrets_pb2.DeleteSecretRequest, _secrets_pb2.DeleteSecretResponse]
+    """Forgets a secret. Tools that name it fail with SECRET_NOT_FOUND from then on. Only administrators of the tenant may.
+    Audited.
+    Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]
     """Returns how many tools and calls an agent keeps and may keep.
     Idempotent: changes nothing. Cancelling stops the work at once.
@@ -187,8 +211,9 @@ class ToolServiceAsyncStub(ToolServiceStub):
     DEADLINE_EXCEEDED TOOL_TIMEOUT, ABORTED UNKNOWN_OUTCOME, RESOURCE_EXHAUSTED TOOL_BUSY, RESOURCE_EXHAUSTED
     WAIT_EXPIRED, FAILED_PRECONDITION APPROVAL_REQUIRED (rejected, or `wait_for_approval` is false; metadata:
     `approval`), FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION TOOL_CHANGED, FAILED_PRECONDITION
-    SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL
-    TOOL_RESULT_INVALID, CANCELLED CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
+    SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, NOT_FOUND SECRET_NOT_FOUND, FAILED_PRECONDITION
+    SECRETS_UNAVAILABLE, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL TOOL_RESULT_INVALID, CANCELLED
+    CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling, or the deadline, stops the tool with everything it started and ends the
     call, unless `detach`.
     """
@@ -252,6 +277,28 @@ class ToolServiceAsyncStub(ToolServiceStub):
     not match the tool's schema is taken and fails the call with TOOL_RESULT_INVALID, so that its caller does not wait for
     the lease to end. A request that is larger than this method takes says of no call that it has ended.
     Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
+    """
+    SetSecret: _aio.UnaryUnaryMultiCallable[_secrets_pb2.SetSecretRequest, _secrets_pb2.SetSecretResponse]  # type: ignore[assignment]
+    """Keeps a secret for tools, new or in place of what it was. It is sealed at rest, and no method returns it: only the
+    tool manager sends it, to the one place that it is bound to, and takes it out of whatever comes back. Only
+    administrators of the tenant may. Audited.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (it is not to be bound so), FAILED_PRECONDITION SECRETS_UNAVAILABLE,
+    RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    ListSecrets: _aio.UnaryUnaryMultiCallable[_secrets_pb2.ListSecretsRequest, _secrets_pb2.ListSecretsResponse]  # type: ignore[assignment]
+    """Lists the tenant's secrets by name, without their values: where each may go, and who uses it. Only administrators
+    of the tenant may.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DeleteSecret: _aio.UnaryUnaryMultiCallable[_secrets_pb2.DeleteSecretRequest, _secrets_pb2.DeleteSecretResponse]  # type: ignore[assignment]
+    """Forgets a secret. Tools that name it fail with SECRET_NOT_FOUND from then on. Only administrators of the tenant may.
+    Audited.
+    Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Returns how many tools and calls an agent keeps and may keep.
@@ -329,8 +376,9 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         DEADLINE_EXCEEDED TOOL_TIMEOUT, ABORTED UNKNOWN_OUTCOME, RESOURCE_EXHAUSTED TOOL_BUSY, RESOURCE_EXHAUSTED
         WAIT_EXPIRED, FAILED_PRECONDITION APPROVAL_REQUIRED (rejected, or `wait_for_approval` is false; metadata:
         `approval`), FAILED_PRECONDITION APPROVAL_EXPIRED, FAILED_PRECONDITION TOOL_CHANGED, FAILED_PRECONDITION
-        SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL
-        TOOL_RESULT_INVALID, CANCELLED CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
+        SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, NOT_FOUND SECRET_NOT_FOUND, FAILED_PRECONDITION
+        SECRETS_UNAVAILABLE, UNAVAILABLE TOOL_PROVIDER_LOST or MCP_SERVER_FAILED, INTERNAL TOOL_RESULT_INVALID, CANCELLED
+        CANCELLED, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling, or the deadline, stops the tool with everything it started and ends the
         call, unless `detach`.
         """
@@ -448,6 +496,46 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         not match the tool's schema is taken and fails the call with TOOL_RESULT_INVALID, so that its caller does not wait for
         the lease to end. A request that is larger than this method takes says of no call that it has ended.
         Idempotent by `lease_id`. Cancelling: ended or not; repeat to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def SetSecret(
+        self,
+        request: _secrets_pb2.SetSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_secrets_pb2.SetSecretResponse, _abc.Awaitable[_secrets_pb2.SetSecretResponse]]:
+        """Keeps a secret for tools, new or in place of what it was. It is sealed at rest, and no method returns it: only the
+        tool manager sends it, to the one place that it is bound to, and takes it out of whatever comes back. Only
+        administrators of the tenant may. Audited.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (it is not to be bound so), FAILED_PRECONDITION SECRETS_UNAVAILABLE,
+        RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSecrets(
+        self,
+        request: _secrets_pb2.ListSecretsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_secrets_pb2.ListSecretsResponse, _abc.Awaitable[_secrets_pb2.ListSecretsResponse]]:
+        """Lists the tenant's secrets by name, without their values: where each may go, and who uses it. Only administrators
+        of the tenant may.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSecret(
+        self,
+        request: _secrets_pb2.DeleteSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_secrets_pb2.DeleteSecretResponse, _abc.Awaitable[_secrets_pb2.DeleteSecretResponse]]:
+        """Forgets a secret. Tools that name it fail with SECRET_NOT_FOUND from then on. Only administrators of the tenant may.
+        Audited.
+        Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
         """
 
     @_abc_1.abstractmethod
