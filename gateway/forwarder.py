@@ -189,7 +189,7 @@ class Copying:
         except grpc.aio.AioRpcError as error:
             if _unanswered(error):
                 raise peer_error(error) from error
-            self.refusal = error
+            self.refusal = error.with_traceback(None)  # its frames know this object: a ring
         finally:
             upstream.cancel()
 

@@ -79,8 +79,8 @@ class LocalChannel:
             async for message in context.sent(running):
                 yield read(message) if isinstance(message, bytes) else message
             await running
-        except grpc.aio.AbortError:
-            raise context.failure() from None
+            if context.failed:
+                raise context.failure()
         finally:
             await _end(running)
 
@@ -155,6 +155,11 @@ class LocalContext:
         self._code, self._details, self._trailing = code, details, trailing
         raise grpc.aio.AbortError(details)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the call ended with an error."""
+        return self._code not in {None, grpc.StatusCode.OK}
+
     def failure(self) -> KernelError:
         """Return the error that the call was aborted with."""
         return failure_of(self._code or grpc.StatusCode.UNKNOWN, self._trailing)
@@ -227,7 +232,9 @@ async def _run(handler: Any, context: LocalContext) -> None:
     try:
         async with asyncio.timeout(context.time_remaining()):
             if handler.stream_unary is not None:
-                await context.write(await handler.stream_unary(None, context))
+                answer = await handler.stream_unary(None, context)
+                if not context.failed:
+                    await context.write(answer)
             else:
                 await handler.stream_stream(None, context)
     except TimeoutError:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from aios.api.access.v1 import access_pb2, access_pb2_grpc
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
-from gateway.forwarder import Forwarder
+from gateway.forwarder import Copying, Forwarder
 from gateway.main import FORWARDED
 from gateway.metrics import GateMetrics
 from services.chassis.gate import FairGate, GateConfig
@@ -27,6 +27,7 @@ from services.chassis.rpc.status import DETAILS_KEY, GRPC_CODES, from_status, st
 from tests.fakes.endings import ended_early
 from tests.fakes.examples import examples
 from tests.fakes.manager import RawManager, echo, front, front_server
+from tests.fakes.rings import alive, no_collections
 from tests.fakes.rpc import connected, reason
 from tests.fakes.tokens import PassOn, metadata
 from tests.fakes.waiting import until
@@ -387,3 +388,14 @@ async def test_unknown_fields_and_any_text_survive_the_way(extra: bytes, text: s
 def _details(failure: grpc.aio.AioRpcError) -> Any:
     status = status_of(failure)
     return status.details if status else ()
+
+
+async def test_a_call_that_a_manager_refused_leaves_nothing_to_collect() -> None:
+    async def refuse(_request: bytes, context: Any) -> AsyncIterator[bytes]:
+        await context.abort(grpc.StatusCode.NOT_FOUND, "gone")
+        yield b""
+
+    async with RawManager(refuse).running() as address, front(address) as channel, no_collections():
+        for _ in range(5):
+            await failure_of(raw(channel, GET)(NOTE.SerializeToString(), metadata=metadata()))
+        await until(lambda: alive(Copying) == 0)
