@@ -24,6 +24,7 @@ CLASSES: Final = {
     "queue": "Queue",
     "quotas": "Quotas",
     "records": "Records",
+    "secrets": "Secrets",
     "tools": "Tools",
 }
 """Module and class of each area."""

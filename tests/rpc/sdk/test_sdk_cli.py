@@ -1,5 +1,6 @@
 """The aios command against a fake kernel."""
 
+import io
 import json
 import signal
 import sys
@@ -263,6 +264,50 @@ def test_a_person_sees_and_decides_with_a_key_of_its_own(
     assert run("approvals", "approve", "1")[1] == "approvals/1: approved\n"
     assert "person agents/amy: approved" in run("approvals", "show", "1")[1]
     assert run("persons")[0] == 1
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_comes_from_standard_input_and_is_never_shown(
+    fake: FakeKernel, run: Run, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    piped(monkeypatch, f"sk-canary 0123{end}")
+    told = [run("secrets", "set", "github", "--bound-to", "https://api.github.com")]
+    assert told[0][:2] == (0, "secrets/github 1, for https://api.github.com\n")
+    (asked,) = [call.request for call in fake.calls if call.method == "SetSecret"]
+    assert asked["value"] == "sk-canary 0123"
+
+    piped(monkeypatch, "another value")
+    told.append(run("secrets", "set", "github", "--json"))
+    assert json.loads(told[1][1])["version"] == 2
+    told += [run("secrets", "list"), run("secrets", "list", "--json"), run("secrets", "delete", "github")]
+    assert "https://api.github.com" in told[2][1]
+    assert run("secrets", "list")[1] == "no secrets\n"
+    assert run("secrets", "delete", "github")[0] == 1
+    assert not any("canary" in text or "another" in text for _, *texts in told for text in texts)
+
+
+def test_a_secret_is_no_argument(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, "from standard input")
+    assert run("secrets", "set", "github", "sk-canary", "--bound-to", "https://h")[0] == 2
+    assert run("secrets", "set", "github", "--value", "sk-canary", "--bound-to", "https://h")[0] == 2
+    assert run("secrets", "list")[1] == "no secrets\n"
+
+
+def test_a_secret_is_asked_for_on_a_terminal_without_showing_it(
+    fake: FakeKernel, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped(monkeypatch, "")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda *_, **__: "sk-canary-0123")
+    code, out, err = run("secrets", "set", "github", "--bound-to", "mcpservers/web")
+    assert (code, "canary" in out + err) == (0, False)
+    (asked,) = [call.request for call in fake.calls if call.method == "SetSecret"]
+    assert asked["value"] == "sk-canary-0123"
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Put a text into standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), newline=""))
 
 
 def test_what_the_preview_cuts_is_approved_by_its_hash_alone(fake: FakeKernel, run: Run) -> None:

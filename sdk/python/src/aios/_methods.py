@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
@@ -46,11 +47,20 @@ def method_of(request: Message) -> Method:
 
 @cache
 def _method(request: Descriptor) -> Method:
-    for service in request.file.services_by_name.values():
-        for method in service.methods:
-            if method.input_type is request:
-                return _describe(method)
+    for file in (request.file, _home(request)):
+        for service in file.services_by_name.values():
+            for method in service.methods:
+                if method.input_type is request:
+                    return _describe(method)
     raise LookupError(f"no RPC takes {request.full_name}")
+
+
+def _home(request: Descriptor) -> FileDescriptor:
+    """Return the file of the area's service, where the request lies in a file beside it."""
+    package = str(request.file.package)
+    module = import_module(f"{package}.{package.split('.')[-2]}_pb2")
+    home: FileDescriptor = module.DESCRIPTOR
+    return home
 
 
 def endless(method: MethodDescriptor) -> bool:

@@ -337,6 +337,8 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "MCP_SERVER_FAILED": Unavailable,
     "SANDBOX_UNAVAILABLE": PreconditionFailed,
     "EGRESS_DENIED": PermissionDenied,
+    "SECRET_NOT_FOUND": NotFound,
+    "SECRETS_UNAVAILABLE": PreconditionFailed,
     "APPROVAL_DECIDED": PreconditionFailed,
     "APPROVAL_EXPIRED": ApprovalRequired,
     "GROUP_CYCLE": PreconditionFailed,

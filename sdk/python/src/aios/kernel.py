@@ -23,6 +23,7 @@ from aios.calls.memory import Memory
 from aios.calls.queue import Queue
 from aios.calls.quotas import Quotas
 from aios.calls.records import Records
+from aios.calls.secrets import Secrets
 from aios.calls.tools import Tools
 from aios.errors import CredentialExpired, Unauthenticated
 from aios.types.agents import AgentHandle, Credential
@@ -54,6 +55,8 @@ class Kernel:
         """Try several ways on from a conversation and keep the best."""
         self.queue = Queue(transport)
         """See what runs and what waits, and why."""
+        self.secrets = Secrets(transport)
+        """Keep values that tools send and nobody reads."""
         self.quotas = Quotas(transport)
         """See what is used of every quota."""
         self.access = Access(transport)

@@ -18,6 +18,7 @@ from aios.cli import (
     queue,
     quotas,
     run,
+    secrets,
     session,
     terminal,
     trace,
@@ -52,6 +53,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(data.memory_app, name="memory")
     app.add_typer(data.files_app, name="files")
     app.add_typer(data.tools_app, name="tools")
+    app.add_typer(secrets.secrets_app, name="secrets")
     app.add_typer(approvals.approvals_app, name="approvals")
     app.add_typer(approvals.persons_app, name="persons")
     app.add_typer(access.grants_app, name="grants")
@@ -132,6 +134,7 @@ _OWN = frozenset(
         "purge",
         "queue",
         "run",
+        "secrets",
         "tools",
         "trace",
         "usage",

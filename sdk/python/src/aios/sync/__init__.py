@@ -21,6 +21,7 @@ from aios.sync.portal import Portal
 from aios.sync.queue import SyncQueue
 from aios.sync.quotas import SyncQuotas
 from aios.sync.records import SyncRecords
+from aios.sync.secrets import SyncSecrets
 from aios.sync.tools import SyncTools
 from aios.types.agents import AgentHandle, Credential
 
@@ -51,6 +52,7 @@ class SyncKernel:
         """Try several ways on from a conversation and keep the best."""
         self.queue = SyncQueue(inner.queue, portal)
         """See what runs and what waits, and why."""
+        self.secrets = SyncSecrets(inner.secrets, portal)
         self.quotas = SyncQuotas(inner.quotas, portal)
         """See what is used of every quota."""
         self.access = SyncAccess(inner.access, portal)

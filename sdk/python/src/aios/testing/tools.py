@@ -16,6 +16,7 @@ from aios.api.tool.v1 import resources_pb2 as res
 from aios.api.tool.v1 import tool_pb2 as pb
 from aios.errors import AiosError, NotFound, ToolFailed, Unavailable
 from aios.testing.caller import Caller
+from aios.testing.secrets import FakeSecrets
 from aios.toolkit import Tool
 
 
@@ -28,10 +29,11 @@ class _Waiting:
 _Queue: TypeAlias = "asyncio.Queue[_Waiting | pb.RevokedCall]"
 
 
-class FakeTools:
+class FakeTools(FakeSecrets):
     """Runs `Tool`s that a test added, and hands calls of provided tools to their provider."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.local: dict[str, Tool] = {}
         self._tools: dict[str, res.Tool] = {}
         self._calls: dict[str, res.Call] = {}
