@@ -38,6 +38,9 @@ class Behaviour:
     latency: float = 0.0
     """Seconds before the first token."""
 
+    released: asyncio.Event | None = None
+    """What a stream waits for before its first token; None: nothing."""
+
     token_delay: float = 0.0
     """Seconds before each further token; 0 writes many at once."""
 
@@ -263,6 +266,8 @@ class FakeTgi:
         sent = 0
         try:
             await asyncio.sleep(self.behaviour.latency)
+            if self.behaviour.released is not None:
+                await self.behaviour.released.wait()
             for chunk in self._chunks(plan):
                 if stopping is not None and stopping.is_set():
                     await self._end_suspended(response, plan, sent)

@@ -137,9 +137,10 @@ async def test_a_thousand_requests_sent_again_are_all_answered() -> None:
 
 @pytest.mark.parametrize("gap", [0.0, 0.001, 0.005, 0.02])
 async def test_a_waiting_request_sent_again_takes_its_turn(gap: float) -> None:
-    behaviour = Behaviour(tokens=4, latency=0.1, slots=1)
+    behaviour = Behaviour(tokens=4, slots=1)
     async with far_scheduler(behaviour) as kernel, kernel.inference() as stub:
         for number in range(3):
+            behaviour.released = asyncio.Event()
             busy = asyncio.ensure_future(
                 stub.Generate(chat("busy", request_id=f"busy{number}"), metadata=metadata())
             )
@@ -149,6 +150,7 @@ async def test_a_waiting_request_sent_again_takes_its_turn(gap: float) -> None:
             first.cancel()
             await asyncio.sleep(gap)
             again = stub.Generate(chat("again", request_id=f"c{number}"), metadata=metadata(), timeout=30.0)
+            behaviour.released.set()
 
             assert (await again).finished.message.content
             await busy
