@@ -6,7 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.chassis.runtime.ports import DEFAULT_PORTS, DOOR_ABOVE, health_port, http_port
+from services.chassis.runtime.ports import (
+    DEFAULT_PORTS,
+    DOOR_ABOVE,
+    PORTS_BESIDE,
+    grpc_port,
+    health_port,
+    http_port,
+)
 from tests.deploy.kustomize import Object, render
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +22,9 @@ OVERLAYS = ("laptop", "gpu", "postgres")
 DIRECTORIES = (*(f"overlays/{name}" for name in OVERLAYS), "model-download")
 KERNEL = tuple(DEFAULT_PORTS)
 """The processes built on the chassis."""
+SANDBOX = "sandbox"
+SERVED = (*KERNEL, *PORTS_BESIDE)
+"""The same, and those that have no key."""
 TGI_LOCAL_PORT = 7079
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
@@ -67,18 +77,20 @@ def of_kind(directory: str, kind: str) -> list[Object]:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Tell whether a label selector (matchLabels, and matchExpressions with In) picks labels."""
+    """Tell whether a label selector (matchLabels, and matchExpressions with In and NotIn) picks labels."""
     wanted = selector.get("matchLabels", {})
     if any(labels.get(key) != value for key, value in wanted.items()):
         return False
     expressions = selector.get("matchExpressions", [])
-    assert all(each["operator"] == "In" for each in expressions)
-    return all(labels.get(each["key"]) in each["values"] for each in expressions)
+    assert all(each["operator"] in ("In", "NotIn") for each in expressions)
+    return all(
+        (labels.get(each["key"]) in each["values"]) == (each["operator"] == "In") for each in expressions
+    )
 
 
 def kernel_ports(name: str) -> dict[str, int]:
     """Return the default ports of a process by the names the manifests use."""
-    port = DEFAULT_PORTS[name]
+    port = grpc_port(name)
     door = {"door": port + DOOR_ABOVE} if name == "gateway" else {}
     return {"grpc": port, "http": http_port(name, port), "health": health_port(port), **door}
 

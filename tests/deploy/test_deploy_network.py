@@ -1,16 +1,21 @@
 """Nothing may talk but along the edges the code has, and those edges are open in both directions."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gateway.routing import MANAGERS
+from services.tool.core.addresses import PUBLIC_V6, SPECIAL_V4, SPECIAL_V6
 from tests.deploy.kustomize import Object
 from tests.deploy.manifests import (
     KERNEL,
+    KUBERNETES,
     OVERLAYS,
     ROOT,
+    SANDBOX,
     Workload,
     numbered,
     of_kind,
@@ -31,8 +36,8 @@ def code_edges(backend: str) -> set[tuple[str, str]]:
         folder = ROOT / ("gateway" if name == "gateway" else f"services/{name}")
         for path in folder.rglob("*.py"):
             edges |= {(name, peer) for peer in _CHANNEL.findall(path.read_text())}
-    # The tool manager passes the agent's token on to storage.
-    return edges | {("tool", "storage")}
+    # The tool manager passes the agent's token on to storage, and finds the sandbox by a setting of its own.
+    return edges | {("tool", "storage"), ("tool", SANDBOX)}
 
 
 def allowed(directory: str, direction: str) -> set[Edge]:
@@ -123,3 +128,33 @@ def test_only_names_and_the_database_are_reached_outside(overlay: str) -> None:
 
     expected = {"names": [53]} | ({"managers-to-database": [5432]} if overlay == "postgres" else {})
     assert doors == expected
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_goes_out_of_the_sandbox_not_even_the_question_for_a_name(overlay: str) -> None:
+    (pod,) = [each for each in workloads(f"overlays/{overlay}") if each.name == SANDBOX]
+    about = {
+        policy["metadata"]["name"]: policy["spec"]
+        for policy in of_kind(f"overlays/{overlay}", "NetworkPolicy")
+        if selects(policy["spec"]["podSelector"], pod.labels)
+    }
+
+    assert set(about) == {"default-deny", "metrics", SANDBOX}
+    assert [rule for spec in about.values() for rule in spec.get("egress", [])] == []
+    assert [rule["ports"] for rule in about[SANDBOX]["ingress"]] == [[{"protocol": "TCP", "port": 7077}]]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_tools_reach_no_address_that_the_guard_denies(tmp_path: Path, overlay: str) -> None:
+    component = KUBERNETES / "components/tool-egress"
+    own = {"resources": [str(KUBERNETES / "overlays" / overlay)], "components": [str(component)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    (policy,) = [p for p in of_kind(str(tmp_path), "NetworkPolicy") if p["metadata"]["name"] == "tool-egress"]
+    (rule,) = policy["spec"]["egress"]
+    denied = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"]}
+
+    assert denied == {"0.0.0.0/0": list(SPECIAL_V4), str(PUBLIC_V6): list(SPECIAL_V6)}
+    assert {port["port"] for port in rule["ports"]} == {80, 443}
+    assert [e.name for e in workloads(str(tmp_path)) if selects(policy["spec"]["podSelector"], e.labels)] == [
+        "tool"
+    ]

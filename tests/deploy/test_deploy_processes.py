@@ -14,12 +14,14 @@ from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2
 from aios.api.context.v1 import context_pb2
 from aios.api.memory.v1 import memory_pb2
+from aios.api.sandbox.v1 import sandbox_pb2
 from aios.api.scheduler.v1 import scheduler_pb2
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2
 from services.chassis.auth.processes import KEYED
 from services.chassis.runtime import config
 from services.chassis.runtime.process import CommonConfig, ListenConfig, Process
+from services.sandbox.config import SandboxConfig
 from services.tgi_local.config import TgiLocalConfig
 from services.tgi_local.config import load as load_tgi_local
 from tests.deploy.manifests import (
@@ -28,6 +30,8 @@ from tests.deploy.manifests import (
     KUBERNETES,
     OVERLAYS,
     ROOT,
+    SANDBOX,
+    SERVED,
     TGI_LOCAL_PORT,
     Workload,
     kernel_ports,
@@ -42,10 +46,12 @@ FILES = (
     agent_pb2,
     context_pb2,
     memory_pb2,
+    sandbox_pb2,
     scheduler_pb2,
     storage_pb2,
     tool_pb2,
 )
+_OF_SECRETS = {"AIOS_SANDBOX_CALLER_SHA256": "0" * 64}
 SLACK_SECONDS = 10
 BACKEND_PREFIXES = {"BackendConfig": "AIOS_TGI_", "OpenAiBackendConfig": "AIOS_OPENAI_"}
 
@@ -83,7 +89,7 @@ def variables(process: str) -> set[str]:
 def aios_environment(each: Workload) -> dict[str, str]:
     """Return the AIOS variables of a container; a stand-in for values from Secrets."""
     return {
-        name: "postgresql://host/database" if value is None else value
+        name: _OF_SECRETS.get(name, "postgresql://host/database") if value is None else value
         for name, value in each.environment.items()
         if name.startswith("AIOS_")
     }
@@ -93,7 +99,7 @@ def aios_environment(each: Workload) -> dict[str, str]:
 def test_every_process_of_the_kernel_is_there_once(overlay: str) -> None:
     names = {each.name for each in workloads(overlay_path(overlay))}
 
-    assert names == {*KERNEL, "tgi-local" if overlay == "laptop" else "tgi"}
+    assert names == {*SERVED, "tgi-local" if overlay == "laptop" else "tgi"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -114,6 +120,7 @@ def test_a_process_starts_with_its_environment(overlay: str, name: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_variable_is_read_by_the_process_or_by_a_peer(overlay: str) -> None:
     everybody = set().union(*(variables(name) for name in KERNEL))
+    everybody |= variables(SANDBOX)
     for each in workloads(overlay_path(overlay)):
         own = {entry["name"] for entry in each.container.get("env", []) if entry["name"].startswith("AIOS_")}
         assert own <= (variables(each.name) if own else own), each.name
@@ -126,7 +133,7 @@ def test_documents_name_variables_that_exist(document: str) -> None:
     named = set(re.findall(r"\bAIOS_[A-Z_]*[A-Z]", (ROOT / document).read_text()))
     client = {"AIOS_TOKEN", "AIOS_CA_FILE", "AIOS_ENDPOINT"}
 
-    assert named <= client.union(*(variables(name) for name in KERNEL))
+    assert named <= client.union(*(variables(name) for name in SERVED))
 
 
 def test_the_embedded_server_starts_with_its_environment() -> None:
@@ -140,7 +147,7 @@ def test_the_embedded_server_starts_with_its_environment() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("name", KERNEL)
+@pytest.mark.parametrize("name", SERVED)
 def test_a_process_listens_where_its_code_does(overlay: str, name: str) -> None:
     each = workload(overlay_path(overlay), name)
     services = [s for s in of_kind(overlay_path(overlay), "Service") if s["spec"]["selector"] == each.labels]
@@ -170,7 +177,7 @@ def test_every_endpoint_names_a_service_and_its_port(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("name", KERNEL)
+@pytest.mark.parametrize("name", SERVED)
 def test_probes_ask_what_the_chassis_serves(overlay: str, name: str) -> None:
     each = workload(overlay_path(overlay), name)
     container = each.container
@@ -195,7 +202,7 @@ def test_every_server_has_all_probes(directory: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("name", KERNEL)
+@pytest.mark.parametrize("name", SERVED)
 def test_kubernetes_waits_longer_than_a_process_drains(overlay: str, name: str) -> None:
     each = workload(overlay_path(overlay), name)
     common = Process(name, aios_environment(each)).common
@@ -239,7 +246,8 @@ def test_secrets_are_referred_to_and_never_made(directory: str) -> None:
     assert of_kind(directory, "Secret") == []
     for each in workloads(directory):
         secrets = [v["secret"]["secretName"] for v in each.pod["volumes"] if "secret" in v]
-        assert secrets == ([f"aios-service-key-{each.name}"] if each.name in KEYED else [])
+        own = [f"aios-service-key-{each.name}"] if each.name in KEYED else []
+        assert secrets == own + (["aios-sandbox-key"] if each.name == "tool" else [])
         gathered = [v["projected"]["sources"] for v in each.pod["volumes"] if "projected" in v]
         if each.name == "access":
             assert [(s["secret"]["name"], s["secret"]["items"]) for sources in gathered for s in sources] == [
@@ -319,13 +327,59 @@ def test_each_process_gets_its_own_certificate_and_no_others(tmp_path: Path, ove
     for each in workloads(str(tmp_path)):
         secrets = [v["secret"]["secretName"] for v in each.pod["volumes"] if "secret" in v]
         mounted = [name for name in secrets if name.startswith("aios-tls-")]
-        assert mounted == ([f"aios-tls-{each.name}"] if each.name in KERNEL else [])
-        if each.name in KERNEL:
+        assert mounted == ([f"aios-tls-{each.name}"] if each.name in SERVED else [])
+        if each.name in SERVED:
             (mount,) = [m for m in each.container["volumeMounts"] if m["name"] == "tls"]
             common = config.load(CommonConfig, aios_environment(each), "AIOS_", known=None)
             files = [common.tls_cert, common.tls_key, common.tls_ca]
             assert {str(file.parent) for file in files if file} == {mount["mountPath"]}
             assert [file.name for file in files if file] == ["tls.crt", "tls.key", "ca.crt"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_sandbox_has_nothing_that_is_worth_breaking_out_for(overlay: str) -> None:
+    """No data, no Secret, no account, no user that another pod has, and no word of where the others are."""
+    pods = {each.name: each for each in workloads(overlay_path(overlay))}
+    each = pods.pop(SANDBOX)
+    users = {other.pod["securityContext"]["runAsUser"] for other in pods.values()}
+    kinds = {kind for volume in each.pod["volumes"] for kind in volume if kind != "name"}
+
+    assert each.pod["securityContext"]["runAsUser"] not in users
+    assert kinds == {"emptyDir"}
+    assert all(v["emptyDir"].keys() == {"medium", "sizeLimit"} for v in each.pod["volumes"])
+    assert "envFrom" not in each.container
+    assert not [name for name in each.environment if name.endswith(("_ENDPOINT", "_KEY_FILE", "_URL"))]
+    assert each.environment["AIOS_SANDBOX_CALLER_SHA256"] is None  # from a ConfigMap that the operator makes
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_jobs_of_a_sandbox_fit_into_its_memory(overlay: str) -> None:
+    each = workload(overlay_path(overlay), SANDBOX)
+    settings = config.load(SandboxConfig, aios_environment(each), "AIOS_SANDBOX_", known=listen_names())
+    limit = quantity(each.container["resources"]["limits"]["memory"])
+
+    assert settings.memory_bytes + settings.talks_memory_bytes < limit
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_tool_manager_finds_the_sandbox_and_shows_it_a_credential(overlay: str) -> None:
+    each = workload(overlay_path(overlay), "tool")
+    services = {s["metadata"]["name"]: s["spec"]["ports"] for s in of_kind(overlay_path(overlay), "Service")}
+    host, _, port = (each.environment["AIOS_TOOL_SANDBOX_TARGET"] or "").partition(":")
+    key = Path(each.environment["AIOS_TOOL_SANDBOX_KEY_FILE"] or "")
+    (mount,) = [m for m in each.container["volumeMounts"] if m["mountPath"] == str(key.parent)]
+
+    assert [service["port"] for service in services[host]] == [int(port)]
+    assert mount["readOnly"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_sandbox_may_have_a_runtime_of_its_own(tmp_path: Path, overlay: str) -> None:
+    component = KUBERNETES / "components/sandbox-runtime"
+    own = {"resources": [str(KUBERNETES / "overlays" / overlay)], "components": [str(component)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+
+    assert {each.name for each in workloads(str(tmp_path)) if "runtimeClassName" in each.pod} == {SANDBOX}
 
 
 def test_notes_in_ram_leave_room_below_the_memory_limit() -> None:
