@@ -1,5 +1,5 @@
 """What the sandbox refuses, and why. Pure."""
 
-from services.chassis.sandbox.errors import SandboxUnavailable
+from services.chassis.sandbox.errors import SandboxUnavailable, ToolBusy
 
-__all__ = ["SandboxUnavailable"]
+__all__ = ["SandboxUnavailable", "ToolBusy"]

@@ -8,6 +8,8 @@ from services.chassis.sandbox import errors as sandbox_errors
 
 SandboxUnavailable = sandbox_errors.SandboxUnavailable
 SandboxLost = sandbox_errors.SandboxLost
+ToolBusy = sandbox_errors.ToolBusy
+ToolFailed = sandbox_errors.ToolFailed
 
 
 class ToolNotFound(KernelError):
@@ -45,25 +47,11 @@ class ArgumentsInvalid(KernelError):
     code = Code.INVALID_ARGUMENT
 
 
-class ToolBusy(KernelError):
-    """The tool is busy for longer than the call may wait."""
-
-    reason = "TOOL_BUSY"
-    code = Code.RESOURCE_EXHAUSTED
-
-
 class ToolTimeout(KernelError):
     """The tool ran longer than its timeout and was stopped."""
 
     reason = "TOOL_TIMEOUT"
     code = Code.DEADLINE_EXCEEDED
-
-
-class ToolFailed(KernelError):
-    """The tool itself reported a failure."""
-
-    reason = "TOOL_FAILED"
-    code = Code.FAILED_PRECONDITION
 
 
 class ResultInvalid(KernelError):

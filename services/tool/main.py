@@ -5,6 +5,7 @@ from functools import partial
 
 from aios.api.access.v1 import access_pb2
 from aios.api.agent.v1 import agent_pb2_grpc
+from aios.api.sandbox.v1 import sandbox_pb2
 from aios.api.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from aios.api.storage.v1 import storage_pb2
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
@@ -12,13 +13,17 @@ from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.client import DispatchClient
 from services.chassis.quotas import caps_of
+from services.chassis.rpc import client
 from services.chassis.runtime.clock import Clock
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.metrics import DispatchMetrics
 from services.chassis.runtime.process import App, Process
+from services.chassis.sandbox.metrics import show
+from services.chassis.sandbox.nowhere import Nowhere
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.adapters.approvals_client import AccessApprovals
 from services.tool.adapters.audit_client import AccessAudit
+from services.tool.adapters.remote_sandbox import RemoteSandbox
 from services.tool.adapters.scheduler_queue import ScheduledQueue
 from services.tool.adapters.secret_keys import SecretKeyFile
 from services.tool.adapters.storage_client import StorageSearch
@@ -26,7 +31,7 @@ from services.tool.config import ToolConfig
 from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
 from services.tool.metrics import ToolMetrics
 from services.tool.model import DriverKind, Tool
-from services.tool.ports import Access, Approvals, Audit, Meter, Queue, SecretKeys, Store, ToolDriver
+from services.tool.ports import Access, Approvals, Audit, Meter, Queue, Sandbox, SecretKeys, Store, ToolDriver
 from services.tool.service.calls import Calls
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.executor import CallExecutor
@@ -115,6 +120,17 @@ def _secret_keys(process: Process, config: ToolConfig) -> SecretKeyFile:
     return SecretKeyFile(process.data_dir / "secret-keys" if beside else None, may_make=beside)
 
 
+def _sandbox(process: Process, config: ToolConfig) -> Sandbox:
+    """Return where the programs of tools run."""
+    if not config.sandbox_target:
+        return Nowhere("this version has no mechanism that isolates programs")
+    channel = client.channel(config.sandbox_target, sandbox_pb2.DESCRIPTOR, tls=process.tls, peer="sandbox")
+    process.stack.push_async_callback(channel.close)
+    remote = RemoteSandbox(channel, config.sandbox_key_file)
+    process.tasks.start("look at the sandbox", remote.watch)
+    return remote
+
+
 async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     """Open the database, settle what the last process left, wire the service, start its background work.
 
@@ -125,6 +141,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     agents = None
     if queue is None:
         queue, agents = _scheduled(process)
+    show(process.registry, _sandbox(process, config))
     store, secret_keys = SqlStore(database, process.clock), _secret_keys(process, config)
     service = build(
         config,

@@ -102,6 +102,7 @@ def _gateway(registry: CollectorRegistry) -> None:
 
 def _tool(registry: CollectorRegistry) -> None:
     ToolMetrics(registry)
+    show(registry, Nowhere("a test"))
     DispatchMetrics(registry, held=lambda: 0, connected=lambda: True)
 
 

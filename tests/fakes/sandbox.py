@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from aios.api.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
 from services.chassis.rpc import client
@@ -196,10 +197,10 @@ def deps_of(
 
 
 @asynccontextmanager
-async def runner(directory: Path, *, key: str = KEY, **bounds: float) -> AsyncIterator[Runner]:
+async def runner(directory: Path, *, key: str = KEY, **bounds: Any) -> AsyncIterator[Runner]:
     """Serve a fake sandbox on a free port and connect to it."""
     sandbox, meter = FakeSandbox(), Meter()
-    deps = deps_of(sandbox, meter, **bounds)  # type: ignore[arg-type]  # names of its bounds
+    deps = deps_of(sandbox, meter, **bounds)
     key_file = directory / "key"
     key_file.write_text(key + "\n")
     servicer = (

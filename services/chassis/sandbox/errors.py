@@ -16,3 +16,17 @@ class SandboxLost(KernelError):
 
     reason = "UNKNOWN_OUTCOME"
     code = Code.ABORTED
+
+
+class ToolBusy(KernelError):
+    """The tool is busy for longer than the call may wait."""
+
+    reason = "TOOL_BUSY"
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class ToolFailed(KernelError):
+    """The tool itself reported a failure."""
+
+    reason = "TOOL_FAILED"
+    code = Code.FAILED_PRECONDITION

@@ -45,11 +45,11 @@ class Sandbox(Protocol):
     async def run(self, job: SandboxJob, heard: Heard | None = None) -> SandboxEnd:
         """Run a job to its end. `heard("stdout" or "stderr", piece)` is called with its output as it comes.
 
-        Nothing of it is left when this returns or raises, cancellation included. Raises SandboxUnavailable
-        when it did not begin, and SandboxLost when the sandbox was lost while it ran.
+        Nothing of it is left when this returns or raises, cancellation included. Raises SandboxUnavailable,
+        ToolBusy and InvalidRequest when it did not begin, SandboxLost when the sandbox was lost as it ran.
         """
         ...
 
     async def open(self, job: SandboxJob) -> SandboxProcess:
-        """Start a program to talk to. Raises SandboxUnavailable and SandboxLost."""
+        """Start a program to talk to; its `stdin` is empty. Raises as `run`."""
         ...

@@ -45,9 +45,9 @@ class SandboxJob:
     """A program to run in the sandbox. Its working directory is its scratch, with its files in it."""
 
     argv: tuple[str, ...]
-    """Empty: `python` is run."""
+    """Empty: `python` is run. A level of one process runs nothing else."""
     python: str = ""
-    """Source that a fresh interpreter of the sandbox runs; only without `argv`."""
+    """Source that a fresh interpreter of the sandbox runs, without packages; it can start no processes."""
     environment: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -68,6 +68,7 @@ class EndKind(Enum):
     MEMORY = "memory"
     DISK = "disk"
     OUTPUT = "output"
+    PROCESSES = "processes"
     STOPPED = "stopped"
 
 

@@ -38,7 +38,8 @@ class Intake:
         self._head = head
         self._input = {Part.STDIN: bytearray(), Part.PYTHON: bytearray()}
         self._files: dict[str, bytearray] = {}
-        self._open = ""
+        self._open: str | None = None
+        """The file whose pieces come just now."""
         self._room = INPUT_BYTES
         self._scratch = head.limits.scratch_bytes
 

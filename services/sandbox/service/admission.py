@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from services.chassis.runtime.clock import Clock
-from services.chassis.sandbox.errors import SandboxUnavailable
+from services.chassis.sandbox.errors import SandboxUnavailable, ToolBusy
 from services.sandbox.core.places import NoRoom, Places
 from services.sandbox.ports import Meter
 
@@ -31,7 +31,7 @@ class Admission:
 
     @asynccontextmanager
     async def place(self, memory_bytes: int) -> AsyncIterator[None]:
-        """Hold a place for as long as the block runs. Raises SandboxUnavailable when none is had in time."""
+        """Hold a place for as long as the block runs. Raises ToolBusy, SandboxUnavailable."""
         number = next(self._numbers)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turns[number] = turn
@@ -45,7 +45,9 @@ class Admission:
                 self._meter.waited(self._clock.monotonic() - began, admitted=admitted)
             yield
         except NoRoom as full:
-            raise SandboxUnavailable(str(full), retry_after=RETRY_SECONDS if full.passes else None) from full
+            if full.passes:
+                raise ToolBusy(str(full), retry_after=RETRY_SECONDS) from full
+            raise SandboxUnavailable(str(full)) from full
         finally:
             del self._turns[number]
             self._grant(self.places.leave(number))
@@ -60,9 +62,7 @@ class Admission:
         if self._draining.is_set():
             raise SandboxUnavailable("the sandbox is shutting down", retry_after=RETRY_SECONDS)
         if not turn.done():
-            raise SandboxUnavailable(
-                f"no place became free within {self._seconds:g} s", retry_after=RETRY_SECONDS
-            )
+            raise ToolBusy(f"no place became free within {self._seconds:g} s", retry_after=RETRY_SECONDS)
 
     def _grant(self, granted: Iterable[int]) -> None:
         for number in granted:

@@ -41,6 +41,7 @@ _ENDS: Final = {
     EndKind.MEMORY: sandbox_pb2.END_KIND_MEMORY,
     EndKind.DISK: sandbox_pb2.END_KIND_DISK,
     EndKind.OUTPUT: sandbox_pb2.END_KIND_OUTPUT,
+    EndKind.PROCESSES: sandbox_pb2.END_KIND_PROCESSES,
     EndKind.STOPPED: sandbox_pb2.END_KIND_STOPPED,
 }
 

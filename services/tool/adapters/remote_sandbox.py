@@ -10,6 +10,7 @@ import grpc
 from aios.api.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
 from services.chassis.rpc.errors import KernelError
 from services.chassis.rpc.status import peer_error
+from services.chassis.runtime.logs import logger
 from services.chassis.sandbox.port import Heard
 from services.tool.adapters.sandbox_stream import JobStream
 from services.tool.core.sandboxing import SandboxEnd, SandboxJob, SandboxLevel
@@ -27,8 +28,11 @@ _SPARE_SECONDS: Final = 120.0
 _LONGEST_SECONDS: Final = 35_000.0
 
 
+_log = logger(__name__)
+
+
 class RemoteSandbox:
-    """Has jobs run by another process. It is asked now and then how it is; `look` runs in the background."""
+    """Has jobs run by another process. `watch` asks it in the background how it is."""
 
     def __init__(self, channel: grpc.aio.Channel, key_file: Path | None) -> None:
         """`key_file` holds the credential; it is read again at each look, as it may be replaced."""
@@ -48,6 +52,12 @@ class RemoteSandbox:
         """Return why nothing can be run, as it was told last; empty: it can."""
         return self._problem
 
+    async def watch(self) -> None:
+        """Look again and again, at first at once. Never returns."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def look(self) -> None:
         """Ask the sandbox how it is."""
         try:
@@ -66,6 +76,9 @@ class RemoteSandbox:
             self._note(level, told.problem[:1000] or nothing)
 
     def _note(self, level: SandboxLevel, problem: str) -> None:
+        if (level, problem) != (self._level, self._problem):
+            log = _log.warning if problem else _log.info
+            log("the sandbox is another than it was", level=level.value, problem=problem)
         self._level, self._problem = level, problem
 
     def _credential(self) -> tuple[tuple[str, str], ...]:

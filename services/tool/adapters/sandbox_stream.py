@@ -9,12 +9,12 @@ from typing import Any, Final
 import grpc
 
 from aios.api.sandbox.v1 import sandbox_pb2
-from services.chassis.rpc.errors import KernelError
+from services.chassis.rpc.errors import InvalidRequest, KernelError
 from services.chassis.rpc.status import failure_of
 from services.chassis.runtime.logs import logger
 from services.chassis.sandbox.port import Heard
 from services.tool.core.sandboxing import EndKind, SandboxEnd, SandboxJob
-from services.tool.errors import SandboxLost, SandboxUnavailable
+from services.tool.errors import SandboxLost, SandboxUnavailable, ToolBusy
 from services.tool.wire import sandboxing
 from services.tool.wire.sandboxing import STREAMS, TALK_BYTES, WINDOW_BYTES, Received
 
@@ -25,6 +25,8 @@ STOP_SECONDS: Final = 5.0
 """How long a job that is told to stop may take to; then its stream is cut, which ends it as well."""
 
 RETRY_SECONDS: Final = 1.0
+
+_REFUSALS: Final = {each.reason: each for each in (SandboxUnavailable, ToolBusy)}
 
 _log = logger(__name__)
 
@@ -59,7 +61,7 @@ class JobStream:
     async def begin(self, *, talk: bool) -> None:
         """Wait for a place, hand over what the job gets, have it run.
 
-        Raises SandboxUnavailable and SandboxLost.
+        Raises SandboxUnavailable, ToolBusy, InvalidRequest and SandboxLost.
         """
         await self.send(sandboxing.begin(self._job, talk=talk))
         await self.until(lambda: self._admitted)
@@ -169,13 +171,13 @@ class JobStream:
         """Return what the end of the stream means: what never began may be begun again."""
         code = await self._call.code()
         known = failure_of(code, await self._call.trailing_metadata())
-        if known.reason == SandboxUnavailable.reason:
-            return SandboxUnavailable(known.message, retry_after=known.retry_after)
+        if known.reason in _REFUSALS:  # it says itself that nothing has run
+            return _REFUSALS[known.reason](known.message, retry_after=known.retry_after)
         _log.warning("a job's stream ended", code=code.name, why=known.message, begun=self._begun)
         if code is grpc.StatusCode.UNAUTHENTICATED:
             return SandboxUnavailable("the sandbox does not know this tool manager")
-        if code is grpc.StatusCode.INVALID_ARGUMENT and not self._begun:
-            return SandboxUnavailable(f"the sandbox does not take such a program: {known.message}")
+        if known.reason == InvalidRequest.reason:  # the job is checked before it is run
+            return InvalidRequest(known.message, violations=known.violations)
         return self._lost("the sandbox was lost")
 
     def _lost(self, why: str) -> KernelError:

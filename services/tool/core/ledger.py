@@ -13,7 +13,7 @@ from typing import Any, Final
 from services.chassis import codec
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError, ServiceUnavailable
-from services.tool.errors import ToolFailed, UnknownOutcome
+from services.tool.errors import SandboxUnavailable, ToolFailed, UnknownOutcome
 from services.tool.model import CallError, CallState, ContentPart, Tool, ToolCall
 from services.tool.ports import Transaction
 
@@ -94,12 +94,14 @@ def failed(call: ToolCall, error: KernelError, now: datetime) -> ToolCall:
     its way passes by itself.
     """
     harmless = call.effect.repeatable and error.code in _PASSING
+    # What the sandbox refuses it has not begun.
+    never_began = call.attempts == 0 or isinstance(error, SandboxUnavailable)
     return replace(
         call,
         state=CallState.FAILED,
         error=CallError(error.reason, error.message[:MAX_MESSAGE], error.code),
         ended_at=now,
-        repeatable=call.attempts == 0 or harmless,
+        repeatable=never_began or harmless,
     )
 
 

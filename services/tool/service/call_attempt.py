@@ -11,7 +11,7 @@ from services.chassis.rpc.errors import ApprovalRequired, KernelError
 from services.chassis.runtime.logs import logger
 from services.tool.core import ledger, schemas
 from services.tool.core.locks import lock_names
-from services.tool.errors import ProviderLost, ToolFailed, ToolNotFound, ToolTimeout
+from services.tool.errors import ProviderLost, SandboxLost, ToolFailed, ToolNotFound, ToolTimeout
 from services.tool.model import (
     CallRequest,
     CallState,
@@ -89,7 +89,7 @@ class CallAttempt:
             text = await _checked(run.tool, outcome.value)
         except asyncio.CancelledError:
             return self._stopped()
-        except LeaseEndedError:
+        except (LeaseEndedError, SandboxLost):
             return ledger.interrupted(run.call, now())
         except _LedgerError as failure:
             raise failure.cause from failure

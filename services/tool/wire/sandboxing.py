@@ -26,6 +26,7 @@ _ENDS: Final = {
     sandbox_pb2.END_KIND_MEMORY: EndKind.MEMORY,
     sandbox_pb2.END_KIND_DISK: EndKind.DISK,
     sandbox_pb2.END_KIND_OUTPUT: EndKind.OUTPUT,
+    sandbox_pb2.END_KIND_PROCESSES: EndKind.PROCESSES,
     sandbox_pb2.END_KIND_STOPPED: EndKind.STOPPED,
 }
 
@@ -69,10 +70,10 @@ def pieces(job: SandboxJob) -> Iterator[sandbox_pb2.RunRequest]:
         yield from _pieces(sandbox_pb2.PART_FILE, data, path)
 
 
-def _pieces(part: sandbox_pb2.Part, data: bytes, path: str = "") -> Iterator[sandbox_pb2.RunRequest]:
+def _pieces(part: sandbox_pb2.Part, data: bytes, path: str | None = None) -> Iterator[sandbox_pb2.RunRequest]:
     """Cut something into pieces; of an empty file one empty piece."""
-    raw = path.encode("utf-8", "surrogateescape")
-    for at in range(0, max(len(data), 1 if path else 0), PIECE_BYTES):
+    raw = (path or "").encode("utf-8", "surrogateescape")
+    for at in range(0, max(len(data), 0 if path is None else 1), PIECE_BYTES):
         piece = sandbox_pb2.Piece(part=part, path=raw, data=data[at : at + PIECE_BYTES])
         yield sandbox_pb2.RunRequest(piece=piece)
 

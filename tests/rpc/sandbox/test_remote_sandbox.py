@@ -10,8 +10,9 @@ import grpc
 import pytest
 
 from aios.api.sandbox.v1 import sandbox_pb2
+from services.chassis.rpc.errors import InvalidRequest
 from services.chassis.sandbox.terms import EndKind, Limits, SandboxJob, SandboxLevel
-from services.tool.errors import SandboxLost, SandboxUnavailable, ToolFailed
+from services.tool.errors import SandboxLost, SandboxUnavailable, ToolBusy, ToolFailed
 from services.tool.wire import sandboxing
 from tests.fakes.rpc import reason
 from tests.fakes.sandbox import KEY, Runner, job, runner
@@ -168,7 +169,7 @@ async def test_a_job_that_gets_no_place_in_time_is_refused_and_has_not_run(tmp_p
         blocker = asyncio.create_task(world.remote.run(job("hang")))
         await until(lambda: bool(world.sandbox.running))
 
-        with pytest.raises(SandboxUnavailable) as caught:
+        with pytest.raises(ToolBusy) as caught:
             await world.remote.run(job("echo"))
 
         assert caught.value.retry_after is not None
@@ -200,6 +201,40 @@ async def test_a_sandbox_that_sends_more_than_a_job_may_leave_is_not_believed(
     """Who breaks out of a sandbox may speak for it."""
     with pytest.raises(SandboxLost):
         await world.remote.run(job(behaviour, want_files=True))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"files": {"../up": b""}},
+        {"files": {"/etc/passwd": b""}},
+        {"files": {"a//b": b""}},
+        {"files": {"": b""}},
+        {"files": {"big": b"x" * 11}, "limits": Limits(scratch_bytes=10)},
+        {"files": {"a": b"", "b": b""}, "limits": Limits(scratch_entries=1)},
+        {"stdin": b"x" * (16 * 1024 * 1024 + 1)},
+        {"python": "and a program"},
+        {"mounts": {"up/../there": "/opt/tools/x"}},
+    ],
+)
+async def test_a_job_that_cannot_be_one_is_refused_and_has_not_run(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    async with runner(tmp_path, offered=("/opt/tools",)) as world:
+        with pytest.raises(InvalidRequest):
+            await world.remote.run(job("echo", **fields))
+
+        assert world.sandbox.jobs == []
+
+
+async def test_a_directory_that_is_offered_is_given(tmp_path: Path) -> None:
+    async with runner(tmp_path, offered=("/opt/tools",), network=True) as world:
+        given = job("echo", mounts={"/x": "/opt/tools/y"}, limits=Limits(network=True))
+        await world.remote.run(given)
+        with pytest.raises(SandboxUnavailable):
+            await world.remote.run(job("echo", mounts={"/x": "/opt/tools/../../etc"}))
+
+        assert world.sandbox.jobs == [given]
 
 
 async def test_a_program_that_is_refused_a_layer_has_not_run(world: Runner) -> None:

@@ -23,7 +23,7 @@ from services.chassis.rpc.errors import (
 from services.chassis.runtime.clock import SystemClock
 from services.tool.config import ToolConfig
 from services.tool.core import ledger
-from services.tool.errors import CallNotFound
+from services.tool.errors import CallNotFound, SandboxLost, SandboxUnavailable
 from services.tool.model import CallEvent, CallRequest, CallState, Driver, DriverKind, Effect, Tool, ToolCall
 from services.tool.ports import Transaction
 from services.tool.service.facade import ToolService
@@ -104,6 +104,34 @@ def test_a_call_that_never_began_can_always_be_sent_again(effect: Effect, state:
     assert ledger.interrupted(waiting, NOW).repeatable
     assert ledger.cancelled(waiting, NOW, left=True).repeatable
     assert ledger.failed(waiting, PermissionDenied("no"), NOW).repeatable
+
+
+@given(st.sampled_from(Effect))
+def test_a_call_that_the_sandbox_refused_never_began(effect: Effect) -> None:
+    running = ledger.started(reserved(effect), NOW)
+
+    assert ledger.failed(running, SandboxUnavailable("it restarts", retry_after=1.0), NOW).repeatable
+
+
+@pytest.mark.parametrize(
+    ("effect", "state"), [(Effect.PURE, CallState.FAILED), (Effect.REVERSIBLE, CallState.UNKNOWN)]
+)
+async def test_a_call_whose_sandbox_was_lost_has_an_unknown_outcome_unless_it_is_harmless(
+    effect: Effect, state: CallState
+) -> None:
+    async def lost(_arguments: object) -> None:
+        raise SandboxLost("the sandbox was lost while the program ran")
+
+    builtins = ScriptedBuiltins(SystemClock(), slow=lost)
+    service = tool_service(builtins=builtins)
+    await register(service, effect)
+    for _ in range(2):
+        done = await events(service, CallRequest(tool="job", arguments={}, call_id="r1"))
+        await until(lambda: service.calls.under_way(PLANNER) == 0)
+
+    assert isinstance(done[-1], ToolCall)
+    assert done[-1].state is state
+    assert builtins.runs["slow"] == (2 if effect is Effect.PURE else 1)
 
 
 def test_the_order_of_arguments_makes_no_other_call() -> None:

@@ -26,6 +26,7 @@ class EndKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_KIND_DISK: _ClassVar[EndKind]
     END_KIND_OUTPUT: _ClassVar[EndKind]
     END_KIND_STOPPED: _ClassVar[EndKind]
+    END_KIND_PROCESSES: _ClassVar[EndKind]
 
 class Part(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -49,6 +50,7 @@ END_KIND_MEMORY: EndKind
 END_KIND_DISK: EndKind
 END_KIND_OUTPUT: EndKind
 END_KIND_STOPPED: EndKind
+END_KIND_PROCESSES: EndKind
 PART_UNSPECIFIED: Part
 PART_STDIN: Part
 PART_PYTHON: Part

@@ -61,9 +61,9 @@ class SandboxServiceServicer(object):
         A stream is a job: the same job sent again is another job. Whatever ends the stream ends the job, with all that it
         started: `stop`, the end of the caller's messages, a cancellation, a lost connection, 20 s without a message.
         Errors: UNAUTHENTICATED CREDENTIAL_MISSING or CREDENTIAL_INVALID; INVALID_ARGUMENT INVALID_REQUEST (also more than was
-        announced, or a message out of turn); FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where
-        that passes by itself: no place became free in time, or the process stops). Not idempotent. Cancelling stops the
-        program.
+        announced, or a message out of turn); RESOURCE_EXHAUSTED TOOL_BUSY (no place became free in time; nothing has run);
+        FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where that passes by itself, as when the
+        process stops). Not idempotent. Cancelling stops the program.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

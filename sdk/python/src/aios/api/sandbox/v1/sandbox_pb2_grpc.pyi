@@ -45,9 +45,9 @@ class SandboxServiceStub:
     A stream is a job: the same job sent again is another job. Whatever ends the stream ends the job, with all that it
     started: `stop`, the end of the caller's messages, a cancellation, a lost connection, 20 s without a message.
     Errors: UNAUTHENTICATED CREDENTIAL_MISSING or CREDENTIAL_INVALID; INVALID_ARGUMENT INVALID_REQUEST (also more than was
-    announced, or a message out of turn); FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where
-    that passes by itself: no place became free in time, or the process stops). Not idempotent. Cancelling stops the
-    program.
+    announced, or a message out of turn); RESOURCE_EXHAUSTED TOOL_BUSY (no place became free in time; nothing has run);
+    FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where that passes by itself, as when the
+    process stops). Not idempotent. Cancelling stops the program.
     """
     GetSandbox: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.GetSandboxRequest, _sandbox_pb2.GetSandboxResponse]
     """Reads what isolates here, why nothing can be run if so, and how full it is.
@@ -69,9 +69,9 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     A stream is a job: the same job sent again is another job. Whatever ends the stream ends the job, with all that it
     started: `stop`, the end of the caller's messages, a cancellation, a lost connection, 20 s without a message.
     Errors: UNAUTHENTICATED CREDENTIAL_MISSING or CREDENTIAL_INVALID; INVALID_ARGUMENT INVALID_REQUEST (also more than was
-    announced, or a message out of turn); FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where
-    that passes by itself: no place became free in time, or the process stops). Not idempotent. Cancelling stops the
-    program.
+    announced, or a message out of turn); RESOURCE_EXHAUSTED TOOL_BUSY (no place became free in time; nothing has run);
+    FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where that passes by itself, as when the
+    process stops). Not idempotent. Cancelling stops the program.
     """
     GetSandbox: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.GetSandboxRequest, _sandbox_pb2.GetSandboxResponse]  # type: ignore[assignment]
     """Reads what isolates here, why nothing can be run if so, and how full it is.
@@ -96,9 +96,9 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         A stream is a job: the same job sent again is another job. Whatever ends the stream ends the job, with all that it
         started: `stop`, the end of the caller's messages, a cancellation, a lost connection, 20 s without a message.
         Errors: UNAUTHENTICATED CREDENTIAL_MISSING or CREDENTIAL_INVALID; INVALID_ARGUMENT INVALID_REQUEST (also more than was
-        announced, or a message out of turn); FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where
-        that passes by itself: no place became free in time, or the process stops). Not idempotent. Cancelling stops the
-        program.
+        announced, or a message out of turn); RESOURCE_EXHAUSTED TOOL_BUSY (no place became free in time; nothing has run);
+        FAILED_PRECONDITION SANDBOX_UNAVAILABLE (nothing has run; with RetryInfo where that passes by itself, as when the
+        process stops). Not idempotent. Cancelling stops the program.
         """
 
     @_abc_1.abstractmethod
