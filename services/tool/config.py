@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.chassis.quotas import Cap
+from services.tool.core.egress import OperatorRules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,12 @@ class ToolConfig:
     again when it changes. Default: secret-keys in the data directory, made when the first secret is set, if
     the database lies there too; otherwise no secret can be kept."""
 
+    egress_allow: tuple[str, ...] = ()
+    """Origins that tools may reach at public addresses, such as https://* or https://*.example.com."""
+
+    egress_internal: tuple[str, ...] = ()
+    """Places inside that tools may reach, each ORIGIN NETWORK [TENANT]: http://wiki.lan:8080 10.1.0.0/16."""
+
     keep_calls: timedelta = timedelta(days=7)
     """Time the ledger keeps a call after its end; at least 24 hours. Unit: seconds."""
 
@@ -56,7 +63,13 @@ class ToolConfig:
     sandbox_key_file: Path | None = None
     """File with the credential for that sandbox, which knows its SHA-256."""
 
+    @property
+    def egress(self) -> OperatorRules:
+        """Where tools may send to."""
+        return OperatorRules.read(self.egress_allow, self.egress_internal)
+
     def __post_init__(self) -> None:
+        _ = self.egress  # which raises ValueError for what is no rule
         if self.keep_calls < timedelta(hours=24):
             raise ValueError("keep_calls must be at least 86400 seconds")
         if min(self.collect_every, self.check_leases_every, self.look_at_approvals_every) <= timedelta(0):

@@ -53,18 +53,42 @@ class PythonCode:
     """None: as long as the tool may run."""
 
 
+class HttpPlace(Enum):
+    """Where an argument goes in an HTTP request."""
+
+    PATH = "path"
+    QUERY = "query"
+    HEADER = "header"
+    COOKIE = "cookie"
+    BODY = "body"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpArgument:
+    """Where one argument of an HTTP tool goes."""
+
+    argument: str
+    place: HttpPlace
+    name: str
+    """What it is called there; for the body, which it is the whole of, nothing."""
+    joined: bool = False
+    """Whether a list is one value with commas between; else the name is repeated."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpEndpoint:
     """Where an HTTP tool's calls go, and how."""
 
     url: str
-    """`{argument}` in its path stands for that argument."""
+    """`{name}` in its path stands for the argument that goes there."""
     method: str
     """In capitals."""
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, str] = field(default_factory=dict)
     """Header name to name of the secret that is its value."""
     max_response_bytes: int = DEFAULT_RESPONSE_BYTES
+    arguments: tuple[HttpArgument, ...] = ()
+    """Where each goes. Empty: the path has those that it names, the rest are the query, or one JSON body."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,6 @@
 """The guard: one request of a tool, through every gate, again for each redirect."""
 
 import asyncio
-import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from services.tool.core.egress import (
     redirected,
     takes,
 )
+from services.tool.core.headers import check_headers
 from services.tool.core.urls import WebUrl, joined, refused
 from services.tool.egress.exchange import Outgoing, exchange, read_body
 from services.tool.egress.gates import Gate, SocketMaker, plain_socket
@@ -30,28 +30,6 @@ MOST_OF_TENANT: Final = 64
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SEE_OTHER: Final = 303
 _KEEPS_METHOD: Final = frozenset({307, 308})
-_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]{1,128}")
-_VALUE: Final = re.compile(r"[\t -~\x80-\xff]{0,8000}")
-RESERVED_HEADERS: Final = frozenset(
-    (
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "via",
-    )
-)
-"""Headers that are the connection's: whoever sets them says where a request goes or ends."""
 
 
 class EgressGuard:
@@ -166,15 +144,6 @@ class _Places:
     def __init__(self) -> None:
         self.free = asyncio.Semaphore(MOST_OF_TENANT)
         self.wanted = 0
-
-
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Judge the headers of a tool. Raises EgressDenied, which names no value."""
-    for name, value in headers.items():
-        if not _NAME.fullmatch(name) or name.lower() in RESERVED_HEADERS:
-            raise refused("a header is none that tools may set", "header")
-        if not _VALUE.fullmatch(value):
-            raise refused(f"the header {name} has a value that no header can hold", "header")
 
 
 async def _answer(request: EgressRequest, url: WebUrl, response: aiohttp.ClientResponse) -> EgressResponse:

@@ -8,7 +8,8 @@ from typing import Final
 import aiohttp
 import httpx2
 
-from services.tool.egress.guard import RESERVED_HEADERS, EgressGuard, check_headers
+from services.tool.core.headers import RESERVED_HEADERS, check_headers
+from services.tool.egress.guard import EgressGuard
 from services.tool.errors import EgressFailed, ResultInvalid
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024

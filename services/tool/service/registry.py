@@ -68,6 +68,10 @@ class Registry:
             raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
         if tool.vouched and not actor.admin:
             raise PermissionDenied("only administrators vouch for a tool", metadata={"field": "tool.vouched"})
+        if tool.driver.http is not None and tool.driver.http.secret_headers and not actor.admin:
+            # Whoever chooses path and method of a request with the operator's key acts with that key.
+            text = "only administrators send secrets with a tool's calls"
+            raise PermissionDenied(text, metadata={"field": "tool.http.secret_headers"})
         if tool.driver.kind is not DriverKind.PROVIDER:
             tool = await self._deps.driver(tool.driver.kind).prepare(scope, tool)
         now = self._deps.clock.now()

@@ -21,7 +21,9 @@ from services.tool.model import (
     Driver,
     DriverKind,
     Effect,
+    HttpArgument,
     HttpEndpoint,
+    HttpPlace,
     PythonCode,
     Tool,
     ToolQuery,
@@ -47,6 +49,14 @@ _METHODS: Final = {
     resources_pb2.HTTP_METHOD_PATCH: "PATCH",
     resources_pb2.HTTP_METHOD_DELETE: "DELETE",
 }
+_PLACES_OF: Final = {
+    resources_pb2.HTTP_PLACE_PATH: HttpPlace.PATH,
+    resources_pb2.HTTP_PLACE_QUERY: HttpPlace.QUERY,
+    resources_pb2.HTTP_PLACE_HEADER: HttpPlace.HEADER,
+    resources_pb2.HTTP_PLACE_COOKIE: HttpPlace.COOKIE,
+    resources_pb2.HTTP_PLACE_BODY: HttpPlace.BODY,
+}
+_PLACES_OF_BACK: Final = {place: number for number, place in _PLACES_OF.items()}
 _METHODS_BACK: Final = {method: number for number, method in _METHODS.items()}
 
 
@@ -178,6 +188,15 @@ def _http(given: resources_pb2.HttpDriver) -> HttpEndpoint:
         headers=dict(given.headers),
         secret_headers=dict(given.secret_headers),
         max_response_bytes=given.max_response_bytes or DEFAULT_RESPONSE_BYTES,
+        arguments=tuple(
+            HttpArgument(
+                argument=one.argument,
+                place=_PLACES_OF[one.place],
+                name="" if one.place == resources_pb2.HTTP_PLACE_BODY else one.name or one.argument,
+                joined=one.joined,
+            )
+            for one in given.arguments
+        ),
     )
 
 
@@ -202,6 +221,15 @@ def _write_driver(driver: Driver, message: resources_pb2.Tool, *, whole: bool) -
                 headers=endpoint.headers if whole else {},
                 secret_headers=endpoint.secret_headers if whole else {},
                 max_response_bytes=endpoint.max_response_bytes,
+                arguments=[
+                    resources_pb2.HttpArgument(
+                        argument=one.argument,
+                        place=_PLACES_OF_BACK[one.place],
+                        name=one.name,
+                        joined=one.joined,
+                    )
+                    for one in endpoint.arguments
+                ],
             )
         )
     elif driver.mcp is not None:

@@ -28,6 +28,15 @@ class HttpMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HTTP_METHOD_PATCH: _ClassVar[HttpMethod]
     HTTP_METHOD_DELETE: _ClassVar[HttpMethod]
 
+class HttpPlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HTTP_PLACE_UNSPECIFIED: _ClassVar[HttpPlace]
+    HTTP_PLACE_PATH: _ClassVar[HttpPlace]
+    HTTP_PLACE_QUERY: _ClassVar[HttpPlace]
+    HTTP_PLACE_HEADER: _ClassVar[HttpPlace]
+    HTTP_PLACE_COOKIE: _ClassVar[HttpPlace]
+    HTTP_PLACE_BODY: _ClassVar[HttpPlace]
+
 class CallState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CALL_STATE_UNSPECIFIED: _ClassVar[CallState]
@@ -57,6 +66,12 @@ HTTP_METHOD_POST: HttpMethod
 HTTP_METHOD_PUT: HttpMethod
 HTTP_METHOD_PATCH: HttpMethod
 HTTP_METHOD_DELETE: HttpMethod
+HTTP_PLACE_UNSPECIFIED: HttpPlace
+HTTP_PLACE_PATH: HttpPlace
+HTTP_PLACE_QUERY: HttpPlace
+HTTP_PLACE_HEADER: HttpPlace
+HTTP_PLACE_COOKIE: HttpPlace
+HTTP_PLACE_BODY: HttpPlace
 CALL_STATE_UNSPECIFIED: CallState
 CALL_STATE_QUEUED: CallState
 CALL_STATE_WAITING_APPROVAL: CallState
@@ -91,8 +106,20 @@ class PythonDriver(_message.Message):
     cpu_time: _duration_pb2.Duration
     def __init__(self, source: _Optional[str] = ..., function: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., scratch_bytes: _Optional[int] = ..., cpu_time: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class HttpArgument(_message.Message):
+    __slots__ = ("argument", "place", "name", "joined")
+    ARGUMENT_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    argument: str
+    place: HttpPlace
+    name: str
+    joined: bool
+    def __init__(self, argument: _Optional[str] = ..., place: _Optional[_Union[HttpPlace, str]] = ..., name: _Optional[str] = ..., joined: bool = ...) -> None: ...
+
 class HttpDriver(_message.Message):
-    __slots__ = ("url", "method", "headers", "secret_headers", "max_response_bytes")
+    __slots__ = ("url", "method", "headers", "secret_headers", "max_response_bytes", "arguments")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -112,12 +139,14 @@ class HttpDriver(_message.Message):
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     SECRET_HEADERS_FIELD_NUMBER: _ClassVar[int]
     MAX_RESPONSE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     url: str
     method: HttpMethod
     headers: _containers.ScalarMap[str, str]
     secret_headers: _containers.ScalarMap[str, str]
     max_response_bytes: int
-    def __init__(self, url: _Optional[str] = ..., method: _Optional[_Union[HttpMethod, str]] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., max_response_bytes: _Optional[int] = ...) -> None: ...
+    arguments: _containers.RepeatedCompositeFieldContainer[HttpArgument]
+    def __init__(self, url: _Optional[str] = ..., method: _Optional[_Union[HttpMethod, str]] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., max_response_bytes: _Optional[int] = ..., arguments: _Optional[_Iterable[_Union[HttpArgument, _Mapping]]] = ...) -> None: ...
 
 class McpDriver(_message.Message):
     __slots__ = ("server", "tool", "pinned_sha256")
