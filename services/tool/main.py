@@ -29,18 +29,22 @@ from services.tool.adapters.secret_keys import SecretKeyFile
 from services.tool.adapters.storage_client import StorageSearch
 from services.tool.config import ToolConfig
 from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
+from services.tool.drivers.http import HttpDriver
+from services.tool.egress.guard import EgressGuard
+from services.tool.egress.names import SystemLookup
 from services.tool.metrics import ToolMetrics
 from services.tool.model import DriverKind, Tool
 from services.tool.ports import Access, Approvals, Audit, Meter, Queue, Sandbox, SecretKeys, Store, ToolDriver
 from services.tool.service.calls import Calls
 from services.tool.service.dependencies import Dependencies
+from services.tool.service.egress import EgressAdmin, StoredRules
 from services.tool.service.executor import CallExecutor
 from services.tool.service.facade import ToolService
 from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
-from services.tool.service.secrets import SecretAdmin
+from services.tool.service.secrets import SecretAdmin, SecretVault
 from services.tool.servicer import ToolServicer
 from services.tool.store.sql import MIGRATIONS, SqlStore
 
@@ -82,6 +86,7 @@ def build(
         leases,
         purging,
         SecretAdmin(deps, secret_keys, audit),
+        EgressAdmin(deps, config.egress, audit),
     )
 
 
@@ -143,17 +148,21 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         queue, agents = _scheduled(process)
     show(process.registry, _sandbox(process, config))
     store, secret_keys = SqlStore(database, process.clock), _secret_keys(process, config)
+    meter, lookup = ToolMetrics(process.registry), SystemLookup()
+    process.stack.callback(lookup.close)
+    egress = EgressGuard(config.egress, StoredRules(store), meter, lookup)
     service = build(
         config,
         store=store,
         clock=process.clock,
-        meter=ToolMetrics(process.registry),
+        meter=meter,
         access=CallersAccess(process.authorizer),
         drivers={
             DriverKind.BUILTIN: BuiltinDriver(
                 process.clock,
                 StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR), process.exchange),
-            )
+            ),
+            DriverKind.HTTP: HttpDriver(egress, SecretVault(store, secret_keys)),
         },
         given=TOOLS,
         approvals=AccessApprovals(

@@ -53,6 +53,17 @@ class PythonCode:
     """None: as long as the tool may run."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Narrowing:
+    """What a tenant's administrators leave of what the operator allows its tools to reach."""
+
+    origins: tuple[str, ...] | None = None
+    """Patterns of origins; None: all of it."""
+    version: int = 0
+    """Grows with every change; the etag. 0: it was never set."""
+    updated_at: datetime | None = None
+
+
 class HttpPlace(Enum):
     """Where an argument goes in an HTTP request."""
 

@@ -17,6 +17,7 @@ from services.tool.model import (
     Approval,
     CallQuery,
     CallState,
+    Narrowing,
     Progress,
     QueueRequest,
     SealedSecret,
@@ -79,6 +80,14 @@ class Transaction(Protocol):
 
     def put_call(self, call: ToolCall) -> tuple[bool, int]:
         """Keep a call; return whether it is new, and how many bytes more than before it takes."""
+        ...
+
+    def narrowing(self) -> Narrowing:
+        """Return what the tenant's administrators leave of where tools may send to."""
+        ...
+
+    def put_narrowing(self, narrowing: Narrowing) -> None:
+        """Keep what they leave."""
         ...
 
     def count(self, **changes: int) -> None:

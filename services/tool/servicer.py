@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from aios.api.tool.v1 import secrets_pb2, tool_pb2, tool_pb2_grpc
-from services.chassis.auth.identity import current_caller
+from aios.api.tool.v1 import egress_pb2, secrets_pb2, tool_pb2, tool_pb2_grpc
+from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import quota_usage, request_identity
 from services.chassis.shares import Openings
@@ -12,6 +12,7 @@ from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.wire import calls as call_wire
 from services.tool.wire import common
+from services.tool.wire import egress as egress_wire
 from services.tool.wire import providers as provider_wire
 from services.tool.wire import secrets as secret_wire
 from services.tool.wire import tools as tool_wire
@@ -26,6 +27,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._calls = service.calls
         self._providers = service.providers
         self._secrets = service.secrets
+        self._egress = service.egress
 
     async def RegisterTool(
         self, request: tool_pb2.RegisterToolRequest, _context: object
@@ -136,6 +138,22 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         actor, id_ = request_identity(caller, "DeleteSecret", request), secret_wire.secret_id(request.name)
         await self._secrets.delete(caller.scope, actor, id_, allow_missing=request.allow_missing)
         return secrets_pb2.DeleteSecretResponse()
+
+    async def SetEgressPolicy(
+        self, request: egress_pb2.SetEgressPolicyRequest, _context: object
+    ) -> egress_pb2.SetEgressPolicyResponse:
+        caller = current_caller()
+        actor = request_identity(caller, "SetEgressPolicy", request)
+        origins = egress_wire.origins(request.policy)
+        kept = await self._egress.set(caller.scope, actor, origins, request.policy.etag)
+        return egress_pb2.SetEgressPolicyResponse(policy=egress_wire.write(kept))
+
+    async def GetEgressPolicy(
+        self, _request: egress_pb2.GetEgressPolicyRequest, _context: object
+    ) -> egress_pb2.GetEgressPolicyResponse:
+        caller = current_caller()
+        shown = await self._egress.get(caller.scope, admin=caller.kind is Kind.ADMIN)
+        return egress_pb2.GetEgressPolicyResponse(policy=egress_wire.write(shown))
 
     async def GetUsage(
         self, _request: tool_pb2.GetUsageRequest, _context: object

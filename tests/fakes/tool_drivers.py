@@ -1,17 +1,22 @@
 """Each driver of tools with tools that misbehave in every way, for the suite that all drivers pass."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from services.chassis.runtime.clock import SystemClock
+from services.tool.core.secrets import Secret
 from services.tool.drivers.builtin.functions import BuiltinDriver
-from services.tool.errors import ToolFailed
-from services.tool.model import Driver, DriverKind, Effect, Progress, Tool, ToolOutcome
+from services.tool.drivers.http import HttpDriver
+from services.tool.errors import EgressDenied, ToolFailed
+from services.tool.model import Driver, DriverKind, Effect, HttpEndpoint, Progress, Tool, ToolOutcome
 from services.tool.ports import Job, ToolDriver
 from tests.fakes.tool import FakeFiles
+from tests.fakes.web import Asked, Web, plain, to, web
 
 SECRET = "canary-3f9a1c77e2"
 """What tools of this kind know as a secret, where a driver has secrets."""
@@ -143,5 +148,87 @@ async def builtin() -> AsyncIterator[Harness]:
     yield BuiltinHarness()
 
 
-DRIVERS: dict[str, Making] = {"builtin": builtin}
+class OneSecret:
+    """The operator's one secret, for one server."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+
+    async def resolve(
+        self, _tenant: str, names: Collection[str], bound_to: str, *also: str
+    ) -> Mapping[str, Secret]:
+        """Return it for what it is bound to."""
+        if self._origin not in {bound_to, *also}:
+            raise EgressDenied("the secret is not meant for that")
+        return {name: Secret(SECRET) for name in names}
+
+
+class HttpHarness:
+    """HTTP tools of a server on loopback that misbehaves."""
+
+    kind = DriverKind.HTTP
+
+    def __init__(self, server: Web) -> None:
+        self._server = server
+        self.driver = HttpDriver(to(server).guard, OneSecret(server.url("")))
+        endless = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+        server.answers |= {
+            "/echoes": _echo,
+            "/fails": plain(b"out of paper", "text/plain", "503 Sorry"),
+            "/hangs": _hang,
+            "/dies": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc",
+            "/floods": partial(_flood, endless),
+            "/babbles": plain(b'{"result":'),
+            "/huge": plain(b'{"result": "' + b"x" * (2 << 20) + b'"}'),
+            "/leaks": partial(_leak, "200 OK"),
+            "/leaks-failing": partial(_leak, "500 Oh"),
+        }
+
+    def tool(self, behaviour: Behaviour) -> Tool | None:
+        """Return a tool of a path; a server says nothing before its answer."""
+        if behaviour is Behaviour.TELLS:
+            return None
+        path = f"/{behaviour.value.replace(' ', '-')}"
+        endpoint = HttpEndpoint(
+            url=self._server.url(path), method="POST", secret_headers={"Authorization": "key"}
+        )
+        return tool_of(Driver(DriverKind.HTTP, http=endpoint), behaviour.value)
+
+    def left(self) -> list[str]:
+        """Count connections that stand."""
+        return ["a connection"] * self._server.open
+
+
+async def _echo(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.write(plain(json.dumps({"result": json.loads(asked.body)["text"]}).encode()))
+
+
+async def _hang(_asked: Asked, writer: asyncio.StreamWriter) -> None:
+    while not writer.is_closing():
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def _flood(head: bytes, _asked: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.write(head)
+    while not writer.is_closing():
+        writer.write(b"x" * 65536)
+        await writer.drain()
+
+
+async def _leak(status: str, asked: Asked, writer: asyncio.StreamWriter) -> None:
+    key = asked.headers["authorization"]
+    assert key == SECRET
+    writer.write(plain(json.dumps({"result": f"<{key}>", key: [key[::-1]]}).encode(), status=status))
+
+
+@asynccontextmanager
+async def http() -> AsyncIterator[Harness]:
+    """Make the harness of HTTP tools."""
+    async with web() as server:
+        yield HttpHarness(server)
+
+
+DRIVERS: dict[str, Making] = {"builtin": builtin, "http": http}
 """Every driver that the suite is run on."""

@@ -84,6 +84,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "storage.write": _DATA,
     "tool.call": _TOOL,
     "tool.cancel": _STEER,
+    "tool.egress": _ADMIN_ALONE,
     "tool.provide": _SELF,
     "tool.read": _TOOL,
     "tool.register": _SHAREABLE_ADMIN,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.tool.service.calls import Calls
+from services.tool.service.egress import EgressAdmin
 from services.tool.service.leases import LeaseManager
 from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
@@ -20,3 +21,4 @@ class ToolService:
     leases: LeaseManager
     purging: Purging
     secrets: SecretAdmin
+    egress: EgressAdmin

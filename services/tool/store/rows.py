@@ -9,7 +9,7 @@ from services.chassis import codec
 from services.chassis.db.sql import upsert
 from services.chassis.times import from_micros, micros
 from services.tool.core import ledger
-from services.tool.model import CallQuery, SealedSecret, SecretInfo, Tool, ToolCall
+from services.tool.model import CallQuery, Narrowing, SealedSecret, SecretInfo, Tool, ToolCall
 from services.tool.store import tables
 
 
@@ -127,6 +127,17 @@ class Rows:
         }
         upsert(self._conn, table, row)
         return before is None, size - (before or 0)
+
+    def narrowing(self) -> Narrowing:
+        """Return what the tenant's administrators leave of where tools may send to."""
+        table = tables.narrowings
+        query = sa.select(table.c.body).where(table.c.tenant == self._tenant)
+        body = self._conn.execute(query).scalar_one_or_none()
+        return Narrowing() if body is None else codec.decode(Narrowing, body)
+
+    def put_narrowing(self, narrowing: Narrowing) -> None:
+        """Insert or replace what they leave."""
+        upsert(self._conn, tables.narrowings, {"tenant": self._tenant, "body": codec.encode(narrowing)})
 
     @property
     def _mine(self) -> sa.ColumnElement[bool]:

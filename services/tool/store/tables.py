@@ -24,6 +24,13 @@ tools = Table(
     Index("tools_by_owner", "tenant", "owner"),
 )
 
+narrowings = Table(
+    "egress_narrowings",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
 secrets = Table(
     "secrets",
     metadata,

@@ -20,6 +20,7 @@ from services.tool.model import (
     Driver,
     DriverKind,
     Effect,
+    Narrowing,
     SealedSecret,
     SecretInfo,
     Tool,
@@ -149,6 +150,18 @@ class StoreContract:
         assert [(tenant, row.info.name) for tenant, row in found] == [("acme", "a"), ("acme", "c")]
         rest = await store.sealed_otherwise("k2", after=("acme", "c"), limit=2)
         assert [(tenant, row.info.name) for tenant, row in rest] == [("other", "a")]
+
+    async def test_where_tools_may_send_to_is_kept_for_the_tenant(self, store: Store) -> None:
+        assert await store.read(PLANNER, lambda tx: tx.narrowing()) == Narrowing()
+        some = Narrowing(origins=("https://a",), version=1, updated_at=NOW)
+        for kept in (some, Narrowing(origins=(), version=2)):
+            await store.write(PLANNER, lambda tx, kept=kept: tx.put_narrowing(kept))  # type: ignore[misc]
+            assert await store.read(CRITIC, lambda tx: tx.narrowing()) == kept
+
+        await store.purge(PLANNER)
+
+        assert (await store.read(CRITIC, lambda tx: tx.narrowing())).version == 2
+        assert await store.read(NAMESAKE, lambda tx: tx.narrowing()) == Narrowing()
 
     async def test_secrets_outlive_the_agents_that_use_them(self, store: Store) -> None:
         await store.write(PLANNER, lambda tx: tx.put_secret(secret("github")))

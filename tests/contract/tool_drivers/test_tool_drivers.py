@@ -56,7 +56,7 @@ class World:
         if tool is None:
             pytest.skip(f"tools of the driver {self.harness.kind.value} cannot do that")
         tool = replace(tool, id=tool.id.replace(" ", "-"), **fields)
-        actor = RequestIdentity("planner", "RegisterTool")
+        actor = RequestIdentity("planner", "RegisterTool", admin=True)  # who may send secrets
         return (await self.service.registry.register(PLANNER, actor, tool, "")).tool.id
 
     async def events(self, tool: str, text: str = "", **fields: Any) -> list[CallEvent]:

@@ -13,7 +13,7 @@ from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.tool.core import ledger
-from services.tool.model import CallQuery, SealedSecret, Tool, ToolCall
+from services.tool.model import CallQuery, Narrowing, SealedSecret, Tool, ToolCall
 from services.tool.ports import Transaction
 from tests.fakes.stores.usage import MemoryBook
 
@@ -28,6 +28,7 @@ class _Data:
 
     tools: dict[tuple[str, str], Tool] = field(default_factory=dict)
     secrets: dict[tuple[str, str], SealedSecret] = field(default_factory=dict)
+    narrowings: dict[str, Narrowing] = field(default_factory=dict)
     calls: dict[tuple[Scope, str], ToolCall] = field(default_factory=dict)
     replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
 
@@ -130,6 +131,14 @@ class _Transaction:
     def drop_tool(self, tool_id: str) -> None:
         """Forget a tool."""
         self._data.tools.pop((self._scope.tenant, tool_id), None)
+
+    def narrowing(self) -> Narrowing:
+        """Return what the tenant's administrators leave."""
+        return self._data.narrowings.get(self._scope.tenant, Narrowing())
+
+    def put_narrowing(self, narrowing: Narrowing) -> None:
+        """Keep what they leave."""
+        self._data.narrowings[self._scope.tenant] = narrowing
 
     def secret(self, name: str) -> SealedSecret | None:
         """Return a secret."""

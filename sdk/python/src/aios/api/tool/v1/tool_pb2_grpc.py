@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from aios.api.tool.v1 import egress_pb2 as aios_dot_api_dot_tool_dot_v1_dot_egress__pb2
 from aios.api.tool.v1 import secrets_pb2 as aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2
 from aios.api.tool.v1 import tool_pb2 as aios_dot_api_dot_tool_dot_v1_dot_tool__pb2
 
@@ -126,6 +127,16 @@ class ToolServiceStub(object):
                 '/aios.api.tool.v1.ToolService/DeleteSecret',
                 request_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.FromString,
+                _registered_method=True)
+        self.SetEgressPolicy = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/SetEgressPolicy',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.SetEgressPolicyRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.SetEgressPolicyResponse.FromString,
+                _registered_method=True)
+        self.GetEgressPolicy = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/GetEgressPolicy',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyResponse.FromString,
                 _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/aios.api.tool.v1.ToolService/GetUsage',
@@ -333,6 +344,25 @@ class ToolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetEgressPolicy(self, request, context):
+        """Sets where the tenant's tools may send to, within what the operator allows; it holds from the next request on. Only
+        administrators of the tenant may. Audited.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (an origin is none), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEgressPolicy(self, request, context):
+        """Returns where the tenant's tools may send to. Only administrators of the tenant may.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsage(self, request, context):
         """Returns how many tools and calls an agent keeps and may keep.
         Idempotent: changes nothing. Cancelling stops the work at once.
@@ -428,6 +458,16 @@ def add_ToolServiceServicer_to_server(servicer, server):
                     servicer.DeleteSecret,
                     request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.FromString,
                     response_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.SerializeToString,
+            ),
+            'SetEgressPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetEgressPolicy,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.SetEgressPolicyRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.SetEgressPolicyResponse.SerializeToString,
+            ),
+            'GetEgressPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEgressPolicy,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyResponse.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
@@ -901,6 +941,60 @@ class ToolService(object):
             '/aios.api.tool.v1.ToolService/DeleteSecret',
             aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.SerializeToString,
             aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetEgressPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/SetEgressPolicy',
+            aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.SetEgressPolicyRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.SetEgressPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEgressPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/GetEgressPolicy',
+            aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,6 +3,7 @@
 isort:skip_file
 Tools: what there is, running them, and the ledger of what was run."""
 
+from aios.api.tool.v1 import egress_pb2 as _egress_pb2
 from aios.api.tool.v1 import secrets_pb2 as _secrets_pb2
 from aios.api.tool.v1 import tool_pb2 as _tool_pb2
 from collections import abc as _abc
@@ -162,6 +163,17 @@ class ToolServiceStub:
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
+    SetEgressPolicy: _grpc.UnaryUnaryMultiCallable[_egress_pb2.SetEgressPolicyRequest, _egress_pb2.SetEgressPolicyResponse]
+    """Sets where the tenant's tools may send to, within what the operator allows; it holds from the next request on. Only
+    administrators of the tenant may. Audited.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (an origin is none), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetEgressPolicy: _grpc.UnaryUnaryMultiCallable[_egress_pb2.GetEgressPolicyRequest, _egress_pb2.GetEgressPolicyResponse]
+    """Returns where the tenant's tools may send to. Only administrators of the tenant may.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]
     """Returns how many tools and calls an agent keeps and may keep.
     Idempotent: changes nothing. Cancelling stops the work at once.
@@ -299,6 +311,17 @@ class ToolServiceAsyncStub(ToolServiceStub):
     Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
+    """
+    SetEgressPolicy: _aio.UnaryUnaryMultiCallable[_egress_pb2.SetEgressPolicyRequest, _egress_pb2.SetEgressPolicyResponse]  # type: ignore[assignment]
+    """Sets where the tenant's tools may send to, within what the operator allows; it holds from the next request on. Only
+    administrators of the tenant may. Audited.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (an origin is none), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetEgressPolicy: _aio.UnaryUnaryMultiCallable[_egress_pb2.GetEgressPolicyRequest, _egress_pb2.GetEgressPolicyResponse]  # type: ignore[assignment]
+    """Returns where the tenant's tools may send to. Only administrators of the tenant may.
+    Idempotent: changes nothing. Cancelling stops the work at once.
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Returns how many tools and calls an agent keeps and may keep.
@@ -536,6 +559,29 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def SetEgressPolicy(
+        self,
+        request: _egress_pb2.SetEgressPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_egress_pb2.SetEgressPolicyResponse, _abc.Awaitable[_egress_pb2.SetEgressPolicyResponse]]:
+        """Sets where the tenant's tools may send to, within what the operator allows; it holds from the next request on. Only
+        administrators of the tenant may. Audited.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (an origin is none), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEgressPolicy(
+        self,
+        request: _egress_pb2.GetEgressPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_egress_pb2.GetEgressPolicyResponse, _abc.Awaitable[_egress_pb2.GetEgressPolicyResponse]]:
+        """Returns where the tenant's tools may send to. Only administrators of the tenant may.
+        Idempotent: changes nothing. Cancelling stops the work at once.
         """
 
     @_abc_1.abstractmethod
