@@ -113,7 +113,10 @@ def fill(conn: sa.Connection, metadata: sa.MetaData, owner: str, rows: int) -> N
         if table.name not in {"documents", "branch_uses", USAGE}:
             first = 1 if owner == DOOMED else 100
             made = [row(table, owner, number) for number in range(first, first + rows)]
-            conn.execute(sa.insert(table), made[: _most(table, rows)])
+            if table.primary_key.columns.keys() == ["tenant"]:  # a row of the tenant, not of an agent
+                upsert(conn, table, made[0])
+            else:
+                conn.execute(sa.insert(table), made[: _most(table, rows)])
     if USAGE in metadata.tables:
         levels = (("agent", owner), ("tree", owner), ("tenant", ""))
         for level, subject in levels:
