@@ -80,6 +80,7 @@ async def ground() -> AsyncIterator[Ground]:
     tgi = FakeTgi(Behaviour(slots=SLOTS))
     await tgi.start()
     extra = {"AIOS_SCHEDULER_MAX_WAITING": str(WAITING), "AIOS_TGI_SLOTS": str(SLOTS)}
+    extra["AIOS_GATEWAY_REFUSALS_PER_SECOND"] = "1000"  # some thousand come
     async with cluster(tgi=(tgi.url,), extra=extra) as kernel, open_channel(kernel.plan.gateway) as channel:
         stubs, admin = Stubs(channel), bearer(kernel.admin_token)
         agents = [await stubs.register(admin, name) for name in ("clumsy", "reckless", "careful")]

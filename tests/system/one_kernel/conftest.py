@@ -9,6 +9,9 @@ from tests.system.cluster import Cluster, cluster
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def kernel() -> AsyncIterator[Cluster]:
-    """Run a kernel as it comes until the last test of the folder has ended."""
-    async with cluster() as made:
+    """Run a kernel until the last test of the folder has ended: as it comes, but for the pace of refusals.
+
+    These tests are refused some thousand times, which takes a minute at the pace for people.
+    """
+    async with cluster(extra={"AIOS_GATEWAY_REFUSALS_PER_SECOND": "1000"}) as made:
         yield made
