@@ -28,6 +28,7 @@ from services.tool.ports import Job, Queue, Ticket
 from services.tool.service.call_run import CallRun, Stop
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.leases import LeaseEndedError, LeaseManager, NoRoomError
+from services.tool.service.secrecy import secrecy
 
 T = TypeVar("T")
 
@@ -245,11 +246,16 @@ class CallAttempt:
             tool=run.tool,
             arguments=self._request.arguments,
             seconds=self._seconds,
-            tell=self._tell,
+            tell=lambda progress: self._tell(secret.progress(progress)),
         )
         await self._begin("")
         self._tell_started()
-        return await self._limited(lambda: driver.run(job))
+        with secrecy() as secret:
+            try:
+                return await secret.run(lambda: self._limited(lambda: driver.run(job)))
+            finally:
+                if rest := secret.rest():
+                    self._tell(Progress(partial_output=rest))
 
     def _tell(self, progress: Progress) -> None:
         """Pass on how far the tool is, unless the call has been stopped meanwhile."""

@@ -15,6 +15,7 @@ from services.tool.errors import EgressDenied, SecretNotFound, SecretsUnavailabl
 from services.tool.model import Nothing, SealedSecret, SecretInfo
 from services.tool.ports import Audit, SecretKeys, Store, Transaction
 from services.tool.service.dependencies import Dependencies
+from services.tool.service.secrecy import learned
 
 _ACTION: Final = "tool.secrets"
 _BATCH: Final = 200
@@ -61,7 +62,9 @@ class SecretVault:
                 name = f"secrets/{row.info.name}"
                 raise EgressDenied(f"{name} is not meant for {bound_to}", metadata={"secret": name})
         keys = await self._keys.all()
-        return {row.info.name: secrets.unseal(keys, tenant, row) for row in found}
+        values = {row.info.name: secrets.unseal(keys, tenant, row) for row in found}
+        learned(values.values())
+        return values
 
 
 class SecretAdmin:

@@ -302,6 +302,25 @@ async def test_a_new_key_seals_and_the_old_one_may_go(world: World) -> None:
     assert (await world.row()).info.version == 1
 
 
+async def test_sealing_anew_does_not_bring_back_what_was_replaced_meanwhile(world: World) -> None:
+    class Meanwhile(SqlStore):
+        """A store on which somebody sets the secret again just after the old row was read."""
+
+        async def sealed_otherwise(
+            self, key_id: str, *, after: tuple[str, str], limit: int
+        ) -> list[tuple[str, SealedSecret]]:
+            found = await super().sealed_otherwise(key_id, after=after, limit=limit)
+            if found:
+                await world.set(value="a newer value")
+            return found
+
+    await world.set()
+    world.keys.keys = (NEW, KEY)
+    slow = tool_service(store=Meanwhile(world.database, FakeClock()), secret_keys=world.keys)
+    await slow.secrets.reseal()
+    assert await world.value() == "a newer value"
+
+
 async def test_a_key_that_is_gone_opens_nothing_and_loses_nothing(world: World) -> None:
     await world.set()
     world.keys.keys = (NEW,)
