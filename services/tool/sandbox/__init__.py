@@ -1,0 +1,1 @@
+"""Keeps in what nobody vouches for: the port `Sandbox` by namespaces, Landlock and filters of calls."""

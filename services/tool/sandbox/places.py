@@ -1,0 +1,102 @@
+"""Where jobs run: each with a scratch and, where this process may become others, a user of its own."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from services.tool.errors import ToolBusy
+from services.tool.sandbox import processes, scratch
+from services.tool.sandbox.scratch import Scratches
+from services.tool.sandbox.selftest import Bait
+
+WAIT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One job's place."""
+
+    uid: int | None
+    """The user that it runs as; None: this process's own."""
+    scratch: Path
+
+
+class Places:
+    """As many places as jobs may run at once, and more for interpreters that wait."""
+
+    def __init__(self, *, directory: str, first_uid: int, most: int) -> None:
+        self._directory = directory
+        self._most = most
+        self._uids: list[int | None] = [None] * most
+        if os.getuid() == 0:
+            self._uids = list(range(first_uid, first_uid + most))
+        self._free = asyncio.Semaphore(most)
+        self._scratches: Scratches | None = None
+
+    async def take(self) -> Place:
+        """Wait for a free place and take it. Raises ToolBusy when none is, OSError without a disk."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise ToolBusy("the sandbox has no free place", retry_after=1.0) from error
+        uid = self._uids.pop()
+        try:
+            made = await asyncio.to_thread(self._make, uid)
+        except BaseException:
+            self._give_back(uid)
+            raise
+        return Place(uid, made)
+
+    def _make(self, uid: int | None) -> Path:
+        if self._scratches is None:
+            self._scratches = Scratches(self._directory)
+        return self._scratches.make(uid)
+
+    async def free(self, place: Place) -> None:
+        """Take a place's scratch away, and let others have it; nothing runs there any more."""
+        try:
+            await asyncio.to_thread(scratch.remove, place.scratch)
+        finally:
+            self._give_back(place.uid)
+
+    def abandon(self) -> None:
+        """Give nobody a place in which something did not end, ever again."""
+        self._most -= 1
+
+    def _give_back(self, uid: int | None) -> None:
+        self._uids.append(uid)
+        self._free.release()
+
+    async def limit_of_processes(self, place: Place, processes_of_job: int, *, sole: bool = False) -> int:
+        """Return a limit for the user that a place's job runs as, which counts all that this user has.
+
+        `sole`: leave no room for other jobs of this process.
+        """
+        if place.uid is not None:
+            return processes_of_job + _OF_THE_LOCK
+        rows = await asyncio.to_thread(processes.table)
+        jobs = 1 if sole else self._most
+        return processes.threads_of(rows, os.getuid()) + (processes_of_job + _OF_THE_LOCK) * jobs
+
+    def bait(self, place: Place) -> Bait:
+        """Make what a self-test in a place must not reach. Blocks. Raises OSError."""
+        return Bait.put_out(place.scratch.with_name(f"{place.scratch.name}-outside"), place.uid)
+
+    async def put(self, place: Place, files: Mapping[str, bytes]) -> None:
+        """Write files into a place's scratch. Raises ValueError for paths that cannot be there."""
+        if files:
+            await asyncio.to_thread(scratch.put, place.scratch, files, place.uid)
+
+    async def close(self) -> None:
+        """Take all scratches away."""
+        if self._scratches is not None:
+            await asyncio.to_thread(self._scratches.close)
+            self._scratches = None
+
+
+_OF_THE_LOCK: Final = 4
+"""Processes that bubblewrap and a keeper need beside the job's."""

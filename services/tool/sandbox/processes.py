@@ -1,0 +1,94 @@
+"""What the processes of a machine take, as /proc tells it. Blocks for some milliseconds: for a thread."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICK: Final = os.sysconf("SC_CLK_TCK")
+_PARENT, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _PAGES = 1, 11, 12, 17, 21
+"""Places in /proc/PID/stat after the name, which may hold anything."""
+_CHILDREN_TICKS: Final = (13, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One process."""
+
+    parent: int
+    uid: int
+    zombie: bool
+    memory_bytes: int
+    cpu_seconds: float
+    """Its children's that it waited for included."""
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the processes of one job take together."""
+
+    processes: int = 0
+    memory_bytes: int = 0
+    cpu_seconds: float = 0.0
+
+
+def table() -> dict[int, Row]:
+    """Return all processes that can be seen."""
+    found = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are wanted
+        if name.isdigit() and (row := _row(name)) is not None:
+            found[int(name)] = row
+    return found
+
+
+def _row(name: str) -> Row | None:
+    try:
+        descriptor = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            uid = os.fstat(descriptor).st_uid
+            text = os.read(descriptor, 1024)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None  # it has ended meanwhile
+    fields = text.rpartition(b")")[2].split()
+    if len(fields) <= _PAGES:
+        return None
+    ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
+    ticks += sum(int(fields[place]) for place in _CHILDREN_TICKS)
+    return Row(
+        parent=int(fields[_PARENT]),
+        uid=uid,
+        zombie=fields[0] == b"Z",
+        memory_bytes=int(fields[_PAGES]) * _PAGE,
+        cpu_seconds=ticks / _TICK,
+        threads=int(fields[_THREADS]),
+    )
+
+
+def descendants(rows: Mapping[int, Row], root: int, uid: int | None) -> set[int]:
+    """Return a job's processes: below its root, or of the user that is the job's alone."""
+    children: dict[int, list[int]] = {}
+    for pid, row in rows.items():
+        children.setdefault(row.parent, []).append(pid)
+    found = {pid for pid, row in rows.items() if uid is not None and row.uid == uid}
+    found.discard(root)
+    waiting = [root]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            found.add(child)
+            waiting.append(child)
+    return found
+
+
+def taken(rows: Mapping[int, Row], pids: set[int]) -> Taken:
+    """Add up what some processes take; those that have ended take nothing."""
+    alive = [rows[pid] for pid in pids if pid in rows and not rows[pid].zombie]
+    return Taken(len(alive), sum(row.memory_bytes for row in alive), sum(row.cpu_seconds for row in alive))
+
+
+def threads_of(rows: Mapping[int, Row], uid: int) -> int:
+    """Return how many threads a user has: what its limit of processes counts."""
+    return sum(row.threads for row in rows.values() if row.uid == uid)
