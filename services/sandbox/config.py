@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.chassis.sandbox.terms import LEVELS
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -42,7 +44,27 @@ class SandboxConfig:
     network: bool = False
     """Whether a program may be given the network when the tool manager asks for that."""
 
+    level: str = ""
+    """What programs are kept in with: namespaces, landlock, single (Python only) or none, which runs nothing.
+    Default: the first of them that works here."""
+
+    python: str = ""
+    """Interpreter for programs that are Python. Default: this process's."""
+
+    directory: str = ""
+    """Where programs' scratches are made. Default: the system's place for temporary files."""
+
+    warm: int = 2
+    """Interpreters that wait for programs, 10 MiB each, once a first one came."""
+
+    first_uid: int = 61_000
+    """As root, programs run as this user and the ones after it, each as one of its own."""
+
     def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"level is one of {', '.join(sorted(filter(None, LEVELS)))}, or empty")
+        if self.warm < 0 or self.first_uid < 1:
+            raise ValueError("programs are never root")
         if not all(_DIGEST.fullmatch(each) for each in self.caller_sha256):
             raise ValueError("caller_sha256 holds what is no SHA-256 in hexadecimal")
         if min(self.jobs, self.talks, self.memory_bytes, self.talks_memory_bytes) < 1 or self.waiting < 0:

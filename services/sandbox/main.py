@@ -4,10 +4,11 @@ from functools import partial
 from typing import Final
 
 from aios.api.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
+from services.chassis.isolation.main import isolate
+from services.chassis.isolation.sandbox import Settings
 from services.chassis.runtime.logs import logger
 from services.chassis.runtime.process import App, Process
 from services.chassis.sandbox.metrics import show
-from services.chassis.sandbox.nowhere import Nowhere
 from services.sandbox.adapters.callers import Callers, NobodyElse
 from services.sandbox.config import SandboxConfig
 from services.sandbox.core.places import Places
@@ -28,7 +29,16 @@ async def assemble(process: Process, *, sandbox: Sandbox | None = None) -> App:
     `sandbox`: default, what this machine has.
     """
     config = process.load(SandboxConfig)
-    sandbox = sandbox or Nowhere("this version has no mechanism that isolates programs")
+    if sandbox is None:
+        settings = Settings(
+            level=config.level,
+            python=config.python,
+            directory=config.directory,
+            jobs=config.jobs + config.talks,
+            warm=config.warm,
+            first_uid=config.first_uid,
+        )
+        sandbox = isolate(process, settings)
     meter = SandboxMetrics(process.registry)
 
     def places(count: int, memory_bytes: int) -> Admission:

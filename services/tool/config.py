@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.chassis.quotas import Cap
+from services.chassis.sandbox.terms import LEVELS
 from services.tool.core.egress import OperatorRules
 
 
@@ -63,6 +64,25 @@ class ToolConfig:
     sandbox_key_file: Path | None = None
     """File with the credential for that sandbox, which knows its SHA-256."""
 
+    sandbox: str = ""
+    """What programs are kept in with on this machine: namespaces, landlock, single (Python only) or none,
+    which runs nothing. Default: the first of them that works here."""
+
+    sandbox_python: str = ""
+    """Interpreter for tools that are Python. Default: this process's, or the system's."""
+
+    sandbox_directory: str = ""
+    """Where tools' scratches are made. Default: the system's place for temporary files."""
+
+    sandbox_jobs: int = 16
+    """Programs that run at once in the sandbox of this machine."""
+
+    sandbox_warm: int = 2
+    """Interpreters that wait for tools, 10 MiB each, once a first one was called."""
+
+    sandbox_first_uid: int = 61_000
+    """As root, programs run as this user and the ones after it, each as one of its own."""
+
     @property
     def egress(self) -> OperatorRules:
         """Where tools may send to."""
@@ -70,6 +90,10 @@ class ToolConfig:
 
     def __post_init__(self) -> None:
         _ = self.egress  # which raises ValueError for what is no rule
+        if self.sandbox not in LEVELS:
+            raise ValueError(f"sandbox is one of {', '.join(sorted(filter(None, LEVELS)))}, or empty")
+        if self.sandbox_jobs < 1 or self.sandbox_warm < 0 or self.sandbox_first_uid < 1:
+            raise ValueError("the sandbox has at least 1 place and is never root")
         if self.keep_calls < timedelta(hours=24):
             raise ValueError("keep_calls must be at least 86400 seconds")
         if min(self.collect_every, self.check_leases_every, self.look_at_approvals_every) <= timedelta(0):

@@ -12,6 +12,8 @@ from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
 from services.chassis.auth.agents import AccessAgentDirectory
 from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.client import DispatchClient
+from services.chassis.isolation.main import isolate
+from services.chassis.isolation.sandbox import Settings
 from services.chassis.quotas import caps_of
 from services.chassis.rpc import client
 from services.chassis.runtime.clock import Clock
@@ -19,7 +21,6 @@ from services.chassis.runtime.logs import logger
 from services.chassis.runtime.metrics import DispatchMetrics
 from services.chassis.runtime.process import App, Process
 from services.chassis.sandbox.metrics import show
-from services.chassis.sandbox.nowhere import Nowhere
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.adapters.approvals_client import AccessApprovals
 from services.tool.adapters.audit_client import AccessAudit
@@ -30,6 +31,7 @@ from services.tool.adapters.storage_client import StorageSearch
 from services.tool.config import ToolConfig
 from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
 from services.tool.drivers.http import HttpDriver
+from services.tool.drivers.python import PythonDriver
 from services.tool.egress.guard import EgressGuard
 from services.tool.egress.names import SystemLookup
 from services.tool.metrics import ToolMetrics
@@ -126,14 +128,24 @@ def _secret_keys(process: Process, config: ToolConfig) -> SecretKeyFile:
 
 
 def _sandbox(process: Process, config: ToolConfig) -> Sandbox:
-    """Return where the programs of tools run."""
-    if not config.sandbox_target:
-        return Nowhere("this version has no mechanism that isolates programs")
-    channel = client.channel(config.sandbox_target, sandbox_pb2.DESCRIPTOR, tls=process.tls, peer="sandbox")
-    process.stack.push_async_callback(channel.close)
-    remote = RemoteSandbox(channel, config.sandbox_key_file)
-    process.tasks.start("look at the sandbox", remote.watch)
-    return remote
+    """Return where programs run: in a process of its own that was named, or isolated on this machine."""
+    if config.sandbox_target:
+        channel = client.channel(
+            config.sandbox_target, sandbox_pb2.DESCRIPTOR, tls=process.tls, peer="sandbox"
+        )
+        process.stack.push_async_callback(channel.close)
+        remote = RemoteSandbox(channel, config.sandbox_key_file)
+        process.tasks.start("look at the sandbox", remote.watch)
+        return remote
+    settings = Settings(
+        level=config.sandbox,
+        python=config.sandbox_python,
+        directory=config.sandbox_directory,
+        jobs=config.sandbox_jobs,
+        warm=config.sandbox_warm,
+        first_uid=config.sandbox_first_uid,
+    )
+    return isolate(process, settings)
 
 
 async def assemble(process: Process, *, queue: Queue | None = None) -> App:
@@ -146,7 +158,8 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     agents = None
     if queue is None:
         queue, agents = _scheduled(process)
-    show(process.registry, _sandbox(process, config))
+    sandbox = _sandbox(process, config)
+    show(process.registry, sandbox)
     store, secret_keys = SqlStore(database, process.clock), _secret_keys(process, config)
     meter, lookup = ToolMetrics(process.registry), SystemLookup()
     process.stack.callback(lookup.close)
@@ -163,6 +176,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
                 StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR), process.exchange),
             ),
             DriverKind.HTTP: HttpDriver(egress, SecretVault(store, secret_keys)),
+            DriverKind.PYTHON: PythonDriver(sandbox),
         },
         given=TOOLS,
         approvals=AccessApprovals(

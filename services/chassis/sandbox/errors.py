@@ -26,7 +26,7 @@ class ToolBusy(KernelError):
 
 
 class ToolFailed(KernelError):
-    """The tool itself reported a failure."""
+    """The tool itself reported a failure, or the program that is talked to has ended."""
 
     reason = "TOOL_FAILED"
     code = Code.FAILED_PRECONDITION

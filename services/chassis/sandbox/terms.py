@@ -21,6 +21,10 @@ class SandboxLevel(Enum):
     """Nothing isolates here; nothing is run."""
 
 
+LEVELS: Final = frozenset({"", *(level.value for level in SandboxLevel)})
+"""What operators may demand; empty: the strongest that works."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """How much one job may take, all its processes together. Units: bytes and seconds."""
@@ -47,7 +51,8 @@ class SandboxJob:
     argv: tuple[str, ...]
     """Empty: `python` is run. A level of one process runs nothing else."""
     python: str = ""
-    """Source that a fresh interpreter of the sandbox runs, without packages; it can start no processes."""
+    """Source that a fresh interpreter of the sandbox runs, without packages; it can start no processes. It
+    answers on descriptor 3."""
     environment: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -55,7 +60,7 @@ class SandboxJob:
     want_files: bool = False
     """Whether the files that it changed or made come back."""
     mounts: Mapping[str, str] = field(default_factory=dict)
-    """Directories of the host that it may read: path inside to path outside."""
+    """Directories of the host that it may read: path inside to path outside; without namespaces the same."""
     limits: Limits = field(default_factory=Limits)
 
 

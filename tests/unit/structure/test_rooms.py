@@ -20,10 +20,10 @@ FILES = {"__init__", "__main__", "main", "config", "metrics", "servicer", "model
 EVERYWHERE = {"main", "config", "metrics", "servicer", "errors", "ports", "core", "service", "wire"}
 """What each process has; `model`, `store` and `adapters` where there is something to put into them."""
 
-EXTRA = {"tgi_local": {"demo_model"}, "tool": {"drivers", "sandbox", "egress"}}
+EXTRA = {"tgi_local": {"demo_model"}, "tool": {"drivers", "egress"}}
 """Rooms of one process alone."""
 
-CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch", "constraints", "sandbox"}
+CHASSIS_ROOMS = {"runtime", "rpc", "auth", "db", "dispatch", "constraints", "sandbox", "isolation"}
 CHASSIS_FILES = {
     "__init__",
     "chat",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.tool.core.sandboxing import EndKind, Limits, SandboxEnd, SandboxLevel
-from services.tool.sandbox.scratch import remove
+from services.chassis.isolation.scratch import remove
+from services.chassis.sandbox.terms import EndKind, Limits, SandboxEnd, SandboxLevel
 
 ATTEMPTS: Final = (Path(__file__).parent / "inside" / "attempts.py").read_text()
 FORKS: Final = 48

@@ -5,11 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from services.chassis.isolation.confined import StuckError
+from services.chassis.isolation.places import Places
+from services.chassis.isolation.running import Started
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.logs import logger
-from services.tool.sandbox.confined import StuckError
-from services.tool.sandbox.places import Places
-from services.tool.sandbox.running import Started
 
 _log = logger(__name__)
 

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from services.tool.core.sandboxing import EndKind, SandboxLevel
-from services.tool.sandbox.descriptors import Pipes, finished, read_piece, readable, write_all
-from services.tool.sandbox.inside.plan import Plan
+from services.chassis.isolation.descriptors import Pipes, finished, read_piece, readable, write_all
+from services.chassis.isolation.inside.plan import Plan
+from services.chassis.sandbox.terms import EndKind, SandboxLevel
 
 LAUNCHER: Final = Path(__file__).parent / "inside" / "launcher.py"
 ROOT: Final = Path(__file__).resolve().parents[3]

@@ -7,14 +7,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from services.tool.core.sandboxing import EndKind, SandboxEnd, SandboxJob
-from services.tool.errors import SandboxUnavailable, ToolFailed
-from services.tool.sandbox import scratch
-from services.tool.sandbox.confined import Confined, StuckError
-from services.tool.sandbox.descriptors import PIECE, left_in, read_piece, write_all
-from services.tool.sandbox.outputs import Heard, Outputs
-from services.tool.sandbox.places import Place, Places
-from services.tool.sandbox.watcher import Watched, Watcher
+from services.chassis.isolation import scratch
+from services.chassis.isolation.confined import Confined, StuckError
+from services.chassis.isolation.descriptors import PIECE, left_in, read_piece, write_all
+from services.chassis.isolation.outputs import Heard, Outputs
+from services.chassis.isolation.places import Place, Places
+from services.chassis.isolation.watcher import Watched, Watcher
+from services.chassis.sandbox.errors import SandboxUnavailable, ToolFailed
+from services.chassis.sandbox.terms import EndKind, SandboxEnd, SandboxJob
 
 T = TypeVar("T")
 

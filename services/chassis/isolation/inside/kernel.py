@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from services.tool.sandbox.inside.syscalls import LANDLOCK, SECCOMP
+from services.chassis.isolation.inside.syscalls import LANDLOCK, SECCOMP
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long

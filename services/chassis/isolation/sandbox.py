@@ -3,26 +3,25 @@
 import asyncio
 import json
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from services.chassis.isolation import selftest
+from services.chassis.isolation.confined import LAUNCHER, Confined, NotConfinedError
+from services.chassis.isolation.descriptors import finished
+from services.chassis.isolation.inside.plan import Plan
+from services.chassis.isolation.means import Means, possible, seconds
+from services.chassis.isolation.outputs import Heard
+from services.chassis.isolation.places import Place, Places
+from services.chassis.isolation.pool import Pool, discard
+from services.chassis.isolation.running import Running, Session, Started, closed
+from services.chassis.isolation.scratch import is_path
+from services.chassis.isolation.watcher import Watcher
 from services.chassis.rpc.errors import InvalidRequest, KernelError
 from services.chassis.runtime.logs import logger
-from services.tool.core.sandboxing import EndKind, SandboxEnd, SandboxJob, SandboxLevel
-from services.tool.errors import SandboxUnavailable
-from services.tool.sandbox import selftest
-from services.tool.sandbox.confined import LAUNCHER, Confined, NotConfinedError
-from services.tool.sandbox.descriptors import finished
-from services.tool.sandbox.inside.plan import Plan
-from services.tool.sandbox.means import Means, possible, seconds
-from services.tool.sandbox.outputs import Heard
-from services.tool.sandbox.places import Place, Places
-from services.tool.sandbox.pool import Pool, discard
-from services.tool.sandbox.running import Running, Session, Started, closed
-from services.tool.sandbox.scratch import is_path
-from services.tool.sandbox.watcher import Watcher
+from services.chassis.sandbox.errors import SandboxUnavailable
+from services.chassis.sandbox.terms import EndKind, SandboxEnd, SandboxJob, SandboxLevel
 
 _log = logger(__name__)
 
@@ -53,15 +52,11 @@ class Settings:
     launcher: Path = LAUNCHER
 
 
-Told = Callable[[SandboxLevel, str], None]
-
-
 class ProcessSandbox:
     """Runs jobs in processes of their own. `test` it before use, and `close` it."""
 
-    def __init__(self, settings: Settings, told: Told = lambda _level, _problem: None) -> None:
-        """`told` hears the level and the problem after each test."""
-        self._settings, self._told = settings, told
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._means: Means | None = None
         self._problem = NOT_TRIED
         self._tested = asyncio.Event()
@@ -96,7 +91,6 @@ class ProcessSandbox:
                 log("the sandbox was tested", level=means.level.value if means else "none", why=problem)
             self._means, self._problem = means, problem
             self._tested.set()
-            self._told(self.level, problem)
         await self._pool.replace_old()
 
     async def _prove(self) -> tuple[Means | None, str]:
@@ -145,7 +139,7 @@ class ProcessSandbox:
         """Run a job to its end. `heard("stdout" or "stderr", piece)` is called with its output as it comes.
 
         Nothing of it is left when this returns or raises, cancellation included. Raises SandboxUnavailable,
-        ToolBusy, InvalidRequest.
+        InvalidRequest.
         """
         started = await self._begin(job)
         return await self._to_its_end(started, job, heard)
@@ -244,7 +238,6 @@ class ProcessSandbox:
         """Run nothing more: something of a job could not be ended."""
         self._problem = "something of a job could not be ended"
         self._means = None
-        self._told(self.level, self._problem)
 
     async def close(self) -> None:
         """End everything, and leave nothing."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from services.chassis.isolation import processes, scratch
+from services.chassis.isolation.processes import Taken
 from services.chassis.runtime.logs import logger
-from services.tool.core.sandboxing import EndKind, Limits
-from services.tool.sandbox import processes, scratch
-from services.tool.sandbox.processes import Taken
+from services.chassis.sandbox.terms import EndKind, Limits
 
 _log = logger(__name__)
 

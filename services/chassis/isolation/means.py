@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.tool.core.sandboxing import Limits, SandboxLevel
-from services.tool.errors import SandboxUnavailable
-from services.tool.sandbox.inside.plan import HOME, PATH, Plan
-from services.tool.sandbox.places import Place
+from services.chassis.isolation.inside.plan import HOME, PATH, Plan
+from services.chassis.isolation.places import Place
+from services.chassis.sandbox.errors import SandboxUnavailable
+from services.chassis.sandbox.terms import Limits, SandboxLevel
 
 RUNNER: Final = (Path(__file__).parent / "inside" / "runner.py").read_text()
 _SAY_READY: Final = 'printf "\\\\1" >&3; exec 3>&-; exec "$@"'

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from services.tool.sandbox.inside import kernel
+from services.chassis.isolation.inside import kernel
 
 UNAVAILABLE = 97
 

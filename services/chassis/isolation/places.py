@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.tool.errors import ToolBusy
-from services.tool.sandbox import processes, scratch
-from services.tool.sandbox.scratch import Scratches
-from services.tool.sandbox.selftest import Bait
+from services.chassis.isolation import processes, scratch
+from services.chassis.isolation.scratch import Scratches
+from services.chassis.isolation.selftest import Bait
+from services.chassis.sandbox.errors import SandboxUnavailable
 
 WAIT_SECONDS: Final = 10.0
 
@@ -37,12 +37,12 @@ class Places:
         self._scratches: Scratches | None = None
 
     async def take(self) -> Place:
-        """Wait for a free place and take it. Raises ToolBusy when none is, OSError without a disk."""
+        """Wait for a place and take it. Raises SandboxUnavailable when none is, OSError without a disk."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._free.acquire()
         except TimeoutError as error:
-            raise ToolBusy("the sandbox has no free place", retry_after=1.0) from error
+            raise SandboxUnavailable("the sandbox has no free place", retry_after=1.0) from error
         uid = self._uids.pop()
         try:
             made = await asyncio.to_thread(self._make, uid)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from services.tool.sandbox.inside.syscalls import PLAIN, Machine
+from services.chassis.isolation.inside.syscalls import PLAIN, Machine
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000

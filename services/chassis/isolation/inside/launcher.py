@@ -21,9 +21,9 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from services.tool.sandbox.inside import keeper, kernel, seccomp
-from services.tool.sandbox.inside.plan import Plan, argv_of_namespaces, read_paths
-from services.tool.sandbox.inside.syscalls import MACHINES
+from services.chassis.isolation.inside import keeper, kernel, seccomp
+from services.chassis.isolation.inside.plan import Plan, argv_of_namespaces, read_paths
+from services.chassis.isolation.inside.syscalls import MACHINES
 
 UNAVAILABLE = 97
 ANSWERS = 3

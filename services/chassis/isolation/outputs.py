@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from services.tool.core.sandboxing import EndKind, Limits
-from services.tool.sandbox.confined import Confined
-from services.tool.sandbox.descriptors import PIECE, read_piece, write_all
-from services.tool.sandbox.watcher import Watched
+from services.chassis.isolation.confined import Confined
+from services.chassis.isolation.descriptors import PIECE, read_piece, write_all
+from services.chassis.isolation.watcher import Watched
+from services.chassis.sandbox.terms import EndKind, Limits
 
 Heard = Callable[[str, bytes], None]
 

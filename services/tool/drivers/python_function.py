@@ -1,0 +1,47 @@
+"""What runs a tool's function in the sandbox. It is sent there by its text, and answers on descriptor 3.
+
+On standard input comes a JSON object: `source`, `function`, `arguments`. It answers with a JSON object:
+`value`, or `error` with what went wrong, or `unreadable` with why the result is no JSON.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+MOST_CHARACTERS = 2000
+
+
+def answer(given: dict[str, Any]) -> str:
+    """Run the function and return the answer's text."""
+    try:
+        names: dict[str, Any] = {"__name__": "tool"}
+        exec(compile(given["source"], "<tool>", "exec", dont_inherit=True), names)  # noqa: S102 - what it is for
+        function = names.get(given["function"])
+        if not callable(function):
+            return json.dumps({"error": f"the source defines no function {given['function']!r}"})
+        value = function(**given["arguments"])
+        if inspect.iscoroutine(value):
+            value = asyncio.run(value)
+    except BaseException as error:  # noqa: BLE001 - all of it is the tool's own, its exit included
+        lines = traceback.format_exception_only(type(error), error)
+        return json.dumps({"error": lines[-1].strip()[:MOST_CHARACTERS]})
+    try:
+        return json.dumps({"value": value}, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return json.dumps({"unreadable": f"the result is no JSON: {error}"[:MOST_CHARACTERS]})
+
+
+def main() -> None:
+    """Answer once."""
+    text = answer(json.load(sys.stdin)).encode()
+    sys.stdout.flush()
+    while text:
+        text = text[os.write(3, text) :]
+
+
+if __name__ == "__main__":
+    main()
