@@ -43,7 +43,6 @@ _ENDS: Final = {
     EndKind.OUTPUT: sandbox_pb2.END_KIND_OUTPUT,
     EndKind.PROCESSES: sandbox_pb2.END_KIND_PROCESSES,
     EndKind.STOPPED: sandbox_pb2.END_KIND_STOPPED,
-    EndKind.PROCESSES: sandbox_pb2.END_KIND_PROCESSES,
 }
 
 LEVELS: Final = {

@@ -28,7 +28,6 @@ _ENDS: Final = {
     sandbox_pb2.END_KIND_OUTPUT: EndKind.OUTPUT,
     sandbox_pb2.END_KIND_PROCESSES: EndKind.PROCESSES,
     sandbox_pb2.END_KIND_STOPPED: EndKind.STOPPED,
-    sandbox_pb2.END_KIND_PROCESSES: EndKind.PROCESSES,
 }
 
 
