@@ -120,6 +120,10 @@ bench-agents: setup ## Crowds of agents on a backend short of memory, with the k
 bench-sched: setup ## Compare scheduling policies in simulation, on real traces
 	$(BIN)/python -m tests.bench.bench_sched
 
+.PHONY: bench-tools
+bench-tools: setup ## Measure what a tool call costs by the way its tool runs, and whether a crowd waits in turn
+	$(BIN)/python -m tests.bench.bench_tools
+
 .PHONY: bench-exact
 bench-exact: setup ## Compare preempted answers with uninterrupted ones, by driver
 	$(BIN)/python -m tests.bench.bench_exact
