@@ -28,8 +28,11 @@ from services.tool.adapters.remote_sandbox import RemoteSandbox
 from services.tool.adapters.scheduler_queue import ScheduledQueue
 from services.tool.adapters.secret_keys import SecretKeyFile
 from services.tool.adapters.storage_client import StorageSearch
+from services.tool.adapters.storage_files import StorageFiles
 from services.tool.config import ToolConfig
-from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
+from services.tool.drivers.builtin.catalog import TOOLS
+from services.tool.drivers.builtin.functions import BuiltinDriver
+from services.tool.drivers.builtin.workers import Workers
 from services.tool.drivers.http import HttpDriver
 from services.tool.drivers.python import PythonDriver
 from services.tool.egress.guard import EgressGuard
@@ -148,6 +151,15 @@ def _sandbox(process: Process, config: ToolConfig) -> Sandbox:
     return isolate(process, settings)
 
 
+def _builtins(process: Process) -> BuiltinDriver:
+    """Make the driver of what comes with the kernel; its worker processes start with the first question."""
+    storage = process.channel("storage", storage_pb2.DESCRIPTOR)
+    workers = Workers()
+    process.stack.push_async_callback(workers.close)
+    search, files = StorageSearch(storage, process.exchange), StorageFiles(storage, process.exchange)
+    return BuiltinDriver(process.clock, search, files, workers)
+
+
 async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     """Open the database, settle what the last process left, wire the service, start its background work.
 
@@ -171,10 +183,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         meter=meter,
         access=CallersAccess(process.authorizer),
         drivers={
-            DriverKind.BUILTIN: BuiltinDriver(
-                process.clock,
-                StorageSearch(process.channel("storage", storage_pb2.DESCRIPTOR), process.exchange),
-            ),
+            DriverKind.BUILTIN: _builtins(process),
             DriverKind.HTTP: HttpDriver(egress, SecretVault(store, secret_keys)),
             DriverKind.PYTHON: PythonDriver(sandbox),
         },

@@ -16,7 +16,9 @@ from services.chassis.runtime.clock import Clock
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.config import ToolConfig
 from services.tool.core.secrets import SecretKey
-from services.tool.drivers.builtin.functions import TOOLS, BuiltinDriver
+from services.tool.drivers.builtin.catalog import TOOLS
+from services.tool.drivers.builtin.functions import BuiltinDriver
+from services.tool.drivers.builtin.workers import Workers
 from services.tool.errors import SecretsUnavailable
 from services.tool.main import build
 from services.tool.model import Approval, DriverKind, Tool, ToolCall, ToolOutcome
@@ -25,6 +27,7 @@ from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
 from tests.fakes.access import AllowOwner
 from tests.fakes.clock import FakeClock
+from tests.fakes.files import MemoryFiles
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.rpc import serving
 from tests.fakes.stores.tool import InMemoryStore
@@ -48,7 +51,9 @@ class ScriptedBuiltins:
     """The real built-in functions and further ones that a test scripts; counts how often each ran."""
 
     def __init__(self, clock: Clock, **functions: Function) -> None:
-        self._real = BuiltinDriver(clock, FakeFiles("notes/todo.txt", "notes/done.txt"))
+        self._real = BuiltinDriver(
+            clock, FakeFiles("notes/todo.txt", "notes/done.txt"), MemoryFiles(), Workers()
+        )
         self._functions = functions
         self.runs: Counter[str] = Counter()
 

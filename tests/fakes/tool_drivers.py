@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from services.chassis.runtime.clock import SystemClock
 from services.tool.core.secrets import Secret
 from services.tool.drivers.builtin.functions import BuiltinDriver
+from services.tool.drivers.builtin.workers import Workers
 from services.tool.drivers.http import HttpDriver
 from services.tool.errors import EgressDenied, ToolFailed
 from services.tool.model import Driver, DriverKind, Effect, HttpEndpoint, Progress, Tool, ToolOutcome
 from services.tool.ports import Job, ToolDriver
+from tests.fakes.files import MemoryFiles
 from tests.fakes.tool import FakeFiles
 from tests.fakes.web import Asked, Web, plain, to, web
 
@@ -90,7 +92,7 @@ class _Scripted(BuiltinDriver):
     """The driver of built-in functions with functions that misbehave."""
 
     def __init__(self) -> None:
-        super().__init__(SystemClock(), FakeFiles())
+        super().__init__(SystemClock(), FakeFiles(), MemoryFiles(), Workers())
         self.running = 0
 
     async def prepare(self, _scope: object, tool: Tool) -> Tool:

@@ -65,6 +65,8 @@ class WorkerSpec:
     stack: int = 0
     niceness: int = 0
     files: int = 32
+    once: bool = False
+    """Whether a process answers one call and a fresh one takes its place: none keeps what it was given."""
 
 
 class WorkerProcess:

@@ -155,6 +155,11 @@ class WorkerPool:
         self._bad = 0
         if digest is not None:
             self._poison.clear(digest)
+        if self.spec.once:
+            self._live.discard(worker)
+            self._run(self._ended(worker))
+            self._replace()
+            return
         self._free(worker)
 
     async def _lost(
@@ -178,7 +183,7 @@ class WorkerPool:
 
     async def _settled(self, worker: WorkerProcess) -> None:
         """Let a call whose caller left come to its end, within the grace, or end its worker."""
-        if self.spec.grace and await worker.settle():
+        if self.spec.grace and not self.spec.once and await worker.settle():
             self._free(worker)
             return
         self._live.discard(worker)

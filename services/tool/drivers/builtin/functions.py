@@ -1,94 +1,57 @@
-"""The built-in tools: their registration, and the functions behind them."""
+"""The driver of the tools that come with the kernel."""
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC
-from typing import Any
+from typing import Final
 
 from services.chassis.auth.identity import Scope
 from services.chassis.runtime.clock import Clock
+from services.tool.drivers.builtin.answers import Answer, Function
 from services.tool.drivers.builtin.calculator import BadExpression, calculate
+from services.tool.drivers.builtin.catalog import TOOLS
+from services.tool.drivers.builtin.file_tools import FileTools
+from services.tool.drivers.builtin.query_tools import QueryTools
 from services.tool.drivers.builtin.units import BadUnit, convert
+from services.tool.drivers.builtin.workers import Workers
 from services.tool.errors import CapabilityMissing, ToolFailed
-from services.tool.model import Driver, DriverKind, Effect, Tool, ToolOutcome
-from services.tool.ports import FileSearch, Job
+from services.tool.model import Effect, Tool, ToolOutcome
+from services.tool.ports import Files, FileSearch, Job
 
-SEARCH_LIMIT = 20
-
-_STRING: Mapping[str, Any] = {"type": "string", "maxLength": 4096}
-_NUMBER: Mapping[str, Any] = {"type": "number"}
-
-
-def _object(**properties: Mapping[str, Any]) -> str:
-    return json.dumps(
-        {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-        }
-    )
-
-
-def _tool(name: str, title: str, description: str, schema: str, effect: Effect) -> Tool:
-    return Tool(
-        id=name,
-        title=title,
-        description=description,
-        parameters_schema=schema,
-        effect=effect,
-        max_concurrency=64,
-        timeout_seconds=10.0,
-        driver=Driver(DriverKind.BUILTIN, name),
-    )
-
-
-TOOLS = (
-    _tool(
-        "calculator",
-        "Calculator",
-        "Evaluate an arithmetic expression.\n+ - * / // % **, parentheses, sqrt, round, min, max and so on.",
-        _object(expression=_STRING),
-        Effect.PURE,
-    ),
-    _tool("clock", "Clock", "Tell the current time.\nUTC, as ISO 8601.", _object(), Effect.IDEMPOTENT),
-    _tool(
-        "convert_units",
-        "Unit converter",
-        "Convert a value from one unit to another.\nLength, mass, time, volume, area, speed, data, heat.",
-        _object(**{"value": _NUMBER, "from": _STRING, "to": _STRING}),
-        Effect.PURE,
-    ),
-    _tool(
-        "search_files",
-        "File search",
-        "Search the agent's files.\nFull text; returns the paths that match, best first.",
-        _object(query=_STRING),
-        Effect.IDEMPOTENT,
-    ),
-)
-"""What every tenant finds registered."""
+SEARCH_LIMIT: Final = 20
+_GIVEN: Final = {tool.driver.function: tool for tool in TOOLS}
+_weight: Final = list(Effect).index
 
 
 class BuiltinDriver:
-    """Runs the tools that come with the kernel, and those that tenants make of the same functions."""
+    """Runs the built-in tools."""
 
-    def __init__(self, clock: Clock, files: FileSearch) -> None:
+    def __init__(self, clock: Clock, search: FileSearch, files: Files, workers: Workers) -> None:
         self._clock = clock
-        self._files = files
-        self._functions: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
+        self._search = search
+        self._functions: Mapping[str, Function] = {
             "calculator": _calculator,
             "clock": self._tell_time,
             "convert_units": _convert_units,
             "search_files": self._search_files,
+            **FileTools(files).functions,
+            **QueryTools(files, workers).functions,
         }
 
     async def prepare(self, _scope: Scope, tool: Tool) -> Tool:
-        """Raise CapabilityMissing unless there is such a function."""
-        if tool.driver.function not in self._functions:
+        """Return a further name of a function, with its arguments and no weaker effect than it has.
+
+        Raises CapabilityMissing unless there is such a function.
+        """
+        given = _GIVEN.get(tool.driver.function)
+        if given is None:
             raise CapabilityMissing(f"there is no built-in function {tool.driver.function!r}")
-        return tool
+        return replace(
+            tool,
+            parameters_schema=given.parameters_schema,
+            effect=max(tool.effect, given.effect, key=_weight),
+        )
 
     def problem(self, _scope: Scope, tool: Tool) -> str:
         """Return nothing: what comes with the kernel can be called, if it still comes with it."""
@@ -99,26 +62,28 @@ class BuiltinDriver:
         function = self._functions.get(job.tool.driver.function)
         if function is None:
             raise CapabilityMissing(f"there is no built-in function {job.tool.driver.function!r}")
-        return ToolOutcome(value={"result": await function(job.arguments)})
+        answer = await function(job)
+        return ToolOutcome(value=answer.value, untrusted=answer.untrusted)
 
-    async def _tell_time(self, _arguments: Mapping[str, Any]) -> str:
-        return self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    async def _tell_time(self, _job: Job) -> Answer:
+        return Answer(self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
-    async def _search_files(self, arguments: Mapping[str, Any]) -> str:
-        paths = await self._files.search(arguments["query"], SEARCH_LIMIT)
-        return "\n".join(paths) or "nothing found"
+    async def _search_files(self, job: Job) -> Answer:
+        paths = await self._search.search(job.arguments["query"], SEARCH_LIMIT)
+        return Answer("\n".join(paths) or "nothing found")
 
 
-async def _calculator(arguments: Mapping[str, Any]) -> int | float:
+async def _calculator(job: Job) -> Answer:
     try:
         # Bounded, but big numbers take milliseconds: not on the event loop.
-        return await asyncio.to_thread(calculate, arguments["expression"])
+        return Answer(await asyncio.to_thread(calculate, job.arguments["expression"]))
     except BadExpression as error:
         raise ToolFailed(str(error)) from error
 
 
-async def _convert_units(arguments: Mapping[str, Any]) -> str:
+async def _convert_units(job: Job) -> Answer:
     try:
-        return convert(arguments["value"], arguments["from"], arguments["to"])
+        asked = job.arguments
+        return Answer(convert(asked["value"], asked["from"], asked["to"]))
     except BadUnit as error:
         raise ToolFailed(str(error)) from error
