@@ -1,6 +1,7 @@
 """The worker processes of the built-in tools: what a question does to one ends there."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ async def test_questions_are_answered_in_processes_each_csv_one_in_a_fresh_one(
     ],
 )
 async def test_a_question_that_takes_everything_costs_itself_alone(
-    bench: Bench, tool: str, arguments: dict[str, object]
+    bench: Bench, tool: str, arguments: dict[str, Any]
 ) -> None:
     bench.files.put("bomb.json", b"[" + b"[]," * 1_300_000 + b"[]]")
     bench.files.put("rows.csv", b"x\n" + b"abcdefghij\n" * 100_000)
