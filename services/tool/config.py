@@ -31,6 +31,18 @@ class ToolConfig:
     quota_running_calls: Cap = Cap.of(256)
     """Calls under way in one process."""
 
+    quota_drafts: Cap = Cap.of(100)
+    """Tools that agents make, as drafts."""
+
+    quota_draft_bytes: Cap = Cap.of(16 * 1024 * 1024)
+    """Drafts, their tests, and the versions of them that were shared. Unit: bytes."""
+
+    quota_tool_versions: Cap = Cap.of(500)
+    """Versions that were shared; those that were revoked count too."""
+
+    quota_tool_changes: Cap = Cap.of(240)
+    """Changes and tests of drafts within an hour, in one process."""
+
     quota_provider_streams: Cap = Cap.of(256)
     """Streams of providers open at one process."""
 

@@ -149,6 +149,13 @@ class SecretsUnavailable(KernelError):
     code = Code.FAILED_PRECONDITION
 
 
+class ToolNotTested(KernelError):
+    """The draft has not passed its examples as it is."""
+
+    reason = "TOOL_NOT_TESTED"
+    code = Code.FAILED_PRECONDITION
+
+
 class CallFailed(KernelError):
     """A call's failure as the ledger has it: its reason and code are those of the first answer."""
 

@@ -24,9 +24,11 @@ from services.chassis.sandbox.metrics import show
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.adapters.approvals_client import AccessApprovals
 from services.tool.adapters.audit_client import AccessAudit
+from services.tool.adapters.python_runtime import SandboxedPython
 from services.tool.adapters.remote_sandbox import RemoteSandbox
 from services.tool.adapters.scheduler_queue import ScheduledQueue
 from services.tool.adapters.secret_keys import SecretKeyFile
+from services.tool.adapters.sharing_client import AccessSharing
 from services.tool.adapters.storage_client import StorageSearch
 from services.tool.adapters.storage_files import StorageFiles
 from services.tool.config import ToolConfig
@@ -39,17 +41,32 @@ from services.tool.egress.guard import EgressGuard
 from services.tool.egress.names import SystemLookup
 from services.tool.metrics import ToolMetrics
 from services.tool.model import DriverKind, Tool
-from services.tool.ports import Access, Approvals, Audit, Meter, Queue, Sandbox, SecretKeys, Store, ToolDriver
+from services.tool.ports import (
+    Access,
+    Approvals,
+    Audit,
+    Meter,
+    PythonRuntime,
+    Queue,
+    Sandbox,
+    SecretKeys,
+    SharingApprovals,
+    Store,
+    ToolDriver,
+)
 from services.tool.service.calls import Calls
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.egress import EgressAdmin, StoredRules
 from services.tool.service.executor import CallExecutor
 from services.tool.service.facade import ToolService
 from services.tool.service.leases import LeaseManager
+from services.tool.service.making import Making
 from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
+from services.tool.service.rehearsal import Rehearsal
 from services.tool.service.secrets import SecretAdmin, SecretVault
+from services.tool.service.sharing import Sharing
 from services.tool.servicer import ToolServicer
 from services.tool.store.sql import MIGRATIONS, SqlStore
 
@@ -69,6 +86,8 @@ def build(
     drivers: Mapping[DriverKind, ToolDriver],
     given: Sequence[Tool],
     approvals: Approvals,
+    sharing: SharingApprovals,
+    runtime: PythonRuntime,
     queue: Queue,
     secret_keys: SecretKeys,
     audit: Audit,
@@ -83,15 +102,21 @@ def build(
     calls = Calls(deps, registry, execution, leases, access, kept=config.keep_calls)
     registry.watch(calls.unregistered)
     leases.on_missing(calls.provider_gone)
-    purging = Purging(store, calls, leases, registry.has_gone)
+
+    def taken_away(tenant: str, tool_id: str) -> None:
+        registry.has_gone(tenant, tool_id)
+        calls.revoked(tenant, tool_id)
+
     return ToolService(
-        registry,
-        calls,
-        Providers(deps, registry, leases),
-        leases,
-        purging,
-        SecretAdmin(deps, secret_keys, audit),
-        EgressAdmin(deps, config.egress, audit),
+        registry=registry,
+        calls=calls,
+        providers=Providers(deps, registry, leases),
+        leases=leases,
+        purging=Purging(store, calls, leases, taken_away),
+        making=Making(deps, Rehearsal(deps, queue, runtime)),
+        secrets=SecretAdmin(deps, secret_keys, audit),
+        sharing=Sharing(deps, sharing, audit, taken_away),
+        egress=EgressAdmin(deps, config.egress, audit),
     )
 
 
@@ -191,6 +216,8 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         approvals=AccessApprovals(
             process.channel("access", access_pb2.DESCRIPTOR), process.credential, process.exchange
         ),
+        sharing=AccessSharing(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
+        runtime=SandboxedPython(sandbox),
         queue=queue,
         secret_keys=secret_keys,
         audit=AccessAudit(process.channel("access", access_pb2.DESCRIPTOR), process.credential),

@@ -128,6 +128,18 @@ class Driver:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """Which draft of which agent a tool comes from."""
+
+    agent: str
+    draft: str
+    sha256: str
+    """Of what was tested, and of what a person approved where it is shared."""
+    number: int = 0
+    """Of the version that is shared; 0: nobody but its owner calls it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tool:
     """A registered tool."""
 
@@ -160,6 +172,13 @@ class Tool:
     updated_at: datetime | None = None
     version: int = 1
     """Grows with every change; the etag."""
+    made: Made | None = None
+    """What it is a version of, where an agent made it itself; None: it was registered."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether nobody but its owner calls it, or knows of it."""
+        return self.made is not None and not self.made.number
 
     @property
     def needs_approval(self) -> bool:

@@ -12,6 +12,7 @@ from services.chassis.quotas import Caps, Usage
 from services.chassis.sandbox import port as sandbox_port
 from services.tool.core.egress import EgressRequest, EgressResponse, OriginPattern
 from services.tool.core.files import FileContent, FileEdit, FileList, FileStat
+from services.tool.core.making import Draft, DraftState, RuntimeFacts, SharingRequest, Version
 from services.tool.core.secrets import Secret, SecretKey
 from services.tool.model import (
     Approval,
@@ -65,6 +66,38 @@ class Transaction(Protocol):
 
     def drop_secret(self, name: str) -> None:
         """Forget a secret."""
+        ...
+
+    def draft(self, name: str) -> Draft | None:
+        """Return a draft of the agent."""
+        ...
+
+    def drafts(self, *, after: str, limit: int, state: DraftState | None = None) -> list[Draft]:
+        """List the agent's drafts by name, those in one state or all."""
+        ...
+
+    def put_draft(self, draft: Draft) -> int:
+        """Keep a draft of the agent, new or changed; returns how large it is. Unit: bytes."""
+        ...
+
+    def draft_size(self, name: str) -> int:
+        """Return how large a draft of the agent is; 0: there is none. Unit: bytes."""
+        ...
+
+    def drop_draft(self, name: str) -> None:
+        """Forget a draft of the agent."""
+        ...
+
+    def version(self, name: str, number: int) -> Version | None:
+        """Return what was shared of a draft of the agent, by its number; 0: the newest."""
+        ...
+
+    def versions(self, name: str, *, before: int, limit: int) -> list[Version]:
+        """List what was shared of a draft, newest first, from below a number; 0: from the newest."""
+        ...
+
+    def put_version(self, version: Version) -> int:
+        """Keep a version, new or revoked; returns by how much it grew. Unit: bytes."""
         ...
 
     def call(self, call_id: str) -> ToolCall | None:
@@ -285,8 +318,10 @@ class SecretKeys(Protocol):
 class Audit(Protocol):
     """The audit log of the caller's tenant."""
 
-    async def note(self, method: str, action: str, resource: str, request: RequestIdentity) -> None:
-        """Note that the caller does this. Raises what the access manager refuses with."""
+    async def note(
+        self, method: str, action: str, resource: str, request: RequestIdentity, *, words: str = ""
+    ) -> None:
+        """Note that the caller does this; `words` say more. Raises what the access manager refuses with."""
         ...
 
 
@@ -321,6 +356,29 @@ class Approvals(Protocol):
 
         Raises ApprovalRequired when it is not for that call and that tool, or not given.
         """
+        ...
+
+
+class SharingApprovals(Protocol):
+    """What persons say to tools that agents want to share. Raises what the access manager refuses with."""
+
+    async def ask(self, scope: Scope, request: SharingRequest) -> Approval:
+        """Ask for an approval, or return the open one of an equal request, which may be given already."""
+        ...
+
+    async def consume(self, scope: Scope, approval_id: str, *, sha256: str, shown_sha256: str) -> None:
+        """Use an approval of exactly this, which a person was shown so. A repeat of it succeeds for a day.
+
+        Raises ApprovalRequired, ApprovalExpired or ApprovalDecided when it does not count, or no more.
+        """
+        ...
+
+
+class PythonRuntime(Protocol):
+    """What runs the Python of drafts."""
+
+    async def facts(self) -> RuntimeFacts:
+        """Return what it is now. Raises SandboxUnavailable."""
         ...
 
 

@@ -3,16 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from aios.api.tool.v1 import egress_pb2, secrets_pb2, tool_pb2, tool_pb2_grpc
+from aios.api.tool.v1 import egress_pb2, making_pb2, secrets_pb2, tool_pb2, tool_pb2_grpc
 from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import quota_usage, request_identity
 from services.chassis.shares import Openings
 from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
+from services.tool.service.sharing import TakenBack
 from services.tool.wire import calls as call_wire
 from services.tool.wire import common
 from services.tool.wire import egress as egress_wire
+from services.tool.wire import making as making_wire
 from services.tool.wire import providers as provider_wire
 from services.tool.wire import secrets as secret_wire
 from services.tool.wire import tools as tool_wire
@@ -28,6 +30,8 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._providers = service.providers
         self._secrets = service.secrets
         self._egress = service.egress
+        self._making = service.making
+        self._sharing = service.sharing
 
     async def RegisterTool(
         self, request: tool_pb2.RegisterToolRequest, _context: object
@@ -154,6 +158,97 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         caller = current_caller()
         shown = await self._egress.get(caller.scope, admin=caller.kind is Kind.ADMIN)
         return egress_pb2.GetEgressPolicyResponse(policy=egress_wire.write(shown))
+
+    async def DraftTool(
+        self, request: making_pb2.DraftToolRequest, _context: object
+    ) -> making_pb2.DraftToolResponse:
+        caller = current_caller()
+        scope, actor = caller.scope, request_identity(caller, "DraftTool", request)
+        new = making_wire.read(request.draft, caller, self._making.now())
+        kept = await self._making.draft(scope, actor, new, request.draft.etag)
+        seen = await self._making.show(scope, kept)
+        return making_pb2.DraftToolResponse(draft=making_wire.write(seen))
+
+    async def GetDraft(
+        self, request: making_pb2.GetDraftRequest, _context: object
+    ) -> making_pb2.GetDraftResponse:
+        caller = current_caller()
+        found = await self._making.get(caller.scope, making_wire.draft_id(request.name, caller))
+        seen = await self._making.show(caller.scope, found)
+        return making_pb2.GetDraftResponse(draft=making_wire.write(seen))
+
+    async def ListDrafts(
+        self, request: making_pb2.ListDraftsRequest, _context: object
+    ) -> making_pb2.ListDraftsResponse:
+        scope = current_caller().scope
+        size = paging.page_size(request.page_size, default=making_wire.PAGE, maximum=making_wire.MOST)
+        after = making_wire.drafts_after(request, scope)
+        found = await self._making.page(scope, after=after, limit=size + 1)
+        return making_wire.drafts_page(scope, found, size)
+
+    async def DeleteDraft(
+        self, request: making_pb2.DeleteDraftRequest, _context: object
+    ) -> making_pb2.DeleteDraftResponse:
+        caller = current_caller()
+        scope, actor = caller.scope, request_identity(caller, "DeleteDraft", request)
+        name, missing = making_wire.draft_id(request.name, caller), request.allow_missing
+        await self._making.delete(scope, actor, name, request.etag, allow_missing=missing)
+        return making_pb2.DeleteDraftResponse()
+
+    async def TestDraft(
+        self, request: making_pb2.TestDraftRequest, _context: object
+    ) -> making_pb2.TestDraftResponse:
+        caller = current_caller()
+        name = making_wire.draft_id(request.name, caller)
+        tested = await self._making.test(caller.scope, name, request.etag, own=request.own)
+        seen = await self._making.show(caller.scope, tested)
+        return making_pb2.TestDraftResponse(draft=making_wire.write(seen))
+
+    async def ShareDraft(
+        self, request: making_pb2.ShareDraftRequest, _context: object
+    ) -> making_pb2.ShareDraftResponse:
+        caller = current_caller()
+        name = making_wire.draft_id(request.name, caller)
+        shared = await self._sharing.share(caller.scope, name, request.etag)
+        seen = await self._making.show(caller.scope, shared)
+        return making_pb2.ShareDraftResponse(draft=making_wire.write(seen))
+
+    async def ListToolVersions(
+        self, request: making_pb2.ListToolVersionsRequest, _context: object
+    ) -> making_pb2.ListToolVersionsResponse:
+        caller = current_caller()
+        scope, name = caller.scope, making_wire.draft_id(request.parent, caller, "parent")
+        size = paging.page_size(request.page_size, default=making_wire.PAGE, maximum=making_wire.MOST)
+        before = making_wire.versions_before(request, scope)
+        found = await self._making.versions(scope, name, before=before, limit=size + 1)
+        current = await self._making.current(scope, name)
+        return making_wire.versions_page(request, scope, found, current, size)
+
+    async def GetToolVersion(
+        self, request: making_pb2.GetToolVersionRequest, _context: object
+    ) -> making_pb2.GetToolVersionResponse:
+        caller = current_caller()
+        name, number = making_wire.version_id(request.name, caller)
+        version, diff = await self._making.version(caller.scope, name, number)
+        current = await self._making.current(caller.scope, name)
+        return making_pb2.GetToolVersionResponse(version=making_wire.write_version(version, current, diff))
+
+    async def RollBackTool(
+        self, request: making_pb2.RollBackToolRequest, _context: object
+    ) -> making_pb2.RollBackToolResponse:
+        caller = current_caller()
+        by = TakenBack(request_identity(caller, "RollBackTool", request), request.reason)
+        name, number = making_wire.version_id(request.name, caller)
+        version = await self._sharing.roll_back(caller.scope, by, name, number)
+        return making_pb2.RollBackToolResponse(version=making_wire.write_version(version, number))
+
+    async def RevokeTool(
+        self, request: making_pb2.RevokeToolRequest, _context: object
+    ) -> making_pb2.RevokeToolResponse:
+        caller = current_caller()
+        by = TakenBack(request_identity(caller, "RevokeTool", request), request.reason)
+        count = await self._sharing.revoke(caller.scope, by, making_wire.draft_id(request.name, caller))
+        return making_pb2.RevokeToolResponse(revoked_count=count)
 
     async def GetUsage(
         self, _request: tool_pb2.GetUsageRequest, _context: object

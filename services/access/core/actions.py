@@ -85,10 +85,13 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "tool.call": _TOOL,
     "tool.cancel": _STEER,
     "tool.egress": _ADMIN_ALONE,
+    "tool.make": _SELF,
     "tool.provide": _SELF,
     "tool.read": _TOOL,
     "tool.register": _SHAREABLE_ADMIN,
     "tool.secrets": _ADMIN_ALONE,
+    "tool.review": _SELF | _PERSON,
+    "tool.revoke": _ADMIN | _PERSON,
 }
 
 

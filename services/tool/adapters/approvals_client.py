@@ -54,7 +54,7 @@ class AccessApprovals:
             )
         except grpc.aio.AioRpcError as failure:
             raise peer_error(failure) from failure
-        return _approval(response.approval)
+        return approval(response.approval)
 
     async def poll(self, approval_id: str) -> Approval:
         """Return the calling agent's approval. Raises ApprovalRequired when it was rejected or is over."""
@@ -67,7 +67,7 @@ class AccessApprovals:
             )
         except grpc.aio.AioRpcError as failure:
             raise peer_error(failure) from failure
-        return _approval(response.approval)
+        return approval(response.approval)
 
     async def consume(self, scope: Scope, approval_id: str, call: ToolCall, tool: Tool) -> None:
         """Use an approval for a call of a tool as it is now.
@@ -92,7 +92,8 @@ class AccessApprovals:
             raise peer_error(failure) from failure
 
 
-def _approval(found: resources_pb2.Approval) -> Approval:
+def approval(found: resources_pb2.Approval) -> Approval:
+    """Read an approval. Raises ApprovalRequired when it was rejected or is over."""
     if found.state not in _OPEN:
         state = resources_pb2.ApprovalState.Name(found.state).removeprefix("APPROVAL_STATE_").lower()
         raise ApprovalRequired(f"{found.name} is {state}", metadata={"approval": found.name, "state": state})

@@ -14,6 +14,7 @@ from services.chassis.rpc.client import ServiceCredential
 from services.chassis.rpc.status import peer_error
 
 _SECONDS: Final = 5.0
+_LONGEST_NOTE: Final = 2_048
 _KINDS: Final = {
     Kind.AGENT: resources_pb2.PRINCIPAL_KIND_AGENT,
     Kind.ADMIN: resources_pb2.PRINCIPAL_KIND_ADMIN,
@@ -32,8 +33,10 @@ class AccessAudit:
         self._stub: access_pb2_grpc.AccessServiceAsyncStub = access_pb2_grpc.AccessServiceStub(channel)
         self._credential = credential
 
-    async def note(self, method: str, action: str, resource: str, request: RequestIdentity) -> None:
-        """Note that the caller does this. Raises what the access manager refuses with."""
+    async def note(
+        self, method: str, action: str, resource: str, request: RequestIdentity, *, words: str = ""
+    ) -> None:
+        """Note that the caller does this; `words` say more. Raises what the access manager refuses with."""
         caller = current_caller()
         entry = resources_pb2.AuditEntry(
             agent=names.agent_name(caller.agent),
@@ -44,6 +47,7 @@ class AccessAudit:
             outcome=resources_pb2.AUDIT_OUTCOME_OK,
             syscall_id=caller.syscall_id,
             trace_id=caller.trace_id,
+            note=words[:_LONGEST_NOTE],
         )
         appended = access_pb2.AppendAuditRequest(
             tenant=caller.tenant,

@@ -19,6 +19,8 @@ from services.tool.model import DriverKind, QueueRequest, Tool
 
 LANE: Final = "tool"
 IDLE_SECONDS: Final = 60.0
+OWN_SLOTS: Final = 4
+"""Calls and tests at once of all that an agent makes for itself."""
 _LONGEST_ID: Final = 64
 _URGENCY: Final = tuple(SchedulingClass)
 
@@ -138,7 +140,8 @@ class ToolPools:
         if places is not None and places not in self._watched:
             self._watched.add(places)
             places.watch(self._divide)
-        pool.limit, pool.places = tool.max_concurrency, places
+        pool.limit = OWN_SLOTS if tool.is_own else tool.max_concurrency
+        pool.places = places
         pool.users += 1
         pool.waiting[urgency] += 1
         self._settle(name, pool)
@@ -230,6 +233,8 @@ def queue_id(call_id: str) -> str:
 
 def pool_name(tenant: str, tool: Tool) -> str:
     """Return what a tool is called in the scheduler; one that comes with the kernel is all tenants'."""
+    if tool.is_own:  # its name is nobody's business, and its calls take no slot of what is shared
+        return f"{tenant}/own/{tool.owner}"
     shared = tool.driver.kind is DriverKind.BUILTIN and not tool.owner
     return f"tools/{tool.id}" if shared else f"{tenant}/tools/{tool.id}"
 

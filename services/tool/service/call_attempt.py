@@ -11,7 +11,15 @@ from services.chassis.rpc.errors import ApprovalRequired, KernelError
 from services.chassis.runtime.logs import logger
 from services.tool.core import ledger, schemas
 from services.tool.core.locks import lock_names
-from services.tool.errors import ProviderLost, SandboxLost, ToolFailed, ToolNotFound, ToolTimeout
+from services.tool.core.made_tools import visible
+from services.tool.errors import (
+    ProviderLost,
+    SandboxLost,
+    ToolChanged,
+    ToolFailed,
+    ToolNotFound,
+    ToolTimeout,
+)
 from services.tool.model import (
     CallRequest,
     CallState,
@@ -111,6 +119,8 @@ class CallAttempt:
                 return ledger.interrupted(run.call, now)
             case Stop.UNREGISTERED:
                 return ledger.failed(run.call, ToolNotFound(f"tools/{run.tool.id} was removed"), now)
+            case Stop.REVOKED:
+                return ledger.failed(run.call, ToolNotFound(f"tools/{run.tool.id} was revoked"), now)
             case Stop.PROVIDER_GONE:
                 lost = ProviderLost(f"no process provides tools/{run.tool.id} any more", retry_after=1.0)
                 return ledger.failed(run.call, lost, now)
@@ -279,6 +289,8 @@ class CallAttempt:
     async def _begin(self, provider: str) -> None:
         """Note that the tool begins to run; durably before it does, unless it is harmless."""
         run = self._run
+        if run.tool.made is not None:
+            _must_be_same(run.tool, await self._as_it_is())
         if not self._spent:
             await self._deps.approvals.consume(run.scope, run.call.approval, run.call, await self._as_it_is())
             self._spent = True
@@ -291,7 +303,7 @@ class CallAttempt:
         run = self._run
         if not run.tool.owner:  # the kernel's own never change
             return run.tool
-        found = await self._deps.store.read(run.scope, lambda tx: tx.tool(run.tool.id))
+        found = await self._deps.store.read(run.scope, lambda tx: visible(tx, run.scope.agent, run.tool.id))
         if found is None:
             raise ToolNotFound(f"tools/{run.tool.id} was removed")
         return found
@@ -327,6 +339,12 @@ class CallAttempt:
     @property
     def _waited(self) -> float:
         return self._deps.clock.monotonic() - self._asked
+
+
+def _must_be_same(tool: Tool, now: Tool) -> None:
+    """Raise ToolChanged when what an agent made has been changed, rolled back or replaced since."""
+    if tool.made != now.made:
+        raise ToolChanged(f"tools/{tool.id} changed while the call waited; call again")
 
 
 async def _checked(tool: Tool, value: object) -> str:

@@ -23,6 +23,7 @@ class Stop(Enum):
     CANCELLED = "cancelled"
     UNREGISTERED = "unregistered"
     PROVIDER_GONE = "provider_gone"
+    REVOKED = "revoked"
     SHUTDOWN = "shutdown"
 
 

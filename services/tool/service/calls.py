@@ -132,6 +132,13 @@ class Calls:
             if run.scope.tenant == tenant and run.tool.id == tool_id and not run.call.state.begun:
                 run.stop(Stop.UNREGISTERED)
 
+    def revoked(self, tenant: str, tool_id: str) -> None:
+        """Stop all calls of a tool that was taken away from everybody; its owner's own version goes on."""
+        for run in self._runs.every():
+            shared = run.tool.made is not None and not run.tool.is_own
+            if run.scope.tenant == tenant and run.tool.id == tool_id and shared:
+                run.stop(Stop.REVOKED)
+
     def provider_gone(self, provider: Scope) -> None:
         """Stop the calls that wait for tools which only this provider could run, and nobody runs now."""
         for run in self._runs.every():

@@ -13,6 +13,7 @@ from services.tool.core import ledger
 from services.tool.errors import CapabilityMissing
 from services.tool.model import DriverKind, ToolCall
 from services.tool.ports import Approvals, Meter, Store, ToolDriver, Transaction
+from services.tool.service.hourly import HourlyBook
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ CALL_BYTES: Final = "call_bytes"
 RUNNING: Final = "running_calls"
 STREAMS: Final = "provider_streams"
 _ANY: Final = Cap.flat(1 << 62)
+CHANGES: Final = "tool_changes"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,14 +39,18 @@ class Dependencies:
     caps: Caps
     live: LiveBook = field(init=False)
     """Sums of what lives in this process only."""
+    changes: HourlyBook = field(init=False)
+    """Changes and tests of drafts within the last hour."""
     _entering: LiveBook = field(init=False)
     """Calls that run here and are entered when they end."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "live", LiveBook({name: self.caps[name] for name in (RUNNING, STREAMS)}))
         object.__setattr__(
             self, "_entering", LiveBook({name: self.caps[name] for name in (CALLS, CALL_BYTES)})
         )
+        live = LiveBook({name: self.caps[name] for name in (RUNNING, STREAMS, CHANGES)})
+        object.__setattr__(self, "live", live)
+        object.__setattr__(self, "changes", HourlyBook(live, CHANGES, self.clock))
 
     def driver(self, kind: DriverKind) -> ToolDriver:
         """Return who runs tools of a kind. Raises CapabilityMissing."""
@@ -98,6 +104,7 @@ class Dependencies:
 
     async def usage(self, scope: Scope) -> list[Usage]:
         """Return how much an agent, its tree and its tenant use of each quota."""
+        self.changes.expire()
         kept = await self.store.read(scope, lambda tx: tx.used(self.caps))
         return [*(one for one in kept if one.quota not in self.live.caps), *self.live.told(scope.charged)]
 

@@ -8,6 +8,7 @@ from typing import Final
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import PermissionDenied
+from services.tool.core.made_tools import own_tools, visible
 from services.tool.core.schemas import check_schema
 from services.tool.errors import (
     CapabilityMissing,
@@ -72,12 +73,18 @@ class Registry:
             # Whoever chooses path and method of a request with the operator's key acts with that key.
             text = "only administrators send secrets with a tool's calls"
             raise PermissionDenied(text, metadata={"field": "tool.http.secret_headers"})
+        if tool.driver.kind is DriverKind.PYTHON and not actor.admin:
+            raise PermissionDenied(
+                "an agent makes a Python tool as a draft: DraftTool, TestDraft and, for others, ShareDraft",
+                metadata={"field": "tool.python"},
+            )
         if tool.driver.kind is not DriverKind.PROVIDER:
             tool = await self._deps.driver(tool.driver.kind).prepare(scope, tool)
         now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Tool:
             known = tx.tool(tool.id)
+            _must_not_be_drafted(tx, tool.id, actor.agent)
             if etag:
                 current = _current(known, tool.id, etag, actor)
                 made = replace(
@@ -119,7 +126,7 @@ class Registry:
         """Return a tool. Raises ToolNotFound."""
         if tool_id in self._given:
             return self._given[tool_id]
-        found = await self._deps.store.read(scope, lambda tx: tx.tool(tool_id))
+        found = await self._deps.store.read(scope, lambda tx: visible(tx, scope.agent, tool_id))
         if found is None:
             raise _missing(tool_id)
         return found
@@ -143,9 +150,14 @@ class Registry:
         return found[:limit]
 
     async def _batch(self, scope: Scope, after: str) -> Sequence[Tool]:
-        own = await self._deps.store.read(scope, lambda tx: tx.tools(after=after, limit=_BATCH))
+        def look(tx: Transaction) -> dict[str, Tool]:
+            everybodys = {tool.id: tool for tool in tx.tools(after=after, limit=_BATCH)}
+            own = {tool.id: tool for tool in own_tools(tx, scope.agent, after=after, limit=_BATCH)}
+            return everybodys | own
+
+        registered = await self._deps.store.read(scope, look)
         given = [tool for tool in self._given.values() if tool.id > after]
-        return sorted([*given, *own], key=lambda tool: tool.id)[:_BATCH]
+        return sorted([*given, *registered.values()], key=lambda tool: tool.id)[:_BATCH]
 
     def _matches(self, scope: Scope, query: ToolQuery, tool: Tool) -> bool:
         text = f"{tool.id} {tool.title} {tool.description}".lower()
@@ -169,6 +181,11 @@ class Registry:
 def _current(known: Tool | None, tool_id: str, etag: str, actor: RequestIdentity) -> Tool:
     if known is None:
         raise _missing(tool_id)
+    if known.made is not None:
+        raise PermissionDenied(
+            f"tools/{tool_id} is a version of a draft: ShareDraft, RollBackTool and RevokeTool change it",
+            metadata={"tool": f"tools/{tool_id}"},
+        )
     if known.owner != actor.agent and not actor.admin:
         raise PermissionDenied(f"tools/{tool_id} belongs to agents/{known.owner}")
     if etag and etag != str(known.version):
@@ -176,6 +193,12 @@ def _current(known: Tool | None, tool_id: str, etag: str, actor: RequestIdentity
             f"tools/{tool_id} has changed; read it again", metadata={"etag": str(known.version)}
         )
     return known
+
+
+def _must_not_be_drafted(tx: Transaction, tool_id: str, agent: str) -> None:
+    owner, _, name = tool_id.rpartition(".")
+    if owner == agent and tx.draft(name) is not None:
+        raise ToolExists(f"tools/{tool_id} is a draft", metadata={"tool": f"tools/{tool_id}"})
 
 
 def _missing(tool_id: str) -> ToolNotFound:

@@ -11,10 +11,11 @@ from services.chassis.times import from_micros, micros
 from services.tool.core import ledger
 from services.tool.model import CallQuery, Narrowing, SealedSecret, SecretInfo, Tool, ToolCall
 from services.tool.store import tables
+from services.tool.store.made import MadeRows
 
 
-class Rows:
-    """Rows of one scope on one connection: the tenant's tools, the agent's calls."""
+class Rows(MadeRows):
+    """Rows of one scope on one connection: the tenant's tools, the agent's calls and what it makes."""
 
     def __init__(self, conn: sa.Connection, tenant: str, agent: str) -> None:
         self._conn = conn

@@ -61,5 +61,27 @@ calls = Table(
     Index("calls_by_end", "ended_us"),
 )
 
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("agent", _id(63), primary_key=True),
+    Column("draft", _id(63), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+versions = Table(
+    "tool_versions",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("agent", _id(63), primary_key=True),
+    Column("draft", _id(63), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
 replies = idempotency.table(metadata)
 book = UsageBook(*quota_tables(metadata))

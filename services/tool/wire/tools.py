@@ -42,7 +42,7 @@ _EFFECTS: Final = {
     resources_pb2.TOOL_EFFECT_REVERSIBLE: Effect.REVERSIBLE,
     resources_pb2.TOOL_EFFECT_IRREVERSIBLE: Effect.IRREVERSIBLE,
 }
-_EFFECTS_BACK: Final = {effect: number for number, effect in _EFFECTS.items()}
+EFFECTS_BACK: Final = {effect: number for number, effect in _EFFECTS.items()}
 _METHODS: Final = {
     resources_pb2.HTTP_METHOD_GET: "GET",
     resources_pb2.HTTP_METHOD_PUT: "PUT",
@@ -92,7 +92,7 @@ def write(shown: Shown, reader: Caller | None = None, *, basic: bool = False) ->
         name=f"{common.TOOLS}/{tool.id}",
         title=tool.title,
         description=tool.description,
-        effect=_EFFECTS_BACK[tool.effect],
+        effect=EFFECTS_BACK[tool.effect],
         labels=tool.labels,
         available=not shown.unavailable,
         unavailable_reason=shown.unavailable,
@@ -165,19 +165,31 @@ def _driver(given: resources_pb2.Tool) -> Driver:
         lease = common.seconds(given.provider, "lease") or DEFAULT_LEASE_SECONDS
         return Driver(DriverKind.PROVIDER, lease_seconds=lease)
     if kind == "python":
-        return Driver(DriverKind.PYTHON, python=_python(given.python))
+        return Driver(DriverKind.PYTHON, python=python_code(given.python))
     if kind == "http":
         return Driver(DriverKind.HTTP, http=_http(given.http))
     raise CapabilityMissing("tools of MCP servers come with AddMcpServer", metadata={"driver": str(kind)})
 
 
-def _python(given: resources_pb2.PythonDriver) -> PythonCode:
+def python_code(given: resources_pb2.PythonDriver) -> PythonCode:
+    """Read a Python function."""
     return PythonCode(
         source=given.source,
         function=given.function,
         memory_bytes=given.memory_bytes or DEFAULT_MEMORY_BYTES,
         scratch_bytes=given.scratch_bytes or DEFAULT_SCRATCH_BYTES,
         cpu_seconds=common.seconds(given, "cpu_time"),
+    )
+
+
+def python_driver(code: PythonCode, *, whole: bool) -> resources_pb2.PythonDriver:
+    """Write a Python function; without its source unless `whole`."""
+    return resources_pb2.PythonDriver(
+        function=code.function,
+        source=code.source if whole else "",
+        memory_bytes=code.memory_bytes,
+        scratch_bytes=code.scratch_bytes,
+        cpu_time=None if code.cpu_seconds is None else duration(code.cpu_seconds),
     )
 
 
@@ -202,16 +214,7 @@ def _http(given: resources_pb2.HttpDriver) -> HttpEndpoint:
 
 def _write_driver(driver: Driver, message: resources_pb2.Tool, *, whole: bool) -> None:
     if driver.python is not None:
-        code = driver.python
-        message.python.CopyFrom(
-            resources_pb2.PythonDriver(
-                function=code.function,
-                source=code.source if whole else "",
-                memory_bytes=code.memory_bytes,
-                scratch_bytes=code.scratch_bytes,
-                cpu_time=None if code.cpu_seconds is None else duration(code.cpu_seconds),
-            )
-        )
+        message.python.CopyFrom(python_driver(driver.python, whole=whole))
     elif driver.http is not None:
         endpoint = driver.http
         message.http.CopyFrom(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.chassis import codec
 from services.chassis.auth.identity import Scope
@@ -13,6 +13,7 @@ from services.chassis.idempotency import REPLIES, RequestIdentity
 from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.tool.core import ledger
+from services.tool.core.making import Draft, DraftState, Version
 from services.tool.model import CallQuery, Narrowing, SealedSecret, Tool, ToolCall
 from services.tool.ports import Transaction
 from tests.fakes.stores.usage import MemoryBook
@@ -30,6 +31,8 @@ class _Data:
     secrets: dict[tuple[str, str], SealedSecret] = field(default_factory=dict)
     narrowings: dict[str, Narrowing] = field(default_factory=dict)
     calls: dict[tuple[Scope, str], ToolCall] = field(default_factory=dict)
+    drafts: dict[tuple[Scope, str], Draft] = field(default_factory=dict)
+    versions: dict[tuple[Scope, str, int], Version] = field(default_factory=dict)
     replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
 
     def copied(self) -> "_Data":
@@ -81,8 +84,10 @@ class InMemoryStore:
         """Forget an agent's tools and calls."""
         for tool in await self.tools_of(scope):
             del self._data.tools[scope.tenant, tool]
-        for key in [key for key in self._data.calls if key[0] == scope]:
-            del self._data.calls[key]
+        tables: tuple[dict[Any, Any], ...] = (self._data.calls, self._data.drafts, self._data.versions)
+        for table in tables:
+            for key in [key for key in table if key[0] == scope]:
+                del table[key]
         return {}
 
     async def collect(self, *, ended_before: datetime, limit: int) -> int:
@@ -158,6 +163,52 @@ class _Transaction:
     def drop_secret(self, name: str) -> None:
         """Forget a secret."""
         self._data.secrets.pop((self._scope.tenant, name), None)
+
+    def draft(self, name: str) -> Draft | None:
+        """Return a draft."""
+        return self._data.drafts.get((self._scope, name))
+
+    def drafts(self, *, after: str, limit: int, state: DraftState | None = None) -> list[Draft]:
+        """List drafts by name."""
+        mine = [draft for (scope, _), draft in self._data.drafts.items() if scope == self._scope]
+        found = [one for one in mine if one.name > after and (state is None or one.state is state)]
+        return sorted(found, key=lambda one: one.name)[:limit]
+
+    def put_draft(self, draft: Draft) -> int:
+        """Insert or replace a draft."""
+        self._data.drafts[self._scope, draft.name] = draft
+        return len(codec.encode(draft))
+
+    def draft_size(self, name: str) -> int:
+        """Return how large a draft is."""
+        found = self.draft(name)
+        return 0 if found is None else len(codec.encode(found))
+
+    def drop_draft(self, name: str) -> None:
+        """Forget a draft."""
+        self._data.drafts.pop((self._scope, name), None)
+
+    def version(self, name: str, number: int) -> Version | None:
+        """Return a version; number 0 is the newest."""
+        if number:
+            return self._data.versions.get((self._scope, name, number))
+        return next(iter(self.versions(name, before=0, limit=1)), None)
+
+    def versions(self, name: str, *, before: int, limit: int) -> list[Version]:
+        """List versions, newest first."""
+        found = [
+            one
+            for (scope, draft, number), one in self._data.versions.items()
+            if (scope, draft) == (self._scope, name) and (not before or number < before)
+        ]
+        return sorted(found, key=lambda one: -one.number)[:limit]
+
+    def put_version(self, version: Version) -> int:
+        """Insert or replace a version."""
+        key = (self._scope, version.draft, version.number)
+        before = self._data.versions.get(key)
+        self._data.versions[key] = version
+        return len(codec.encode(version)) - (0 if before is None else len(codec.encode(before)))
 
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from aios.api.tool.v1 import egress_pb2 as aios_dot_api_dot_tool_dot_v1_dot_egress__pb2
+from aios.api.tool.v1 import making_pb2 as aios_dot_api_dot_tool_dot_v1_dot_making__pb2
 from aios.api.tool.v1 import secrets_pb2 as aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2
 from aios.api.tool.v1 import tool_pb2 as aios_dot_api_dot_tool_dot_v1_dot_tool__pb2
 
@@ -137,6 +138,56 @@ class ToolServiceStub(object):
                 '/aios.api.tool.v1.ToolService/GetEgressPolicy',
                 request_serializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyResponse.FromString,
+                _registered_method=True)
+        self.DraftTool = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/DraftTool',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DraftToolRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DraftToolResponse.FromString,
+                _registered_method=True)
+        self.GetDraft = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/GetDraft',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetDraftRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetDraftResponse.FromString,
+                _registered_method=True)
+        self.ListDrafts = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/ListDrafts',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListDraftsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListDraftsResponse.FromString,
+                _registered_method=True)
+        self.DeleteDraft = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/DeleteDraft',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DeleteDraftRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DeleteDraftResponse.FromString,
+                _registered_method=True)
+        self.TestDraft = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/TestDraft',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.TestDraftRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.TestDraftResponse.FromString,
+                _registered_method=True)
+        self.ShareDraft = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/ShareDraft',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ShareDraftRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ShareDraftResponse.FromString,
+                _registered_method=True)
+        self.ListToolVersions = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/ListToolVersions',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListToolVersionsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListToolVersionsResponse.FromString,
+                _registered_method=True)
+        self.GetToolVersion = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/GetToolVersion',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetToolVersionRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetToolVersionResponse.FromString,
+                _registered_method=True)
+        self.RollBackTool = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/RollBackTool',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RollBackToolRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RollBackToolResponse.FromString,
+                _registered_method=True)
+        self.RevokeTool = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/RevokeTool',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RevokeToolRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RevokeToolResponse.FromString,
                 _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/aios.api.tool.v1.ToolService/GetUsage',
@@ -363,6 +414,114 @@ class ToolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DraftTool(self, request, context):
+        """Keeps a tool that the caller makes, or with an etag replaces it. It cannot be called: TestDraft runs its examples,
+        ShareDraft asks a person to let others call it. Nothing of the source is read here. A draft that changes is a draft
+        again, whatever it was; a version that is shared stays as it is. A draft in the place of an equal one changes nothing.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (a draft, or a tool of another origin with that name), NOT_FOUND TOOL_NOT_FOUND
+        (with an etag), ABORTED ETAG_MISMATCH, INVALID_ARGUMENT TOOL_SCHEMA_INVALID or TOOL_ARGUMENTS_INVALID (an example's
+        arguments), UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDraft(self, request, context):
+        """Returns one draft with its source and examples.
+        Errors: NOT_FOUND TOOL_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDrafts(self, request, context):
+        """Lists an agent's drafts by name, without source, schemas and examples.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDraft(self, request, context):
+        """Deletes a draft; its owner cannot call it any more, calls that run go on. What is shared stays.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestDraft(self, request, context):
+        """Runs a draft's examples in the sandbox within the limits it declares, one after another, and keeps how they went.
+        With `own` its owner may call it once all have passed; nobody else sees it. The draft waits for its turn like a call.
+        Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH (it changed meanwhile), FAILED_PRECONDITION
+        SANDBOX_UNAVAILABLE, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or TOOL_BUSY.
+        Idempotent: the examples run again. Cancelling stops what runs; nothing is kept of the test.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShareDraft(self, request, context):
+        """Lets everybody call a draft that has passed its test, once a person has approved exactly this: asks for the approval,
+        whose arguments are the source, the examples, the test and the diff to what is shared now, and returns; called again
+        when it was approved, it shares. No agent approves it, whatever a policy says. What is shared never changes, and a
+        change of the draft has to be approved anew.
+        Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION TOOL_NOT_TESTED, FAILED_PRECONDITION
+        APPROVAL_REQUIRED (it was rejected), FAILED_PRECONDITION APPROVAL_EXPIRED, ALREADY_EXISTS ALREADY_EXISTS (a tool of
+        another origin has the name), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+        Idempotent: it is shared once. Cancelling: shared or not; repeat to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListToolVersions(self, request, context):
+        """Lists what was shared of a draft, newest first, without source, schemas and examples.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetToolVersion(self, request, context):
+        """Returns one version with its source, its examples and what it differs in from the version before.
+        Errors: NOT_FOUND TOOL_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollBackTool(self, request, context):
+        """Makes an earlier or later version what everybody calls, which a person has approved already. Persons and
+        administrators may, its owner not: who takes a version back has a reason. Calls that run go on.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (no such version, or it was revoked), ALREADY_EXISTS ALREADY_EXISTS (a tool of
+        another origin has the name), ABORTED IDEMPOTENCY_MISMATCH, RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeTool(self, request, context):
+        """Takes a shared tool away from everybody, with all its versions, for good: calls that wait fail with TOOL_NOT_FOUND,
+        those that run are stopped. Its owner's draft stays a draft; to share it again takes a new approval.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (nothing is shared), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsage(self, request, context):
         """Returns how many tools and calls an agent keeps and may keep.
         Idempotent: changes nothing. Cancelling stops the work at once.
@@ -468,6 +627,56 @@ def add_ToolServiceServicer_to_server(servicer, server):
                     servicer.GetEgressPolicy,
                     request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyRequest.FromString,
                     response_serializer=aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyResponse.SerializeToString,
+            ),
+            'DraftTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftTool,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DraftToolRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DraftToolResponse.SerializeToString,
+            ),
+            'GetDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDraft,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetDraftRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetDraftResponse.SerializeToString,
+            ),
+            'ListDrafts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDrafts,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListDraftsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListDraftsResponse.SerializeToString,
+            ),
+            'DeleteDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDraft,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DeleteDraftRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DeleteDraftResponse.SerializeToString,
+            ),
+            'TestDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestDraft,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.TestDraftRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.TestDraftResponse.SerializeToString,
+            ),
+            'ShareDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShareDraft,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ShareDraftRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ShareDraftResponse.SerializeToString,
+            ),
+            'ListToolVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListToolVersions,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListToolVersionsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListToolVersionsResponse.SerializeToString,
+            ),
+            'GetToolVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetToolVersion,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetToolVersionRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetToolVersionResponse.SerializeToString,
+            ),
+            'RollBackTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollBackTool,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RollBackToolRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RollBackToolResponse.SerializeToString,
+            ),
+            'RevokeTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTool,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RevokeToolRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RevokeToolResponse.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
@@ -995,6 +1204,276 @@ class ToolService(object):
             '/aios.api.tool.v1.ToolService/GetEgressPolicy',
             aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyRequest.SerializeToString,
             aios_dot_api_dot_tool_dot_v1_dot_egress__pb2.GetEgressPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/DraftTool',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DraftToolRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DraftToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/GetDraft',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetDraftRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDrafts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/ListDrafts',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListDraftsRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListDraftsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/DeleteDraft',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DeleteDraftRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.DeleteDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/TestDraft',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.TestDraftRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.TestDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShareDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/ShareDraft',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ShareDraftRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ShareDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListToolVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/ListToolVersions',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListToolVersionsRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.ListToolVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetToolVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/GetToolVersion',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetToolVersionRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.GetToolVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollBackTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/RollBackTool',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RollBackToolRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RollBackToolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/RevokeTool',
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RevokeToolRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_making__pb2.RevokeToolResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 Tools: what there is, running them, and the ledger of what was run."""
 
 from aios.api.tool.v1 import egress_pb2 as _egress_pb2
+from aios.api.tool.v1 import making_pb2 as _making_pb2
 from aios.api.tool.v1 import secrets_pb2 as _secrets_pb2
 from aios.api.tool.v1 import tool_pb2 as _tool_pb2
 from collections import abc as _abc
@@ -174,6 +175,74 @@ class ToolServiceStub:
     """Returns where the tenant's tools may send to. Only administrators of the tenant may.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
+    DraftTool: _grpc.UnaryUnaryMultiCallable[_making_pb2.DraftToolRequest, _making_pb2.DraftToolResponse]
+    """Keeps a tool that the caller makes, or with an etag replaces it. It cannot be called: TestDraft runs its examples,
+    ShareDraft asks a person to let others call it. Nothing of the source is read here. A draft that changes is a draft
+    again, whatever it was; a version that is shared stays as it is. A draft in the place of an equal one changes nothing.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (a draft, or a tool of another origin with that name), NOT_FOUND TOOL_NOT_FOUND
+    (with an etag), ABORTED ETAG_MISMATCH, INVALID_ARGUMENT TOOL_SCHEMA_INVALID or TOOL_ARGUMENTS_INVALID (an example's
+    arguments), UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetDraft: _grpc.UnaryUnaryMultiCallable[_making_pb2.GetDraftRequest, _making_pb2.GetDraftResponse]
+    """Returns one draft with its source and examples.
+    Errors: NOT_FOUND TOOL_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ListDrafts: _grpc.UnaryUnaryMultiCallable[_making_pb2.ListDraftsRequest, _making_pb2.ListDraftsResponse]
+    """Lists an agent's drafts by name, without source, schemas and examples.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DeleteDraft: _grpc.UnaryUnaryMultiCallable[_making_pb2.DeleteDraftRequest, _making_pb2.DeleteDraftResponse]
+    """Deletes a draft; its owner cannot call it any more, calls that run go on. What is shared stays.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    TestDraft: _grpc.UnaryUnaryMultiCallable[_making_pb2.TestDraftRequest, _making_pb2.TestDraftResponse]
+    """Runs a draft's examples in the sandbox within the limits it declares, one after another, and keeps how they went.
+    With `own` its owner may call it once all have passed; nobody else sees it. The draft waits for its turn like a call.
+    Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH (it changed meanwhile), FAILED_PRECONDITION
+    SANDBOX_UNAVAILABLE, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or TOOL_BUSY.
+    Idempotent: the examples run again. Cancelling stops what runs; nothing is kept of the test.
+    """
+    ShareDraft: _grpc.UnaryUnaryMultiCallable[_making_pb2.ShareDraftRequest, _making_pb2.ShareDraftResponse]
+    """Lets everybody call a draft that has passed its test, once a person has approved exactly this: asks for the approval,
+    whose arguments are the source, the examples, the test and the diff to what is shared now, and returns; called again
+    when it was approved, it shares. No agent approves it, whatever a policy says. What is shared never changes, and a
+    change of the draft has to be approved anew.
+    Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION TOOL_NOT_TESTED, FAILED_PRECONDITION
+    APPROVAL_REQUIRED (it was rejected), FAILED_PRECONDITION APPROVAL_EXPIRED, ALREADY_EXISTS ALREADY_EXISTS (a tool of
+    another origin has the name), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+    Idempotent: it is shared once. Cancelling: shared or not; repeat to learn which.
+    """
+    ListToolVersions: _grpc.UnaryUnaryMultiCallable[_making_pb2.ListToolVersionsRequest, _making_pb2.ListToolVersionsResponse]
+    """Lists what was shared of a draft, newest first, without source, schemas and examples.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    GetToolVersion: _grpc.UnaryUnaryMultiCallable[_making_pb2.GetToolVersionRequest, _making_pb2.GetToolVersionResponse]
+    """Returns one version with its source, its examples and what it differs in from the version before.
+    Errors: NOT_FOUND TOOL_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    RollBackTool: _grpc.UnaryUnaryMultiCallable[_making_pb2.RollBackToolRequest, _making_pb2.RollBackToolResponse]
+    """Makes an earlier or later version what everybody calls, which a person has approved already. Persons and
+    administrators may, its owner not: who takes a version back has a reason. Calls that run go on.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (no such version, or it was revoked), ALREADY_EXISTS ALREADY_EXISTS (a tool of
+    another origin has the name), ABORTED IDEMPOTENCY_MISMATCH, RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    RevokeTool: _grpc.UnaryUnaryMultiCallable[_making_pb2.RevokeToolRequest, _making_pb2.RevokeToolResponse]
+    """Takes a shared tool away from everybody, with all its versions, for good: calls that wait fail with TOOL_NOT_FOUND,
+    those that run are stopped. Its owner's draft stays a draft; to share it again takes a new approval.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (nothing is shared), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]
     """Returns how many tools and calls an agent keeps and may keep.
     Idempotent: changes nothing. Cancelling stops the work at once.
@@ -322,6 +391,74 @@ class ToolServiceAsyncStub(ToolServiceStub):
     GetEgressPolicy: _aio.UnaryUnaryMultiCallable[_egress_pb2.GetEgressPolicyRequest, _egress_pb2.GetEgressPolicyResponse]  # type: ignore[assignment]
     """Returns where the tenant's tools may send to. Only administrators of the tenant may.
     Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DraftTool: _aio.UnaryUnaryMultiCallable[_making_pb2.DraftToolRequest, _making_pb2.DraftToolResponse]  # type: ignore[assignment]
+    """Keeps a tool that the caller makes, or with an etag replaces it. It cannot be called: TestDraft runs its examples,
+    ShareDraft asks a person to let others call it. Nothing of the source is read here. A draft that changes is a draft
+    again, whatever it was; a version that is shared stays as it is. A draft in the place of an equal one changes nothing.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (a draft, or a tool of another origin with that name), NOT_FOUND TOOL_NOT_FOUND
+    (with an etag), ABORTED ETAG_MISMATCH, INVALID_ARGUMENT TOOL_SCHEMA_INVALID or TOOL_ARGUMENTS_INVALID (an example's
+    arguments), UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    GetDraft: _aio.UnaryUnaryMultiCallable[_making_pb2.GetDraftRequest, _making_pb2.GetDraftResponse]  # type: ignore[assignment]
+    """Returns one draft with its source and examples.
+    Errors: NOT_FOUND TOOL_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ListDrafts: _aio.UnaryUnaryMultiCallable[_making_pb2.ListDraftsRequest, _making_pb2.ListDraftsResponse]  # type: ignore[assignment]
+    """Lists an agent's drafts by name, without source, schemas and examples.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    DeleteDraft: _aio.UnaryUnaryMultiCallable[_making_pb2.DeleteDraftRequest, _making_pb2.DeleteDraftResponse]  # type: ignore[assignment]
+    """Deletes a draft; its owner cannot call it any more, calls that run go on. What is shared stays.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    TestDraft: _aio.UnaryUnaryMultiCallable[_making_pb2.TestDraftRequest, _making_pb2.TestDraftResponse]  # type: ignore[assignment]
+    """Runs a draft's examples in the sandbox within the limits it declares, one after another, and keeps how they went.
+    With `own` its owner may call it once all have passed; nobody else sees it. The draft waits for its turn like a call.
+    Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH (it changed meanwhile), FAILED_PRECONDITION
+    SANDBOX_UNAVAILABLE, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or TOOL_BUSY.
+    Idempotent: the examples run again. Cancelling stops what runs; nothing is kept of the test.
+    """
+    ShareDraft: _aio.UnaryUnaryMultiCallable[_making_pb2.ShareDraftRequest, _making_pb2.ShareDraftResponse]  # type: ignore[assignment]
+    """Lets everybody call a draft that has passed its test, once a person has approved exactly this: asks for the approval,
+    whose arguments are the source, the examples, the test and the diff to what is shared now, and returns; called again
+    when it was approved, it shares. No agent approves it, whatever a policy says. What is shared never changes, and a
+    change of the draft has to be approved anew.
+    Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION TOOL_NOT_TESTED, FAILED_PRECONDITION
+    APPROVAL_REQUIRED (it was rejected), FAILED_PRECONDITION APPROVAL_EXPIRED, ALREADY_EXISTS ALREADY_EXISTS (a tool of
+    another origin has the name), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+    Idempotent: it is shared once. Cancelling: shared or not; repeat to learn which.
+    """
+    ListToolVersions: _aio.UnaryUnaryMultiCallable[_making_pb2.ListToolVersionsRequest, _making_pb2.ListToolVersionsResponse]  # type: ignore[assignment]
+    """Lists what was shared of a draft, newest first, without source, schemas and examples.
+    Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    GetToolVersion: _aio.UnaryUnaryMultiCallable[_making_pb2.GetToolVersionRequest, _making_pb2.GetToolVersionResponse]  # type: ignore[assignment]
+    """Returns one version with its source, its examples and what it differs in from the version before.
+    Errors: NOT_FOUND TOOL_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    RollBackTool: _aio.UnaryUnaryMultiCallable[_making_pb2.RollBackToolRequest, _making_pb2.RollBackToolResponse]  # type: ignore[assignment]
+    """Makes an earlier or later version what everybody calls, which a person has approved already. Persons and
+    administrators may, its owner not: who takes a version back has a reason. Calls that run go on.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (no such version, or it was revoked), ALREADY_EXISTS ALREADY_EXISTS (a tool of
+    another origin has the name), ABORTED IDEMPOTENCY_MISMATCH, RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    RevokeTool: _aio.UnaryUnaryMultiCallable[_making_pb2.RevokeToolRequest, _making_pb2.RevokeToolResponse]  # type: ignore[assignment]
+    """Takes a shared tool away from everybody, with all its versions, for good: calls that wait fail with TOOL_NOT_FOUND,
+    those that run are stopped. Its owner's draft stays a draft; to share it again takes a new approval.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (nothing is shared), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_tool_pb2.GetUsageRequest, _tool_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Returns how many tools and calls an agent keeps and may keep.
@@ -582,6 +719,134 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_egress_pb2.GetEgressPolicyResponse, _abc.Awaitable[_egress_pb2.GetEgressPolicyResponse]]:
         """Returns where the tenant's tools may send to. Only administrators of the tenant may.
         Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def DraftTool(
+        self,
+        request: _making_pb2.DraftToolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.DraftToolResponse, _abc.Awaitable[_making_pb2.DraftToolResponse]]:
+        """Keeps a tool that the caller makes, or with an etag replaces it. It cannot be called: TestDraft runs its examples,
+        ShareDraft asks a person to let others call it. Nothing of the source is read here. A draft that changes is a draft
+        again, whatever it was; a version that is shared stays as it is. A draft in the place of an equal one changes nothing.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (a draft, or a tool of another origin with that name), NOT_FOUND TOOL_NOT_FOUND
+        (with an etag), ABORTED ETAG_MISMATCH, INVALID_ARGUMENT TOOL_SCHEMA_INVALID or TOOL_ARGUMENTS_INVALID (an example's
+        arguments), UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDraft(
+        self,
+        request: _making_pb2.GetDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.GetDraftResponse, _abc.Awaitable[_making_pb2.GetDraftResponse]]:
+        """Returns one draft with its source and examples.
+        Errors: NOT_FOUND TOOL_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDrafts(
+        self,
+        request: _making_pb2.ListDraftsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.ListDraftsResponse, _abc.Awaitable[_making_pb2.ListDraftsResponse]]:
+        """Lists an agent's drafts by name, without source, schemas and examples.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteDraft(
+        self,
+        request: _making_pb2.DeleteDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.DeleteDraftResponse, _abc.Awaitable[_making_pb2.DeleteDraftResponse]]:
+        """Deletes a draft; its owner cannot call it any more, calls that run go on. What is shared stays.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def TestDraft(
+        self,
+        request: _making_pb2.TestDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.TestDraftResponse, _abc.Awaitable[_making_pb2.TestDraftResponse]]:
+        """Runs a draft's examples in the sandbox within the limits it declares, one after another, and keeps how they went.
+        With `own` its owner may call it once all have passed; nobody else sees it. The draft waits for its turn like a call.
+        Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH (it changed meanwhile), FAILED_PRECONDITION
+        SANDBOX_UNAVAILABLE, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED QUOTA_EXCEEDED or TOOL_BUSY.
+        Idempotent: the examples run again. Cancelling stops what runs; nothing is kept of the test.
+        """
+
+    @_abc_1.abstractmethod
+    def ShareDraft(
+        self,
+        request: _making_pb2.ShareDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.ShareDraftResponse, _abc.Awaitable[_making_pb2.ShareDraftResponse]]:
+        """Lets everybody call a draft that has passed its test, once a person has approved exactly this: asks for the approval,
+        whose arguments are the source, the examples, the test and the diff to what is shared now, and returns; called again
+        when it was approved, it shares. No agent approves it, whatever a policy says. What is shared never changes, and a
+        change of the draft has to be approved anew.
+        Errors: NOT_FOUND TOOL_NOT_FOUND, ABORTED ETAG_MISMATCH, FAILED_PRECONDITION TOOL_NOT_TESTED, FAILED_PRECONDITION
+        APPROVAL_REQUIRED (it was rejected), FAILED_PRECONDITION APPROVAL_EXPIRED, ALREADY_EXISTS ALREADY_EXISTS (a tool of
+        another origin has the name), RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+        Idempotent: it is shared once. Cancelling: shared or not; repeat to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def ListToolVersions(
+        self,
+        request: _making_pb2.ListToolVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.ListToolVersionsResponse, _abc.Awaitable[_making_pb2.ListToolVersionsResponse]]:
+        """Lists what was shared of a draft, newest first, without source, schemas and examples.
+        Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def GetToolVersion(
+        self,
+        request: _making_pb2.GetToolVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.GetToolVersionResponse, _abc.Awaitable[_making_pb2.GetToolVersionResponse]]:
+        """Returns one version with its source, its examples and what it differs in from the version before.
+        Errors: NOT_FOUND TOOL_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def RollBackTool(
+        self,
+        request: _making_pb2.RollBackToolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.RollBackToolResponse, _abc.Awaitable[_making_pb2.RollBackToolResponse]]:
+        """Makes an earlier or later version what everybody calls, which a person has approved already. Persons and
+        administrators may, its owner not: who takes a version back has a reason. Calls that run go on.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (no such version, or it was revoked), ALREADY_EXISTS ALREADY_EXISTS (a tool of
+        another origin has the name), ABORTED IDEMPOTENCY_MISMATCH, RESOURCE_EXHAUSTED QUOTA_EXCEEDED.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeTool(
+        self,
+        request: _making_pb2.RevokeToolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_making_pb2.RevokeToolResponse, _abc.Awaitable[_making_pb2.RevokeToolResponse]]:
+        """Takes a shared tool away from everybody, with all its versions, for good: calls that wait fail with TOOL_NOT_FOUND,
+        those that run are stopped. Its owner's draft stays a draft; to share it again takes a new approval.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (nothing is shared), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
         """
 
     @_abc_1.abstractmethod
