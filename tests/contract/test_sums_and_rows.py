@@ -28,6 +28,7 @@ from services.memory.store.sql import MIGRATIONS as MEMORY
 from services.memory.store.sql import SqlStore as MemoryStore
 from services.tool.config import ToolConfig
 from services.tool.model import CallRequest, Driver, DriverKind, Effect, Tool
+from services.tool.service.sharing import TakenBack
 from services.tool.store.sql import MIGRATIONS as TOOL
 from services.tool.store.sql import SqlStore as ToolStore
 from tests.fakes.access_manager import ADMIN, SERVICE, asked, desk
@@ -40,6 +41,7 @@ from tests.fakes.memory import memory_service
 from tests.fakes.seal_keys import SEAL_KEYS
 from tests.fakes.sums import agree
 from tests.fakes.tool import tool_service
+from tests.fakes.tool_making import FakePython, FreeQueue, PeopleWhoAgree, draft
 
 STEPS: Final = 60
 TREES: Final = {"critic": "planner"}
@@ -207,6 +209,55 @@ async def test_tools_and_calls(tmp_path: Path) -> None:
             REPLIES,
         ]
         await agree(database, " UNION ALL ".join(kept), TREES)
+
+
+async def test_drafts_and_versions(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with migrated(f"sqlite:///{tmp_path}/tool.db", TOOL) as database:
+        config = ToolConfig(quota_drafts=Cap.of(3), quota_tool_versions=Cap.of(6))
+        service = tool_service(
+            config=config,
+            store=ToolStore(database, clock),
+            clock=clock,
+            drivers={DriverKind.PYTHON: FakePython()},
+            sharing=PeopleWhoAgree(),
+            queue=FreeQueue(),
+        )
+
+        async def drafted(now: Chance) -> None:
+            new = draft(now.choice(("# double", "# order")), agent=now.agent, name=now.key())
+            known = await service.making._deps.store.read(now.scope, lambda tx: tx.draft(new.name))
+            etag = now.choice(("", str(known.etag) if known else ""))
+            await service.making.draft(now.scope, now.actor, new, etag)
+
+        async def shared(now: Chance) -> None:
+            name = now.key()
+            await service.making.test(now.scope, name, "", own=False)
+            await service.sharing.share(now.scope, name, "")
+
+        async def taken_back(now: Chance) -> None:
+            by, name = TakenBack(now.actor, "why"), now.key()
+            if now.random() < 0.5:
+                await service.sharing.roll_back(now.scope, by, name, 1)
+            else:
+                await service.sharing.revoke(now.scope, by, name)
+
+        async def deleted(now: Chance) -> None:
+            await service.making.delete(now.scope, now.actor, now.key(), "", allow_missing=True)
+
+        await walk(5, drafted, drafted, drafted, deleted, shared, shared, taken_back)
+        kept = [
+            rows("tools", "tools", agent="owner"),
+            rows("drafts", "drafts"),
+            rows("tool_versions", "tool_versions"),
+            REPLIES,
+        ]
+        bytes_kept = (
+            "SELECT tenant, agent, 'draft_bytes' AS quota, SUM(size_bytes) AS used FROM "
+            "(SELECT tenant, agent, size_bytes FROM drafts "
+            "UNION ALL SELECT tenant, agent, size_bytes FROM tool_versions) GROUP BY tenant, agent"
+        )
+        await agree(database, " UNION ALL ".join([*kept, bytes_kept]), TREES)
 
 
 async def test_agents_grants_approvals_and_revocations(tmp_path: Path) -> None:

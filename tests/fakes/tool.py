@@ -22,7 +22,17 @@ from services.tool.drivers.builtin.workers import Workers
 from services.tool.errors import SecretsUnavailable
 from services.tool.main import build
 from services.tool.model import Approval, DriverKind, Tool, ToolCall, ToolOutcome
-from services.tool.ports import Approvals, Audit, Job, Queue, SecretKeys, Store, ToolDriver
+from services.tool.ports import (
+    Approvals,
+    Audit,
+    Job,
+    PythonRuntime,
+    Queue,
+    SecretKeys,
+    SharingApprovals,
+    Store,
+    ToolDriver,
+)
 from services.tool.service.facade import ToolService
 from services.tool.servicer import ToolServicer
 from tests.fakes.access import AllowOwner
@@ -31,6 +41,7 @@ from tests.fakes.files import MemoryFiles
 from tests.fakes.meters import RecordingMeter
 from tests.fakes.rpc import serving
 from tests.fakes.stores.tool import InMemoryStore
+from tests.fakes.tool_making import FakePeople, FakeRuntime
 from tests.fakes.tool_queue import LocalQueue
 
 Function = Callable[[Mapping[str, Any]], Awaitable[Any]]
@@ -134,13 +145,17 @@ class FakeAudit:
 
     def __init__(self) -> None:
         self.noted: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
         self.down = False
 
-    async def note(self, method: str, action: str, resource: str, _request: RequestIdentity) -> None:
+    async def note(
+        self, method: str, action: str, resource: str, _request: RequestIdentity, *, words: str = ""
+    ) -> None:
         """Note it, unless the log cannot be reached."""
         if self.down:
             raise ServiceUnavailable("the audit log cannot be reached")
         self.noted.append((method, action, resource))
+        self.words.append(words)
 
 
 class Gate:
@@ -179,6 +194,8 @@ def tool_service(
     drivers: Mapping[DriverKind, ToolDriver] | None = None,
     secret_keys: SecretKeys | None = None,
     audit: Audit | None = None,
+    sharing: SharingApprovals | None = None,
+    runtime: PythonRuntime | None = None,
 ) -> ToolService:
     """Wire a tool manager; what is not given is a fake."""
     clock = clock or FakeClock()
@@ -194,6 +211,8 @@ def tool_service(
         queue=queue or LocalQueue(),
         secret_keys=secret_keys or FakeSecretKeys(),
         audit=audit or FakeAudit(),
+        sharing=sharing or FakePeople(),
+        runtime=runtime or FakeRuntime(),
     )
 
 

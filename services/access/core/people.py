@@ -15,6 +15,8 @@ from services.chassis.auth.identity import Kind
 FIRST_ADMINISTRATOR: Final = "admin"
 """Id of the administrator that the installation comes with. Nobody can be registered by it."""
 APPROVE: Final = "access.approve"
+PEOPLE_ALONE: Final = frozenset({"tool.share"})
+"""What no agent decides, whatever a policy says: code of one agent that all others may run."""
 HUMAN: Final = frozenset({Kind.ADMIN, Kind.PERSON})
 
 

@@ -335,6 +335,8 @@ def _must_be_decider(tx: Transaction, caller: Caller, approval: Approval) -> Non
         if people.may_act(tx.persons.get(caller.tenant, caller.agent), caller.agent, caller.kind):
             return
         raise PermissionDenied("only active persons decide", metadata={"approval": name})
+    if approval.action in people.PEOPLE_ALONE:
+        raise PermissionDenied("only people decide what agents share", metadata={"approval": name})
     agent = tx.agents.get(caller.tenant, caller.agent) if caller.kind is Kind.AGENT else None
     if not people.is_impartial(agent, approval):
         raise PermissionDenied("no agent decides on an approval of its own tree", metadata={"approval": name})

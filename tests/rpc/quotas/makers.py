@@ -18,8 +18,8 @@ from aios.api.context.v1 import resources_pb2 as context_resources
 from aios.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from aios.api.storage.v1 import resources_pb2 as storage_resources
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from aios.api.tool.v1 import making_pb2, secrets_pb2, tool_pb2, tool_pb2_grpc
 from aios.api.tool.v1 import resources_pb2 as tool_resources
-from aios.api.tool.v1 import secrets_pb2, tool_pb2, tool_pb2_grpc
 from services.access.config import AccessConfig
 from services.access.core.agent_tree import TreeLimits
 from services.access.main import servicers
@@ -36,6 +36,7 @@ from services.storage.config import StorageConfig
 from services.storage.main import servicer as storage_servicer
 from services.storage.model import StorageLimits
 from services.tool.config import ToolConfig
+from services.tool.model import DriverKind
 from services.tool.servicer import ToolServicer
 from tests.fakes import tokens
 from tests.fakes.access_manager import desk
@@ -46,6 +47,7 @@ from tests.fakes.quotas import ROOT, TREES, WithTrees, local_channel
 from tests.fakes.storage import Kernel
 from tests.fakes.stores.access import MemoryStore
 from tests.fakes.tool import Gate, ScriptedBuiltins, tool_service
+from tests.fakes.tool_making import FakePython, PeopleWhoAgree
 
 UNIT: Final = 10_000
 """What one more takes of a quota of bytes, and up to a sixth less."""
@@ -203,6 +205,23 @@ async def secret(stub: Any, _who: str, number: int) -> None:
     await stub.SetSecret(request, metadata=ADMIN)
 
 
+async def draft(stub: Any, who: str, number: int) -> str:
+    new = making_pb2.ToolDraft(
+        name=f"agents/me/drafts/d{number}",
+        description="A test.",
+        python=tool_resources.PythonDriver(source="# order\n" + "#" * 8_200, function="f"),
+        examples=[making_pb2.ToolExample(result_schema_json="{}")] * 2,
+    )
+    request = making_pb2.DraftToolRequest(draft=new)
+    return str((await stub.DraftTool(request, metadata=tokens.metadata(who))).draft.name)
+
+
+async def tool_version(stub: Any, who: str, number: int) -> None:
+    name = await draft(stub, who, number)
+    await stub.TestDraft(making_pb2.TestDraftRequest(name=name), metadata=tokens.metadata(who))
+    await stub.ShareDraft(making_pb2.ShareDraftRequest(name=name), metadata=tokens.metadata(who))
+
+
 async def call(stub: Any, who: str, _number: int) -> None:
     request = tool_pb2.CallToolRequest(tool="tools/clock", arguments_json="{}")
     async for event in stub.CallTool(request, metadata=tokens.metadata(who)):
@@ -263,7 +282,14 @@ def _insert(agent: Agent, tx: Transaction) -> bool:
 
 async def _tool(config: ToolConfig, _folder: Path) -> Any:
     builtins = ScriptedBuiltins(FakeClock(), slow=Gate(), long=tell_long)
-    servicer = ToolServicer(tool_service(config=config, authorizer=WithTrees(), builtins=builtins))
+    service = tool_service(
+        config=config,
+        authorizer=WithTrees(),
+        builtins=builtins,
+        drivers={DriverKind.PYTHON: FakePython()},
+        sharing=PeopleWhoAgree(),
+    )
+    servicer = ToolServicer(service)
     add = tool_pb2_grpc.add_ToolServiceServicer_to_server
     return tool_pb2_grpc.ToolServiceStub(local_channel((add, servicer, tool_pb2.DESCRIPTOR)))
 
@@ -366,6 +392,10 @@ MANAGERS: Final = {
         _usage(tool_pb2),
         {
             "tools": tool,
+            "drafts": draft,
+            "draft_bytes": draft,
+            "tool_changes": draft,
+            "tool_versions": tool_version,
             "secrets": secret,
             "calls": call,
             "call_bytes": long_call,

@@ -192,7 +192,7 @@ async def test_a_schema_that_is_broken_or_costly_is_refused(stub: ToolServiceAsy
 async def test_what_this_kernel_cannot_run_is_refused_with_a_type(
     stub: ToolServiceAsyncStub, driver: dict[str, Any]
 ) -> None:
-    assert await refusal(stub, tool(provider=None, **driver)) == "CAPABILITY_MISSING"
+    assert await refusal(stub, tool(provider=None, **driver), ADMIN) == "CAPABILITY_MISSING"
 
 
 async def test_mcp_servers_are_refused_and_there_are_none(stub: ToolServiceAsyncStub) -> None:
