@@ -16,6 +16,7 @@ from services.chassis.rpc.steps import mapping
 _SLOWEST: Final = 16 * 1024
 """Bytes a second that a client takes at least; so a large answer has more time."""
 _FAULT: Final = 500
+_REFUSED: Final = 400
 _SERVER: Final = "aios"
 
 
@@ -80,10 +81,9 @@ async def deliver(request: web.Request, answer: web.StreamResponse, seconds: flo
     """Send an answer. A client that does not take it in time is cut off; one that has left takes nothing.
 
     A connection whose request's body cannot be read is closed behind the answer: nothing on it can be
-    understood any more. So is one whose packed body was not read: the library would unpack the rest of it,
-    which may be a thousand times its length, on the event loop.
+    understood any more. So is one over which a packed body came that was refused.
     """
-    unread = "content-encoding" in request.headers and not request.content.at_eof()
+    unread = "content-encoding" in request.headers and answer.status >= _REFUSED
     broken = unread or request.content.exception() is not None
     if broken and not answer.prepared:
         answer.force_close()

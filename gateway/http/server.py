@@ -204,6 +204,7 @@ class Door:
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             max_line_size=_HEAD_BYTES,
             max_field_size=_HEAD_BYTES,
+            auto_decompress=False,  # it would inflate on the loop, also what is thrown away afterwards
         )
         protocol.lost = self._open.closed
         loop.call_soon(loop.call_soon, self._check_room, protocol)  # behind the call that connects it

@@ -14,18 +14,20 @@ from aiohttp import web
 
 from gateway.http.common import values
 from gateway.http.config import DoorConfig
-from gateway.http.errors import RequestTimeout, UnsupportedEncoding
+from gateway.http.errors import RequestTimeout
 from gateway.http.model import Identity
+from gateway.http.unpacking import coding_of, too_large, unpacked
+from services.chassis.aside import aside
 from services.chassis.bodies import Bodies, Holder
+from services.chassis.gate import Visitor
 from services.chassis.quotas import Owner
-from services.chassis.rpc.errors import InvalidRequest, MalformedRequest, RequestTooLarge
+from services.chassis.rpc.errors import InvalidRequest, MalformedRequest
 from services.chassis.rpc.local import PEER
 from services.chassis.rpc.steps.headers import SYSCALL_ID
 
 T = TypeVar("T")
 
 _REQUEST_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 _AT: Final = re.compile(r"^(?P<what>.*?) - at `(?P<path>.*)`$", re.DOTALL)
 _LONGEST_IDEMPOTENCY_KEY: Final = 256
 _SHORT_BODY: Final = 64 * 1024
@@ -59,6 +61,13 @@ class Visit:
         if self.identity is None:
             raise RuntimeError("the request has not been identified")
         return self.identity
+
+    @property
+    def visitor(self) -> Visitor:
+        """Return whose turn the work is."""
+        tenant, tree = self._holder
+        agent = self.identity.agent if self.identity is not None else tree
+        return Visitor(agent=(tenant, agent), tree=(tenant, tree))
 
     @property
     def told(self) -> dict[str, str]:
@@ -148,7 +157,7 @@ class Visit:
         """
         if self._raw is None or len(self._raw) <= _SHORT_BODY:
             return read()
-        return await asyncio.to_thread(read)
+        return await aside(read, visitor=self.visitor)
 
     async def raw(self) -> bytes:
         """Read the body, once. Raises as `body` does."""
@@ -176,23 +185,22 @@ class Visit:
 
     async def _read(self) -> bytes:
         request, limit = self.request, self.config.body_bytes
-        encoding = request.headers.get("content-encoding", "").strip().lower()
-        if encoding not in _ENCODINGS:
-            raise UnsupportedEncoding(f"content-encoding {encoding[:32]!r} is not understood")
-        size = limit if encoding or request.content_length is None else request.content_length
+        coding = coding_of(request)
+        size = limit if coding or request.content_length is None else request.content_length
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         payer = self._payer = self.bodies.reserve(self._holder, size)
         self._reserved = size
         try:
             async with asyncio.timeout(self.config.read_seconds.total_seconds()):
                 raw = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            raise _too_large(limit) from None
+            raise too_large(limit) from None
         except TimeoutError:
             raise RequestTimeout("the body did not arrive in time") from None
         except web.RequestPayloadError:
             raise MalformedRequest("the body is cut off or not encoded as its head says") from None
+        raw = await unpacked(raw, coding, limit, self.visitor)
         # A body of untold length was counted as the longest there may be, until it was there.
         self.bodies.release(payer, max(0, size - len(raw)))
         self._reserved = min(size, len(raw))
@@ -230,7 +238,3 @@ def _invalid(text: str) -> InvalidRequest:
         return InvalidRequest.field("body", text[:200])
     path = found["path"].removeprefix("$").removeprefix(".")
     return InvalidRequest.field(path or "body", found["what"].replace("`", "")[:200])
-
-
-def _too_large(limit: int) -> RequestTooLarge:
-    return RequestTooLarge(f"the body is larger than {limit} bytes", metadata={"max_bytes": str(limit)})

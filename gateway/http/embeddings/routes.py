@@ -15,6 +15,7 @@ from gateway.http.embeddings import answer, request
 from gateway.http.embeddings.schema import Body
 from gateway.http.fittings import Fittings
 from gateway.http.visit import Visit
+from services.chassis.aside import aside
 from services.chassis.rpc.errors import DeadlineExceeded, KernelError
 
 _WORDS: Final = Words({"texts": "input", "model": "model"})
@@ -43,7 +44,7 @@ class EmbeddingRoutes:
         except TimeoutError:
             raise DeadlineExceeded("the texts took longer to embed than the call may") from None
         # Two thousand vectors are megabytes of digits: too much work for the loop that all calls share.
-        written = await asyncio.to_thread(_written, named, texts, found)
+        written = await aside(lambda: _written(named, texts, found), visitor=visit.visitor)
         return web.Response(body=written, content_type="application/json")
 
     async def _embed(self, visit: Visit, asked: pb.EmbedRequest, *, main: bool) -> pb.EmbedResponse:

@@ -7,7 +7,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.http.errors import RequestTimeout
-from services.chassis.rpc.errors import MalformedRequest, RequestTooLarge
+from gateway.http.unpacking import coding_of, too_large, unpacked
+from services.chassis.gate import Visitor
+from services.chassis.rpc.errors import MalformedRequest
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -46,20 +48,24 @@ class Exchange:
         self.answer: web.StreamResponse | None = None
         """The answer, once its first line was sent."""
 
-    async def read(self, most: int) -> bytes:
-        """Read the body. Raises RequestTooLarge, RequestTimeout and MalformedRequest."""
+    async def read(self, most: int, visitor: Visitor) -> bytes:
+        """Read the body of a visitor's request.
+
+        Raises RequestTooLarge, RequestTimeout, UnsupportedEncoding and MalformedRequest.
+        """
+        coding = coding_of(self._request)
         body = bytearray()
         try:
             async with asyncio.timeout(self._read_seconds):
                 async for piece in self._request.content.iter_any():
                     body += piece
                     if len(body) > most:
-                        raise RequestTooLarge(f"the body is larger than {most} bytes")
+                        raise too_large(most)
         except TimeoutError:
             raise RequestTimeout("the body did not arrive in time") from None
         except web.RequestPayloadError:
             raise MalformedRequest("the body is cut off or not encoded as its head says") from None
-        return bytes(body)
+        return await unpacked(bytes(body), coding, most, visitor)
 
     async def run(self, application: Application, body: bytes, **state: Any) -> web.StreamResponse | None:
         """Let the application answer; `state` goes into its scope. None: it sent nothing.

@@ -31,6 +31,7 @@ from gateway.http.mcp.sessions import Sessions
 from gateway.http.mcp.settings import LOOPBACK, McpSettings
 from gateway.http.mcp.syscalls import Caller, ask
 from gateway.http.visit import bounded
+from services.chassis.gate import Visitor
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import CredentialMissing, Draining, Internal, KernelError
 from services.chassis.runtime.clock import SystemClock
@@ -171,7 +172,7 @@ class McpDoor:
             write_seconds=config.write_seconds.total_seconds(),
             begun=begun,
         )
-        body = await exchange.read(self._settings.max_body_bytes)
+        body = await exchange.read(self._settings.max_body_bytes, Visitor(agent=caller.holder))
         await bounded(body)
         state = {"user": _user(caller), CALLER: caller, SESSION: self.sessions.find(session_id, caller)}
         try:

@@ -21,6 +21,7 @@ from gateway.inference.model import Prompt, ReplicaInfo
 from gateway.inference.ports import Backend
 from gateway.inference.service.failures import too_long
 from gateway.inference.service.trials import Trials
+from services.chassis.aside import aside
 from services.chassis.chat import ChatMessage, ToolDefinition
 from services.chassis.dispatch.errors import NoBackend
 from services.chassis.notifier import ChangeNotifier
@@ -294,7 +295,7 @@ class ReplicaPool:
             return await self._ask(live, lambda backend: backend.render(messages, tools), work)
         # Writing out what long schemas mean takes some hundredths of a second.
         fold = with_tools if native else plain_messages
-        plain = await asyncio.to_thread(fold, messages, tools, form)
+        plain = await aside(lambda: fold(messages, tools, form))
         return await self._ask(live, lambda backend: backend.render(plain), work)
 
     async def measure(self, live: LiveReplica, text: str, *, work: Work, content: bool = False) -> Prompt:

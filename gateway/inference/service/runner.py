@@ -39,6 +39,7 @@ from gateway.inference.service.failures import check_failures, odd_answer, refus
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica
 from gateway.inference.service.trials import Run
+from services.chassis.aside import aside
 from services.chassis.chat import ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt, Submission
 from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
@@ -122,7 +123,7 @@ class Runner:
         tools = prompt_plan.shown_tools(spec)
         if tools or spec.constraint is not None:
             # In a thread: the longest schemas take some hundredths of a second.
-            bound = await asyncio.to_thread(prompt_plan.bind, self._deps.checker, spec, tools)
+            bound = await aside(lambda: prompt_plan.bind(self._deps.checker, spec, tools))
             self._constraint, self._accepts, self._accepts_call = bound
         checkpoint = await self._checkpoint_of(self._resume)
         # What an empty name stands for may have changed since: an answer is of one model.

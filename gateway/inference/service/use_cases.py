@@ -25,6 +25,7 @@ from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import ReplicaPool
 from gateway.inference.service.runner import Runner
 from gateway.inference.service.tokenizing import TokenizingConfig, TokenizingGate
+from services.chassis.aside import aside
 from services.chassis.auth.identity import Caller, caller_or_none
 from services.chassis.dispatch.errors import QueueFull, TooManyCalls
 from services.chassis.dispatch.scheduling import AgentFacts, CallKey
@@ -211,7 +212,7 @@ class InferenceUseCases:
         facts = await self._agents.facts(caller)
         with self._charged(caller, facts, asked.size):
             if asked.tools:  # a server that counts a chat may compile the tools that it shows
-                await asyncio.to_thread(self._deps.checker.compile_tools, asked.tools)
+                await aside(lambda: self._deps.checker.compile_tools(asked.tools))
             live = await self._pool.ready(asked.model, 1.0)
             owner = (caller.tenant, caller.agent)
             work = Work.of(caller.tenant, (caller.tenant, facts.program or caller.agent), asked)
@@ -246,7 +247,7 @@ class InferenceUseCases:
                 f"no embedding model {model!r}; served: {embedding.MODEL}", metadata={"model": model}
             )
         async with self._embedding.admit(Visitor.of(caller_or_none())):
-            return embedding.MODEL, await asyncio.to_thread(embedding.embed, texts)
+            return embedding.MODEL, await aside(lambda: embedding.embed(texts))
 
     def models(self) -> list[ModelSummary]:
         """Return the models that are served right now, in the order of their names."""

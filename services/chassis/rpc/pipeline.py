@@ -21,6 +21,7 @@ from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Caller, Kind, Principal, set_caller
 from services.chassis.auth.tokens import Authenticator
 from services.chassis.bodies import Root, own_root
+from services.chassis.entrance import Entrance
 from services.chassis.pace import RefusalPace
 from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc.arrivals import Arrivals
@@ -40,6 +41,8 @@ from services.chassis.shares import Openings
 Context = grpc.aio.ServicerContext[Any, Any]
 LET_IN: Final = (("aios-open", "1"),)
 """Initial metadata of an endless stream: it was let in, and may stay silent from now on."""
+
+_MOST_TREES: Final = 10_000
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 
@@ -63,8 +66,11 @@ class Pipeline(grpc.GenericRpcHandler):
         arrivals: Arrivals | None = None,
         pace: RefusalPace | None = None,
         root: Root = own_root,
+        entrance: Entrance | None = None,
     ) -> None:
         self.arrivals = arrivals or Arrivals()
+        self.entrance = entrance or Entrance()
+        """Where calls begin their way through the steps."""
         self.pace = pace
         """How fast refusals are answered; None: as they come."""
         self.root = root
@@ -90,6 +96,8 @@ class Pipeline(grpc.GenericRpcHandler):
         self._other = MethodMetrics(metrics, OTHER)
         self._unknown: Handler = grpc.stream_stream_rpc_method_handler(self._refuse_unknown)
         self._inner: list[grpc.GenericRpcHandler] = []
+        self._trees: dict[tuple[str, str], str] = {}
+        """By tenant and agent, as decisions told them."""
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
@@ -115,6 +123,18 @@ class Pipeline(grpc.GenericRpcHandler):
         if found is None or found[0] is not inner:
             found = self._wrapped[path] = (inner, _Wrapper(self, method, self._series[path]).wrap(inner))
         return found[1]
+
+    def tree_of(self, tenant: str, agent: str) -> str:
+        """Return the root of an agent's tree, as far as it is known here."""
+        return self._trees.get((tenant, agent)) or self.root(tenant, agent)
+
+    def learn_tree(self, tenant: str, agent: str, tree: str) -> None:
+        """Note the root of an agent's tree, which never changes."""
+        if (tenant, agent) in self._trees:
+            return
+        if len(self._trees) >= _MOST_TREES:
+            self._trees.clear()
+        self._trees[tenant, agent] = tree
 
     async def _refuse_unknown(self, _requests: Any, context: Context) -> None:
         self._other.begin()
@@ -344,6 +364,8 @@ class _Call:
         permit = await authorize.authorize(self._pipeline.authorizer, self._method, principal, name)
         if self.stream is not None:
             self._pipeline.streams.admitted(self.stream, permit.question, permit.permission)
+        if permit.permission.tree:
+            self._pipeline.learn_tree(principal.tenant, principal.agent, permit.permission.tree)
         self._caller = _caller(head, principal, permit, self.deadline)
         set_caller(self._caller)
 
@@ -358,11 +380,24 @@ class _Call:
         peer = peers.check(self._context, known) if known is not None else None
         principal = await authorize.authenticate(self._pipeline.authenticator, self._method, head.token)
         self._principal = principal
+        await self._enter(principal)
         if peer is not None:
             peers.check_service(principal, peer)
         if self.stream is not None:
             self._pipeline.streams.identified(self.stream, principal)
         return head, principal
+
+    async def _enter(self, principal: Principal) -> None:
+        """Wait for a turn, unless the call has had one at a door, or a process of the kernel makes it."""
+        if principal.kind is not Kind.SERVICE and not getattr(self._context, "trusted", False):
+            await self._pipeline.entrance.enter(principal.tenant, *self._of(principal))
+
+    def _of(self, principal: Principal) -> tuple[str, str]:
+        """Return the tree and the agent of whoever calls; of a stranger both are the address."""
+        if principal.kind is Kind.ANONYMOUS:
+            where = address(self._context)
+            return where, where
+        return self._pipeline.tree_of(principal.tenant, principal.agent), principal.agent
 
     def _begin_span(self, tracer: Tracer, head: headers.Headers) -> None:
         self._span = tracer.begin(self._method.label, trace_id=head.trace_id, parent=head.parent_span)
@@ -406,7 +441,7 @@ class _Call:
         if who.kind is not Kind.AGENT:
             return (who.tenant, who.agent)
         tree = self._caller.tree if self._caller is not None else ""
-        return (who.tenant, tree or self._pipeline.root(who.tenant, who.agent))
+        return (who.tenant, tree or self._pipeline.tree_of(who.tenant, who.agent))
 
     def _expired(self) -> KernelError:
         if self.stream is not None and self.stream.error is not None:

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from gateway.http.mcp.bridge import Application, Exchange
+from services.chassis.gate import Visitor
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -26,7 +27,7 @@ async def served(application: Application, *, write_seconds: float = 5.0) -> Asy
 
     async def handle(request: web.Request) -> web.StreamResponse:
         exchange = Exchange(request, read_seconds=5.0, write_seconds=write_seconds)
-        body = await exchange.read(1000)
+        body = await exchange.read(1000, Visitor(agent=("acme", "a")))
         return await exchange.run(application, body) or web.Response(status=500)
 
     app = web.Application()

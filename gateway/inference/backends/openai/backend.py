@@ -1,6 +1,5 @@
 """The OpenAI driver: one model of any server that speaks the OpenAI protocol, as a Backend."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -53,6 +52,7 @@ from gateway.inference.model import (
     StreamItem,
     Token,
 )
+from services.chassis.aside import aside
 from services.chassis.chat import ChatMessage, ToolDefinition
 
 DEFAULT_WINDOW: Final = 4096
@@ -146,7 +146,7 @@ class OpenAiBackend:
 
     async def render(self, messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition] = ()) -> Prompt:
         """Count a chat, which goes through as it is but for what looks like markers of a template in it."""
-        chat = await asyncio.to_thread(_neutral, messages, tools)
+        chat = await aside(lambda: _neutral(messages, tools))
         match self._dialect.counting:
             case Counting.ESTIMATE:
                 return Prompt("", estimate_chat(chat), chat=chat, estimated=True)
@@ -163,7 +163,7 @@ class OpenAiBackend:
     async def measure(self, text: str, *, content: bool = False) -> Prompt:
         """Count a text."""
         if content:
-            text = await asyncio.to_thread(_BY_FORM.text, text)
+            text = await aside(lambda: _BY_FORM.text(text))
         match self._dialect.counting:
             case Counting.ESTIMATE:
                 return Prompt(text, estimate_text(text), estimated=True)

@@ -1,6 +1,5 @@
 """The TGI driver: one replica of text-generation-inference, or of the embedded tgi-local, as a Backend."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from gateway.inference.model import (
     StreamItem,
     Token,
 )
+from services.chassis.aside import aside
 from services.chassis.chat import ChatMessage, Role, ToolDefinition
 
 _REASONS = {"length": StopReason.LENGTH, "stop_sequence": StopReason.STOP}
@@ -136,7 +136,7 @@ class TgiBackend:
         """
         if not self._content_is_text:
             broken = await self._template_markers()
-            messages = await asyncio.to_thread(broken.messages, messages)
+            messages = await aside(lambda: broken.messages(messages))
         tokens, text = await self._client.chat_tokenize(_plain(messages), most_tokens=self._window)
         ends = prefixes.message_ends(text, (message.content for message in messages))
         return _prompt(text, tokens, ends)
@@ -154,7 +154,7 @@ class TgiBackend:
         most = self._window if len(text) > MOST_COUNTED else 0
         special = not (content and self._content_is_text)
         if content and special:
-            text = await asyncio.to_thread(_BY_FORM.text, text)
+            text = await aside(lambda: _BY_FORM.text(text))
         tokens = await self._client.tokenize(text, most_tokens=most, special=special)
         return _prompt(text, tokens, prefixes.text_ends(len(text)))
 

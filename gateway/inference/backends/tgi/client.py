@@ -4,7 +4,6 @@ The stock client (`text-generation`) opens a connection per call, gives every ca
 pydantic models a token, and pins other packages. A test holds the two signatures together.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar, Unpack
@@ -48,6 +47,7 @@ from gateway.inference.backends.transport import (
     page,
     payload,
 )
+from services.chassis.aside import aside
 
 __all__ = [
     "AiosOptions",
@@ -71,7 +71,7 @@ T = TypeVar("T")
 
 async def _read(body: bytes, read: Callable[[], T]) -> T:
     """Read an answer: a long one in a thread, since it would hold up the event loop."""
-    return await asyncio.to_thread(read) if len(body) > LONG_BODY else read()
+    return await aside(read) if len(body) > LONG_BODY else read()
 
 
 _Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
