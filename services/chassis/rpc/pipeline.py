@@ -27,8 +27,10 @@ from services.chassis.quotas import Cap, Owner
 from services.chassis.rpc.arrivals import Arrivals
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.errors import DeadlineExceeded, Draining, KernelError, UnknownMethod
+from services.chassis.rpc.known_trees import Trees
 from services.chassis.rpc.live_streams import READER_SECONDS, WATCHES, LiveStream, LiveStreams
 from services.chassis.rpc.methods import Lane, Method
+from services.chassis.rpc.pumping import pump
 from services.chassis.rpc.steps import authorize, deadline, headers, mapping, peers, validation
 from services.chassis.rpc.steps.exposure import Exposure
 from services.chassis.rpc.steps.headers import address
@@ -41,8 +43,6 @@ from services.chassis.shares import Openings
 Context = grpc.aio.ServicerContext[Any, Any]
 LET_IN: Final = (("aios-open", "1"),)
 """Initial metadata of an endless stream: it was let in, and may stay silent from now on."""
-
-_MOST_TREES: Final = 10_000
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 
@@ -73,8 +73,7 @@ class Pipeline(grpc.GenericRpcHandler):
         """Where calls begin their way through the steps."""
         self.pace = pace
         """How fast refusals are answered; None: as they come."""
-        self.root = root
-        """Names the root of an agent's tree, by tenant and id."""
+        self.trees = Trees(root)
         self.peers = peers
         """Names that the certificate at the other end must have one of; None: any, or none."""
         self.tracer = tracer
@@ -96,8 +95,6 @@ class Pipeline(grpc.GenericRpcHandler):
         self._other = MethodMetrics(metrics, OTHER)
         self._unknown: Handler = grpc.stream_stream_rpc_method_handler(self._refuse_unknown)
         self._inner: list[grpc.GenericRpcHandler] = []
-        self._trees: dict[tuple[str, str], str] = {}
-        """By tenant and agent, as decisions told them."""
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
@@ -123,18 +120,6 @@ class Pipeline(grpc.GenericRpcHandler):
         if found is None or found[0] is not inner:
             found = self._wrapped[path] = (inner, _Wrapper(self, method, self._series[path]).wrap(inner))
         return found[1]
-
-    def tree_of(self, tenant: str, agent: str) -> str:
-        """Return the root of an agent's tree, as far as it is known here."""
-        return self._trees.get((tenant, agent)) or self.root(tenant, agent)
-
-    def learn_tree(self, tenant: str, agent: str, tree: str) -> None:
-        """Note the root of an agent's tree, which never changes."""
-        if (tenant, agent) in self._trees:
-            return
-        if len(self._trees) >= _MOST_TREES:
-            self._trees.clear()
-        self._trees[tenant, agent] = tree
 
     async def _refuse_unknown(self, _requests: Any, context: Context) -> None:
         self._other.begin()
@@ -195,7 +180,7 @@ class _Wrapper:
                 request = await call.admit(raw=raw)
                 if self._method.endless and not raw:  # a forwarding handler passes on what the manager says
                     await whole(context.send_initial_metadata(LET_IN))
-                await _pump(inner(request, context), context, call, raw=raw)
+                await pump(inner(request, context), context, call, raw=raw)
 
         return behaviour
 
@@ -215,7 +200,7 @@ class _Wrapper:
                 await call.admit_stream()
                 if self._method.endless:
                     await whole(context.send_initial_metadata(LET_IN))
-                await _pump(inner(requests, context), context, call)
+                await pump(inner(requests, context), context, call)
 
         return behaviour
 
@@ -365,7 +350,7 @@ class _Call:
         if self.stream is not None:
             self._pipeline.streams.admitted(self.stream, permit.question, permit.permission)
         if permit.permission.tree:
-            self._pipeline.learn_tree(principal.tenant, principal.agent, permit.permission.tree)
+            self._pipeline.trees.learn(principal.tenant, principal.agent, permit.permission.tree)
         self._caller = _caller(head, principal, permit, self.deadline)
         set_caller(self._caller)
 
@@ -397,7 +382,7 @@ class _Call:
         if principal.kind is Kind.ANONYMOUS:
             where = address(self._context)
             return where, where
-        return self._pipeline.tree_of(principal.tenant, principal.agent), principal.agent
+        return self._pipeline.trees.of(principal.tenant, principal.agent), principal.agent
 
     def _begin_span(self, tracer: Tracer, head: headers.Headers) -> None:
         self._span = tracer.begin(self._method.label, trace_id=head.trace_id, parent=head.parent_span)
@@ -441,7 +426,7 @@ class _Call:
         if who.kind is not Kind.AGENT:
             return (who.tenant, who.agent)
         tree = self._caller.tree if self._caller is not None else ""
-        return (who.tenant, tree or self._pipeline.tree_of(who.tenant, who.agent))
+        return (who.tenant, tree or self._pipeline.trees.of(who.tenant, who.agent))
 
     def _expired(self) -> KernelError:
         if self.stream is not None and self.stream.error is not None:
@@ -475,46 +460,6 @@ def _caller(head: headers.Headers, principal: Principal, permit: authorize.Permi
         credential=principal,
         deadline=ends,
     )
-
-
-async def _pump(answer: Any, context: Context, call: _Call, *, raw: bool = False) -> None:
-    """Send what a streaming handler yields, as long as the stream may deliver.
-
-    The generator is closed here, at once, so that its `finally` runs when the caller leaves.
-    """
-    try:
-        begun = not call.interruptible
-        async for message in answer:
-            if not raw:
-                await call.expose(message)
-            if call.stream is not None:
-                if not begun:
-                    await _begin(context)
-                await _send(message, context, call.stream)
-            else:
-                sending = context.write(message)
-                await (sending if begun else whole(sending))
-            begun = True
-    finally:
-        if hasattr(answer, "aclose"):
-            await answer.aclose()
-
-
-async def _begin(context: Context) -> None:
-    """Send the initial metadata by themselves: who takes not even a first message can be told the end."""
-    try:
-        await whole(context.send_initial_metadata(()))
-    except grpc.aio.UsageError:
-        return  # they have been sent: a watch was let in, a manager's own were passed on
-
-
-async def _send(message: Any, context: Context, stream: LiveStream) -> None:
-    await stream.may_deliver()
-    # From the check to the transport nothing else runs: what is delivered was permitted then.
-    stream.sending = True
-    await context.write(message)
-    stream.sending = False
-    stream.sent += 1
 
 
 def _told(error: grpc.aio.AbortError) -> bool:
