@@ -38,6 +38,8 @@ CHASSIS_FILES = {
     "embedding",
     "idempotency",
     "joinable",
+    "entrance",
+    "aside",
     "notifier",
     "pace",
     "schema_cost",
