@@ -69,7 +69,7 @@ TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup ## Run the tests (below five minutes on two cores of yardstick 1)
-	$(PYTEST) $(TWO_WORKERS) -m "not torture and not clients" tests
+	$(PYTEST) $(TWO_WORKERS) -m "not torture and not torture_tools and not clients" tests
 
 .PHONY: test-again
 test-again: setup ## Run the few tests that failed in the last run once more, alone, and name them
@@ -85,7 +85,11 @@ test-clients: setup ## Run stock clients against the door; their environments ar
 
 .PHONY: torture
 torture: setup ## Run the long fault tests, and every property on many more examples
-	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients" --hypothesis-profile=torture --timeout=900 tests
+	$(PYTEST) $(TWO_WORKERS) -m "(torture or hypothesis) and not clients and not torture_tools" --hypothesis-profile=torture --timeout=900 tests
+
+.PHONY: torture-tools
+torture-tools: setup ## Run hostile tools in every sandbox of this machine (below ten minutes)
+	$(PYTEST) $(TWO_WORKERS) -m torture_tools --timeout=300 tests
 
 .PHONY: redteam
 redteam: setup ## Attack a kernel of real processes with everything, and show what others notice (below ten minutes)

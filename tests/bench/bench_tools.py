@@ -63,7 +63,7 @@ async def in_a_kernel(calls: int) -> dict[str, Row]:
             return summary(await times_of(lambda: callers.call(tool, arguments), calls, pause=pause))
 
         rows = {"built-in that does nothing": await of("tools/calculator", {"expression": "1"})}
-        rows["python, warm"] = await _tried(_python(callers, calls, pause=0.1))
+        rows["python, warm"] = await _tried(_python(callers, calls // 3, pause=0.5))
         rows["http"] = await _tried(_http(callers, http, calls))
         rows["mcp"] = await _tried(_mcp(callers, calls))
     return rows

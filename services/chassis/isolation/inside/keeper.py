@@ -21,16 +21,29 @@ def keep(become_job: Callable[[], None], tell: Callable[[str], None], orders: in
 
     Raises OSError where the domain does not hold: kill(-1) would end what is not the job's.
     """
+    gone = _hear_of_the_host()
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     _enter_domain()
     job = _start(become_job)
     for job_s in (0, 1, 2, 3):
         os.close(job_s)
     tell("locked")
-    _wait(job, orders)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _wait(job, orders, gone)
     tell(f"ended {_end(job)}")
     return 0
+
+
+def _hear_of_the_host() -> int:
+    """Return what can be read once the host has gone and the kernel has said so by SIGTERM.
+
+    Nothing is raised in the middle of other things: the end of the host closes the orders at the same moment,
+    and a keeper that is already ending its job must come to the end of that.
+    """
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    return reads
 
 
 def _enter_domain() -> None:
@@ -80,11 +93,10 @@ def _start(become_job: Callable[[], None]) -> int:
     return job
 
 
-def _wait(job: int, orders: int) -> None:
+def _wait(job: int, orders: int, gone: int) -> None:
     """Wait until the job's first process has ended, or an order to stop comes, or the host has gone."""
     ended = os.pidfd_open(job)
-    with suppress(KeyboardInterrupt):  # what SIGTERM was made: the host has gone
-        select.select([ended, orders], [], [])
+    select.select([ended, orders, gone], [], [])
     os.close(ended)
 
 
