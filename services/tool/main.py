@@ -24,6 +24,7 @@ from services.chassis.sandbox.metrics import show
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.adapters.approvals_client import AccessApprovals
 from services.tool.adapters.audit_client import AccessAudit
+from services.tool.adapters.openapi_reader import OpenApiReader
 from services.tool.adapters.python_runtime import SandboxedPython
 from services.tool.adapters.remote_sandbox import RemoteSandbox
 from services.tool.adapters.scheduler_queue import ScheduledQueue
@@ -45,6 +46,7 @@ from services.tool.ports import (
     Access,
     Approvals,
     Audit,
+    Documents,
     Meter,
     PythonRuntime,
     Queue,
@@ -61,6 +63,7 @@ from services.tool.service.executor import CallExecutor
 from services.tool.service.facade import ToolService
 from services.tool.service.leases import LeaseManager
 from services.tool.service.making import Making
+from services.tool.service.openapi import OpenApis
 from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
@@ -91,6 +94,7 @@ def build(
     queue: Queue,
     secret_keys: SecretKeys,
     audit: Audit,
+    documents: Documents,
 ) -> ToolService:
     """Wire the use cases. `given`: the tools that every tenant has."""
     deps = Dependencies(
@@ -117,6 +121,7 @@ def build(
         secrets=SecretAdmin(deps, secret_keys, audit),
         sharing=Sharing(deps, sharing, audit, taken_away),
         egress=EgressAdmin(deps, config.egress, audit),
+        apis=OpenApis(deps, registry, documents),
     )
 
 
@@ -198,6 +203,8 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     sandbox = _sandbox(process, config)
     show(process.registry, sandbox)
     store, secret_keys = SqlStore(database, process.clock), _secret_keys(process, config)
+    documents = OpenApiReader()
+    process.stack.push_async_callback(documents.close)
     meter, lookup = ToolMetrics(process.registry), SystemLookup()
     process.stack.callback(lookup.close)
     egress = EgressGuard(config.egress, StoredRules(store), meter, lookup)
@@ -220,6 +227,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         runtime=SandboxedPython(sandbox),
         queue=queue,
         secret_keys=secret_keys,
+        documents=documents,
         audit=AccessAudit(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
     )
     if agents is not None:

@@ -13,6 +13,7 @@ from services.chassis.sandbox import port as sandbox_port
 from services.tool.core.egress import EgressRequest, EgressResponse, OriginPattern
 from services.tool.core.files import FileContent, FileEdit, FileList, FileStat
 from services.tool.core.making import Draft, DraftState, RuntimeFacts, SharingRequest, Version
+from services.tool.core.openapi import Read
 from services.tool.core.secrets import Secret, SecretKey
 from services.tool.model import (
     Approval,
@@ -269,6 +270,14 @@ class Egress(Protocol):
         Nothing of it is left when this returns or raises, cancellation included. Raises EgressDenied,
         EgressFailed, ToolTimeout, ResultInvalid for an answer that is too large.
         """
+        ...
+
+
+class Documents(Protocol):
+    """Reads documents of strangers, where that can harm nobody."""
+
+    async def read(self, tenant: str, document: bytes) -> Read:
+        """Return what an OpenAPI document offers. Raises InvalidRequest, TooManyCalls."""
         ...
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from aios.api.tool.v1 import egress_pb2, making_pb2, secrets_pb2, tool_pb2, tool_pb2_grpc
+from aios.api.tool.v1 import egress_pb2, making_pb2, openapi_pb2, secrets_pb2, tool_pb2, tool_pb2_grpc
 from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import quota_usage, request_identity
@@ -15,6 +15,7 @@ from services.tool.wire import calls as call_wire
 from services.tool.wire import common
 from services.tool.wire import egress as egress_wire
 from services.tool.wire import making as making_wire
+from services.tool.wire import openapi as openapi_wire
 from services.tool.wire import providers as provider_wire
 from services.tool.wire import secrets as secret_wire
 from services.tool.wire import tools as tool_wire
@@ -32,6 +33,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._egress = service.egress
         self._making = service.making
         self._sharing = service.sharing
+        self._apis = service.apis
 
     async def RegisterTool(
         self, request: tool_pb2.RegisterToolRequest, _context: object
@@ -142,6 +144,22 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         actor, id_ = request_identity(caller, "DeleteSecret", request), secret_wire.secret_id(request.name)
         await self._secrets.delete(caller.scope, actor, id_, allow_missing=request.allow_missing)
         return secrets_pb2.DeleteSecretResponse()
+
+    async def RegisterOpenApi(
+        self, request: openapi_pb2.RegisterOpenApiRequest, _context: object
+    ) -> openapi_pb2.RegisterOpenApiResponse:
+        caller = current_caller()
+        actor = request_identity(caller, "RegisterOpenApi", request)
+        result = await self._apis.register(caller.scope, actor, openapi_wire.read(request, caller))
+        return openapi_wire.write(result)
+
+    async def UnregisterOpenApi(
+        self, request: openapi_pb2.UnregisterOpenApiRequest, _context: object
+    ) -> openapi_pb2.UnregisterOpenApiResponse:
+        caller = current_caller()
+        actor, api = request_identity(caller, "UnregisterOpenApi", request), common.tool_id(request.name)
+        await self._apis.unregister(caller.scope, actor, api, allow_missing=request.allow_missing)
+        return openapi_pb2.UnregisterOpenApiResponse()
 
     async def SetEgressPolicy(
         self, request: egress_pb2.SetEgressPolicyRequest, _context: object

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aios.api.tool.v1 import tool_pb2, tool_pb2_grpc
+from services.chassis import codec
 from services.chassis.auth.authz_client import Authorizer
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
-from services.chassis.rpc.errors import ApprovalRequired, ServiceUnavailable
+from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
+from services.tool.adapters import openapi_handler
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.config import ToolConfig
+from services.tool.core.openapi import Read
 from services.tool.core.secrets import SecretKey
 from services.tool.drivers.builtin.catalog import TOOLS
 from services.tool.drivers.builtin.functions import BuiltinDriver
@@ -25,6 +28,7 @@ from services.tool.model import Approval, DriverKind, Tool, ToolCall, ToolOutcom
 from services.tool.ports import (
     Approvals,
     Audit,
+    Documents,
     Job,
     PythonRuntime,
     Queue,
@@ -158,6 +162,17 @@ class FakeAudit:
         self.words.append(words)
 
 
+class InThisProcess:
+    """Reads documents here, as the worker would."""
+
+    async def read(self, _tenant: str, document: bytes) -> Read:
+        """Return what a document offers."""
+        found = codec.decode(Read, openapi_handler.read(document))
+        if found.problem:
+            raise InvalidRequest.field("document", found.problem)
+        return found
+
+
 class Gate:
     """A function that runs until the test lets it go."""
 
@@ -192,6 +207,7 @@ def tool_service(
     approvals: Approvals | None = None,
     queue: Queue | None = None,
     drivers: Mapping[DriverKind, ToolDriver] | None = None,
+    documents: Documents | None = None,
     secret_keys: SecretKeys | None = None,
     audit: Audit | None = None,
     sharing: SharingApprovals | None = None,
@@ -206,6 +222,7 @@ def tool_service(
         meter=meter or RecordingMeter(),
         access=CallersAccess(authorizer or AllowOwner()),
         drivers={DriverKind.BUILTIN: builtins or ScriptedBuiltins(clock), **(drivers or {})},
+        documents=documents or InThisProcess(),
         given=TOOLS,
         approvals=approvals or FakeApprovals(),
         queue=queue or LocalQueue(),

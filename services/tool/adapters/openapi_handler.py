@@ -1,14 +1,13 @@
 """Reads OpenAPI documents in a worker process: parsers of strangers' texts stall and crash nobody else there.
 
-A message is a document; an answer is JSON: `{"problem": why}`, or what the document offers.
+A message is a document, an answer what it offers, as the chassis' codec writes it.
 """
 
-import dataclasses
-import json
 from collections.abc import Callable
 
+from services.chassis import codec
 from services.tool.core.documents import BadDocument, read_document
-from services.tool.core.openapi import read_openapi
+from services.tool.core.openapi import Read, read_openapi
 
 
 def reading() -> Callable[[bytes], bytes]:
@@ -19,7 +18,6 @@ def reading() -> Callable[[bytes], bytes]:
 def read(document: bytes) -> bytes:
     """Read a document."""
     try:
-        found = dataclasses.asdict(read_openapi(read_document(document)))
+        return codec.encode(read_openapi(read_document(document)))
     except BadDocument as error:
-        found = {"problem": str(error)}
-    return json.dumps(found).encode()
+        return codec.encode(Read(problem=str(error)))

@@ -5,6 +5,7 @@ followed. An operation that cannot be a tool as it is written is left out with t
 silently into something else.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -54,20 +55,21 @@ class Operation:
     title: str
     description: str
     arguments: tuple[Argument, ...]
-    schema: dict[str, Any]
-    """Of the arguments."""
+    schema: str
+    """Of the arguments, as JSON text."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Read:
     """What a document offers."""
 
-    title: str = ""
-    servers: list[str] = field(default_factory=list)
+    servers: tuple[str, ...] = ()
     """As it proposes them."""
-    operations: list[Operation] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
+    operations: tuple[Operation, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     """Why operations are no tools, by id or method and path."""
+    problem: str = ""
+    """Why it cannot be read; empty: it can."""
 
 
 def read_openapi(document: Mapping[str, Any]) -> Read:
@@ -75,9 +77,8 @@ def read_openapi(document: Mapping[str, Any]) -> Read:
     version = document.get("openapi")
     if not isinstance(version, str) or not re.fullmatch(r"3\.[01]\.[0-9]{1,4}(-[a-z0-9.]{1,16})?", version):
         raise BadDocument("it is no OpenAPI document of version 3.0 or 3.1")
-    info = document.get("info")
-    found = Read(title=shown(info.get("title"), _MAX_TITLE) if isinstance(info, Mapping) else "")
-    found.servers = list(_servers(document))
+    operations: list[Operation] = []
+    left_out: dict[str, str] = {}
     written = list(_written(document))
     if len(written) > MAX_OPERATIONS:
         raise BadDocument(f"it has more than {MAX_OPERATIONS} operations")
@@ -86,13 +87,13 @@ def read_openapi(document: Mapping[str, Any]) -> Read:
     for method, path, item in written:
         identifier = _operation_id(method, path, item)
         if ids[identifier] > 1:
-            found.left_out[identifier[:MAX_ID]] = "several operations have this id"
+            left_out[identifier[:MAX_ID]] = "several operations have this id"
             continue
         try:
-            found.operations.append(_Reading(document, schemas, method, path, item).operation(identifier))
+            operations.append(_Reading(document, schemas, method, path, item).operation(identifier))
         except Unusable as error:
-            found.left_out[identifier[:MAX_ID]] = str(error)
-    return found
+            left_out[identifier[:MAX_ID]] = str(error)
+    return Read(servers=tuple(_servers(document)), operations=tuple(operations), left_out=left_out)
 
 
 def shown(text: Any, most: int) -> str:
@@ -148,6 +149,8 @@ class _Reading:
             raise Unusable("it is no object")
         if self._method not in _METHODS:
             raise Unusable("tools do not send by this method")
+        if "?" in self._path or "#" in self._path:
+            raise Unusable("its path has a query or a fragment")
         if not _ID.fullmatch(identifier) or len(identifier) > MAX_ID:
             raise Unusable("its id has characters that ids of tools have not, or is too long")
         parameters = self._parameters(written)
@@ -178,7 +181,7 @@ class _Reading:
             title=shown(written.get("summary"), _MAX_TITLE).replace("\n", " ").replace("\t", " "),
             description=self._description(written),
             arguments=tuple(arguments),
-            schema=self._schemas.with_definitions(schema),
+            schema=json.dumps(self._schemas.with_definitions(schema), ensure_ascii=True),
         )
 
     def _add(self, properties: dict[str, Any], argument: str, schema: Any) -> None:

@@ -22,10 +22,10 @@ _LISTED: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _NAMED: Final = frozenset({"properties", "patternProperties", "dependentSchemas"})
 _HOLDING: Final = _ONE | _LISTED | _NAMED
 _PLAIN: Final = frozenset(
-    ("type", "enum", "const", "title", "description", "default", "format", "pattern", "uniqueItems")
-    + ("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength", "minLength")
-    + ("maxItems", "minItems", "maxContains", "minContains", "maxProperties", "minProperties")
-    + ("required", "dependentRequired")
+    {"type", "enum", "const", "title", "description", "default", "format", "pattern", "uniqueItems"}
+    | {"multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength", "minLength"}
+    | {"maxItems", "minItems", "maxContains", "minContains", "maxProperties", "minProperties"}
+    | {"required", "dependentRequired"}
 )
 """Keywords that are kept as they are. What is in none of these tables is left out: it checks nothing, or
 changes what references mean (`$id`, `$anchor`, `$dynamicRef`)."""

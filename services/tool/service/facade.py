@@ -6,6 +6,7 @@ from services.tool.service.calls import Calls
 from services.tool.service.egress import EgressAdmin
 from services.tool.service.leases import LeaseManager
 from services.tool.service.making import Making
+from services.tool.service.openapi import OpenApis
 from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
@@ -26,3 +27,4 @@ class ToolService:
     egress: EgressAdmin
     making: Making
     sharing: Sharing
+    apis: OpenApis

@@ -62,24 +62,7 @@ class Registry:
         Raises ToolExists, ToolNotFound, EtagMismatch, SchemaInvalid, CapabilityMissing, QuotaExceeded,
         PermissionDenied, IdempotencyMismatch.
         """
-        # In a thread: the longest schemas take some hundredths of a second.
-        await asyncio.to_thread(check_schema, tool.parameters_schema, "parameters_schema", of_object=True)
-        await asyncio.to_thread(check_schema, tool.result_schema, "result_schema", of_object=False)
-        if tool.id in self._given:
-            raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
-        if tool.vouched and not actor.admin:
-            raise PermissionDenied("only administrators vouch for a tool", metadata={"field": "tool.vouched"})
-        if tool.driver.http is not None and tool.driver.http.secret_headers and not actor.admin:
-            # Whoever chooses path and method of a request with the operator's key acts with that key.
-            text = "only administrators send secrets with a tool's calls"
-            raise PermissionDenied(text, metadata={"field": "tool.http.secret_headers"})
-        if tool.driver.kind is DriverKind.PYTHON and not actor.admin:
-            raise PermissionDenied(
-                "an agent makes a Python tool as a draft: DraftTool, TestDraft and, for others, ShareDraft",
-                metadata={"field": "tool.python"},
-            )
-        if tool.driver.kind is not DriverKind.PROVIDER:
-            tool = await self._deps.driver(tool.driver.kind).prepare(scope, tool)
+        tool = await self.prepare(scope, actor, tool)
         now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Tool:
@@ -103,6 +86,32 @@ class Registry:
             return made
 
         return self._shown(scope, await self._deps.once(scope, actor, Tool, work))
+
+    async def prepare(self, scope: Scope, actor: RequestIdentity, tool: Tool) -> Tool:
+        """Check a tool that is to be registered and return it as it is kept.
+
+        Raises ToolExists for a name of the kernel's own, SchemaInvalid, CapabilityMissing, PermissionDenied,
+        and what its driver refuses with.
+        """
+        # In a thread: the longest schemas take some hundredths of a second.
+        await asyncio.to_thread(check_schema, tool.parameters_schema, "parameters_schema", of_object=True)
+        await asyncio.to_thread(check_schema, tool.result_schema, "result_schema", of_object=False)
+        if tool.id in self._given:
+            raise ToolExists(f"tools/{tool.id} comes with the kernel", metadata={"tool": f"tools/{tool.id}"})
+        if tool.vouched and not actor.admin:
+            raise PermissionDenied("only administrators vouch for a tool", metadata={"field": "tool.vouched"})
+        if tool.driver.http is not None and tool.driver.http.secret_headers and not actor.admin:
+            # Whoever chooses path and method of a request with the operator's key acts with that key.
+            text = "only administrators send secrets with a tool's calls"
+            raise PermissionDenied(text, metadata={"field": "tool.http.secret_headers"})
+        if tool.driver.kind is DriverKind.PYTHON and not actor.admin:
+            raise PermissionDenied(
+                "an agent makes a Python tool as a draft: DraftTool, TestDraft and, for others, ShareDraft",
+                metadata={"field": "tool.python"},
+            )
+        if tool.driver.kind is not DriverKind.PROVIDER:
+            tool = await self._deps.driver(tool.driver.kind).prepare(scope, tool)
+        return tool
 
     async def unregister(
         self, scope: Scope, actor: RequestIdentity, tool_id: str, etag: str, *, allow_missing: bool

@@ -224,6 +224,7 @@ def _write_driver(driver: Driver, message: resources_pb2.Tool, *, whole: bool) -
                 headers=endpoint.headers if whole else {},
                 secret_headers=endpoint.secret_headers if whole else {},
                 max_response_bytes=endpoint.max_response_bytes,
+                document_sha256=endpoint.document_sha256,
                 arguments=[
                     resources_pb2.HttpArgument(
                         argument=one.argument,

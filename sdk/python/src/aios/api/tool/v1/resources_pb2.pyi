@@ -119,7 +119,7 @@ class HttpArgument(_message.Message):
     def __init__(self, argument: _Optional[str] = ..., place: _Optional[_Union[HttpPlace, str]] = ..., name: _Optional[str] = ..., joined: bool = ...) -> None: ...
 
 class HttpDriver(_message.Message):
-    __slots__ = ("url", "method", "headers", "secret_headers", "max_response_bytes", "arguments")
+    __slots__ = ("url", "method", "headers", "secret_headers", "max_response_bytes", "arguments", "document_sha256")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -140,13 +140,15 @@ class HttpDriver(_message.Message):
     SECRET_HEADERS_FIELD_NUMBER: _ClassVar[int]
     MAX_RESPONSE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_SHA256_FIELD_NUMBER: _ClassVar[int]
     url: str
     method: HttpMethod
     headers: _containers.ScalarMap[str, str]
     secret_headers: _containers.ScalarMap[str, str]
     max_response_bytes: int
     arguments: _containers.RepeatedCompositeFieldContainer[HttpArgument]
-    def __init__(self, url: _Optional[str] = ..., method: _Optional[_Union[HttpMethod, str]] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., max_response_bytes: _Optional[int] = ..., arguments: _Optional[_Iterable[_Union[HttpArgument, _Mapping]]] = ...) -> None: ...
+    document_sha256: str
+    def __init__(self, url: _Optional[str] = ..., method: _Optional[_Union[HttpMethod, str]] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., max_response_bytes: _Optional[int] = ..., arguments: _Optional[_Iterable[_Union[HttpArgument, _Mapping]]] = ..., document_sha256: _Optional[str] = ...) -> None: ...
 
 class McpDriver(_message.Message):
     __slots__ = ("server", "tool", "pinned_sha256")

@@ -5,6 +5,7 @@ import warnings
 
 from aios.api.tool.v1 import egress_pb2 as aios_dot_api_dot_tool_dot_v1_dot_egress__pb2
 from aios.api.tool.v1 import making_pb2 as aios_dot_api_dot_tool_dot_v1_dot_making__pb2
+from aios.api.tool.v1 import openapi_pb2 as aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2
 from aios.api.tool.v1 import secrets_pb2 as aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2
 from aios.api.tool.v1 import tool_pb2 as aios_dot_api_dot_tool_dot_v1_dot_tool__pb2
 
@@ -128,6 +129,16 @@ class ToolServiceStub(object):
                 '/aios.api.tool.v1.ToolService/DeleteSecret',
                 request_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.FromString,
+                _registered_method=True)
+        self.RegisterOpenApi = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/RegisterOpenApi',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.RegisterOpenApiRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.RegisterOpenApiResponse.FromString,
+                _registered_method=True)
+        self.UnregisterOpenApi = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/UnregisterOpenApi',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.UnregisterOpenApiRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.UnregisterOpenApiResponse.FromString,
                 _registered_method=True)
         self.SetEgressPolicy = channel.unary_unary(
                 '/aios.api.tool.v1.ToolService/SetEgressPolicy',
@@ -395,6 +406,31 @@ class ToolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterOpenApi(self, request, context):
+        """Makes tools of the operations of an OpenAPI document, or with the SHA-256 of the one before replaces them: all at
+        once, or none. Tells what changes. What cannot be a tool as it is written, or has the name of another tool, is left out
+        and told.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (it is no document, or larger than it may be), ALREADY_EXISTS
+        ALREADY_EXISTS, NOT_FOUND TOOL_NOT_FOUND (with `replaces_sha256`), ABORTED ETAG_MISMATCH, PERMISSION_DENIED
+        EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnregisterOpenApi(self, request, context):
+        """Removes all tools of an API that RegisterOpenApi made. Calls that wait fail with TOOL_NOT_FOUND, those that run go
+        on.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetEgressPolicy(self, request, context):
         """Sets where the tenant's tools may send to, within what the operator allows; it holds from the next request on. Only
         administrators of the tenant may. Audited.
@@ -617,6 +653,16 @@ def add_ToolServiceServicer_to_server(servicer, server):
                     servicer.DeleteSecret,
                     request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.FromString,
                     response_serializer=aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.SerializeToString,
+            ),
+            'RegisterOpenApi': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterOpenApi,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.RegisterOpenApiRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.RegisterOpenApiResponse.SerializeToString,
+            ),
+            'UnregisterOpenApi': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnregisterOpenApi,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.UnregisterOpenApiRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.UnregisterOpenApiResponse.SerializeToString,
             ),
             'SetEgressPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.SetEgressPolicy,
@@ -1150,6 +1196,60 @@ class ToolService(object):
             '/aios.api.tool.v1.ToolService/DeleteSecret',
             aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretRequest.SerializeToString,
             aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2.DeleteSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterOpenApi(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/RegisterOpenApi',
+            aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.RegisterOpenApiRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.RegisterOpenApiResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnregisterOpenApi(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/UnregisterOpenApi',
+            aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.UnregisterOpenApiRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2.UnregisterOpenApiResponse.FromString,
             options,
             channel_credentials,
             insecure,

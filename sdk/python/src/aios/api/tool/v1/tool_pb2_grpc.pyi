@@ -5,6 +5,7 @@ Tools: what there is, running them, and the ledger of what was run."""
 
 from aios.api.tool.v1 import egress_pb2 as _egress_pb2
 from aios.api.tool.v1 import making_pb2 as _making_pb2
+from aios.api.tool.v1 import openapi_pb2 as _openapi_pb2
 from aios.api.tool.v1 import secrets_pb2 as _secrets_pb2
 from aios.api.tool.v1 import tool_pb2 as _tool_pb2
 from collections import abc as _abc
@@ -161,6 +162,23 @@ class ToolServiceStub:
     """Forgets a secret. Tools that name it fail with SECRET_NOT_FOUND from then on. Only administrators of the tenant may.
     Audited.
     Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    RegisterOpenApi: _grpc.UnaryUnaryMultiCallable[_openapi_pb2.RegisterOpenApiRequest, _openapi_pb2.RegisterOpenApiResponse]
+    """Makes tools of the operations of an OpenAPI document, or with the SHA-256 of the one before replaces them: all at
+    once, or none. Tells what changes. What cannot be a tool as it is written, or has the name of another tool, is left out
+    and told.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (it is no document, or larger than it may be), ALREADY_EXISTS
+    ALREADY_EXISTS, NOT_FOUND TOOL_NOT_FOUND (with `replaces_sha256`), ABORTED ETAG_MISMATCH, PERMISSION_DENIED
+    EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    UnregisterOpenApi: _grpc.UnaryUnaryMultiCallable[_openapi_pb2.UnregisterOpenApiRequest, _openapi_pb2.UnregisterOpenApiResponse]
+    """Removes all tools of an API that RegisterOpenApi made. Calls that wait fail with TOOL_NOT_FOUND, those that run go
+    on.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -378,6 +396,23 @@ class ToolServiceAsyncStub(ToolServiceStub):
     """Forgets a secret. Tools that name it fail with SECRET_NOT_FOUND from then on. Only administrators of the tenant may.
     Audited.
     Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    RegisterOpenApi: _aio.UnaryUnaryMultiCallable[_openapi_pb2.RegisterOpenApiRequest, _openapi_pb2.RegisterOpenApiResponse]  # type: ignore[assignment]
+    """Makes tools of the operations of an OpenAPI document, or with the SHA-256 of the one before replaces them: all at
+    once, or none. Tells what changes. What cannot be a tool as it is written, or has the name of another tool, is left out
+    and told.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST (it is no document, or larger than it may be), ALREADY_EXISTS
+    ALREADY_EXISTS, NOT_FOUND TOOL_NOT_FOUND (with `replaces_sha256`), ABORTED ETAG_MISMATCH, PERMISSION_DENIED
+    EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
+    """
+    UnregisterOpenApi: _aio.UnaryUnaryMultiCallable[_openapi_pb2.UnregisterOpenApiRequest, _openapi_pb2.UnregisterOpenApiResponse]  # type: ignore[assignment]
+    """Removes all tools of an API that RegisterOpenApi made. Calls that wait fail with TOOL_NOT_FOUND, those that run go
+    on.
+    Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
@@ -694,6 +729,35 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         """Forgets a secret. Tools that name it fail with SECRET_NOT_FOUND from then on. Only administrators of the tenant may.
         Audited.
         Errors: NOT_FOUND SECRET_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def RegisterOpenApi(
+        self,
+        request: _openapi_pb2.RegisterOpenApiRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_openapi_pb2.RegisterOpenApiResponse, _abc.Awaitable[_openapi_pb2.RegisterOpenApiResponse]]:
+        """Makes tools of the operations of an OpenAPI document, or with the SHA-256 of the one before replaces them: all at
+        once, or none. Tells what changes. What cannot be a tool as it is written, or has the name of another tool, is left out
+        and told.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST (it is no document, or larger than it may be), ALREADY_EXISTS
+        ALREADY_EXISTS, NOT_FOUND TOOL_NOT_FOUND (with `replaces_sha256`), ABORTED ETAG_MISMATCH, PERMISSION_DENIED
+        EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
+        """
+
+    @_abc_1.abstractmethod
+    def UnregisterOpenApi(
+        self,
+        request: _openapi_pb2.UnregisterOpenApiRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_openapi_pb2.UnregisterOpenApiResponse, _abc.Awaitable[_openapi_pb2.UnregisterOpenApiResponse]]:
+        """Removes all tools of an API that RegisterOpenApi made. Calls that wait fail with TOOL_NOT_FOUND, those that run go
+        on.
+        Errors: NOT_FOUND TOOL_NOT_FOUND (unless `allow_missing`), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
