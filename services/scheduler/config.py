@@ -33,6 +33,10 @@ class SchedulerConfig:
     """Output tokens that room is kept for at a time on an inference server; a longer answer waits for its
     next part. Pays on servers short of KV cache, from 128 on. Default: all that a call may produce."""
 
+    kept_slot_from: int = 8
+    """Slots from which on a replica, or a tool, keeps its last free one for trees of agents that run nothing
+    there: who comes next need not wait for the end of another's call. 0: none does."""
+
     backend_grace_seconds: timedelta = timedelta(seconds=30)
     """Time a call may wait for a replica of its model to appear at all."""
 
@@ -51,6 +55,7 @@ class SchedulerConfig:
             max_waiting=self.max_waiting,
             waiting=self.quota_waiting_calls,
             reserve_tokens=self.reserve_tokens,
+            kept_slot_from=self.kept_slot_from,
             backend_grace=self.backend_grace_seconds.total_seconds(),
             first_epoch=first_epoch,
         )

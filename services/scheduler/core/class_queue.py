@@ -1,7 +1,8 @@
 """One class's queue in one pool, and how the classes of a pool share it."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.agent_order import AgentOrdering
@@ -45,6 +46,8 @@ class ClassQueue:
         self.lined_up = 0
         """Waiting calls that may be served: all but those held back by their gangs."""
         self.waiting: dict[CallId, ScheduledCall] = {}
+        self.programs: dict[str, dict[ScheduledCall, None]] = {}
+        """Waiting calls by program; both in the order of their coming."""
         self.waiting_tokens = 0
 
     @property
@@ -113,6 +116,18 @@ class ClassQueue:
         """Return calls after the head, in the order they would be served."""
         return (job for job in self.ordering.candidates(now) if job is not head)
 
+    def newcomers(self, head: ScheduledCall, running: Container[str]) -> Iterator[ScheduledCall]:
+        """Return a call of each program that runs nothing, the one to serve next first.
+
+        Behind that one they come in the order in which their programs came to wait: to ask the policy for
+        more could mean to go through all that wait. Gangs have no use for a single slot.
+        """
+        if head.gang is None and head.call.program_key not in running:
+            yield head
+        for program, jobs in self.programs.items():
+            if program not in running:
+                yield from islice((job for job in jobs if job.gang is None and job is not head), 1)
+
     def in_order(self, now: float) -> Iterator[ScheduledCall]:
         """Return the calls that may be served in their order as it stands now, one for each gang."""
         due = self.lane.due()
@@ -175,12 +190,17 @@ class ClassQueue:
 
     def _enter(self, job: ScheduledCall, now: float) -> None:
         self.waiting[job.call.id] = job
+        self.programs.setdefault(job.call.program_key, {})[job] = None
         self.waiting_tokens += job.context_tokens
         self.state.admission.enter(job, now)
         self.state.locks.wait(job)
 
     def _exit(self, job: ScheduledCall) -> None:
         del self.waiting[job.call.id]
+        program = self.programs[job.call.program_key]
+        del program[job]
+        if not program:
+            del self.programs[job.call.program_key]
         self.waiting_tokens -= job.context_tokens
         self.state.admission.leave(job)
         self.state.locks.leave(job)

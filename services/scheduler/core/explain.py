@@ -29,6 +29,7 @@ class Binding(Enum):
     ORDER = "order"  # others of its class come first
     CLASS_SHARE = "class_share"  # its class may not be served now
     SLOTS = "slots"
+    KEPT_SLOT = "kept_slot"  # its program has all slots but those kept for programs that run nothing
     TOKENS = "tokens"
     RESERVATION = "reservation"  # room is held for a bigger call
     GANG = "gang"  # not all calls of its gang are there, or there is no room for all at once
@@ -230,7 +231,9 @@ def _binding(job: ScheduledCall, pool: Pool, ahead: int, now: float) -> Binding:
         return Binding.GANG
     if _lock(job, pool, now) is not None:
         return Binding.LOCK
-    free = [r for r in up if r.has_slot(now)]
+    free = [r for r in up if r.room_for(job, now)]
+    if not free and any(r.has_slot(now) for r in up):
+        return Binding.KEPT_SLOT
     limit = _limit(job, pool, free, now)
     if limit is not None:
         return limit

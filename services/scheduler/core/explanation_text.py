@@ -10,6 +10,7 @@ _LIMITS = {
     Binding.ORDER: "others of its class come first",
     Binding.CLASS_SHARE: "its class has used up its share for now",
     Binding.SLOTS: "every slot is taken",
+    Binding.KEPT_SLOT: "its tree of agents has all slots but the one that is kept for others",
     Binding.TOKENS: "the backends' token budget is taken",
     Binding.RESERVATION: "room is being kept for a bigger call that has waited long",
     Binding.GANG: "it starts together with the rest of its gang, once all have come and fit at once",

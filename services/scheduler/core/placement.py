@@ -26,7 +26,7 @@ class Placement:
         fitting = [
             replica
             for replica in replicas
-            if replica.has_slot(now)
+            if replica.room_for(job, now)
             and replica.fits_tokens(job, now)
             and self.may_enter(job, replica, now, strict=strict)
         ]

@@ -232,6 +232,8 @@ class Pool:
         # Who holds a reservation has had its turn; asking the queues first would let newcomers take its room.
         if self._grant_reserved(now):
             return True
+        if all(r.only_kept(now) for r in self.replicas.values() if r.has_slot(now)):
+            return self._grant_newcomer(now)
         for queue in self.served(now):
             head, from_lane = queue.head(now)
             if head is None:
@@ -245,6 +247,21 @@ class Pool:
                     break
                 if self._try(queue, job, now, from_lane=False):
                     return True
+        return False
+
+    def _grant_newcomer(self, now: float) -> bool:
+        """Grant a call of a program that runs nothing where a slot is kept for such."""
+        for replica in self.replicas.values():
+            if not replica.has_slot(now):
+                continue
+            for queue in self.served(now):
+                head, from_lane = queue.head(now)
+                if head is None:
+                    continue
+                found = queue.newcomers(head, replica.programs)
+                for job in islice(found, self.state.settings.lookahead):
+                    if self._try(queue, job, now, from_lane=from_lane and job is head):
+                        return True
         return False
 
     def _grant_reserved(self, now: float) -> bool:
@@ -265,7 +282,7 @@ class Pool:
         if not self.state.locks.free(job, now):
             replica.unreserve(job)  # the room is of no use to it
             return False
-        if replica.has_slot(now) and replica.fits_tokens(job, now):
+        if replica.room_for(job, now) and replica.fits_tokens(job, now):
             if job.gang is None:
                 self._grant(job, replica, now, from_lane=held.from_lane)
                 return True
@@ -318,6 +335,8 @@ class Pool:
         if replica is not None:
             self._grant(job, replica, now, from_lane=from_lane)
             return True
+        if self._only_kept_from(job, now):
+            return False  # no room is missing: another call of its program has to end
         # Where a lane guards against starvation it alone holds replicas: holding for others costs room.
         holds = from_lane or not queue.lane.share
         if holds and not queue.settings.free_only and not self.held_for(job):
@@ -328,6 +347,11 @@ class Pool:
             if held is not None:
                 self.state.emit(now, TimelineKind.RESERVED, job, held.id)
         return False
+
+    def _only_kept_from(self, job: ScheduledCall, now: float) -> bool:
+        """Whether all free slots are kept for programs that run nothing, and this call's runs something."""
+        free = [r for r in self.replicas.values() if r.has_slot(now)]
+        return bool(free) and not any(r.room_for(job, now) for r in free)
 
     def _try_gang(self, queue: ClassQueue, gang: Gang, now: float, *, from_lane: bool) -> bool:
         """Grant all calls of a gang, or keep replicas free until all of them fit.

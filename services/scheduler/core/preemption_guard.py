@@ -74,7 +74,12 @@ def enough(
 
 def _fits_without(job: ScheduledCall, leaving: list[ScheduledCall], replica: Replica, now: float) -> bool:
     staying = len(replica.running) - len(leaving)
-    if staying >= max(1, replica.slot_limit(now)):
+    free = max(1, replica.slot_limit(now)) - staying
+    if free < 1:
         return False
+    if free == 1 and replica.keeps(now) and job.gang is None:
+        program = job.call.program_key
+        if replica.programs[program] > sum(victim.call.program_key == program for victim in leaving):
+            return False
     freed = sum(victim.private_tokens for victim in leaving)
     return not staying or replica.used_tokens - freed + replica.need(job) <= replica.token_limit(now)

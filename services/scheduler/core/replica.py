@@ -1,5 +1,7 @@
 """A replica's budget: slots and KV tokens, with shared prefixes counted once."""
 
+from collections import Counter
+
 from services.scheduler.core.adaptive_limit import AdaptiveLimit
 from services.scheduler.core.events import BackendLimits, BackendUp
 from services.scheduler.core.prefix_cache import PrefixMap
@@ -29,6 +31,8 @@ class Replica:
         self.kv_snapshot = False
         self.prefix_cache = True
         self.running: dict[CallId, ScheduledCall] = {}
+        self.programs: Counter[str] = Counter()
+        """Running calls by program."""
         self.limit = AdaptiveLimit(settings.limits, settings.cost)
         self.prefixes = PrefixMap(settings.prefix_cache_tokens)
         self.reservation: Reservation | None = None
@@ -96,6 +100,25 @@ class Replica:
         """Whether one more call may run, tokens aside."""
         return self.up and len(self.running) < self.slot_limit(now)
 
+    def room_for(self, job: ScheduledCall, now: float) -> bool:
+        """Whether this call may have one of the free slots, tokens aside.
+
+        The last one is kept for a program that runs nothing here. A gang needs its slots at once and may have
+        it too.
+        """
+        if not self.has_slot(now):
+            return False
+        return not self.only_kept(now) or job.gang is not None or not self.programs[job.call.program_key]
+
+    def only_kept(self, now: float) -> bool:
+        """Whether the one slot that is free is kept."""
+        return self.keeps(now) and self.slot_limit(now) - len(self.running) == 1
+
+    def keeps(self, now: float) -> bool:
+        """Whether the last slot is kept for who runs nothing."""
+        least = self._settings.kept_slot_from
+        return bool(least) and self.slot_limit(now) >= least
+
     def need(self, job: ScheduledCall) -> int:
         """Tokens this call would add to what is reserved here."""
         total = job.footprint
@@ -128,11 +151,16 @@ class Replica:
                 self._shared += entry[1]
             entry[0] += 1
         self.running[job.call.id] = job
+        self.programs[job.call.program_key] += 1
         self.context_tokens += job.context_tokens
 
     def release(self, job: ScheduledCall) -> None:
         """Give back what `take` reserved."""
         del self.running[job.call.id]
+        program = job.call.program_key
+        self.programs[program] -= 1
+        if not self.programs[program]:
+            del self.programs[program]
         self.context_tokens -= job.context_tokens
         self._private -= job.private_tokens
         for key in job.segments:

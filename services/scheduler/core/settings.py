@@ -172,6 +172,12 @@ class CoreSettings:
     lookahead: int = 16
     """Waiting calls that are tried behind one that does not fit."""
 
+    kept_slot_from: int = 8
+    """Slots from which on a replica keeps its last free one for a program that runs nothing there; 0: never.
+
+    Without it a program that has all slots lets whoever comes next wait for the whole of a call.
+    """
+
     gang_patience: float = 5.0
     """Seconds that the first calls of a gang wait for the last ones before each goes its own way."""
 
@@ -199,6 +205,8 @@ class CoreSettings:
             problems.append("reserve_tokens must not be negative")
         if self.lookahead < 1 or self.max_bypass < 0:
             problems.append("lookahead must be at least 1 and max_bypass at least 0")
+        if self.kept_slot_from < 0 or self.kept_slot_from == 1:
+            problems.append("kept_slot_from must be 0 or at least 2")
         if self.gang_patience < 0:
             problems.append("gang_patience must not be negative")
         if problems:

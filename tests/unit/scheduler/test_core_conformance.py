@@ -81,12 +81,19 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     kind: type[Policy] = Fifo
     reserve_tokens = 0
+    kept_slot_from = 0
 
     def __init__(self) -> None:
         super().__init__()
         self.policy = self.kind.name
         params = PARAMS.get(self.policy, {})
-        self.settings = settings(self.policy, params, lookahead=64, reserve_tokens=self.reserve_tokens)
+        self.settings = settings(
+            self.policy,
+            params,
+            lookahead=64,
+            reserve_tokens=self.reserve_tokens,
+            kept_slot_from=self.kept_slot_from,
+        )
         self.core = self.fresh_core()
         self.now = 0.0
         self.count = 0
@@ -344,6 +351,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                 continue
             for queue in pool.served(self.now):
                 alone = [j for j in queue.waiting.values() if j.gang is None]
+                if replica.only_kept(self.now):  # one call of each program is looked at
+                    alone = list({j.call.program_key: j for j in reversed(alone)}.values())
+                    alone = [j for j in alone if replica.room_for(j, self.now)]
                 fitting = [j for j in alone if replica.fits_tokens(j, self.now)]
                 assert not fitting, "work conservation"
 
@@ -399,9 +409,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert len(self.core._state.programs) <= 4
 
 
-def conformance(kind: type[Policy], reserve_tokens: int = 0) -> type[Any]:
+def conformance(kind: type[Policy], **settings: int) -> type[Any]:
     """Build the test case of one policy; a policy of your own may be put through it too."""
-    body = {"kind": kind, "reserve_tokens": reserve_tokens}
+    body = {"kind": kind, **settings}
     machine = type(f"Machine_{kind.name}", (SchedulerMachine,), body)
     case: type[Any] = machine.TestCase  # type: ignore[attr-defined]
     case.settings = hypothesis_settings(
@@ -423,3 +433,9 @@ def test_every_policy_keeps_the_cores_invariants(kind: type[Policy]) -> None:
 @pytest.mark.parametrize("kind", [Fifo, Adaptive], ids=lambda kind: kind.name)
 def test_the_invariants_hold_when_room_is_kept_for_parts_of_calls(kind: type[Policy]) -> None:
     conformance(kind, reserve_tokens=20)().runTest()
+
+
+@pytest.mark.hypothesis
+@pytest.mark.parametrize("kind", [Fifo, Adaptive], ids=lambda kind: kind.name)
+def test_the_invariants_hold_when_a_slot_is_kept_for_newcomers(kind: type[Policy]) -> None:
+    conformance(kind, kept_slot_from=2)().runTest()
