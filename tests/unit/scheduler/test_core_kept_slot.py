@@ -1,5 +1,7 @@
 """One slot is kept for programs that run nothing: a newcomer need not wait for the end of another's call."""
 
+from typing import Any
+
 import pytest
 
 from services.scheduler.core.explain import Binding
@@ -10,7 +12,7 @@ from tests.fakes.scheduling import Desk, desk, settings
 SLOTS = 8
 
 
-def flooded(policy: str = "fifo", *, slots: int = SLOTS, calls: int = 40, **fields: object) -> Desk:
+def flooded(policy: str = "fifo", *, slots: int = SLOTS, calls: int = 40, **fields: Any) -> Desk:
     """Let one program ask for more than all slots."""
     d = desk(settings(policy, **fields), slots=slots)
     for number in range(calls):
@@ -18,7 +20,7 @@ def flooded(policy: str = "fifo", *, slots: int = SLOTS, calls: int = 40, **fiel
     return d
 
 
-def newcomer(d: Desk, name: str = "new", **fields: object) -> None:
+def newcomer(d: Desk, name: str = "new", **fields: Any) -> None:
     """Ask for one call of another program."""
     d.submit(name, at=d.now + 1.0, agent=f"acme/{name}", program=f"acme/{name}", tenant="acme", **fields)
 
