@@ -27,7 +27,7 @@ settings.register_profile(
 settings.register_profile("torture", settings.get_profile("aios"), max_examples=LONG)
 settings.load_profile("aios")
 
-SLOW_MARKS: Final = ("torture", "postgres", "system")
+SLOW_MARKS: Final = ("torture", "torture_tools", "postgres", "system")
 ONE_KERNEL: Final = "tests/system/one_kernel/"
 TESTS: Final = Path(__file__).parent
 FAST_RPC: Final = frozenset(

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+from concurrent.futures import Executor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -53,9 +54,17 @@ class Confined:
         self._last_told = b""
 
     @classmethod
-    async def start(cls, plan: Plan, launcher: Path = LAUNCHER) -> "Confined":
-        """Start one and wait until its program says that it runs. Raises NotConfinedError."""
-        started = cls._spawn(plan, launcher)
+    async def start(cls, plan: Plan, spawner: Executor, launcher: Path = LAUNCHER) -> "Confined":
+        """Start one and wait until its program says that it runs. Raises NotConfinedError.
+
+        `spawner` has one thread that lives as long as anything that it starts: with it the kernel ends that.
+        """
+        spawning = asyncio.get_running_loop().run_in_executor(spawner, cls._spawn, plan, launcher)
+        try:
+            started = await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            await finished(cls._unwanted(spawning))
+            raise
         try:
             async with asyncio.timeout(START_SECONDS):
                 await started.lock(plan)
@@ -68,6 +77,12 @@ class Confined:
             await finished(started.finish())
             raise
         return started
+
+    @staticmethod
+    async def _unwanted(spawning: "asyncio.Future[Confined]") -> None:
+        """End what nobody waits for any more."""
+        with contextlib.suppress(NotConfinedError):
+            await (await spawning).finish()
 
     @classmethod
     def _spawn(cls, plan: Plan, launcher: Path) -> "Confined":

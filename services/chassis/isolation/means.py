@@ -83,15 +83,16 @@ def _environment(level: SandboxLevel, home: str) -> dict[str, str]:
     return {"PATH": PATH, "HOME": home, "TMPDIR": temporary, "LANG": "C.UTF-8"}
 
 
-def possible(demanded: str, python: str) -> Iterator[Means]:
-    """Yield the ways worth a try, the strongest first; only a real start shows what works."""
+def possible(demanded: str, python: str) -> list[Means]:
+    """Return the ways worth a try, the strongest first; only a real start shows what works."""
     found = [(path, reads) for path, reads in _pythons(python) if _is_reachable(path)]
     bwrap = shutil.which("bwrap", path="/usr/bin:/usr/local/bin:/bin") or ""
+    ways: list[Means] = []
     for level in (SandboxLevel.NAMESPACES, SandboxLevel.LANDLOCK, SandboxLevel.SINGLE):
         if demanded not in {"", level.value} or (level is SandboxLevel.NAMESPACES and not bwrap):
             continue
-        for path, reads in found:
-            yield Means(level, (path, "-I", "-S", "-B"), reads, bwrap)
+        ways += [Means(level, (path, "-I", "-S", "-B"), reads, bwrap) for path, reads in found]
+    return ways
 
 
 def _pythons(wanted: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -1,7 +1,10 @@
 """Where jobs run: each with a scratch and, where this process may become others, a user of its own."""
 
 import asyncio
+import errno
 import os
+import socket
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,9 @@ from services.chassis.isolation.selftest import Bait
 from services.chassis.sandbox.errors import SandboxUnavailable
 
 WAIT_SECONDS: Final = 10.0
+BLOCK: Final = 256
+"""Users of one sandbox."""
+BLOCKS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +30,44 @@ class Place:
     scratch: Path
 
 
+class Users:
+    """A block of users that no other sandbox of this machine uses, so that what a user takes is one job's."""
+
+    def __init__(self, first: int) -> None:
+        """Claim the first block from `first` on that is free. Raises OSError when none is."""
+        for block in range(first, first + BLOCKS * BLOCK, BLOCK):
+            held = socket.socket(socket.AF_UNIX)
+            try:
+                held.bind(
+                    f"\0aios-sandbox-users-{block}"
+                )  # free again when this process ends, however it does
+            except OSError as error:
+                held.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            self.first, self._held = block, held
+            return
+        raise OSError(errno.EADDRINUSE, "all users for jobs are in use by other sandboxes")
+
+    def close(self) -> None:
+        """Let others have them."""
+        self._held.close()
+
+
 class Places:
     """As many places as jobs may run at once, and more for interpreters that wait."""
 
     def __init__(self, *, directory: str, first_uid: int, most: int) -> None:
         self._directory = directory
         self._most = most
+        self._users = Users(first_uid) if os.getuid() == 0 else None
         self._uids: list[int | None] = [None] * most
-        if os.getuid() == 0:
-            self._uids = list(range(first_uid, first_uid + most))
+        if self._users is not None:
+            self._uids = list(range(self._users.first, self._users.first + most))
         self._free = asyncio.Semaphore(most)
         self._scratches: Scratches | None = None
+        self._making = threading.Lock()
 
     async def take(self) -> Place:
         """Wait for a place and take it. Raises SandboxUnavailable when none is, OSError without a disk."""
@@ -52,8 +85,9 @@ class Places:
         return Place(uid, made)
 
     def _make(self, uid: int | None) -> Path:
-        if self._scratches is None:
-            self._scratches = Scratches(self._directory)
+        with self._making:
+            if self._scratches is None:
+                self._scratches = Scratches(self._directory)
         return self._scratches.make(uid)
 
     async def free(self, place: Place) -> None:
@@ -96,6 +130,8 @@ class Places:
         if self._scratches is not None:
             await asyncio.to_thread(self._scratches.close)
             self._scratches = None
+        if self._users is not None:
+            self._users.close()
 
 
 _OF_THE_LOCK: Final = 4

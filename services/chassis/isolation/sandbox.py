@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,7 @@ class Settings:
     warm: int = 2
     """Interpreters that wait for jobs."""
     first_uid: int = 61_000
-    """As root, jobs run as this user and the ones after it."""
+    """As root, jobs run as this user and the ones after it: 256 of them for each sandbox of the machine."""
     launcher: Path = LAUNCHER
 
 
@@ -64,6 +65,7 @@ class ProcessSandbox:
         self._places = Places(
             directory=settings.directory, first_uid=settings.first_uid, most=settings.jobs + settings.warm
         )
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
         self._watcher = Watcher()
         self._pool = Pool(settings.warm, self._interpreter, self._places)
         self._sessions: set[Session] = set()
@@ -98,7 +100,7 @@ class ProcessSandbox:
             return None, "it is switched off by AIOS_TOOL_SANDBOX"
         known = [self._means] if self._means is not None else []
         missing = []
-        for means in known or possible(self._settings.level, self._settings.python):
+        for means in known or await asyncio.to_thread(possible, self._settings.level, self._settings.python):
             try:
                 surprises = await self._surprises(means)
             except (NotConfinedError, KernelError, OSError) as error:
@@ -199,9 +201,8 @@ class ProcessSandbox:
         """Start a job in a place that was taken for it; the place is free again when that fails."""
         try:
             await self._put(place, job)
-            confined = await Confined.start(
-                await self._plan(means, place, job, processes), self._settings.launcher
-            )
+            plan = await self._plan(means, place, job, processes)
+            confined = await Confined.start(plan, self._spawner, self._settings.launcher)
         except BaseException:
             await finished(self._places.free(place))
             raise
@@ -244,6 +245,7 @@ class ProcessSandbox:
         await asyncio.gather(*(session.stop() for session in tuple(self._sessions)), return_exceptions=True)
         await self._pool.close()
         await self._places.close()
+        self._spawner.shutdown(wait=False)
 
 
 def _message(job: SandboxJob) -> bytes:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ MAX_PATH: Final = 1024
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PREFIX: Final = "aios-sandbox-"
 _LOCK: Final = ".lock"
+_YOUNG_SECONDS: Final = 60.0
 
 
 class TooMuchError(Exception):
@@ -51,12 +53,11 @@ class Scratches:
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above))
         self.path.chmod(0o711)  # others may pass, to what they know and own
         self._lock = _locked(self.path)
-        self._made = 0
+        self._numbers = itertools.count(1)
 
     def make(self, uid: int | None) -> Path:
         """Make an empty scratch that is its user's alone."""
-        self._made += 1
-        made = self.path / str(self._made)
+        made = self.path / str(next(self._numbers))
         made.mkdir(mode=0o700)
         if uid is not None:
             os.chown(made, uid, uid)
@@ -79,7 +80,8 @@ def _sweep(above: Path) -> None:
     for found in above.glob(_PREFIX + "*"):
         with contextlib.suppress(OSError):
             about = found.lstat()
-            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+            young = time.time() - about.st_mtime < _YOUNG_SECONDS  # its owner may be about to lock it
+            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or young:
                 continue
             lock = os.open(found / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
