@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 from aiohttp import web
 
-from gateway.http.common import values
 from gateway.http.config import DoorConfig
 from gateway.http.errors import RequestTimeout
 from gateway.http.model import Identity
 from gateway.http.unpacking import coding_of, too_large, unpacked
+from services.chassis import json_values as values
 from services.chassis.aside import aside
 from services.chassis.bodies import Bodies, Holder
 from services.chassis.gate import Visitor

@@ -16,6 +16,9 @@ class ToolConfig:
     quota_tools: Cap = Cap.of(200)
     """Registered tools, charged to who registered them."""
 
+    quota_mcp_servers: Cap = Cap.of(16)
+    """MCP servers, charged to who added them; their tools count among the registered ones."""
+
     quota_secrets: Cap = Cap.flat(1_000)
     """Secrets; they belong to the tenant."""
 
@@ -94,6 +97,25 @@ class ToolConfig:
 
     sandbox_first_uid: int = 61_000
     """As root, programs run as this user and the ones after it, each as one of its own."""
+    mcp_programs: str = ""
+    """Directories whose programs MCP servers may be, and which those may read, beside /usr; absolute, with
+    colons between. Only administrators add such servers, and the programs run in the sandbox. Keep nothing in
+    them that no server may read. Default: none."""
+
+    mcp_network: bool = False
+    """Whether administrators may give such programs the network, past the guard of all other requests."""
+
+    mcp_memory_bytes: int = 512 * 1024 * 1024
+    """Memory of one such program with all it starts."""
+
+    mcp_sessions: int = 64
+    """Sessions with MCP servers that are open at once; a quarter of them for one tenant."""
+
+    mcp_idle: timedelta = timedelta(minutes=30)
+    """Time without a call after which a session is closed. Unit: seconds."""
+
+    mcp_open_seconds: float = 30.0
+    """Most time for a server to start and agree on a revision. Unit: seconds."""
 
     @property
     def egress(self) -> OperatorRules:
@@ -106,7 +128,16 @@ class ToolConfig:
             raise ValueError(f"sandbox is one of {', '.join(sorted(filter(None, LEVELS)))}, or empty")
         if self.sandbox_jobs < 1 or self.sandbox_warm < 0 or self.sandbox_first_uid < 1:
             raise ValueError("the sandbox has at least 1 place and is never root")
+        if not all(each.startswith("/") for each in self.mcp_directories):
+            raise ValueError("mcp_programs must be absolute directories, with colons between")
+        if min(self.mcp_sessions, self.mcp_memory_bytes) < 1 or self.mcp_open_seconds <= 0:
+            raise ValueError("mcp_sessions, mcp_memory_bytes and mcp_open_seconds must be more than 0")
         if self.keep_calls < timedelta(hours=24):
             raise ValueError("keep_calls must be at least 86400 seconds")
         if min(self.collect_every, self.check_leases_every, self.look_at_approvals_every) <= timedelta(0):
             raise ValueError("the times between two rounds must be more than 0 seconds")
+
+    @property
+    def mcp_directories(self) -> tuple[str, ...]:
+        """The directories of programs, one by one."""
+        return tuple(each for each in self.mcp_programs.split(":") if each)

@@ -37,6 +37,10 @@ from services.tool.drivers.builtin.catalog import TOOLS
 from services.tool.drivers.builtin.functions import BuiltinDriver
 from services.tool.drivers.builtin.workers import Workers
 from services.tool.drivers.http import HttpDriver
+from services.tool.drivers.mcp.dialling import Dialler, StdioRules, Ways
+from services.tool.drivers.mcp.driver import GRACE_SECONDS, McpDriver
+from services.tool.drivers.mcp.link import Links
+from services.tool.drivers.mcp.terms import Dials
 from services.tool.drivers.python import PythonDriver
 from services.tool.egress.guard import EgressGuard
 from services.tool.egress.names import SystemLookup
@@ -52,6 +56,7 @@ from services.tool.ports import (
     Queue,
     Sandbox,
     SecretKeys,
+    Secrets,
     SharingApprovals,
     Store,
     ToolDriver,
@@ -69,6 +74,8 @@ from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
 from services.tool.service.rehearsal import Rehearsal
 from services.tool.service.secrets import SecretAdmin, SecretVault
+from services.tool.service.server_book import ServerBook
+from services.tool.service.servers import Servers
 from services.tool.service.sharing import Sharing
 from services.tool.servicer import ToolServicer
 from services.tool.store.sql import MIGRATIONS, SqlStore
@@ -95,8 +102,17 @@ def build(
     secret_keys: SecretKeys,
     audit: Audit,
     documents: Documents,
+    dials: Dials | None = None,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> ToolService:
-    """Wire the use cases. `given`: the tools that every tenant has."""
+    """Wire the use cases.
+
+    `given`: the tools that every tenant has. `dials`: who opens sessions with MCP servers; None: nobody.
+    """
+    links = None
+    if dials is not None:
+        links = _links(config, dials, ServerBook(store), clock)
+        drivers = {**drivers, DriverKind.MCP: McpDriver(links, grace_seconds=grace_seconds)}
     deps = Dependencies(
         store=store, clock=clock, meter=meter, drivers=drivers, approvals=approvals, caps=caps_of(config)
     )
@@ -107,6 +123,8 @@ def build(
     registry.watch(calls.unregistered)
     leases.on_missing(calls.provider_gone)
 
+    servers = Servers(deps, registry, links)
+
     def taken_away(tenant: str, tool_id: str) -> None:
         registry.has_gone(tenant, tool_id)
         calls.revoked(tenant, tool_id)
@@ -116,12 +134,24 @@ def build(
         calls=calls,
         providers=Providers(deps, registry, leases),
         leases=leases,
-        purging=Purging(store, calls, leases, taken_away),
+        purging=Purging(store, calls, leases, servers, taken_away),
         making=Making(deps, Rehearsal(deps, queue, runtime)),
         secrets=SecretAdmin(deps, secret_keys, audit),
         sharing=Sharing(deps, sharing, audit, taken_away),
         egress=EgressAdmin(deps, config.egress, audit),
         apis=OpenApis(deps, registry, documents),
+        servers=servers,
+    )
+
+
+def _links(config: ToolConfig, dials: Dials, book: ServerBook, clock: Clock) -> Links:
+    return Links(
+        dials,
+        book,
+        clock,
+        most=config.mcp_sessions,
+        most_of_tenant=max(1, config.mcp_sessions // 4),
+        idle_seconds=config.mcp_idle.total_seconds(),
     )
 
 
@@ -129,6 +159,7 @@ def _killed(service: ToolService, tenant: str, agent: str) -> None:
     """End what a killed agent called, and what it provided."""
     service.calls.end_agent(tenant, agent)
     service.leases.end_provider(Scope(tenant, agent))
+    service.servers.end_owner(Scope(tenant, agent))
 
 
 def _suspended(service: ToolService, tenant: str, agent: str) -> None:
@@ -190,6 +221,24 @@ def _builtins(process: Process) -> BuiltinDriver:
     return BuiltinDriver(process.clock, search, files, workers)
 
 
+def _dialler(config: ToolConfig, sandbox: Sandbox, egress: EgressGuard, secrets: Secrets) -> Dialler:
+    """Make who reaches MCP servers: programs in the sandbox, servers on the web behind the guard."""
+    rules = StdioRules(
+        directories=config.mcp_directories,
+        network=config.mcp_network,
+        memory_bytes=config.mcp_memory_bytes,
+    )
+    ways = Ways(sandbox=sandbox, egress=egress, secrets=secrets, web=partial(_guarded, egress), rules=rules)
+    return Dialler(ways, open_seconds=config.mcp_open_seconds)
+
+
+def _guarded(guard: EgressGuard, tenant: str) -> object:
+    """Make the transport of the SDK's HTTP client; its library comes with the SDK, which may be missing."""
+    from services.tool.egress.transport import GuardedTransport  # noqa: PLC0415
+
+    return GuardedTransport(guard, tenant)
+
+
 async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     """Open the database, settle what the last process left, wire the service, start its background work.
 
@@ -208,6 +257,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
     meter, lookup = ToolMetrics(process.registry), SystemLookup()
     process.stack.callback(lookup.close)
     egress = EgressGuard(config.egress, StoredRules(store), meter, lookup)
+    vault = SecretVault(store, secret_keys)
     service = build(
         config,
         store=store,
@@ -216,7 +266,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         access=CallersAccess(process.authorizer),
         drivers={
             DriverKind.BUILTIN: _builtins(process),
-            DriverKind.HTTP: HttpDriver(egress, SecretVault(store, secret_keys)),
+            DriverKind.HTTP: HttpDriver(egress, vault),
             DriverKind.PYTHON: PythonDriver(sandbox),
         },
         given=TOOLS,
@@ -229,6 +279,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         secret_keys=secret_keys,
         documents=documents,
         audit=AccessAudit(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
+        dials=_dialler(config, sandbox, egress, vault),
     )
     if agents is not None:
         process.tasks.start(
@@ -241,7 +292,9 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         _log.warning("calls were interrupted", count=interrupted)
     await service.secrets.reseal()
     process.tasks.every("reseal", config.collect_every.total_seconds(), service.secrets.reseal)
+    process.stack.push_async_callback(service.servers.stop)
     process.stack.push_async_callback(service.calls.stop)
+    process.tasks.every("idle MCP sessions", FORGET_SECONDS, service.servers.sweep)
     process.follow_purges(service.purging.purge)
     process.tasks.every("collect", config.collect_every.total_seconds(), service.calls.collect)
     process.tasks.every("leases", config.check_leases_every.total_seconds(), service.leases.expire)

@@ -177,6 +177,8 @@ class McpBinding:
     """As the server calls it."""
     pinned_sha256: str
     """Of its definition as it was accepted."""
+    suspended: bool = False
+    """Whether the server was seen to offer something else by now; a person has to look at it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +406,8 @@ class QueueRequest:
     tool: Tool
     locks: tuple[str, ...]
     """Things of the tenant that no other call may use meanwhile."""
+    allowances: tuple[tuple[str, int], ...] = ()
+    """Things of the tenant that so many calls may use at a time."""
     max_wait: float | None
     """Most time it may wait; None: as long as its class may. Unit: seconds."""
     places: Places | None = None

@@ -13,6 +13,7 @@ from services.chassis.sandbox import port as sandbox_port
 from services.tool.core.egress import EgressRequest, EgressResponse, OriginPattern
 from services.tool.core.files import FileContent, FileEdit, FileList, FileStat
 from services.tool.core.making import Draft, DraftState, RuntimeFacts, SharingRequest, Version
+from services.tool.core.mcp_servers import KnownTool, McpServer
 from services.tool.core.openapi import Read
 from services.tool.core.secrets import Secret, SecretKey
 from services.tool.model import (
@@ -101,6 +102,30 @@ class Transaction(Protocol):
         """Keep a version, new or revoked; returns by how much it grew. Unit: bytes."""
         ...
 
+    def server(self, server_id: str) -> McpServer | None:
+        """Return an MCP server of the tenant."""
+        ...
+
+    def servers(self, *, after: str, limit: int) -> list[McpServer]:
+        """List the tenant's MCP servers by id."""
+        ...
+
+    def put_server(self, server: McpServer) -> None:
+        """Keep an MCP server, new or changed."""
+        ...
+
+    def drop_server(self, server_id: str) -> None:
+        """Forget an MCP server and what is known of its tools; the tools themselves stay."""
+        ...
+
+    def known_tools(self, server_id: str) -> list[KnownTool]:
+        """Return what is known of an MCP server's tools, by name."""
+        ...
+
+    def put_known_tools(self, server: McpServer, known: Sequence[KnownTool]) -> None:
+        """Replace what is known of an MCP server's tools."""
+        ...
+
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call of the agent."""
         ...
@@ -175,6 +200,10 @@ class Store(Protocol):
 
     async def tools_of(self, scope: Scope) -> list[str]:
         """Return the ids of the tools that an agent registered."""
+        ...
+
+    async def servers_of(self, scope: Scope) -> list[str]:
+        """Return the ids of the MCP servers that an agent added."""
         ...
 
     async def purge(self, scope: Scope) -> Mapping[str, int]:

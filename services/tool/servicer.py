@@ -3,12 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from aios.api.tool.v1 import egress_pb2, making_pb2, openapi_pb2, secrets_pb2, tool_pb2, tool_pb2_grpc
+from aios.api.tool.v1 import (
+    egress_pb2,
+    making_pb2,
+    mcp_pb2,
+    openapi_pb2,
+    secrets_pb2,
+    tool_pb2,
+    tool_pb2_grpc,
+)
 from services.chassis.auth.identity import Kind, current_caller
 from services.chassis.rpc import paging
 from services.chassis.rpc.wire import quota_usage, request_identity
 from services.chassis.shares import Openings
-from services.tool.errors import CapabilityMissing, ServerNotFound
 from services.tool.service.facade import ToolService
 from services.tool.service.sharing import TakenBack
 from services.tool.wire import calls as call_wire
@@ -18,6 +25,7 @@ from services.tool.wire import making as making_wire
 from services.tool.wire import openapi as openapi_wire
 from services.tool.wire import providers as provider_wire
 from services.tool.wire import secrets as secret_wire
+from services.tool.wire import servers as server_wire
 from services.tool.wire import tools as tool_wire
 
 
@@ -34,6 +42,7 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         self._making = service.making
         self._sharing = service.sharing
         self._apis = service.apis
+        self._servers = service.servers
 
     async def RegisterTool(
         self, request: tool_pb2.RegisterToolRequest, _context: object
@@ -101,24 +110,51 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         return call_wire.page(request, scope, found, size)
 
     async def AddMcpServer(
-        self, _request: tool_pb2.AddMcpServerRequest, _context: object
+        self, request: tool_pb2.AddMcpServerRequest, _context: object
     ) -> tool_pb2.AddMcpServerResponse:
-        """Refuse: MCP servers are not supported yet."""
-        raise CapabilityMissing("this kernel does not connect MCP servers", metadata={"driver": "mcp"})
+        caller = current_caller()
+        actor, server = (
+            request_identity(caller, "AddMcpServer", request),
+            server_wire.read(request.server, caller),
+        )
+        person, etag = server_wire.is_person(caller), request.server.etag
+        shown, tools = await self._servers.add(caller.scope, actor, server, etag, person=person)
+        return server_wire.added(shown, tools, caller)
 
     async def RemoveMcpServer(
         self, request: tool_pb2.RemoveMcpServerRequest, _context: object
     ) -> tool_pb2.RemoveMcpServerResponse:
-        """Remove an MCP server; there are none."""
-        if not request.allow_missing:
-            raise ServerNotFound(f"there is no MCP server {request.name}")
+        caller = current_caller()
+        actor, id_ = request_identity(caller, "RemoveMcpServer", request), server_wire.server_id(request.name)
+        missing, person = request.allow_missing, server_wire.is_person(caller)
+        remove = self._servers.remove
+        await remove(caller.scope, actor, id_, request.etag, allow_missing=missing, person=person)
         return tool_pb2.RemoveMcpServerResponse()
 
     async def ListMcpServers(
-        self, _request: tool_pb2.ListMcpServersRequest, _context: object
+        self, request: tool_pb2.ListMcpServersRequest, _context: object
     ) -> tool_pb2.ListMcpServersResponse:
-        """List MCP servers; there are none."""
-        return tool_pb2.ListMcpServersResponse()
+        caller = current_caller()
+        size = paging.page_size(request.page_size, default=server_wire.PAGE, maximum=server_wire.MOST)
+        after = server_wire.position(request, caller.scope)
+        found = await self._servers.page(caller.scope, after=after, limit=size + 1)
+        return server_wire.page(caller.scope, found, size, caller)
+
+    async def ReviewMcpServer(
+        self, request: mcp_pb2.ReviewMcpServerRequest, _context: object
+    ) -> mcp_pb2.ReviewMcpServerResponse:
+        caller = current_caller()
+        found = await self._servers.review(caller.scope, server_wire.server_id(request.name))
+        return server_wire.review(found, caller)
+
+    async def AcceptMcpServer(
+        self, request: mcp_pb2.AcceptMcpServerRequest, _context: object
+    ) -> mcp_pb2.AcceptMcpServerResponse:
+        caller = current_caller()
+        server_wire.expect_person(caller)
+        actor, id_ = request_identity(caller, "AcceptMcpServer", request), server_wire.server_id(request.name)
+        found = await self._servers.accept(caller.scope, actor, id_, request.offered_sha256)
+        return mcp_pb2.AcceptMcpServerResponse(server=server_wire.write(found.shown, caller))
 
     async def SetSecret(
         self, request: secrets_pb2.SetSecretRequest, _context: object

@@ -22,6 +22,7 @@ from services.tool.core.secrets import SecretKey
 from services.tool.drivers.builtin.catalog import TOOLS
 from services.tool.drivers.builtin.functions import BuiltinDriver
 from services.tool.drivers.builtin.workers import Workers
+from services.tool.drivers.mcp.terms import Dials
 from services.tool.errors import SecretsUnavailable
 from services.tool.main import build
 from services.tool.model import Approval, DriverKind, Tool, ToolCall, ToolOutcome
@@ -208,6 +209,8 @@ def tool_service(
     queue: Queue | None = None,
     drivers: Mapping[DriverKind, ToolDriver] | None = None,
     documents: Documents | None = None,
+    dials: Dials | None = None,
+    grace_seconds: float = 0.2,
     secret_keys: SecretKeys | None = None,
     audit: Audit | None = None,
     sharing: SharingApprovals | None = None,
@@ -230,6 +233,8 @@ def tool_service(
         audit=audit or FakeAudit(),
         sharing=sharing or FakePeople(),
         runtime=runtime or FakeRuntime(),
+        dials=dials,
+        grace_seconds=grace_seconds,
     )
 
 
@@ -245,3 +250,4 @@ async def tool_stub(
         stub: tool_pb2_grpc.ToolServiceAsyncStub = tool_pb2_grpc.ToolServiceStub(channel)
         yield stub
     await service.calls.stop()
+    await service.servers.stop()

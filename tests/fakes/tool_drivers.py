@@ -4,19 +4,35 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import Any, Protocol
 
 from services.chassis.runtime.clock import SystemClock
+from services.tool.core.pins import definition, pin
 from services.tool.core.secrets import Secret
 from services.tool.drivers.builtin.functions import BuiltinDriver
 from services.tool.drivers.builtin.workers import Workers
 from services.tool.drivers.http import HttpDriver
+from services.tool.drivers.mcp.driver import McpDriver
+from services.tool.drivers.mcp.link import Links
 from services.tool.errors import EgressDenied, ToolFailed
-from services.tool.model import Driver, DriverKind, Effect, HttpEndpoint, Progress, Tool, ToolOutcome
+from services.tool.model import (
+    Driver,
+    DriverKind,
+    Effect,
+    HttpEndpoint,
+    McpBinding,
+    Progress,
+    Tool,
+    ToolOutcome,
+)
 from services.tool.ports import Job, ToolDriver
+from tests.fakes.evil_mcp import HELLO
 from tests.fakes.files import MemoryFiles
+from tests.fakes.mcp_servers import Shelf, dialler, evil
+from tests.fakes.plain_sandbox import PlainSandbox
 from tests.fakes.tool import FakeFiles
 from tests.fakes.web import Asked, Web, plain, to, web
 
@@ -232,5 +248,54 @@ async def http() -> AsyncIterator[Harness]:
         yield HttpHarness(server)
 
 
-DRIVERS: dict[str, Making] = {"builtin": builtin, "http": http}
+class _AnyMcp(McpDriver):
+    """The driver of tools of MCP servers, for tools that come without their server."""
+
+    async def prepare(self, _scope: object, tool: Tool) -> Tool:
+        """Take every tool."""
+        return tool
+
+
+class McpHarness:
+    """MCP servers that misbehave, one for each behaviour, as programs in no sandbox."""
+
+    kind = DriverKind.MCP
+
+    def __init__(self) -> None:
+        self._sandbox, self._shelf = PlainSandbox(), Shelf()
+        dials = dialler(self._sandbox, secrets=OneSecret("mcpservers/evil"))
+        self.links = Links(dials, self._shelf, SystemClock(), most=64, most_of_tenant=64, idle_seconds=60.0)
+        self.driver = _AnyMcp(self.links, grace_seconds=0.1)
+
+    def tool(self, behaviour: Behaviour) -> Tool | None:
+        """Return a tool of a server that behaves so."""
+        kind = _KINDS.get(behaviour, behaviour.value.replace(" ", "-"))
+        leaks = behaviour in {Behaviour.LEAKS, Behaviour.LEAKS_FAILING}
+        name = "evil" if leaks else f"evil-{kind}"
+        secrets = {"KEY": "key"} if leaks else {}
+        self._shelf.servers[name] = evil(kind, id=name, secret_environment=secrets)
+        bound = McpBinding(server=name, tool="hello", pinned_sha256=HELLO_PIN)
+        tool = tool_of(Driver(DriverKind.MCP, mcp=bound), behaviour.value)
+        return replace(tool, returns_untrusted=True)
+
+    def left(self) -> list[str]:
+        """Count the servers that run for a call, or for nothing; idle ones wait for the next call."""
+        links = [self.links.known("acme", name) for name in self._shelf.servers]
+        idle = [link for link in links if link and link.opened and not link.opened.calls]
+        return ["a server"] * (len(self._sandbox.running) - len(idle))
+
+
+HELLO_PIN = pin(definition(HELLO).text)
+_KINDS = {Behaviour.ECHOES: "good", Behaviour.FLOODS: "flood", Behaviour.TELLS: "progress"}
+
+
+@asynccontextmanager
+async def mcp() -> AsyncIterator[Harness]:
+    """Make the harness of MCP servers."""
+    made = McpHarness()
+    yield made
+    await made.links.stop()
+
+
+DRIVERS: dict[str, Making] = {"builtin": builtin, "http": http, "mcp": mcp}
 """Every driver that the suite is run on."""

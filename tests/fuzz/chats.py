@@ -7,7 +7,6 @@ import msgspec
 from aios.api.inference.v1 import inference_pb2 as pb
 from gateway.http.chat import request as chat
 from gateway.http.chat.schema import Body as ChatBody
-from gateway.http.common import values
 from gateway.http.common.hints import write_headers
 from gateway.http.completions import request as completions
 from gateway.http.completions.schema import Body as CompletionBody
@@ -25,6 +24,7 @@ from gateway.inference.core import json_text, template
 from gateway.inference.core.markers import Neutralizer
 from gateway.inference.core.stop_strings import StopStrings
 from gateway.inference.model import ToolChoice
+from services.chassis import json_values as values
 from services.chassis.chat import ToolDefinition
 from services.chassis.rpc import chat_wire
 from services.tgi_local.core import parts

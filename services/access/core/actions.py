@@ -82,6 +82,7 @@ ACTIONS: Final[Mapping[str, frozenset[Scope]]] = {
     "storage.read": _DATA,
     "storage.share": _SELF,
     "storage.write": _DATA,
+    "tool.accept": _ADMIN | _PERSON,
     "tool.call": _TOOL,
     "tool.cancel": _STEER,
     "tool.egress": _ADMIN_ALONE,

@@ -201,6 +201,8 @@ class Submission:
     """Leading parts of the prompt that other calls may share, short to long."""
     locks: tuple[str, ...] = ()
     """Things of the tenant that no other call may use meanwhile."""
+    allowances: tuple[tuple[str, int], ...] = ()
+    """Things of the tenant that so many calls may use at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,5 +27,8 @@ def submit_message(call: Submission) -> pb.Submit:
         gang=gang.id if gang is not None else "",
         gang_size=gang.size if gang is not None else 0,
         prefixes=[pb.Prefix(key=each.key, tokens=each.tokens) for each in call.prefixes],
-        locks=[pb.Lock(name=name, limit=1) for name in call.locks],
+        locks=[
+            *(pb.Lock(name=name, limit=1) for name in call.locks),
+            *(pb.Lock(name=name, limit=limit) for name, limit in call.allowances),
+        ],
     )

@@ -221,6 +221,7 @@ class ScheduledQueue:
             arrived_at=self._clock.monotonic(),
             deadline=float("inf"),  # a caller that leaves takes its call along; others may still listen to it
             locks=needs.locks,
+            allowances=needs.allowances,
         )
         return ScheduledTicket(self._client.submit(submission), self.pools, pool, urgency)
 

@@ -10,7 +10,7 @@ from services.chassis.dispatch.scheduling import Completion
 from services.chassis.rpc.errors import ApprovalRequired, KernelError
 from services.chassis.runtime.logs import logger
 from services.tool.core import ledger, schemas
-from services.tool.core.locks import lock_names
+from services.tool.core.locks import allowances, lock_names
 from services.tool.core.made_tools import visible
 from services.tool.errors import (
     ProviderLost,
@@ -141,6 +141,7 @@ class CallAttempt:
                 call_id=run.call.id,
                 tool=run.tool,
                 locks=lock_names(run.tool, self._request.arguments),
+                allowances=allowances(run.tool),
                 max_wait=self._request.wait_seconds,
                 places=self._leases if self._provided else None,
             )

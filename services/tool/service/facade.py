@@ -11,6 +11,7 @@ from services.tool.service.providers import Providers
 from services.tool.service.purging import Purging
 from services.tool.service.registry import Registry
 from services.tool.service.secrets import SecretAdmin
+from services.tool.service.servers import Servers
 from services.tool.service.sharing import Sharing
 
 
@@ -28,3 +29,4 @@ class ToolService:
     making: Making
     sharing: Sharing
     apis: OpenApis
+    servers: Servers

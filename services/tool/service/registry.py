@@ -68,6 +68,7 @@ class Registry:
         def work(tx: Transaction) -> Tool:
             known = tx.tool(tool.id)
             _must_not_be_drafted(tx, tool.id, actor.agent)
+            _none_of_a_servers(tx, tool.id)
             if etag:
                 current = _current(known, tool.id, etag, actor)
                 made = replace(
@@ -122,6 +123,7 @@ class Registry:
 
         def work(tx: Transaction) -> Nothing:
             known = tx.tool(tool_id)
+            _none_of_a_servers(tx, tool_id)
             if known is not None or not allow_missing:
                 gone = _current(known, tool_id, etag, actor)
                 tx.drop_tool(tool_id)
@@ -185,6 +187,16 @@ class Registry:
             return "" if self._leases.connected(scope.tenant, tool) else ProviderLost.reason
         driver = self._deps.drivers.get(tool.driver.kind)
         return CapabilityMissing.reason if driver is None else driver.problem(scope, tool)
+
+
+def _none_of_a_servers(tx: Transaction, tool_id: str) -> None:
+    """Refuse to touch, or to look like, a tool of an MCP server. Raises PermissionDenied."""
+    server, dot, _ = tool_id.partition(".")
+    if dot and tx.server(server) is not None:
+        raise PermissionDenied(
+            f"tools whose names begin with {server}. come from mcpservers/{server} alone",
+            metadata={"server": f"mcpservers/{server}"},
+        )
 
 
 def _current(known: Tool | None, tool_id: str, etag: str, actor: RequestIdentity) -> Tool:

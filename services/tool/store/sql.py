@@ -19,6 +19,7 @@ from services.tool.model import SealedSecret, ToolCall
 from services.tool.ports import Transaction
 from services.tool.store import tables
 from services.tool.store.rows import Rows, sealed_secret
+from services.tool.store.server_rows import ServerRows
 
 T = TypeVar("T")
 
@@ -72,6 +73,12 @@ class SqlStore:
         query = sa.select(table.c.tool).where(rows_of(table, scope.tenant, scope.agent, "owner"))
         return list(await self._database.read(lambda conn: conn.execute(query).scalars().all()))
 
+    async def servers_of(self, scope: Scope) -> list[str]:
+        """Return the ids of the MCP servers that an agent added."""
+        table = tables.mcp_servers
+        query = sa.select(table.c.server).where(rows_of(table, scope.tenant, scope.agent))
+        return list(await self._database.read(lambda conn: conn.execute(query).scalars().all()))
+
     async def purge(self, scope: Scope) -> Mapping[str, int]:
         """Delete everything of an agent."""
         counts = await purge_tables(self._database, tables.metadata, scope)
@@ -96,7 +103,7 @@ class SqlStore:
         return len(doomed)
 
 
-class _Transaction(Rows):
+class _Transaction(Rows, ServerRows):
     """A Transaction on one connection."""
 
     def __init__(self, conn: sa.Connection, scope: Scope, clock: Clock) -> None:

@@ -83,5 +83,26 @@ versions = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+mcp_servers = Table(
+    "mcp_servers",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("server", _id(63), primary_key=True),
+    Column("agent", _id(63), nullable=False),  # who added it
+    Column("body", LargeBinary, nullable=False),
+    Index("mcp_servers_by_agent", "tenant", "agent"),
+)
+
+mcp_tools = Table(  # apart from the servers: definitions are long, and listed by nobody
+    "mcp_tools",
+    metadata,
+    Column("tenant", _id(63), primary_key=True),
+    Column("server", _id(63), primary_key=True),
+    Column("tool", _id(128), primary_key=True),  # as the server calls it
+    Column("agent", _id(63), nullable=False),  # who added the server
+    Column("body", LargeBinary, nullable=False),
+    Index("mcp_tools_by_agent", "tenant", "agent"),
+)
+
 replies = idempotency.table(metadata)
 book = UsageBook(*quota_tables(metadata))

@@ -33,16 +33,16 @@ from services.tool.wire import common
 
 PAGE: Final = 100
 MOST: Final = 500
-_PAGE_BYTES: Final = 3 * 1024 * 1024
+PAGE_BYTES: Final = 3 * 1024 * 1024
 _PLACES: Final = 8
 
-_EFFECTS: Final = {
+EFFECTS: Final = {
     resources_pb2.TOOL_EFFECT_PURE: Effect.PURE,
     resources_pb2.TOOL_EFFECT_IDEMPOTENT: Effect.IDEMPOTENT,
     resources_pb2.TOOL_EFFECT_REVERSIBLE: Effect.REVERSIBLE,
     resources_pb2.TOOL_EFFECT_IRREVERSIBLE: Effect.IRREVERSIBLE,
 }
-EFFECTS_BACK: Final = {effect: number for number, effect in _EFFECTS.items()}
+EFFECTS_BACK: Final = {effect: number for number, effect in EFFECTS.items()}
 _METHODS: Final = {
     resources_pb2.HTTP_METHOD_GET: "GET",
     resources_pb2.HTTP_METHOD_PUT: "PUT",
@@ -68,7 +68,7 @@ def read(given: resources_pb2.Tool, caller: Caller) -> Tool:
         description=given.description,
         parameters_schema=_schema(given, "parameters_schema"),
         result_schema=_schema(given, "result_schema"),
-        effect=_EFFECTS.get(given.effect, Effect.IRREVERSIBLE),
+        effect=EFFECTS.get(given.effect, Effect.IRREVERSIBLE),
         max_concurrency=given.max_concurrency or _PLACES,
         driver=_driver(given),
         locks=tuple(given.locks),
@@ -144,7 +144,7 @@ def page(
 ) -> tool_pb2.ListToolsResponse:
     """Write a page of at most `size` tools and 3 MiB; `found` holds one more if there is one."""
     response = tool_pb2.ListToolsResponse()
-    room = _PAGE_BYTES
+    room = PAGE_BYTES
     for item in found[:size]:
         message = write(item, basic=request.view == tool_pb2.TOOL_VIEW_BASIC)
         room -= message.ByteSize()

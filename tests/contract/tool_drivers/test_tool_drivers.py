@@ -122,10 +122,23 @@ async def test_a_call_that_is_cancelled_leaves_nothing(world: World) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "reasons"),
     [
-        (Behaviour.DIES, {"TOOL_FAILED", "MCP_SERVER_FAILED"}),
-        (Behaviour.FLOODS, {"TOOL_FAILED", "TOOL_RESULT_INVALID", "MCP_SERVER_FAILED", "TOOL_TIMEOUT", ""}),
-        (Behaviour.BABBLES, {"TOOL_FAILED", "TOOL_RESULT_INVALID", "MCP_SERVER_FAILED", "TOOL_TIMEOUT"}),
-        (Behaviour.HUGE, {"TOOL_FAILED", "TOOL_RESULT_INVALID", "MCP_SERVER_FAILED"}),
+        (Behaviour.DIES, {"UNKNOWN_OUTCOME", "TOOL_FAILED", "MCP_SERVER_FAILED"}),
+        (
+            Behaviour.FLOODS,
+            {
+                "UNKNOWN_OUTCOME",
+                "TOOL_FAILED",
+                "TOOL_RESULT_INVALID",
+                "MCP_SERVER_FAILED",
+                "TOOL_TIMEOUT",
+                "",
+            },
+        ),
+        (
+            Behaviour.BABBLES,
+            {"UNKNOWN_OUTCOME", "TOOL_FAILED", "TOOL_RESULT_INVALID", "MCP_SERVER_FAILED", "TOOL_TIMEOUT"},
+        ),
+        (Behaviour.HUGE, {"UNKNOWN_OUTCOME", "TOOL_FAILED", "TOOL_RESULT_INVALID", "MCP_SERVER_FAILED"}),
     ],
 )
 async def test_what_misbehaves_ends_its_own_call_with_a_type_and_the_next_call_works(

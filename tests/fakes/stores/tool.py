@@ -1,7 +1,7 @@
 """The store in RAM: for tests and throw-away kernels. Nothing survives the process."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -14,6 +14,7 @@ from services.chassis.quotas import Caps, Owner, Tab, Usage
 from services.chassis.rpc.errors import IdempotencyMismatch
 from services.tool.core import ledger
 from services.tool.core.making import Draft, DraftState, Version
+from services.tool.core.mcp_servers import KnownTool, McpServer
 from services.tool.model import CallQuery, Narrowing, SealedSecret, Tool, ToolCall
 from services.tool.ports import Transaction
 from tests.fakes.stores.usage import MemoryBook
@@ -33,6 +34,8 @@ class _Data:
     calls: dict[tuple[Scope, str], ToolCall] = field(default_factory=dict)
     drafts: dict[tuple[Scope, str], Draft] = field(default_factory=dict)
     versions: dict[tuple[Scope, str, int], Version] = field(default_factory=dict)
+    servers: dict[tuple[str, str], McpServer] = field(default_factory=dict)
+    known: dict[tuple[str, str], tuple[KnownTool, ...]] = field(default_factory=dict)
     replies: dict[_Request, tuple[bytes, bytes]] = field(default_factory=dict)
 
     def copied(self) -> "_Data":
@@ -80,8 +83,19 @@ class InMemoryStore:
             if (tenant, one.owner) == (scope.tenant, scope.agent)
         ]
 
+    async def servers_of(self, scope: Scope) -> list[str]:
+        """Return the ids of an agent's MCP servers."""
+        return [
+            server
+            for (tenant, server), one in self._data.servers.items()
+            if (tenant, one.owner) == (scope.tenant, scope.agent)
+        ]
+
     async def purge(self, scope: Scope) -> Mapping[str, int]:
-        """Forget an agent's tools and calls."""
+        """Forget an agent's tools, servers and calls."""
+        for server in await self.servers_of(scope):
+            del self._data.servers[scope.tenant, server]
+            self._data.known.pop((scope.tenant, server), None)
         for tool in await self.tools_of(scope):
             del self._data.tools[scope.tenant, tool]
         tables: tuple[dict[Any, Any], ...] = (self._data.calls, self._data.drafts, self._data.versions)
@@ -209,6 +223,32 @@ class _Transaction:
         before = self._data.versions.get(key)
         self._data.versions[key] = version
         return len(codec.encode(version)) - (0 if before is None else len(codec.encode(before)))
+
+    def server(self, server_id: str) -> McpServer | None:
+        """Return an MCP server."""
+        return self._data.servers.get((self._scope.tenant, server_id))
+
+    def servers(self, *, after: str, limit: int) -> list[McpServer]:
+        """List MCP servers by id."""
+        mine = [one for (tenant, _), one in self._data.servers.items() if tenant == self._scope.tenant]
+        return sorted((one for one in mine if one.id > after), key=lambda one: one.id)[:limit]
+
+    def put_server(self, server: McpServer) -> None:
+        """Insert or replace an MCP server."""
+        self._data.servers[self._scope.tenant, server.id] = server
+
+    def drop_server(self, server_id: str) -> None:
+        """Forget an MCP server and what is known of its tools."""
+        self._data.servers.pop((self._scope.tenant, server_id), None)
+        self._data.known.pop((self._scope.tenant, server_id), None)
+
+    def known_tools(self, server_id: str) -> list[KnownTool]:
+        """Return what is known of a server's tools."""
+        return list(self._data.known.get((self._scope.tenant, server_id), ()))
+
+    def put_known_tools(self, server: McpServer, known: Sequence[KnownTool]) -> None:
+        """Replace what is known of a server's tools."""
+        self._data.known[self._scope.tenant, server.id] = tuple(sorted(known, key=lambda one: one.tool))
 
     def call(self, call_id: str) -> ToolCall | None:
         """Return a call."""

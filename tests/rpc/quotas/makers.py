@@ -36,12 +36,15 @@ from services.storage.config import StorageConfig
 from services.storage.main import servicer as storage_servicer
 from services.storage.model import StorageLimits
 from services.tool.config import ToolConfig
+from services.tool.core.mcp_servers import McpServer
+from services.tool.drivers.mcp.terms import Dialled
 from services.tool.model import DriverKind
 from services.tool.servicer import ToolServicer
 from tests.fakes import tokens
 from tests.fakes.access_manager import desk
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_service
+from tests.fakes.mcp_servers import FakeDials, FakeServer
 from tests.fakes.memory import memory_service
 from tests.fakes.quotas import ROOT, TREES, WithTrees, local_channel
 from tests.fakes.storage import Kernel
@@ -239,6 +242,21 @@ async def tell_long(_arguments: Mapping[str, Any]) -> Any:
     return {"result": "x" * (UNIT - 1_000)}
 
 
+class Everywhere(FakeDials):
+    """Dials that reach a server without tools wherever they are told to go."""
+
+    async def dial(self, tenant: str, server: McpServer) -> Dialled:
+        """Open a session."""
+        self.servers.setdefault(server.id, FakeServer())
+        return await super().dial(tenant, server)
+
+
+async def mcp_server(stub: Any, who: str, number: int) -> None:
+    web = tool_resources.McpHttp(url="https://mcp.example.com/mcp")
+    server = tool_resources.McpServer(name=f"mcpservers/{who}-{number}", http=web)
+    await stub.AddMcpServer(tool_pb2.AddMcpServerRequest(server=server), metadata=tokens.metadata(who))
+
+
 async def running(stub: Any, who: str, number: int) -> None:
     await tool(stub, who, number, builtin=tool_resources.BuiltinDriver(function="slow"))
     request = tool_pb2.CallToolRequest(tool=f"tools/{who}-{number}", arguments_json="{}", detach=True)
@@ -288,6 +306,7 @@ async def _tool(config: ToolConfig, _folder: Path) -> Any:
         builtins=builtins,
         drivers={DriverKind.PYTHON: FakePython()},
         sharing=PeopleWhoAgree(),
+        dials=Everywhere(),
     )
     servicer = ToolServicer(service)
     add = tool_pb2_grpc.add_ToolServiceServicer_to_server
@@ -396,6 +415,7 @@ MANAGERS: Final = {
             "draft_bytes": draft,
             "tool_changes": draft,
             "tool_versions": tool_version,
+            "mcp_servers": mcp_server,
             "secrets": secret,
             "calls": call,
             "call_bytes": long_call,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.common import values
+from services.chassis import json_values as values
 from services.chassis.rpc.errors import RequestTooLarge
 
 JSON = st.recursive(

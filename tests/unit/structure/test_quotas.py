@@ -38,7 +38,7 @@ takes of them. Administrators make bounded numbers."""
 EVERYWHERE: Final = caps_of(CommonConfig()).keys()
 """Quotas that each process has."""
 
-WITHOUT_REPLY: Final = {"ShareFile", "RevokeShare", "CallTool", "AddMcpServer", "RemoveMcpServer"}
+WITHOUT_REPLY: Final = {"ShareFile", "RevokeShare", "CallTool"}
 """What access does and remembers, what the ledger of calls remembers, and what there is nothing of."""
 
 MANAGERS: Final[dict[str, tuple[Any, ...]]] = {

@@ -29,6 +29,7 @@ CHASSIS_FILES = {
     "chat",
     "codec",
     "json_text",
+    "json_values",
     "quotas",
     "shares",
     "bodies",

@@ -325,8 +325,22 @@ class McpStdio(_message.Message):
     allow_network: bool
     def __init__(self, command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., allow_network: bool = ...) -> None: ...
 
+class McpOAuth(_message.Message):
+    __slots__ = ("token_url", "client_id", "client_secret", "refresh_token", "scopes")
+    TOKEN_URL_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    token_url: str
+    client_id: str
+    client_secret: str
+    refresh_token: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, token_url: _Optional[str] = ..., client_id: _Optional[str] = ..., client_secret: _Optional[str] = ..., refresh_token: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class McpHttp(_message.Message):
-    __slots__ = ("url", "headers", "secret_headers")
+    __slots__ = ("url", "headers", "secret_headers", "oauth")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -344,13 +358,15 @@ class McpHttp(_message.Message):
     URL_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     SECRET_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    OAUTH_FIELD_NUMBER: _ClassVar[int]
     url: str
     headers: _containers.ScalarMap[str, str]
     secret_headers: _containers.ScalarMap[str, str]
-    def __init__(self, url: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    oauth: McpOAuth
+    def __init__(self, url: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., oauth: _Optional[_Union[McpOAuth, _Mapping]] = ...) -> None: ...
 
 class McpServer(_message.Message):
-    __slots__ = ("name", "stdio", "http", "allowed_tools", "default_effect", "trust_annotations", "timeout", "max_concurrency", "state", "problem", "tools", "protocol_version", "owner", "create_time", "etag")
+    __slots__ = ("name", "stdio", "http", "allowed_tools", "default_effect", "trust_annotations", "timeout", "max_concurrency", "state", "problem", "tools", "protocol_version", "owner", "create_time", "etag", "changed_tools")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STDIO_FIELD_NUMBER: _ClassVar[int]
     HTTP_FIELD_NUMBER: _ClassVar[int]
@@ -366,6 +382,7 @@ class McpServer(_message.Message):
     OWNER_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_TOOLS_FIELD_NUMBER: _ClassVar[int]
     name: str
     stdio: McpStdio
     http: McpHttp
@@ -381,4 +398,5 @@ class McpServer(_message.Message):
     owner: str
     create_time: _timestamp_pb2.Timestamp
     etag: str
-    def __init__(self, name: _Optional[str] = ..., stdio: _Optional[_Union[McpStdio, _Mapping]] = ..., http: _Optional[_Union[McpHttp, _Mapping]] = ..., allowed_tools: _Optional[_Iterable[str]] = ..., default_effect: _Optional[_Union[ToolEffect, str]] = ..., trust_annotations: bool = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_concurrency: _Optional[int] = ..., state: _Optional[_Union[McpServerState, str]] = ..., problem: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., protocol_version: _Optional[str] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    changed_tools: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., stdio: _Optional[_Union[McpStdio, _Mapping]] = ..., http: _Optional[_Union[McpHttp, _Mapping]] = ..., allowed_tools: _Optional[_Iterable[str]] = ..., default_effect: _Optional[_Union[ToolEffect, str]] = ..., trust_annotations: bool = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_concurrency: _Optional[int] = ..., state: _Optional[_Union[McpServerState, str]] = ..., problem: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., protocol_version: _Optional[str] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., changed_tools: _Optional[_Iterable[str]] = ...) -> None: ...

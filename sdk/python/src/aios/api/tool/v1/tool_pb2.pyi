@@ -3,6 +3,7 @@ from aios.api.common.v1 import quotas_pb2 as _quotas_pb2
 from aios.api.tool.v1 import egress_pb2 as _egress_pb2
 from aios.api.tool.v1 import making_pb2 as _making_pb2
 from aios.api.tool.v1 import openapi_pb2 as _openapi_pb2
+from aios.api.tool.v1 import mcp_pb2 as _mcp_pb2
 from aios.api.tool.v1 import resources_pb2 as _resources_pb2
 from aios.api.tool.v1 import secrets_pb2 as _secrets_pb2
 from buf.validate import validate_pb2 as _validate_pb2

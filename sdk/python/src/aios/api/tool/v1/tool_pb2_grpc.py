@@ -5,6 +5,7 @@ import warnings
 
 from aios.api.tool.v1 import egress_pb2 as aios_dot_api_dot_tool_dot_v1_dot_egress__pb2
 from aios.api.tool.v1 import making_pb2 as aios_dot_api_dot_tool_dot_v1_dot_making__pb2
+from aios.api.tool.v1 import mcp_pb2 as aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2
 from aios.api.tool.v1 import openapi_pb2 as aios_dot_api_dot_tool_dot_v1_dot_openapi__pb2
 from aios.api.tool.v1 import secrets_pb2 as aios_dot_api_dot_tool_dot_v1_dot_secrets__pb2
 from aios.api.tool.v1 import tool_pb2 as aios_dot_api_dot_tool_dot_v1_dot_tool__pb2
@@ -99,6 +100,16 @@ class ToolServiceStub(object):
                 '/aios.api.tool.v1.ToolService/ListMcpServers',
                 request_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.ListMcpServersRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.ListMcpServersResponse.FromString,
+                _registered_method=True)
+        self.ReviewMcpServer = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/ReviewMcpServer',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.ReviewMcpServerRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.ReviewMcpServerResponse.FromString,
+                _registered_method=True)
+        self.AcceptMcpServer = channel.unary_unary(
+                '/aios.api.tool.v1.ToolService/AcceptMcpServer',
+                request_serializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.AcceptMcpServerRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.AcceptMcpServerResponse.FromString,
                 _registered_method=True)
         self.TakeCalls = channel.unary_stream(
                 '/aios.api.tool.v1.ToolService/TakeCalls',
@@ -305,10 +316,12 @@ class ToolServiceServicer(object):
 
     def AddMcpServer(self, request, context):
         """Connects an MCP server, or with an etag replaces it, and registers the tools it offers, which the caller accepts as
-        they are now.
-        Errors: ALREADY_EXISTS ALREADY_EXISTS, NOT_FOUND MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH,
-        UNAVAILABLE MCP_SERVER_FAILED, INVALID_ARGUMENT TOOL_SCHEMA_INVALID, FAILED_PRECONDITION SANDBOX_UNAVAILABLE,
-        PERMISSION_DENIED EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        they are now. Only administrators say which program is run. Where an agent replaces a server, what changed of it
+        stays suspended until a person accepts it.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (also where a tool of another has a name below the server's), NOT_FOUND
+        MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH, UNAVAILABLE MCP_SERVER_FAILED, FAILED_PRECONDITION
+        SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED
+        QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -318,8 +331,8 @@ class ToolServiceServicer(object):
 
     def RemoveMcpServer(self, request, context):
         """Disconnects an MCP server and removes its tools. Calls of its tools that run are stopped.
-        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED
-        IDEMPOTENCY_MISMATCH.
+        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+        TOOL_CHANGED (it changed, and the caller is an agent: a person has to look first), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -328,9 +341,30 @@ class ToolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListMcpServers(self, request, context):
-        """Lists MCP servers by name, without their headers and environment.
+        """Lists MCP servers by name, without the values of their headers and environment.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewMcpServer(self, request, context):
+        """Shows what an MCP server offers otherwise than it was accepted, old and new. For people.
+        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptMcpServer(self, request, context):
+        """Accepts what an MCP server offers now, if it is what `offered_sha256` says. Persons and administrators only,
+        whatever a policy permits.
+        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND, ABORTED ETAG_MISMATCH (it offers something else by now),
+        RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -623,6 +657,16 @@ def add_ToolServiceServicer_to_server(servicer, server):
                     servicer.ListMcpServers,
                     request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.ListMcpServersRequest.FromString,
                     response_serializer=aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.ListMcpServersResponse.SerializeToString,
+            ),
+            'ReviewMcpServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewMcpServer,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.ReviewMcpServerRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.ReviewMcpServerResponse.SerializeToString,
+            ),
+            'AcceptMcpServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptMcpServer,
+                    request_deserializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.AcceptMcpServerRequest.FromString,
+                    response_serializer=aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.AcceptMcpServerResponse.SerializeToString,
             ),
             'TakeCalls': grpc.unary_stream_rpc_method_handler(
                     servicer.TakeCalls,
@@ -1034,6 +1078,60 @@ class ToolService(object):
             '/aios.api.tool.v1.ToolService/ListMcpServers',
             aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.ListMcpServersRequest.SerializeToString,
             aios_dot_api_dot_tool_dot_v1_dot_tool__pb2.ListMcpServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewMcpServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/ReviewMcpServer',
+            aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.ReviewMcpServerRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.ReviewMcpServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptMcpServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.tool.v1.ToolService/AcceptMcpServer',
+            aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.AcceptMcpServerRequest.SerializeToString,
+            aios_dot_api_dot_tool_dot_v1_dot_mcp__pb2.AcceptMcpServerResponse.FromString,
             options,
             channel_credentials,
             insecure,

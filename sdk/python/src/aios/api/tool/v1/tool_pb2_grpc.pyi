@@ -5,6 +5,7 @@ Tools: what there is, running them, and the ledger of what was run."""
 
 from aios.api.tool.v1 import egress_pb2 as _egress_pb2
 from aios.api.tool.v1 import making_pb2 as _making_pb2
+from aios.api.tool.v1 import mcp_pb2 as _mcp_pb2
 from aios.api.tool.v1 import openapi_pb2 as _openapi_pb2
 from aios.api.tool.v1 import secrets_pb2 as _secrets_pb2
 from aios.api.tool.v1 import tool_pb2 as _tool_pb2
@@ -100,24 +101,39 @@ class ToolServiceStub:
     """
     AddMcpServer: _grpc.UnaryUnaryMultiCallable[_tool_pb2.AddMcpServerRequest, _tool_pb2.AddMcpServerResponse]
     """Connects an MCP server, or with an etag replaces it, and registers the tools it offers, which the caller accepts as
-    they are now.
-    Errors: ALREADY_EXISTS ALREADY_EXISTS, NOT_FOUND MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH,
-    UNAVAILABLE MCP_SERVER_FAILED, INVALID_ARGUMENT TOOL_SCHEMA_INVALID, FAILED_PRECONDITION SANDBOX_UNAVAILABLE,
-    PERMISSION_DENIED EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    they are now. Only administrators say which program is run. Where an agent replaces a server, what changed of it
+    stays suspended until a person accepts it.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (also where a tool of another has a name below the server's), NOT_FOUND
+    MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH, UNAVAILABLE MCP_SERVER_FAILED, FAILED_PRECONDITION
+    SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED
+    QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     RemoveMcpServer: _grpc.UnaryUnaryMultiCallable[_tool_pb2.RemoveMcpServerRequest, _tool_pb2.RemoveMcpServerResponse]
     """Disconnects an MCP server and removes its tools. Calls of its tools that run are stopped.
-    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED
-    IDEMPOTENCY_MISMATCH.
+    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+    TOOL_CHANGED (it changed, and the caller is an agent: a person has to look first), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     ListMcpServers: _grpc.UnaryUnaryMultiCallable[_tool_pb2.ListMcpServersRequest, _tool_pb2.ListMcpServersResponse]
-    """Lists MCP servers by name, without their headers and environment.
+    """Lists MCP servers by name, without the values of their headers and environment.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ReviewMcpServer: _grpc.UnaryUnaryMultiCallable[_mcp_pb2.ReviewMcpServerRequest, _mcp_pb2.ReviewMcpServerResponse]
+    """Shows what an MCP server offers otherwise than it was accepted, old and new. For people.
+    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    AcceptMcpServer: _grpc.UnaryUnaryMultiCallable[_mcp_pb2.AcceptMcpServerRequest, _mcp_pb2.AcceptMcpServerResponse]
+    """Accepts what an MCP server offers now, if it is what `offered_sha256` says. Persons and administrators only,
+    whatever a policy permits.
+    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND, ABORTED ETAG_MISMATCH (it offers something else by now),
+    RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
     """
     TakeCalls: _grpc.UnaryStreamMultiCallable[_tool_pb2.TakeCallsRequest, _tool_pb2.TakeCallsResponse]
     """Streams the calls of tools whose driver is `provider` to the process that runs them, as many at once as it has
@@ -334,24 +350,39 @@ class ToolServiceAsyncStub(ToolServiceStub):
     """
     AddMcpServer: _aio.UnaryUnaryMultiCallable[_tool_pb2.AddMcpServerRequest, _tool_pb2.AddMcpServerResponse]  # type: ignore[assignment]
     """Connects an MCP server, or with an etag replaces it, and registers the tools it offers, which the caller accepts as
-    they are now.
-    Errors: ALREADY_EXISTS ALREADY_EXISTS, NOT_FOUND MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH,
-    UNAVAILABLE MCP_SERVER_FAILED, INVALID_ARGUMENT TOOL_SCHEMA_INVALID, FAILED_PRECONDITION SANDBOX_UNAVAILABLE,
-    PERMISSION_DENIED EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    they are now. Only administrators say which program is run. Where an agent replaces a server, what changed of it
+    stays suspended until a person accepts it.
+    Errors: ALREADY_EXISTS ALREADY_EXISTS (also where a tool of another has a name below the server's), NOT_FOUND
+    MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH, UNAVAILABLE MCP_SERVER_FAILED, FAILED_PRECONDITION
+    SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED
+    QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     RemoveMcpServer: _aio.UnaryUnaryMultiCallable[_tool_pb2.RemoveMcpServerRequest, _tool_pb2.RemoveMcpServerResponse]  # type: ignore[assignment]
     """Disconnects an MCP server and removes its tools. Calls of its tools that run are stopped.
-    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED
-    IDEMPOTENCY_MISMATCH.
+    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+    TOOL_CHANGED (it changed, and the caller is an agent: a person has to look first), ABORTED IDEMPOTENCY_MISMATCH.
     Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
     `request_id` to learn which.
     """
     ListMcpServers: _aio.UnaryUnaryMultiCallable[_tool_pb2.ListMcpServersRequest, _tool_pb2.ListMcpServersResponse]  # type: ignore[assignment]
-    """Lists MCP servers by name, without their headers and environment.
+    """Lists MCP servers by name, without the values of their headers and environment.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    ReviewMcpServer: _aio.UnaryUnaryMultiCallable[_mcp_pb2.ReviewMcpServerRequest, _mcp_pb2.ReviewMcpServerResponse]  # type: ignore[assignment]
+    """Shows what an MCP server offers otherwise than it was accepted, old and new. For people.
+    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND.
+    Idempotent: changes nothing. Cancelling stops the work at once.
+    """
+    AcceptMcpServer: _aio.UnaryUnaryMultiCallable[_mcp_pb2.AcceptMcpServerRequest, _mcp_pb2.AcceptMcpServerResponse]  # type: ignore[assignment]
+    """Accepts what an MCP server offers now, if it is what `offered_sha256` says. Persons and administrators only,
+    whatever a policy permits.
+    Errors: NOT_FOUND MCP_SERVER_NOT_FOUND, ABORTED ETAG_MISMATCH (it offers something else by now),
+    RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+    Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+    `request_id` to learn which.
     """
     TakeCalls: _aio.UnaryStreamMultiCallable[_tool_pb2.TakeCallsRequest, _tool_pb2.TakeCallsResponse]  # type: ignore[assignment]
     """Streams the calls of tools whose driver is `provider` to the process that runs them, as many at once as it has
@@ -619,10 +650,12 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tool_pb2.AddMcpServerResponse, _abc.Awaitable[_tool_pb2.AddMcpServerResponse]]:
         """Connects an MCP server, or with an etag replaces it, and registers the tools it offers, which the caller accepts as
-        they are now.
-        Errors: ALREADY_EXISTS ALREADY_EXISTS, NOT_FOUND MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH,
-        UNAVAILABLE MCP_SERVER_FAILED, INVALID_ARGUMENT TOOL_SCHEMA_INVALID, FAILED_PRECONDITION SANDBOX_UNAVAILABLE,
-        PERMISSION_DENIED EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        they are now. Only administrators say which program is run. Where an agent replaces a server, what changed of it
+        stays suspended until a person accepts it.
+        Errors: ALREADY_EXISTS ALREADY_EXISTS (also where a tool of another has a name below the server's), NOT_FOUND
+        MCP_SERVER_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH, UNAVAILABLE MCP_SERVER_FAILED, FAILED_PRECONDITION
+        SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED, UNIMPLEMENTED CAPABILITY_MISSING, RESOURCE_EXHAUSTED
+        QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -634,8 +667,8 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tool_pb2.RemoveMcpServerResponse, _abc.Awaitable[_tool_pb2.RemoveMcpServerResponse]]:
         """Disconnects an MCP server and removes its tools. Calls of its tools that run are stopped.
-        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, ABORTED
-        IDEMPOTENCY_MISMATCH.
+        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND (unless `allow_missing`), ABORTED ETAG_MISMATCH, FAILED_PRECONDITION
+        TOOL_CHANGED (it changed, and the caller is an agent: a person has to look first), ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
@@ -646,9 +679,34 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tool_pb2.ListMcpServersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tool_pb2.ListMcpServersResponse, _abc.Awaitable[_tool_pb2.ListMcpServersResponse]]:
-        """Lists MCP servers by name, without their headers and environment.
+        """Lists MCP servers by name, without the values of their headers and environment.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def ReviewMcpServer(
+        self,
+        request: _mcp_pb2.ReviewMcpServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mcp_pb2.ReviewMcpServerResponse, _abc.Awaitable[_mcp_pb2.ReviewMcpServerResponse]]:
+        """Shows what an MCP server offers otherwise than it was accepted, old and new. For people.
+        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND.
+        Idempotent: changes nothing. Cancelling stops the work at once.
+        """
+
+    @_abc_1.abstractmethod
+    def AcceptMcpServer(
+        self,
+        request: _mcp_pb2.AcceptMcpServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mcp_pb2.AcceptMcpServerResponse, _abc.Awaitable[_mcp_pb2.AcceptMcpServerResponse]]:
+        """Accepts what an MCP server offers now, if it is what `offered_sha256` says. Persons and administrators only,
+        whatever a policy permits.
+        Errors: NOT_FOUND MCP_SERVER_NOT_FOUND, ABORTED ETAG_MISMATCH (it offers something else by now),
+        RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
+        `request_id` to learn which.
         """
 
     @_abc_1.abstractmethod

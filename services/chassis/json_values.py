@@ -33,28 +33,41 @@ def counted(text: bytes, *, most: int = MOST) -> Iterator[None]:
         yield
     if found <= most:  # even with what strings hold
         return
-    found, inside = 0, False
+    count = ValueCount()
     for slice_ in _slices(text):
-        # Without escaped quotes each quote begins or ends a string: what lies outside is every other part.
-        parts = slice_.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
-        found += _marks(b"".join(parts[inside::2]))
-        inside ^= len(parts) % 2 == 0
-        if found > most:
+        count.add(slice_)
+        if count.found > most:
             raise RequestTooLarge(
                 f"the request holds more than {most} values", metadata={"max_values": str(most)}
             )
         yield
 
 
+class ValueCount:
+    """The values of one JSON text that comes in pieces, however it is cut."""
+
+    def __init__(self) -> None:
+        self.found = 0
+        """Values so far: exact, or too high."""
+        self._inside = False
+        self._escaped = b""
+
+    def add(self, piece: bytes) -> None:
+        """Count the next piece."""
+        piece = self._escaped + piece
+        self._escaped = b""
+        if (len(piece) - len(piece.rstrip(_BACKSLASH))) % 2:  # what it escapes comes with the next piece
+            piece, self._escaped = piece[:-1], _BACKSLASH
+        # Without escaped quotes each quote begins or ends a string: what lies outside is every other part.
+        parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        self.found += _marks(b"".join(parts[self._inside :: 2]))
+        self._inside ^= len(parts) % 2 == 0
+
+
 def _slices(text: bytes) -> Iterator[bytes]:
-    """Cut a text where no character after a backslash is cut off from it."""
-    begin = 0
-    while begin < len(text):
-        piece = text[begin : begin + _SLICE]
-        if (len(piece) - len(piece.rstrip(_BACKSLASH))) % 2:
-            piece = text[begin : begin + _SLICE + 1]
-        begin += len(piece)
-        yield piece
+    """Cut a text into pieces that are looked at in a moment."""
+    for begin in range(0, len(text), _SLICE):
+        yield text[begin : begin + _SLICE]
 
 
 def _marks(text: bytes) -> int:
