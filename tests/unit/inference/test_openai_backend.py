@@ -1,14 +1,16 @@
 """The OpenAI driver: what it declares, what it asks of each kind of server, what it makes of the answers."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
 from gateway.inference.backends.openai.backend import OpenAiBackend, OpenAiConfig
-from gateway.inference.backends.openai.wire import EventReader, read_chunk, write_message
+from gateway.inference.backends.openai.wire import EventReader, names_of, read_chunk, write_chat
 from gateway.inference.core.json_text import UNREADABLE
 from gateway.inference.errors import (
     BackendBroken,
@@ -185,10 +187,32 @@ async def test_messages_and_tools_go_through_untouched(server: FakeOpenAi) -> No
 
 def test_an_earlier_call_whose_arguments_are_no_object_is_told_as_one() -> None:
     calls = (ToolCall("a", "now", "{bad"), ToolCall("b", "now", '{"n": 1.50}'))
-    written = write_message(ChatMessage(Role.ASSISTANT, "", calls))["tool_calls"]
+    before = Chat((ChatMessage(Role.ASSISTANT, "", calls),), ())
+    written = write_chat(before, names_of(before))["messages"][0]["tool_calls"]
 
     told = [each["function"]["arguments"] for each in written]
     assert told == [f'{{"{UNREADABLE}": "{{bad"}}', '{"n": 1.50}']
+
+
+async def test_names_that_an_api_may_not_take_go_out_by_others_and_come_back(server: FakeOpenAi) -> None:
+    long, dotted = "x" * 100, "maps.find"
+    tools = tuple(replace(CLOCK, name=name) for name in (long, dotted, "maps_find"))
+    earlier = ChatMessage(Role.ASSISTANT, "", (ToolCall("c1", "gone.tool", "{}"),))
+    answer = ChatMessage(Role.TOOL, "12:00", tool_call_id="c1", name="gone.tool")
+    prompt = chat(USER, earlier, answer, tools=tools)
+    names = names_of(prompt.chat or Chat((), ()))
+    server.behaviour.tool_calls = [(names.shown(name), "{}") for name in (dotted, long, "maps_find")]
+
+    forced = {"tool_choice": ToolChoice.REQUIRED, "tool_choice_name": dotted}
+    items = await run(await known(server), prompt, **forced)
+
+    body = server.seen.bodies[-1]
+    shown = [tool["function"]["name"] for tool in body["tools"]]
+    called = body["messages"][1]["tool_calls"][0]["function"]["name"]
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in [*shown, called])
+    assert body["messages"][2]["name"] == called
+    assert body["tool_choice"]["function"]["name"] == shown[1]
+    assert [call.name for call in stopped(items).tool_calls] == [dotted, long, "maps_find"]
 
 
 async def test_the_parts_of_tool_calls_are_put_together(server: FakeOpenAi) -> None:

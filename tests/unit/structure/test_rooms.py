@@ -47,6 +47,7 @@ CHASSIS_FILES = {
     "streams",
     "text_search",
     "times",
+    "tool_names",
 }
 GATEWAY = {
     "__init__",

@@ -24,9 +24,9 @@ from gateway.inference.backends.openai.wire import (
     Likelihoods,
     ServedModel,
     TokenUsage,
+    names_of,
     parse_models,
-    write_message,
-    write_tool,
+    write_chat,
 )
 from gateway.inference.backends.reading import (
     Allowance,
@@ -53,7 +53,7 @@ from gateway.inference.model import (
     Token,
 )
 from services.chassis.aside import aside
-from services.chassis.chat import ChatMessage, ToolDefinition
+from services.chassis.chat import ChatMessage, ToolCall, ToolDefinition
 
 DEFAULT_WINDOW: Final = 4096
 _UNTOLD: Final = Likelihoods()
@@ -151,11 +151,13 @@ class OpenAiBackend:
             case Counting.ESTIMATE:
                 return Prompt("", estimate_chat(chat), chat=chat, estimated=True)
             case Counting.TOKENIZE:
-                answer = await self._client.post("/tokenize", {"model": self._model, **_written(chat)})
+                answer = await self._client.post(
+                    "/tokenize", {"model": self._model, **write_chat(chat, names_of(chat))}
+                )
                 with shape():
                     return Prompt("", exact_count(answer["count"]), chat=chat)
             case Counting.TEMPLATE:
-                answer = await self._client.post("/apply-template", _written(chat))
+                answer = await self._client.post("/apply-template", write_chat(chat, names_of(chat)))
                 with shape():
                     text = exact_text(answer["prompt"])
                 return Prompt("", await self._count(text), chat=chat)
@@ -232,13 +234,6 @@ def _neutral(messages: Sequence[ChatMessage], tools: Sequence[ToolDefinition]) -
     return Chat(tuple(_BY_FORM.messages(messages)), tuple(_BY_FORM.tools(tools)))
 
 
-def _written(chat: Chat) -> dict[str, object]:
-    body: dict[str, object] = {"messages": [write_message(message) for message in chat.messages]}
-    if chat.tools:
-        body["tools"] = [write_tool(tool) for tool in chat.tools]
-    return body
-
-
 class _Tally:
     """Turns the events of one run into tokens, and remembers how it ended."""
 
@@ -249,6 +244,7 @@ class _Tally:
         self._allowance = Allowance(job.max_new_tokens)
         self._pairs = PairJoiner()
         self._calls = ToolCallJoiner()
+        self._chat = job.prompt.chat
         self._told = 0
         self._reasons: set[str] = set()
         self._usage: TokenUsage | None = None
@@ -290,7 +286,15 @@ class _Tally:
         if "content_filter" in self._reasons:
             raise BackendInvalid("the backend's content filter ended the answer")
         reason = StopReason.LENGTH if self._reasons & _CUT else StopReason.END
-        return Stopped(reason, usage.prompt, self._calls.calls(), self._stop_string)
+        return Stopped(reason, usage.prompt, self._called(), self._stop_string)
+
+    def _called(self) -> tuple[ToolCall, ...]:
+        """Return the calls by the names that the request had for its tools."""
+        calls = self._calls.calls()
+        if not calls or self._chat is None:
+            return calls
+        names = names_of(self._chat)
+        return tuple(replace(call, name=names.real(call.name)) for call in calls)
 
     def cached(self) -> CachedPrompt | None:
         """Return what the server had in its cache, if it told."""

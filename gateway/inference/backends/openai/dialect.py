@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.inference.backends.openai.wire import write_message, write_tool
+from gateway.inference.backends.openai.wire import names_of, write_chat
 from gateway.inference.errors import BackendInvalid
 from gateway.inference.model import BackendRequest, Chat, Constraint, ConstraintKind, Sampling, ToolChoice
 from services.chassis.chat import Role
+from services.chassis.tool_names import ModelNames
 
 
 class Continuation(Enum):
@@ -187,10 +188,10 @@ def request(dialect: Dialect, model: str, job: BackendRequest) -> Request:
         body |= _constraint(dialect, job.constraint, raw=chat is None)
     if chat is None:
         return Request("/v1/completions", body | {"prompt": job.prompt.text + job.emitted_text})
-    body["messages"] = [write_message(message) for message in chat.messages]
+    names = names_of(chat)
+    body |= write_chat(chat, names)
     if chat.tools:
-        body["tools"] = [write_tool(tool) for tool in chat.tools]
-        body["tool_choice"] = _tool_choice(job)
+        body["tool_choice"] = _tool_choice(job, names)
         if job.max_tool_calls == 1:
             body["parallel_tool_calls"] = False
     emitted = job.emitted_text.rstrip()
@@ -199,11 +200,11 @@ def request(dialect: Dialect, model: str, job: BackendRequest) -> Request:
     return Request("/v1/chat/completions", body, job.emitted_text[len(emitted) :])
 
 
-def _tool_choice(job: BackendRequest) -> str | dict[str, Any]:
+def _tool_choice(job: BackendRequest, names: ModelNames) -> str | dict[str, Any]:
     if job.tool_choice is not ToolChoice.REQUIRED:
         return "auto"
     if job.tool_choice_name:
-        return {"type": "function", "function": {"name": job.tool_choice_name}}
+        return {"type": "function", "function": {"name": names.shown(job.tool_choice_name)}}
     return "required"
 
 

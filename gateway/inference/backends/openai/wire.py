@@ -32,8 +32,9 @@ from gateway.inference.errors import (
     BackendOverloaded,
     BackendUnavailable,
 )
-from gateway.inference.model import Alternative
+from gateway.inference.model import Alternative, Chat
 from services.chassis.chat import ChatMessage, Role, ToolCall, ToolDefinition
+from services.chassis.tool_names import ModelNames
 
 OK: Final = 200
 SERVER_ERROR: Final = 500
@@ -83,33 +84,46 @@ class ServedModel:
     window: int
 
 
-def write_message(message: ChatMessage) -> dict[str, Any]:
-    """Write one message of a chat."""
+def names_of(chat: Chat) -> ModelNames:
+    """Return what the tools of a chat are called by a model: those it may call, and those it has called."""
+    called = (call.name for message in chat.messages for call in message.tool_calls)
+    answered = (message.name for message in chat.messages if message.role is Role.TOOL and message.name)
+    return ModelNames([*(tool.name for tool in chat.tools), *called, *answered])
+
+
+def write_chat(chat: Chat, names: ModelNames) -> dict[str, Any]:
+    """Write a chat and its tools. Raises BackendInvalid when a schema is no JSON."""
+    body: dict[str, Any] = {"messages": [_write_message(message, names) for message in chat.messages]}
+    if chat.tools:
+        body["tools"] = [_write_tool(tool, names) for tool in chat.tools]
+    return body
+
+
+def _write_message(message: ChatMessage, names: ModelNames) -> dict[str, Any]:
     written: dict[str, Any] = {"role": message.role.value, "content": message.content}
     if message.tool_calls:
         written["content"] = message.content or None
-        written["tool_calls"] = [_write_call(call) for call in message.tool_calls]
+        written["tool_calls"] = [_write_call(call, names) for call in message.tool_calls]
     if message.role is Role.TOOL:
         written["tool_call_id"] = message.tool_call_id
     if message.name:
-        written["name"] = message.name
+        written["name"] = names.shown(message.name) if message.role is Role.TOOL else message.name
     return written
 
 
-def write_tool(tool: ToolDefinition) -> dict[str, Any]:
-    """Write one tool. Raises BackendInvalid when its schema is no JSON."""
+def _write_tool(tool: ToolDefinition, names: ModelNames) -> dict[str, Any]:
     try:
         parameters = orjson.loads(tool.parameters_schema or "{}")
     except orjson.JSONDecodeError as error:
         raise BackendInvalid(f"the parameters of tool {tool.name!r} are not valid JSON") from error
     if isinstance(parameters, dict):
         parameters = closed(without_odd_patterns(in_todays_words(parameters)))
-    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    function = {"name": names.shown(tool.name), "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
 
 
-def _write_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": told_arguments(call.arguments)}
+def _write_call(call: ToolCall, names: ModelNames) -> dict[str, Any]:
+    function = {"name": names.shown(call.name), "arguments": told_arguments(call.arguments)}
     return {"id": call.id, "type": "function", "function": function}
 
 
