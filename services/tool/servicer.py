@@ -67,6 +67,9 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
     ) -> tool_pb2.ListToolsResponse:
         scope = current_caller().scope
         size = paging.page_size(request.page_size, default=tool_wire.PAGE, maximum=tool_wire.MOST)
+        if request.search:
+            best = await self._registry.search(scope, tool_wire.query(request), request.search, limit=size)
+            return tool_wire.only_page(request, scope, best)
         after = tool_wire.position(request, scope)
         found = await self._registry.page(scope, tool_wire.query(request), after=after, limit=size + 1)
         return tool_wire.page(request, scope, found, size)

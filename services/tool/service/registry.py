@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
+from services.chassis.aside import aside
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import PermissionDenied
 from services.tool.core.made_tools import own_tools, visible
 from services.tool.core.schemas import check_schema
+from services.tool.core.tool_search import ToolSearch
 from services.tool.errors import (
     CapabilityMissing,
     EtagMismatch,
@@ -159,6 +162,34 @@ class Registry:
                 break
             last = batch[-1].id
         return found[:limit]
+
+    async def search(self, scope: Scope, query: ToolQuery, words: str, *, limit: int) -> list[Shown]:
+        """List the tools that the caller may call and that have some of the words, best first."""
+        search, last = ToolSearch(words), ""
+        while not search.full:
+            batch = await self._batch(scope, last)
+            wanted = [tool for tool in batch if self._matches(scope, query, tool)]
+            await aside(partial(search.add, wanted))
+            if len(batch) < _BATCH:
+                break
+            last = batch[-1].id
+        best = await aside(search.best)
+        found: list[Shown] = []
+        for start in range(0, len(best), limit):
+            ids = best[start : start + limit]
+            allowed = await asyncio.gather(*(self._access.may(CALL, f"tools/{name}") for name in ids))
+            found += await self._still(scope, [name for name, may in zip(ids, allowed, strict=True) if may])
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def _still(self, scope: Scope, ids: Sequence[str]) -> list[Shown]:
+        """Return the tools of some ids, in their order, as far as they are still registered."""
+        own = await self._deps.store.read(
+            scope, lambda tx: {name: visible(tx, scope.agent, name) for name in ids}
+        )
+        found = [self._given.get(name) or own[name] for name in ids]
+        return [self._shown(scope, tool) for tool in found if tool is not None]
 
     async def _batch(self, scope: Scope, after: str) -> Sequence[Tool]:
         def look(tx: Transaction) -> dict[str, Tool]:

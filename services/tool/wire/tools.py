@@ -9,7 +9,7 @@ from google.protobuf import struct_pb2
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.auth.identity import Caller, Kind, Scope
 from services.chassis.rpc import names, paging
-from services.chassis.rpc.errors import InvalidRequest
+from services.chassis.rpc.errors import InvalidPageToken, InvalidRequest
 from services.chassis.rpc.wire import duration, stamp
 from services.tool.errors import CapabilityMissing
 from services.tool.model import (
@@ -154,6 +154,17 @@ def page(
     if len(found) > len(response.tools):
         last = found[len(response.tools) - 1].tool.id
         response.next_page_token = paging.encode([last], *_query_key(request, scope))
+    return response
+
+
+def only_page(
+    request: tool_pb2.ListToolsRequest, scope: Scope, found: Sequence[Shown]
+) -> tool_pb2.ListToolsResponse:
+    """Write what a search has found, which has one page of at most 3 MiB. Raises InvalidPageToken."""
+    if request.page_token:
+        raise InvalidPageToken("what a search finds has one page")
+    response = page(request, scope, found, len(found))
+    response.ClearField("next_page_token")
     return response
 
 

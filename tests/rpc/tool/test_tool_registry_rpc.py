@@ -226,6 +226,29 @@ async def test_tools_are_found_by_name_label_word_and_page(stub: ToolServiceAsyn
     await refuses_forgeries(stub.ListTools, tool_pb2.ListToolsRequest(), PLANNER)
 
 
+async def test_tools_are_ranked_by_how_well_they_fit_some_words() -> None:
+    authorizer = Forbidding()
+    async with tool_stub(tool_service(authorizer=authorizer), authorizer=authorizer) as stub:
+        await register(stub, tool("send_mail", description="Send a letter to somebody."))
+        await register(stub, tool("noise", description="letter " * 500))
+        await register(stub, tool("archive", description="Keep what came. " + "x " * 600 + "mail"))
+        request = tool_pb2.ListToolsRequest(
+            search="mail a letter", page_size=2, view=tool_pb2.TOOL_VIEW_BASIC
+        )
+        found = await stub.ListTools(request, metadata=PLANNER)
+
+        assert [one.name for one in found.tools] == ["tools/send_mail", "tools/noise"]
+        assert not found.next_page_token
+        assert await listed(stub, search="ISO 8601") == [], "the clock may not be called"
+        assert "archive" not in await listed(stub, search="mail")
+        assert await listed(stub, search="...") == []
+        assert (await listed(stub, search="read file lines"))[0] == "read_file"
+        assert await listed(stub, search="letter", available_only=True) == []
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await listed(stub, search="mail", page_token="x")
+        assert reason(refused.value) == "INVALID_PAGE_TOKEN"
+
+
 async def test_a_short_view_leaves_schemas_and_driver_out(stub: ToolServiceAsyncStub) -> None:
     request = tool_pb2.ListToolsRequest(view=tool_pb2.TOOL_VIEW_BASIC, names=["tools/calculator"])
     (found,) = (await stub.ListTools(request, metadata=PLANNER)).tools

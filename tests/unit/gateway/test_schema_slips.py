@@ -12,6 +12,7 @@ from gateway.inference.backends.openai.wire import write_tool
 from gateway.inference.core.constraints import CompilingChecker
 from gateway.inference.core.schema_slips import in_todays_words
 from services.chassis.chat import ToolDefinition
+from services.chassis.tool_names import ModelNames
 
 Json = dict[str, Any]
 A_TEXT: Json = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -72,7 +73,7 @@ def test_a_tool_with_slips_is_called_and_shown_to_servers_like_any_other() -> No
 
     assert accepts("add", '{"n": 1}')
     assert not accepts("add", "{}")
-    assert write_tool(tool)["function"]["parameters"] == {
+    assert write_tool(tool, ModelNames([tool.name]))["function"]["parameters"] == {
         "type": "object",
         "properties": {"n": {"type": "integer"}},
         "required": ["n"],
@@ -96,7 +97,7 @@ def test_any_object_is_read_or_refused_and_a_second_reading_changes_nothing(sche
     once = in_todays_words(json.loads(json.dumps(schema)))
 
     assert in_todays_words(json.loads(json.dumps(once))) == once
-    write_tool(tool)
+    write_tool(tool, ModelNames([tool.name]))
     try:
         CompilingChecker().compile_tools([tool])
     except ConstraintInvalid as error:

@@ -95,7 +95,7 @@ def write_chat(chat: Chat, names: ModelNames) -> dict[str, Any]:
     """Write a chat and its tools. Raises BackendInvalid when a schema is no JSON."""
     body: dict[str, Any] = {"messages": [_write_message(message, names) for message in chat.messages]}
     if chat.tools:
-        body["tools"] = [_write_tool(tool, names) for tool in chat.tools]
+        body["tools"] = [write_tool(tool, names) for tool in chat.tools]
     return body
 
 
@@ -111,7 +111,8 @@ def _write_message(message: ChatMessage, names: ModelNames) -> dict[str, Any]:
     return written
 
 
-def _write_tool(tool: ToolDefinition, names: ModelNames) -> dict[str, Any]:
+def write_tool(tool: ToolDefinition, names: ModelNames) -> dict[str, Any]:
+    """Write one tool. Raises BackendInvalid when its schema is no JSON."""
     try:
         parameters = orjson.loads(tool.parameters_schema or "{}")
     except orjson.JSONDecodeError as error:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aios.errors import AiosError
     from aios.kernel import Kernel, connect
     from aios.sync import SyncKernel, connect_sync
+    from aios.toolbox import AllTools
     from aios.toolkit import Tool, tool
     from aios.types.agents import AgentHandle, AgentInfo, Caps, Credential, Hints
     from aios.types.branches import Branch
@@ -27,6 +28,7 @@ __all__ = [
     "AgentInfo",
     "AgentResult",
     "AiosError",
+    "AllTools",
     "Answer",
     "Branch",
     "Caps",
@@ -51,6 +53,7 @@ _HOMES = {
     "aios.errors": ("AiosError",),
     "aios.kernel": ("Kernel", "connect"),
     "aios.sync": ("SyncKernel", "connect_sync"),
+    "aios.toolbox": ("AllTools",),
     "aios.toolkit": ("Tool", "tool"),
     "aios.types.agents": ("AgentHandle", "AgentInfo", "Caps", "Credential", "Hints"),
     "aios.types.branches": ("Branch",),

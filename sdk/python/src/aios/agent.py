@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from aios import errors
 from aios.kernel import Kernel
-from aios.syscalls import RunnableTool, resolve, run_as_text
+from aios.syscalls import RunnableTool, ToolSource, resolve, run_as_text
 from aios.types.agents import Hints
 from aios.types.llm import Answer, Message, ToolCall, ToolSpec, Usage
 
@@ -93,8 +93,8 @@ class Agent:
     system: ClassVar[str] = ""
     """What the model is told about itself."""
 
-    tools: ClassVar[Sequence[RunnableTool | str]] = ()
-    """What it may call."""
+    tools: ClassVar[Sequence[RunnableTool | ToolSource | str]] = ()
+    """What it may call; `aios.AllTools()` stands for all of the kernel's."""
 
     model: ClassVar[str] = ""
     """Name of the model; empty: the kernel's default."""
@@ -123,13 +123,13 @@ class Agent:
         `timeout` bounds each call of the model. Raises an `AiosError` when the model cannot be asked; a
         tool that fails is reported to the model.
         """
-        tools = await resolve(self.kernel, self.tools)
-        specs = [tool.spec for tool in tools.values()]
+        tools = await resolve(self.kernel, self.tools, task)
         talk = await self._conversation(context)
         said = [Message("user", task)]
         await talk.add(said)
         steps: list[Step] = []
         while len(steps) < self.max_steps:
+            specs = [tool.spec for tool in tools.values()]  # a source may have added some in the last step
             answer = await self._ask(await talk.window(specs), specs, len(steps), timeout)
             results = await self._call(answer.tool_calls, tools)
             await talk.add([answer.message, *results])

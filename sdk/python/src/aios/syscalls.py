@@ -1,12 +1,12 @@
 """Ready-made tools that run as kernel syscalls, under the agent's own identity and rights.
 
 `remember`, `recall`, `write_file` and `read_file` use the agent's memory and files; every other name is a
-tool of the kernel (`calculator`, `clock`, `convert_units`, `search_files`, or whatever is registered),
-called through it.
+tool of the kernel (`calculator`, `clock`, `convert_units`, `search_files`, `edit`, `grep`, or whatever is
+registered), called through it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from aios import errors
 from aios._containment import MAX_RESULT_BYTES, clean, contained, describe, refuse_lazy
@@ -29,6 +29,15 @@ class RunnableTool(Protocol):
 
     async def run(self, arguments: Mapping[str, Any]) -> Any:
         """Run it. Raises whatever goes wrong."""
+        ...
+
+
+@runtime_checkable
+class ToolSource(Protocol):
+    """What adds tools of its own choice for a task, such as `AllTools`."""
+
+    async def open(self, kernel: Kernel, task: str, tools: "dict[str, RunnableTool]") -> None:
+        """Add tools by their names; more may be added while the agent runs. Raises an `AiosError`."""
         ...
 
 
@@ -110,12 +119,23 @@ OWN: Final[Mapping[str, Callable[[Kernel], Tool]]] = {
 """The tools that use the agent's memory and files."""
 
 
-async def resolve(kernel: Kernel, tools: Sequence[RunnableTool | str]) -> dict[str, RunnableTool]:
-    """Return tools by name, in order; names stand for syscall tools. Raises NotFound for an unknown name."""
+async def resolve(
+    kernel: Kernel, tools: Sequence[RunnableTool | ToolSource | str], task: str = ""
+) -> dict[str, RunnableTool]:
+    """Return tools by name, in order; names stand for syscall tools, what sources add comes last.
+
+    Raises NotFound for an unknown name.
+    """
     found: dict[str, RunnableTool] = {}
+    sources: list[ToolSource] = []
     for one in tools:
+        if isinstance(one, ToolSource):
+            sources.append(one)
+            continue
         tool = await _named(kernel, one) if isinstance(one, str) else one
         found[tool.spec.name] = tool
+    for source in sources:
+        await source.open(kernel, task, found)
     return found
 
 

@@ -1,9 +1,10 @@
 """Built-in tools that read, list and change the calling agent's files."""
 
-import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
+from services.chassis.aside import aside
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import KernelError
 from services.tool.core.files import MAX_FILE_BYTES, FileContent, FileEdit, FileList, FileStat
@@ -45,7 +46,7 @@ class FileTools:
             if etag and part.stat.etag != etag:
                 raise ToolFailed(f"{path} changed while it was read: read it again")
             etag = part.stat.etag
-            await asyncio.to_thread(lines.feed, part.data)
+            await aside(partial(lines.feed, part.data))
             at += len(part.data)
             if lines.full or not part.truncated or at >= last or not part.data:
                 break
@@ -71,7 +72,7 @@ class FileTools:
             raise ToolFailed(f"{path} is longer than {MAX_FILE_BYTES} bytes")
         if asked.get("etag", read.stat.etag) != read.stat.etag:
             raise ToolFailed(f"{path} has changed since that etag: read it again")
-        data, count = await asyncio.to_thread(_edited, read.data, asked)
+        data, count = await aside(partial(_edited, read.data, asked))
         written = await self._write(job, FileEdit(path, read.stat.etag, data))
         times = "once" if count == 1 else f"{count} times"
         return Answer(f"replaced {times} in {path}", {"etag": written.etag}, read.stat.untrusted)

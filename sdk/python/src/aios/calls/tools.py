@@ -126,6 +126,30 @@ class Tools:
 
         return await pages(page, limit)
 
+    async def search(
+        self,
+        words: str,
+        *,
+        basic: bool = False,
+        available_only: bool = True,
+        limit: int = 10,
+        timeout: float | None = None,
+    ) -> Sequence[ToolInfo]:
+        """Return the tools the caller may use that have some of the words, best first; at most 500.
+
+        `basic`: without schemas, as for a list that is read.
+        """
+        if not words.strip():
+            return []
+        request = pb.ListToolsRequest(
+            search=words,
+            available_only=available_only,
+            view=pb.TOOL_VIEW_BASIC if basic else pb.TOOL_VIEW_FULL,
+            page_size=limit,
+        )
+        response = await self._transport.call(request, pb.ListToolsResponse, timeout=timeout)
+        return [wire.tool(tool) for tool in response.tools]
+
     async def register_python(
         self,
         spec: ToolSpec,

@@ -82,6 +82,25 @@ class SyncTools:
         """Return an agent's calls, newest first, without their results."""
         return self._portal.run(self._inner.calls(tool=tool, agent=agent, limit=limit, timeout=timeout))
 
+    def search(
+        self,
+        words: str,
+        *,
+        basic: bool = False,
+        available_only: bool = True,
+        limit: int = 10,
+        timeout: float | None = None,
+    ) -> Sequence[ToolInfo]:
+        """Return the tools the caller may use that have some of the words, best first; at most 500.
+
+        `basic`: without schemas, as for a list that is read.
+        """
+        return self._portal.run(
+            self._inner.search(
+                words, basic=basic, available_only=available_only, limit=limit, timeout=timeout
+            )
+        )
+
     def register_python(
         self,
         spec: ToolSpec,

@@ -81,11 +81,16 @@ class FakeTools(FakeSecrets):
         return pb.GetToolResponse(tool=self._find(request.name))
 
     async def list_tools(self, request: pb.ListToolsRequest, caller: Caller) -> pb.ListToolsResponse:
-        """ListTools, in one page."""
+        """ListTools, in one page; what a search finds is in the order of how many of the words it has."""
         del caller
         found = [
             tool for name, tool in sorted(self._tools.items()) if not request.names or name in request.names
         ]
+        if request.search:
+            words = request.search.lower().split()
+            hits = {tool.name: sum(word in _said(tool) for word in words) for tool in found}
+            found = sorted((tool for tool in found if hits[tool.name]), key=lambda tool: -hits[tool.name])
+            found = found[: request.page_size or None]
         return pb.ListToolsResponse(tools=found)
 
     async def call_tool(
@@ -200,3 +205,7 @@ class FakeTools(FakeSecrets):
 
 def _missing(name: str) -> NotFound:
     return NotFound(f"no {name}", reason="TOOL_NOT_FOUND", metadata={"tool": name})
+
+
+def _said(tool: res.Tool) -> str:
+    return f"{tool.name} {tool.title} {tool.description}".lower()

@@ -58,7 +58,7 @@ class UnregisterToolResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ListToolsRequest(_message.Message):
-    __slots__ = ("names", "labels", "query", "available_only", "view", "page_size", "page_token")
+    __slots__ = ("names", "labels", "query", "available_only", "view", "page_size", "page_token", "search")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class ListToolsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
     query: str
@@ -80,7 +81,8 @@ class ListToolsRequest(_message.Message):
     view: ToolView
     page_size: int
     page_token: str
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., query: _Optional[str] = ..., available_only: bool = ..., view: _Optional[_Union[ToolView, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    search: str
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., query: _Optional[str] = ..., available_only: bool = ..., view: _Optional[_Union[ToolView, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., search: _Optional[str] = ...) -> None: ...
 
 class ListToolsResponse(_message.Message):
     __slots__ = ("tools", "next_page_token")

@@ -60,7 +60,7 @@ class ToolServiceStub:
     `request_id` to learn which.
     """
     ListTools: _grpc.UnaryUnaryMultiCallable[_tool_pb2.ListToolsRequest, _tool_pb2.ListToolsResponse]
-    """Lists the tools that the caller may call, by name.
+    """Lists the tools that the caller may call, by name or by how well they fit some words.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -309,7 +309,7 @@ class ToolServiceAsyncStub(ToolServiceStub):
     `request_id` to learn which.
     """
     ListTools: _aio.UnaryUnaryMultiCallable[_tool_pb2.ListToolsRequest, _tool_pb2.ListToolsResponse]  # type: ignore[assignment]
-    """Lists the tools that the caller may call, by name.
+    """Lists the tools that the caller may call, by name or by how well they fit some words.
     Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
     Idempotent: changes nothing. Cancelling stops the work at once.
     """
@@ -573,7 +573,7 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tool_pb2.ListToolsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tool_pb2.ListToolsResponse, _abc.Awaitable[_tool_pb2.ListToolsResponse]]:
-        """Lists the tools that the caller may call, by name.
+        """Lists the tools that the caller may call, by name or by how well they fit some words.
         Errors: INVALID_ARGUMENT INVALID_PAGE_TOKEN.
         Idempotent: changes nothing. Cancelling stops the work at once.
         """
