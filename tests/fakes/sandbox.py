@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from aios.api.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
 from services.chassis.rpc import client
 from services.chassis.runtime.clock import SystemClock
@@ -201,21 +203,9 @@ async def runner(directory: Path, *, key: str = KEY, **bounds: Any) -> AsyncIter
     """Serve a fake sandbox on a free port and connect to it."""
     sandbox, meter = FakeSandbox(), Meter()
     deps = deps_of(sandbox, meter, **bounds)
-    key_file = directory / "key"
-    key_file.write_text(key + "\n")
-    servicer = (
-        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server,
-        SandboxServicer(deps),
-        sandbox_pb2.DESCRIPTOR,
-    )
-    callers = Callers([DIGEST])
-    async with (
-        running(servicer, authenticator=callers, authorizer=NobodyElse()) as server,
-        client.channel(
-            f"127.0.0.1:{server.port}", options=[("grpc.use_local_subchannel_pool", 1)]
-        ) as channel,
-    ):
-        remote = RemoteSandbox(channel, key_file)
+    (directory / "key").write_text(key + "\n")
+    async with _connected(deps) as (server, channel):
+        remote = RemoteSandbox(channel, directory / "key")
         await remote.look()
         stub: sandbox_pb2_grpc.SandboxServiceAsyncStub = sandbox_pb2_grpc.SandboxServiceStub(channel)
         yield Runner(sandbox, meter, deps, server, remote, stub)
@@ -225,3 +215,29 @@ def job(behaviour: str, **fields: object) -> SandboxJob:
     """Return a job that behaves so."""
     limits = fields.pop("limits", Limits())
     return SandboxJob(argv=(behaviour,), limits=limits, **fields)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def behind_a_wire(sandbox: Sandbox, directory: Path, **bounds: Any) -> AsyncIterator[RemoteSandbox]:
+    """Serve any sandbox in this process and yield the tool manager's adapter to it."""
+    deps = deps_of(sandbox, Meter(), **bounds)
+    (directory / "key").write_text(KEY)
+    async with _connected(deps) as (_, channel):
+        remote = RemoteSandbox(channel, directory / "key")
+        await remote.look()
+        yield remote
+
+
+@asynccontextmanager
+async def _connected(deps: Deps) -> AsyncIterator[tuple[ChassisServer, grpc.aio.Channel]]:
+    servicer = (
+        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server,
+        SandboxServicer(deps),
+        sandbox_pb2.DESCRIPTOR,
+    )
+    alone = [("grpc.use_local_subchannel_pool", 1)]
+    async with (
+        running(servicer, authenticator=Callers([DIGEST]), authorizer=NobodyElse()) as server,
+        client.channel(f"127.0.0.1:{server.port}", options=alone) as channel,
+    ):
+        yield server, channel
