@@ -14,6 +14,7 @@ from services.chassis.isolation import processes
 from services.chassis.isolation.confined import LAUNCHER
 from services.chassis.isolation.means import Means
 from services.chassis.isolation.sandbox import ProcessSandbox, Settings
+from services.chassis.sandbox.port import Sandbox
 from services.chassis.sandbox.terms import Limits, SandboxEnd, SandboxJob, SandboxLevel
 
 LEVELS: Final = (SandboxLevel.NAMESPACES, SandboxLevel.LANDLOCK, SandboxLevel.SINGLE)
@@ -66,12 +67,12 @@ async def children() -> list[int]:
     return sorted(pid for pid in processes.descendants(rows, os.getpid(), None) if not rows[pid].zombie)
 
 
-async def python(sandbox: ProcessSandbox, source: str, **fields: Any) -> SandboxEnd:
+async def python(sandbox: Sandbox, source: str, **fields: Any) -> SandboxEnd:
     """Run a piece of Python."""
     return await sandbox.run(SandboxJob(argv=(), python=source, **fields))
 
 
-async def shell(sandbox: ProcessSandbox, command: str, **fields: Any) -> SandboxEnd:
+async def shell(sandbox: Sandbox, command: str, **fields: Any) -> SandboxEnd:
     """Run a command."""
     return await sandbox.run(SandboxJob(argv=("/bin/sh", "-c", command), **fields))
 

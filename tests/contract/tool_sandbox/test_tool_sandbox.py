@@ -9,20 +9,34 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from services.chassis.isolation.sandbox import ProcessSandbox
 from services.chassis.sandbox.errors import SandboxUnavailable, ToolFailed
+from services.chassis.sandbox.port import Sandbox
 from services.chassis.sandbox.terms import EndKind, Limits, SandboxJob, SandboxLevel
 from tests.fakes.isolation import MANY, children, isolated, need, python, shell
+from tests.fakes.sandbox import behind_a_wire
 
-OTHERS = [pytest.param(level.value, marks=pytest.mark.torture_tools) for level in SandboxLevel][:3]
+LEVELS = [level.value for level in SandboxLevel][:3]
+REMOTE = "remote "
+"""Before a level: behind the wire, as a sandbox that is a process of its own is."""
+
+OTHERS = [
+    pytest.param(prefix + level, marks=pytest.mark.torture_tools)
+    for prefix in ("", REMOTE)
+    for level in LEVELS
+]
 
 
 @pytest.fixture(params=["", *OTHERS])
-async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[ProcessSandbox]:
-    """Make the strongest sandbox of this machine, and by `make torture-tools` each."""
-    await need(request.param)
-    async with isolated(request.param) as made:
-        yield made
+async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """Make the strongest sandbox of this machine, and by `make torture-tools` each, here and remote."""
+    level = request.param.removeprefix(REMOTE)
+    await need(level)
+    async with isolated(level) as made:
+        if request.param == level:
+            yield made
+            return
+        async with behind_a_wire(made, tmp_path, offered=("/",)) as remote:
+            yield remote
 
 
 @pytest.fixture
@@ -34,13 +48,13 @@ def open_path() -> Iterator[Path]:
         yield path
 
 
-def programs(sandbox: ProcessSandbox) -> None:
+def programs(sandbox: Sandbox) -> None:
     """Skip a test of programs where only Python runs."""
     if sandbox.level is SandboxLevel.SINGLE:
         pytest.skip("a sandbox of one process runs Python only")
 
 
-async def test_python_is_run_with_its_input_and_answers(sandbox: ProcessSandbox) -> None:
+async def test_python_is_run_with_its_input_and_answers(sandbox: Sandbox) -> None:
     source = (
         "import os, sys\nprint('out')\nprint('err', file=sys.stderr)\n"
         "os.write(3, sys.stdin.buffer.read()[::-1])"
@@ -52,7 +66,7 @@ async def test_python_is_run_with_its_input_and_answers(sandbox: ProcessSandbox)
     assert (end.stdout, end.stderr, end.truncated) == (b"out\n", b"err\n", False)
 
 
-async def test_the_second_piece_of_python_finds_nothing_of_the_first(sandbox: ProcessSandbox) -> None:
+async def test_the_second_piece_of_python_finds_nothing_of_the_first(sandbox: Sandbox) -> None:
     leaves = "import os, builtins\nopen('left', 'w').write('x')\nbuiltins.left = 1\nos.environ['LEFT'] = '1'"
     looks = "import os\nprint(os.listdir('.'), 'left' in dir(__builtins__), os.environ.get('LEFT'))"
 
@@ -63,7 +77,7 @@ async def test_the_second_piece_of_python_finds_nothing_of_the_first(sandbox: Pr
 
 
 async def test_a_failure_of_python_is_told_by_its_traceback_without_the_hosts_files(
-    sandbox: ProcessSandbox,
+    sandbox: Sandbox,
 ) -> None:
     end = await python(sandbox, "def f():\n    return 1 / 0\nf()")
 
@@ -72,7 +86,7 @@ async def test_a_failure_of_python_is_told_by_its_traceback_without_the_hosts_fi
     assert b"/" not in end.stderr.replace(b"1 / 0", b"")
 
 
-async def test_files_are_put_in_and_those_that_changed_come_out(sandbox: ProcessSandbox) -> None:
+async def test_files_are_put_in_and_those_that_changed_come_out(sandbox: Sandbox) -> None:
     source = (
         "import os\nassert open('a/b.txt').read() == 'old'\nopen('a/b.txt', 'w').write('new')\n"
         "os.remove('gone')\nos.mkdir('d')\nopen('d/made', 'wb').write(bytes(range(256)))"
@@ -86,7 +100,7 @@ async def test_files_are_put_in_and_those_that_changed_come_out(sandbox: Process
     assert end.removed == ("gone",)
 
 
-async def test_links_and_what_is_no_regular_file_do_not_come_out(sandbox: ProcessSandbox) -> None:
+async def test_links_and_what_is_no_regular_file_do_not_come_out(sandbox: Sandbox) -> None:
     source = (
         "import os\nos.symlink('/etc/hostname', 'link')\nos.symlink('/etc', 'dir')\nos.mkfifo('pipe')\n"
         "open('one', 'w').write('x')\nos.link('one', 'two')\nopen(b'\\xff', 'w').write('x')"
@@ -97,7 +111,7 @@ async def test_links_and_what_is_no_regular_file_do_not_come_out(sandbox: Proces
     assert (end.how, end.files) == (EndKind.EXITED, {})
 
 
-async def test_output_is_heard_as_it_comes_and_kept_up_to_its_bound(sandbox: ProcessSandbox) -> None:
+async def test_output_is_heard_as_it_comes_and_kept_up_to_its_bound(sandbox: Sandbox) -> None:
     heard: list[tuple[str, bytes]] = []
     job = SandboxJob(argv=(), python="print('x' * 99)\nprint('y' * 99)", limits=Limits(kept_bytes=150))
 
@@ -127,7 +141,7 @@ async def test_output_is_heard_as_it_comes_and_kept_up_to_its_bound(sandbox: Pro
     ],
 )
 async def test_what_takes_more_than_it_may_is_ended(
-    sandbox: ProcessSandbox, source: str, limits: Limits, how: EndKind
+    sandbox: Sandbox, source: str, limits: Limits, how: EndKind
 ) -> None:
     end = await python(sandbox, source, limits=limits)
 
@@ -136,7 +150,7 @@ async def test_what_takes_more_than_it_may_is_ended(
     assert len(end.answer) <= limits.answer_bytes
 
 
-async def test_memory_beyond_the_limit_is_refused_to_python(sandbox: ProcessSandbox) -> None:
+async def test_memory_beyond_the_limit_is_refused_to_python(sandbox: Sandbox) -> None:
     source = "try:\n    x = b'x' * (1 << 28)\nexcept MemoryError:\n    print('refused')"
 
     end = await python(sandbox, source, limits=Limits(memory_bytes=128 << 20))
@@ -144,7 +158,7 @@ async def test_memory_beyond_the_limit_is_refused_to_python(sandbox: ProcessSand
     assert end.stdout == b"refused\n"
 
 
-async def test_a_cancelled_job_leaves_nothing(sandbox: ProcessSandbox) -> None:
+async def test_a_cancelled_job_leaves_nothing(sandbox: Sandbox) -> None:
     started = asyncio.Event()
     job = SandboxJob(argv=(), python="import time\nprint('on', flush=True)\ntime.sleep(60)")
     running = asyncio.create_task(sandbox.run(job, lambda _stream, _piece: started.set()))
@@ -158,7 +172,7 @@ async def test_a_cancelled_job_leaves_nothing(sandbox: ProcessSandbox) -> None:
     assert end.stdout == b"next\n"
 
 
-async def test_a_program_is_run_with_its_variables_and_ends_with_its_status(sandbox: ProcessSandbox) -> None:
+async def test_a_program_is_run_with_its_variables_and_ends_with_its_status(sandbox: Sandbox) -> None:
     programs(sandbox)
 
     end = await shell(
@@ -169,7 +183,7 @@ async def test_a_program_is_run_with_its_variables_and_ends_with_its_status(sand
 
 
 async def test_a_program_that_is_not_there_fails_and_is_no_fault_of_the_sandbox(
-    sandbox: ProcessSandbox,
+    sandbox: Sandbox,
 ) -> None:
     programs(sandbox)
 
@@ -179,7 +193,7 @@ async def test_a_program_that_is_not_there_fails_and_is_no_fault_of_the_sandbox(
     assert sandbox.problem == ""
 
 
-async def test_what_a_program_leaves_behind_is_ended_with_it(sandbox: ProcessSandbox) -> None:
+async def test_what_a_program_leaves_behind_is_ended_with_it(sandbox: Sandbox) -> None:
     programs(sandbox)
     before = await children()
 
@@ -189,7 +203,7 @@ async def test_what_a_program_leaves_behind_is_ended_with_it(sandbox: ProcessSan
     assert set(await children()) <= set(before)
 
 
-async def test_a_child_that_holds_the_output_open_delays_nobody(sandbox: ProcessSandbox) -> None:
+async def test_a_child_that_holds_the_output_open_delays_nobody(sandbox: Sandbox) -> None:
     programs(sandbox)
 
     end = await shell(sandbox, "sleep 60 & echo parent", limits=MANY)
@@ -197,7 +211,7 @@ async def test_a_child_that_holds_the_output_open_delays_nobody(sandbox: Process
     assert (end.how, end.stdout) == (EndKind.EXITED, b"parent\n")
 
 
-async def test_two_jobs_at_once_end_apart(sandbox: ProcessSandbox) -> None:
+async def test_two_jobs_at_once_end_apart(sandbox: Sandbox) -> None:
     programs(sandbox)
     long = asyncio.create_task(shell(sandbox, "sleep 1; echo lived", limits=MANY))
     short = await shell(
@@ -208,7 +222,7 @@ async def test_two_jobs_at_once_end_apart(sandbox: ProcessSandbox) -> None:
     assert (await long).stdout == b"lived\n"
 
 
-async def test_a_program_is_talked_to_until_it_is_stopped(sandbox: ProcessSandbox) -> None:
+async def test_a_program_is_talked_to_until_it_is_stopped(sandbox: Sandbox) -> None:
     programs(sandbox)
     process = await sandbox.open(SandboxJob(argv=("/bin/cat",), limits=Limits(wall_seconds=math.inf)))
 
@@ -223,7 +237,7 @@ async def test_a_program_is_talked_to_until_it_is_stopped(sandbox: ProcessSandbo
         await process.write(b"more")
 
 
-async def test_what_a_program_says_last_is_still_read(sandbox: ProcessSandbox) -> None:
+async def test_what_a_program_says_last_is_still_read(sandbox: Sandbox) -> None:
     programs(sandbox)
     process = await sandbox.open(
         SandboxJob(argv=("/bin/sh", "-c", "read x; echo err >&2; echo last; exit 4"))
@@ -237,7 +251,7 @@ async def test_what_a_program_says_last_is_still_read(sandbox: ProcessSandbox) -
     assert said == [b"last\n", b""]
 
 
-async def test_a_program_that_is_not_read_waits_and_fills_no_memory(sandbox: ProcessSandbox) -> None:
+async def test_a_program_that_is_not_read_waits_and_fills_no_memory(sandbox: Sandbox) -> None:
     programs(sandbox)
     process = await sandbox.open(
         SandboxJob(argv=("/bin/sh", "-c", "head -c 1000000 /dev/zero; echo done >&2"))
@@ -251,7 +265,7 @@ async def test_a_program_that_is_not_read_waits_and_fills_no_memory(sandbox: Pro
     assert (await process.end()).stderr == b"done\n"
 
 
-async def test_a_reader_that_waits_is_told_when_the_program_is_stopped(sandbox: ProcessSandbox) -> None:
+async def test_a_reader_that_waits_is_told_when_the_program_is_stopped(sandbox: Sandbox) -> None:
     programs(sandbox)
     process = await sandbox.open(SandboxJob(argv=("/bin/sleep", "60")))
     reading = asyncio.create_task(process.read())
@@ -262,9 +276,7 @@ async def test_a_reader_that_waits_is_told_when_the_program_is_stopped(sandbox: 
     assert await reading == b""
 
 
-async def test_directories_of_the_host_can_be_read_and_not_written(
-    sandbox: ProcessSandbox, open_path: Path
-) -> None:
+async def test_directories_of_the_host_can_be_read_and_not_written(sandbox: Sandbox, open_path: Path) -> None:
     programs(sandbox)
     (open_path / "file").write_text("granted")
     command = f"cat {open_path}/file; echo x > {open_path}/new || echo refused"
