@@ -12,7 +12,7 @@ from services.tool.core.made_tools import drop_draft, keep_draft, shared_of
 from services.tool.core.making import Draft, Version
 from services.tool.core.sharing import diff
 from services.tool.errors import ToolExists, ToolNotFound
-from services.tool.model import DriverKind, Nothing
+from services.tool.model import DriverKind, Effect, Nothing
 from services.tool.ports import Transaction
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.rehearsal import Rehearsal
@@ -47,7 +47,9 @@ class Making:
         """
         self._deps.changes.charge(scope.charged)
         await asyncio.to_thread(making.check, new.content)
-        checked = await self._deps.driver(DriverKind.PYTHON).prepare(scope, making.own_tool(new))
+        # The least is claimed for it, and the driver says what is true.
+        claimed = replace(making.own_tool(new), effect=Effect.PURE)
+        checked = await self._deps.driver(DriverKind.PYTHON).prepare(scope, claimed)
         new = replace(new, effect=checked.effect)
 
         def work(tx: Transaction) -> Nothing:

@@ -9,7 +9,7 @@ from services.chassis.dispatch.scheduling import Completion
 from services.chassis.rpc.errors import Cancelled, KernelError
 from services.tool.core import making
 from services.tool.core.making import Content, Draft, Example, ExampleEnd, Trial
-from services.tool.errors import SandboxUnavailable, ToolTimeout
+from services.tool.errors import SandboxLost, SandboxUnavailable, ToolTimeout
 from services.tool.model import DriverKind, QueueRequest, Tool
 from services.tool.ports import Job, PythonRuntime, Queue, Ticket, ToolDriver
 from services.tool.service.dependencies import Dependencies
@@ -104,7 +104,7 @@ class Rehearsal:
 
 
 async def _ended(job: Job, content: Content, example: Example, driver: ToolDriver) -> ExampleEnd:
-    """Run one example. Raises SandboxUnavailable: that says nothing about the draft."""
+    """Run one example. Raises SandboxUnavailable and SandboxLost: they say nothing about the draft."""
     try:
         async with asyncio.timeout(job.seconds) as limit:
             outcome = await driver.run(job)
@@ -112,7 +112,7 @@ async def _ended(job: Job, content: Content, example: Example, driver: ToolDrive
             return making.failed_example(outcome.error.reason, outcome.error.message)
         # In a thread: large results take some tenths of a second.
         return await asyncio.to_thread(making.judge, content, example, outcome.value)
-    except SandboxUnavailable:
+    except (SandboxUnavailable, SandboxLost):
         raise
     except TimeoutError:
         if not limit.expired():

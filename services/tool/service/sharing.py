@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
+from weakref import WeakValueDictionary
 
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
@@ -53,6 +54,7 @@ class Sharing:
         self._approvals = approvals
         self._audit = audit
         self._revoked = revoked
+        self._turns: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def share(self, scope: Scope, name: str, etag: str) -> Draft:
         """Share a draft that a person has approved as it is, or ask for that and return.
@@ -60,6 +62,12 @@ class Sharing:
         Raises ToolNotFound, EtagMismatch, ToolNotTested, ToolExists, QuotaExceeded, or what access refuses
         with.
         """
+        # In turn, so that of two at once the second finds what the first has shared, and asks nobody again.
+        turn = self._turns.setdefault((scope.tenant, scope.agent, name), asyncio.Lock())
+        async with turn:
+            return await self._share(scope, name, etag)
+
+    async def _share(self, scope: Scope, name: str, etag: str) -> Draft:
         draft = await self._read(scope, name)
         making.check_etag(draft, etag)
         if draft.claim is not None:

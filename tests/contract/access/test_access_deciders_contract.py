@@ -153,3 +153,17 @@ async def test_what_a_named_agent_gave_ends_with_it(desk: Desk) -> None:
     assert again != name
     assert await pending(desk) == again
     assert (await desk.manager.approvals.get(ADMIN, name)).state is ApprovalState.CANCELLED
+
+
+async def test_what_agents_share_is_decided_by_people_alone_whatever_a_policy_says(desk: Desk) -> None:
+    await family(desk)
+    amy = await person(desk, "amy")
+    await put_policy(desk, named("critic"))
+    call, share = await pending(desk), await pending(desk, action="tool.share")
+
+    assert (await decide(desk, CRITIC, call)).state is ApprovalState.APPROVED
+    with pytest.raises(PermissionDenied):
+        await decide(desk, CRITIC, share)
+    with pytest.raises(PermissionDenied):
+        await decide(desk, CRITIC, share, approve=False)
+    assert (await decide(desk, amy, share)).state is ApprovalState.APPROVED
