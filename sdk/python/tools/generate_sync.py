@@ -18,6 +18,7 @@ CLASSES: Final = {
     "agents": "Agents",
     "branches": "Branches",
     "contexts": "Contexts",
+    "drafts": "Drafts",
     "files": "Files",
     "llm": "Llm",
     "memory": "Memory",

@@ -433,3 +433,37 @@ def test_what_agents_write_does_not_steer_the_terminal(fake: FakeKernel, run: Ru
     assert "\\x1b]0;owned" in shown[0][1]
     assert "\\x1b]0;owned" in shown[3][1]
     assert "\\x1b]0;owned" in shown[4][2]
+
+
+def test_tools_are_drafted_tested_shared_and_taken_back(run: Run, tmp_path: Path) -> None:
+    source, examples = tmp_path / "twice.py", tmp_path / "examples.json"
+    source.write_text("def twice(n):\n    return 2 * n\n")
+    examples.write_text('[{"arguments": {"n": 1}, "result": 2}, {"arguments": {"n": 2}, "schema": {}}]')
+    draft = ("tools", "draft", "twice", str(source), "--examples", str(examples), "--description", "Double.")
+    assert run(*draft)[0] == 0
+    assert run(*draft)[0] == 1
+    assert "twice" in run("tools", "drafts")[1]
+    assert "example 2: passed" in run("tools", "test", "twice")[1]
+    assert "waits for a person" in run("tools", "share", "twice")[1]
+    assert "shared" in run("tools", "share", "twice")[1]
+    assert "return 2 * n" in run("tools", "review", "twice")[1]
+    assert "return 2 * n" in run("tools", "review", "twice", "--version", "1")[1]
+    assert "current" in run("tools", "versions", "twice")[1]
+    assert run("tools", "rollback", "twice", "1", "--reason", "better")[0] == 0
+    assert "1 versions" in run("tools", "revoke", "twice", "--reason", "it leaks")[1]
+    assert "revoked" in run("tools", "versions", "twice")[1]
+    assert json.loads(run("tools", "versions", "twice", "--json")[1])[0]["revoke_reason"] == "it leaks"
+    assert run("tools", "undraft", "twice")[0] == 0
+
+
+def test_examples_that_fail_and_files_that_are_no_json_are_told(run: Run, tmp_path: Path) -> None:
+    source, examples = tmp_path / "bad.py", tmp_path / "examples.json"
+    source.write_text("raise ValueError")
+    words = ("tools", "draft", "bad", str(source), "--examples", str(examples), "--description", "Bad.")
+    for text in ("[", "[" * 100_000, "{}", "[1]"):
+        examples.write_text(text)
+        assert run(*words)[0] == 2
+    examples.write_text('[{"arguments": {}, "result": 1}, {"arguments": {}, "result": 2}]')
+    assert run(*words)[0] == 0
+    code, out, _ = run("tools", "test", "bad")
+    assert (code, "it raised" in out) == (1, True)

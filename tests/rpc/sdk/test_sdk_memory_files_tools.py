@@ -11,6 +11,7 @@ import aios
 from aios import errors
 from aios.kernel import Kernel
 from aios.testing import FakeKernel
+from aios.types.drafts import Example
 from aios.types.llm import ToolSpec
 from aios.types.memory import NoteLink
 from aios.types.tools import text_of
@@ -286,6 +287,45 @@ async def test_sandboxed_and_http_tools_are_registered(agent: Kernel) -> None:
     assert registered.effect == "pure"
     assert http.id == "hook"
     assert [tool.id for tool in await agent.tools.list()] == ["twice"]
+
+
+TRIED = (Example({"n": 1}, 2), Example({"n": 2}, schema={"type": "integer"}))
+
+
+async def test_an_agent_makes_a_tool_of_its_own_and_shares_it_once_that_was_approved(
+    fake: FakeKernel, agent: Kernel
+) -> None:
+    spec = ToolSpec("twice", "Double.", {"type": "object"})
+    own = await agent.tools.register_python(spec, "def twice(n): return 2 * n", examples=TRIED)
+    (sent,) = [call.request for call in fake.calls if call.method == "DraftTool"]
+    assert [one["arguments_json"] for one in sent["draft"]["examples"]] == ['{"n": 1}', '{"n": 2}']
+    assert own.id.endswith(".twice")
+
+    found = await agent.drafts.get("twice")
+    assert (found.state, found.source) == ("own", "def twice(n): return 2 * n")
+    asked = await agent.drafts.share("twice")
+    shared = await agent.drafts.share(found.name)
+    assert (asked.state, bool(asked.approval)) == ("own", True)
+    assert (shared.state, shared.shared_version) == ("shared", 1)
+    (version,) = await agent.drafts.versions("twice")
+    assert (version.number, version.current) == (1, True)
+    assert (await agent.drafts.version("twice", 1)).draft.source == found.source
+    assert [one.id for one in await agent.drafts.list()] == ["twice"]
+    with pytest.raises(errors.PermissionDenied):
+        await agent.drafts.revoke("twice")
+
+
+async def test_a_tool_whose_examples_do_not_come_out_is_no_tool(agent: Kernel) -> None:
+    spec = ToolSpec("twice", "Double.", {"type": "object"})
+    with pytest.raises(errors.ToolFailed, match="it raised"):
+        await agent.tools.register_python(spec, "raise ValueError", examples=TRIED)
+    with pytest.raises(errors.PreconditionFailed):
+        await agent.drafts.share("twice")
+
+    assert await agent.tools.list() == []
+    await agent.drafts.delete("twice")
+    with pytest.raises(errors.NotFound):
+        await agent.drafts.test("twice")
 
 
 def test_results_read_as_plain_text() -> None:

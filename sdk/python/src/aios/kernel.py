@@ -17,6 +17,7 @@ from aios.calls.access import Access
 from aios.calls.agents import Agents
 from aios.calls.branches import Branches
 from aios.calls.contexts import Contexts
+from aios.calls.drafts import Drafts
 from aios.calls.files import Files
 from aios.calls.llm import Llm
 from aios.calls.memory import Memory
@@ -55,6 +56,8 @@ class Kernel:
         """Try several ways on from a conversation and keep the best."""
         self.queue = Queue(transport)
         """See what runs and what waits, and why."""
+        self.drafts = Drafts(transport)
+        """Make tools, test them, share them."""
         self.secrets = Secrets(transport)
         """Keep values that tools send and nobody reads."""
         self.quotas = Quotas(transport)

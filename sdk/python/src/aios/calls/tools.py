@@ -12,9 +12,11 @@ from aios._wire import tools as wire
 from aios._wire.common import agent_name, duration
 from aios.api.tool.v1 import resources_pb2 as res
 from aios.api.tool.v1 import tool_pb2 as pb
+from aios.calls.drafts import Drafts
 from aios.calls.provider import Provider
-from aios.errors import InternalError
+from aios.errors import InternalError, ToolFailed
 from aios.toolkit import Tool
+from aios.types.drafts import DraftInfo, Example
 from aios.types.llm import ToolSpec
 from aios.types.tools import CallInfo, CallProgress, ToolEffect, ToolInfo, ToolResult
 
@@ -155,6 +157,7 @@ class Tools:
         spec: ToolSpec,
         source: str,
         *,
+        examples: Sequence[Example] = (),
         function: str = "",
         effect: ToolEffect = "pure",
         run_timeout: float | None = None,
@@ -163,11 +166,28 @@ class Tools:
         etag: str = "",
         timeout: float | None = None,
     ) -> ToolInfo:
-        """Register a Python function that the kernel runs in its sandbox: no network, standard library only.
+        """Make a Python function a tool. It runs in the sandbox: no network, standard library only.
 
-        `source` is a module, `function` the name in it, by default the tool's. Raises InvalidRequest for a
-        bad schema, AlreadyExists, EtagMismatch, PermissionDenied.
+        `source` is a module, `function` the name in it, by default the tool's. With at least two `examples`
+        the tool is the caller's own, by the name `{agent}.{name}`: they are tried first, and nobody else
+        calls it before `kernel.drafts.share`. Without any the tool is everybody's, which is for
+        administrators alone. What it can do to the world the kernel knows better than `effect`.
+        Raises InvalidRequest for a bad schema, AlreadyExists, EtagMismatch, PermissionDenied, ToolFailed when
+        an example does not come out.
         """
+        if examples:
+            drafts = Drafts(self._transport)
+            made = await drafts.put(
+                spec,
+                source,
+                examples,
+                function=function,
+                run_timeout=run_timeout,
+                max_concurrency=max_concurrency,
+                etag=etag,
+                timeout=timeout,
+            )
+            return await self._own(await drafts.test(made.name, timeout=timeout))
         message = wire.tool_message(
             spec,
             effect=effect,
@@ -178,6 +198,13 @@ class Tools:
         )
         message.python.CopyFrom(res.PythonDriver(source=source, function=function or spec.name))
         return await self._register(message, timeout)
+
+    async def _own(self, made: DraftInfo) -> ToolInfo:
+        tried = made.test.examples if made.test is not None else ()
+        failed = next((one for one in tried if not one.passed), None)
+        if failed is not None:
+            raise ToolFailed(f"an example of {made.name} did not come out: {failed.problem}")
+        return await self.get(made.tool)
 
     async def register_http(
         self,

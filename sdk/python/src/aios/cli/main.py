@@ -14,6 +14,7 @@ from aios.cli import (
     chat,
     data,
     doctor,
+    drafts,
     env,
     queue,
     quotas,
@@ -52,7 +53,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(queue.policy_app, name="policy")
     app.add_typer(data.memory_app, name="memory")
     app.add_typer(data.files_app, name="files")
-    app.add_typer(data.tools_app, name="tools")
+    app.add_typer(drafts.tools_app, name="tools")
     app.add_typer(secrets.secrets_app, name="secrets")
     app.add_typer(approvals.approvals_app, name="approvals")
     app.add_typer(approvals.persons_app, name="persons")

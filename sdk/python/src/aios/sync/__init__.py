@@ -13,6 +13,7 @@ from aios.sync.access import SyncAccess
 from aios.sync.agents import SyncAgents
 from aios.sync.branches import SyncBranches
 from aios.sync.contexts import SyncContexts
+from aios.sync.drafts import SyncDrafts
 from aios.sync.files import SyncFiles
 from aios.sync.llm import SyncLlm
 from aios.sync.memory import SyncMemory
@@ -52,6 +53,7 @@ class SyncKernel:
         """Try several ways on from a conversation and keep the best."""
         self.queue = SyncQueue(inner.queue, portal)
         """See what runs and what waits, and why."""
+        self.drafts = SyncDrafts(inner.drafts, portal)
         self.secrets = SyncSecrets(inner.secrets, portal)
         self.quotas = SyncQuotas(inner.quotas, portal)
         """See what is used of every quota."""

@@ -8,6 +8,7 @@ from aios.calls.tools import Tools
 from aios.sync.objects import SyncProvider
 from aios.sync.portal import Portal
 from aios.toolkit import Tool
+from aios.types.drafts import Example
 from aios.types.llm import ToolSpec
 from aios.types.tools import CallInfo, CallProgress, ToolEffect, ToolInfo, ToolResult
 
@@ -106,6 +107,7 @@ class SyncTools:
         spec: ToolSpec,
         source: str,
         *,
+        examples: Sequence[Example] = (),
         function: str = "",
         effect: ToolEffect = "pure",
         run_timeout: float | None = None,
@@ -114,15 +116,20 @@ class SyncTools:
         etag: str = "",
         timeout: float | None = None,
     ) -> ToolInfo:
-        """Register a Python function that the kernel runs in its sandbox: no network, standard library only.
+        """Make a Python function a tool. It runs in the sandbox: no network, standard library only.
 
-        `source` is a module, `function` the name in it, by default the tool's. Raises InvalidRequest for a
-        bad schema, AlreadyExists, EtagMismatch, PermissionDenied.
+        `source` is a module, `function` the name in it, by default the tool's. With at least two `examples`
+        the tool is the caller's own, by the name `{agent}.{name}`: they are tried first, and nobody else
+        calls it before `kernel.drafts.share`. Without any the tool is everybody's, which is for
+        administrators alone. What it can do to the world the kernel knows better than `effect`.
+        Raises InvalidRequest for a bad schema, AlreadyExists, EtagMismatch, PermissionDenied, ToolFailed when
+        an example does not come out.
         """
         return self._portal.run(
             self._inner.register_python(
                 spec,
                 source,
+                examples=examples,
                 function=function,
                 effect=effect,
                 run_timeout=run_timeout,
