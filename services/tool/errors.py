@@ -114,6 +114,13 @@ class ToolChanged(KernelError):
     code = Code.FAILED_PRECONDITION
 
 
+class ToolInUse(KernelError):
+    """Calls of the tool wait or run that the change would break."""
+
+    reason = "TOOL_IN_USE"
+    code = Code.FAILED_PRECONDITION
+
+
 class McpServerFailed(KernelError):
     """The MCP server cannot be reached, died, or does not keep to the protocol."""
 

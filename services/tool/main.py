@@ -121,6 +121,7 @@ def build(
     execution = CallExecutor(deps, leases, queue, look_seconds=config.look_at_approvals_every.total_seconds())
     calls = Calls(deps, registry, execution, leases, access, kept=config.keep_calls)
     registry.watch(calls.unregistered)
+    registry.changes.watch(calls.of_tool, calls.changed)
     leases.on_missing(calls.provider_gone)
 
     servers = Servers(deps, registry, links)

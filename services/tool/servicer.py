@@ -50,7 +50,8 @@ class ToolServicer(tool_pb2_grpc.ToolServiceServicer):
         caller = current_caller()
         scope, actor = caller.scope, request_identity(caller, "RegisterTool", request)
         tool = tool_wire.read(request.tool, caller)
-        made = await self._registry.register(scope, actor, tool, request.tool.etag)
+        breaking = request.allow_breaking
+        made = await self._registry.register(scope, actor, tool, request.tool.etag, allow_breaking=breaking)
         return tool_pb2.RegisterToolResponse(tool=tool_wire.write(made, caller))
 
     async def UnregisterTool(

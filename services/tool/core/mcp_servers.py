@@ -43,6 +43,16 @@ class HttpServer:
     oauth: OAuthClient | None = None
 
 
+def secrets_of_server(server: "McpServer") -> frozenset[str]:
+    """Return the names of the secrets that a server is sent."""
+    names = {*server.stdio.secret_environment.values()} if server.stdio is not None else set()
+    if server.http is not None:
+        names |= {*server.http.secret_headers.values()}
+        if (oauth := server.http.oauth) is not None:
+            names |= {oauth.client_secret, oauth.refresh_token} - {""}
+    return frozenset(names)
+
+
 class ServerState(Enum):
     """How a server stands. Values are metric labels."""
 

@@ -117,10 +117,11 @@ class CallAttempt:
                 return ledger.cancelled(run.call, now, left=run.stop_reason is Stop.LEFT)
             case Stop.SHUTDOWN:
                 return ledger.interrupted(run.call, now)
-            case Stop.UNREGISTERED:
-                return ledger.failed(run.call, ToolNotFound(f"tools/{run.tool.id} was removed"), now)
-            case Stop.REVOKED:
-                return ledger.failed(run.call, ToolNotFound(f"tools/{run.tool.id} was revoked"), now)
+            case Stop.UNREGISTERED | Stop.REVOKED:
+                how = "revoked" if run.stop_reason is Stop.REVOKED else "removed"
+                return ledger.failed(run.call, ToolNotFound(f"tools/{run.tool.id} was {how}"), now)
+            case Stop.CHANGED:
+                return ledger.failed(run.call, run.why_stopped(), now)
             case Stop.PROVIDER_GONE:
                 lost = ProviderLost(f"no process provides tools/{run.tool.id} any more", retry_after=1.0)
                 return ledger.failed(run.call, lost, now)

@@ -8,6 +8,7 @@ from services.chassis.auth.identity import Principal, Scope
 from services.chassis.dispatch.scheduling import CallKey
 from services.chassis.joinable import EventLog, JoinableRun
 from services.chassis.rpc.errors import Cancelled, Internal, KernelError, ServiceUnavailable
+from services.tool.errors import ToolChanged
 from services.tool.model import Accepted, CallEvent, Progress, Started, Tool, ToolCall, WaitsForApproval
 
 KEPT_EVENTS: Final = 32
@@ -24,6 +25,7 @@ class Stop(Enum):
     UNREGISTERED = "unregistered"
     PROVIDER_GONE = "provider_gone"
     REVOKED = "revoked"
+    CHANGED = "changed"
     SHUTDOWN = "shutdown"
 
 
@@ -112,6 +114,8 @@ class CallRun(JoinableRun[Stop]):
                 return Internal("the call could not be brought to its end")
             case Stop.SHUTDOWN:
                 return ServiceUnavailable("the tool manager is shutting down; call again", retry_after=1.0)
+            case Stop.CHANGED:
+                return ToolChanged(f"tools/{self.tool.id} changed while the call waited; call again")
             case _:
                 return Cancelled("the call was cancelled")
 

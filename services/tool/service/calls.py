@@ -14,7 +14,7 @@ from services.chassis.joinable import RunRegistry
 from services.chassis.quotas import Usage
 from services.chassis.rpc.errors import QuotaExceeded
 from services.tool.core import ledger, schemas
-from services.tool.errors import ArgumentsInvalid, CallNotFound, TooManyCalls
+from services.tool.errors import ArgumentsInvalid, CallNotFound, ToolChanged, TooManyCalls
 from services.tool.model import (
     CallEvent,
     CallQuery,
@@ -35,6 +35,8 @@ from services.tool.service.registry import Registry
 _LARGE: Final = 16_384
 """Arguments of more characters are parsed and checked in a thread."""
 _BATCH: Final = 500
+_CHANGES: Final = 1_024
+"""Tools of which it is remembered that they broke with what they were."""
 
 
 class Calls:
@@ -57,6 +59,8 @@ class Calls:
         self._access = access
         self._kept = kept
         self._runs: RunRegistry[CallRun] = RunRegistry()
+        self._changed: dict[tuple[str, str], int] = {}
+        """Versions with which tools broke with the ones before; calls of those do not begin any more."""
 
     async def call(self, scope: Scope, request: CallRequest) -> AsyncGenerator[CallEvent, None]:
         """Run a tool, or join the call that an earlier request with the same id made.
@@ -126,8 +130,27 @@ class Calls:
         run = self._runs.get(run_key(scope, call_id))
         return 0 if run is None else run.listeners
 
+    def of_tool(self, tenant: str, tool_id: str) -> int:
+        """Count the calls of a tool that wait or run."""
+        return sum(
+            run.scope.tenant == tenant and run.tool.id == tool_id and run.tool.made is None
+            for run in self._runs.every()
+        )
+
+    def changed(self, tenant: str, tool: Tool) -> None:
+        """Stop the calls that wait for what a tool was before it broke with that; those that run go on."""
+        self._changed.pop((tenant, tool.id), None)
+        self._changed[tenant, tool.id] = tool.version
+        while len(self._changed) > _CHANGES:
+            del self._changed[next(iter(self._changed))]
+        for run in self._runs.every():
+            mine = run.scope.tenant == tenant and run.tool.id == tool.id and run.tool.made is None
+            if mine and run.tool.version < tool.version and not run.call.state.begun:
+                run.stop(Stop.CHANGED)
+
     def unregistered(self, tenant: str, tool_id: str) -> None:
         """Stop the calls that wait for a tool which is no more; those that run go on."""
+        self._changed.pop((tenant, tool_id), None)
         for run in self._runs.every():
             if run.scope.tenant == tenant and run.tool.id == tool_id and not run.call.state.begun:
                 run.stop(Stop.UNREGISTERED)
@@ -207,6 +230,8 @@ class Calls:
             known.asked_by(request.credential)
             self._deps.meter.joined()
             return known, True
+        if tool.made is None and tool.version < self._changed.get((scope.tenant, tool.id), 0):
+            raise ToolChanged(f"tools/{tool.id} changed while the call was accepted; call again")
         owner = scope.charged
         try:
             self._deps.live.charge(owner, {RUNNING: 1})

@@ -24,6 +24,7 @@ from services.tool.model import DriverKind, Nothing, Tool, ToolQuery
 from services.tool.ports import Access, Transaction
 from services.tool.service.dependencies import Dependencies
 from services.tool.service.leases import LeaseManager
+from services.tool.service.tool_changes import ToolChanges
 
 CALL: Final = "tool.call"
 _BATCH: Final = 200
@@ -48,6 +49,7 @@ class Registry:
         self._given = {tool.id: tool for tool in given}
         self._leases = leases
         self._access = access
+        self.changes = ToolChanges(deps)
         self._watchers: list[Callable[[str, str], None]] = []
 
     def watch(self, removed: Callable[[str, str], None]) -> None:
@@ -59,13 +61,18 @@ class Registry:
         for removed in self._watchers:
             removed(tenant, tool_id)
 
-    async def register(self, scope: Scope, actor: RequestIdentity, tool: Tool, etag: str) -> Shown:
+    async def register(
+        self, scope: Scope, actor: RequestIdentity, tool: Tool, etag: str, *, allow_breaking: bool = False
+    ) -> Shown:
         """Register a tool, or change it when `etag` is its current one.
 
-        Raises ToolExists, ToolNotFound, EtagMismatch, SchemaInvalid, CapabilityMissing, QuotaExceeded,
-        PermissionDenied, IdempotencyMismatch.
+        `allow_breaking`: also where that breaks calls under way. Raises ToolExists, ToolNotFound,
+        EtagMismatch, SchemaInvalid, CapabilityMissing, ToolInUse, QuotaExceeded, PermissionDenied,
+        IdempotencyMismatch.
         """
         tool = await self.prepare(scope, actor, tool)
+        breach = await self.changes.breach(scope, tool, etag) if etag else None
+        refusal = None if allow_breaking else self.changes.refusal(scope, tool, breach)
         now = self._deps.clock.now()
 
         def work(tx: Transaction) -> Tool:
@@ -74,6 +81,8 @@ class Registry:
             _none_of_a_servers(tx, tool.id)
             if etag:
                 current = _current(known, tool.id, etag, actor)
+                if refusal is not None:
+                    raise refusal
                 made = replace(
                     tool,
                     owner=current.owner,
@@ -89,7 +98,10 @@ class Registry:
             tx.put_tool(made)
             return made
 
-        return self._shown(scope, await self._deps.once(scope, actor, Tool, work))
+        kept = await self._deps.once(scope, actor, Tool, work)
+        if breach is not None:
+            self.changes.has_broken(scope, kept)
+        return self._shown(scope, kept)
 
     async def prepare(self, scope: Scope, actor: RequestIdentity, tool: Tool) -> Tool:
         """Check a tool that is to be registered and return it as it is kept.

@@ -10,6 +10,7 @@ from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
 from services.chassis.runtime.logs import logger
 from services.tool.core import secrets
+from services.tool.core.mcp_servers import secrets_of_server
 from services.tool.core.secrets import Secret, SecretKey
 from services.tool.errors import EgressDenied, SecretNotFound, SecretsUnavailable
 from services.tool.model import Nothing, SealedSecret, SecretInfo
@@ -191,6 +192,12 @@ def _users(tx: Transaction) -> Mapping[str, tuple[str, ...]]:
             for name in secrets.secrets_of(tool):
                 used[name].append(f"tools/{tool.id}")
         after = batch[-1].id
+    after = ""
+    while servers := tx.servers(after=after, limit=_BATCH):
+        for server in servers:
+            for name in secrets_of_server(server):
+                used[name].append(f"mcpservers/{server.id}")
+        after = servers[-1].id
     return {name: tuple(users) for name, users in used.items()}
 
 

@@ -211,7 +211,7 @@ def rules(inner: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any]]:
         "propertyNames": inner,
         "minProperties": counts,
         "maxProperties": counts,
-        "dependentRequired": st.just({"a": ["b"]}),
+        "dependentRequired": st.builds(lambda: {"a": ["b"]}),
         "anyOf": choices,
         "oneOf": choices,
         "allOf": choices,
@@ -231,7 +231,7 @@ def keywords(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
     return {word: draw(known[word]) for word in chosen}
 
 
-leaves = st.one_of(st.booleans(), st.just({}), keywords(st.booleans()))
+leaves = st.one_of(st.booleans(), st.builds(dict), keywords(st.booleans()))
 schemas = st.one_of(leaves, keywords(leaves), keywords(keywords(leaves)))
 
 
@@ -239,6 +239,7 @@ schemas = st.one_of(leaves, keywords(leaves), keywords(keywords(leaves)))
 def pairs(draw: st.DrawFn) -> tuple[Any, Any]:
     """Draw a schema and a changed one: some rules go, change, or come, somewhere in it."""
     old: dict[str, Any] = {**draw(keywords(schemas)), "$defs": {"one": draw(schemas), "two": draw(schemas)}}
+    old = json.loads(json.dumps(old))  # no part of it is there twice
     new = copy.deepcopy(old)
     for _ in range(draw(st.integers(1, 3))):
         places = [node for node in within(new) if isinstance(node, dict)]
@@ -249,9 +250,9 @@ def pairs(draw: st.DrawFn) -> tuple[Any, Any]:
         elif how == "wrap":
             inner = dict(node)
             node.clear()
-            node[draw(st.sampled_from(["anyOf", "oneOf"]))] = [inner, draw(schemas)]
+            node[draw(st.sampled_from(["anyOf", "oneOf"]))] = [inner, copy.deepcopy(draw(schemas))]
         else:
-            node |= draw(keywords(schemas))
+            node |= copy.deepcopy(draw(keywords(schemas)))
     new.setdefault("$defs", old["$defs"])
     return old, new
 

@@ -25,6 +25,7 @@ from services.chassis.rpc.errors import (
 from services.tool.adapters.secret_keys import SecretKeyFile
 from services.tool.config import ToolConfig
 from services.tool.core import secrets
+from services.tool.core.mcp_servers import HttpServer, McpServer, OAuthClient, StdioServer
 from services.tool.core.secrets import Secret, SecretKey
 from services.tool.errors import EgressDenied, SecretNotFound, SecretsUnavailable
 from services.tool.model import Driver, DriverKind, HttpEndpoint, SealedSecret, SecretInfo, Tool
@@ -279,13 +280,17 @@ async def test_a_list_tells_who_uses_a_secret(world: World) -> None:
     def work(tx: Transaction) -> None:
         for id_ in ("one", "two"):
             tx.put_tool(Tool(id=id_, driver=Driver(DriverKind.HTTP, http=endpoint)))
+        oauth = OAuthClient(token_url=PLACE, client_id="x", client_secret="beta")
+        tx.put_server(McpServer(id="web", http=HttpServer(url=PLACE, oauth=oauth)))
+        secret = {"TOKEN": "github"}
+        tx.put_server(McpServer(id="git", stdio=StdioServer(command=("x",), secret_environment=secret)))
 
     await world.store.write(ADMIN, work)
     root = Principal("root", "acme", Kind.ADMIN)
     found = await world.service.secrets.page(ADMIN, root, after="alpha", limit=10)
     assert [(one.info.name, one.used_by, one.key_id) for one in found] == [
-        ("beta", (), "k1"),
-        ("github", ("tools/one", "tools/two"), "k1"),
+        ("beta", ("mcpservers/web",), "k1"),
+        ("github", ("tools/one", "tools/two", "mcpservers/git"), "k1"),
     ]
 
 

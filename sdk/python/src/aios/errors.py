@@ -331,6 +331,7 @@ BY_REASON: Final[Mapping[str, type[AiosError]]] = {
     "CALL_NOT_FOUND": NotFound,
     "TOOL_PROVIDER_LOST": Unavailable,
     "TOOL_CHANGED": PreconditionFailed,
+    "TOOL_IN_USE": PreconditionFailed,
     "TOOL_NOT_TESTED": PreconditionFailed,
     "TOOL_RESULT_INVALID": InternalError,
     "CALL_LEASE_LOST": Conflict,

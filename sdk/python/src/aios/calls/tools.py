@@ -164,6 +164,7 @@ class Tools:
         max_concurrency: int = 0,
         labels: Mapping[str, str] | None = None,
         etag: str = "",
+        allow_breaking: bool = False,
         timeout: float | None = None,
     ) -> ToolInfo:
         """Make a Python function a tool. It runs in the sandbox: no network, standard library only.
@@ -173,7 +174,8 @@ class Tools:
         calls it before `kernel.drafts.share`. Without any the tool is everybody's, which is for
         administrators alone. What it can do to the world the kernel knows better than `effect`.
         Raises InvalidRequest for a bad schema, AlreadyExists, EtagMismatch, PermissionDenied, ToolFailed when
-        an example does not come out.
+        an example does not come out, and PreconditionFailed (TOOL_IN_USE) where new schemas would break calls
+        under way, unless `allow_breaking`: those that wait are then ended.
         """
         if examples:
             drafts = Drafts(self._transport)
@@ -197,7 +199,7 @@ class Tools:
             etag=etag,
         )
         message.python.CopyFrom(res.PythonDriver(source=source, function=function or spec.name))
-        return await self._register(message, timeout)
+        return await self._register(message, timeout, allow_breaking=allow_breaking)
 
     async def _own(self, made: DraftInfo) -> ToolInfo:
         tried = made.test.examples if made.test is not None else ()
@@ -217,6 +219,7 @@ class Tools:
         run_timeout: float | None = None,
         labels: Mapping[str, str] | None = None,
         etag: str = "",
+        allow_breaking: bool = False,
         timeout: float | None = None,
     ) -> ToolInfo:
         """Register an HTTP endpoint; the arguments are its JSON body, or the query with GET and DELETE.
@@ -227,7 +230,7 @@ class Tools:
             spec, effect=effect, timeout=run_timeout, max_concurrency=0, labels=labels or {}, etag=etag
         )
         message.http.CopyFrom(wire.http_driver(url, method, headers or {}))
-        return await self._register(message, timeout)
+        return await self._register(message, timeout, allow_breaking=allow_breaking)
 
     async def unregister(
         self, tool: str, *, missing_ok: bool = False, etag: str = "", timeout: float | None = None
@@ -244,20 +247,26 @@ class Tools:
         returns_untrusted: bool = False,
         capacity: int = 4,
         instance: str = "",
+        allow_breaking: bool = False,
     ) -> AsyncIterator[Provider]:
         """Offer local Python functions to every agent for the length of an `async with` block.
 
         They are registered and called here, up to `capacity` at once; the block's body may do anything,
         such as `await provider.wait()`. The tools stay registered afterwards, but are not available.
-        `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages. Raises
-        PermissionDenied.
+        `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages.
+        `allow_breaking`: end calls that wait for the functions as they were and that new ones would break.
+        Raises PermissionDenied, PreconditionFailed.
         """
         for tool in tools:
-            await self._offer(tool, effect, returns_untrusted=returns_untrusted)
+            await self._offer(
+                tool, effect, returns_untrusted=returns_untrusted, allow_breaking=allow_breaking
+            )
         async with Provider(self._transport, tools, capacity=capacity, instance=instance) as provider:
             yield provider
 
-    async def _offer(self, tool: Tool, effect: ToolEffect, *, returns_untrusted: bool = False) -> None:
+    async def _offer(
+        self, tool: Tool, effect: ToolEffect, *, returns_untrusted: bool = False, allow_breaking: bool = False
+    ) -> None:
         known = [info for info in await self.list(names=[tool.name]) if info.id == tool.name]
         message = wire.tool_message(
             tool.spec,
@@ -269,10 +278,12 @@ class Tools:
         )
         message.provider.SetInParent()
         message.returns_untrusted = returns_untrusted
-        await self._register(message, None)
+        await self._register(message, None, allow_breaking=allow_breaking)
 
-    async def _register(self, message: res.Tool, timeout: float | None) -> ToolInfo:
-        request = pb.RegisterToolRequest(tool=message)
+    async def _register(
+        self, message: res.Tool, timeout: float | None, *, allow_breaking: bool = False
+    ) -> ToolInfo:
+        request = pb.RegisterToolRequest(tool=message, allow_breaking=allow_breaking)
         return wire.tool((await self._transport.call(request, pb.RegisterToolResponse, timeout=timeout)).tool)
 
     async def list(

@@ -114,6 +114,7 @@ class SyncTools:
         max_concurrency: int = 0,
         labels: Mapping[str, str] | None = None,
         etag: str = "",
+        allow_breaking: bool = False,
         timeout: float | None = None,
     ) -> ToolInfo:
         """Make a Python function a tool. It runs in the sandbox: no network, standard library only.
@@ -123,7 +124,8 @@ class SyncTools:
         calls it before `kernel.drafts.share`. Without any the tool is everybody's, which is for
         administrators alone. What it can do to the world the kernel knows better than `effect`.
         Raises InvalidRequest for a bad schema, AlreadyExists, EtagMismatch, PermissionDenied, ToolFailed when
-        an example does not come out.
+        an example does not come out, and PreconditionFailed (TOOL_IN_USE) where new schemas would break calls
+        under way, unless `allow_breaking`: those that wait are then ended.
         """
         return self._portal.run(
             self._inner.register_python(
@@ -136,6 +138,7 @@ class SyncTools:
                 max_concurrency=max_concurrency,
                 labels=labels,
                 etag=etag,
+                allow_breaking=allow_breaking,
                 timeout=timeout,
             )
         )
@@ -151,6 +154,7 @@ class SyncTools:
         run_timeout: float | None = None,
         labels: Mapping[str, str] | None = None,
         etag: str = "",
+        allow_breaking: bool = False,
         timeout: float | None = None,
     ) -> ToolInfo:
         """Register an HTTP endpoint; the arguments are its JSON body, or the query with GET and DELETE.
@@ -167,6 +171,7 @@ class SyncTools:
                 run_timeout=run_timeout,
                 labels=labels,
                 etag=etag,
+                allow_breaking=allow_breaking,
                 timeout=timeout,
             )
         )
@@ -185,13 +190,15 @@ class SyncTools:
         returns_untrusted: bool = False,
         capacity: int = 4,
         instance: str = "",
+        allow_breaking: bool = False,
     ) -> Iterator[SyncProvider]:
         """Offer local Python functions to every agent for the length of an `with` block.
 
         They are registered and called here, up to `capacity` at once; the block's body may do anything,
         such as `provider.wait()`. The tools stay registered afterwards, but are not available.
-        `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages. Raises
-        PermissionDenied.
+        `returns_untrusted`: results hold text from outside that nobody vouches for, such as web pages.
+        `allow_breaking`: end calls that wait for the functions as they were and that new ones would break.
+        Raises PermissionDenied, PreconditionFailed.
         """
         with self._portal.entered(
             self._inner.provide(
@@ -200,6 +207,7 @@ class SyncTools:
                 returns_untrusted=returns_untrusted,
                 capacity=capacity,
                 instance=instance,
+                allow_breaking=allow_breaking,
             )
         ) as entered:
             yield SyncProvider(entered, self._portal)

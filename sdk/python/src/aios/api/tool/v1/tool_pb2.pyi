@@ -28,12 +28,14 @@ TOOL_VIEW_BASIC: ToolView
 TOOL_VIEW_FULL: ToolView
 
 class RegisterToolRequest(_message.Message):
-    __slots__ = ("tool", "request_id")
+    __slots__ = ("tool", "request_id", "allow_breaking")
     TOOL_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_BREAKING_FIELD_NUMBER: _ClassVar[int]
     tool: _resources_pb2.Tool
     request_id: str
-    def __init__(self, tool: _Optional[_Union[_resources_pb2.Tool, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    allow_breaking: bool
+    def __init__(self, tool: _Optional[_Union[_resources_pb2.Tool, _Mapping]] = ..., request_id: _Optional[str] = ..., allow_breaking: bool = ...) -> None: ...
 
 class RegisterToolResponse(_message.Message):
     __slots__ = ("tool",)

@@ -229,10 +229,13 @@ class ToolServiceServicer(object):
     """
 
     def RegisterTool(self, request, context):
-        """Registers a tool, or with an etag replaces it; calls that run keep the old one.
+        """Registers a tool, or with an etag replaces it; calls that run keep the old one. While calls of it wait (for an
+        approval or their turn) or run, its schemas change only compatibly: every value that the old `parameters_schema` took
+        is taken by the new one, and every result that the new `result_schema` allows was allowed by the old one. A change of
+        which that cannot be shown is refused unless `allow_breaking`; whoever wants both registers the tool under a new name.
         Errors: ALREADY_EXISTS ALREADY_EXISTS, NOT_FOUND TOOL_NOT_FOUND (with an etag), ABORTED ETAG_MISMATCH,
         INVALID_ARGUMENT TOOL_SCHEMA_INVALID, FAILED_PRECONDITION SANDBOX_UNAVAILABLE, PERMISSION_DENIED EGRESS_DENIED,
-        RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        FAILED_PRECONDITION TOOL_IN_USE, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
