@@ -13,7 +13,7 @@ from typing import IO
 
 from aiohttp import web
 
-from services.chassis.runtime import logs
+from services.chassis.runtime import interpreter, logs
 from services.chassis.runtime.http_hosts import HttpHosts
 from services.chassis.runtime.private_files import NotPrivate, own_directory, private_umask
 from services.chassis.runtime.worker_process import Blame
@@ -158,6 +158,7 @@ async def serve(config: TgiLocalConfig) -> None:
             "no key is set: every process of this machine may use the engine, web pages may not",
             setting="AIOS_TGI_LOCAL_API_KEY_FILE",
         )
+    interpreter.settle_in()
     await stopping.wait()
     _log.info("draining")
     await server.stop()

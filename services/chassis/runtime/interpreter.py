@@ -1,5 +1,6 @@
 """How a process's Python runs: collections of garbage that stay short, and threads that give way soon."""
 
+import asyncio
 import gc
 import sys
 from typing import Final
@@ -13,6 +14,17 @@ thread that computes makes a call of a dozen such looks 60 ms longer."""
 def give_way() -> None:
     """Let threads that compute hand the interpreter to the event loop soon."""
     sys.setswitchinterval(SWITCH_SECONDS)
+
+
+_AGAIN_SECONDS: Final = 20.0
+"""When most of what the first calls load and remember is there."""
+
+
+def settle_in() -> None:
+    """Let threads give way, and settle: now, and once more when the first calls have been."""
+    give_way()
+    settle()
+    asyncio.get_running_loop().call_later(_AGAIN_SECONDS, settle)
 
 
 def settle() -> None:

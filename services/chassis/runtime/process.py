@@ -358,7 +358,6 @@ async def serve(
     Raises ConfigError or PortTaken when it cannot start as configured.
     """
     stop = stop or asyncio.Event()
-    interpreter.give_way()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -368,7 +367,7 @@ async def serve(
         process.stack.push_async_callback(process.tasks.stop)
         await process.read_certificate()
         server = await _start(process, await assemble(process))
-        interpreter.settle()
+        interpreter.settle_in()
         await stop.wait()
         _log.info("stopping")
         process.draining.set()

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from gateway.http.dialect import Dialect, Route, tell_openai
 from gateway.http.fittings import Fittings
+from gateway.http.server import _AT_ONCE
 from gateway.http.visit import Visit
 from tests.fakes.fake_tgi import Behaviour
 from tests.fakes.kernel import small_kernel
@@ -155,3 +157,21 @@ async def _answer(port: int, request: bytes) -> tuple[int, Any, bytes]:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
     writer.close()
     return int(head[0].split()[1]), headers, body
+
+
+async def test_connections_are_taken_a_few_in_a_turn_and_many_may_wait() -> None:
+    async with small_kernel() as kernel, door(kernel) as (opened, _):
+        taken: list[int] = []
+        raw = [socket.socket() for _ in range(200)]
+        for each in raw:
+            each.setblocking(False)  # noqa: FBT003 - as the library names it
+            each.connect_ex(("127.0.0.1", opened.port))
+        while opened._connections < 200:
+            taken.append(opened._connections)
+            await asyncio.sleep(0)
+        for each in raw:
+            each.close()
+
+    assert (
+        max(after - before for before, after in zip([0, *taken], [*taken, 200], strict=True)) <= 2 * _AT_ONCE
+    )
