@@ -289,6 +289,10 @@ class Files(Protocol):
 class Egress(Protocol):
     """The only way out of the kernel for what agents and tools ask for."""
 
+    def reaches(self, tenant: str) -> bool:
+        """Whether the operator allows a tenant's tools anything at all."""
+        ...
+
     async def check(self, tenant: str, url: str) -> None:
         """Judge a URL without asking the network anything. Raises EgressDenied."""
         ...

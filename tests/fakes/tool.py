@@ -48,6 +48,7 @@ from tests.fakes.rpc import serving
 from tests.fakes.stores.tool import InMemoryStore
 from tests.fakes.tool_making import FakePeople, FakeRuntime
 from tests.fakes.tool_queue import LocalQueue
+from tests.fakes.web import way_out
 
 Function = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
@@ -68,7 +69,11 @@ class ScriptedBuiltins:
 
     def __init__(self, clock: Clock, **functions: Function) -> None:
         self._real = BuiltinDriver(
-            clock, FakeFiles("notes/todo.txt", "notes/done.txt"), MemoryFiles(), Workers()
+            clock,
+            FakeFiles("notes/todo.txt", "notes/done.txt"),
+            MemoryFiles(),
+            Workers(),
+            way_out(["https://*"]).guard,
         )
         self._functions = functions
         self.runs: Counter[str] = Counter()

@@ -34,7 +34,7 @@ from tests.fakes.files import MemoryFiles
 from tests.fakes.mcp_servers import Shelf, dialler, evil
 from tests.fakes.plain_sandbox import PlainSandbox
 from tests.fakes.tool import FakeFiles
-from tests.fakes.web import Asked, Web, plain, to, web
+from tests.fakes.web import Asked, Web, plain, to, way_out, web
 
 SECRET = "canary-3f9a1c77e2"
 """What tools of this kind know as a secret, where a driver has secrets."""
@@ -108,7 +108,7 @@ class _Scripted(BuiltinDriver):
     """The driver of built-in functions with functions that misbehave."""
 
     def __init__(self) -> None:
-        super().__init__(SystemClock(), FakeFiles(), MemoryFiles(), Workers())
+        super().__init__(SystemClock(), FakeFiles(), MemoryFiles(), Workers(), way_out().guard)
         self.running = 0
 
     async def prepare(self, _scope: object, tool: Tool) -> Tool:

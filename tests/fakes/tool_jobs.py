@@ -14,9 +14,10 @@ from services.tool.drivers.builtin.messages import Refused, answered, packed
 from services.tool.drivers.builtin.workers import Workers
 from services.tool.errors import ToolFailed
 from services.tool.model import ToolOutcome
-from services.tool.ports import Job
+from services.tool.ports import Egress, Job
 from tests.fakes.files import MemoryFiles
 from tests.fakes.tool import FakeFiles
+from tests.fakes.web import way_out
 
 PLANNER = Scope("acme", "planner")
 _TOOLS = {tool.id: tool for tool in TOOLS}
@@ -50,9 +51,15 @@ class HereWorkers(Workers):
 class Bench:
     """The built-in tools on files in memory."""
 
-    def __init__(self, files: MemoryFiles | None = None, workers: Workers | None = None) -> None:
+    def __init__(
+        self,
+        files: MemoryFiles | None = None,
+        workers: Workers | None = None,
+        egress: Egress | None = None,
+    ) -> None:
         self.files = files or MemoryFiles()
-        self.driver = BuiltinDriver(SystemClock(), FakeFiles(), self.files, workers or HereWorkers())
+        guard = egress or way_out().guard
+        self.driver = BuiltinDriver(SystemClock(), FakeFiles(), self.files, workers or HereWorkers(), guard)
         self._calls = 0
 
     async def outcome(self, name: str, call_id: str = "", **arguments: Any) -> ToolOutcome:

@@ -103,11 +103,11 @@ def outcome_of(response: EgressResponse, redactor: Redactor) -> ToolOutcome:
         return ToolOutcome()
     if _is_json(response.media_type):
         try:
-            return redacted(ToolOutcome(value=read_json(_decoded(response), once=False)), redactor)
+            return redacted(ToolOutcome(value=read_json(decoded(response), once=False)), redactor)
         except ValueError as error:
             raise ResultInvalid("the server says that its answer is JSON, but it is not") from error
     if response.media_type.startswith(_TEXTS):
-        return redacted(ToolOutcome(value=_decoded(response)), redactor)
+        return redacted(ToolOutcome(value=decoded(response)), redactor)
     if len(response.body) > MAX_PIECE:
         raise ResultInvalid(f"the answer is larger than {MAX_PIECE} bytes, and is no text")
     media_type = response.media_type
@@ -121,7 +121,7 @@ def _failure(response: EgressResponse, redactor: Redactor) -> ToolOutcome:
     """Tell a server's failure with its own words: whole while secrets are looked for, then cut."""
     said = ""
     if _is_json(response.media_type) or response.media_type.startswith(_TEXTS):
-        said = redactor.text(_decoded(response)).strip()
+        said = redactor.text(decoded(response)).strip()
     text = f"the server answered with status {response.status}"
     details = json.dumps({"status": response.status, "media_type": response.media_type[:127]})
     error = CallError(
@@ -263,7 +263,8 @@ def _quoted(text: str) -> str:
         raise ArgumentsInvalid("an argument is no Unicode text") from error
 
 
-def _decoded(response: EgressResponse) -> str:
+def decoded(response: EgressResponse) -> str:
+    """Return a body as text, whatever its bytes."""
     charset = response.charset.lower()
     return response.body.decode(charset if charset in _CHARSETS else "utf-8", errors="replace")
 

@@ -14,7 +14,7 @@ from services.tool.core.redaction import Redactor
 from services.tool.core.schemas import parse_schema
 from services.tool.core.secrets import Secret
 from services.tool.core.urls import WebUrl
-from services.tool.errors import EgressFailed
+from services.tool.errors import EgressDenied, EgressFailed
 from services.tool.model import Effect, HttpEndpoint, Tool, ToolOutcome
 from services.tool.ports import Egress, Job, Secrets
 
@@ -49,9 +49,9 @@ class HttpDriver:
             returns_untrusted=tool.returns_untrusted or not tool.vouched,
         )
 
-    def problem(self, _scope: Scope, _tool: Tool) -> str:
-        """Return nothing: whether a server can be reached is known when it is asked."""
-        return ""
+    def problem(self, scope: Scope, _tool: Tool) -> str:
+        """Tell where nothing may be sent at all; whether a server answers is known when it is asked."""
+        return "" if self._egress.reaches(scope.tenant) else EgressDenied.reason
 
     async def run(self, job: Job) -> ToolOutcome:
         """Send the call and return the answer.

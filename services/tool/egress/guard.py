@@ -56,6 +56,11 @@ class EgressGuard:
         self._tls = tls or ssl.create_default_context()
         self._places: dict[str, _Places] = {}
 
+    def reaches(self, tenant: str) -> bool:
+        """Whether the operator allows a tenant's tools anything at all."""
+        policy = self._operator.policy(tenant, None)
+        return bool(policy.allowed or policy.internal)
+
     async def check(self, tenant: str, url: str) -> None:
         """Judge a URL without asking the network anything. Raises EgressDenied."""
         await self._judged(tenant, url)

@@ -211,13 +211,13 @@ async def test_mcp_servers_are_refused_and_there_are_none(stub: ToolServiceAsync
 
 async def test_tools_are_found_by_name_label_word_and_page(stub: ToolServiceAsyncStub) -> None:
     await register(stub, tool("send", labels={"kind": "mail"}))
-    await register(stub, tool("fetch", description="Fetch letters.", labels={"kind": "mail", "x": "y"}))
+    await register(stub, tool("letters", description="Fetch letters.", labels={"kind": "mail", "x": "y"}))
 
-    everything = sorted([*GIVEN, "fetch", "send"])
+    everything = sorted([*GIVEN, "letters", "send"])
     assert await listed(stub) == everything
     assert await listed(stub, names=["tools/send", "tools/clock"]) == ["clock", "send"]
-    assert await listed(stub, labels={"kind": "mail"}) == ["fetch", "send"]
-    assert await listed(stub, query="FETCH letters") == ["fetch"]
+    assert await listed(stub, labels={"kind": "mail"}) == ["letters", "send"]
+    assert await listed(stub, query="FETCH letters") == ["letters"]
     assert await listed(stub, available_only=True) == GIVEN
     assert await listed(stub, STRANGER, query="letter") == []
     first = await stub.ListTools(tool_pb2.ListToolsRequest(page_size=4), metadata=PLANNER)

@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from services.tool.core.files import MAX_PATH_BYTES
+from services.tool.core.urls import MAX_URL
 from services.tool.drivers.builtin.limits import (
+    FETCHED,
     MAX_CSV_ROWS,
     MAX_CSV_TABLES,
+    MAX_FETCHED,
+    MAX_FETCHED_BYTES,
     MAX_GLOB,
     MAX_LINES,
     MAX_MATCHES,
@@ -196,6 +201,25 @@ TOOLS: Final = (
         ),
         Effect.IDEMPOTENT,
         seconds=_LONG_SECONDS,
+    ),
+    replace(
+        _tool(
+            "fetch",
+            "Web page",
+            "Read a web page or another text on the web.\nReturns the readable text; where it goes on,"
+            " next_start says from where to read the rest. Reaches only what the operator allows.",
+            _object(
+                {
+                    "url": _string("The http or https address.", MAX_URL),
+                    "start": _whole("First character to return. Default: 0.", 0, MAX_FETCHED_BYTES),
+                    "limit": _whole(f"Most characters to return. Default: {FETCHED}.", 1, MAX_FETCHED),
+                },
+                optional=("start", "limit"),
+            ),
+            Effect.IDEMPOTENT,
+            seconds=_LONG_SECONDS,
+        ),
+        returns_untrusted=True,
     ),
     _tool(
         "csv_query",

@@ -14,10 +14,11 @@ from services.tool.drivers.builtin.catalog import TOOLS
 from services.tool.drivers.builtin.file_tools import FileTools
 from services.tool.drivers.builtin.query_tools import QueryTools
 from services.tool.drivers.builtin.units import BadUnit, convert
+from services.tool.drivers.builtin.web_tools import WebTools
 from services.tool.drivers.builtin.workers import Workers
-from services.tool.errors import CapabilityMissing, ToolFailed
+from services.tool.errors import CapabilityMissing, EgressDenied, ToolFailed
 from services.tool.model import Effect, Tool, ToolOutcome
-from services.tool.ports import Files, FileSearch, Job
+from services.tool.ports import Egress, Files, FileSearch, Job
 
 SEARCH_LIMIT: Final = 20
 _GIVEN: Final = {tool.driver.function: tool for tool in TOOLS}
@@ -27,9 +28,12 @@ _weight: Final = list(Effect).index
 class BuiltinDriver:
     """Runs the built-in tools."""
 
-    def __init__(self, clock: Clock, search: FileSearch, files: Files, workers: Workers) -> None:
+    def __init__(
+        self, clock: Clock, search: FileSearch, files: Files, workers: Workers, egress: Egress
+    ) -> None:
         self._clock = clock
         self._search = search
+        self._web = WebTools(egress, workers)
         self._functions: Mapping[str, Function] = {
             "calculator": _calculator,
             "clock": self._tell_time,
@@ -37,6 +41,7 @@ class BuiltinDriver:
             "search_files": self._search_files,
             **FileTools(files).functions,
             **QueryTools(files, workers).functions,
+            **self._web.functions,
         }
 
     async def prepare(self, _scope: Scope, tool: Tool) -> Tool:
@@ -51,11 +56,15 @@ class BuiltinDriver:
             tool,
             parameters_schema=given.parameters_schema,
             effect=max(tool.effect, given.effect, key=_weight),
+            returns_untrusted=tool.returns_untrusted or given.returns_untrusted,
         )
 
-    def problem(self, _scope: Scope, tool: Tool) -> str:
-        """Return nothing: what comes with the kernel can be called, if it still comes with it."""
-        return "" if tool.driver.function in self._functions else CapabilityMissing.reason
+    def problem(self, scope: Scope, tool: Tool) -> str:
+        """Return why it cannot be called: it comes with the kernel no more, or may send nowhere."""
+        function = tool.driver.function
+        if function in self._web.functions and not self._web.reached(scope):
+            return EgressDenied.reason
+        return "" if function in self._functions else CapabilityMissing.reason
 
     async def run(self, job: Job) -> ToolOutcome:
         """Run one for the calling agent. Raises ToolFailed, or what a peer refuses."""

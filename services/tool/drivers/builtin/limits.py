@@ -37,3 +37,11 @@ MAX_CSV_ROWS: Final = 1_000
 """Rows that a query returns."""
 MAX_STEPS: Final = 100_000_000
 """Instructions of SQLite's machine that one query may take."""
+MAX_FETCHED_BYTES: Final = 2 * MIB
+"""Of a page as it comes."""
+MAX_PAGE_BYTES: Final = 400 * 1024
+"""Of the text of a web page, which is cut there."""
+MAX_FETCHED: Final = 100_000
+"""Characters of its text in one answer."""
+FETCHED: Final = 20_000
+"""Characters of its text, unless others are asked for."""

@@ -11,7 +11,8 @@ import jmespath
 import re2
 from jmespath.exceptions import JMESPathError
 
-from services.tool.drivers.builtin.limits import MAX_ANSWER_BYTES, MAX_SHOWN_BYTES, MIB
+from services.tool.drivers.builtin.html_text import readable
+from services.tool.drivers.builtin.limits import MAX_ANSWER_BYTES, MAX_PAGE_BYTES, MAX_SHOWN_BYTES, MIB
 from services.tool.drivers.builtin.messages import Refused, refusing, unpacked
 
 Handler = Callable[[bytes], bytes]
@@ -22,11 +23,13 @@ _SHOWN_LINE: Final = 500
 
 
 def reading() -> Handler:
-    """Return the handler of both kinds of questions."""
+    """Return the handler of all kinds of questions."""
     kinds: dict[str, Callable[[Any, list[bytes]], Any]] = {"grep": _search, "json": _query}
 
     def answer(message: bytes) -> bytes:
         asked, parts = unpacked(message)
+        if asked["kind"] == "html":
+            return _readable(parts[0])
         return _bounded(kinds[asked["kind"]](asked, parts))
 
     return refusing(answer)
@@ -45,6 +48,13 @@ def _search(asked: Any, texts: list[bytes]) -> list[list[Any]]:
             found.append([at, number, text])
             left, room = left - 1, room - len(text)
     return found
+
+
+def _readable(page: bytes) -> bytes:
+    """Return title and text of a web page; of the text no more than an answer holds."""
+    title, text = readable(page.decode(errors="replace"))
+    shown = text.encode()[:MAX_PAGE_BYTES].decode(errors="ignore")
+    return json.dumps([title, shown], ensure_ascii=False).encode()
 
 
 def _compiled(pattern: str, *, ignore_case: bool) -> Any:
