@@ -1,5 +1,6 @@
 """Configuration of the tool manager, from `AIOS_TOOL_*`."""
 
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -128,7 +129,7 @@ class ToolConfig:
             raise ValueError(f"sandbox is one of {', '.join(sorted(filter(None, LEVELS)))}, or empty")
         if self.sandbox_jobs < 1 or self.sandbox_warm < 0 or self.sandbox_first_uid < 1:
             raise ValueError("the sandbox has at least 1 place and is never root")
-        if not all(each.startswith("/") for each in self.mcp_directories):
+        if not all(each.startswith("/") for each in self.mcp_programs.split(":") if each):
             raise ValueError("mcp_programs must be absolute directories, with colons between")
         if min(self.mcp_sessions, self.mcp_memory_bytes) < 1 or self.mcp_open_seconds <= 0:
             raise ValueError("mcp_sessions, mcp_memory_bytes and mcp_open_seconds must be more than 0")
@@ -140,4 +141,4 @@ class ToolConfig:
     @property
     def mcp_directories(self) -> tuple[str, ...]:
         """The directories of programs, one by one."""
-        return tuple(each for each in self.mcp_programs.split(":") if each)
+        return tuple(os.path.realpath(each) for each in self.mcp_programs.split(":") if each)

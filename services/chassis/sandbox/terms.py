@@ -42,6 +42,11 @@ class Limits:
     """What it may answer."""
     network: bool = False
     """Whether it may reach the network; only an operator grants that."""
+    address_bytes: int = 0
+    """Addresses that each of its processes may reserve, whatever it keeps there: some interpreters want many
+    times what they use. 0: as much as `memory_bytes`."""
+    open_files: int = 64
+    """Of each of its processes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

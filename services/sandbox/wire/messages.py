@@ -90,6 +90,8 @@ def _limits(limits: sandbox_pb2.Limits) -> Limits:
         kept_bytes=limits.kept_bytes,
         answer_bytes=limits.answer_bytes,
         network=limits.network,
+        address_bytes=limits.address_bytes,
+        open_files=limits.open_files or Limits().open_files,
     )
 
 

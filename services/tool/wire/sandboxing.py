@@ -57,6 +57,8 @@ def _limits(limits: Limits) -> sandbox_pb2.Limits:
         processes=limits.processes,
         output_bytes=limits.output_bytes,
         kept_bytes=limits.kept_bytes,
+        address_bytes=limits.address_bytes,
+        open_files=limits.open_files,
         answer_bytes=limits.answer_bytes,
         network=limits.network,
     )

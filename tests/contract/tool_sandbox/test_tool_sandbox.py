@@ -111,6 +111,15 @@ async def test_links_and_what_is_no_regular_file_do_not_come_out(sandbox: Sandbo
     assert (end.how, end.files) == (EndKind.EXITED, {})
 
 
+async def test_a_program_has_as_many_files_and_addresses_as_it_is_given(sandbox: Sandbox) -> None:
+    programs(sandbox)
+    limits = Limits(open_files=200, address_bytes=1 << 36)
+
+    end = await sandbox.run(SandboxJob(argv=("/bin/sh", "-c", "ulimit -n; ulimit -v"), limits=limits))
+
+    assert end.stdout.split() == [b"200", str(1 << 26).encode()]
+
+
 async def test_output_is_heard_as_it_comes_and_kept_up_to_its_bound(sandbox: Sandbox) -> None:
     heard: list[tuple[str, bytes]] = []
     job = SandboxJob(argv=(), python="print('x' * 99)\nprint('y' * 99)", limits=Limits(kept_bytes=150))

@@ -39,7 +39,6 @@ TCP_ABI: Final = 4
 IOCTL_ABI: Final = 5
 
 STACK_BYTES: Final = 8 << 20
-FILES: Final = 64
 
 
 def prctl(option: int, value: int) -> None:
@@ -130,14 +129,14 @@ def drop_capabilities() -> None:
         raise OSError(1, "capabilities are left")
 
 
-def limit(*, memory: int, cpu: int, file_bytes: int, processes: int) -> None:
+def limit(*, memory: int, cpu: int, file_bytes: int, processes: int, files: int) -> None:
     """Set this process's limits, soft and hard: units are bytes and seconds."""
     for what, value in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NPROC, processes),
-        (resource.RLIMIT_NOFILE, FILES),
+        (resource.RLIMIT_NOFILE, files),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),

@@ -111,7 +111,13 @@ def become(plan: Plan) -> None:
 
 def limit(plan: Plan) -> None:
     """Bound what each of its processes may take."""
-    kernel.limit(memory=plan.memory, cpu=plan.cpu, file_bytes=plan.file_bytes, processes=plan.processes)
+    kernel.limit(
+        memory=plan.memory,
+        cpu=plan.cpu,
+        file_bytes=plan.file_bytes,
+        processes=plan.processes,
+        files=plan.files,
+    )
 
 
 def filter_of(plan: Plan) -> bytes:

@@ -27,6 +27,8 @@ class Plan:
     file_bytes: int
     processes: int
     """Of the user, all its other ones included."""
+    files: int = 64
+    """Open at a time, in each process."""
     environment: dict[str, str] = field(default_factory=dict)
     uid: int | None = None
     """User and group to become; None: it stays who it is."""

@@ -29,6 +29,8 @@ SYSTEM: Final = "/usr"
 """What every sandbox shows."""
 MAX_PROGRAM: Final = 512 * MIB
 """Bytes of all files that a command names."""
+_EVERYWHERE: Final = {"OPENSSL_CONF": "/dev/null"}
+"""Node.js does not start where it may not read the system's settings of OpenSSL."""
 _DAY: Final = 86_400.0
 
 
@@ -100,15 +102,18 @@ class Dialler:
         named = stdio.secret_environment
         values = await self._resolved(tenant, named, f"mcpservers/{name}")
         rules = self._ways.rules
+        needed = await asyncio.to_thread(_needed, stdio, rules.directories)
         job = SandboxJob(
             argv=stdio.command,
-            environment={**stdio.environment, **values},
-            mounts={path: path for path in rules.directories},
+            environment={**_EVERYWHERE, **stdio.environment, **values},
+            mounts={path: path for path in needed},
             limits=Limits(
                 memory_bytes=rules.memory_bytes,
                 cpu_seconds=_DAY,
                 wall_seconds=_DAY,
                 processes=rules.processes,
+                address_bytes=1 << 36,  # what it uses is watched; an engine of JavaScript reserves far more
+                open_files=1_024,
                 output_bytes=1 << 50,  # the relay bounds what it says in a second
                 network=stdio.allow_network,
             ),
@@ -146,6 +151,13 @@ class Dialler:
 
 async def _sdk(module: str) -> ModuleType:
     return await asyncio.to_thread(importlib.import_module, f"services.tool.drivers.mcp.{module}")
+
+
+def _needed(stdio: StdioServer, directories: tuple[str, ...]) -> list[str]:
+    """Return the directories that a server may read: where what its command or variables name lies."""
+    named = [*stdio.command, *stdio.environment.values()]
+    real = [Path(os.path.realpath(text)) for text in named if text.startswith("/")]
+    return [each for each in directories if any(path.is_relative_to(each) for path in real)]
 
 
 def _programs(command: tuple[str, ...], directories: tuple[str, ...]) -> dict[str, str]:

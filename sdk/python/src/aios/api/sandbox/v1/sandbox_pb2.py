@@ -26,7 +26,7 @@ from aios.api.common.v1 import options_pb2 as aios_dot_api_dot_common_dot_v1_dot
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aios/api/sandbox/v1/sandbox.proto\x12\x13\x61ios.api.sandbox.v1\x1a aios/api/common/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\"\xdb\x02\n\x06Limits\x12$\n\x0cmemory_bytes\x18\x01 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80  \x00\x12#\n\x0b\x63pu_seconds\x18\x02 \x01(\x01\x42\x0e\xbaH\x0b\x12\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12$\n\x0cwall_seconds\x18\x03 \x01(\x01\x42\x0e\xbaH\x0b\x12\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12%\n\rscratch_bytes\x18\x04 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80 (\x00\x12$\n\x0fscratch_entries\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12\x1d\n\tprocesses\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80  \x00\x12\x1d\n\x0coutput_bytes\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12 \n\nkept_bytes\x18\x08 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x80\x80 (\x00\x12\"\n\x0c\x61nswer_bytes\x18\t \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x80\x80 (\x00\x12\x0f\n\x07network\x18\n \x01(\x08\"@\n\x05Mount\x12\x1a\n\x06inside\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \x12\x1b\n\x07outside\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \"\xb6\x02\n\x05\x42\x65gin\x12\x1f\n\x04\x61rgv\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x80\x02\"\x06r\x04\x18\x80\x80\x01\x12K\n\x0b\x65nvironment\x18\x02 \x03(\x0b\x32+.aios.api.sandbox.v1.Begin.EnvironmentEntryB\t\xbaH\x06\x9a\x01\x03\x10\x80\x02\x12\x33\n\x06limits\x18\x03 \x01(\x0b\x32\x1b.aios.api.sandbox.v1.LimitsB\x06\xbaH\x03\xc8\x01\x01\x12\x12\n\nwant_files\x18\x04 \x01(\x08\x12\x34\n\x06mounts\x18\x05 \x03(\x0b\x32\x1a.aios.api.sandbox.v1.MountB\x08\xbaH\x05\x92\x01\x02\x10 \x12\x0c\n\x04talk\x18\x06 \x01(\x08\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x05Piece\x12\x33\n\x04part\x18\x01 \x01(\x0e\x32\x19.aios.api.sandbox.v1.PartB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x04path\x18\x02 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80 \x12\x17\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x10\"\x07\n\x05Start\" \n\x05Write\x12\x17\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04\"\x1f\n\x05Taken\x12\x16\n\x05\x62ytes\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\"\x06\n\x04Stop\"\x07\n\x05\x41live\"\xd7\x02\n\nRunRequest\x12+\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.BeginH\x00\x12+\n\x05piece\x18\x02 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.PieceH\x00\x12+\n\x05start\x18\x03 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.StartH\x00\x12+\n\x05write\x18\x04 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.WriteH\x00\x12+\n\x05taken\x18\x05 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.TakenH\x00\x12)\n\x04stop\x18\x06 \x01(\x0b\x32\x19.aios.api.sandbox.v1.StopH\x00\x12+\n\x05\x61live\x18\x07 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.AliveH\x00\x42\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"\n\n\x08\x41\x64mitted\"\t\n\x07Started\">\n\x05Heard\x12\'\n\x04part\x18\x01 \x01(\x0e\x32\x19.aios.api.sandbox.v1.Part\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x16\n\x06Output\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x8d\x01\n\x03\x45nd\x12)\n\x03how\x18\x01 \x01(\x0e\x32\x1c.aios.api.sandbox.v1.EndKind\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12\x0f\n\x07removed\x18\x04 \x03(\x0c\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x13\n\x0b\x63pu_seconds\x18\x06 \x01(\x01\"\xdb\x02\n\x0bRunResponse\x12\x31\n\x08\x61\x64mitted\x18\x01 \x01(\x0b\x32\x1d.aios.api.sandbox.v1.AdmittedH\x00\x12/\n\x07started\x18\x02 \x01(\x0b\x32\x1c.aios.api.sandbox.v1.StartedH\x00\x12+\n\x05heard\x18\x03 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.HeardH\x00\x12-\n\x06output\x18\x04 \x01(\x0b\x32\x1b.aios.api.sandbox.v1.OutputH\x00\x12+\n\x05taken\x18\x05 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.TakenH\x00\x12+\n\x05piece\x18\x06 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.PieceH\x00\x12\'\n\x03\x65nd\x18\x07 \x01(\x0b\x32\x18.aios.api.sandbox.v1.EndH\x00\x42\t\n\x07message\"\x13\n\x11GetSandboxRequest\"r\n\x12GetSandboxResponse\x12)\n\x05level\x18\x01 \x01(\x0e\x32\x1a.aios.api.sandbox.v1.Level\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\x05\x12\x0f\n\x07waiting\x18\x04 \x01(\x05*j\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0e\n\nLEVEL_NONE\x10\x01\x12\x10\n\x0cLEVEL_SINGLE\x10\x02\x12\x12\n\x0eLEVEL_LANDLOCK\x10\x03\x12\x14\n\x10LEVEL_NAMESPACES\x10\x04*\xd1\x01\n\x07\x45ndKind\x12\x18\n\x14\x45ND_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45ND_KIND_EXITED\x10\x01\x12\x16\n\x12\x45ND_KIND_SIGNALLED\x10\x02\x12\x14\n\x10\x45ND_KIND_TIMEOUT\x10\x03\x12\x13\n\x0f\x45ND_KIND_MEMORY\x10\x04\x12\x11\n\rEND_KIND_DISK\x10\x05\x12\x13\n\x0f\x45ND_KIND_OUTPUT\x10\x06\x12\x14\n\x10\x45ND_KIND_STOPPED\x10\x07\x12\x16\n\x12\x45ND_KIND_PROCESSES\x10\x08*\x7f\n\x04Part\x12\x14\n\x10PART_UNSPECIFIED\x10\x00\x12\x0e\n\nPART_STDIN\x10\x01\x12\x0f\n\x0bPART_PYTHON\x10\x02\x12\r\n\tPART_FILE\x10\x03\x12\x0f\n\x0bPART_STDOUT\x10\x04\x12\x0f\n\x0bPART_STDERR\x10\x05\x12\x0f\n\x0bPART_ANSWER\x10\x06\x32\x99\x02\n\x0eSandboxService\x12}\n\x03Run\x12\x1f.aios.api.sandbox.v1.RunRequest\x1a .aios.api.sandbox.v1.RunResponse\"/\xe2\xe0\x18+\x08\x04\x12\x0bsandbox.run\x18\x03\"\x03\x08\x8f\x1c(\x80\x80@8\x01\x42\x07nothingb\x04tool(\x01\x30\x01\x12\x87\x01\n\nGetSandbox\x12&.aios.api.sandbox.v1.GetSandboxRequest\x1a\'.aios.api.sandbox.v1.GetSandboxResponse\"(\x90\x02\x01\xe2\xe0\x18!\x08\x04\x12\x0csandbox.read\x18\x01\"\x02\x08\x05(\x80\x08\x38\x01\x62\x04toolb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aios/api/sandbox/v1/sandbox.proto\x12\x13\x61ios.api.sandbox.v1\x1a aios/api/common/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\"\xa3\x03\n\x06Limits\x12$\n\x0cmemory_bytes\x18\x01 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80  \x00\x12#\n\x0b\x63pu_seconds\x18\x02 \x01(\x01\x42\x0e\xbaH\x0b\x12\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12$\n\x0cwall_seconds\x18\x03 \x01(\x01\x42\x0e\xbaH\x0b\x12\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12%\n\rscratch_bytes\x18\x04 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80 (\x00\x12$\n\x0fscratch_entries\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12\x1d\n\tprocesses\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80  \x00\x12\x1d\n\x0coutput_bytes\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12 \n\nkept_bytes\x18\x08 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x80\x80 (\x00\x12\"\n\x0c\x61nswer_bytes\x18\t \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x80\x80 (\x00\x12\x0f\n\x07network\x18\n \x01(\x08\x12%\n\raddress_bytes\x18\x0b \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80 (\x00\x12\x1f\n\nopen_files\x18\x0c \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00\"@\n\x05Mount\x12\x1a\n\x06inside\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \x12\x1b\n\x07outside\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \"\xb6\x02\n\x05\x42\x65gin\x12\x1f\n\x04\x61rgv\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x80\x02\"\x06r\x04\x18\x80\x80\x01\x12K\n\x0b\x65nvironment\x18\x02 \x03(\x0b\x32+.aios.api.sandbox.v1.Begin.EnvironmentEntryB\t\xbaH\x06\x9a\x01\x03\x10\x80\x02\x12\x33\n\x06limits\x18\x03 \x01(\x0b\x32\x1b.aios.api.sandbox.v1.LimitsB\x06\xbaH\x03\xc8\x01\x01\x12\x12\n\nwant_files\x18\x04 \x01(\x08\x12\x34\n\x06mounts\x18\x05 \x03(\x0b\x32\x1a.aios.api.sandbox.v1.MountB\x08\xbaH\x05\x92\x01\x02\x10 \x12\x0c\n\x04talk\x18\x06 \x01(\x08\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x05Piece\x12\x33\n\x04part\x18\x01 \x01(\x0e\x32\x19.aios.api.sandbox.v1.PartB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x04path\x18\x02 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80 \x12\x17\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x10\"\x07\n\x05Start\" \n\x05Write\x12\x17\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04\"\x1f\n\x05Taken\x12\x16\n\x05\x62ytes\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\"\x06\n\x04Stop\"\x07\n\x05\x41live\"\xd7\x02\n\nRunRequest\x12+\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.BeginH\x00\x12+\n\x05piece\x18\x02 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.PieceH\x00\x12+\n\x05start\x18\x03 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.StartH\x00\x12+\n\x05write\x18\x04 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.WriteH\x00\x12+\n\x05taken\x18\x05 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.TakenH\x00\x12)\n\x04stop\x18\x06 \x01(\x0b\x32\x19.aios.api.sandbox.v1.StopH\x00\x12+\n\x05\x61live\x18\x07 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.AliveH\x00\x42\x10\n\x07message\x12\x05\xbaH\x02\x08\x01\"\n\n\x08\x41\x64mitted\"\t\n\x07Started\">\n\x05Heard\x12\'\n\x04part\x18\x01 \x01(\x0e\x32\x19.aios.api.sandbox.v1.Part\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x16\n\x06Output\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x8d\x01\n\x03\x45nd\x12)\n\x03how\x18\x01 \x01(\x0e\x32\x1c.aios.api.sandbox.v1.EndKind\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12\x0f\n\x07removed\x18\x04 \x03(\x0c\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x13\n\x0b\x63pu_seconds\x18\x06 \x01(\x01\"\xdb\x02\n\x0bRunResponse\x12\x31\n\x08\x61\x64mitted\x18\x01 \x01(\x0b\x32\x1d.aios.api.sandbox.v1.AdmittedH\x00\x12/\n\x07started\x18\x02 \x01(\x0b\x32\x1c.aios.api.sandbox.v1.StartedH\x00\x12+\n\x05heard\x18\x03 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.HeardH\x00\x12-\n\x06output\x18\x04 \x01(\x0b\x32\x1b.aios.api.sandbox.v1.OutputH\x00\x12+\n\x05taken\x18\x05 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.TakenH\x00\x12+\n\x05piece\x18\x06 \x01(\x0b\x32\x1a.aios.api.sandbox.v1.PieceH\x00\x12\'\n\x03\x65nd\x18\x07 \x01(\x0b\x32\x18.aios.api.sandbox.v1.EndH\x00\x42\t\n\x07message\"\x13\n\x11GetSandboxRequest\"r\n\x12GetSandboxResponse\x12)\n\x05level\x18\x01 \x01(\x0e\x32\x1a.aios.api.sandbox.v1.Level\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\x05\x12\x0f\n\x07waiting\x18\x04 \x01(\x05*j\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0e\n\nLEVEL_NONE\x10\x01\x12\x10\n\x0cLEVEL_SINGLE\x10\x02\x12\x12\n\x0eLEVEL_LANDLOCK\x10\x03\x12\x14\n\x10LEVEL_NAMESPACES\x10\x04*\xd1\x01\n\x07\x45ndKind\x12\x18\n\x14\x45ND_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45ND_KIND_EXITED\x10\x01\x12\x16\n\x12\x45ND_KIND_SIGNALLED\x10\x02\x12\x14\n\x10\x45ND_KIND_TIMEOUT\x10\x03\x12\x13\n\x0f\x45ND_KIND_MEMORY\x10\x04\x12\x11\n\rEND_KIND_DISK\x10\x05\x12\x13\n\x0f\x45ND_KIND_OUTPUT\x10\x06\x12\x14\n\x10\x45ND_KIND_STOPPED\x10\x07\x12\x16\n\x12\x45ND_KIND_PROCESSES\x10\x08*\x7f\n\x04Part\x12\x14\n\x10PART_UNSPECIFIED\x10\x00\x12\x0e\n\nPART_STDIN\x10\x01\x12\x0f\n\x0bPART_PYTHON\x10\x02\x12\r\n\tPART_FILE\x10\x03\x12\x0f\n\x0bPART_STDOUT\x10\x04\x12\x0f\n\x0bPART_STDERR\x10\x05\x12\x0f\n\x0bPART_ANSWER\x10\x06\x32\x99\x02\n\x0eSandboxService\x12}\n\x03Run\x12\x1f.aios.api.sandbox.v1.RunRequest\x1a .aios.api.sandbox.v1.RunResponse\"/\xe2\xe0\x18+\x08\x04\x12\x0bsandbox.run\x18\x03\"\x03\x08\x8f\x1c(\x80\x80@8\x01\x42\x07nothingb\x04tool(\x01\x30\x01\x12\x87\x01\n\nGetSandbox\x12&.aios.api.sandbox.v1.GetSandboxRequest\x1a\'.aios.api.sandbox.v1.GetSandboxResponse\"(\x90\x02\x01\xe2\xe0\x18!\x08\x04\x12\x0csandbox.read\x18\x01\"\x02\x08\x05(\x80\x08\x38\x01\x62\x04toolb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIMITS'].fields_by_name['kept_bytes']._serialized_options = b'\272H\t\"\007\030\200\200\200 (\000'
   _globals['_LIMITS'].fields_by_name['answer_bytes']._loaded_options = None
   _globals['_LIMITS'].fields_by_name['answer_bytes']._serialized_options = b'\272H\t\"\007\030\200\200\200 (\000'
+  _globals['_LIMITS'].fields_by_name['address_bytes']._loaded_options = None
+  _globals['_LIMITS'].fields_by_name['address_bytes']._serialized_options = b'\272H\013\"\t\030\200\200\200\200\200 (\000'
+  _globals['_LIMITS'].fields_by_name['open_files']._loaded_options = None
+  _globals['_LIMITS'].fields_by_name['open_files']._serialized_options = b'\272H\010\032\006\030\200\200\004(\000'
   _globals['_MOUNT'].fields_by_name['inside']._loaded_options = None
   _globals['_MOUNT'].fields_by_name['inside']._serialized_options = b'\272H\007r\005\020\001\030\200 '
   _globals['_MOUNT'].fields_by_name['outside']._loaded_options = None
@@ -81,50 +85,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SANDBOXSERVICE'].methods_by_name['Run']._serialized_options = b'\342\340\030+\010\004\022\013sandbox.run\030\003\"\003\010\217\034(\200\200@8\001B\007nothingb\004tool'
   _globals['_SANDBOXSERVICE'].methods_by_name['GetSandbox']._loaded_options = None
   _globals['_SANDBOXSERVICE'].methods_by_name['GetSandbox']._serialized_options = b'\220\002\001\342\340\030!\010\004\022\014sandbox.read\030\001\"\002\010\005(\200\0108\001b\004tool'
-  _globals['_LEVEL']._serialized_start=2142
-  _globals['_LEVEL']._serialized_end=2248
-  _globals['_ENDKIND']._serialized_start=2251
-  _globals['_ENDKIND']._serialized_end=2460
-  _globals['_PART']._serialized_start=2462
-  _globals['_PART']._serialized_end=2589
+  _globals['_LEVEL']._serialized_start=2214
+  _globals['_LEVEL']._serialized_end=2320
+  _globals['_ENDKIND']._serialized_start=2323
+  _globals['_ENDKIND']._serialized_end=2532
+  _globals['_PART']._serialized_start=2534
+  _globals['_PART']._serialized_end=2661
   _globals['_LIMITS']._serialized_start=122
-  _globals['_LIMITS']._serialized_end=469
-  _globals['_MOUNT']._serialized_start=471
-  _globals['_MOUNT']._serialized_end=535
-  _globals['_BEGIN']._serialized_start=538
-  _globals['_BEGIN']._serialized_end=848
-  _globals['_BEGIN_ENVIRONMENTENTRY']._serialized_start=798
-  _globals['_BEGIN_ENVIRONMENTENTRY']._serialized_end=848
-  _globals['_PIECE']._serialized_start=850
-  _globals['_PIECE']._serialized_end=959
-  _globals['_START']._serialized_start=961
-  _globals['_START']._serialized_end=968
-  _globals['_WRITE']._serialized_start=970
-  _globals['_WRITE']._serialized_end=1002
-  _globals['_TAKEN']._serialized_start=1004
-  _globals['_TAKEN']._serialized_end=1035
-  _globals['_STOP']._serialized_start=1037
-  _globals['_STOP']._serialized_end=1043
-  _globals['_ALIVE']._serialized_start=1045
-  _globals['_ALIVE']._serialized_end=1052
-  _globals['_RUNREQUEST']._serialized_start=1055
-  _globals['_RUNREQUEST']._serialized_end=1398
-  _globals['_ADMITTED']._serialized_start=1400
-  _globals['_ADMITTED']._serialized_end=1410
-  _globals['_STARTED']._serialized_start=1412
-  _globals['_STARTED']._serialized_end=1421
-  _globals['_HEARD']._serialized_start=1423
-  _globals['_HEARD']._serialized_end=1485
-  _globals['_OUTPUT']._serialized_start=1487
-  _globals['_OUTPUT']._serialized_end=1509
-  _globals['_END']._serialized_start=1512
-  _globals['_END']._serialized_end=1653
-  _globals['_RUNRESPONSE']._serialized_start=1656
-  _globals['_RUNRESPONSE']._serialized_end=2003
-  _globals['_GETSANDBOXREQUEST']._serialized_start=2005
-  _globals['_GETSANDBOXREQUEST']._serialized_end=2024
-  _globals['_GETSANDBOXRESPONSE']._serialized_start=2026
-  _globals['_GETSANDBOXRESPONSE']._serialized_end=2140
-  _globals['_SANDBOXSERVICE']._serialized_start=2592
-  _globals['_SANDBOXSERVICE']._serialized_end=2873
+  _globals['_LIMITS']._serialized_end=541
+  _globals['_MOUNT']._serialized_start=543
+  _globals['_MOUNT']._serialized_end=607
+  _globals['_BEGIN']._serialized_start=610
+  _globals['_BEGIN']._serialized_end=920
+  _globals['_BEGIN_ENVIRONMENTENTRY']._serialized_start=870
+  _globals['_BEGIN_ENVIRONMENTENTRY']._serialized_end=920
+  _globals['_PIECE']._serialized_start=922
+  _globals['_PIECE']._serialized_end=1031
+  _globals['_START']._serialized_start=1033
+  _globals['_START']._serialized_end=1040
+  _globals['_WRITE']._serialized_start=1042
+  _globals['_WRITE']._serialized_end=1074
+  _globals['_TAKEN']._serialized_start=1076
+  _globals['_TAKEN']._serialized_end=1107
+  _globals['_STOP']._serialized_start=1109
+  _globals['_STOP']._serialized_end=1115
+  _globals['_ALIVE']._serialized_start=1117
+  _globals['_ALIVE']._serialized_end=1124
+  _globals['_RUNREQUEST']._serialized_start=1127
+  _globals['_RUNREQUEST']._serialized_end=1470
+  _globals['_ADMITTED']._serialized_start=1472
+  _globals['_ADMITTED']._serialized_end=1482
+  _globals['_STARTED']._serialized_start=1484
+  _globals['_STARTED']._serialized_end=1493
+  _globals['_HEARD']._serialized_start=1495
+  _globals['_HEARD']._serialized_end=1557
+  _globals['_OUTPUT']._serialized_start=1559
+  _globals['_OUTPUT']._serialized_end=1581
+  _globals['_END']._serialized_start=1584
+  _globals['_END']._serialized_end=1725
+  _globals['_RUNRESPONSE']._serialized_start=1728
+  _globals['_RUNRESPONSE']._serialized_end=2075
+  _globals['_GETSANDBOXREQUEST']._serialized_start=2077
+  _globals['_GETSANDBOXREQUEST']._serialized_end=2096
+  _globals['_GETSANDBOXRESPONSE']._serialized_start=2098
+  _globals['_GETSANDBOXRESPONSE']._serialized_end=2212
+  _globals['_SANDBOXSERVICE']._serialized_start=2664
+  _globals['_SANDBOXSERVICE']._serialized_end=2945
 # @@protoc_insertion_point(module_scope)

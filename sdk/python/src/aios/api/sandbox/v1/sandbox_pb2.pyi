@@ -60,7 +60,7 @@ PART_STDERR: Part
 PART_ANSWER: Part
 
 class Limits(_message.Message):
-    __slots__ = ("memory_bytes", "cpu_seconds", "wall_seconds", "scratch_bytes", "scratch_entries", "processes", "output_bytes", "kept_bytes", "answer_bytes", "network")
+    __slots__ = ("memory_bytes", "cpu_seconds", "wall_seconds", "scratch_bytes", "scratch_entries", "processes", "output_bytes", "kept_bytes", "answer_bytes", "network", "address_bytes", "open_files")
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
     WALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,8 @@ class Limits(_message.Message):
     KEPT_BYTES_FIELD_NUMBER: _ClassVar[int]
     ANSWER_BYTES_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FILES_FIELD_NUMBER: _ClassVar[int]
     memory_bytes: int
     cpu_seconds: float
     wall_seconds: float
@@ -81,7 +83,9 @@ class Limits(_message.Message):
     kept_bytes: int
     answer_bytes: int
     network: bool
-    def __init__(self, memory_bytes: _Optional[int] = ..., cpu_seconds: _Optional[float] = ..., wall_seconds: _Optional[float] = ..., scratch_bytes: _Optional[int] = ..., scratch_entries: _Optional[int] = ..., processes: _Optional[int] = ..., output_bytes: _Optional[int] = ..., kept_bytes: _Optional[int] = ..., answer_bytes: _Optional[int] = ..., network: bool = ...) -> None: ...
+    address_bytes: int
+    open_files: int
+    def __init__(self, memory_bytes: _Optional[int] = ..., cpu_seconds: _Optional[float] = ..., wall_seconds: _Optional[float] = ..., scratch_bytes: _Optional[int] = ..., scratch_entries: _Optional[int] = ..., processes: _Optional[int] = ..., output_bytes: _Optional[int] = ..., kept_bytes: _Optional[int] = ..., answer_bytes: _Optional[int] = ..., network: bool = ..., address_bytes: _Optional[int] = ..., open_files: _Optional[int] = ...) -> None: ...
 
 class Mount(_message.Message):
     __slots__ = ("inside", "outside")
