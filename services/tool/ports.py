@@ -325,8 +325,8 @@ class EgressRules(Protocol):
 class FileSearch(Protocol):
     """Search in the calling agent's files."""
 
-    async def search(self, query: str, limit: int) -> list[str]:
-        """Return the paths that match, best first."""
+    async def search(self, query: str, limit: int) -> FileList:
+        """Return the files that match, best first."""
         ...
 
 

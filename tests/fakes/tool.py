@@ -17,6 +17,7 @@ from services.chassis.runtime.clock import Clock
 from services.tool.adapters import openapi_handler
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.config import ToolConfig
+from services.tool.core.files import FileList, FileStat
 from services.tool.core.openapi import Read
 from services.tool.core.secrets import SecretKey
 from services.tool.drivers.builtin.catalog import TOOLS
@@ -59,9 +60,10 @@ class FakeFiles:
     def __init__(self, *paths: str) -> None:
         self.paths = paths
 
-    async def search(self, query: str, limit: int) -> list[str]:
-        """Return the paths that hold the query."""
-        return [path for path in self.paths if query in path][:limit]
+    async def search(self, query: str, limit: int) -> FileList:
+        """Return the files whose paths hold the query."""
+        found = [path for path in self.paths if query in path][:limit]
+        return FileList(tuple(FileStat(path, 0, "e1") for path in found))
 
 
 class ScriptedBuiltins:

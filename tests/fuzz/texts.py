@@ -15,7 +15,11 @@ from services.chassis.text_search import words
 from services.storage.core import diff, paths
 from services.storage.core.globs import Pattern
 from services.storage.core.texts import excerpt, query_words
+from services.tool.core.files import place
+from services.tool.drivers.builtin import csv_worker, text_worker
 from services.tool.drivers.builtin.calculator import BadExpression, calculate
+from services.tool.drivers.builtin.lines import LineCollector, decoded, replaced
+from services.tool.drivers.builtin.messages import Refused, answered, packed
 from services.tool.drivers.builtin.units import BadUnit, convert
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 from tests.fuzz.steps import run
@@ -24,6 +28,8 @@ from tests.fuzz.target import Targets, target
 TEXTS: Final[Targets] = {}
 _HOSTS: Final = HttpHosts("127.0.0.1", ("aios.example",))
 _VERIFIER: Final = ISSUER_FOR_TESTS.verifier()
+_READING: Final = text_worker.reading()
+_QUERYING: Final = csv_worker.querying()
 
 
 @target(TEXTS, largest=65_536, steps=(5_300, 120), allocated=(780_000, 15_000))
@@ -136,3 +142,50 @@ def file_diff(given: bytes) -> object:
     """Two versions of a file, compared in a thread of the storage manager. Cap: 1,000 edits by itself."""
     old, _, new = given.decode(errors="replace").partition("\n====\n")
     return diff.unified(old, new, old_name="a", new_name="b")
+
+
+@target(TEXTS, largest=8192, steps=(2_100, 17), allocated=(200_000, 1_500))
+def tool_path(given: bytes) -> object:
+    """A path in the arguments of a built-in tool, in the tool manager. Cap: 1 KiB, checked by the parser."""
+    return place(given.decode(errors="replace")).shown()
+
+
+@target(TEXTS, largest=1_048_576, steps=(60_000, 4), allocated=(2_000_000, 8))
+def file_lines(given: bytes) -> object:
+    """A file that is read by lines, in a thread of the tool manager. Cap: 16 MiB in parts of 1 MiB."""
+    lines = LineCollector(first=3, most=50)
+    lines.feed(given)
+    lines.finish()
+    return lines.text
+
+
+@target(TEXTS, largest=65_536, steps=(1_000, 4), allocated=(4_500_000, 16))
+def file_edit(given: bytes) -> object:
+    """A file and what is replaced in it, in a thread of the tool manager. Cap: 2 MiB, 512 Ki characters."""
+    old, _, rest = given.partition(b"\n")
+    new, _, text = rest.partition(b"\n")
+    return replaced(decoded(text), decoded(old) or "x", decoded(new), everywhere=True)
+
+
+@target(TEXTS, largest=4096, steps=(800_000, 400), allocated=(16_000_000, 4_000), refusals=(Refused,))
+def json_question(given: bytes) -> object:
+    """A JMESPath expression and a JSON file, in a worker process of tool. Cap: 1,000 characters, 4 MiB."""
+    query, _, document = given.decode(errors="replace").partition("\n")
+    asked = {"kind": "json", "query": query[:1_000]}
+    return answered(_READING(packed(asked, [document.encode()])))
+
+
+@target(TEXTS, largest=65_536, steps=(20_000, 60), allocated=(4_000_000, 400), refusals=(Refused,))
+def grep_question(given: bytes) -> object:
+    """A regular expression and a text, in a worker process of the tool manager. Cap: 1,000 characters."""
+    pattern, _, text = given.decode(errors="replace").partition("\n")
+    asked = {"kind": "grep", "pattern": pattern[:1_000], "ignore_case": True, "limit": 100}
+    return answered(_READING(packed(asked, [text.encode()])))
+
+
+@target(TEXTS, largest=65_536, steps=(60_000, 60), allocated=(8_000_000, 400), refusals=(Refused,))
+def csv_question(given: bytes) -> object:
+    """A SELECT and a CSV file, in a worker process of the tool manager. Cap: 10,000 characters and 8 MiB."""
+    sql, _, file = given.decode(errors="replace").partition("\n")
+    asked = {"tables": ["t"], "sql": sql[:10_000], "delimiter": ",", "limit": 100}
+    return answered(_QUERYING(packed(asked, [file.encode()])))

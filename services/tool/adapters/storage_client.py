@@ -4,10 +4,11 @@ from typing import Final
 
 import grpc
 
-from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
+from aios.api.storage.v1 import resources_pb2, storage_pb2, storage_pb2_grpc
 from services.chassis.auth.identity import current_caller
 from services.chassis.rpc.exchange import TokenExchange
 from services.chassis.rpc.status import peer_error
+from services.tool.core.files import FileList, FileStat
 
 _SECONDS: Final = 10.0
 
@@ -19,8 +20,8 @@ class StorageSearch:
         self._stub: storage_pb2_grpc.StorageServiceAsyncStub = storage_pb2_grpc.StorageServiceStub(channel)
         self._exchange = exchange
 
-    async def search(self, query: str, limit: int) -> list[str]:
-        """Return the paths that match, best first, as the agent knows them: `notes/todo.txt`.
+    async def search(self, query: str, limit: int) -> FileList:
+        """Return the files that match, best first, by paths as the agent knows them: `notes/todo.txt`.
 
         Raises what the storage manager refuses with.
         """
@@ -35,4 +36,9 @@ class StorageSearch:
             )
         except grpc.aio.AioRpcError as failure:
             raise peer_error(failure) from failure
-        return [hit.file.name.removeprefix(f"{root}/") for hit in found.hits]
+        return FileList(tuple(_stat(root, hit.file) for hit in found.hits))
+
+
+def _stat(root: str, file: resources_pb2.File) -> FileStat:
+    path = file.name.removeprefix(f"{root}/")
+    return FileStat(path, file.size_bytes, file.etag, untrusted=file.untrusted)

@@ -336,3 +336,22 @@ def test_results_read_as_plain_text() -> None:
     assert text_of("text") == "text"
     assert text_of({"result": True}) == "true"
     assert text_of({"a": 1, "b": [1, "é"]}) == '{"a":1,"b":[1,"é"]}'
+
+
+async def test_several_files_change_as_one_write(agent: Kernel) -> None:
+    old = await agent.files.write("src/old", "1")
+    kept = await agent.files.write("src/kept", "1")
+    etags = {"src/old": old.etag, "src/kept": kept.etag}
+    made = await agent.files.write_all({"src/new": "made", "src/old": None, "src/kept": b"2"}, etags=etags)
+
+    assert [file.name.rpartition("/")[2] for file in made] == ["new", "old", "kept"]
+    assert await agent.files.read_text("src/kept") == "2"
+    with pytest.raises(errors.NotFound):
+        await agent.files.read("src/old")
+    with pytest.raises(errors.EtagMismatch):
+        await agent.files.write_all(
+            {"src/new": "x", "src/kept": "3"}, etags=etags | {"src/new": made[0].etag}
+        )
+    with pytest.raises(errors.AlreadyExists):
+        await agent.files.write_all({"fresh": "x", "src/new": "y"})
+    assert await agent.files.read_text("src/new") == "made"

@@ -2,15 +2,17 @@
 
 import re
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.chassis.tool_names import ModelNames, fits
+from tests.fakes.examples import examples
 
-NAMES = st.lists(st.text(alphabet="ab._-/ä", min_size=1, max_size=128), max_size=12, unique=True)
+NAMES = st.lists(st.text(alphabet="ab._-/ä", min_size=1, max_size=128), max_size=8, unique=True)
 API = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+@settings(max_examples=examples(25))
 @given(NAMES)
 @example(["a.b", "a_b", "a-b", "a/b", "a b"])
 @example(["x" * 128, "x" * 127 + "y", "x" * 64, "x" * 65])
@@ -31,6 +33,7 @@ def test_each_name_of_a_request_has_one_that_apis_take_and_comes_back_as_itself(
     assert all(table.shown(name) == name for name in names if fits(name))
 
 
+@settings(max_examples=examples(25))
 @given(NAMES, NAMES)
 def test_a_name_is_the_same_in_every_request_and_every_order(names: list[str], others: list[str]) -> None:
     table, turned = ModelNames(names), ModelNames([*reversed(names)])

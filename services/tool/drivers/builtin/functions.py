@@ -78,8 +78,9 @@ class BuiltinDriver:
         return Answer(self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     async def _search_files(self, job: Job) -> Answer:
-        paths = await self._search.search(job.arguments["query"], SEARCH_LIMIT)
-        return Answer("\n".join(paths) or "nothing found")
+        found = await self._search.search(job.arguments["query"], SEARCH_LIMIT)
+        paths = "\n".join(file.path for file in found.files)
+        return Answer(paths or "nothing found", untrusted=found.untrusted)
 
 
 async def _calculator(job: Job) -> Answer:

@@ -4,6 +4,7 @@ Nothing here holds a secret or a state that counts.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -94,7 +95,9 @@ def _query(asked: Any, texts: list[bytes]) -> Any:
     except (ValueError, UnicodeDecodeError) as error:
         raise Refused(f"the file is no JSON: {error}") from error
     try:
-        return jmespath.search(asked["query"], document)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PendingDeprecationWarning)  # of old ways to write a literal
+            return jmespath.search(asked["query"], document)
     except (JMESPathError, ValueError, TypeError, ArithmeticError) as error:
         raise Refused(f"the query cannot be answered: {error}") from error
 

@@ -32,6 +32,16 @@ def file_name(path: str, agent: str = "me") -> str:
     return f"{agent_name(agent)}/files/{inner}" if inner else f"{agent_name(agent)}/files"
 
 
+def edit(path: str, etag: str, content: str | bytes | None) -> pb.FileEdit:
+    """Return what becomes of a file below the root; None: it goes to the trash."""
+    message = pb.FileEdit(path=path.strip("/"), etag=etag)
+    if content is None:
+        message.deletion.SetInParent()
+    else:
+        message.content = content.encode() if isinstance(content, str) else content
+    return message
+
+
 def collection_name(collection: str, agent: str = "me") -> str:
     """Return the resource name of an agent's collection."""
     return f"{agent_name(agent)}/collections/{collection}"

@@ -79,6 +79,29 @@ class Files:
         response = await self._transport.call(request, pb.WriteFileResponse, timeout=timeout)
         return wire.file(response.file)
 
+    async def write_all(
+        self,
+        files: Mapping[str, str | bytes | None],
+        *,
+        etags: Mapping[str, str] | None = None,
+        comment: str = "",
+        agent: str = "me",
+        timeout: float | None = None,
+    ) -> list[FileInfo]:
+        """Change up to 256 files as one write, all or none; None as content moves a file to the trash.
+
+        `etags` names what each file was read at; of one without there must be none. Raises AlreadyExists,
+        NotFound, EtagMismatch, QuotaExceeded, PreconditionFailed, InvalidRequest.
+        """
+        known = etags or {}
+        request = pb.WriteFilesRequest(
+            parent=wire.file_name("", agent),
+            edits=[wire.edit(path, known.get(path, ""), content) for path, content in files.items()],
+            comment=comment,
+        )
+        response = await self._transport.call(request, pb.WriteFilesResponse, timeout=timeout)
+        return [wire.file(file) for file in response.files]
+
     async def upload(
         self,
         path: str,

@@ -66,6 +66,24 @@ class SyncFiles:
             )
         )
 
+    def write_all(
+        self,
+        files: Mapping[str, str | bytes | None],
+        *,
+        etags: Mapping[str, str] | None = None,
+        comment: str = "",
+        agent: str = "me",
+        timeout: float | None = None,
+    ) -> list[FileInfo]:
+        """Change up to 256 files as one write, all or none; None as content moves a file to the trash.
+
+        `etags` names what each file was read at; of one without there must be none. Raises AlreadyExists,
+        NotFound, EtagMismatch, QuotaExceeded, PreconditionFailed, InvalidRequest.
+        """
+        return self._portal.run(
+            self._inner.write_all(files, etags=etags, comment=comment, agent=agent, timeout=timeout)
+        )
+
     def upload(
         self,
         path: str,

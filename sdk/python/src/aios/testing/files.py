@@ -28,6 +28,22 @@ class FakeFiles:
         self._add(name, old + request.content, caller, request.comment)
         return pb.WriteFileResponse(file=self._file(name), created=created)
 
+    async def write_files(self, request: pb.WriteFilesRequest, caller: Caller) -> pb.WriteFilesResponse:
+        """WriteFiles: everything is checked before anything is changed."""
+        parent = caller.resolve(request.parent, write=True)
+        names = [f"{parent}/{edit.path}" for edit in request.edits]
+        for name, edit in zip(names, request.edits, strict=True):
+            self._check(name, pb.WRITE_MODE_REPLACE if edit.etag else pb.WRITE_MODE_CREATE, edit.etag)
+        changed = []
+        for name, edit in zip(names, request.edits, strict=True):
+            if edit.HasField("deletion"):
+                changed.append(self._file(name))
+                self._trash[name] = self.versions.pop(name)
+            else:
+                self._add(name, edit.content, caller, request.comment)
+                changed.append(self._file(name))
+        return pb.WriteFilesResponse(files=changed)
+
     async def begin_upload(self, request: pb.BeginUploadRequest, caller: Caller) -> pb.BeginUploadResponse:
         request.file = caller.resolve(request.file, write=True)
         name = f"agents/{caller.agent}/uploads/{len(self._uploads) + 1}"
