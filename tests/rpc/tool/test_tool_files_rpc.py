@@ -22,6 +22,7 @@ from tests.fakes.storage import Kernel
 from tests.fakes.tokens import PassOn
 from tests.fakes.tool import tool_service, tool_stub
 from tests.fakes.tool_jobs import HereWorkers
+from tests.fakes.web import way_out
 
 PLANNER = tokens.metadata("planner")
 CRITIC = tokens.metadata("critic")
@@ -59,7 +60,7 @@ async def world() -> AsyncIterator[World]:
     access = AllowOwner(*RIGHTS)
     async with serving(servicer(Kernel().service), authorizer=access) as channel:
         files, search = StorageFiles(channel, PassOn()), StorageSearch(channel, PassOn())
-        driver = BuiltinDriver(SystemClock(), search, files, HereWorkers())
+        driver = BuiltinDriver(SystemClock(), search, files, HereWorkers(), way_out().guard)
         service = tool_service(drivers={DriverKind.BUILTIN: driver}, authorizer=access)
         async with tool_stub(service, authorizer=access) as tools:
             yield World(access, tools, storage_pb2_grpc.StorageServiceStub(channel))
