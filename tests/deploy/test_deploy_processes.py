@@ -301,22 +301,31 @@ def test_tables_are_in_postgres_for_every_manager_that_has_some() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_keys_of_snapshots_reach_the_context_manager_alone(tmp_path: Path, overlay: str) -> None:
-    component = KUBERNETES / "components/snapshot-keys"
+@pytest.mark.parametrize(
+    ("keys", "manager", "setting"),
+    [
+        ("snapshot-keys", "context", "AIOS_CONTEXT_SNAPSHOT_KEYS_FILE"),
+        ("tool-secret-keys", "tool", "AIOS_TOOL_SECRET_KEYS_FILE"),
+    ],
+)
+def test_keys_reach_the_manager_that_seals_with_them_alone(
+    tmp_path: Path, keys: str, manager: str, setting: str, overlay: str
+) -> None:
+    component = KUBERNETES / "components" / keys
     own = {"resources": [str(KUBERNETES / "overlays" / overlay)], "components": [str(component)]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
-    each = workload(str(tmp_path), "context")
-    directory = Path(each.environment["AIOS_CONTEXT_SNAPSHOT_KEYS_FILE"] or "").parent
+    each = workload(str(tmp_path), manager)
+    directory = Path(each.environment[setting] or "").parent
     (mount,) = [m for m in each.container["volumeMounts"] if m["mountPath"] == str(directory)]
     holders = {
         other.name
         for other in workloads(str(tmp_path))
         for volume in other.pod["volumes"]
-        if volume.get("secret", {}).get("secretName") == "aios-snapshot-keys"
+        if volume.get("secret", {}).get("secretName") == f"aios-{keys}"
     }
 
     assert mount["readOnly"]
-    assert holders == {"context"}
+    assert holders == {manager}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -1,14 +1,20 @@
 """What agents say and keep is in no log line and no metric, and agents do not make the metrics grow."""
 
 import asyncio
+import hashlib
+import secrets
+import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from aios.api.access.v1 import access_pb2
+from aios.api.tool.v1 import secrets_pb2
 from tests.system.cluster import Cluster, cluster
 from tests.system.one_kernel.secrets_of_amy import MARK, keep_secrets
 from tests.system.world import FROM_OUTSIDE, Metadata, Stubs, bearer, open_channel, send
@@ -72,6 +78,66 @@ async def test_no_secret_of_an_agent_is_in_a_log_or_a_metric(ground: Ground) -> 
         assert secret not in said
         for name, page in (await ground.pages()).items():
             assert secret not in page, f"a secret is in the metrics of {name}"
+
+
+async def test_no_secret_of_an_operator_is_anywhere_but_sealed(ground: Ground) -> None:
+    stubs, admin = ground.stubs, ground.admin
+    canary = f"canary-{secrets.token_hex(12)}"
+    eve = await stubs.register(admin, "eve")
+    kept = secrets_pb2.SetSecretRequest(
+        name="secrets/github", value=canary, bound_to="https://api.example.com", request_id="r1"
+    )
+    await stubs.tools.SetSecret(kept, metadata=admin)
+    refused = [
+        (kept, eve),
+        (secrets_pb2.SetSecretRequest(name=f"secrets/{canary.upper()}", value=canary), admin),
+        (secrets_pb2.SetSecretRequest(name="secrets/x", value=canary, bound_to=f"ftp://{canary}"), admin),
+        (secrets_pb2.SetSecretRequest(name="secrets/github", value=canary * 2, request_id="r1"), admin),
+    ]
+    label = "tool.v1.ToolService/SetSecret"
+    told = [await send(stubs.channel, label, request, who, timeout=5.0) for request, who in refused]
+    broken = (kept.SerializeToString()[:-3], kept.SerializeToString() + b"\x7a\x10x")
+    told += [await send(stubs.channel, label, raw, admin, timeout=5.0) for raw in broken]
+    listed = await stubs.tools.ListSecrets(secrets_pb2.ListSecretsRequest(), metadata=admin)
+    audit = await stubs.access.QueryAudit(
+        access_pb2.QueryAuditRequest(action="tool.secrets", page_size=100), metadata=admin
+    )
+    await asyncio.sleep(1.0)
+
+    assert [one.name for one in listed.secrets] == ["secrets/github"]
+    assert any(entry.resource == "secrets/github" for entry in audit.entries), "it is not in the audit log"
+    lower = canary.encode()
+    assert not any(lower in one.seen for one in told)
+    assert lower not in listed.SerializeToString() + audit.SerializeToString()
+    assert canary not in "\n".join(ground.kernel.output)
+    for name, page in (await ground.pages()).items():
+        assert canary not in page, f"the secret is in the metrics of {name}"
+    data = ground.kernel.plan.data_dir
+    files = await asyncio.to_thread(_holding, data, hidden(canary))
+    assert files == [], "the secret, or a digest that values can be tried against, is in a file"
+    assert await asyncio.to_thread(_mode, data / "secret-keys") == 0o600
+    started = [Path(f"/proc/{pid}") for pid in ground.kernel.supervisor.pids.values()]
+    shown = await asyncio.to_thread(_shown_by_the_system, started)
+    assert lower not in shown
+
+
+def hidden(canary: str) -> list[bytes]:
+    """Return what would give the value away: itself, and its plain digests."""
+    digest = hashlib.sha256(canary.encode())
+    return [canary.encode(), digest.digest(), digest.hexdigest().encode()]
+
+
+def _shown_by_the_system(processes: list[Path]) -> bytes:
+    return b"".join((process / part).read_bytes() for process in processes for part in ("cmdline", "environ"))
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _holding(folder: Path, known: list[bytes]) -> list[str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".gguf"]
+    return [str(path) for path in files if any(part in path.read_bytes() for part in known)]
 
 
 async def test_a_dozen_agents_make_as_many_series_as_one(ground: Ground) -> None:

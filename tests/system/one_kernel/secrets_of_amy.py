@@ -138,6 +138,7 @@ class Probes:
             "persons/amy",
             "approvalRules/r1",
             "mcpservers/m1",
+            "secrets/github",
             "secrets/s1",
         ]
         plain = ["0" * 64, "r1", "x", "memory.read", "https://127.0.0.1:1/", "{}", ""]
