@@ -21,6 +21,7 @@ CLASSES: Final = {
     "drafts": "Drafts",
     "files": "Files",
     "llm": "Llm",
+    "mcp": "Mcp",
     "memory": "Memory",
     "queue": "Queue",
     "quotas": "Quotas",

@@ -112,6 +112,18 @@ def refused_by_tool(call: ToolCall, error: CallError, now: datetime) -> ToolCall
     return replace(call, state=CallState.FAILED, error=told, ended_at=now)
 
 
+def stopped_elsewhere(call: ToolCall, stopped: ToolCall) -> ToolCall:
+    """Return how a call ended that was stopped out of the kernel's sight: with an effect, nobody knows."""
+    if call.effect.repeatable or not call.state.begun:
+        return stopped
+    return replace(stopped, state=CallState.UNKNOWN, repeatable=False)
+
+
+def unknown(call: ToolCall, error: KernelError, now: datetime) -> ToolCall:
+    """Record that nobody knows what became of a call, and why."""
+    return replace(failed(call, error, now), state=CallState.UNKNOWN, repeatable=False)
+
+
 def cancelled(call: ToolCall, now: datetime, *, left: bool) -> ToolCall:
     """Record that the call was given up: by CancelCall, or because its caller `left`.
 

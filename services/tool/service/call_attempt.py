@@ -19,6 +19,7 @@ from services.tool.errors import (
     ToolFailed,
     ToolNotFound,
     ToolTimeout,
+    UnknownOutcome,
 )
 from services.tool.model import (
     CallRequest,
@@ -44,6 +45,8 @@ _log = logger(__name__)
 
 SOON_SECONDS: Final = 0.05
 """A call that gets its turn within this time is not entered as waiting."""
+_ELSEWHERE: Final = frozenset({DriverKind.HTTP, DriverKind.MCP})
+"""Whose tools run where nothing tells whether they have stopped."""
 MAX_ATTEMPTS: Final = 3
 """Providers that one call may lose before it is given up."""
 ROOM_SECONDS: Final = 0.05
@@ -103,7 +106,7 @@ class CallAttempt:
         except _LedgerError as failure:
             raise failure.cause from failure
         except KernelError as error:
-            return ledger.failed(run.call, error, now())
+            return self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is its failure, and nobody else's
             _log.error("a tool failed unexpectedly", exc=error, tool=run.tool.id)
             return ledger.failed(run.call, ToolFailed("the tool failed unexpectedly"), now())
@@ -114,7 +117,7 @@ class CallAttempt:
         run.absorb_stop()
         match run.stop_reason:
             case Stop.LEFT | Stop.CANCELLED:
-                return ledger.cancelled(run.call, now, left=run.stop_reason is Stop.LEFT)
+                return self._as_seen(ledger.cancelled(run.call, now, left=run.stop_reason is Stop.LEFT))
             case Stop.SHUTDOWN:
                 return ledger.interrupted(run.call, now)
             case Stop.UNREGISTERED | Stop.REVOKED:
@@ -127,6 +130,22 @@ class CallAttempt:
                 return ledger.failed(run.call, lost, now)
             case None:
                 return ledger.failed(run.call, ToolFailed("the tool gave up"), now)
+
+    def _failed(self, error: KernelError) -> ToolCall:
+        run, now = self._run, self._deps.clock.now()
+        match error:
+            case UnknownOutcome():
+                return ledger.unknown(run.call, error, now)
+            case ToolTimeout():
+                return self._as_seen(ledger.failed(run.call, error, now))
+            case _:
+                return ledger.failed(run.call, error, now)
+
+    def _as_seen(self, stopped: ToolCall) -> ToolCall:
+        """Return how a call ended that was stopped, as far as the kernel can see what stopped."""
+        if self._run.tool.driver.kind in _ELSEWHERE:
+            return ledger.stopped_elsewhere(self._run.call, stopped)
+        return stopped
 
     async def _queued(self) -> ToolOutcome:
         run = self._run

@@ -16,6 +16,7 @@ import typer
 
 import aios
 from aios import errors
+from aios.api.tool.v1 import mcp_pb2
 from aios.cli import main as cli
 from aios.sync.portal import Portal
 from aios.testing import FakeKernel
@@ -303,6 +304,45 @@ def test_a_secret_is_asked_for_on_a_terminal_without_showing_it(
     assert (code, "canary" in out + err) == (0, False)
     (asked,) = [call.request for call in fake.calls if call.method == "SetSecret"]
     assert asked["value"] == "sk-canary-0123"
+
+
+def test_mcp_servers_are_added_listed_and_removed(fake: FakeKernel, run: Run) -> None:
+    added = run("mcp", "add", "files", "--env", "A=b", "--", "/usr/bin/node", "/srv/server.js", "--fast")
+    assert added[:2] == (0, "mcpservers/files is ready with 0 tools\n")
+    web = ("--secret-header", "Authorization=github", "--effect", "reversible", "--tool", "open")
+    assert run("mcp", "add", "browser", "https://mcp.example.com/mcp", *web)[0] == 0
+    programs, webs = [call.request["server"] for call in fake.calls if call.method == "AddMcpServer"]
+    assert programs["stdio"]["command"] == ["/usr/bin/node", "/srv/server.js", "--fast"]
+    assert programs["stdio"]["environment"] == {"A": "b"}
+    assert webs["http"]["secret_headers"] == {"Authorization": "github"}
+    assert webs["allowed_tools"] == ["open"]
+
+    assert "https://mcp.example.com/mcp" in run("mcp", "list")[1]
+    assert run("mcp", "remove", "files")[0] == 0
+    assert run("mcp", "remove", "files")[0] == 1
+    assert run("mcp", "add", "x", "https://h", "--header", "A")[0] == 2
+
+
+def test_what_an_mcp_server_changed_is_shown_old_and_new_before_it_is_accepted(
+    fake: FakeKernel, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("mcp", "add", "browser", "https://mcp.example.com/mcp")
+    change = mcp_pb2.McpToolChange(
+        tool="open",
+        accepted_json='{"description":"Opens."}',
+        offered_json='{"description":"Opens\\u202e all."}',
+    )
+    fake._tools.changes["mcpservers/browser"] = [change]
+
+    shown = run("mcp", "show", "browser")[1]
+    assert '-   "description": "Opens."' in shown
+    assert '+   "description": "Opens\\u202e all."' in shown
+    piped(monkeypatch, "n\n")
+    assert run("mcp", "approve", "browser")[0] == 1
+    assert not [call for call in fake.calls if call.method == "AcceptMcpServer"]
+    piped(monkeypatch, "y\n")
+    assert run("mcp", "approve", "browser")[0] == 0
+    assert run("mcp", "approve", "browser", "--sha256", "f" * 64)[0] == 1
 
 
 def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

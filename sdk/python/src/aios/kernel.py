@@ -20,6 +20,7 @@ from aios.calls.contexts import Contexts
 from aios.calls.drafts import Drafts
 from aios.calls.files import Files
 from aios.calls.llm import Llm
+from aios.calls.mcp import Mcp
 from aios.calls.memory import Memory
 from aios.calls.queue import Queue
 from aios.calls.quotas import Quotas
@@ -58,6 +59,8 @@ class Kernel:
         """See what runs and what waits, and why."""
         self.drafts = Drafts(transport)
         """Make tools, test them, share them."""
+        self.mcp = Mcp(transport)
+        """Connect MCP servers, whose tools agents call."""
         self.secrets = Secrets(transport)
         """Keep values that tools send and nobody reads."""
         self.quotas = Quotas(transport)

@@ -16,6 +16,7 @@ from aios.cli import (
     doctor,
     drafts,
     env,
+    mcp,
     queue,
     quotas,
     run,
@@ -54,6 +55,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(data.memory_app, name="memory")
     app.add_typer(data.files_app, name="files")
     app.add_typer(drafts.tools_app, name="tools")
+    app.add_typer(mcp.mcp_app, name="mcp")
     app.add_typer(secrets.secrets_app, name="secrets")
     app.add_typer(approvals.approvals_app, name="approvals")
     app.add_typer(approvals.persons_app, name="persons")
@@ -128,6 +130,7 @@ _OWN = frozenset(
         "files",
         "grants",
         "kill",
+        "mcp",
         "memory",
         "persons",
         "policy",

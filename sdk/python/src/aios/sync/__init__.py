@@ -16,6 +16,7 @@ from aios.sync.contexts import SyncContexts
 from aios.sync.drafts import SyncDrafts
 from aios.sync.files import SyncFiles
 from aios.sync.llm import SyncLlm
+from aios.sync.mcp import SyncMcp
 from aios.sync.memory import SyncMemory
 from aios.sync.objects import SyncProvider, SyncTextStream
 from aios.sync.portal import Portal
@@ -54,6 +55,8 @@ class SyncKernel:
         self.queue = SyncQueue(inner.queue, portal)
         """See what runs and what waits, and why."""
         self.drafts = SyncDrafts(inner.drafts, portal)
+        self.mcp = SyncMcp(inner.mcp, portal)
+        """Connect MCP servers, whose tools agents call."""
         self.secrets = SyncSecrets(inner.secrets, portal)
         self.quotas = SyncQuotas(inner.quotas, portal)
         """See what is used of every quota."""
