@@ -9,6 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, Protocol
 
+from services.chassis.isolation.sandbox import ProcessSandbox
 from services.chassis.runtime.clock import SystemClock
 from services.tool.core.pins import definition, pin
 from services.tool.core.secrets import Secret
@@ -17,6 +18,7 @@ from services.tool.drivers.builtin.workers import Workers
 from services.tool.drivers.http import HttpDriver
 from services.tool.drivers.mcp.driver import McpDriver
 from services.tool.drivers.mcp.link import Links
+from services.tool.drivers.python import PythonDriver
 from services.tool.errors import EgressDenied, ToolFailed
 from services.tool.model import (
     Driver,
@@ -25,12 +27,14 @@ from services.tool.model import (
     HttpEndpoint,
     McpBinding,
     Progress,
+    PythonCode,
     Tool,
     ToolOutcome,
 )
 from services.tool.ports import Job, ToolDriver
 from tests.fakes.evil_mcp import HELLO
 from tests.fakes.files import MemoryFiles
+from tests.fakes.isolation import isolated, need
 from tests.fakes.mcp_servers import Shelf, dialler, evil
 from tests.fakes.plain_sandbox import PlainSandbox
 from tests.fakes.tool import FakeFiles
@@ -297,5 +301,46 @@ async def mcp() -> AsyncIterator[Harness]:
     await made.links.stop()
 
 
-DRIVERS: dict[str, Making] = {"builtin": builtin, "http": http, "mcp": mcp}
+_SOURCES: Mapping[Behaviour, str] = {
+    Behaviour.ECHOES: "def tool(text=''): return {'result': text}",
+    Behaviour.FAILS: "def tool(text=''): raise RuntimeError('out of paper')",
+    Behaviour.HANGS: "import time\ndef tool(text=''):\n    while True: time.sleep(9)",
+    Behaviour.DIES: "import os, signal\ndef tool(text=''): os.kill(os.getpid(), signal.SIGKILL)",
+    Behaviour.FLOODS: "def tool(text=''):\n    while True: print('x' * 65536)",
+    Behaviour.BABBLES: "import os\ndef tool(text=''): os.write(3, b'{[\\xff')",
+    Behaviour.HUGE: "def tool(text=''): return {'result': 'x' * (2 << 20)}",
+    Behaviour.TELLS: "def tool(text=''): print('half'); return {'result': text}",
+}
+
+
+class PythonHarness:
+    """Tools that are Python, in the strongest sandbox of this machine; they know no secrets."""
+
+    kind = DriverKind.PYTHON
+
+    def __init__(self, sandbox: ProcessSandbox) -> None:
+        self._sandbox = sandbox
+        self.driver = PythonDriver(sandbox)
+
+    def tool(self, behaviour: Behaviour) -> Tool | None:
+        """Return a tool whose function behaves so."""
+        if behaviour not in _SOURCES:
+            return None
+        code = PythonCode(source=_SOURCES[behaviour], function="tool")
+        return tool_of(Driver(DriverKind.PYTHON, python=code), behaviour.value)
+
+    def left(self) -> list[str]:
+        """Name jobs that run."""
+        return ["a job"] * self._sandbox.running
+
+
+@asynccontextmanager
+async def python() -> AsyncIterator[Harness]:
+    """Make the harness of tools that are Python; skip where no sandbox is."""
+    await need("")
+    async with isolated() as sandbox:
+        yield PythonHarness(sandbox)
+
+
+DRIVERS: dict[str, Making] = {"builtin": builtin, "http": http, "mcp": mcp, "python": python}
 """Every driver that the suite is run on."""

@@ -80,6 +80,11 @@ class ProcessSandbox:
         """Return why nothing can be run, for people; empty: it can."""
         return self._problem
 
+    @property
+    def running(self) -> int:
+        """How many jobs and programs run."""
+        return self._watcher.watching
+
     async def test(self) -> None:
         """Find what works here and prove that it holds, or prove again what was found. Fails closed.
 

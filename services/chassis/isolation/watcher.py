@@ -69,6 +69,11 @@ class Watcher:
         self._watched: set[Watched] = set()
         self._looking: asyncio.Task[None] | None = None
 
+    @property
+    def watching(self) -> int:
+        """How many jobs are looked at."""
+        return len(self._watched)
+
     def add(self, job: Watched) -> None:
         """Begin to look at a job."""
         self._watched.add(job)

@@ -22,13 +22,13 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from services.chassis.isolation.inside import keeper, kernel, seccomp
-from services.chassis.isolation.inside.plan import Plan, argv_of_namespaces, read_paths
+from services.chassis.isolation.inside.plan import Plan, options_of_namespaces, read_paths
 from services.chassis.isolation.inside.syscalls import MACHINES
 
 UNAVAILABLE = 97
 ANSWERS = 3
 """The job's descriptor for its answer; 0 to 2 are what they always are."""
-TELLS, ORDERS, FILTER = 4, 5, 6
+TELLS, ORDERS, FILTER, OPTIONS = 4, 5, 6, 7
 _OUT_OF_THE_WAY = 64
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 
@@ -146,17 +146,28 @@ def lock(plan: Plan) -> None:
 def namespaces(plan: Plan) -> int:
     """Become bubblewrap."""
     os.chdir("/")
-    reading, writing = os.pipe()
-    os.write(writing, filter_of(plan))
-    os.close(writing)
-    os.dup2(reading, FILTER)
-    os.closerange(FILTER + 1, 256)
-    for kept in (ANSWERS, TELLS, ORDERS, FILTER):
+    options = options_of_namespaces(plan, tells=TELLS, orders=ORDERS, filtered=FILTER)
+    _file_at(FILTER, filter_of(plan))
+    # not as arguments: everybody on the machine can read those, and the job those in its namespace
+    _file_at(OPTIONS, b"".join(os.fsencode(option) + b"\0" for option in options))
+    os.closerange(OPTIONS + 1, 256)
+    for kept in (ANSWERS, TELLS, ORDERS, FILTER, OPTIONS):
         os.set_inheritable(kept, True)  # noqa: FBT003
     limit(plan)
-    argv = argv_of_namespaces(plan, tells=TELLS, orders=ORDERS, filtered=FILTER)
-    os.execve(argv[0], argv, {})  # noqa: S606 - no shell: a list
+    argv = [plan.bwrap, "--args", str(OPTIONS), "--", *plan.argv]
+    os.execve(plan.bwrap, argv, {})  # noqa: S606 - no shell: a list
     return UNAVAILABLE
+
+
+def _file_at(place: int, content: bytes) -> None:
+    """Put a file in memory at a descriptor, to be read from its beginning."""
+    made = os.memfd_create("aios-sandbox")
+    with os.fdopen(os.dup(made), "wb") as file:
+        file.write(content)
+    os.lseek(made, 0, os.SEEK_SET)
+    if made != place:
+        os.dup2(made, place)
+        os.close(made)
 
 
 def keep(plan: Plan) -> int:

@@ -1,4 +1,4 @@
-"""What the host orders a launcher to do, and the arguments of bubblewrap. Pure but for a look at links."""
+"""What the host orders a launcher to do, and the options of bubblewrap. Pure but for a look at links."""
 
 import os
 from dataclasses import dataclass, field
@@ -46,10 +46,9 @@ def read_paths(plan: Plan) -> list[str]:
     return [one for one in (*_READABLE, *plan.reads, *plan.mounts.values()) if os.path.exists(one)]  # noqa: PTH110
 
 
-def argv_of_namespaces(plan: Plan, *, tells: int, orders: int, filtered: int) -> list[str]:
-    """Return what starts bubblewrap; the numbers are descriptors."""
+def options_of_namespaces(plan: Plan, *, tells: int, orders: int, filtered: int) -> list[str]:
+    """Return the options of bubblewrap; the numbers are descriptors."""
     return [
-        plan.bwrap,
         *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *(() if plan.network else ("--unshare-net",)),
         *("--disable-userns", "--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox"),
@@ -59,7 +58,7 @@ def argv_of_namespaces(plan: Plan, *, tells: int, orders: int, filtered: int) ->
         *("--bind", plan.scratch, HOME, "--size", TMP_BYTES, "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108 - its own
         *(piece for inside, outside in plan.mounts.items() for piece in ("--ro-bind", outside, inside)),
         *("--chdir", HOME, "--remount-ro", "/", "--seccomp", str(filtered)),
-        *("--info-fd", str(tells), "--block-fd", str(orders), "--", *plan.argv),
+        *("--info-fd", str(tells), "--block-fd", str(orders)),
     ]
 
 
