@@ -122,6 +122,8 @@ class ApiOffer:
     vouched: bool = False
     replaces: str = ""
     """SHA-256 of the document that it replaces; empty: none."""
+    allow_breaking: bool = False
+    """Whether tools may change so that calls under way break."""
     dry_run: bool = False
     """Whether it is only told what would change."""
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS

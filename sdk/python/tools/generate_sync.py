@@ -28,6 +28,7 @@ CLASSES: Final = {
     "records": "Records",
     "secrets": "Secrets",
     "tools": "Tools",
+    "web": "Web",
 }
 """Module and class of each area."""
 

@@ -51,16 +51,19 @@ class OpenApis:
         """Make tools of a document's operations, or tell what would change.
 
         What cannot be a tool, or has the name of another tool, is left out and told. Raises InvalidRequest,
-        ToolExists, ToolNotFound, EtagMismatch, EgressDenied, PermissionDenied, QuotaExceeded, TooManyCalls,
-        IdempotencyMismatch.
+        ToolExists, ToolNotFound, ToolInUse, EtagMismatch, EgressDenied, PermissionDenied, QuotaExceeded,
+        TooManyCalls, IdempotencyMismatch.
         """
         sha256 = hashlib.sha256(offer.document).hexdigest()
         base = _base(offer)
         found = await self._documents.read(scope.tenant, offer.document)
         tools, left_out = await self._tools(scope, actor, replace(offer, base_url=base), found, sha256)
 
+        written: list[Tool] = []
+
         def work(tx: Transaction) -> ApiResult:
             result, made, gone = self._judged(tx, actor, offer, tools)
+            written[:] = made
             if not offer.dry_run:
                 _apply(tx, actor, made, gone)
             return replace(
@@ -69,7 +72,11 @@ class OpenApis:
 
         if offer.dry_run:
             return await self._deps.store.read(scope, work)
+        broken = await self._broken(scope, offer, tools)
         result = await self._deps.once(scope, actor, ApiResult, work)
+        for tool in written:
+            if tool.id in broken:
+                self._registry.changes.has_broken(scope, tool)
         for change in result.changes:
             if change.kind is ApiChangeKind.REMOVED:
                 self._registry.has_gone(scope.tenant, change.tool)
@@ -92,6 +99,21 @@ class OpenApis:
         await self._deps.once(scope, actor, Nothing, work)
         for tool in gone:
             self._registry.has_gone(scope.tenant, tool)
+
+    async def _broken(self, scope: Scope, offer: ApiOffer, tools: list[Tool]) -> set[str]:
+        """Return the ids of tools that break with what they were. Raises ToolInUse while calls need that."""
+        known = await self._deps.store.read(scope, lambda tx: _of_api(tx, offer.api))
+        broken: set[str] = set()
+        for tool in tools:
+            if tool.id not in known or _is_of_another(offer, known[tool.id]):
+                continue
+            breach = await self._registry.changes.breach(scope, tool, str(known[tool.id].version))
+            refusal = self._registry.changes.refusal(scope, tool, breach)
+            if refusal is not None and not offer.allow_breaking:
+                raise refusal
+            if breach is not None:
+                broken.add(tool.id)
+        return broken
 
     async def _tools(
         self, scope: Scope, actor: RequestIdentity, offer: ApiOffer, found: Read, sha256: str
@@ -218,6 +240,11 @@ def _check_replaced(offer: ApiOffer, known: Mapping[str, Tool]) -> None:
         raise _missing(offer.api)
     if offer.replaces != current:
         raise EtagMismatch("another document is there by now", metadata={"document_sha256": current})
+
+
+def _is_of_another(offer: ApiOffer, tool: Tool) -> bool:
+    """Whether a tool is of another document than is replaced: then the request is refused anyway."""
+    return tool.driver.http is None or tool.driver.http.document_sha256 != offer.replaces
 
 
 def _successor(current: Tool, tool: Tool) -> Tool:

@@ -33,6 +33,7 @@ def read(request: openapi_pb2.RegisterOpenApiRequest, caller: Caller) -> ApiOffe
         secret_headers=dict(request.secret_headers),
         vouched=request.vouched,
         replaces=request.replaces_sha256,
+        allow_breaking=request.allow_breaking,
         dry_run=request.dry_run,
         timeout_seconds=common.seconds(request, "timeout") or DEFAULT_TIMEOUT_SECONDS,
         max_response_bytes=request.max_response_bytes or DEFAULT_RESPONSE_BYTES,

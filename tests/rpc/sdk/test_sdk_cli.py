@@ -507,3 +507,25 @@ def test_examples_that_fail_and_files_that_are_no_json_are_told(run: Run, tmp_pa
     assert run(*words)[0] == 0
     code, out, _ = run("tools", "test", "bad")
     assert (code, "it raised" in out) == (1, True)
+
+
+def test_an_openapi_document_is_registered_from_its_file(fake: FakeKernel, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "Petstore.json"
+    file.write_bytes(b"{}")
+    told = run("tools", "openapi", str(file), "--base-url", "https://a.example.com", "--operation", "getPet")
+
+    (asked,) = [call.request for call in fake.calls if call.method == "RegisterOpenApi"]
+    assert (asked["name"], asked["base_url"]) == ("tools/petstore", "https://a.example.com")
+    assert told[0] == 0
+    assert "added     tools/petstore.getPet" in told[1]
+    assert run("tools", "openapi", str(file), "--secret-header", "Authorization")[0] == 2
+    assert run("tools", "remove-openapi", "petstore")[0] == 0
+    assert run("tools", "remove-openapi", "petstore")[0] == 1
+
+
+def test_where_tools_send_to_is_shown_and_said(run: Run) -> None:
+    assert run("tools", "egress")[1] == "operator: https://*\ntenant:   all of it\n"
+    assert "https://*.example.com" in run("tools", "egress", "--allow", "https://*.example.com")[1]
+    assert run("tools", "egress", "--none")[1].endswith("tenant:   nothing\n")
+    assert run("tools", "egress", "--all")[1].endswith("all of it\n")
+    assert run("tools", "egress", "--all", "--none")[0] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # the stubs' asynchronous classes exist for type checkers only
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -18,7 +19,8 @@ from tests.fakes import tokens
 from tests.fakes.rpc import reason
 from tests.fakes.tool import tool_service, tool_stub
 from tests.fakes.tool_drivers import OneSecret
-from tests.fakes.web import Web, to, web
+from tests.fakes.waiting import until
+from tests.fakes.web import Asked, Web, to, web
 
 if TYPE_CHECKING:
     from aios.api.tool.v1.tool_pb2_grpc import ToolServiceAsyncStub
@@ -217,3 +219,31 @@ async def test_documents_are_read_in_a_process_of_their_own() -> None:
         await reader.close()
 
     assert [operation.id for operation in found.operations] == ["getPet", "oldPet"]
+
+
+async def test_a_tool_with_calls_under_way_does_not_break_with_what_it_was(
+    stub: ToolServiceAsyncStub, server: Web
+) -> None:
+    async def hang(_asked: Asked, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    server.answers["/v1/pets/a/getPet"] = hang
+    first = await registering(stub, server, FIRST, ADMIN, vouched=True)
+    call = stub.CallTool(
+        tool_pb2.CallToolRequest(tool="tools/store.getPet", arguments_json='{"id": "a"}'), metadata=PLANNER
+    )
+    await until(lambda: bool(server.open))
+    narrower = json.loads(FIRST)
+    narrower["paths"]["/pets/{id}/getPet"]["get"]["parameters"] = [{**ID, "schema": {"enum": ["b"]}}]
+    breaking = json.dumps(narrower).encode()
+    fields = {"vouched": True, "replaces_sha256": first.document_sha256}
+
+    assert await refused(registering(stub, server, breaking, ADMIN, **fields)) == "TOOL_IN_USE"
+    allowed = await registering(stub, server, breaking, ADMIN, allow_breaking=True, **fields)
+
+    assert kinds(allowed)["getPet"] == CHANGED
+    call.cancel()
+    await until(lambda: not server.open)

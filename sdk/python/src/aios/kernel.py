@@ -27,6 +27,7 @@ from aios.calls.quotas import Quotas
 from aios.calls.records import Records
 from aios.calls.secrets import Secrets
 from aios.calls.tools import Tools
+from aios.calls.web import Web
 from aios.errors import CredentialExpired, Unauthenticated
 from aios.types.agents import AgentHandle, Credential
 
@@ -63,6 +64,8 @@ class Kernel:
         """Connect MCP servers, whose tools agents call."""
         self.secrets = Secrets(transport)
         """Keep values that tools send and nobody reads."""
+        self.web = Web(transport)
+        """Make tools of HTTP APIs, and say where tools may send to."""
         self.quotas = Quotas(transport)
         """See what is used of every quota."""
         self.access = Access(transport)

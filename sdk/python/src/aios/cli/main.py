@@ -14,7 +14,6 @@ from aios.cli import (
     chat,
     data,
     doctor,
-    drafts,
     env,
     mcp,
     queue,
@@ -24,6 +23,7 @@ from aios.cli import (
     session,
     terminal,
     trace,
+    web,
 )
 
 COMMANDS_GROUP = "aios.commands"
@@ -54,7 +54,7 @@ def build(plugins: Sequence[EntryPoint] = ()) -> typer.Typer:
     app.add_typer(queue.policy_app, name="policy")
     app.add_typer(data.memory_app, name="memory")
     app.add_typer(data.files_app, name="files")
-    app.add_typer(drafts.tools_app, name="tools")
+    app.add_typer(web.tools_app, name="tools")
     app.add_typer(mcp.mcp_app, name="mcp")
     app.add_typer(secrets.secrets_app, name="secrets")
     app.add_typer(approvals.approvals_app, name="approvals")

@@ -25,6 +25,7 @@ from aios.sync.quotas import SyncQuotas
 from aios.sync.records import SyncRecords
 from aios.sync.secrets import SyncSecrets
 from aios.sync.tools import SyncTools
+from aios.sync.web import SyncWeb
 from aios.types.agents import AgentHandle, Credential
 
 __all__ = ["SyncKernel", "SyncProvider", "SyncTextStream", "connect_sync"]
@@ -57,6 +58,7 @@ class SyncKernel:
         self.drafts = SyncDrafts(inner.drafts, portal)
         self.mcp = SyncMcp(inner.mcp, portal)
         """Connect MCP servers, whose tools agents call."""
+        self.web = SyncWeb(inner.web, portal)
         self.secrets = SyncSecrets(inner.secrets, portal)
         self.quotas = SyncQuotas(inner.quotas, portal)
         """See what is used of every quota."""

@@ -19,6 +19,7 @@ from aios.testing.caller import Caller
 from aios.testing.drafts import FakeDrafts
 from aios.testing.mcp import FakeMcp
 from aios.testing.secrets import FakeSecrets
+from aios.testing.web import FakeWeb
 from aios.toolkit import Tool
 
 
@@ -31,13 +32,14 @@ class _Waiting:
 _Queue: TypeAlias = "asyncio.Queue[_Waiting | pb.RevokedCall]"
 
 
-class FakeTools(FakeSecrets, FakeDrafts, FakeMcp):
+class FakeTools(FakeSecrets, FakeDrafts, FakeMcp, FakeWeb):
     """Runs `Tool`s that a test added, and hands calls of provided tools to their provider."""
 
     def __init__(self) -> None:
         FakeSecrets.__init__(self)
         FakeDrafts.__init__(self)
         FakeMcp.__init__(self)
+        FakeWeb.__init__(self)
         self.local: dict[str, Tool] = {}
         self._tools: dict[str, res.Tool] = {}
         self._calls: dict[str, res.Call] = {}

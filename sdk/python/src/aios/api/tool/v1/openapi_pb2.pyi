@@ -50,7 +50,7 @@ class OpenApiLeftOut(_message.Message):
     def __init__(self, operation: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RegisterOpenApiRequest(_message.Message):
-    __slots__ = ("name", "document", "base_url", "operations", "headers", "secret_headers", "vouched", "replaces_sha256", "dry_run", "timeout", "max_response_bytes", "request_id")
+    __slots__ = ("name", "document", "base_url", "operations", "headers", "secret_headers", "vouched", "replaces_sha256", "dry_run", "timeout", "max_response_bytes", "request_id", "allow_breaking")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,7 @@ class RegisterOpenApiRequest(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MAX_RESPONSE_BYTES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_BREAKING_FIELD_NUMBER: _ClassVar[int]
     name: str
     document: bytes
     base_url: str
@@ -89,7 +90,8 @@ class RegisterOpenApiRequest(_message.Message):
     timeout: _duration_pb2.Duration
     max_response_bytes: int
     request_id: str
-    def __init__(self, name: _Optional[str] = ..., document: _Optional[bytes] = ..., base_url: _Optional[str] = ..., operations: _Optional[_Iterable[str]] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., vouched: bool = ..., replaces_sha256: _Optional[str] = ..., dry_run: bool = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_response_bytes: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    allow_breaking: bool
+    def __init__(self, name: _Optional[str] = ..., document: _Optional[bytes] = ..., base_url: _Optional[str] = ..., operations: _Optional[_Iterable[str]] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., vouched: bool = ..., replaces_sha256: _Optional[str] = ..., dry_run: bool = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_response_bytes: _Optional[int] = ..., request_id: _Optional[str] = ..., allow_breaking: bool = ...) -> None: ...
 
 class RegisterOpenApiResponse(_message.Message):
     __slots__ = ("document_sha256", "proposed_servers", "changes", "left_out")

@@ -449,7 +449,8 @@ class ToolServiceServicer(object):
         and told.
         Errors: INVALID_ARGUMENT INVALID_REQUEST (it is no document, or larger than it may be), ALREADY_EXISTS
         ALREADY_EXISTS, NOT_FOUND TOOL_NOT_FOUND (with `replaces_sha256`), ABORTED ETAG_MISMATCH, PERMISSION_DENIED
-        EGRESS_DENIED, RESOURCE_EXHAUSTED QUOTA_EXCEEDED, ABORTED IDEMPOTENCY_MISMATCH.
+        EGRESS_DENIED, FAILED_PRECONDITION TOOL_IN_USE (unless `allow_breaking`), RESOURCE_EXHAUSTED QUOTA_EXCEEDED,
+        ABORTED IDEMPOTENCY_MISMATCH.
         Idempotent with `request_id`. Cancelling: the change is made whole or not at all; repeat with the same
         `request_id` to learn which.
         """
