@@ -5,8 +5,8 @@ change here: the method's own `syscall` option says how it is admitted.
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Final
 
 import grpc
@@ -17,7 +17,7 @@ from gateway.places import Place, UnreadAnswers
 from gateway.routing import manager_of
 from services.chassis.auth.agents import Standing
 from services.chassis.auth.identity import Caller, Kind, current_caller
-from services.chassis.gate import Agent, Gate, Visitor
+from services.chassis.gate import Agent, FairGate, Gate, GateConfig, Visitor
 from services.chassis.pace import RefusalPace
 from services.chassis.rpc.beginnings import whole
 from services.chassis.rpc.client import Metadata
@@ -45,6 +45,9 @@ URGENT: Final = frozenset(
     }
 )
 """Paths of the methods by which an administrator stops an agent: they wait for no other sort of call."""
+
+_LETTING_IN: Final = GateConfig(running=64, running_per_tenant=48, running_per_tree=8, running_per_agent=8)
+"""Watches that one manager is asked to let in at once: a burst would stand there before all other calls."""
 
 _TRANSPORT = (
     grpc.StatusCode.UNAVAILABLE,
@@ -76,6 +79,8 @@ class Forwarder(grpc.GenericRpcHandler):
         self._metrics = metrics
         self._exchange = exchange
         self._standing = standing
+        self._letting_in = {manager: FairGate(_LETTING_IN) for manager in channels}
+        """Watches that a manager is asked to let in; a place is held until it has."""
         self.unread = UnreadAnswers(reader_seconds, openings)
         """Sweep it twice a second."""
         self._handlers: dict[str, Any] = {}
@@ -109,9 +114,12 @@ class Forwarder(grpc.GenericRpcHandler):
                 with self._metrics.waiting(method.lane, visitor.deadline):
                     await admission.__aenter__()
                 place = Place(admission, owner)
+            letting_in = AsyncExitStack()
             try:
+                if method.endless:
+                    await letting_in.enter_async_context(self._letting_in[manager].admit(visitor))
                 metadata = await self._exchange.metadata(current_caller(), manager)
-                copy = Copying(method, careful=careful)
+                copy = Copying(method, careful=careful, let_in=letting_in.aclose)
                 async with aclosing(copy.messages(open_call, request, metadata, context)) as messages:
                     async for message in messages:
                         if place is not None and not method.server_streaming:
@@ -119,6 +127,7 @@ class Forwarder(grpc.GenericRpcHandler):
                         yield message
                 refusal = copy.refusal
             finally:
+                await letting_in.aclose()
                 if place is not None:
                     await self.unread.end(place)
             if refusal is not None:  # told without a place: it may have to wait
@@ -160,10 +169,18 @@ def _address(context: Context) -> Agent:
     return ("", address(context))
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 class Copying:
     """One call upstream and what comes back."""
 
-    def __init__(self, method: Method, *, careful: bool) -> None:
+    def __init__(
+        self, method: Method, *, careful: bool, let_in: Callable[[], Awaitable[None]] = _nothing
+    ) -> None:
+        """`let_in` is awaited once the manager has begun to answer."""
+        self._let_in = let_in
         self._single = not method.server_streaming
         self._careful = careful
         self.refusal: grpc.aio.AioRpcError | None = None
@@ -178,7 +195,9 @@ class Copying:
         """
         upstream = open_call(request, timeout=_time_left(), metadata=_metadata(own, context))
         try:
-            if head := await upstream.initial_metadata():
+            head = await upstream.initial_metadata()
+            await self._let_in()
+            if head:
                 sending = context.send_initial_metadata(_plain(head))
                 await (whole(sending) if self._careful else sending)
             while (message := await next_of(upstream)) is not grpc.aio.EOF:

@@ -399,3 +399,34 @@ async def test_a_call_that_a_manager_refused_leaves_nothing_to_collect() -> None
         for _ in range(5):
             await failure_of(raw(channel, GET)(NOTE.SerializeToString(), metadata=metadata()))
         await until(lambda: alive(Copying) == 0)
+
+
+async def test_of_a_burst_of_watches_a_manager_is_asked_to_let_in_a_few_at_a_time() -> None:
+    asked, let_in = 0, asyncio.Event()
+
+    async def hesitate(_request: bytes, context: Any) -> AsyncIterator[bytes]:
+        nonlocal asked
+        asked += 1
+        await let_in.wait()
+        await context.send_initial_metadata((("aios-open", "1"),))
+        await asyncio.sleep(30)
+        yield b""
+
+    request = storage_pb2.WatchFilesRequest(parent="agents/amy/files").SerializeToString()
+    async with RawManager(hesitate).running() as address, front(address) as channel:
+        opened = [
+            channel.unary_stream("/aios.api.storage.v1.StorageService/WatchFiles")(
+                request, metadata=metadata("amy")
+            )
+            for _ in range(20)
+        ]
+        await until(lambda: asked == 8)
+        others = channel.unary_stream("/aios.api.storage.v1.StorageService/WatchFiles")(
+            storage_pb2.WatchFilesRequest(parent="agents/bob/files").SerializeToString(),
+            metadata=metadata("bob"),
+        )
+        await until(lambda: asked == 9)
+        let_in.set()
+        await until(lambda: asked == 21)
+        for call in (*opened, others):
+            call.cancel()
