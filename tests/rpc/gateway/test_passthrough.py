@@ -414,14 +414,10 @@ async def test_of_a_burst_of_watches_a_manager_is_asked_to_let_in_a_few_at_a_tim
 
     request = storage_pb2.WatchFilesRequest(parent="agents/amy/files").SerializeToString()
     async with RawManager(hesitate).running() as address, front(address) as channel:
-        opened = [
-            channel.unary_stream("/aios.api.storage.v1.StorageService/WatchFiles")(
-                request, metadata=metadata("amy")
-            )
-            for _ in range(20)
-        ]
+        watch: Any = channel.unary_stream("/aios.api.storage.v1.StorageService/WatchFiles")
+        opened = [watch(request, metadata=metadata("amy")) for _ in range(20)]
         await until(lambda: asked == 8)
-        others = channel.unary_stream("/aios.api.storage.v1.StorageService/WatchFiles")(
+        others = watch(
             storage_pb2.WatchFilesRequest(parent="agents/bob/files").SerializeToString(),
             metadata=metadata("bob"),
         )
