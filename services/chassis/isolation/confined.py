@@ -207,7 +207,9 @@ class Confined:
         Bubblewrap itself ends before its namespace is empty, so its end says nothing.
         """
         if self._first is None:
-            self._process.kill()
+            # It may have a child already, which waits for its word in its group, and would for ever.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             return await self._reaped()
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._first, signal.SIGKILL)

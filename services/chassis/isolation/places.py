@@ -88,6 +88,8 @@ class Places:
         with self._making:
             if self._scratches is None:
                 self._scratches = Scratches(self._directory)
+                if self._users is not None:
+                    processes.end_left(range(self._users.first, self._users.first + BLOCK))
         return self._scratches.make(uid)
 
     async def free(self, place: Place) -> None:
