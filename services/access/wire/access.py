@@ -242,6 +242,7 @@ def event(entry: resources_pb2.AuditEntry) -> audit_model.Event:
         trace_id=entry.trace_id,
         approval=entry.approval.removeprefix("approvals/"),
         event_time=moment(entry, "event_time"),
+        note=entry.note,
     )
 
 
