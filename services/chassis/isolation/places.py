@@ -46,6 +46,9 @@ class Users:
                 if error.errno != errno.EADDRINUSE:
                     raise
                 continue
+            if _runs_anything(block):  # what a killed sandbox left would count as its jobs'
+                held.close()
+                continue
             self.first, self._held = block, held
             return
         raise OSError(errno.EADDRINUSE, "all users for jobs are in use by other sandboxes")
@@ -53,6 +56,11 @@ class Users:
     def close(self) -> None:
         """Let others have them."""
         self._held.close()
+
+
+def _runs_anything(block: int) -> bool:
+    """Whether a process runs as a user of a block."""
+    return any(block <= row.uid < block + BLOCK for row in processes.table().values())
 
 
 class Places:
