@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import pytest
 
 from services.access.adapters.policy_process import PolicyProcess
 from services.access.core.policy_text import outline
+from services.chassis.auth.identity import Scope
 from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.worker_process import Blame
 from services.chassis.runtime.workers import WorkerError
@@ -21,6 +23,8 @@ from services.tgi_local.adapters.compiler import ProcessCompiler, engine_library
 from services.tgi_local.config import DEMO_MODEL
 from services.tgi_local.core.grammar import RegexConstraint, constraint_of
 from services.tgi_local.errors import TgiError
+from services.tool.drivers.builtin.workers import Workers
+from services.tool.errors import ToolFailed
 from tests.fuzz.chats import CHATS
 from tests.fuzz.constraints import CONSTRAINTS
 from tests.fuzz.long_run import SECONDS, seed_chosen
@@ -103,3 +107,28 @@ async def test_no_text_ends_the_process_that_renders_it(tmp_path: Path) -> None:
             assert not ended, text
     finally:
         await pool.close()
+
+
+async def test_no_question_about_a_file_keeps_the_next_from_its_answer() -> None:
+    processes = Workers()
+    kinds = {kind: TEXTS[f"{kind}_question"].corpus() for kind in ("json", "grep", "csv")}
+    texts = mutations([each for corpus in kinds.values() for each in corpus])
+    try:
+        for number, (kind, text) in enumerate(zip(cycle(kinds), texts, strict=False)):
+            question, _, file = text.partition("\n")
+            scope = Scope("acme", f"a{number}")
+            with contextlib.suppress(ToolFailed):
+                await asked_of(processes, scope, kind, question, file.encode())
+        harmless = {"json": ("@", b"1"), "grep": ("a", b"a"), "csv": ("SELECT 1", b"a\n1")}
+        for kind, (question, data) in harmless.items():
+            assert await asked_of(processes, Scope("acme", "planner"), kind, question, data)
+    finally:
+        await processes.close()
+
+
+async def asked_of(processes: Workers, scope: Scope, kind: str, question: str, data: bytes) -> object:
+    if kind == "csv":
+        asked = {"tables": ["t"], "sql": question, "delimiter": ",", "limit": 100}
+        return await processes.query(scope, asked, [data])
+    more = {"query": question} if kind == "json" else {"pattern": question, "ignore_case": True, "limit": 9}
+    return await processes.read(scope, {"kind": kind, **more}, [data])

@@ -159,7 +159,7 @@ def file_lines(given: bytes) -> object:
     return lines.text
 
 
-@target(TEXTS, largest=65_536, steps=(1_000, 4), allocated=(4_500_000, 16))
+@target(TEXTS, largest=65_536, steps=(1_000, 4), allocated=(20_000_000, 32))
 def file_edit(given: bytes) -> object:
     """A file and what is replaced in it, in a thread of the tool manager. Cap: 2 MiB, 512 Ki characters."""
     old, _, rest = given.partition(b"\n")
@@ -183,7 +183,7 @@ def grep_question(given: bytes) -> object:
     return answered(_READING(packed(asked, [text.encode()])))
 
 
-@target(TEXTS, largest=65_536, steps=(60_000, 60), allocated=(8_000_000, 400), refusals=(Refused,))
+@target(TEXTS, largest=65_536, steps=(120_000, 120), allocated=(16_000_000, 2_000), refusals=(Refused,))
 def csv_question(given: bytes) -> object:
     """A SELECT and a CSV file, in a worker process of the tool manager. Cap: 10,000 characters and 8 MiB."""
     sql, _, file = given.decode(errors="replace").partition("\n")

@@ -75,7 +75,8 @@ async def test_no_registered_tool_takes_the_place_of_an_own_one_or_of_the_search
             return f"theirs {text}"
 
         many.add_tool(aios.Tool(other, name=name, description="Does number1."))
-    many.reply(tool_calls=[("describe_tool", {"name": "mine"}), ("mine", {"text": "x"})])
+    many.reply(tool_calls=[("describe_tool", {"name": "mine"})])
+    many.reply(tool_calls=[("mine", {"text": "x"})])
     many.reply("done")
     result = await Worker(agent).run("number1")
 
