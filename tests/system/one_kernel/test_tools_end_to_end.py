@@ -69,3 +69,27 @@ async def test_agents_call_built_in_provided_and_approved_tools(kernel: Cluster)
     assert approval.arguments_preview == '{"at":"moon"}'
     assert not before
     assert fired == "fired at moon"
+
+
+async def test_an_agent_works_on_its_files_by_built_in_tools(kernel: Cluster) -> None:
+    async with kernel.admin() as admin:
+        planner, other = await kernel.agent(admin, "clerk"), await kernel.agent(admin, "rival")
+        made = await planner.tools.call("write_file", {"path": "sales.csv", "content": "town,sold\nOslo,3\n"})
+        edit = {
+            "path": "sales.csv",
+            "old_text": "Oslo,3",
+            "new_text": "Oslo,4\nRome,5",
+            "etag": made.value["etag"],
+        }
+        await planner.tools.call("edit", edit)
+        question = {"tables": {"t": "sales.csv"}, "sql": "SELECT town FROM t WHERE sold > 4"}
+        asked = await planner.tools.call("csv_query", question)
+        found = await planner.tools.call("grep", {"pattern": "^R"})
+        refused = [
+            await run_as_text(KernelTool(who, aios.ToolSpec("read_file", "", {})), {"path": path})
+            for who, path in ((other, "sales.csv"), (other, "agents/clerk/files/sales.csv"))
+        ]
+
+    assert asked.value["result"] == [["Rome"]]
+    assert found.value["result"] == "sales.csv:3: Rome,5"
+    assert refused == ["error: file not found", "error: permission denied"]
