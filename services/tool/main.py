@@ -223,7 +223,9 @@ def _builtins(process: Process, egress: Egress) -> BuiltinDriver:
     return BuiltinDriver(process.clock, search, files, workers, egress)
 
 
-def _dialler(config: ToolConfig, sandbox: Sandbox, egress: EgressGuard, secrets: Secrets) -> Dialler:
+def _dialler(
+    config: ToolConfig, clock: Clock, sandbox: Sandbox, egress: EgressGuard, secrets: Secrets
+) -> Dialler:
     """Make who reaches MCP servers: programs in the sandbox, servers on the web behind the guard."""
     rules = StdioRules(
         directories=config.mcp_directories,
@@ -231,7 +233,7 @@ def _dialler(config: ToolConfig, sandbox: Sandbox, egress: EgressGuard, secrets:
         memory_bytes=config.mcp_memory_bytes,
     )
     ways = Ways(sandbox=sandbox, egress=egress, secrets=secrets, web=partial(_guarded, egress), rules=rules)
-    return Dialler(ways, open_seconds=config.mcp_open_seconds)
+    return Dialler(ways, clock, open_seconds=config.mcp_open_seconds)
 
 
 def _guarded(guard: EgressGuard, tenant: str) -> object:
@@ -281,7 +283,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         secret_keys=secret_keys,
         documents=documents,
         audit=AccessAudit(process.channel("access", access_pb2.DESCRIPTOR), process.credential),
-        dials=_dialler(config, sandbox, egress, vault),
+        dials=_dialler(config, process.clock, sandbox, egress, vault),
     )
     if agents is not None:
         process.tasks.start(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from services.chassis.runtime.clock import SystemClock
 from services.tool.core.mcp_servers import McpServer, Offer, StdioServer
 from services.tool.core.pins import definition, pin, server_pin
 from services.tool.core.redaction import Redactor
@@ -24,7 +25,7 @@ def dialler(sandbox: PlainSandbox, *, secrets: Secrets | None = None, open_secon
     """Make a dialler that runs programs in no sandbox at all."""
     rules = StdioRules(directories=(str(PYTHON.parents[1]), str(EVIL.parent)))
     ways = Ways(sandbox=sandbox, egress=None, secrets=secrets, web=None, rules=rules)
-    return Dialler(ways, open_seconds=open_seconds)
+    return Dialler(ways, SystemClock(), open_seconds=open_seconds)
 
 
 def evil(kind: str, folder: Path | None = None, **fields: Any) -> McpServer:
@@ -114,7 +115,7 @@ class FakeDials:
         reached.sessions.append(session)
         at = server.stdio or server.http
         assert at is not None
-        return Dialled(session, pin(server_pin(at, {}) + reached.program), Redactor(()))
+        return Dialled(session, pin(server_pin(at, {}) + reached.program), lambda: Redactor(()))
 
 
 def shows(name: str = "hello", **members: Any) -> dict[str, Any]:

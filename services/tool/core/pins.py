@@ -73,6 +73,8 @@ def server_pin(reached: StdioServer | HttpServer, programs: Mapping[str, str]) -
         }
     else:
         told = {"url": reached.url, "headers": dict(reached.headers)}
+        if reached.oauth is not None:
+            told["oauth"] = [reached.oauth.token_url, reached.oauth.client_id, *reached.oauth.scopes]
     return pin(canonical(told))
 
 

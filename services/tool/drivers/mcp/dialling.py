@@ -15,12 +15,13 @@ from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from services.chassis.runtime.clock import Clock
 from services.tool.core.mcp_servers import HttpServer, McpServer, StdioServer
 from services.tool.core.pins import server_pin
 from services.tool.core.redaction import Redactor
 from services.tool.core.sandboxing import MIB, Limits, SandboxJob
-from services.tool.core.secrets import origin
-from services.tool.drivers.mcp.credentials import HeaderCredentials
+from services.tool.core.secrets import Secret, origin
+from services.tool.drivers.mcp.credentials import HeaderCredentials, TokenCredentials
 from services.tool.drivers.mcp.terms import Dialled
 from services.tool.errors import CapabilityMissing, EgressDenied, McpServerFailed
 from services.tool.ports import Egress, Sandbox, Secrets
@@ -61,8 +62,9 @@ class Ways:
 class Dialler:
     """Opens sessions with servers."""
 
-    def __init__(self, ways: Ways, *, open_seconds: float) -> None:
+    def __init__(self, ways: Ways, clock: Clock, *, open_seconds: float) -> None:
         self._ways = ways
+        self._clock = clock
         self._open_seconds = open_seconds
 
     @property
@@ -119,25 +121,39 @@ class Dialler:
             ),
         )
         sdk, relay = await _sdk("stdio"), (await _sdk("relay")).Relay()
-        session = (await _sdk("session")).Session(relay)
+        kind = (await _sdk("session")).Session
         process = await self._ways.sandbox.open(job)
+        session = kind(relay, stop=process.stop)
         await session.open(lambda ended: sdk.over_stdio(process, relay, ended), self._open_seconds)
-        return Dialled(session, pin, Redactor(values.values()))
+        redactor = Redactor(values.values())
+        return Dialled(session, pin, lambda: redactor)
 
     async def _web(self, tenant: str, http: HttpServer, pin: str) -> Dialled:
         if self._ways.web is None or self._ways.egress is None:
             raise CapabilityMissing("this kernel reaches no servers over HTTP", metadata={"driver": "mcp"})
         await self._ways.egress.check(tenant, http.url)
-        address = urlsplit(http.url)
-        bound_to = origin(f"{address.scheme}://{address.netloc}")
-        values = await self._resolved(tenant, http.secret_headers, bound_to)
-        credentials = HeaderCredentials(values)
+        credentials = await self._credentials(tenant, http, self._ways.egress)
         web, relay = await _sdk("web"), (await _sdk("relay")).Relay()
         inner = await asyncio.to_thread(self._ways.web, tenant)  # the first imports its library
         client = web.client_of(web.ServerTransport(inner, http.url, credentials), http.headers)
         session = (await _sdk("session")).Session(relay, web=True)
         await session.open(lambda ended: web.over_http(client, http.url, relay, ended), self._open_seconds)
-        return Dialled(session, pin, Redactor(values.values()))
+        return Dialled(session, pin, credentials.redactor)
+
+    async def _credentials(
+        self, tenant: str, http: HttpServer, egress: Egress
+    ) -> HeaderCredentials | TokenCredentials:
+        values = await self._resolved(tenant, http.secret_headers, _origin(http.url))
+        client = http.oauth
+        if client is None:
+            return HeaderCredentials(values)
+        await egress.check(tenant, client.token_url)
+        named = {name: name for name in (client.client_secret, client.refresh_token) if name}
+        known = await self._resolved(tenant, named, _origin(client.token_url))
+        secrets = {name: Secret(value) for name, value in known.items()}
+        return TokenCredentials(
+            tenant, client, secrets, values, resource=http.url, egress=egress, clock=self._clock
+        )
 
     async def _resolved(self, tenant: str, named: Mapping[str, str], bound_to: str) -> dict[str, str]:
         """Return values by what they are sent as. They go nowhere but there, and to the redactor."""
@@ -147,6 +163,11 @@ class Dialler:
             raise CapabilityMissing("this kernel keeps no secrets", metadata={"driver": "mcp"})
         found = await self._ways.secrets.resolve(tenant, frozenset(named.values()), bound_to)
         return {sent_as: found[name].reveal() for sent_as, name in named.items()}
+
+
+def _origin(url: str) -> str:
+    address = urlsplit(url)
+    return origin(f"{address.scheme}://{address.netloc}")
 
 
 async def _sdk(module: str) -> ModuleType:

@@ -67,14 +67,14 @@ class McpDriver:
                 raise
 
     async def _called(self, link: Link, opened: Opened, job: Job, bound: McpBinding) -> ToolOutcome:
-        redactor = opened.dialled.redactor
-        news = _News(job, redactor)
+        news = _News(job, opened.dialled.redactor())
         try:
             outcome = await opened.dialled.session.call(bound.tool, job.arguments, news.told)
         except SessionLost as error:
             await _seen_through(self._links, link.lost(opened, str(error)))
-            raise redacted_error(_lost(job, str(error)), redactor) from None
+            raise redacted_error(_lost(job, str(error)), opened.dialled.redactor()) from None
         link.worked()
+        redactor = opened.dialled.redactor()
         return await asyncio.to_thread(redacted, outcome, redactor) if redactor else outcome
 
 

@@ -60,6 +60,8 @@ class Relay:
         self._second = clock()
         self._messages = self._bytes = self._asked = self._junk = 0
         self._cancelled: dict[str | int, asyncio.Event] = {}
+        self._cancellations = 0
+        self._sent = asyncio.Event()
         self.news_dropped = 0
         """News passed over because there was too much of it."""
 
@@ -128,13 +130,17 @@ class Relay:
             cancelled = (message.params or {}).get("requestId")
             if isinstance(cancelled, str | int):
                 self._cancelled[cancelled] = asyncio.Event()
+                self._cancellations += 1
+                self._sent.set()
 
-    async def obeyed(self, seconds: float) -> bool:
-        """Tell whether the server answers everything that was cancelled within a time."""
-        waiting = [event.wait() for event in self._cancelled.values()]
+    async def obeyed(self, cancelled: int, seconds: float) -> bool:
+        """Tell whether so many requests were cancelled and the server answers them all within a time."""
         try:
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*waiting)
+                while self._cancellations < cancelled:  # the last one is on its way to the server
+                    self._sent.clear()
+                    await self._sent.wait()
+                await asyncio.gather(*(event.wait() for event in self._cancelled.values()))
         except TimeoutError:
             return False
         return True

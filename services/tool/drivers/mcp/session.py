@@ -5,7 +5,7 @@ The SDK speaks the protocol, in both revisions. What it would do with a server's
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final
@@ -28,9 +28,10 @@ from mcp_types import Tool as WireTool
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
+from services.chassis.rpc.errors import KernelError
 from services.tool.core.pins import MAX_TOOLS, definition
 from services.tool.drivers.mcp import answers
-from services.tool.drivers.mcp.relay import MAX_ITEMS, Relay
+from services.tool.drivers.mcp.relay import MAX_ITEMS, CutOff, Relay
 from services.tool.drivers.mcp.streams import Ended, Transport
 from services.tool.drivers.mcp.terms import Listing, SessionLost
 from services.tool.errors import McpServerFailed
@@ -47,13 +48,17 @@ _ME: Final = Implementation(name="aios", version=version("aios-kernel"))
 class Session:
     """A session. All methods belong to one event loop."""
 
-    def __init__(self, relay: Relay, *, web: bool = False) -> None:
+    def __init__(
+        self, relay: Relay, *, web: bool = False, stop: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
         self._relay = relay
+        self._stop = stop
         self._web = web
         self._client: Client | None = None
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._close = asyncio.Event()
         self._living: asyncio.Task[None] | None = None
+        self._cancelled = 0
         self.trouble = ""
         """Why it ended; empty while it lives."""
         self.stale = False
@@ -126,6 +131,9 @@ class Session:
             result = await self._client.session.send_request(
                 CallToolRequest(params=params), _RESULT, progress_callback=told
             )
+        except asyncio.CancelledError:
+            self._cancelled += 1
+            raise
         except MCPError as error:
             if self.trouble or (self._web and _no_answer(error)):
                 raise SessionLost(
@@ -144,7 +152,7 @@ class Session:
         """Tell whether the server is done with everything that was cancelled, within a time."""
         if self._web and self.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return True  # the end of its request is all that such a server hears, and it cannot miss it
-        return not self.trouble and await self._relay.obeyed(seconds)
+        return not self.trouble and await self._relay.obeyed(self._cancelled, seconds)
 
     async def _live(self, transport: Callable[[Ended], Transport]) -> None:
         """Hold the session open; the SDK wants one task to open and close it."""
@@ -165,6 +173,9 @@ class Session:
         finally:
             self._ended("the session ended")
             self._client = None
+            if self._stop is not None:
+                # Not inside the transport: there, a cancellation comes again at every step.
+                await _surely(self._stop())
             if not self._opened.done():
                 self._opened.add_done_callback(
                     lambda opened: opened.exception()
@@ -208,6 +219,14 @@ class Session:
         return f": {self.trouble}" if self.trouble else ""
 
 
+async def _surely(work: Awaitable[object]) -> None:
+    """Wait for work to its end, whatever is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+
+
 def _listing(tools: list[WireTool], *, truncated: bool) -> Listing:
     return Listing(tuple(definition(_members(tool)) for tool in tools), truncated)
 
@@ -235,8 +254,10 @@ def _plainly(error: BaseException) -> str:
     """Say what went wrong without the server's words: those of libraries may hold them, or addresses."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, McpServerFailed):
+    if isinstance(error, KernelError):
         return error.message
+    if isinstance(error, CutOff):
+        return str(error)
     if isinstance(error, MCPError):
         return f"it refused to begin ({error.error.code})"
     if isinstance(error, RuntimeError):

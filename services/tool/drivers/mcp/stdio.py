@@ -13,7 +13,7 @@ from services.tool.ports import SandboxProcess
 
 @asynccontextmanager
 async def over_stdio(process: SandboxProcess, relay: Relay, ended: Ended) -> AsyncIterator[Streams]:
-    """Talk to a program; it has ended, with all it started, when this returns."""
+    """Talk to a program. Whoever started it ends it."""
 
     async def read(give: Callable[[SessionMessage], Awaitable[None]]) -> str:
         async for line in _lines(process):
@@ -34,11 +34,8 @@ async def over_stdio(process: SandboxProcess, relay: Relay, ended: Ended) -> Asy
         except ToolFailed:
             ended("its program ended")
 
-    try:
-        async with streams(read, write, ended) as made:
-            yield made
-    finally:
-        await process.stop()
+    async with streams(read, write, ended) as made:
+        yield made
 
 
 async def _lines(process: SandboxProcess) -> AsyncIterator[bytes]:

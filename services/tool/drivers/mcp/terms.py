@@ -65,7 +65,8 @@ class Dialled:
     session: LiveSession
     pin: str
     """Of what was reached: `core.pins.server_pin`."""
-    redactor: Redactor = field(repr=False)
+    redactor: Callable[[], Redactor] = field(repr=False)
+    """Takes the values of secrets that the server has out of what it says; tokens change."""
 
 
 class Dials(Protocol):
