@@ -68,7 +68,7 @@ class Workers:
 
 async def _ask(pool: WorkerPool, scope: Scope, asked: Any, parts: Sequence[bytes]) -> Any:
     try:
-        told = await pool.call(packed(asked, parts), source=(scope.tenant, scope.agent))
+        told = await pool.call(packed(asked, parts), source=(scope.tenant, scope.tree or scope.agent))
         return json.loads(answered(told))
     except Refused as error:
         raise ToolFailed(str(error)) from error
