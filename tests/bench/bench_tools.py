@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -31,10 +32,15 @@ from tests.bench.tools.report import markdown, missed
 from tests.bench.yardstick import yardstick
 
 SOURCE = "def echo(text):\n    return {'result': text}\n"
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""Which the user of a sandbox can read, wherever this one lies."""
+SERVERS = Path(__file__).parent / "tools/servers.py"
+PACKAGES = sysconfig.get_paths()["purelib"]
 PLACES, SLOW_SECONDS = 16, 0.02
 SETTINGS = {
     "AIOS_SCHEDULER_MAX_WAITING": "20000",
     "AIOS_SCHEDULER_QUOTA_WAITING_CALLS": "2000,20000,20000",
+    "AIOS_TOOL_MCP_PROGRAMS": f"{SERVERS.parent}:{PACKAGES}",
     "AIOS_TOOL_QUOTA_RUNNING_CALLS": "256,4096,16384",
 }
 Row = dict[str, Any]
@@ -90,7 +96,9 @@ async def _http(callers: Callers, port: int, calls: int) -> Row:
 async def _mcp(callers: Callers, calls: int) -> Row:
     server = resources_pb2.McpServer(
         name="mcpservers/bench",
-        stdio=resources_pb2.McpStdio(command=[sys.executable, "-m", "tests.bench.tools.servers", "mcp"]),
+        stdio=resources_pb2.McpStdio(
+            command=[SYSTEM_PYTHON, str(SERVERS), "mcp"], environment={"PYTHONPATH": PACKAGES}
+        ),
         default_effect=resources_pb2.TOOL_EFFECT_IDEMPOTENT,
     )
     tool = await callers.connect(server)

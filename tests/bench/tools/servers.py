@@ -3,11 +3,10 @@
 import asyncio
 import sys
 
-from aiohttp import web
-from mcp.server import MCPServer
-
 
 async def _http() -> None:
+    from aiohttp import web  # noqa: PLC0415 - the other server has no use for it
+
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"result": (await request.json())["text"]})
 
@@ -23,6 +22,8 @@ async def _http() -> None:
 
 
 def _mcp() -> None:
+    from mcp.server import MCPServer  # noqa: PLC0415 - the other server has no use for it
+
     server = MCPServer("bench")
 
     @server.tool()
