@@ -214,13 +214,13 @@ def _sandbox(process: Process, config: ToolConfig) -> Sandbox:
     return isolate(process, settings)
 
 
-def _builtins(process: Process, egress: Egress) -> BuiltinDriver:
+def _builtins(process: Process, egress: Egress, sandbox: Sandbox) -> BuiltinDriver:
     """Make the driver of what comes with the kernel; its worker processes start with the first question."""
     storage = process.channel("storage", storage_pb2.DESCRIPTOR)
     workers = Workers()
     process.stack.push_async_callback(workers.close)
     search, files = StorageSearch(storage, process.exchange), StorageFiles(storage, process.exchange)
-    return BuiltinDriver(process.clock, search, files, workers, egress)
+    return BuiltinDriver(process.clock, search, files, workers, egress, sandbox=sandbox)
 
 
 def _dialler(
@@ -269,7 +269,7 @@ async def assemble(process: Process, *, queue: Queue | None = None) -> App:
         meter=meter,
         access=CallersAccess(process.authorizer),
         drivers={
-            DriverKind.BUILTIN: _builtins(process, egress),
+            DriverKind.BUILTIN: _builtins(process, egress, sandbox),
             DriverKind.HTTP: HttpDriver(egress, vault),
             DriverKind.PYTHON: PythonDriver(sandbox),
         },

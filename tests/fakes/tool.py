@@ -14,6 +14,7 @@ from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import ApprovalRequired, InvalidRequest, ServiceUnavailable
 from services.chassis.runtime.clock import Clock
+from services.chassis.sandbox.nowhere import Nowhere
 from services.tool.adapters import openapi_handler
 from services.tool.adapters.access_client import CallersAccess
 from services.tool.config import ToolConfig
@@ -76,6 +77,7 @@ class ScriptedBuiltins:
             MemoryFiles(),
             Workers(),
             way_out(["https://*"]).guard,
+            sandbox=Nowhere("tests"),
         )
         self._functions = functions
         self.runs: Counter[str] = Counter()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from services.chassis.isolation.sandbox import ProcessSandbox
 from services.chassis.runtime.clock import SystemClock
+from services.chassis.sandbox.nowhere import Nowhere
 from services.tool.core.pins import definition, pin
 from services.tool.core.secrets import Secret
 from services.tool.drivers.builtin.functions import BuiltinDriver
@@ -112,7 +113,9 @@ class _Scripted(BuiltinDriver):
     """The driver of built-in functions with functions that misbehave."""
 
     def __init__(self) -> None:
-        super().__init__(SystemClock(), FakeFiles(), MemoryFiles(), Workers(), way_out().guard)
+        super().__init__(
+            SystemClock(), FakeFiles(), MemoryFiles(), Workers(), way_out().guard, sandbox=Nowhere("tests")
+        )
         self.running = 0
 
     async def prepare(self, _scope: object, tool: Tool) -> Tool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.chassis.auth.identity import Scope
 from services.chassis.runtime.clock import SystemClock
+from services.chassis.sandbox.nowhere import Nowhere
 from services.tool.core.schemas import check_arguments
 from services.tool.drivers.builtin import csv_worker, text_worker
 from services.tool.drivers.builtin.catalog import TOOLS
@@ -14,7 +15,7 @@ from services.tool.drivers.builtin.messages import Refused, answered, packed
 from services.tool.drivers.builtin.workers import Workers
 from services.tool.errors import ToolFailed
 from services.tool.model import ToolOutcome
-from services.tool.ports import Egress, Job
+from services.tool.ports import Egress, Job, Sandbox
 from tests.fakes.files import MemoryFiles
 from tests.fakes.tool import FakeFiles
 from tests.fakes.web import way_out
@@ -56,10 +57,18 @@ class Bench:
         files: MemoryFiles | None = None,
         workers: Workers | None = None,
         egress: Egress | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
         self.files = files or MemoryFiles()
         guard = egress or way_out().guard
-        self.driver = BuiltinDriver(SystemClock(), FakeFiles(), self.files, workers or HereWorkers(), guard)
+        self.driver = BuiltinDriver(
+            SystemClock(),
+            FakeFiles(),
+            self.files,
+            workers or HereWorkers(),
+            guard,
+            sandbox=sandbox or Nowhere("tests"),
+        )
         self._calls = 0
 
     async def outcome(self, name: str, call_id: str = "", **arguments: Any) -> ToolOutcome:

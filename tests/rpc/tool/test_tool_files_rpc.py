@@ -10,6 +10,7 @@ import pytest
 from aios.api.storage.v1 import storage_pb2, storage_pb2_grpc
 from aios.api.tool.v1 import resources_pb2, tool_pb2
 from services.chassis.runtime.clock import SystemClock
+from services.chassis.sandbox.nowhere import Nowhere
 from services.storage.main import servicer
 from services.tool.adapters.storage_client import StorageSearch
 from services.tool.adapters.storage_files import StorageFiles
@@ -60,7 +61,9 @@ async def world() -> AsyncIterator[World]:
     access = AllowOwner(*RIGHTS)
     async with serving(servicer(Kernel().service), authorizer=access) as channel:
         files, search = StorageFiles(channel, PassOn()), StorageSearch(channel, PassOn())
-        driver = BuiltinDriver(SystemClock(), search, files, HereWorkers(), way_out().guard)
+        driver = BuiltinDriver(
+            SystemClock(), search, files, HereWorkers(), way_out().guard, sandbox=Nowhere("tests")
+        )
         service = tool_service(drivers={DriverKind.BUILTIN: driver}, authorizer=access)
         async with tool_stub(service, authorizer=access) as tools:
             yield World(access, tools, storage_pb2_grpc.StorageServiceStub(channel))

@@ -9,6 +9,7 @@ from services.tool.core.files import MAX_PATH_BYTES
 from services.tool.core.urls import MAX_URL
 from services.tool.drivers.builtin.limits import (
     FETCHED,
+    MAX_COMMAND,
     MAX_CSV_ROWS,
     MAX_CSV_TABLES,
     MAX_FETCHED,
@@ -32,6 +33,12 @@ _PATHS: Final = (
     " Paths are relative to your own files, such as notes/todo.txt;"
     " another agent's shared file is agents/NAME/files/PATH."
 )
+
+_WORKSPACE: Final = (
+    " With files it works in a directory with those of your own files, under their paths; what it changes,"
+    " makes or removes there is written back as one change."
+)
+_CODE_SECONDS: Final = 60.0
 
 
 def _string(description: str, longest: int, *, shortest: int = 1) -> dict[str, Any]:
@@ -77,6 +84,13 @@ def _tool(
         driver=Driver(DriverKind.BUILTIN, name),
     )
 
+
+_FILES: Final[Mapping[str, Any]] = {
+    "type": "array",
+    "description": "Patterns of glob for the files to work on, such as data/*.csv; [] for new files alone.",
+    "items": _string("A pattern.", 256),
+    "maxItems": 16,
+}
 
 TOOLS: Final = (
     _tool(
@@ -251,6 +265,24 @@ TOOLS: Final = (
         ),
         Effect.IDEMPOTENT,
         seconds=_LONG_SECONDS,
+    ),
+    _tool(
+        "python",
+        "Run Python",
+        "Run a piece of Python and return what it prints.\nThe standard library, no network, no programs;"
+        " nothing is kept from one call to the next. A failure returns its traceback." + _WORKSPACE,
+        _object({"code": _string("The source.", MAX_TEXT), "files": _FILES}, optional=("files",)),
+        Effect.REVERSIBLE,
+        seconds=_CODE_SECONDS,
+    ),
+    _tool(
+        "shell",
+        "Run a command",
+        "Run a command of /bin/sh and return what it prints, and its exit_status.\nThe usual tools of a Unix"
+        " system, no network; nothing is kept from one call to the next." + _WORKSPACE,
+        _object({"command": _string("The command.", MAX_COMMAND), "files": _FILES}, optional=("files",)),
+        Effect.REVERSIBLE,
+        seconds=_CODE_SECONDS,
     ),
 )
 """What every tenant finds registered."""

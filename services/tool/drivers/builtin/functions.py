@@ -12,13 +12,14 @@ from services.tool.drivers.builtin.answers import Answer, Function
 from services.tool.drivers.builtin.calculator import BadExpression, calculate
 from services.tool.drivers.builtin.catalog import TOOLS
 from services.tool.drivers.builtin.file_tools import FileTools
+from services.tool.drivers.builtin.program_tools import ProgramTools
 from services.tool.drivers.builtin.query_tools import QueryTools
 from services.tool.drivers.builtin.units import BadUnit, convert
 from services.tool.drivers.builtin.web_tools import WebTools
 from services.tool.drivers.builtin.workers import Workers
-from services.tool.errors import CapabilityMissing, EgressDenied, ToolFailed
+from services.tool.errors import CapabilityMissing, EgressDenied, SandboxUnavailable, ToolFailed
 from services.tool.model import Effect, Tool, ToolOutcome
-from services.tool.ports import Egress, Files, FileSearch, Job
+from services.tool.ports import Egress, Files, FileSearch, Job, Sandbox
 
 SEARCH_LIMIT: Final = 20
 _GIVEN: Final = {tool.driver.function: tool for tool in TOOLS}
@@ -29,11 +30,19 @@ class BuiltinDriver:
     """Runs the built-in tools."""
 
     def __init__(
-        self, clock: Clock, search: FileSearch, files: Files, workers: Workers, egress: Egress
+        self,
+        clock: Clock,
+        search: FileSearch,
+        files: Files,
+        workers: Workers,
+        egress: Egress,
+        *,
+        sandbox: Sandbox,
     ) -> None:
         self._clock = clock
         self._search = search
         self._web = WebTools(egress, workers)
+        self._programs = ProgramTools(sandbox, files)
         self._functions: Mapping[str, Function] = {
             "calculator": _calculator,
             "clock": self._tell_time,
@@ -42,6 +51,7 @@ class BuiltinDriver:
             **FileTools(files).functions,
             **QueryTools(files, workers).functions,
             **self._web.functions,
+            **self._programs.functions,
         }
 
     async def prepare(self, _scope: Scope, tool: Tool) -> Tool:
@@ -60,10 +70,12 @@ class BuiltinDriver:
         )
 
     def problem(self, scope: Scope, tool: Tool) -> str:
-        """Return why it cannot be called: it comes with the kernel no more, or may send nowhere."""
+        """Return why it cannot be called: it is no more, may send nowhere, or nothing isolates it."""
         function = tool.driver.function
         if function in self._web.functions and not self._web.reached(scope):
             return EgressDenied.reason
+        if self._programs.lacks(function):
+            return SandboxUnavailable.reason
         return "" if function in self._functions else CapabilityMissing.reason
 
     async def run(self, job: Job) -> ToolOutcome:

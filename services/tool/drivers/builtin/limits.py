@@ -6,6 +6,8 @@ MIB: Final = 1024 * 1024
 
 MAX_TEXT: Final = 512 * 1024
 """Longest text that a model writes, or has replaced, in one call. Unit: characters."""
+MAX_COMMAND: Final = 32 * 1024
+"""Longest command of a shell. Unit: characters."""
 MAX_LINES: Final = 5_000
 MAX_SHOWN_BYTES: Final = 100 * 1024
 """Most text that one call shows. Unit: bytes of UTF-8."""
