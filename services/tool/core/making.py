@@ -219,18 +219,16 @@ def check(content: Content) -> None:
     for at, text in (("python.source", content.code.source), ("description", content.description)):
         if any(sign < " " and sign not in _BLANKS for sign in text):
             raise InvalidRequest.field(f"draft.{at}", "holds control characters")
-    size = 0
+    texts = ((one.arguments_json, one.result_json, one.result_schema) for one in content.examples)
+    if sum(len(text.encode()) for each in texts for text in each) > MAX_EXAMPLES_BYTES:
+        raise InvalidRequest.field("draft.examples", f"hold more than {MAX_EXAMPLES_BYTES} bytes together")
     for number, example in enumerate(content.examples):
         where = f"draft.examples[{number}]"
-        texts = (example.arguments_json, example.result_json, example.result_schema)
-        size += sum(len(text.encode()) for text in texts)
         schemas.check_arguments(content.parameters_schema, arguments_of(example))
         if example.result_schema:
             schemas.check_schema(example.result_schema, f"{where}.result_schema_json", of_object=False)
         else:
             schemas.check_result(content.result_schema, expected_of(example))
-    if size > MAX_EXAMPLES_BYTES:
-        raise InvalidRequest.field("draft.examples", f"hold more than {MAX_EXAMPLES_BYTES} bytes together")
 
 
 def arguments_of(example: Example) -> Any:

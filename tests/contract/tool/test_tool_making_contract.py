@@ -34,7 +34,7 @@ from tests.fakes.tool_making import ALICE, BOB, NOW, FakePeople, FakePython, Fre
 STRANGER = Scope("other", "bob")
 ADMIN: Final = TakenBack(asks("root", admin=True), "a reason")
 SOURCES: Final = ("# double\nA", "# double\nB", "# fail")
-WALK: Final = 120
+WALK: Final = 60
 CLOCK = FakeClock()
 
 
@@ -349,7 +349,7 @@ class SqliteMachine(Machine):
         self.directory.cleanup()
 
 
-Machine.TestCase.settings = settings(max_examples=examples(25), stateful_step_count=25, deadline=None)
-SqliteMachine.TestCase.settings = settings(max_examples=examples(3), stateful_step_count=15, deadline=None)
+Machine.TestCase.settings = settings(max_examples=examples(12), stateful_step_count=20, deadline=None)
+SqliteMachine.TestCase.settings = settings(max_examples=examples(2), stateful_step_count=12, deadline=None)
 TestAnyOrder = Machine.TestCase
 TestAnyOrderOnSqlite = SqliteMachine.TestCase

@@ -149,6 +149,9 @@ def test_a_diff_of_a_great_many_lines_is_bounded_work() -> None:
 
     assert text.startswith("--- shared")
     assert text.count("\n") > 60_000
+    assert not any(line.startswith(" ") for line in text.split("\n")), (
+        "shown whole"
+    )
 
 
 def test_a_diff_that_is_larger_than_a_person_can_be_shown_is_refused() -> None:
@@ -181,6 +184,7 @@ def test_numbers_are_compared_by_value_and_truth_is_no_number() -> None:
         (content(examples=(Example(arguments_json="[" * 200, result_json="1"),)), ArgumentsInvalid),
         (content(examples=(Example(arguments_json='{"n": 1}', result_json="nan"),)), ArgumentsInvalid),
         (content(examples=(Example(arguments_json='{"n": 1}', result_schema="1"),)), SchemaInvalid),
+        (content(examples=(Example(arguments_json=" " * 9_000, result_json="1"),) * 32), InvalidRequest),
         (content("# double\0"), InvalidRequest),
         (content("# double\x1b[2J"), InvalidRequest),
         (content(description="\x07"), InvalidRequest),

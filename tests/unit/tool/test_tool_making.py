@@ -1,6 +1,7 @@
 """What agents make, in use: who may call it and when, what ends it, and losses in the middle of sharing."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from services.tool.core.making import Draft, DraftState, Example
 from services.tool.errors import (
     CapabilityMissing,
     EtagMismatch,
+    SandboxLost,
     SandboxUnavailable,
     ToolExists,
     ToolNotFound,
@@ -150,6 +152,18 @@ async def test_an_own_tool_is_its_owner_s_alone(shop: Shop) -> None:
         await shop.service.registry.show(ALICE, "bob.double")
 
 
+async def test_each_agent_s_own_tool_of_one_name_is_its_own(shop: Shop) -> None:
+    examples = (Example(arguments_json='{"n":1}', result_schema="{}"),) * 2
+    await shop.shared()
+    mine = draft("# order", agent="alice", examples=examples)
+    await shop.service.making.draft(ALICE, asks("alice"), mine, "")
+    await shop.service.making.test(ALICE, "double", "", own=True)
+
+    assert (await shop.call(ALICE, n=4)).result_json == '{"result": 8}'
+    assert "IGNORE" in (await shop.call(ALICE, "alice.double", n=4)).result_json
+    assert await shop.listed(ALICE) == ["alice.double", "bob.double"]
+
+
 async def test_lists_show_own_tools_among_the_others_page_by_page(shop: Shop) -> None:
     for name in ("a", "b", "c"):
         await shop.own(name=name)
@@ -227,6 +241,19 @@ async def test_without_a_sandbox_nothing_is_tested_and_the_draft_is_as_it_was(sh
 async def test_a_kernel_without_python_takes_no_drafts() -> None:
     with pytest.raises(CapabilityMissing):
         await tool_service().making.draft(BOB, asks(), draft(), "")
+
+
+async def test_a_sandbox_that_is_lost_in_the_middle_says_nothing_about_the_draft(shop: Shop) -> None:
+    async def lose(_arguments: Any) -> Any:
+        raise SandboxLost("it is gone")
+
+    shop.python = FakePython(lose=lose)
+    shop.restart()
+    made = await shop.drafted("# lose")
+    with pytest.raises(SandboxLost):
+        await shop.service.making.test(BOB, "double", "", own=True)
+
+    assert await shop.service.making.get(BOB, "double") == made
 
 
 async def test_a_change_during_the_test_fails_the_test(shop: Shop) -> None:
@@ -387,6 +414,30 @@ async def test_an_approval_that_was_taken_back_is_given_up(shop: Shop) -> None:
     assert again.approval != asked.approval
     assert again.claim is None
     assert await shop.listed(ALICE) == []
+
+
+class Meanwhile(FakePeople):
+    """People during whose answer something else happens."""
+
+    happens: Callable[[], Awaitable[Any]] | None = None
+
+    async def consume(self, scope: Scope, approval_id: str, *, sha256: str, shown_sha256: str) -> None:
+        """Use it, and let it happen."""
+        await super().consume(scope, approval_id, sha256=sha256, shown_sha256=shown_sha256)
+        if self.happens is not None:
+            await self.happens()
+
+
+async def test_a_revocation_in_the_middle_of_sharing_wins(shop: Shop) -> None:
+    shop.people = people = Meanwhile()
+    shop.restart()
+    first = await shop.shared()
+    people.happens = lambda: shop.service.sharing.revoke(BOB, ADMIN, "double")
+    second = await shop.shared("# double\n# 2", str(first.etag))
+
+    assert second.state is DraftState.OWN
+    assert await shop.listed(ALICE) == []
+    assert len(await shop.service.making.versions(BOB, "double", before=0, limit=9)) == 1
 
 
 class Fickle(FakePeople):
