@@ -1,10 +1,11 @@
 """Draft tools, test them, and look at what was shared of them."""
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from services.chassis.aside import aside
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.tool.core import making
@@ -46,7 +47,7 @@ class Making:
         IdempotencyMismatch.
         """
         self._deps.changes.charge(scope.charged)
-        await asyncio.to_thread(making.check, new.content)
+        await aside(partial(making.check, new.content))
         # The least is claimed for it, and the driver says what is true.
         claimed = replace(making.own_tool(new), effect=Effect.PURE)
         checked = await self._deps.driver(DriverKind.PYTHON).prepare(scope, claimed)
@@ -132,7 +133,7 @@ class Making:
         version, before = await self._deps.store.read(scope, look)
         if before is None:
             return version, ""
-        return version, await asyncio.to_thread(diff, before.content, version.content)
+        return version, await aside(partial(diff, before.content, version.content))
 
 
 def _number(tx: Transaction, tool_id: str) -> int:

@@ -2,8 +2,10 @@
 
 import asyncio
 import secrets
+from functools import partial
 from typing import Final
 
+from services.chassis.aside import aside
 from services.chassis.auth.identity import Scope
 from services.chassis.dispatch.scheduling import Completion
 from services.chassis.rpc.errors import Cancelled, KernelError
@@ -110,8 +112,7 @@ async def _ended(job: Job, content: Content, example: Example, driver: ToolDrive
             outcome = await driver.run(job)
         if outcome.error is not None:
             return making.failed_example(outcome.error.reason, outcome.error.message)
-        # In a thread: large results take some tenths of a second.
-        return await asyncio.to_thread(making.judge, content, example, outcome.value)
+        return await aside(partial(making.judge, content, example, outcome.value))
     except (SandboxUnavailable, SandboxLost):
         raise
     except TimeoutError:

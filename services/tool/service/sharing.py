@@ -7,9 +7,11 @@ so that a process that goes in between shares it exactly once, when it is asked 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
+from services.chassis.aside import aside
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import KernelError
@@ -79,8 +81,7 @@ class Sharing:
             return await self._change(
                 scope, name, draft, lambda one: making.is_shared(one, self._deps.clock.now())
             )
-        # In a thread: the diff of large sources takes some tenths of a second.
-        request = await asyncio.to_thread(sharing_request, draft, current, number)
+        request = await aside(partial(sharing_request, draft, current, number))
         approval = await self._approvals.ask(scope, request)
         draft = await self._change(
             scope, name, draft, lambda one: making.asked(one, approval.id, self._deps.clock.now())

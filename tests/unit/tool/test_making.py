@@ -149,9 +149,7 @@ def test_a_diff_of_a_great_many_lines_is_bounded_work() -> None:
 
     assert text.startswith("--- shared")
     assert text.count("\n") > 60_000
-    assert not any(line.startswith(" ") for line in text.split("\n")), (
-        "shown whole"
-    )
+    assert not any(line.startswith(" ") for line in text.split("\n")), "shown whole"
 
 
 def test_a_diff_that_is_larger_than_a_person_can_be_shown_is_refused() -> None:
