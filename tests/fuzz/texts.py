@@ -15,18 +15,35 @@ from services.chassis.text_search import words
 from services.storage.core import diff, paths
 from services.storage.core.globs import Pattern
 from services.storage.core.texts import excerpt, query_words
+from services.tool.core.documents import BadDocument, read_document
+from services.tool.core.egress import OperatorRules, check_url
 from services.tool.core.files import place
+from services.tool.core.http_calls import call_of
+from services.tool.core.openapi import read_openapi
+from services.tool.core.urls import joined
 from services.tool.drivers.builtin import csv_worker, text_worker
 from services.tool.drivers.builtin.calculator import BadExpression, calculate
+from services.tool.drivers.builtin.html_text import readable
 from services.tool.drivers.builtin.lines import LineCollector, decoded, replaced
 from services.tool.drivers.builtin.messages import Refused, answered, packed
 from services.tool.drivers.builtin.units import BadUnit, convert
+from services.tool.model import HttpArgument, HttpEndpoint, HttpPlace
 from tests.fakes.tokens import ISSUER_FOR_TESTS
 from tests.fuzz.steps import run
 from tests.fuzz.target import Targets, target
 
 TEXTS: Final[Targets] = {}
 _HOSTS: Final = HttpHosts("127.0.0.1", ("aios.example",))
+_RULES: Final = OperatorRules.read(["https://*", "http://*"], ["http://wiki.lan 10.0.0.0/8"])
+_WAY_OUT: Final = _RULES.policy("acme", None)
+_ENDPOINT: Final = HttpEndpoint(
+    url="https://api.example.com/{id}",
+    method="POST",
+    arguments=tuple(
+        HttpArgument(argument=argument, place=place, name=argument)
+        for argument, place in zip(("id", "q", "h", "c", "body"), HttpPlace, strict=True)
+    ),
+)
 _VERIFIER: Final = ISSUER_FOR_TESTS.verifier()
 _READING: Final = text_worker.reading()
 _QUERYING: Final = csv_worker.querying()
@@ -189,3 +206,33 @@ def csv_question(given: bytes) -> object:
     sql, _, file = given.decode(errors="replace").partition("\n")
     asked = {"tables": ["t"], "sql": sql[:10_000], "delimiter": ",", "limit": 100}
     return answered(_QUERYING(packed(asked, [file.encode()])))
+
+
+@target(TEXTS, largest=8192, steps=(800, 10), allocated=(200_000, 1_500))
+def web_url(given: bytes) -> object:
+    """A URL and where it redirects to, in the tool manager. Cap: 4 Ki characters, checked by the parser."""
+    text, _, location = given.decode(errors="replace").partition("\n")
+    url, _ = check_url(_WAY_OUT, text)
+    return joined(url, location)
+
+
+@target(TEXTS, largest=65_536, steps=(2_000, 40), allocated=(300_000, 3_000))
+def http_call(given: bytes) -> object:
+    """Arguments of an HTTP tool as a request, in the tool manager. Cap: 1 MiB of JSON that fits a schema."""
+    try:
+        arguments = read_json(given.decode(errors="replace"))
+    except ValueError:
+        return None
+    return call_of(_ENDPOINT, arguments) if isinstance(arguments, dict) and "id" in arguments else None
+
+
+@target(TEXTS, largest=1_048_576, steps=(5_000, 60), allocated=(800_000, 6_000), refusals=(BadDocument,))
+def openapi_document(given: bytes) -> object:
+    """An OpenAPI document, in a worker process of the tool manager. Cap: 1 MiB, checked by the parser."""
+    return read_openapi(read_document(given))
+
+
+@target(TEXTS, largest=1_048_576, steps=(2_500, 60), allocated=(400_000, 6_000))
+def web_page(given: bytes) -> object:
+    """A web page that is read, in a worker process of the tool manager. Cap: 2 MiB of answer."""
+    return readable(given.decode(errors="replace"))

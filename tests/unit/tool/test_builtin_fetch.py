@@ -95,6 +95,13 @@ def test_it_cannot_be_called_where_nothing_may_be_reached() -> None:
     assert Bench(egress=way_out(["https://*"]).guard).driver.problem(scope, FETCH) == ""
 
 
+@pytest.mark.parametrize(
+    "page", ["<![$ref<a>x", "<![CDATA[y]]>x", "<![if IE]>x<![endif]>", "<!x>x", "<?x>x", "</>x"]
+)
+def test_markup_that_is_none_is_passed_over(page: str) -> None:
+    assert readable(page)[1].endswith("x")
+
+
 @given(st.text(alphabet="<>/!-&;a \"'=script", max_size=80))
 def test_any_markup_is_read_without_an_error(page: str) -> None:
     title, text = readable(page)

@@ -56,6 +56,11 @@ class _Reader(HTMLParser):
         if tag in _BLOCKS:
             self.pieces.append("\n")
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """Pass over `<![...>` as browsers do; the library raises for what it does not know there."""
+        del report
+        return int(self.parse_bogus_comment(i))
+
     def handle_data(self, data: str) -> None:
         """Take text."""
         if self._in_title:
@@ -64,10 +69,21 @@ class _Reader(HTMLParser):
             self.pieces.append(data)
 
 
+def _closed(page: str) -> str:
+    """Return a page without markup that nothing closes: the parser looks to the end for each piece.
+
+    A comment that is not closed hides the rest, as in a browser; the signs of a tag that is not closed go.
+    """
+    comment = page.find("<!--", page.rfind("-->") + 1)
+    page = page if comment < 0 else page[:comment]
+    head, end, tail = page.rpartition(">")
+    return f"{head}{end}{tail.replace('<', ' ')}"
+
+
 def readable(page: str) -> tuple[str, str]:
     """Return a page's title and its text, without markup, scripts and empty lines."""
     reader = _Reader()
-    reader.feed(page)
+    reader.feed(_closed(page))
     reader.close()
     text = _UNSEEN.sub("", "".join(reader.pieces))
     lines = (re.sub(r"[ \t\r\f\v\u00a0]+", " ", line).strip() for line in text.split("\n"))
