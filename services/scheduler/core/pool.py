@@ -232,7 +232,7 @@ class Pool:
         # Who holds a reservation has had its turn; asking the queues first would let newcomers take its room.
         if self._grant_reserved(now):
             return True
-        if all(r.only_kept(now) for r in self.replicas.values() if r.has_slot(now)):
+        if not any(r.open_to_all(now) for r in self.replicas.values()):
             return self._grant_newcomer(now)
         for queue in self.served(now):
             head, from_lane = queue.head(now)

@@ -79,7 +79,7 @@ def _fits_without(job: ScheduledCall, leaving: list[ScheduledCall], replica: Rep
         return False
     if free == 1 and replica.keeps(now) and job.gang is None:
         program = job.call.program_key
-        if replica.programs[program] > sum(victim.call.program_key == program for victim in leaving):
+        if replica.programs.get(program, 0) > sum(victim.call.program_key == program for victim in leaving):
             return False
     freed = sum(victim.private_tokens for victim in leaving)
     return not staying or replica.used_tokens - freed + replica.need(job) <= replica.token_limit(now)

@@ -1,7 +1,5 @@
 """A replica's budget: slots and KV tokens, with shared prefixes counted once."""
 
-from collections import Counter
-
 from services.scheduler.core.adaptive_limit import AdaptiveLimit
 from services.scheduler.core.events import BackendLimits, BackendUp
 from services.scheduler.core.prefix_cache import PrefixMap
@@ -31,7 +29,7 @@ class Replica:
         self.kv_snapshot = False
         self.prefix_cache = True
         self.running: dict[CallId, ScheduledCall] = {}
-        self.programs: Counter[str] = Counter()
+        self.programs: dict[str, int] = {}
         """Running calls by program."""
         self.limit = AdaptiveLimit(settings.limits, settings.cost)
         self.prefixes = PrefixMap(settings.prefix_cache_tokens)
@@ -100,6 +98,12 @@ class Replica:
         """Whether one more call may run, tokens aside."""
         return self.up and len(self.running) < self.slot_limit(now)
 
+    def open_to_all(self, now: float) -> bool:
+        """Whether one more call may run, whosever it is, tokens aside."""
+        limit = self.slot_limit(now)
+        free = limit - len(self.running)
+        return self.up and (free > 1 or (free == 1 and not self._keeps(limit)))
+
     def room_for(self, job: ScheduledCall, now: float) -> bool:
         """Whether this call may have one of the free slots, tokens aside.
 
@@ -108,16 +112,18 @@ class Replica:
         """
         if not self.has_slot(now):
             return False
-        return not self.only_kept(now) or job.gang is not None or not self.programs[job.call.program_key]
+        return job.gang is not None or job.call.program_key not in self.programs or self.open_to_all(now)
 
     def only_kept(self, now: float) -> bool:
         """Whether the one slot that is free is kept."""
-        return self.keeps(now) and self.slot_limit(now) - len(self.running) == 1
+        return self.has_slot(now) and not self.open_to_all(now)
 
     def keeps(self, now: float) -> bool:
         """Whether the last slot is kept for who runs nothing."""
-        least = self._settings.kept_slot_from
-        return bool(least) and self.slot_limit(now) >= least
+        return self._keeps(self.slot_limit(now))
+
+    def _keeps(self, limit: int) -> bool:
+        return 0 < self._settings.kept_slot_from <= limit
 
     def need(self, job: ScheduledCall) -> int:
         """Tokens this call would add to what is reserved here."""
@@ -151,7 +157,8 @@ class Replica:
                 self._shared += entry[1]
             entry[0] += 1
         self.running[job.call.id] = job
-        self.programs[job.call.program_key] += 1
+        program = job.call.program_key
+        self.programs[program] = self.programs.get(program, 0) + 1
         self.context_tokens += job.context_tokens
 
     def release(self, job: ScheduledCall) -> None:
