@@ -4,7 +4,7 @@ Before each attack the bystanders' calls are timed in quiet, then under attack. 
 failed, a bystander's call was lost, a process ended, or the p99 of a kind of calls over all attacks is more
 than three times its quiet value.
 
-Run:  python -m tests.redteam [--seconds 8] [--only NAME ...] [--out tests/bench/results]
+Run:  python -m tests.redteam [--seconds 6] [--only NAME ...] [--out tests/bench/results]
 """
 
 import argparse
@@ -213,7 +213,7 @@ def _ratio(under: float, quiet: float) -> float:
 def main() -> int:
     """Run and tell whether every control held."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=8.0, help="length of each attack")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of each attack")
     parser.add_argument("--only", nargs="*", default=list(ATTACKS), choices=list(ATTACKS))
     parser.add_argument("--out", type=Path, default=None, help="folder for redteam.json and redteam.md")
     options = parser.parse_args()

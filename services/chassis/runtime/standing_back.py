@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def stand_back(pid: int, niceness: int) -> None:
-    """Make a process of ours nicer by so much, and its session so nice when it leads one.
+    """Make a process of ours nicer by so much, and its session as nice when it leads one.
 
     What the machine does not let us, stays as it is. Blocks for a moment.
     """
@@ -18,4 +18,4 @@ def stand_back(pid: int, niceness: int) -> None:
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + niceness)
     with contextlib.suppress(OSError):
         if os.getsid(pid) == pid:
-            Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
+            Path(f"/proc/{pid}/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, pid)))
