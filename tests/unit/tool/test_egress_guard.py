@@ -468,3 +468,44 @@ async def test_the_systems_resolver_knows_loopback() -> None:
 
     assert "127.0.0.1" in await lookup("acme", "127.0.0.1", 80)
     lookup.close()
+
+
+async def test_a_server_that_does_not_prove_who_it_is_is_not_spoken_to() -> None:
+    heard = b""
+
+    async def plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        writer.write(plain(b"{}"))
+        heard += await reader.read(65536)
+        writer.close()
+
+    server = await asyncio.start_server(plainly, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    way = way_out(internal=[f"https://127.0.0.1:{port} 127.0.0.1/32"])
+
+    with pytest.raises(EgressFailed):
+        await got(way, f"https://127.0.0.1:{port}/", secret_headers={"Authorization": "canary"})
+
+    assert b"canary" not in heard
+    server.close()
+
+
+async def test_requests_of_a_tenant_wait_for_one_another_and_not_for_those_of_others(
+    server: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.tool.egress.guard.MOST_OF_TENANT", 1)
+    server.answers["/slow"] = drip
+    way = to(server)
+    first = asyncio.create_task(got(way, server.url("/slow"), seconds=60.0))
+    await until(lambda: bool(server.open))
+
+    with pytest.raises(ToolTimeout):
+        await got(way, server.url(), seconds=0.1)
+    other = await way.guard.fetch(
+        EgressRequest(tenant="b", method="GET", url=server.url(), max_bytes=9, seconds=5)
+    )
+
+    assert other.status == 200
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert (await got(way, server.url())).status == 200

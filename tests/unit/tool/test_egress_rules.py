@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from services.tool.config import ToolConfig
 from services.tool.core.addresses import SPECIAL_V4, SPECIAL_V6, read_address, why_not_public
 from services.tool.core.egress import (
     EgressPolicy,
@@ -272,3 +273,11 @@ def test_media_types_are_taken_by_name_family_or_structure() -> None:
     assert not takes(accepts, "application/octet-stream")
     assert not takes(accepts, "")
     assert takes((), "")
+
+
+@pytest.mark.parametrize(
+    "bad", [{"egress_allow": ("example.com",)}, {"egress_internal": ("http://w.lan 0.0.0.0/0",)}]
+)
+def test_rules_that_are_none_stop_the_process_at_its_start(bad: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(ValueError, match=r"example|/0"):
+        ToolConfig(**bad)  # type: ignore[arg-type]
