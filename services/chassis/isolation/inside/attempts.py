@@ -83,7 +83,7 @@ def _call(number: int, *arguments: object) -> None:
 
 
 def _inherited() -> None:
-    for descriptor in range(4, 256):  # 3 is the one for answers
+    for descriptor in range(4, 1024):  # 3 is the one for answers
         try:
             os.fstat(descriptor)
         except OSError:
