@@ -107,6 +107,7 @@ async def world(level: SandboxLevel) -> AsyncIterator[World]:
     """Put everything up around a sandbox with one place."""
     with ExitStack() as stack:
         async with isolated(level.value, jobs=1, warm=0) as sandbox:
+            await sandbox._places.free(await sandbox._places.take())
             users = sandbox._places._users
             uid = os.getuid() if users is None else users.first
             yield await asyncio.to_thread(_around, stack, sandbox, uid)

@@ -45,6 +45,7 @@ async def test_a_job_that_is_given_up_while_it_starts_leaves_no_process() -> Non
     if os.getuid() != 0:
         pytest.skip("what is left is told by the user that is a job's alone, which only root gives")
     async with isolated("namespaces", warm=0) as sandbox:
+        await sandbox._places.free(await sandbox._places.take())
         uids = [uid for uid in sandbox._places._uids if uid is not None]
         for _ in range(120):
             job = asyncio.create_task(sandbox.run(SHORT))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from services.chassis.isolation import processes, scratch
+from services.chassis.isolation.descriptors import finished
 from services.chassis.isolation.scratch import Scratches
 from services.chassis.isolation.selftest import Bait
 from services.chassis.sandbox.errors import SandboxUnavailable
@@ -46,6 +47,7 @@ class Users:
                 if error.errno != errno.EADDRINUSE:
                     raise
                 continue
+            processes.end_left(range(block, block + BLOCK))
             if _runs_anything(block):  # what a killed sandbox left would count as its jobs'
                 held.close()
                 continue
@@ -60,7 +62,8 @@ class Users:
 
 def _runs_anything(block: int) -> bool:
     """Whether a process runs as a user of a block."""
-    return any(block <= row.uid < block + BLOCK for row in processes.table().values())
+    alive = (row for row in processes.table().values() if not row.zombie)
+    return any(block <= row.uid < block + BLOCK for row in alive)
 
 
 class Places:
@@ -69,10 +72,10 @@ class Places:
     def __init__(self, *, directory: str, first_uid: int, most: int) -> None:
         self._directory = directory
         self._most = most
-        self._users = Users(first_uid) if os.getuid() == 0 else None
+        self._first_uid = first_uid
+        self._users: Users | None = None
         self._uids: list[int | None] = [None] * most
-        if self._users is not None:
-            self._uids = list(range(self._users.first, self._users.first + most))
+        """Of the places that are free; as root they are claimed with the first place."""
         self._free = asyncio.Semaphore(most)
         self._scratches: Scratches | None = None
         self._making = threading.Lock()
@@ -84,21 +87,26 @@ class Places:
                 await self._free.acquire()
         except TimeoutError as error:
             raise SandboxUnavailable("the sandbox has no free place", retry_after=1.0) from error
-        uid = self._uids.pop()
         try:
-            made = await asyncio.to_thread(self._make, uid)
+            return await finished(asyncio.to_thread(self._make))
         except BaseException:
-            self._give_back(uid)
+            self._free.release()
             raise
-        return Place(uid, made)
 
-    def _make(self, uid: int | None) -> Path:
+    def _make(self) -> Place:
+        """Make a place, and before the first one what all of them need. Raises OSError."""
         with self._making:
+            if self._users is None and os.getuid() == 0:
+                self._users = Users(self._first_uid)
+                self._uids = list(range(self._users.first, self._users.first + self._most))
             if self._scratches is None:
                 self._scratches = Scratches(self._directory)
-                if self._users is not None:
-                    processes.end_left(range(self._users.first, self._users.first + BLOCK))
-        return self._scratches.make(uid)
+        uid = self._uids.pop()
+        try:
+            return Place(uid, self._scratches.make(uid))
+        except BaseException:
+            self._uids.append(uid)
+            raise
 
     async def free(self, place: Place) -> None:
         """Take a place's scratch away, and let others have it; nothing runs there any more."""

@@ -1,12 +1,14 @@
 """What the processes of a machine take, as /proc tells it. Blocks for some milliseconds: for a thread."""
 
 import os
+import select
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+_END_SECONDS: Final = 1.0
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 _PARENT, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _PAGES = 1, 11, 12, 17, 21
@@ -78,8 +80,18 @@ def end_left(users: range) -> int:
     found = [pid for pid, row in table().items() if row.uid in users and row.parent == 1 and _is_lock(pid)]
     for pid in found:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            _end(pid)
     return len(found)
+
+
+def _end(pid: int) -> None:
+    """End a process and wait, for a short time, until it is gone. Raises ProcessLookupError."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [], _END_SECONDS)
+    finally:
+        os.close(process)
 
 
 def _is_lock(pid: int) -> bool:
@@ -88,7 +100,7 @@ def _is_lock(pid: int) -> bool:
             program, first, *_ = (*file.read(256).split(b"\0"), b"")
     except OSError:
         return False  # it has ended meanwhile
-    return program.endswith(b"/bwrap") and first == b"--unshare-user"
+    return program.endswith(b"/bwrap") and first == b"--args"
 
 
 def descendants(rows: Mapping[int, Row], root: int, uid: int | None) -> set[int]:

@@ -13,7 +13,7 @@ from services.chassis.sandbox.terms import EndKind, Limits, SandboxEnd, SandboxL
 ATTEMPTS: Final = (Path(__file__).parent / "inside" / "attempts.py").read_text()
 FORKS: Final = 48
 """How many processes it tries to start; its limit is half of that."""
-LIMITS: Final = Limits(cpu_seconds=10.0, wall_seconds=20.0, scratch_bytes=1 << 20)
+LIMITS: Final = Limits(memory_bytes=1 << 30, cpu_seconds=20.0, wall_seconds=30.0, scratch_bytes=1 << 20)
 MUST_WORK: Final = frozenset({"compute", "write to its scratch"})
 MUST_BE_REFUSED: Final = frozenset(
     {

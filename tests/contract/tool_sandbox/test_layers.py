@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from services.chassis.isolation import means
 from services.chassis.sandbox.errors import SandboxUnavailable
 from services.chassis.sandbox.terms import SandboxLevel
 from tests.fakes.isolation import isolated, launcher, need, python
@@ -66,7 +65,7 @@ def directory() -> Iterator[Path]:
         (LANDLOCK, NO_FILES, "could read the data of the kernel"),
         (LANDLOCK, NO_FILES, "could write outside of its scratch"),
         (LANDLOCK, NO_FILTER, "could make a socket"),
-        (LANDLOCK, NO_LIMITS, "could start processes without end"),
+        (LANDLOCK, NO_LIMITS, "the self-test of landlock failed"),
         (LANDLOCK, A_DESCRIPTOR, "could find an inherited descriptor"),
         (LANDLOCK, A_VARIABLE, "could find a variable of the kernel"),
         (LANDLOCK, NO_SCRATCH, "No such file or directory"),
@@ -81,7 +80,7 @@ def directory() -> Iterator[Path]:
         (SINGLE, NO_LANDLOCK, "there is no Landlock"),
         (SINGLE, ANOTHER_MACHINE, "KeyError"),
         (NAMESPACES, NO_NAMESPACE_FILTER, "could make a socket"),
-        (NAMESPACES, NO_LIMITS, "could start processes without end"),
+        (NAMESPACES, NO_LIMITS, "the self-test of namespaces failed"),
         (NAMESPACES, A_VARIABLE, "could find a variable of the kernel"),
         (NAMESPACES, THE_HOSTS_FILES, "could read the data of the kernel"),
         (NAMESPACES, NO_SCRATCH, "nowhere"),
@@ -119,7 +118,7 @@ async def test_a_level_that_lets_something_through_is_not_followed_by_a_weaker_o
 async def test_a_level_that_cannot_be_started_is(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await need(LANDLOCK)
     await need(SINGLE)
-    monkeypatch.setattr(means.shutil, "which", lambda *_args, **_named: None)
+    monkeypatch.setattr("shutil.which", lambda *_args, **_named: None)
 
     async with isolated("", launcher=launcher(directory, "")) as sandbox:
         assert sandbox.level is SandboxLevel.LANDLOCK
