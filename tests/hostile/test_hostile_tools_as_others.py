@@ -1,4 +1,4 @@
-"""The hostile programs once more, where the host itself is no root: as an ordinary user, and in an emulated pod."""
+"""The hostile programs once more where the host is no root: an ordinary user, and an emulated pod."""
 
 import asyncio
 import os
