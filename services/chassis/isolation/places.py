@@ -48,9 +48,6 @@ class Users:
                     raise
                 continue
             processes.end_left(range(block, block + BLOCK))
-            if _runs_anything(block):  # what a killed sandbox left would count as its jobs'
-                held.close()
-                continue
             self.first, self._held = block, held
             return
         raise OSError(errno.EADDRINUSE, "all users for jobs are in use by other sandboxes")
@@ -58,12 +55,6 @@ class Users:
     def close(self) -> None:
         """Let others have them."""
         self._held.close()
-
-
-def _runs_anything(block: int) -> bool:
-    """Whether a process runs as a user of a block."""
-    alive = (row for row in processes.table().values() if not row.zombie)
-    return any(block <= row.uid < block + BLOCK for row in alive)
 
 
 class Places:
