@@ -79,13 +79,16 @@ def pins(*files: Path) -> list[str]:
     return [line for file in files for line in file.read_text().splitlines() if line and line[0] != "#"]
 
 
-async def python_environment(name: str, *files: Path) -> Path:
-    """Return the interpreter of an environment that holds the packages of some files."""
+async def python_environment(name: str, *files: Path, base: str = sys.executable) -> Path:
+    """Return the interpreter of an environment that holds the packages of some files.
+
+    `base`: the interpreter that it is made of.
+    """
     wanted = pins(*files)
-    async with _made(name, [sys.version, *wanted]) as (folder, fresh):
+    async with _made(name, [sys.version, base, *wanted]) as (folder, fresh):
         python = folder / "bin" / "python"
         if fresh:
-            await _build(name, UV, "venv", "--quiet", "--python", sys.executable, folder)
+            await _build(name, UV, "venv", "--quiet", "--python", base, folder)
             await _build(name, UV, "pip", "install", "--quiet", "--python", python, *wanted)
     return python
 

@@ -6,10 +6,10 @@ The SDK is imported when the first server is reached, in a thread: it takes a se
 import asyncio
 import hashlib
 import importlib.util
-import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os.path import normpath, realpath
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -177,8 +177,9 @@ async def _sdk(module: str) -> ModuleType:
 def _needed(stdio: StdioServer, directories: tuple[str, ...]) -> list[str]:
     """Return the directories that a server may read: where what its command or variables name lies."""
     named = [*stdio.command, *stdio.environment.values()]
-    real = [Path(os.path.realpath(text)) for text in named if text.startswith("/")]
-    return [each for each in directories if any(path.is_relative_to(each) for path in real)]
+    # A link counts where it lies, too: the interpreter of an environment finds its packages by that.
+    paths = [Path(of(text)) for text in named if text.startswith("/") for of in (normpath, realpath)]
+    return [each for each in directories if any(path.is_relative_to(each) for path in paths)]
 
 
 def _programs(command: tuple[str, ...], directories: tuple[str, ...]) -> dict[str, str]:
@@ -193,7 +194,7 @@ def _programs(command: tuple[str, ...], directories: tuple[str, ...]) -> dict[st
             if place == 0:
                 raise EgressDenied("the program of an MCP server is named by its whole path")
             continue
-        real = os.path.realpath(argument)
+        real = realpath(argument)
         within = any(Path(real).is_relative_to(each) for each in (SYSTEM, *directories))
         if place == 0 and not within:
             raise EgressDenied(
