@@ -10,15 +10,11 @@ from typing import Final
 from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.errors import InvalidRequest, PermissionDenied
+from services.tool.core.api_terms import ApiChange, ApiChangeKind, ApiFieldChange, ApiOffer, ApiResult
 from services.tool.core.openapi import MAX_ID, Operation, Read
 from services.tool.core.urls import read_url
 from services.tool.errors import EgressDenied, EtagMismatch, SchemaInvalid, ToolExists, ToolNotFound
 from services.tool.model import (
-    ApiChange,
-    ApiChangeKind,
-    ApiFieldChange,
-    ApiOffer,
-    ApiResult,
     Driver,
     DriverKind,
     Effect,

@@ -4,13 +4,8 @@ from typing import Final
 
 from aios.api.tool.v1 import openapi_pb2
 from services.chassis.auth.identity import Caller
-from services.tool.model import (
-    DEFAULT_RESPONSE_BYTES,
-    DEFAULT_TIMEOUT_SECONDS,
-    ApiChangeKind,
-    ApiOffer,
-    ApiResult,
-)
+from services.tool.core.api_terms import ApiChangeKind, ApiOffer, ApiResult
+from services.tool.model import DEFAULT_RESPONSE_BYTES, DEFAULT_TIMEOUT_SECONDS
 from services.tool.wire import common
 
 _MAX_REASON: Final = 1024
