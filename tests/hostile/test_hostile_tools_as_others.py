@@ -11,7 +11,9 @@ import pytest
 pytestmark = [pytest.mark.torture_tools, pytest.mark.timeout(590)]
 
 REPOSITORY = Path(__file__).parents[2]
-OTHER = "61234"
+OTHERS = {"namespaces": "61234", "landlock": "61235", "single": "61236"}
+"""A user each: the limit of processes counts all that a user has."""
+POD_OTHERS = {"landlock": "61237", "single": "61238"}
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -51,7 +53,7 @@ def needs_root() -> None:
 @pytest.mark.parametrize("level", ["namespaces", "landlock", "single"])
 async def test_no_hostile_program_does_harm_to_an_ordinary_users_kernel(level: str) -> None:
     needs_root()
-    as_user = ("setpriv", "--reuid", OTHER, "--regid", OTHER, "--clear-groups", SYSTEM_PYTHON)
+    as_user = ("setpriv", "--reuid", OTHERS[level], "--regid", OTHERS[level], "--clear-groups", SYSTEM_PYTHON)
 
     assert "passed" in await ran(*as_user, pick=f"{level} and (hostile_program or honest)")
 
@@ -61,6 +63,6 @@ async def test_no_hostile_program_does_harm_in_an_ordinary_pod(level: str) -> No
     needs_root()
     if platform.machine() != "x86_64":
         pytest.skip("the emulated pod is for x86-64")
-    in_pod = (sys.executable, "-m", "tests.fakes.pod", OTHER, SYSTEM_PYTHON)
+    in_pod = (sys.executable, "-m", "tests.fakes.pod", POD_OTHERS[level], SYSTEM_PYTHON)
 
     assert "passed" in await ran(*in_pod, pick=f"{level} and (hostile_program or honest)")

@@ -3,8 +3,9 @@
 import asyncio
 import importlib.metadata
 import platform
+import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,41 @@ async def _kernel_checks() -> list[Check]:
         checks.append(await _check("models", lambda: _models(kernel)))
         checks.append(await _check("scheduler", lambda: _scheduler(kernel)))
         checks += [await _check(name, work) for name, work in _managers(kernel)]
+        checks.append(await _sandbox(kernel, here=target.address.startswith(("127.", "localhost", "[::1]"))))
     return checks
+
+
+async def _sandbox(kernel: "Kernel", *, here: bool) -> Check:
+    """Tell what code the kernel runs, by its own tools. `here`: it is on this machine."""
+    from aios.errors import AiosError  # noqa: PLC0415  # keeps `aios --help` quick
+
+    try:
+        found = {tool.name: tool.available for tool in await kernel.tools.list()}
+    except AiosError as error:
+        return Check("sandbox", ok=False, detail=str(error), hint=session.hint_for(error))
+    return sandbox_check(found, bubblewrap=not here or shutil.which("bwrap") is not None)
+
+
+def sandbox_check(tools: Mapping[str, bool], *, bubblewrap: bool) -> Check:
+    """Judge what code a kernel runs by which of its own tools are available.
+
+    `bubblewrap`: it is installed, or whether it is cannot be known.
+    """
+    code = [tools[name] for name in ("tools/python", "tools/shell") if name in tools]
+    better = "" if bubblewrap else "; bubblewrap would keep programs in better: install it"
+    if not code:
+        return Check("sandbox", ok=True, detail="the kernel has no tools of its own that run code")
+    if all(code):
+        return Check("sandbox", ok=True, detail=f"Python and commands are run{better}")
+    if any(code):
+        return Check("sandbox", ok=True, detail=f"Python is run, no other programs{better}")
+    return Check(
+        "sandbox",
+        ok=False,
+        detail="no code is run: nothing keeps it in",
+        hint="Install bubblewrap and allow user namespaces (on Ubuntu by its AppArmor profile too), or use"
+        " Linux 6.12 with Landlock (lsm=landlock). The tool manager's log says what its self-test found.",
+    )
 
 
 def _managers(kernel: "Kernel") -> list[tuple[str, Callable[[], Awaitable[str]]]]:
