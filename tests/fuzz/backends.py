@@ -11,7 +11,7 @@ from tests.fuzz.target import Targets, target
 BACKENDS: Final[Targets] = {}
 _PIECE: Final = 1000
 _STEPS: Final = (2500, 40)
-_ALLOCATED: Final = (300_000, 4000)
+_ALLOCATED: Final = (300_000, 1500)
 
 
 def _pieces(given: bytes) -> list[bytes]:

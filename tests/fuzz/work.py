@@ -46,11 +46,17 @@ class Meter:
         self.steps = 0
         self.allocated = 0
         self._before = 0
+        self._own = 0
+        """Bytes that each look allocates itself: no step is charged with them."""
 
     def begin(self) -> None:
         """Count from here."""
         self._before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
+        for _ in range(3):
+            self._own, self.allocated = 0, 0
+            self.look()
+        self._own, self.allocated = self.allocated, 0
 
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Any:
         """Take one event of the interpreter."""
@@ -65,8 +71,7 @@ class Meter:
     def look(self) -> None:
         """Count what was allocated since the last look."""
         now, peak = tracemalloc.get_traced_memory()
-        if peak > self._before:
-            self.allocated += peak - self._before
+        self.allocated += max(0, peak - self._before - self._own)
         if peak > now:
             tracemalloc.reset_peak()
         self._before = now

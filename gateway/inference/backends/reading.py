@@ -21,6 +21,10 @@ MOST: Final = LARGEST_INT32
 _MOST_LENIENT: Final = 2**20
 """Bytes up to which what is no strict JSON is decoded leniently, which takes ten times as long."""
 _MOST_DIGITS: Final = 10
+MOST_OBJECTS: Final = 2048
+"""Objects that one event may hold: each takes a hundred steps, however short it is."""
+MOST_SILENT: Final = 65_536
+"""Events in a row that may tell nothing of the answer."""
 _OBJECTS: Final = (b"{", b"[{", b"[ {")
 _DECODER: Final = json.JSONDecoder()
 _NO_SPACE: Final = re.compile(r"\S")
@@ -52,7 +56,8 @@ def objects(data: bytes) -> list[dict[str, Any]]:
     """Return the objects that the data of one event holds; nothing where it is something else.
 
     Most servers send one. Some send a list of them, or several one behind the other. What is no object is no
-    part of an answer: some servers say "ping" as data. Raises BackendBroken for broken JSON.
+    part of an answer: some servers say "ping" as data. Raises BackendBroken for broken JSON, and for more
+    than MOST_OBJECTS.
     """
     if not data.startswith(_OBJECTS):
         return []
@@ -61,7 +66,15 @@ def objects(data: bytes) -> list[dict[str, Any]]:
             found = decoded(data)
         except ValueError:
             found = _in_a_row(data)
-        return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
+        told = few(found) if isinstance(found, list) else [found]
+        return [each for each in told if isinstance(each, dict)]
+
+
+def few(told: list[Any]) -> list[Any]:
+    """Return a list that a server sends, if every one of its entries may be read. Raises ValueError."""
+    if len(told) > MOST_OBJECTS:
+        raise ValueError("too many in one event")
+    return told
 
 
 def _in_a_row(data: bytes) -> list[Any]:
@@ -71,6 +84,8 @@ def _in_a_row(data: bytes) -> list[Any]:
     while at < len(text):
         value, end = _DECODER.raw_decode(text, at)
         found.append(value)
+        if len(found) > MOST_OBJECTS:
+            break  # a list that is refused
         at = len(text) if (more := _NO_SPACE.search(text, end)) is None else more.start()
     return found
 
@@ -137,6 +152,19 @@ def _part(value: Any) -> str:
         if value is None:
             return ""  # a part of another kind, such as a thought
     return exact_text(value)
+
+
+class Silence:
+    """Counts the events in a row that tell nothing: servers send some, but not without end."""
+
+    def __init__(self) -> None:
+        self._left = MOST_SILENT
+
+    def take(self, *, silent: bool) -> None:
+        """Count an event. Raises BackendBroken when too many have told nothing."""
+        self._left = self._left - 1 if silent else MOST_SILENT
+        if self._left < 0:
+            raise BackendBroken("the backend sends events without end that tell nothing")
 
 
 class PairJoiner:

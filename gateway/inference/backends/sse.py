@@ -30,6 +30,11 @@ class EventLines:
         self._begun = False
         self._after_cr = False
 
+    @property
+    def held(self) -> int:
+        """Bytes of an event whose end is still to come."""
+        return len(self._rest) + self._held_bytes
+
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the data of the events that `chunk` completes. Raises BackendBroken for an endless one."""
         lines, newline, rest = self._with_newlines(chunk).rpartition(b"\n")
@@ -39,7 +44,7 @@ class EventLines:
             for line in whole.split(b"\n"):
                 found += self._line(self._cleaned(line))
         self._rest += rest
-        if len(self._rest) + self._held_bytes > MAX_LINE:
+        if self.held > MAX_LINE:
             raise BackendBroken("an event of the stream has no end")
         return found
 

@@ -21,6 +21,7 @@ from gateway.inference.errors import (
     BackendUnreachable,
     UnmarkedEnd,
 )
+from services.chassis.aside import aside
 
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 45.0
@@ -41,6 +42,10 @@ _FIELDS: Final = (b"data:", b"event:", b":", b"\xef\xbb\xbf")
 _PAGES: Final = ("text/html", "text/xml", "application/xml", "application/xhtml")
 MOST_TYPE: Final = 64
 _LARGE: Final = 2**20
+PIECE_BYTES: Final = 4096
+"""Bytes of a stream that are read in one turn of the event loop: some hundred events that tell nothing."""
+LONG_BYTES: Final = 64 * 1024
+"""Longest event, and longest body, that is read in the event loop itself."""
 _OK: Final = 200
 
 
@@ -83,11 +88,22 @@ async def is_there(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
+T = TypeVar("T")
 E_co = TypeVar("E_co", covariant=True)
+
+
+async def read_aside(size: int, read: Callable[[], T]) -> T:
+    """Read something of so many bytes: what is long in a thread, since it would hold up the event loop."""
+    return await aside(read) if size > LONG_BYTES else read()
 
 
 class Reader(Protocol[E_co]):
     """Cuts the bytes of a stream into events."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of an event whose end is still to come."""
+        ...
 
     @property
     def ended(self) -> bool:
@@ -133,15 +149,17 @@ async def follow(
                 async with asyncio.timeout_at(deadline):
                     body = await body_of(response)
                 if response.status != _OK:
-                    parse_answer(response.status, body)
-                for event in _events_of(reader, body):
+                    await read_aside(len(body), lambda: parse_answer(response.status, body))
+                for event in await _events_of(reader, body):
                     yield event
                 return
             begun = False
             while not reader.ended:
                 async with asyncio.timeout_at(deadline):
-                    data = await response.content.readany()
-                for event in reader.feed(data) if data else reader.close():
+                    data = await response.content.read(PIECE_BYTES)
+                    if len(data) == PIECE_BYTES:  # there may be more already: others have their turn
+                        await asyncio.sleep(0)
+                for event in await _completed(reader, data):
                     begun = True
                     yield event
                     deadline = clock() + token_seconds
@@ -153,7 +171,21 @@ async def follow(
             response.close()
 
 
-def _events_of(reader: Reader[E_co], body: bytes) -> Iterator[E_co]:
+async def _completed(reader: Reader[E_co], piece: bytes) -> Iterable[E_co]:
+    """Return the events that a piece of a stream completes, or its end, which is no bytes at all."""
+    complete = not piece or b"\n" in piece or b"\r" in piece
+    if reader.held > LONG_BYTES and complete:
+        return await aside(lambda: list(reader.feed(piece) if piece else reader.close()))
+    return reader.feed(piece) if piece else reader.close()
+
+
+async def _events_of(reader: Reader[E_co], body: bytes) -> Iterable[E_co]:
+    if len(body) > LONG_BYTES:
+        return await aside(lambda: list(_told_by(reader, body)))
+    return _told_by(reader, body)
+
+
+def _told_by(reader: Reader[E_co], body: bytes) -> Iterator[E_co]:
     """Read an answer that came whole: an object, or a stream under another name. Raises BackendError."""
     if not body.lstrip().startswith(_FIELDS):
         yield from reader.whole(body)

@@ -1,10 +1,13 @@
 """Requests sent again over a network that delays, swaps and doubles: each attempt ends once, no slot is lost.
 
-The real client and the real core, with a network between them that does what Hypothesis says.
+The real client and the real core, with a network between them that does what Hypothesis says. Streams of
+gRPC keep their order. The kernel counts on that in one place alone, and there this network keeps it, too:
+what tells a scheduler of a run that it does not know comes once, and before all else that is said of this
+run. The scheduler takes such a run over at its word, and no grant follows that a process could give back.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, TypeGuard
 
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,7 +17,17 @@ from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from services.chassis.dispatch.client import DispatchClient, DispatchTicket
 from services.chassis.dispatch.scheduling import Completion, Interrupt
 from services.chassis.rpc.errors import KernelError
-from services.scheduler.core.events import BackendUp, Cancelled, Event, GatewayLost, TimelineEvent
+from services.scheduler.core.events import (
+    BackendUp,
+    Cancelled,
+    Event,
+    Finished,
+    GatewayLost,
+    Progress,
+    Submit,
+    TimelineEvent,
+    Yielded,
+)
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.wire import scheduling
 from tests.fakes.clock import FakeClock
@@ -76,6 +89,22 @@ class Attempt:
     def _end(self, how: str) -> None:
         self.ends.append(how)
         self.running = False
+
+
+def run_told_first(up: list[Event], which: int) -> int:
+    """Return which event comes in place of one: what tells of its run, if that is still to come."""
+    asked = up[which]
+    if isinstance(asked, Finished | Yielded | Progress | Cancelled):
+        about = asked.call_id, asked.attempt.number
+        for number, each in enumerate(up[:which]):
+            if takes_up(each) and (each.call.id, each.call.attempt) == about:
+                return number
+    return which
+
+
+def takes_up(event: Event) -> TypeGuard[Submit]:
+    """Whether an event tells of a run that is under way."""
+    return isinstance(event, Submit) and event.running_on is not None
 
 
 class Process:
@@ -198,8 +227,8 @@ class Kernel(RuleBasedStateMachine):
     def bring_a_report(self, number: int, which: int, *, doubled: bool) -> None:
         up = self.processes[number].up
         if up:
-            which %= len(up)
-            self.tell(up[which] if doubled else up.pop(which))
+            which = run_told_first(up, which % len(up))
+            self.tell(up[which] if doubled and not takes_up(up[which]) else up.pop(which))
 
     @rule(number=st.integers(0, 1), which=st.integers(0, 30), doubled=st.booleans())
     def bring_a_decision(self, number: int, which: int, *, doubled: bool) -> None:
@@ -261,3 +290,29 @@ class Kernel(RuleBasedStateMachine):
 
 TestKernel = Kernel.TestCase
 TestKernel.settings = hypothesis_settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
+
+
+def kernel_with_a_run_told_again() -> Kernel:
+    """Return a kernel whose scheduler has lost a stream; the new one tells of a run that has ended since."""
+    kernel = Kernel()
+    kernel.send_request(0, "c0")
+    kernel.bring_everything_in_order()
+    kernel.break_a_stream(0)
+    kernel.run(kernel.running()[0].finish.set)
+    return kernel
+
+
+def test_a_run_that_is_told_again_and_ends_at_once_leaves_no_slot_held() -> None:
+    kernel = kernel_with_a_run_told_again()
+    assert [type(each) for each in kernel.processes[0].up] == [Submit, Finished]
+
+    kernel.bring_a_report(0, 1, doubled=False)
+    kernel.teardown()
+
+
+def test_the_network_of_these_tests_keeps_its_order_where_a_run_is_told_again() -> None:
+    kernel = kernel_with_a_run_told_again()
+    kernel.bring_a_report(0, 0, doubled=True)
+
+    assert [type(each) for each in kernel.processes[0].up] == [Finished]
+    kernel.teardown()

@@ -11,9 +11,11 @@ import orjson
 
 from gateway.inference.backends.openai.tool_calls import ToolDelta
 from gateway.inference.backends.reading import (
+    Silence,
     count,
     decoded,
     exact_text,
+    few,
     name,
     objects,
     position,
@@ -133,10 +135,16 @@ class EventReader:
 
     def __init__(self) -> None:
         self._lines = EventLines()
+        self._silence = Silence()
         self.finished = False
         """Whether the model has ended its answer; the usage may still follow."""
         self.ended = False
         """Whether the server has said that nothing follows."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of an event whose end is still to come."""
+        return self._lines.held
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Return the events that `data` completes. Raises BackendError, as error events tell."""
@@ -160,7 +168,9 @@ class EventReader:
                 self.finished = self.ended = True
                 return
             for raw in objects(event):
-                if (chunk := read_chunk(raw)) is not None:
+                chunk = read_chunk(raw)
+                self._silence.take(silent=chunk is None)
+                if chunk is not None:
                     self.finished = self.finished or chunk.finish_reason is not None
                     yield chunk
 
@@ -170,6 +180,8 @@ def read_chunk(raw: Mapping[str, Any]) -> Chunk | None:
 
     Raises BackendBroken and whatever an error event tells of.
     """
+    if raw.keys().isdisjoint(_TOLD):
+        return None
     with shape("an event of the stream"):
         if raw.get("error") or "error" in (raw.get("object"), raw.get("type")):
             raise _failure(SERVER_ERROR, raw)
@@ -183,7 +195,8 @@ def _choice(raw: Any) -> Mapping[str, Any] | None:
     """Return the first choice, the only one that is asked for; None: the event tells of none."""
     if raw is not None and not isinstance(raw, list):
         raise TypeError("choices are a list")
-    return next((each for each in raw or () if each is not None and not position(each.get("index"))), None)
+    told = few(raw or [])
+    return next((each for each in told if each is not None and not position(each.get("index"))), None)
 
 
 def _chunk(choice: Mapping[str, Any], usage: TokenUsage | None) -> Chunk:
@@ -193,7 +206,7 @@ def _chunk(choice: Mapping[str, Any], usage: TokenUsage | None) -> Chunk:
     if delta is None:
         delta = {"content": choice.get("text")}
     calls = delta.get("tool_calls")
-    calls = list(calls if isinstance(calls, list) else [calls])
+    calls = list(few(calls) if isinstance(calls, list) else [calls])
     if (legacy := delta.get("function_call")) is not None:
         calls.append({"index": 0, "function": legacy})
     return Chunk(
@@ -230,6 +243,8 @@ def _likelihoods(raw: Any) -> tuple[Likelihoods, ...]:
 
 
 _NOTHING: Final = Chunk()
+_TOLD: Final = frozenset({"error", "object", "type", "usage", "choices"})
+"""All that is read of an event."""
 MOST_REASON: Final = 64
 _NO_REASONS: Final = frozenset({"", "null", "none"})
 """What some servers write where an answer goes on."""

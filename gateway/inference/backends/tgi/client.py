@@ -4,9 +4,9 @@ The stock client (`text-generation`) opens a connection per call, gives every ca
 pydantic models a token, and pins other packages. A test holds the two signatures together.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, TypeVar, Unpack
+from typing import Any, Final, Unpack
 from urllib.parse import quote
 
 import aiohttp
@@ -46,8 +46,8 @@ from gateway.inference.backends.transport import (
     is_there,
     page,
     payload,
+    read_aside,
 )
-from services.chassis.aside import aside
 
 __all__ = [
     "AiosOptions",
@@ -61,17 +61,8 @@ __all__ = [
     "TokenEvent",
 ]
 
-LONG_BODY: Final = 256 * 1024
 UNARY_SECONDS: Final = 600.0
 """Longest unary generation; callers bound it further."""
-
-
-T = TypeVar("T")
-
-
-async def _read(body: bytes, read: Callable[[], T]) -> T:
-    """Read an answer: a long one in a thread, since it would hold up the event loop."""
-    return await aside(read) if len(body) > LONG_BODY else read()
 
 
 _Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
@@ -163,7 +154,7 @@ class PooledAsyncClient:
             async with self._post("/tokenize", body, CONTROL_SECONDS) as response:
                 found = await body_of(response, TOKENS_BYTES)
         check_count(found, most_tokens)
-        return await _read(found, lambda: parse_text_tokens(parse_answer(response.status, found)))
+        return await read_aside(len(found), lambda: parse_text_tokens(parse_answer(response.status, found)))
 
     async def chat_tokenize(
         self, messages: Sequence[Mapping[str, Any]], *, most_tokens: int = 0
@@ -177,7 +168,7 @@ class PooledAsyncClient:
             async with self._post("/chat_tokenize", body, CONTROL_SECONDS) as response:
                 found = await body_of(response, TOKENS_BYTES)
         check_count(found, most_tokens)
-        return await _read(found, lambda: parse_chat_tokens(parse_answer(response.status, found)))
+        return await read_aside(len(found), lambda: parse_chat_tokens(parse_answer(response.status, found)))
 
     async def suspend(self, request_id: str) -> Suspension:
         """Stop a running generation at a token boundary and save its state.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from gateway.inference.backends.reading import (
+    Silence,
     count,
     decoded,
     exact_count,
@@ -201,6 +202,7 @@ class EventReader:
 
     def __init__(self) -> None:
         self._lines = EventLines()
+        self._silence = Silence()
         self.ended = False
         """Whether the last event has been seen."""
 
@@ -208,6 +210,11 @@ class EventReader:
     def finished(self) -> bool:
         """Whether the answer is whole."""
         return self.ended
+
+    @property
+    def held(self) -> int:
+        """Bytes of an event whose end is still to come."""
+        return self._lines.held
 
     def feed(self, chunk: bytes) -> Iterator[TokenEvent | Suspended]:
         """Return the events that `chunk` completes. Raises BackendError, as error events tell."""
@@ -234,7 +241,9 @@ class EventReader:
     def _read(self, events: Iterable[bytes]) -> Iterator[TokenEvent | Suspended]:
         for data in events:
             for raw in objects(data):
-                if (event := read_event(raw)) is None:
+                event = read_event(raw)
+                self._silence.take(silent=event is None)
+                if event is None:
                     continue
                 self.ended = isinstance(event, Suspended) or event.generated_text is not None
                 yield event
