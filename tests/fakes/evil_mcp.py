@@ -137,15 +137,14 @@ def call(identifier: object, params: dict[str, Any]) -> None:  # noqa: C901, PLR
             for _ in range(50):
                 line("Starting server ... {not json")
         case "no-line":
-            for _ in range(40):
+            while True:
                 sys.stdout.write("x" * MIB)
-            sys.stdout.flush()
         case "flood":
             while True:
                 news = {"method": "notifications/message", "params": {"level": "info", "data": "x" * 1_000}}
                 send(news)
         case "flood-requests":
-            for number in range(3_000):
+            for number in range(500):
                 send({"id": f"r{number}", "method": "ping"})
         case "flood-progress":
             for number in range(500):

@@ -166,7 +166,7 @@ NEWS = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level":
         plain(b'{"jsonrpc": "2.0", "id": 2, "result": {"x": "' + b"x" * (5 << 20) + b'"}}'),
         plain(b'{"jsonrpc": "2.0", "id": 2, "result": {"x": [' + b"[]," * 50_000 + b"0]}}"),
         events({"jsonrpc": "2.0", "id": 2, "result": {"x": "x" * (5 << 20)}}),
-        events({"jsonrpc": "2.0", "id": 2, "result": {"x": [[]] * 50_000}}),
+        events({"jsonrpc": "2.0", "id": 2, "result": {"x": {"y": [[]] * 50_000}}}),
         events(*[NEWS] * 3_000),
         plain(b"gone", "text/plain", "500 Oh"),
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {",
