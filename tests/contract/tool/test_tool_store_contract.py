@@ -12,6 +12,7 @@ from services.chassis.auth.identity import Scope
 from services.chassis.idempotency import RequestIdentity
 from services.chassis.rpc.codes import Code
 from services.chassis.rpc.errors import IdempotencyMismatch
+from services.tool.core.mcp_servers import HttpServer, KnownTool, McpServer, OAuthClient, StdioServer
 from services.tool.model import (
     CallError,
     CallQuery,
@@ -114,6 +115,53 @@ class StoreContract:
 
     async def test_tools_are_counted_by_owner_and_tenant(self, store: Store) -> None:
         await put(store, PLANNER, tool("a"), tool("b"), tool("c", owner="critic"))
+
+    async def test_mcp_servers_come_back_as_they_were_put_and_belong_to_the_tenant(
+        self, store: Store
+    ) -> None:
+        program = StdioServer(command=("/usr/bin/node", "ü.js"), secret_environment={"K": "k"})
+        web = HttpServer(url="https://h/mcp", oauth=OAuthClient(token_url="https://t", client_id="c"))
+        servers = [
+            McpServer(id="b", stdio=program, owner="planner", created_at=NOW, changed=("x",), pin="1"),
+            McpServer(id="a", http=web, owner="critic", default_effect=Effect.REVERSIBLE),
+        ]
+
+        def put_all(tx: Transaction) -> None:
+            for server in servers:
+                tx.put_server(server)
+
+        await store.write(PLANNER, put_all)
+
+        assert await store.read(CRITIC, lambda tx: tx.server("b")) == servers[0]
+        assert await store.read(CRITIC, lambda tx: tx.servers(after="", limit=9)) == servers[::-1]
+        assert await store.read(CRITIC, lambda tx: tx.servers(after="a", limit=9)) == servers[:1]
+        assert await store.read(NAMESAKE, lambda tx: tx.server("b")) is None
+        assert await store.servers_of(PLANNER) == ["b"]
+
+    async def test_what_is_known_of_a_servers_tools_is_replaced_and_goes_with_it(self, store: Store) -> None:
+        server = McpServer(id="a", owner="planner")
+        known = [KnownTool("x", '{"a":"\ud800\u202e"}'.replace("\ud800", ""), ""), KnownTool("y", "", "2")]
+        await store.write(PLANNER, lambda tx: tx.put_server(server))
+        await store.write(PLANNER, lambda tx: tx.put_known_tools(server, known))
+        assert await store.read(CRITIC, lambda tx: tx.known_tools("a")) == known
+
+        await store.write(CRITIC, lambda tx: tx.put_known_tools(server, known[1:]))
+        assert await store.read(PLANNER, lambda tx: tx.known_tools("a")) == known[1:]
+        await store.write(PLANNER, lambda tx: tx.drop_server("a"))
+
+        assert await store.read(PLANNER, lambda tx: tx.known_tools("a")) == []
+        assert await store.read(PLANNER, lambda tx: tx.server("a")) is None
+
+    async def test_mcp_servers_go_with_the_agent_that_added_them(self, store: Store) -> None:
+        server = McpServer(id="a", owner="planner")
+        await store.write(PLANNER, lambda tx: tx.put_server(server))
+        await store.write(PLANNER, lambda tx: tx.put_known_tools(server, [KnownTool("x", "1", "1")]))
+        await store.write(CRITIC, lambda tx: tx.put_server(McpServer(id="b", owner="critic")))
+
+        await store.purge(PLANNER)
+
+        assert await store.read(CRITIC, lambda tx: [one.id for one in tx.servers(after="", limit=9)]) == ["b"]
+        assert await store.read(CRITIC, lambda tx: tx.known_tools("a")) == []
 
     async def test_a_secret_comes_back_as_it_was_put_and_belongs_to_the_tenant(self, store: Store) -> None:
         first, changed = secret("github"), secret("github", version=2, key="k2")

@@ -10,12 +10,14 @@ import grpc
 import pytest
 
 from aios.api.tool.v1 import mcp_pb2, resources_pb2, tool_pb2
+from services.chassis.auth.identity import Scope
 from services.tool.service.facade import ToolService
 from tests.fakes import tokens
 from tests.fakes.mcp_servers import FakeDials, FakeServer, shows
 from tests.fakes.page_tokens import refuses_forgeries
 from tests.fakes.rpc import reason
 from tests.fakes.tool import tool_service, tool_stub
+from tests.fakes.waiting import until
 
 if TYPE_CHECKING:
     from aios.api.tool.v1.tool_pb2_grpc import ToolServiceAsyncStub
@@ -354,6 +356,18 @@ async def test_a_server_goes_with_its_tools_and_only_by_its_owner_or_an_administ
     assert not world.server.sessions[-1].lives
     assert await refused(world.remove()) == "MCP_SERVER_NOT_FOUND"
     await world.remove(allow_missing=True)
+
+
+async def test_a_server_goes_when_its_owner_is_killed(world: World) -> None:
+    await world.add()
+    world.dials.servers["other"] = FakeServer(shows())
+    await world.add("other", CRITIC)
+
+    world.service.servers.end_owner(Scope("acme", "planner"))
+    await until(lambda: not world.server.sessions[-1].lives)
+
+    assert await world.call("browser.open") == "TOOL_NOT_FOUND"
+    assert [one.name for one in await world.listed()] == ["mcpservers/other"]
 
 
 async def test_servers_belong_to_their_tenant(world: World) -> None:
