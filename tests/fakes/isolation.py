@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -65,6 +65,16 @@ async def children() -> list[int]:
     """Return the processes that live below this one: of a sandbox, when nothing else was started."""
     rows = await asyncio.to_thread(processes.table)
     return sorted(pid for pid in processes.descendants(rows, os.getpid(), None) if not rows[pid].zombie)
+
+
+def alive(argument: str) -> list[int]:
+    """Return the processes of the machine that live and have an argument. Blocks."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if argument.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
 
 
 async def python(sandbox: Sandbox, source: str, **fields: Any) -> SandboxEnd:

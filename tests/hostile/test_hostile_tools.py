@@ -21,15 +21,23 @@ SPARE_SECONDS = 15.0
 """What starting, ending and cleaning up may take, on a slow machine."""
 
 
-@pytest.fixture(params=LEVELS, ids=lambda level: level.value)
+FIRST_LANDLOCK = "kernel.landlock_abi = lambda: 1"
+"""Of Linux 5.13: rights to files alone, without truncating, sockets, devices and signals."""
+
+
+@pytest.fixture(
+    params=[*((level, "") for level in LEVELS), (SandboxLevel.SINGLE, FIRST_LANDLOCK)],
+    ids=["namespaces", "landlock", "single", "first-landlock"],
+)
 async def around(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """Make a sandbox of each level with everything around it."""
-    await need(request.param.value)
+    level, change = request.param
+    await need(level.value)
     os.environ["AIOS_SECRET"] = "s3cr3t"
     inherited = os.open("/dev/null", os.O_RDWR)
     os.set_inheritable(inherited, True)  # noqa: FBT003
     try:
-        async with world(request.param) as made:
+        async with world(level, change) as made:
             yield made
     finally:
         os.close(inherited)
@@ -77,6 +85,26 @@ async def attacked(around: World, attack: Attack) -> SandboxEnd:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 async def test_a_hostile_program_does_no_harm(around: World, attack: Attack) -> None:
     await attacked(around, attack)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("memory of many processes", {EndKind.MEMORY}),
+        ("endless children", {EndKind.PROCESSES, EndKind.TIMEOUT, EndKind.EXITED}),
+        ("a million links to one file", {EndKind.DISK}),
+        ("a gigabyte of output", {EndKind.OUTPUT}),
+    ],
+)
+async def test_what_no_limit_of_one_process_holds_is_seen_from_outside(
+    around: World, name: str, how: set[EndKind]
+) -> None:
+    if around.sandbox.level is SandboxLevel.SINGLE:
+        pytest.skip("a sandbox of one process is held by the limits of that one")
+
+    end = await attacked(around, next(attack for attack in ATTACKS if attack.name == name))
+
+    assert end.how in how
 
 
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if not a.shell], ids=lambda attack: attack.name)

@@ -11,11 +11,12 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from services.chassis.isolation import processes
 from services.chassis.isolation.sandbox import ProcessSandbox
 from services.chassis.sandbox.terms import SandboxLevel
-from tests.fakes.isolation import isolated
+from tests.fakes.isolation import isolated, launcher
 from tests.hostile.corpus import Attack
 
 
@@ -103,10 +104,15 @@ def hurt(process: "subprocess.Popen[bytes]") -> list[str]:
 
 
 @asynccontextmanager
-async def world(level: SandboxLevel) -> AsyncIterator[World]:
-    """Put everything up around a sandbox with one place."""
+async def world(level: SandboxLevel, change: str = "") -> AsyncIterator[World]:
+    """Put everything up around a sandbox with one place; `change` is made to its launcher."""
     with ExitStack() as stack:
-        async with isolated(level.value, jobs=1, warm=0) as sandbox:
+        settings: dict[str, Any] = {"jobs": 1, "warm": 0, "first_uid": 100_000 + 4096 * (os.getpid() % 4096)}
+        if change:
+            changed = Path(stack.enter_context(TemporaryDirectory()))
+            settings["launcher"] = await asyncio.to_thread(launcher, changed, change)
+        async with isolated(level.value, **settings) as sandbox:
+            assert sandbox.problem == ""
             await sandbox._places.free(await sandbox._places.take())
             users = sandbox._places._users
             uid = os.getuid() if users is None else users.first
