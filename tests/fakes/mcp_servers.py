@@ -1,5 +1,6 @@
 """MCP servers in tests: programs that misbehave, in no sandbox, and what is kept of them in memory."""
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -94,6 +95,9 @@ class FakeServer:
         self.tools = list(tools)
         self.program = "0" * 64
         self.fails = ""
+        self.reached = asyncio.Event()
+        """Unset: it does not answer yet."""
+        self.reached.set()
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.sessions: list[FakeSession] = []
 
@@ -111,6 +115,7 @@ class FakeDials:
         reached = self.servers.get(server.id)
         if reached is None or reached.fails:
             raise McpServerFailed(reached.fails if reached else "it cannot be reached")
+        await reached.reached.wait()
         session = FakeSession(reached)
         reached.sessions.append(session)
         at = server.stdio or server.http

@@ -5,7 +5,9 @@ person has seen it: an agent cannot accept it, also not by adding the server aga
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -17,7 +19,7 @@ from services.tool.core import pins
 from services.tool.core.mcp_servers import Definition, KnownTool, McpServer, Offer, ServerState
 from services.tool.drivers.mcp.link import Links, look
 from services.tool.drivers.mcp.terms import Dialled
-from services.tool.errors import CapabilityMissing, EtagMismatch, ToolChanged, ToolExists
+from services.tool.errors import CapabilityMissing, EtagMismatch, McpServerFailed, ToolChanged, ToolExists
 from services.tool.model import Nothing, Tool
 from services.tool.ports import Transaction
 from services.tool.service.dependencies import Dependencies
@@ -26,6 +28,8 @@ from services.tool.service.server_book import missing, seen_as, suspend
 
 SERVERS: Final = "mcp_servers"
 TOOLS: Final = "tools"
+MOST_ADDED: Final = 4
+"""Servers of one tenant that are being added at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Servers:
         self._deps = deps
         self._registry = registry
         self._known_links = links
+        self._adding: Counter[str] = Counter()
 
     @property
     def _links(self) -> Links:
@@ -71,7 +76,8 @@ class Servers:
         known = await self._deps.store.read(scope, lambda tx: tx.recall(actor))
         if known is None:
             await self._deps.store.read(scope, lambda tx: self._may_add(tx, actor, server, etag))
-            await self._connected(scope, actor, server, etag, person=person)
+            with self._added_beside(scope.tenant):
+                await self._connected(scope, actor, server, etag, person=person)
         found = await self._deps.store.read(scope, lambda tx: tx.server(server.id))
         if found is None:  # added once, and removed meanwhile
             raise missing(server.id)
@@ -211,6 +217,18 @@ class Servers:
                 "only administrators say which programs are run on the kernel's machine",
                 metadata={"field": "server.stdio"},
             )
+
+    @contextmanager
+    def _added_beside(self, tenant: str) -> Iterator[None]:
+        """Bound how many servers are being reached that nobody counts yet. Raises McpServerFailed."""
+        if self._adding[tenant] >= MOST_ADDED:
+            raise McpServerFailed("too many MCP servers are being added at once", retry_after=1.0)
+        self._adding[tenant] += 1
+        try:
+            yield
+        finally:
+            self._adding[tenant] -= 1
+            self._adding += Counter()  # forgets those that are at zero
 
     async def _connected(
         self, scope: Scope, actor: RequestIdentity, server: McpServer, etag: str, *, person: bool

@@ -83,6 +83,7 @@ def write(shown: ShownServer, caller: Caller) -> resources_pb2.McpServer:
         create_time=stamp(server.created_at),
         etag=str(server.version),
         changed_tools=[visible(name) for name in server.changed],
+        untrusted=bool(server.changed or server.passed_over),
     )
     whole = caller.kind is Kind.ADMIN or caller.agent == server.owner
     if server.stdio is not None:

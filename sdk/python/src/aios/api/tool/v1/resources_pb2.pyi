@@ -366,7 +366,7 @@ class McpHttp(_message.Message):
     def __init__(self, url: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., secret_headers: _Optional[_Mapping[str, str]] = ..., oauth: _Optional[_Union[McpOAuth, _Mapping]] = ...) -> None: ...
 
 class McpServer(_message.Message):
-    __slots__ = ("name", "stdio", "http", "allowed_tools", "default_effect", "trust_annotations", "timeout", "max_concurrency", "state", "problem", "tools", "protocol_version", "owner", "create_time", "etag", "changed_tools")
+    __slots__ = ("name", "stdio", "http", "allowed_tools", "default_effect", "trust_annotations", "timeout", "max_concurrency", "state", "problem", "tools", "protocol_version", "owner", "create_time", "etag", "changed_tools", "untrusted")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STDIO_FIELD_NUMBER: _ClassVar[int]
     HTTP_FIELD_NUMBER: _ClassVar[int]
@@ -383,6 +383,7 @@ class McpServer(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CHANGED_TOOLS_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     stdio: McpStdio
     http: McpHttp
@@ -399,4 +400,5 @@ class McpServer(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     etag: str
     changed_tools: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., stdio: _Optional[_Union[McpStdio, _Mapping]] = ..., http: _Optional[_Union[McpHttp, _Mapping]] = ..., allowed_tools: _Optional[_Iterable[str]] = ..., default_effect: _Optional[_Union[ToolEffect, str]] = ..., trust_annotations: bool = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_concurrency: _Optional[int] = ..., state: _Optional[_Union[McpServerState, str]] = ..., problem: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., protocol_version: _Optional[str] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., changed_tools: _Optional[_Iterable[str]] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, name: _Optional[str] = ..., stdio: _Optional[_Union[McpStdio, _Mapping]] = ..., http: _Optional[_Union[McpHttp, _Mapping]] = ..., allowed_tools: _Optional[_Iterable[str]] = ..., default_effect: _Optional[_Union[ToolEffect, str]] = ..., trust_annotations: bool = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_concurrency: _Optional[int] = ..., state: _Optional[_Union[McpServerState, str]] = ..., problem: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., protocol_version: _Optional[str] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., changed_tools: _Optional[_Iterable[str]] = ..., untrusted: bool = ...) -> None: ...
