@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from services.chassis.runtime.clock import Clock
+from services.chassis.runtime.logs import logger
 from services.tool.core.mcp_servers import HttpServer, McpServer, StdioServer
 from services.tool.core.pins import server_pin
 from services.tool.core.redaction import Redactor
@@ -23,8 +24,10 @@ from services.tool.core.sandboxing import MIB, Limits, SandboxJob
 from services.tool.core.secrets import Secret, origin
 from services.tool.drivers.mcp.credentials import HeaderCredentials, TokenCredentials
 from services.tool.drivers.mcp.terms import Dialled
-from services.tool.errors import CapabilityMissing, EgressDenied, McpServerFailed
+from services.tool.errors import CapabilityMissing, EgressDenied, McpServerFailed, SandboxUnavailable
 from services.tool.ports import Egress, Sandbox, Secrets
+
+_log = logger(__name__)
 
 SYSTEM: Final = "/usr"
 """What every sandbox shows."""
@@ -122,7 +125,11 @@ class Dialler:
         )
         sdk, relay = await _sdk("stdio"), (await _sdk("relay")).Relay()
         kind = (await _sdk("session")).Session
-        process = await self._ways.sandbox.open(job)
+        try:
+            process = await self._ways.sandbox.open(job)
+        except SandboxUnavailable as error:  # its words are for operators: they name the machine's folders
+            _log.warning("the program of an MCP server was not started", server=name, why=error.message)
+            raise SandboxUnavailable("the sandbox did not start the server's program") from None
         session = kind(relay, stop=process.stop)
         await session.open(lambda ended: sdk.over_stdio(process, relay, ended), self._open_seconds)
         redactor = Redactor(values.values())
