@@ -76,7 +76,14 @@ class FakeSession:
         self, tool: str, arguments: Mapping[str, Any], _tell: Callable[[Progress], None]
     ) -> ToolOutcome:
         """Return what it was called with."""
-        self._server.calls.append((tool, dict(arguments)))
+        server = self._server
+        server.calls.append((tool, dict(arguments)))
+        server.inside += 1
+        server.most_inside = max(server.most_inside, server.inside)
+        try:
+            await server.answers.wait()
+        finally:
+            server.inside -= 1
         return ToolOutcome(value={"called": tool})
 
     async def obeyed(self, _seconds: float) -> bool:
@@ -98,6 +105,10 @@ class FakeServer:
         self.reached = asyncio.Event()
         """Unset: it does not answer yet."""
         self.reached.set()
+        self.answers = asyncio.Event()
+        """Unset: calls wait."""
+        self.answers.set()
+        self.inside = self.most_inside = 0
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.sessions: list[FakeSession] = []
 

@@ -359,6 +359,19 @@ async def test_a_server_goes_with_its_tools_and_only_by_its_owner_or_an_administ
     await world.remove(allow_missing=True)
 
 
+async def test_all_tools_of_a_server_together_run_as_often_at_once_as_it_takes(world: World) -> None:
+    await world.add(max_concurrency=2)
+    world.server.answers.clear()
+    tools = ("browser.open", "browser.close")
+    calling = [asyncio.create_task(world.call(tool)) for tool in tools * 3]
+    await until(lambda: world.server.inside == 2)
+    world.server.answers.set()
+    answers = await asyncio.gather(*calling)
+
+    assert world.server.most_inside == 2
+    assert len(world.server.calls) == len(answers) == 6
+
+
 async def test_few_servers_of_a_tenant_are_added_at_once(world: World) -> None:
     slow = [FakeServer() for _ in range(5)]
     for number, server in enumerate(slow):
