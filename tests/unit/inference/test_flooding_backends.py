@@ -11,7 +11,7 @@ import pytest
 from gateway.inference.backends.openai import wire as openai
 from gateway.inference.backends.reading import MOST_OBJECTS, MOST_SILENT, objects
 from gateway.inference.backends.tgi import wire as tgi
-from gateway.inference.backends.transport import LONG_BYTES, PIECE_BYTES, follow
+from gateway.inference.backends.transport import LONG_BYTES, PIECE_BYTES, follow, read_aside
 from gateway.inference.errors import BackendBroken
 
 SAID = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
@@ -96,6 +96,13 @@ async def test_a_long_event_is_read_in_a_thread(content_type: str) -> None:
     assert threading.get_ident() not in reader.threads
 
 
+async def test_a_long_answer_to_a_question_is_read_in_a_thread_and_a_short_one_at_once() -> None:
+    here = threading.get_ident()
+
+    assert await read_aside(LONG_BYTES, threading.get_ident) == here
+    assert await read_aside(LONG_BYTES + 1, threading.get_ident) != here
+
+
 @pytest.mark.parametrize("framing", ["in a row", "list"])
 def test_one_event_holds_few_objects(framing: str) -> None:
     def event(count: int) -> bytes:
@@ -131,3 +138,10 @@ def test_only_events_in_a_row_that_tell_nothing_are_too_many() -> None:
     reader, silent = openai.EventReader(), b"data: {}\n\n"
     for _ in range(2):
         assert len(list(reader.feed(silent * MOST_SILENT + SAID))) == 1
+
+
+@pytest.mark.parametrize("entry", [1, {}, {"id": "m"}])
+def test_a_server_tells_of_few_models(entry: Any) -> None:
+    openai.parse_models([entry] * MOST_OBJECTS)
+    with pytest.raises(BackendBroken):
+        openai.parse_models([entry] * (MOST_OBJECTS + 1))

@@ -20,6 +20,7 @@ from gateway.inference.backends.transport import (
     is_there,
     page,
     payload,
+    read_aside,
 )
 
 
@@ -48,7 +49,7 @@ class OpenAiClient:
         """Ask a question. Raises BackendError."""
         with failures():
             async with self._http().get(f"{self._base}{path}", timeout=control()) as response:
-                return parse_answer(response.status, await body_of(response))
+                return await _answer(response)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Ask a question with a body. Raises BackendError."""
@@ -57,7 +58,7 @@ class OpenAiClient:
             async with self._http().post(
                 url, data=payload(body), headers=JSON, timeout=control()
             ) as response:
-                return parse_answer(response.status, await body_of(response))
+                return await _answer(response)
 
     async def answers(self, path: str) -> bool:
         """Whether a page is there; never raises BackendError."""
@@ -95,3 +96,9 @@ class OpenAiClient:
         return await self._http().post(
             f"{self._base}{path}", data=payload(body), headers=JSON, timeout=timeout
         )
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Any:
+    """Decode an answer. Raises the BackendError that it tells of."""
+    found = await body_of(response)
+    return await read_aside(len(found), lambda: parse_answer(response.status, found))

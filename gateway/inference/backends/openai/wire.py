@@ -391,13 +391,14 @@ def _told_status(error: Any) -> int:
 def parse_models(raw: Any) -> list[ServedModel]:
     """Read the answer of `/v1/models`; servers tell the window under different names.
 
-    Entries without a usable name are left out. Raises BackendBroken for what is no list of models.
+    Entries without a usable name are left out. Raises BackendBroken for what is no list of models, and for
+    one of more entries than one event may hold objects.
     """
     with shape():
         listed = raw.get("data") if isinstance(raw, dict) else raw
         if not isinstance(listed, list):
             raise TypeError("models are a list")
-        return [found for each in listed if (found := _served(each)) is not None]
+        return [found for each in few(listed) if (found := _served(each)) is not None]
 
 
 def _served(raw: Any) -> ServedModel | None:

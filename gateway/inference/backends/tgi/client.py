@@ -103,9 +103,11 @@ class PooledAsyncClient:
         body = request_body(prompt, options, aios)
         with failures():
             async with self._post("/generate", body, timeout) as response:
-                answer = parse_answer(response.status, await body_of(response, TOKENS_BYTES))
+                found = await body_of(response, TOKENS_BYTES)
                 prompt_tokens = response.headers.get("x-prompt-tokens")
-        return parse_generation(answer, prompt_tokens)
+        return await read_aside(
+            len(found), lambda: parse_generation(parse_answer(response.status, found), prompt_tokens)
+        )
 
     def generate_stream(
         self,
@@ -131,8 +133,8 @@ class PooledAsyncClient:
         """Ask what the backend is and can. Raises BackendError."""
         with failures():
             async with self._http().get(f"{self.base_url}/info", timeout=control()) as response:
-                answer = parse_answer(response.status, await body_of(response))
-        return parse_info(answer)
+                found = await body_of(response)
+        return await read_aside(len(found), lambda: parse_info(parse_answer(response.status, found)))
 
     async def health(self) -> bool:
         """Whether the backend would take work; never raises BackendError."""
@@ -179,8 +181,8 @@ class PooledAsyncClient:
             async with self._post(
                 "/aios/v1/suspend", {"request_id": request_id}, CONTROL_SECONDS
             ) as response:
-                answer = parse_answer(response.status, await body_of(response, TOKENS_BYTES))
-        return parse_suspension(answer)
+                found = await body_of(response, TOKENS_BYTES)
+        return await read_aside(len(found), lambda: parse_suspension(parse_answer(response.status, found)))
 
     async def drop_snapshot(self, kv_handle: str) -> None:
         """Delete a saved state; unknown handles are fine. Raises BackendError."""
