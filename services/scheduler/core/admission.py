@@ -128,11 +128,9 @@ def _shares(call: Call) -> tuple[_Share, ...]:
 
 def invalid(call: Call) -> str:
     """Return what is wrong with a call's numbers; empty when nothing is."""
-    sizes = (call.prompt_tokens, call.max_new_tokens, call.tokens_done)
+    sizes = (call.prompt_tokens, call.max_new_tokens, min(call.tokens_done, call.max_new_tokens))
     if not all(0 <= size <= LARGEST for size in sizes):
         return "token counts must lie in 0..10000000"
-    if call.tokens_done > call.max_new_tokens:
-        return "tokens_done exceeds max_new_tokens"
     weights = (call.weight, call.tenant_weight, 1.0 if call.tree_weight is None else call.tree_weight)
     if not all(0 < weight <= _HEAVIEST for weight in weights):
         return "weights must be above 0 and at most 1000000"

@@ -199,7 +199,8 @@ class SchedulerCore:
         call = self._with_known_policy(event)
         since = call.arrived_at if call.waiting_since is None else call.waiting_since
         job = ScheduledCall(call, self._seq, queued_at=min(since, now))
-        job.tokens_done, job.preemptions = call.tokens_done, call.preemptions
+        # Some backends bring more tokens than they were asked for: no reason to end their runs with a stream.
+        job.tokens_done, job.preemptions = min(call.tokens_done, call.max_new_tokens), call.preemptions
         self._seq += 1
         problem = invalid(call)
         if problem:

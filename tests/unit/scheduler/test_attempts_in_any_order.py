@@ -9,6 +9,7 @@ run. The scheduler takes such a run over at its word, and no grant follows that 
 import asyncio
 from typing import Any, TypeGuard
 
+import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -316,3 +317,21 @@ def test_the_network_of_these_tests_keeps_its_order_where_a_run_is_told_again() 
 
     assert [type(each) for each in kernel.processes[0].up] == [Finished]
     kernel.teardown()
+
+
+@pytest.mark.parametrize("loss", ["stream", "scheduler"])
+def test_a_run_that_has_brought_more_than_it_was_asked_for_is_told_again_and_goes_on(loss: str) -> None:
+    kernel = Kernel()
+    kernel.send_request(0, "c0")
+    kernel.bring_everything_in_order()
+    [attempt] = kernel.running()
+    kernel.run(lambda: attempt.ticket.progress(attempt.ticket.call.max_new_tokens + 1))
+    if loss == "stream":
+        kernel.break_a_stream(0)
+    else:
+        kernel.restart_the_scheduler([0, 1])
+    kernel.bring_everything_in_order()
+
+    assert kernel.running() == [attempt]
+    kernel.teardown()
+    assert attempt.ends == ["finished"]

@@ -137,7 +137,7 @@ def test_a_call_too_large_for_a_replica_that_shrinks_is_refused() -> None:
     "fields",
     [
         {"prompt_tokens": -1},
-        {"tokens_done": 60},
+        {"tokens_done": -1},
         {"weight": 0.0},
         {"tenant_weight": float("nan")},
         {"arrived_at": float("inf")},
@@ -151,6 +151,22 @@ def test_a_call_with_impossible_numbers_is_refused(fields: dict[str, float]) -> 
 
     assert [r.outcome for r in d.rejects] == [QueueOutcome.REJECTED_INVALID]
     assert d.core.stats(0.0).waiting == 0
+
+
+@pytest.mark.parametrize("running_on", ["r0", None])
+@pytest.mark.parametrize("resubmission", [True, False])
+def test_a_call_whose_backend_brought_more_than_it_was_asked_for_goes_on(
+    running_on: str | None, *, resubmission: bool
+) -> None:
+    d = desk()
+    told = call("a", max_new_tokens=50, tokens_done=60)
+
+    d.tell(Submit(told, running_on=running_on, epoch=7 if running_on else 0, resubmission=resubmission))
+
+    assert d.rejects == []
+    assert [(entry.state, entry.tokens_done) for entry in d.core.snapshot_queue(0.0)] == [
+        (CallState.RUNNING, 50)
+    ]
 
 
 def test_the_queue_is_bounded_and_says_when_to_come_back() -> None:
