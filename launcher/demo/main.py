@@ -4,10 +4,12 @@ import asyncio
 import io
 import json
 import re
+import socket
 import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,9 @@ from aios.types.queue import ScheduleEvent
 from launcher import welcome
 from launcher.backends import Backends
 from launcher.data import prepare
+from launcher.demo import devices
 from launcher.demo.board import Board, Lines
+from launcher.demo.neighbours import bound_socket, neighbours
 from launcher.demo.stage import Act, perform
 from launcher.demo.summary import Summary, summarise
 from launcher.demo.tasks import cast
@@ -62,14 +66,16 @@ def run_demo(
 ) -> int:
     """Play the demo; returns 0 when at least nine of ten answers are right, else 1."""
     console = terminal.console()
-    with tempfile.TemporaryDirectory(prefix="aios-demo-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="aios-demo-") as scratch, bound_socket() as beside:
         directory = data_dir.expanduser().absolute() if data_dir is not None else Path(scratch) / "data"
-        plan = _plan(directory, port or free_base_port(), backends or Backends())
-        return asyncio.run(_demo(plan, console, outputs, seed))
+        origin = f"http://127.0.0.1:{beside.getsockname()[1]}"
+        plan = _plan(directory, port or free_base_port(), backends or Backends(), origin)
+        return asyncio.run(_demo(plan, console, outputs, seed, beside))
 
 
-def _plan(data_dir: Path, port: int, backends: Backends) -> KernelPlan:
+def _plan(data_dir: Path, port: int, backends: Backends, origin: str) -> KernelPlan:
     extra = {
+        "AIOS_TOOL_EGRESS_INTERNAL": f"{origin} 127.0.0.1/32",
         **{f"AIOS_{server}_SLOTS": str(SLOTS) for server in ("TGI_LOCAL", "TGI", "OPENAI")},
         "AIOS_SCHEDULER_POLICY": POLICY,
         "AIOS_SCHEDULER_QUANTUM_TOKENS": str(QUANTUM_TOKENS),
@@ -78,7 +84,9 @@ def _plan(data_dir: Path, port: int, backends: Backends) -> KernelPlan:
     return KernelPlan(data_dir=data_dir, base_port=port, backends=backends, log_format="json", extra=extra)
 
 
-async def _demo(plan: KernelPlan, console: "Console", outputs: Outputs, seed: int) -> int:
+async def _demo(
+    plan: KernelPlan, console: "Console", outputs: Outputs, seed: int, beside: socket.socket
+) -> int:
     model = "a small model of our own"
     if plan.backends.attached:
         found = await look(plan.backends)
@@ -96,7 +104,8 @@ async def _demo(plan: KernelPlan, console: "Console", outputs: Outputs, seed: in
     console.print(f"starting the kernel: a gateway, six managers and {model} ...")
     try:
         await supervisor.start()
-        return await _play(plan, console, outputs, seed)
+        passed = await _play(plan, console, outputs, seed)
+        return 0 if await _devices(plan, console, beside) and passed else 1
     except StartFailed as error:
         console.print("\n".join([*logs, f"the kernel did not start: {error}"]))
         return 1
@@ -104,7 +113,22 @@ async def _demo(plan: KernelPlan, console: "Console", outputs: Outputs, seed: in
         await supervisor.stop()
 
 
-async def _play(plan: KernelPlan, console: "Console", outputs: Outputs, seed: int) -> int:
+async def _devices(plan: KernelPlan, console: "Console", beside: socket.socket) -> bool:
+    """Show tools of every kind; what cannot be shown on this machine is skipped with the reason."""
+    token = plan.admin_token_file.read_text().strip()
+    async with AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(aios.connect(plan.gateway, token=token))
+        around, why = None, ""
+        try:
+            around = await stack.enter_async_context(neighbours(beside))
+        except ImportError as missing:
+            why = f"{missing.name} is not installed"
+        shown = await devices.show(admin, around, why)
+    console.print("\n".join(["", *(each.line() for each in shown)]), soft_wrap=True)
+    return all(each.right for each in shown)
+
+
+async def _play(plan: KernelPlan, console: "Console", outputs: Outputs, seed: int) -> bool:
     acts = [Act(each) for each in cast(seed)]
     token = plan.admin_token_file.read_text().strip()
     recording = Recording()
@@ -127,7 +151,7 @@ async def _play(plan: KernelPlan, console: "Console", outputs: Outputs, seed: in
     if outputs.table is not None:
         await asyncio.to_thread(_paint, acts, summary, seconds, outputs.table)
     await asyncio.to_thread(_draw, timeline, summary, outputs, console)
-    return 0 if summary.passed else 1
+    return summary.passed
 
 
 async def _policy(admin: Kernel) -> str:

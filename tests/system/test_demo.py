@@ -35,4 +35,6 @@ async def test_the_demo_shows_the_policy_and_its_preemptions_and_draws_them(tmp_
     switched = [each for each in events if each["ph"] == "i" and each["name"] == "preempted"]
     assert 0 < int(found[1]) <= len(switched)
     assert {"ada", "mallory"} <= {each["args"]["name"] for each in events if each["name"] == "process_name"}
+    for device in ("sandbox", "self-made", "http", "mcp"):
+        assert re.search(rf"^{device} +(?!WRONG)\S", told, re.MULTILINE), told
     assert chart.read_bytes().startswith(b"\x89PNG")
