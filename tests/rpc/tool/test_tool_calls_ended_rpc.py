@@ -215,6 +215,7 @@ async def test_an_approval_of_a_tool_that_was_registered_anew_meanwhile_runs_not
     changed = resources_pb2.Tool(
         name="tools/fire",
         description="Another one.",
+        parameters_schema_json='{"type": "object"}',
         effect=resources_pb2.TOOL_EFFECT_PURE,
         builtin=resources_pb2.BuiltinDriver(function="slow"),
         requires_approval=True,

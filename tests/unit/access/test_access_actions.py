@@ -13,15 +13,18 @@ from services.access.core.actions import ACTIONS, Scope
 from services.chassis.rpc import methods
 from services.chassis.rpc.methods import Audience, Method
 
+APART = "/aios.api.sandbox."
+"""Methods of a process that never asks access: it knows its one caller by a key."""
+
 
 def all_methods() -> list[Method]:
-    """Return every method of every service that has generated stubs."""
+    """Return every method that access decides about, of every service that has generated stubs."""
     found: dict[str, Method] = {}
     for module in pkgutil.walk_packages(aios.api.__path__, "aios.api."):
         if module.name.endswith("_pb2"):
             descriptor = importlib.import_module(module.name).DESCRIPTOR
             found |= methods.table(descriptor)
-    return list(found.values())
+    return [method for method in found.values() if not method.path.startswith(APART)]
 
 
 METHODS = all_methods()
