@@ -10,7 +10,7 @@ from aios.api.context.v1 import context_pb2
 from aios.api.inference.v1 import inference_pb2
 from aios.api.memory.v1 import memory_pb2
 from aios.api.storage.v1 import storage_pb2
-from aios.api.tool.v1 import tool_pb2
+from aios.api.tool.v1 import making_pb2, resources_pb2, tool_pb2
 from tests.fakes.requests import Filler, problems
 from tests.system.world import METHODS, Metadata, Outcome, Stubs, send
 
@@ -47,6 +47,9 @@ async def keep_secrets(stubs: Stubs, amy: Metadata) -> Secrets:
     await _generation(stubs, amy)
     kept.call = await _tool_call(stubs, amy, "r1")
     await _tool_call(stubs, amy, f"{MARK}-call")
+    draft = making_pb2.ToolDraft(name=f"{AMY}/drafts/secret", description=f"{MARK}-draft")
+    _drafted(draft)
+    await stubs.tools.DraftTool(making_pb2.DraftToolRequest(draft=draft), metadata=amy)
     grant = {
         "grantee": "agents/dora",
         "resource": f"{AMY}/notes/secret",
@@ -127,6 +130,8 @@ class Probes:
             kept.call,
             kept.upload,
             f"{AMY}/collections/facts",
+            f"{AMY}/drafts/secret",
+            f"{AMY}/drafts/secret/versions/1",
             AMY,
         ]
         commons = [
@@ -190,6 +195,7 @@ def preparations(kept: Secrets) -> Mapping[str, Prepare]:
         "storage.v1.StorageService/RollbackFile": _roll_back,
         "tool.v1.ToolService/CallTool": lambda it: it.ClearField("arguments_json"),
         "tool.v1.ToolService/CompleteCall": lambda it: it.result.ClearField("value_json"),
+        "tool.v1.ToolService/DraftTool": lambda it: _drafted(it.draft, description="overwritten"),
         "tool.v1.ToolService/RegisterTool": lambda it: _set(it.tool, description="mine"),
     }
 
@@ -197,6 +203,15 @@ def preparations(kept: Secrets) -> Mapping[str, Prepare]:
 def _set(message: Any, **fields: Any) -> None:
     for name, value in fields.items():
         setattr(message, name, value)
+
+
+def _drafted(draft: making_pb2.ToolDraft, **fields: str) -> None:
+    """Make of a draft one that is taken."""
+    _set(draft, **fields)
+    draft.python.CopyFrom(resources_pb2.PythonDriver(source="def f(): return 1", function="f"))
+    del draft.examples[:]
+    for _ in range(2):
+        draft.examples.add(arguments_json="{}", result_json="1")
 
 
 def _ask(request: Any) -> None:
@@ -241,6 +256,8 @@ READS = (
     "storage.v1.StorageService/ReadFile",
     "storage.v1.StorageService/StatFile",
     "tool.v1.ToolService/GetCall",
+    "tool.v1.ToolService/GetDraft",
+    "tool.v1.ToolService/ListDrafts",
     "tool.v1.ToolService/ListCalls",
 )
 """What amy reads to see that everything is as she left it."""

@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(120), pytest.mark.asyncio(
 
 
 class Workshop:
-    """A tool `edit(path, step)` that runs until it is let go, and what it saw."""
+    """A tool `amend(path, step)` that runs until it is let go, and what it saw."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
         self.runs: Counter[str] = Counter()
         self.inside: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
-        self.tool = aios.tool(self.edit)
+        self.tool = aios.tool(name="amend")(self.edit)
 
     async def edit(self, path: str, step: str) -> str:
         """Edit a file."""
@@ -72,11 +72,11 @@ async def test_tool_calls_survive_kill_9_of_the_scheduler(kernel: Cluster) -> No
     async with kernel.admin() as admin:
         planner, critic = await kernel.agent(admin, "editor"), await kernel.agent(admin, "reviewer")
         worker = await kernel.agent(admin, "workshop")
-        await admin.access.grant("agents/workshop", "tools/edit", ["tool.register"])
+        await admin.access.grant("agents/workshop", "tools/amend", ["tool.register"])
 
         def edit(agent: Kernel, path: str, step: str) -> asyncio.Task[aios.types.tools.ToolResult]:
             arguments = {"path": path, "step": step}
-            return asyncio.create_task(agent.tools.call("edit", arguments, request_id=step, timeout=90))
+            return asyncio.create_task(agent.tools.call("amend", arguments, request_id=step, timeout=90))
 
         async with await offer(worker, workshop):
             calls = [edit(planner, "a", "p1"), edit(planner, "b", "p2")]
