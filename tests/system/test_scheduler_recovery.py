@@ -64,7 +64,11 @@ async def world(policy: str, slots: int) -> AsyncIterator[World]:
     behaviour = Behaviour(
         tokens=TOKENS, token_delay=SLOW, slots=slots, kv_snapshot=False, max_concurrent=10_000
     )
-    extra = {"AIOS_SCHEDULER_POLICY": policy, "AIOS_TGI_SLOTS": str(slots)}
+    extra = {
+        "AIOS_SCHEDULER_POLICY": policy,
+        "AIOS_SCHEDULER_KEPT_SLOT_FROM": "0",
+        "AIOS_TGI_SLOTS": str(slots),
+    }
     async with (
         fake_tgi(behaviour) as tgi,
         cluster(tgi=(tgi.url,), extra=extra) as kernel,
