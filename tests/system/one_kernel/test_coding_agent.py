@@ -40,6 +40,7 @@ if not result.wasSuccessful():
 print(f"{result.testsRun} passed")
 """
 FAILURE: Final = "AssertionError: 10 != 90"
+DONE: Final = "The discount is taken off, and the tests pass."
 
 
 def _edit(old: str, new: str, **more: str) -> Call:
@@ -58,7 +59,7 @@ SCRIPT: Final = (
     Rule(outputs=3, has="replaced once", calls=(TESTING,)),
     Rule(outputs=4, has=FAILURE, calls=(_edit("* discount", "* (100 - discount)"),)),
     Rule(outputs=5, calls=(TESTING,)),
-    Rule(outputs=6, has="1 passed", text="The discount is taken off, and the tests pass."),
+    Rule(outputs=6, has="1 passed", text=DONE),
 )
 """What the model does after so many results, if they hold the text. Else it greets, and the run is over."""
 
@@ -99,6 +100,12 @@ async def test_a_coding_agent_mends_what_its_tests_say_is_broken() -> None:
         await agent.files.write("diary.txt", "mine\n")
         result: AgentResult = await Coder(agent).run("Let total() take the discount off, in percent.")
         runs = result.tool_runs
+        assert [run.name for run in runs] == ["glob", "read_file", "edit", "python", "edit", "python"]
+        assert runs[3].result.startswith("error: ")
+        assert FAILURE in runs[3].result
+        assert '"result":"1 passed\\n"' in runs[5].result
+        assert '"changed":["shop/report.txt"]' in runs[5].result
+        assert (result.text, result.finish_reason) == (DONE, "done")
         history = await _contents(agent, "shop/prices.py")
         others = {
             path: await _contents(agent, path)
@@ -106,12 +113,6 @@ async def test_a_coding_agent_mends_what_its_tests_say_is_broken() -> None:
         }
         found = await agent.tools.call("glob", {"pattern": "**"})
 
-    assert [run.name for run in runs] == ["glob", "read_file", "edit", "python", "edit", "python"]
-    assert runs[3].result.startswith("error: ")
-    assert FAILURE in runs[3].result
-    assert '"result":"1 passed\\n"' in runs[5].result
-    assert '"changed":["shop/report.txt"]' in runs[5].result
-    assert (result.text, result.finish_reason) == ("The discount is taken off, and the tests pass.", "done")
     assert history == [UNDONE, BROKEN, MENDED]
     # The run that failed wrote nothing, and the one that passed its report alone.
     assert others == {
