@@ -90,6 +90,35 @@ RESOURCES: Final = (
             "except (MemoryError,OSError) as e: print('held',len(keep))",
         ),
     ),
+    _python(
+        "shared memory of which one page stays mapped",
+        _lines(
+            "libc.mmap.restype=ctypes.c_void_p; libc.munmap.argtypes=[ctypes.c_void_p,ctypes.c_size_t]",
+            "libc.mmap.argtypes=[ctypes.c_void_p,ctypes.c_size_t]+[ctypes.c_int]*3+[ctypes.c_long]",
+            "S=64<<20; n=0",
+            "def hide(flags,fd):",
+            "    p=libc.mmap(None,S,3 if fd<0 else 1,flags,fd,0)",
+            "    if p==2**64-1: raise OSError(ctypes.get_errno(),'refused')",
+            "    ctypes.string_at(p,S); libc.munmap(p,S-4096)",
+            "tries('anonymous',lambda: hide(0x21,-1)); tries('huge',lambda: hide(0x40022,-1))",
+            "tries('zero',lambda: hide(1,os.open('/dev/zero',os.O_RDONLY)))",
+        ),
+    ),
+    _python(
+        "memory of a process whose first thread has ended",
+        _lines(
+            "import threading",
+            "def hold():",
+            "    time.sleep(0.1); b=b'x'*(150<<20); time.sleep(1.5); print('ESCAPED',len(b),flush=True)",
+            "    os._exit(0)",
+            "try:",
+            "    for i in range(7):",
+            "        if os.fork()==0: break",
+            "    else: time.sleep(2)",
+            "except OSError: sys.exit()",
+            "threading.Thread(target=hold).start(); libc.pthread_exit(None)",
+        ),
+    ),
     _python("endless loop", "while 1: pass", 0.7),
     _python(
         "endless loop that ignores every signal",
@@ -169,6 +198,19 @@ RESOURCES: Final = (
             "except OSError as e: print('held',e)",
             "time.sleep(0.5)",
         ),
+    ),
+    _python(
+        "mapped files without names that fill the disk",
+        _lines(
+            "import mmap",
+            "libc.mmap.argtypes=[ctypes.c_void_p,ctypes.c_size_t]+[ctypes.c_int]*3+[ctypes.c_long]",
+            "for i in range(30):",
+            "    with open('gone','wb') as f: f.write(b'x'*(12<<20))",
+            "    with open('gone','rb') as f: libc.mmap(None,4096,1,2,f.fileno(),0)",
+            "    os.unlink('gone')",
+            "time.sleep(1.5); print('ESCAPED',flush=True)",
+        ),
+        6.0,
     ),
     _python(
         "a million files",
@@ -353,6 +395,7 @@ FILES: Final = (
             "open('s','w').write('x')",
             "os.chmod('s',0o777)",
             "tries('setuid',lambda: os.chmod('s',0o4755) or 1/(os.stat('s').st_mode&0o4000))",
+            "tries('made so',lambda: os.open('t',os.O_CREAT|os.O_WRONLY,0o4700))",
         ),
     ),
 )

@@ -48,28 +48,56 @@ def table() -> dict[int, Row]:
 
 
 def _row(name: str) -> Row | None:
+    read = _fields(f"/proc/{name}/stat")
+    if read is None:
+        return None
+    uid, fields = read
+    zombie, pages = fields[0] == b"Z", int(fields[_PAGES])
+    if zombie and int(fields[_THREADS]) > 1:
+        # its first thread has ended alone: the others go on, and only they tell what it holds
+        zombie, pages = False, _pages_of_threads(name)
+    ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
+    ticks += sum(int(fields[place]) for place in _CHILDREN_TICKS)
+    return Row(
+        parent=int(fields[_PARENT]),
+        uid=uid,
+        zombie=zombie,
+        memory_bytes=pages * _PAGE,
+        cpu_seconds=ticks / _TICK,
+        threads=int(fields[_THREADS]),
+    )
+
+
+def _fields(path: str) -> tuple[int, list[bytes]] | None:
+    """Return whose a process or thread is, and its fields after the name; None: it has ended meanwhile."""
     try:
-        descriptor = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             uid = os.fstat(descriptor).st_uid
             text = os.read(descriptor, 1024)
         finally:
             os.close(descriptor)
     except OSError:
-        return None  # it has ended meanwhile
-    fields = text.rpartition(b")")[2].split()
-    if len(fields) <= _PAGES:
         return None
-    ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
-    ticks += sum(int(fields[place]) for place in _CHILDREN_TICKS)
-    return Row(
-        parent=int(fields[_PARENT]),
-        uid=uid,
-        zombie=fields[0] == b"Z",
-        memory_bytes=int(fields[_PAGES]) * _PAGE,
-        cpu_seconds=ticks / _TICK,
-        threads=int(fields[_THREADS]),
-    )
+    fields = text.rpartition(b")")[2].split()
+    return (uid, fields) if len(fields) > _PAGES else None
+
+
+def _pages_of_threads(name: str) -> int:
+    """Return what the first thread that still lives tells: all of a process share one memory."""
+    for thread in threads(name):
+        read = _fields(f"/proc/{name}/task/{thread}/stat")
+        if read is not None and (pages := int(read[1][_PAGES])):
+            return pages
+    return 0
+
+
+def threads(pid: int | str) -> list[str]:
+    """Return the numbers of a process's threads; none: it has ended."""
+    try:
+        return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - names are wanted
+    except OSError:
+        return []
 
 
 def end_left(users: range) -> int:

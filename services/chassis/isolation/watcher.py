@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from services.chassis.isolation import processes, scratch
+from services.chassis.isolation import nameless, processes, scratch
 from services.chassis.isolation.processes import Taken
 from services.chassis.runtime.logs import logger
 from services.chassis.sandbox.terms import EndKind, Limits
@@ -106,18 +106,19 @@ def _seen(jobs: Iterable[Watched]) -> list[tuple[Watched, Taken, bool]]:
         pids = processes.descendants(rows, job.root, job.uid)
         if job.includes_root:
             pids.add(job.root)
-        found.append((job, processes.taken(rows, pids), _is_full(job)))
+        found.append((job, processes.taken(rows, pids), _is_full(job, pids)))
     return found
 
 
-def _is_full(job: Watched) -> bool:
+def _is_full(job: Watched, pids: Iterable[int]) -> bool:
     began = time.monotonic()
     if began < job.next_files:
         return False
     try:
         content = scratch.measure(job.scratch, most_entries=job.limits.scratch_entries)
+        hidden = nameless.measure(pids, job.scratch, most_bytes=job.limits.scratch_bytes)
     except scratch.TooMuchError:
         return True
     ended = time.monotonic()
     job.next_files = ended + _SHARE * (ended - began)
-    return content.bytes > job.limits.scratch_bytes
+    return content.bytes + hidden > job.limits.scratch_bytes

@@ -265,7 +265,7 @@ async def test_what_a_program_says_last_is_still_read(sandbox: Sandbox) -> None:
 async def test_a_program_that_is_not_read_waits_and_fills_no_memory(sandbox: Sandbox) -> None:
     programs(sandbox)
     process = await sandbox.open(
-        SandboxJob(argv=("/bin/sh", "-c", "head -c 1000000 /dev/zero; echo done >&2"))
+        SandboxJob(argv=("/bin/sh", "-c", "head -c 1000000 /dev/full; echo done >&2"))
     )
     read = 0
     while piece := await process.read():

@@ -42,7 +42,7 @@ MACHINE_PARAMS = [pytest.param(machine, id=name) for name, machine in MACHINES.i
 SPECIAL: Final = {
     *SIGNALS, *MODES, *OPENS, *OWNERS, *TIMES, *ATTRIBUTES,
     "truncate", "fork", "vfork", "clone", "clone3", "socket", "socketpair", "connect", "setsockopt",
-    "fcntl", "ioctl", "prlimit64", "prctl",
+    "fcntl", "ioctl", "prlimit64", "prctl", "mmap", "madvise",
 }  # fmt: skip
 """Calls that a rule speaks of; nothing but these and the plain ones is ever allowed."""
 
@@ -97,7 +97,8 @@ ALL_RULES = [
 INTERESTING = sorted(
     {
         0, 1, 2, 3, 4, 5, 10, 15, 16, 17, PID, THREAD_FLAGS, FORK_FLAGS, SPAWN_FLAGS, THREAD_FLAGS | 9,
-        0o1000, 0o4755, 9, CLONE["NEWUSER"], CLONE["THREAD"], *FCNTL_MAY, *IOCTL_MAY, *PRCTL_MAY,
+        0o1000, 0o4755, 0o6100, 0x21, 0x40000, 21, 9, CLONE["NEWUSER"], CLONE["THREAD"],
+        *FCNTL_MAY, *IOCTL_MAY, *PRCTL_MAY,
     }
 )  # fmt: skip
 
@@ -120,7 +121,7 @@ def test_every_instruction_of_every_filter_has_a_call_that_runs_it(
         made.verdict(machine.audit, number)
     for name in sorted(SPECIAL & machine.numbers.keys()):
         for value in INTERESTING:
-            made.verdict(machine.audit, machine.numbers[name], [value, value, value])
+            made.verdict(machine.audit, machine.numbers[name], [value] * 4)
             made.verdict(machine.audit, machine.numbers[name], [1, value])
             made.verdict(machine.audit, machine.numbers[name], [2, value])
 
@@ -286,6 +287,32 @@ def test_opening_is_for_reading_or_writing_and_truncating_for_writing(flags: int
         access = flags & 3
         fine = access in {1, 2} or (access == 0 and not flags & 0o1000)
         assert ask(name, *[7] * index, flags) == (ALLOW if fine else REFUSED)
+
+
+@pytest.mark.parametrize("flags", [0o101, 0o100, 0o20200002])
+@pytest.mark.parametrize("mode", [0o4755, 0o2700, 0o6000])
+def test_a_file_is_not_made_as_a_program_that_runs_as_somebody_else(flags: int, mode: int) -> None:
+    for name, index in OPENS.items():
+        assert ask(name, *[7] * index, flags, mode) == REFUSED
+        assert ask(name, *[7] * index, flags, mode & 0o777) == ALLOW
+        assert ask(name, *[7] * index, 0o2, mode) == ALLOW  # nothing is made: what stands there is no mode
+
+
+@given(flags=st.integers(0, (1 << 64) - 1))
+def test_no_memory_is_shared_without_a_file_and_none_is_huge(flags: int) -> None:
+    for machine in MACHINES.values():
+        uncounted = flags & 0x21 == 0x21 or flags & 0x40000
+        assert ask("mmap", 0, 1, 3, flags, machine=machine) == (REFUSED if uncounted else ALLOW)
+
+
+def test_what_the_c_library_maps_is_allowed_and_shared_memory_is_not() -> None:
+    assert [ask("mmap", 0, 1, 3, flags) for flags in (0x02, 0x22, 0x20022, 0x01, 0x812)] == [ALLOW] * 5
+    assert [ask("mmap", 0, 1, 3, flags) for flags in (0x21, 0x23, 0x8021, 0x40022)] == [REFUSED] * 4
+
+
+@given(advice=st.integers(0, 0xFFFFFFFF) | st.just(21))
+def test_memory_is_not_moved_out_of_sight(advice: int) -> None:
+    assert ask("madvise", 0, 1, advice) == (REFUSED if advice == 21 else ALLOW)
 
 
 def test_truncating_by_path_and_attributes_are_refused_where_landlock_does_not_hold_them() -> None:

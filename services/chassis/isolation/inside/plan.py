@@ -70,7 +70,9 @@ def _file_view(plan: Plan) -> list[str]:
             view += ["--symlink", os.readlink(path), path]  # noqa: PTH115
         elif os.path.isdir(path):  # noqa: PTH112
             view += ["--ro-bind", path, path]
-    view += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    view += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
+    # it reads the same, but mapped the other one is shared memory that nobody counts
+    view += ["--dev-bind", "/dev/full", "/dev/zero", "--remount-ro", "/dev"]
     for path in (*plan.reads, *(NETWORK_FILES if plan.network else ())):
         view += ["--ro-bind-try", path, path]
     return view

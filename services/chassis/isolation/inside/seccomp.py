@@ -56,6 +56,12 @@ SOCK_STREAM: Final = 1
 SOCK_DGRAM: Final = 2
 O_ACCMODE: Final = 0o3
 O_TRUNC: Final = 0o1000
+O_MAKES: Final = 0o20000100
+"""O_CREAT, O_TMPFILE: then there is a mode."""
+MAP_SHARED: Final = 0x01
+MAP_ANONYMOUS: Final = 0x20
+MAP_HUGETLB: Final = 0x40000
+MADV_PAGEOUT: Final = 21
 OPENS: Final = {"open": 1, "openat": 2}
 """Name to which argument are the flags."""
 
@@ -116,6 +122,8 @@ def program(machine: Machine, rules: Rules) -> bytes:
 def _special(rules: Rules) -> Iterable[tuple[Iterable[str], Part]]:
     """Yield calls whose arguments count, or whose refusal has to look like something else."""
     yield ("truncate",), _answer(ALLOW if rules.own_truncate else ERRNO | EPERM)
+    yield ("mmap",), _map()
+    yield ("madvise",), _advise()
     for name, index in OPENS.items():
         yield (name,), _open(index)
     yield from _modes(rules)
@@ -141,7 +149,10 @@ def _special(rules: Rules) -> Iterable[tuple[Iterable[str], Part]]:
 
 
 def _open(index: int) -> Part:
-    """Refuse what rights do not cover: access for neither reading nor writing, truncating for reading."""
+    """Refuse what rights do not cover: access for neither reading nor writing, truncating for reading.
+
+    And making a file that is a program for somebody else, as with `chmod`.
+    """
     return [
         _argument(index),
         (AND, 0, 0, O_ACCMODE),
@@ -151,8 +162,36 @@ def _open(index: int) -> Part:
         (AND, 0, 0, O_ACCMODE | O_TRUNC),
         (EQUAL, 0, 1, O_TRUNC),
         *_answer(ERRNO | EPERM),
+        _argument(index),
+        (ANY_BIT, 1, 0, O_MAKES),
+        *_answer(ALLOW),
+        _argument(index + 1),
+        (ANY_BIT, 0, 1, SPECIAL_MODES),
+        *_answer(ERRNO | EPERM),
         *_answer(ALLOW),
     ]
+
+
+def _map() -> Part:
+    """Refuse memory that nobody counts.
+
+    What is shared without a file stays whole while one page of it is mapped, in no process's size; huge pages
+    are in no process's size at all.
+    """
+    return [
+        _argument(3),
+        (ANY_BIT, 0, 1, MAP_HUGETLB),
+        *_answer(ERRNO | EPERM),
+        (AND, 0, 0, MAP_SHARED | MAP_ANONYMOUS),
+        (EQUAL, 0, 1, MAP_SHARED | MAP_ANONYMOUS),
+        *_answer(ERRNO | EPERM),
+        *_answer(ALLOW),
+    ]
+
+
+def _advise() -> Part:
+    """Refuse to hide memory in the swap space: those who watch see what is in memory."""
+    return [_argument(2), (EQUAL, 0, 1, MADV_PAGEOUT), *_answer(ERRNO | EPERM), *_answer(ALLOW)]
 
 
 def _modes(rules: Rules) -> Iterable[tuple[Iterable[str], Part]]:
