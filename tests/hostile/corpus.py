@@ -390,6 +390,10 @@ FILES: Final = (
         own=True,
     ),
     _python(
+        "who is ended first",
+        "tries('when memory is short',lambda: open('/proc/self/oom_score_adj','w').write('1000'))",
+    ),
+    _python(
         "a program for somebody else",
         _lines(
             "open('s','w').write('x')",
@@ -657,6 +661,7 @@ WORKS_WITH_PROCESSES: Final = (
         "a child process",
         "import subprocess\nprint('works' if subprocess.run(['echo','x'],capture_output=True).stdout==b'x\\n' else '')",  # noqa: E501
     ),
+    _shell("an archive", "echo x >a && tar cf b.tar a && rm a && tar xf b.tar && test -s a && echo works"),
     _shell(
         "a pipeline",
         "printf 'b\\na\\n' | sort >x; ls / 2>/dev/null | wc -l >/dev/null; echo works",

@@ -42,7 +42,7 @@ MACHINE_PARAMS = [pytest.param(machine, id=name) for name, machine in MACHINES.i
 SPECIAL: Final = {
     *SIGNALS, *MODES, *OPENS, *OWNERS, *TIMES, *ATTRIBUTES,
     "truncate", "fork", "vfork", "clone", "clone3", "socket", "socketpair", "connect", "setsockopt",
-    "fcntl", "ioctl", "prlimit64", "prctl", "mmap", "madvise",
+    "fcntl", "ioctl", "prlimit64", "prctl", "mmap", "madvise", "creat",
 }  # fmt: skip
 """Calls that a rule speaks of; nothing but these and the plain ones is ever allowed."""
 
@@ -176,7 +176,7 @@ _DANGEROUS = """
     settimeofday clock_settime adjtimex acct quotactl syslog sethostname sched_setaffinity
     sched_setscheduler setpriority migrate_pages move_pages mbind kcmp rt_sigqueueinfo rt_tgsigqueueinfo
     timer_create inotify_add_watch fanotify_init vmsplice splice tee process_mrelease
-    landlock_create_ruleset seccomp openat2 bind listen accept accept4 get_robust_list mincore creat
+    landlock_create_ruleset seccomp openat2 bind listen accept accept4 get_robust_list mincore
     setrlimit mlock mlock2 mlockall shmdt msgsnd semop lookup_dcookie vhangup ustat uselib cachestat
     statmount listmount map_shadow_stack set_mempolicy_home_node lsm_set_self_attr
 """
@@ -296,6 +296,7 @@ def test_a_file_is_not_made_as_a_program_that_runs_as_somebody_else(flags: int, 
         assert ask(name, *[7] * index, flags, mode) == REFUSED
         assert ask(name, *[7] * index, flags, mode & 0o777) == ALLOW
         assert ask(name, *[7] * index, 0o2, mode) == ALLOW  # nothing is made: what stands there is no mode
+    assert (ask("creat", 7, mode), ask("creat", 7, mode & 0o777)) == (REFUSED, ALLOW)
 
 
 @given(flags=st.integers(0, (1 << 64) - 1))

@@ -126,6 +126,7 @@ def _special(rules: Rules) -> Iterable[tuple[Iterable[str], Part]]:
     yield ("madvise",), _advise()
     for name, index in OPENS.items():
         yield (name,), _open(index)
+    yield ("creat",), _ordinary_mode(1)  # as tar makes its archives: opened for writing, new or emptied
     yield from _modes(rules)
     yield OWNERS, _answer(ERRNO)  # pretended: programs that copy files go on
     yield TIMES, _answer(ALLOW if rules.own_files else ERRNO)
@@ -165,7 +166,14 @@ def _open(index: int) -> Part:
         _argument(index),
         (ANY_BIT, 1, 0, O_MAKES),
         *_answer(ALLOW),
-        _argument(index + 1),
+        *_ordinary_mode(index + 1),
+    ]
+
+
+def _ordinary_mode(index: int) -> Part:
+    """Refuse to make a program that runs as somebody else."""
+    return [
+        _argument(index),
         (ANY_BIT, 0, 1, SPECIAL_MODES),
         *_answer(ERRNO | EPERM),
         *_answer(ALLOW),
@@ -197,13 +205,7 @@ def _advise() -> Part:
 def _modes(rules: Rules) -> Iterable[tuple[Iterable[str], Part]]:
     for name, index in MODES.items():
         if rules.own_files:
-            special = [
-                _argument(index),
-                (ANY_BIT, 0, 1, SPECIAL_MODES),
-                *_answer(ERRNO | EPERM),
-                *_answer(ALLOW),
-            ]
-            yield (name,), special
+            yield (name,), _ordinary_mode(index)
         else:
             yield (name,), _answer(ERRNO)  # pretended
 

@@ -194,8 +194,8 @@ X86_64: Final = Machine(
         sendmsg 46  recvmsg 47  shutdown 48  bind 49  listen 50  getsockname 51  getpeername 52
         socketpair 53  setsockopt 54  getsockopt 55  clone 56  fork 57  vfork 58  execve 59  exit 60
         wait4 61  kill 62  uname 63  fcntl 72  flock 73  fsync 74  fdatasync 75  truncate 76  ftruncate 77
-        getdents 78  getcwd 79  chdir 80  fchdir 81  rename 82  mkdir 83  rmdir 84  link 86  unlink 87
-        symlink 88  readlink 89  chmod 90  fchmod 91  chown 92  fchown 93  lchown 94  umask 95
+        getdents 78  getcwd 79  chdir 80  fchdir 81  rename 82  mkdir 83  rmdir 84  creat 85  link 86
+        unlink 87  symlink 88  readlink 89  chmod 90  fchmod 91  chown 92  fchown 93  lchown 94  umask 95
         gettimeofday 96  getrlimit 97  getrusage 98  sysinfo 99  times 100  getuid 102  getgid 104
         geteuid 107  getegid 108  setpgid 109  getppid 110  getpgrp 111  setsid 112  getgroups 115
         getresuid 118  getresgid 120  getpgid 121  getsid 124  rt_sigpending 127  rt_sigtimedwait 128
