@@ -661,6 +661,10 @@ WORKS_WITH_PROCESSES: Final = (
         "a child process",
         "import subprocess\nprint('works' if subprocess.run(['echo','x'],capture_output=True).stdout==b'x\\n' else '')",  # noqa: E501
     ),
+    _shell(
+        "many children that nobody waits for",
+        "i=0; while [ $i -lt 150 ]; do (true &) || exit 1; i=$((i+1)); done; echo works",
+    ),
     _shell("an archive", "echo x >a && tar cf b.tar a && rm a && tar xf b.tar && test -s a && echo works"),
     _shell(
         "a pipeline",

@@ -147,9 +147,10 @@ def descendants(rows: Mapping[int, Row], root: int, uid: int | None) -> set[int]
 
 
 def taken(rows: Mapping[int, Row], pids: set[int]) -> Taken:
-    """Add up what some processes take; those that have ended take nothing."""
-    alive = [rows[pid] for pid in pids if pid in rows and not rows[pid].zombie]
-    return Taken(len(alive), sum(row.memory_bytes for row in alive), sum(row.cpu_seconds for row in alive))
+    """Add up what some processes take; those that have ended take a place until their parent asks."""
+    present = [rows[pid] for pid in pids if pid in rows]
+    alive = [row for row in present if not row.zombie]
+    return Taken(len(present), sum(row.memory_bytes for row in alive), sum(row.cpu_seconds for row in alive))
 
 
 def threads_of(rows: Mapping[int, Row], uid: int) -> int:

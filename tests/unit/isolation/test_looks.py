@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -87,3 +88,10 @@ def test_what_has_ended_holds_nothing(tmp_path: Path) -> None:
 
     assert nameless.measure([pid], tmp_path, most_bytes=MIB) == 0
     assert processes.threads(pid) == []
+
+
+def test_processes_that_nobody_waits_for_count_as_processes_and_take_nothing_else() -> None:
+    row = processes.Row(parent=1, uid=1, zombie=False, memory_bytes=5, cpu_seconds=1.0, threads=1)
+    rows = {2: row, 3: replace(row, zombie=True), 4: replace(row, zombie=True)}
+
+    assert processes.taken(rows, {2, 3, 4, 5}) == processes.Taken(3, 5, 1.0)

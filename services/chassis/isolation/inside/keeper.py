@@ -96,8 +96,22 @@ def _start(become_job: Callable[[], None]) -> int:
 def _wait(job: int, orders: int, gone: int) -> None:
     """Wait until the job's first process has ended, or an order to stop comes, or the host has gone."""
     ended = os.pidfd_open(job)
-    select.select([ended, orders, gone], [], [])
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # it is heard as the end of the host is
+    ready: list[int] = []
+    while not (
+        ended in ready or orders in ready or (gone in ready and signal.SIGTERM in os.read(gone, 4096))
+    ):
+        _reap_others(job)
+        ready, _, _ = select.select([ended, orders, gone], [], [])
     os.close(ended)
+
+
+def _reap_others(job: int) -> None:
+    """Let go of what its parents left behind: else it counts as processes of the user until the job ends."""
+    while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if found.si_pid == job:
+            return
+        os.waitpid(found.si_pid, 0)
 
 
 def _end(job: int) -> int:
