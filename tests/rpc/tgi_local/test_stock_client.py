@@ -1,5 +1,6 @@
 """The stock `text-generation` client talks to tgi-local as to TGI."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,7 @@ async def test_overload_has_its_type(model: Path, tmp_path: Path) -> None:
     async with tgi_local(model, tmp_path / "data", max_concurrent=4) as server:
         client = AsyncClient(f"http://127.0.0.1:{server.port}")
         streams = [client.generate_stream("x", max_new_tokens=400) for _ in range(4)]
-        for stream in streams:
-            await anext(stream)
+        await asyncio.gather(*(anext(stream) for stream in streams))
 
         with pytest.raises(OverloadedError):
             await client.generate("x")
