@@ -15,6 +15,8 @@ _log = logger(__name__)
 
 KEEP_SECONDS: Final = 600.0
 """After that an idle interpreter is replaced, and all of them go when nobody wanted one."""
+PAUSE_SECONDS: Final = 0.1
+"""How long another one is not made while one still waits."""
 
 Start = Callable[[], Awaitable[Started]]
 
@@ -47,6 +49,8 @@ class Pool:
 
     async def _fill(self) -> None:
         try:
+            if self._idle:  # no hurry, and a start takes a processor from the job that has just begun
+                await asyncio.sleep(PAUSE_SECONDS)
             while len(self._idle) < self._size:
                 self._idle.append((time.monotonic(), await self._start()))
         except (KernelError, OSError) as error:
