@@ -52,9 +52,9 @@ async def test_a_job_that_is_given_up_while_it_starts_leaves_no_process() -> Non
             await asyncio.sleep(random.uniform(0.0, 0.08))  # noqa: S311 - any moment
             job.cancel()
             await asyncio.gather(job, return_exceptions=True)
-        left = await asyncio.to_thread(of_users, min(uids))
-
-    assert left == []
+        async with asyncio.timeout(10):  # the last ones are killed; the machine takes its time to end them
+            while await asyncio.to_thread(of_users, min(uids)):  # noqa: ASYNC110 - they tell nobody
+                await asyncio.sleep(0.05)
 
 
 async def test_a_host_that_is_killed_while_jobs_start_leaves_nothing_for_the_next_one() -> None:
