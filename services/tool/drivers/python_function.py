@@ -4,13 +4,17 @@ On standard input comes a JSON object: `source`, `function`, `arguments`. It ans
 `value`, or `error` with what went wrong, or `unreadable` with why the result is no JSON.
 """
 
-import asyncio
-import inspect
+from __future__ import annotations  # loading `typing` would be most of what a call takes
+
 import json
 import os
 import sys
 import traceback
-from typing import Any
+import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MOST_CHARACTERS = 2000
 
@@ -24,7 +28,9 @@ def answer(given: dict[str, Any]) -> str:
         if not callable(function):
             return json.dumps({"error": f"the source defines no function {given['function']!r}"})
         value = function(**given["arguments"])
-        if inspect.iscoroutine(value):
+        if isinstance(value, types.CoroutineType):
+            import asyncio  # noqa: PLC0415 - takes longer to load than most calls run
+
             value = asyncio.run(value)
     except BaseException as error:  # noqa: BLE001 - all of it is the tool's own, its exit included
         lines = traceback.format_exception_only(type(error), error)
