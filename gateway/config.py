@@ -19,8 +19,14 @@ class GatewayConfig:
     default_max_tokens: int = 512
     """Largest answer when the caller names none. Unit: tokens."""
 
-    checkpoint_tokens: int = 32
-    """A running generation is saved every so many tokens."""
+    checkpoint_tokens: int = 256
+    """A running generation is saved every so many tokens, but not more often than the pause allows."""
+
+    checkpoint_seconds: timedelta = timedelta(seconds=2)
+    """It is saved after so long, too, if it brought tokens."""
+
+    checkpoint_pause_seconds: timedelta = timedelta(seconds=0.5)
+    """Least time between two saves, and before the first; a call that ends earlier is not saved."""
 
     keep_finished_seconds: timedelta = timedelta(seconds=300)
     """How long a finished generation can be asked for again."""

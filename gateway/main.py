@@ -255,7 +255,10 @@ def _use_cases(
                 agent_bytes=settings.keep_finished_bytes // 8,
             ),
             runner=RunnerConfig(
-                default_max_tokens=settings.default_max_tokens, checkpoint_tokens=settings.checkpoint_tokens
+                default_max_tokens=settings.default_max_tokens,
+                checkpoint_tokens=settings.checkpoint_tokens,
+                checkpoint_seconds=settings.checkpoint_seconds.total_seconds(),
+                checkpoint_pause=settings.checkpoint_pause_seconds.total_seconds(),
             ),
         ),
     )

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -457,9 +458,9 @@ class Checkpoint:
     """Of the request: another request under the same id is refused."""
     prompt: Prompt
     prompt_ids: tuple[int, ...] = ()
-    pieces: tuple[str, ...] = ()
+    pieces: Sequence[str] = ()
     """Text of each emitted token."""
-    token_ids: tuple[int, ...] = ()
+    token_ids: Sequence[int] = ()
     seed: int | None = None
     kv: KvState | None = None
     places: tuple[Place, ...] = ()

@@ -93,11 +93,16 @@ class Ticket(Protocol):
         ...
 
     def yielded(self, tokens_done: int, *, replica_lost: bool, kv_replica: str = "") -> None:
-        """Give the slot back and wait again."""
+        """Give the slot back and wait again; `tokens_done`: all that it has produced."""
         ...
 
-    def ended(self, completion: Completion, tokens_done: int) -> None:
-        """End the call, whether it waits, runs or was revoked, and tell the scheduler. Idempotent."""
+    def ended(
+        self, completion: Completion, tokens_done: int, cached_prompt_tokens: int | None = None
+    ) -> None:
+        """End the call, whether it waits, runs or was revoked, and tell the scheduler. Idempotent.
+
+        `tokens_done`: all that it has produced. `cached_prompt_tokens`: as in `progress`.
+        """
         ...
 
 

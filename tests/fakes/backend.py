@@ -195,9 +195,13 @@ class FakeTicket:
         self.yields.append((tokens_done, replica_lost, kv_replica))
         self._wait_again()
 
-    def ended(self, completion: Completion, tokens_done: int) -> None:
+    def ended(
+        self, completion: Completion, tokens_done: int, cached_prompt_tokens: int | None = None
+    ) -> None:
         """Note the end."""
         self.ends.append((completion, tokens_done))
+        if cached_prompt_tokens is not None:
+            self.cached.append(cached_prompt_tokens)
 
     def grant(self, replica: str, max_new_tokens: int = 0) -> None:
         """Grant a replica, for at most so many tokens unless 0."""

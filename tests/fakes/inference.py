@@ -22,7 +22,14 @@ from tests.fakes.backend import FakeCheckpoints, FakeDispatcher, FakeTicket, Rec
 from tests.fakes.waiting import until
 
 QUICK = RunnerConfig(
-    checkpoint_tokens=4, progress_tokens=2, max_failures=3, failure_pause=0.001, suspend_timeout=0.05
+    checkpoint_tokens=4,
+    checkpoint_pause=0.0,
+    progress_tokens=2,
+    progress_seconds=0.0,
+    quantum_seconds=0.0,
+    max_failures=3,
+    failure_pause=0.001,
+    suspend_timeout=0.05,
 )
 PROBES = PoolConfig(healthy_interval=60.0, first_retry=0.001, longest_retry=0.01)
 

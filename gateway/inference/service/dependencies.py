@@ -16,10 +16,18 @@ class RunnerConfig:
     """Limits of a generation."""
 
     default_max_tokens: int = 512
-    checkpoint_tokens: int = 32
-    """A running generation is saved every so many tokens."""
+    checkpoint_tokens: int = 256
+    """A running generation is saved every so many tokens, but not more often than the pause allows."""
+    checkpoint_seconds: float = 2.0
+    """It is saved after so many seconds, too, if it brought tokens."""
+    checkpoint_pause: float = 0.5
+    """Least time between two saves, and before the first. Unit: seconds."""
     progress_tokens: int = 8
-    """Progress is reported to the scheduler every so many tokens."""
+    """Progress is reported to the scheduler when there are so many tokens to tell of"""
+    progress_seconds: float = 0.5
+    """and so many seconds have passed since the last report;"""
+    quantum_seconds: float = 0.02
+    """after so many as soon as the quantum of its grant is used up."""
     max_failures: int = 6
     """Failures in a row without a single new token after which the generation fails."""
     failure_pause: float = 0.1

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.inference.core.beginning import Beginning
 from gateway.inference.core.transcript import Transcript
 from gateway.inference.model import (
     Admitted,
@@ -173,15 +174,15 @@ class Generation:
         return size
 
     def checkpoint(self) -> Checkpoint:
-        """Copy what another gateway needs to go on."""
+        """Return what another gateway needs to go on; it stays as it is while tokens are added."""
         return Checkpoint(
             call=self.key.call,
             model=self.model,
             digest=self.digest,
             prompt=self.prompt,
             prompt_ids=self.prompt_ids,
-            pieces=tuple(self.transcript.pieces),
-            token_ids=tuple(self.transcript.token_ids),
+            pieces=Beginning(self.transcript.pieces, self.transcript.released),
+            token_ids=Beginning(self.transcript.token_ids, len(self.transcript)),
             seed=self.seed,
             kv=self.kv,
             places=self.transcript.places(),

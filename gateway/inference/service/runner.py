@@ -9,6 +9,7 @@ from math import inf
 from gateway.inference.core import prefixes, prompt_plan, replay
 from gateway.inference.core.culprits import Work
 from gateway.inference.core.evidence import Source, cause
+from gateway.inference.core.pacing import ReportPace
 from gateway.inference.core.prompt_length import check_length
 from gateway.inference.errors import BackendBroken, BackendError, UnmarkedEnd
 from gateway.inference.model import (
@@ -18,7 +19,6 @@ from gateway.inference.model import (
     Checkpoint,
     Constraint,
     FinishReason,
-    KvState,
     Prompt,
     PromptIds,
     ReplicaInfo,
@@ -38,11 +38,12 @@ from gateway.inference.service.dependencies import Dependencies
 from gateway.inference.service.failures import check_failures, odd_answer, refusals
 from gateway.inference.service.generation import Generation
 from gateway.inference.service.replicas import LiveReplica
+from gateway.inference.service.saving import Saving
 from gateway.inference.service.trials import Run
 from services.chassis.aside import aside
 from services.chassis.chat import ToolCall, ToolDefinition
 from services.chassis.dispatch.scheduling import AgentFacts, Completion, DispatchGrant, Interrupt, Submission
-from services.chassis.rpc.errors import Cancelled, IdempotencyMismatch, KernelError
+from services.chassis.rpc.errors import Cancelled, KernelError
 
 
 class _RunEnd(Enum):
@@ -67,7 +68,7 @@ class Runner:
         self._deps = deps
         self._gen = generation
         self._agent = agent
-        self._checkpoints = checkpoints
+        self._saving = Saving(deps, generation, checkpoints)
         self._resume = resume
         self._constraint: Constraint | None = generation.spec.constraint
         self._accepts: Callable[[str], bool] | None = None
@@ -87,8 +88,9 @@ class Runner:
         self._replica = self._failure = ""
         self._source: Source = (generation.key.tenant, agent.program or generation.key.agent)
         self._work = Work.of(generation.key.tenant, self._source, generation.spec)
-        self._unreported = self._checkpointed = 0
-        self._saving: asyncio.Task[None] | None = None
+        self._unreported = 0
+        config = deps.config
+        self._reports = ReportPace(config.progress_tokens, config.progress_seconds, config.quantum_seconds)
 
     async def run(self) -> None:
         """Produce the generation to its end."""
@@ -105,7 +107,7 @@ class Runner:
             raise
         finally:
             if self._ticket is not None:
-                self._ticket.ended(completion, len(self._gen.transcript))
+                self._ticket.ended(completion, len(self._gen.transcript), self._cached_unreported)
             self._settle(completion)
 
     async def _produce(self) -> None:
@@ -125,7 +127,7 @@ class Runner:
             # In a thread: the longest schemas take some hundredths of a second.
             bound = await aside(lambda: prompt_plan.bind(self._deps.checker, spec, tools))
             self._constraint, self._accepts, self._accepts_call = bound
-        checkpoint = await self._checkpoint_of(self._resume)
+        checkpoint = await self._saving.load() if self._resume is not None else None
         # What an empty name stands for may have changed since: an answer is of one model.
         model = checkpoint.model if checkpoint is not None else spec.model
         wait = self._agent.hints.max_wait
@@ -160,14 +162,6 @@ class Runner:
                 return await pool.render(replica, gen.spec.messages, tools, form, work=self._work)
             return await pool.measure(replica, gen.spec.prompt, work=self._work)
 
-    async def _checkpoint_of(self, resume: ResumePoint | None) -> Checkpoint | None:
-        if resume is None:
-            return None
-        checkpoint = await self._checkpoints.load(self._gen.key.call)
-        if checkpoint is not None and checkpoint.digest != self._gen.digest:
-            raise IdempotencyMismatch("another request was sent under this request_id; use a new one")
-        return checkpoint
-
     def _restore(self, checkpoint: Checkpoint | None, resume: ResumePoint | None, info: ReplicaInfo) -> None:
         """Take up the longer of the checkpoint and what the caller has received.
 
@@ -187,7 +181,8 @@ class Runner:
             # Which part of the text each id stands for is not told, and need not be: nothing is delivered of
             # it again.
             gen.transcript.extend(resume.token_ids, [resume.text, *([""] * (received - 1))])
-        self._checkpointed = gen.restored = len(gen.transcript)
+        gen.restored = len(gen.transcript)
+        self._saving.restored(gen.restored)
 
     def _submission(self) -> Submission:
         gen = self._gen
@@ -251,16 +246,16 @@ class Runner:
         self._preemptions += 1
         self._gen.suspend(SuspendReason.PREEMPTED)
         self._deps.metrics.suspended(SuspendReason.PREEMPTED.value)
-        kv_replica = self._gen.kv.replica if self._gen.kv is not None else ""
-        ticket.yielded(len(self._gen.transcript), replica_lost=False, kv_replica=kv_replica)
-        self._save()
+        self._give_back(ticket, self._gen.kv.replica if self._gen.kv is not None else "")
+        if self._constraint is None:
+            self._saving.save()
 
     async def _lost(self, ticket: Ticket, failures: int) -> None:
         check_failures(failures, self._deps.config.max_failures, self._failure, self._recoveries)
         self._recoveries += 1
         self._gen.suspend(SuspendReason.BACKEND_LOST)
         self._deps.metrics.suspended(SuspendReason.BACKEND_LOST.value)
-        ticket.yielded(len(self._gen.transcript), replica_lost=True)
+        self._give_back(ticket, lost=True)
         await asyncio.sleep(self._deps.config.failure_pause * 2 ** (failures - 1))
         await self._check_killed()  # some servers take a moment to die
 
@@ -278,6 +273,9 @@ class Runner:
         if (problem := eligibility.obstacle(self._gen, info, self._max_tokens)) is not None:
             return self._elsewhere(problem)
         self._replica = grant.replica
+        now = self._deps.clock.monotonic()
+        self._reports.begin(grant.quantum_tokens, now)
+        self._saving.begin(now)
         request = next_request(
             self._gen,
             backend.name,
@@ -306,7 +304,6 @@ class Runner:
             for task in (consume, watch, replaced):
                 task.cancel()
             await asyncio.wait({consume, watch, replaced})
-            self._report(ticket, 1)
 
     async def _failed(self, replica: str, error: BackendError) -> _RunEnd:
         """Tell the pool. Raises BackendFailed for an odd answer of a replica that tells well of itself.
@@ -372,6 +369,7 @@ class Runner:
         gen = self._gen
         # Text that the request does not go on from comes again, and has been delivered already.
         known = gen.transcript.text.removeprefix(request.emitted_text)
+        began = len(gen.transcript)
         stream = backend.stream(request)
         async with aclosing(replay.skip_known_prefix(known, stream) if known else stream) as items:
             async for item in items:
@@ -386,10 +384,7 @@ class Runner:
                     if gen.transcript.stopped:  # before a checkpoint, which would not tell that it has ended
                         self._stop_reason = StopReason.STOP
                         return
-                    if self._unreported >= self._deps.config.progress_tokens:
-                        run.proven()
-                        self._report(ticket, 1)
-                        self._checkpoint_if_due()
+                    self._keep_up(ticket, run, began)
                 elif isinstance(item, PromptIds):
                     gen.prompt_ids = item.ids
                 elif isinstance(item, CachedPrompt):
@@ -414,30 +409,25 @@ class Runner:
         self._first_token = self._deps.clock.monotonic() - self._gen.arrived_at
         self._deps.metrics.first_token(self._agent.hints.scheduling_class.value, self._first_token)
 
-    def _report(self, ticket: Ticket, at_least: int) -> None:
-        if self._unreported >= at_least or self._cached_unreported is not None:
-            ticket.progress(self._unreported, self._cached_unreported)
-            self._unreported, self._cached_unreported = 0, None
+    def _keep_up(self, ticket: Ticket, run: Run, began: int) -> None:
+        """Tell the scheduler, and save, where that is due by now."""
+        tokens, now = len(self._gen.transcript), self._deps.clock.monotonic()
+        if tokens - began == self._deps.config.progress_tokens:
+            run.proven()
+        if self._reports.due(tokens - began, self._unreported, now):
+            self._tell(ticket)
+        if self._constraint is None:
+            self._saving.keep_up(tokens, now)
 
-    def _checkpoint_if_due(self) -> None:
-        if len(self._gen.transcript) - self._checkpointed >= self._deps.config.checkpoint_tokens:
-            self._save()
+    def _give_back(self, ticket: Ticket, kv_replica: str = "", *, lost: bool = False) -> None:
+        if self._cached_unreported is not None:  # which only a report can tell
+            self._tell(ticket)
+        self._unreported = 0
+        ticket.yielded(len(self._gen.transcript), replica_lost=lost, kv_replica=kv_replica)
 
-    def _save(self) -> None:
-        """Save a checkpoint in the background, one at a time: the next one covers what this one misses."""
-        if self._constraint is not None or (self._saving is not None and not self._saving.done()):
-            return
-        self._checkpointed = len(self._gen.transcript)
-        self._saving = self._deps.spawn(self._save_now(self._gen.checkpoint()))
-
-    async def _save_now(self, checkpoint: Checkpoint) -> None:
-        try:
-            await self._checkpoints.save(checkpoint)
-        except KernelError:
-            # The generation itself is fine; only a crash of this gateway would cost more tokens.
-            self._deps.metrics.checkpointed("failed")
-        else:
-            self._deps.metrics.checkpointed("saved")
+    def _tell(self, ticket: Ticket) -> None:
+        ticket.progress(self._unreported, self._cached_unreported)
+        self._unreported, self._cached_unreported = 0, None
 
     def _compose(self) -> Answer:
         """Make the answer of a complete generation. Raises ConstraintUnmet."""
@@ -480,16 +470,4 @@ class Runner:
         self._deps.metrics.finished(label, completion.value, seconds, len(gen.transcript))
         if completion is Completion.COMPLETED:
             self._deps.pool.trials.finished(self._work)
-        if self._checkpointed and completion is Completion.COMPLETED:
-            self._deps.spawn(self._forget(gen.kv))
-
-    async def _forget(self, kv: KvState | None) -> None:
-        """Drop what was kept for a crash that did not come."""
-        if self._saving is not None:
-            await asyncio.wait({self._saving})
-        try:
-            await self._checkpoints.delete(self._gen.key.call)
-            if kv is not None and (backend := self._deps.pool.backend(kv.replica)) is not None:
-                await backend.forget(kv)
-        except (KernelError, BackendError):
-            self._deps.metrics.checkpointed("not_deleted")  # its keeper drops it when it is old
+            self._saving.forget(gen.kv)

@@ -44,6 +44,8 @@ class Run:
     def __init__(self, place: "_Place", work: Work) -> None:
         self._place = place
         self.work = work
+        self.fell = False
+        """Whether its server's death has been counted: it may hear of that later than others."""
 
     def proven(self) -> None:
         """End its trial: it brought tokens, and the server lives."""
@@ -89,9 +91,12 @@ class _Place:
 
     def broke(self, instance: str, now: float) -> None:
         """Note that a connection broke, and what was at work."""
+        at_work = {run for run in self.runs | self.lately(now, LINGER_SECONDS) if not run.fell}
+        if not at_work:
+            return
         if self.broken is None or now - self.broken.at > JOIN_SECONDS:
             self.broken = _Break(now, instance, set())
-        self.broken.at_work |= self.runs | self.lately(now, LINGER_SECONDS)
+        self.broken.at_work |= at_work
 
     def lately(self, now: float, seconds: float) -> set[Run]:
         """Return what was cancelled within so many seconds."""
@@ -169,6 +174,8 @@ class Trials:
                 self._died(replica, lately)
 
     def _died(self, replica: str, runs: Collection[Run]) -> None:
+        for run in runs:
+            run.fell = True
         at_work = {run.work for run in runs}
         _log.warning("a model server died at work", replica=replica, requests=len(at_work))
         self._places[replica].left.clear()

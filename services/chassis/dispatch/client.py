@@ -151,7 +151,9 @@ class DispatchTicket:
         )
         self._client.send(pb.DispatchRequest(yielded=report))
 
-    def ended(self, completion: Completion, tokens_done: int) -> None:
+    def ended(
+        self, completion: Completion, tokens_done: int, cached_prompt_tokens: int | None = None
+    ) -> None:
         """End the attempt, whether it waits, runs or was revoked, and tell the scheduler. Idempotent."""
         if self._over:
             return
@@ -163,6 +165,7 @@ class DispatchTicket:
                 key=key,
                 completion=completion.value,
                 tokens_done=tokens_done,
+                cached_prompt_tokens=cached_prompt_tokens,
                 number=self.status.number,
                 attempt=self.attempt,
             )

@@ -87,7 +87,9 @@ async def test_a_backend_and_a_scheduler_that_die_in_mid_stream_are_a_pause_and_
 async def test_after_a_gateways_crash_a_retry_with_the_same_key_gets_the_same_generation(
     dialect: str,
 ) -> None:
-    async with small_kernel(Behaviour(tokens=40)) as kernel:
+    async with small_kernel(
+        Behaviour(tokens=40), checkpoint_tokens="4", checkpoint_pause_seconds="0"
+    ) as kernel:
         undisturbed = await whole(kernel, dialect)
         kernel.tgi.behaviour.token_delay = 0.02
         before = kernel.snapshots.saves

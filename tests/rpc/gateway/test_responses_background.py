@@ -155,7 +155,9 @@ async def test_an_agent_has_a_bounded_number_and_must_store_them(me: Client, oth
 async def test_a_response_outlives_its_gateway_whether_that_stops_or_dies() -> None:
     contexts = context_service(clock=SystemClock())
     behaviour = Behaviour(tokens=60, token_delay=0.02)
-    async with small_kernel(behaviour, context=contexts, checkpoint_tokens="4") as kernel:
+    async with small_kernel(
+        behaviour, context=contexts, checkpoint_tokens="4", checkpoint_pause_seconds="0"
+    ) as kernel:
         me, seen = Client(kernel), kernel.tgi.seen
         stopped, orphan = await me.create(ENDLESS), await me.create(ENDLESS)
         await until(lambda: len(seen.runs) == 2 and all(run.sent >= 20 for run in seen.runs))

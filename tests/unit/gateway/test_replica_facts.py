@@ -35,7 +35,7 @@ async def test_what_a_backend_had_cached_is_told_for_each_run_and_the_callers_us
         answer = follower.events[-1].body
 
         assert desk.ticket.cached == [2, 7]
-        assert desk.ticket.tokens == len(PIECES)
+        assert desk.ticket.ends[-1][1] == len(PIECES)
         assert isinstance(answer, Answer)
         assert answer.usage.cached_prompt_tokens == 2
 

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
+from gateway.inference.core.culprits import Work
 from gateway.inference.errors import BackendGone, BackendUnavailable
 from gateway.inference.model import BackendRequest, CountSpec, StreamItem
 from gateway.inference.service import trials
@@ -15,6 +17,7 @@ from services.chassis.auth.identity import Caller
 from services.chassis.chat import ChatMessage, Role
 from services.chassis.dispatch.errors import TooManyCalls
 from services.chassis.rpc.errors import RequestPoisoned
+from services.chassis.runtime.clock import SystemClock
 from tests.fakes.backend import PLAIN, FakeBackend
 from tests.fakes.inference import Desk, Follower, ask, inference
 from tests.fakes.stepping import PIECES, WHOLE
@@ -196,6 +199,31 @@ async def test_a_prompt_that_ends_the_server_that_reads_it_ends_two_and_no_third
         await refused(desk.start(**kill()))
 
         assert sum(each.deaths for each in servers) == 4
+
+
+async def test_one_death_counts_once_however_late_a_connection_tells_of_it() -> None:
+    async def fallen(_replica: str, _instance: str) -> bool:
+        return True
+
+    known = trials.Trials(SystemClock(), fallen)
+    works = [Work(bytes([number]), ("acme", f"a{number}")) for number in range(2)]
+    tell = [asyncio.Event() for _ in works]
+
+    async def at_work(number: int) -> None:
+        with suppress(BackendUnavailable):
+            async with known.at_work("r0", "i0", works[number]):
+                await tell[number].wait()
+                raise BackendUnavailable("the connection failed")
+
+    runs = [asyncio.create_task(at_work(number)) for number in range(len(works))]
+    await asyncio.sleep(0)
+    for number, run in enumerate(runs):
+        tell[number].set()
+        await run
+        await known.look("r0")
+
+    for work in works:
+        known.check(work)
 
 
 def _runs(server: Mortal, count: int) -> bool:
