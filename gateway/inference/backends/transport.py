@@ -133,15 +133,18 @@ async def follow(
     reader: Reader[E_co],
     parse_answer: Callable[[int, bytes], Any],
     token_seconds: float,
+    let_go: Callable[[aiohttp.ClientResponse], None],
 ) -> AsyncGenerator[E_co, None]:
     """Follow a stream to its end; closing this closes the socket at once.
 
+    `let_go` is given the answer of a stream that has come to its end.
     `parse_answer` raises what an answer that is no stream tells of. `token_seconds`: time without an event
     after which the stream fails; keep-alive comments do not count. Raises BackendError.
     """
     with failures():
         async with asyncio.timeout(token_seconds):
             response = await open_stream()
+        whole = False
         try:
             clock = asyncio.get_running_loop().time
             deadline = clock() + token_seconds
@@ -166,9 +169,13 @@ async def follow(
                 if not data and not reader.finished:
                     raise _broke_off(response.content_type, begun=begun)
                 if not data:
-                    return
+                    break
+            whole = True
         finally:
-            response.close()
+            if whole:
+                let_go(response)
+            else:
+                response.close()
 
 
 async def _completed(reader: Reader[E_co], piece: bytes) -> Iterable[E_co]:

@@ -6,11 +6,10 @@ from typing import Any
 
 import aiohttp
 
+from gateway.inference.backends.connections import Connections
 from gateway.inference.backends.openai.wire import Chunk, EventReader, parse_answer
 from gateway.inference.backends.transport import (
     CONNECT_SECONDS,
-    JSON,
-    PLAIN,
     SILENCE_SECONDS,
     TOKEN_SECONDS,
     body_of,
@@ -19,7 +18,6 @@ from gateway.inference.backends.transport import (
     follow,
     is_there,
     page,
-    payload,
     read_aside,
 )
 
@@ -27,7 +25,7 @@ from gateway.inference.backends.transport import (
 class OpenAiClient:
     """Every failure is a `BackendError`.
 
-    The session is made on first use; `close` it. Cancelling a call, or closing a stream, closes the
+    `close` it. Cancelling a call, or closing a stream, closes the
     connection, which is how a server is told to stop.
     """
 
@@ -40,62 +38,50 @@ class OpenAiClient:
         token_timeout: float = TOKEN_SECONDS,
     ) -> None:
         self._base = base_url
-        self._headers = PLAIN | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._connections = Connections({"Authorization": f"Bearer {api_key}"} if api_key else None)
         self._silence = silence_timeout
         self._token_timeout = token_timeout
-        self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str) -> Any:
         """Ask a question. Raises BackendError."""
         with failures():
-            async with self._http().get(f"{self._base}{path}", timeout=control()) as response:
+            async with self._connections.http.get(f"{self._base}{path}", timeout=control()) as response:
                 return await _answer(response)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Ask a question with a body. Raises BackendError."""
         with failures():
-            url = f"{self._base}{path}"
-            async with self._http().post(
-                url, data=payload(body), headers=JSON, timeout=control()
-            ) as response:
+            async with self._connections.posted(f"{self._base}{path}", body, control()) as response:
                 return await _answer(response)
 
     async def answers(self, path: str) -> bool:
         """Whether a page is there; never raises BackendError."""
-        return await is_there(self._http(), f"{self._base}{path}")
+        return await is_there(self._connections.http, f"{self._base}{path}")
 
     async def metrics(self) -> bytes | None:
         """Return the server's metrics page; None: there is none. Raises no BackendError."""
-        return await page(self._http(), f"{self._base}/metrics")
+        return await page(self._connections.http, f"{self._base}/metrics")
 
     def stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
         """Follow a generation to its end. Raises BackendError.
 
         Wrap it in `contextlib.aclosing`: closing it closes the socket at once.
         """
-        return follow(partial(self._open, path, body), EventReader(), parse_answer, self._token_timeout)
+        return follow(
+            partial(self._open, path, body),
+            EventReader(),
+            parse_answer,
+            self._token_timeout,
+            self._connections.let_go,
+        )
 
     async def close(self) -> None:
         """Close all connections; running calls fail."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=self._headers,
-                # Some servers drop idle connections unseen, and a call on a dropped one fails.
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                cookie_jar=aiohttp.DummyCookieJar(),  # what one call is answered goes with no other call
-                read_bufsize=2**18,
-            )
-        return self._session
+        await self._connections.close()
 
     async def _open(self, path: str, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
-        return await self._http().post(
-            f"{self._base}{path}", data=payload(body), headers=JSON, timeout=timeout
-        )
+        return await self._connections.post(f"{self._base}{path}", body, timeout)
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Any:

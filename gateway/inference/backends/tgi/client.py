@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from gateway.inference.backends.connections import Connections
 from gateway.inference.backends.exposition import gauge
 from gateway.inference.backends.tgi.wire import (
     AiosOptions,
@@ -34,8 +35,6 @@ from gateway.inference.backends.tgi.wire import (
 from gateway.inference.backends.transport import (
     CONNECT_SECONDS,
     CONTROL_SECONDS,
-    JSON,
-    PLAIN,
     SILENCE_SECONDS,
     TOKEN_SECONDS,
     TOKENS_BYTES,
@@ -45,7 +44,6 @@ from gateway.inference.backends.transport import (
     follow,
     is_there,
     page,
-    payload,
     read_aside,
 )
 
@@ -71,7 +69,7 @@ _Call = AbstractAsyncContextManager[aiohttp.ClientResponse]
 class PooledAsyncClient:
     """A client of one TGI or tgi-local replica. Every failure is a `BackendError`.
 
-    The session is made on first use; `close` it. Cancelling a call, or closing a stream, closes the
+    `close` it. Cancelling a call, or closing a stream, closes the
     connection, which is how TGI is told to stop.
     """
 
@@ -89,7 +87,7 @@ class PooledAsyncClient:
         self.cookies = cookies
         self._silence = silence_timeout
         self._token_timeout = token_timeout
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections(headers, cookies)
 
     async def generate(
         self,
@@ -127,22 +125,22 @@ class PooledAsyncClient:
         def open_stream() -> Awaitable[aiohttp.ClientResponse]:
             return self._open_stream(request_body(prompt, options, aios))
 
-        return follow(open_stream, EventReader(), parse_answer, limit)
+        return follow(open_stream, EventReader(), parse_answer, limit, self._connections.let_go)
 
     async def info(self) -> BackendInfo:
         """Ask what the backend is and can. Raises BackendError."""
         with failures():
-            async with self._http().get(f"{self.base_url}/info", timeout=control()) as response:
+            async with self._connections.http.get(f"{self.base_url}/info", timeout=control()) as response:
                 found = await body_of(response)
         return await read_aside(len(found), lambda: parse_info(parse_answer(response.status, found)))
 
     async def health(self) -> bool:
         """Whether the backend would take work; never raises BackendError."""
-        return await is_there(self._http(), f"{self.base_url}/health")
+        return await is_there(self._connections.http, f"{self.base_url}/health")
 
     async def queue_size(self) -> int | None:
         """How many requests wait inside the backend; None where it does not tell. Raises no BackendError."""
-        found = await page(self._http(), f"{self.base_url}/metrics")
+        found = await page(self._connections.http, f"{self.base_url}/metrics")
         return None if found is None else gauge(found, "tgi_queue_size")
 
     async def tokenize(self, text: str, *, most_tokens: int = 0, special: bool = True) -> list[TextToken]:
@@ -188,32 +186,17 @@ class PooledAsyncClient:
         """Delete a saved state; unknown handles are fine. Raises BackendError."""
         with failures():
             url = f"{self.base_url}/aios/v1/kv/{quote(kv_handle, safe='')}"
-            async with self._http().delete(url, timeout=control()) as response:
+            async with self._connections.http.delete(url, timeout=control()) as response:
                 await body_of(response)
 
     async def close(self) -> None:
         """Close all connections; running calls fail."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers={**PLAIN, **(self.headers or {})},
-                cookies=self.cookies,
-                # What one call is answered goes with no other call.
-                cookie_jar=None if self.cookies else aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
-                read_bufsize=2**18,
-            )
-        return self._session
+        await self._connections.close()
 
     def _post(self, path: str, body: Mapping[str, Any], seconds: float) -> _Call:
-        url = f"{self.base_url}{path}"
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        return self._http().post(url, data=payload(body), headers=JSON, timeout=timeout)
+        return self._connections.posted(f"{self.base_url}{path}", body, timeout)
 
     async def _open_stream(self, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
-        url = f"{self.base_url}/generate_stream"
-        return await self._http().post(url, data=payload(body), headers=JSON, timeout=timeout)
+        return await self._connections.post(f"{self.base_url}/generate_stream", body, timeout)
