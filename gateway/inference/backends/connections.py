@@ -51,12 +51,17 @@ class Connections:
             )
         except aiohttp.ClientConnectorError:
             raise
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as failure:
             if not seen.reused:
                 raise
+            dropped = failure
         if self._fresh is None:
             self._fresh = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
-        return await self._fresh.post(url, data=payload(body), headers=JSON, timeout=timeout)
+        try:
+            return await self._fresh.post(url, data=payload(body), headers=JSON, timeout=timeout)
+        except aiohttp.ClientConnectorError:
+            # Nobody is there: the server has died with the request in its hands, and did not just hang up.
+            raise dropped from None
 
     @asynccontextmanager
     async def posted(

@@ -1,13 +1,13 @@
 """Connections to a backend are kept, and a dead one costs its call nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
 from gateway.inference.backends.openai.client import OpenAiClient
-from gateway.inference.errors import BackendUnavailable
+from gateway.inference.errors import BackendUnavailable, BackendUnreachable
 from tests.fakes.waiting import until
 
 EVENT = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'
@@ -29,6 +29,8 @@ class Server:
     def __init__(self, *answers: bytes) -> None:
         self.answers = list(answers)
         self.connections = self.requests = self.open = 0
+        self.dies = False
+        self.stop: Callable[[], None] = lambda: None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -40,6 +42,9 @@ class Server:
                 length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"-Length" in line)
                 await reader.readexactly(length)
                 self.requests += 1
+                if self.dies:
+                    self.stop()
+                    return
                 answer = self.answers.pop(0)
                 writer.write(answer)
                 await writer.drain()
@@ -57,6 +62,7 @@ async def served(*answers: bytes) -> AsyncIterator[tuple[Server, OpenAiClient]]:
     """Run a server with such answers and a client of it."""
     made = Server(*answers)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.stop = server.close
     client = OpenAiClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     try:
         yield made, client
@@ -96,6 +102,16 @@ async def test_a_request_is_sent_again_only_once() -> None:
             await generate(client)
 
         assert server.requests == 3
+
+
+async def test_a_server_that_died_of_a_request_on_a_kept_connection_counts_as_died() -> None:
+    async with served(ANSWER) as (server, client):
+        await generate(client)
+        server.dies = True
+        with pytest.raises(BackendUnavailable) as failure:
+            await generate(client)
+
+        assert not isinstance(failure.value, BackendUnreachable)
 
 
 async def test_a_request_on_a_new_connection_is_not_sent_again() -> None:

@@ -67,7 +67,7 @@ async def followed(response: Response, reader: Any) -> tuple[list[Any], int]:
 
     other = asyncio.create_task(bystander())
     try:
-        return [each async for each in follow(opened, reader, lambda *_: None, 10.0)], turns
+        return [each async for each in follow(opened, reader, lambda *_: None, 10.0, lambda _: None)], turns
     finally:
         other.cancel()
 
