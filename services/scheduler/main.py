@@ -21,7 +21,8 @@ async def build(process: Process) -> App:
     epoch = int(process.clock.now().timestamp() * 1000)
     core = SchedulerCore(settings.core_settings(epoch), discover())
     metrics = PrometheusScheduleMetrics(process.registry, lambda kind, lane: core.policy_of(kind, lane).name)
-    service = SchedulerService(core, process.clock, metrics)
+    # Microseconds, for the same reason: no scheduler has a million events in a second.
+    service = SchedulerService(core, process.clock, metrics, first_sequence=epoch * 1000)
     # What is alive now lives as long as the process; young garbage is collected in large, rare rounds.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

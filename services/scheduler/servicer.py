@@ -16,7 +16,8 @@ from services.chassis.shares import Openings
 from services.scheduler.core.explanation_text import summary
 from services.scheduler.core.stats import ReplicaStats, merged
 from services.scheduler.model import ResourceKind
-from services.scheduler.service.scheduling import GatewaySession, SchedulerService, Viewer
+from services.scheduler.service.scheduling import GatewaySession, SchedulerService
+from services.scheduler.service.watching import Viewer
 from services.scheduler.wire import scheduling
 
 _KINDS: Final = {"gateway": ResourceKind.INFERENCE, "tool": ResourceKind.TOOL}
@@ -85,6 +86,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         return scheduler_pb2.ListSyscallsResponse(
             syscalls=[scheduling.syscall(entry, call, now, wall) for entry, call in page],
             next_page_token=token,
+            sequence=self._service.sequence,
         )
 
     async def GetQueue(
@@ -96,6 +98,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             classes=[scheduling.class_queue(each) for each in classes],
             replicas=[scheduling.replica(each) for each in stats.replicas if visible(each, tenant)],
             preemption_count=self._service.preemptions,
+            sequence=self._service.sequence,
         )
 
     async def ExplainWait(
@@ -129,9 +132,8 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def WatchSchedule(
         self, request: scheduler_pb2.WatchScheduleRequest, context: Any
     ) -> AsyncGenerator[scheduler_pb2.WatchScheduleResponse, None]:
-        async for shown in self._service.watch(_viewer(request.parent)):
-            now, wall = self._clock.monotonic(), self._clock.now()
-            message = scheduling.schedule_event(shown.event, shown.call, shown.lost, now, wall)
+        async for shown in self._service.watch(_viewer(request.parent), initial=request.initial):
+            message = scheduling.schedule_event(shown, self._clock.monotonic(), self._clock.now())
             if message is not None:
                 yield message
 

@@ -10,7 +10,8 @@ from statistics import fmean
 
 from services.scheduler.core.events import Decision, Submit
 from services.scheduler.core.scheduler import SchedulerCore
-from services.scheduler.service.scheduling import SchedulerService, Viewer
+from services.scheduler.service.scheduling import SchedulerService
+from services.scheduler.service.watching import Viewer
 
 TARGET_MS = 0.5
 TARGET_WAITING = 10_000

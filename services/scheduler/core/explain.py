@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
+from typing import NamedTuple
 
 from services.chassis.dispatch.scheduling import SchedulingClass
 from services.scheduler.core.class_queue import ClassQueue
@@ -120,9 +121,8 @@ class Explanation:
     """That replica; empty: none has any of it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QueueEntry:
-    """One known call, for listings."""
+class QueueEntry(NamedTuple):
+    """One known call, for listings. A tuple: a watch may begin with thousands at once."""
 
     call_id: CallId
     agent: str
@@ -143,6 +143,8 @@ class QueueEntry:
     replica: ReplicaId
     in_lane: bool
     preemptions: int
+    resumed: bool
+    """Whether it has run before the present wait or run."""
 
 
 def explain(job: ScheduledCall, pool: Pool, now: float) -> Explanation:
@@ -278,4 +280,5 @@ def entry_of(job: ScheduledCall, now: float, position: int = -1) -> QueueEntry:
         replica=job.replica,
         in_lane=job.in_lane,
         preemptions=job.preemptions,
+        resumed=bool(job.last_replica or job.preemptions or job.tokens_done > job.slice_tokens),
     )

@@ -1,9 +1,7 @@
 """The scheduler's use cases: feeds events to the core, routes its decisions, keeps its clock ticking."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from services.chassis.dispatch.scheduling import SchedulingClass
 from services.chassis.quotas import Owner, Usage
@@ -31,26 +29,9 @@ from services.scheduler.errors import PolicyParamsInvalid, PolicyRefused, Policy
 from services.scheduler.model import Call, CallId, ParamValue, PolicySpec, ResourceKind
 from services.scheduler.ports import Clock, ScheduleMetrics
 from services.scheduler.service.listing import CallListing, Place
-
-WATCHED_EVENTS = 4096
-"""Events that a slow watcher may fall behind before it loses the oldest."""
+from services.scheduler.service.watching import Known, KnownMark, Shown, Viewer, Watchers
 
 Instruction = DispatchGrant | Preempt | Revoke | Reject
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who looks at the queue, and at whose calls."""
-
-    tenant: str
-    agent: str
-    """Only the calls of this agent and its descendants; empty: all of the tenant."""
-
-    def sees(self, call: Call) -> bool:
-        """Whether a call may be shown."""
-        if call.tenant != self.tenant:
-            return False
-        return not self.agent or self.agent == call.agent or self.agent in call.agent_path
 
 
 class GatewaySession:
@@ -69,41 +50,18 @@ class GatewaySession:
         self.outbox.put_nowait(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One event for a watcher."""
-
-    event: TimelineEvent
-    call: Call | None
-    lost: int
-    """Events this watcher lost just before."""
-
-
-@dataclass(eq=False, slots=True)
-class _Watcher:
-    events: deque[tuple[TimelineEvent, Call | None]] = field(default_factory=deque)
-    lost: int = 0
-    more: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def offer(self, event: TimelineEvent, call: Call | None) -> None:
-        if len(self.events) >= WATCHED_EVENTS:
-            self.events.popleft()
-            self.lost += 1
-        self.events.append((event, call))
-        self.more.set()
-
-
 class SchedulerService:
     """Owns the core. All methods run on one event loop, so that events are taken one at a time."""
 
-    def __init__(self, core: SchedulerCore, clock: Clock, metrics: ScheduleMetrics) -> None:
+    def __init__(
+        self, core: SchedulerCore, clock: Clock, metrics: ScheduleMetrics, first_sequence: int = 0
+    ) -> None:
         self._core = core
         self._clock = clock
         self._metrics = metrics
         self._sessions: dict[str, GatewaySession] = {}
         self._calls = CallListing()
-        self._watchers: dict[Viewer, set[_Watcher]] = {}
-        """By what each may see, so that an event costs nothing for those who may not see it."""
+        self._watchers = Watchers(first_sequence)
         self._timer: asyncio.TimerHandle | None = None
         self._preemptions = 0
 
@@ -253,23 +211,30 @@ class SchedulerService:
         """Whether anybody follows what happens."""
         return bool(self._watchers)
 
-    async def watch(self, viewer: Viewer) -> AsyncGenerator[Shown, None]:
-        """Follow what happens from now on."""
-        watcher = _Watcher()
-        self._watchers.setdefault(viewer, set()).add(watcher)
+    @property
+    def sequence(self) -> int:
+        """Number of the last event; what is read in the same turn of the loop has taken in all up to it."""
+        return self._watchers.sequence
+
+    async def watch(
+        self, viewer: Viewer, *, initial: bool = False
+    ) -> AsyncGenerator[Shown | Known | KnownMark, None]:
+        """Follow what happens from now on; with `initial` what waits and runs now comes first."""
         self._core.watch_tokens(on=True)
         try:
-            while True:
-                await watcher.more.wait()
-                watcher.more.clear()
-                while watcher.events:
-                    event, call = watcher.events.popleft()
-                    lost, watcher.lost = watcher.lost, 0
-                    yield Shown(event, call, lost)
+            with self._watchers.watching(viewer) as watcher:
+                # Read in the turn of the loop in which events begin to be kept: nothing lies in between.
+                sequence, known = self.sequence, self.queue(viewer) if initial else []
+                if initial:
+                    yield KnownMark(sequence, ended=False)
+                for entry, call in known:
+                    yield Known(entry, call, sequence)
+                known.clear()
+                if initial:
+                    yield KnownMark(sequence, ended=True)
+                while True:
+                    yield await watcher.next()
         finally:
-            self._watchers[viewer].discard(watcher)
-            if not self._watchers[viewer]:
-                del self._watchers[viewer]
             self._core.watch_tokens(on=bool(self._watchers))
 
     # Inside
@@ -296,16 +261,8 @@ class SchedulerService:
 
     def _show(self, event: TimelineEvent) -> None:
         call = self._calls.get(event.call_id)
-        if event.call_id and call is None:
-            return
-        for watchers in self._watchers.values() if call is None else self._watching(call):
-            for watcher in watchers:
-                watcher.offer(event, call)
-
-    def _watching(self, call: Call) -> Iterator[set[_Watcher]]:
-        """Yield the watchers that may see a call."""
-        for agent in {"", call.agent, *call.agent_path}:
-            yield self._watchers.get(Viewer(call.tenant, agent), set())
+        if call is not None or not event.call_id:
+            self._watchers.show(event, call)
 
     def _arm(self) -> None:
         """Wake up when the core needs to see time pass."""

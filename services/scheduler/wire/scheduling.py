@@ -28,7 +28,6 @@ from services.scheduler.core.events import (
     Reject,
     Revoke,
     Submit,
-    TimelineEvent,
     TimelineKind,
     Yielded,
 )
@@ -48,6 +47,7 @@ from services.scheduler.model import (
     SnapshotInfo,
 )
 from services.scheduler.service.listing import Place
+from services.scheduler.service.watching import Known, KnownMark, Shown
 
 CLASSES = {
     agent_pb2.SCHEDULING_CLASS_REALTIME: SchedulingClass.REALTIME,
@@ -85,6 +85,10 @@ _STATE_AFTER = {
     TimelineKind.GRANTED: scheduler_pb2.SYSCALL_STATE_RUNNING,
     TimelineKind.PROGRESSED: scheduler_pb2.SYSCALL_STATE_RUNNING,
     TimelineKind.PREEMPT_ASKED: scheduler_pb2.SYSCALL_STATE_PREEMPTING,
+}
+_MARKS = {
+    False: scheduler_pb2.SCHEDULE_EVENT_KIND_KNOWN_STARTED,
+    True: scheduler_pb2.SCHEDULE_EVENT_KIND_KNOWN_ENDED,
 }
 _RUNS = {kind for kind, state in _STATE_AFTER.items() if state == scheduler_pb2.SYSCALL_STATE_RUNNING}
 _NO_TOKEN_LIMIT = 2**62
@@ -256,8 +260,6 @@ def syscall(entry: QueueEntry, call: Call, now: float, wall: datetime) -> schedu
 
 def known_call(call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:
     """Write what never changes about a call."""
-    arrived = Timestamp()
-    arrived.FromDatetime((wall - timedelta(seconds=max(0.0, now - call.arrived_at))).astimezone(UTC))
     return scheduler_pb2.Syscall(
         name=name_of(call.id),
         scheduling_class=_CLASS_NUMBERS[call.scheduling_class],
@@ -266,7 +268,7 @@ def known_call(call: Call, now: float, wall: datetime) -> scheduler_pb2.Syscall:
         lane=call.lane.value,
         prompt_tokens=call.prompt_tokens,
         max_new_tokens=call.max_new_tokens,
-        arrive_time=arrived,
+        arrive_time=_instant(call.arrived_at, now, wall),
     )
 
 
@@ -395,31 +397,56 @@ def _param(name: str, value: struct_pb2.Value) -> ParamValue:
 
 
 def schedule_event(
-    shown: TimelineEvent, call: Call | None, lost: int, now: float, wall: datetime
+    shown: Shown | Known | KnownMark, now: float, wall: datetime
 ) -> scheduler_pb2.WatchScheduleResponse | None:
-    """Write one event, or None for one that is only of interest inside."""
-    if shown.kind not in _KINDS:
+    """Write what a watcher is told, or None for an event that is only of interest inside."""
+    match shown:
+        case Shown():
+            return _event(shown, now, wall)
+        case Known():
+            response = scheduler_pb2.WatchScheduleResponse(
+                kind=scheduler_pb2.SCHEDULE_EVENT_KIND_KNOWN,
+                syscall=syscall(shown.entry, shown.call, now, wall),
+                scheduling_class=_CLASS_NUMBERS[shown.call.scheduling_class],
+                resumed=shown.entry.state is not CallState.WAITING and shown.entry.resumed,
+            )
+        case KnownMark():
+            response = scheduler_pb2.WatchScheduleResponse(kind=_MARKS[shown.ended])
+    response.sequence = shown.sequence
+    response.time.CopyFrom(_instant(now, now, wall))
+    return response
+
+
+def _event(shown: Shown, now: float, wall: datetime) -> scheduler_pb2.WatchScheduleResponse | None:
+    event, call = shown.event, shown.call
+    if event.kind not in _KINDS:
         return None
-    at = Timestamp()
-    at.FromDatetime((wall - timedelta(seconds=max(0.0, now - shown.at))).astimezone(UTC))
     response = scheduler_pb2.WatchScheduleResponse(
-        kind=_KINDS[shown.kind],
-        time=at,
-        outcome=shown.detail[:64],
-        lost_count=lost,
-        resumed=shown.resumed and shown.kind in _RUNS,
-        from_lane=shown.kind is TimelineKind.GRANTED and shown.detail == FROM_LANE,
+        kind=_KINDS[event.kind],
+        time=_instant(event.at, now, wall),
+        outcome=event.detail[:64],
+        lost_count=shown.lost,
+        resumed=event.resumed and event.kind in _RUNS,
+        from_lane=event.kind is TimelineKind.GRANTED and event.detail == FROM_LANE,
+        sequence=shown.sequence,
     )
-    if shown.scheduling_class is not None:
-        response.scheduling_class = _CLASS_NUMBERS[shown.scheduling_class]
+    if event.scheduling_class is not None:
+        response.scheduling_class = _CLASS_NUMBERS[event.scheduling_class]
     if call is not None:
         response.syscall.CopyFrom(known_call(call, now, wall))
-        response.syscall.state = _STATE_AFTER.get(shown.kind, scheduler_pb2.SYSCALL_STATE_UNSPECIFIED)
-        response.syscall.replica = public(shown.replica, call.lane)
-        response.syscall.tokens_done = shown.tokens
-        response.syscall.preemption_count = shown.preemptions
-        response.syscall.wait.CopyFrom(duration(shown.wait_seconds))
+        response.syscall.state = _STATE_AFTER.get(event.kind, scheduler_pb2.SYSCALL_STATE_UNSPECIFIED)
+        response.syscall.replica = public(event.replica, call.lane)
+        response.syscall.tokens_done = event.tokens
+        response.syscall.preemption_count = event.preemptions
+        response.syscall.wait.CopyFrom(duration(event.wait_seconds))
     return response
+
+
+def _instant(at: float, now: float, wall: datetime) -> Timestamp:
+    """Write a time of the scheduler's monotonic clock by its wall clock."""
+    written = Timestamp()
+    written.FromDatetime((wall - timedelta(seconds=max(0.0, now - at))).astimezone(UTC))
+    return written
 
 
 def _id(key: dispatch_pb2.CallKey) -> str:

@@ -16,7 +16,8 @@ from services.chassis.runtime.clock import SystemClock
 from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.metrics import PrometheusScheduleMetrics
 from services.scheduler.model import ResourceKind
-from services.scheduler.service.scheduling import SchedulerService, Viewer
+from services.scheduler.service.scheduling import SchedulerService
+from services.scheduler.service.watching import Viewer
 from services.scheduler.servicer import SchedulerServicer
 from services.scheduler.wire import scheduling
 from tests.fakes.dispatch import REPLICA, Session, dispatching, key, scripted, submission

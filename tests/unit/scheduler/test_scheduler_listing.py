@@ -27,7 +27,8 @@ from services.scheduler.core.scheduler import SchedulerCore
 from services.scheduler.errors import SyscallNotFound
 from services.scheduler.model import Call, CallState
 from services.scheduler.service.listing import CallListing, Place
-from services.scheduler.service.scheduling import SchedulerService, Viewer
+from services.scheduler.service.scheduling import SchedulerService
+from services.scheduler.service.watching import Viewer
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import examples
 from tests.fakes.meters import RecordingMeter

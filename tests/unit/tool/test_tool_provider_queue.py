@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.chassis.auth.identity import Caller, Scope, set_caller
 from services.chassis.idempotency import RequestIdentity
 from services.scheduler.core.explain import Binding
-from services.scheduler.service.scheduling import Viewer
+from services.scheduler.service.watching import Viewer
 from services.tool.model import (
     CallRequest,
     CallState,

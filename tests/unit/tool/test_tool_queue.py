@@ -12,7 +12,7 @@ from services.chassis.rpc.errors import KernelError
 from services.chassis.runtime.clock import SystemClock
 from services.scheduler.core.explain import Binding
 from services.scheduler.model import ResourceKind
-from services.scheduler.service.scheduling import Viewer
+from services.scheduler.service.watching import Viewer
 from services.tool.adapters.scheduler_queue import (
     IDLE_SECONDS,
     ScheduledQueue,

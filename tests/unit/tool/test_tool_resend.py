@@ -11,7 +11,7 @@ from aios.api.scheduler.v1 import dispatch_pb2 as pb
 from services.chassis.auth.identity import Caller, Scope, set_caller
 from services.chassis.dispatch.scheduling import Completion
 from services.chassis.rpc.errors import KernelError
-from services.scheduler.service.scheduling import Viewer
+from services.scheduler.service.watching import Viewer
 from services.tool.model import QueueRequest, Tool
 from tests.fakes.tool_queue import LocalQueue, Stream
 from tests.fakes.waiting import until

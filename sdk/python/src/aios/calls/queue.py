@@ -73,13 +73,17 @@ class Queue:
         response = await self._transport.call(request, pb.SetPolicyResponse, timeout=timeout)
         return [wire.class_policy(one) for one in response.classes]
 
-    async def watch(self, *, agent: str = "", timeout: float | None = None) -> AsyncIterator[ScheduleEvent]:
+    async def watch(
+        self, *, agent: str = "", initial: bool = False, timeout: float | None = None
+    ) -> AsyncIterator[ScheduleEvent]:
         """Yield what happens to calls from now on.
 
-        After a broken connection events in between are missing. `timeout` bounds the whole watch. Unit:
-        seconds; default: no bound.
+        With `initial` an event `known_started` comes first, then one `known` for each call that waits or
+        runs, then `known_ended`, then all that happened since. After a broken connection events in between
+        are missing; with `initial` the watch then begins anew with `known_started`: forget what was known.
+        `timeout` bounds the whole watch. Unit: seconds; default: no bound.
         """
-        request = pb.WatchScheduleRequest(parent=agent_name(agent))
+        request = pb.WatchScheduleRequest(parent=agent_name(agent), initial=initial)
         stream = follow_forever(self._transport, lambda: request, pb.WatchScheduleResponse, timeout=timeout)
         async with aclosing(stream):
             async for message in stream:

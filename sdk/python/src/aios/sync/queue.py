@@ -60,13 +60,17 @@ class SyncQueue:
             )
         )
 
-    def watch(self, *, agent: str = "", timeout: float | None = None) -> Iterator[ScheduleEvent]:
+    def watch(
+        self, *, agent: str = "", initial: bool = False, timeout: float | None = None
+    ) -> Iterator[ScheduleEvent]:
         """Yield what happens to calls from now on.
 
-        After a broken connection events in between are missing. `timeout` bounds the whole watch. Unit:
-        seconds; default: no bound.
+        With `initial` an event `known_started` comes first, then one `known` for each call that waits or
+        runs, then `known_ended`, then all that happened since. After a broken connection events in between
+        are missing; with `initial` the watch then begins anew with `known_started`: forget what was known.
+        `timeout` bounds the whole watch. Unit: seconds; default: no bound.
         """
-        return self._portal.iterate(self._inner.watch(agent=agent, timeout=timeout))
+        return self._portal.iterate(self._inner.watch(agent=agent, initial=initial, timeout=timeout))
 
     def list(
         self, *, agent: str = "", limit: int | None = None, timeout: float | None = None

@@ -50,6 +50,7 @@ class FakeScheduler:
         event = pb.WatchScheduleResponse(kind=cast("pb.ScheduleEventKind", number), outcome=outcome)
         event.time.FromDatetime(at)
         event.syscall.name, event.syscall.replica = name, replica
+        event.sequence = len(self.events) + 1
         self.events.append(event)
 
     async def list_syscalls(self, request: pb.ListSyscallsRequest, caller: Caller) -> pb.ListSyscallsResponse:
@@ -83,8 +84,14 @@ class FakeScheduler:
     async def watch_schedule(
         self, request: pb.WatchScheduleRequest, caller: Caller
     ) -> AsyncIterator[pb.WatchScheduleResponse]:
-        """WatchSchedule: the events that a test has put there, then silence."""
-        del request, caller
+        """WatchSchedule: what waits, if asked for, the events that a test has put there, then silence."""
+        del caller
+        if request.initial:
+            yield pb.WatchScheduleResponse(kind=pb.SCHEDULE_EVENT_KIND_KNOWN_STARTED)
+        for one in self.waiting.values() if request.initial else ():
+            yield pb.WatchScheduleResponse(kind=pb.SCHEDULE_EVENT_KIND_KNOWN, syscall=one.syscall)
+        if request.initial:
+            yield pb.WatchScheduleResponse(kind=pb.SCHEDULE_EVENT_KIND_KNOWN_ENDED)
         for event in self.events:
             yield event
         await asyncio.Event().wait()

@@ -117,6 +117,9 @@ class QueueState:
     preemption_count: int = 0
     """Preemptions since the scheduler started."""
 
+    sequence: int = 0
+    """The last event, as watches number them, that these numbers have taken in."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ahead:
@@ -238,8 +241,13 @@ class ScheduleEvent:
         "policy_changed",
         "class_boost_started",
         "class_boost_ended",
+        "known_started",
+        "known",
+        "known_ended",
     ]
-    """What happened; `progressed` comes at 1, 2, 4, 8 tokens and each further power of two."""
+    """What happened; `progressed` comes at 1, 2, 4, 8 tokens and each further power of two. `known` tells a
+    call that waits or runs when the watch begins; `known_started` comes before all of them, `known_ended`
+    after."""
 
     time: datetime | None = None
     """When."""
@@ -261,3 +269,6 @@ class ScheduleEvent:
 
     scheduling_class: SchedulingClass = "unspecified"
     """The class that the event is about."""
+
+    sequence: int = 0
+    """Its number: it grows, with gaps; of the `known` kinds that of the last event before."""

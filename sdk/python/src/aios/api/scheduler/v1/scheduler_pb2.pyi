@@ -35,6 +35,9 @@ class ScheduleEventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULE_EVENT_KIND_POLICY_CHANGED: _ClassVar[ScheduleEventKind]
     SCHEDULE_EVENT_KIND_CLASS_BOOST_STARTED: _ClassVar[ScheduleEventKind]
     SCHEDULE_EVENT_KIND_CLASS_BOOST_ENDED: _ClassVar[ScheduleEventKind]
+    SCHEDULE_EVENT_KIND_KNOWN_STARTED: _ClassVar[ScheduleEventKind]
+    SCHEDULE_EVENT_KIND_KNOWN: _ClassVar[ScheduleEventKind]
+    SCHEDULE_EVENT_KIND_KNOWN_ENDED: _ClassVar[ScheduleEventKind]
 SYSCALL_STATE_UNSPECIFIED: SyscallState
 SYSCALL_STATE_WAITING: SyscallState
 SYSCALL_STATE_RUNNING: SyscallState
@@ -51,6 +54,9 @@ SCHEDULE_EVENT_KIND_BOOSTED: ScheduleEventKind
 SCHEDULE_EVENT_KIND_POLICY_CHANGED: ScheduleEventKind
 SCHEDULE_EVENT_KIND_CLASS_BOOST_STARTED: ScheduleEventKind
 SCHEDULE_EVENT_KIND_CLASS_BOOST_ENDED: ScheduleEventKind
+SCHEDULE_EVENT_KIND_KNOWN_STARTED: ScheduleEventKind
+SCHEDULE_EVENT_KIND_KNOWN: ScheduleEventKind
+SCHEDULE_EVENT_KIND_KNOWN_ENDED: ScheduleEventKind
 
 class Syscall(_message.Message):
     __slots__ = ("name", "state", "scheduling_class", "priority", "model", "prompt_tokens", "max_new_tokens", "tokens_done", "arrive_time", "wait", "replica", "preemption_count", "lane")
@@ -93,12 +99,14 @@ class ListSyscallsRequest(_message.Message):
     def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListSyscallsResponse(_message.Message):
-    __slots__ = ("syscalls", "next_page_token")
+    __slots__ = ("syscalls", "next_page_token", "sequence")
     SYSCALLS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     syscalls: _containers.RepeatedCompositeFieldContainer[Syscall]
     next_page_token: str
-    def __init__(self, syscalls: _Optional[_Iterable[_Union[Syscall, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    sequence: int
+    def __init__(self, syscalls: _Optional[_Iterable[_Union[Syscall, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class GetQueueRequest(_message.Message):
     __slots__ = ()
@@ -141,14 +149,16 @@ class Replica(_message.Message):
     def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., up: bool = ..., slots: _Optional[int] = ..., running_count: _Optional[int] = ..., token_budget: _Optional[int] = ..., tokens_in_flight: _Optional[int] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class GetQueueResponse(_message.Message):
-    __slots__ = ("classes", "replicas", "preemption_count")
+    __slots__ = ("classes", "replicas", "preemption_count", "sequence")
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     PREEMPTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     classes: _containers.RepeatedCompositeFieldContainer[ClassQueue]
     replicas: _containers.RepeatedCompositeFieldContainer[Replica]
     preemption_count: int
-    def __init__(self, classes: _Optional[_Iterable[_Union[ClassQueue, _Mapping]]] = ..., replicas: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., preemption_count: _Optional[int] = ...) -> None: ...
+    sequence: int
+    def __init__(self, classes: _Optional[_Iterable[_Union[ClassQueue, _Mapping]]] = ..., replicas: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., preemption_count: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ExplainWaitRequest(_message.Message):
     __slots__ = ("name",)
@@ -251,13 +261,15 @@ class GetPolicyResponse(_message.Message):
     def __init__(self, classes: _Optional[_Iterable[_Union[ClassPolicy, _Mapping]]] = ..., available: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchScheduleRequest(_message.Message):
-    __slots__ = ("parent",)
+    __slots__ = ("parent", "initial")
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_FIELD_NUMBER: _ClassVar[int]
     parent: str
-    def __init__(self, parent: _Optional[str] = ...) -> None: ...
+    initial: bool
+    def __init__(self, parent: _Optional[str] = ..., initial: bool = ...) -> None: ...
 
 class WatchScheduleResponse(_message.Message):
-    __slots__ = ("kind", "time", "syscall", "outcome", "lost_count", "resumed", "from_lane", "scheduling_class")
+    __slots__ = ("kind", "time", "syscall", "outcome", "lost_count", "resumed", "from_lane", "scheduling_class", "sequence")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SYSCALL_FIELD_NUMBER: _ClassVar[int]
@@ -266,6 +278,7 @@ class WatchScheduleResponse(_message.Message):
     RESUMED_FIELD_NUMBER: _ClassVar[int]
     FROM_LANE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULING_CLASS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     kind: ScheduleEventKind
     time: _timestamp_pb2.Timestamp
     syscall: Syscall
@@ -274,7 +287,8 @@ class WatchScheduleResponse(_message.Message):
     resumed: bool
     from_lane: bool
     scheduling_class: _agent_pb2.SchedulingClass
-    def __init__(self, kind: _Optional[_Union[ScheduleEventKind, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., syscall: _Optional[_Union[Syscall, _Mapping]] = ..., outcome: _Optional[str] = ..., lost_count: _Optional[int] = ..., resumed: bool = ..., from_lane: bool = ..., scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ...) -> None: ...
+    sequence: int
+    def __init__(self, kind: _Optional[_Union[ScheduleEventKind, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., syscall: _Optional[_Union[Syscall, _Mapping]] = ..., outcome: _Optional[str] = ..., lost_count: _Optional[int] = ..., resumed: bool = ..., from_lane: bool = ..., scheduling_class: _Optional[_Union[_agent_pb2.SchedulingClass, str]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class CancelSyscallRequest(_message.Message):
     __slots__ = ("name",)

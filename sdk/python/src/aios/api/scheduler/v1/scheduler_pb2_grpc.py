@@ -144,7 +144,9 @@ class SchedulerServiceServicer(object):
 
     def WatchSchedule(self, request, context):
         """Streams what happens to syscalls until the caller cancels: an agent sees its own, an administrator its tenant's. A
-        reader that falls behind by more than 4096 events loses the oldest and is told how many.
+        reader that falls behind by more than 4096 events loses the oldest and is told how many. With `initial` the stream
+        begins with what waits and runs, all of it as it is at one sequence number, then says that this was all, and goes on
+        with what happened after that number, none of it left out. Without it the stream begins with what happens next.
         Errors: PERMISSION_DENIED; UNAVAILABLE DRAINING. Read only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

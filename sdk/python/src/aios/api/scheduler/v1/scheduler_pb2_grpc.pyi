@@ -67,7 +67,9 @@ class SchedulerServiceStub:
     """
     WatchSchedule: _grpc.UnaryStreamMultiCallable[_scheduler_pb2.WatchScheduleRequest, _scheduler_pb2.WatchScheduleResponse]
     """Streams what happens to syscalls until the caller cancels: an agent sees its own, an administrator its tenant's. A
-    reader that falls behind by more than 4096 events loses the oldest and is told how many.
+    reader that falls behind by more than 4096 events loses the oldest and is told how many. With `initial` the stream
+    begins with what waits and runs, all of it as it is at one sequence number, then says that this was all, and goes on
+    with what happened after that number, none of it left out. Without it the stream begins with what happens next.
     Errors: PERMISSION_DENIED; UNAVAILABLE DRAINING. Read only.
     """
     CancelSyscall: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.CancelSyscallRequest, _scheduler_pb2.CancelSyscallResponse]
@@ -119,7 +121,9 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """
     WatchSchedule: _aio.UnaryStreamMultiCallable[_scheduler_pb2.WatchScheduleRequest, _scheduler_pb2.WatchScheduleResponse]  # type: ignore[assignment]
     """Streams what happens to syscalls until the caller cancels: an agent sees its own, an administrator its tenant's. A
-    reader that falls behind by more than 4096 events loses the oldest and is told how many.
+    reader that falls behind by more than 4096 events loses the oldest and is told how many. With `initial` the stream
+    begins with what waits and runs, all of it as it is at one sequence number, then says that this was all, and goes on
+    with what happened after that number, none of it left out. Without it the stream begins with what happens next.
     Errors: PERMISSION_DENIED; UNAVAILABLE DRAINING. Read only.
     """
     CancelSyscall: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.CancelSyscallRequest, _scheduler_pb2.CancelSyscallResponse]  # type: ignore[assignment]
@@ -210,7 +214,9 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.WatchScheduleResponse], _abc.AsyncIterator[_scheduler_pb2.WatchScheduleResponse]]:
         """Streams what happens to syscalls until the caller cancels: an agent sees its own, an administrator its tenant's. A
-        reader that falls behind by more than 4096 events loses the oldest and is told how many.
+        reader that falls behind by more than 4096 events loses the oldest and is told how many. With `initial` the stream
+        begins with what waits and runs, all of it as it is at one sequence number, then says that this was all, and goes on
+        with what happened after that number, none of it left out. Without it the stream begins with what happens next.
         Errors: PERMISSION_DENIED; UNAVAILABLE DRAINING. Read only.
         """
 
