@@ -128,6 +128,10 @@ bench-sched: setup ## Compare scheduling policies in simulation, on real traces
 bench-tools: setup ## Measure what a tool call costs by the way its tool runs, and whether a crowd waits in turn
 	$(BIN)/python -m tests.bench.bench_tools
 
+.PHONY: bench-cost
+bench-cost: setup ## Measure what a call costs, by process, against a floor (LITELLM=1: its proxy beside it)
+	$(BIN)/python -m tests.bench.bench_cost $(if $(LITELLM),--litellm)
+
 .PHONY: bench-exact
 bench-exact: setup ## Compare preempted answers with uninterrupted ones, by driver
 	$(BIN)/python -m tests.bench.bench_exact

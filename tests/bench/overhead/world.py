@@ -67,12 +67,14 @@ class Kernel:
 
 
 @asynccontextmanager
-async def kernel(*, tgi: str = "", extra: Mapping[str, str] | None = None) -> AsyncIterator[Kernel]:
-    """Run a kernel on free ports with a data directory of its own."""
+async def kernel(
+    *, tgi: str = "", extra: Mapping[str, str] | None = None, data_dir: Path | None = None
+) -> AsyncIterator[Kernel]:
+    """Run a kernel on free ports, by default with a data directory of its own."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aios-bench-")))
         plan = KernelPlan(
-            data_dir=directory / "data",
+            data_dir=data_dir or directory / "data",
             base_port=free_base_port(usual=False),
             backends=Backends(tgi=(tgi,) if tgi else ()),
             log_format="json",
