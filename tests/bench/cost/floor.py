@@ -103,6 +103,7 @@ class Least(inference_pb2_grpc.InferenceServiceServicer):
             "max_tokens": request.max_tokens,
             "stream": True,
         }
+        body = orjson.dumps(asked)
         count, rest = 0, b""
         async with self._http.post(self._backend, data=body) as answer:
             async for piece in answer.content.iter_any():
