@@ -23,6 +23,9 @@ from services.scheduler.wire import scheduling
 _KINDS: Final = {"gateway": ResourceKind.INFERENCE, "tool": ResourceKind.TOOL}
 """What each process that dispatches brings calls and replicas of."""
 
+_TOP: Final = 20
+"""Calls whose waits are explained where no number was asked for."""
+
 
 class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     """Implements aios.api.scheduler.v1.SchedulerService. The proto says what each method promises."""
@@ -111,6 +114,20 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         widest = _widest()
         named = {each.call_id for each in found.ahead if self._service.may_name(each.call_id, widest)}
         return scheduling.explanation(found, shown, named, widest.tenant, summary(found))
+
+    async def ExplainWaits(
+        self, request: scheduler_pb2.ExplainWaitsRequest, context: Any
+    ) -> scheduler_pb2.ExplainWaitsResponse:
+        viewer = _viewer(request.parent)
+        found = self._service.explain_first(viewer, request.top or _TOP)
+        now, wall = self._clock.monotonic(), self._clock.now()
+        response = scheduler_pb2.ExplainWaitsResponse(sequence=self._service.sequence)
+        response.time.FromDatetime(wall)
+        for each in found:
+            entry, call = self._service.entry(each.call_id, viewer)
+            shown = scheduling.syscall(entry, call, now, wall)
+            response.waits.append(scheduling.explanation(each, shown, (), viewer.tenant, summary(each)))
+        return response
 
     async def SetPolicy(
         self, request: scheduler_pb2.SetPolicyRequest, context: Any

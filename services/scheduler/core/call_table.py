@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from services.scheduler.core.scheduled_call import ScheduledCall
-from services.scheduler.model import CallId
+from services.scheduler.model import Call, CallId
 
 
 class CallTable:
@@ -22,6 +22,19 @@ class CallTable:
     def find(self, call_id: CallId) -> ScheduledCall | None:
         """Return the call of this id."""
         return self._jobs.get(call_id)
+
+    def outdated(self, call: Call) -> bool:
+        """Whether a newer attempt of a call is known.
+
+        A gateway numbers its own. Of two gateways the one at which the call arrived later has the newer one,
+        in whatever order they tell: after a restart of the scheduler each tells again what it holds.
+        """
+        job = self._jobs.get(call.id)
+        if job is None or not (call.attempt and job.call.attempt):
+            return False
+        if call.gateway == job.call.gateway:
+            return call.attempt < job.call.attempt
+        return call.arrived_at < job.call.arrived_at
 
     def add(self, job: ScheduledCall) -> None:
         """Add a call to every index."""

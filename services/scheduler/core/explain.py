@@ -149,10 +149,29 @@ class QueueEntry(NamedTuple):
 
 def explain(job: ScheduledCall, pool: Pool, now: float) -> Explanation:
     """Answer for one call; walks the first `COUNTED` waiting calls of its class in order."""
+    if job.state is not CallState.WAITING:
+        return describe(job, pool, now, 0)
+    queue = pool.queue_of(job)
+    before, bound = _before(job, queue, now)
+    ahead = tuple(
+        Ahead(o.call.id, o.call.agent, o.call.tenant, queue.explain(o, now)) for o in before[:_NAMED_AHEAD]
+    )
+    return describe(job, pool, now, len(before), ahead, bound=bound)
+
+
+def describe(
+    job: ScheduledCall,
+    pool: Pool,
+    now: float,
+    before: int,
+    ahead: tuple[Ahead, ...] = (),
+    *,
+    bound: bool = False,
+) -> Explanation:
+    """Answer for one call of which it is known how many are before it, or at least how many (`bound`)."""
     queue = pool.queue_of(job)
     waiting = job.state is CallState.WAITING
-    before, bound = _before(job, queue, now) if waiting else ([], False)
-    wait = _predicted(job, queue, len(before), now, bound=bound) if waiting else 0.0
+    wait = _predicted(job, queue, before, now, bound=bound) if waiting else 0.0
     lane = queue.lane
     cached, cached_replica = pool.best_cached(job) if waiting else (job.expected_cached, job.replica)
     to_lane = job.queued_at + lane.after - now if waiting and lane.share and not job.in_lane else None
@@ -161,16 +180,13 @@ def explain(job: ScheduledCall, pool: Pool, now: float) -> Explanation:
         state=job.state,
         scheduling_class=queue.name,
         policy=queue.policy.name,
-        position=len(before),
+        position=before,
         position_is_bound=bound,
         waiting=len(queue.waiting) if waiting else 0,
         wait_seconds=job.wait(now) if waiting else job.granted_wait,
         key=queue.explain(job, now) if waiting else {},
-        ahead=tuple(
-            Ahead(o.call.id, o.call.agent, o.call.tenant, queue.explain(o, now))
-            for o in before[:_NAMED_AHEAD]
-        ),
-        binding=_binding(job, pool, len(before), now) if waiting else Binding.NOTHING,
+        ahead=ahead,
+        binding=_binding(job, pool, before, now) if waiting else Binding.NOTHING,
         lock=_lock(job, pool, now) if waiting else None,
         in_lane=job.in_lane,
         lane_in_seconds=to_lane,

@@ -35,6 +35,7 @@ from services.scheduler.core.scheduled_call import ScheduledCall
 from services.scheduler.core.settings import CoreSettings
 from services.scheduler.core.state import CoreState
 from services.scheduler.core.stats import Stats, gather
+from services.scheduler.core.wait_list import explain_first
 from services.scheduler.errors import CallUnknown
 from services.scheduler.model import (
     Attempt,
@@ -136,6 +137,13 @@ class SchedulerCore:
             raise CallUnknown(call_id)
         return explain(job, self._pools[job.call.pool], now)
 
+    def explain_first(
+        self, oldest: Iterable[CallId], sees: Callable[[Call], bool], top: int, now: float
+    ) -> list[Explanation]:
+        """Why the first calls wait, in the queues that the `oldest` ones are in. Bounded."""
+        known = (job for call_id in oldest if (job := self._calls.find(call_id)) is not None)
+        return explain_first(((job, self._pools[job.call.pool]) for job in known), sees, top, now)
+
     def entry(self, call_id: CallId, now: float) -> QueueEntry | None:
         """Return one known call as `snapshot_queue` does, but without its position. O(1)."""
         job = self._calls.find(call_id)
@@ -164,17 +172,8 @@ class SchedulerCore:
         return None if job is None else job.call
 
     def outdated(self, call: Call) -> bool:
-        """Whether a newer attempt of a call is known.
-
-        A gateway numbers its own. Of two gateways the one at which the call arrived later has the newer one,
-        in whatever order they tell: after a restart of the scheduler each tells again what it holds.
-        """
-        known = self.call(call.id)
-        if known is None or not (call.attempt and known.attempt):
-            return False
-        if call.gateway == known.gateway:
-            return call.attempt < known.attempt
-        return call.arrived_at < known.arrived_at
+        """Whether a newer attempt of a call is known."""
+        return self._calls.outdated(call)
 
     # Calls
 

@@ -31,6 +31,11 @@ from services.scheduler.ports import Clock, ScheduleMetrics
 from services.scheduler.service.listing import CallListing, Place
 from services.scheduler.service.watching import Known, KnownMark, Shown, Viewer, Watchers
 
+LOOKED_AT = 1000
+"""Calls of a viewer that are looked at to find the queues in which its calls wait."""
+
+_NOT_KNOWN = "no such syscall is waiting or running"
+
 Instruction = DispatchGrant | Preempt | Revoke | Reject
 
 
@@ -153,16 +158,32 @@ class SchedulerService:
 
     def entry(self, call_id: CallId, viewer: Viewer) -> tuple[QueueEntry, Call]:
         """One call. Raises SyscallNotFound."""
-        call = self._calls.get(call_id)
+        call = self._seen(call_id, viewer)
         entry = self._core.entry(call_id, self._clock.monotonic())
-        if call is None or entry is None or not viewer.sees(call):
-            raise SyscallNotFound("no such syscall is waiting or running")
+        if entry is None:
+            raise SyscallNotFound(_NOT_KNOWN)
         return entry, call
+
+    def _seen(self, call_id: CallId, viewer: Viewer) -> Call:
+        """Return a known call that a viewer may see. Raises SyscallNotFound."""
+        call = self._calls.get(call_id)
+        if call is None or self._core.call(call_id) is None or not viewer.sees(call):
+            raise SyscallNotFound(_NOT_KNOWN)
+        return call
 
     def explain(self, call_id: CallId, viewer: Viewer) -> Explanation:
         """Explain why a call waits. Raises SyscallNotFound."""
-        self.entry(call_id, viewer)
+        self._seen(call_id, viewer)
         return self._core.explain(call_id, self._clock.monotonic())
+
+    def explain_first(self, viewer: Viewer, top: int) -> list[Explanation]:
+        """Explain why the first waiting calls that a viewer may see wait, those to be served next first.
+
+        Looks at the viewer's oldest `LOOKED_AT` calls and at the fronts of the queues they are in.
+        """
+        oldest = self._calls.page((viewer.tenant, viewer.agent), None, LOOKED_AT)
+        ids = (call.id for call in oldest)
+        return self._core.explain_first(ids, viewer.sees, top, self._clock.monotonic())
 
     def may_name(self, call_id: CallId, viewer: Viewer) -> bool:
         """Whether a viewer may learn the name of another waiting call."""
@@ -203,7 +224,7 @@ class SchedulerService:
 
     def cancel(self, call_id: CallId, viewer: Viewer) -> None:
         """Cancel a waiting or running call. Raises SyscallNotFound."""
-        self.entry(call_id, viewer)
+        self._seen(call_id, viewer)
         self.take(Cancelled(call_id))
 
     @property

@@ -1,5 +1,6 @@
 """Lists of the queue, page by page, over a real socket."""
 
+from datetime import UTC
 from typing import Any
 
 import grpc
@@ -86,3 +87,48 @@ async def test_a_call_far_back_is_told_the_least_its_place_can_be() -> None:
         assert (near.position, near.position_is_bound, near.waiting_count) == (64, False, 79)
         assert (far.position, far.position_is_bound, far.waiting_count) == (65, True, 79)
         assert "at least 64 of the 79 that wait" in far.summary
+
+
+async def first(desk: Desk, agent: str = "planner", parent: str = "", top: int = 0, **caller: Any) -> Any:
+    """Ask why the first calls wait."""
+    request = pb.ExplainWaitsRequest(parent=parent, top=top)
+    return await desk.stub.ExplainWaits(request, metadata=metadata(agent, **caller), timeout=5)
+
+
+async def test_the_first_waits_are_explained_at_one_time_to_those_who_may_see_the_calls() -> None:
+    async with scheduler() as desk:
+        for name, agent, tenant in (
+            ("runs", "planner", "acme"),
+            ("foreign", "amy", "globex"),
+            ("stranger", "critic", "acme"),
+            ("own", "planner", "acme"),
+        ):
+            desk.submit(name, agent=agent, tenant=tenant)
+            desk.clock.advance(1.0)
+        own, admins = await first(desk), await first(desk, "ops", kind="admin")
+        critics = await first(desk, "ops", "agents/critic", kind="admin")
+        alone = await desk.why("own")
+
+    assert [(each.syscall.name, each.position) for each in own.waits] == [("agents/planner/calls/own", 3)]
+    assert [each.syscall.name.rpartition("/")[2] for each in admins.waits] == ["stranger", "own"]
+    assert [each.syscall.name.rpartition("/")[2] for each in critics.waits] == ["stranger"]
+    assert own.waits[0].summary == alone.summary
+    assert own.waits[0].binding_limit == "every slot is taken"
+    assert not own.waits[0].ahead
+    assert own.time.ToDatetime(UTC) == desk.clock.now()
+    assert own.sequence == admins.sequence > 0
+    for secret in ("globex", "amy", "foreign"):
+        assert secret not in str(own) + str(admins)
+
+
+async def test_no_more_waits_are_explained_than_were_asked_for() -> None:
+    async with scheduler() as desk:
+        for number in range(30):
+            desk.submit(f"c{number}")
+        two, usual = await first(desk, top=2), await first(desk)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await first(desk, top=101)
+
+    assert [each.position for each in two.waits] == [1, 2]
+    assert len(usual.waits) == 20
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

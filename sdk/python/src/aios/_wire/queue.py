@@ -31,6 +31,11 @@ def explanation(message: pb.ExplainWaitResponse) -> queue.Explanation:
     return record(queue.Explanation, message)
 
 
+def waits(message: pb.ExplainWaitsResponse) -> queue.Waits:
+    """Return why the first calls wait from protobuf."""
+    return record(queue.Waits, message)
+
+
 def policies(message: pb.GetPolicyResponse) -> queue.Policies:
     """Return the policies from protobuf."""
     return record(queue.Policies, message)

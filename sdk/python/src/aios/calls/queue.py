@@ -12,7 +12,7 @@ from aios._wire import queue as wire
 from aios._wire.common import agent_name
 from aios.api.scheduler.v1 import scheduler_pb2 as pb
 from aios.types.agents import SchedulingClass
-from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall
+from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall, Waits
 
 
 class Queue:
@@ -38,6 +38,15 @@ class Queue:
         """
         request = pb.ExplainWaitRequest(name=wire.call_name(call))
         return wire.explanation(await self._transport.call(request, pb.ExplainWaitResponse, timeout=timeout))
+
+    async def explain_first(self, top: int = 20, *, agent: str = "", timeout: float | None = None) -> Waits:
+        """Return why the first `top` waiting calls wait (at most 100), in one answer.
+
+        Of one agent and its children, or all that the caller may see. Raises InvalidRequest,
+        PermissionDenied.
+        """
+        request = pb.ExplainWaitsRequest(parent=agent_name(agent), top=top)
+        return wire.waits(await self._transport.call(request, pb.ExplainWaitsResponse, timeout=timeout))
 
     async def cancel(self, call: str, *, timeout: float | None = None) -> bool:
         """Cancel a call; True when it was still waiting or running. Raises NotFound, PermissionDenied."""

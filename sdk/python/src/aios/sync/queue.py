@@ -6,7 +6,7 @@ from typing import Any, Literal
 from aios.calls.queue import Queue
 from aios.sync.portal import Portal
 from aios.types.agents import SchedulingClass
-from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall
+from aios.types.queue import ClassPolicy, Explanation, Policies, QueueState, ScheduleEvent, Syscall, Waits
 
 
 class SyncQueue:
@@ -30,6 +30,14 @@ class SyncQueue:
         runs.
         """
         return self._portal.run(self._inner.explain(call, timeout=timeout))
+
+    def explain_first(self, top: int = 20, *, agent: str = "", timeout: float | None = None) -> Waits:
+        """Return why the first `top` waiting calls wait (at most 100), in one answer.
+
+        Of one agent and its children, or all that the caller may see. Raises InvalidRequest,
+        PermissionDenied.
+        """
+        return self._portal.run(self._inner.explain_first(top, agent=agent, timeout=timeout))
 
     def cancel(self, call: str, *, timeout: float | None = None) -> bool:
         """Cancel a call; True when it was still waiting or running. Raises NotFound, PermissionDenied."""

@@ -73,6 +73,10 @@ class FakeScheduler:
     async def explain_wait(self, request: pb.ExplainWaitRequest, caller: Caller) -> pb.ExplainWaitResponse:
         return self._find(caller.resolve(request.name))
 
+    async def explain_waits(self, request: pb.ExplainWaitsRequest, caller: Caller) -> pb.ExplainWaitsResponse:
+        del caller
+        return pb.ExplainWaitsResponse(waits=list(self.waiting.values())[: request.top or 20])
+
     async def cancel_syscall(
         self, request: pb.CancelSyscallRequest, caller: Caller
     ) -> pb.CancelSyscallResponse:

@@ -192,6 +192,20 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Waits:
+    """Why the first waiting calls wait, all at one time."""
+
+    waits: tuple[Explanation, ...] = ()
+    """Those next in their queues by their place there, then others; `ahead` is left out."""
+
+    time: datetime | None = None
+    """When this was so."""
+
+    sequence: int = 0
+    """The last event, as watches number them, that this has taken in."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """A scheduling policy with its parameters."""
 

@@ -214,6 +214,24 @@ class ExplainWaitResponse(_message.Message):
     waiting_count: int
     def __init__(self, syscall: _Optional[_Union[Syscall, _Mapping]] = ..., position: _Optional[int] = ..., policy: _Optional[str] = ..., policy_key: _Optional[str] = ..., ahead: _Optional[_Iterable[_Union[Ahead, _Mapping]]] = ..., binding_limit: _Optional[str] = ..., predicted_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., summary: _Optional[str] = ..., in_lane: bool = ..., prediction_error: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., boosted: bool = ..., lane_wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., prediction_count: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cached_replica: _Optional[str] = ..., time_left: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., position_is_bound: bool = ..., waiting_count: _Optional[int] = ...) -> None: ...
 
+class ExplainWaitsRequest(_message.Message):
+    __slots__ = ("parent", "top")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    top: int
+    def __init__(self, parent: _Optional[str] = ..., top: _Optional[int] = ...) -> None: ...
+
+class ExplainWaitsResponse(_message.Message):
+    __slots__ = ("waits", "time", "sequence")
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    waits: _containers.RepeatedCompositeFieldContainer[ExplainWaitResponse]
+    time: _timestamp_pb2.Timestamp
+    sequence: int
+    def __init__(self, waits: _Optional[_Iterable[_Union[ExplainWaitResponse, _Mapping]]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
+
 class Policy(_message.Message):
     __slots__ = ("name", "parameters")
     NAME_FIELD_NUMBER: _ClassVar[int]

@@ -56,6 +56,11 @@ class SchedulerServiceStub(object):
                 request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitRequest.SerializeToString,
                 response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitResponse.FromString,
                 _registered_method=True)
+        self.ExplainWaits = channel.unary_unary(
+                '/aios.api.scheduler.v1.SchedulerService/ExplainWaits',
+                request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitsRequest.SerializeToString,
+                response_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitsResponse.FromString,
+                _registered_method=True)
         self.SetPolicy = channel.unary_unary(
                 '/aios.api.scheduler.v1.SchedulerService/SetPolicy',
                 request_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.SetPolicyRequest.SerializeToString,
@@ -120,6 +125,17 @@ class SchedulerServiceServicer(object):
         """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start. It
         costs the same however many wait: of a call far back only a bound of its position is told.
         Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainWaits(self, request, context):
+        """Explains of the first waiting syscalls why they wait, all at one time: an agent sees its own and its children's, an
+        administrator its tenant's. First come those that are next in their queues, by their place there, then others, oldest
+        first. It costs the same however many wait: the queues are those that the caller's 1000 oldest syscalls wait in, at
+        most 32, and of a syscall far back in one only a bound of its place is told.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST; PERMISSION_DENIED. Read only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +209,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.ExplainWait,
                     request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitRequest.FromString,
                     response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitResponse.SerializeToString,
+            ),
+            'ExplainWaits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainWaits,
+                    request_deserializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitsRequest.FromString,
+                    response_serializer=aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitsResponse.SerializeToString,
             ),
             'SetPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPolicy,
@@ -329,6 +350,33 @@ class SchedulerService(object):
             '/aios.api.scheduler.v1.SchedulerService/ExplainWait',
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitRequest.SerializeToString,
             aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainWaits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aios.api.scheduler.v1.SchedulerService/ExplainWaits',
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitsRequest.SerializeToString,
+            aios_dot_api_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainWaitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

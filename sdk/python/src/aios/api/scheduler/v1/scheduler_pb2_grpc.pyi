@@ -56,6 +56,13 @@ class SchedulerServiceStub:
     costs the same however many wait: of a call far back only a bound of its position is told.
     Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
     """
+    ExplainWaits: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainWaitsRequest, _scheduler_pb2.ExplainWaitsResponse]
+    """Explains of the first waiting syscalls why they wait, all at one time: an agent sees its own and its children's, an
+    administrator its tenant's. First come those that are next in their queues, by their place there, then others, oldest
+    first. It costs the same however many wait: the queues are those that the caller's 1000 oldest syscalls wait in, at
+    most 32, and of a syscall far back in one only a bound of its place is told.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST; PERMISSION_DENIED. Read only.
+    """
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]
     """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
     Errors: INVALID_ARGUMENT UNKNOWN_SCHEDULING_POLICY (also a parameter out of its range), INVALID_REQUEST (a parameter
@@ -109,6 +116,13 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start. It
     costs the same however many wait: of a call far back only a bound of its position is told.
     Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
+    """
+    ExplainWaits: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainWaitsRequest, _scheduler_pb2.ExplainWaitsResponse]  # type: ignore[assignment]
+    """Explains of the first waiting syscalls why they wait, all at one time: an agent sees its own and its children's, an
+    administrator its tenant's. First come those that are next in their queues, by their place there, then others, oldest
+    first. It costs the same however many wait: the queues are those that the caller's 1000 oldest syscalls wait in, at
+    most 32, and of a syscall far back in one only a bound of its place is told.
+    Errors: INVALID_ARGUMENT INVALID_REQUEST; PERMISSION_DENIED. Read only.
     """
     SetPolicy: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.SetPolicyRequest, _scheduler_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """Puts a policy in charge of a class. Waiting and running calls stay. Idempotent.
@@ -184,6 +198,19 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Explains why a syscall waits: its position, who is ahead and why, the limit that binds, and when it should start. It
         costs the same however many wait: of a call far back only a bound of its position is told.
         Errors: NOT_FOUND SYSCALL_NOT_FOUND; PERMISSION_DENIED. Read only.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainWaits(
+        self,
+        request: _scheduler_pb2.ExplainWaitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ExplainWaitsResponse, _abc.Awaitable[_scheduler_pb2.ExplainWaitsResponse]]:
+        """Explains of the first waiting syscalls why they wait, all at one time: an agent sees its own and its children's, an
+        administrator its tenant's. First come those that are next in their queues, by their place there, then others, oldest
+        first. It costs the same however many wait: the queues are those that the caller's 1000 oldest syscalls wait in, at
+        most 32, and of a syscall far back in one only a bound of its place is told.
+        Errors: INVALID_ARGUMENT INVALID_REQUEST; PERMISSION_DENIED. Read only.
         """
 
     @_abc_1.abstractmethod
